@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The main job, step by step, each command shown before it runs: the README's tour is the same by hand.
+# Everything happens in one temporary folder, which is removed at the end; with --keep it stays.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+case "${1:-}" in
+    "") keep= ;;
+    --keep) keep=1 ;;
+    *) echo "usage: tour.sh [--keep]" >&2; exit 2 ;;
+esac
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/artfs-tour.XXXXXX")
+export ARTFS_WORKSPACE=$work/workspace
+cd "$work"
+
+clean_up() {
+    if grep -q " $work/mnt " /proc/self/mountinfo; then
+        artfs umount "$work/mnt" || umount -l "$work/mnt" 2>/dev/null || fusermount3 -uz "$work/mnt"
+    fi
+    cd /
+    if [ -z "$keep" ]; then
+        rm -rf --one-file-system "$work"
+    else
+        printf '\nKept: export ARTFS_WORKSPACE=%s, then: artfs ls digits\n' "$ARTFS_WORKSPACE"
+    fi
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+step() { printf '\n# %s\n' "$*"; }
+run() {
+    printf '$ %s\n' "$*"
+    eval "$*"
+}
+
+step "A data set, written in a hurry: class folders of images, some of them in the wrong one. It becomes v0."
+run "python $here/make_digits.py digits"
+run "artfs put digits digits --type dataset --description 'as collected'"
+
+step "The same folder with the labels put right and more images. It becomes v1."
+run "python $here/make_digits.py digits --corrected"
+run "artfs put digits digits --description 'labels corrected, 800 images added'"
+
+step "Every version is a directory, for any tool to read."
+run "mkdir mnt"
+run "artfs mount mnt"
+run "ls -l mnt/digits"
+run "ls mnt/digits/v1/train"
+run "diff -rq mnt/digits/v0/test mnt/digits/v1/test && echo 'the test images are the same in both'"
+run "artfs diff digits:v0 digits:v1 | tail -n 3"
+
+step "Train by plain file reads. 'artfs path' gives the folder of one version, .../v1, never .../latest:"
+step "latest moves with the next put, and a training run that reads through it would see half of each."
+run 'artfs path digits'
+run "python $here/train.py \"\$(artfs path digits:v0)\""
+run "python $here/train.py \"\$(artfs path digits)\""
+
+step "What two versions cost: what they share is stored once. 'unique' is what only that version holds."
+run "artfs usage digits"
+run "artfs usage"
+run "artfs umount mnt"

@@ -1,0 +1,54 @@
+"""The Python API with mounting: what `import artfs` gives."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import artstore.workspace
+
+if TYPE_CHECKING:
+    from artfs.mount.control import MountHandle
+
+__all__ = ["Workspace", "init_workspace", "open_workspace"]
+
+
+class Workspace(artstore.workspace.Workspace):
+    """One workspace; made by `open_workspace` and `init_workspace`."""
+
+    __slots__ = ()
+
+    def mount(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        workers: int | None = None,
+        allow_other: bool = False,
+    ) -> MountHandle:
+        """Mount the workspace at an empty folder; the mount ends with the ``with`` block.
+
+            with ws.mount("/mnt/art") as m:
+                train(m.path(ws.version("imagenet")))
+
+        The daemon is the mount's own.  Raises `MountError` where FUSE is not to be had.
+        """
+        from artfs.mount.control import mount
+
+        return mount(self.path, directory, workers=workers, allow_other=allow_other)
+
+
+def open_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
+    """Open the workspace at ``path``, else the one that the command line would use.
+
+    That is ``$ARTFS_WORKSPACE``, else the default that ``artfs init DIR --default`` noted, else
+    ``~/.local/share/artfs``.  Raises `WorkspaceNotFoundError` where there is none.
+    """
+    return Workspace(artstore.workspace.open_workspace(path).store)
+
+
+def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | None = None) -> Workspace:
+    """Make a workspace at ``path`` (else where `open_workspace` looks) and open it.
+
+    ``group`` shares it with a Unix group.  Raises `ExistsError` where something is there already.
+    """
+    return Workspace(artstore.workspace.init_workspace(path, group=group).store)

@@ -1,0 +1,143 @@
+"""``alias`` and ``tag``: movable names of versions, and marks on them."""
+
+from __future__ import annotations
+
+import click
+
+from artfs.cli.completion import NAME, REFERENCE
+from artfs.cli.output import warn, warn_of_silent, write_json, write_line, write_table
+from artfs.cli.session import Session, subcommand
+from artstore.names import version_label
+
+__all__ = ["alias", "tag"]
+
+
+@click.group("alias")
+def alias() -> None:
+    """Name versions of an artifact.
+
+    An alias such as 'production' points at one version and can be moved. Under a mount an alias is a symbolic link to
+    its version. 'latest' is always the highest version that exists and is never set by hand.
+    """
+
+
+@subcommand("set", group=alias)
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@click.argument("names", metavar="ALIAS...", nargs=-1, required=True)
+def alias_set(session: Session, reference: str, names: tuple[str, ...]) -> None:
+    """Point aliases at a version, moving those that exist.
+
+    When this returns, the next look into any mount of the workspace finds the alias where it is now.
+
+    \b
+    Example:
+      artfs alias set imagenet:v3 production clean
+    """
+    workspace = session.open()
+    version = workspace.version(reference)
+    warn_of_silent(workspace.alias_set(reference, *names))
+    if session.json:
+        write_json({"artifact": version.artifact, "version": version_label(version.number), "aliases": list(names)})
+        return
+    for name in names:
+        warn(f"{version.artifact}:{name} -> {version_label(version.number)}")
+
+
+@subcommand("rm", group=alias)
+@click.argument("name", type=NAME)
+@click.argument("alias_name", metavar="ALIAS")
+def alias_rm(session: Session, name: str, alias_name: str) -> None:
+    """Take an alias away from an artifact.
+
+    The version itself stays.
+
+    \b
+    Example:
+      artfs alias rm imagenet clean
+    """
+    warn_of_silent(session.open().alias_remove(name, alias_name))
+    if session.json:
+        write_json({"artifact": name, "removed": [alias_name]})
+    else:
+        warn(f"{name}:{alias_name} is gone")
+
+
+@subcommand("ls", group=alias)
+@click.argument("name", type=NAME)
+def alias_ls(session: Session, name: str) -> None:
+    """List an artifact's aliases and their versions.
+
+    \b
+    Example:
+      artfs alias ls imagenet
+    """
+    aliases = sorted(session.open().aliases(name).items())
+    if session.json:
+        records = [{"alias": one, "version": version_label(number)} for one, number in aliases]
+        write_json({"artifact": name, "aliases": records})
+    else:
+        write_table(["ALIAS", "VERSION"], [[one, version_label(number)] for one, number in aliases])
+
+
+@click.group("tag")
+def tag() -> None:
+    """Mark versions with words of your own.
+
+    Unlike an alias, one tag may be on many versions.
+    """
+
+
+@subcommand("add", group=tag)
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@click.argument("names", metavar="TAG...", nargs=-1, required=True)
+def tag_add(session: Session, reference: str, names: tuple[str, ...]) -> None:
+    """Put tags on a version.
+
+    One that is there already stays.
+
+    \b
+    Example:
+      artfs tag add imagenet:v3 reviewed
+    """
+    workspace = session.open()
+    workspace.tag_add(reference, *names)
+    _print_tags(session, reference, quiet=True)
+
+
+@subcommand("rm", group=tag)
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@click.argument("names", metavar="TAG...", nargs=-1, required=True)
+def tag_rm(session: Session, reference: str, names: tuple[str, ...]) -> None:
+    """Take tags off a version.
+
+    \b
+    Example:
+      artfs tag rm imagenet:v3 reviewed
+    """
+    workspace = session.open()
+    workspace.tag_remove(reference, *names)
+    _print_tags(session, reference, quiet=True)
+
+
+@subcommand("ls", group=tag)
+@click.argument("reference", metavar="REF", type=REFERENCE)
+def tag_ls(session: Session, reference: str) -> None:
+    """List the tags on a version.
+
+    \b
+    Example:
+      artfs tag ls imagenet:v3
+    """
+    _print_tags(session, reference)
+
+
+def _print_tags(session: Session, reference: str, *, quiet: bool = False) -> None:
+    version = session.open().version(reference)
+    tags = list(version.tags)
+    if session.json:
+        write_json({"artifact": version.artifact, "version": version_label(version.number), "tags": tags})
+    elif quiet:
+        warn(f"{version.name} is tagged {', '.join(tags)}" if tags else f"{version.name} has no tags now")
+    else:
+        for one in tags:
+            write_line(one)

@@ -1,0 +1,192 @@
+"""``ls``, ``cat`` and ``get``: looking into versions without a mount."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from artfs.cli.completion import REFERENCE
+from artfs.cli.output import (
+    counted,
+    exact_name,
+    quoted,
+    size,
+    timestamp,
+    write_bytes,
+    write_json,
+    write_line,
+    write_table,
+)
+from artfs.cli.progress import progress_bar
+from artfs.cli.records import artifact_record, file_record, version_record
+from artfs.cli.session import Session, subcommand
+from artstore.names import version_label
+
+if TYPE_CHECKING:
+    from artstore.workspace import Artifact, FileInfo, Version, Workspace
+
+__all__ = ["cat", "get", "ls"]
+
+_BLOCK = 1 << 20
+
+
+@subcommand("ls")
+@click.argument("reference", metavar="[REF]", required=False, type=REFERENCE)
+@click.option("-l", "--long", "long_", is_flag=True, help="Show more of each: digests, times, sizes, descriptions.")
+def ls(session: Session, reference: str | None, long_: bool) -> None:
+    """List artifacts, the versions of one, or files.
+
+    Without REF: all artifacts with type, latest version and number of versions. With NAME: its versions. With
+    NAME:v3, NAME:v3/folder or a folder of a version under a mount: the files there.
+
+    \b
+    Examples:
+      artfs ls
+      artfs ls imagenet
+      artfs ls -l imagenet:v3/train
+    """
+    workspace = session.open()
+    if reference is None:
+        _print_artifacts(session, workspace.artifacts(), long_=long_)
+        return
+    if _is_bare_name(reference):
+        _list_name(session, workspace, reference, long_=long_)
+        return
+    version, path = workspace.resolve(reference)
+    _print_files(session, version, path, long_=long_)
+
+
+def _is_bare_name(reference: str) -> bool:
+    """Say whether it names an artifact or project; what the grammar refuses may be a path inside a mount."""
+    from artstore.errors import InvalidNameError
+    from artstore.names import parse_reference
+
+    try:
+        return not parse_reference(reference).explicit
+    except InvalidNameError:
+        return False
+
+
+def _list_name(session: Session, workspace: Workspace, name: str, *, long_: bool) -> None:
+    if workspace.is_project(name):
+        _print_artifacts(session, workspace.artifacts(name), long_=long_)
+    else:
+        _print_versions(session, name, workspace.versions(name), long_=long_)
+
+
+def _print_artifacts(session: Session, artifacts: list[Artifact], *, long_: bool) -> None:
+    if session.json:
+        write_json({"artifacts": [artifact_record(artifact) for artifact in artifacts]})
+        return
+    headings = ["ARTIFACT", "TYPE", "LATEST", "VERSIONS", "CREATED", "DESCRIPTION"]
+    rows = []
+    for artifact in artifacts:
+        latest = "-" if artifact.latest is None else version_label(artifact.latest)
+        created = timestamp(artifact.created_at, seconds=True)
+        row = [artifact.name, artifact.type or "-", latest, f"{artifact.versions:,}"]
+        rows.append([*row, created, quoted(artifact.description or "")])
+    shown = len(headings) if long_ else 4
+    write_table(headings[:shown], [row[:shown] for row in rows], right=[3])
+
+
+def _print_versions(session: Session, name: str, versions: list[Version], *, long_: bool) -> None:
+    if session.json:
+        write_json({"artifact": name, "versions": [version_record(version) for version in versions]})
+        return
+    headings = ["VERSION", "CREATED", "FILES", "SIZE", "ALIASES", "NEW", "DIGEST", "TAGS", "DESCRIPTION"]
+    rows = []
+    for version in versions:
+        created = timestamp(version.created_at, seconds=True)
+        row = [version_label(version.number), created, f"{version.file_count:,}", size(version.size)]
+        row += [", ".join(version.aliases), size(version.new_bytes), version.digest[:12]]
+        rows.append([*row, ", ".join(version.tags), quoted(version.description or "")])
+    shown = len(headings) if long_ else 5
+    write_table(headings[:shown], [row[:shown] for row in rows], right=[2, 3, 5])
+
+
+def _print_files(session: Session, version: Version, path: bytes, *, long_: bool) -> None:
+    entry = version.stat(path)
+    files = version.listdir(path) if entry.kind == "directory" else [entry]
+    if session.json:
+        place = {"artifact": version.artifact, "version": version_label(version.number), "path": exact_name(path)}
+        write_json({**place, "files": [file_record(file) for file in files]})
+    elif long_:
+        headings = ["MODE", "SIZE", "DIGEST", "MODIFIED", "NAME"]
+        write_table(headings, [_long_row(file) for file in files], right=[1])
+    else:
+        for file in files:
+            write_line(_shown_name(file))
+
+
+def _shown_name(file: FileInfo) -> str:
+    return quoted(file.name) + ("/" if file.kind == "directory" else "")
+
+
+def _long_row(file: FileInfo) -> list[str]:
+    if file.kind == "directory":
+        mode = "dr-xr-xr-x"
+    elif file.kind == "link":
+        mode = "lrwxrwxrwx"
+    else:
+        mode = "-r-xr-xr-x" if file.executable else "-r--r--r--"
+    name = _shown_name(file)
+    if file.link_target is not None:
+        name += f" -> {quoted(file.link_target)}"
+    return [mode, size(file.size), (file.digest or "-")[:12], timestamp(file.mtime, seconds=True), name]
+
+
+@subcommand("cat", as_json=False)
+@click.argument("references", metavar="REF/PATH...", nargs=-1, required=True, type=REFERENCE)
+def cat(session: Session, references: tuple[str, ...]) -> None:
+    """Write files of versions to stdout.
+
+    Byte for byte and verified; several are written one after the other.
+
+    \b
+    Example:
+      artfs cat imagenet:v3/labels.csv | head
+    """
+    from artstore.errors import InvalidInputError
+
+    workspace = session.open()
+    for reference in references:
+        version, path = workspace.resolve(reference)
+        if not path:
+            raise InvalidInputError(
+                f"{reference} is a whole version",
+                hint=f"name a file in it: {version.name}/PATH ('artfs ls' lists them)",
+            )
+        with version.open(path) as file:
+            while block := file.read(_BLOCK):
+                write_bytes(block)
+
+
+@subcommand("get")
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@click.argument("dest", type=click.Path())
+@click.option(
+    "--path", "prefix", metavar="PREFIX", help="Only this file or folder of the version [default: all of it]."
+)
+@click.option("--overwrite", is_flag=True, help="Replace files in DEST that differ [default: refuse, and list them].")
+def get(session: Session, reference: str, dest: str, prefix: str | None, overwrite: bool) -> None:
+    """Copy a version's files into a folder.
+
+    What is copied is verified. DEST is made if it is not there. Files that are there already with the same content
+    are left alone, and nothing is ever deleted. To read without copying, mount the workspace instead: 'artfs mount'.
+
+    \b
+    Example:
+      artfs get imagenet:v3 ./work --path train
+    """
+    workspace = session.open()
+    session.on_interrupt = "what was copied stays; run it again and it copies the rest"
+    with progress_bar() as update:
+        receipt = workspace.get(reference, dest, prefix=prefix, overwrite=overwrite, progress=update)
+    if session.json:
+        write_json(
+            {"dest": exact_name(dest), "files": receipt.files, "bytes": receipt.bytes, "skipped": receipt.skipped}
+        )
+        return
+    skipped = f", {counted(receipt.skipped, 'file')} there already" if receipt.skipped else ""
+    write_line(f"{quoted(dest)}  {counted(receipt.files, 'file')}, {size(receipt.bytes)} copied{skipped}")

@@ -1,0 +1,44 @@
+"""``doctor``: what the machine offers and lacks, each with its fix."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from artfs.cli.output import legible, write_json, write_line
+from artfs.cli.session import Session, subcommand
+
+__all__ = ["doctor"]
+
+
+@subcommand("doctor")
+def doctor(session: Session) -> int:
+    """Look at what this machine offers and lacks.
+
+    Each lack comes with its fix. Nothing is changed. The exit code is 1 if anything fails that artfs cannot do
+    without; a warning names what works worse, or for fewer uses.
+
+    \b
+    Example:
+      artfs doctor
+    """
+    from artstore.locate import find_workspace
+
+    from artfs.cli.machine import examine
+
+    checks = list(examine(find_workspace(session.workspace)))
+    failed = sum(check.status == "fail" for check in checks)
+    if session.json:
+        write_json({"checks": [asdict(check) for check in checks]})
+        return int(failed > 0)
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        write_line(f"{check.status:4}  {check.name:{width}}  {legible(check.detail)}")
+        if check.fix:
+            write_line(f"{'':4}  {'':{width}}  fix: {legible(check.fix)}")
+    warned = sum(check.status == "warn" for check in checks)
+    write_line("")
+    if failed:
+        write_line(f"{failed} of {len(checks)} checks failed" + (f", {warned} more to look at" if warned else ""))
+    else:
+        write_line("artfs can do everything here" if not warned else f"artfs works here, with {warned} to look at")
+    return int(failed > 0)

@@ -1,0 +1,149 @@
+"""The entry point: reads the command line, runs the command, and turns whatever happens into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from artfs.cli import aliases, browse, doctor, failures, mounts, usage, versions
+from artfs.cli.output import flush, write_line
+from artfs.cli.session import Session, workspace_option
+
+__all__ = ["cli", "main"]
+
+_COMPLETE = "_ARTFS_COMPLETE"
+
+
+class _InOrder(click.Group):
+    """A group whose help lists the commands as they are met in use, rather than by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which they were added."""
+        return list(self.commands)
+
+
+def _print_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        write_line(f"artfs {version('artfs')}")
+    except PackageNotFoundError:
+        write_line("artfs, run from a folder of sources that is not installed")
+    context.exit()
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version of artfs and exit.",
+)
+@workspace_option
+def cli() -> None:
+    """Keep every version of every artifact as a folder, with each byte stored once.
+
+    \b
+      artfs put ./data imagenet       ./data becomes imagenet:v0, next time v1
+      artfs mount ~/artifacts         ~/artifacts/imagenet/v0, v1, latest, ...
+      artfs path imagenet             the folder of the latest version
+
+    A version is named NAME (the latest), NAME:v3 or NAME:ALIAS, a file in it NAME:v3/path; a path under a mount works
+    as well. 'artfs COMMAND --help' explains a command and gives an example.
+    """
+
+
+for _command in (
+    versions.init,
+    versions.put,
+    mounts.path,
+    browse.ls,
+    versions.show,
+    versions.log,
+    versions.diff,
+    browse.cat,
+    browse.get,
+    mounts.mount,
+    mounts.umount,
+    mounts.status,
+    aliases.alias,
+    aliases.tag,
+    versions.artifact,
+    usage.usage,
+    usage.du,
+    doctor.doctor,
+):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with the arguments (``sys.argv`` by default) and return the exit code.
+
+    Guarantees: one sentence on stderr for any failure, and with ``--json`` the document ``{"error": ...}`` on stdout;
+    no traceback; nothing at all when the reader of stdout has gone.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _make_streams_lenient()
+    session = Session(json="--json" in given[: given.index("--") if "--" in given else None])
+    try:
+        code = _run(given, session)
+        flush()
+        return code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, BrokenPipeError) and failures.stdout_is_broken():
+            _discard_stdout()
+            return failures.CLOSED_PIPE
+        return _fail(error, session)
+
+
+def _run(arguments: list[str], session: Session) -> int:
+    instruction = os.environ.get(_COMPLETE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {"obj": session}, "artfs", _COMPLETE, instruction)
+    try:
+        with cli.make_context("artfs", arguments, obj=session) as context:
+            outcome = cli.invoke(context)
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _fail(error: BaseException, session: Session) -> int:
+    try:
+        code = failures.report(error, as_json=session.json, on_interrupt=session.on_interrupt)
+        flush()
+        return code
+    except OSError:
+        # stdout cannot be written (closed, full): stderr has said what went wrong.
+        _discard_stdout()
+        return failures.explain(error).exit_code
+
+
+def _make_streams_lenient() -> None:
+    """Let stdout and stderr print any character in any locale, escaped where the locale lacks it."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _discard_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter does not complain of it on its way out."""
+    try:
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, sys.stdout.fileno())
+        os.close(sink)
+    except (OSError, ValueError, AttributeError):
+        sys.stdout = None

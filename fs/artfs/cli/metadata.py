@@ -1,0 +1,75 @@
+"""The values of ``--meta``: a JSON object, or KEY=VALUE."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import NoReturn
+
+from artstore.errors import InvalidInputError
+
+__all__ = ["parse_metadata"]
+
+
+def parse_metadata(items: Sequence[str]) -> dict[str, object] | None:
+    """Return the metadata that the items give together, later ones winning; None when there are none.
+
+    An item that starts with ``{`` is a JSON object.  Any other is KEY=VALUE, and VALUE is JSON if it parses as such
+    (``epochs=3``, ``tags=["a"]``), else text.  Raises InvalidInputError for anything else, and for numbers that JSON
+    does not have (NaN, infinities).
+    """
+    if not items:
+        return None
+    metadata: dict[str, object] = {}
+    for item in items:
+        metadata.update(_object(item) if item.lstrip().startswith("{") else _pair(item))
+    return metadata
+
+
+def _object(item: str) -> dict[str, object]:
+    try:
+        parsed = _loads(item, item)
+    except json.JSONDecodeError as error:
+        raise InvalidInputError(f"--meta {item!r} is not a JSON object: {error}") from None
+    assert isinstance(parsed, dict)  # whatever starts with a brace and parses
+    return parsed
+
+
+def _pair(item: str) -> dict[str, object]:
+    key, separator, value = item.partition("=")
+    if not key or not separator:
+        raise InvalidInputError(f"--meta {item!r} is neither KEY=VALUE nor a JSON object")
+    try:
+        parsed = _loads(value, item)
+    except json.JSONDecodeError:
+        parsed = value
+    _check_text([key, parsed], item)
+    return {key: parsed}
+
+
+def _loads(text: str, item: str) -> object:
+    def refuse(constant: str) -> NoReturn:
+        raise InvalidInputError(f"--meta {item!r} holds {constant}, which JSON does not have")
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        return value if math.isfinite(value) else refuse(digits)
+
+    try:
+        parsed: object = json.loads(text, parse_constant=refuse, parse_float=number)
+    except RecursionError:
+        raise InvalidInputError("--meta is nested too deeply") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of thousands of digits
+        raise InvalidInputError("--meta holds a number that is too long") from None
+    _check_text(parsed, item)
+    return parsed
+
+
+def _check_text(value: object, item: str) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidInputError(f"--meta {item!r} is not UTF-8 text") from None

@@ -1,0 +1,221 @@
+"""``mount``, ``umount``, ``status`` and ``path``: versions as folders."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from artfs.cli.completion import REFERENCE
+from artfs.cli.output import (
+    counted,
+    exact_name,
+    from_nanoseconds,
+    quoted,
+    size,
+    timestamp,
+    warn,
+    write_bytes,
+    write_json,
+    write_line,
+)
+from artfs.cli.session import Session, subcommand
+from artstore.names import version_label
+
+if TYPE_CHECKING:
+    from artfs.mount.reports import MountStatus, WorkerStatus
+    from artstore.workspace import DraftInfo
+
+__all__ = ["mount", "path", "status", "umount"]
+
+
+@subcommand("mount")
+@click.argument("directory", metavar="DIR", type=click.Path())
+@click.option(
+    "--foreground",
+    is_flag=True,
+    help="Stay, and serve until Ctrl-C or 'artfs umount' [default: return once it answers].",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that serve requests [default: by the number of cores].",
+)
+@click.option("--allow-other", is_flag=True, help="Let other users read it too [default: only you].")
+def mount(session: Session, directory: str, foreground: bool, workers: int | None, allow_other: bool) -> None:
+    """Show every version as a folder below DIR.
+
+    They are read-only, and there until 'artfs umount DIR'. DIR is an empty folder that exists. Versions are
+    DIR/NAME/v0, v1, ...; aliases are links to them. What is put later appears by itself.
+
+    \b
+    Example:
+      artfs mount ~/artifacts && ls ~/artifacts/imagenet
+    """
+    from artfs.mount.control import mount as make_mount
+
+    workspace = session.open()
+    if foreground:
+        warn(f"serving {quoted(str(workspace.path))} at {quoted(directory)}; Ctrl-C ends it")
+    handle = make_mount(workspace.path, directory, workers=workers, allow_other=allow_other, foreground=foreground)
+    if session.json:
+        write_json(
+            {
+                "workspace": exact_name(str(workspace.path)),
+                "directory": exact_name(str(handle.directory)),
+                "pid": handle.pid,
+            }
+        )
+    elif not foreground:
+        warn(f"mounted {quoted(str(workspace.path))} at {quoted(str(handle.directory))}")
+
+
+@subcommand("umount")
+@click.argument("directory", metavar="DIR", type=click.Path())
+@click.option("--lazy", is_flag=True, help="Take it out of sight now even if it is in use [default: refuse].")
+def umount(session: Session, directory: str, lazy: bool) -> None:
+    """End the mount at DIR.
+
+    Also one whose daemon has died.
+
+    \b
+    Example:
+      artfs umount ~/artifacts
+    """
+    from artfs.mount.control import unmount
+
+    unmount(directory, lazy=lazy)
+    if session.json:
+        write_json({"directory": exact_name(directory)})
+    else:
+        warn(f"unmounted {quoted(directory)}")
+
+
+@subcommand("path")
+@click.argument("reference", metavar="REF", type=REFERENCE)
+def path(session: Session, reference: str) -> None:
+    """Print the folder of a version under a mount.
+
+    An alias is resolved, so that the folder stays the same version. If the workspace is mounted nowhere it is mounted
+    in your run-time folder first. Use this in scripts rather than the folder 'latest', which points elsewhere after
+    the next put.
+
+    \b
+    Example:
+      python train.py "$(artfs path imagenet:production)"
+    """
+    from artfs.mount.control import mount_for
+
+    workspace = session.open()
+    version, inside = workspace.resolve(reference)
+    if inside:
+        version.stat(inside)  # says which part is missing, rather than printing a path that is not there
+    directory, mounted_now = mount_for(workspace.path)
+    if mounted_now:
+        where = quoted(str(directory))
+        warn(f"mounted {quoted(str(workspace.path))} at {where} ('artfs umount {where}' ends it)")
+    # Under the mount names are UTF-8 whatever the locale says.
+    below = f"{version.artifact}/{version_label(version.number)}".encode()
+    folder = b"/".join([os.fsencode(directory), below, *([inside] if inside else [])])
+    if session.json:
+        write_json({"path": exact_name(folder), "version": version_label(version.number), "mounted_now": mounted_now})
+    else:
+        write_bytes(folder + b"\n")
+
+
+@subcommand("status")
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
+def status(session: Session, directory: str | None) -> None:
+    """Show what is mounted and what was left unfinished.
+
+    With DIR only the mount there. A draft is a version that was never finished; what it stored is used again when the
+    same put is run again.
+
+    \b
+    Example:
+      artfs status
+    """
+    from artfs.mount.control import status as mounts_of
+
+    if directory is not None:
+        mounts = mounts_of(directory=directory)
+        drafts: list[DraftInfo] = []
+    else:
+        workspace = session.open()
+        mounts, drafts = mounts_of(workspace_path=workspace.path), workspace.drafts()
+    if session.json:
+        write_json({"mounts": [_mount_record(one) for one in mounts], "drafts": [_draft_record(one) for one in drafts]})
+        return
+    if not mounts:
+        write_line("nothing is mounted")
+    for one in mounts:
+        _print_mount(one)
+    for draft in drafts:
+        write_line(_draft_line(draft))
+
+
+def _mount_record(one: MountStatus) -> dict[str, object]:
+    return {
+        "workspace": exact_name(one.workspace),
+        "directory": exact_name(one.directory),
+        "state": one.state,
+        "pid": one.pid,
+        "created_at": None if one.started_at is None else timestamp(one.started_at),
+        "transport": one.transport,
+        "allow_other": one.allow_other,
+        "requests": one.requests,
+        "bytes": one.bytes,
+        "workers": [_worker_record(worker) for worker in one.workers],
+    }
+
+
+def _worker_record(worker: WorkerStatus) -> dict[str, object]:
+    return {
+        "pid": worker.pid,
+        "created_at": timestamp(worker.started_at),
+        "restarts": worker.restarts,
+        "requests": worker.requests,
+        "lookups": worker.lookups,
+        "reads": worker.reads,
+        "bytes": worker.bytes,
+        "errors": worker.errors,
+        "memory_bytes": worker.memory_bytes,
+    }
+
+
+def _print_mount(one: MountStatus) -> None:
+    write_line(f"{quoted(one.directory)}  {one.state}, {quoted(one.workspace)}")
+    if one.state == "dead":
+        write_line(f"  its daemon is gone and reading fails: 'artfs umount {quoted(one.directory)}' cleans up")
+        return
+    since = "" if one.started_at is None else f" since {timestamp(one.started_at, seconds=True)}"
+    write_line(f"  process {one.pid}{since}, transport {one.transport}")
+    if one.state == "silent":
+        write_line(f"  it does not answer; if it is suspended, 'kill -CONT {one.pid}' wakes it")
+        return
+    served = f"{counted(one.requests, 'request')} served, {size(one.bytes)} read"
+    write_line(f"  {counted(len(one.workers), 'worker')}, {served}")
+    for worker in one.workers:
+        memory = "" if worker.memory_bytes is None else f", {size(worker.memory_bytes)} of memory"
+        restarts = f", {counted(worker.restarts, 'restart')}" if worker.restarts else ""
+        errors = f", {counted(worker.errors, 'error')}" if worker.errors else ""
+        write_line(f"  worker {worker.pid}: {counted(worker.requests, 'request')}{memory}{restarts}{errors}")
+
+
+def _draft_record(draft: DraftInfo) -> dict[str, object]:
+    return {
+        "artifact": draft.artifact,
+        "created_at": timestamp(from_nanoseconds(draft.created_ns)),
+        "pid": draft.pid,
+        "alive": draft.alive,
+        "staged_nodes": draft.staged_nodes,
+    }
+
+
+def _draft_line(draft: DraftInfo) -> str:
+    since = timestamp(from_nanoseconds(draft.created_ns), seconds=True)
+    if draft.alive:
+        return f"put of {draft.artifact} by process {draft.pid} since {since}"
+    return f"draft of {draft.artifact} left behind at {since}; the same put run again uses what it stored"

@@ -1,0 +1,201 @@
+"""What the command prints: text that is safe on any terminal, tables, sizes, times and JSON.
+
+Names of files are bytes and may hold anything.  In text, a name with an unprintable character is shown in double
+quotes with C escapes, as Git does; other text has its unprintable characters escaped.  In JSON, bytes that are not
+UTF-8 appear as the lone surrogates ``\\udc80`` to ``\\udcff`` (Python's ``surrogateescape``), written as escapes.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+__all__ = [
+    "columns",
+    "counted",
+    "exact_name",
+    "flush",
+    "from_nanoseconds",
+    "legible",
+    "quoted",
+    "say",
+    "size",
+    "timestamp",
+    "warn",
+    "warn_of_silent",
+    "write",
+    "write_bytes",
+    "write_json",
+    "write_line",
+    "write_table",
+]
+
+_UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
+_SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def exact_name(name: str | bytes) -> str:
+    """Return a file's name or path as JSON carries it: bytes as UTF-8, and those that are not as lone surrogates.
+
+    Text stays as it is: Python has decoded it already, in the locale's way.
+    """
+    return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+
+
+def legible(text: str) -> str:
+    """Return the text with every unprintable character escaped, so that it stays on its line and moves no cursor."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def quoted(name: str | bytes) -> str:
+    """Return a name for people: as it is when that is unambiguous, else in double quotes with C escapes."""
+    text = exact_name(name)
+    if text.isprintable() and not text.startswith('"'):
+        return text
+    return '"' + "".join("\\" + mark if mark in '"\\' else _escaped(mark) for mark in text) + '"'
+
+
+def _escaped(mark: str) -> str:
+    if mark.isprintable():
+        return mark
+    if "\udc80" <= mark <= "\udcff":
+        return f"\\x{ord(mark) - 0xDC00:02x}"
+    return _SHORT_ESCAPES.get(mark) or mark.encode("unicode_escape").decode("ascii")
+
+
+def size(number: int) -> str:
+    """Return a number of bytes in decimal units with one digit after the point: ``999 B``, ``34.1 MB``."""
+    if abs(number) < 1000:
+        return f"{number} B"
+    value = float(number)
+    for unit in _UNITS:
+        value /= 1000
+        if abs(value) < 999.95:
+            return f"{value:.1f} {unit}"
+    return f"{value:,.1f} {_UNITS[-1]}"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return the number with its noun: ``1 file``, ``1,204 files``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def timestamp(moment: datetime, *, seconds: bool = False) -> str:
+    """Return the moment in ISO 8601 in UTC with ``Z``: to the microsecond, or for people to the second."""
+    text = moment.astimezone(UTC).isoformat(timespec="seconds" if seconds else "microseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def from_nanoseconds(nanoseconds: int) -> datetime:
+    """Return the moment so many nanoseconds after the Unix epoch, to the microsecond."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=nanoseconds // 1000)
+
+
+def columns(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
+    """Return one line per row with the cells padded to columns; those in ``right`` are aligned to the right."""
+    if not rows:
+        return []
+    widths = [max(_width(row[index]) for row in rows) for index in range(len(rows[0]))]
+    to_the_right = frozenset(right)
+    lines = []
+    for row in rows:
+        cells = []
+        for index, cell in enumerate(row):
+            padding = " " * (widths[index] - _width(cell))
+            cells.append(padding + cell if index in to_the_right else cell + padding)
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    return sum(
+        2 if unicodedata.east_asian_width(mark) in "WF" else 1 for mark in text if not unicodedata.combining(mark)
+    )
+
+
+def write_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), headed: bool = False
+) -> None:
+    """Write rows in columns to stdout, under their headings on a terminal, so that scripts count rows.
+
+    ``headed`` puts the headings there always, for tables that mean nothing without.
+    """
+    if not rows:
+        return
+    if headed or (sys.stdout is not None and sys.stdout.isatty()):
+        rows = [headings, *rows]
+    write("".join(line + "\n" for line in columns(rows, right=right)))
+
+
+def write(text: str) -> None:
+    """Write text to stdout; an OSError says that it was stdout that could not be written."""
+    if sys.stdout is None:
+        raise _about_stdout(OSError(errno.EBADF, os.strerror(errno.EBADF)))
+    try:
+        sys.stdout.write(text)
+    except OSError as error:
+        raise _about_stdout(error) from None
+
+
+def flush() -> None:
+    """Push out what was written to stdout; raises as ``write`` does."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _about_stdout(error) from None
+
+
+def _about_stdout(error: OSError) -> OSError:
+    # The class follows the errno, so a closed pipe stays a BrokenPipeError.
+    return OSError(error.errno, f"cannot write to standard output: {error.strerror}")
+
+
+def write_line(text: str) -> None:
+    """Write one line to stdout."""
+    write(text + "\n")
+
+
+def write_bytes(data: bytes | memoryview) -> None:
+    """Write bytes to stdout, unchanged and after all text written before."""
+    write("")
+    flush()
+    try:
+        sys.stdout.buffer.write(data)
+    except OSError as error:
+        raise _about_stdout(error) from None
+
+
+def write_json(document: object) -> None:
+    """Write one JSON document to stdout, in ASCII, so that every name survives every locale."""
+    write(json.dumps(document, ensure_ascii=True, allow_nan=False, indent=2) + "\n")
+
+
+def warn(message: str) -> None:
+    """Say one sentence to the person on stderr."""
+    say(f"artfs: {legible(message)}")
+
+
+def warn_of_silent(mounts: Iterable[str]) -> None:
+    """Name the mounts that did not answer when they were told of a change."""
+    for mount in mounts:
+        warn(f"the mount at {quoted(mount)} did not answer; it shows the change within a second once it runs again")
+
+
+def say(line: str) -> None:
+    """Write one line to stderr; a stderr that is closed or broken loses it, and the command goes on."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    except OSError:
+        pass

@@ -1,0 +1,181 @@
+"""``usage`` and ``du``: what the workspace, an artifact or a version holds and what it costs on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from artfs.cli.completion import NAME, REFERENCE
+from artfs.cli.output import columns, counted, quoted, size, write_json, write_line, write_table
+from artfs.cli.session import Session, subcommand
+from artstore.names import version_label
+
+if TYPE_CHECKING:
+    from artstore.usage import Usage, VersionUsage
+
+    from artstore.workspace import Workspace
+
+__all__ = ["du", "usage"]
+
+_KEYS = (
+    "logical_bytes",
+    "stored_bytes",
+    "manifest_bytes",
+    "deadlist_bytes",
+    "deadlist_entries",
+    "condemned_bytes",
+    "free_bytes",
+    "other_bytes",
+    "disk_bytes",
+    "versions",
+)
+
+
+@subcommand("usage")
+@click.argument("name", required=False, type=NAME)
+@click.option("--by", type=click.Choice(["project", "type"]), help="Divide the whole workspace by project or by type.")
+def usage(session: Session, name: str | None, by: str | None) -> None:
+    """Say what is stored and what it costs.
+
+    Content counts once, however many versions hold it. 'logical' is what the versions would take as separate copies,
+    'stored' what their content takes here, deduplicated and compressed. With NAME, for each of its versions: 'unique'
+    is what deleting that version alone would give back, 'attributed' what it added when it was put.
+
+    \b
+    Examples:
+      artfs usage
+      artfs usage imagenet
+    """
+    if name is not None and by is not None:
+        raise click.UsageError("--by divides the whole workspace: leave NAME out")
+    workspace = session.open()
+    report = workspace.usage()
+    versions = [] if name is None else workspace.usage_by_version(name)
+    shares = [] if by is None else _shares(workspace, by)
+    if session.json:
+        record: dict[str, object] = {key: getattr(report, key) for key in _KEYS}
+        if name is not None:
+            record |= {"artifact": name, "by_version": [_version_record(one) for one in versions]}
+        if by is not None:
+            record[f"by_{by}"] = [{by: share.name, **share.numbers()} for share in shares]
+        write_json(record)
+    elif name is not None:
+        _print_by_version(name, versions)
+    else:
+        _print_workspace(str(workspace.path), report)
+        if by is not None:
+            _print_shares(by, shares)
+
+
+@dataclass
+class _Share:
+    """What the versions of one type or top-level project refer to and are attributed, in stored bytes."""
+
+    name: str | None
+    versions: int = 0
+    logical: int = 0
+    attributed: int = 0
+
+    def numbers(self) -> dict[str, object]:
+        return {"versions": self.versions, "logical": self.logical, "attributed": self.attributed}
+
+
+def _shares(workspace: Workspace, by: str) -> list[_Share]:
+    shares: dict[str | None, _Share] = {}
+    for artifact in workspace.artifacts():
+        project, slash, _ = artifact.name.rpartition("/")
+        key = artifact.type if by == "type" else (project if slash else None)
+        share = shares.setdefault(key, _Share(key))
+        for one in workspace.usage_by_version(artifact.name):
+            share.versions += 1
+            share.logical += one.logical
+            share.attributed += one.attributed
+    return sorted(shares.values(), key=lambda share: -share.attributed)
+
+
+def _print_shares(by: str, shares: list[_Share]) -> None:
+    write_line("")
+    rows = [
+        [share.name or "none", f"{share.versions:,}", size(share.logical), size(share.attributed)] for share in shares
+    ]
+    write_table([by.upper(), "VERSIONS", "LOGICAL", "ATTRIBUTED"], rows, right=[1, 2, 3], headed=True)
+
+
+def _version_record(one: VersionUsage) -> dict[str, object]:
+    return {
+        "version": version_label(one.number),
+        "logical": one.logical,
+        "unique": one.unique,
+        "attributed": one.attributed,
+    }
+
+
+def _print_workspace(path: str, report: Usage) -> None:
+    stored_once = "their content here, stored once and compressed"
+    if report.stored_bytes:
+        stored_once += f": {report.logical_bytes / report.stored_bytes:,.1f} times less"
+    write_line(f"{quoted(path)}  {counted(report.versions, 'version')}")
+    rows = [
+        ["  logical", size(report.logical_bytes), "what the versions would take as separate copies"],
+        ["  stored", size(report.stored_bytes), stored_once],
+        ["  manifest", size(report.manifest_bytes), "names and records"],
+        [
+            "  deleted",
+            size(report.deadlist_bytes),
+            f"waiting to be reaped, {counted(report.deadlist_entries, 'entry', 'entries')}",
+        ],
+        ["  condemned", size(report.condemned_bytes), "reaped, given back once nobody reads it"],
+        ["  free", size(report.free_bytes), "gaps in packs that no content uses"],
+        ["  other", size(report.other_bytes), "block edges, folders, run-time files"],
+        ["  disk", size(report.disk_bytes), "what the workspace takes: all but 'logical'"],
+    ]
+    for line in columns(rows, right=[1]):
+        write_line(line)
+
+
+def _print_by_version(name: str, versions: list[VersionUsage]) -> None:
+    rows = [
+        [f"{name}:{version_label(row.number)}", size(row.logical), size(row.unique), size(row.attributed)]
+        for row in versions
+    ]
+    write_table(["VERSION", "LOGICAL", "UNIQUE", "ATTRIBUTED"], rows, right=[1, 2, 3], headed=True)
+    write_line("unique: comes back if that version alone is deleted; attributed: stored bytes first needed by it")
+
+
+@subcommand("du")
+@click.argument("reference", metavar="REF", type=REFERENCE)
+def du(session: Session, reference: str) -> None:
+    """Say what one version costs.
+
+    How much would come back if it alone were deleted, and how much it added.
+
+    \b
+    Example:
+      artfs du imagenet:v3
+    """
+    workspace = session.open()
+    version = workspace.version(reference)
+    use = workspace.du(reference)
+    if session.json:
+        write_json(
+            {
+                "artifact": version.artifact,
+                "version": version_label(version.number),
+                "logical": use.logical,
+                "unique": use.unique,
+                "attributed": use.attributed,
+                "files": use.files,
+                "bytes": use.bytes,
+            }
+        )
+        return
+    write_line(f"{version.name}  {counted(use.files, 'file')}, {size(use.bytes)}")
+    rows = [
+        ["  logical", size(use.logical), "stored, if it were the only version"],
+        ["  unique", size(use.unique), "comes back if it alone is deleted"],
+        ["  attributed", size(use.attributed), "of what is stored, first needed by it"],
+    ]
+    for line in columns(rows, right=[1]):
+        write_line(line)

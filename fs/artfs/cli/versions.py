@@ -1,0 +1,360 @@
+"""``init``, ``put``, ``show``, ``log``, ``diff`` and ``artifact``: making versions and looking at their records."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from artfs.cli.completion import NAME, REFERENCE
+from artfs.cli.metadata import parse_metadata
+from artfs.cli.output import (
+    columns,
+    counted,
+    exact_name,
+    quoted,
+    size,
+    timestamp,
+    warn,
+    warn_of_silent,
+    write_json,
+    write_line,
+)
+from artfs.cli.progress import progress_bar
+from artfs.cli.records import version_record
+from artfs.cli.session import Session, subcommand
+from artstore.names import version_label
+
+if TYPE_CHECKING:
+    from artstore.workspace import Change, Difference, Version, Workspace
+
+__all__ = ["artifact", "diff", "init", "log", "put", "show"]
+
+
+@subcommand("init")
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
+@click.option(
+    "--default", "as_default", is_flag=True, help="Make it the workspace that commands use when none is named."
+)
+@click.option(
+    "--shared", "group", metavar="GROUP", help="Let the members of this group use it too [default: only you]."
+)
+def init(session: Session, directory: str | None, as_default: bool, group: str | None) -> None:
+    """Make a workspace, the folder that holds all versions.
+
+    Without DIR it is made where commands would look for it. The first 'artfs put' does that by itself, so this
+    command is for choosing another disk. A workspace that exists already is left as it is.
+
+    \b
+    Example:
+      artfs init /data/artfs --default
+    """
+    from artstore.errors import ExistsError, WorkspaceNotFoundError
+    from artstore.locate import find_workspace, set_default_workspace
+    from artstore.workspace import init_workspace, open_workspace
+
+    path = find_workspace(directory if directory is not None else session.workspace)
+    created = True
+    try:
+        workspace = init_workspace(path, group=group)
+    except ExistsError as error:
+        if group is not None:
+            raise
+        try:
+            workspace, created = open_workspace(path), False
+        except WorkspaceNotFoundError:
+            raise error from None
+    if as_default:
+        set_default_workspace(workspace.path)
+    if session.json:
+        write_json(
+            {
+                "workspace": exact_name(str(workspace.path)),
+                "uuid": workspace.uuid,
+                "created": created,
+                "default": as_default,
+            }
+        )
+        return
+    what = "made the workspace" if created else "there is already a workspace at"
+    default = ", and it is the default now" if as_default else ""
+    warn(f"{what} {quoted(str(workspace.path))}{default}")
+
+
+@subcommand("put")
+@click.argument("path", type=click.Path())
+@click.argument("name", type=NAME)
+@click.option(
+    "--type",
+    "type_",
+    metavar="TYPE",
+    help="The artifact's type, such as dataset or model; fixed once given [default: none].",
+)
+@click.option(
+    "-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="Point this alias at the version; repeatable."
+)
+@click.option("--description", metavar="TEXT", help="What to say of this version.")
+@click.option(
+    "--meta",
+    multiple=True,
+    metavar="JSON|K=V",
+    help="Metadata: a JSON object, or KEY=VALUE; repeatable, later ones win.",
+)
+@click.option("--base", metavar="VERSION", help="Lay PATH over this version: what PATH lacks stays.")
+@click.option(
+    "--exclude", multiple=True, metavar="GLOB", help="Leave out what matches, as in .artfsignore; repeatable."
+)
+@click.option("--remove", multiple=True, metavar="GLOB", help="With --base, take away what matches; repeatable.")
+@click.option("--new", is_flag=True, help="Make a version even if nothing has changed.")
+def put(
+    session: Session,
+    path: str,
+    name: str,
+    type_: str | None,
+    aliases: tuple[str, ...],
+    description: str | None,
+    meta: tuple[str, ...],
+    base: str | None,
+    exclude: tuple[str, ...],
+    remove: tuple[str, ...],
+    new: bool,
+) -> None:
+    """Make the folder or file PATH the next version of NAME.
+
+    Content is stored once however many versions hold it, and a version that is made never changes. When nothing
+    differs from the latest version none is made. An interrupted put can be run again and goes on from what it had
+    stored. Patterns in a file '.artfsignore' are honoured as Git honours '.gitignore'.
+
+    \b
+    Examples:
+      artfs put ./data imagenet --type dataset -a clean
+      artfs put ./fixes imagenet --base latest --remove '*.tmp' --meta labels=2
+    """
+    metadata = parse_metadata(meta)
+    session.on_interrupt = "run it again and it goes on from what is stored"
+    workspace = _workspace_for_put(session, path, name)
+    with progress_bar() as update:
+        version = workspace.put(
+            path,
+            name,
+            type=type_,
+            aliases=aliases,
+            description=description,
+            metadata=metadata,
+            base=base,
+            exclude=exclude,
+            remove=remove,
+            new=new,
+            progress=update,
+        )
+    _print_put(session, version)
+
+
+def _workspace_for_put(session: Session, path: str, name: str) -> Workspace:
+    """Open the workspace, or make the first one; but not for a put whose arguments are plainly wrong."""
+    from artstore.errors import NotFoundError, WorkspaceNotFoundError
+    from artstore.locate import find_workspace
+    from artstore.names import check_name
+    from artstore.workspace import init_workspace
+
+    try:
+        return session.open()
+    except WorkspaceNotFoundError:
+        check_name(name)
+        if not os.path.lexists(path):
+            raise NotFoundError(f"there is no {quoted(path)}", hint="put takes a folder or a file") from None
+        workspace = init_workspace(find_workspace(session.workspace))
+        warn(f"made the workspace {quoted(str(workspace.path))}")
+        return workspace
+
+
+def _print_put(session: Session, version: Version) -> None:
+    receipt = version.receipt
+    assert receipt is not None  # put always fills it in
+    warn_of_silent(receipt.silent_daemons)
+    if session.json:
+        write_json(
+            {
+                "artifact": version.artifact,
+                "version": version_label(version.number),
+                "digest": version.digest,
+                "created": receipt.created,
+                "files": version.file_count,
+                "bytes": version.size,
+                "new_bytes": receipt.new_bytes,
+            }
+        )
+        return
+    held = f"{counted(version.file_count, 'file')}, {size(version.size)}"
+    outcome = f"{held}, {size(receipt.new_bytes)} new" if receipt.created else f"unchanged ({held})"
+    write_line(f"{version.name}  {outcome}")
+
+
+@subcommand("show")
+@click.argument("reference", metavar="REF", type=REFERENCE)
+def show(session: Session, reference: str) -> None:
+    """Show one version's record.
+
+    That is its digest, type, metadata, aliases, tags, lineage and sizes. REF is NAME (its latest version), NAME:v3,
+    NAME:ALIAS, or a version's folder under a mount.
+
+    \b
+    Example:
+      artfs show imagenet:production
+    """
+    version = session.open().version(reference)
+    if session.json:
+        write_json(version_record(version))
+    else:
+        for line in columns(_described(version)):
+            write_line(line)
+
+
+@subcommand("log")
+@click.argument("name", type=NAME)
+def log(session: Session, name: str) -> None:
+    """List the versions of an artifact, newest first.
+
+    Deleted ones are marked.
+
+    \b
+    Example:
+      artfs log imagenet
+    """
+    versions = session.open().log(name)
+    if session.json:
+        write_json({"artifact": name, "versions": [version_record(version) for version in versions]})
+        return
+    for version in versions:
+        write_line(_log_line(version))
+        for line in (version.description or "").splitlines():
+            write_line(f"    {quoted(line)}")
+
+
+@subcommand("diff")
+@click.argument("old", metavar="REF", type=REFERENCE)
+@click.argument("new", metavar="REF", type=REFERENCE)
+def diff(session: Session, old: str, new: str) -> None:
+    """List the files that differ between two versions.
+
+    From the first REF to the second, with sizes; a REF may be a folder in a version. A is added, D removed, M changed, R renamed. It takes time in
+    proportion to what differs, however large the versions are.
+
+    \b
+    Example:
+      artfs diff imagenet:v1 imagenet
+    """
+    workspace = session.open()
+    difference = workspace.diff(old, new)
+    if session.json:
+        ends = {"from": _resolved(workspace, old), "to": _resolved(workspace, new)}
+        write_json({**ends, "changes": [_change_record(change) for change in difference]})
+    else:
+        _print_difference(difference)
+
+
+def _resolved(workspace: Workspace, reference: str) -> str:
+    version, path = workspace.resolve(reference)
+    return f"{version.name}/{exact_name(path)}" if path else version.name
+
+
+def _described(version: Version) -> list[list[str]]:
+    rows = [
+        ["version", version.name if version.state == "live" else f"{version.name} ({version.state})"],
+        ["type", version.type or "none"],
+        ["digest", version.digest],
+        ["created", timestamp(version.created_at, seconds=True)],
+        ["files", f"{version.file_count:,}"],
+        ["size", f"{size(version.size)} ({version.size:,} bytes), {size(version.new_bytes)} of it new when it was put"],
+        ["aliases", ", ".join(version.aliases) or "none"],
+        ["tags", ", ".join(version.tags) or "none"],
+    ]
+    if version.base is not None:
+        rows.append(["based on", version.base])
+    if version.description:
+        rows.append(["description", quoted(version.description)])
+    metadata = json.dumps(version.metadata, ensure_ascii=False, sort_keys=True) if version.metadata else "none"
+    return [*rows, ["metadata", quoted(metadata)]]
+
+
+def _log_line(version: Version) -> str:
+    parts = [version_label(version.number), timestamp(version.created_at, seconds=True)]
+    parts += [counted(version.file_count, "file"), size(version.size)]
+    if version.state != "live":
+        parts.append("deleted")
+    if version.aliases:
+        parts.append(", ".join(version.aliases))
+    if version.tags:
+        parts.append(f"[{', '.join(version.tags)}]")
+    return "  ".join(parts)
+
+
+_LETTERS = {"added": "A", "removed": "D", "changed": "M", "mode": "M", "renamed": "R"}
+
+
+def _change_record(change: Change) -> dict[str, object]:
+    return {
+        "kind": change.kind,
+        "path": exact_name(change.path),
+        "old_path": None if change.old_path is None else exact_name(change.old_path),
+        "old_size": change.old_size,
+        "new_size": change.new_size,
+    }
+
+
+def _print_difference(difference: Difference) -> None:
+    totals: dict[str, list[int]] = {}
+    for change in difference:
+        write_line(_change_line(change))
+        total = totals.setdefault(change.kind, [0, 0])
+        total[0] += 1
+        total[1] += (change.old_size if change.kind == "removed" else change.new_size) or 0
+    if not totals:
+        write_line("no differences")
+        return
+    words = {"mode": "changed in mode only"}
+    parts = [
+        f"{totals[kind][0]:,} {words.get(kind, kind)} ({size(totals[kind][1])})" for kind in _LETTERS if kind in totals
+    ]
+    write_line(", ".join(parts))
+
+
+def _change_line(change: Change) -> str:
+    letter, path = _LETTERS[change.kind], quoted(change.path)
+    if change.kind == "added":
+        return f"{letter}  {path}  {size(change.new_size or 0)}"
+    if change.kind == "removed":
+        return f"{letter}  {path}  {size(change.old_size or 0)}"
+    if change.kind == "mode":
+        return f"{letter}  {path}  executable bit"
+    sizes = f"{size(change.old_size or 0)} -> {size(change.new_size or 0)}"
+    if change.kind == "renamed":
+        return f"{letter}  {quoted(change.old_path or b'')} -> {path}  {size(change.new_size or 0)}"
+    return f"{letter}  {path}  {sizes}"
+
+
+@click.group("artifact")
+def artifact() -> None:
+    """Change what belongs to a whole artifact."""
+
+
+@subcommand("set-type", group=artifact)
+@click.argument("name", type=NAME)
+@click.argument("type_", metavar="TYPE")
+def set_type(session: Session, name: str, type_: str) -> None:
+    """Change the type of an artifact.
+
+    All versions of NAME have it. It is otherwise fixed by the first 'artfs put --type', so that a slip of the
+    keyboard is refused.
+
+    \b
+    Example:
+      artfs artifact set-type imagenet dataset
+    """
+    session.open().set_type(name, type_)
+    if session.json:
+        write_json({"artifact": name, "type": type_})
+    else:
+        warn(f"{name} has the type {type_} now")

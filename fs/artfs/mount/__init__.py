@@ -1,0 +1,36 @@
+"""Mounts: every version of every artifact as a folder.
+
+The functions and types here are those of `artfs.mount.control` and its neighbours, loaded at their first use; neither
+a FUSE binding nor an event loop is loaded by any of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from artfs.mount.control import mount, mount_for, status, unmount
+    from artfs.mount.handle import MountHandle
+    from artfs.mount.reports import MountStatus, WorkerStatus
+
+__all__ = ["MountHandle", "MountStatus", "WorkerStatus", "mount", "mount_for", "status", "unmount"]
+
+_HOMES = {
+    "MountHandle": "handle",
+    "MountStatus": "reports",
+    "WorkerStatus": "reports",
+    "mount": "control",
+    "mount_for": "control",
+    "status": "control",
+    "unmount": "control",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,90 @@
+"""The values that the serving core answers with; no FUSE binding is known here."""
+
+from __future__ import annotations
+
+import stat
+from typing import NamedTuple
+
+from artfs.mount import inodes
+from artstore.records.trees import Kind, TreeEntry
+
+__all__ = ["ABOVE_SECONDS", "FOREVER", "Attributes", "DirectoryEntry", "Statistics", "above", "link_above", "of_entry"]
+
+FOREVER = float(1 << 31)
+"""Seconds for which the kernel may keep what is inside a version: it never changes."""
+
+ABOVE_SECONDS = 1.0
+"""Seconds for which the kernel may keep what lies above versions; a change is also announced to it."""
+
+_DIRECTORY_MODE = stat.S_IFDIR | 0o555
+_FILE_MODE = stat.S_IFREG | 0o444
+_EXECUTABLE_MODE = stat.S_IFREG | 0o555
+_LINK_MODE = stat.S_IFLNK | 0o777
+
+
+class Attributes(NamedTuple):
+    """Hold what ``stat`` shows of one inode: ``size`` in bytes, ``mtime_ns`` since 1970.
+
+    ``entry_seconds`` and ``attribute_seconds`` say how long the kernel may keep the name and the attributes.
+    """
+
+    inode: int
+    mode: int
+    size: int
+    mtime_ns: int
+    entry_seconds: float
+    attribute_seconds: float
+
+
+class DirectoryEntry(NamedTuple):
+    """Hold one line of a listing; ``cookie`` is where the listing goes on after it."""
+
+    name: bytes
+    cookie: int
+    attributes: Attributes
+
+
+class Statistics(NamedTuple):
+    """Hold what ``statfs`` shows: counts of blocks of ``block`` bytes, and of files."""
+
+    block: int
+    blocks: int
+    free: int
+    files: int
+
+
+def of_file(node: int, executable: bool, size: int, birth_ns: int) -> Attributes:
+    """Return the attributes of a file in a version: functions of its content and executable bit alone."""
+    mode = _EXECUTABLE_MODE if executable else _FILE_MODE
+    return Attributes(inodes.file(node, executable), mode, size, birth_ns, FOREVER, FOREVER)
+
+
+def of_link(node: int, size: int, birth_ns: int) -> Attributes:
+    """Return the attributes of a symbolic link in a version."""
+    return Attributes(inodes.link(node), _LINK_MODE, size, birth_ns, FOREVER, FOREVER)
+
+
+def of_directory(serial: int, index: int, created_ns: int) -> Attributes:
+    """Return the attributes of a directory in a version; the root's name may vanish, the others' may not."""
+    entry_seconds = FOREVER if index else ABOVE_SECONDS
+    return Attributes(inodes.directory(serial, index), _DIRECTORY_MODE, 0, created_ns, entry_seconds, FOREVER)
+
+
+def of_entry(entry: TreeEntry, serial: int, index: int, created_ns: int) -> Attributes:
+    """Return the attributes of an entry of the version ``serial``; ``index`` is its own if it is a directory."""
+    kind = entry.kind
+    if kind is Kind.DIRECTORY:
+        return of_directory(serial, index, created_ns)
+    if kind is Kind.LINK:
+        return of_link(entry.node, entry.size, entry.birth_ns)
+    return of_file(entry.node, kind is Kind.EXECUTABLE, entry.size, entry.birth_ns)
+
+
+def above(inode: int, changed_ns: int) -> Attributes:
+    """Return the attributes of a project or artifact."""
+    return Attributes(inode, _DIRECTORY_MODE, 0, changed_ns, ABOVE_SECONDS, ABOVE_SECONDS)
+
+
+def link_above(inode: int, target: bytes, changed_ns: int) -> Attributes:
+    """Return the attributes of an alias."""
+    return Attributes(inode, _LINK_MODE, len(target), changed_ns, ABOVE_SECONDS, ABOVE_SECONDS)

@@ -1,0 +1,163 @@
+"""What lies above versions: projects, artifacts and aliases, as a mount shows them.
+
+The cookies of listings are functions of the entry, so that a listing goes on rightly while entries come and go:
+a name's number, a version's number, one fixed cookie for `latest`, and an alias's serial above all of these.
+"""
+
+from __future__ import annotations
+
+from artfs.mount import inodes
+from artfs.mount.attributes import Attributes, DirectoryEntry, above, link_above, of_directory
+from artfs.mount.errnos import StaleError
+from artfs.mount.inodes import Inode, Sort
+from artstore.errors import NotFoundError
+from artstore.names import parse_version_label, version_label
+from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
+from artstore.snapshot import Snapshot
+
+__all__ = [
+    "LATEST",
+    "attributes",
+    "find_in_artifact",
+    "find_in_project",
+    "link_target",
+    "list_artifact",
+    "list_project",
+    "parent_of",
+]
+
+LATEST = b"latest"
+
+_FIRST = 3
+_LATEST_COOKIE = 1 << 39
+_ALIAS_COOKIE = 1 << 40
+
+
+def find_in_project(snapshot: Snapshot, project: int, name: bytes) -> Attributes:
+    """Return the attributes of a project or artifact called ``name`` in ``project``; NotFoundError if none is."""
+    try:
+        component = name.decode()
+    except UnicodeDecodeError as error:
+        raise NotFoundError("no artifact has a name that is not UTF-8") from error
+    above_it = _name(snapshot, project)
+    found = snapshot.name_number(f"{above_it}/{component}" if above_it else component)
+    if found is None or not component:
+        raise NotFoundError(f"no project or artifact {component!r}")
+    return _of_name(snapshot, *found)
+
+
+def find_in_artifact(snapshot: Snapshot, artifact: int, name: bytes) -> VersionRecord | Attributes:
+    """Return the version that ``name`` labels, or the attributes of the alias of that name; else NotFoundError."""
+    text = name.decode(errors="replace")
+    number = parse_version_label(text)
+    if number is not None:
+        version = snapshot.version_by_number(artifact, number)
+        if version is not None:
+            return version
+    elif name == LATEST:
+        latest = snapshot.latest(artifact)
+        if latest is not None:
+            return _of_latest(latest)
+    else:
+        for alias in snapshot.aliases_of(artifact):
+            if alias.name.encode() == name:
+                return _of_alias(alias)
+    raise NotFoundError(f"no version or alias {text!r}")
+
+
+def attributes(snapshot: Snapshot, place: Inode) -> Attributes:
+    """Return the attributes of a project, an artifact or an alias; StaleError when it is gone."""
+    if place.sort is Sort.ALIAS:
+        return _of_alias(_alias(snapshot, place.value))
+    if place.sort is Sort.LATEST:
+        return _of_latest(_version(snapshot, place.value))
+    return _of_name(snapshot, place.value, place.sort is Sort.ARTIFACT)
+
+
+def link_target(snapshot: Snapshot, place: Inode) -> bytes:
+    """Return the text of an alias's link: ``v`` and the number of its version."""
+    if place.sort is Sort.ALIAS:
+        return _target(_alias(snapshot, place.value).version)
+    return _target(_version(snapshot, place.value).number)
+
+
+def list_project(snapshot: Snapshot, project: int) -> list[DirectoryEntry]:
+    """Return the entries of a project by cookie."""
+    return [
+        DirectoryEntry(
+            child.component.encode(), child.number + _FIRST, _of_name(snapshot, child.number, child.is_artifact)
+        )
+        for child in snapshot.names_in(_name(snapshot, project))
+    ]
+
+
+def list_artifact(snapshot: Snapshot, artifact: int) -> list[DirectoryEntry]:
+    """Return the versions and aliases of an artifact by cookie."""
+    _name(snapshot, artifact)
+    versions = snapshot.versions_of(artifact)
+    listing = [
+        DirectoryEntry(
+            _target(version.number), version.number + _FIRST, of_directory(version.serial, 0, version.created_ns)
+        )
+        for version in versions
+    ]
+    if versions:
+        listing.append(DirectoryEntry(LATEST, _LATEST_COOKIE, _of_latest(versions[-1])))
+    for alias in sorted(snapshot.aliases_of(artifact), key=lambda alias: alias.serial):
+        listing.append(DirectoryEntry(alias.name.encode(), _ALIAS_COOKIE + alias.serial, _of_alias(alias)))
+    return listing
+
+
+def parent_of(snapshot: Snapshot, place: Inode) -> int:
+    """Return the inode of the project that a project or artifact lies in; the root is its own."""
+    above_it = _name(snapshot, place.value).rpartition("/")[0]
+    found = snapshot.name_number(above_it) if above_it else None
+    return inodes.project(found[0]) if found else inodes.ROOT
+
+
+def _target(number: int) -> bytes:
+    return version_label(number).encode()
+
+
+def _name(snapshot: Snapshot, number: int) -> str:
+    return _record(snapshot, number).name if number else ""
+
+
+def _record(snapshot: Snapshot, number: int) -> ArtifactRecord:
+    record = snapshot.artifact(number)
+    if record is None:
+        raise StaleError("the artifact or project is gone")
+    return record
+
+
+def _of_name(snapshot: Snapshot, number: int, is_artifact: bool) -> Attributes:
+    """Return the attributes of a project or artifact; an artifact changed when its latest version was made."""
+    if not number:
+        return above(inodes.ROOT, 0)
+    record = _record(snapshot, number)
+    if not is_artifact:
+        return above(inodes.project(number), record.created_ns)
+    latest = snapshot.latest(number)
+    return above(inodes.artifact(number), latest.created_ns if latest else record.created_ns)
+
+
+def _of_alias(alias: AliasRecord) -> Attributes:
+    return link_above(inodes.alias(alias.serial), _target(alias.version), alias.set_ns)
+
+
+def _of_latest(version: VersionRecord) -> Attributes:
+    return link_above(inodes.latest(version.serial), _target(version.number), version.created_ns)
+
+
+def _alias(snapshot: Snapshot, serial: int) -> AliasRecord:
+    alias = snapshot.alias(serial)
+    if alias is None:
+        raise StaleError("the alias has moved or is gone")
+    return alias
+
+
+def _version(snapshot: Snapshot, serial: int) -> VersionRecord:
+    version = snapshot.version(serial)
+    if version is None:
+        raise StaleError("the version is gone")
+    return version

@@ -1,0 +1,100 @@
+"""What can be known to go wrong before anything is mounted, each as one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from artfs.mount import kernel, table
+from artstore.errors import InvalidInputError, MountError
+
+__all__ = ["check"]
+
+_FUSE_CONFIGURATION = Path("/etc/fuse.conf")
+
+
+def check(workspace: Path, directory: Path, *, allow_other: bool) -> None:
+    """Raise MountError or InvalidInputError if ``workspace`` cannot be mounted on ``directory``; both are resolved.
+
+    A mount there whose daemon has died is taken away first.
+    """
+    _remove_dead_mount(directory)
+    _check_folder(directory)
+    _check_apart(workspace, directory)
+    _check_device()
+    if os.geteuid() != 0:
+        kernel.fusermount()
+        if allow_other:
+            _check_allowed_others()
+
+
+def _remove_dead_mount(directory: Path) -> None:
+    point = table.at(directory)
+    if point is None:
+        return
+    if point.fstype == kernel.FILESYSTEM:
+        mounted = next(one for one in reversed(table.artfs_mounts()) if one.directory == directory)
+        if table.is_dead(mounted):
+            with contextlib.suppress(OSError):
+                kernel.detach(os.fsencode(directory), lazy=True)
+            _remove_dead_mount(directory)
+            return
+    raise MountError(
+        f"{directory} is mounted already: {point.fstype} of {point.source}",
+        hint=f"artfs umount {directory}" if point.fstype == kernel.FILESYSTEM else "",
+    )
+
+
+def _check_folder(directory: Path) -> None:
+    try:
+        with os.scandir(directory) as entries:
+            is_empty = next(entries, None) is None
+    except FileNotFoundError as error:
+        raise MountError(f"the mount point {directory} does not exist", hint=f"mkdir {directory}") from error
+    except NotADirectoryError as error:
+        raise MountError(f"the mount point {directory} is not a folder") from error
+    except OSError as error:
+        raise MountError(f"the mount point {directory} cannot be read: {error.strerror}") from error
+    if not is_empty:
+        raise MountError(
+            f"the mount point {directory} is not empty, and a mount would hide what is in it",
+            hint="name an empty folder",
+        )
+    if not os.access(directory, os.W_OK):
+        raise MountError(f"the mount point {directory} is not yours to write, and that is needed to mount on it")
+
+
+def _check_apart(workspace: Path, directory: Path) -> None:
+    if directory == workspace or workspace in directory.parents:
+        raise InvalidInputError(f"the mount point {directory} lies inside the workspace {workspace}")
+    if directory in workspace.parents:
+        raise InvalidInputError(
+            f"the workspace {workspace} lies inside the mount point {directory}, so the mount would hide it"
+        )
+
+
+def _check_device() -> None:
+    if not os.path.exists(kernel.DEVICE):
+        raise MountError(
+            f"there is no {kernel.DEVICE} here",
+            hint="load the kernel module with 'modprobe fuse', or start the container with --device /dev/fuse",
+        )
+    try:
+        os.close(os.open(kernel.DEVICE, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        hint = f"as root: chmod 666 {kernel.DEVICE}" if error.errno in (errno.EACCES, errno.EPERM) else "modprobe fuse"
+        raise MountError(f"{kernel.DEVICE} cannot be opened: {error.strerror}", hint=hint) from error
+
+
+def _check_allowed_others() -> None:
+    try:
+        lines = _FUSE_CONFIGURATION.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    if "user_allow_other" not in (line.strip() for line in lines):
+        raise MountError(
+            f"only root may let other users into a mount, unless {_FUSE_CONFIGURATION} says user_allow_other",
+            hint=f"as root: echo user_allow_other >> {_FUSE_CONFIGURATION}",
+        )

@@ -1,0 +1,159 @@
+"""What the zygote's children do after the fork: the workers that serve the kernel, and the supervisor."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from artfs.mount import kernel
+from artfs.mount.configuration import Configuration
+from artfs.mount.counters import Counters, Field, WorkerCounts
+from artfs.mount.ownership import Owner
+from artfs.mount.tree import Tree
+from artstore.errors import ArtfsError
+from artstore.live import DaemonInfo
+from artstore.store import Store
+
+__all__ = ["ENDED", "FAILED", "Kit", "Transport", "fork", "run_supervisor", "run_worker", "send"]
+
+ENDED = 0
+"""Exit code of a worker to which the kernel has said that the mount has ended."""
+FAILED = 1
+
+_log = logging.getLogger(__name__)
+
+
+class Transport(Protocol):
+    """Carry the kernel's requests to the core."""
+
+    def answer_init(self) -> None:
+        """Answer the kernel's first request, and no other."""
+
+    def serve(self, tree: Tree, counts: WorkerCounts) -> None:
+        """Answer requests until the mount has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """Hold what the zygote passes on: ``news`` is the children's end of the socket to it, ``device`` the mount's."""
+
+    configuration: Configuration
+    owner: Owner
+    device: int
+    news: socket.socket
+    counters: Counters
+    transport: Transport
+
+
+def send(news: socket.socket, message: dict[str, Any]) -> None:
+    """Send one message to the other end."""
+    news.send(json.dumps(message).encode())
+
+
+def fork(task: Callable[[], int], *, closing: Iterable[int]) -> int:
+    """Run ``task`` in a child that dies with this process, and return its pid; the child ends with what it returns.
+
+    ``closing`` are descriptors that the child must not hold.  The process must have no other thread.
+    """
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    _run_child(task, parent, closing)
+
+
+def _run_child(task: Callable[[], int], parent: int, closing: Iterable[int]) -> NoReturn:
+    code = FAILED
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        kernel.die_with_parent(parent)
+        for descriptor in closing:
+            os.close(descriptor)
+        code = task()
+    except Exception:
+        _log.exception("process %d of the mount failed", os.getpid())
+    finally:
+        logging.shutdown()
+        os._exit(code)
+
+
+def run_worker(kit: Kit, slot: int) -> int:
+    """Serve requests from a device of the worker's own, and return when the mount has ended."""
+    parent = os.getppid()
+    counts = kit.counters.slot(slot)
+    try:
+        clone = kernel.clone_device(kit.device)
+        os.dup2(clone, kit.device, inheritable=False)
+        os.close(clone)
+        kit.owner.become()
+        kernel.die_with_parent(parent)
+        store = Store.open(Path(kit.configuration.workspace))
+    except (ArtfsError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENODEV, errno.ENOTCONN):
+            return ENDED
+        send(kit.news, {"from": slot, "error": str(error), "hint": getattr(error, "hint", "")})
+        return FAILED
+    counts.set(Field.PID, os.getpid())
+    counts.set(Field.STARTED_NS, time.time_ns())
+    send(kit.news, {"from": slot, "ready": True})
+    kit.transport.serve(Tree(store), counts)
+    return ENDED
+
+
+def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
+    """Listen on the control socket, say so, and answer until killed."""
+    parent = os.getppid()
+    kit.owner.become()
+    kernel.die_with_parent(parent)
+    try:
+        listener = _listen(info.socket)
+        store = Store.open(Path(kit.configuration.workspace))
+    except (ArtfsError, OSError) as error:
+        send(kit.news, {"from": "supervisor", "error": str(error), "hint": getattr(error, "hint", "")})
+        return FAILED
+    send(kit.news, {"from": "supervisor", "ready": True})
+
+    import trio
+
+    from artfs.mount.supervisor import Invalidator, Supervisor
+
+    supervisor = Supervisor(
+        description=asdict(info),
+        counters=kit.counters,
+        invalidate=Invalidator(store, kit.device).apply,
+        unmount=lambda lazy: _ask_to_unmount(kit.news, lazy),
+        uid=os.geteuid(),
+    )
+    trio.run(supervisor.serve, listener)
+    return FAILED
+
+
+def _listen(address: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    before = os.umask(0o177)
+    try:
+        listener.bind(address)
+    finally:
+        os.umask(before)
+    listener.listen(128)
+    return listener
+
+
+def _ask_to_unmount(news: socket.socket, lazy: bool) -> int:
+    send(news, {"from": "supervisor", "unmount": True, "lazy": lazy})
+    return int(json.loads(news.recv(4096))["errno"])

@@ -1,0 +1,47 @@
+"""What the process that mounts tells the daemon that serves, as one JSON argument."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+__all__ = ["Configuration", "default_workers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Describe the mount to be made; both paths are absolute, as `os.fsdecode` returns them.
+
+    ``ready`` is a descriptor to report on, ``lifeline`` one whose end of file unmounts (-1 for a daemon that stays).
+    """
+
+    id: str
+    workspace: str
+    directory: str
+    workers: int
+    allow_other: bool
+    transport: str
+    ready: int
+    lifeline: int
+
+    def encode(self) -> str:
+        """Return the argument."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def decode(cls, argument: str) -> Self:
+        """Return what `encode` was called on."""
+        return cls(**json.loads(argument))
+
+    @property
+    def run_dir(self) -> Path:
+        """The workspace's folder of run files."""
+        return Path(self.workspace) / "run"
+
+
+def default_workers() -> int:
+    """Return how many workers a mount has unless told: one for each core, at least 2 and at most 8."""
+    return max(2, min(8, len(os.sched_getaffinity(0))))

@@ -1,0 +1,225 @@
+"""Make, find and end mounts: what the command line and the Python interface call.
+
+Nothing here loads a FUSE binding or an event loop; the daemon does that in a process of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from artfs.mount import checks, kernel, table
+from artfs.mount.configuration import Configuration, default_workers
+from artfs.mount.daemon import LIFELINE, READY, Daemon
+from artfs.mount.handle import MountHandle
+from artfs.mount.holders import holders
+from artfs.mount.runfile import remove_dead
+from artfs.mount.reports import MountStatus, WorkerStatus
+from artfs.mount.table import Mounted
+from artstore.errors import BusyError, InvalidInputError, MountError
+from artstore.live import daemons_folder, is_held, live_daemons, request, runtime_folder
+from artstore.store import Store
+
+__all__ = ["mount", "mount_for", "status", "unmount"]
+
+PathLike = str | os.PathLike[str]
+
+_END_SECONDS = 5.0
+_ANSWER_SECONDS = 2.0
+_TRANSPORTS = {"auto": "pyfuse3", "pyfuse3": "pyfuse3"}
+
+
+def mount(
+    workspace_path: PathLike,
+    directory: PathLike,
+    *,
+    workers: int | None = None,
+    allow_other: bool = False,
+    foreground: bool = False,
+    transport: str = "auto",
+    tied: bool = False,
+) -> MountHandle:
+    """Show a workspace's versions on ``directory``, an empty folder, and return once the mount answers.
+
+    The daemon stays until it is unmounted; with ``tied`` also no longer than this process.  With ``foreground`` it is
+    tied, writes to this process's stderr, and the call returns when it has ended, with SIGINT and SIGTERM passed on.
+    ``workers`` is the number of serving processes.
+
+    Raises MountError, InvalidInputError, or what opening the workspace raises; nothing is mounted then.
+    """
+    if workers is not None and workers < 1:
+        raise InvalidInputError("a mount needs at least one worker")
+    if transport not in _TRANSPORTS:
+        raise InvalidInputError(f"there is no transport {transport!r}", hint=f"one of {', '.join(_TRANSPORTS)}")
+    workspace = Path(os.path.realpath(workspace_path))
+    run_dir = Store.open(workspace).run_dir
+    target = table.resolve(directory)
+    remove_dead(run_dir)
+    checks.check(workspace, target, allow_other=allow_other)
+    configuration = Configuration(
+        id=uuid.uuid4().hex[:12],
+        workspace=str(workspace),
+        directory=str(target),
+        workers=workers or default_workers(),
+        allow_other=allow_other,
+        transport=_TRANSPORTS[transport],
+        ready=READY,
+        lifeline=LIFELINE if tied or foreground else -1,
+    )
+    daemon = Daemon.start(configuration, foreground=foreground)
+    handle = MountHandle(target, daemon, unmount)
+    if foreground:
+        handle.wait()
+    return handle
+
+
+def unmount(directory: PathLike, *, lazy: bool = False) -> None:
+    """End the mount on ``directory``, also one whose daemon has died.
+
+    ``lazy`` takes it out of sight at once, and what is open there stays readable.  Returns when the daemon has ended,
+    or after some seconds when something still holds the mount elsewhere.
+
+    Raises BusyError, naming processes that use it, and MountError if nothing of artfs's is mounted there.
+    """
+    target = table.resolve(directory)
+    mounted = _mounted_at(target)
+    dead = table.is_dead(mounted)
+    try:
+        kernel.detach(os.fsencode(target), lazy=lazy or dead)
+    except OSError as error:
+        number = error.errno
+        if number == errno.EPERM and mounted.daemon is not None:
+            answer = request(mounted.daemon, {"op": "unmount", "lazy": lazy}, timeout=_END_SECONDS)
+            number = 0 if answer.get("ok") else answer.get("errno", errno.EIO)
+        if number:
+            raise _why_not(mounted, number) from error
+    _await_end(mounted)
+    remove_dead(mounted.workspace / "run")
+
+
+def _mounted_at(target: Path) -> Mounted:
+    point = table.at(target)
+    if point is None:
+        raise MountError(f"nothing is mounted at {target}")
+    if point.fstype != kernel.FILESYSTEM:
+        raise MountError(f"{target} is not a mount of artfs's: {point.fstype} of {point.source}")
+    return next(one for one in reversed(table.artfs_mounts()) if one.directory == target)
+
+
+def _why_not(mounted: Mounted, number: int) -> MountError | BusyError:
+    if number == errno.EBUSY:
+        users = holders(mounted.directory, mounted.device)
+        by = f" by {', '.join(users)}" if users else ""
+        return BusyError(
+            f"{mounted.directory} is in use{by}", hint=f"end them, or: artfs umount --lazy {mounted.directory}"
+        )
+    if number == errno.EPERM:
+        return MountError(f"{mounted.directory} was mounted by another user, and only that user or root may unmount it")
+    return MountError(f"unmounting {mounted.directory} failed: {os.strerror(number)}")
+
+
+def _await_end(mounted: Mounted) -> None:
+    """Wait for the daemon to end, unless the kernel keeps the mount for those who use it still."""
+    if mounted.daemon is None:
+        return
+    run_file = daemons_folder(mounted.workspace / "run") / f"{mounted.daemon.id}.json"
+    deadline = time.monotonic() + _END_SECONDS
+    while is_held(run_file) and time.monotonic() < deadline:
+        if holders(mounted.directory, mounted.device, limit=1):
+            return
+        time.sleep(0.01)
+
+
+def status(workspace_path: PathLike | None = None, directory: PathLike | None = None) -> list[MountStatus]:
+    """Return the state of a workspace's mounts, or of the mount on ``directory``; of all in sight without either.
+
+    Raises MountError if ``directory`` is no mount of artfs's.
+    """
+    if directory is not None:
+        found = [_mounted_at(table.resolve(directory))]
+    else:
+        found = table.artfs_mounts(Path(os.path.realpath(workspace_path)) if workspace_path is not None else None)
+    known = {one.daemon.id for one in found if one.daemon}
+    result = [_status_of(one) for one in found]
+    if workspace_path is not None and directory is None:
+        workspace = Path(os.path.realpath(workspace_path))
+        for daemon in live_daemons(workspace / "run"):
+            if daemon.id not in known:
+                elsewhere = Mounted(Path(daemon.mountpoint), workspace, daemon.device, daemon)
+                result.append(_status_of(elsewhere))
+    return result
+
+
+def _status_of(mounted: Mounted) -> MountStatus:
+    daemon = mounted.daemon
+    if daemon is None:
+        return MountStatus(str(mounted.workspace), str(mounted.directory), "dead")
+    workers: list[WorkerStatus] = []
+    state = "silent"
+    with contextlib.suppress(BusyError):
+        answer = request(daemon, {"op": "status"}, timeout=_ANSWER_SECONDS)
+        if answer.get("ok"):
+            state = "live"
+            workers = [WorkerStatus.from_message(worker) for worker in answer["status"]["workers"]]
+    return MountStatus(
+        workspace=str(mounted.workspace),
+        directory=str(mounted.directory),
+        state=state,
+        pid=daemon.pid,
+        started_at=datetime.fromtimestamp(daemon.started_at, UTC),
+        transport=daemon.transport,
+        uid=daemon.uid,
+        allow_other=daemon.allow_other,
+        workers=workers,
+    )
+
+
+def mount_for(workspace_path: PathLike, *, create: bool = True) -> tuple[Path, bool]:
+    """Return (folder, whether it was mounted just now) of a mount of the workspace that this user can read.
+
+    Without one, it is mounted in the user's run-time folder; MountError instead if ``create`` is false.
+    """
+    workspace = Path(os.path.realpath(workspace_path))
+    existing = _readable_mount(workspace)
+    if existing is not None:
+        return existing, False
+    if not create:
+        raise MountError(f"the workspace {workspace} is mounted nowhere", hint="artfs mount DIR")
+    folder = runtime_folder(os.getuid())
+    name = hashlib.blake2s(os.fsencode(workspace), digest_size=4).hexdigest()
+    target = folder / f"{workspace.name}-{name}"
+    with _locked(folder / ".mounting"):
+        existing = _readable_mount(workspace)
+        if existing is not None:
+            return existing, False
+        with contextlib.suppress(FileExistsError, OSError):
+            target.mkdir(mode=0o700)
+        mount(workspace, target)
+    return target, True
+
+
+def _readable_mount(workspace: Path) -> Path | None:
+    me = os.geteuid()
+    for mounted in table.artfs_mounts(workspace):
+        daemon = mounted.daemon
+        if daemon is not None and (daemon.mounter == me or daemon.allow_other):
+            return mounted.directory
+    return None
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,196 @@
+"""Start the daemon of a mount, wait for its word that it serves, and later for its end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+import artfs
+from artfs.mount.configuration import Configuration
+from artfs.mount.runfile import log_file
+from artstore import errors
+from artstore.errors import MountError
+
+__all__ = ["LIFELINE", "READY", "Daemon"]
+
+READY = 3
+LIFELINE = 4
+"""Descriptors that a daemon is given: to report on, and to notice the end of the process that it is tied to."""
+
+_FIRST_FREE = 10
+_START_SECONDS = 60.0
+
+
+class Daemon:
+    """Hold a daemon that this process has started."""
+
+    def __init__(self, pid: int, lifeline: int) -> None:
+        self.pid = pid
+        self._lifeline = lifeline
+        self._exit_code: int | None = None
+        _started.append(self)
+
+    @classmethod
+    def start(cls, configuration: Configuration, *, foreground: bool) -> Self:
+        """Start the daemon and return when its mount answers; MountError with its reason if it cannot.
+
+        In the foreground it writes to this process's stderr, else to its log file.
+        """
+        for earlier in list(_started):
+            earlier.poll()
+        log = None if foreground else log_file(configuration.run_dir, configuration.id)
+        with contextlib.ExitStack() as ours:
+            output = _moved(ours, _open_log(log) if log else os.dup(2))
+            ready, ready_end = os.pipe2(os.O_CLOEXEC)
+            ours.callback(os.close, ready)
+            lifeline_end, lifeline = os.pipe2(os.O_CLOEXEC)
+            with contextlib.ExitStack() as theirs:
+                given = [(output, 1), (output, 2), (_moved(theirs, ready_end), READY)]
+                given.append((_moved(theirs, lifeline_end), LIFELINE))
+                try:
+                    pid = _spawn(configuration, given)
+                except BaseException:
+                    os.close(lifeline)
+                    raise
+            daemon = cls(pid, lifeline)
+            try:
+                _await_ready(ready, log)
+            except BaseException:
+                daemon.kill()
+                raise
+        return daemon
+
+    def poll(self) -> int | None:
+        """Return the daemon's exit code, or None while it lives."""
+        if self._exit_code is None:
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                if pid == 0:
+                    return None
+                self._ended(os.waitstatus_to_exitcode(status))
+                return self._exit_code
+            self._ended(0)
+        return self._exit_code
+
+    def wait(self, seconds: float) -> int | None:
+        """Return the exit code when the daemon ends, or None after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while self.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return self._exit_code
+
+    def serve_here(self) -> int:
+        """Return the exit code when the daemon ends; SIGINT and SIGTERM reach it meanwhile as SIGTERM."""
+
+        def pass_on(*_: object) -> None:
+            self.terminate()
+
+        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            _, status = os.waitpid(self.pid, 0)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        self._ended(os.waitstatus_to_exitcode(status))
+        return self._exit_code or 0
+
+    def terminate(self) -> None:
+        """Ask the daemon to unmount; a second time, to end at once."""
+        if self._exit_code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End a daemon that did not start, and wait for that."""
+        if self._exit_code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self.wait(_START_SECONDS)
+
+    def _ended(self, code: int) -> None:
+        self._exit_code = code
+        os.close(self._lifeline)
+        if self in _started:
+            _started.remove(self)
+
+
+_started: list[Daemon] = []
+"""Daemons that were children of this process when last looked at, so that none is left as a zombie."""
+
+
+def _forget_after_fork() -> None:
+    """Let go of the lifelines in a forked child: a mount is tied to the process that made it, not to its children."""
+    for daemon in _started:
+        os.close(daemon._lifeline)
+    _started.clear()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+def _open_log(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def _moved(stack: contextlib.ExitStack, descriptor: int) -> int:
+    """Move a descriptor above those that the daemon is given, and close it at the end of ``stack``."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+    os.close(descriptor)
+    stack.callback(os.close, moved)
+    return moved
+
+
+def _spawn(configuration: Configuration, given: list[tuple[int, int]]) -> int:
+    arguments = [sys.executable, "-P", "-m", "artfs.mount.zygote", configuration.encode()]
+    actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    actions += [(os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in given]  # type: ignore[misc]
+    return os.posix_spawn(
+        sys.executable,
+        arguments,
+        _environment(),
+        file_actions=actions,
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE],
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment in which the daemon finds the packages that this process runs, wherever it starts."""
+    roots = [Path(artfs.__path__[0]).parent, Path(str(errors.__file__)).parent.parent]
+    inherited = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    paths = dict.fromkeys([*(os.path.abspath(root) for root in roots), *inherited])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _await_ready(ready: int, log: Path | None) -> None:
+    """Read the daemon's one line; MountError if it has a complaint, or says nothing."""
+    line = b""
+    deadline = time.monotonic() + _START_SECONDS
+    while not line.endswith(b"\n"):
+        if not select.select([ready], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise MountError(f"the daemon did not start within {_START_SECONDS:.0f} s")
+        data = os.read(ready, 65536)
+        if not data:
+            raise MountError("the daemon ended before it served" + (f": {_last_line(log)}" if log else ""))
+        line += data
+    message = json.loads(line)
+    if "error" in message:
+        raise MountError(message["error"], hint=message["hint"])
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError as error:
+        return os.strerror(error.errno or errno.EIO)
+    return lines[-1] if lines else "it left no word"

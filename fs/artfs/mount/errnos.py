@@ -1,0 +1,82 @@
+"""The one table from artfs's errors to the numbers that a system call returns."""
+
+from __future__ import annotations
+
+import errno
+
+from artstore.errors import (
+    ArtfsError,
+    BusyError,
+    DamageError,
+    ExistsError,
+    InvalidInputError,
+    MountError,
+    NotFoundError,
+    OutOfSpaceError,
+    RefusedError,
+    SourceError,
+    UnsupportedError,
+)
+
+__all__ = [
+    "NameTooLongError",
+    "NoAttributeError",
+    "NotDirectoryError",
+    "NotLinkError",
+    "ReadOnlyError",
+    "StaleError",
+    "errno_of",
+]
+
+
+class NotDirectoryError(InvalidInputError):
+    """Refuse to look for a name in what is not a directory."""
+
+
+class NotLinkError(InvalidInputError):
+    """Refuse to read the target of what is not a symbolic link, or the bytes of what is not a file."""
+
+
+class NameTooLongError(InvalidInputError):
+    """Refuse a name of more than 255 bytes."""
+
+
+class ReadOnlyError(RefusedError):
+    """Refuse to change anything under a mount."""
+
+
+class StaleError(NotFoundError):
+    """Say that the thing an inode stands for has left the store."""
+
+
+class NoAttributeError(NotFoundError):
+    """Say that there is no extended attribute of that name here."""
+
+
+_ERRNOS: dict[type[ArtfsError], int] = {
+    NotDirectoryError: errno.ENOTDIR,
+    NotLinkError: errno.EINVAL,
+    NameTooLongError: errno.ENAMETOOLONG,
+    ReadOnlyError: errno.EROFS,
+    StaleError: errno.ESTALE,
+    NoAttributeError: errno.ENODATA,
+    NotFoundError: errno.ENOENT,
+    RefusedError: errno.EPERM,
+    ExistsError: errno.EEXIST,
+    BusyError: errno.EBUSY,
+    OutOfSpaceError: errno.ENOSPC,
+    UnsupportedError: errno.EOPNOTSUPP,
+    DamageError: errno.EIO,
+    MountError: errno.EIO,
+    SourceError: errno.EIO,
+    ArtfsError: errno.EIO,
+}
+
+
+def errno_of(error: ArtfsError) -> int:
+    """Return the errno of ``error``: that of its nearest class in the table; never 0."""
+    for ancestor in type(error).__mro__:
+        number = _ERRNOS.get(ancestor)
+        if number is not None:
+            return number
+    return errno.EIO

@@ -1,0 +1,58 @@
+"""Which processes use a mount, as far as /proc lets this user see."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["holders"]
+
+
+def holders(directory: Path, device: str, *, limit: int = 5) -> list[str]:
+    """Return up to ``limit`` processes, as ``name (pid)``, that have files of the mount open or mapped, or stand in it.
+
+    ``device`` is the mount's number as ``major:minor``.  Only links are read, so a mount that hangs is no obstacle.
+    """
+    found = []
+    for pid in sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit()):
+        if pid != os.getpid() and _uses(pid, os.fsencode(directory), _in_hexadecimal(device)):
+            found.append(f"{_name(pid)} ({pid})")
+            if len(found) == limit:
+                break
+    return found
+
+
+def _in_hexadecimal(device: str) -> bytes:
+    major, minor = device.split(":")
+    return f" {int(major):02x}:{int(minor):02x} ".encode()
+
+
+def _uses(pid: int, directory: bytes, device: bytes) -> bool:
+    below = directory + b"/"
+    if any(target == directory or target.startswith(below) for target in _links(pid)):
+        return True
+    try:
+        return device in Path(f"/proc/{pid}/maps").read_bytes()
+    except OSError:
+        return False
+
+
+def _links(pid: int) -> Iterator[bytes]:
+    folder = f"/proc/{pid}/fd"
+    try:
+        descriptors = os.listdir(folder)
+    except OSError:
+        descriptors = []
+    for path in (f"/proc/{pid}/cwd", f"/proc/{pid}/root", *(f"{folder}/{descriptor}" for descriptor in descriptors)):
+        try:
+            yield os.readlink(os.fsencode(path))
+        except OSError:
+            continue
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return "?"

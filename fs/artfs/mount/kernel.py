@@ -1,0 +1,162 @@
+"""The system calls by which a file system is attached to a folder and taken away again.
+
+root mounts with mount(2); an ordinary user through the setuid program fusermount3, which passes the open device back
+over a socket.  Doing so here rather than in a FUSE library keeps paths bytes, gives the kernel's own error numbers,
+and serves every transport alike: libfuse takes an attached device as the mount point ``/dev/fd/N``.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+from artstore.errors import MountError
+
+__all__ = [
+    "DEVICE",
+    "FILESYSTEM",
+    "attach",
+    "clone_device",
+    "detach",
+    "die_with_parent",
+    "fusermount",
+]
+
+DEVICE = "/dev/fuse"
+FILESYSTEM = "fuse.artfs"
+
+_MS_RDONLY = 1
+_MS_NOSUID = 2
+_MS_NODEV = 4
+_MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
+_PR_SET_PDEATHSIG = 1
+_FUSE_DEV_IOC_CLONE = 0x8004E500
+_OPTIONS = "default_permissions"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def attach(source: bytes, directory: bytes, *, allow_other: bool) -> int:
+    """Mount on ``directory``, read-only, and return the device by which the kernel asks; ``source`` is shown by mount.
+
+    The caller has to answer the kernel's INIT.  Guarantees: the descriptor is closed on exec.  Raises MountError.
+    """
+    if os.geteuid() == 0:
+        return _attach_as_root(source, directory, allow_other)
+    return _attach_as_user(source, directory, allow_other)
+
+
+def _attach_as_root(source: bytes, directory: bytes, allow_other: bool) -> int:
+    try:
+        device = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise MountError(f"{DEVICE} cannot be opened: {error.strerror}", hint="load the kernel module fuse") from error
+    options = f"fd={device},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()},{_OPTIONS}"
+    if allow_other:
+        options += ",allow_other"
+    flags = _MS_RDONLY | _MS_NOSUID | _MS_NODEV
+    if _libc.mount(source, directory, FILESYSTEM.encode(), ctypes.c_ulong(flags), options.encode()) != 0:
+        number = ctypes.get_errno()
+        os.close(device)
+        hint = "a container needs the capability SYS_ADMIN to mount" if number == errno.EPERM else ""
+        raise MountError(f"mounting on {os.fsdecode(directory)} failed: {os.strerror(number)}", hint=hint)
+    return device
+
+
+def _attach_as_user(source: bytes, directory: bytes, allow_other: bool) -> int:
+    escaped = source.replace(b"\\", b"\\\\").replace(b",", b"\\,")
+    options = b"ro,nosuid,nodev,subtype=artfs,fsname=" + escaped + b"," + _OPTIONS.encode()
+    if allow_other:
+        options += b",allow_other"
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        done = subprocess.run(
+            [fusermount(), b"-o", options, b"--", directory],
+            env={**os.environ, "_FUSE_COMMFD": str(theirs.fileno())},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        theirs.close()
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip().removeprefix("fusermount3: ")
+            raise MountError(f"mounting on {os.fsdecode(directory)} failed: {said or 'fusermount3 gave no reason'}")
+        return _receive_descriptor(mine)
+
+
+def _receive_descriptor(connection: socket.socket) -> int:
+    size = array.array("i").itemsize
+    _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(size), socket.MSG_CMSG_CLOEXEC)
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            return int(array.array("i", data[:size])[0])
+    raise MountError("fusermount3 mounted, and passed no device back")
+
+
+def fusermount() -> str:
+    """Return the path of fusermount3; MountError where it is not installed."""
+    program = shutil.which("fusermount3")
+    if program is None:
+        raise MountError("fusermount3 is not installed, which mounts for ordinary users", hint="apt install fuse3")
+    return program
+
+
+def detach(directory: bytes, *, lazy: bool) -> None:
+    """Unmount ``directory``; ``lazy`` takes it out of sight now and ends it when its last file is closed.
+
+    Raises OSError with the kernel's number: EBUSY while it is in use, EINVAL if it is no mount point, EPERM.
+    """
+    if os.geteuid() == 0:
+        if _libc.umount2(directory, (_MNT_DETACH if lazy else 0) | _UMOUNT_NOFOLLOW) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), os.fsdecode(directory))
+        return
+    arguments: list[str | bytes] = [fusermount(), "-u", *(["-z"] if lazy else []), "--", directory]
+    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        number = next((code for text, code in _SAID.items() if text in said), errno.EPERM)
+        raise OSError(number, said, os.fsdecode(directory))
+
+
+_SAID = {
+    os.strerror(errno.EBUSY): errno.EBUSY,
+    os.strerror(errno.EINVAL): errno.EINVAL,
+    "not found in": errno.EINVAL,
+    os.strerror(errno.ENOENT): errno.ENOENT,
+}
+"""What fusermount3 says on stderr, as numbers; anything else means that it may not."""
+
+
+def clone_device(device: int) -> int:
+    """Return another descriptor for the mount of ``device``, with a queue of its own for requests in progress.
+
+    When the process that holds it dies, the kernel ends just the requests that it had read.
+    """
+    clone = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(clone, _FUSE_DEV_IOC_CLONE, array.array("I", [device]), True)
+    except BaseException:
+        os.close(clone)
+        raise
+    return clone
+
+
+def die_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when ``parent`` ends; does so at once if it has ended already.
+
+    To be called after a change of user, which takes the wish back.
+    """
+    if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl failed")
+    if os.getppid() != parent:
+        os._exit(1)

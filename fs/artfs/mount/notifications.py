@@ -1,0 +1,52 @@
+"""Tell the kernel to forget what it has cached, by messages written to the mount's device.
+
+The messages are those of the kernel's ``linux/fuse.h``: a ``fuse_out_header`` with ``unique`` 0 and the notification's
+code in ``error``, then its arguments.  They depend on no FUSE library, so every transport uses them.
+
+A write may block while a look-up in the same directory is under way, so call these from a thread that serves no
+requests, and under no transaction of the store.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+__all__ = ["invalidate_entry", "invalidate_inode"]
+
+_HEADER = struct.Struct("<IiQ")
+_INVAL_INODE = struct.Struct("<Qqq")
+_INVAL_ENTRY = struct.Struct("<QII")
+_NOTIFY_INVAL_INODE = 2
+_NOTIFY_INVAL_ENTRY = 3
+
+_HARMLESS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENODEV, errno.ENOTCONN})
+"""The kernel does not know the name or inode, or the mount is gone: there is nothing left to forget."""
+
+
+def invalidate_entry(device: int, parent: int, name: bytes) -> bool:
+    """Make the kernel forget the entry ``name`` of the directory inode ``parent``, and all that hangs below it.
+
+    Returns whether the kernel knew the entry.  OSError for anything but an unknown entry or an ended mount.
+    """
+    body = _INVAL_ENTRY.pack(parent, len(name), 0) + name + b"\0"
+    return _notify(device, _NOTIFY_INVAL_ENTRY, body)
+
+
+def invalidate_inode(device: int, inode: int, *, attributes_only: bool = False) -> bool:
+    """Make the kernel forget the attributes of ``inode`` and, unless ``attributes_only``, its cached data.
+
+    The data of a directory is its cached listing.  Returns whether the kernel knew the inode.
+    """
+    return _notify(device, _NOTIFY_INVAL_INODE, _INVAL_INODE.pack(inode, -1 if attributes_only else 0, 0))
+
+
+def _notify(device: int, code: int, body: bytes) -> bool:
+    try:
+        os.write(device, _HEADER.pack(_HEADER.size + len(body), code, 0) + body)
+    except OSError as error:
+        if error.errno in _HARMLESS:
+            return False
+        raise
+    return True

@@ -1,0 +1,40 @@
+"""Which user a daemon works as: root that mounts another user's workspace becomes that user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from typing import Self
+
+__all__ = ["Owner"]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Name the user who may read the workspace, with the groups."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+    @classmethod
+    def of(cls, workspace: str) -> Self:
+        """Return the workspace's owner if this process is root's, else the user that it is."""
+        status = os.stat(workspace)
+        if os.geteuid() != 0 or status.st_uid == 0:
+            return cls(os.geteuid(), os.getegid(), tuple(os.getgroups()))
+        try:
+            user = pwd.getpwuid(status.st_uid)
+        except KeyError:
+            return cls(status.st_uid, status.st_gid, (status.st_gid,))
+        groups = os.getgrouplist(user.pw_name, user.pw_gid)
+        return cls(status.st_uid, user.pw_gid, tuple(sorted({*groups, status.st_gid})))
+
+    def become(self) -> None:
+        """Give up root's rights for good; nothing changes for a process that is this user already."""
+        if os.geteuid() == self.uid:
+            return
+        os.setgroups(self.groups)
+        os.setresgid(self.gid, self.gid, self.gid)
+        os.setresuid(self.uid, self.uid, self.uid)

@@ -1,0 +1,66 @@
+"""What is known of a mount and its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+__all__ = ["MountStatus", "WorkerStatus"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """Describe one worker: what its slot has served since the mount began, and the process that serves it now.
+
+    ``memory_bytes`` is the anonymous memory that the process has (its shared pages divided among those who share
+    them), None where the system does not tell.
+    """
+
+    pid: int
+    started_at: datetime
+    restarts: int
+    requests: int
+    lookups: int
+    reads: int
+    bytes: int
+    errors: int
+    memory_bytes: int | None
+
+    @classmethod
+    def from_message(cls, values: Mapping[str, Any]) -> WorkerStatus:
+        """Return what the daemon's message says; ``started_at`` comes in nanoseconds since 1970."""
+        moment = datetime.fromtimestamp(values["started_at"] / 1e9, UTC)
+        counts = {item.name: values[item.name] for item in fields(cls) if item.name != "started_at"}
+        return cls(started_at=moment, **counts)
+
+
+@dataclass(frozen=True, slots=True)
+class MountStatus:
+    """Describe one mount.
+
+    ``state`` is ``live``, ``silent`` (the daemon is there and does not answer: suspended, perhaps) or ``dead`` (the
+    daemon is gone and reading fails; ``artfs umount`` or a new ``artfs mount`` cleans up).  ``pid`` and ``started_at``
+    are None for a dead one, and ``workers`` is empty unless it is live.
+    """
+
+    workspace: str
+    directory: str
+    state: str
+    pid: int | None = None
+    started_at: datetime | None = None
+    transport: str = ""
+    uid: int | None = None
+    allow_other: bool = False
+    workers: list[WorkerStatus] = field(default_factory=list)
+
+    @property
+    def requests(self) -> int:
+        """Return how many requests all workers have served."""
+        return sum(worker.requests for worker in self.workers)
+
+    @property
+    def bytes(self) -> int:
+        """Return how many bytes all workers have read for others."""
+        return sum(worker.bytes for worker in self.workers)

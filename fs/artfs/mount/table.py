@@ -1,0 +1,71 @@
+"""Find artfs mounts in the system's table of mounts, by text: looking into a hung mount would hang as well."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from artfs.mount.kernel import FILESYSTEM
+from artstore.live import DaemonInfo, live_daemons
+from artstore.locate import MountPoint, mount_points
+
+__all__ = ["Mounted", "artfs_mounts", "at", "is_dead", "resolve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """Describe an artfs mount that the table shows: ``daemon`` serves it, None if that has died."""
+
+    directory: Path
+    workspace: Path
+    device: str
+    daemon: DaemonInfo | None
+
+
+def resolve(directory: str | bytes | os.PathLike[str]) -> Path:
+    """Return the absolute path of a mount point, without looking at the folder itself if something is mounted there."""
+    path = Path(os.path.abspath(os.fsdecode(directory)))
+    shallow = Path(os.path.realpath(path.parent)) / path.name
+    if any(point.path == shallow for point in mount_points()):
+        return shallow
+    return Path(os.path.realpath(path))
+
+
+def at(directory: Path) -> MountPoint | None:
+    """Return what is mounted on ``directory`` (of several, what is seen), or None."""
+    return next((point for point in reversed(mount_points()) if point.path == directory), None)
+
+
+def artfs_mounts(workspace: Path | None = None) -> list[Mounted]:
+    """Return the artfs mounts that this process can see, of one workspace or of all."""
+    found = []
+    daemons: dict[Path, list[DaemonInfo]] = {}
+    for point in mount_points():
+        if point.fstype == FILESYSTEM:
+            source = Path(point.source)
+            if workspace is None or _same(source, workspace):
+                if source not in daemons:
+                    daemons[source] = live_daemons(source / "run")
+                found.append(Mounted(point.path, source, point.device, _serving(point, daemons[source])))
+    return found
+
+
+def is_dead(mounted: Mounted) -> bool:
+    """Return whether the daemon of a mount has died; the kernel says so for one whose run file is out of sight."""
+    if mounted.daemon is not None:
+        return False
+    try:
+        os.stat(mounted.directory)
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
+
+
+def _serving(point: MountPoint, daemons: list[DaemonInfo]) -> DaemonInfo | None:
+    return next((daemon for daemon in daemons if daemon.device == point.device), None)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one == other or os.path.realpath(one) == os.path.realpath(other)

@@ -1,0 +1,179 @@
+"""Serve the core through pyfuse3, one request at a time (see `artfs.mount.transports.pump`).
+
+pyfuse3 hands reads and listings nothing but the file handle, so a handle is the inode.  Looking up nothing that the
+kernel would ask again later is the core's business; here are only names of fields and numbers of errors.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from artfs.mount.attributes import FOREVER, Attributes
+from artfs.mount.counters import Field, WorkerCounts
+from artfs.mount.errnos import ReadOnlyError, errno_of
+from artfs.mount.transports import pump
+from artfs.mount.tree import Tree
+from artstore.errors import ArtfsError
+
+pyfuse3 = pump.import_pyfuse3()
+
+__all__ = ["Pyfuse3Transport"]
+
+_log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _handler(
+    answer: Callable[Concatenate[_Handlers, P], R],
+) -> Callable[Concatenate[_Handlers, P], Coroutine[object, object, R]]:
+    """Make the coroutine function that pyfuse3 wants of a function: it counts, and turns errors into numbers."""
+
+    async def handle(self: _Handlers, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        counts = self.counts
+        counts.add(Field.REQUESTS)
+        try:
+            return answer(self, *args, **kwargs)
+        except ArtfsError as error:
+            number = errno_of(error)
+            if number == errno.EIO:
+                counts.add(Field.ERRORS)
+                _log.error("%s", error)
+        except OSError as error:
+            counts.add(Field.ERRORS)
+            _log.error("%s: %s", answer.__name__, error)
+            number = error.errno or errno.EIO
+        except Exception:
+            counts.add(Field.ERRORS)
+            _log.exception("%s failed", answer.__name__)
+            number = errno.EIO
+        raise pyfuse3.FUSEError(number)
+
+    return handle
+
+
+def _read_only(self: _Handlers, *_: object) -> None:
+    raise ReadOnlyError("a mount is read-only")
+
+
+class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the module is imported under a stand-in
+    supports_dot_lookup = False
+
+    tree: Tree
+    counts: WorkerCounts
+
+    def __init__(self, uid: int, gid: int) -> None:
+        super().__init__()
+        self._uid = uid
+        self._gid = gid
+
+    def _packed(self, found: Attributes) -> Any:
+        inode, mode, size, mtime_ns, entry_seconds, attribute_seconds = found
+        entry = pyfuse3.EntryAttributes()
+        entry.st_ino = inode
+        entry.st_mode = mode
+        entry.st_size = size
+        entry.st_blocks = (size + 511) >> 9
+        entry.st_uid = self._uid
+        entry.st_gid = self._gid
+        entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = mtime_ns
+        entry.entry_timeout = entry_seconds
+        entry.attr_timeout = attribute_seconds
+        return entry
+
+    @_handler
+    def lookup(self, parent: int, name: bytes, context: object) -> Any:
+        self.counts.add(Field.LOOKUPS)
+        found = self.tree.lookup(parent, name)
+        if found is not None:
+            return self._packed(found)
+        absent = pyfuse3.EntryAttributes()
+        absent.entry_timeout = FOREVER
+        return absent
+
+    @_handler
+    def getattr(self, inode: int, context: object) -> Any:
+        return self._packed(self.tree.attributes(inode))
+
+    @_handler
+    def readlink(self, inode: int, context: object) -> bytes:
+        return self.tree.link_target(inode)
+
+    @_handler
+    def open(self, inode: int, flags: int, context: object) -> Any:
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            raise ReadOnlyError("a mount is read-only")
+        return pyfuse3.FileInfo(fh=inode, keep_cache=True)
+
+    @_handler
+    def read(self, handle: int, offset: int, size: int) -> bytes:
+        data = self.tree.read(handle, offset, size)
+        self.counts.add(Field.READS)
+        self.counts.add(Field.BYTES, len(data))
+        return data
+
+    @_handler
+    def opendir(self, inode: int, context: object) -> int:
+        return inode
+
+    @_handler
+    def readdir(self, handle: int, cookie: int, token: object) -> None:
+        with closing(self.tree.page(handle, cookie)) as entries:
+            for name, following, found in entries:
+                if not pyfuse3.readdir_reply(token, name, self._packed(found), following):
+                    return
+
+    @_handler
+    def statfs(self, context: object) -> Any:
+        found = self.tree.statistics()
+        result = pyfuse3.StatvfsData()
+        result.f_bsize = result.f_frsize = found.block
+        result.f_blocks = found.blocks
+        result.f_bfree = result.f_bavail = found.free
+        result.f_files = found.files
+        result.f_namemax = 255
+        return result
+
+    @_handler
+    def getxattr(self, inode: int, name: bytes, context: object) -> bytes:
+        return self.tree.xattr(inode, name)
+
+    @_handler
+    def listxattr(self, inode: int, context: object) -> list[bytes]:
+        return self.tree.xattr_names(inode)
+
+    async def forget(self, inodes: object) -> None:
+        """Do nothing: there is no table of inodes."""
+
+    async def release(self, handle: int) -> None:
+        """Do nothing: a handle is an inode."""
+
+    releasedir = release
+
+    create = link = mkdir = mknod = removexattr = rename = rmdir = _handler(_read_only)
+    setattr = setxattr = symlink = unlink = write = _handler(_read_only)
+
+
+class Pyfuse3Transport:
+    """Speak for one mount: INIT before the fork, everything else in each worker."""
+
+    def __init__(self, device: int, *, uid: int, gid: int) -> None:
+        """Take an attached ``device``; ``uid`` and ``gid`` are shown as the owner of everything."""
+        self._handlers = _Handlers(uid, gid)
+        pyfuse3.init(self._handlers, f"/dev/fd/{device}", set())
+
+    def answer_init(self) -> None:
+        """Answer the kernel's first request, and no other."""
+        pump.run(pyfuse3.main, requests=1)
+
+    def serve(self, tree: Tree, counts: WorkerCounts) -> None:
+        """Answer requests from ``tree`` until the kernel says that the mount has ended."""
+        self._handlers.tree = tree
+        self._handlers.counts = counts
+        pump.run(pyfuse3.main)

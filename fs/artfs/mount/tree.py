@@ -1,0 +1,348 @@
+"""The serving core: what a mount shows, as plain values over inodes, without any FUSE binding.
+
+    /                       the project with the empty name
+    /team/vision            projects
+    /team/vision/imagenet   an artifact: its versions and its aliases
+    .../v3                  a version: the root directory of its tree
+    .../v3/train/0.jpg      what is in it
+
+Each request is answered from one snapshot of the store, opened only if what the worker remembers does not suffice.
+What is remembered are parsed directory records and the places of directories: functions of node numbers and version
+serials, which are never reused, so nothing remembered can be wrong, and a worker that starts anew loses only time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from bisect import bisect_right
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from artfs.mount import catalogue, inodes, xattrs
+from artfs.mount.attributes import Attributes, DirectoryEntry, Statistics, of_directory, of_entry, of_file, of_link
+from artfs.mount.cache import Cache
+from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError, StaleError
+from artfs.mount.inodes import Inode, Sort
+from artstore.errors import NotFoundError
+from artstore.records.catalogue import VersionRecord
+from artstore.records.trees import TreeEntry, TreeView
+from artstore.snapshot import Snapshot
+
+__all__ = ["LONGEST_NAME", "SnapshotSource", "Tree"]
+
+LONGEST_NAME = 255
+LONGEST_LINK = 4096
+
+_RECORD_BYTES = 24 << 20
+"""Memory for parsed directory records, per worker."""
+_PLACES = 32768
+"""Directories whose place in their version is remembered, per worker."""
+_LISTINGS = 4
+"""Listings above versions that are remembered, per worker, each until the store changes."""
+
+_DOTS = 2
+"""Cookies up to here stand for '.' and '..'; the entry at position p of a version's directory has cookie p + 3."""
+
+
+class SnapshotSource(Protocol):
+    """Be what the core needs of a store."""
+
+    @property
+    def uuid(self) -> str:
+        """Return the workspace's identity."""
+
+    @property
+    def path(self) -> Path:
+        """Return where the workspace is."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Return a consistent view."""
+
+
+class _Place(NamedTuple):
+    """Where a directory of a version is: its record, the inode above it, and its version's creation."""
+
+    node: int
+    parent: int
+    created_ns: int
+
+
+class _Request:
+    """Open the store's snapshot at its first use, and end it with the request."""
+
+    __slots__ = ("_context", "_opened", "_source")
+
+    def __init__(self, source: SnapshotSource) -> None:
+        self._source = source
+        self._opened: Snapshot | None = None
+        self._context: AbstractContextManager[Snapshot] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._context is not None:
+            self._context.__exit__(kind, error, trace)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        if self._opened is None:
+            self._context = self._source.snapshot()
+            self._opened = self._context.__enter__()
+        return self._opened
+
+
+class Tree:
+    """Answer the kernel's questions about one workspace.
+
+    Raises errors of `artstore.errors` (or `artfs.mount.errnos`), which the transport turns into numbers.
+    """
+
+    def __init__(self, source: SnapshotSource) -> None:
+        self._source = source
+        self._records: Cache[int, TreeView] = Cache(_RECORD_BYTES)
+        self._places: Cache[int, _Place] = Cache(_PLACES)
+        self._listings: Cache[tuple[int, int], list[DirectoryEntry]] = Cache(_LISTINGS)
+        self._statistics = Statistics(4096, 0, 0, 0)
+        self._statistics_until = 0.0
+
+    def lookup(self, parent: int, name: bytes) -> Attributes | None:
+        """Return the attributes of ``name`` in the directory ``parent``.
+
+        None says that a version has no such name, which is so for ever; NotFoundError that there is none at present.
+        """
+        if len(name) > LONGEST_NAME:
+            raise NameTooLongError("a name has more than 255 bytes")
+        place = _decode(parent)
+        with _Request(self._source) as request:
+            if place.sort is Sort.DIRECTORY:
+                return self._lookup_in_version(request, parent, place, name)
+            if place.sort is Sort.PROJECT:
+                return catalogue.find_in_project(request.snapshot, place.value, name)
+            if place.sort is Sort.ARTIFACT:
+                return self._lookup_in_artifact(request, place.value, name)
+        raise NotDirectoryError("not a directory")
+
+    def attributes(self, inode: int) -> Attributes:
+        """Return the attributes of ``inode``; StaleError when what it stood for is gone."""
+        place = _decode(inode)
+        with _Request(self._source) as request:
+            if place.sort is Sort.DIRECTORY:
+                return of_directory(*place[1:], self._place(request, inode).created_ns)
+            if place.sort in (Sort.FILE, Sort.EXECUTABLE, Sort.LINK):
+                content = request.snapshot.content(place.value)
+                if place.sort is Sort.LINK:
+                    return of_link(place.value, content.size, content.birth_ns)
+                return of_file(place.value, place.sort is Sort.EXECUTABLE, content.size, content.birth_ns)
+            return catalogue.attributes(request.snapshot, place)
+
+    def page(self, inode: int, cookie: int) -> Generator[DirectoryEntry, None, None]:
+        """Yield the entries of the directory ``inode`` that follow ``cookie``, 0 for the first.
+
+        Guarantees: a cookie keeps its meaning while entries come and go, and the work done is that for the entries
+        taken.  Close the iterator: it holds a snapshot.
+        """
+        place = _decode(inode)
+        if place.sort not in (Sort.DIRECTORY, Sort.PROJECT, Sort.ARTIFACT):
+            raise NotDirectoryError("not a directory")
+        with _Request(self._source) as request:
+            yield from self._dots(request, inode, place, cookie)
+            if place.sort is Sort.DIRECTORY:
+                yield from self._page_of_version(request, inode, place, max(cookie - _DOTS, 0))
+                return
+            listing = self._listing(request, inode, place)
+            yield from listing[bisect_right(listing, cookie, key=_cookie) :]
+
+    def link_target(self, inode: int) -> bytes:
+        """Return the text of the symbolic link ``inode``."""
+        place = _decode(inode)
+        with _Request(self._source) as request:
+            if place.sort is Sort.LINK:
+                return request.snapshot.read(place.value, 0, LONGEST_LINK)
+            if place.sort in (Sort.ALIAS, Sort.LATEST):
+                return catalogue.link_target(request.snapshot, place)
+        raise NotLinkError("not a symbolic link")
+
+    def read(self, inode: int, offset: int, size: int) -> bytes:
+        """Return ``size`` verified bytes of the file ``inode`` from ``offset``, fewer only at its end."""
+        place = _decode(inode)
+        if place.sort not in (Sort.FILE, Sort.EXECUTABLE):
+            raise NotLinkError("not a file")
+        with self._source.snapshot() as snapshot:
+            return snapshot.read(place.value, offset, size)
+
+    def xattr(self, inode: int, name: bytes) -> bytes:
+        """Return an extended attribute; NoAttributeError, without asking the store, for names that are not ours."""
+        if not name.startswith(xattrs.PREFIX):
+            raise NoAttributeError("no such attribute")
+        place = _decode(inode)
+        if name == xattrs.WORKSPACE:
+            if place.sort in (Sort.DIRECTORY, Sort.PROJECT, Sort.ARTIFACT):
+                return self._source.uuid.encode()
+            raise NoAttributeError("no such attribute")
+        value = self._xattrs(place).get(name)
+        if value is None:
+            raise NoAttributeError("no such attribute")
+        return value
+
+    def xattr_names(self, inode: int) -> list[bytes]:
+        """Return the names of the extended attributes of ``inode``."""
+        return list(self._xattrs(_decode(inode)))
+
+    def statistics(self) -> Statistics:
+        """Return what ``df`` shows: the bytes stored, and the room left on the workspace's disk; up to 1 s old."""
+        now = time.monotonic()
+        if now >= self._statistics_until:
+            disk = os.statvfs(self._source.path)
+            with self._source.snapshot() as snapshot:
+                stored = snapshot.usage_totals().stored_bytes
+            free = disk.f_bavail * disk.f_frsize // 4096
+            self._statistics = Statistics(4096, -(-stored // 4096) + free, free, 0)
+            self._statistics_until = now + 1
+        return self._statistics
+
+    def _xattrs(self, place: Inode) -> dict[bytes, bytes]:
+        with self._source.snapshot() as snapshot:
+            if place.sort in (Sort.FILE, Sort.EXECUTABLE):
+                return xattrs.of_file(snapshot, place.value)
+            if place.sort is Sort.DIRECTORY and place.ordinal == 0:
+                return xattrs.of_version(snapshot, self._version(snapshot, place.value))
+        return {}
+
+    def _lookup_in_artifact(self, request: _Request, artifact: int, name: bytes) -> Attributes:
+        found = catalogue.find_in_artifact(request.snapshot, artifact, name)
+        if isinstance(found, VersionRecord):
+            return self._enter(found, inodes.artifact(artifact))
+        return found
+
+    def _enter(self, version: VersionRecord, parent: int) -> Attributes:
+        root = of_directory(version.serial, 0, version.created_ns)
+        self._places.put(root.inode, _Place(version.root, parent, version.created_ns))
+        return root
+
+    def _lookup_in_version(self, request: _Request, parent: int, place: Inode, name: bytes) -> Attributes | None:
+        where = self._place(request, parent)
+        view, passed = self._record(request, where.node), 0
+        while view.level:
+            row = view.child_for_name(name)
+            if row < 0:
+                return None
+            child = view.child(row)
+            passed += child.directories_before
+            view = self._record(request, child.node)
+        row = view.find(name)
+        if row < 0:
+            return None
+        return self._attributes_of(view.entry(row), parent, place, passed, where.created_ns)
+
+    def _attributes_of(self, entry: TreeEntry, parent: int, place: Inode, passed: int, created_ns: int) -> Attributes:
+        """Return an entry's attributes; ``passed`` counts directories in the records before the entry's."""
+        index = place.ordinal + 1 + passed + entry.directories_before
+        found = of_entry(entry, place.value, index, created_ns)
+        if entry.directories:
+            self._places.put(found.inode, _Place(entry.node, parent, created_ns))
+        return found
+
+    def _page_of_version(self, request: _Request, inode: int, place: Inode, position: int) -> Iterator[DirectoryEntry]:
+        where = self._place(request, inode)
+        cookie = position + _DOTS
+        for entry, passed in self._entries(request, where.node, position, 0):
+            cookie += 1
+            yield DirectoryEntry(entry.name, cookie, self._attributes_of(entry, inode, place, passed, where.created_ns))
+
+    def _entries(self, request: _Request, node: int, position: int, passed: int) -> Iterator[tuple[TreeEntry, int]]:
+        """Yield (entry, directories in the records passed before its own) from ``position`` on."""
+        view = self._record(request, node)
+        if not view.level:
+            for entry in view.entries(position):
+                yield entry, passed
+            return
+        first = view.child_for_position(position)
+        if first < 0:
+            return
+        for row in range(first, view.count):
+            child = view.child(row)
+            start = max(position - child.entries_before, 0)
+            yield from self._entries(request, child.node, start, passed + child.directories_before)
+
+    def _listing(self, request: _Request, inode: int, place: Inode) -> list[DirectoryEntry]:
+        """Return all entries of a project or artifact by cookie; they are remembered until the store changes."""
+        snapshot = request.snapshot
+        key = (inode, snapshot.transaction.raw.id())
+        listing = self._listings.get(key)
+        if listing is None:
+            of_place = catalogue.list_project if place.sort is Sort.PROJECT else catalogue.list_artifact
+            listing = of_place(snapshot, place.value)
+            self._listings.put(key, listing)
+        return listing
+
+    def _dots(self, request: _Request, inode: int, place: Inode, cookie: int) -> Iterator[DirectoryEntry]:
+        if cookie < 1:
+            yield DirectoryEntry(b".", 1, self._bare(inode))
+        if cookie < _DOTS:
+            if place.sort is Sort.DIRECTORY:
+                parent = self._place(request, inode).parent
+            else:
+                parent = catalogue.parent_of(request.snapshot, place)
+            yield DirectoryEntry(b"..", _DOTS, self._bare(parent))
+
+    def _bare(self, inode: int) -> Attributes:
+        """Return attributes for a dot entry, of which the kernel takes only the inode."""
+        return Attributes(inode, 0o040555, 0, 0, 0.0, 0.0)
+
+    def _record(self, request: _Request, node: int) -> TreeView:
+        view = self._records.get(node)
+        if view is None:
+            view = request.snapshot.tree(node)
+            self._records.put(node, view, view.footprint)
+        return view
+
+    def _version(self, snapshot: Snapshot, serial: int) -> VersionRecord:
+        version = snapshot.version(serial)
+        if version is None:
+            raise StaleError("the version is gone")
+        return version
+
+    def _place(self, request: _Request, inode: int) -> _Place:
+        place = self._places.get(inode)
+        if place is None:
+            place = self._find_place(request, inode)
+            self._places.put(inode, place)
+        return place
+
+    def _find_place(self, request: _Request, inode: int) -> _Place:
+        """Descend to a directory by its number in preorder."""
+        _, serial, index = inodes.decode(inode)
+        version = self._version(request.snapshot, serial)
+        node, current, parent = version.root, 0, inodes.artifact(version.artifact)
+        while current < index:
+            left = index - current - 1
+            view = self._record(request, node)
+            while view.level and (row := view.child_for_directory(left)) >= 0:
+                child = view.child(row)
+                left -= child.directories_before
+                view = self._record(request, child.node)
+            row = view.child_for_directory(left)
+            if row < 0:
+                raise StaleError(f"version serial {serial} has no directory {index}")
+            entry = view.entry(row)
+            left -= entry.directories_before
+            parent, current, node = inodes.directory(serial, current), index - left, entry.node
+        return _Place(node, parent, version.created_ns)
+
+
+def _cookie(entry: DirectoryEntry) -> int:
+    return entry.cookie
+
+
+def _decode(inode: int) -> Inode:
+    try:
+        return inodes.decode(inode)
+    except ValueError as error:
+        raise NotFoundError(str(error)) from error

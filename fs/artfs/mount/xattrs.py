@@ -1,0 +1,48 @@
+"""The extended attributes that answer in place what a person asks of a version or a file.
+
+On versions: ``user.artfs.digest``, ``.type``, ``.description``, ``.metadata`` (JSON), ``.created_at`` (ISO 8601 in
+UTC) and ``.aliases`` (separated by commas).  On files: ``.digest`` (BLAKE3 of the content) and ``.stored_bytes``.
+Directories also answer ``user.artfs.workspace``, which is not listed: by it, a path is known to lie in a workspace.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from artstore.records.catalogue import VersionRecord
+from artstore.snapshot import Snapshot
+
+__all__ = ["PREFIX", "WORKSPACE", "of_file", "of_version"]
+
+PREFIX = b"user.artfs."
+WORKSPACE = PREFIX + b"workspace"
+
+
+def of_file(snapshot: Snapshot, node: int) -> dict[bytes, bytes]:
+    """Return the attributes of the file whose content is ``node``."""
+    content = snapshot.content(node)
+    return {PREFIX + b"digest": content.id.hex().encode(), PREFIX + b"stored_bytes": b"%d" % content.stored_bytes}
+
+
+def of_version(snapshot: Snapshot, version: VersionRecord) -> dict[bytes, bytes]:
+    """Return the attributes of a version; those that were never set are left out."""
+    aliases = [alias.name for alias in snapshot.aliases_of(version.artifact) if alias.version == version.number]
+    latest = snapshot.latest(version.artifact)
+    if latest is not None and latest.serial == version.serial:
+        aliases.insert(0, "latest")
+    values = {
+        "digest": version.digest.hex(),
+        "type": version.type or "",
+        "description": version.description or "",
+        "metadata": json.dumps(version.metadata or {}, ensure_ascii=False),
+        "created_at": _iso(version.created_ns),
+        "aliases": ",".join(aliases),
+    }
+    return {PREFIX + name.encode(): value.encode() for name, value in values.items() if value}
+
+
+def _iso(nanoseconds: int) -> str:
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

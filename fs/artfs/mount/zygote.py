@@ -1,0 +1,347 @@
+"""The daemon's first process: it mounts, makes all others, and replaces workers that die.
+
+`artfs mount` starts it anew, so that it is small and has one thread whatever started it: forking is safe then.  It
+answers the kernel's INIT and nothing else, never opens the store, and never looks into its own mount, for it might
+then wait for the workers that it has to replace.
+
+    zygote ── supervisor     control socket (trio)
+           ├─ worker 0       requests, on a device of its own
+           └─ worker n
+
+This code assumes: whichever of zygote and supervisor dies, everything ends and readers get ENOTCONN, never a hang.
+The zygote sees to it for the supervisor; the kernel does for the zygote, by PDEATHSIG.  A mount whose daemon crashed
+stays in the table of mounts: an empty folder in its place would look like deleted data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from artfs.mount import kernel
+from artfs.mount.children import ENDED, Kit, Transport, fork, run_supervisor, run_worker, send
+from artfs.mount.configuration import Configuration
+from artfs.mount.counters import Counters, Field
+from artfs.mount.ownership import Owner
+from artfs.mount.runfile import RunFile, log_file
+from artstore.errors import ArtfsError, MountError
+from artstore.live import DaemonInfo, runtime_folder, socket_path
+
+__all__ = ["Zygote", "main"]
+
+_START_SECONDS = 30.0
+_END_SECONDS = 5.0
+_QUICK_DEATH_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 2.0
+_HOPELESS_STARTS = 8
+"""After so many workers in a row that could not even start, reading fails rather than waits."""
+
+_log = logging.getLogger(__name__)
+
+
+class Zygote:
+    """Make, keep and end one mount."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._directory = os.fsencode(configuration.directory)
+        self._ready = configuration.ready
+        self._counters = Counters(configuration.workers)
+        self._news, self._children_news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._selector = selectors.DefaultSelector()
+        self._slots: dict[int, int] = {}
+        self._supervisor = 0
+        self._detacher = 0
+        self._lazy = False
+        self._answer_detach = False
+        self._signals_taken = 0
+        self._failed_starts = 0
+        self._waiting: dict[int, float] = {}
+        self._ended = False
+
+    def run(self) -> int:
+        """Mount, report on the ready pipe, serve until the mount has ended, and return the exit code."""
+        try:
+            owner = Owner.of(self._configuration.workspace)
+            self._device = kernel.attach(
+                os.fsencode(self._configuration.workspace), self._directory, allow_other=self._configuration.allow_other
+            )
+        except (ArtfsError, OSError) as error:
+            self._report({"error": str(error), "hint": getattr(error, "hint", "")})
+            return 1
+        try:
+            self._start(owner)
+        except (ArtfsError, OSError) as error:
+            self._kill_all()
+            with contextlib.suppress(OSError):
+                kernel.detach(self._directory, lazy=True)
+            self._clean()
+            self._report({"error": str(error), "hint": getattr(error, "hint", "")})
+            return 1
+        self._report({"ready": True})
+        try:
+            return self._keep()
+        finally:
+            self._kill_all()
+            self._clean()
+
+    def _start(self, owner: Owner) -> None:
+        """Answer INIT and start all children: the supervisor first, so that nothing is cached before it listens."""
+        self._prepare_signals()
+        transport = _make_transport(self._configuration.transport, self._device)
+        transport.answer_init()
+        self._kit = Kit(self._configuration, owner, self._device, self._children_news, self._counters, transport)
+        self._info = DaemonInfo(
+            id=self._configuration.id,
+            pid=os.getpid(),
+            mountpoint=self._configuration.directory,
+            socket=str(self._socket_path(owner)),
+            device=_device_number(self._directory),
+            started_at=time.time(),
+            transport=self._configuration.transport,
+            uid=owner.uid,
+            mounter=os.getuid(),
+            allow_other=self._configuration.allow_other,
+        )
+        self._run_file = RunFile.create(self._configuration.run_dir, self._info, owner)
+        gc.collect()
+        gc.freeze()
+        self._supervisor = fork(lambda: run_supervisor(self._kit, self._info), closing=self._private(supervisor=True))
+        self._await_ready(1)
+        for slot in range(self._configuration.workers):
+            self._start_worker(slot)
+        self._await_ready(self._configuration.workers)
+
+    def _socket_path(self, owner: Owner) -> Path:
+        return socket_path(runtime_folder(owner.uid), Path(self._configuration.workspace), self._configuration.id)
+
+    def _private(self, *, supervisor: bool = False) -> list[int]:
+        """Return the descriptors that a child must not hold; the supervisor shares the run file's lock."""
+        ours = [self._news.fileno(), self._selector.fileno(), *self._wakeup]
+        if not supervisor:
+            ours.append(self._run_file.descriptor)
+        return ours + [fd for fd in (self._ready, self._configuration.lifeline) if fd >= 0]
+
+    def _prepare_signals(self) -> None:
+        """Let signals arrive as bytes in a pipe, which the loop reads when it is ready for them."""
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wakeup = (reading, writing)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        self._selector.register(reading, selectors.EVENT_READ, self._on_signal)
+        self._selector.register(self._news, selectors.EVENT_READ, self._on_news)
+        if self._configuration.lifeline >= 0:
+            self._selector.register(self._configuration.lifeline, selectors.EVENT_READ, self._on_lifeline)
+
+    def _await_ready(self, count: int) -> None:
+        """Wait until ``count`` children have said that they are ready; MountError with what they say otherwise."""
+        deadline = time.monotonic() + _START_SECONDS
+        while count:
+            self._news.settimeout(max(0.01, deadline - time.monotonic()))
+            try:
+                message = json.loads(self._news.recv(65536))
+            except TimeoutError:
+                raise MountError(f"the daemon did not start within {_START_SECONDS:.0f} s") from None
+            if "error" in message:
+                raise MountError(message["error"], hint=message["hint"])
+            count -= 1
+        self._news.settimeout(None)
+
+    def _start_worker(self, slot: int) -> None:
+        self._waiting.pop(slot, None)
+        pid = fork(lambda: run_worker(self._kit, slot), closing=self._private())
+        self._slots[pid] = slot
+        self._counters.slot(slot).set(Field.PID, pid)
+        self._counters.slot(slot).set(Field.STARTED_NS, time.time_ns())
+
+    def _keep(self) -> int:
+        """Serve until no worker is left after the kernel has ended the mount; return the exit code."""
+        while not (self._ended and not self._slots):
+            now = time.monotonic()
+            for slot, when in list(self._waiting.items()):
+                if when <= now:
+                    self._start_worker(slot)
+            pause = max(0.0, min(self._waiting.values()) - now) if self._waiting else None
+            for key, _ in self._selector.select(pause):
+                code = key.data()
+                if code is not None:
+                    return int(code)
+        return 0
+
+    def _on_signal(self) -> int | None:
+        received = os.read(self._wakeup[0], 4096)
+        for number in received:
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._signals_taken += 1
+                if self._signals_taken > 1:
+                    return self._end_at_once()
+                self._detach(lazy=False)
+        return self._reap()
+
+    def _on_lifeline(self) -> None:
+        """Unmount: the process that this mount was made for has ended."""
+        self._selector.unregister(self._configuration.lifeline)
+        self._detach(lazy=False)
+
+    def _on_news(self) -> None:
+        message: dict[str, Any] = json.loads(self._news.recv(65536))
+        if message.get("unmount"):
+            self._answer_detach = True
+            self._detach(lazy=bool(message["lazy"]))
+        elif "error" in message:
+            _log.error("worker %s cannot start: %s", message["from"], message["error"])
+
+    def _detach(self, *, lazy: bool) -> None:
+        """Unmount in a child, for it may wait for requests that the workers are serving."""
+        if self._detacher:
+            return
+        self._lazy = lazy
+        self._detacher = fork(lambda: _detach_in_child(self._directory, lazy), closing=self._private())
+
+    def _on_detached(self, status: int) -> None:
+        """Go on as unmounting in the child came out: asked for by the supervisor, a busy mount is only reported."""
+        self._detacher = 0
+        number = os.waitstatus_to_exitcode(status)
+        if self._answer_detach:
+            self._answer_detach = False
+            send(self._news, {"errno": number})
+        elif number == errno.EBUSY and not self._lazy:
+            _log.info("%s is in use: taken out of sight, and served until it is not", self._configuration.directory)
+            self._detach(lazy=True)
+        elif number:
+            _log.error("unmounting %s failed: %s", self._configuration.directory, os.strerror(abs(number)))
+
+    def _reap(self) -> int | None:
+        """Take note of children that have ended; return an exit code if the daemon must end with them."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return None
+            if pid == 0:
+                return None
+            if pid == self._detacher:
+                self._on_detached(status)
+            elif pid == self._supervisor:
+                self._supervisor = 0
+                _log.error("the supervisor has died (%s): ending the mount's daemon", _how(status))
+                return 1
+            elif pid in self._slots and self._on_worker_death(self._slots.pop(pid), status):
+                return 1
+
+    def _on_worker_death(self, slot: int, status: int) -> bool:
+        """Plan a worker's replacement; return whether there is no hope of one."""
+        if os.waitstatus_to_exitcode(status) == ENDED:
+            self._ended = True
+            self._waiting.clear()
+            return False
+        if self._ended:
+            return False
+        counts = self._counters.slot(slot)
+        counts.add(Field.RESTARTS)
+        lived = (time.time_ns() - counts.get(Field.STARTED_NS)) / 1e9
+        self._failed_starts = self._failed_starts + 1 if lived < _QUICK_DEATH_SECONDS else 0
+        _log.warning("worker %d has died (%s) and is replaced", slot, _how(status))
+        if self._failed_starts >= _HOPELESS_STARTS and not self._slots:
+            _log.error("workers keep dying: ending the mount's daemon")
+            return True
+        pause = 0.0 if self._failed_starts < 2 else min(_LONGEST_PAUSE_SECONDS, 0.02 * 2**self._failed_starts)
+        self._waiting[slot] = time.monotonic() + pause
+        return False
+
+    def _end_at_once(self) -> int:
+        """Take the mount out of sight, whoever uses it, and end."""
+        pid = fork(lambda: _detach_in_child(self._directory, True), closing=self._private())
+        deadline = time.monotonic() + _END_SECONDS
+        while time.monotonic() < deadline:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                break
+            time.sleep(0.01)
+        return 1
+
+    def _kill_all(self) -> None:
+        for pid in (*self._slots, self._supervisor, self._detacher):
+            if pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        while True:
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                return
+
+    def _clean(self) -> None:
+        """Remove the run file, the socket, and the log if nothing was written to it."""
+        if hasattr(self, "_run_file"):
+            Path(self._info.socket).unlink(missing_ok=True)
+            self._run_file.remove()
+        log = log_file(self._configuration.run_dir, self._configuration.id)
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+            if log.stat().st_size == 0:
+                log.unlink()
+
+    def _report(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._ready, json.dumps(message).encode() + b"\n")
+        os.close(self._ready)
+        self._ready = -1
+
+
+def _make_transport(name: str, device: int) -> Transport:
+    from artfs.mount.transports.pyfuse3 import Pyfuse3Transport
+
+    if name != "pyfuse3":
+        raise MountError(f"there is no transport {name!r}")
+    return Pyfuse3Transport(device, uid=os.getuid(), gid=os.getgid())
+
+
+def _device_number(directory: bytes) -> str:
+    """Return the number of the file system just mounted, from the table of mounts: looking at it would wait for us."""
+    from artstore.locate import mount_points
+
+    for mount in reversed(mount_points()):
+        if os.fsencode(mount.path) == directory and mount.fstype == kernel.FILESYSTEM:
+            return mount.device
+    raise MountError(f"{os.fsdecode(directory)} does not appear in the table of mounts")
+
+
+def _detach_in_child(directory: bytes, lazy: bool) -> int:
+    try:
+        kernel.detach(directory, lazy=lazy)
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
+
+
+def _how(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def main() -> None:
+    """Run the daemon that the one argument describes."""
+    configuration = Configuration.decode(sys.argv[1])
+    os.chdir("/")
+    os.umask(0o077)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s", stream=sys.stderr)
+    code = Zygote(configuration).run()
+    logging.shutdown()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

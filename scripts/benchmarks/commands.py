@@ -1,0 +1,123 @@
+"""Running ``artfs`` as a user does, and seeing from outside what that took: time, memory, bytes read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a command took: ``peak_bytes`` sums its processes' resident peaks, ``bytes_read`` counts its read calls."""
+
+    document: dict[str, Any]
+    seconds: float
+    peak_bytes: int
+    bytes_read: int
+
+
+class Workspace:
+    """A workspace in a folder of its own, used through the ``artfs`` command only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        """Return the command line of ``artfs`` with these arguments."""
+        return [sys.executable, "-m", "artfs", "--workspace", str(self.folder), *map(str, arguments)]
+
+    def run(self, *arguments: str | Path) -> float:
+        """Run ``artfs``, whose messages go where ours go, and return the seconds that it took."""
+        start = time.perf_counter()
+        subprocess.run(self.command(*arguments), check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - start
+
+    def report(self, *arguments: str | Path) -> dict[str, Any]:
+        """Run ``artfs ... --json`` and return its document."""
+        command = self.command(*arguments, "--json")
+        document: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        return document
+
+    def watch(self, *arguments: str | Path) -> Watched:
+        """Run ``artfs ... --json`` while looking at it every 20 ms."""
+        command = self.command(*arguments, "--json")
+        peaks: dict[int, int] = {}
+        start = time.perf_counter()
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+            # Left unwaited when it ends, so that its counters can still be read.
+            while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                for pid in process_tree(process.pid):
+                    peaks[pid] = max(peaks.get(pid, 0), kilobytes(f"/proc/{pid}/status", "VmHWM"))
+                time.sleep(0.02)
+            seconds = time.perf_counter() - start
+            bytes_read = int(Path(f"/proc/{process.pid}/io").read_text().split()[1])
+            output, _ = process.communicate()
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        return Watched(json.loads(output), seconds, sum(peaks.values()), bytes_read)
+
+    @contextlib.contextmanager
+    def mounted(self, directory: Path) -> Iterator[int]:
+        """Mount the workspace at a folder, which is made if needed; yields the daemon's process id."""
+        directory.mkdir(exist_ok=True)
+        pid: int = self.report("mount", directory)["pid"]
+        try:
+            yield pid
+        finally:
+            self.run("umount", directory)
+
+    def manifest_bytes(self) -> int:
+        """Return the size of the LMDB files."""
+        return sum(file.stat().st_size for file in self.folder.rglob("data.mdb"))
+
+
+def process_tree(pid: int) -> list[int]:
+    """Return the ids of a process and all its living descendants."""
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def kilobytes(file: str, field: str) -> int:
+    """Return a field of a /proc file that is given in kB, in bytes; 0 if the process has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(file).read_text().splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
+def anonymous_memory(pid: int) -> list[int]:
+    """Return the anonymous memory, each page divided by its sharers, of a process and each of its descendants."""
+    return [kilobytes(f"/proc/{each}/smaps_rollup", "Pss_Anon") for each in process_tree(pid)]
+
+
+def drop_page_cache() -> None:
+    """Make the next read of anything come from the disk; needs root."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3\n")
+
+
+def measured_on() -> dict[str, object]:
+    """Return what the figures depend on: the commit, the kernel, the Python, the number of cores."""
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout
+    return {
+        "commit": commit.strip() or "unknown",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "cores": len(os.sched_getaffinity(0)),
+    }

@@ -1,0 +1,87 @@
+"""Changes of names: aliases, tags and types; each one transaction, in the journal, and told to the mounts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from artstore import catalogue, journal
+from artstore.errors import InvalidInputError, NotFoundError
+from artstore.live import Change
+from artstore.manifest import WriteTransaction
+from artstore.putting import announce
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.store import Store
+
+__all__ = ["change_tags", "remove_aliases", "set_aliases", "set_type"]
+
+
+def _artifact(transaction: WriteTransaction, name: str) -> ArtifactRecord:
+    record = catalogue.find_name(transaction, name)
+    if record is None or not record.is_artifact:
+        raise NotFoundError(f"there is no artifact {name!r}")
+    return record
+
+
+def _living(transaction: WriteTransaction, version: VersionRecord) -> tuple[ArtifactRecord, VersionRecord]:
+    artifact = catalogue.artifact(transaction, version.artifact)
+    current = catalogue.version(transaction, version.serial)
+    if artifact is None or current is None:
+        raise NotFoundError(f"v{version.number} has been deleted")
+    return artifact, current
+
+
+def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str]) -> list[str]:
+    """Let aliases name a version; return the mount points of daemons that did not answer."""
+    with store.write() as transaction:
+        artifact, current = _living(transaction, version)
+        moved = catalogue.set_aliases(transaction, artifact.number, current.number, aliases, time.time_ns())
+        if moved:
+            events = [{"event": "alias", "name": artifact.name, "alias": n, "version": current.number} for n in moved]
+            journal.append(store.path, transaction, events)
+    return _told(store, artifact.name, moved)
+
+
+def remove_aliases(store: Store, name: str, aliases: Sequence[str]) -> list[str]:
+    """Take aliases away, all or none; return the mount points of daemons that did not answer."""
+    with store.write() as transaction:
+        artifact = _artifact(transaction, name)
+        for alias in aliases:
+            if catalogue.remove_alias(transaction, artifact.number, alias) is None:
+                raise NotFoundError(f"{name!r} has no alias {alias!r}")
+        events = [{"event": "alias", "name": name, "alias": alias, "version": None} for alias in aliases]
+        journal.append(store.path, transaction, events)
+    return _told(store, name, aliases)
+
+
+def _told(store: Store, name: str, aliases: Sequence[str]) -> list[str]:
+    return [daemon.mountpoint for daemon in announce(store, [Change(name, list(aliases))] if aliases else [])]
+
+
+def change_tags(
+    store: Store, version: VersionRecord, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+) -> list[str]:
+    """Add and take tags of a version; return what it has then, sorted."""
+    for tag in add:
+        if not 1 <= len(tag) <= 128 or not tag.isprintable() or tag != tag.strip():
+            raise InvalidInputError(f"{tag!r} is not a tag: 1 to 128 printable characters, no outer spaces")
+    with store.write() as transaction:
+        artifact, current = _living(transaction, version)
+        for tag in remove:
+            if tag not in current.tags:
+                raise NotFoundError(f"{artifact.name}:v{current.number} has no tag {tag!r}")
+        tags = sorted((set(current.tags) | set(add)) - set(remove))
+        if tags != current.tags:
+            catalogue.put_version(transaction, replace(current, tags=tags))
+            event = {"event": "tags", "name": artifact.name, "version": current.number, "tags": tags}
+            journal.append(store.path, transaction, [event])
+    return tags
+
+
+def set_type(store: Store, name: str, type_name: str) -> None:
+    """Give an artifact another type."""
+    with store.write() as transaction:
+        artifact = _artifact(transaction, name)
+        catalogue.put_artifact(transaction, replace(artifact, type=type_name))
+        journal.append(store.path, transaction, [{"event": "type", "name": name, "type": type_name}])

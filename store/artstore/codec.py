@@ -1,0 +1,86 @@
+"""How stored forms are made and checked: zstd or raw, and a checksum for every 64 KiB of what is stored."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final, NamedTuple
+
+import zstandard
+from xxhash import xxh3_64_intdigest
+
+from artstore.errors import DamageError
+from artstore.ids import Buffer
+from artstore.records.nodes import BLOCK
+
+__all__ = ["RAW", "ZSTD", "Encoded", "block_checksums", "decode", "encode", "verify_blocks"]
+
+RAW: Final = 0
+ZSTD: Final = 1
+
+LEVEL: Final = 3
+_WORTHWHILE: Final = 0.94
+"""A chunk is stored raw unless zstd saves 6 %: raw chunks are read without decompression, in part, and faster."""
+_TINY: Final = 64
+"""Below this many bytes a zstd frame cannot pay."""
+
+
+class Encoded(NamedTuple):
+    """A stored form: its codec, its bytes, and one XXH3-64 per `BLOCK` of them."""
+
+    codec: int
+    data: Buffer
+    checksums: tuple[int, ...]
+
+
+class _Contexts(threading.local):
+    """zstd contexts, one pair a thread: they are not to be shared."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=False, write_content_size=True)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_contexts = _Contexts()
+
+
+def block_checksums(data: Buffer) -> tuple[int, ...]:
+    """Return one XXH3-64 for each `BLOCK` of ``data``; none for no data."""
+    if len(data) <= BLOCK:
+        return (xxh3_64_intdigest(data),) if len(data) else ()
+    view = memoryview(data)
+    return tuple(xxh3_64_intdigest(view[start : start + BLOCK]) for start in range(0, len(view), BLOCK))
+
+
+def encode(data: Buffer) -> Encoded:
+    """Return the stored form of ``data``: a zstd frame where that saves enough, the bytes themselves elsewhere."""
+    if len(data) > _TINY:
+        frame = _contexts.compressor.compress(data)
+        if len(frame) < len(data) * _WORTHWHILE:
+            return Encoded(ZSTD, frame, block_checksums(frame))
+    return Encoded(RAW, data, block_checksums(data))
+
+
+def verify_blocks(data: Buffer, first_block: int, checksums: tuple[int, ...]) -> None:
+    """Check ``data``, the stored bytes from block ``first_block`` on, against a chunk's checksums.
+
+    Raises `DamageError` where a block differs, or where ``data`` is not whole blocks of the stored form.
+    """
+    found = block_checksums(data)
+    if found != checksums[first_block : first_block + len(found)]:
+        raise DamageError("stored bytes fail their checksum")
+
+
+def decode(codec: int, stored: bytes, size: int) -> bytes:
+    """Return the ``size`` bytes whose stored form is ``stored``; raise `DamageError` where they do not come out."""
+    if codec == RAW:
+        data = stored
+    elif codec == ZSTD:
+        try:
+            data = _contexts.decompressor.decompress(stored, max_output_size=size)
+        except zstandard.ZstdError as error:
+            raise DamageError(f"a stored chunk does not decompress: {error}") from error
+    else:
+        raise DamageError(f"a stored chunk has the unknown codec {codec}")
+    if len(data) != size:
+        raise DamageError(f"a stored chunk has {len(data)} bytes where {size} were put")
+    return data

@@ -1,0 +1,142 @@
+"""Making a version of a root that is in the store: one transaction that checks, records, and tells the journal.
+
+The same checks hold whoever brought the root in; they run inside the transaction, so that two processes that put to
+one artifact get consecutive numbers, and a name cannot become a project and an artifact at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from artstore import catalogue, journal
+from artstore.errors import RefusedError
+from artstore.live import Change
+from artstore.manifest import WriteTransaction
+from artstore.nodes import tree_view
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.staging import Ref
+from artstore.store import Store
+
+__all__ = ["Commit", "Committed", "parent_changes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What is said of a version when it is made; None means that nothing was said."""
+
+    name: str
+    type: str | None = None
+    aliases: Sequence[str] = ()
+    description: str | None = None
+    metadata: dict[str, Any] | None = None
+    base: str | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The version that a commit led to, whether it is new, and what directories of a mount list differently now."""
+
+    artifact: ArtifactRecord
+    version: VersionRecord
+    created: bool
+    changes: list[Change] = field(default_factory=list)
+
+
+def parent_changes(name: str) -> list[Change]:
+    """Return what a new artifact changes above it: each project lists one more name."""
+    components = name.split("/")
+    return [Change("/".join(components[:depth]), [components[depth]]) for depth in range(len(components))]
+
+
+def commit(
+    store: Store, transaction: WriteTransaction, root: Ref, asked: Commit, new_bytes: int
+) -> tuple[bool, Committed]:
+    """Record a version of ``root`` unless it equals the current latest; return (whether one was made, what it is).
+
+    ``new_bytes`` are the stored bytes that bringing the root in has added.  Raises `RefusedError` for a type that
+    differs from the artifact's, `InvalidInputError` where the name cannot be an artifact.
+    """
+    now_ns = time.time_ns()
+    is_new = catalogue.find_name(transaction, asked.name) is None
+    artifact = catalogue.ensure_artifact(transaction, asked.name, now_ns)
+    artifact = _with_type(artifact, asked.type)
+    latest = catalogue.latest(transaction, artifact.number)
+    events: list[dict[str, Any]] = []
+    if latest is not None and not asked.force and _same(latest, root, asked):
+        version, created = latest, False
+    else:
+        version, created = _record(transaction, artifact, root, asked, new_bytes, now_ns), True
+        artifact = replace(artifact, next_version=version.number + 1)
+        events.append({"event": "version", "name": asked.name, **_journalled(version)})
+    catalogue.put_artifact(transaction, artifact)
+    if asked.type is not None:
+        events.append({"event": "type", "name": asked.name, "type": artifact.type})
+    moved = catalogue.set_aliases(transaction, artifact.number, version.number, asked.aliases, now_ns)
+    events += [{"event": "alias", "name": asked.name, "alias": name, "version": version.number} for name in moved]
+    if events:
+        journal.append(store.path, transaction, events)
+    names = ([f"v{version.number}", "latest"] if created else []) + moved
+    changes = [Change(asked.name, names)] if names else []
+    return created, Committed(artifact, version, created, (parent_changes(asked.name) if is_new else []) + changes)
+
+
+def _with_type(artifact: ArtifactRecord, asked: str | None) -> ArtifactRecord:
+    if asked is None or asked == artifact.type:
+        return artifact
+    if artifact.type is not None:
+        raise RefusedError(
+            f"{artifact.name!r} has the type {artifact.type!r}, not {asked!r}",
+            hint=f"leave --type out, or change it for all versions: artfs artifact set-type {artifact.name} {asked}",
+        )
+    return replace(artifact, type=asked)
+
+
+def _same(latest: VersionRecord, root: Ref, asked: Commit) -> bool:
+    return (
+        latest.digest == root.id
+        and (asked.metadata is None or asked.metadata == latest.metadata)
+        and (asked.description is None or asked.description == latest.description)
+    )
+
+
+def _record(
+    transaction: WriteTransaction, artifact: ArtifactRecord, root: Ref, asked: Commit, new_bytes: int, now_ns: int
+) -> VersionRecord:
+    state = transaction.state
+    view = tree_view(transaction, root.node)
+    version = VersionRecord(
+        serial=state.next_serial,
+        artifact=artifact.number,
+        number=artifact.next_version,
+        root=root.node,
+        digest=root.id,
+        created_ns=now_ns,
+        files=view.total_files,
+        bytes=view.total_bytes,
+        new_bytes=new_bytes,
+        description=asked.description or "",
+        metadata=asked.metadata or {},
+        base=asked.base,
+    )
+    state.next_serial += 1
+    state.versions += 1
+    state.logical_bytes += version.bytes
+    catalogue.put_version(transaction, version)
+    return version
+
+
+def _journalled(version: VersionRecord) -> dict[str, Any]:
+    """Return what a rebuild needs of a version: everything but local numbers that it will give anew."""
+    return {
+        "serial": version.serial,
+        "number": version.number,
+        "digest": version.digest.hex(),
+        "created_ns": version.created_ns,
+        "description": version.description,
+        "metadata": version.metadata,
+        "base": version.base,
+    }

@@ -1,0 +1,126 @@
+"""Reading content: from a content node and a range to verified bytes."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from artstore.codec import RAW
+from artstore.errors import DamageError
+from artstore.manifest import ReadTransaction
+from artstore.nodes import content_record
+from artstore.packs import PackReader
+from artstore.records.nodes import BLOCK, ChunkRecord, ListRecord
+
+__all__ = ["ChunkCache", "ContentInfo", "chunks_between", "describe", "read"]
+
+
+class ContentInfo(NamedTuple):
+    """What is known of a content node: BLAKE3 id, size in bytes, when it was first put, and bytes in packs."""
+
+    id: bytes
+    size: int
+    birth_ns: int
+    stored_bytes: int
+
+
+class ChunkCache:
+    """Decompressed chunks, least recently used first, bounded in bytes; one for each process.
+
+    Keyed by node number: numbers are never reused, so an entry is right for as long as it stays.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, node: int) -> bytes | None:
+        """Return a chunk's content if it is here."""
+        with self._lock:
+            data = self._chunks.get(node)
+            if data is not None:
+                self._chunks.move_to_end(node)
+            return data
+
+    def put(self, node: int, data: bytes) -> None:
+        """Keep a chunk's content, letting the oldest go."""
+        with self._lock:
+            if node in self._chunks or len(data) > self._limit:
+                return
+            self._chunks[node] = data
+            self._held += len(data)
+            while self._held > self._limit:
+                self._held -= len(self._chunks.popitem(last=False)[1])
+
+    def after_fork(self) -> None:
+        """Start empty in a forked child, where another thread's lock would never be released."""
+        self._lock = threading.Lock()
+        self._chunks = OrderedDict()
+        self._held = 0
+
+
+CACHE_BYTES: Final = 16 * 1024 * 1024
+
+
+def describe(transaction: ReadTransaction, node: int) -> ContentInfo:
+    """Return what is known of a content node; ``stored_bytes`` sums its chunks and list records."""
+    record = content_record(transaction, node)
+    stored = record.extent.stored
+    if isinstance(record, ListRecord):
+        stored += sum(describe(transaction, child.node).stored_bytes for child in record.children)
+    return ContentInfo(record.id, record.size, record.birth_ns, stored)
+
+
+def chunks_between(
+    transaction: ReadTransaction, node: int, start: int, end: int
+) -> Iterator[tuple[int, ChunkRecord, int, int]]:
+    """Yield (node, chunk, from, to) for the chunks that bytes ``[start, end)`` touch; from and to within the chunk."""
+    record = content_record(transaction, node)
+    end = min(end, record.size)
+    if start >= end:
+        return
+    if isinstance(record, ChunkRecord):
+        yield node, record, start, end
+        return
+    ends = [child.end for child in record.children]
+    index = bisect_right(ends, start)
+    base = ends[index - 1] if index else 0
+    while base < end:
+        child = record.children[index]
+        yield from chunks_between(transaction, child.node, max(start - base, 0), min(end, child.end) - base)
+        base = child.end
+        index += 1
+
+
+def read(
+    transaction: ReadTransaction, reader: PackReader, cache: ChunkCache, node: int, offset: int, size: int
+) -> bytes:
+    """Return up to ``size`` bytes of a content node from ``offset``, fewer only at its end.
+
+    Raises `DamageError` where what is stored fails its checksum; other bytes are never returned.
+    """
+    parts = [
+        _read_chunk(reader, cache, chunk_node, chunk, start, end)
+        for chunk_node, chunk, start, end in chunks_between(transaction, node, offset, offset + size)
+    ]
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _read_chunk(reader: PackReader, cache: ChunkCache, node: int, chunk: ChunkRecord, start: int, end: int) -> bytes:
+    try:
+        if chunk.extent.codec == RAW:
+            return reader.read_range(chunk.extent, chunk.checksums, start, end)
+        data = cache.get(node)
+        if data is None:
+            data = reader.read(chunk.extent, chunk.size, chunk.checksums)
+            if chunk.size > BLOCK or end - start < chunk.size:
+                cache.put(node, data)
+        return data if end - start == chunk.size else data[start:end]
+    except DamageError as error:
+        place = f"pack {chunk.extent.pack}, offset {chunk.extent.offset}"
+        raise DamageError(f"chunk {chunk.id.hex()} ({place}) is damaged: {error}") from error

@@ -1,0 +1,121 @@
+"""The only caller of the operating system for stored data: the seam where faults can be put in.
+
+Everything that must reach the disk in an order, or may meet a full one, goes through here.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from artstore.errors import DamageError, OutOfSpaceError
+from artstore.ids import Buffer
+
+__all__ = [
+    "append",
+    "free_bytes",
+    "out_of_space",
+    "preallocate",
+    "read_exactly",
+    "sync_data",
+    "sync_folder",
+    "try_lock",
+    "write_file",
+]
+
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes that an ordinary user can still write to the file system of ``folder``."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+@contextmanager
+def out_of_space(folder: Path, what: str) -> Iterator[None]:
+    """Turn ENOSPC and EDQUOT inside the block into `OutOfSpaceError`, naming ``what`` was being written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE or isinstance(error, OutOfSpaceError):
+            raise
+        raise OutOfSpaceError(
+            f"no space left on the disk of {folder} while writing {what}",
+            hint="free some space and run the command again: what was stored is kept",
+        ) from error
+
+
+def append(fd: int, buffers: list[Buffer], offset: int) -> int:
+    """Write all ``buffers`` one after another at ``offset``; return the offset after them."""
+    for buffer in buffers:
+        view = memoryview(buffer)
+        while view.nbytes:
+            written = os.pwrite(fd, view, offset)
+            view = view[written:]
+            offset += written
+    return offset
+
+
+def read_exactly(fd: int, size: int, offset: int) -> bytes:
+    """Return ``size`` bytes at ``offset``; raise `DamageError` where the file ends before."""
+    data = os.pread(fd, size, offset)
+    while len(data) < size:
+        more = os.pread(fd, size - len(data), offset + len(data))
+        if not more:
+            raise DamageError(f"a pack ends {size - len(data)} bytes before the end of a chunk")
+        data += more
+    return data
+
+
+def sync_data(fd: int) -> None:
+    """Make the file's bytes durable."""
+    os.fdatasync(fd)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_file(path: Path, data: bytes, mode: int) -> None:
+    """Create or replace a small file durably: written beside, synced, renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(fd, mode)
+        append(fd, [data], 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    temporary.rename(path)
+    sync_folder(path.parent)
+
+
+def preallocate(path: Path, size: int, mode: int) -> None:
+    """Create ``path`` with ``size`` bytes of real blocks."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(fd, mode)
+        os.posix_fallocate(fd, 0, size)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def try_lock(fd: int, *, shared: bool = False) -> bool:
+    """Take a flock without waiting; return whether it was had."""
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,170 @@
+"""The errors that artfs raises, as one tree.
+
+    ArtfsError
+    ├── InvalidNameError (ValueError)            a name, alias or reference that the grammar refuses
+    ├── InvalidInputError (ValueError)           any other argument that cannot be meant
+    ├── NotFoundError (FileNotFoundError)        no such artifact, version, alias or path
+    │   └── WorkspaceNotFoundError               no workspace where one was looked for
+    ├── RefusedError (PermissionError)           possible, but not without being asked for differently
+    ├── ExistsError (FileExistsError)            what would be made is there already, and differs
+    ├── SourceError (OSError)                    a file of the user's that cannot be taken as it is
+    │   └── SourceChangedError                   ... because it kept changing while it was read
+    ├── UnsupportedError (OSError)               a newer format, or a file system that is unsafe here
+    ├── MountError (OSError)                     the mount could not be made, reached or ended
+    ├── BusyError (OSError)                      somebody else holds what is needed; try again
+    ├── DamageError (OSError)                    stored bytes or records that fail their checksum
+    └── OutOfSpaceError (OSError)                the disk is full, or nearly
+
+Each is also the builtin that a caller would catch.  The message is one sentence that names the thing; ``hint`` says
+the way out.  ``kind`` is the stable name used in JSON, ``exit_code`` what the command line returns.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import ClassVar
+
+__all__ = [
+    "ArtfsError",
+    "BusyError",
+    "DamageError",
+    "ExistsError",
+    "InvalidInputError",
+    "InvalidNameError",
+    "MountError",
+    "NotFoundError",
+    "OutOfSpaceError",
+    "RefusedError",
+    "SourceChangedError",
+    "SourceError",
+    "UnsupportedError",
+    "WorkspaceNotFoundError",
+]
+
+
+class ArtfsError(Exception):
+    """Report a failure in one sentence, with a hint at the way out."""
+
+    kind: ClassVar[str] = "failed"
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[int | None] = None
+    """The errno that the OSError subclasses carry."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if isinstance(self, OSError):
+            self.errno = self.code
+            self.strerror = message
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.hint, dict(self.__dict__)))
+
+
+def _rebuild(cls: type[ArtfsError], message: str, hint: str, state: dict[str, object]) -> ArtfsError:
+    error = cls(message, hint=hint)
+    error.__dict__.update(state)
+    return error
+
+
+class InvalidNameError(ArtfsError, ValueError):
+    """Refuse a name, alias or reference that the grammar does not allow."""
+
+    kind = "invalid_name"
+    exit_code = 2
+
+
+class InvalidInputError(ArtfsError, ValueError):
+    """Refuse an argument that cannot be meant."""
+
+    kind = "invalid_input"
+    exit_code = 2
+
+
+class NotFoundError(ArtfsError, FileNotFoundError):
+    """Say that an artifact, version, alias or path does not exist."""
+
+    kind = "not_found"
+    exit_code = 3
+    code = errno.ENOENT
+
+
+class WorkspaceNotFoundError(NotFoundError):
+    """Say that there is no workspace where one was looked for."""
+
+    kind = "no_workspace"
+
+
+class RefusedError(ArtfsError, PermissionError):
+    """Refuse what is possible, but not without being asked for differently."""
+
+    kind = "refused"
+    exit_code = 4
+    code = errno.EPERM
+
+
+class ExistsError(ArtfsError, FileExistsError):
+    """Refuse to replace something that exists and differs."""
+
+    kind = "exists"
+    exit_code = 4
+    code = errno.EEXIST
+
+
+class SourceError(ArtfsError, OSError):
+    """Name files of the user's that cannot be taken as they are; ``paths`` lists them all."""
+
+    kind = "bad_source"
+    code = errno.EINVAL
+
+    def __init__(self, message: str, *, hint: str = "", paths: Sequence[bytes] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.paths = list(paths)
+
+
+class SourceChangedError(SourceError):
+    """Name files that kept changing, or vanished, while they were read."""
+
+    kind = "source_changed"
+
+
+class UnsupportedError(ArtfsError, OSError):
+    """Refuse a newer format, or a file system on which the store would be unsafe."""
+
+    kind = "unsupported"
+    code = errno.EOPNOTSUPP
+
+
+class MountError(ArtfsError, OSError):
+    """Say why a mount could not be made, reached or ended."""
+
+    kind = "mount"
+    code = errno.EIO
+
+
+class BusyError(ArtfsError, OSError):
+    """Say who holds what is needed."""
+
+    kind = "busy"
+    code = errno.EBUSY
+
+
+class DamageError(ArtfsError, OSError):
+    """Report stored bytes or records that fail their checksum; other content is unaffected."""
+
+    kind = "damage"
+    exit_code = 5
+    code = errno.EIO
+
+
+class OutOfSpaceError(ArtfsError, OSError):
+    """Report that the disk is full or nearly so; nothing that was committed is lost."""
+
+    kind = "out_of_space"
+    exit_code = 6
+    code = errno.ENOSPC

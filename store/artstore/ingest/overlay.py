@@ -1,0 +1,77 @@
+"""Laying a folder over a version: what the folder lacks stays, what patterns name is taken away.
+
+Directories that neither the folder nor a pattern touches are referred to whole, without being looked into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from artstore.building import DirectoryBuilder, directory_entry
+from artstore.records.trees import Kind
+from artstore.source import IgnoreRules
+from artstore.staging import EntryDraft, Ref, Stager
+from artstore.store import Store
+from artstore.trees import entries_from
+
+__all__ = ["Overlay"]
+
+
+class Overlay:
+    """The version below: gives the entries that stay, directory by directory."""
+
+    def __init__(self, store: Store, stager: Stager, root: int, remove: Sequence[str]) -> None:
+        self._store = store
+        self._stager = stager
+        self.root = root
+        self._rules = IgnoreRules.from_globs(remove)
+        self.removed = 0
+
+    def entries(self, node: int | None, path: bytes) -> list[tuple[EntryDraft, int]]:
+        """Return (entry, node) of what stays of a directory of the version below, in name order; none for None."""
+        if node is None:
+            return []
+        with self._store.snapshot() as snapshot:
+            found = [
+                (
+                    EntryDraft(
+                        entry.name,
+                        entry.kind,
+                        0 if entry.kind == Kind.DIRECTORY else entry.size,
+                        snapshot.identity(entry.node),
+                        None,
+                    ),
+                    entry.node,
+                )
+                for entry, _ in entries_from(snapshot.tree, node)
+            ]
+        kept = [item for item in found if not self._is_removed(item[0], path)]
+        self.removed += len(found) - len(kept)
+        return kept
+
+    def _is_removed(self, entry: EntryDraft, path: bytes) -> bool:
+        if self._rules is None:
+            return False
+        full = path + b"/" + entry.name if path else entry.name
+        return self._rules.excludes(full, entry.kind == Kind.DIRECTORY)
+
+    def settle(self, entry: EntryDraft, node: int, path: bytes) -> EntryDraft | None:
+        """Return an entry that the folder does not touch as it stands in the new version, patterns applied below it.
+
+        None where a pattern took away all that the directory held.
+        """
+        if self._rules is None or entry.kind != Kind.DIRECTORY:
+            return entry
+        builder = DirectoryBuilder(self._stager)
+        below = path + b"/" + entry.name if path else entry.name
+        before = self.removed
+        kept = 0
+        for child, child_node in self.entries(node, below):
+            settled = self.settle(child, child_node, below)
+            if settled is not None:
+                builder.add(settled)
+                kept += 1
+        if not kept and self.removed > before:
+            return None
+        ref: Ref = builder.finish()
+        return directory_entry(entry.name, ref.id, ref)

@@ -1,0 +1,412 @@
+"""The order of an ingest: the walk runs ahead, workers read and compress, and nodes are staged in tree order.
+
+The walk produces *steps* into a queue.  The oldest step is taken when its work is done, or when so many bytes are in
+flight that it must be waited for; so memory is bounded whatever the size of the files, and the order in which nodes
+reach the store is that of the tree whatever the order in which workers finish.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
+from artstore.codec import encode
+from artstore.errors import SourceError
+from artstore.ids import ContentHasher, content_id
+from artstore.ingest.overlay import Overlay
+from artstore.ingest.reading import SMALL, FileDraft, Window, changed, read_small, read_windows
+from artstore.records.trees import Kind
+from artstore.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source
+from artstore.staging import EntryDraft, Ref, Stager
+from artstore.statcache import DirectoryCache, StatCache
+from artstore.store import Store
+
+__all__ = ["Ingest", "Progress"]
+
+_IN_FLIGHT: Final = 64 * 1024 * 1024
+"""Bytes that may be read and not staged yet."""
+_STEP_COST: Final = 2048
+_BATCH_FILES: Final = 64
+_BATCH_BYTES: Final = 2 * 1024 * 1024
+_ATTEMPTS: Final = 3
+_MAX_PROBLEMS: Final = 100
+
+
+class Progress(NamedTuple):
+    """How far a long work is; totals are None while they are not known."""
+
+    phase: str
+    files_done: int
+    bytes_done: int
+    files_total: int | None
+    bytes_total: int | None
+    current: str
+
+
+class _Batch:
+    """Small files that one task reads."""
+
+    __slots__ = ("bytes", "entries", "future")
+
+    def __init__(self) -> None:
+        self.entries: list[FileEntry] = []
+        self.bytes = 0
+        self.future: Future[list[FileDraft]] | None = None
+
+
+class _Step(NamedTuple):
+    """One thing to do in tree order: ``apply`` when ``ready``; ``cost`` bytes are in flight until then."""
+
+    apply: Callable[[], None]
+    ready: Callable[[], bool]
+    cost: int
+
+
+class _Directory:
+    """A directory that is being built, the version's below it, and its part of the stat cache."""
+
+    __slots__ = ("below", "builder", "cache", "path", "position")
+
+    def __init__(
+        self, path: bytes, builder: DirectoryBuilder, cache: DirectoryCache | None, below: list[tuple[EntryDraft, int]]
+    ) -> None:
+        self.path = path
+        self.builder = builder
+        self.cache = cache
+        self.below = below
+        self.position = 0
+
+
+def _always() -> bool:
+    return True
+
+
+def _all_done(futures: Sequence[Future[Any]]) -> bool:
+    return all(future.done() for future in futures)
+
+
+class Ingest:
+    """Bring one source into the store; `run` returns the root record, not yet owned by a version."""
+
+    def __init__(
+        self,
+        store: Store,
+        stager: Stager,
+        source: Source,
+        cache: StatCache | None,
+        *,
+        overlay: Overlay | None = None,
+        hints: bool = True,
+        progress: Callable[[int, int, bytes], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._stager = stager
+        self._source = source
+        self._cache = cache
+        self._overlay = overlay
+        self._hints = hints
+        self._progress = progress
+        self._queue: deque[_Step] = deque()
+        self._in_flight = 0
+        self._open_batch = _Batch()
+        self._directories: list[_Directory] = []
+        self._problems: list[SourceError] = []
+        self._root: Ref | None = None
+        self.files = 0
+        self.bytes = 0
+
+    def run(self) -> Ref:
+        """Walk, read and stage everything.
+
+        Raises `SourceError` naming every file that could not be taken (100 at most); what was staged stays with the
+        draft, so that the next run finds it.
+        """
+        workers = max(2, os.cpu_count() or 1)
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="artfs-ingest")
+        try:
+            for step in self._steps(pool):
+                self._queue.append(step)
+                self._in_flight += step.cost
+                while self._queue and (self._in_flight > _IN_FLIGHT or self._queue[0].ready()):
+                    self._take(pool)
+            while self._queue:
+                self._take(pool)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        if self._problems:
+            raise _combined(self._problems)
+        assert self._root is not None
+        return self._root
+
+    def _take(self, pool: Executor) -> None:
+        step = self._queue.popleft()
+        if not step.ready():
+            self._submit(pool)  # the step may wait for the batch that is still being filled
+        step.apply()
+        self._in_flight -= step.cost
+        self._stager.flush_if_full()
+
+    def _submit(self, pool: Executor) -> None:
+        batch = self._open_batch
+        if batch.entries:
+            batch.future = pool.submit(read_small, self._store, batch.entries, self._hints)
+            self._open_batch = _Batch()
+
+    def _steps(self, pool: Executor) -> Iterator[_Step]:
+        caches: list[DirectoryCache | None] = []
+        for event in self._source.walk():
+            if isinstance(event, FileEntry):
+                yield from self._file_steps(pool, event, caches[-1])
+            elif isinstance(event, EnterDirectory):
+                caches.append(self._cache_of(event.path, caches))
+                yield self._immediate(partial(self._enter, event.path, caches[-1]))
+            elif isinstance(event, LinkEntry):
+                if caches[-1] is not None:
+                    caches[-1].link(event.name, event.text)
+                yield self._immediate(partial(self._add_link, event))
+            elif isinstance(event, LeaveDirectory):
+                caches.pop()
+                yield self._immediate(self._leave)
+        self._submit(pool)
+
+    def _cache_of(self, path: bytes, above: list[DirectoryCache | None]) -> DirectoryCache | None:
+        if self._cache is None:
+            return None
+        if not above:
+            return self._cache.enter_root()
+        parent = above[-1]
+        return None if parent is None else parent.enter(path.rpartition(b"/")[2])
+
+    def _immediate(self, apply: Callable[[], None]) -> _Step:
+        return _Step(apply, _always, _STEP_COST)
+
+    def _file_steps(self, pool: Executor, entry: FileEntry, cache: DirectoryCache | None) -> Iterator[_Step]:
+        ident = None if cache is None else cache.lookup(entry)
+        if ident is not None:
+            yield self._immediate(partial(self._add_file, entry, entry.size, ident, None))
+        elif entry.size <= SMALL:
+            yield self._small_step(pool, entry)
+        else:
+            yield from self._large_steps(pool, entry)
+
+    def _small_step(self, pool: Executor, entry: FileEntry) -> _Step:
+        entry.directory.acquire()
+        batch = self._open_batch
+        index = len(batch.entries)
+        batch.entries.append(entry)
+        batch.bytes += entry.size
+        if len(batch.entries) >= _BATCH_FILES or batch.bytes >= _BATCH_BYTES:
+            self._submit(pool)
+
+        def ready() -> bool:
+            return batch.future is not None and batch.future.done()
+
+        def apply() -> None:
+            assert batch.future is not None
+            self._add_small(entry, batch.future.result()[index])
+
+        return _Step(apply, ready, entry.size + _STEP_COST)
+
+    def _large_steps(self, pool: Executor, entry: FileEntry) -> Iterator[_Step]:
+        """Read a large file window by window; its last step adds the entry, or tries again where the file changed."""
+        entry.directory.acquire()
+        large = _LargeFile(self._stager)
+        try:
+            fd = entry.open()
+        except SourceError as error:
+            entry.directory.release()
+            self._problem(error)
+            return
+        try:
+            large.stamp = FileStamp.of_fd(fd)
+            for window in read_windows(self._store, pool, fd, self._hints):
+                done = window.chunks
+                yield _Step(partial(large.add, window), partial(_all_done, done), len(window.data) + _STEP_COST)
+            large.still = FileStamp.of_fd(fd) == large.stamp
+        except OSError as error:
+            large.error = SourceError(f"{os.fsdecode(entry.path)} cannot be read: {error.strerror}", paths=[entry.path])
+        finally:
+            os.close(fd)
+        yield self._immediate(lambda: self._finish_large(pool, entry, large))
+
+    def _finish_large(self, pool: Executor, entry: FileEntry, large: _LargeFile) -> None:
+        attempt = 1
+        try:
+            while large.error is None and not (large.still and large.size == large.stamp.size):
+                if attempt == _ATTEMPTS:
+                    large.error = changed(entry)
+                    break
+                attempt += 1
+                large = self._read_again(pool, entry)
+        except SourceError as error:
+            large.error = error
+        finally:
+            entry.directory.release()
+        if large.error is not None:
+            self._problem(large.error)
+            return
+        ident, ref = large.finish()
+        self._record(entry, ident, large.stamp, large.read_ns)
+        self._add_file(entry, large.size, ident, ref)
+
+    def _read_again(self, pool: Executor, entry: FileEntry) -> _LargeFile:
+        large = _LargeFile(self._stager)
+        fd = entry.open()
+        try:
+            large.stamp = FileStamp.of_fd(fd)
+            for window in read_windows(self._store, pool, fd, self._hints):
+                large.add(window)
+                self._stager.flush_if_full()
+            large.still = FileStamp.of_fd(fd) == large.stamp
+        finally:
+            os.close(fd)
+        return large
+
+    def _problem(self, error: SourceError) -> None:
+        self._problems.append(error)
+        if len(self._problems) >= _MAX_PROBLEMS:
+            raise _combined(self._problems)
+
+    def _enter(self, path: bytes, cache: DirectoryCache | None) -> None:
+        below: list[tuple[EntryDraft, int]] = []
+        if self._overlay is not None:
+            below = self._overlay.entries(self._node_below(path), path)
+        self._directories.append(_Directory(path, DirectoryBuilder(self._stager), cache, below))
+
+    def _node_below(self, path: bytes) -> int | None:
+        """Return the directory of the version below that has the path which is being entered, if it has one."""
+        assert self._overlay is not None
+        if not self._directories:
+            return self._overlay.root
+        above = self._directories[-1]
+        name = path.rpartition(b"/")[2]
+        self._pass_below(above, name)
+        if above.position < len(above.below):
+            entry, node = above.below[above.position]
+            if entry.name == name and entry.kind == Kind.DIRECTORY:
+                return node
+        return None
+
+    def _pass_below(self, directory: _Directory, name: bytes | None) -> None:
+        """Add the entries of the version below that come before ``name`` (all that are left for None)."""
+        below = directory.below
+        while directory.position < len(below) and (name is None or below[directory.position][0].name < name):
+            entry, node = below[directory.position]
+            directory.position += 1
+            assert self._overlay is not None
+            settled = self._overlay.settle(entry, node, directory.path)
+            if settled is not None:
+                directory.builder.add(settled)
+
+    def _add(self, entry: EntryDraft) -> None:
+        directory = self._directories[-1]
+        if directory.below:
+            self._pass_below(directory, entry.name)
+            if directory.position < len(directory.below) and directory.below[directory.position][0].name == entry.name:
+                directory.position += 1
+        directory.builder.add(entry)
+
+    def _add_file(self, entry: FileEntry, size: int, ident: bytes, ref: Ref | None) -> None:
+        kind = Kind.EXECUTABLE if entry.executable else Kind.FILE
+        self._add(EntryDraft(entry.name, kind, size, ident, ref))
+        self._count(size, entry)
+
+    def _count(self, size: int, entry: FileEntry | LinkEntry) -> None:
+        self.files += 1
+        self.bytes += size
+        if self._progress is not None:
+            self._progress(self.files, self.bytes, entry.name)
+
+    def _add_small(self, entry: FileEntry, draft: FileDraft) -> None:
+        if draft.error is not None or draft.stamp is None:
+            self._problem(draft.error or changed(entry))
+            return
+        size = draft.stamp.size
+        if len(draft.chunks) == 1:
+            chunk = draft.chunks[0]
+            ref = self._stager.chunk(chunk.id, chunk.size, chunk.encoded)
+        else:
+            builder = ListBuilder(self._stager)
+            for chunk in draft.chunks:
+                builder.add(self._stager.chunk(chunk.id, chunk.size, chunk.encoded), chunk.size)
+            ref = builder.finish(draft.id)
+        self._record(entry, draft.id, draft.stamp, draft.read_ns)
+        self._add_file(entry, size, draft.id, ref)
+
+    def _add_link(self, link: LinkEntry) -> None:
+        ident = content_id(link.text)
+        ref = self._stager.chunk(ident, len(link.text), encode(link.text))
+        self._add(EntryDraft(link.name, Kind.LINK, len(link.text), ident, ref))
+        self._count(0, link)
+
+    def _leave(self) -> None:
+        directory = self._directories.pop()
+        self._pass_below(directory, None)
+        digest = self._unchanged(directory)
+        ref = None
+        if digest is None:
+            ref = directory.builder.finish()
+            digest = ref.id
+        if directory.cache is not None and self._overlay is None:
+            directory.cache.leave(digest)
+        if self._directories:
+            self._add(directory_entry(directory.path.rpartition(b"/")[2], digest, ref))
+        else:
+            self._root = ref or self._stager.known_tree(digest)
+
+    def _unchanged(self, directory: _Directory) -> bytes | None:
+        """Return the digest of a directory that is as it was at the last put, which need not be built again."""
+        if directory.cache is None or directory.builder.split or self._overlay is not None:
+            return None
+        digest = directory.cache.unchanged_digest()
+        if digest is not None:
+            directory.builder.discard()
+        return digest
+
+    def _record(self, entry: FileEntry, ident: bytes, stamp: FileStamp, read_ns: int) -> None:
+        """Let the stat cache know a file that was read as the walk saw it."""
+        cache = self._directories[-1].cache
+        if cache is not None and stamp == entry.stamp:
+            cache.record(entry, ident, read_ns)
+
+
+class _LargeFile:
+    """What becomes of a large file while its windows come in."""
+
+    def __init__(self, stager: Stager) -> None:
+        self._stager = stager
+        self._builder = ListBuilder(stager)
+        self._hasher = ContentHasher()
+        self.size = 0
+        self.stamp = FileStamp(0, 0, 0, 0, 0)
+        self.read_ns = time.time_ns()
+        self.still = False
+        self.error: SourceError | None = None
+
+    def add(self, window: Window) -> None:
+        """Stage the chunks of a window, waiting for them where they are not done."""
+        self._hasher.update(window.data)
+        self.size += len(window.data)
+        for future in window.chunks:
+            for chunk in future.result():
+                self._builder.add(self._stager.chunk(chunk.id, chunk.size, chunk.encoded), chunk.size)
+
+    def finish(self) -> tuple[bytes, Ref]:
+        """Return the content's id and node."""
+        ident = self._hasher.digest()
+        return ident, self._builder.finish(ident)
+
+
+def _combined(problems: list[SourceError]) -> SourceError:
+    """Return one error that names all files which could not be taken."""
+    first = problems[0]
+    if len(problems) == 1:
+        return first
+    message = f"{first.message}, and {len(problems) - 1} more files could not be taken"
+    return type(first)(message, hint=first.hint, paths=[path for problem in problems for path in problem.paths])

@@ -1,0 +1,327 @@
+"""Talk to the daemons that serve this workspace under a mount: the client's side of the control protocol.
+
+A live daemon holds an exclusive flock on its run file ``run/daemons/<id>.json`` and listens on the socket that the
+file names.  A request and its answer are one line of JSON each, on a connection of their own:
+
+    {"op": "invalidate", "changes": [["team/vision/imagenet", ["v3", "latest"]]]}    ->    {"ok": true}
+    {"op": "status"}                    ->    {"ok": true, "status": {...}}
+    {"op": "unmount", "lazy": false}    ->    {"ok": true}   or   {"ok": false, "errno": 16, "error": "..."}
+
+Sockets live in a folder of the user's that only the user may enter, for the path of a workspace may be longer than the
+108 bytes that a socket's address holds.  Each side asks the kernel who the other is, and talks to its own user and to
+root only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import selectors
+import socket
+import stat
+import struct
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from artstore.errors import BusyError, RefusedError
+
+__all__ = [
+    "CACHE_SECONDS",
+    "PATIENCE_SECONDS",
+    "Change",
+    "DaemonInfo",
+    "daemons_folder",
+    "is_held",
+    "live_daemons",
+    "notify",
+    "peer",
+    "recorded_daemons",
+    "request",
+    "runtime_folder",
+    "socket_path",
+]
+
+CACHE_SECONDS = 1.0
+"""How long a mount may show what it has cached above versions."""
+
+PATIENCE_SECONDS = 1.5
+"""How long a change waits for daemons: the cache's life and a margin, after which nothing stale is left anyway."""
+
+_RETRY_SECONDS = 0.02
+_LONGEST_LINE = 4 << 20
+_CREDENTIALS = struct.Struct("3i")
+
+
+class Change(NamedTuple):
+    """Name what has changed in one directory above versions: ``directory`` is a full name, "" the top level."""
+
+    directory: str
+    names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonInfo:
+    """Describe a daemon as its run file does; ``started_at`` is in seconds since 1970, ``uid`` the daemon's user.
+
+    ``mounter`` is the user whom the kernel lets in, ``allow_other`` says that it lets in the others as well.
+    """
+
+    id: str
+    pid: int
+    mountpoint: str
+    socket: str
+    device: str
+    started_at: float
+    transport: str
+    uid: int
+    mounter: int
+    allow_other: bool = False
+
+
+class Peer(NamedTuple):
+    """Say who is at the other end of a socket."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def daemons_folder(run_dir: Path) -> Path:
+    """Return where the run files of a workspace's daemons are."""
+    return run_dir / "daemons"
+
+
+def runtime_folder(uid: int) -> Path:
+    """Return the folder for the sockets and mounts of the user ``uid``, made if it is missing.
+
+    It is ``artfs`` in the user's run-time folder, else ``/tmp/artfs-<uid>``.  Guarantees: the user's own, and closed to
+    others.  Raises RefusedError if somebody else made it first.
+    """
+    candidate = os.environ.get("XDG_RUNTIME_DIR", "") if uid == os.getuid() else f"/run/user/{uid}"
+    folder = Path(f"/tmp/artfs-{uid}")
+    if candidate.startswith("/") and _belongs_to(Path(candidate), uid):
+        folder = Path(candidate) / "artfs"
+    try:
+        folder.mkdir(mode=0o700)
+        if os.geteuid() != uid:
+            os.chown(folder, uid, -1, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    if not _belongs_to(folder, uid):
+        raise RefusedError(
+            f"{folder} is not a folder that belongs to user {uid} alone",
+            hint=f"remove {folder}, or set XDG_RUNTIME_DIR",
+        )
+    return folder
+
+
+def _belongs_to(folder: Path, uid: int) -> bool:
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == uid and not status.st_mode & 0o077
+
+
+def socket_path(folder: Path, workspace: Path, daemon: str) -> Path:
+    """Return the address of a daemon's socket in ``folder``: a hash of the workspace and the daemon's id."""
+    name = hashlib.blake2s(os.fsencode(workspace) + b"\0" + daemon.encode(), digest_size=12).hexdigest()
+    return folder / f"{name}.sock"
+
+
+def peer(connection: socket.socket) -> Peer:
+    """Return who is at the other end of a Unix socket, as the kernel knows it."""
+    return Peer(*_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)))
+
+
+def is_held(run_file: Path) -> bool:
+    """Return whether a living daemon holds its flock on ``run_file``."""
+    try:
+        handle = os.open(run_file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def recorded_daemons(run_dir: Path) -> Iterator[tuple[Path, DaemonInfo]]:
+    """Yield (run file, daemon) of all daemons that left a readable run file, living or dead, by id."""
+    try:
+        files = sorted(daemons_folder(run_dir).glob("[!.]*.json"))
+    except OSError:
+        return
+    for run_file in files:
+        info = _read(run_file)
+        if info is not None:
+            yield run_file, info
+
+
+def live_daemons(run_dir: Path) -> list[DaemonInfo]:
+    """Return the daemons of a workspace that are alive: those whose run file is held."""
+    return [info for run_file, info in recorded_daemons(run_dir) if is_held(run_file)]
+
+
+def _read(run_file: Path) -> DaemonInfo | None:
+    try:
+        values = json.loads(run_file.read_bytes())
+        return DaemonInfo(**{name: value for name, value in values.items() if name in _FIELDS})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+_FIELDS = frozenset(item.name for item in fields(DaemonInfo))
+
+
+def notify(run_dir: Path, changes: Iterable[Change]) -> list[DaemonInfo]:
+    """Tell every live daemon what has changed, and return those that stayed silent.
+
+    Guarantees: on return no mount shows what was there before the changes.  A daemon has acknowledged that its kernel
+    has forgotten; where one stays silent, `PATIENCE_SECONDS` have passed, in which all that was cached has expired.
+    Call it after the commit, and under no transaction.
+    """
+    listed = [[change.directory, list(change.names)] for change in changes]
+    daemons = live_daemons(run_dir) if listed else []
+    if not daemons:
+        return []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    line = _line({"op": "invalidate", "changes": listed})
+    calls = [_Call(info, run_dir, line) for info in daemons]
+    with selectors.DefaultSelector() as selector:
+        try:
+            _converse(calls, selector, deadline)
+        finally:
+            for call in calls:
+                call.close(selector)
+    silent = [call.info for call in calls if not call.done]
+    if silent:
+        time.sleep(max(0.0, deadline - time.monotonic()))
+    return silent
+
+
+def _converse(calls: list[_Call], selector: selectors.BaseSelector, deadline: float) -> None:
+    while (left := deadline - time.monotonic()) > 0:
+        open_calls = [call for call in calls if not call.done]
+        if not open_calls:
+            return
+        unsent = [call for call in open_calls if not call.send(selector)]
+        for key, _ in selector.select(min(left, _RETRY_SECONDS) if unsent else left):
+            key.data.receive(selector)
+
+
+class _Call:
+    """Carry one request to one daemon without waiting for it; ``done`` when it has answered well, or has died."""
+
+    def __init__(self, info: DaemonInfo, run_dir: Path, line: bytes) -> None:
+        self.info = info
+        self.done = False
+        self._refused = False
+        self._run_file = daemons_folder(run_dir) / f"{info.id}.json"
+        self._line = line
+        self._received = b""
+        self._socket: socket.socket | None = None
+
+    def send(self, selector: selectors.BaseSelector) -> bool:
+        """Connect and send unless that is done; return whether there is nothing to try again."""
+        if self._socket is not None or self.done or self._refused:
+            return True
+        try:
+            self._socket = _connect(self.info, timeout=0)
+            self._socket.sendall(self._line)
+        except OSError:
+            self._retry(selector)
+            return self.done
+        selector.register(self._socket, selectors.EVENT_READ, self)
+        return True
+
+    def receive(self, selector: selectors.BaseSelector) -> None:
+        """Take what has arrived."""
+        assert self._socket is not None
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._received += data
+        if self._received.endswith(b"\n"):
+            self.done = bool(_parse(self._received).get("ok"))
+            self._refused = not self.done
+            selector.unregister(self._socket)
+        elif not data:
+            self._retry(selector)
+
+    def _retry(self, selector: selectors.BaseSelector) -> None:
+        """Start anew: a daemon that is just starting listens soon, and one that has died needs no telling."""
+        self.close(selector)
+        self._received = b""
+        self.done = not is_held(self._run_file)
+
+    def close(self, selector: selectors.BaseSelector) -> None:
+        """Give up the connection."""
+        if self._socket is not None:
+            if self._socket in selector.get_map():
+                selector.unregister(self._socket)
+            self._socket.close()
+            self._socket = None
+
+
+def request(info: DaemonInfo, message: Mapping[str, Any], *, timeout: float) -> dict[str, Any]:
+    """Send one request to a daemon and return its answer; ``timeout`` is in seconds for all of it.
+
+    Raises BusyError when it does not answer in time or not at all, RefusedError when it is not the daemon.
+    """
+    deadline = time.monotonic() + timeout
+    received = b""
+    try:
+        with _connect(info, timeout=timeout) as connection:
+            connection.sendall(_line(message))
+            while not received.endswith(b"\n"):
+                connection.settimeout(max(0.001, deadline - time.monotonic()))
+                data = connection.recv(65536)
+                if not data or len(received) > _LONGEST_LINE:
+                    break
+                received += data
+    except RefusedError:
+        raise
+    except OSError as error:
+        raise BusyError(f"the daemon of {info.mountpoint} (process {info.pid}) does not answer: {error}") from error
+    if not received.endswith(b"\n"):
+        raise BusyError(f"the daemon of {info.mountpoint} (process {info.pid}) ended the conversation")
+    return _parse(received)
+
+
+def _connect(info: DaemonInfo, *, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(info.socket)
+        found = peer(connection).uid
+        mine = os.geteuid()
+        if found not in (mine, 0) and not (mine == 0 and found == info.uid):
+            raise RefusedError(f"the socket of the daemon of {info.mountpoint} is held by user {found}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _line(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}

@@ -1,0 +1,170 @@
+"""Where workspaces and mounts are, and on what file systems.
+
+A workspace is looked for in this order: the path that was given (``-w``), ``$ARTFS_WORKSPACE``, the default that
+``artfs init DIR --default`` persisted, and ``~/.local/share/artfs``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from artstore.errors import InvalidInputError, NotFoundError, UnsupportedError
+
+__all__ = [
+    "WORKSPACE_VARIABLE",
+    "MountPoint",
+    "covering_mount",
+    "default_workspace_file",
+    "filesystem_type",
+    "find_workspace",
+    "mount_points",
+    "refuse_unsafe_filesystem",
+    "set_default_workspace",
+]
+
+WORKSPACE_VARIABLE = "ARTFS_WORKSPACE"
+
+_MOUNTINFO = Path("/proc/self/mountinfo")
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+_NETWORK = frozenset(
+    {
+        *("9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs", "gfs2", "glusterfs", "gpfs", "lustre"),
+        *("ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2", "shfs", "smb2", "smb3", "smbfs"),
+        *("vboxsf", "virtiofs", "vmhgfs", "wekafs"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MountPoint:
+    """Describe one mount of this process's mount namespace, as the kernel lists it."""
+
+    path: Path
+    root: str
+    """The folder of the file system that is mounted: ``/`` unless it is a bind mount or a subvolume."""
+    fstype: str
+    source: str
+    device: str
+    """``major:minor`` of st_dev."""
+    options: frozenset[str]
+    """Of the mount and of the file system."""
+
+
+def find_workspace(path: str | os.PathLike[str] | None = None) -> Path:
+    """Return the absolute path of the workspace that is meant, which need not exist.
+
+    *path* comes first, then the environment, the persisted default, and the user's data folder.
+    """
+    if path is not None:
+        if not os.fspath(path):
+            raise InvalidInputError("the workspace's path is empty")
+        return _absolute(Path(path))
+    from_environment = os.environ.get(WORKSPACE_VARIABLE)
+    if from_environment:
+        return _absolute(Path(from_environment))
+    try:
+        persisted = os.fsdecode(default_workspace_file().read_bytes()).removesuffix("\n")
+    except (FileNotFoundError, NotADirectoryError):
+        persisted = ""
+    if persisted:
+        return Path(persisted)
+    return Path(platformdirs.user_data_dir("artfs", appauthor=False))
+
+
+def default_workspace_file() -> Path:
+    """Return the file in the user's configuration that names the default workspace."""
+    return Path(platformdirs.user_config_dir("artfs", appauthor=False)) / "default-workspace"
+
+
+def set_default_workspace(path: str | os.PathLike[str]) -> None:
+    """Make *path* the workspace that is used when none is named, in every later session of this user."""
+    file = default_workspace_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Renamed into place, so that a full disk leaves the old default and not an empty one.
+    fd, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name)
+    try:
+        with os.fdopen(fd, "wb") as output:
+            output.write(os.fsencode(_absolute(Path(path))) + b"\n")
+        os.replace(temporary, file)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def mount_points() -> list[MountPoint]:
+    """Return the mounts of this process's namespace in the kernel's order: a later one may cover an earlier one."""
+    return [_parse_mount(line) for line in _MOUNTINFO.read_bytes().splitlines()]
+
+
+def covering_mount(path: str | os.PathLike[str]) -> MountPoint:
+    """Return the mount on which *path*, or its nearest existing parent, lies; symlinks are resolved.
+
+    Raises NotFoundError if the kernel lists no mount that could hold it (a changed root without /proc of its own).
+    """
+    real = _nearest_existing(path)
+    found: MountPoint | None = None
+    for mount in mount_points():
+        # The last of the longest: a mount on the same place covers those before it.
+        if real.is_relative_to(mount.path) and (found is None or len(mount.path.parts) >= len(found.path.parts)):
+            found = mount
+    if found is None:
+        raise NotFoundError(f"the kernel lists no mount for {real}")
+    return found
+
+
+def filesystem_type(path: str | os.PathLike[str]) -> str:
+    """Return the type of the file system on which *path*, or its nearest existing parent, lies: ``ext4``, ``nfs4``."""
+    return covering_mount(path).fstype
+
+
+def refuse_unsafe_filesystem(path: str | os.PathLike[str]) -> None:
+    """Raise UnsupportedError if a workspace at *path* would lie on a network or FUSE file system.
+
+    Locks of the catalogue's database do not reach other hosts, and it maps its file, which these cannot keep coherent.
+    """
+    kind = filesystem_type(path)
+    if kind in _NETWORK or kind.partition(".")[0] in ("fuse", "fuseblk"):
+        raise UnsupportedError(
+            f"a workspace on the {kind} file system of {Path(path)} would be damaged sooner or later: "
+            "locks and memory maps are not reliable there",
+            hint="make one on a local disk with: artfs init DIR --default",
+        )
+
+
+def _absolute(path: Path) -> Path:
+    # abspath, not resolve: a symlink to the workspace may be moved by its owner.
+    return Path(os.path.abspath(path.expanduser()))
+
+
+def _nearest_existing(path: str | os.PathLike[str]) -> Path:
+    real = Path(os.path.realpath(path))
+    while not os.path.lexists(real) and real != real.parent:
+        real = real.parent
+    return real
+
+
+def _parse_mount(line: bytes) -> MountPoint:
+    """Read one line of mountinfo; the format is described in proc_pid_mountinfo(5)."""
+    before, _, after = line.partition(b" - ")
+    fields = before.split(b" ")
+    fstype, source, super_options = [*after.split(b" "), b"", b""][:3]
+    options = frozenset(os.fsdecode(fields[5] + b"," + super_options).split(",")) - {""}
+    return MountPoint(
+        path=Path(_unescape(fields[4])),
+        root=_unescape(fields[3]),
+        fstype=os.fsdecode(fstype),
+        source=_unescape(source),
+        device=os.fsdecode(fields[2]),
+        options=options,
+    )
+
+
+def _unescape(field: bytes) -> str:
+    return os.fsdecode(_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), field))

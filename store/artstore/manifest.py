@@ -1,0 +1,397 @@
+"""The LMDB environment: one per process and workspace, its tables, and its transactions.
+
+Guarantees:
+
+- A read transaction lasts as long as its ``with`` block, which callers keep to one request or call.
+- A write transaction begins and ends inside one ``with`` block on one thread; an exception aborts it whole.
+- After a fork the child opens an environment of its own: LMDB's reader slots belong to a process, and a child that
+  went on with its parent's would read pages that the parent's writer may already reuse.
+
+This code assumes that the workspace lies on a local file system: LMDB's locks do not cross machines.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Final
+
+import lmdb
+import lmdb._envid
+
+from artstore import disk
+from artstore.errors import BusyError, DamageError, OutOfSpaceError, UnsupportedError, WorkspaceNotFoundError
+from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
+
+__all__ = ["CURRENT", "FORMAT", "Counters", "Manifest", "ReadTransaction", "Table", "WriteTransaction", "key32", "key64", "read", "write"]
+
+FORMAT: Final = 1
+"""Number of the on-disk format.  A workspace of a newer one is refused."""
+CURRENT: Final = "current"
+"""Name of the file that says which environment is in use: ``<format> <folder>``."""
+MAP_SIZE: Final = 1 << 40
+MAX_READERS: Final = 1024
+_MIN_FREE: Final = 1 << 20
+
+
+class Table(IntEnum):
+    """The tables, each with its key and value; the number seeds the seals and is never reused.
+
+    | table | key | value |
+    |---|---|---|
+    | META | name | counters, parameters |
+    | NODES | node u64 | chunk, list or tree record |
+    | COUNTS | node // 128, u64 | 128 reference counts, u32 each |
+    | INDEX | class byte, id (32) | node u64; the node's record repeats the id, which is checked |
+    | PACKS | pack u32 | end u64: bytes of the pack that records may refer to |
+    | FREE | pack u32, offset u32 | length u32 of bytes that nothing refers to |
+    | DRAFTS | draft u64 | DraftRecord |
+    | STAGED | draft u64, node u64 | empty: the draft holds one reference to the node |
+    | NAMES | full name, UTF-8 | artifact or project number u64 |
+    | ARTIFACTS | number u64 | ArtifactRecord, for projects too |
+    | VERSIONS | serial u32 | VersionRecord; kept when the version is deleted |
+    | NUMBERS | artifact u64, version u32 | serial u32 |
+    | ALIASES | artifact u64, alias UTF-8 | AliasRecord |
+    | ALIAS_SERIALS | alias serial u32 | key of ALIASES |
+
+    Invariants: every node of NODES has one row of INDEX and a count of at least 1; a count is the number of rows of
+    directory and list records that name the node, plus the living versions whose root it is, plus its rows in STAGED.
+    """
+
+    META = 1
+    NODES = 2
+    COUNTS = 3
+    INDEX = 4
+    PACKS = 5
+    FREE = 6
+    DRAFTS = 7
+    STAGED = 8
+    NAMES = 9
+    ARTIFACTS = 10
+    VERSIONS = 11
+    NUMBERS = 12
+    ALIASES = 13
+    ALIAS_SERIALS = 14
+
+
+@dataclass(slots=True)
+class Counters:
+    """The numbers given out next, the journal's end, and the running totals; one record of META."""
+
+    next_node: int = 16
+    next_serial: int = 1
+    next_name: int = 1
+    next_pack: int = 1
+    next_draft: int = 1
+    next_alias: int = 1
+    journal_end: int = 0
+    stored_bytes: int = 0
+    logical_bytes: int = 0
+    versions: int = 0
+    free_bytes: int = 0
+    framing_bytes: int = 0
+
+
+_COUNTERS_KEY: Final = b"counters"
+_COUNTERS: Final = struct.Struct(f"<{len(fields(Counters))}Q")
+
+
+def key32(number: int) -> bytes:
+    """Return a 32-bit number as a key that sorts by value."""
+    return number.to_bytes(4, "big")
+
+
+def key64(number: int) -> bytes:
+    """Return a 64-bit number as a key that sorts by value."""
+    return number.to_bytes(8, "big")
+
+
+class ReadTransaction:
+    """A snapshot of all tables; values come back unsealed, `DamageError` where a seal is broken."""
+
+    __slots__ = ("handles", "raw")
+
+    def __init__(self, raw: lmdb.Transaction, handles: list[Any]) -> None:
+        self.raw = raw
+        self.handles = handles
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """Return the payload of a row, or None."""
+        value = self.raw.get(key, db=self.handles[table])
+        return None if value is None else unseal(table, key, value)
+
+    def get_numbered(self, table: Table, number: int) -> bytes | None:
+        """Return the payload of a row whose key is a 64-bit number, or None."""
+        value = self.raw.get(number.to_bytes(8, "big"), db=self.handles[table])
+        return None if value is None else unseal_numbered(table, number, value)
+
+    def find(self, klass: int, ident: bytes) -> int | None:
+        """Return the node number that the index has for an id, or None; the caller checks the node's own id."""
+        value = self.raw.get(klass.to_bytes(1, "big") + ident, db=self.handles[Table.INDEX])
+        return None if value is None else int.from_bytes(value, "big")
+
+    def rows(self, table: Table, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, payload) of the rows whose key starts with ``prefix``, in key order."""
+        with self.raw.cursor(self.handles[table]) as cursor:
+            if not (cursor.set_range(prefix) if prefix else cursor.first()):
+                return
+            for key, value in cursor:
+                if not key.startswith(prefix):
+                    return
+                yield key, unseal(table, key, value)
+
+    def numbered_rows(self, table: Table) -> Iterator[tuple[int, bytes]]:
+        """Yield (number, payload) of all rows of a table whose keys are 64-bit numbers."""
+        with self.raw.cursor(self.handles[table]) as cursor:
+            for key, value in cursor:
+                number = int.from_bytes(key, "big")
+                yield number, unseal_numbered(table, number, value)
+
+    def counters(self) -> Counters:
+        """Return the counters as of this snapshot."""
+        payload = self.get(Table.META, _COUNTERS_KEY)
+        if payload is None or len(payload) != _COUNTERS.size:
+            raise DamageError("the manifest has lost its counters")
+        return Counters(*_COUNTERS.unpack(payload))
+
+
+class WriteTransaction(ReadTransaction):
+    """All tables, to be changed together; ``state`` holds the counters and is saved at the commit."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, raw: lmdb.Transaction, handles: list[Any]) -> None:
+        super().__init__(raw, handles)
+        self.state = self.counters() if raw.stat(handles[Table.META])["entries"] else Counters()
+
+    def put(self, table: Table, key: bytes, payload: bytes) -> None:
+        """Write a sealed row."""
+        self.raw.put(key, seal(table, key, payload), db=self.handles[table])
+
+    def put_numbered(self, table: Table, number: int, payload: bytes) -> None:
+        """Write a sealed row whose key is a 64-bit number."""
+        self.raw.put(number.to_bytes(8, "big"), seal_numbered(table, number, payload), db=self.handles[table])
+
+    def put_index(self, klass: int, ident: bytes, node: int) -> None:
+        """Let an id lead to a node."""
+        self.raw.put(klass.to_bytes(1, "big") + ident, node.to_bytes(8, "big"), db=self.handles[Table.INDEX])
+
+    def delete(self, table: Table, key: bytes) -> bool:
+        """Remove a row; return whether it was there."""
+        return bool(self.raw.delete(key, db=self.handles[table]))
+
+    def save_state(self) -> None:
+        """Write the counters; called once, before the commit."""
+        self.put(Table.META, _COUNTERS_KEY, _COUNTERS.pack(*astuple(self.state)))
+
+
+class Manifest:
+    """The environment of one workspace in this process; get it through `Manifest.of`."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace = workspace
+        self._current_stamp, folder = read_current(workspace)
+        self.folder = workspace / folder
+        self._lease = os.open(self.folder / "lease", os.O_RDWR | os.O_CLOEXEC)
+        if not disk.try_lock(self._lease, shared=True):
+            os.close(self._lease)
+            raise BusyError(f"the manifest of {workspace} is being replaced", hint="try again in a few seconds")
+        self.env = self._open()
+        self.handles: list[Any] = [None] * (max(Table) + 1)
+        writable = os.access(self.folder / "data.mdb", os.W_OK)
+        for table in Table:
+            self.handles[table] = self.env.open_db(table.name.lower().encode(), create=writable)
+        self.env.reader_check()
+
+    def _open(self) -> lmdb.Environment:
+        try:
+            return lmdb.open(
+                os.fspath(self.folder),
+                map_size=_map_size(),
+                max_dbs=64,
+                max_readers=MAX_READERS,
+                mode=(self.folder / "lease").stat().st_mode & 0o666,
+                lib_version=0,
+            )
+        except lmdb.InvalidError as error:
+            raise DamageError(f"the manifest of {self.workspace} is not an LMDB file: {error}") from error
+        except lmdb.Error as error:
+            if "Resource temporarily unavailable" in str(error):
+                raise BusyError(
+                    f"the manifest of {self.workspace} is in use from another pid namespace",
+                    hint="run the containers that share a workspace with a shared pid namespace",
+                ) from error
+            raise DamageError(f"the manifest of {self.workspace} does not open: {error}") from error
+
+    @classmethod
+    def of(cls, workspace: Path) -> Manifest:
+        """Return this process's environment for a workspace, opening it at the first call and after a fork."""
+        manifest = _open_manifests.get(workspace)
+        if manifest is not None:
+            return manifest
+        with _registry_lock:
+            manifest = _open_manifests.get(workspace)
+            if manifest is None:
+                status = workspace_identity(workspace)
+                for other in _open_manifests.values():
+                    if workspace_identity(other.workspace) == status:
+                        manifest = other
+                        break
+                else:
+                    manifest = cls(workspace)
+                _open_manifests[workspace] = manifest
+        return manifest
+
+    def drop(self) -> None:
+        """Close the environment; the next call opens it anew.  Used after a failed sync, and by tests."""
+        with _registry_lock:
+            for path in [path for path, manifest in _open_manifests.items() if manifest is self]:
+                del _open_manifests[path]
+        self.env.close()
+        os.close(self._lease)
+
+    def is_current(self) -> bool:
+        """Return whether this environment is still the workspace's; to be asked after each begin."""
+        try:
+            status = (self.workspace / CURRENT).stat()
+        except FileNotFoundError:
+            return False
+        return (status.st_ino, status.st_mtime_ns) == self._current_stamp
+
+    def begin(self, *, write: bool) -> lmdb.Transaction:
+        """Begin a transaction; a failure to do so is one sentence."""
+        try:
+            return self.env.begin(write=write)
+        except lmdb.ReadersFullError as error:
+            raise BusyError(
+                f"{MAX_READERS} processes and threads read {self.workspace} already", hint="end some of them"
+            ) from error
+        except lmdb.Error as error:
+            raise self.failed(error) from error
+
+    def failed(self, error: lmdb.Error) -> Exception:
+        """Class a failed write by the disk, not by errno (LMDB says EIO on a full one), and end this environment."""
+        free = disk.free_bytes(self.workspace)
+        self.drop()
+        if free < _MIN_FREE or isinstance(error, lmdb.MapFullError | lmdb.DiskError):
+            return OutOfSpaceError(
+                f"the disk of {self.workspace} is full ({free} bytes left): nothing was committed",
+                hint="free some space and run the command again: what was stored is kept",
+            )
+        return DamageError(f"writing the manifest of {self.workspace} failed: {error}")
+
+
+def _begin(workspace: Path, *, write: bool) -> tuple[Manifest, lmdb.Transaction]:
+    """Begin on the environment that is in use now; one that was replaced by a compacted copy is left behind."""
+    while True:
+        manifest = Manifest.of(workspace)
+        raw = manifest.begin(write=write)
+        if manifest.is_current():
+            return manifest, raw
+        raw.abort()
+        manifest.drop()
+
+
+@contextmanager
+def read(workspace: Path) -> Iterator[ReadTransaction]:
+    """Run the block on a snapshot of the workspace's manifest."""
+    manifest, raw = _begin(workspace, write=False)
+    with raw:
+        yield ReadTransaction(raw, manifest.handles)
+
+
+@contextmanager
+def write(workspace: Path) -> Iterator[WriteTransaction]:
+    """Run the block as the workspace's one writer: committed durably at its end, aborted on any exception.
+
+    Raises `OutOfSpaceError` where the disk is full: nothing of the block is kept then.
+    """
+    manifest, raw = _begin(workspace, write=True)
+    try:
+        transaction = WriteTransaction(raw, manifest.handles)
+        yield transaction
+        transaction.save_state()
+    except lmdb.Error as error:
+        raw.abort()
+        raise manifest.failed(error) from error
+    except BaseException:
+        raw.abort()
+        raise
+    try:
+        raw.commit()
+    except lmdb.Error as error:
+        raise manifest.failed(error) from error
+
+
+def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
+    """Return (stamp, folder name) of the environment in use.
+
+    Raises `WorkspaceNotFoundError` where there is no workspace, `UnsupportedError` for a newer format.
+    """
+    try:
+        with (workspace / CURRENT).open("rb") as file:
+            status = os.fstat(file.fileno())
+            text = file.read(4096).decode("ascii", "replace").split()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise WorkspaceNotFoundError(
+            f"{workspace} is not an artfs workspace", hint="make one with: artfs init DIR"
+        ) from error
+    if len(text) != 2 or not text[0].isdigit():
+        raise DamageError(f"{workspace / CURRENT} does not say which manifest is in use")
+    if int(text[0]) > FORMAT:
+        raise UnsupportedError(
+            f"the workspace {workspace} has format {text[0]}; this artfs reads up to {FORMAT}", hint="upgrade artfs"
+        )
+    return (status.st_ino, status.st_mtime_ns), text[1]
+
+
+def workspace_identity(workspace: Path) -> tuple[int, int]:
+    """Return (st_dev, st_ino) of the workspace's `CURRENT` file: one workspace by whatever path."""
+    try:
+        status = (workspace / CURRENT).stat()
+    except OSError:
+        return (0, 0)
+    return status.st_dev, status.st_ino
+
+
+def _map_size() -> int:
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return MAP_SIZE if limit == resource.RLIM_INFINITY else min(MAP_SIZE, limit // 4 // 4096 * 4096)
+
+
+_open_manifests: dict[Path, Manifest] = {}
+_registry_lock = threading.Lock()
+
+
+def _forget_after_fork() -> None:
+    """Leave the parent's environments alone in a child: neither used nor closed.
+
+    Closing one would give back reader slots that are the parent's, so each gets a reference that is never released.
+    """
+    global _registry_lock
+    _registry_lock = threading.Lock()
+    for manifest in _open_manifests.values():
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(manifest.env))
+    _open_manifests.clear()
+
+
+def _identify_by_process() -> None:
+    """Let a forked child open what its parent has open: py-lmdb's guard would take the inherited one for its own."""
+    inherited = lmdb._envid.env_keys
+
+    def env_keys(path: Any, subdir: bool) -> tuple[Any, ...]:
+        return tuple((os.getpid(), *key) for key in inherited(path, subdir))
+
+    lmdb._envid.env_keys = env_keys
+
+
+_identify_by_process()
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,53 @@
+"""Paths on a mount of the workspace: what they stand for, so that they can be taken without reading a byte."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from artstore import locate
+from artstore.names import parse_version_label
+from artstore.store import Store
+
+__all__ = ["MOUNT_TYPE", "WORKSPACE_XATTR", "MountedPath", "mounted_path"]
+
+MOUNT_TYPE: Final = "fuse.artfs"
+WORKSPACE_XATTR: Final = "user.artfs.workspace"
+"""Every directory of a mount says by this attribute which workspace it shows: the workspace's uuid."""
+
+
+class MountedPath(NamedTuple):
+    """A path on a mount: the artifact's full name, the version's number, and the path inside the version."""
+
+    name: str
+    number: int
+    path: bytes
+
+
+def mounted_path(store: Store, path: str | os.PathLike[str]) -> MountedPath | None:
+    """Return what a path stands for where it lies in a version on a mount of this workspace, else None.
+
+    Aliases are resolved.  The version need not exist any more.
+    """
+    try:
+        real = os.path.realpath(path, strict=True)
+    except OSError:
+        return None
+    mount = locate.covering_mount(Path(real))
+    if mount.fstype != MOUNT_TYPE:
+        return None
+    uuid = b""
+    with suppress(OSError):
+        uuid = os.getxattr(mount.path, WORKSPACE_XATTR)
+    if uuid.decode("ascii", "replace") != store.uuid:
+        return None
+    inside = os.path.join(mount.root, os.path.relpath(real, mount.path)).encode("utf-8", "surrogateescape")
+    components = [part for part in inside.split(b"/") if part not in (b"", b".")]
+    for depth, component in enumerate(components):
+        number = parse_version_label(component.decode("utf-8", "replace"))
+        if number is not None and depth:
+            name = b"/".join(components[:depth]).decode("utf-8", "surrogateescape")
+            return MountedPath(name, number, b"/".join(components[depth + 1 :]))
+    return None

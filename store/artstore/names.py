@@ -1,0 +1,204 @@
+"""The grammar of artifact names, aliases and references.
+
+    name       component ("/" component)*           team/vision/imagenet
+    reference  name                                 the latest version
+             | name ":" version ["/" path]          a version, or a file or folder inside one
+    version    "v" number | alias                   v3, latest, production; v3:v3 means v3
+
+Names are text that people type and that file systems show, so a component must fit a directory entry and look like
+what it is.  Paths inside a version are bytes: a version keeps whatever names its files had.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from artstore.errors import InvalidNameError
+
+__all__ = [
+    "COMPONENT_MAX_CHARACTERS",
+    "LATEST",
+    "NAME_MAX_BYTES",
+    "VERSION_MAX",
+    "Reference",
+    "check_alias",
+    "check_component",
+    "check_name",
+    "parse_reference",
+    "parse_version_label",
+    "version_label",
+]
+
+LATEST = "latest"
+"""The computed alias: always the highest living version."""
+
+COMPONENT_MAX_CHARACTERS = 128
+COMPONENT_MAX_BYTES = 255
+"""What one directory entry can hold (NAME_MAX), in UTF-8."""
+
+NAME_MAX_BYTES = 480
+"""A whole name in UTF-8: it is part of an LMDB key, and those end at 511 bytes."""
+
+VERSION_MAX = 2**31 - 1
+"""No artifact reaches this number: version serials, which are as many as versions, have 31 bits."""
+
+_FORBIDDEN = frozenset("/:\\*?[]#%@")
+_VERSION_LABEL = re.compile(r"v(0|[1-9][0-9]*)")
+_SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Point at a version of an artifact, or at a path inside one.
+
+    Exactly one of ``version`` and ``alias`` is set; a bare name means the alias ``latest`` and is not ``explicit``.
+    ``path`` is relative, in bytes, ``b""`` for the version itself.
+    """
+
+    name: str
+    version: int | None
+    alias: str | None
+    path: bytes = b""
+    explicit: bool = True
+
+
+def version_label(number: int) -> str:
+    """Write a version number as it is shown: ``3`` is ``"v3"``."""
+    return f"v{number}"
+
+
+def parse_version_label(text: str) -> int | None:
+    """Read ``"v3"`` as 3; None when *text* is not exactly how a version number is written (``"v03"``, ``"V3"``)."""
+    # The length is bounded before int(), which refuses thousands of digits with an error of its own.
+    if len(text) > 11 or _VERSION_LABEL.fullmatch(text) is None:
+        return None
+    number = int(text[1:])
+    return number if number <= VERSION_MAX else None
+
+
+def check_component(component: str) -> str:
+    """Return *component* if an artifact or project may have it as one part of its name.
+
+    Raises InvalidNameError with one sentence that names the component and what is wrong with it.
+    """
+    return _checked(component, "name")
+
+
+def check_alias(alias: str) -> str:
+    """Return *alias* if a version may be given it; raise InvalidNameError otherwise, also for ``latest``."""
+    return _checked(alias, "alias")
+
+
+def check_name(name: str) -> str:
+    """Return the full artifact name *name* if every component and its length are allowed.
+
+    Raises InvalidNameError with one sentence.
+    """
+    if not name:
+        raise InvalidNameError("the artifact name is empty")
+    if name.startswith("/") or name.endswith("/") or "//" in name:
+        raise InvalidNameError(
+            f"the name {_shown(name)} has an empty component: write it without outer or double slashes"
+        )
+    for component in name.split("/"):
+        _checked(component, "name")
+    size = len(name.encode())
+    if size > NAME_MAX_BYTES:
+        raise InvalidNameError(f"the name {_shown(name)} is {size} bytes long, and {NAME_MAX_BYTES} are allowed")
+    return name
+
+
+def parse_reference(text: str) -> Reference:
+    """Read ``NAME``, ``NAME:v3``, ``NAME:ALIAS``, each of the latter two with ``/path``, and ``NAME:v3:v3``.
+
+    One slash at the end of a path is ignored.  Raises InvalidNameError with one sentence.
+    """
+    name, colon, rest = text.partition(":")
+    check_name(name)
+    if not colon:
+        return Reference(name, None, LATEST, explicit=False)
+    version, slash, path = rest.partition("/")
+    version = _without_repetition(version)
+    inside = _inside_path(text, path) if slash else b""
+    if not version:
+        raise InvalidNameError(f"{_shown(text)} lacks a version after the colon, such as v0 or latest")
+    number = parse_version_label(version)
+    if number is not None:
+        return Reference(name, number, None, inside)
+    if _looks_like_version(version):
+        raise InvalidNameError(
+            f"{_shown(version)} is not a version number: versions run from v0 to v{VERSION_MAX}, without leading zeros"
+        )
+    return Reference(name, None, LATEST if version == LATEST else check_alias(version), inside)
+
+
+def _without_repetition(version: str) -> str:
+    # W&B prints an artifact's name with its version and adds the version again: NAME:v3:v3.
+    first, colon, second = version.partition(":")
+    return first if colon and first == second else version
+
+
+def _inside_path(reference: str, path: str) -> bytes:
+    try:
+        inside = os.fsencode(path.removesuffix("/"))
+    except UnicodeEncodeError:
+        raise InvalidNameError(f"the path in {_shown(reference)} cannot be written as bytes") from None
+    if not inside:
+        if path:
+            raise InvalidNameError(f"the path in {_shown(reference)} has an empty component")
+        return b""
+    if b"\0" in inside:
+        raise InvalidNameError(f"the path in {_shown(reference)} contains a zero byte, which no file name has")
+    for component in inside.split(b"/"):
+        if component in (b"", b".", b".."):
+            what = f'the component "{component.decode()}"' if component else "an empty component"
+            raise InvalidNameError(
+                f"the path in {_shown(reference)} has {what}: write it from the version's top, in full"
+            )
+    return inside
+
+
+def _looks_like_version(text: str) -> bool:
+    return text[:1] == "v" and text[1:].isdecimal()
+
+
+def _checked(component: str, what: str) -> str:
+    problem = _problem(component)
+    if problem:
+        raise InvalidNameError(f"the {what} {_shown(component)} {problem}" if component else f"the {what} {problem}")
+    return component
+
+
+def _problem(component: str) -> str:
+    """Say what is wrong with *component*, as the end of a sentence; empty when nothing is."""
+    if not component:
+        return "is empty"
+    if len(component) > COMPONENT_MAX_CHARACTERS:
+        return f"has {len(component)} characters, and {COMPONENT_MAX_CHARACTERS} are allowed"
+    forbidden = next((character for character in component if character in _FORBIDDEN), None)
+    if forbidden is not None:
+        return f'contains "{forbidden}"; the characters / : \\ * ? [ ] # % @ are not allowed in it'
+    if not component.isprintable():
+        odd = next(character for character in component if not character.isprintable())
+        return f"contains the unprintable character U+{ord(odd):04X}"
+    if component[0] in ".-":
+        return f'starts with "{component[0]}", which is reserved'
+    if component != component.strip():
+        return "starts or ends with a space"
+    if component == LATEST:
+        return "is reserved: it always means the highest living version"
+    if _looks_like_version(component):
+        return "looks like a version number, and those are given out by artfs"
+    if not unicodedata.is_normalized("NFC", component):
+        return "is not in Unicode's composed form (NFC), so it would look like another name without being it"
+    if len(component.encode()) > COMPONENT_MAX_BYTES:
+        return f"takes {len(component.encode())} bytes in UTF-8, and a file name holds {COMPONENT_MAX_BYTES}"
+    return ""
+
+
+def _shown(text: str) -> str:
+    # repr() makes what cannot be printed visible, so the sentence stays one line.
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "...")

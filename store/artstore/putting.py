@@ -1,0 +1,167 @@
+"""`put`: a folder, a file, or a path on a mount of the workspace becomes the next version of an artifact."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from artstore import disk, live
+from artstore.building import DirectoryBuilder
+from artstore.committing import Commit, Committed, commit
+from artstore.errors import NotFoundError, OutOfSpaceError
+from artstore.ingest.overlay import Overlay
+from artstore.ingest.pipeline import Ingest, Progress
+from artstore.live import DaemonInfo
+from artstore.mounted import MountedPath, mounted_path
+from artstore.records.trees import Kind
+from artstore.source import FileEntry, Identity, LinkEntry, Source, open_source
+from artstore.staging import EntryDraft, Ref, Stager, StaleHintError
+from artstore.statcache import StatCache
+from artstore.store import RESERVE, Store
+
+__all__ = ["PutOptions", "PutResult", "announce", "put"]
+
+_ATTEMPTS: Final = 3
+_PROGRESS_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class PutOptions:
+    """How a put reads its source; ``base`` is the root that the source is laid over."""
+
+    exclude: Sequence[str] = ()
+    remove: Sequence[str] = ()
+    base_root: int | None = None
+    progress: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """What a put did: the version, stored bytes added, and the daemons that did not hear of it."""
+
+    committed: Committed
+    new_bytes: int
+    silent: list[DaemonInfo]
+
+
+def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
+    """Store what is at ``path`` and make it a version.
+
+    Streams: memory does not grow with the size of files or folders.  What was stored when an exception ends it is kept
+    in a dead draft, so that the next put of the same content stores only the rest.  Raises `SourceError` for files
+    that cannot be taken, `OutOfSpaceError` when the disk fills up, and what `commit` raises.
+    """
+    free = disk.free_bytes(store.path)
+    if free < RESERVE:
+        raise OutOfSpaceError(
+            f"only {free} bytes are left on the disk of {store.path}", hint="free some space and run the command again"
+        )
+    mounted = mounted_path(store, path)
+    for attempt in range(_ATTEMPTS):
+        stager = Stager(store, asked.name, os.fspath(path))
+        try:
+            if mounted is not None:
+                return _commit(store, stager, _take_mounted(store, stager, mounted), asked)
+            return _put_source(store, stager, path, asked, options, hints=attempt < _ATTEMPTS - 1)
+        except StaleHintError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        finally:
+            stager.close()
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _commit(store: Store, stager: Stager, root: Ref, asked: Commit) -> PutResult:
+    committed = stager.commit(
+        root, lambda transaction, root, added: commit(store, transaction, root, asked, stager.stored_bytes + added)
+    )
+    return PutResult(committed, stager.stored_bytes, announce(store, committed.changes))
+
+
+def announce(store: Store, changes: list[live.Change]) -> list[DaemonInfo]:
+    """Tell every live daemon what changed; return those that stayed silent."""
+    return live.notify(store.run_dir, changes) if changes else []
+
+
+def _put_source(
+    store: Store, stager: Stager, path: Path, asked: Commit, options: PutOptions, *, hints: bool
+) -> PutResult:
+    with open_source(path, exclude=options.exclude, forbidden=_forbidden(store)) as source:
+        report = None
+        if options.progress is not None:
+            report = _Reporter(options.progress, *_count(source, options.progress))
+        with StatCache.open(store.path / "cache" / "stat", source.real_path, source.identity) as cache:
+            overlay = None
+            if options.base_root is not None:
+                overlay = Overlay(store, stager, options.base_root, options.remove)
+            ingest = Ingest(
+                store, stager, source, cache if hints else None, overlay=overlay, hints=hints, progress=report
+            )
+            result = _commit(store, stager, ingest.run(), asked)
+            if overlay is None and hints:
+                cache.commit()
+    return result
+
+
+def _forbidden(store: Store) -> dict[Identity, str]:
+    """Return the folders that a source must not hold: the workspace, and where it is mounted."""
+    status = store.path.stat()
+    found = {(status.st_dev, status.st_ino): f"the folder holds the workspace {store.path} itself"}
+    for daemon in live.live_daemons(store.run_dir):
+        major, _, minor = daemon.device.partition(":")
+        device = os.makedev(int(major), int(minor))
+        found[device, 1] = f"the folder holds {daemon.mountpoint}, a mount of the same workspace"
+    return found
+
+
+def _take_mounted(store: Store, stager: Stager, place: MountedPath) -> Ref:
+    """Return the root for a path on a mount: the directory's node itself, or a new root that names the file's."""
+    with store.snapshot() as snapshot:
+        found = snapshot.name_number(place.name)
+        version = snapshot.version_by_number(found[0], place.number) if found else None
+        if version is None:
+            raise NotFoundError(f"{place.name}:v{place.number} is not there any more")
+        if not place.path:
+            return stager.known_tree(version.digest)
+        entry = snapshot.resolve(version.root, place.path)
+        if entry is None:
+            raise NotFoundError(f"{place.name}:v{place.number} has no {os.fsdecode(place.path)!r}")
+        ident = snapshot.identity(entry.node)
+    if entry.kind == Kind.DIRECTORY:
+        return stager.known_tree(ident)
+    builder = DirectoryBuilder(stager)
+    builder.add(EntryDraft(entry.name, entry.kind, entry.size, ident, None))
+    return builder.finish()
+
+
+def _count(source: Source, progress: Callable[[Progress], None]) -> tuple[int, int]:
+    """Walk the source once for the totals that a progress bar shows; return (files, bytes)."""
+    files = size = 0
+    next_report = 0.0
+    for event in source.walk():
+        if isinstance(event, FileEntry | LinkEntry):
+            files += 1
+            size += event.size if isinstance(event, FileEntry) else 0
+            if time.monotonic() >= next_report:
+                next_report = time.monotonic() + _PROGRESS_SECONDS
+                progress(Progress("scan", files, size, None, None, os.fsdecode(event.name)))
+    return files, size
+
+
+class _Reporter:
+    """Pass progress on, a few times a second."""
+
+    def __init__(self, progress: Callable[[Progress], None], files: int, size: int) -> None:
+        self._progress = progress
+        self._files = files
+        self._size = size
+        self._next = 0.0
+
+    def __call__(self, files: int, size: int, name: bytes) -> None:
+        if time.monotonic() >= self._next or files == self._files:
+            self._next = time.monotonic() + _PROGRESS_SECONDS
+            self._progress(Progress("put", files, size, self._files, self._size, os.fsdecode(name)))

@@ -1,0 +1,173 @@
+"""Node records: what LMDB keeps of a chunk or an extent list, keyed by node number.
+
+A *chunk* is a leaf: up to 1 MiB of content in one extent of a pack.  A *list* is the content of a larger file as a
+tree of chunks with at most 256 children in each record.  The root of a list, like a chunk, has the BLAKE3 of the
+bytes below it as its id, so a file of one chunk needs no list: its content node is the chunk.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from artstore.errors import DamageError
+
+__all__ = [
+    "BLOCK",
+    "KIND_CHUNK",
+    "KIND_LIST",
+    "KIND_TREE",
+    "ChunkRecord",
+    "Extent",
+    "ListChild",
+    "ListRecord",
+    "canonical_list",
+    "decode_chunk",
+    "decode_list",
+    "encode_chunk",
+    "encode_list",
+    "parse_canonical_list",
+]
+
+KIND_CHUNK: Final = 1
+KIND_LIST: Final = 2
+KIND_TREE: Final = 3
+_VERSION: Final = 1
+BLOCK: Final = 64 * 1024
+"""Stored bytes that one checksum covers."""
+
+
+class Extent(NamedTuple):
+    """Where the stored form of a node lies: bytes ``[offset, offset + stored)`` of one pack."""
+
+    pack: int
+    offset: int
+    stored: int
+    codec: int
+
+
+class ChunkRecord(NamedTuple):
+    """A chunk: ``size`` content bytes, stored in ``extent`` with one XXH3-64 per `BLOCK` of stored bytes."""
+
+    id: bytes
+    birth_ns: int
+    size: int
+    extent: Extent
+    checksums: tuple[int, ...]
+
+
+class ListChild(NamedTuple):
+    """One child of a list: a content node whose bytes end at ``end`` within the list."""
+
+    node: int
+    end: int
+
+
+class ListRecord(NamedTuple):
+    """An extent list: ``children`` in order; ``end`` of the last child equals ``size``.
+
+    ``extent`` is the canonical form in a pack, which only a rebuild reads.
+    """
+
+    id: bytes
+    birth_ns: int
+    size: int
+    level: int
+    extent: Extent
+    children: tuple[ListChild, ...]
+
+
+_CHUNK: Final = struct.Struct("<BB32sqIBIII")
+_LIST: Final = struct.Struct("<BB32sqQBBIIIH")
+_CHILD: Final = struct.Struct("<QQ")
+_CANONICAL_HEAD: Final = struct.Struct("<BBH")
+_CANONICAL_CHILD: Final = struct.Struct("<B32sQ")
+_LIST_FORMAT: Final = 1
+
+
+def encode_chunk(record: ChunkRecord) -> bytes:
+    """Return the record's bytes, without the seal."""
+    extent = record.extent
+    head = _CHUNK.pack(
+        KIND_CHUNK,
+        _VERSION,
+        record.id,
+        record.birth_ns,
+        record.size,
+        extent.codec,
+        extent.pack,
+        extent.offset,
+        extent.stored,
+    )
+    return head + struct.pack(f"<{len(record.checksums)}Q", *record.checksums)
+
+
+def decode_chunk(payload: bytes) -> ChunkRecord:
+    """Return the chunk that `encode_chunk` wrote; raise `DamageError` on anything else."""
+    try:
+        kind, version, ident, birth, size, codec, pack, offset, stored = _CHUNK.unpack_from(payload)
+        count = -(-stored // BLOCK)
+        checksums = struct.unpack_from(f"<{count}Q", payload, _CHUNK.size)
+    except struct.error as error:
+        raise DamageError("a chunk record is cut short") from error
+    if kind != KIND_CHUNK or version != _VERSION or len(payload) != _CHUNK.size + 8 * count:
+        raise DamageError(f"a chunk record is malformed (kind {kind}, version {version})")
+    return ChunkRecord(ident, birth, size, Extent(pack, offset, stored, codec), checksums)
+
+
+def encode_list(record: ListRecord) -> bytes:
+    """Return the record's bytes, without the seal."""
+    extent = record.extent
+    head = _LIST.pack(
+        KIND_LIST,
+        _VERSION,
+        record.id,
+        record.birth_ns,
+        record.size,
+        record.level,
+        extent.codec,
+        extent.pack,
+        extent.offset,
+        extent.stored,
+        len(record.children),
+    )
+    return head + b"".join(_CHILD.pack(*child) for child in record.children)
+
+
+def decode_list(payload: bytes) -> ListRecord:
+    """Return the list that `encode_list` wrote; raise `DamageError` on anything else."""
+    try:
+        kind, version, ident, birth, size, level, codec, pack, offset, stored, count = _LIST.unpack_from(
+            payload
+        )
+    except struct.error as error:
+        raise DamageError("a list record is cut short") from error
+    if kind != KIND_LIST or version != _VERSION or len(payload) != _LIST.size + _CHILD.size * count:
+        raise DamageError(f"a list record is malformed (kind {kind}, version {version})")
+    children = tuple(ListChild(*pair) for pair in _CHILD.iter_unpack(payload[_LIST.size :]))
+    ends = [child.end for child in children]
+    if not children or ends != sorted(ends) or ends[-1] != size:
+        raise DamageError("a list record's lengths do not add up")
+    return ListRecord(ident, birth, size, level, Extent(pack, offset, stored, codec), children)
+
+
+def canonical_list(level: int, children: Sequence[tuple[int, bytes, int]]) -> bytes:
+    """Return the packed form of a list: children as (index class, id, length).
+
+    It says by ids what the local record says by node numbers, so that packs alone can rebuild the store.
+    """
+    head = _CANONICAL_HEAD.pack(_LIST_FORMAT, level, len(children))
+    return head + b"".join(_CANONICAL_CHILD.pack(*child) for child in children)
+
+
+def parse_canonical_list(data: bytes) -> tuple[int, list[tuple[int, bytes, int]]]:
+    """Return (level, children) of a packed list; raise `DamageError` on anything malformed."""
+    try:
+        form, level, count = _CANONICAL_HEAD.unpack_from(data)
+    except struct.error as error:
+        raise DamageError("a packed list is cut short") from error
+    body = data[_CANONICAL_HEAD.size :]
+    if form != _LIST_FORMAT or len(body) != count * _CANONICAL_CHILD.size:
+        raise DamageError("a packed list is malformed")
+    return level, [(klass, ident, length) for klass, ident, length in _CANONICAL_CHILD.iter_unpack(body)]

@@ -1,0 +1,351 @@
+"""Directory records: the canonical form that is hashed and packed, and the local form that is read.
+
+A directory is one record while it has at most `FANOUT` entries; a larger one is split (see `artstore.splitting`) into
+records of level 0, and records of level 1 and up list those below them.  The *canonical* form holds names, kinds,
+sizes and ids and nothing local, so its BLAKE3 is the same on any machine: a version's digest is that of its root
+record.  The *local* form holds node numbers, birth times and running totals, in rows of fixed width, so that a name is
+found by bisection without parsing the record.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from artstore.errors import DamageError
+from artstore.ids import ID_LENGTH
+from artstore.records.nodes import KIND_TREE, Extent
+
+__all__ = [
+    "FANOUT",
+    "CanonicalEntry",
+    "CanonicalTree",
+    "ChildRecord",
+    "Kind",
+    "TreeEntry",
+    "TreeTotals",
+    "TreeView",
+    "canonical_entries",
+    "canonical_index",
+    "encode_tree",
+    "parse_canonical_tree",
+]
+
+FANOUT: Final = 256
+"""Entries in one record, at most.  Part of the format and of the digest."""
+
+MAX_NAME: Final = 255
+MAX_LINK: Final = 4095
+_FORMAT: Final = 1
+
+
+class Kind(IntEnum):
+    """What a directory entry is.  4 is kept for files whose bytes stay outside the store."""
+
+    FILE = 0
+    EXECUTABLE = 1
+    LINK = 2
+    DIRECTORY = 3
+
+
+class CanonicalEntry(NamedTuple):
+    """One entry in the canonical form; ``id`` is the content's or the directory's, ``size`` 0 for a directory.
+
+    For a link ``id`` is the BLAKE3 of its text and ``size`` the text's length: a link is content of another kind.
+    """
+
+    name: bytes
+    kind: Kind
+    size: int
+    id: bytes
+
+
+class CanonicalTree(NamedTuple):
+    """A parsed canonical record: entries at level 0, (last name, digest) pairs above."""
+
+    level: int
+    entries: tuple[CanonicalEntry, ...]
+    children: tuple[tuple[bytes, bytes], ...]
+
+
+class TreeEntry(NamedTuple):
+    """One entry of a directory, with what LOOKUP and READDIRPLUS need.
+
+    ``node`` is a content node, or for a directory its root record.  ``size`` is in bytes, for a directory that of all
+    files below it.  ``directories`` counts a directory with all below it (0 for others); ``directories_before`` sums
+    that over the entries before this one in the same record.
+    """
+
+    name: bytes
+    kind: Kind
+    node: int
+    size: int
+    birth_ns: int
+    directories: int
+    directories_before: int
+
+
+class ChildRecord(NamedTuple):
+    """One row of an index record: a record below, its last name, and running totals."""
+
+    node: int
+    last_name: bytes
+    entries: int
+    entries_before: int
+    directories: int
+    directories_before: int
+
+
+class TreeTotals(NamedTuple):
+    """Sums over a record: entries of this directory under it, and files, directories and bytes at all depths."""
+
+    entries: int
+    files: int
+    directories: int
+    bytes: int
+
+
+_CANONICAL_HEAD: Final = struct.Struct("<BBH")
+_CANONICAL_FILE: Final = struct.Struct("<BQ32s")
+_HEAD: Final = struct.Struct("<BB32sBHIQIQBIII")
+_ROW: Final = struct.Struct("<QQQIBBxx")
+_INDEX_ROW: Final = struct.Struct("<QIIIIIBBxx")
+_ROW_LENGTH: Final = 32
+assert _ROW.size == _INDEX_ROW.size == _ROW_LENGTH
+
+
+def canonical_entries(entries: Sequence[CanonicalEntry]) -> bytes:
+    """Return the canonical record of level 0: entries sorted by name bytes, at most `FANOUT`."""
+    parts = [_CANONICAL_HEAD.pack(_FORMAT, 0, len(entries))]
+    for name, kind, size, ident in entries:
+        parts.append(len(name).to_bytes(1, "little") + name)
+        parts.append(_CANONICAL_FILE.pack(kind, size, ident))
+    return b"".join(parts)
+
+
+def canonical_index(level: int, children: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return the canonical record of a level above 0: (last name, digest) of each record below, in order."""
+    parts = [_CANONICAL_HEAD.pack(_FORMAT, level, len(children))]
+    for last_name, digest in children:
+        parts.append(len(last_name).to_bytes(1, "little") + last_name + digest)
+    return b"".join(parts)
+
+
+def parse_canonical_tree(data: bytes) -> CanonicalTree:
+    """Return a canonical record's content; raise `DamageError` on anything malformed."""
+    try:
+        form, level, count = _CANONICAL_HEAD.unpack_from(data)
+        position = _CANONICAL_HEAD.size
+        entries: list[CanonicalEntry] = []
+        children: list[tuple[bytes, bytes]] = []
+        for _ in range(count):
+            name_end = position + 1 + data[position]
+            name = data[position + 1 : name_end]
+            if level:
+                children.append((name, data[name_end : name_end + ID_LENGTH]))
+                position = name_end + ID_LENGTH
+            else:
+                kind, size, ident = _CANONICAL_FILE.unpack_from(data, name_end)
+                entries.append(CanonicalEntry(name, Kind(kind), size, ident))
+                position = name_end + _CANONICAL_FILE.size
+    except (struct.error, IndexError, ValueError) as error:
+        raise DamageError("a packed directory record is malformed") from error
+    if form != _FORMAT or position != len(data) or count > FANOUT:
+        raise DamageError("a packed directory record is malformed")
+    return CanonicalTree(level, tuple(entries), tuple(children))
+
+
+def encode_tree(
+    level: int,
+    digest: bytes,
+    totals: TreeTotals,
+    extent: Extent,
+    rows: Sequence[TreeEntry] | Sequence[ChildRecord],
+) -> bytes:
+    """Return the local record's bytes, without the seal; ``rows`` are entries at level 0, children above."""
+    head = _HEAD.pack(
+        KIND_TREE,
+        _FORMAT,
+        digest,
+        level,
+        len(rows),
+        totals.entries,
+        totals.files,
+        totals.directories,
+        totals.bytes,
+        extent.codec,
+        extent.pack,
+        extent.offset,
+        extent.stored,
+    )
+    parts = [head]
+    names: list[bytes] = []
+    offset = 0
+    for row in rows:
+        if isinstance(row, TreeEntry):
+            name = row.name
+            extra = row.directories_before << 32 | row.directories if row.kind == Kind.DIRECTORY else row.birth_ns
+            parts.append(_ROW.pack(row.node, row.size, extra, offset, len(name), row.kind))
+        else:
+            name = row.last_name
+            parts.append(
+                _INDEX_ROW.pack(
+                    row.node,
+                    row.entries,
+                    row.entries_before,
+                    row.directories,
+                    row.directories_before,
+                    offset,
+                    len(name),
+                    0,
+                )
+            )
+        names.append(name)
+        offset += len(name)
+    return b"".join(parts + names)
+
+
+class TreeView:
+    """Read one local directory record without parsing what is not asked for.
+
+    Immutable, and valid for as long as its node lives: node numbers are never reused.
+    """
+
+    __slots__ = ("_data", "_names", "_size_of_names", "count", "digest", "extent", "level", "totals")
+
+    def __init__(self, payload: bytes) -> None:
+        try:
+            fields = _HEAD.unpack_from(payload)
+        except struct.error as error:
+            raise DamageError("a directory record is cut short") from error
+        kind, version, self.digest, self.level, self.count = fields[:5]
+        self.totals = TreeTotals(*fields[5:9])
+        codec, pack, offset, stored = fields[9:]
+        self.extent = Extent(pack, offset, stored, codec)
+        self._data = payload
+        self._names = _HEAD.size + self.count * _ROW_LENGTH
+        self._size_of_names = len(payload) - self._names
+        if kind != KIND_TREE or version != _FORMAT or self.count > FANOUT or self._size_of_names < 0:
+            raise DamageError(f"a directory record is malformed (kind {kind}, version {version})")
+
+    @property
+    def total_entries(self) -> int:
+        """Entries of this directory under this record."""
+        return self.totals.entries
+
+    @property
+    def total_files(self) -> int:
+        """Files and links below, at all depths."""
+        return self.totals.files
+
+    @property
+    def total_directories(self) -> int:
+        """Directories below, at all depths; the record's own is not counted."""
+        return self.totals.directories
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files below, at all depths."""
+        return self.totals.bytes
+
+    @property
+    def footprint(self) -> int:
+        """Bytes that this view holds in memory, for caches."""
+        return len(self._data) + 200
+
+    def name(self, index: int) -> bytes:
+        """Return the name of row ``index`` (the last name below it in an index record)."""
+        row = _HEAD.size + index * _ROW_LENGTH
+        start = self._names + int.from_bytes(self._data[row + 24 : row + 28], "little")
+        return self._data[start : start + self._data[row + 28]]
+
+    def entry(self, index: int) -> TreeEntry:
+        """Return entry ``index`` of a level-0 record."""
+        row = _ROW.unpack_from(self._data, _HEAD.size + index * _ROW_LENGTH)
+        return self._entry(*row)
+
+    def _entry(self, node: int, size: int, extra: int, offset: int, length: int, kind: int) -> TreeEntry:
+        start = self._names + offset
+        name = self._data[start : start + length]
+        if kind == Kind.DIRECTORY:
+            return TreeEntry(name, Kind.DIRECTORY, node, size, 0, extra & 0xFFFFFFFF, extra >> 32)
+        return TreeEntry(name, _KINDS[kind], node, size, extra, 0, 0)
+
+    def entries(self, start: int = 0) -> Iterator[TreeEntry]:
+        """Yield the entries of a level-0 record from ``start``, in name order."""
+        for row in _ROW.iter_unpack(self._data[_HEAD.size + start * _ROW_LENGTH : self._names]):
+            yield self._entry(*row)
+
+    def child(self, index: int) -> ChildRecord:
+        """Return row ``index`` of an index record."""
+        row = _INDEX_ROW.unpack_from(self._data, _HEAD.size + index * _ROW_LENGTH)
+        node, entries, entries_before, directories, directories_before, offset, length, _ = row
+        start = self._names + offset
+        name = self._data[start : start + length]
+        return ChildRecord(node, name, entries, entries_before, directories, directories_before)
+
+    def children(self) -> Iterator[ChildRecord]:
+        """Yield the rows of an index record, in order."""
+        for index in range(self.count):
+            yield self.child(index)
+
+    def nodes(self) -> list[int]:
+        """Return the node number of every row, in order: the references that this record counts."""
+        rows = self._data[_HEAD.size : self._names]
+        return [fields[0] for fields in _ROW.iter_unpack(rows)]
+
+    def _first_not_below(self, name: bytes) -> int:
+        low, high = 0, self.count
+        while low < high:
+            middle = (low + high) // 2
+            if self.name(middle) < name:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def find(self, name: bytes) -> int:
+        """Return the index of the entry called ``name`` in a level-0 record, or -1."""
+        index = self._first_not_below(name)
+        return index if index < self.count and self.name(index) == name else -1
+
+    def child_for_name(self, name: bytes) -> int:
+        """Return the row of an index record below which ``name`` would be, or -1 when it is past the last."""
+        index = self._first_not_below(name)
+        return index if index < self.count else -1
+
+    def child_for_position(self, position: int) -> int:
+        """Return the row below which entry ``position`` (counted from this record's first) lies, or -1."""
+        return self._last_at_or_before(position, 12) if position < self.totals.entries else -1
+
+    def child_for_directory(self, directory: int) -> int:
+        """Return the row below which the ``directory``-th directory (in preorder, from 0) lies, or -1.
+
+        At level 0 the row is an entry; above, a record.
+        """
+        if directory >= self.totals.directories:
+            return -1
+        if self.level:
+            return self._last_at_or_before(directory, 20)
+        for index, entry in enumerate(self.entries()):
+            if entry.directories and directory < entry.directories_before + entry.directories:
+                return index
+        return -1
+
+    def _last_at_or_before(self, value: int, field: int) -> int:
+        """Bisect the running total at byte ``field`` of the rows for the last row that starts at or before ``value``."""
+        data, base = self._data, _HEAD.size + field
+        low, high = 0, self.count - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            at = base + middle * _ROW_LENGTH
+            if int.from_bytes(data[at : at + 4], "little") <= value:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+
+_KINDS: Final = {int(kind): kind for kind in Kind}

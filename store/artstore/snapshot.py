@@ -1,0 +1,99 @@
+"""A consistent view of a workspace: the catalogue, the trees and the content as of one moment.
+
+A snapshot is one LMDB read transaction.  It pins the pages that it may look at, so it lives for one call or one
+request, never longer; node numbers and parsed records may be kept, for they never change meaning.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from artstore import catalogue, content, trees
+from artstore.catalogue import NameEntry
+from artstore.content import CACHE_BYTES, ChunkCache, ContentInfo
+from artstore.manifest import Counters, ReadTransaction
+from artstore.nodes import node_payload, tree_view
+from artstore.packs import PackReader
+from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
+from artstore.records.trees import TreeEntry, TreeView
+
+__all__ = ["Snapshot"]
+
+_cache = ChunkCache(CACHE_BYTES)
+os.register_at_fork(after_in_child=_cache.after_fork)
+
+
+class Snapshot:
+    """Read everything as of one moment; made by `Store.snapshot`."""
+
+    __slots__ = ("_reader", "transaction")
+
+    def __init__(self, transaction: ReadTransaction, reader: PackReader) -> None:
+        self.transaction = transaction
+        self._reader = reader
+
+    def names_in(self, project: str) -> list[NameEntry]:
+        """Return the direct children of a project ("" for the top level), by number."""
+        return catalogue.names_in(self.transaction, project)
+
+    def name_number(self, full: str) -> tuple[int, bool] | None:
+        """Return (number, whether it is an artifact) of a full name, or None."""
+        record = catalogue.find_name(self.transaction, full)
+        return None if record is None else (record.number, record.is_artifact)
+
+    def artifact(self, number: int) -> ArtifactRecord | None:
+        """Return the artifact or project with a number."""
+        return catalogue.artifact(self.transaction, number)
+
+    def versions_of(self, artifact: int) -> list[VersionRecord]:
+        """Return an artifact's living versions, by number."""
+        return catalogue.versions_of(self.transaction, artifact)
+
+    def version(self, serial: int) -> VersionRecord | None:
+        """Return the living version with a serial."""
+        return catalogue.version(self.transaction, serial)
+
+    def version_by_number(self, artifact: int, number: int) -> VersionRecord | None:
+        """Return the living version of an artifact with a number."""
+        return catalogue.version_by_number(self.transaction, artifact, number)
+
+    def latest(self, artifact: int) -> VersionRecord | None:
+        """Return an artifact's highest living version."""
+        return catalogue.latest(self.transaction, artifact)
+
+    def aliases_of(self, artifact: int) -> list[AliasRecord]:
+        """Return an artifact's aliases, by name; `latest` is not one of them."""
+        return catalogue.aliases_of(self.transaction, artifact)
+
+    def alias(self, serial: int) -> AliasRecord | None:
+        """Return the alias that was set with a serial and has not moved since."""
+        return catalogue.alias_by_serial(self.transaction, serial)
+
+    def tree(self, node: int) -> TreeView:
+        """Return a directory record."""
+        return tree_view(self.transaction, node)
+
+    def resolve(self, root: int, path: bytes) -> TreeEntry | None:
+        """Return the entry at a path below a root, or None; links are not followed."""
+        return trees.resolve(self.tree, root, path)
+
+    def walk(self, root: int, prefix: bytes = b"") -> Iterator[tuple[bytes, TreeEntry]]:
+        """Yield (path, entry) of everything below a root, within this snapshot's life."""
+        return trees.walk(self.tree, root, prefix)
+
+    def content(self, node: int) -> ContentInfo:
+        """Return a content node's id, size, birth and stored bytes."""
+        return content.describe(self.transaction, node)
+
+    def identity(self, node: int) -> bytes:
+        """Return a content node's id, or a directory's digest."""
+        return node_payload(self.transaction, node)[2:34]
+
+    def read(self, node: int, offset: int, size: int) -> bytes:
+        """Return verified bytes of a content node, fewer than ``size`` only at its end; `DamageError` otherwise."""
+        return content.read(self.transaction, self._reader, _cache, node, offset, size)
+
+    def usage_totals(self) -> Counters:
+        """Return the running totals: stored, logical and free bytes, versions."""
+        return self.transaction.counters()

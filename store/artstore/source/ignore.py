@@ -1,0 +1,115 @@
+"""Which entries of the user's folder stay out: ``.artfsignore`` files and ``--exclude`` globs.
+
+The rules are git's for ``.gitignore``: patterns of a file apply to the folder that holds it and below; the last
+pattern that matches decides, deeper files before shallower ones, and command-line globs before all files; what lies in
+an excluded folder cannot be taken back in, because excluded folders are not entered.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from artstore.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from pathspec import Pattern
+
+__all__ = ["IGNORE_FILE", "IgnoreRules"]
+
+IGNORE_FILE = b".artfsignore"
+
+_DESCENDANT_MARK = "ps_d"
+"""The group by which pathspec marks the slash after a matched folder: see `pathspec.GitIgnoreSpec`."""
+
+
+class IgnoreRules:
+    """Decide for one folder and the entries in it; `below` adds the patterns of a folder's own ignore file."""
+
+    __slots__ = ("_base", "_globs", "_parent", "_patterns")
+
+    def __init__(self, globs: Sequence[str]) -> None:
+        """Start with the globs of the command line, which hold for the whole source and come before all files.
+
+        Raises InvalidInputError naming a glob that is malformed.
+        """
+        self._base = b""
+        self._patterns: list[Pattern] = []
+        self._globs = _compile(globs)
+        self._parent: IgnoreRules | None = None
+
+    def below(self, base: bytes, content: bytes) -> IgnoreRules:
+        """Return these rules with those of an ignore file (its *content*) that lies in the folder *base*.
+
+        Raises InvalidInputError naming a pattern that is malformed.
+        """
+        rules = IgnoreRules.__new__(IgnoreRules)
+        rules._base = base
+        rules._patterns = _compile(ignore_lines(content))
+        rules._globs = self._globs
+        rules._parent = self
+        return rules
+
+    def excludes(self, path: bytes, is_directory: bool) -> bool:
+        """Tell whether the entry *path* (relative to the source) stays out; its parents are known not to."""
+        verdict = _verdict(self._globs, path, is_directory)
+        rules: IgnoreRules | None = self
+        while verdict is None and rules is not None:
+            below = path[len(rules._base) + 1 :] if rules._base else path
+            verdict = _verdict(rules._patterns, below, is_directory)
+            rules = rules._parent
+        return verdict is True
+
+
+def ignore_lines(content: bytes) -> list[str]:
+    """Split an ignore file into its lines: any bytes, LF or CRLF, with or without a byte order mark."""
+    text = os.fsdecode(content.removeprefix(b"\xef\xbb\xbf"))
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def _verdict(patterns: list[Pattern], path: bytes, is_directory: bool) -> bool | None:
+    if patterns:
+        text = _one_line(os.fsdecode(path))
+        for pattern in reversed(patterns):
+            if _matches(pattern, text, is_directory):
+                return pattern.include
+    return None
+
+
+def _one_line(text: str) -> str:
+    # pathspec's expressions take no newline for a character of a name, but names may have them.
+    return text.replace("\n", "\ufffe") if "\n" in text else text
+
+
+def _compile(lines: Sequence[str]) -> list[Pattern]:
+    # Importing pathspec takes longer than putting a small folder, and most folders have nothing to match.
+    from pathspec import GitIgnoreSpec
+
+    patterns: list[Pattern] = []
+    for line in lines:
+        try:
+            compiled = GitIgnoreSpec.from_lines([_one_line(line)]).patterns
+        except ValueError as error:
+            raise InvalidInputError(f"the pattern {line!r} is not a valid glob: {error}") from error
+        patterns += [pattern for pattern in compiled if pattern.include is not None]
+    return patterns
+
+
+def _matches(pattern: Pattern, path: str, is_directory: bool) -> bool:
+    """Tell whether *pattern* matches this very path, and not only a folder above it.
+
+    pathspec's expressions also match everything below a matched folder, which would let ``!folder`` take back files
+    that another pattern excludes; git decides level by level, and so does the walk.
+    """
+    regex = pattern.regex  # type: ignore[attr-defined]  # every gitignore pattern is a RegexPattern
+    if regex.groups == 0:
+        # The pattern ends in /** or is bare: it has no folder mark, and means what is below, never the folder.
+        return regex.search(path) is not None
+    found = regex.search(path)
+    if found is not None and found.group(_DESCENDANT_MARK) is None:
+        return True
+    if not is_directory:
+        return False
+    path += "/"
+    return any(found.end(_DESCENDANT_MARK) == len(path) for found in regex.finditer(path))

@@ -1,0 +1,111 @@
+"""Walking directory trees of the store: by name, by position, by preorder index, and whole.
+
+A directory is one record, or an index of records (`artstore.records.trees`); these functions hide which.  They take
+a loader, so that a caller with a cache of parsed records reads each once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from artstore.records.trees import Kind, TreeEntry, TreeView
+
+__all__ = ["Loader", "directory_at", "entries_from", "lookup", "resolve", "walk"]
+
+Loader = Callable[[int], TreeView]
+
+
+def lookup(load: Loader, directory: int, name: bytes) -> tuple[TreeEntry, int] | None:
+    """Return (entry, directories of this directory before it) for a name, or None.
+
+    The second figure gives a subdirectory's preorder index: its parent's, plus 1, plus the figure.
+    """
+    view = load(directory)
+    before = 0
+    while view.level:
+        index = view.child_for_name(name)
+        if index < 0:
+            return None
+        child = view.child(index)
+        before += child.directories_before
+        view = load(child.node)
+    index = view.find(name)
+    if index < 0:
+        return None
+    entry = view.entry(index)
+    return entry, before + entry.directories_before
+
+
+def entries_from(load: Loader, directory: int, position: int = 0) -> Iterator[tuple[TreeEntry, int]]:
+    """Yield (entry, directories of this directory before it) from entry ``position`` on, in name order."""
+    yield from _entries_from(load, load(directory), position, 0)
+
+
+def _entries_from(load: Loader, view: TreeView, position: int, before: int) -> Iterator[tuple[TreeEntry, int]]:
+    if not view.level:
+        for entry in view.entries(position):
+            yield entry, before + entry.directories_before
+        return
+    first = view.child_for_position(position)
+    if first < 0:
+        return
+    for index in range(first, view.count):
+        child = view.child(index)
+        start = max(0, position - child.entries_before)
+        yield from _entries_from(load, load(child.node), start, before + child.directories_before)
+
+
+def directory_at(load: Loader, root: int, index: int) -> tuple[int, list[bytes]] | None:
+    """Return (tree node, names from the root) of the directory with a preorder index, or None.
+
+    The root has index 0; a subdirectory comes right after its parent and the siblings before it with all they hold.
+    """
+    node, path = root, list[bytes]()
+    while index:
+        index -= 1
+        view = load(node)
+        while True:
+            row = view.child_for_directory(index)
+            if row < 0:
+                return None
+            if not view.level:
+                break
+            child = view.child(row)
+            index -= child.directories_before
+            view = load(child.node)
+        entry = view.entry(row)
+        index -= entry.directories_before
+        node = entry.node
+        path.append(entry.name)
+    return node, path
+
+
+def resolve(load: Loader, root: int, path: bytes) -> TreeEntry | None:
+    """Return the entry at a relative path, or None; links are not followed, and the root itself has no entry."""
+    entry: TreeEntry | None = None
+    node = root
+    for name in path.split(b"/"):
+        if entry is not None and entry.kind != Kind.DIRECTORY:
+            return None
+        found = lookup(load, node, name)
+        if found is None:
+            return None
+        entry = found[0]
+        node = entry.node
+    return entry
+
+
+def walk(load: Loader, directory: int, prefix: bytes = b"") -> Iterator[tuple[bytes, TreeEntry]]:
+    """Yield (path, entry) of everything below a directory, parents before children, in name order."""
+    stack = [(entries_from(load, directory), prefix)]
+    while stack:
+        entries, above = stack[-1]
+        item = next(entries, None)
+        if item is None:
+            stack.pop()
+            continue
+        entry = item[0]
+        path = above + entry.name
+        yield path, entry
+        if entry.kind == Kind.DIRECTORY:
+            stack.append((entries_from(load, entry.node), path + b"/"))

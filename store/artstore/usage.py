@@ -1,0 +1,314 @@
+"""Where the bytes are: of the workspace on its disk, and of versions in the packs.
+
+The workspace's terms say where every byte on the disk is, and none twice:
+
+    disk = stored + manifest + deadlist + condemned + free + other
+
+The manifest counts stored and free bytes and the framing of packs, and knows where each pack ends; the rest is read
+off the blocks that the files have.  Each term is measured by itself, and none is what remains of the others: a sum
+that does not hold means that a counter is wrong.
+
+A version is measured in stored bytes, what its nodes take in packs: *logical* counts each node that it reaches, once;
+*unique* is what would come back if it alone were deleted; *attributed* is what it reaches and no version put before it
+does.  Attributed bytes sum to the stored bytes, but for what only drafts hold.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from artstore import catalogue
+from artstore.errors import DamageError, NotFoundError
+from artstore.journal import journal_path
+from artstore.manifest import Manifest, ReadTransaction, Table
+from artstore.names import version_label
+from artstore.nodes import children_of, node_extent, node_payload
+from artstore.packs import pack_path
+from artstore.planner import plan_release
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.store import Store
+
+__all__ = [
+    "DRAFTS",
+    "DiskUse",
+    "GroupUsage",
+    "Usage",
+    "VersionUsage",
+    "by_project",
+    "by_type",
+    "disk_use",
+    "version_usage",
+    "workspace_usage",
+]
+
+DRAFTS: Final = "[drafts]"
+"""The name of the group of bytes that no version holds; no project can be called so."""
+_BLOCK: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a workspace holds and takes, in bytes; ``versions`` counts the living.
+
+    ``logical_bytes`` are what the versions' files would take as copies.  The terms of the disk: ``stored_bytes`` of
+    content and directory records; ``manifest_bytes`` of the LMDB files and the journal; ``deadlist_bytes`` of what was
+    deleted and waits, in ``deadlist_entries`` entries; ``condemned_bytes`` of what was reaped and may still be read;
+    ``free_bytes`` of gaps in packs; ``other_bytes``: framing and block edges of packs, folders, the reserve, caches and
+    run-time files.  ``disk_bytes`` is their sum and what ``du --block-size=1`` says.
+    """
+
+    logical_bytes: int
+    stored_bytes: int
+    manifest_bytes: int
+    deadlist_bytes: int
+    deadlist_entries: int
+    condemned_bytes: int
+    free_bytes: int
+    other_bytes: int
+    disk_bytes: int
+    versions: int
+
+
+class VersionUsage(NamedTuple):
+    """What a version refers to, holds alone, and is attributed, in stored bytes."""
+
+    number: int
+    serial: int
+    logical: int
+    unique: int
+    attributed: int
+
+    @property
+    def version(self) -> str:
+        """The version's label, as in ``v3``."""
+        return version_label(self.number)
+
+
+class DiskUse(NamedTuple):
+    """A version's usage in stored bytes, and its ``files`` and apparent ``bytes`` as a reader sees them."""
+
+    number: int
+    serial: int
+    logical: int
+    unique: int
+    attributed: int
+    files: int
+    bytes: int
+
+    @property
+    def version(self) -> str:
+        """The version's label, as in ``v3``."""
+        return version_label(self.number)
+
+
+class GroupUsage(NamedTuple):
+    """The living versions of a project or type: how many, their apparent bytes, and the stored bytes attributed."""
+
+    name: str
+    versions: int
+    logical: int
+    attributed: int
+
+
+# -- the workspace on its disk -----------------------------------------------------------------------------------------
+
+
+def workspace_usage(store: Store) -> Usage:
+    """Return where the workspace's bytes are, by one walk over its files: time proportional to their number."""
+    with store.snapshot() as snapshot:
+        counters = snapshot.transaction.counters()
+        ends = {
+            pack_path(store.path, int.from_bytes(key, "big")): int.from_bytes(value, "little")
+            for key, value in snapshot.transaction.rows(Table.PACKS)
+        }
+        environment = Manifest.of(store.path).folder
+    manifest = disk = 0
+    other = counters.framing_bytes
+    journal = journal_path(store.path)
+    for path, allocated in _allocations(store.path):
+        disk += allocated
+        if path in ends:
+            other += allocated - ends.pop(path)  # block edges and torn tails; less than nothing where it has holes
+        elif path == journal or path.parent == environment:
+            manifest += allocated
+        else:
+            other += allocated
+    if ends:
+        raise DamageError(f"the pack {min(ends)} is missing")
+    return Usage(
+        logical_bytes=counters.logical_bytes,
+        stored_bytes=counters.stored_bytes,
+        manifest_bytes=manifest,
+        deadlist_bytes=0,
+        deadlist_entries=0,
+        condemned_bytes=0,
+        free_bytes=counters.free_bytes,
+        other_bytes=other,
+        disk_bytes=disk,
+        versions=counters.versions,
+    )
+
+
+def _allocations(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Yield (path, bytes of its blocks) of a folder and all below it, each inode once; links are not followed."""
+    status = folder.stat()
+    seen = {(status.st_dev, status.st_ino)}
+    yield folder, status.st_blocks * _BLOCK
+    stack = [folder]
+    while stack:
+        try:
+            with os.scandir(stack.pop()) as entries:
+                found = list(entries)
+        except FileNotFoundError:
+            continue  # a run-time folder that went while the walk was on its way
+        for entry in found:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            path = Path(entry.path)
+            yield path, status.st_blocks * _BLOCK
+            if entry.is_dir(follow_symlinks=False):
+                stack.append(path)
+
+
+# -- versions in the packs ---------------------------------------------------------------------------------------------
+
+
+class _Reach:
+    """The nodes that a set of roots reaches, and the sum of their stored bytes.
+
+    Each node counts the references that reached nodes make to it, so that adding or removing a root enters only what
+    changes: to go from one version to the next costs time in proportion to their difference.
+    """
+
+    def __init__(self, transaction: ReadTransaction) -> None:
+        self._transaction = transaction
+        # Pages of a zeroed bytearray that are never touched take no memory: four bytes for each node that is reached.
+        self._counts = memoryview(bytearray(4 * transaction.counters().next_node)).cast("I")
+        self.bytes = 0
+
+    def add(self, root: int) -> int:
+        """Reach a root and all below it; return the bytes of what was not reached before."""
+        before = self.bytes
+        counts = self._counts
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            counts[node] += 1
+            if counts[node] == 1:
+                self._enter(node, stack, 1)
+        return self.bytes - before
+
+    def remove(self, root: int) -> None:
+        """Undo one `add` of a root."""
+        counts = self._counts
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            counts[node] -= 1
+            if not counts[node]:
+                self._enter(node, stack, -1)
+
+    def _enter(self, node: int, stack: list[int], sign: int) -> None:
+        payload = node_payload(self._transaction, node)
+        self.bytes += sign * node_extent(payload).stored
+        stack.extend(reversed(children_of(payload)))
+
+
+def _living(transaction: ReadTransaction) -> Iterator[VersionRecord]:
+    """Yield the living versions of all artifacts in the order in which they were committed."""
+    for _, payload in transaction.rows(Table.VERSIONS):
+        record = VersionRecord.decode(payload)
+        if record.state == "live":
+            yield record
+
+
+def _attributed(transaction: ReadTransaction, up_to: int) -> dict[int, int]:
+    """Return the attributed bytes of the living versions by serial, up to one serial: one pass over their nodes."""
+    reach = _Reach(transaction)
+    found: dict[int, int] = {}
+    for record in _living(transaction):
+        if record.serial > up_to:
+            break
+        found[record.serial] = reach.add(record.root)
+    return found
+
+
+_ALL: Final = 1 << 32
+
+
+def version_usage(store: Store, artifact_number: int) -> list[VersionUsage]:
+    """Return the usage of each living version of an artifact, by number.
+
+    Costs one pass over the nodes of the versions up to the last of these, and beyond that time in proportion to what
+    is unique and to what differs between neighbours.
+    """
+    rows = []
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        records = snapshot.versions_of(artifact_number)
+        attributed = _attributed(transaction, max((record.serial for record in records), default=0))
+        reach = _Reach(transaction)
+        previous: VersionRecord | None = None
+        for record in records:
+            reach.add(record.root)
+            if previous is not None:
+                reach.remove(previous.root)
+            previous = record
+            unique = plan_release(transaction, [record.root]).bytes
+            rows.append(VersionUsage(record.number, record.serial, reach.bytes, unique, attributed[record.serial]))
+    return rows
+
+
+def disk_use(store: Store, serial: int) -> DiskUse:
+    """Return the usage of the living version with a serial; raise `NotFoundError` where there is none."""
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        record = snapshot.version(serial)
+        if record is None:
+            raise NotFoundError(f"there is no version with the serial {serial}")
+        logical = _Reach(transaction).add(record.root)
+        unique = plan_release(transaction, [record.root]).bytes
+        attributed = _attributed(transaction, serial)[serial]
+    return DiskUse(record.number, serial, logical, unique, attributed, record.files, record.bytes)
+
+
+def by_project(store: Store) -> list[GroupUsage]:
+    """Return the usage of each project ("" for the top level), by name; the attributed bytes sum to the stored ones.
+
+    What no version holds is the last row, `DRAFTS`, where there is any.
+    """
+    return _grouped(store, lambda artifact: artifact.name.rpartition("/")[0])
+
+
+def by_type(store: Store) -> list[GroupUsage]:
+    """Return the usage of each type ("" for artifacts without), by name; see `by_project`."""
+    return _grouped(store, lambda artifact: artifact.type or "")
+
+
+def _grouped(store: Store, group_of: Callable[[ArtifactRecord], str]) -> list[GroupUsage]:
+    groups: dict[str, GroupUsage] = {}
+    names: dict[int, str] = {}
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        attributed = _attributed(transaction, _ALL)
+        for record in _living(transaction):
+            name = names.get(record.artifact)
+            if name is None:
+                artifact = catalogue.artifact(transaction, record.artifact)
+                if artifact is None:
+                    raise DamageError(f"the record of artifact number {record.artifact} is missing")
+                name = names[record.artifact] = group_of(artifact)
+            _, versions, logical, stored = groups.get(name, GroupUsage(name, 0, 0, 0))
+            groups[name] = GroupUsage(name, versions + 1, logical + record.bytes, stored + attributed[record.serial])
+        held = transaction.counters().stored_bytes - sum(attributed.values())
+    rows = sorted(groups.values())
+    return [*rows, GroupUsage(DRAFTS, 0, 0, held)] if held else rows

@@ -1,0 +1,391 @@
+"""The Python API of the store: everything that the command line and training scripts do with a workspace.
+
+    ws = open_workspace()
+    v = ws.put("data/", "imagenet", type="dataset", aliases=["clean"], metadata={"split": "train"})
+    with v.open("train/cat/0001.jpg") as f: ...
+
+A `Workspace` is cheap to make, and good in threads, in forked and spawned children, and pickled.  What a training
+script does not need to read (putting, comparing, copying out, accounting) is imported when it is first called.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artstore import catalogue, drafts, locate
+from artstore.drafts import DraftInfo
+from artstore.errors import InvalidInputError, NotFoundError
+from artstore.mounted import mounted_path
+from artstore.names import Reference, check_alias, check_name, parse_reference, parse_version_label, version_label
+from artstore.records.catalogue import ArtifactRecord, VersionRecord, dump_json
+from artstore.snapshot import Snapshot
+from artstore.store import Store, create_workspace
+from artstore.versions import PutReceipt, Version, utc
+
+if TYPE_CHECKING:
+    from artstore.difference import Difference
+    from artstore.exporting import GetReceipt
+    from artstore.ingest.pipeline import Progress
+    from artstore.usage import DiskUse, Usage, VersionUsage
+
+__all__ = ["Artifact", "Workspace", "init_workspace", "open_workspace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An artifact: its full name, its type (None until one was given), and its highest living version's number."""
+
+    name: str
+    type: str | None
+    latest: int | None
+    versions: int
+    description: str
+    created_at: datetime
+
+
+def open_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
+    """Open the workspace at ``path``, else the one that the command line would use.
+
+    That is ``$ARTFS_WORKSPACE``, else the default that ``artfs init DIR --default`` noted, else
+    ``~/.local/share/artfs``.  Raises `WorkspaceNotFoundError` where there is none.
+    """
+    return Workspace(Store.open(locate.find_workspace(path)))
+
+
+def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | None = None) -> Workspace:
+    """Make a workspace at ``path`` (else where `open_workspace` looks) and open it.
+
+    Raises `ExistsError` where something is there already.
+    """
+    return Workspace(create_workspace(locate.find_workspace(path), group=group))
+
+
+class Workspace:
+    """One workspace; made by `open_workspace` and `init_workspace`."""
+
+    __slots__ = ("store",)
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def __repr__(self) -> str:
+        return f"<Workspace {self.path}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Workspace) and self.uuid == other.uuid
+
+    def __hash__(self) -> int:
+        return hash(self.uuid)
+
+    @property
+    def path(self) -> Path:
+        """Where the workspace lies."""
+        return self.store.path
+
+    @property
+    def uuid(self) -> str:
+        """The workspace's identity, which moves with its files."""
+        return self.store.uuid
+
+    # -- putting ---------------------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        path: str | os.PathLike[str],
+        name: str,
+        *,
+        type: str | None = None,
+        aliases: Sequence[str] = (),
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        base: str | None = None,
+        exclude: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        new: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Version:
+        """Store a folder or file, and make it the next version of an artifact.
+
+        No version is made when content and given metadata equal the current latest's, unless ``new``; the version
+        returned is then that one, and ``receipt.created`` is False.  With ``base`` (``v3``, an alias, or
+        ``NAME:v3``) the folder is laid over that version: what it lacks stays, and ``remove`` globs take away.
+        ``exclude`` globs and ``.artfsignore`` files keep files out.
+
+        Raises `SourceError` naming files that cannot be taken, `RefusedError` for another type than the artifact's,
+        `OutOfSpaceError` when the disk fills up; nothing is committed then, and what was stored is found again.
+        """
+        from artstore.committing import Commit
+        from artstore.putting import PutOptions, put
+
+        check_name(name)
+        asked = Commit(
+            name=name,
+            type=_checked_type(type),
+            aliases=[check_alias(alias) for alias in aliases],
+            description=description,
+            metadata=_checked_metadata(metadata),
+            force=new,
+        )
+        if remove and base is None:
+            raise InvalidInputError("what is to be removed must be removed from a version", hint="name it with --base")
+        base_root = None
+        if base is not None:
+            below = self._base_version(name, base)
+            asked = replace(asked, base=below.name)
+            base_root = below.record.root
+        options = PutOptions(exclude, remove, base_root, progress)
+        result = put(self.store, Path(path), asked, options)
+        receipt = PutReceipt(
+            result.committed.created, result.new_bytes, [daemon.mountpoint for daemon in result.silent]
+        )
+        return Version(self.store, name, result.committed.version, result.committed.artifact.type, receipt)
+
+    def _base_version(self, name: str, base: str) -> Version:
+        if ":" in base:
+            return self.version(base)
+        return self.version(f"{name}:{base}")
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def version(self, ref: str) -> Version:
+        """Return the version that a reference names: ``NAME``, ``NAME:v3``, ``NAME:ALIAS``, or a path on a mount.
+
+        Raises `NotFoundError`, or `InvalidInputError` where the reference has a path inside the version.
+        """
+        version, path = self.resolve(ref)
+        if path:
+            raise InvalidInputError(f"{ref!r} names a path inside {version.name}, not a version")
+        return version
+
+    def resolve(self, ref: str) -> tuple[Version, bytes]:
+        """Return (version, path inside it) for a reference; whether the path is there is not looked at."""
+        reference = self._reference(ref)
+        with self.store.snapshot() as snapshot:
+            artifact = self._artifact(snapshot, reference.name)
+            record = _version_of(snapshot, artifact, reference)
+        return Version(self.store, artifact.name, record, artifact.type), reference.path
+
+    def _reference(self, ref: str) -> Reference:
+        if _looks_like_path(ref):
+            place = mounted_path(self.store, os.path.expanduser(ref))
+            if place is None:
+                raise NotFoundError(f"{ref!r} is not a version on a mount of the workspace {self.path}")
+            return Reference(place.name, place.number, None, place.path)
+        return parse_reference(ref)
+
+    def _artifact(self, snapshot: Snapshot, name: str) -> ArtifactRecord:
+        record = catalogue.find_name(snapshot.transaction, name)
+        if record is None or not record.is_artifact:
+            what = f"{name!r} is a project, not an artifact" if record else f"there is no artifact {name!r}"
+            raise NotFoundError(what, hint=f"list what is there with: artfs ls {name if record else ''}".rstrip())
+        return record
+
+    def artifacts(self, project: str = "") -> list[Artifact]:
+        """Return all artifacts, or those below a project, by name."""
+        with self.store.snapshot() as snapshot:
+            found = []
+            for record in catalogue.all_artifacts(snapshot.transaction, project):
+                latest = snapshot.latest(record.number)
+                found.append(
+                    Artifact(
+                        record.name,
+                        record.type,
+                        latest.number if latest else None,
+                        catalogue.count_versions(snapshot.transaction, record.number),
+                        record.description,
+                        utc(record.created_ns),
+                    )
+                )
+            return found
+
+    def is_project(self, name: str) -> bool:
+        """Return whether a name is a project: a component above artifacts."""
+        with self.store.snapshot() as snapshot:
+            found = snapshot.name_number(name)
+        return found is not None and not found[1]
+
+    def versions(self, name: str) -> list[Version]:
+        """Return an artifact's living versions, oldest first."""
+        with self.store.snapshot() as snapshot:
+            artifact = self._artifact(snapshot, check_name(name))
+            records = snapshot.versions_of(artifact.number)
+        return [Version(self.store, artifact.name, record, artifact.type) for record in records]
+
+    def log(self, name: str) -> list[Version]:
+        """Return all versions that an artifact ever had, newest first; ``state`` tells the deleted ones."""
+        with self.store.snapshot() as snapshot:
+            artifact = self._artifact(snapshot, check_name(name))
+            records = list(catalogue.recorded_versions(snapshot.transaction, artifact.number))
+        return [Version(self.store, artifact.name, record, artifact.type) for record in reversed(records)]
+
+    def diff(self, a: str, b: str) -> Difference:
+        """Compare two versions, or two directories in versions, in time proportional to the difference."""
+        from artstore.difference import compare
+
+        return compare(self.store, self._tree_of(a), self._tree_of(b))
+
+    def _tree_of(self, ref: str) -> int:
+        version, path = self.resolve(ref)
+        if not path:
+            return version.record.root
+        with self.store.snapshot() as snapshot:
+            entry = snapshot.resolve(version.record.root, path)
+        if entry is None:
+            raise NotFoundError(f"{version.name} has no {os.fsdecode(path)!r}")
+        if not entry.directories:
+            raise InvalidInputError(f"{ref!r} is not a directory", hint="compare versions or directories")
+        return entry.node
+
+    def drafts(self) -> list[DraftInfo]:
+        """Return the drafts: puts that are running, and dead ones whose content waits to be taken up or reaped."""
+        with self.store.snapshot() as snapshot:
+            return drafts.list_drafts(snapshot.transaction, self.store.run_dir)
+
+    # -- copying out -----------------------------------------------------------------------------------------------
+
+    def get(
+        self,
+        ref: str,
+        dest: str | os.PathLike[str],
+        *,
+        prefix: str | bytes | None = None,
+        overwrite: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> GetReceipt:
+        """Copy a version's contents, or the part at ``prefix`` or at the reference's path, into a folder, verified.
+
+        Files that are there and equal are left alone; those that differ are refused, all by name, unless
+        ``overwrite``.  Nothing is ever deleted.
+        """
+        from artstore.exporting import export
+
+        version, path = self.resolve(ref)
+        if prefix is not None:
+            inside = os.fsencode(prefix).strip(b"/")
+            path = b"/".join(part for part in (path, inside) if part)
+        root = version.record.root
+        return export(self.store, root, Path(dest), prefix=path or None, overwrite=overwrite, progress=progress)
+
+    # -- accounting ------------------------------------------------------------------------------------------------
+
+    def usage(self) -> Usage:
+        """Return where the workspace's bytes are; the terms sum to what ``du`` says."""
+        from artstore.usage import workspace_usage
+
+        return workspace_usage(self.store)
+
+    def usage_by_version(self, name: str) -> list[VersionUsage]:
+        """Return what each living version of an artifact refers to, holds alone, and is attributed."""
+        from artstore.usage import version_usage
+
+        with self.store.snapshot() as snapshot:
+            artifact = self._artifact(snapshot, check_name(name))
+        return version_usage(self.store, artifact.number)
+
+    def du(self, ref: str) -> DiskUse:
+        """Return what one version refers to, holds alone, and is attributed."""
+        from artstore.usage import disk_use
+
+        version, _ = self.resolve(ref)
+        return disk_use(self.store, version.record.serial)
+
+    # -- naming ----------------------------------------------------------------------------------------------------
+
+    def alias_set(self, ref: str, *aliases: str) -> list[str]:
+        """Let aliases name a version, moving them where they exist; return the mounts that did not answer."""
+        from artstore.aliasing import set_aliases
+
+        version = self.version(ref)
+        return set_aliases(self.store, version.record, [check_alias(alias) for alias in aliases])
+
+    def alias_remove(self, name: str, *aliases: str) -> list[str]:
+        """Take aliases away; return the mounts that did not answer.  Raises `NotFoundError` where one is not there."""
+        from artstore.aliasing import remove_aliases
+
+        check_name(name)
+        return remove_aliases(self.store, name, [check_alias(alias) for alias in aliases])
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Return an artifact's aliases with the version each names, ``latest`` among them."""
+        with self.store.snapshot() as snapshot:
+            artifact = self._artifact(snapshot, check_name(name))
+            found = {alias.name: alias.version for alias in snapshot.aliases_of(artifact.number)}
+            latest = snapshot.latest(artifact.number)
+        if latest is not None:
+            found["latest"] = latest.number
+        return dict(sorted(found.items()))
+
+    def tag_add(self, ref: str, *tags: str) -> list[str]:
+        """Add tags to a version; return all that it has."""
+        from artstore.aliasing import change_tags
+
+        return change_tags(self.store, self.version(ref).record, add=tags)
+
+    def tag_remove(self, ref: str, *tags: str) -> list[str]:
+        """Take tags from a version; return those that it keeps.  Raises `NotFoundError` where one is not there."""
+        from artstore.aliasing import change_tags
+
+        return change_tags(self.store, self.version(ref).record, remove=tags)
+
+    def tags(self, ref: str) -> list[str]:
+        """Return a version's tags, sorted."""
+        return self.version(ref).tags
+
+    def set_type(self, name: str, type: str) -> None:
+        """Give an artifact another type; it is that of all its versions."""
+        from artstore.aliasing import set_type
+
+        set_type(self.store, check_name(name), _checked_type(type) or "")
+
+
+def _version_of(snapshot: Snapshot, artifact: ArtifactRecord, reference: Reference) -> VersionRecord:
+    number = reference.version
+    if number is None and reference.alias not in (None, "latest"):
+        alias = catalogue.alias_by_name(snapshot.transaction, artifact.number, reference.alias or "")
+        if alias is None:
+            raise NotFoundError(
+                f"{artifact.name!r} has no alias {reference.alias!r}", hint=f"list them: artfs alias ls {artifact.name}"
+            )
+        number = alias.version
+    if number is None:
+        latest = snapshot.latest(artifact.number)
+        if latest is None:
+            raise NotFoundError(f"{artifact.name!r} has no living version")
+        return latest
+    record = snapshot.version_by_number(artifact.number, number)
+    if record is None:
+        raise NotFoundError(
+            f"there is no {artifact.name}:{version_label(number)}", hint=f"list what is there: artfs ls {artifact.name}"
+        )
+    return record
+
+
+def _looks_like_path(ref: str) -> bool:
+    """Return whether a reference is a path: it starts like one, or has a component that no name can have."""
+    if ref.startswith(("/", "./", "../", "~")) or ref in (".", ".."):
+        return True
+    return ":" not in ref and any(parse_version_label(component) is not None for component in ref.split("/"))
+
+
+def _checked_type(type_name: str | None) -> str | None:
+    if type_name is None:
+        return None
+    if not 1 <= len(type_name) <= 128 or not type_name.isprintable() or type_name != type_name.strip():
+        raise InvalidInputError(f"{type_name!r} is not a type: 1 to 128 printable characters, no outer spaces")
+    return type_name
+
+
+def _checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if metadata is None:
+        return None
+    if not all(isinstance(key, str) for key in metadata):
+        raise InvalidInputError("the names in metadata must be strings")
+    checked = json.loads(dump_json(dict(metadata)))
+    assert isinstance(checked, dict)
+    return checked

@@ -1,0 +1,59 @@
+"""What holds for every test: none sees the user's own workspaces, and FUSE that is missing fails where it may not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+MOUNT_TESTS = Path(__file__).parent / "mount"
+
+# Examples are the same in every run, and slow machines are no failure: times belong in scripts/bench and scripts/soak.
+hypothesis.settings.register_profile("artfs", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("artfs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything under tests/mount as needing FUSE."""
+    for item in items:
+        if MOUNT_TESTS in item.path.parents:
+            item.add_marker("fuse")
+
+
+def fuse_is_missing() -> bool:
+    try:
+        return not stat.S_ISCHR(os.stat("/dev/fuse").st_mode) or shutil.which("fusermount3") is None
+    except FileNotFoundError:
+        return True
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs FUSE on a machine without it, but fail it in CI, where a skip would pass unseen."""
+    if item.get_closest_marker("fuse") and fuse_is_missing():
+        reason = "/dev/fuse or fusermount3 is missing"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settings_of_nobody() -> Iterator[None]:
+    """Point every place where artfs looks for a user's settings, workspaces and sockets at an empty folder.
+
+    The folder's path is short, because a socket's path holds 107 bytes.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="art-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
+            patch.setenv(variable, folder)
+        for variable in ("ARTFS_WORKSPACE", "ARTFS_PROJECT", "WANDB_PROJECT"):
+            patch.delenv(variable, raising=False)
+        yield

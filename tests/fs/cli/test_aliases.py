@@ -1,0 +1,50 @@
+"""``alias`` and ``tag`` on a real workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def two_versions(artfs: Run, data: Path) -> None:
+    artfs("put", data, "x")
+    artfs("put", data, "x", "--new")
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_aliases_are_set_moved_listed_and_removed(artfs: Run) -> None:
+    done = artfs("alias", "set", "x:v0", "production", "clean", "--json")
+    assert done.json == {"artifact": "x", "version": "v0", "aliases": ["production", "clean"]}
+    moved = artfs("alias", "set", "x", "production")
+    assert (moved.code, moved.out, moved.message) == (0, b"", "artfs: x:production -> v1\n")
+    assert artfs("alias", "ls", "x").text == "clean       v0\nlatest      v1\nproduction  v1\n"
+    assert artfs("alias", "ls", "x", "--json").json == {
+        "artifact": "x",
+        "aliases": [
+            {"alias": "clean", "version": "v0"},
+            {"alias": "latest", "version": "v1"},
+            {"alias": "production", "version": "v1"},
+        ],
+    }
+    assert artfs("alias", "rm", "x", "clean", "--json").json == {"artifact": "x", "removed": ["clean"]}
+    assert artfs("show", "x:clean").code == 3
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_tags_are_added_listed_and_removed(artfs: Run) -> None:
+    assert artfs("tag", "add", "x:v0", "reviewed", "small", "--json").json == {
+        "artifact": "x",
+        "version": "v0",
+        "tags": ["reviewed", "small"],
+    }
+    assert artfs("tag", "add", "x:v1", "reviewed").message == "artfs: x:v1 is tagged reviewed\n"
+    assert artfs("tag", "ls", "x:v0").text == "reviewed\nsmall\n"
+    assert artfs("tag", "rm", "x:v0", "small").code == 0
+    assert artfs("tag", "ls", "x:v0", "--json").json["tags"] == ["reviewed"]
+    assert "[reviewed]" in artfs("log", "x").text

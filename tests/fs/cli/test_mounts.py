@@ -1,0 +1,115 @@
+"""``mount``, ``umount``, ``status`` and ``path`` with a real mount."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.fuse
+
+Run = Callable[..., Any]
+
+ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """A mount point, unmounted at the end however the test went."""
+    place = tmp_path / "mnt"
+    place.mkdir()
+    yield place
+    if os.path.ismount(place):
+        subprocess.run(["umount", "-l", place], check=False)
+
+
+def test_a_mount_is_there_when_the_command_returns_and_gone_after_umount(
+    artfs_process: Run, data: Path, directory: Path
+) -> None:
+    artfs_process("put", data, "team/x", "-a", "clean")
+    mounted = artfs_process("mount", directory, "--workers", "1", "--json")
+    assert mounted.code == 0 and mounted.json["directory"] == str(directory) and mounted.json["pid"] > 0
+    assert (directory / "team" / "x" / "clean" / "train" / "a.txt").read_text() == "a" * 1000
+    assert artfs_process("put", data, "team/x", "--new").code == 0
+    assert sorted(os.listdir(directory / "team" / "x")) == ["clean", "latest", "v0", "v1"]
+
+    for arguments in ((), (directory,)):
+        (one,) = artfs_process("status", *arguments, "--json").json["mounts"]
+        assert (one["directory"], one["state"], one["pid"]) == (str(directory), "live", mounted.json["pid"])
+        assert one["requests"] > 0 and len(one["workers"]) == 1 and ISO.fullmatch(one["created_at"])
+    assert "1 worker, " in artfs_process("status").text
+
+    inside = artfs_process("path", "team/x:clean/train")
+    assert (inside.text, inside.err) == (f"{directory}/team/x/v0/train\n", b"")
+    by_path = artfs_process("du", "./clean", "--json", cwd=directory / "team" / "x")
+    assert (by_path.json["artifact"], by_path.json["version"]) == ("team/x", "v0")
+
+    ended = artfs_process("umount", directory)
+    assert (ended.code, ended.out) == (0, b"") and str(directory) in ended.message
+    assert not os.path.ismount(directory)
+    assert artfs_process("status", "--json").json["mounts"] == []
+
+
+def test_path_mounts_in_the_runtime_folder_and_says_so_once(artfs_process: Run, data: Path) -> None:
+    artfs_process("put", data, "x")
+    first = artfs_process("path", "x:latest")
+    folder = Path(first.text.rstrip("\n"))
+    try:
+        assert first.code == 0 and first.text.endswith("/x/v0\n") and first.text.count("\n") == 1
+        assert first.message.startswith("artfs: mounted ") and "artfs umount" in first.message
+        assert (folder / "run.sh").read_text() == "#!/bin/sh\n"
+        second = artfs_process("path", "x", "--json")
+        assert second.json == {"path": str(folder), "version": "v0", "mounted_now": False} and second.err == b""
+        assert artfs_process("path", "x:v0/none").code == 3
+    finally:
+        assert artfs_process("umount", folder.parent.parent).code == 0
+
+
+def test_foreground_serves_until_ctrl_c(artfs_process: Run, data: Path, directory: Path) -> None:
+    artfs_process("put", data, "x")
+    command = [sys.executable, "-m", "artfs", "mount", str(directory), "--foreground", "--workers", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for _ in range(200):
+        if (directory / "x").exists():
+            break
+        time.sleep(0.05)
+    assert (directory / "x" / "v0" / "run.sh").exists()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) in ((0, b""), (130, b"")), err
+    assert b"Traceback" not in err and not os.path.ismount(directory)
+
+
+def test_a_mount_point_that_will_not_do_is_refused(artfs_process: Run, data: Path, directory: Path) -> None:
+    artfs_process("put", data, "x")
+    for place in (directory / "missing", data, data / "run.sh"):
+        refused = artfs_process("mount", place, "--json")
+        assert refused.code not in (0, 130) and str(place) in refused.json["error"]["message"]
+        assert refused.err.count(b"\n") == 1
+    assert artfs_process("mount", directory).code == 0
+    again = artfs_process("mount", directory)
+    assert again.code != 0 and str(directory) in again.message
+    assert artfs_process("umount", directory).code == 0
+    assert artfs_process("umount", directory).code != 0
+
+
+def test_umount_cleans_up_after_a_daemon_that_died(artfs_process: Run, data: Path, directory: Path) -> None:
+    artfs_process("put", data, "x")
+    pid = artfs_process("mount", directory, "--json").json["pid"]
+    os.kill(pid, signal.SIGKILL)
+    for _ in range(100):
+        (one,) = artfs_process("status", directory, "--json").json["mounts"]
+        if one["state"] == "dead":
+            break
+        time.sleep(0.05)
+    assert one["state"] == "dead" and "artfs umount" in artfs_process("status").text
+    assert artfs_process("umount", directory).code == 0
+    assert not os.path.ismount(directory)

@@ -1,0 +1,244 @@
+"""A store in memory, with the records of the real one in small pieces, so that every shape of directory is met."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artstore.content import ContentInfo
+from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
+from artstore.records.nodes import Extent
+from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
+
+Folder = dict[bytes, Any]
+"""A directory: bytes are a file, a tuple (bytes,) an executable one, a str a link, a dict a directory."""
+
+FANOUT = 4
+NOWHERE = Extent(0, 0, 0, 0)
+
+
+@dataclass
+class NameEntry:
+    number: int
+    component: str
+    is_artifact: bool
+
+
+@dataclass
+class _Raw:
+    changes: int
+
+    def id(self) -> int:
+        return self.changes
+
+
+@dataclass
+class _Transaction:
+    raw: _Raw
+
+
+@dataclass
+class _Totals:
+    stored_bytes: int
+
+
+@dataclass
+class FakeStore:
+    """Be a store and its snapshots at once."""
+
+    path: Path
+    uuid: str = "5d1f5d0e-3d2f-4e5c-9b1e-0123456789ab"
+    snapshots: int = 0
+    changes: int = 0
+    names: dict[int, ArtifactRecord] = field(default_factory=dict)
+    versions: dict[int, VersionRecord] = field(default_factory=dict)
+    aliases: dict[int, AliasRecord] = field(default_factory=dict)
+    trees: dict[int, TreeView] = field(default_factory=dict)
+    contents: dict[int, bytes] = field(default_factory=dict)
+    tree_reads: int = 0
+    _node: int = 15
+
+    @contextmanager
+    def snapshot(self) -> Iterator[FakeStore]:
+        self.snapshots += 1
+        yield self
+
+    # --- making ---
+
+    def add_name(self, full: str, *, is_artifact: bool) -> int:
+        for number, record in self.names.items():
+            if record.name == full:
+                return number
+        number = len(self.names) + 1
+        self.names[number] = ArtifactRecord(number, full, is_artifact, 1_000 + number)
+        return number
+
+    def put(self, name: str, folder: Folder, **fields: Any) -> VersionRecord:
+        self.changes += 1
+        parts = name.split("/")
+        for depth in range(1, len(parts)):
+            self.add_name("/".join(parts[:depth]), is_artifact=False)
+        artifact = self.add_name(name, is_artifact=True)
+        root, view = self.add_tree(folder)
+        serial = len(self.versions) + 1
+        number = sum(1 for version in self.versions.values() if version.artifact == artifact)
+        record = VersionRecord(
+            serial=serial,
+            artifact=artifact,
+            number=number,
+            root=root,
+            digest=hashlib.sha256(b"%d" % serial).digest(),
+            created_ns=1_700_000_000_123_456_789 + serial,
+            files=view.total_files,
+            bytes=view.total_bytes,
+            **fields,
+        )
+        self.versions[serial] = record
+        return record
+
+    def delete(self, serial: int) -> None:
+        self.changes += 1
+        del self.versions[serial]
+
+    def set_alias(self, name: str, alias: str, version: int) -> AliasRecord:
+        self.changes += 1
+        artifact = self.add_name(name, is_artifact=True)
+        for serial, record in list(self.aliases.items()):
+            if (record.artifact, record.name) == (artifact, alias):
+                del self.aliases[serial]
+        serial = 1 + max(self.aliases, default=0) + self.changes
+        self.aliases[serial] = AliasRecord(serial, artifact, alias, version, 5_000)
+        return self.aliases[serial]
+
+    def _next(self) -> int:
+        self._node += 1
+        return self._node
+
+    def add_content(self, data: bytes) -> int:
+        for node, known in self.contents.items():
+            if known == data:
+                return node
+        node = self._next()
+        self.contents[node] = data
+        return node
+
+    def add_tree(self, folder: Folder) -> tuple[int, TreeView]:
+        rows: list[TreeEntry] = []
+        for name, value in sorted(folder.items()):
+            rows.append(self._entry(name, value))
+        level, parts = 0, [self._record(rows[at : at + FANOUT]) for at in range(0, len(rows), FANOUT)]
+        if not rows:
+            parts = [self._record([])]
+        while len(parts) > 1:
+            level += 1
+            parts = [self._index(level, parts[at : at + FANOUT]) for at in range(0, len(parts), FANOUT)]
+        node, _, view = parts[0]
+        return node, view
+
+    def _entry(self, name: bytes, value: Any) -> TreeEntry:
+        if isinstance(value, dict):
+            node, view = self.add_tree(value)
+            return TreeEntry(name, Kind.DIRECTORY, node, view.total_bytes, 0, view.total_directories + 1, 0)
+        kind, data = Kind.FILE, value
+        if isinstance(value, tuple):
+            kind, data = Kind.EXECUTABLE, value[0]
+        elif isinstance(value, str):
+            kind, data = Kind.LINK, value.encode()
+        return TreeEntry(name, kind, self.add_content(data), len(data), 7_000, 0, 0)
+
+    def _record(self, rows: list[TreeEntry]) -> tuple[int, bytes, TreeView]:
+        before, files, total, placed = 0, 0, 0, []
+        for row in rows:
+            placed.append(row._replace(directories_before=before if row.kind is Kind.DIRECTORY else 0))
+            if row.kind is Kind.DIRECTORY:
+                before += row.directories
+                files += self.trees[row.node].total_files
+            else:
+                files += 1
+            total += row.size
+        return self._keep(0, TreeTotals(len(rows), files, before, total), placed, rows[-1].name if rows else b"")
+
+    def _index(self, level: int, parts: list[tuple[int, bytes, TreeView]]) -> tuple[int, bytes, TreeView]:
+        rows, entries, directories = [], 0, 0
+        for node, last, view in parts:
+            rows.append(ChildRecord(node, last, view.total_entries, entries, view.total_directories, directories))
+            entries += view.total_entries
+            directories += view.total_directories
+        files = sum(view.total_files for _, _, view in parts)
+        size = sum(view.total_bytes for _, _, view in parts)
+        return self._keep(level, TreeTotals(entries, files, directories, size), rows, parts[-1][1])
+
+    def _keep(self, level: int, totals: TreeTotals, rows: Any, last: bytes) -> tuple[int, bytes, TreeView]:
+        node = self._next()
+        view = TreeView(encode_tree(level, bytes(32), totals, NOWHERE, rows))
+        self.trees[node] = view
+        return node, last, view
+
+    # --- reading, as a snapshot does ---
+
+    @property
+    def transaction(self) -> _Transaction:
+        return _Transaction(_Raw(self.changes))
+
+    def names_in(self, project: str) -> list[NameEntry]:
+        prefix = f"{project}/" if project else ""
+        return [
+            NameEntry(number, record.name.removeprefix(prefix), record.is_artifact)
+            for number, record in sorted(self.names.items())
+            if record.name.startswith(prefix) and "/" not in record.name.removeprefix(prefix)
+        ]
+
+    def name_number(self, full: str) -> tuple[int, bool] | None:
+        return next(((n, r.is_artifact) for n, r in self.names.items() if r.name == full), None)
+
+    def artifact(self, number: int) -> ArtifactRecord | None:
+        return self.names.get(number)
+
+    def versions_of(self, artifact: int) -> list[VersionRecord]:
+        return sorted((v for v in self.versions.values() if v.artifact == artifact), key=lambda v: v.number)
+
+    def version(self, serial: int) -> VersionRecord | None:
+        return self.versions.get(serial)
+
+    def version_by_number(self, artifact: int, number: int) -> VersionRecord | None:
+        return next((v for v in self.versions_of(artifact) if v.number == number), None)
+
+    def latest(self, artifact: int) -> VersionRecord | None:
+        return next(reversed(self.versions_of(artifact)), None)
+
+    def aliases_of(self, artifact: int) -> list[AliasRecord]:
+        return sorted((a for a in self.aliases.values() if a.artifact == artifact), key=lambda a: a.name)
+
+    def alias(self, serial: int) -> AliasRecord | None:
+        return self.aliases.get(serial)
+
+    def tree(self, node: int) -> TreeView:
+        self.tree_reads += 1
+        return self.trees[node]
+
+    def content(self, node: int) -> ContentInfo:
+        data = self.contents[node]
+        return ContentInfo(hashlib.sha256(data).digest(), len(data), 7_000, len(data) // 2)
+
+    def read(self, node: int, offset: int, size: int) -> bytes:
+        return self.contents[node][offset : offset + size]
+
+    def usage_totals(self) -> _Totals:
+        return _Totals(sum(map(len, self.contents.values())))
+
+
+@pytest.fixture
+def fake_store(tmp_path: Path) -> FakeStore:
+    return FakeStore(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def new_store() -> Callable[[], FakeStore]:
+    """Return a maker of stores, for tests that need a new one for each example."""
+    return lambda: FakeStore(Path("/"))

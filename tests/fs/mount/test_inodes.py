@@ -1,0 +1,83 @@
+"""Inodes are a one-to-one function of what they stand for, and leave the numbers that the kernel keeps alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artfs.mount import inodes
+from artfs.mount.inodes import Inode, Sort
+
+nodes = st.integers(min_value=16, max_value=(1 << 61) - 1)
+serials = st.integers(min_value=0, max_value=(1 << 31) - 1)
+names = st.integers(min_value=1, max_value=(1 << 58) - 1)
+
+places = st.one_of(
+    st.tuples(nodes, st.booleans()).map(
+        lambda pair: (inodes.file(*pair), Inode(Sort.EXECUTABLE if pair[1] else Sort.FILE, pair[0]))
+    ),
+    nodes.map(lambda node: (inodes.link(node), Inode(Sort.LINK, node))),
+    st.tuples(serials, serials).map(lambda pair: (inodes.directory(*pair), Inode(Sort.DIRECTORY, *pair))),
+    names.map(lambda number: (inodes.project(number), Inode(Sort.PROJECT, number))),
+    names.map(lambda number: (inodes.artifact(number), Inode(Sort.ARTIFACT, number))),
+    serials.map(lambda serial: (inodes.alias(serial), Inode(Sort.ALIAS, serial))),
+    serials.map(lambda serial: (inodes.latest(serial), Inode(Sort.LATEST, serial))),
+)
+
+
+@given(places)
+def test_decoding_gives_back_what_was_encoded(pair: tuple[int, Inode]) -> None:
+    """Each inode says what it stands for, in 64 bits, and is none of the numbers that have a meaning of their own."""
+    inode, place = pair
+    assert inodes.decode(inode) == place
+    assert 32 <= inode < 1 << 64
+
+
+@given(places, places)
+def test_different_things_have_different_inodes(one: tuple[int, Inode], other: tuple[int, Inode]) -> None:
+    assert (one[0] == other[0]) == (one[1] == other[1])
+
+
+def test_the_root_is_the_project_without_a_name() -> None:
+    assert inodes.project(0) == inodes.ROOT == 1
+    assert inodes.decode(1) == Inode(Sort.PROJECT, 0)
+
+
+@given(st.integers(min_value=0, max_value=(1 << 64) - 1))
+def test_any_number_is_decoded_or_refused(number: int) -> None:
+    """A number that comes back from the kernel can be anything; it is refused with ValueError, never misread."""
+    try:
+        place = inodes.decode(number)
+    except ValueError:
+        return
+    encoders = {
+        Sort.FILE: lambda: inodes.file(place.value, False),
+        Sort.EXECUTABLE: lambda: inodes.file(place.value, True),
+        Sort.LINK: lambda: inodes.link(place.value),
+        Sort.DIRECTORY: lambda: inodes.directory(place.value, place.ordinal),
+        Sort.PROJECT: lambda: inodes.project(place.value),
+        Sort.ARTIFACT: lambda: inodes.artifact(place.value),
+        Sort.ALIAS: lambda: inodes.alias(place.value),
+        Sort.LATEST: lambda: inodes.latest(place.value),
+    }
+    assert encoders[place.sort]() == number
+
+
+@pytest.mark.parametrize("number", [0, 2, 31, 3 << 62, (3 << 62) | (9 << 58), (2 << 62) | 3])
+def test_numbers_without_a_meaning_are_refused(number: int) -> None:
+    with pytest.raises(ValueError, match="not an inode"):
+        inodes.decode(number)
+
+
+def test_numbers_that_do_not_fit_are_refused() -> None:
+    for encode in (
+        lambda: inodes.file(15, False),
+        lambda: inodes.file(1 << 61, False),
+        lambda: inodes.link(1),
+        lambda: inodes.directory(1 << 31, 0),
+        lambda: inodes.directory(0, 1 << 31),
+        lambda: inodes.artifact(1 << 58),
+    ):
+        with pytest.raises(ValueError, match="does not fit"):
+            encode()

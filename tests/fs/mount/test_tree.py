@@ -1,0 +1,277 @@
+"""The serving core over a store in memory: what it answers is the folder that was put, whatever the question's order."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from artfs.mount import inodes
+from artfs.mount.attributes import ABOVE_SECONDS, FOREVER
+from artfs.mount.errnos import NoAttributeError, errno_of
+from artfs.mount.tree import Tree
+from artstore.errors import ArtfsError
+
+names = st.binary(min_size=1, max_size=6).filter(lambda name: b"/" not in name and b"\0" not in name)
+names = names.filter(lambda name: name not in (b".", b".."))
+leaves = st.one_of(
+    st.binary(max_size=40),
+    st.tuples(st.binary(max_size=40)),
+    st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=8),
+)
+folders = st.dictionaries(
+    names,
+    st.recursive(leaves, lambda inner: st.dictionaries(names, inner, max_size=7), max_leaves=30),
+    max_size=30,
+)
+
+
+def enter(tree: Tree, *path: bytes) -> int:
+    """Return the inode at a path, by one look-up after the other."""
+    inode = inodes.ROOT
+    for name in path:
+        found = tree.lookup(inode, name)
+        assert found is not None, name
+        inode = found.inode
+    return inode
+
+
+def listing(tree: Tree, inode: int, *, page: int = 1000) -> dict[bytes, Any]:
+    """Return name -> attributes, taken in pages of ``page`` entries."""
+    found: dict[bytes, Any] = {}
+    cookie = 0
+    while True:
+        taken = 0
+        entries = tree.page(inode, cookie)
+        for entry in entries:
+            found[entry.name] = entry.attributes
+            cookie = entry.cookie
+            taken += 1
+            if taken == page:
+                break
+        entries.close()
+        if taken < page:
+            return {name: value for name, value in found.items() if name not in (b".", b"..")}
+
+
+def observed(tree: Tree, inode: int, seen: set[int]) -> Any:
+    """Return what the core shows at an inode in the form of the folder that was put, checking it on the way."""
+    attributes = tree.attributes(inode)
+    assert attributes.inode == inode
+    if stat.S_ISLNK(attributes.mode):
+        text = tree.link_target(inode)
+        assert len(text) == attributes.size
+        return text.decode()
+    if stat.S_ISREG(attributes.mode):
+        data = tree.read(inode, 0, 1 << 20)
+        assert len(data) == attributes.size
+        assert tree.read(inode, 3, 4) == data[3:7]
+        return (data,) if attributes.mode & 0o111 else data
+    assert inode not in seen, "no two directories share an inode"
+    seen.add(inode)
+    children = listing(tree, inode, page=3)
+    for name, found in children.items():
+        assert tree.lookup(inode, name) == found
+        assert tree.attributes(found.inode)[:4] == found[:4]
+    return {name: observed(tree, found.inode, seen) for name, found in children.items()}
+
+
+@settings(max_examples=60)
+@given(folder=folders)
+def test_a_version_is_the_folder_that_was_put(new_store: Any, folder: Any) -> None:
+    """Walking by pages, looking up by name and asking by inode all agree with what was put."""
+    store = new_store()
+    store.put("a", folder)
+    assert observed(Tree(store), enter(Tree(store), b"a", b"v0"), set()) == folder
+
+
+@settings(max_examples=30)
+@given(folder=folders)
+def test_an_inode_is_found_again_by_a_worker_that_knows_nothing(new_store: Any, folder: Any) -> None:
+    """Inodes that one worker gave out mean the same to another, which has never seen the path to them."""
+    store = new_store()
+    store.put("a", folder)
+    warm = Tree(store)
+    waiting = [enter(warm, b"a", b"v0")]
+    while waiting:
+        inode = waiting.pop()
+        cold = Tree(store)
+        assert listing(cold, inode) == listing(warm, inode)
+        assert next(iter(Tree(store).page(inode, 1))).attributes == next(iter(warm.page(inode, 1))).attributes
+        waiting += [found.inode for found in listing(warm, inode).values() if stat.S_ISDIR(found.mode)]
+
+
+def raises(number: int, call: Any, *args: Any) -> None:
+    with pytest.raises(ArtfsError) as caught:
+        call(*args)
+    assert errno_of(caught.value) == number
+
+
+def test_above_versions_are_projects_artifacts_versions_and_aliases(fake_store: Any) -> None:
+    fake_store.put("team/vision/imagenet", {b"x": b"1"})
+    fake_store.put("team/vision/imagenet", {b"x": b"2"})
+    fake_store.put("top", {})
+    fake_store.set_alias("team/vision/imagenet", "production", 0)
+    tree = Tree(fake_store)
+    assert set(listing(tree, inodes.ROOT)) == {b"team", b"top"}
+    artifact = enter(tree, b"team", b"vision", b"imagenet")
+    shown = listing(tree, artifact, page=1)
+    assert list(shown) == [b"v0", b"v1", b"latest", b"production"]
+    assert tree.link_target(enter(tree, b"team", b"vision", b"imagenet", b"latest")) == b"v1"
+    assert tree.link_target(shown[b"production"].inode) == b"v0"
+    for name, found in shown.items():
+        assert tree.lookup(artifact, name) == found
+        assert tree.attributes(found.inode)[:4] == found[:4]
+        assert found.entry_seconds == ABOVE_SECONDS
+    assert [entry.attributes.inode for entry in tree.page(artifact, 1)][0] == enter(tree, b"team", b"vision")
+
+
+def test_names_that_are_not_there(fake_store: Any) -> None:
+    """Inside a version absence is an answer, to be kept for ever; above versions it is an error, never to be kept."""
+    fake_store.put("a", {b"x": b"1", b"d": {}})
+    tree = Tree(fake_store)
+    version = enter(tree, b"a", b"v0")
+    assert tree.lookup(version, b"y") is None
+    assert tree.lookup(enter(tree, b"a", b"v0", b"d"), b"y") is None
+    for parent, name in [
+        (inodes.ROOT, b"b"),
+        (inodes.ROOT, b"\xff"),
+        (enter(tree, b"a"), b"v1"),
+        (enter(tree, b"a"), b"v00"),
+        (enter(tree, b"a"), b"nobody"),
+        (enter(tree, b"a"), b"\xff"),
+    ]:
+        raises(errno.ENOENT, tree.lookup, parent, name)
+    raises(errno.ENOTDIR, tree.lookup, enter(tree, b"a", b"v0", b"x"), b"y")
+    for parent in (inodes.ROOT, version):
+        raises(errno.ENAMETOOLONG, tree.lookup, parent, b"n" * 256)
+
+
+def test_what_has_gone_is_stale(fake_store: Any) -> None:
+    version = fake_store.put("a", {b"x": b"1"})
+    alias = fake_store.set_alias("a", "p", 0)
+    fake_store.set_alias("a", "p", 0)
+    fake_store.delete(version.serial)
+    tree = Tree(fake_store)
+    for inode in (
+        inodes.directory(version.serial, 0),
+        inodes.directory(version.serial, 5),
+        inodes.alias(alias.serial),
+        inodes.latest(version.serial),
+        inodes.artifact(77),
+        inodes.project(77),
+    ):
+        raises(errno.ESTALE, tree.attributes, inode)
+    raises(errno.ENOENT, tree.attributes, 7)
+
+
+def test_times_and_modes(fake_store: Any) -> None:
+    """A directory has its version's time, a file its content's; what never changes may be kept for ever."""
+    version = fake_store.put("a", {b"x": b"12", b"run": (b"12",), b"d": {b"e": {}}, b"l": "x"})
+    tree = Tree(fake_store)
+    shown = listing(tree, enter(tree, b"a", b"v0"))
+    assert {name: oct(found.mode) for name, found in shown.items()} == {
+        b"x": "0o100444",
+        b"run": "0o100555",
+        b"d": "0o40555",
+        b"l": "0o120777",
+    }
+    assert shown[b"x"].mtime_ns == shown[b"run"].mtime_ns == 7_000
+    assert shown[b"x"].inode + 1 == shown[b"run"].inode
+    assert shown[b"d"].mtime_ns == version.created_ns == tree.attributes(enter(tree, b"a")).mtime_ns
+    assert {found.entry_seconds for found in shown.values()} == {FOREVER}
+    root = tree.lookup(enter(tree, b"a"), b"v0")
+    assert root is not None
+    assert (root.entry_seconds, root.attribute_seconds) == (ABOVE_SECONDS, FOREVER)
+
+
+def test_a_moved_alias_is_a_new_inode_and_equal_content_the_same(fake_store: Any) -> None:
+    fake_store.put("a", {b"x": b"1", b"y": b"old"})
+    fake_store.put("a", {b"x": b"1", b"y": b"new"})
+    tree = Tree(fake_store)
+    latest = enter(tree, b"a", b"latest")
+    assert enter(tree, b"a", b"v0", b"x") == enter(tree, b"a", b"v1", b"x")
+    assert enter(tree, b"a", b"v0", b"y") != enter(tree, b"a", b"v1", b"y")
+    fake_store.put("a", {})
+    assert enter(tree, b"a", b"latest") != latest
+    fake_store.set_alias("a", "p", 0)
+    before = enter(tree, b"a", b"p")
+    fake_store.set_alias("a", "p", 1)
+    assert enter(tree, b"a", b"p") != before
+
+
+def test_a_page_costs_what_it_holds(fake_store: Any) -> None:
+    """A page from the middle of a big directory reads the records on the way to it, not those before."""
+    fake_store.put("a", {b"%06d" % number: b"" for number in range(4000)})
+    tree = Tree(fake_store)
+    version = enter(tree, b"a", b"v0")
+    before = fake_store.tree_reads
+    entries = tree.page(version, 3002)
+    assert [next(entries).name for _ in range(3)] == [b"003000", b"003001", b"003002"]
+    entries.close()
+    assert fake_store.tree_reads - before < 10
+
+
+def test_a_listing_goes_on_while_versions_come_and_go(fake_store: Any) -> None:
+    """A cookie keeps its place: nothing that stays is skipped or shown twice."""
+    versions = [fake_store.put("a", {}) for _ in range(6)]
+    tree = Tree(fake_store)
+    artifact = enter(tree, b"a")
+    first = [next(entries) for entries in [tree.page(artifact, 0)] for _ in range(5)]
+    assert [entry.name for entry in first] == [b".", b"..", b"v0", b"v1", b"v2"]
+    fake_store.delete(versions[1].serial)
+    fake_store.delete(versions[4].serial)
+    fake_store.put("b", {})
+    rest = [entry.name for entry in tree.page(artifact, first[-1].cookie)]
+    assert rest == [b"v3", b"v5", b"latest"]
+
+
+def test_what_is_known_needs_no_snapshot(fake_store: Any) -> None:
+    """Looking up in a directory that the worker has read opens no transaction, nor do attributes that are not ours."""
+    fake_store.put("a", {b"d": {b"x": b"1"}})
+    tree = Tree(fake_store)
+    directory = enter(tree, b"a", b"v0", b"d")
+    tree.lookup(directory, b"x")
+    before = fake_store.snapshots
+    assert tree.lookup(directory, b"x") is not None
+    assert tree.lookup(directory, b"absent") is None
+    with pytest.raises(NoAttributeError):
+        tree.xattr(directory, b"security.capability")
+    assert fake_store.snapshots == before
+
+
+def test_extended_attributes(fake_store: Any) -> None:
+    version = fake_store.put("a", {b"x": b"12", b"d": {}}, type="dataset", metadata={"k": [1, "ü"]})
+    fake_store.set_alias("a", "prod", 0)
+    tree = Tree(fake_store)
+    root = enter(tree, b"a", b"v0")
+    values = {name: tree.xattr(root, name) for name in tree.xattr_names(root)}
+    assert values[b"user.artfs.digest"].decode() == version.digest.hex()
+    assert values[b"user.artfs.type"] == b"dataset"
+    assert json.loads(values[b"user.artfs.metadata"]) == {"k": [1, "ü"]}
+    assert values[b"user.artfs.created_at"] == b"2023-11-14T22:13:20.123456Z"
+    assert values[b"user.artfs.aliases"] == b"latest,prod"
+    assert b"user.artfs.description" not in values
+    file = enter(tree, b"a", b"v0", b"x")
+    assert set(tree.xattr_names(file)) == {b"user.artfs.digest", b"user.artfs.stored_bytes"}
+    assert tree.xattr(file, b"user.artfs.stored_bytes") == b"1"
+    inner = enter(tree, b"a", b"v0", b"d")
+    for inode in (inodes.ROOT, enter(tree, b"a"), root, inner):
+        assert tree.xattr(inode, b"user.artfs.workspace").decode() == fake_store.uuid
+        assert b"user.artfs.workspace" not in tree.xattr_names(inode)
+    raises(errno.ENODATA, tree.xattr, file, b"user.artfs.workspace")
+    raises(errno.ENODATA, tree.xattr, inner, b"user.artfs.digest")
+    raises(errno.ENODATA, tree.xattr, root, b"user.other")
+
+
+def test_statistics_are_those_of_the_disk(fake_store: Any) -> None:
+    fake_store.put("a", {b"x": b"1" * 10_000})
+    found = Tree(fake_store).statistics()
+    assert found.block * (found.blocks - found.free) >= 10_000
+    assert found.free <= os.statvfs(fake_store.path).f_bavail * os.statvfs(fake_store.path).f_frsize // found.block + 1000

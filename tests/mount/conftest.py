@@ -1,0 +1,147 @@
+"""Real mounts in temporary folders, taken away whatever a test does to their daemons."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artfs.mount.control import mount as make_mount
+from artfs.mount.control import status
+from artfs.mount.handle import MountHandle
+from artfs.mount.reports import MountStatus
+from artfs.mount.table import at
+from artstore.workspace import Workspace, init_workspace
+
+ORDINARY_USER = Path(__file__).with_name("ordinary_user.py")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return init_workspace(tmp_path / "ws")
+
+
+class Mounts:
+    """Make mounts of one workspace, and take them away at the end."""
+
+    def __init__(self, workspace: Path, folder: Path) -> None:
+        self._workspace = workspace
+        self._folder = folder
+        self._handles: list[MountHandle] = []
+
+    def __call__(self, directory: Path | None = None, **options: Any) -> MountHandle:
+        directory = directory or self._folder / f"mnt{len(self._handles)}"
+        directory.mkdir(exist_ok=True)
+        options.setdefault("workers", 2)
+        handle = make_mount(self._workspace, directory, **options)
+        self._handles.append(handle)
+        return handle
+
+    def status(self, handle: MountHandle) -> MountStatus:
+        (found,) = status(directory=handle.directory)
+        return found
+
+    def end(self) -> None:
+        for handle in self._handles:
+            for pid in (handle.pid, *children(handle.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(Exception):
+                handle.close()
+            if at(handle.directory) is not None:
+                subprocess.run(["umount", "-l", handle.directory], check=False, capture_output=True)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(handle.pid, signal.SIGKILL)
+            eventually(lambda handle=handle: handle._daemon.poll() is not None)  # type: ignore[misc]
+
+
+@pytest.fixture
+def mounts(workspace: Workspace, tmp_path: Path) -> Iterator[Mounts]:
+    made = Mounts(workspace.path, tmp_path)
+    yield made
+    made.end()
+
+
+def children(pid: int) -> list[int]:
+    """Return the pids of a process's children, in the order in which they were made."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def eventually(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
+    """Wait until something holds, and fail if it does not."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.01)
+
+
+def elsewhere(code: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        check=check,
+        text=True,
+        stdout=subprocess.PIPE,
+        timeout=60,
+        env=environment(),
+    )
+
+
+def environment() -> dict[str, str]:
+    import artfs
+    from artstore import errors
+
+    roots = [str(Path(artfs.__path__[0]).parent), str(Path(str(errors.__file__)).parent.parent)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
+
+
+def as_ordinary_user(code: str, *, fuse_conf: str | None = None) -> dict[str, Any]:
+    """Run Python code as a user without rights, in a mount namespace where such a user can mount.
+
+    The code finds an empty folder of the user's in ``folder`` and leaves what it found out in ``result``.
+    """
+    prelude = "import json, os, sys\nfrom pathlib import Path\nfolder = Path(sys.argv[1])\nresult = {}\n"
+    done = subprocess.run(
+        [sys.executable, ORDINARY_USER, prelude + code + "\nprint(json.dumps(result))", fuse_conf or ""],
+        text=True,
+        capture_output=True,
+        timeout=120,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.fixture(name="children")
+def children_fixture() -> Callable[[int], list[int]]:
+    return children
+
+
+@pytest.fixture(name="eventually")
+def eventually_fixture() -> Callable[..., None]:
+    return eventually
+
+
+@pytest.fixture(name="elsewhere")
+def elsewhere_fixture() -> Callable[..., subprocess.CompletedProcess[str]]:
+    return elsewhere
+
+
+@pytest.fixture(name="as_ordinary_user")
+def as_ordinary_user_fixture() -> Callable[..., dict[str, Any]]:
+    if os.getuid() != 0:
+        pytest.skip("only root can give itself up")
+    return as_ordinary_user

@@ -1,0 +1,151 @@
+"""The repository's documents are true: what they name exists, versions agree, and no registry's address is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import click
+import pytest
+from packaging.requirements import Requirement
+
+from artfs.cli.main import cli
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DOCUMENTS = sorted(file for folder in (ROOT, ROOT / "docs") for file in folder.glob("*.md"))
+PINNED = dict(
+    line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"
+)
+
+
+def text_files() -> list[Path]:
+    """Return what belongs to the repository: what git tracks or would, or all files where this is no clone."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+        files = [ROOT / name for name in listed if name]
+    except (OSError, subprocess.CalledProcessError):
+        kept = ("fs", "store", "tests", "scripts", "examples", "docs", ".ci")
+        files = [file for folder in kept for file in (ROOT / folder).rglob("*") if "__pycache__" not in file.parts]
+        files += [file for file in ROOT.iterdir() if file.is_file()]
+    return [file for file in files if file.is_file() and b"\0" not in file.read_bytes()]
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def code_of(document: Path) -> str:
+    """Return the code in a document: blocks, fenced or indented, and spans."""
+    text = document.read_text()
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL) + re.findall(
+        r"^    .*", text, re.MULTILINE
+    )
+    return "\n".join([*blocks, *re.findall(r"`([^`\n]+)`", text)])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_commands_in_documents_exist(document: Path) -> None:
+    """Every `artfs COMMAND` and option of it that a document shows is one that the program has."""
+    for name, rest in re.findall(r"\bartfs ([a-z]+)\b([^\n|]*)", code_of(document)):
+        command = cli.commands.get(name)
+        assert command is not None, f"there is no command 'artfs {name}'"
+        known = {option for parameter in command.params for option in parameter.opts}
+        if not isinstance(command, click.Group):
+            assert set(re.findall(r"(?<=\s)--[a-z-]+", rest)) <= known | {"--help"}, (
+                f"an option in 'artfs {name}{rest}'"
+            )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_files_in_documents_exist(document: Path) -> None:
+    """Every relative link leads somewhere, and every script that is named is there and can be run."""
+    text = document.read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text):
+        assert (document.parent / target).exists(), target
+    for script in re.findall(r"`(scripts/[a-z_./]+)", text) + re.findall(r"^    (scripts/[a-z]+)", text, re.MULTILINE):
+        assert os.access(ROOT / script, os.X_OK), script
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """The README's table names all commands but the rare ones of the group `artifact`."""
+    named = set(re.findall(r"`artfs ([a-z]+)", (ROOT / "README.md").read_text()))
+    assert set(cli.commands) - {"artifact"} <= named
+
+
+def test_readme_tour_is_the_quickstart() -> None:
+    """The README shows the same `artfs` commands, in the same order, as the tour that the quickstart runs."""
+    shown = [line.split("#")[0].strip() for line in code_of(ROOT / "README.md").splitlines()]
+    tour = re.findall(r"""^run ["'](artfs .*)["']$""", (ROOT / "examples/quickstart/tour.sh").read_text(), re.MULTILINE)
+    assert len(tour) > 5
+    places = [shown.index(command) for command in tour]
+    assert places == sorted(places)
+
+
+def test_versions_agree() -> None:
+    """pyproject.toml, the installed distribution and the newest entry of the changelog name one version."""
+    from importlib.metadata import version
+
+    newest = re.search(r"^## \[?(?:Unreleased\] )?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == PROJECT["version"] == version("artfs")
+
+
+def test_constraints_satisfy_the_project() -> None:
+    """Every dependency is pinned by name and version alone, and the pin is within the bounds."""
+    declared = PROJECT["dependencies"] + [each for extra in PROJECT["optional-dependencies"].values() for each in extra]
+    pinned = {normal(name): version for name, version in PINNED.items()}
+    for requirement in map(Requirement, declared):
+        if requirement.name != "artfs":
+            assert requirement.specifier.contains(pinned[normal(requirement.name)]), requirement
+
+
+def test_no_registry_address_is_written() -> None:
+    """No file of the repository names a package registry's host."""
+    hosts = ("pypi" + r"\.org", "python" + "hosted", "deb" + r"\.debian", "archive" + r"\.ubuntu", "npm" + "js")
+    for file in text_files():
+        found = re.search("|".join(hosts), file.read_text(errors="replace"))
+        assert not found, f"{file.relative_to(ROOT)}: {found and found[0]}"
+
+
+@pytest.mark.fuse
+def test_the_tour_runs(tmp_path: Path) -> None:
+    """The quickstart's tour ends well: more and better labels classify better, and nothing is left behind."""
+    tour = subprocess.run(
+        [ROOT / "examples/quickstart/tour.sh"],
+        env={**os.environ, "TMPDIR": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert tour.returncode == 0, tour.stdout + tour.stderr
+    first, second = map(float, re.findall(r"^accuracy ([\d.]+)% on 597 test images", tour.stdout, re.MULTILINE))
+    assert first < second
+    assert "the test images are the same in both" in tour.stdout
+    assert re.search(r"^/\S+/mnt/digits/v1$", tour.stdout, re.MULTILINE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*")), ids=lambda script: script.name)
+def test_scripts_are_valid_shell(script: Path) -> None:
+    """Every entry point can be run and parses."""
+    if script.is_file():
+        assert os.access(script, os.X_OK) == (script.suffix == "")
+        subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_wheel_holds_both_packages(tmp_path: Path) -> None:
+    """A built wheel has the daemon, the engine, their type markers and the command, and no tests."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"artfs", "artstore", f"artfs-{PROJECT['version']}.dist-info"}
+    assert {"artfs/py.typed", "artstore/py.typed", "artfs/cli/main.py"} <= set(names)
