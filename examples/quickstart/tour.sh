@@ -28,7 +28,7 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-step() { printf '\n# %s\n' "$*"; }
+step() { printf '\n'; printf '# %s\n' "$@"; }
 run() {
     printf '$ %s\n' "$*"
     eval "$*"
@@ -50,13 +50,13 @@ run "ls mnt/digits/v1/train"
 run "diff -rq mnt/digits/v0/test mnt/digits/v1/test && echo 'the test images are the same in both'"
 run "artfs diff digits:v0 digits:v1 | tail -n 3"
 
-step "Train by plain file reads. 'artfs path' gives the folder of one version, .../v1, never .../latest:"
-step "latest moves with the next put, and a training run that reads through it would see half of each."
+step "Train by plain file reads. 'artfs path' gives the folder of one version, .../v1, never .../latest:" \
+    "latest moves with the next put, and a training run that reads through it would see half of each."
 run 'artfs path digits'
 run "python $here/train.py \"\$(artfs path digits:v0)\""
 run "python $here/train.py \"\$(artfs path digits)\""
 
-step "What two versions cost: what they share is stored once. 'unique' is what only that version holds."
+step "What they cost. LOGICAL is what a version would take alone, ATTRIBUTED what is stored because of it: v1 shares" \
+    "every test image and most training images with v0, so it adds far less than it holds."
 run "artfs usage digits"
-run "artfs usage"
 run "artfs umount mnt"

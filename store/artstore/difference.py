@@ -17,6 +17,7 @@ How entries are compared:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, overload
@@ -54,8 +55,8 @@ class Difference(Sequence[Change]):
         self._changes = tuple(sorted(changes, key=lambda change: (change.path, change.kind)))
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{len(self._of(kind))} {kind}" for kind in ("added", "removed", "changed", "renamed", "mode"))
-        return f"<Difference {counts}>"
+        counts = Counter(change.kind for change in self._changes)
+        return f"<Difference {', '.join(f'{count} {kind}' for kind, count in sorted(counts.items())) or 'none'}>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Difference) and self._changes == other._changes

@@ -109,11 +109,15 @@ class RefusedError(ArtfsError, PermissionError):
 
 
 class ExistsError(ArtfsError, FileExistsError):
-    """Refuse to replace something that exists and differs."""
+    """Refuse to replace something that exists and differs; ``paths`` lists all where there may be many."""
 
     kind = "exists"
     exit_code = 4
     code = errno.EEXIST
+
+    def __init__(self, message: str, *, hint: str = "", paths: Sequence[bytes] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.paths = list(paths)
 
 
 class SourceError(ArtfsError, OSError):

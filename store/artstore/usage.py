@@ -125,7 +125,7 @@ def workspace_usage(store: Store) -> Usage:
             pack_path(store.path, int.from_bytes(key, "big")): int.from_bytes(value, "little")
             for key, value in snapshot.transaction.rows(Table.PACKS)
         }
-        environment = Manifest.of(store.path).folder
+        environment = store.path / Manifest.of(store.path).folder.name
     manifest = disk = 0
     other = counters.framing_bytes
     journal = journal_path(store.path)

@@ -39,8 +39,9 @@ class Mounts:
         self._handles: list[MountHandle] = []
 
     def __call__(self, directory: Path | None = None, **options: Any) -> MountHandle:
-        directory = directory or self._folder / f"mnt{len(self._handles)}"
-        directory.mkdir(exist_ok=True)
+        if directory is None:
+            directory = self._folder / f"mnt{len(self._handles)}"
+            directory.mkdir()
         options.setdefault("workers", 2)
         handle = make_mount(self._workspace, directory, **options)
         self._handles.append(handle)

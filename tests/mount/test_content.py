@@ -281,7 +281,13 @@ def test_a_workspace_with_an_odd_path(mounts: Any, tmp_path: Path) -> None:
     odd = os.fsdecode(os.fsencode(tmp_path) + b"/w\xff, s\\p\xc3\xbc")
     workspace = init_workspace(odd)
     version = workspace.put(source, "a")
-    mounted = type(mounts)(workspace.path, tmp_path)(Path(os.fsdecode(os.fsencode(tmp_path) + b"/m\xfe ,")))
-    assert Path(mounted.path(version), "x").read_text() == "odd"
-    assert [one.directory for one in status(workspace.path)] == [str(mounted.directory)]
-    unmount(mounted.directory)
+    directory = Path(os.fsdecode(os.fsencode(tmp_path) + b"/m\xfe ,"))
+    directory.mkdir()
+    others = type(mounts)(workspace.path, tmp_path)
+    try:
+        mounted = others(directory)
+        assert Path(mounted.path(version), "x").read_text() == "odd"
+        assert [(one.directory, one.state) for one in status(workspace.path)] == [(str(directory), "live")]
+        unmount(directory)
+    finally:
+        others.end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import string
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -45,13 +46,12 @@ components = st.text(
 
 
 def check_normal(text: str) -> bool:
-    import unicodedata
-
     return unicodedata.is_normalized("NFC", text)
 
 
 @pytest.mark.parametrize(
-    "name", ["a", "digits", "team/vision/imagenet", "v", "vx", "version1", "V3", "my data", "größe", "a.b-c_d+e=f", "数据"]
+    "name",
+    ["a", "digits", "team/vision/imagenet", "v", "vx", "version1", "V3", "my data", "größe", "a.b-c_d+e=f", "数据"],
 )
 def test_good_names_are_returned_as_they_are(name: str) -> None:
     """A name that the grammar allows passes unchanged, as a name and, without a slash, as an alias."""
@@ -120,7 +120,11 @@ def test_version_labels_read_back(text: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "v", "3", "V3", "v03", "v-1", "v+1", "v 1", "v1 ", "v1\n", "v²", "v\u0663", "v1_0", "v1.0", "latest", "v" + "9" * 5000]
+    "text",
+    [
+        "", "v", "3", "V3", "v03", "v-1", "v+1", "v 1", "v1 ", "v1\n", "v²", "v\u0663", "v1_0", "v1.0", "latest",
+        "v" + "9" * 5000,
+    ],
 )  # fmt: skip
 def test_what_only_resembles_a_version_label_is_none(text: str) -> None:
     """Exactly one spelling of each number is a label; nothing raises, however long."""
@@ -180,7 +184,9 @@ def test_any_text_is_accepted_or_refused(text: str) -> None:
 @given(
     st.lists(components, min_size=1, max_size=4),
     st.one_of(st.integers(0, VERSION_MAX), components),
-    st.lists(st.binary(min_size=1, max_size=9).filter(lambda b: b not in (b".", b"..") and not set(b) & {0, 47}), max_size=3),
+    st.lists(
+        st.binary(min_size=1, max_size=9).filter(lambda b: b not in (b".", b"..") and not set(b) & {0, 47}), max_size=3
+    ),
 )
 def test_what_is_written_by_the_rules_reads_back(parts: list[str], version: int | str, path: list[bytes]) -> None:
     """name:version/path, put together from allowed parts, comes apart into the same parts, bytes included."""

@@ -24,7 +24,8 @@ from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.workspace import Artifact, FileInfo, Version, Workspace
+    from artstore.versions import FileInfo, Version
+    from artstore.workspace import Artifact, Workspace
 
 __all__ = ["cat", "get", "ls"]
 

@@ -21,9 +21,8 @@ def doctor(session: Session) -> int:
     Example:
       artfs doctor
     """
-    from artstore.locate import find_workspace
-
     from artfs.cli.machine import examine
+    from artstore.locate import find_workspace
 
     checks = list(examine(find_workspace(session.workspace)))
     failed = sum(check.status == "fail" for check in checks)

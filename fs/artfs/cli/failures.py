@@ -25,7 +25,10 @@ _LISTED_PATHS = 1000
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure ready to be printed; ``paths`` are files that it concerns, listed after the sentence."""
+    """A failure ready to be printed.
+
+    ``paths`` are the files that it concerns: those that the sentence does not name are listed after it.
+    """
 
     kind: str
     message: str
@@ -76,10 +79,11 @@ def report(error: BaseException, *, as_json: bool, on_interrupt: str = "") -> in
     if failure.kind == "internal" and os.environ.get("ARTFS_DEBUG"):
         traceback.print_exception(error)
     warn(f"{failure.message}; {failure.hint}" if failure.hint else failure.message)
-    for path in failure.paths[:_LISTED_PATHS]:
-        say(f"  {quoted(path)}")
-    if len(failure.paths) > _LISTED_PATHS:
-        say(f"  and {len(failure.paths) - _LISTED_PATHS:,} more")
+    unnamed = [shown for shown in map(quoted, failure.paths) if shown not in failure.message]
+    for shown in unnamed[:_LISTED_PATHS]:
+        say(f"  {shown}")
+    if len(unnamed) > _LISTED_PATHS:
+        say(f"  and {len(unnamed) - _LISTED_PATHS:,} more")
     if as_json:
         document = {"kind": failure.kind, "message": exact_name(failure.message), "hint": exact_name(failure.hint)}
         write_json({"error": document})

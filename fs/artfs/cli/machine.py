@@ -196,9 +196,8 @@ def _kernel() -> _Finding:
 
 
 def _workspace(workspace: Path) -> _Finding:
-    from artstore.workspace import open_workspace
-
     from artstore.errors import WorkspaceNotFoundError
+    from artstore.workspace import open_workspace
 
     try:
         open_workspace(workspace)

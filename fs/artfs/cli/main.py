@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from artfs.cli import aliases, browse, doctor, failures, mounts, usage, versions
+from artfs.cli import aliases, browse, doctor, failures, mounts, putting, usage, versions
 from artfs.cli.output import flush, write_line
 from artfs.cli.session import Session, workspace_option
 
@@ -61,8 +61,8 @@ def cli() -> None:
 
 
 for _command in (
-    versions.init,
-    versions.put,
+    putting.init,
+    putting.put,
     mounts.path,
     browse.ls,
     versions.show,

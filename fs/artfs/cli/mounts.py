@@ -25,7 +25,7 @@ from artstore.names import version_label
 
 if TYPE_CHECKING:
     from artfs.mount.reports import MountStatus, WorkerStatus
-    from artstore.workspace import DraftInfo
+    from artstore.drafts import DraftInfo
 
 __all__ = ["mount", "path", "status", "umount"]
 

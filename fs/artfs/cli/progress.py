@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from artstore.workspace import Progress
+    from artstore.ingest.pipeline import Progress
 
 __all__ = ["progress_bar"]
 

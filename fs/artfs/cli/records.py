@@ -8,7 +8,8 @@ from artfs.cli.output import exact_name, timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.workspace import Artifact, FileInfo, Version
+    from artstore.versions import FileInfo, Version
+    from artstore.workspace import Artifact
 
 __all__ = ["artifact_record", "file_record", "version_record"]
 

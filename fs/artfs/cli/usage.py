@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -13,8 +12,7 @@ from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.usage import Usage, VersionUsage
-
+    from artstore.usage import GroupUsage, Usage, VersionUsage
     from artstore.workspace import Workspace
 
 __all__ = ["du", "usage"]
@@ -53,54 +51,40 @@ def usage(session: Session, name: str | None, by: str | None) -> None:
     workspace = session.open()
     report = workspace.usage()
     versions = [] if name is None else workspace.usage_by_version(name)
-    shares = [] if by is None else _shares(workspace, by)
+    groups = [] if by is None else _groups(workspace, by)
     if session.json:
         record: dict[str, object] = {key: getattr(report, key) for key in _KEYS}
         if name is not None:
             record |= {"artifact": name, "by_version": [_version_record(one) for one in versions]}
         if by is not None:
-            record[f"by_{by}"] = [{by: share.name, **share.numbers()} for share in shares]
+            record[f"by_{by}"] = [_group_record(by, group) for group in groups]
         write_json(record)
     elif name is not None:
         _print_by_version(name, versions)
     else:
         _print_workspace(str(workspace.path), report)
         if by is not None:
-            _print_shares(by, shares)
+            _print_groups(by, groups)
 
 
-@dataclass
-class _Share:
-    """What the versions of one type or top-level project refer to and are attributed, in stored bytes."""
+def _groups(workspace: Workspace, by: str) -> list[GroupUsage]:
+    from artstore.usage import by_project, by_type
 
-    name: str | None
-    versions: int = 0
-    logical: int = 0
-    attributed: int = 0
-
-    def numbers(self) -> dict[str, object]:
-        return {"versions": self.versions, "logical": self.logical, "attributed": self.attributed}
+    return by_type(workspace.store) if by == "type" else by_project(workspace.store)
 
 
-def _shares(workspace: Workspace, by: str) -> list[_Share]:
-    shares: dict[str | None, _Share] = {}
-    for artifact in workspace.artifacts():
-        project, slash, _ = artifact.name.rpartition("/")
-        key = artifact.type if by == "type" else (project if slash else None)
-        share = shares.setdefault(key, _Share(key))
-        for one in workspace.usage_by_version(artifact.name):
-            share.versions += 1
-            share.logical += one.logical
-            share.attributed += one.attributed
-    return sorted(shares.values(), key=lambda share: -share.attributed)
+def _group_record(by: str, group: GroupUsage) -> dict[str, object]:
+    numbers = {"versions": group.versions, "logical": group.logical, "attributed": group.attributed}
+    return {by: group.name or None, **numbers}
 
 
-def _print_shares(by: str, shares: list[_Share]) -> None:
+def _print_groups(by: str, groups: list[GroupUsage]) -> None:
     write_line("")
     rows = [
-        [share.name or "none", f"{share.versions:,}", size(share.logical), size(share.attributed)] for share in shares
+        [group.name or "none", f"{group.versions:,}", size(group.logical), size(group.attributed)] for group in groups
     ]
     write_table([by.upper(), "VERSIONS", "LOGICAL", "ATTRIBUTED"], rows, right=[1, 2, 3], headed=True)
+    write_line("logical: as separate copies; attributed: stored bytes first needed there")
 
 
 def _version_record(one: VersionUsage) -> dict[str, object]:
@@ -128,7 +112,7 @@ def _print_workspace(path: str, report: Usage) -> None:
         ],
         ["  condemned", size(report.condemned_bytes), "reaped, given back once nobody reads it"],
         ["  free", size(report.free_bytes), "gaps in packs that no content uses"],
-        ["  other", size(report.other_bytes), "block edges, folders, run-time files"],
+        ["  other", size(report.other_bytes), "the reserve for a full disk, block edges, run-time files"],
         ["  disk", size(report.disk_bytes), "what the workspace takes: all but 'logical'"],
     ]
     for line in columns(rows, right=[1]):

@@ -1,195 +1,24 @@
-"""``init``, ``put``, ``show``, ``log``, ``diff`` and ``artifact``: making versions and looking at their records."""
+"""``show``, ``log``, ``diff`` and ``artifact``: the records of versions, and what differs between them."""
 
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import (
-    columns,
-    counted,
-    exact_name,
-    quoted,
-    size,
-    timestamp,
-    warn,
-    warn_of_silent,
-    write_json,
-    write_line,
-)
-from artfs.cli.progress import progress_bar
+from artfs.cli.output import columns, counted, exact_name, quoted, size, timestamp, warn, write_json, write_line
 from artfs.cli.records import version_record
 from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.workspace import Change, Difference, Version, Workspace
+    from artstore.difference import Change, Difference
+    from artstore.versions import Version
+    from artstore.workspace import Workspace
 
-__all__ = ["artifact", "diff", "init", "log", "put", "show"]
-
-
-@subcommand("init")
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
-@click.option(
-    "--default", "as_default", is_flag=True, help="Make it the workspace that commands use when none is named."
-)
-@click.option(
-    "--shared", "group", metavar="GROUP", help="Let the members of this group use it too [default: only you]."
-)
-def init(session: Session, directory: str | None, as_default: bool, group: str | None) -> None:
-    """Make a workspace, the folder that holds all versions.
-
-    Without DIR it is made where commands would look for it. The first 'artfs put' does that by itself, so this
-    command is for choosing another disk. A workspace that exists already is left as it is.
-
-    \b
-    Example:
-      artfs init /data/artfs --default
-    """
-    from artstore.errors import ExistsError, WorkspaceNotFoundError
-    from artstore.locate import find_workspace, set_default_workspace
-    from artstore.workspace import init_workspace, open_workspace
-
-    path = find_workspace(directory if directory is not None else session.workspace)
-    created = True
-    try:
-        workspace = init_workspace(path, group=group)
-    except ExistsError as error:
-        if group is not None:
-            raise
-        try:
-            workspace, created = open_workspace(path), False
-        except WorkspaceNotFoundError:
-            raise error from None
-    if as_default:
-        set_default_workspace(workspace.path)
-    if session.json:
-        write_json(
-            {
-                "workspace": exact_name(str(workspace.path)),
-                "uuid": workspace.uuid,
-                "created": created,
-                "default": as_default,
-            }
-        )
-        return
-    what = "made the workspace" if created else "there is already a workspace at"
-    default = ", and it is the default now" if as_default else ""
-    warn(f"{what} {quoted(str(workspace.path))}{default}")
-
-
-@subcommand("put")
-@click.argument("path", type=click.Path())
-@click.argument("name", type=NAME)
-@click.option(
-    "--type",
-    "type_",
-    metavar="TYPE",
-    help="The artifact's type, such as dataset or model; fixed once given [default: none].",
-)
-@click.option(
-    "-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="Point this alias at the version; repeatable."
-)
-@click.option("--description", metavar="TEXT", help="What to say of this version.")
-@click.option(
-    "--meta",
-    multiple=True,
-    metavar="JSON|K=V",
-    help="Metadata: a JSON object, or KEY=VALUE; repeatable, later ones win.",
-)
-@click.option("--base", metavar="VERSION", help="Lay PATH over this version: what PATH lacks stays.")
-@click.option(
-    "--exclude", multiple=True, metavar="GLOB", help="Leave out what matches, as in .artfsignore; repeatable."
-)
-@click.option("--remove", multiple=True, metavar="GLOB", help="With --base, take away what matches; repeatable.")
-@click.option("--new", is_flag=True, help="Make a version even if nothing has changed.")
-def put(
-    session: Session,
-    path: str,
-    name: str,
-    type_: str | None,
-    aliases: tuple[str, ...],
-    description: str | None,
-    meta: tuple[str, ...],
-    base: str | None,
-    exclude: tuple[str, ...],
-    remove: tuple[str, ...],
-    new: bool,
-) -> None:
-    """Make the folder or file PATH the next version of NAME.
-
-    Content is stored once however many versions hold it, and a version that is made never changes. When nothing
-    differs from the latest version none is made. An interrupted put can be run again and goes on from what it had
-    stored. Patterns in a file '.artfsignore' are honoured as Git honours '.gitignore'.
-
-    \b
-    Examples:
-      artfs put ./data imagenet --type dataset -a clean
-      artfs put ./fixes imagenet --base latest --remove '*.tmp' --meta labels=2
-    """
-    metadata = parse_metadata(meta)
-    session.on_interrupt = "run it again and it goes on from what is stored"
-    workspace = _workspace_for_put(session, path, name)
-    with progress_bar() as update:
-        version = workspace.put(
-            path,
-            name,
-            type=type_,
-            aliases=aliases,
-            description=description,
-            metadata=metadata,
-            base=base,
-            exclude=exclude,
-            remove=remove,
-            new=new,
-            progress=update,
-        )
-    _print_put(session, version)
-
-
-def _workspace_for_put(session: Session, path: str, name: str) -> Workspace:
-    """Open the workspace, or make the first one; but not for a put whose arguments are plainly wrong."""
-    from artstore.errors import NotFoundError, WorkspaceNotFoundError
-    from artstore.locate import find_workspace
-    from artstore.names import check_name
-    from artstore.workspace import init_workspace
-
-    try:
-        return session.open()
-    except WorkspaceNotFoundError:
-        check_name(name)
-        if not os.path.lexists(path):
-            raise NotFoundError(f"there is no {quoted(path)}", hint="put takes a folder or a file") from None
-        workspace = init_workspace(find_workspace(session.workspace))
-        warn(f"made the workspace {quoted(str(workspace.path))}")
-        return workspace
-
-
-def _print_put(session: Session, version: Version) -> None:
-    receipt = version.receipt
-    assert receipt is not None  # put always fills it in
-    warn_of_silent(receipt.silent_daemons)
-    if session.json:
-        write_json(
-            {
-                "artifact": version.artifact,
-                "version": version_label(version.number),
-                "digest": version.digest,
-                "created": receipt.created,
-                "files": version.file_count,
-                "bytes": version.size,
-                "new_bytes": receipt.new_bytes,
-            }
-        )
-        return
-    held = f"{counted(version.file_count, 'file')}, {size(version.size)}"
-    outcome = f"{held}, {size(receipt.new_bytes)} new" if receipt.created else f"unchanged ({held})"
-    write_line(f"{version.name}  {outcome}")
+__all__ = ["artifact", "diff", "log", "show"]
 
 
 @subcommand("show")
@@ -239,8 +68,8 @@ def log(session: Session, name: str) -> None:
 def diff(session: Session, old: str, new: str) -> None:
     """List the files that differ between two versions.
 
-    From the first REF to the second, with sizes; a REF may be a folder in a version. A is added, D removed, M changed, R renamed. It takes time in
-    proportion to what differs, however large the versions are.
+    From the first REF to the second, with sizes; a REF may be a folder in a version. A is added, D removed, M
+    changed, R renamed. It takes time in proportion to what differs, however large the versions are.
 
     \b
     Example:

@@ -28,7 +28,7 @@ from artstore.errors import BusyError, InvalidInputError, MountError
 from artstore.live import daemons_folder, is_held, live_daemons, request, runtime_folder
 from artstore.store import Store
 
-__all__ = ["mount", "mount_for", "status", "unmount"]
+__all__ = ["MountHandle", "mount", "mount_for", "status", "unmount"]
 
 PathLike = str | os.PathLike[str]
 

@@ -64,7 +64,8 @@ def remove_dead(run_dir: Path) -> None:
     """Delete what daemons that were killed have left: run files, sockets, and logs that are empty or a week old."""
     for path, info in recorded_daemons(run_dir):
         if not is_held(path):
-            for leftover in (Path(info.socket), path):
+            log = path.with_suffix(".log")
+            for leftover in (Path(info.socket), path, *([log] if _is_empty(log) else [])):
                 with contextlib.suppress(OSError):
                     leftover.unlink()
     for log in daemons_folder(run_dir).glob("*.log"):
@@ -72,6 +73,13 @@ def remove_dead(run_dir: Path) -> None:
             status = log.stat()
             if not log.with_suffix(".json").exists() and _is_old(status):
                 log.unlink()
+
+
+def _is_empty(log: Path) -> bool:
+    try:
+        return log.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def _is_old(status: os.stat_result) -> bool:

@@ -53,11 +53,14 @@ def artfs_mounts(workspace: Path | None = None) -> list[Mounted]:
 
 
 def is_dead(mounted: Mounted) -> bool:
-    """Return whether the daemon of a mount has died; the kernel says so for one whose run file is out of sight."""
+    """Return whether the daemon of a mount has died; the kernel says so for one whose run file is out of sight.
+
+    It is asked for the file system's statistics, which it never keeps: attributes may be served from memory.
+    """
     if mounted.daemon is not None:
         return False
     try:
-        os.stat(mounted.directory)
+        os.statvfs(mounted.directory)
     except OSError as error:
         return error.errno == errno.ENOTCONN
     return False

@@ -31,9 +31,10 @@ def of_version(snapshot: Snapshot, version: VersionRecord) -> dict[bytes, bytes]
     latest = snapshot.latest(version.artifact)
     if latest is not None and latest.serial == version.serial:
         aliases.insert(0, "latest")
+    artifact = snapshot.artifact(version.artifact)
     values = {
         "digest": version.digest.hex(),
-        "type": version.type or "",
+        "type": (artifact.type if artifact else None) or "",
         "description": version.description or "",
         "metadata": json.dumps(version.metadata or {}, ensure_ascii=False),
         "created_at": _iso(version.created_ns),

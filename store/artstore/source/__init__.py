@@ -41,6 +41,7 @@ __all__ = [
     "FileEntry",
     "FileStamp",
     "Identity",
+    "IgnoreRules",
     "LeaveDirectory",
     "LinkEntry",
     "Source",
@@ -135,7 +136,7 @@ def open_source(
     raw = os.fsencode(path)
     if not raw or b"\0" in raw:
         raise SourceError("the path to put is empty" if not raw else "the path to put contains a zero byte")
-    rules = IgnoreRules(exclude) if exclude else None
+    rules = IgnoreRules.from_globs(exclude)
     try:
         fd = os.open(raw, _OPEN_DIRECTORY)
     except FileNotFoundError as error:

@@ -8,13 +8,11 @@ an excluded folder cannot be taken back in, because excluded folders are not ent
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from artstore.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from pathspec import Pattern
 
 __all__ = ["IGNORE_FILE", "IgnoreRules"]
 
@@ -22,6 +20,12 @@ IGNORE_FILE = b".artfsignore"
 
 _DESCENDANT_MARK = "ps_d"
 """The group by which pathspec marks the slash after a matched folder: see `pathspec.GitIgnoreSpec`."""
+
+
+class _Pattern(NamedTuple):
+    regex: re.Pattern[str]
+    excludes: bool
+    folders_only: bool
 
 
 class IgnoreRules:
@@ -35,9 +39,14 @@ class IgnoreRules:
         Raises InvalidInputError naming a glob that is malformed.
         """
         self._base = b""
-        self._patterns: list[Pattern] = []
+        self._patterns: list[_Pattern] = []
         self._globs = _compile(globs)
         self._parent: IgnoreRules | None = None
+
+    @classmethod
+    def from_globs(cls, globs: Sequence[str]) -> IgnoreRules | None:
+        """Return the rules of these globs, or None where there are none and nothing needs to be asked."""
+        return cls(globs) if globs else None
 
     def below(self, base: bytes, content: bytes) -> IgnoreRules:
         """Return these rules with those of an ignore file (its *content*) that lies in the folder *base*.
@@ -68,12 +77,12 @@ def ignore_lines(content: bytes) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
-def _verdict(patterns: list[Pattern], path: bytes, is_directory: bool) -> bool | None:
+def _verdict(patterns: list[_Pattern], path: bytes, is_directory: bool) -> bool | None:
     if patterns:
         text = _one_line(os.fsdecode(path))
         for pattern in reversed(patterns):
             if _matches(pattern, text, is_directory):
-                return pattern.include
+                return pattern.excludes
     return None
 
 
@@ -82,34 +91,43 @@ def _one_line(text: str) -> str:
     return text.replace("\n", "\ufffe") if "\n" in text else text
 
 
-def _compile(lines: Sequence[str]) -> list[Pattern]:
+def _compile(lines: Sequence[str]) -> list[_Pattern]:
     # Importing pathspec takes longer than putting a small folder, and most folders have nothing to match.
     from pathspec import GitIgnoreSpec
 
-    patterns: list[Pattern] = []
+    patterns: list[_Pattern] = []
     for line in lines:
+        text = _one_line(line)
+        stripped = text.rstrip(" ")
+        folders_only = stripped.endswith("/")
+        if stripped.endswith("/**/"):
+            text = stripped[:-1]  # to git, the folders below; to pathspec, it would be the folder itself
         try:
-            compiled = GitIgnoreSpec.from_lines([_one_line(line)]).patterns
+            compiled = GitIgnoreSpec.from_lines([text]).patterns
         except ValueError as error:
             raise InvalidInputError(f"the pattern {line!r} is not a valid glob: {error}") from error
-        patterns += [pattern for pattern in compiled if pattern.include is not None]
+        for pattern in compiled:
+            if pattern.include is not None:
+                regex: re.Pattern[str] = pattern.regex  # type: ignore[attr-defined]  # all of gitignore's have one
+                patterns.append(_Pattern(regex, pattern.include, folders_only))
     return patterns
 
 
-def _matches(pattern: Pattern, path: str, is_directory: bool) -> bool:
+def _matches(pattern: _Pattern, path: str, is_directory: bool) -> bool:
     """Tell whether *pattern* matches this very path, and not only a folder above it.
 
     pathspec's expressions also match everything below a matched folder, which would let ``!folder`` take back files
     that another pattern excludes; git decides level by level, and so does the walk.
     """
-    regex = pattern.regex  # type: ignore[attr-defined]  # every gitignore pattern is a RegexPattern
-    if regex.groups == 0:
+    if pattern.folders_only and not is_directory:
+        return False
+    if pattern.regex.groups == 0:
         # The pattern ends in /** or is bare: it has no folder mark, and means what is below, never the folder.
-        return regex.search(path) is not None
-    found = regex.search(path)
+        return pattern.regex.search(path) is not None
+    found = pattern.regex.search(path)
     if found is not None and found.group(_DESCENDANT_MARK) is None:
         return True
     if not is_directory:
         return False
     path += "/"
-    return any(found.end(_DESCENDANT_MARK) == len(path) for found in regex.finditer(path))
+    return any(found.end(_DESCENDANT_MARK) == len(path) for found in pattern.regex.finditer(path))

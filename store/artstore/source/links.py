@@ -60,7 +60,7 @@ class Territory:
     can at worst have a link followed that might have been kept, or the reverse.
     """
 
-    __slots__ = ("_outside", "_real_path", "_root_fd", "_root_identity", "links_followed")
+    __slots__ = ("_above", "_outside", "_real_path", "_root_fd", "_root_identity", "links_followed")
 
     def __init__(self, root_fd: int, root_identity: Identity, *, links_followed: int = 0) -> None:
         """Take the folder open at *root_fd*, which the caller keeps open while it uses this object.
@@ -71,6 +71,7 @@ class Territory:
         self._root_fd = root_fd
         self._root_identity = root_identity
         self._outside: set[bytes] = set()
+        self._above: set[Identity] | None = None
         try:
             self._real_path = os.readlink(f"/proc/self/fd/{root_fd}".encode())
         except OSError:  # no /proc, or a path longer than PATH_MAX: absolute links are then walked step by step
@@ -91,6 +92,23 @@ class Territory:
         remaining = b"/".join(step for step in entry if step not in (b"", b"."))
         kept = b"../" * depth + remaining if remaining else b"/".join([b".."] * depth) or b"."
         return kept if self._stays_inside(_Position(self._root_fd, [], 0), entry, 1) else None
+
+    def lies_below(self, identity: Identity) -> bool:
+        """Tell whether the folder *identity* is one of those above the top."""
+        if self._above is None:
+            self._above = set()
+            here, path = self._root_identity, b".."
+            while True:
+                try:
+                    status = os.stat(path, dir_fd=self._root_fd)
+                except OSError:
+                    break
+                above = (status.st_dev, status.st_ino)
+                if above == here:
+                    break  # the root folder is above itself
+                self._above.add(above)
+                here, path = above, path + b"/.."
+        return identity in self._above
 
     def _stays_inside(self, position: _Position, pending: deque[bytes], expansions: int) -> bool:
         exists = True  # behind a missing entry, only ".." can matter

@@ -139,17 +139,18 @@ class Walk:
         try:
             text = os.readlink(name, dir_fd=handle.fd)
             kept = frame.territory.keep(handle.fd, frame.depth, text)
-            if kept is None:
-                return self._follow(frame, name, text)
         except LinkLoopError:
             self._problems.add(path, _LOOP)
+            return None
         except OSError as error:
             self._problems.add_error(path, error)
-        else:
-            if len(kept) <= LINK_TEXT_MAX:
-                return LinkEntry(name, handle, kept)
+            return None
+        if kept is None:
+            return self._follow(frame, name, text)
+        if len(kept) > LINK_TEXT_MAX:
             self._problems.add(path, "an absolute symlink that is too long as a relative one")
-        return None
+            return None
+        return LinkEntry(name, handle, kept)
 
     def _follow(self, frame: _Frame, name: bytes, text: bytes) -> FileEntry | _Frame | None:
         """Take the file or folder at the end of a link that leaves the folder."""
@@ -190,10 +191,8 @@ class Walk:
         try:
             identity = _identity(os.fstat(fd))
             self._refuse_forbidden(path, identity)
-            if (followed or parent.territory.links_followed) and any(
-                frame.identity == identity for frame in self._frames
-            ):
-                self._problems.add(path, f"{_LOOP}: it leads back into a folder that holds it")
+            if (followed or parent.territory.links_followed) and self._is_above(identity):
+                self._problems.add(path, f"{_LOOP}: it leads back to a folder that holds it")
             elif followed and parent.territory.links_followed == _LINKS_FOLLOWED_MAX:
                 self._problems.add(path, "reached through too many symlinks out of symlinked folders")
             elif followed:
@@ -204,6 +203,13 @@ class Walk:
         finally:
             handle.release()
         return None
+
+    def _is_above(self, identity: Identity) -> bool:
+        """Tell whether a folder holds the one where the walk is, by whatever way that was reached."""
+        return any(
+            frame.identity == identity or (frame.depth == 0 and frame.territory.lies_below(identity))
+            for frame in self._frames
+        )
 
     def _frame(
         self, handle: DirectoryHandle, identity: Identity, territory: Territory, depth: int, rules: IgnoreRules | None

@@ -14,7 +14,7 @@ def complete(run: Run, words: str) -> list[str]:
     environment = {"_ARTFS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": position}
     result = run(environment=environment)
     assert (result.code, result.err) == (0, b"")
-    return [line.split(",", 1)[1] for line in result.text.splitlines()]
+    return [line.split(",", 1)[1] for line in result.text.splitlines() if line]
 
 
 def test_completion(artfs: Run, artfs_process: Run, data: Path) -> None:

@@ -47,10 +47,17 @@ def test_a_system_error_names_its_file() -> None:
     )
 
 
-def test_files_concerned_are_listed_below_the_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    error = errors.SourceError("two files cannot be taken", paths=[b"a", b"b\n"])
+def test_files_that_the_sentence_does_not_name_are_listed_below_it(capsys: pytest.CaptureFixture[str]) -> None:
+    error = errors.SourceError("train/a and 2 more cannot be taken", paths=[b"train/a", b"train/c", b"b\n"])
     assert failures.report(error, as_json=False) == 1
-    assert capsys.readouterr().err == 'artfs: two files cannot be taken\n  a\n  "b\\n"\n'
+    assert capsys.readouterr().err == 'artfs: train/a and 2 more cannot be taken\n  train/c\n  "b\\n"\n'
+
+
+def test_thousands_of_files_are_counted_rather_than_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    error = errors.SourceError("many cannot be taken", paths=[b"%d" % number for number in range(3000)])
+    failures.report(error, as_json=False)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1002 and lines[-1] == "  and 2,000 more"
 
 
 def test_json_holds_exactly_kind_message_and_hint(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ class FakeStore:
         for depth in range(1, len(parts)):
             self.add_name("/".join(parts[:depth]), is_artifact=False)
         artifact = self.add_name(name, is_artifact=True)
+        self.names[artifact] = replace(self.names[artifact], type=fields.pop("type", None))
         root, view = self.add_tree(folder)
         serial = len(self.versions) + 1
         number = sum(1 for version in self.versions.values() if version.artifact == artifact)

@@ -1,0 +1,59 @@
+"""The threads of an export: a bounded number of tasks, which all end early when one fails or the user interrupts."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Final
+
+__all__ = ["StoppedError", "Workers"]
+
+_THREADS: Final = 8
+_PROGRESS_SECONDS: Final = 0.1
+
+
+class Workers:
+    """Run tasks on threads; leaving the ``with`` block ends those that are still running and waits for them."""
+
+    def __init__(self) -> None:
+        self._count = min(_THREADS, max(2, os.cpu_count() or 1))
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="artfs-get")
+        self._running: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, task: Callable[[], None], meanwhile: Callable[[], None]) -> None:
+        """Start a task, waiting for the oldest where enough are running; raises what that one raised."""
+        self._running.append(self._pool.submit(task))
+        if len(self._running) >= 4 * self._count:
+            self._wait(meanwhile)
+
+    def finish(self, meanwhile: Callable[[], None]) -> None:
+        """Wait for all tasks, calling ``meanwhile`` now and then."""
+        while self._running:
+            self._wait(meanwhile)
+
+    def _wait(self, meanwhile: Callable[[], None]) -> None:
+        oldest = self._running.popleft()
+        meanwhile()
+        while not wait([oldest], _PROGRESS_SECONDS).done:
+            meanwhile()
+        oldest.result()
+
+    def check(self) -> None:
+        """End the task that calls, where the whole export is being ended."""
+        if self._stop.is_set():
+            raise StoppedError
+
+
+class StoppedError(Exception):
+    """Say that a task was ended because another failed or the user interrupted it."""

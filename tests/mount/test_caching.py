@@ -1,0 +1,117 @@
+"""The kernel keeps what cannot change for ever, and forgets what has changed before the change returns."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artstore.workspace import Workspace
+
+PUT = """
+import sys, time
+from artstore.workspace import open_workspace
+workspace = open_workspace(sys.argv[1])
+version = workspace.put(sys.argv[2], "team/data")
+workspace.alias_set(f"team/data:v{version.number}", "production")
+print(version.number)
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "x").write_text("0")
+    return folder
+
+
+def test_absent_names_are_asked_for_once(workspace: Workspace, mounts: Any, source: Path) -> None:
+    """Inside a version a name that is not there costs one request, however often and late it is asked for."""
+    mount = mounts()
+    folder = mount.path(workspace.put(source, "a"))
+    os.stat(folder)
+    before = sum(worker.lookups for worker in mounts.status(mount).workers)
+    for _ in range(3):
+        for name in ("absent", "also/absent", "absent.py"):
+            assert not os.path.exists(f"{folder}/{name}")
+    after = sum(worker.lookups for worker in mounts.status(mount).workers)
+    assert after - before == 3
+
+
+def test_what_is_in_a_version_is_asked_for_once(workspace: Workspace, mounts: Any, source: Path) -> None:
+    """Names, attributes and bytes inside a version stay in the kernel: reading again sends no look-up and no read."""
+    mount = mounts()
+    folder = mount.path(workspace.put(source, "a"))
+    for turn in range(3):
+        assert Path(folder, "x").read_text() == "0"
+        workers = mounts.status(mount).workers
+        counts = (sum(worker.reads for worker in workers), sum(worker.lookups for worker in workers))
+        if turn == 0:
+            first = counts
+        time.sleep(1.1 if turn == 1 else 0)
+    assert counts[0] == first[0]
+    assert counts[1] - first[1] <= 3, "only names above the version are asked for again after a second"
+
+
+def test_a_change_is_seen_by_the_next_look(
+    workspace: Workspace, mounts: Any, source: Path, elsewhere: Callable[..., Any]
+) -> None:
+    """When a put or an alias has returned, in whatever process, every mount shows it: no waiting, no stale link."""
+    workspace.put(source, "team/data", aliases=["production"])
+    seen = [mounts().directory / "team" / "data" for _ in range(2)]
+    for number in range(1, 8):
+        for folder in seen:
+            assert f"v{number}" not in os.listdir(folder)
+            assert not (folder / f"v{number}").exists()
+            assert os.readlink(folder / "latest") == os.readlink(folder / "production") == f"v{number - 1}"
+        (source / "x").write_text(str(number))
+        if number % 3:
+            workspace.alias_set(workspace.put(source, "team/data").name, "production")
+        else:
+            elsewhere(PUT, workspace.path, source)
+        for folder in seen:
+            assert f"v{number}" in os.listdir(folder)
+            assert (folder / "latest" / "x").read_text() == str(number)
+            assert os.readlink(folder / "latest") == os.readlink(folder / "production") == f"v{number}"
+
+
+def test_a_new_artifact_is_seen_by_the_next_look(workspace: Workspace, mounts: Any, source: Path) -> None:
+    mount = mounts()
+    assert os.listdir(mount.directory) == []
+    assert not (mount.directory / "team").exists()
+    workspace.put(source, "team/vision/one")
+    assert os.listdir(mount.directory) == ["team"]
+    assert (mount.directory / "team/vision/one/v0/x").read_text() == "0"
+    workspace.put(source, "team/vision/two")
+    assert sorted(os.listdir(mount.directory / "team/vision")) == ["one", "two"]
+
+
+def test_equal_files_of_two_versions_share_their_cache(workspace: Workspace, mounts: Any, source: Path) -> None:
+    """An unchanged file is one inode in all versions: read once, cached for all, with the same time."""
+    (source / "same").write_bytes(os.urandom(200_000))
+    mount = mounts()
+    first = workspace.put(source, "a")
+    (source / "x").write_text("1")
+    second = workspace.put(source, "a")
+    one, other = Path(mount.path(first), "same"), Path(mount.path(second), "same")
+    assert os.path.samefile(one, other)
+    assert one.stat().st_mtime_ns == other.stat().st_mtime_ns
+    one.read_bytes()
+    reads = sum(worker.reads for worker in mounts.status(mount).workers)
+    other.read_bytes()
+    assert sum(worker.reads for worker in mounts.status(mount).workers) == reads
+
+
+def test_an_old_version_stays_open_and_current_while_others_come(
+    workspace: Workspace, mounts: Any, source: Path
+) -> None:
+    version = workspace.put(source, "a")
+    with Path(mounts().path(version), "x").open() as opened:
+        (source / "x").write_text("changed")
+        workspace.put(source, "a")
+        assert opened.read() == "0"

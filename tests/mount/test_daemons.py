@@ -1,0 +1,340 @@
+"""Whatever dies or hangs: readers get their bytes or an error at once, and nobody else waits long."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artfs.mount.control import mount as make_mount
+from artfs.mount.control import mount_for, status, unmount
+from artfs.mount.table import at
+from artstore.errors import BusyError, MountError
+from artstore.live import live_daemons
+from artstore.workspace import Workspace
+
+BIG = 40_000_000
+
+Children = Callable[[int], list[int]]
+Eventually = Callable[..., None]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "big").write_bytes(os.urandom(1_000_000) * (BIG // 1_000_000))
+    (folder / "x").write_text("0")
+    return folder
+
+
+def forget(path: Path) -> None:
+    """Drop what the kernel has cached of a file, so that reading it asks the daemon."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def test_readers_survive_workers(
+    workspace: Workspace, mounts: Any, source: Path, children: Children, eventually: Eventually
+) -> None:
+    """While workers are killed, one after the other, a reader gets every byte, and they are replaced."""
+    mount = mounts()
+    file = Path(mount.path(workspace.put(source, "a")), "big")
+    expected = (source / "big").read_bytes()
+    outcomes: list[bool] = []
+
+    def read() -> None:
+        for _ in range(4):
+            with file.open("rb") as opened:
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                outcomes.append(opened.read() == expected)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    killed = 0
+    while reader.is_alive() and killed < 6:
+        worker = children(mount.pid)[1:]
+        if worker:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker[killed % len(worker)], signal.SIGKILL)
+                killed += 1
+        time.sleep(0.05)
+    reader.join(timeout=30)
+    assert not reader.is_alive()
+    assert outcomes == [True] * 4
+    assert killed >= 2
+    eventually(lambda: len(children(mount.pid)) == 3)
+    workers = mounts.status(mount).workers
+    assert sum(worker.restarts for worker in workers) == killed
+    assert sorted(worker.pid for worker in workers) == sorted(children(mount.pid)[1:])
+
+
+def test_a_read_in_the_hands_of_a_killed_worker_is_served(
+    workspace: Workspace, mounts: Any, source: Path, children: Children, eventually: Eventually
+) -> None:
+    """A worker that is stopped while it holds a request, and then killed, leaves its reader with the right bytes."""
+    mount = mounts(workers=1)
+    file = Path(mount.path(workspace.put(source, "a")), "big")
+    expected = (source / "big").read_bytes()
+    with file.open("rb") as opened:
+        (worker,) = children(mount.pid)[1:]
+        os.kill(worker, signal.SIGSTOP)
+        got: list[bytes] = []
+        reader = threading.Thread(target=lambda: got.append(opened.read()))
+        reader.start()
+        time.sleep(0.2)
+        os.kill(worker, signal.SIGKILL)
+        reader.join(timeout=20)
+    assert got == [expected]
+
+
+@pytest.mark.parametrize("victim", ["zygote", "supervisor"])
+def test_without_zygote_or_supervisor_reading_fails_at_once(
+    workspace: Workspace,
+    mounts: Any,
+    source: Path,
+    children: Children,
+    eventually: Eventually,
+    victim: str,
+) -> None:
+    """ENOTCONN and no hang, all processes gone, the mount point not an empty folder; a new mount takes its place."""
+    mount = mounts()
+    version = workspace.put(source, "a")
+    file = Path(mount.path(version), "big")
+    everybody = [mount.pid, *children(mount.pid)]
+    os.stat(file)
+    os.kill(everybody[0 if victim == "zygote" else 1], signal.SIGKILL)
+    eventually(lambda: fails_with(errno.ENOTCONN, mount.directory / "other"), seconds=3)
+    assert mount._daemon.wait(5) is not None
+    eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in everybody[1:]))
+    with pytest.raises(OSError) as caught:
+        os.listdir(mount.directory)
+    assert caught.value.errno == errno.ENOTCONN
+    assert [one.state for one in status(workspace.path)] == ["dead"]
+    assert live_daemons(workspace.path / "run") == []
+    started = time.monotonic()
+    (source / "x").write_text("1")
+    workspace.put(source, "a")
+    assert time.monotonic() - started < 1.0, "a dead daemon is not waited for"
+    again = mounts(mount.directory)
+    assert (again.directory / "a" / "latest" / "x").read_text() == "1"
+    assert [one.state for one in status(workspace.path)] == ["live"]
+
+
+def fails_with(number: int, path: Path) -> bool:
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == number
+    return False
+
+
+def test_a_killed_daemon_can_be_unmounted(workspace: Workspace, mounts: Any, source: Path) -> None:
+    mount = mounts()
+    workspace.put(source, "a")
+    os.kill(mount.pid, signal.SIGKILL)
+    assert mount._daemon.wait(5) is not None
+    unmount(mount.directory)
+    assert os.listdir(mount.directory) == []
+    assert list((workspace.path / "run" / "daemons").iterdir()) == []
+
+
+def test_a_suspended_daemon_delays_a_change_by_two_seconds_at_most(
+    workspace: Workspace, mounts: Any, source: Path, children: Children
+) -> None:
+    """The put returns, names the silent mount, and nothing stale is seen once the daemon runs again."""
+    workspace.put(source, "a")
+    stopped, other = mounts(), mounts()
+    os.listdir(stopped.directory / "a")
+    assert os.readlink(stopped.directory / "a" / "latest") == "v0"
+    everybody = [stopped.pid, *children(stopped.pid)]
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    (source / "x").write_text("1")
+    started = time.monotonic()
+    version = workspace.put(source, "a")
+    assert 1.0 < time.monotonic() - started < 2.0
+    assert version.receipt is not None
+    assert [str(one) for one in version.receipt.silent_daemons] == [str(stopped.directory)]
+    assert os.readlink(other.directory / "a" / "latest") == "v1"
+    states = {one.directory: one.state for one in status(workspace.path)}
+    assert states == {str(stopped.directory): "silent", str(other.directory): "live"}
+    for pid in everybody:
+        os.kill(pid, signal.SIGCONT)
+    assert os.readlink(stopped.directory / "a" / "latest") == "v1"
+
+
+def test_unmounting_leaves_nothing(workspace: Workspace, mounts: Any, source: Path, children: Children) -> None:
+    mount = mounts()
+    workspace.put(source, "a")
+    os.listdir(mount.directory / "a")
+    everybody = [mount.pid, *children(mount.pid)]
+    (daemon,) = live_daemons(workspace.path / "run")
+    unmount(mount.directory)
+    assert mount._daemon.wait(5) == 0
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in everybody)
+    assert list((workspace.path / "run" / "daemons").iterdir()) == []
+    assert not os.path.exists(daemon.socket)
+    assert at(mount.directory) is None
+    with pytest.raises(MountError, match="nothing is mounted"):
+        unmount(mount.directory)
+
+
+def test_a_mount_in_use_is_not_unmounted(workspace: Workspace, mounts: Any, source: Path) -> None:
+    """The refusal names who uses it; a lazy unmount takes it out of sight, and the file stays readable to the end."""
+    mount = mounts()
+    file = Path(mount.path(workspace.put(source, "a")), "big")
+    with subprocess.Popen(["sleep", "60"], cwd=file.parent) as user:
+        with pytest.raises(BusyError, match=rf"sleep \({user.pid}\)"):
+            unmount(mount.directory)
+        user.kill()
+    with file.open("rb") as opened:
+        unmount(mount.directory, lazy=True)
+        assert os.listdir(mount.directory) == []
+        assert mount._daemon.poll() is None
+        assert opened.read() == (source / "big").read_bytes()
+    assert mount._daemon.wait(5) == 0
+
+
+def test_a_signal_unmounts(workspace: Workspace, mounts: Any, source: Path, eventually: Eventually) -> None:
+    """SIGTERM ends an idle mount; a busy one it takes out of sight and serves to the end; a second one ends it."""
+    workspace.put(source, "a")
+    idle = mounts()
+    os.kill(idle.pid, signal.SIGTERM)
+    assert idle._daemon.wait(5) == 0
+    assert at(idle.directory) is None
+    busy = mounts()
+    with (busy.directory / "a/v0/big").open("rb") as opened:
+        os.kill(busy.pid, signal.SIGTERM)
+        eventually(lambda: at(busy.directory) is None)
+        assert opened.read(1000) == (source / "big").read_bytes()[:1000]
+        assert busy._daemon.poll() is None
+        os.kill(busy.pid, signal.SIGINT)
+        assert busy._daemon.wait(5) == 1
+
+
+def test_a_mount_ends_with_its_block(workspace: Workspace, mounts: Any, source: Path, tmp_path: Path) -> None:
+    version = workspace.put(source, "a")
+    (tmp_path / "m").mkdir()
+    with make_mount(workspace.path, tmp_path / "m") as mount:
+        assert mount.path(version) == f"{tmp_path}/m/a/v0"
+        assert Path(mount.path(version), "x").read_text() == "0"
+    assert at(tmp_path / "m") is None
+    assert mount._daemon.poll() == 0
+
+
+TIED = """
+import os, sys
+from artfs.mount.control import mount
+handle = mount(sys.argv[1], sys.argv[2], tied=True)
+print(handle.pid, flush=True)
+sys.stdin.read()
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_tied_mount_ends_with_its_process(
+    workspace: Workspace, source: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    """Even a process that is killed leaves no mount behind."""
+    import sys
+
+    workspace.put(source, "a")
+    (tmp_path / "m").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", TIED, workspace.path, tmp_path / "m"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        daemon = int(process.stdout.readline())
+        assert (tmp_path / "m" / "a" / "v0" / "x").read_text() == "0"
+        process.communicate()
+    eventually(lambda: at(tmp_path / "m") is None)
+    eventually(lambda: not os.path.exists(f"/proc/{daemon}") or _is_zombie(daemon))
+
+
+def _is_zombie(pid: int) -> bool:
+    return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+
+
+FOREGROUND = """
+import sys
+from artfs.mount.control import mount
+mount(sys.argv[1], sys.argv[2], foreground=True)
+print("ended")
+"""
+
+
+def test_in_the_foreground_ctrl_c_unmounts(
+    workspace: Workspace, source: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    import sys
+
+    workspace.put(source, "a")
+    (tmp_path / "m").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", FOREGROUND, workspace.path, tmp_path / "m"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        eventually(lambda: (tmp_path / "m" / "a" / "v0" / "x").exists())
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert out == "ended\n"
+    assert at(tmp_path / "m") is None
+
+
+def test_an_existing_mount_is_found(workspace: Workspace, mounts: Any, source: Path) -> None:
+    workspace.put(source, "a")
+    with pytest.raises(MountError, match="mounted nowhere"):
+        mount_for(workspace.path, create=False)
+    mount = mounts()
+    assert mount_for(workspace.path) == (mount.directory, False)
+    unmount(mount.directory)
+    directory, mounted_now = mount_for(workspace.path)
+    try:
+        assert mounted_now
+        assert (directory / "a" / "v0" / "x").read_text() == "0"
+        assert mount_for(workspace.path) == (directory, False)
+    finally:
+        unmount(directory)
+
+
+def test_the_status_counts_what_is_served(workspace: Workspace, mounts: Any, source: Path) -> None:
+    mount = mounts(workers=3)
+    Path(mount.path(workspace.put(source, "a")), "big").read_bytes()
+    found = mounts.status(mount)
+    assert (found.state, found.pid, found.transport) == ("live", mount.pid, "pyfuse3")
+    assert len(found.workers) == 3
+    assert sum(worker.bytes for worker in found.workers) == found.bytes >= BIG
+    assert found.requests >= sum(worker.reads for worker in found.workers) > 0
+    assert all(worker.memory_bytes and worker.memory_bytes < 120 << 20 for worker in found.workers)
+    assert sum(worker.errors for worker in found.workers) == 0
+
+
+def test_the_workers_die_with_a_damaged_workspace_only_by_errors(
+    workspace: Workspace, mounts: Any, source: Path
+) -> None:
+    """Bytes that fail their checksum are an I/O error and a count, never wrong bytes, and the worker lives on."""
+    mount = mounts()
+    file = Path(mount.path(workspace.put(source, "a")), "big")
+    os.stat(file)
+    for pack in (workspace.path / "packs").iterdir():
+        with pack.open("r+b") as opened:
+            size = os.fstat(opened.fileno()).st_size
+            for offset in range(0, size - 100, 65536):
+                opened.seek(offset + 50)
+                opened.write(b"damage")
+    with pytest.raises(OSError) as caught:
+        file.read_bytes()
+    assert caught.value.errno == errno.EIO
+    workers = mounts.status(mount).workers
+    assert sum(worker.errors for worker in workers) > 0
+    assert sum(worker.restarts for worker in workers) == 0
