@@ -15,8 +15,8 @@ from artstore.versions import FileInfo, PutReceipt, Version
 from artstore.workspace import Artifact
 
 __all__ = [
-    "Artifact",
     "ArtfsError",
+    "Artifact",
     "FileInfo",
     "PutReceipt",
     "Version",

@@ -79,9 +79,9 @@ class Bench:
             (self.plain / name).mkdir(parents=True)
         write_checkpoint(self.plain / "checkpoint" / "data", arguments.checkpoint_mb << 20, seed=1)
         write_table(self.plain / "table" / "data", arguments.table_mb << 20, seed=2)
-        self.sizes["images"] = write_small_files(self.plain / "images", arguments.files, seed=3)
         for name in ("checkpoint", "table"):
             self.sizes[name] = (self.plain / name / "data").stat().st_size
+        self.sizes["images"] = write_small_files(self.plain / "images", arguments.files, seed=3)
         self.names = [str(file.relative_to(self.plain / "images")) for file in (self.plain / "images").glob("*/*")]
         random.Random(4).shuffle(self.names)
 
@@ -175,7 +175,7 @@ class Bench:
                     return read_in_processes(folder, self.names, pool, readers)
 
                 list(pool.map(abs, range(readers)))  # starts the processes
-                comparisons += self.measure(f"read shuffled images, {readers} readers", read, images)
+                comparisons += self.measure(f"read shuffled images, readers: {readers}", read, images)
         comparisons += self.measure("find", lambda folder: find(folder, stat=False), images)
         comparisons += self.measure("stat walk", lambda folder: find(folder, stat=True), images)
         return comparisons

@@ -38,10 +38,13 @@ class Workspace:
         return [sys.executable, "-m", "artfs", "--workspace", str(self.folder), *map(str, arguments)]
 
     def run(self, *arguments: str | Path) -> float:
-        """Run ``artfs``, whose messages go where ours go, and return the seconds that it took."""
+        """Run ``artfs`` and return the seconds that it took; what it says is shown only if it fails."""
         start = time.perf_counter()
-        subprocess.run(self.command(*arguments), check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - start
+        finished = subprocess.run(self.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        seconds = time.perf_counter() - start
+        if finished.returncode:
+            raise SystemExit(f"artfs {arguments[0]} failed: {finished.stderr}")
+        return seconds
 
     def report(self, *arguments: str | Path) -> dict[str, Any]:
         """Run ``artfs ... --json`` and return its document."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -45,6 +46,7 @@ class Comparison:
 
 def compare(name: str, plain: Run, artfs: Run, *, pairs: int, size: int = 0) -> Comparison:
     """Run both sides ``pairs`` times, the first place alternating; raise WrongResult if they ever read differently."""
+    print(f"measuring: {name}", file=sys.stderr)
     seconds: dict[Run, list[float]] = {plain: [], artfs: []}
     for turn in range(pairs):
         results = []

@@ -38,6 +38,7 @@ def soak(report: Report, folder: Path, arguments: argparse.Namespace) -> None:
     source, mount, workspace = folder / "source", folder / "mount", Workspace(folder / "workspace")
     source.mkdir()
     digest = write_checkpoint(source / "weights", size, seed=5, holes=arguments.holes)
+    workspace.run("init", workspace.folder)
     put = workspace.watch("put", source, "weights")
     report.figure("put", put.seconds, "s")
     report.figure("put", size / MB / put.seconds, "MB/s")

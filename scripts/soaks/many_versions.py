@@ -16,11 +16,11 @@ from soaks.report import Report, run
 def put_versions(path: Path, source: Path, count: int) -> list[float]:
     """Make the versions through the Python API, one changed file in each; return the seconds of each put."""
     seconds = []
-    with_versions = artfs.open_workspace(path)
+    workspace = artfs.open_workspace(path)
     for number in range(count):
         (source / "steps.txt").write_text(f"step {number}\n")
         start = time.perf_counter()
-        with_versions.put(source, "run")
+        workspace.put(source, "run")
         seconds.append(time.perf_counter() - start)
     return seconds
 

@@ -90,8 +90,7 @@ def all_artifacts(transaction: ReadTransaction, project: str = "") -> list[Artif
     """Return the artifacts below a project at any depth, by name."""
     prefix = project.encode() + _SLASH if project else b""
     records = (
-        _known_artifact(transaction, int.from_bytes(value, "big"))
-        for _, value in transaction.rows(Table.NAMES, prefix)
+        _known_artifact(transaction, int.from_bytes(value, "big")) for _, value in transaction.rows(Table.NAMES, prefix)
     )
     return [record for record in records if record.is_artifact]
 
@@ -213,9 +212,7 @@ def alias_by_serial(transaction: ReadTransaction, serial: int) -> AliasRecord | 
     return None if payload is None else AliasRecord.decode(payload)
 
 
-def put_alias(
-    transaction: WriteTransaction, artifact_number: int, name: str, number: int, now_ns: int
-) -> AliasRecord:
+def put_alias(transaction: WriteTransaction, artifact_number: int, name: str, number: int, now_ns: int) -> AliasRecord:
     """Let an alias name a version, moving it where it exists."""
     remove_alias(transaction, artifact_number, name)
     serial = transaction.state.next_alias

@@ -35,7 +35,10 @@ _cutter: Final = pyfastcdc.FastCDC(avg_size=AVERAGE, min_size=MINIMUM, max_size=
 
 
 def boundaries(data: Buffer) -> list[int]:
-    """Return the end offset of each chunk of ``data``; the last is ``len(data)``, and only it may move with more data."""
+    """Return the end offset of each chunk of ``data``.
+
+    The last is ``len(data)``; with more data behind, only that one may move.
+    """
     if len(data) <= MINIMUM:
         return [len(data)] if len(data) else []
     return [chunk.offset + chunk.length for chunk in _cutter.cut_buf(data)]

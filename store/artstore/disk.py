@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -51,7 +51,7 @@ def out_of_space(folder: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def append(fd: int, buffers: list[Buffer], offset: int) -> int:
+def append(fd: int, buffers: Sequence[Buffer], offset: int) -> int:
     """Write all ``buffers`` one after another at ``offset``; return the offset after them."""
     for buffer in buffers:
         view = memoryview(buffer)

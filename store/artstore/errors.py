@@ -56,8 +56,8 @@ class ArtfsError(Exception):
         self.message = message
         self.hint = hint
         if isinstance(self, OSError):
-            self.errno = self.code
-            self.strerror = message
+            object.__setattr__(self, "errno", self.code)
+            object.__setattr__(self, "strerror", message)
 
     def __str__(self) -> str:
         return self.message

@@ -17,7 +17,7 @@ import os
 import resource
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from enum import IntEnum
@@ -31,7 +31,19 @@ from artstore import disk
 from artstore.errors import BusyError, DamageError, OutOfSpaceError, UnsupportedError, WorkspaceNotFoundError
 from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
 
-__all__ = ["CURRENT", "FORMAT", "Counters", "Manifest", "ReadTransaction", "Table", "WriteTransaction", "key32", "key64", "read", "write"]
+__all__ = [
+    "CURRENT",
+    "FORMAT",
+    "Counters",
+    "Manifest",
+    "ReadTransaction",
+    "Table",
+    "WriteTransaction",
+    "key32",
+    "key64",
+    "read",
+    "write",
+]
 
 FORMAT: Final = 1
 """Number of the on-disk format.  A workspace of a newer one is refused."""
@@ -119,8 +131,8 @@ class ReadTransaction:
 
     __slots__ = ("handles", "raw")
 
-    def __init__(self, raw: lmdb.Transaction, handles: list[Any]) -> None:
-        self.raw = raw
+    def __init__(self, raw: Any, handles: list[Any]) -> None:
+        self.raw = raw  # an lmdb.Transaction; its declared types allow memoryviews, which we never ask for
         self.handles = handles
 
     def get(self, table: Table, key: bytes) -> bytes | None:
@@ -168,7 +180,7 @@ class WriteTransaction(ReadTransaction):
 
     __slots__ = ("state",)
 
-    def __init__(self, raw: lmdb.Transaction, handles: list[Any]) -> None:
+    def __init__(self, raw: Any, handles: list[Any]) -> None:
         super().__init__(raw, handles)
         self.state = self.counters() if raw.stat(handles[Table.META])["entries"] else Counters()
 
@@ -385,7 +397,7 @@ def _forget_after_fork() -> None:
 
 def _identify_by_process() -> None:
     """Let a forked child open what its parent has open: py-lmdb's guard would take the inherited one for its own."""
-    inherited = lmdb._envid.env_keys
+    inherited: Callable[[Any, bool], tuple[Any, ...]] = lmdb._envid.env_keys
 
     def env_keys(path: Any, subdir: bool) -> tuple[Any, ...]:
         return tuple((os.getpid(), *key) for key in inherited(path, subdir))

@@ -342,8 +342,8 @@ class Stager:
     def commit(self, root: Ref, action: Action[T]) -> T:
         """Write what is left and run ``action(transaction, root, added)`` in the same transaction.
 
-        ``added`` are the stored bytes of this last batch.  The action returns (whether a version now refers to the root, result); the reference passes from the draft to
-        the version.
+        ``added`` are the stored bytes of this last batch.  The action returns (whether a version now refers to the
+        root, result); the reference passes from the draft to the version.
         """
         return self._write(root, action)
 

@@ -297,9 +297,7 @@ class Version:
         target = os.fsdecode(snapshot.read(entry.node, 0, entry.size)) if entry.kind == Kind.LINK else None
         when = self.created_at if entry.kind == Kind.DIRECTORY else utc(entry.birth_ns)
         digest = snapshot.identity(entry.node).hex()
-        return FileInfo(
-            os.fsdecode(entry.name), kind, entry.size, digest, entry.kind == Kind.EXECUTABLE, target, when
-        )
+        return FileInfo(os.fsdecode(entry.name), kind, entry.size, digest, entry.kind == Kind.EXECUTABLE, target, when)
 
     def walk(self, path: str | bytes = "") -> Iterator[tuple[str, list[str], list[str]]]:
         """Yield (directory, its subdirectories, its files and links) from a directory down, like `os.walk`.

@@ -25,7 +25,7 @@ from artstore.mounted import mounted_path
 from artstore.names import Reference, check_alias, check_name, parse_reference, parse_version_label, version_label
 from artstore.records.catalogue import ArtifactRecord, VersionRecord, dump_json
 from artstore.snapshot import Snapshot
-from artstore.store import Store, create_workspace
+from artstore.store import Store
 from artstore.versions import PutReceipt, Version, utc
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | N
 
     Raises `ExistsError` where something is there already.
     """
+    from artstore.creating import create_workspace
+
     return Workspace(create_workspace(locate.find_workspace(path), group=group))
 
 

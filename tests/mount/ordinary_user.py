@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pwd
 import shutil
 import stat
 import sys
 import tempfile
 from pathlib import Path
 
-USER = 64321
+USER = pwd.getpwnam("nobody").pw_uid
 _CLONE_NEWNS = 0x00020000
 _MS_REC, _MS_PRIVATE, _MS_BIND = 0x4000, 1 << 18, 0x1000
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.output import warn, warn_of_silent, write_json, write_line, write_table
 from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
+
+if TYPE_CHECKING:
+    from artstore.versions import Version
 
 __all__ = ["alias", "tag"]
 
@@ -35,7 +40,7 @@ def alias_set(session: Session, reference: str, names: tuple[str, ...]) -> None:
     """
     workspace = session.open()
     version = workspace.version(reference)
-    warn_of_silent(workspace.alias_set(reference, *names))
+    warn_of_silent(workspace.alias_set(version.name, *names))
     if session.json:
         write_json({"artifact": version.artifact, "version": version_label(version.number), "aliases": list(names)})
         return
@@ -100,8 +105,8 @@ def tag_add(session: Session, reference: str, names: tuple[str, ...]) -> None:
       artfs tag add imagenet:v3 reviewed
     """
     workspace = session.open()
-    workspace.tag_add(reference, *names)
-    _print_tags(session, reference, quiet=True)
+    version = workspace.version(reference)
+    _print_change(session, version, workspace.tag_add(version.name, *names))
 
 
 @subcommand("rm", group=tag)
@@ -115,8 +120,8 @@ def tag_rm(session: Session, reference: str, names: tuple[str, ...]) -> None:
       artfs tag rm imagenet:v3 reviewed
     """
     workspace = session.open()
-    workspace.tag_remove(reference, *names)
-    _print_tags(session, reference, quiet=True)
+    version = workspace.version(reference)
+    _print_change(session, version, workspace.tag_remove(version.name, *names))
 
 
 @subcommand("ls", group=tag)
@@ -128,16 +133,20 @@ def tag_ls(session: Session, reference: str) -> None:
     Example:
       artfs tag ls imagenet:v3
     """
-    _print_tags(session, reference)
-
-
-def _print_tags(session: Session, reference: str, *, quiet: bool = False) -> None:
     version = session.open().version(reference)
-    tags = list(version.tags)
     if session.json:
-        write_json({"artifact": version.artifact, "version": version_label(version.number), "tags": tags})
-    elif quiet:
-        warn(f"{version.name} is tagged {', '.join(tags)}" if tags else f"{version.name} has no tags now")
+        write_json(_tags_record(version, version.tags))
     else:
-        for one in tags:
+        for one in version.tags:
             write_line(one)
+
+
+def _print_change(session: Session, version: Version, tags: list[str]) -> None:
+    if session.json:
+        write_json(_tags_record(version, tags))
+    else:
+        warn(f"{version.name} is tagged {', '.join(tags)}" if tags else f"{version.name} has no tags now")
+
+
+def _tags_record(version: Version, tags: list[str]) -> dict[str, object]:
+    return {"artifact": version.artifact, "version": version_label(version.number), "tags": tags}

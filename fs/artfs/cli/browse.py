@@ -185,9 +185,7 @@ def get(session: Session, reference: str, dest: str, prefix: str | None, overwri
     with progress_bar() as update:
         receipt = workspace.get(reference, dest, prefix=prefix, overwrite=overwrite, progress=update)
     if session.json:
-        write_json(
-            {"dest": exact_name(dest), "files": receipt.files, "bytes": receipt.bytes, "skipped": receipt.skipped}
-        )
+        write_json({"dest": dest, "files": receipt.files, "bytes": receipt.bytes, "skipped": receipt.skipped})
         return
     skipped = f", {counted(receipt.skipped, 'file')} there already" if receipt.skipped else ""
     write_line(f"{quoted(dest)}  {counted(receipt.files, 'file')}, {size(receipt.bytes)} copied{skipped}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import click
 
-from artfs.cli.output import exact_name, quoted, say, warn, write_json
+from artfs.cli.output import quoted, say, warn, write_json
 from artstore.errors import ArtfsError
 
 __all__ = ["CLOSED_PIPE", "INTERRUPTED", "Failure", "explain", "report", "stdout_is_broken"]
@@ -85,8 +85,7 @@ def report(error: BaseException, *, as_json: bool, on_interrupt: str = "") -> in
     if len(unnamed) > _LISTED_PATHS:
         say(f"  and {len(unnamed) - _LISTED_PATHS:,} more")
     if as_json:
-        document = {"kind": failure.kind, "message": exact_name(failure.message), "hint": exact_name(failure.hint)}
-        write_json({"error": document})
+        write_json({"error": {"kind": failure.kind, "message": failure.message, "hint": failure.hint}})
     return failure.exit_code
 
 

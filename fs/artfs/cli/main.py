@@ -89,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Guarantees: one sentence on stderr for any failure, and with ``--json`` the document ``{"error": ...}`` on stdout;
     no traceback; nothing at all when the reader of stdout has gone.
     """
+    _keep_standard_descriptors()
     given = list(sys.argv[1:] if arguments is None else arguments)
     _make_streams_lenient()
     session = Session(json="--json" in given[: given.index("--") if "--" in given else None])
@@ -129,6 +130,15 @@ def _fail(error: BaseException, session: Session) -> int:
         # stdout cannot be written (closed, full): stderr has said what went wrong.
         _discard_stdout()
         return failures.explain(error).exit_code
+
+
+def _keep_standard_descriptors() -> None:
+    """Take the place of a standard stream that is closed, so that no file of the store's becomes number 0, 1 or 2."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
 
 
 def _make_streams_lenient() -> None:

@@ -63,8 +63,8 @@ def mount(session: Session, directory: str, foreground: bool, workers: int | Non
     if session.json:
         write_json(
             {
-                "workspace": exact_name(str(workspace.path)),
-                "directory": exact_name(str(handle.directory)),
+                "workspace": str(workspace.path),
+                "directory": str(handle.directory),
                 "pid": handle.pid,
             }
         )
@@ -88,7 +88,7 @@ def umount(session: Session, directory: str, lazy: bool) -> None:
 
     unmount(directory, lazy=lazy)
     if session.json:
-        write_json({"directory": exact_name(directory)})
+        write_json({"directory": directory})
     else:
         warn(f"unmounted {quoted(directory)}")
 
@@ -158,8 +158,8 @@ def status(session: Session, directory: str | None) -> None:
 
 def _mount_record(one: MountStatus) -> dict[str, object]:
     return {
-        "workspace": exact_name(one.workspace),
-        "directory": exact_name(one.directory),
+        "workspace": one.workspace,
+        "directory": one.directory,
         "state": one.state,
         "pid": one.pid,
         "created_at": None if one.started_at is None else timestamp(one.started_at),

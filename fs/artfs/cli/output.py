@@ -39,12 +39,9 @@ _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 _SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
-def exact_name(name: str | bytes) -> str:
-    """Return a file's name or path as JSON carries it: bytes as UTF-8, and those that are not as lone surrogates.
-
-    Text stays as it is: Python has decoded it already, in the locale's way.
-    """
-    return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+def exact_name(raw: bytes) -> str:
+    """Return a file's name or path as JSON carries it: UTF-8, and what is not as lone surrogates, in any locale."""
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def legible(text: str) -> str:
@@ -54,7 +51,7 @@ def legible(text: str) -> str:
 
 def quoted(name: str | bytes) -> str:
     """Return a name for people: as it is when that is unambiguous, else in double quotes with C escapes."""
-    text = exact_name(name)
+    text = name if isinstance(name, str) else exact_name(name)
     if text.isprintable() and not text.startswith('"'):
         return text
     return '"' + "".join("\\" + mark if mark in '"\\' else _escaped(mark) for mark in text) + '"'

@@ -9,7 +9,7 @@ import click
 
 from artfs.cli.completion import NAME
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import counted, exact_name, quoted, size, warn, warn_of_silent, write_json, write_line
+from artfs.cli.output import counted, quoted, size, warn, warn_of_silent, write_json, write_line
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
@@ -59,7 +59,7 @@ def init(session: Session, directory: str | None, as_default: bool, group: str |
     if session.json:
         write_json(
             {
-                "workspace": exact_name(str(workspace.path)),
+                "workspace": str(workspace.path),
                 "uuid": workspace.uuid,
                 "created": created,
                 "default": as_default,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from artfs.cli.output import exact_name, timestamp
+from artfs.cli.output import timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def artifact_record(artifact: Artifact) -> dict[str, object]:
 def file_record(file: FileInfo) -> dict[str, object]:
     """Return one entry of a version's folder."""
     return {
-        "name": exact_name(file.name),
+        "name": file.name,
         "kind": file.kind,
         "size": file.size,
         "digest": file.digest,
         "executable": file.executable,
-        "target": None if file.link_target is None else exact_name(file.link_target),
+        "target": file.link_target,
     }

@@ -98,7 +98,7 @@ def _version_record(one: VersionUsage) -> dict[str, object]:
 
 def _print_workspace(path: str, report: Usage) -> None:
     stored_once = "their content here, stored once and compressed"
-    if report.stored_bytes:
+    if report.logical_bytes > report.stored_bytes > 0:
         stored_once += f": {report.logical_bytes / report.stored_bytes:,.1f} times less"
     write_line(f"{quoted(path)}  {counted(report.versions, 'version')}")
     rows = [
@@ -141,7 +141,7 @@ def du(session: Session, reference: str) -> None:
     """
     workspace = session.open()
     version = workspace.version(reference)
-    use = workspace.du(reference)
+    use = workspace.du(version.name)
     if session.json:
         write_json(
             {

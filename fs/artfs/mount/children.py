@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -92,20 +91,17 @@ def _run_child(task: Callable[[], int], parent: int, closing: Iterable[int]) -> 
         os._exit(code)
 
 
-def run_worker(kit: Kit, slot: int) -> int:
-    """Serve requests from a device of the worker's own, and return when the mount has ended."""
+def run_worker(kit: Kit, slot: int, device: int) -> int:
+    """Serve requests from ``device``, a clone for this slot, and return when the mount has ended."""
     parent = os.getppid()
     counts = kit.counters.slot(slot)
     try:
-        clone = kernel.clone_device(kit.device)
-        os.dup2(clone, kit.device, inheritable=False)
-        os.close(clone)
+        os.dup2(device, kit.device, inheritable=False)
+        os.close(device)
         kit.owner.become()
         kernel.die_with_parent(parent)
         store = Store.open(Path(kit.configuration.workspace))
     except (ArtfsError, OSError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENODEV, errno.ENOTCONN):
-            return ENDED
         send(kit.news, {"from": slot, "error": str(error), "hint": getattr(error, "hint", "")})
         return FAILED
     counts.set(Field.PID, os.getpid())
@@ -118,6 +114,8 @@ def run_worker(kit: Kit, slot: int) -> int:
 def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
     """Listen on the control socket, say so, and answer until killed."""
     parent = os.getppid()
+    if kit.owner.uid != os.geteuid():
+        import artfs.mount.supervisor  # noqa: F401  # the owner may not be able to reach root's interpreter
     kit.owner.become()
     kernel.die_with_parent(parent)
     try:

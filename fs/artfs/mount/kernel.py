@@ -88,7 +88,7 @@ def _attach_as_user(source: bytes, directory: bytes, allow_other: bool) -> int:
         )
         theirs.close()
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().removeprefix("fusermount3: ")
+            said = done.stderr.decode(errors="replace").strip().rpartition("fusermount3: ")[2]
             raise MountError(f"mounting on {os.fsdecode(directory)} failed: {said or 'fusermount3 gave no reason'}")
         return _receive_descriptor(mine)
 

@@ -13,13 +13,14 @@ import errno
 import os
 import struct
 
-__all__ = ["invalidate_entry", "invalidate_inode"]
+__all__ = ["invalidate_entry", "invalidate_inode", "resend_requests"]
 
 _HEADER = struct.Struct("<IiQ")
 _INVAL_INODE = struct.Struct("<Qqq")
 _INVAL_ENTRY = struct.Struct("<QII")
 _NOTIFY_INVAL_INODE = 2
 _NOTIFY_INVAL_ENTRY = 3
+_NOTIFY_RESEND = 7
 
 _HARMLESS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENODEV, errno.ENOTCONN})
 """The kernel does not know the name or inode, or the mount is gone: there is nothing left to forget."""
@@ -40,6 +41,20 @@ def invalidate_inode(device: int, inode: int, *, attributes_only: bool = False) 
     The data of a directory is its cached listing.  Returns whether the kernel knew the inode.
     """
     return _notify(device, _NOTIFY_INVAL_INODE, _INVAL_INODE.pack(inode, -1 if attributes_only else 0, 0))
+
+
+def resend_requests(device: int) -> bool:
+    """Put all requests that were read and not answered back into the kernel's queue, for any worker to read again.
+
+    Requests that living workers have in hand are served twice; the first answer to each is refused, which is harmless
+    where answering changes nothing.  Returns False on kernels before 6.9, which know no such thing.
+    """
+    try:
+        return _notify(device, _NOTIFY_RESEND, b"")
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return False
+        raise
 
 
 def _notify(device: int, code: int, body: bytes) -> bool:

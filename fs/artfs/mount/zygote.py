@@ -33,6 +33,7 @@ from artfs.mount import kernel
 from artfs.mount.children import ENDED, Kit, Transport, fork, run_supervisor, run_worker, send
 from artfs.mount.configuration import Configuration
 from artfs.mount.counters import Counters, Field
+from artfs.mount.notifications import resend_requests
 from artfs.mount.ownership import Owner
 from artfs.mount.runfile import RunFile, log_file
 from artstore.errors import ArtfsError, MountError
@@ -44,6 +45,7 @@ _START_SECONDS = 30.0
 _END_SECONDS = 5.0
 _QUICK_DEATH_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 2.0
+_KILLS_RESCUED, _CRASHES_RESCUED = 16, 1
 _HOPELESS_STARTS = 8
 """After so many workers in a row that could not even start, reading fails rather than waits."""
 
@@ -61,6 +63,7 @@ class Zygote:
         self._news, self._children_news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._selector = selectors.DefaultSelector()
         self._slots: dict[int, int] = {}
+        self._devices: dict[int, int] = {}
         self._supervisor = 0
         self._detacher = 0
         self._lazy = False
@@ -128,7 +131,7 @@ class Zygote:
 
     def _private(self, *, supervisor: bool = False) -> list[int]:
         """Return the descriptors that a child must not hold; the supervisor shares the run file's lock."""
-        ours = [self._news.fileno(), self._selector.fileno(), *self._wakeup]
+        ours = [self._news.fileno(), self._selector.fileno(), *self._wakeup, *self._devices.values()]
         if not supervisor:
             ours.append(self._run_file.descriptor)
         return ours + [fd for fd in (self._ready, self._configuration.lifeline) if fd >= 0]
@@ -162,7 +165,11 @@ class Zygote:
 
     def _start_worker(self, slot: int) -> None:
         self._waiting.pop(slot, None)
-        pid = fork(lambda: run_worker(self._kit, slot), closing=self._private())
+        if slot not in self._devices:
+            self._devices[slot] = kernel.clone_device(self._device)
+        device = self._devices[slot]
+        closing = [descriptor for descriptor in self._private() if descriptor != device]
+        pid = fork(lambda: run_worker(self._kit, slot, device), closing=closing)
         self._slots[pid] = slot
         self._counters.slot(slot).set(Field.PID, pid)
         self._counters.slot(slot).set(Field.STARTED_NS, time.time_ns())
@@ -258,9 +265,22 @@ class Zygote:
         if self._failed_starts >= _HOPELESS_STARTS and not self._slots:
             _log.error("workers keep dying: ending the mount's daemon")
             return True
+        self._rescue_requests(slot, status)
         pause = 0.0 if self._failed_starts < 2 else min(_LONGEST_PAUSE_SECONDS, 0.02 * 2**self._failed_starts)
         self._waiting[slot] = time.monotonic() + pause
         return False
+
+    def _rescue_requests(self, slot: int, status: int) -> None:
+        """Let other workers serve what the dead one had read and not answered.
+
+        Its device is still open here, so these requests wait in it.  Where the kernel cannot send them again, or where
+        they may be what workers die of, the device is closed instead: the kernel retries reads then, and other calls
+        fail with ECONNABORTED.
+        """
+        was_killed = -os.waitstatus_to_exitcode(status) in (signal.SIGKILL, signal.SIGTERM)
+        hopeful = self._failed_starts <= (_KILLS_RESCUED if was_killed else _CRASHES_RESCUED)
+        if not (hopeful and resend_requests(self._device)):
+            os.close(self._devices.pop(slot))
 
     def _end_at_once(self) -> int:
         """Take the mount out of sight, whoever uses it, and end."""

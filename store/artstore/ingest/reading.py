@@ -185,5 +185,3 @@ def _submit_groups(
     if group:
         futures.append(pool.submit(work, group))
     return futures
-
-

@@ -138,9 +138,7 @@ def encode_list(record: ListRecord) -> bytes:
 def decode_list(payload: bytes) -> ListRecord:
     """Return the list that `encode_list` wrote; raise `DamageError` on anything else."""
     try:
-        kind, version, ident, birth, size, level, codec, pack, offset, stored, count = _LIST.unpack_from(
-            payload
-        )
+        kind, version, ident, birth, size, level, codec, pack, offset, stored, count = _LIST.unpack_from(payload)
     except struct.error as error:
         raise DamageError("a list record is cut short") from error
     if kind != KIND_LIST or version != _VERSION or len(payload) != _LIST.size + _CHILD.size * count:

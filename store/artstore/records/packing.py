@@ -129,9 +129,10 @@ def parse_index(data: bytes) -> list[PackedEntry]:
         position = _INDEX.size
         entries = []
         for _ in range(count):
-            *head, sums = _ENTRY.unpack_from(body, position)
+            klass, codec, ident, offset, stored, size, birth_ns, sums = _ENTRY.unpack_from(body, position)
             position += _ENTRY.size
-            entries.append(PackedEntry(*head, struct.unpack_from(f"<{sums}Q", body, position)))
+            checksums = struct.unpack_from(f"<{sums}Q", body, position)
+            entries.append(PackedEntry(klass, codec, ident, offset, stored, size, birth_ns, checksums))
             position += 8 * sums
     except struct.error as error:
         raise DamageError("a segment's index is cut short") from error

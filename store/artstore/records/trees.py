@@ -335,7 +335,7 @@ class TreeView:
         return -1
 
     def _last_at_or_before(self, value: int, field: int) -> int:
-        """Bisect the running total at byte ``field`` of the rows for the last row that starts at or before ``value``."""
+        """Return the last row whose running total, at byte ``field`` of the rows, is at most ``value``."""
         data, base = self._data, _HEAD.size + field
         low, high = 0, self.count - 1
         while low < high:

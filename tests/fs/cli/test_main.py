@@ -158,6 +158,12 @@ def test_no_stdout_at_all_is_said(home: object) -> None:
     assert done.stderr == b"artfs: cannot write to standard output: Bad file descriptor\n"
 
 
+def test_no_file_takes_the_number_of_a_closed_stream(home: object) -> None:
+    code = "import os, sys; from artfs.cli.main import main; main(['--version']); sys.exit(os.open('/', os.O_RDONLY))"
+    done = subprocess.run(["sh", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, code], timeout=60)
+    assert done.returncode >= 3
+
+
 @pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])
 @pytest.mark.parametrize("utf8_mode", ["0", "1"])
 def test_names_that_are_not_utf8_print_in_any_locale(artfs_process: Run, locale: str, utf8_mode: str) -> None:

@@ -133,10 +133,12 @@ def test_ctrl_c_ends_a_put_with_one_sentence_and_loses_nothing(artfs_process: Ru
     source = tmp_path / "big"
     source.mkdir()
     for number in range(12):
-        (source / f"file{number}").write_bytes(os.urandom(24 << 20))
+        (source / f"file{number}").write_bytes(os.urandom(16 << 20))
     command = [sys.executable, "-m", "artfs", "put", str(source), "big"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(0.6)
+    while not list((home / "workspace" / "run" / "drafts").iterdir()):
+        assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")

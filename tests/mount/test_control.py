@@ -1,0 +1,123 @@
+"""What is wrong with a mount point, or with who asks, is one sentence, and nothing is mounted then."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artfs.mount import checks
+from artfs.mount.control import mount, status, unmount
+from artfs.mount.kernel import attach
+from artfs.mount.table import at
+from artstore.errors import ArtfsError, InvalidInputError, MountError, WorkspaceNotFoundError
+from artstore.live import live_daemons
+from artstore.workspace import Workspace
+
+
+def refused(kind: type[ArtfsError], words: str, workspace: Workspace, directory: Path, **options: Any) -> None:
+    with pytest.raises(kind, match=words) as caught:
+        mount(workspace.path, directory, **options)
+    assert "\n" not in str(caught.value)
+    assert live_daemons(workspace.path / "run") == []
+
+
+def test_mount_points_that_will_not_do(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    refused(MountError, "does not exist", workspace, tmp_path / "absent")
+    refused(MountError, "not a folder", workspace, tmp_path / "file")
+    refused(MountError, "not empty", workspace, tmp_path / "full")
+    refused(InvalidInputError, "inside the workspace", workspace, workspace.path / "run" / "drafts")
+    (workspace.path / "cache" / "m").mkdir()
+    refused(InvalidInputError, "inside the workspace", workspace, workspace.path / "cache" / "m")
+    refused(InvalidInputError, "at least one worker", workspace, tmp_path / "full", workers=0)
+    refused(InvalidInputError, "no transport", workspace, tmp_path / "full", transport="pigeon")
+
+
+def test_a_workspace_below_its_mount_point(tmp_path: Path) -> None:
+    from artstore.workspace import init_workspace
+
+    workspace = init_workspace(tmp_path / "m" / "ws")
+    with pytest.raises(MountError, match="not empty"):
+        mount(workspace.path, tmp_path / "m")
+    with pytest.raises(InvalidInputError, match="lies inside the mount point"):
+        checks._check_apart(workspace.path, tmp_path / "m")
+
+
+def test_no_workspace(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    with pytest.raises(WorkspaceNotFoundError):
+        mount(tmp_path / "nothing", tmp_path / "m")
+
+
+def test_what_is_mounted_already(workspace: Workspace, mounts: Any, tmp_path: Path) -> None:
+    first = mounts()
+    with pytest.raises(MountError, match=r"mounted already: fuse\.artfs of .*/ws"):
+        mount(workspace.path, first.directory)
+    other = tmp_path / "other"
+    other.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", other], check=True)
+    try:
+        with pytest.raises(MountError, match="mounted already: tmpfs of none"):
+            mount(workspace.path, other)
+        with pytest.raises(MountError, match=r"not a mount of artfs's: tmpfs"):
+            unmount(other)
+        with pytest.raises(MountError, match=r"not a mount of artfs's"):
+            status(directory=other)
+    finally:
+        subprocess.run(["umount", other], check=True)
+
+
+def test_a_path_to_the_mount_point_may_go_through_links(workspace: Workspace, mounts: Any, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    made = mounts(tmp_path / "link")
+    assert made.directory == tmp_path / "real"
+    assert [one.directory for one in status(directory=tmp_path / "link")] == [str(tmp_path / "real")]
+    unmount(f"{tmp_path}/link/")
+    assert at(tmp_path / "real") is None
+
+
+def test_without_the_device(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m").mkdir()
+    monkeypatch.setattr("artfs.mount.kernel.DEVICE", str(tmp_path / "fuse"))
+    refused(MountError, "there is no .*/fuse here", workspace, tmp_path / "m")
+    (tmp_path / "fuse").mkdir()
+    refused(MountError, "cannot be opened", workspace, tmp_path / "m")
+
+
+def test_a_daemon_that_cannot_start_says_why(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes wrong in the daemon reaches the caller as a sentence, and the mount point is as it was."""
+    (tmp_path / "m").mkdir()
+    run = tmp_path / "run"
+    run.mkdir(mode=0o755)
+    (run / "artfs").mkdir(mode=0o755)
+    run.chmod(0o700)
+    (run / "artfs").chmod(0o755)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(run))
+    refused(MountError, "not a folder that belongs to user", workspace, tmp_path / "m")
+    assert at(tmp_path / "m") is None
+    assert [entry for entry in (workspace.path / "run/daemons").iterdir() if entry.suffix != ".log"] == []
+
+
+def test_importing_it_is_cheap(elsewhere: Callable[..., Any]) -> None:
+    """Neither the binding nor the event loop is loaded by what a training script imports, or by mounting."""
+    code = (
+        "import sys, artfs.mount, artfs.mount.control\n"
+        "artfs.mount.mount, artfs.mount.MountHandle, artfs.mount.status\n"
+        "print(sorted({'pyfuse3', 'trio'} & set(sys.modules)))"
+    )
+    assert elsewhere(code).stdout == "[]\n"
+
+
+def test_attaching_to_nowhere_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(MountError, match="mounting on .*absent failed: No such file"):
+        attach(b"ws", os.fsencode(tmp_path / "absent"), allow_other=False)

@@ -1,0 +1,152 @@
+"""Who may mount, and as whom a daemon works."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+AsUser = Callable[..., dict[str, Any]]
+
+MAKE = """
+from artfs.mount.control import mount, status, unmount
+from artfs.mount.table import at
+from artstore.errors import ArtfsError
+from artstore.workspace import init_workspace
+workspace = init_workspace(folder / "ws")
+(folder / "source").mkdir()
+(folder / "source" / "x").write_text("content")
+(folder / "m").mkdir()
+version = workspace.put(folder / "source", "team/data")
+def sentence(call, *args, **options):
+    try:
+        call(*args, **options)
+    except ArtfsError as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+"""
+
+
+def test_an_ordinary_user_mounts(as_ordinary_user: AsUser) -> None:
+    """Through fusermount3 everything works as for root: reading, changes, status, unmounting, the death of a worker."""
+    found = as_ordinary_user(
+        MAKE
+        + """
+import signal, time
+handle = mount(workspace.path, folder / "m")
+x = Path(handle.path(version)) / "x"
+result["uid"] = os.getuid()
+result["content"] = x.read_text()
+result["owner"] = x.stat().st_uid
+point = at(folder / "m")
+result["type"], result["source"] = point.fstype, point.source
+(folder / "source" / "x").write_text("changed")
+workspace.put(folder / "source", "team/data")
+result["changed"] = (folder / "m/team/data/latest/x").read_text()
+one, = status(workspace.path)
+result["state"] = one.state
+os.kill(one.workers[0].pid, signal.SIGKILL)
+os.kill(one.workers[1].pid, signal.SIGKILL)
+result["after"] = [(folder / "m/team/data/v0/x").read_text() for _ in range(3)]
+one, = status(workspace.path)
+result["restarts"] = sum(worker.restarts for worker in one.workers)
+with x.open() as opened:
+    result["busy"] = sentence(unmount, folder / "m")
+unmount(folder / "m")
+result["left"] = [entry.name for entry in (workspace.path / "run/daemons").iterdir() if entry.stat().st_size == 0]
+result["mounted"] = at(folder / "m") is not None
+handle = mount(workspace.path, folder / "m")
+os.kill(handle.pid, signal.SIGKILL)
+handle._daemon.wait(5)
+result["dead"] = [one.state for one in status(workspace.path)]
+handle = mount(workspace.path, folder / "m")
+result["again"] = x.read_text()
+os.kill(handle.pid, signal.SIGTERM)
+result["code"] = handle._daemon.wait(5)
+"""
+    )
+    uid = found["uid"]
+    assert uid != 0
+    assert (found["content"], found["owner"], found["changed"]) == ("content", uid, "changed")
+    assert found["type"] == "fuse.artfs"
+    assert found["source"].endswith("/ws")
+    assert (found["state"], found["after"]) == ("live", ["content"] * 3)
+    assert found["restarts"] == 2
+    assert found["busy"].startswith("BusyError: ")
+    assert "is in use by python" in found["busy"]
+    assert (found["left"], found["mounted"], found["dead"]) == ([], False, ["dead"])
+    assert (found["again"], found["code"]) == ("content", 0)
+
+
+def test_what_an_ordinary_user_may_not(as_ordinary_user: AsUser) -> None:
+    found = as_ordinary_user(
+        MAKE
+        + """
+(folder / "closed").mkdir(mode=0o555)
+result["other"] = sentence(mount, workspace.path, folder / "m", allow_other=True)
+result["place"] = sentence(mount, workspace.path, folder / "closed")
+os.environ["PATH"] = str(folder)
+result["program"] = sentence(mount, workspace.path, folder / "m")
+"""
+    )
+    assert "user_allow_other" in found["other"]
+    assert "not yours to write" in found["place"]
+    assert "fusermount3 is not installed" in found["program"]
+
+
+def test_an_ordinary_user_may_let_others_in_where_that_is_allowed(as_ordinary_user: AsUser) -> None:
+    found = as_ordinary_user(
+        MAKE
+        + """
+handle = mount(workspace.path, folder / "m", allow_other=True)
+result["options"] = "allow_other" in at(folder / "m").options
+unmount(folder / "m")
+""",
+        fuse_conf="user_allow_other\n",
+    )
+    assert found["options"]
+
+
+@pytest.fixture
+def open_folder() -> Any:
+    """Return a folder that every user can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="art-open-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount for another user")
+def test_root_mounts_the_workspace_of_another_user(open_folder: Path, mounts: Any) -> None:
+    """The daemon becomes the owner: it reads what the owner may, leaves files that are the owner's, and root reads."""
+    from artstore.workspace import init_workspace
+
+    user = 64321
+    workspace = init_workspace(open_folder / "ws")
+    source = open_folder / "source"
+    source.mkdir()
+    (source / "x").write_text("theirs")
+    version = workspace.put(source, "a")
+    for path in [workspace.path, *workspace.path.rglob("*")]:
+        os.chown(path, user, user)
+    (open_folder / "m").mkdir()
+    theirs = type(mounts)(workspace.path, open_folder)
+    try:
+        handle = theirs(open_folder / "m")
+        assert Path(handle.path(version), "x").read_text() == "theirs"
+        found = theirs.status(handle)
+        assert found.uid == user
+        processes = [handle.pid, *(worker.pid for worker in found.workers)]
+        uids = [Path(f"/proc/{pid}/status").read_text().split("Uid:")[1].split()[:4] for pid in processes]
+        assert uids == [["0"] * 4, *([[str(user)] * 4] * len(found.workers))]
+        (source / "x").write_text("changed")
+        workspace.put(source, "a")
+        assert (open_folder / "m/a/latest/x").read_text() == "changed"
+        assert {path.stat().st_uid for path in (workspace.path / "run/daemons").glob("*.json")} == {user}
+    finally:
+        theirs.end()
