@@ -2,7 +2,7 @@
 # The main job, step by step, each command shown before it runs: the README's tour is the same by hand.
 # Everything happens in one temporary folder, which is removed at the end; with --keep it stays.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(printf '%q' "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)") # quoted: it becomes part of commands
 case "${1:-}" in
     "") keep= ;;
     --keep) keep=1 ;;

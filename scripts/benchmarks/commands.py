@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -117,9 +118,10 @@ def drop_page_cache() -> None:
 
 def measured_on() -> dict[str, object]:
     """Return what the figures depend on: the commit, the kernel, the Python, the number of cores."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout
+    describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    commit = subprocess.run(describe, capture_output=True, text=True).stdout.strip() if shutil.which("git") else ""
     return {
-        "commit": commit.strip() or "unknown",
+        "commit": commit or "unknown",
         "kernel": platform.release(),
         "python": platform.python_version(),
         "cores": len(os.sched_getaffinity(0)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from artstore.codec import encode
 from artstore.records.trees import Kind
 from artstore.splitting import Splitter, name_hash
 from artstore.staging import EntryDraft, Ref, Stager
@@ -77,7 +78,12 @@ class ListBuilder:
         return self._stager.list(level, part, None), sum(size for _, size in part)
 
     def finish(self, content_id: bytes) -> Ref:
-        """Hand over what is left; return the content's node, which is the chunk itself where there is only one."""
+        """Hand over what is left; return the content's node, which is the chunk itself where there is only one.
+
+        Content without chunks is empty, and a chunk of no bytes.
+        """
+        if not self._levels:
+            return self._stager.chunk(content_id, 0, encode(b""))
         level = 0
         while True:
             splitter = self._levels[level]

@@ -30,29 +30,29 @@ class ContentInfo(NamedTuple):
 class ChunkCache:
     """Decompressed chunks, least recently used first, bounded in bytes; one for each process.
 
-    Keyed by node number: numbers are never reused, so an entry is right for as long as it stays.
+    Keyed by content id, so that an entry is right in every workspace, and for as long as it stays.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held = 0
-        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+        self._chunks: OrderedDict[bytes, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, node: int) -> bytes | None:
+    def get(self, ident: bytes) -> bytes | None:
         """Return a chunk's content if it is here."""
         with self._lock:
-            data = self._chunks.get(node)
+            data = self._chunks.get(ident)
             if data is not None:
-                self._chunks.move_to_end(node)
+                self._chunks.move_to_end(ident)
             return data
 
-    def put(self, node: int, data: bytes) -> None:
+    def put(self, ident: bytes, data: bytes) -> None:
         """Keep a chunk's content, letting the oldest go."""
         with self._lock:
-            if node in self._chunks or len(data) > self._limit:
+            if ident in self._chunks or len(data) > self._limit:
                 return
-            self._chunks[node] = data
+            self._chunks[ident] = data
             self._held += len(data)
             while self._held > self._limit:
                 self._held -= len(self._chunks.popitem(last=False)[1])
@@ -78,14 +78,14 @@ def describe(transaction: ReadTransaction, node: int) -> ContentInfo:
 
 def chunks_between(
     transaction: ReadTransaction, node: int, start: int, end: int
-) -> Iterator[tuple[int, ChunkRecord, int, int]]:
-    """Yield (node, chunk, from, to) for the chunks that bytes ``[start, end)`` touch; from and to within the chunk."""
+) -> Iterator[tuple[ChunkRecord, int, int]]:
+    """Yield (chunk, from, to) for the chunks that bytes ``[start, end)`` touch; from and to within the chunk."""
     record = content_record(transaction, node)
     end = min(end, record.size)
     if start >= end:
         return
     if isinstance(record, ChunkRecord):
-        yield node, record, start, end
+        yield record, start, end
         return
     ends = [child.end for child in record.children]
     index = bisect_right(ends, start)
@@ -105,21 +105,21 @@ def read(
     Raises `DamageError` where what is stored fails its checksum; other bytes are never returned.
     """
     parts = [
-        _read_chunk(reader, cache, chunk_node, chunk, start, end)
-        for chunk_node, chunk, start, end in chunks_between(transaction, node, offset, offset + size)
+        _read_chunk(reader, cache, chunk, start, end)
+        for chunk, start, end in chunks_between(transaction, node, offset, offset + size)
     ]
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _read_chunk(reader: PackReader, cache: ChunkCache, node: int, chunk: ChunkRecord, start: int, end: int) -> bytes:
+def _read_chunk(reader: PackReader, cache: ChunkCache, chunk: ChunkRecord, start: int, end: int) -> bytes:
     try:
         if chunk.extent.codec == RAW:
             return reader.read_range(chunk.extent, chunk.checksums, start, end)
-        data = cache.get(node)
+        data = cache.get(chunk.id)
         if data is None:
             data = reader.read(chunk.extent, chunk.size, chunk.checksums)
             if chunk.size > BLOCK or end - start < chunk.size:
-                cache.put(node, data)
+                cache.put(chunk.id, data)
         return data if end - start == chunk.size else data[start:end]
     except DamageError as error:
         place = f"pack {chunk.extent.pack}, offset {chunk.extent.offset}"

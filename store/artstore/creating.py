@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from artstore import disk, locate, manifest
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, UnsupportedError
 from artstore.manifest import CURRENT, FORMAT, Manifest
-from artstore.store import IDENTITY, RESERVE, Store, read_identity
+from artstore.store import IDENTITY, RESERVE, Store
 
 __all__ = ["create_workspace"]
 
+_BUILDING: Final = ".artfs-init-"
+_MOVING: Final = ".artfs-move-"
 _MANIFEST: Final = "manifest.1"
 _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemons", _MANIFEST)
 
@@ -35,13 +40,23 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
         raise ExistsError(f"{path} is a workspace already")
     if path.exists() and not path.is_dir():
         raise ExistsError(f"{path} is there and is not a folder")
+    for folder in (path, path.parent):
+        _clear_abandoned(folder)
+    if _finish_move(path) and group is None:
+        return Store.open(path)
     if path.is_dir() and any(path.iterdir()):
         raise ExistsError(f"{path} is not empty", hint="name a new or an empty folder")
     locate.refuse_unsafe_filesystem(path)
     gid = _group_id(group)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with disk.out_of_space(path, "the new workspace"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path, group, gid)
+    return Store.open(path)
+
+
+def _make(path: Path, group: str | None, gid: int | None) -> None:
     in_place = path.is_dir() and not _can_replace(path)
-    temporary = Path(tempfile.mkdtemp(prefix=".artfs-init-", dir=path if in_place else path.parent))
+    temporary, lock = _temporary_folder(path if in_place else path.parent)
     try:
         _build(temporary, group, gid)
         if in_place:
@@ -49,10 +64,54 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
         else:
             temporary.rename(path)
         disk.sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise ExistsError(f"{path} has been made by another process meanwhile") from error
         raise
-    return Store.open(path)
+    finally:
+        os.close(lock)
+
+
+def _temporary_folder(parent: Path) -> tuple[Path, int]:
+    """Make a folder to build in; return it with the descriptor whose flock says that it is being built."""
+    while True:
+        temporary = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=parent))
+        try:
+            lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # taken for abandoned before it was locked
+        if disk.try_lock(lock) and temporary.exists():
+            return temporary, lock
+        os.close(lock)
+
+
+def _abandoned(folder: Path, prefix: str) -> Iterator[Path]:
+    """Yield the folders that a killed `create_workspace` left in ``folder``, each locked until the next is asked for."""
+    for temporary in folder.glob(f"{prefix}*"):
+        try:
+            lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue  # somebody else's
+        try:
+            if disk.try_lock(lock):
+                yield temporary
+        finally:
+            os.close(lock)
+
+
+def _clear_abandoned(folder: Path) -> None:
+    for temporary in _abandoned(folder, _BUILDING):
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _finish_move(path: Path) -> bool:
+    """Finish moving in where a killed `create_workspace` had built a workspace; return whether there was one."""
+    found = False
+    for temporary in _abandoned(path, _MOVING):
+        _move_rest(temporary, path)
+        found = True
+    return found
 
 
 def _group_id(group: str | None) -> int | None:
@@ -64,6 +123,15 @@ def _group_id(group: str | None) -> int | None:
         raise NotFoundError(f"there is no group {group!r}") from error
     except ValueError as error:
         raise InvalidInputError(f"{group!r} is not the name of a group") from error
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    try:
+        temporary.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise ExistsError(f"{path} was made by somebody else at the same moment") from error
 
 
 def _can_replace(path: Path) -> bool:
@@ -79,17 +147,16 @@ def _build(folder: Path, group: str | None, gid: int | None) -> None:
         if gid is not None:
             os.chown(directory, -1, gid)
         directory.chmod(folder_mode)
-    with disk.out_of_space(folder, "the new workspace"):
-        disk.write_file(folder / _MANIFEST / "lease", b"", file_mode)
-        disk.write_file(folder / "journal" / "catalogue.journal", b"", file_mode)
-        disk.preallocate(folder / "reserve", RESERVE, file_mode)
-        identity = {"format": FORMAT, "uuid": str(uuid.uuid4()), "created_ns": time.time_ns()}
-        if group:
-            identity["group"] = group
-        disk.write_file(folder / IDENTITY, (json.dumps(identity) + "\n").encode(), file_mode)
-        disk.write_file(folder / CURRENT, f"{FORMAT} {_MANIFEST}\n".encode(), file_mode)
-        with manifest.write(folder):
-            pass  # the first commit: an environment without one may not open after a crash
+    disk.write_file(folder / _MANIFEST / "lease", b"", file_mode)
+    disk.write_file(folder / "journal" / "catalogue.journal", b"", file_mode)
+    disk.preallocate(folder / "reserve", RESERVE, file_mode)
+    identity = {"format": FORMAT, "uuid": str(uuid.uuid4()), "created_ns": time.time_ns()}
+    if group:
+        identity["group"] = group
+    disk.write_file(folder / IDENTITY, (json.dumps(identity) + "\n").encode(), file_mode)
+    disk.write_file(folder / CURRENT, f"{FORMAT} {_MANIFEST}\n".encode(), file_mode)
+    with manifest.write(folder):
+        pass  # the first commit: an environment without one may not open after a crash
     Manifest.of(folder).drop()
     if gid is not None:
         for name in ("data.mdb", "lock.mdb"):
@@ -99,13 +166,25 @@ def _build(folder: Path, group: str | None, gid: int | None) -> None:
 
 
 def _move_in(temporary: Path, path: Path) -> None:
-    """Move a built workspace into a folder that cannot be replaced; what makes it a workspace comes last."""
-    for entry in sorted(temporary.iterdir(), key=lambda entry: entry.name == CURRENT):
-        entry.rename(path / entry.name)
-    temporary.rmdir()
-    mode = 0o2770 if read_identity(path).get("group") else 0o700
+    """Move a built workspace into a folder that cannot be replaced.
+
+    It gets another name first, by which one that is interrupted is known, and finished instead of removed.
+    """
+    whole = temporary.rename(path / temporary.name.replace(_BUILDING, _MOVING))
+    disk.sync_folder(path)
+    _move_rest(whole, path)
+
+
+def _move_rest(whole: Path, path: Path) -> None:
+    """Move what is left of a workspace into its folder; what makes it a workspace comes last."""
+    status = whole.stat()
     try:
-        path.chmod(mode)
+        if path.stat().st_gid != status.st_gid:
+            os.chown(path, -1, status.st_gid)
+        path.chmod(stat.S_IMODE(status.st_mode))
     except PermissionError as error:
         raise UnsupportedError(f"the mode of {path} cannot be set: {error}") from error
+    for entry in sorted(whole.iterdir(), key=lambda entry: entry.name == CURRENT):
+        entry.rename(path / entry.name)
+    whole.rmdir()
     disk.sync_folder(path)

@@ -42,7 +42,9 @@ class Draft:
         self.number = transaction.state.next_draft
         transaction.state.next_draft += 1
         self._path = _lock_path(run_dir, self.number)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        # A file of that number is left from a transaction that never committed; its process may still hold it.
+        self._path.unlink(missing_ok=True)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         os.fchmod(self._fd, mode)
         disk.try_lock(self._fd)
         record = DraftRecord(self.number, artifact, time.time_ns(), os.getpid(), source)
@@ -65,7 +67,8 @@ class Draft:
         """Let the lock go, which declares the draft dead if it was not removed."""
         if self._fd >= 0:
             with suppress(FileNotFoundError):
-                self._path.unlink()
+                if os.path.samestat(self._path.stat(), os.fstat(self._fd)):
+                    self._path.unlink()
             os.close(self._fd)
             self._fd = -1
 
@@ -88,7 +91,7 @@ def _is_alive(run_dir: Path, number: int) -> bool:
     except OSError:
         return False
     try:
-        return not disk.try_lock(fd)
+        return not disk.try_lock(fd, shared=True)  # shared: two that ask at once are not in each other's way
     finally:
         os.close(fd)
 

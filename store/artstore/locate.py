@@ -14,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from artstore.errors import InvalidInputError, NotFoundError, UnsupportedError
+from artstore.errors import ArtfsError, InvalidInputError, NotFoundError, UnsupportedError
 
 __all__ = [
     "WORKSPACE_VARIABLE",
@@ -73,6 +73,11 @@ def find_workspace(path: str | os.PathLike[str] | None = None) -> Path:
         persisted = os.fsdecode(default_workspace_file().read_bytes()).removesuffix("\n")
     except (FileNotFoundError, NotADirectoryError):
         persisted = ""
+    except OSError as error:
+        raise ArtfsError(
+            f"the default workspace cannot be read from {default_workspace_file()}: {error.strerror}",
+            hint="name a workspace with -w DIR",
+        ) from error
     if persisted:
         return Path(persisted)
     return Path(platformdirs.user_data_dir("artfs", appauthor=False))
@@ -109,14 +114,14 @@ def covering_mount(path: str | os.PathLike[str]) -> MountPoint:
     Raises NotFoundError if the kernel lists no mount that could hold it (a changed root without /proc of its own).
     """
     real = _nearest_existing(path)
-    found: MountPoint | None = None
-    for mount in mount_points():
-        # The last of the longest: a mount on the same place covers those before it.
-        if real.is_relative_to(mount.path) and (found is None or len(mount.path.parts) >= len(found.path.parts)):
-            found = mount
-    if found is None:
+    status = os.lstat(real)
+    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+    found = [mount for mount in mount_points() if real.is_relative_to(mount.path)]
+    if not found:
         raise NotFoundError(f"the kernel lists no mount for {real}")
-    return found
+    # The deepest, and of those the last, which covers the others; but first one of the file system that is really
+    # there, because a mount may be hidden below another.  (Subvolumes of btrfs have devices that no mount has.)
+    return max(enumerate(found), key=lambda item: (item[1].device == device, len(item[1].path.parts), item[0]))[1]
 
 
 def filesystem_type(path: str | os.PathLike[str]) -> str:
@@ -140,7 +145,7 @@ def refuse_unsafe_filesystem(path: str | os.PathLike[str]) -> None:
 
 def _absolute(path: Path) -> Path:
     # abspath, not resolve: a symlink to the workspace may be moved by its owner.
-    return Path(os.path.abspath(path.expanduser()))
+    return Path(os.path.abspath(os.path.expanduser(path)))
 
 
 def _nearest_existing(path: str | os.PathLike[str]) -> Path:

@@ -212,11 +212,17 @@ class Manifest:
         self.workspace = workspace
         self._current_stamp, folder = read_current(workspace)
         self.folder = workspace / folder
-        self._lease = os.open(self.folder / "lease", os.O_RDWR | os.O_CLOEXEC)
-        if not disk.try_lock(self._lease, shared=True):
+        try:
+            self._lease = os.open(self.folder / "lease", os.O_RDWR | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise DamageError(f"the manifest of {workspace} is missing: there is no {folder}/lease") from error
+        try:
+            if not disk.try_lock(self._lease, shared=True):
+                raise BusyError(f"the manifest of {workspace} is being replaced", hint="try again in a few seconds")
+            self.env = self._open()
+        except BaseException:
             os.close(self._lease)
-            raise BusyError(f"the manifest of {workspace} is being replaced", hint="try again in a few seconds")
-        self.env = self._open()
+            raise
         self.handles: list[Any] = [None] * (max(Table) + 1)
         writable = os.access(self.folder / "data.mdb", os.W_OK)
         for table in Table:
@@ -267,8 +273,10 @@ class Manifest:
         with _registry_lock:
             for path in [path for path, manifest in _open_manifests.items() if manifest is self]:
                 del _open_manifests[path]
-        self.env.close()
-        os.close(self._lease)
+            self.env.close()
+            if self._lease >= 0:  # two threads may find at once that the environment was replaced
+                os.close(self._lease)
+                self._lease = -1
 
     def is_current(self) -> bool:
         """Return whether this environment is still the workspace's; to be asked after each begin."""

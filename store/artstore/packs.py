@@ -140,7 +140,6 @@ class PackWriter:
         self._mode = mode
         self._reserve = reserve
         self._fd = -1
-        self._new_folder_entry = False
         self._written = 0
         self.number = 0
         self.end = 0
@@ -186,20 +185,18 @@ class PackWriter:
             self.number = transaction.state.next_pack
             transaction.state.next_pack += 1
             path = pack_path(self._workspace, self.number)
+            # A file of that number is left from a transaction that never committed; its process may still hold it.
+            path.unlink(missing_ok=True)
             with disk.out_of_space(self._workspace, "a new pack"):
-                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode)
-                os.fchmod(fd, self._mode)
-                if not disk.try_lock(fd):
-                    os.close(fd)
-                    raise DamageError(f"pack {self.number} is new, and yet locked by somebody")
-                os.ftruncate(fd, 0)
-                disk.append(fd, [encode_header(self._uuid, self.number, time.time_ns())], 0)
-                disk.sync_data(fd)
+                self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode)
+                os.fchmod(self._fd, self._mode)
+                disk.try_lock(self._fd)
+                disk.append(self._fd, [encode_header(self._uuid, self.number, time.time_ns())], 0)
+                disk.sync_data(self._fd)
                 disk.sync_folder(path.parent)
             self.end = HEADER_LENGTH
             transaction.state.framing_bytes += self.end
             transaction.put(Table.PACKS, key32(self.number), self.end.to_bytes(8, "little"))
-        self._fd = fd
 
     def write_segment(self, segment: Segment) -> None:
         """Write and sync a segment at the pack's end; `record_end` must follow in the transaction that refers to it."""

@@ -60,13 +60,14 @@ def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResu
         raise OutOfSpaceError(
             f"only {free} bytes are left on the disk of {store.path}", hint="free some space and run the command again"
         )
-    mounted = mounted_path(store, path)
+    whole = options.base_root is None and not options.exclude and not options.remove
+    mounted = mounted_path(store, path) if whole else None
     for attempt in range(_ATTEMPTS):
         stager = Stager(store, asked.name, os.fspath(path))
         try:
             if mounted is not None:
                 return _commit(store, stager, _take_mounted(store, stager, mounted), asked)
-            return _put_source(store, stager, path, asked, options, hints=attempt < _ATTEMPTS - 1)
+            return _put_source(store, stager, path, asked, options, attempt)
         except StaleHintError:
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -88,8 +89,10 @@ def announce(store: Store, changes: list[live.Change]) -> list[DaemonInfo]:
 
 
 def _put_source(
-    store: Store, stager: Stager, path: Path, asked: Commit, options: PutOptions, *, hints: bool
+    store: Store, stager: Stager, path: Path, asked: Commit, options: PutOptions, attempt: int
 ) -> PutResult:
+    """Take a folder or file; a second attempt reads every file, a third takes nothing for granted."""
+    hints = attempt < _ATTEMPTS - 1
     with open_source(path, exclude=options.exclude, forbidden=_forbidden(store)) as source:
         report = None
         if options.progress is not None:
@@ -99,10 +102,10 @@ def _put_source(
             if options.base_root is not None:
                 overlay = Overlay(store, stager, options.base_root, options.remove)
             ingest = Ingest(
-                store, stager, source, cache if hints else None, overlay=overlay, hints=hints, progress=report
+                store, stager, source, None if attempt else cache, overlay=overlay, hints=hints, progress=report
             )
             result = _commit(store, stager, ingest.run(), asked)
-            if overlay is None and hints:
+            if overlay is None and not attempt:
                 cache.commit()
     return result
 

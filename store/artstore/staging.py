@@ -24,7 +24,7 @@ from artstore.drafts import Draft
 from artstore.errors import BusyError
 from artstore.ids import content_id
 from artstore.manifest import Table, WriteTransaction, key32
-from artstore.nodes import change_counts, find_node, node_payload
+from artstore.nodes import change_counts, find_node, node_payload, read_count
 from artstore.records.nodes import ChunkRecord, Extent, ListChild, ListRecord, canonical_list, encode_chunk, encode_list
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_ROOT_LIST, CLASS_TREE
 from artstore.records.trees import (
@@ -294,6 +294,7 @@ class Stager:
         present = self._pending.get((ref.klass, ref.id))
         if present is not None and (present.encoded is not None or operation.encoded is None):
             present.promises += 1
+            self._withdrawn += operation.consumed()  # its children have their parent already
             return present.ref
         self._pending[ref.klass, ref.id] = operation
         self._operations.append(operation)
@@ -431,5 +432,8 @@ class Stager:
                 self._draft.hold(batch.transaction, node)
                 batch.count(node)
             elif before and not after and self._draft is not None:
+                if read_count(batch.transaction, node) + batch.changes.get(node, 0) == 1:
+                    self._owed[node] = before  # withdrawn: nothing refers to it but the draft, which keeps it
+                    continue
                 self._draft.release(batch.transaction, node)
                 batch.count(node, -1)

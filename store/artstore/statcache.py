@@ -39,7 +39,7 @@ from typing import BinaryIO, NamedTuple
 import xxhash
 
 from artstore.locate import mount_points
-from artstore.source import FileEntry, Identity
+from artstore.source import FileEntry, FileStamp, Identity
 
 __all__ = ["CACHES_MAX_BYTES", "MARGIN_NS", "UNTRUSTED_FILE_SYSTEMS", "DirectoryCache", "StatCache"]
 
@@ -152,7 +152,7 @@ class DirectoryCache:
             index = bisect_left(self._old.keys, entry.name)
             if self._old.ids[index * _ID_BYTES : (index + 1) * _ID_BYTES] != content_id:
                 self._void, self._same = True, False
-        elif max(stamp.mtime_ns, stamp.ctime_ns) < read_started_ns - MARGIN_NS and self._cache.trusts(stamp.device):
+        elif _is_settled(stamp, read_started_ns) and self._cache.trusts(stamp.device):
             item.figures = _FIGURES.pack(*stamp)
             item.ident = content_id
 
@@ -392,6 +392,12 @@ class StatCache:
 
     def _is_sound(self, raw: bytes, magic: bytes) -> bool:
         return raw[:4] == magic and _CHECKSUM.unpack_from(raw, _CHECKSUM_AT)[0] == _checksum(raw, self._seed)
+
+
+def _is_settled(stamp: FileStamp, read_started_ns: int) -> bool:
+    # Some file systems keep times that 64 bits of nanoseconds do not reach (the year 1).
+    newest, oldest = max(stamp.mtime_ns, stamp.ctime_ns), min(stamp.mtime_ns, stamp.ctime_ns)
+    return newest < read_started_ns - MARGIN_NS and oldest >= -(1 << 63)
 
 
 def _pack_block(pieces: list[_Item | _Block], digest: bytes) -> bytearray:

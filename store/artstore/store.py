@@ -43,7 +43,7 @@ class Store:
         identity = read_identity(path)
         self.uuid: str = identity["uuid"]
         self.group: str | None = identity.get("group")
-        self._reader = _reader_of(path)
+        self._reader = _reader_of(path, self.uuid)
         self._generation = _generation
         Manifest.of(path)
 
@@ -65,7 +65,7 @@ class Store:
     def reader(self) -> PackReader:
         """The reader of this process's packs."""
         if self._generation != _generation:
-            self._reader, self._generation = _reader_of(self.path), _generation
+            self._reader, self._generation = _reader_of(self.path, self.uuid), _generation
         return self._reader
 
     @property
@@ -96,13 +96,14 @@ class Store:
 
 
 _generation = 0
-_readers: dict[Path, PackReader] = {}
+_readers: dict[tuple[Path, str], PackReader] = {}
+"""By path and uuid, so that a workspace made anew in the place of another is not read through its packs."""
 _readers_lock = threading.Lock()
 
 
-def _reader_of(path: Path) -> PackReader:
+def _reader_of(path: Path, uuid: str) -> PackReader:
     with _readers_lock:
-        return _readers.setdefault(path, PackReader(path))
+        return _readers.setdefault((path, uuid), PackReader(path))
 
 
 def _forget_after_fork() -> None:
@@ -122,7 +123,7 @@ def read_identity(path: Path) -> dict[str, Any]:
         uuids.UUID(identity["uuid"])
     except FileNotFoundError as error:
         raise DamageError(f"the workspace {path} has lost its {IDENTITY}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamageError(f"the {IDENTITY} of the workspace {path} is damaged") from error
     if not isinstance(identity, dict):
         raise DamageError(f"the {IDENTITY} of the workspace {path} is damaged")

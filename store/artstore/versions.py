@@ -16,7 +16,7 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind, TreeEntry
 from artstore.snapshot import Snapshot
 from artstore.store import Store
-from artstore.trees import entries_from
+from artstore.trees import entries_from, lookup
 
 __all__ = ["ContentFile", "FileInfo", "PutReceipt", "Version", "utc"]
 
@@ -246,18 +246,31 @@ class Version:
     def _find(self, snapshot: Snapshot, path: str | bytes) -> tuple[bytes, TreeEntry | None]:
         """Return (path, entry) behind links; the entry is None for the root."""
         self._living(snapshot)
-        wanted = _clean(path)
-        for _ in range(_LINK_STEPS):
-            if not wanted:
-                return wanted, None
-            link = _first_link(snapshot, self._record.root, wanted)
-            if link is None:
-                entry = snapshot.resolve(self._record.root, wanted)
-                if entry is None:
-                    raise NotFoundError(f"{self.name} has no {os.fsdecode(_clean(path))!r}")
-                return wanted, entry
-            wanted = link
-        raise NotFoundError(f"{self.name}: the links of {os.fsdecode(_clean(path))!r} lead in a circle")
+        cleaned = _clean(path)
+        waiting = cleaned.split(b"/")[::-1] if cleaned else []
+        passed: list[TreeEntry] = []
+        links = 0
+        while waiting:
+            name = waiting.pop()
+            if name in (b"", b"."):
+                continue
+            if name == b"..":  # of what a link led to, not of the link: so it waits until all before it is known
+                passed = passed[:-1]
+                continue
+            is_directory = not passed or passed[-1].kind == Kind.DIRECTORY
+            node = passed[-1].node if passed else self._record.root
+            found = lookup(snapshot.tree, node, name) if is_directory else None
+            if found is None:
+                raise NotFoundError(f"{self.name} has no {os.fsdecode(cleaned)!r}")
+            entry = found[0]
+            if entry.kind != Kind.LINK:
+                passed.append(entry)
+                continue
+            links += 1
+            if links > _LINK_STEPS:
+                raise NotFoundError(f"{self.name}: the links of {os.fsdecode(cleaned)!r} lead in a circle")
+            waiting += snapshot.read(entry.node, 0, entry.size).split(b"/")[::-1]
+        return b"/".join(entry.name for entry in passed), passed[-1] if passed else None
 
     def open(self, path: str | bytes) -> io.BufferedReader:
         """Open a file for reading: seekable, binary, verified.
@@ -332,22 +345,3 @@ def _clean(path: str | bytes) -> bytes:
     if raw.startswith(b"/") or b".." in components or b"\0" in raw:
         raise InvalidInputError(f"{os.fsdecode(raw)!r} is not a path inside a version")
     return b"/".join(components)
-
-
-def _first_link(snapshot: Snapshot, root: int, path: bytes) -> bytes | None:
-    """Return the path with its first link replaced by where that leads, or None where there is none."""
-    components = path.split(b"/")
-    for depth in range(1, len(components) + 1):
-        entry = snapshot.resolve(root, b"/".join(components[:depth]))
-        if entry is None:
-            return None
-        if entry.kind == Kind.LINK:
-            text = snapshot.read(entry.node, 0, entry.size)
-            parts: list[bytes] = []
-            for part in components[: depth - 1] + text.split(b"/") + components[depth:]:
-                if part == b"..":
-                    parts = parts[:-1]
-                elif part not in (b"", b"."):
-                    parts.append(part)
-            return b"/".join(parts)
-    return None

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from artstore.difference import Difference
     from artstore.exporting import GetReceipt
     from artstore.ingest.pipeline import Progress
-    from artstore.usage import DiskUse, Usage, VersionUsage
+    from artstore.usage import DiskUse, GroupUsage, Usage, VersionUsage
 
 __all__ = ["Artifact", "Workspace", "init_workspace", "open_workspace"]
 
@@ -126,6 +126,8 @@ class Workspace:
         from artstore.putting import PutOptions, put
 
         check_name(name)
+        if not os.fspath(path):
+            raise InvalidInputError("the path to put is empty")  # Path("") would mean the current folder
         asked = Commit(
             name=name,
             type=_checked_type(type),
@@ -281,6 +283,17 @@ class Workspace:
         from artstore.usage import workspace_usage
 
         return workspace_usage(self.store)
+
+    def usage_by(self, group: str) -> list[GroupUsage]:
+        """Return attributed bytes by ``project`` or ``type``; with the row of what drafts hold they sum to stored bytes.
+
+        Raises `InvalidInputError` for another word.
+        """
+        from artstore.usage import by_project, by_type
+
+        if group not in ("project", "type"):
+            raise InvalidInputError(f"usage is told by project or by type, not by {group!r}")
+        return by_project(self.store) if group == "project" else by_type(self.store)
 
     def usage_by_version(self, name: str) -> list[VersionUsage]:
         """Return what each living version of an artifact refers to, holds alone, and is attributed."""

@@ -307,6 +307,11 @@ def content_of(folder: Path | bytes, kept: Mapping[bytes, bytes] | None = None) 
     return found
 
 
+def content_of_file(path: Path) -> Content:
+    """Return what a version of a single file must hold."""
+    return {os.fsencode(path.name): entry_of(path.read_bytes(), executable=bool(path.stat().st_mode & stat.S_IXUSR))}
+
+
 def _file_entry(fd: int, name: bytes, status: os.stat_result) -> Entry:
     digest, size = blake3(), 0
     with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=fd), "rb") as file:

@@ -72,6 +72,16 @@ def mounts(workspace: Workspace, tmp_path: Path) -> Iterator[Mounts]:
     made.end()
 
 
+@pytest.fixture
+def mount_point(tmp_path: Path) -> Iterator[Path]:
+    """Return an empty folder on which nothing is left mounted."""
+    folder = tmp_path / "m"
+    folder.mkdir()
+    yield folder
+    if at(folder) is not None:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
 def children(pid: int) -> list[int]:
     """Return the pids of a process's children, in the order in which they were made."""
     try:

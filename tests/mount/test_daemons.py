@@ -128,6 +128,19 @@ def test_any_call_in_the_hands_of_a_killed_worker_is_served(
         assert len(got) == 1
 
 
+def test_a_mount_point_that_moves_is_still_unmounted(
+    workspace: Workspace, mounts: Any, tmp_path: Path, eventually: Eventually
+) -> None:
+    """Renaming a folder above the mount point moves the mount; a signal ends it where it is then."""
+    (tmp_path / "before" / "m").mkdir(parents=True)
+    mount = mounts(tmp_path / "before" / "m")
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert at(tmp_path / "after" / "m") is not None
+    os.kill(mount.pid, signal.SIGTERM)
+    assert mount._daemon.wait(5) == 0
+    assert at(tmp_path / "after" / "m") is None
+
+
 @pytest.mark.parametrize("victim", ["zygote", "supervisor"])
 def test_without_zygote_or_supervisor_reading_fails_at_once(
     workspace: Workspace,
@@ -255,13 +268,12 @@ def test_a_signal_unmounts(workspace: Workspace, mounts: Any, source: Path, even
         os.close(opened)
 
 
-def test_a_mount_ends_with_its_block(workspace: Workspace, mounts: Any, source: Path, tmp_path: Path) -> None:
+def test_a_mount_ends_with_its_block(workspace: Workspace, source: Path, mount_point: Path) -> None:
     version = workspace.put(source, "a")
-    (tmp_path / "m").mkdir()
-    with make_mount(workspace.path, tmp_path / "m") as mount:
-        assert mount.path(version) == f"{tmp_path}/m/a/v0"
+    with make_mount(workspace.path, mount_point) as mount:
+        assert mount.path(version) == f"{mount_point}/a/v0"
         assert Path(mount.path(version), "x").read_text() == "0"
-    assert at(tmp_path / "m") is None
+    assert at(mount_point) is None
     assert mount._daemon.poll() == 0
 
 
@@ -276,21 +288,20 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_tied_mount_ends_with_its_process(
-    workspace: Workspace, source: Path, tmp_path: Path, eventually: Eventually
+    workspace: Workspace, source: Path, mount_point: Path, eventually: Eventually
 ) -> None:
     """Even a process that is killed leaves no mount behind."""
     import sys
 
     workspace.put(source, "a")
-    (tmp_path / "m").mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", TIED, workspace.path, tmp_path / "m"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", TIED, workspace.path, mount_point], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         daemon = int(process.stdout.readline())
-        assert (tmp_path / "m" / "a" / "v0" / "x").read_text() == "0"
+        assert (mount_point / "a" / "v0" / "x").read_text() == "0"
         process.communicate()
-    eventually(lambda: at(tmp_path / "m") is None)
+    eventually(lambda: at(mount_point) is None)
     eventually(lambda: not os.path.exists(f"/proc/{daemon}") or _is_zombie(daemon))
 
 
@@ -306,22 +317,38 @@ print("ended")
 """
 
 
+def test_a_start_that_is_interrupted_leaves_nothing(
+    workspace: Workspace, mount_point: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the daemon starts ends it, and whatever it has mounted by then."""
+
+    def interrupted(*_: object) -> None:
+        time.sleep(0.2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("artfs.mount.daemon._await_ready", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make_mount(workspace.path, mount_point)
+    assert at(mount_point) is None
+    assert live_daemons(workspace.path / "run") == []
+
+
 def test_in_the_foreground_ctrl_c_unmounts(
-    workspace: Workspace, source: Path, tmp_path: Path, eventually: Eventually
+    workspace: Workspace, source: Path, mount_point: Path, eventually: Eventually
 ) -> None:
     import sys
 
     workspace.put(source, "a")
-    (tmp_path / "m").mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", FOREGROUND, workspace.path, tmp_path / "m"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", FOREGROUND, workspace.path, mount_point], stdout=subprocess.PIPE, text=True
     ) as process:
-        eventually(lambda: (tmp_path / "m" / "a" / "v0" / "x").exists())
+        eventually(lambda: (mount_point / "a" / "v0" / "x").exists())
+        time.sleep(0.3)  # until the caller, too, knows that it is there
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=10)
     assert process.returncode == 0
     assert out == "ended\n"
-    assert at(tmp_path / "m") is None
+    assert at(mount_point) is None
 
 
 def test_an_existing_mount_is_found(workspace: Workspace, mounts: Any, source: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias, Union
 
@@ -13,10 +17,17 @@ from artstore.codec import encode
 from artstore.committing import Commit, commit
 from artstore.creating import create_workspace
 from artstore.ids import content_id
+from artstore.manifest import Manifest
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
 from artstore.staging import EntryDraft, Ref, Stager
 from artstore.store import Store
+from artstore.workspace import Workspace
+
+TESTS = Path(__file__).parents[1]
+
+if str(TESTS) not in sys.path:  # for `store.oracle` and `corpora`, here and in the processes that tests start
+    sys.path.insert(0, str(TESTS))
 
 Tree: TypeAlias = Mapping[bytes, Union[bytes, tuple[Kind, bytes], "Tree"]]
 """A directory: names with the bytes of a file, with (kind, bytes), or with a directory."""
@@ -27,9 +38,36 @@ _CHUNK = 2000
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> Iterator[Store]:
     """Return a new workspace."""
-    return create_workspace(tmp_path / "workspace")
+    made = create_workspace(tmp_path / "workspace")
+    yield made
+    forget(made)
+
+
+def forget(store: Store) -> None:
+    """Close this process's environment of a workspace: each takes 1 TiB of addresses, and there are only 128."""
+    store.reader.close()
+    Manifest.of(store.path).drop()
+
+
+@pytest.fixture
+def quick_dir(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one, for tests that sync often; else the test's own."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 2 << 30:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="artfs-test-", dir=memory) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def workspace(quick_dir: Path) -> Iterator[Workspace]:
+    """Return a new workspace in memory, as its Python API."""
+    made = Workspace(create_workspace(quick_dir / "ws"))
+    yield made
+    forget(made.store)
 
 
 @pytest.fixture

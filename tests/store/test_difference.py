@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from artstore.difference import Change, Difference, compare
 from artstore.records.trees import Kind, TreeView
 from artstore.snapshot import Snapshot
 from artstore.store import Store
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 CommitTree = Callable[..., Any]
 Tree = dict[bytes, Any]
@@ -40,7 +41,7 @@ def listing(tree: Mapping[bytes, Any], prefix: bytes = b"") -> Iterator[tuple[by
 
 
 def expected(old: Tree, new: Tree) -> set[tuple[str, bytes]]:
-    """Return what differs by the rules of the module's docstring, before renames are paired, from plain dictionaries."""
+    """Return what differs by the rules of the module, before renames are paired, from plain dictionaries."""
     before, after = dict(listing(old)), dict(listing(new))
     found: set[tuple[str, bytes]] = set()
     for kind, mine, other in (("removed", before, after), ("added", after, before)):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from artstore import locate
-from artstore.errors import InvalidInputError, NotFoundError, UnsupportedError
+from artstore.errors import ArtfsError, InvalidInputError, NotFoundError, UnsupportedError
 from artstore.locate import (
     WORKSPACE_VARIABLE,
     covering_mount,
@@ -62,6 +62,13 @@ def test_relative_paths_and_tildes_become_absolute(home: Path, monkeypatch: pyte
     set_default_workspace("ws")
     monkeypatch.chdir("/")
     assert find_workspace() == home / "ws"
+
+
+def test_an_unreadable_default_is_told(home: Path) -> None:
+    """What cannot be read is not silently another workspace."""
+    default_workspace_file().mkdir(parents=True)
+    with pytest.raises(ArtfsError, match="default-workspace: Is a directory"):
+        find_workspace()
 
 
 def test_an_empty_path_is_refused() -> None:
@@ -119,6 +126,16 @@ def test_a_later_mount_covers_an_earlier_one(mountinfo: Path, home: Path) -> Non
     """Of two mounts on one place the last is what is seen; a mount that was covered by its parent's is not."""
     mountinfo.write_text(_line("/", "ext4", 1) + _line(str(home), "nfs", 2) + _line(str(home), "xfs", 3))
     assert filesystem_type(home / "x") == "xfs"
+
+
+def test_a_hidden_mount_does_not_count(mountinfo: Path, home: Path) -> None:
+    """A mount below one that was put over its parent later is not what a path there leads to: its device tells."""
+    status = os.stat(home)
+    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+    hidden, visible = _line(str(home), "nfs4", 2), _line(str(home.parent), "ext4").replace("0:9", device)
+    for lines in (hidden + visible, visible + hidden):
+        mountinfo.write_text(_line("/", "xfs", 1) + lines)
+        assert filesystem_type(home / "x") == "ext4"
 
 
 def test_without_a_mount_there_is_one_sentence(mountinfo: Path, home: Path) -> None:

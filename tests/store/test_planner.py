@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from artstore.catalogue import recorded_versions
 from artstore.errors import DamageError
 from artstore.manifest import ReadTransaction, Table, WriteTransaction
@@ -14,15 +17,15 @@ from artstore.nodes import all_counts, change_counts, children_of, node_extent
 from artstore.planner import plan_release
 from artstore.records.trees import Kind
 from artstore.store import Store
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 CommitTree = Callable[..., Any]
 
 NAMES = st.sampled_from([b"a", b"b", b"c"])
-CONTENTS = st.builds(lambda seed, parts: b"".join(bytes([seed + i]) * 2000 for i in parts), st.integers(0, 2), st.lists(
-    st.integers(0, 2), max_size=4
-))
+CONTENTS = st.builds(
+    lambda seed, parts: b"".join(bytes([seed + i]) * 2000 for i in parts),
+    st.integers(0, 2),
+    st.lists(st.integers(0, 2), max_size=4),
+)
 TREES = st.recursive(
     st.dictionaries(NAMES, CONTENTS, max_size=3),
     lambda below: st.dictionaries(NAMES, CONTENTS | below, max_size=3),

@@ -145,21 +145,21 @@ _trees = st.recursive(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(trees=st.lists(_trees, min_size=2, max_size=5), late=st.booleans(), data=st.data())
 def test_it_agrees_with_a_dictionary(
     tmp_path_factory: pytest.TempPathFactory, trees: list[Tree], late: bool, data: st.DataObject
 ) -> None:
     """Over any sequence of folders, what is read is exactly what a dict of remembered files does not hold.
 
-    And the folders taken whole are exactly those that equal the previous put's and were remembered completely.
+    And the folders taken whole are exactly those that equal the previous put's and whose own files were remembered.
     """
     folder = tmp_path_factory.mktemp("cache")
     for index in range(1, len(trees)):
         if data.draw(st.booleans()):
             trees[index] = trees[index - 1]
     remembered: dict[bytes, FileStamp] = {}
-    before: Tree = {}
+    before: Tree | None = None
     for tree in trees:
         outcome = put(folder, tree, late=late)
         here = files(tree)
@@ -167,9 +167,10 @@ def test_it_agrees_with_a_dictionary(
         assert outcome.unchanged == {
             path
             for path, value in folders(tree).items()
-            if folders(before).get(path) == value
-            and all(remembered.get(path + p) == s for p, s in files(value).items())
-        } - ({b""} if before is not tree and not remembered and before == {} and tree != {} else set())
+            if before is not None
+            and folders(before).get(path) == value
+            and all(remembered.get(path + b"/" + name) == of for name, of in value.items() if isinstance(of, FileStamp))
+        }
         remembered = {
             path: value
             for path, value in here.items()
@@ -193,7 +194,7 @@ def test_a_second_put_reads_nothing(tmp_path: Path) -> None:
     tree = _sample()
     assert len(put(tmp_path, tree).read) == 52
     assert put(tmp_path, tree) == Outcome(set(), {b"", b"/a", b"/z", b"/z/deep", b"/z/empty"})
-    tree[b"z"][b"deep"][b"file"] = stamp(3)  # type: ignore[index, call-overload]
+    tree[b"z"][b"deep"][b"file"] = stamp(3)
     assert put(tmp_path, tree) == Outcome({b"/z/deep/file"}, {b"/a", b"/z/empty"})
     assert put(tmp_path, tree).read == set()
 
@@ -215,7 +216,7 @@ def test_any_change_makes_a_folder_another(tmp_path: Path, change: Callable[[dic
     """Added, removed, retargeted and replaced entries are all seen, whatever kind they are of."""
     tree = _sample()
     put(tmp_path, tree)
-    change(tree)  # type: ignore[arg-type]
+    change(tree)
     tree = {os.fsencode(name): value for name, value in tree.items()}
     assert b"" not in put(tmp_path, tree).unchanged
     assert b"" in put(tmp_path, tree).unchanged
@@ -236,6 +237,13 @@ def test_young_files_are_not_remembered(tmp_path: Path, age_ns: int) -> None:
         put(tmp_path, tree, now=NOW + 10**19)
         assert put(tmp_path, tree).unchanged == {b""}
         put(tmp_path, {})
+
+
+def test_times_beyond_all_reason_are_no_failure(tmp_path: Path) -> None:
+    """A file of the year 1, which some file systems can hold, is read every time."""
+    tree: Tree = {b"file": stamp(1)._replace(mtime_ns=-62_135_596_800 * 10**9)}
+    put(tmp_path, tree)
+    assert put(tmp_path, tree).read == {b"/file"}
 
 
 def test_what_changed_while_it_was_read_is_remembered_as_it_was_read(tmp_path: Path) -> None:
@@ -303,9 +311,11 @@ def test_sources_do_not_share_what_is_known(tmp_path: Path) -> None:
     assert len(put(tmp_path, tree, identity=(8, 12)).read) == 52
     assert put(tmp_path, tree, root=b"/data/other").read == set()
     one, two = sorted(path for path in tmp_path.iterdir())
-    one.write_bytes(two.read_bytes())
-    two.write_bytes(one.read_bytes())
-    assert {len(put(tmp_path, tree, root=root, identity=(8, 12)).read) for root in (ROOT, b"/data/other")} == {52}
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+    assert len(put(tmp_path, tree, identity=(8, 12)).read) == 52
+    assert len(put(tmp_path, tree, root=b"/data/other").read) == 52
 
 
 def test_damage_is_only_forgetting(tmp_path: Path) -> None:
@@ -317,7 +327,8 @@ def test_damage_is_only_forgetting(tmp_path: Path) -> None:
     for index in range(len(good)):
         file.write_bytes(good[:index] + bytes([good[index] ^ 0x41]) + good[index + 1 :])
         assert put(tmp_path, tree).read, "the damage went unseen"
-        file.write_bytes(good[:index])
+    for length in range(0, len(good), 7):
+        file.write_bytes(good[:length])
         assert put(tmp_path, tree).read == {b"/a", b"/s/b"}
         assert put(tmp_path, tree).read == set()
     assert file.read_bytes() == good

@@ -51,7 +51,7 @@ def usage(session: Session, name: str | None, by: str | None) -> None:
     workspace = session.open()
     report = workspace.usage()
     versions = [] if name is None else workspace.usage_by_version(name)
-    groups = [] if by is None else _groups(workspace, by)
+    groups = [] if by is None else workspace.usage_by(by)
     if session.json:
         record: dict[str, object] = {key: getattr(report, key) for key in _KEYS}
         if name is not None:
@@ -65,12 +65,6 @@ def usage(session: Session, name: str | None, by: str | None) -> None:
         _print_workspace(str(workspace.path), report)
         if by is not None:
             _print_groups(by, groups)
-
-
-def _groups(workspace: Workspace, by: str) -> list[GroupUsage]:
-    from artstore.usage import by_project, by_type
-
-    return by_type(workspace.store) if by == "type" else by_project(workspace.store)
 
 
 def _group_record(by: str, group: GroupUsage) -> dict[str, object]:

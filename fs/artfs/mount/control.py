@@ -32,7 +32,8 @@ __all__ = ["MountHandle", "mount", "mount_for", "status", "unmount"]
 
 PathLike = str | os.PathLike[str]
 
-_END_SECONDS = 5.0
+_END_SECONDS = 3.0
+_LAZY_END_SECONDS = 0.5
 _ANSWER_SECONDS = 2.0
 _TRANSPORTS = {"auto": "pyfuse3", "pyfuse3": "pyfuse3"}
 
@@ -97,11 +98,11 @@ def unmount(directory: PathLike, *, lazy: bool = False) -> None:
     except OSError as error:
         number = error.errno
         if number == errno.EPERM and mounted.daemon is not None:
-            answer = request(mounted.daemon, {"op": "unmount", "lazy": lazy}, timeout=_END_SECONDS)
+            answer = request(mounted.daemon, {"op": "unmount", "lazy": lazy}, timeout=_ANSWER_SECONDS)
             number = 0 if answer.get("ok") else answer.get("errno", errno.EIO)
         if number:
             raise _why_not(mounted, number) from error
-    _await_end(mounted)
+    _await_end(mounted, _LAZY_END_SECONDS if lazy else _END_SECONDS)
     remove_dead(mounted.workspace / "run")
 
 
@@ -126,15 +127,13 @@ def _why_not(mounted: Mounted, number: int) -> MountError | BusyError:
     return MountError(f"unmounting {mounted.directory} failed: {os.strerror(number)}")
 
 
-def _await_end(mounted: Mounted) -> None:
-    """Wait for the daemon to end, unless the kernel keeps the mount for those who use it still."""
+def _await_end(mounted: Mounted, seconds: float) -> None:
+    """Wait for the daemon to end; it goes on for as long as open files or other namespaces hold the mount."""
     if mounted.daemon is None:
         return
     run_file = daemons_folder(mounted.workspace / "run") / f"{mounted.daemon.id}.json"
-    deadline = time.monotonic() + _END_SECONDS
+    deadline = time.monotonic() + seconds
     while is_held(run_file) and time.monotonic() < deadline:
-        if holders(mounted.directory, mounted.device, limit=1):
-            return
         time.sleep(0.01)
 
 

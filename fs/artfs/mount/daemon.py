@@ -28,6 +28,7 @@ LIFELINE = 4
 
 _FIRST_FREE = 10
 _START_SECONDS = 60.0
+_END_SECONDS = 5.0
 
 
 class Daemon:
@@ -65,7 +66,7 @@ class Daemon:
             try:
                 _await_ready(ready, log)
             except BaseException:
-                daemon.kill()
+                daemon.give_up()
                 raise
         return daemon
 
@@ -109,12 +110,13 @@ class Daemon:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
 
-    def kill(self) -> None:
-        """End a daemon that did not start, and wait for that."""
-        if self._exit_code is None:
+    def give_up(self) -> None:
+        """End a daemon that did not start: let it unmount if it has mounted, and wait for that."""
+        self.terminate()
+        if self.wait(_END_SECONDS) is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-            self.wait(_START_SECONDS)
+            self.wait(_END_SECONDS)
 
     def _ended(self, code: int) -> None:
         self._exit_code = code

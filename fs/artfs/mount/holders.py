@@ -16,7 +16,7 @@ def holders(directory: Path, device: str, *, limit: int = 5) -> list[str]:
     """
     found = []
     for pid in sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit()):
-        if pid != os.getpid() and _uses(pid, os.fsencode(directory), _in_hexadecimal(device)):
+        if _uses(pid, os.fsencode(directory), _in_hexadecimal(device)):
             found.append(f"{_name(pid)} ({pid})")
             if len(found) == limit:
                 break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from artstore.live import DaemonInfo, live_daemons
 from artstore.locate import MountPoint, mount_points
 
 __all__ = ["Mounted", "artfs_mounts", "at", "is_dead", "resolve"]
+
+_DYING_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,18 @@ def artfs_mounts(workspace: Path | None = None) -> list[Mounted]:
 def is_dead(mounted: Mounted) -> bool:
     """Return whether the daemon of a mount has died; the kernel says so for one whose run file is out of sight.
 
-    It is asked for the file system's statistics, which it never keeps: attributes may be served from memory.
+    It is asked for the file system's statistics, which it never keeps: attributes may be served from memory.  Workers
+    outlive the rest of their daemon by a moment, so an answer is not believed at once.
     """
-    if mounted.daemon is not None:
-        return False
-    try:
-        os.statvfs(mounted.directory)
-    except OSError as error:
-        return error.errno == errno.ENOTCONN
+    deadline = time.monotonic() + _DYING_SECONDS
+    while mounted.daemon is None:
+        try:
+            os.statvfs(mounted.directory)
+        except OSError as error:
+            return error.errno == errno.ENOTCONN
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.01)
     return False
 
 

@@ -75,6 +75,7 @@ class Zygote:
 
     def run(self) -> int:
         """Mount, report on the ready pipe, serve until the mount has ended, and return the exit code."""
+        self._prepare_signals()
         try:
             owner = Owner.of(self._configuration.workspace)
             self._device = kernel.attach(
@@ -101,7 +102,6 @@ class Zygote:
 
     def _start(self, owner: Owner) -> None:
         """Answer INIT and start all children: the supervisor first, so that nothing is cached before it listens."""
-        self._prepare_signals()
         transport = _make_transport(self._configuration.transport, self._device)
         transport.answer_init()
         self._kit = Kit(self._configuration, owner, self._device, self._children_news, self._counters, transport)
@@ -216,7 +216,18 @@ class Zygote:
         if self._detacher:
             return
         self._lazy = lazy
-        self._detacher = fork(lambda: _detach_in_child(self._directory, lazy), closing=self._private())
+        self._detacher = fork(lambda: self._detach_in_child(lazy), closing=self._private())
+
+    def _detach_in_child(self, lazy: bool) -> int:
+        """Unmount where the mount is now, which is elsewhere if a folder above it has been renamed."""
+        from artstore.locate import mount_points
+
+        places = [point.path for point in mount_points() if point.device == self._info.device]
+        try:
+            kernel.detach(os.fsencode(places[-1]) if places else self._directory, lazy=lazy)
+        except OSError as error:
+            return error.errno or errno.EIO
+        return 0
 
     def _on_detached(self, status: int) -> None:
         """Go on as unmounting in the child came out: asked for by the supervisor, a busy mount is only reported."""
@@ -284,7 +295,7 @@ class Zygote:
 
     def _end_at_once(self) -> int:
         """Take the mount out of sight, whoever uses it, and end."""
-        pid = fork(lambda: _detach_in_child(self._directory, True), closing=self._private())
+        pid = fork(lambda: self._detach_in_child(True), closing=self._private())
         deadline = time.monotonic() + _END_SECONDS
         while time.monotonic() < deadline:
             if os.waitpid(pid, os.WNOHANG)[0]:
@@ -337,14 +348,6 @@ def _device_number(directory: bytes) -> str:
         if os.fsencode(mount.path) == directory and mount.fstype == kernel.FILESYSTEM:
             return mount.device
     raise MountError(f"{os.fsdecode(directory)} does not appear in the table of mounts")
-
-
-def _detach_in_child(directory: bytes, lazy: bool) -> int:
-    try:
-        kernel.detach(directory, lazy=lazy)
-    except OSError as error:
-        return error.errno or errno.EIO
-    return 0
 
 
 def _how(status: int) -> str:

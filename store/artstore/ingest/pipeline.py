@@ -227,7 +227,8 @@ class Ingest:
             large.stamp = FileStamp.of_fd(fd)
             for window in read_windows(self._store, pool, fd, self._hints):
                 done = window.chunks
-                yield _Step(partial(large.add, window), partial(_all_done, done), len(window.data) + _STEP_COST)
+                apply = partial(self._add_window, large, window, entry.name)
+                yield _Step(apply, partial(_all_done, done), len(window.data) + _STEP_COST)
             large.still = FileStamp.of_fd(fd) == large.stamp
         except OSError as error:
             large.error = SourceError(f"{os.fsdecode(entry.path)} cannot be read: {error.strerror}", paths=[entry.path])
@@ -253,7 +254,12 @@ class Ingest:
             return
         ident, ref = large.finish()
         self._record(entry, ident, large.stamp, large.read_ns)
-        self._add_file(entry, large.size, ident, ref)
+        self._add(_file_entry(entry, large.size, ident, ref))
+        self._count(1, 0, entry.name)  # its bytes were counted window by window
+
+    def _add_window(self, large: _LargeFile, window: Window, name: bytes) -> None:
+        large.add(window)
+        self._count(0, len(window.data), name)
 
     def _read_again(self, pool: Executor, entry: FileEntry) -> _LargeFile:
         large = _LargeFile(self._stager)
@@ -313,15 +319,14 @@ class Ingest:
         directory.builder.add(entry)
 
     def _add_file(self, entry: FileEntry, size: int, ident: bytes, ref: Ref | None) -> None:
-        kind = Kind.EXECUTABLE if entry.executable else Kind.FILE
-        self._add(EntryDraft(entry.name, kind, size, ident, ref))
-        self._count(size, entry)
+        self._add(_file_entry(entry, size, ident, ref))
+        self._count(1, size, entry.name)
 
-    def _count(self, size: int, entry: FileEntry | LinkEntry) -> None:
-        self.files += 1
+    def _count(self, files: int, size: int, name: bytes) -> None:
+        self.files += files
         self.bytes += size
         if self._progress is not None:
-            self._progress(self.files, self.bytes, entry.name)
+            self._progress(self.files, self.bytes, name)
 
     def _add_small(self, entry: FileEntry, draft: FileDraft) -> None:
         if draft.error is not None or draft.stamp is None:
@@ -343,7 +348,7 @@ class Ingest:
         ident = content_id(link.text)
         ref = self._stager.chunk(ident, len(link.text), encode(link.text))
         self._add(EntryDraft(link.name, Kind.LINK, len(link.text), ident, ref))
-        self._count(0, link)
+        self._count(1, 0, link.name)
 
     def _leave(self) -> None:
         directory = self._directories.pop()
@@ -401,6 +406,10 @@ class _LargeFile:
         """Return the content's id and node."""
         ident = self._hasher.digest()
         return ident, self._builder.finish(ident)
+
+
+def _file_entry(entry: FileEntry, size: int, ident: bytes, ref: Ref | None) -> EntryDraft:
+    return EntryDraft(entry.name, Kind.EXECUTABLE if entry.executable else Kind.FILE, size, ident, ref)
 
 
 def _combined(problems: list[SourceError]) -> SourceError:

@@ -1,7 +1,7 @@
 """Catalogue records: artifacts and projects, versions, aliases and drafts.
 
 JSON with a version number, sealed like every record: there are few of them, people may have to read one in an
-emergency, and fields can be added without a migration.  Unknown fields are kept.
+emergency, and fields can be added without a migration.  Unknown fields are passed over.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Source:
         return self._file_name is not None
 
     def walk(self) -> Iterator[Event]:
-        """Yield the events of a complete walk; each call starts a new one.
+        """Yield the events of a complete walk; each call starts a new one, which begins with the first event.
 
         Entries come in the order of their name's bytes, each subfolder in place between its enter and leave.  A
         handle that an entry carries is good until the next event is asked for, unless the consumer acquires it.
@@ -92,7 +92,7 @@ class Source:
         """
         if self._file_name is not None:
             return self._walk_file(self._file_name)
-        return Walk(self._rules, self._forbidden).events(os.open(b".", _OPEN_DIRECTORY, dir_fd=self._fd))
+        return Walk(self._rules, self._forbidden).events(self._fd)
 
     def _walk_file(self, name: bytes) -> Iterator[Event]:
         with DirectoryHandle(os.dup(self._fd), b"") as handle:

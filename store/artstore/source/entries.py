@@ -93,6 +93,11 @@ class DirectoryHandle:
             os.close(self.fd)
             self.fd = -1
 
+    def __del__(self) -> None:
+        """Close what a put that failed never came to release."""
+        if self.fd >= 0:
+            os.close(self.fd)
+
     def __enter__(self) -> DirectoryHandle:
         return self
 

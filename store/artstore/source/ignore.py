@@ -107,9 +107,8 @@ def _compile(lines: Sequence[str]) -> list[_Pattern]:
         except ValueError as error:
             raise InvalidInputError(f"the pattern {line!r} is not a valid glob: {error}") from error
         for pattern in compiled:
-            if pattern.include is not None:
-                regex: re.Pattern[str] = pattern.regex  # type: ignore[attr-defined]  # all of gitignore's have one
-                patterns.append(_Pattern(regex, pattern.include, folders_only))
+            if pattern.include is not None and pattern.regex is not None:
+                patterns.append(_Pattern(pattern.regex, pattern.include, folders_only))
     return patterns
 
 

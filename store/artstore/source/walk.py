@@ -72,16 +72,17 @@ class Walk:
         self._frames: list[_Frame] = []
 
     def events(self, root_fd: int) -> Iterator[Event]:
-        """Yield what is in the folder open at *root_fd* (taken over): entries in name order, subfolders in place.
+        """Yield what is in the folder open at *root_fd*: entries in name order, subfolders in place.
 
         After the last event, raises SourceError (SourceChangedError if nothing but change was met) that names every
         entry that cannot be stored; RefusedError at once for a forbidden folder.
         """
-        root = DirectoryHandle(root_fd, b"")
+        # A description of its own, so that walks do not share a position in the folder.
+        root = DirectoryHandle(os.open(b".", _OPEN_DIRECTORY, dir_fd=root_fd), b"")
         try:
-            identity = _identity(os.fstat(root_fd))
+            identity = _identity(os.fstat(root.fd))
             self._refuse_forbidden(b"", identity)
-            self._push(self._frame(root.acquire(), identity, Territory(root_fd, identity), 0, self._rules))
+            self._push(self._frame(root.acquire(), identity, Territory(root.fd, identity), 0, self._rules))
             yield EnterDirectory(b"", identity)
             while self._frames:
                 child = yield from self._entries(self._frames[-1])
@@ -283,7 +284,7 @@ class Walk:
             raise RefusedError(sentence, hint=f"leave {display(path)} out with --exclude" if path else "")
 
 
-def may_read(status: os.stat_result, name: bytes, directory_fd: int | None) -> bool:
+def may_read(status: os.stat_result, name: bytes, directory_fd: int) -> bool:
     """Tell whether the effective user may read a file; asks the system only when its mode leaves it open."""
     readable = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
     if status.st_mode & readable == readable:

@@ -47,7 +47,7 @@ def walked() -> Callable[..., dict[bytes, object]]:
     """Open a path as a source, walk it to the end, and outline it without the source folder itself."""
 
     def walk(path: Path | bytes | str, **options: object) -> dict[bytes, object]:
-        with open_source(path, **options) as source:  # type: ignore[arg-type]
+        with open_source(path, **options) as source:
             found = outline(source.walk())
         assert found.pop(b"") is None
         return found

@@ -102,19 +102,19 @@ _FOLLOWED = [
 
 
 @pytest.mark.parametrize(("folder", "text", "expected"), _KEPT)
-def test_links_inside_are_kept(keep, folder: str, text: str, expected: str | None) -> None:  # type: ignore[no-untyped-def]
+def test_links_inside_are_kept(keep, folder: str, text: str, expected: str | None) -> None:
     """A link that stays inside at every step is kept, dangling or not; an absolute one as the equal relative one."""
     assert keep(folder, text) == (None if expected is None else expected.encode())
 
 
 @pytest.mark.parametrize(("folder", "text"), _FOLLOWED)
-def test_links_that_leave_are_followed(keep, folder: str, text: str) -> None:  # type: ignore[no-untyped-def]
+def test_links_that_leave_are_followed(keep, folder: str, text: str) -> None:
     """A link that leaves the folder at any step, on its own or through a link on its way, is followed."""
     assert keep(folder, text) is None
     assert keep(folder, text) is None, "what was remembered does not change the answer"
 
 
-def test_an_absolute_link_may_arrive_through_links_outside(keep, top: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_absolute_link_may_arrive_through_links_outside(keep, top: Path) -> None:
     """What matters is where an absolute link arrives, not how the way there is spelled."""
     outside = top.parent
     assert keep("sub", f"{outside}/alias/file") == b"../file"
@@ -127,13 +127,13 @@ def test_an_absolute_link_may_arrive_through_links_outside(keep, top: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["loop", "loop/x", "sub/deep/round", "ping", "TOP/loop"])
-def test_loops_are_told(keep, text: str) -> None:  # type: ignore[no-untyped-def]
+def test_loops_are_told(keep, text: str) -> None:
     """A way that never ends raises LinkLoopError."""
     with pytest.raises(LinkLoopError):
         keep("", text)
 
 
-def test_a_kept_link_leads_to_the_same_place(keep, top: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_kept_link_leads_to_the_same_place(keep, top: Path) -> None:
     """Read at the same place in a copy, a kept link leads to what the original led to in the source."""
     for folder, text, expected in _KEPT:
         if expected is None:

@@ -1,0 +1,346 @@
+"""The kill rig: end a process with SIGKILL at every system call that changes something, and at random moments.
+
+A *scene* is a workspace and one operation on it.  The operation runs once to its end under strace, which counts its
+calls; then once for each of them on a copy of the workspace, killed before that call takes effect.  After each run the
+workspace must keep every promise of `crash.states`, the operation run again must do what it would have done, and
+store nothing that is there already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from corpora import folders
+from corpora.folders import Content, content_of, content_of_file
+from crash.states import content_of_version, faults, opened
+
+from artstore.manifest import Counters
+from artstore.workspace import Workspace
+
+TESTS = Path(__file__).parents[1]
+CALLS = (
+    *("write", "writev", "pwrite64", "pwritev", "fdatasync", "fsync", "msync", "sync_file_range", "ftruncate"),
+    *("fallocate", "rename", "renameat2", "link", "unlink", "rmdir", "mkdir", "chmod", "fchmod", "flock"),
+)
+"""What changes files, or tells others something."""
+_TRACED = re.compile(r"^(\d+) +(\w+)\(")
+_BATCH_NODES = 12
+
+
+@dataclass(frozen=True)
+class Point:
+    """Before the ``nth`` call of ``call`` by the main thread."""
+
+    call: str
+    nth: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An operation, what the workspace holds before it, and what it may hold after it."""
+
+    name: str
+    base: Path | None
+    arguments: Sequence[str]
+    before: Mapping[str, Content]
+    after: Mapping[str, Content]
+    aliased: int | None = None
+    """The version that the alias ``good`` names afterwards."""
+
+
+@dataclass
+class Tally:
+    """How many runs were killed where, and what was found."""
+
+    killed: int = 0
+    completed: int = 0
+    acknowledged: int = 0
+    staged: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.killed} killed, {self.completed} completed, {self.acknowledged} of them acknowledged, "
+            f"{self.staged} left a draft, {len(self.faults)} faults"
+        )
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which `crash.child` finds the code and this package."""
+    paths = [str(TESTS), *[path for path in sys.path if path], os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def command(workspace: Path, arguments: Sequence[str], *, bug: str | None = None, nodes: int = _BATCH_NODES) -> list[str]:
+    """Return the command line of the child that does an operation on a workspace."""
+    operation, *rest = arguments
+    seeded = ["--bug", bug] if bug else []
+    return [
+        *(sys.executable, "-m", "crash.child", "--batch-nodes", str(nodes), *seeded),
+        *(operation, str(workspace), *rest),
+    ]
+
+
+def copy_workspace(base: Path | None, to: Path) -> None:
+    """Copy a workspace that nobody uses, its reserve as a hole."""
+    if to.exists():
+        shutil.rmtree(to)
+    if base is not None:
+        shutil.copytree(base, to, ignore=shutil.ignore_patterns("reserve"))
+        with (to / "reserve").open("wb") as reserve:
+            reserve.truncate((base / "reserve").stat().st_size)
+
+
+def scenes(folder: Path) -> Iterator[Scene]:
+    """Make the four scenes: init, a first put, a second put with changes, an alias."""
+    first, second = folder / "first", folder / "second"
+    for source in (first, second):
+        source.mkdir(parents=True)
+        folders.small(source, seed=1, files=40)
+    folders.change_some(second, seed=2)
+    yield Scene("init", None, ["init"], {}, {})
+    empty = folder / "base-empty"
+    run(command(empty, ["init"]))
+    v0, v1 = content_of(first), content_of(second)
+    yield Scene("first put", empty, ["put", str(first), "data"], {}, {"data:v0": v0})
+    one = folder / "base-one"
+    copy_workspace(empty, one)
+    run(command(one, ["put", str(first), "data"]))
+    yield Scene("second put", one, ["put", str(second), "data", "good"], {"data:v0": v0}, {"data:v1": v1}, 1)
+    two = folder / "base-two"
+    copy_workspace(one, two)
+    run(command(two, ["put", str(second), "data"]))
+    both = {"data:v0": v0, "data:v1": v1}
+    yield Scene("alias", two, ["alias", "data:v0", "good"], both, {}, 0)
+
+
+def run(arguments: Sequence[str]) -> str:
+    """Run a child that must succeed; return what it said."""
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr}")
+    return done.stdout
+
+
+def _strace(options: Sequence[str], arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    # Not with --seccomp-bpf: with it, strace 6.1 counts calls and injects no signals.
+    line = ["strace", "-f", "-qq", *options, *arguments]
+    return subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=300)
+
+
+def points(scene: Scene, folder: Path, *, bug: str | None = None) -> list[Point]:
+    """Run a scene to its end and return every point of it."""
+    workspace, trace = folder / "counted", folder / "trace"
+    copy_workspace(scene.base, workspace)
+    done = _strace(["-o", str(trace), "-e", f"trace={','.join(CALLS)}"], command(workspace, scene.arguments, bug=bug))
+    if done.returncode:
+        raise RuntimeError(f"{scene.name} failed under strace: {done.stderr}")
+    matches = [match for line in trace.read_text(errors="replace").splitlines() if (match := _TRACED.match(line))]
+    main_thread = matches[0][1]
+    seen: Counter[str] = Counter()
+    found: list[Point] = []
+    for match in matches:
+        if match[1] != main_thread or (match[2] not in CALLS):
+            continue
+        seen[match[2]] += 1
+        found.append(Point(match[2], seen[match[2]]))
+    shutil.rmtree(workspace)
+    return found
+
+
+def kill_at(point: Point, workspace: Path, arguments: Sequence[str], *, bug: str | None = None) -> tuple[bool, str]:
+    """Run an operation, killed at a point; return (whether that happened, what it had said before)."""
+    inject = f"inject={point.call}:signal=SIGKILL:when={point.nth}"
+    options = ["-o", "/dev/null", "-e", f"trace={point.call}", "-e", inject]
+    done = _strace(options, command(workspace, arguments, bug=bug))
+    if done.returncode not in (0, -signal.SIGKILL, 128 + signal.SIGKILL):
+        raise RuntimeError(f"the child ended with {done.returncode}: {done.stderr}")
+    return done.returncode != 0, done.stdout
+
+
+def kill_after(seconds: float, workspace: Path, arguments: Sequence[str], *, nodes: int) -> tuple[bool, str]:
+    """Run an operation, killed after a while; return (whether that happened, what it had said before)."""
+    child = subprocess.Popen(
+        command(workspace, arguments, nodes=nodes), env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        said, _ = child.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        said, _ = child.communicate()
+    if child.returncode not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"the child ended with {child.returncode}")
+    return child.returncode != 0, said
+
+
+def counters(workspace: Path) -> Counters:
+    """Return the manifest's counters."""
+    with opened(workspace) as opened_workspace, opened_workspace.store.snapshot() as snapshot:
+        return snapshot.transaction.counters()
+
+
+def examine(scene: Scene, workspace: Path, said: str, tally: Tally, full: Counters | None) -> list[str]:
+    """Return what is wrong with a workspace in which a scene's operation was ended, before and after running it again.
+
+    ``full`` are the counters after an undisturbed run.
+    """
+    if scene.base is None:
+        return _examine_init(workspace)
+    tally.acknowledged += bool(said)
+    acknowledged = {**scene.before, **(scene.after if said else {})}
+    wrong = faults(workspace, acknowledged, scene.after)
+    if wrong:
+        return wrong
+    before, between = counters(scene.base), counters(workspace)
+    with opened(workspace) as again:
+        dead = len(again.drafts())
+        if between.stored_bytes > before.stored_bytes and between.versions == before.versions and not dead:
+            wrong.append("a put that stored something and was killed left no draft")
+        wrong += _run_again(scene, again)
+        if len(again.drafts()) != dead:
+            wrong.append(f"{dead} drafts became {len(again.drafts())} by running it again")
+    tally.staged += bool(dead)
+    after = counters(workspace)
+    if full is not None and (after.stored_bytes, after.free_bytes) != (full.stored_bytes, full.free_bytes):
+        wrong.append(
+            f"in two parts the put stored {after.stored_bytes} bytes and left {after.free_bytes} free; "
+            f"at once {full.stored_bytes} and {full.free_bytes}"
+        )
+    return wrong + _put_another(workspace, {**scene.before, **scene.after})
+
+
+def _run_again(scene: Scene, workspace: Workspace) -> list[str]:
+    wrong = []
+    if scene.arguments[0] == "alias":
+        workspace.alias_set(*scene.arguments[1:])
+    else:
+        source, name, *aliases = scene.arguments[1:]
+        version = workspace.put(source, name, aliases=aliases)
+        if scene.after[version.name] != content_of_version(version):
+            wrong.append(f"the put run again made {version.name}, which is not what was meant")
+    if scene.aliased is not None and workspace.aliases("data").get("good") != scene.aliased:
+        wrong.append("the alias does not name what it was set to")
+    return wrong
+
+
+def _put_another(path: Path, versions: Mapping[str, Content]) -> list[str]:
+    """Put one file more, and ask for everything once again."""
+    with opened(path) as workspace:
+        workspace.put(__file__, "other")
+    return faults(path, {**versions, "other:v0": content_of_file(Path(__file__))})
+
+
+def _examine_init(workspace: Path) -> list[str]:
+    """After a killed init there is nothing, or a whole workspace; making one works, and leaves nothing else."""
+    wrong = []
+    if (workspace / "current").exists():
+        wrong += faults(workspace, {})
+    else:
+        run(command(workspace, ["init"]))
+    wrong += _put_another(workspace, {})
+    rest = sorted(path.name for folder in (workspace.parent, workspace) for path in folder.glob(".artfs-*"))
+    if rest:
+        wrong.append(f"a killed init, and another, left {rest}")
+    return wrong
+
+
+def undisturbed(scene: Scene, folder: Path) -> Counters | None:
+    """Return the counters after a scene's operation that ran to its end."""
+    if scene.base is None:
+        return None
+    copy_workspace(scene.base, folder / "undisturbed")
+    run(command(folder / "undisturbed", scene.arguments))
+    return counters(folder / "undisturbed")
+
+
+def kill_everywhere(scene: Scene, folder: Path, tally: Tally, *, share: float = 1, bug: str | None = None) -> None:
+    """Kill a scene's operation at every point, or at a share of them spread over all; stop at the first fault."""
+    found = points(scene, folder, bug=bug)
+    full = undisturbed(scene, folder)
+    chosen = sorted(random.Random(scene.name).sample(range(len(found)), max(1, round(len(found) * share))))
+    workspace = folder / "killed" / "workspace"
+    for index in chosen:
+        shutil.rmtree(workspace.parent, ignore_errors=True)
+        workspace.parent.mkdir()
+        copy_workspace(scene.base, workspace)
+        killed, said = kill_at(found[index], workspace, scene.arguments, bug=bug)
+        tally.killed += killed
+        tally.completed += not killed
+        wrong = examine(scene, workspace, said, tally, full)
+        if wrong:
+            point = found[index]
+            tally.faults += [f"{scene.name}, before {point.call} number {point.nth}: {fault}" for fault in wrong]
+            return
+
+
+def kill_at_random(folder: Path, tally: Tally, *, seed: int, rounds: int) -> None:
+    """Let one workspace live through puts that are killed at random moments, and keep all that was acknowledged."""
+    chance = random.Random(seed)
+    source, workspace = folder / "changing", folder / "living"
+    source.mkdir(parents=True)
+    folders.small(source, seed=seed, files=300)
+    run(command(workspace, ["init"]))
+    acknowledged: dict[str, Content] = {}
+    for number in range(rounds):
+        folders.change_some(source, seed=seed * 1000 + number)
+        content = content_of(source)
+        name = f"data-{number % 3}"
+        versions = sum(1 for known in acknowledged if known.startswith(f"{name}:"))
+        killed, said = kill_after(
+            chance.uniform(0.08, 0.3), workspace, ["put", str(source), name], nodes=chance.choice([5, 20, 100])
+        )
+        tally.killed += killed
+        tally.completed += not killed
+        tally.acknowledged += bool(said)
+        expected = {f"{name}:v{versions}": content}
+        wrong = faults(workspace, {**acknowledged, **(expected if said else {})}, expected)
+        if wrong:
+            tally.faults += [f"random kill {number} of seed {seed}: {fault}" for fault in wrong]
+            return
+        with opened(workspace) as living:
+            there = living.versions(name) if any(item.name == name for item in living.artifacts()) else []
+            tally.staged = len(living.drafts())
+        if len(there) > versions:
+            acknowledged |= expected
+
+
+def main() -> None:
+    """Kill at every point of every scene, and at many random moments; exit with 1 if anything was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--share", type=float, default=1, help="share of the points [1]")
+    parser.add_argument("--rounds", type=int, default=300, help="random kills [300]")
+    parser.add_argument("--seed", type=int, default=1, help="of the random kills [1]")
+    parser.add_argument("--directory", type=Path, help="where to work [$TMPDIR]")
+    given = parser.parse_args()
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="artfs-kill-", dir=given.directory) as folder:
+        for scene in scenes(Path(folder) / "scenes"):
+            tally, start = Tally(), time.monotonic()
+            kill_everywhere(scene, Path(folder), tally, share=given.share)
+            failed |= _report(f"{scene.name}, at its system calls", tally, start)
+        tally, start = Tally(), time.monotonic()
+        kill_at_random(Path(folder) / "random", tally, seed=given.seed, rounds=given.rounds)
+        failed |= _report("puts, at random moments", tally, start)
+    sys.exit(failed)
+
+
+def _report(what: str, tally: Tally, start: float) -> bool:
+    print(f"{what}: {tally} ({time.monotonic() - start:.0f} s)", *tally.faults, sep="\n  ", flush=True)
+    return bool(tally.faults)
+
+
+if __name__ == "__main__":
+    main()

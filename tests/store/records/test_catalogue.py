@@ -1,0 +1,70 @@
+"""Catalogue records: JSON there and back."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artstore.errors import DamageError, InvalidInputError
+from artstore.records.catalogue import AliasRecord, ArtifactRecord, DraftRecord, VersionRecord, dump_json
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(), below, max_size=3),
+    max_leaves=8,
+)
+INTEGERS = st.integers(0, 2**63)
+RECORDS = st.one_of(
+    st.builds(ArtifactRecord, INTEGERS, st.text(), st.booleans(), INTEGERS, st.none() | st.text(), INTEGERS, st.text()),
+    st.builds(AliasRecord, INTEGERS, INTEGERS, st.text(), INTEGERS, INTEGERS),
+    st.builds(DraftRecord, INTEGERS, st.text(), INTEGERS, INTEGERS, st.text()),
+    st.builds(
+        VersionRecord,
+        *([INTEGERS] * 4),
+        st.binary(min_size=32, max_size=32),
+        *([INTEGERS] * 4),
+        description=st.text(),
+        metadata=st.dictionaries(st.text(), JSON, max_size=3),
+        tags=st.lists(st.text()),
+        base=st.none() | st.text(),
+    ),
+)
+
+
+@given(record=RECORDS)
+def test_records_round_trip(record: VersionRecord) -> None:
+    """Whatever text and JSON a record holds comes back equal."""
+    assert type(record).decode(record.encode()) == record
+
+
+@given(record=RECORDS, data=st.data())
+def test_a_cut_record_is_damage(record: VersionRecord, data: st.DataObject) -> None:
+    """Any truncation is refused by one error."""
+    payload = record.encode()
+    with pytest.raises(DamageError):
+        type(record).decode(payload[: data.draw(st.integers(0, len(payload) - 1))])
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"null", b"7", b"{}", b'{"_":2}', b'{"_":1}', b'{"_":1,"serial":1}', b"\xff"])
+def test_other_json_is_damage(payload: bytes) -> None:
+    """JSON that is no record, has another version, or lacks fields."""
+    with pytest.raises(DamageError):
+        AliasRecord.decode(payload)
+
+
+def test_fields_of_later_releases_are_passed_over() -> None:
+    """A record with more fields than are known reads as one without."""
+    record = AliasRecord(1, 2, "best", 3, 4)
+    more = {**json.loads(record.encode()), "colour": "red"}
+    assert AliasRecord.decode(json.dumps(more).encode()) == record
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, {"a": {1, 2}}, b"bytes", {(1, 2): 3}])
+def test_what_json_cannot_hold_is_refused(value: object) -> None:
+    """It is the caller's mistake, and said in one sentence."""
+    with pytest.raises(InvalidInputError, match="metadata must be JSON"):
+        dump_json({"key": value})
