@@ -62,12 +62,10 @@ def _make(path: Path, group: str | None, gid: int | None) -> None:
         if in_place:
             _move_in(temporary, path)
         else:
-            temporary.rename(path)
+            _rename(temporary, path)
         disk.sync_folder(path.parent)
-    except BaseException as error:
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            raise ExistsError(f"{path} has been made by another process meanwhile") from error
         raise
     finally:
         os.close(lock)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from artstore import locate
+from artstore.errors import InvalidInputError
 from artstore.names import parse_version_label
 from artstore.store import Store
 
@@ -29,7 +30,8 @@ class MountedPath(NamedTuple):
 def mounted_path(store: Store, path: str | os.PathLike[str]) -> MountedPath | None:
     """Return what a path stands for where it lies in a version on a mount of this workspace, else None.
 
-    Aliases are resolved.  The version need not exist any more.
+    Aliases are resolved.  The version need not exist any more.  Raises `InvalidInputError` for a path on the mount
+    that lies above versions.
     """
     try:
         real = os.path.realpath(path, strict=True)
@@ -50,4 +52,4 @@ def mounted_path(store: Store, path: str | os.PathLike[str]) -> MountedPath | No
         if number is not None and depth:
             name = b"/".join(components[:depth]).decode("utf-8", "surrogateescape")
             return MountedPath(name, number, b"/".join(components[depth + 1 :]))
-    return None
+    raise InvalidInputError(f"{os.fspath(path)!r} lies above the versions of a mount", hint="name a version in it")

@@ -48,16 +48,17 @@ def _enter_namespace(scratch: str, fuse_conf: str) -> None:
         _mount(f"{scratch}/fuse.conf", "/etc/fuse.conf", flags=_MS_BIND)
 
 
-def _make_reachable(folder: Path) -> None:
-    """Let everybody reach ``folder``: lay an open file system over the first closed folder on the way, and bind it in."""
-    for ancestor in reversed(folder.parents):
-        if not ancestor.stat().st_mode & stat.S_IXOTH:
-            held = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-            _mount("tmpfs", str(ancestor), "tmpfs", options="mode=0755")
+def _make_reachable(folders: list[Path]) -> None:
+    """Let everybody reach the folders: lay an open file system over each closed folder on the way, and bind them in."""
+    held = {folder: os.open(folder, os.O_PATH | os.O_DIRECTORY) for folder in sorted(folders)}
+    for folder, descriptor in held.items():
+        for ancestor in reversed(folder.parents):
+            if ancestor.exists() and not ancestor.stat().st_mode & stat.S_IXOTH:
+                _mount("tmpfs", str(ancestor), "tmpfs", options="mode=0755")
+        if not folder.exists():  # something was laid over it, for this folder or for one before
             folder.mkdir(parents=True)
-            _mount(f"/proc/self/fd/{held}", str(folder), flags=_MS_BIND)
-            os.close(held)
-            return
+            _mount(f"/proc/self/fd/{descriptor}", str(folder), flags=_MS_BIND)
+        os.close(descriptor)
 
 
 def main() -> None:
@@ -65,8 +66,9 @@ def main() -> None:
     os.umask(0o022)
     with tempfile.TemporaryDirectory(prefix="art-ns-") as scratch:
         _enter_namespace(scratch, fuse_conf)
-        for folder in {sys.base_prefix, sys.prefix, *os.environ["PYTHONPATH"].split(os.pathsep)}:
-            _make_reachable(Path(folder))
+        _make_reachable(
+            [Path(sys.base_prefix), Path(sys.prefix), *map(Path, os.environ["PYTHONPATH"].split(os.pathsep))]
+        )
         home = f"{scratch}/home"
         os.mkdir(home, 0o700)
         os.chown(home, USER, USER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ ENVIRONMENT = ROOT / "scripts" / "environment.sh"
 def run(script: str, **settings: str) -> tuple[int, str]:
     """Run a piece of shell that knows the functions of environment.sh; return its exit code and what it said."""
     finished = subprocess.run(
-        ["/bin/bash", "-c", f"set -euo pipefail; source {ENVIRONMENT}; {script}"],
+        ["/bin/bash", "-c", f"set -euo pipefail; source {shlex.quote(str(ENVIRONMENT))}; {script}"],
         env={"PATH": os.environ["PATH"], "TMPDIR": os.environ.get("TMPDIR", "/tmp"), **settings},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -60,7 +60,7 @@ def _loads(text: str, item: str) -> object:
         parsed: object = json.loads(text, parse_constant=refuse, parse_float=number)
     except RecursionError:
         raise InvalidInputError("--meta is nested too deeply") from None
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, InvalidInputError):
         raise
     except ValueError:  # an integer of thousands of digits
         raise InvalidInputError("--meta holds a number that is too long") from None

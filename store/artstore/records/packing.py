@@ -79,7 +79,7 @@ def _with_check(data: bytes) -> bytes:
 
 def _checked(data: bytes, length: int, what: str) -> bytes:
     body = data[:length]
-    if len(data) < length + _CHECK.size or _CHECK.unpack_from(data, length)[0] != xxh3_64_intdigest(body):
+    if length < 0 or len(data) < length + _CHECK.size or _CHECK.unpack_from(data, length)[0] != xxh3_64_intdigest(body):
         raise DamageError(f"{what} is damaged")
     return body
 

@@ -1,0 +1,83 @@
+"""Content-defined chunking: the properties that deduplication and streaming stand on."""
+
+from __future__ import annotations
+
+import random
+
+import pyfastcdc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from artstore.chunker import AVERAGE, MAXIMUM, MINIMUM, boundaries, require_native
+from artstore.errors import UnsupportedError
+
+MIB = 1024 * 1024
+NOISE = random.Random(7).randbytes(9 * MIB)
+KINDS = {"noise": NOISE, "zeros": bytes(9 * MIB), "text": b"".join(b"line %d of many\n" % n for n in range(600_000))}
+
+
+def chunks(data: bytes) -> list[bytes]:
+    ends = boundaries(data)
+    return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
+
+
+@settings(max_examples=40)
+@given(kind=st.sampled_from(sorted(KINDS)), start=st.integers(0, MIB), size=st.integers(0, 8 * MIB))
+def test_chunks_are_the_data_in_pieces_of_bounded_size(kind: str, start: int, size: int) -> None:
+    """Put together they are the data; none is over the maximum, and only the last may be under the minimum."""
+    data = KINDS[kind][start : start + size]
+    parts = chunks(data)
+    assert b"".join(parts) == data
+    assert all(0 < len(part) <= MAXIMUM for part in parts)
+    assert all(len(part) >= MINIMUM for part in parts[:-1])
+
+
+@pytest.mark.parametrize("size", [0, 1, MINIMUM - 1, MINIMUM])
+def test_small_data_is_one_chunk(size: int) -> None:
+    """Up to the minimum there is nothing to cut, and nothing at all for nothing."""
+    assert boundaries(bytes(size)) == ([size] if size else [])
+
+
+def test_the_average_is_near_what_is_meant() -> None:
+    """On noise the mean lies within a factor of two of `AVERAGE`."""
+    mean = len(NOISE) / len(boundaries(NOISE))
+    assert AVERAGE / 2 < mean < AVERAGE * 2
+
+
+@settings(max_examples=25)
+@given(at=st.integers(0, len(NOISE)), inserted=st.binary(min_size=1, max_size=5000))
+def test_an_insertion_moves_few_boundaries(at: int, inserted: bytes) -> None:
+    """After an insertion anywhere all but a few chunks are the old ones."""
+    old = chunks(NOISE)
+    new = chunks(NOISE[:at] + inserted + NOISE[at:])
+    assert len(set(new) - set(old)) <= 6
+
+
+@settings(max_examples=25)
+@given(cut=st.integers(0, 2**32))
+def test_cutting_may_begin_anew_at_any_boundary(cut: int) -> None:
+    """What follows a boundary is cut as if it stood alone, which reading in windows relies on."""
+    ends = boundaries(NOISE)
+    start = ends[cut % (len(ends) - 1)]
+    assert [start + end for end in boundaries(NOISE[start:])] == [end for end in ends if end > start]
+
+
+def test_more_data_moves_only_the_last_boundary() -> None:
+    """All boundaries but the last are the same whatever follows."""
+    ends = boundaries(NOISE)
+    for size in (MIB, 3 * MIB + 17, 8 * MIB):
+        cut = boundaries(NOISE[:size])
+        assert cut[:-1] == ends[: len(cut) - 1]
+
+
+def test_a_slow_chunker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its compiled form it is said so, instead of putting at a hundredth of the speed."""
+    require_native()
+
+    class FastCDC:
+        __module__ = "pyfastcdc.py.fastcdc"
+
+    monkeypatch.setattr(pyfastcdc, "FastCDC", FastCDC)
+    with pytest.raises(UnsupportedError, match="compiled"):
+        require_native()

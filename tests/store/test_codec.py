@@ -1,0 +1,76 @@
+"""Stored forms: what is encoded decodes, and changed bytes never pass."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from artstore.codec import RAW, ZSTD, block_checksums, decode, encode, verify_blocks
+from artstore.errors import DamageError
+from artstore.records.nodes import BLOCK
+
+NOISE = random.Random(1).randbytes(3 * BLOCK + 5)
+
+
+@settings(max_examples=60)
+@given(data=st.binary(max_size=300) | st.builds(lambda a, n: a * n, st.binary(min_size=1, max_size=9), st.integers(0, 50_000)))
+@example(data=b"")
+@example(data=NOISE)
+@example(data=NOISE[:BLOCK])
+def test_round_trip(data: bytes) -> None:
+    """Any bytes come back, and their stored form is never larger, with one checksum for each block of it."""
+    encoded = encode(memoryview(data))
+    stored = bytes(encoded.data)
+    assert len(stored) <= len(data)
+    assert len(encoded.checksums) == -(-len(stored) // BLOCK)
+    assert block_checksums(stored) == encoded.checksums
+    verify_blocks(stored, 0, encoded.checksums)
+    assert decode(encoded.codec, stored, len(data)) == data
+
+
+def test_what_pays_is_compressed() -> None:
+    """Text is a frame, noise and tiny data are kept as they are."""
+    assert encode(b"abc" * 1000).codec == ZSTD
+    assert encode(NOISE).codec == RAW
+    assert encode(b"a" * 60).codec == RAW
+
+
+@given(at=st.integers(0, len(NOISE) - 1), change=st.integers(1, 255))
+def test_a_changed_byte_is_found_in_its_block(at: int, change: int) -> None:
+    """Any flipped byte fails the block it lies in, whole or read from that block on; other blocks still pass."""
+    sums = block_checksums(NOISE)
+    broken = bytearray(NOISE)
+    broken[at] ^= change
+    with pytest.raises(DamageError):
+        verify_blocks(bytes(broken), 0, sums)
+    block = at // BLOCK
+    with pytest.raises(DamageError):
+        verify_blocks(bytes(broken[block * BLOCK :]), block, sums)
+    verify_blocks(bytes(broken[(block + 1) * BLOCK :]), block + 1, sums)
+    verify_blocks(bytes(broken[: block * BLOCK]), 0, sums)
+
+
+def test_parts_that_are_not_whole_blocks_are_refused() -> None:
+    """A cut block, and more blocks than there are."""
+    sums = block_checksums(NOISE)
+    for data, first in ((NOISE[:-1], 0), (NOISE[1:], 0), (NOISE + b"\0" * BLOCK, 0), (NOISE, 1)):
+        with pytest.raises(DamageError):
+            verify_blocks(data, first, sums)
+
+
+def test_frames_that_do_not_fit_are_damage() -> None:
+    """A broken frame, another length, and a codec from the future."""
+    frame = bytes(encode(b"abc" * 1000).data)
+    for codec, stored, size in (
+        (ZSTD, frame[:-3], 3000),
+        (ZSTD, b"not a frame", 3000),
+        (ZSTD, frame, 2999),
+        (ZSTD, frame, 3001),
+        (RAW, b"12345", 4),
+        (9, b"12345", 5),
+    ):
+        with pytest.raises(DamageError):
+            decode(codec, stored, size)
