@@ -78,8 +78,16 @@ install_packages() {
 pip_error() { sed -nE 's/^ *ERROR: (.{1,200}).*/\1/p' "$log" | tail -n 1 | grep . || echo "is the network there?"; }
 
 # Make the virtual environment hold artfs with an extra (quickstart or dev), and the system the given commands
-# (COMMAND or COMMAND=PACKAGE); nothing to do the second time.
+# (COMMAND or COMMAND=PACKAGE); nothing to do the second time. Two scripts at once wait for each other.
 need_environment() {
+    local lock
+    exec {lock}<"$root"
+    flock "$lock"
+    make_environment "$@"
+    exec {lock}<&-
+}
+
+make_environment() {
     local extra=$1 stamp="$venv/.artfs-setup" still want
     shift
     want=$({ echo "$root"; cat "$root/pyproject.toml" "$root/constraints.txt"; } | sha256sum | cut -c1-64)

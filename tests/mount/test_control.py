@@ -119,5 +119,5 @@ def test_importing_it_is_cheap(elsewhere: Callable[..., Any]) -> None:
 
 
 def test_attaching_to_nowhere_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(MountError, match="mounting on .*absent failed: No such file"):
+    with pytest.raises(MountError, match=r"mounting on .*absent failed: No such file"):
         attach(b"ws", os.fsencode(tmp_path / "absent"), allow_other=False)

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from artfs.mount.control import unmount
+
 AsUser = Callable[..., dict[str, Any]]
 
 MAKE = """
@@ -148,5 +150,13 @@ def test_root_mounts_the_workspace_of_another_user(open_folder: Path, mounts: An
         workspace.put(source, "a")
         assert (open_folder / "m/a/latest/x").read_text() == "changed"
         assert {path.stat().st_uid for path in (workspace.path / "run/daemons").glob("*.json")} == {user}
+        child = os.fork()
+        if child == 0:
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            unmount(handle.directory)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0, "the owner may unmount it, although root has mounted it"
+        assert handle._daemon.wait(5) == 0
     finally:
         theirs.end()

@@ -76,6 +76,8 @@ def list_record(level: int, children: Sequence[tuple[int, bytes, int]]) -> bytes
 
 def directory_records(entries: Sequence[tuple[bytes, int, int, bytes]]) -> list[bytes]:
     """Return the canonical records of one directory, those below first; the last is the root record."""
+    if not entries:
+        return [entries_record([])]
     records: list[bytes] = []
     rows: list[tuple[bytes, bytes]] = []
     for part in split(entries, 0, lambda entry: hash_of_name(entry[0])):

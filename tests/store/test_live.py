@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -99,10 +100,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., FakeDaemon]]:
 
     yield started
     for daemon in daemons:
-        try:
+        with contextlib.suppress(OSError):
             daemon.die()
-        except OSError:
-            pass
         Path(daemon.info.socket).unlink(missing_ok=True)
 
 
@@ -149,7 +148,7 @@ def test_the_dead_are_not_waited_for(start: Callable[..., FakeDaemon], tmp_path:
 def test_silence_costs_the_life_of_the_cache_and_no_more(
     start: Callable[..., FakeDaemon], tmp_path: Path, answer: Answer | None
 ) -> None:
-    """One that does not accept, answer or agree is named after what it may have cached has expired; others have heard."""
+    """One that does not answer or agree is named once what it may have cached has expired; others have heard."""
     silent_one, other_silent, heard = start("a", answer), start("b", answer), start("c")
     silent, seconds = timed(lambda: live.notify(tmp_path, CHANGES))
     assert silent == [silent_one.info, other_silent.info]
@@ -229,6 +228,7 @@ def test_an_open_run_time_folder_is_not_used(tmp_path: Path, monkeypatch: pytest
 
 def test_a_socket_has_a_short_path_for_any_workspace() -> None:
     long = Path("/" + "/".join("n" * 200 for _ in range(10)))
-    paths = {live.socket_path(Path("/tmp/artfs-1000"), workspace, name) for workspace in (long, Path("/w")) for name in "ab"}
+    folder = Path("/tmp/artfs-1000")
+    paths = {live.socket_path(folder, workspace, name) for workspace in (long, Path("/w")) for name in "ab"}
     assert len(paths) == 4
     assert all(len(os.fsencode(path)) < 107 for path in paths)

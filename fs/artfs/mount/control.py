@@ -21,8 +21,8 @@ from artfs.mount.configuration import Configuration, default_workers
 from artfs.mount.daemon import LIFELINE, READY, Daemon
 from artfs.mount.handle import MountHandle
 from artfs.mount.holders import holders
-from artfs.mount.runfile import remove_dead
 from artfs.mount.reports import MountStatus, WorkerStatus
+from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
 from artstore.errors import BusyError, InvalidInputError, MountError
 from artstore.live import daemons_folder, is_held, live_daemons, request, runtime_folder
@@ -97,7 +97,8 @@ def unmount(directory: PathLike, *, lazy: bool = False) -> None:
         kernel.detach(os.fsencode(target), lazy=lazy or dead)
     except OSError as error:
         number = error.errno
-        if number == errno.EPERM and mounted.daemon is not None:
+        if number in (errno.EPERM, errno.EINVAL) and mounted.daemon is not None:
+            # Root has mounted for this user: only the daemon may unmount it.
             answer = request(mounted.daemon, {"op": "unmount", "lazy": lazy}, timeout=_ANSWER_SECONDS)
             number = 0 if answer.get("ok") else answer.get("errno", errno.EIO)
         if number:
@@ -160,7 +161,8 @@ def status(workspace_path: PathLike | None = None, directory: PathLike | None = 
 def _status_of(mounted: Mounted) -> MountStatus:
     daemon = mounted.daemon
     if daemon is None:
-        return MountStatus(str(mounted.workspace), str(mounted.directory), "dead")
+        state = "dead" if table.is_dead(mounted) else "silent"
+        return MountStatus(str(mounted.workspace), str(mounted.directory), state)
     workers: list[WorkerStatus] = []
     state = "silent"
     with contextlib.suppress(BusyError):
@@ -199,7 +201,7 @@ def mount_for(workspace_path: PathLike, *, create: bool = True) -> tuple[Path, b
         existing = _readable_mount(workspace)
         if existing is not None:
             return existing, False
-        with contextlib.suppress(FileExistsError, OSError):
+        with contextlib.suppress(FileExistsError):
             target.mkdir(mode=0o700)
         mount(workspace, target)
     return target, True

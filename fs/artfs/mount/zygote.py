@@ -265,6 +265,7 @@ class Zygote:
         if os.waitstatus_to_exitcode(status) == ENDED:
             self._ended = True
             self._waiting.clear()
+            self._kill(*self._slots)  # there is nothing left to serve, and one of them may be suspended
             return False
         if self._ended:
             return False
@@ -304,15 +305,18 @@ class Zygote:
         return 1
 
     def _kill_all(self) -> None:
-        for pid in (*self._slots, self._supervisor, self._detacher):
-            if pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        self._kill(*self._slots, self._supervisor, self._detacher)
         while True:
             try:
                 os.waitpid(-1, 0)
             except ChildProcessError:
                 return
+
+    def _kill(self, *pids: int) -> None:
+        """Kill those of ``pids`` that are not 0; all are children of this process."""
+        for pid in filter(None, pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _clean(self) -> None:
         """Remove the run file, the socket, and the log if nothing was written to it."""

@@ -51,6 +51,8 @@ class Survey:
             with suppress(*_ABSENT), open_folder(self._dest, page.path) as fd:
                 self._look(fd, page)
         self._workers.finish(self._meter.report)
+        if self._equal or self._different:
+            self._meter.report(last=True)
 
     def _is_directory(self, path: bytes) -> bool:
         """Say whether a path is a real folder; where it is not, there is nothing below it to survey."""

@@ -1,4 +1,4 @@
-"""The serving core over a store in memory: what it answers is the folder that was put, whatever the question's order."""
+"""The serving core over a store in memory: what it answers is the folder that was put, however it is asked."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_above_versions_are_projects_artifacts_versions_and_aliases(fake_store: 
         assert tree.lookup(artifact, name) == found
         assert tree.attributes(found.inode)[:4] == found[:4]
         assert found.entry_seconds == ABOVE_SECONDS
-    assert [entry.attributes.inode for entry in tree.page(artifact, 1)][0] == enter(tree, b"team", b"vision")
+    assert next(tree.page(artifact, 1)).attributes.inode == enter(tree, b"team", b"vision")
 
 
 def test_names_that_are_not_there(fake_store: Any) -> None:
@@ -274,4 +274,6 @@ def test_statistics_are_those_of_the_disk(fake_store: Any) -> None:
     fake_store.put("a", {b"x": b"1" * 10_000})
     found = Tree(fake_store).statistics()
     assert found.block * (found.blocks - found.free) >= 10_000
-    assert found.free <= os.statvfs(fake_store.path).f_bavail * os.statvfs(fake_store.path).f_frsize // found.block + 1000
+    assert (
+        found.free <= os.statvfs(fake_store.path).f_bavail * os.statvfs(fake_store.path).f_frsize // found.block + 1000
+    )

@@ -1,0 +1,195 @@
+"""The control server answers each request once, survives what is no request, and says what the workers have done."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import json
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from artfs.mount import inodes, supervisor
+from artfs.mount.counters import Counters, Field
+from artfs.mount.reports import WorkerStatus
+from artfs.mount.supervisor import Invalidator, Supervisor, memory_of
+from artstore.errors import DamageError
+from artstore.live import Change, Peer
+
+
+class Daemon:
+    """Run a supervisor over an address, with what it does recorded."""
+
+    def __init__(self, address: Path) -> None:
+        self.counters = Counters(2)
+        self.told: list[list[Change]] = []
+        self.unmounts: list[bool] = []
+        self.unmount_answers = [0]
+        self.failure: Exception | None = None
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(address))
+        self.listener.listen()
+        self.address = address
+        self.supervisor = Supervisor(
+            description={"id": "abc", "pid": 1},
+            counters=self.counters,
+            invalidate=self._invalidate,
+            unmount=self._unmount,
+            uid=os.getuid(),
+        )
+
+    def _invalidate(self, changes: list[Change]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.told.append(changes)
+
+    def _unmount(self, lazy: bool) -> int:
+        self.unmounts.append(lazy)
+        return self.unmount_answers.pop(0)
+
+    async def ask(self, line: bytes) -> Any:
+        """Return the answer to a raw line, None if there is none."""
+        stream = await trio.open_unix_socket(str(self.address))
+        received = b""
+        async with stream:
+            with contextlib.suppress(trio.BrokenResourceError):
+                await stream.send_all(line)
+                await stream.send_eof()
+                async for data in stream:
+                    received += data
+        return json.loads(received) if received else None
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Daemon:
+    return Daemon(tmp_path / "s")
+
+
+def served(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Run a test while its daemon serves."""
+
+    @pytest.mark.trio
+    @functools.wraps(test)
+    async def run(daemon: Daemon, **others: Any) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(daemon.supervisor.serve, daemon.listener)
+            with trio.fail_after(10):
+                await test(daemon, **others)
+            nursery.cancel_scope.cancel()
+
+    return run
+
+
+def line(**message: Any) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+@served
+async def test_a_change_is_applied_before_it_is_acknowledged(daemon: Daemon) -> None:
+    asked = line(op="invalidate", changes=[["team", ["data"]], ["team/data", ["v1", "ü"]]])
+    assert await daemon.ask(asked) == {"ok": True}
+    assert daemon.told == [[Change("team", ["data"]), Change("team/data", ["v1", "ü"])]]
+
+
+@served
+async def test_a_change_that_cannot_be_applied_is_not_acknowledged(daemon: Daemon) -> None:
+    daemon.failure = DamageError("a record is damaged")
+    answer = await daemon.ask(line(op="invalidate", changes=[["", ["a"]]]))
+    assert answer == {"ok": False, "errno": errno.EIO, "error": "a record is damaged"}
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"\n", b"[]\n", b"{}\n", b"no json\n", line(op="invalidate"), line(op="invalidate", changes=[1]), b"\xff\n"],
+)
+@served
+async def test_what_is_no_request_is_refused(daemon: Daemon, request_line: bytes) -> None:
+    answer = await daemon.ask(request_line)
+    assert answer["ok"] is False
+    assert answer["errno"] == errno.EINVAL
+    assert (await daemon.ask(line(op="status")))["ok"] is True
+
+
+@served
+async def test_an_unknown_operation_is_named(daemon: Daemon) -> None:
+    answer = await daemon.ask(line(op="fly"))
+    assert answer == {"ok": False, "errno": errno.ENOSYS, "error": "there is no operation 'fly'"}
+
+
+@served
+async def test_a_conversation_that_breaks_off_harms_nobody(daemon: Daemon) -> None:
+    assert await daemon.ask(b"") is None
+    assert await daemon.ask(b'{"op": "sta') is None
+    assert (await daemon.ask(line(op="status")))["ok"] is True
+
+
+@served
+async def test_a_slow_client_delays_no_other(daemon: Daemon) -> None:
+    async with await trio.open_unix_socket(str(daemon.address)):
+        with trio.fail_after(1):
+            assert (await daemon.ask(line(op="status")))["ok"] is True
+
+
+@served
+async def test_strangers_are_not_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "peer", lambda _: Peer(1, os.getuid() + 1, 1))
+    assert await daemon.ask(line(op="status")) is None
+    monkeypatch.setattr(supervisor, "peer", lambda _: Peer(1, 0, 0))
+    assert (await daemon.ask(line(op="status")))["ok"] is True
+
+
+@served
+async def test_unmounting_is_the_zygotes_and_its_answer_is_passed_on(daemon: Daemon) -> None:
+    daemon.unmount_answers = [errno.EBUSY, 0]
+    assert (await daemon.ask(line(op="unmount")))["errno"] == errno.EBUSY
+    assert await daemon.ask(line(op="unmount", lazy=True)) == {"ok": True}
+    assert daemon.unmounts == [False, True]
+
+
+@served
+async def test_the_status_is_what_the_workers_count(daemon: Daemon) -> None:
+    slot = daemon.counters.slot(1)
+    slot.set(Field.PID, os.getpid())
+    slot.set(Field.STARTED_NS, time.time_ns())
+    slot.add(Field.REQUESTS, 5)
+    slot.add(Field.BYTES, 7)
+    answer = await daemon.ask(line(op="status"))
+    assert answer["status"]["id"] == "abc"
+    workers = [WorkerStatus.from_message(worker) for worker in answer["status"]["workers"]]
+    assert (workers[1].pid, workers[1].requests, workers[1].bytes) == (os.getpid(), 5, 7)
+    assert workers[1].memory_bytes == pytest.approx(memory_of(os.getpid()), rel=0.5)
+    assert workers[0].memory_bytes is None
+
+
+def test_names_become_entries_of_the_directory_that_lists_them(
+    fake_store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each changed name is forgotten, `latest` with it, and the listing too; what has gone is its parent's business."""
+    fake_store.put("team/data", {})
+    done: list[Any] = []
+    monkeypatch.setattr(supervisor, "invalidate_entry", lambda *call: done.append(call))
+    monkeypatch.setattr(supervisor, "invalidate_inode", lambda *call: done.append(call))
+    changes = [Change("", ["team"]), Change("team/data", ["v0", "ü"]), Change("gone", ["x"])]
+    Invalidator(fake_store, 99).apply(changes)
+    (team, _), (data, _) = fake_store.name_number("team"), fake_store.name_number("team/data")
+    assert team != data
+    artifact = inodes.artifact(data)
+    assert done == [
+        (99, inodes.ROOT, b"team"),
+        (99, inodes.ROOT),
+        (99, artifact, b"v0"),
+        (99, artifact, "ü".encode()),
+        (99, artifact, b"latest"),
+        (99, artifact),
+    ]
+
+
+def test_memory_of_nobody_is_unknown() -> None:
+    assert memory_of(2**22 + 1) is None

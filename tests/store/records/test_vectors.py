@@ -1,0 +1,198 @@
+"""The vectors that are kept for ever: what a release writes and what any later one must read.
+
+`tests/corpora/vectors.json` was worked out from `docs/format.md` with struct, BLAKE3 and XXH3 alone.  A test that fails
+here means another on-disk format, never another vector.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blake3 import blake3
+from store.oracle import KINDS, canonical_digest, directory_records
+
+from artstore import journal
+from artstore.building import DirectoryBuilder
+from artstore.ids import content_id
+from artstore.records.nodes import (
+    ChunkRecord,
+    Extent,
+    ListChild,
+    ListRecord,
+    canonical_list,
+    encode_chunk,
+    encode_list,
+    parse_canonical_list,
+)
+from artstore.records.packing import (
+    PackedEntry,
+    encode_header,
+    encode_index,
+    encode_segment_head,
+    parse_header,
+    parse_index,
+    parse_segment_head,
+)
+from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
+from artstore.records.trees import (
+    CanonicalEntry,
+    ChildRecord,
+    Kind,
+    TreeEntry,
+    TreeTotals,
+    canonical_entries,
+    canonical_index,
+    encode_tree,
+    parse_canonical_tree,
+)
+from artstore.staging import EntryDraft, Ref
+from artstore.workspace import Workspace
+
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "corpora" / "vectors.json").read_bytes())
+EMPTY_DIRECTORY = content_id(canonical_entries([]))
+
+
+@pytest.mark.parametrize("vector", VECTORS["directories"], ids=lambda vector: vector["name"])
+def test_directory_records(vector: dict[str, Any]) -> None:
+    """A directory of one record: its canonical bytes, its digest, and back."""
+    entries = []
+    for name, kind, data in vector["entries"]:
+        content = bytes.fromhex(data)
+        if kind == "dir":
+            entries.append(CanonicalEntry(bytes.fromhex(name), Kind.DIRECTORY, 0, EMPTY_DIRECTORY))
+        else:
+            ident = content_id(content)
+            entries.append(CanonicalEntry(bytes.fromhex(name), Kind(KINDS[kind]), len(content), ident))
+    record = canonical_entries(entries)
+    assert record.hex() == vector["record"]
+    assert content_id(record).hex() == vector["digest"]
+    assert parse_canonical_tree(record).entries == tuple(entries)
+    model = {bytes.fromhex(name): (kind, bytes.fromhex(data)) for name, kind, data in vector["entries"]}
+    assert canonical_digest(model).hex() == vector["digest"]
+
+
+class _Recorder:
+    """Stands where the stager does, and keeps the canonical records that it is handed."""
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+
+    def _ref(self, record: bytes) -> Ref:
+        self.records.append(record)
+        return Ref(0x74, content_id(record))
+
+    def tree(self, entries: list[EntryDraft]) -> Ref:
+        return self._ref(canonical_entries([CanonicalEntry(e.name, e.kind, e.size, e.id) for e in entries]))
+
+    def index(self, level: int, children: list[tuple[bytes, Ref]]) -> Ref:
+        return self._ref(canonical_index(level, [(name, ref.id) for name, ref in children]))
+
+
+@pytest.mark.parametrize("vector", VECTORS["generated_directories"]["cases"], ids=lambda vector: str(vector["count"]))
+def test_split_directories(vector: dict[str, Any]) -> None:
+    """Directories that are split, up to two levels of index records: every record, and the root's digest."""
+    names = [b"%06d" % number for number in range(vector["count"])]
+    ids = {name: content_id(name) for name in names}
+    recorder = _Recorder()
+    builder = DirectoryBuilder(recorder)  # type: ignore[arg-type]
+    for name in names:
+        builder.add(EntryDraft(name, Kind.FILE, 6, ids[name], None))
+    assert builder.finish().id.hex() == vector["digest"]
+    second = directory_records([(name, 0, 6, ids[name]) for name in names])
+    assert content_id(second[-1]).hex() == vector["digest"]
+    for records in (recorder.records, second):
+        by_level = sorted(records, key=lambda record: record[1])
+        assert [sum(record[1] == level for record in records) for level in range(by_level[-1][1] + 1)] == vector[
+            "records"
+        ]
+        assert blake3(b"".join(map(content_id, by_level))).hexdigest() == vector["all_records"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["lists"], ids=lambda vector: str(vector["level"]))
+def test_lists(vector: dict[str, Any]) -> None:
+    """The packed form of an extent list, and its id."""
+    children = [(klass, bytes.fromhex(ident), length) for klass, ident, length in vector["children"]]
+    record = canonical_list(vector["level"], children)
+    assert record.hex() == vector["record"]
+    assert content_id(record).hex() == vector["id"]
+    assert parse_canonical_list(record) == (vector["level"], children)
+
+
+def test_sealed_nodes() -> None:
+    """Local records of every kind, as they stand in LMDB."""
+    vector = VECTORS["sealed_nodes"]
+    ids, birth = [bytes.fromhex(ident) for ident in vector["ids"]], vector["birth_ns"]
+    chunk = ChunkRecord(ids[0], birth, 200_000, Extent(3, 4096, 131_073, 1), (1, 2**63, 3))
+    listed = ListRecord(ids[1], birth, 300, 0, Extent(1, 64, 85, 0), (ListChild(17, 100), ListChild(18, 300)))
+    entries = [
+        TreeEntry(b"dir", Kind.DIRECTORY, 20, 500, 0, 3, 0),
+        TreeEntry(b"run", Kind.EXECUTABLE, 17, 100, birth, 0, 0),
+        TreeEntry(b"\xff", Kind.LINK, 18, 300, birth, 0, 0),
+    ]
+    children = [ChildRecord(21, b"m", 256, 0, 2, 0), ChildRecord(22, b"zz", 64, 256, 5, 2)]
+    tree = encode_tree(0, ids[2], TreeTotals(3, 4, 3, 900), Extent(2, 1000, 77, 1), entries)
+    index = encode_tree(1, ids[3], TreeTotals(320, 400, 7, 123456789012), Extent(2, 2000, 83, 0), children)
+    records = {"chunk": encode_chunk(chunk), "list": encode_list(listed), "tree": tree, "index": index}
+    for kind, payload in records.items():
+        node, value = vector["records"][kind]["node"], bytes.fromhex(vector["records"][kind]["value"])
+        assert seal_numbered(vector["table"], node, payload) == value, kind
+        assert unseal_numbered(vector["table"], node, value) == payload, kind
+
+
+def test_sealed_rows() -> None:
+    """Rows of tables with other keys, and a block of counts."""
+    for vector in VECTORS["sealed_rows"]:
+        key, payload, value = (bytes.fromhex(vector[part]) for part in ("key", "payload", "value"))
+        assert seal(vector["table"], key, payload) == value
+        assert unseal(vector["table"], key, value) == payload
+    vector = VECTORS["sealed_counts"]
+    counts = [0] * 128
+    for node, count in vector["counts"].items():
+        counts[int(node) - 128 * vector["block"]] = count
+    value = seal_numbered(vector["table"], vector["block"], struct.pack("<128I", *counts))
+    assert content_id(value).hex() == vector["digest"]
+
+
+def test_packs() -> None:
+    """A pack's header, a segment's head and its index."""
+    header, head, index = (VECTORS["packs"][part] for part in ("header", "segment_head", "index"))
+    values = bytes.fromhex(header["uuid"]), header["number"], header["created_ns"]
+    assert encode_header(*values).hex() == header["bytes"]
+    assert parse_header(bytes.fromhex(header["bytes"])) == values
+    assert encode_segment_head(head["data"], head["index"]).hex() == head["bytes"]
+    assert parse_segment_head(bytes.fromhex(head["bytes"])) == (head["data"], head["index"])
+    entries = [
+        PackedEntry(klass, codec, bytes.fromhex(ident), *figures, tuple(sums))
+        for klass, codec, ident, *figures, sums in index["entries"]
+    ]
+    assert encode_index(entries).hex() == index["bytes"]
+    assert parse_index(bytes.fromhex(index["bytes"])) == entries
+
+
+def test_journal(workspace: Workspace, tmp_path: Path) -> None:
+    """One event of the catalogue, as it is appended and as it is read."""
+    vector = VECTORS["journal"]
+    (tmp_path / "journal").write_bytes(bytes.fromhex(vector["bytes"]))
+    assert list(journal.replay(tmp_path / "journal")) == [vector["event"]]
+    with workspace.store.write() as transaction:
+        journal.append(workspace.path, transaction, [vector["event"]])
+    assert journal.journal_path(workspace.path).read_bytes().hex() == vector["bytes"]
+
+
+def test_the_digest_of_a_folder(workspace: Workspace, tmp_path: Path) -> None:
+    """A folder that is put has the digest that the documented form gives it."""
+    folder = tmp_path / "folder"
+    (folder / "a" / "empty").mkdir(parents=True)
+    (folder / "a" / "one").write_bytes(b"1")
+    (folder / "big").mkdir()
+    (folder / "big" / "chunks").write_bytes(b"".join(struct.pack("<I", number) for number in range(750_000)))
+    (folder / "link").symlink_to("a/one")
+    (folder / "run.sh").write_bytes(b"#!/bin/sh\n")
+    (folder / "run.sh").chmod(0o755)
+    (folder / os.fsdecode(b"\xff\n")).touch()
+    assert workspace.put(folder, "folder").digest == VECTORS["folder"]["digest"]
