@@ -3,6 +3,7 @@
     python -m crash.child [--batch-nodes N] [--bug NAME] init WORKSPACE
                                                          put WORKSPACE SOURCE NAME [ALIAS]
                                                          alias WORKSPACE REF ALIAS
+                                                         artfs WORKSPACE COMMAND...
 
 Small batches let a small folder pass through many states.  ``--bug`` seeds a fault in the engine, with which the rigs
 show that they would notice it.
@@ -12,10 +13,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from artfs.cli.main import main as command_line
 from artstore import committing, disk, drafts, journal, packs, staging
 from artstore.workspace import init_workspace, open_workspace
 
@@ -107,13 +110,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch-nodes", type=int, default=staging.BATCH_NODES)
     parser.add_argument("--bug", choices=sorted(BUGS))
-    parser.add_argument("operation", choices=["init", "put", "alias"])
+    parser.add_argument("operation", choices=["init", "put", "alias", "artfs"])
     parser.add_argument("workspace", type=Path)
-    parser.add_argument("arguments", nargs="*")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     staging.BATCH_NODES = given.batch_nodes
     if given.bug:
         BUGS[given.bug]()
+    if given.operation == "artfs":
+        sys.exit(command_line(["-w", str(given.workspace), *given.arguments]))
     if given.operation == "init":
         _acknowledge(init_workspace(given.workspace).uuid)
     elif given.operation == "alias":

@@ -36,7 +36,7 @@ CALLS = (
     *("fallocate", "rename", "renameat2", "link", "unlink", "rmdir", "mkdir", "chmod", "fchmod", "flock"),
 )
 """What changes files, or tells others something."""
-_TRACED = re.compile(r"^(\d+) +(\w+)\(")
+_TRACED = re.compile(r"^(\d+) +(\w+)\((.*)")
 _BATCH_NODES = 12
 
 
@@ -135,29 +135,28 @@ def run(arguments: Sequence[str]) -> str:
     return done.stdout
 
 
-def _strace(options: Sequence[str], arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def strace(options: Sequence[str], arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a child under strace, all its threads traced."""
     # Not with --seccomp-bpf: with it, strace 6.1 counts calls and injects no signals.
     line = ["strace", "-f", "-qq", *options, *arguments]
     return subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=300)
 
 
-def points(scene: Scene, folder: Path, *, bug: str | None = None) -> list[Point]:
-    """Run a scene to its end and return every point of it."""
-    workspace, trace = folder / "counted", folder / "trace"
-    copy_workspace(scene.base, workspace)
-    done = _strace(["-o", str(trace), "-e", f"trace={','.join(CALLS)}"], command(workspace, scene.arguments, bug=bug))
+def points(arguments: Sequence[str], trace: Path, calls: Sequence[str] = CALLS) -> list[Point]:
+    """Run a child to its end and return every point of it; of opening files, only where one is made."""
+    done = strace(["-o", str(trace), "-e", f"trace={','.join(calls)}"], arguments)
     if done.returncode:
-        raise RuntimeError(f"{scene.name} failed under strace: {done.stderr}")
-    matches = [match for line in trace.read_text(errors="replace").splitlines() if (match := _TRACED.match(line))]
-    main_thread = matches[0][1]
+        raise RuntimeError(f"{' '.join(arguments)} failed under strace: {done.stderr}")
+    lines = trace.read_text(errors="replace").splitlines()
+    matches = [match for line in lines if (match := _TRACED.match(line))]
     seen: Counter[str] = Counter()
     found: list[Point] = []
     for match in matches:
-        if match[1] != main_thread or (match[2] not in CALLS):
-            continue
-        seen[match[2]] += 1
-        found.append(Point(match[2], seen[match[2]]))
-    shutil.rmtree(workspace)
+        thread, call, rest = match.groups()
+        if thread == matches[0][1]:  # the main thread is the only one that writes
+            seen[call] += 1
+            if call != "openat" or "O_CREAT" in rest:
+                found.append(Point(call, seen[call]))
     return found
 
 
@@ -165,7 +164,7 @@ def kill_at(point: Point, workspace: Path, arguments: Sequence[str], *, bug: str
     """Run an operation, killed at a point; return (whether that happened, what it had said before)."""
     inject = f"inject={point.call}:signal=SIGKILL:when={point.nth}"
     options = ["-o", "/dev/null", "-e", f"trace={point.call}", "-e", inject]
-    done = _strace(options, command(workspace, arguments, bug=bug))
+    done = strace(options, command(workspace, arguments, bug=bug))
     if done.returncode not in (0, -signal.SIGKILL, 128 + signal.SIGKILL):
         raise RuntimeError(f"the child ended with {done.returncode}: {done.stderr}")
     return done.returncode != 0, done.stdout
@@ -268,20 +267,20 @@ def undisturbed(scene: Scene, folder: Path) -> Counters | None:
 
 def kill_everywhere(scene: Scene, folder: Path, tally: Tally, *, share: float = 1, bug: str | None = None) -> None:
     """Kill a scene's operation at every point, or at a share of them spread over all; stop at the first fault."""
-    found = points(scene, folder, bug=bug)
+    copy_workspace(scene.base, folder / "counted")
+    found = points(command(folder / "counted", scene.arguments, bug=bug), folder / "trace")
     full = undisturbed(scene, folder)
-    chosen = sorted(random.Random(scene.name).sample(range(len(found)), max(1, round(len(found) * share))))
+    chosen = random.Random(scene.name).sample(found, max(1, round(len(found) * share)))
     workspace = folder / "killed" / "workspace"
-    for index in chosen:
+    for point in chosen:
         shutil.rmtree(workspace.parent, ignore_errors=True)
         workspace.parent.mkdir()
         copy_workspace(scene.base, workspace)
-        killed, said = kill_at(found[index], workspace, scene.arguments, bug=bug)
+        killed, said = kill_at(point, workspace, scene.arguments, bug=bug)
         tally.killed += killed
         tally.completed += not killed
         wrong = examine(scene, workspace, said, tally, full)
         if wrong:
-            point = found[index]
             tally.faults += [f"{scene.name}, before {point.call} number {point.nth}: {fault}" for fault in wrong]
             return
 
@@ -300,7 +299,7 @@ def kill_at_random(folder: Path, tally: Tally, *, seed: int, rounds: int) -> Non
         name = f"data-{number % 3}"
         versions = sum(1 for known in acknowledged if known.startswith(f"{name}:"))
         killed, said = kill_after(
-            chance.uniform(0.08, 0.3), workspace, ["put", str(source), name], nodes=chance.choice([5, 20, 100])
+            chance.uniform(0.08, 0.5), workspace, ["put", str(source), name], nodes=chance.choice([5, 20, 100])
         )
         tally.killed += killed
         tally.completed += not killed

@@ -152,10 +152,13 @@ def test_root_mounts_the_workspace_of_another_user(open_folder: Path, mounts: An
         assert {path.stat().st_uid for path in (workspace.path / "run/daemons").glob("*.json")} == {user}
         child = os.fork()
         if child == 0:
-            os.setresgid(user, user, user)
-            os.setresuid(user, user, user)
-            unmount(handle.directory)
-            os._exit(0)
+            try:
+                os.setresgid(user, user, user)
+                os.setresuid(user, user, user)
+                unmount(handle.directory)
+                os._exit(0)
+            finally:
+                os._exit(1)
         assert os.waitpid(child, 0)[1] == 0, "the owner may unmount it, although root has mounted it"
         assert handle._daemon.wait(5) == 0
     finally:

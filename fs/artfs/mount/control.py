@@ -13,6 +13,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from artfs.mount.reports import MountStatus, WorkerStatus
 from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
 from artstore.errors import BusyError, InvalidInputError, MountError
-from artstore.live import daemons_folder, is_held, live_daemons, request, runtime_folder
+from artstore.live import DaemonInfo, daemons_folder, is_held, live_daemons, request, runtime_folder
 from artstore.store import Store
 
 __all__ = ["MountHandle", "mount", "mount_for", "status", "unmount"]
@@ -98,9 +99,7 @@ def unmount(directory: PathLike, *, lazy: bool = False) -> None:
     except OSError as error:
         number = error.errno
         if number in (errno.EPERM, errno.EINVAL) and mounted.daemon is not None:
-            # Root has mounted for this user: only the daemon may unmount it.
-            answer = request(mounted.daemon, {"op": "unmount", "lazy": lazy}, timeout=_ANSWER_SECONDS)
-            number = 0 if answer.get("ok") else answer.get("errno", errno.EIO)
+            number = _ask_to_unmount(mounted, mounted.daemon, lazy)  # root has mounted it for this user
         if number:
             raise _why_not(mounted, number) from error
     _await_end(mounted, _LAZY_END_SECONDS if lazy else _END_SECONDS)
@@ -114,6 +113,17 @@ def _mounted_at(target: Path) -> Mounted:
     if point.fstype != kernel.FILESYSTEM:
         raise MountError(f"{target} is not a mount of artfs's: {point.fstype} of {point.source}")
     return next(one for one in reversed(table.artfs_mounts()) if one.directory == target)
+
+
+def _ask_to_unmount(mounted: Mounted, daemon: DaemonInfo, lazy: bool) -> int:
+    """Let the daemon unmount, and return 0 or the kernel's number; its own end may come before its answer."""
+    try:
+        answer = request(daemon, {"op": "unmount", "lazy": lazy}, timeout=_ANSWER_SECONDS)
+    except BusyError:
+        if table.at(mounted.directory) is None:
+            return 0
+        raise
+    return 0 if answer.get("ok") else int(answer.get("errno", errno.EIO))
 
 
 def _why_not(mounted: Mounted, number: int) -> MountError | BusyError:
@@ -132,7 +142,7 @@ def _await_end(mounted: Mounted, seconds: float) -> None:
     """Wait for the daemon to end; it goes on for as long as open files or other namespaces hold the mount."""
     if mounted.daemon is None:
         return
-    run_file = daemons_folder(mounted.workspace / "run") / f"{mounted.daemon.id}.json"
+    run_file = _run_file(mounted.workspace, mounted.daemon)
     deadline = time.monotonic() + seconds
     while is_held(run_file) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -163,13 +173,14 @@ def _status_of(mounted: Mounted) -> MountStatus:
     if daemon is None:
         state = "dead" if table.is_dead(mounted) else "silent"
         return MountStatus(str(mounted.workspace), str(mounted.directory), state)
-    workers: list[WorkerStatus] = []
-    state = "silent"
-    with contextlib.suppress(BusyError):
+    try:
         answer = request(daemon, {"op": "status"}, timeout=_ANSWER_SECONDS)
-        if answer.get("ok"):
-            state = "live"
-            workers = [WorkerStatus.from_message(worker) for worker in answer["status"]["workers"]]
+    except BusyError:
+        answer = {}
+        if not is_held(_run_file(mounted.workspace, daemon)):
+            return _status_of(replace(mounted, daemon=None))  # it was just dying
+    state = "live" if answer.get("ok") else "silent"
+    workers = answer["status"]["workers"] if state == "live" else []
     return MountStatus(
         workspace=str(mounted.workspace),
         directory=str(mounted.directory),
@@ -179,8 +190,12 @@ def _status_of(mounted: Mounted) -> MountStatus:
         transport=daemon.transport,
         uid=daemon.uid,
         allow_other=daemon.allow_other,
-        workers=workers,
+        workers=[WorkerStatus.from_message(worker) for worker in workers],
     )
+
+
+def _run_file(workspace: Path, daemon: DaemonInfo) -> Path:
+    return daemons_folder(workspace / "run") / f"{daemon.id}.json"
 
 
 def mount_for(workspace_path: PathLike, *, create: bool = True) -> tuple[Path, bool]:

@@ -43,7 +43,7 @@ class Selection:
                 totals = snapshot.tree(root if entry is None else entry.node).totals
                 self.files, self.bytes = totals.files, totals.bytes
             else:
-                self.files, self.bytes = 1, entry.size
+                self.files, self.bytes = 1, 0 if entry.kind == Kind.LINK else entry.size
 
     def pages(self, enter: Callable[[bytes], bool]) -> Iterator[Page]:
         """Yield all pages, a directory's after the one that lists it; ``enter`` says whether to go into a directory.

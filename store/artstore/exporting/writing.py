@@ -78,7 +78,7 @@ class Writing:
                 directories.append(entry)
             elif equal >> index & 1:
                 self._skipped += 1
-                self._meter.count(1, entry.size, entry.name)
+                self._meter.count(1, 0 if entry.kind == Kind.LINK else entry.size, entry.name)
             else:
                 to_write.append((index, entry))
         if directories:
@@ -120,7 +120,7 @@ class Writing:
         with self._lock:
             self._files += 1
             self._bytes += 0 if entry.kind == Kind.LINK else entry.size
-        self._meter.count(1, entry.size if entry.kind == Kind.LINK else 0, entry.name)
+        self._meter.count(1, 0, entry.name)
 
     def _write_link(self, directory: int, name: bytes, entry: TreeEntry) -> None:
         with self._store.snapshot() as snapshot:

@@ -22,7 +22,7 @@ from artstore.ids import ContentHasher, content_id
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.reading import SMALL, FileDraft, Window, changed, read_small, read_windows
 from artstore.records.trees import Kind
-from artstore.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source
+from artstore.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source, display
 from artstore.staging import EntryDraft, Ref, Stager
 from artstore.statcache import DirectoryCache, StatCache
 from artstore.store import Store
@@ -231,7 +231,7 @@ class Ingest:
                 yield _Step(apply, partial(_all_done, done), len(window.data) + _STEP_COST)
             large.still = FileStamp.of_fd(fd) == large.stamp
         except OSError as error:
-            large.error = SourceError(f"{os.fsdecode(entry.path)} cannot be read: {error.strerror}", paths=[entry.path])
+            large.error = SourceError(f"{display(entry.path)} cannot be read: {error.strerror}", paths=[entry.path])
         finally:
             os.close(fd)
         yield self._immediate(lambda: self._finish_large(pool, entry, large))

@@ -1,0 +1,82 @@
+"""Places to work in: in memory where syncing is frequent, and on small disks that fill up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MIB = 1 << 20
+
+
+@contextmanager
+def quick_folder(otherwise: Path) -> Iterator[Path]:
+    """Make a folder in memory for the block; where memory is not to be had, use the folder ``otherwise``."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 2 << 30:
+        yield otherwise
+        return
+    with tempfile.TemporaryDirectory(prefix="artfs-test-", dir=memory) as folder:
+        yield Path(folder)
+
+
+def cannot_mount() -> str:
+    """Return why no file system can be mounted here; empty where it can."""
+    if os.geteuid():
+        return "mounting a small disk needs root"
+    with tempfile.TemporaryDirectory() as folder:
+        tried = subprocess.run(["mount", "-t", "tmpfs", "none", folder], capture_output=True, text=True)
+        if tried.returncode:
+            return f"mounting is not allowed here: {tried.stderr.strip()}"
+        subprocess.run(["umount", folder], check=True)
+    return ""
+
+
+@contextmanager
+def small_tmpfs(at: Path, size: int, *, inodes: int = 0) -> Iterator[Path]:
+    """Mount a tmpfs of ``size`` bytes at a new folder for the block."""
+    options = f"size={size},mode=0700" + (f",nr_inodes={inodes}" if inodes else "")
+    with _mounted(["-t", "tmpfs", "-o", options, "none"], at):
+        yield at
+
+
+@contextmanager
+def small_ext4(at: Path, size: int, image: Path) -> Iterator[Path]:
+    """Mount an ext4 of ``size`` bytes, in the file ``image``, at a new folder for the block."""
+    with image.open("wb") as file:
+        file.truncate(size)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True, capture_output=True)
+    with _mounted(["-o", "loop", str(image)], at):
+        (at / "lost+found").rmdir()
+        yield at
+    image.unlink()
+
+
+@contextmanager
+def _mounted(arguments: list[str], at: Path) -> Iterator[None]:
+    at.mkdir(parents=True)
+    subprocess.run(["mount", *arguments, str(at)], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(at)], check=True)
+        at.rmdir()
+
+
+@contextmanager
+def filled(folder: Path, leave: int) -> Iterator[None]:
+    """Take up the disk of ``folder`` for the block, but for ``leave`` bytes."""
+    ballast = folder / "ballast"
+    status = os.statvfs(folder)
+    with ballast.open("wb") as file:
+        taken = status.f_bavail * status.f_frsize - leave
+        if taken > 0:
+            os.posix_fallocate(file.fileno(), 0, taken)
+    try:
+        yield
+    finally:
+        ballast.unlink()
