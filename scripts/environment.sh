@@ -2,7 +2,7 @@
 # Settings: ARTFS_PYTHON (the Python to use), ARTFS_VENV (where the virtual environment is; .venv otherwise).
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$(realpath -m "${ARTFS_VENV:-$root/.venv}")
-export PATH="$venv/bin:$PATH"
+export PATH="$venv/bin:$PATH:/usr/sbin:/sbin"
 
 say() { printf 'artfs: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }

@@ -30,11 +30,11 @@ class Workspace(artstore.workspace.Workspace):
             with ws.mount("/mnt/art") as m:
                 train(m.path(ws.version("imagenet")))
 
-        The daemon is the mount's own.  Raises `MountError` where FUSE is not to be had.
+        The daemon is the mount's own, and ends with this process at the latest.  Raises `MountError` where FUSE is not to be had.
         """
         from artfs.mount.control import mount
 
-        return mount(self.path, directory, workers=workers, allow_other=allow_other)
+        return mount(self.path, directory, workers=workers, allow_other=allow_other, tied=True)
 
 
 def open_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:

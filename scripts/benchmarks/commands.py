@@ -49,8 +49,10 @@ class Workspace:
 
     def report(self, *arguments: str | Path) -> dict[str, Any]:
         """Run ``artfs ... --json`` and return its document."""
-        command = self.command(*arguments, "--json")
-        document: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        finished = subprocess.run(self.command(*arguments, "--json"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        if finished.returncode:
+            raise SystemExit(f"artfs {arguments[0]} failed")  # it has said why
+        document: dict[str, Any] = json.loads(finished.stdout)
         return document
 
     def watch(self, *arguments: str | Path) -> Watched:
@@ -68,7 +70,7 @@ class Workspace:
             bytes_read = int(Path(f"/proc/{process.pid}/io").read_text().split()[1])
             output, _ = process.communicate()
         if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, command)
+            raise SystemExit(f"artfs {arguments[0]} failed")
         return Watched(json.loads(output), seconds, sum(peaks.values()), bytes_read)
 
     @contextlib.contextmanager

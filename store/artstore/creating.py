@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from artstore import disk, locate, manifest
+from artstore import disk, locate
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, UnsupportedError
 from artstore.manifest import CURRENT, FORMAT, Manifest
 from artstore.store import IDENTITY, RESERVE, Store
@@ -153,11 +153,10 @@ def _build(folder: Path, group: str | None, gid: int | None) -> None:
         identity["group"] = group
     disk.write_file(folder / IDENTITY, (json.dumps(identity) + "\n").encode(), file_mode)
     disk.write_file(folder / CURRENT, f"{FORMAT} {_MANIFEST}\n".encode(), file_mode)
-    with manifest.write(folder):
-        pass  # the first commit: an environment without one may not open after a crash
-    Manifest.of(folder).drop()
-    if gid is not None:
-        for name in ("data.mdb", "lock.mdb"):
+    Manifest.create(folder)
+    for name in ("data.mdb", "lock.mdb"):
+        (folder / _MANIFEST / name).chmod(file_mode)  # LMDB made them under the umask, which may keep a group out
+        if gid is not None:
             os.chown(folder / _MANIFEST / name, -1, gid)
     for directory in (*(folder / name for name in _FOLDERS), folder):
         disk.sync_folder(directory)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from artstore.errors import DamageError, OutOfSpaceError
+from artstore.errors import ArtfsError, DamageError, OutOfSpaceError
 from artstore.ids import Buffer
 
 __all__ = [
@@ -39,11 +39,21 @@ def free_bytes(folder: Path) -> int:
 
 @contextmanager
 def out_of_space(folder: Path, what: str) -> Iterator[None]:
-    """Turn ENOSPC and EDQUOT inside the block into `OutOfSpaceError`, naming ``what`` was being written."""
+    """Turn ENOSPC and EDQUOT inside the block into `OutOfSpaceError`, naming ``what`` was being written.
+
+    EIO, which would name nothing either, becomes `DamageError`.
+    """
     try:
         yield
+    except ArtfsError:
+        raise
     except OSError as error:
-        if error.errno not in _NO_SPACE or isinstance(error, OutOfSpaceError):
+        if error.errno == errno.EIO:
+            raise DamageError(
+                f"the disk of {folder} failed while {what} was being written: nothing was committed",
+                hint="the system's log may tell more of the disk",
+            ) from error
+        if error.errno not in _NO_SPACE:
             raise
         raise OutOfSpaceError(
             f"no space left on the disk of {folder} while writing {what}",

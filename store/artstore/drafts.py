@@ -44,7 +44,8 @@ class Draft:
         self._path = _lock_path(run_dir, self.number)
         # A file of that number is left from a transaction that never committed; its process may still hold it.
         self._path.unlink(missing_ok=True)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with disk.out_of_space(run_dir, "the lock of a draft"):
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         os.fchmod(self._fd, mode)
         disk.try_lock(self._fd)
         record = DraftRecord(self.number, artifact, time.time_ns(), os.getpid(), source)

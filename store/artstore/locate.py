@@ -105,7 +105,7 @@ def set_default_workspace(path: str | os.PathLike[str]) -> None:
 
 def mount_points() -> list[MountPoint]:
     """Return the mounts of this process's namespace in the kernel's order: a later one may cover an earlier one."""
-    return [_parse_mount(line) for line in _MOUNTINFO.read_bytes().splitlines()]
+    return [_parse_mount(line) for line in _MOUNTINFO.read_bytes().split(b"\n") if line]
 
 
 def covering_mount(path: str | os.PathLike[str]) -> MountPoint:

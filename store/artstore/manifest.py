@@ -13,13 +13,12 @@ This code assumes that the workspace lies on a local file system: LMDB's locks d
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +28,7 @@ import lmdb._envid
 
 from artstore import disk
 from artstore.errors import BusyError, DamageError, OutOfSpaceError, UnsupportedError, WorkspaceNotFoundError
+from artstore.records.counters import Counters
 from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
 
 __all__ = [
@@ -94,26 +94,7 @@ class Table(IntEnum):
     ALIAS_SERIALS = 14
 
 
-@dataclass(slots=True)
-class Counters:
-    """The numbers given out next, the journal's end, and the running totals; one record of META."""
-
-    next_node: int = 16
-    next_serial: int = 1
-    next_name: int = 1
-    next_pack: int = 1
-    next_draft: int = 1
-    next_alias: int = 1
-    journal_end: int = 0
-    stored_bytes: int = 0
-    logical_bytes: int = 0
-    versions: int = 0
-    free_bytes: int = 0
-    framing_bytes: int = 0
-
-
 _COUNTERS_KEY: Final = b"counters"
-_COUNTERS: Final = struct.Struct(f"<{len(fields(Counters))}Q")
 
 
 def key32(number: int) -> bytes:
@@ -170,9 +151,9 @@ class ReadTransaction:
     def counters(self) -> Counters:
         """Return the counters as of this snapshot."""
         payload = self.get(Table.META, _COUNTERS_KEY)
-        if payload is None or len(payload) != _COUNTERS.size:
+        if payload is None:
             raise DamageError("the manifest has lost its counters")
-        return Counters(*_COUNTERS.unpack(payload))
+        return Counters.decode(payload)
 
 
 class WriteTransaction(ReadTransaction):
@@ -180,9 +161,9 @@ class WriteTransaction(ReadTransaction):
 
     __slots__ = ("state",)
 
-    def __init__(self, raw: Any, handles: list[Any]) -> None:
+    def __init__(self, raw: Any, handles: list[Any], *, new: bool = False) -> None:
         super().__init__(raw, handles)
-        self.state = self.counters() if raw.stat(handles[Table.META])["entries"] else Counters()
+        self.state = Counters() if new else self.counters()
 
     def put(self, table: Table, key: bytes, payload: bytes) -> None:
         """Write a sealed row."""
@@ -202,14 +183,19 @@ class WriteTransaction(ReadTransaction):
 
     def save_state(self) -> None:
         """Write the counters; called once, before the commit."""
-        self.put(Table.META, _COUNTERS_KEY, _COUNTERS.pack(*astuple(self.state)))
+        self.put(Table.META, _COUNTERS_KEY, self.state.encode())
 
 
 class Manifest:
     """The environment of one workspace in this process; get it through `Manifest.of`."""
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, *, new: bool = False) -> None:
         self.workspace = workspace
+        self.new = new
+        """Whether this is the environment of a workspace that is being made, before its first commit."""
+        self._current = os.fspath(workspace / CURRENT)
+        self._users = 0
+        self._dropped = False
         self._current_stamp, folder = read_current(workspace)
         self.folder = workspace / folder
         try:
@@ -219,15 +205,35 @@ class Manifest:
         try:
             if not disk.try_lock(self._lease, shared=True):
                 raise BusyError(f"the manifest of {workspace} is being replaced", hint="try again in a few seconds")
+            if not new:
+                self._refuse_empty()
             self.env = self._open()
+            self.handles = self._open_tables()
         except BaseException:
             os.close(self._lease)
             raise
-        self.handles: list[Any] = [None] * (max(Table) + 1)
-        writable = os.access(self.folder / "data.mdb", os.W_OK)
-        for table in Table:
-            self.handles[table] = self.env.open_db(table.name.lower().encode(), create=writable)
         self.env.reader_check()
+
+    def _refuse_empty(self) -> None:
+        """Raise `DamageError` where the environment has lost its file, which LMDB would make anew without a word.
+
+        Numbers would then begin again, and the first put would write over pack 1.
+        """
+        data = self.folder / "data.mdb"
+        if not data.exists() or not data.stat().st_size:
+            raise DamageError(f"the manifest of {self.workspace} is gone: {data} is missing or empty")
+
+    def _open_tables(self) -> list[Any]:
+        """Return the tables' handles by their numbers, in one transaction so as to wait for one writer at most.
+
+        A write transaction even where all are there: py-lmdb never commits a read transaction, and with it the handles.
+        """
+        handles: list[Any] = [None] * (max(Table) + 1)
+        writable = os.access(self.folder / "data.mdb", os.W_OK)
+        with self.env.begin(write=True) as raw:
+            for table in Table:
+                handles[table] = self.env.open_db(table.name.lower().encode(), txn=raw, create=writable)
+        return handles
 
     def _open(self) -> lmdb.Environment:
         try:
@@ -247,6 +253,10 @@ class Manifest:
                     f"the manifest of {self.workspace} is in use from another pid namespace",
                     hint="run the containers that share a workspace with a shared pid namespace",
                 ) from error
+            if _is_full(error):
+                raise OutOfSpaceError(
+                    f"the disk of {self.workspace} is full: its manifest does not open", hint="free some space"
+                ) from error
             raise DamageError(f"the manifest of {self.workspace} does not open: {error}") from error
 
     @classmethod
@@ -255,10 +265,11 @@ class Manifest:
         manifest = _open_manifests.get(workspace)
         if manifest is not None:
             return manifest
-        with _registry_lock:
+        with _registry:
             manifest = _open_manifests.get(workspace)
             if manifest is None:
                 status = workspace_identity(workspace)
+                _wait_until_closed(status)
                 for other in _open_manifests.values():
                     if workspace_identity(other.workspace) == status:
                         manifest = other
@@ -268,20 +279,54 @@ class Manifest:
                 _open_manifests[workspace] = manifest
         return manifest
 
+    @classmethod
+    def create(cls, workspace: Path) -> None:
+        """Make the environment of a workspace that is being built, and its first commit.
+
+        Without one, an environment may not open after a crash.
+        """
+        with _registry:
+            _open_manifests[workspace] = cls(workspace, new=True)
+        with write(workspace):
+            pass
+        cls.of(workspace).drop()
+
     def drop(self) -> None:
-        """Close the environment; the next call opens it anew.  Used after a failed sync, and by tests."""
-        with _registry_lock:
+        """Give the environment up; the next call opens it anew.  Used after a failed sync, and by tests.
+
+        It is closed when its last transaction in this process has ended: under one that runs it must not vanish.
+        """
+        with _registry:
             for path in [path for path, manifest in _open_manifests.items() if manifest is self]:
                 del _open_manifests[path]
+            if not self._dropped:
+                self._dropped = True
+                _closing.append(self)
+            self._close_if_unused()
+
+    def enter(self) -> bool:
+        """Count a transaction that is about to begin; return False where the environment has been given up."""
+        with _registry:
+            self._users += not self._dropped
+            return not self._dropped
+
+    def leave(self) -> None:
+        """Count a transaction that has ended."""
+        with _registry:
+            self._users -= 1
+            self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        if self._dropped and not self._users and self in _closing:
             self.env.close()
-            if self._lease >= 0:  # two threads may find at once that the environment was replaced
-                os.close(self._lease)
-                self._lease = -1
+            os.close(self._lease)
+            _closing.remove(self)
+            _registry.notify_all()
 
     def is_current(self) -> bool:
         """Return whether this environment is still the workspace's; to be asked after each begin."""
         try:
-            status = (self.workspace / CURRENT).stat()
+            status = os.stat(self._current)
         except FileNotFoundError:
             return False
         return (status.st_ino, status.st_mtime_ns) == self._current_stamp
@@ -301,7 +346,7 @@ class Manifest:
         """Class a failed write by the disk, not by errno (LMDB says EIO on a full one), and end this environment."""
         free = disk.free_bytes(self.workspace)
         self.drop()
-        if free < _MIN_FREE or isinstance(error, lmdb.MapFullError | lmdb.DiskError):
+        if free < _MIN_FREE or _is_full(error):
             return OutOfSpaceError(
                 f"the disk of {self.workspace} is full ({free} bytes left): nothing was committed",
                 hint="free some space and run the command again: what was stored is kept",
@@ -313,19 +358,29 @@ def _begin(workspace: Path, *, write: bool) -> tuple[Manifest, lmdb.Transaction]
     """Begin on the environment that is in use now; one that was replaced by a compacted copy is left behind."""
     while True:
         manifest = Manifest.of(workspace)
-        raw = manifest.begin(write=write)
-        if manifest.is_current():
-            return manifest, raw
-        raw.abort()
-        manifest.drop()
+        if not manifest.enter():
+            continue
+        try:
+            raw = manifest.begin(write=write)
+            if manifest.is_current():
+                return manifest, raw
+            raw.abort()
+            manifest.drop()
+        except BaseException:
+            manifest.leave()
+            raise
+        manifest.leave()
 
 
 @contextmanager
 def read(workspace: Path) -> Iterator[ReadTransaction]:
     """Run the block on a snapshot of the workspace's manifest."""
     manifest, raw = _begin(workspace, write=False)
-    with raw:
-        yield ReadTransaction(raw, manifest.handles)
+    try:
+        with raw:
+            yield ReadTransaction(raw, manifest.handles)
+    finally:
+        manifest.leave()
 
 
 @contextmanager
@@ -336,7 +391,7 @@ def write(workspace: Path) -> Iterator[WriteTransaction]:
     """
     manifest, raw = _begin(workspace, write=True)
     try:
-        transaction = WriteTransaction(raw, manifest.handles)
+        transaction = WriteTransaction(raw, manifest.handles, new=manifest.new)
         yield transaction
         transaction.save_state()
     except lmdb.Error as error:
@@ -345,6 +400,13 @@ def write(workspace: Path) -> Iterator[WriteTransaction]:
     except BaseException:
         raw.abort()
         raise
+    else:
+        _commit(manifest, raw)
+    finally:
+        manifest.leave()
+
+
+def _commit(manifest: Manifest, raw: lmdb.Transaction) -> None:
     try:
         raw.commit()
     except lmdb.Error as error:
@@ -382,13 +444,29 @@ def workspace_identity(workspace: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def _is_full(error: lmdb.Error) -> bool:
+    """Return whether LMDB's error means that there is no room; it has no class for a quota."""
+    return isinstance(error, lmdb.MapFullError | lmdb.DiskError) or os.strerror(errno.EDQUOT) in str(error)
+
+
 def _map_size() -> int:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return MAP_SIZE if limit == resource.RLIM_INFINITY else min(MAP_SIZE, limit // 4 // 4096 * 4096)
 
 
 _open_manifests: dict[Path, Manifest] = {}
-_registry_lock = threading.Lock()
+_closing: list[Manifest] = []
+"""Environments that were given up while transactions ran in them."""
+_registry = threading.Condition()
+_CLOSING_SECONDS: Final = 10.0
+
+
+def _wait_until_closed(identity: tuple[int, int]) -> None:
+    """Wait for transactions in an environment that was given up: one process must not open it twice."""
+    if not _registry.wait_for(
+        lambda: all(workspace_identity(manifest.workspace) != identity for manifest in _closing), _CLOSING_SECONDS
+    ):
+        raise BusyError("a transaction of this process still runs in a manifest that was given up")
 
 
 def _forget_after_fork() -> None:
@@ -396,11 +474,12 @@ def _forget_after_fork() -> None:
 
     Closing one would give back reader slots that are the parent's, so each gets a reference that is never released.
     """
-    global _registry_lock
-    _registry_lock = threading.Lock()
-    for manifest in _open_manifests.values():
+    global _registry
+    _registry = threading.Condition()
+    for manifest in (*_open_manifests.values(), *_closing):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(manifest.env))
     _open_manifests.clear()
+    _closing.clear()
 
 
 def _identify_by_process() -> None:

@@ -33,6 +33,11 @@ class Snapshot:
         self.transaction = transaction
         self._reader = reader
 
+    @property
+    def number(self) -> int:
+        """The transaction that this snapshot shows: equal numbers, equal content."""
+        return int(self.transaction.raw.id())
+
     def names_in(self, project: str) -> list[NameEntry]:
         """Return the direct children of a project ("" for the top level), by number."""
         return catalogue.names_in(self.transaction, project)

@@ -42,6 +42,7 @@ class Store:
         self.path = path
         identity = read_identity(path)
         self.uuid: str = identity["uuid"]
+        self.created_ns: int = identity["created_ns"]
         self.group: str | None = identity.get("group")
         self._reader = _reader_of(path, self.uuid)
         self._generation = _generation
@@ -121,6 +122,7 @@ def read_identity(path: Path) -> dict[str, Any]:
     try:
         identity = json.loads((path / IDENTITY).read_bytes())
         uuids.UUID(identity["uuid"])
+        int(identity["created_ns"])
     except FileNotFoundError as error:
         raise DamageError(f"the workspace {path} has lost its {IDENTITY}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -285,7 +285,7 @@ class Workspace:
         return workspace_usage(self.store)
 
     def usage_by(self, group: str) -> list[GroupUsage]:
-        """Return attributed bytes by ``project`` or ``type``; with the row of what drafts hold they sum to stored bytes.
+        """Return attributed bytes by ``project`` or ``type``; with what drafts hold they sum to stored bytes.
 
         Raises `InvalidInputError` for another word.
         """

@@ -1,25 +1,28 @@
-"""Where the rigs and the awkward folders are imported from, by the tests here and by the processes that they start."""
+"""Places to work in, for the tests here."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from crash.places import cannot_mount, quick_folder
 
-TESTS = Path(__file__).parents[1]
+from artstore import manifest
 
-if str(TESTS) not in sys.path:
-    sys.path.insert(0, str(TESTS))
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open() -> Iterator[None]:
+    """Close the workspaces that a test opened: each takes 1 TiB of addresses, and there are only 128."""
+    yield
+    for opened in list(manifest._open_manifests.values()):
+        opened.drop()
 
 
 @pytest.fixture
 def quick_dir(tmp_path: Path) -> Iterator[Path]:
     """A folder in memory where there is one, for rigs that sync very often; else the test's own."""
-    from crash.places import quick_folder
-
     with quick_folder(tmp_path) as folder:
         yield folder
 
@@ -27,8 +30,6 @@ def quick_dir(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def may_mount() -> None:
     """Skip where no small disk can be mounted; fail in CI, where a skip would pass unseen."""
-    from crash.places import cannot_mount
-
     reason = cannot_mount()
     if reason and os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MIB = 1 << 20
@@ -67,16 +67,22 @@ def _mounted(arguments: list[str], at: Path) -> Iterator[None]:
         at.rmdir()
 
 
+def take_all(ballast: Path) -> None:
+    """Let a file grow until its disk has no block left."""
+    with ballast.open("ab", buffering=0) as file:
+        for size in (8 * MIB, 64 * 1024, 4096):
+            with suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+
+
 @contextmanager
 def filled(folder: Path, leave: int) -> Iterator[None]:
     """Take up the disk of ``folder`` for the block, but for ``leave`` bytes."""
     ballast = folder / "ballast"
-    status = os.statvfs(folder)
-    with ballast.open("wb") as file:
-        taken = status.f_bavail * status.f_frsize - leave
-        if taken > 0:
-            os.posix_fallocate(file.fileno(), 0, taken)
     try:
+        take_all(ballast)
+        os.truncate(ballast, max(0, ballast.stat().st_size - leave))
         yield
     finally:
         ballast.unlink()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blake3 import blake3
 from corpora.folders import Content, Entry
-from crash.recount import contradictions
+from store.oracle import problems
 
 from artstore import trees
 from artstore.errors import WorkspaceNotFoundError
@@ -69,7 +69,7 @@ def faults(path: Path, acknowledged: Mapping[str, Content], possible: Mapping[st
     wrong = []
     try:
         with opened(path) as workspace:
-            wrong += contradictions(workspace.path)
+            wrong += problems(workspace.store)
             wrong += _versions(workspace, acknowledged, possible or {})
             wrong += [f"draft {draft.number} counts as alive" for draft in workspace.drafts() if draft.alive]
     except Exception as error:

@@ -108,6 +108,21 @@ def test_a_daemon_that_cannot_start_says_why(
     assert [entry for entry in (workspace.path / "run/daemons").iterdir() if entry.suffix != ".log"] == []
 
 
+@pytest.mark.parametrize("module", ["pyfuse3", "trio"])
+def test_a_library_that_does_not_load_is_named(
+    workspace: Workspace, mount_point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """Before the mount or after it, the caller learns of it at once, and nothing stays mounted."""
+    (tmp_path / f"{module}.py").write_text("raise ImportError('broken installation')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    words = {
+        "pyfuse3": "FUSE binding does not load: broken installation",
+        "trio": "its processes ended with exit code 1",
+    }
+    refused(MountError, words[module], workspace, mount_point)
+    assert at(mount_point) is None
+
+
 def test_importing_it_is_cheap(elsewhere: Callable[..., Any]) -> None:
     """Neither the binding nor the event loop is loaded by what a training script imports, or by mounting."""
     code = (

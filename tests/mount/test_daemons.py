@@ -277,6 +277,23 @@ def test_a_mount_ends_with_its_block(workspace: Workspace, source: Path, mount_p
     assert mount._daemon.poll() == 0
 
 
+def test_a_forked_child_leaves_its_parents_mount_alone(workspace: Workspace, source: Path, mount_point: Path) -> None:
+    """The workers of a data loader come and go; the mount ends with the process that made it, and not before."""
+    version = workspace.put(source, "a")
+    with make_mount(workspace.path, mount_point, tied=True) as mount:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                code = 0 if Path(mount.path(version), "x").read_text() == "0" else 1
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        time.sleep(0.2)
+        assert Path(mount.path(version), "x").read_text() == "0"
+    assert at(mount_point) is None
+
+
 TIED = """
 import os, sys
 from artfs.mount.control import mount
@@ -342,10 +359,13 @@ def test_in_the_foreground_ctrl_c_unmounts(
     with subprocess.Popen(
         [sys.executable, "-c", FOREGROUND, workspace.path, mount_point], stdout=subprocess.PIPE, text=True
     ) as process:
-        eventually(lambda: (mount_point / "a" / "v0" / "x").exists())
-        time.sleep(0.3)  # until the caller, too, knows that it is there
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=10)
+        try:
+            eventually(lambda: (mount_point / "a" / "v0" / "x").exists())
+            time.sleep(0.3)  # until the caller, too, knows that it is there
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=10)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert out == "ended\n"
     assert at(mount_point) is None

@@ -7,11 +7,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeAlias, Union
 
 import pytest
 
+from artstore import creating
 from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
 from artstore.codec import encode
 from artstore.committing import Commit, commit
@@ -63,11 +65,27 @@ def quick_dir(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def workspace(quick_dir: Path) -> Iterator[Workspace]:
+def new_workspace(quick_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[Workspace]]:
+    """Return what makes a workspace in memory for one block, for tests that want a new one for every example."""
+    monkeypatch.setattr(creating, "RESERVE", 4096)
+
+    @contextmanager
+    def make() -> Iterator[Workspace]:
+        with tempfile.TemporaryDirectory(dir=quick_dir) as folder:
+            made = Workspace(create_workspace(Path(folder) / "ws"))
+            try:
+                yield made
+            finally:
+                forget(made.store)
+
+    return make
+
+
+@pytest.fixture
+def workspace(new_workspace: Callable[[], AbstractContextManager[Workspace]]) -> Iterator[Workspace]:
     """Return a new workspace in memory, as its Python API."""
-    made = Workspace(create_workspace(quick_dir / "ws"))
-    yield made
-    forget(made.store)
+    with new_workspace() as made:
+        yield made
 
 
 @pytest.fixture

@@ -163,12 +163,16 @@ def problems(store: Store | Workspace) -> list[str]:
     with manifest.read(store.path) as transaction:
         nodes = dict(transaction.numbered_rows(Table.NODES))
         recount = _Recount(store.path, transaction, nodes)
-        return [*contradictions(store.path), *recount.unreachable(), *recount.wrong_nodes(), *recount.wrong_versions()]
+        # A put that ended between two batches may have let go of all that it held: its draft is empty, and dead.
+        counted = [one for one in contradictions(store.path) if not one.endswith("is listed and holds nothing")]
+        return [*counted, *recount.unreachable(), *recount.wrong_nodes(), *recount.wrong_versions()]
 
 
 def assert_sound(store: Store | Workspace) -> None:
     """Fail with everything that does not add up."""
-    assert problems(store) == []
+    found = problems(store)
+    if found:
+        raise AssertionError("\n".join(found))
 
 
 class _Recount:
@@ -275,7 +279,7 @@ class _Recount:
                 rows.append((entry.name, int(entry.kind), len(self._bytes_of(entry.node)), payload[2:34]))
                 expected = (rows[-1][2], birth, 0, 0)
                 files += 1
-            size += entry.size
+            size += 0 if entry.kind == Kind.LINK else entry.size
             if (entry.size, entry.birth_ns, entry.directories, entry.directories_before) != expected:
                 ill.append(f"entry {entry.name!r} of directory record {node} says {entry}, not {expected}")
         names = [row[0] for row in rows]

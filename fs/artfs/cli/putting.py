@@ -142,7 +142,7 @@ def put(
 
 def _workspace_for_put(session: Session, path: str, name: str) -> Workspace:
     """Open the workspace, or make the first one; but not for a put whose arguments are plainly wrong."""
-    from artstore.errors import NotFoundError, WorkspaceNotFoundError
+    from artstore.errors import ExistsError, NotFoundError, WorkspaceNotFoundError
     from artstore.locate import find_workspace
     from artstore.names import check_name
     from artstore.workspace import init_workspace
@@ -153,7 +153,13 @@ def _workspace_for_put(session: Session, path: str, name: str) -> Workspace:
         check_name(name)
         if not os.path.lexists(path):
             raise NotFoundError(f"{quoted(path)} does not exist", hint="put takes a folder or a file") from None
-        workspace = init_workspace(find_workspace(session.workspace))
+        try:
+            workspace = init_workspace(find_workspace(session.workspace))
+        except ExistsError as error:
+            try:
+                return session.open()  # another put made it at this moment
+            except WorkspaceNotFoundError:
+                raise error from None
         warn(f"made the workspace {quoted(str(workspace.path))}")
         return workspace
 

@@ -92,7 +92,7 @@ def _version_record(one: VersionUsage) -> dict[str, object]:
 
 def _print_workspace(path: str, report: Usage) -> None:
     stored_once = "their content here, stored once and compressed"
-    if report.logical_bytes > report.stored_bytes > 0:
+    if report.logical_bytes >= 1.05 * report.stored_bytes > 0:
         stored_once += f": {report.logical_bytes / report.stored_bytes:,.1f} times less"
     write_line(f"{quoted(path)}  {counted(report.versions, 'version')}")
     rows = [

@@ -132,8 +132,6 @@ def _record(snapshot: Snapshot, number: int) -> ArtifactRecord:
 
 def _of_name(snapshot: Snapshot, number: int, is_artifact: bool) -> Attributes:
     """Return the attributes of a project or artifact; an artifact changed when its latest version was made."""
-    if not number:
-        return above(inodes.ROOT, 0)
     record = _record(snapshot, number)
     if not is_artifact:
         return above(inodes.project(number), record.created_ns)

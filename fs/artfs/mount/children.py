@@ -112,7 +112,7 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
 
 
 def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
-    """Listen on the control socket, say so, and answer until killed."""
+    """Listen on the control socket and say so, load what is needed to answer and say so, and answer until killed."""
     parent = os.getppid()
     if kit.owner.uid != os.geteuid():
         import artfs.mount.supervisor  # noqa: F401  # the owner may not be able to reach root's interpreter
@@ -130,6 +130,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
 
     from artfs.mount.supervisor import Invalidator, Supervisor
 
+    send(kit.news, {"from": "supervisor", "ready": True})
     supervisor = Supervisor(
         description=asdict(info),
         counters=kit.counters,

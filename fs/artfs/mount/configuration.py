@@ -8,7 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-__all__ = ["Configuration", "default_workers"]
+__all__ = ["LIFELINE", "READY", "Configuration", "default_workers"]
+
+READY = 3
+LIFELINE = 4
+"""Descriptors that a daemon is given: to report on, and to notice the end of the process that it is tied to."""
 
 
 @dataclass(frozen=True, slots=True)

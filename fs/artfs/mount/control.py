@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from artfs.mount import checks, kernel, table
-from artfs.mount.configuration import Configuration, default_workers
-from artfs.mount.daemon import LIFELINE, READY, Daemon
+from artfs.mount.configuration import LIFELINE, READY, Configuration, default_workers
+from artfs.mount.daemon import Daemon
 from artfs.mount.handle import MountHandle
 from artfs.mount.holders import holders
 from artfs.mount.reports import MountStatus, WorkerStatus
@@ -35,6 +35,7 @@ PathLike = str | os.PathLike[str]
 
 _END_SECONDS = 3.0
 _LAZY_END_SECONDS = 0.5
+_DYING_SECONDS = 0.2
 _ANSWER_SECONDS = 2.0
 _TRANSPORTS = {"auto": "pyfuse3", "pyfuse3": "pyfuse3"}
 
@@ -177,6 +178,7 @@ def _status_of(mounted: Mounted) -> MountStatus:
         answer = request(daemon, {"op": "status"}, timeout=_ANSWER_SECONDS)
     except BusyError:
         answer = {}
+        _await_end(mounted, _DYING_SECONDS)
         if not is_held(_run_file(mounted.workspace, daemon)):
             return _status_of(replace(mounted, daemon=None))  # it was just dying
     state = "live" if answer.get("ok") else "silent"

@@ -15,16 +15,12 @@ from pathlib import Path
 from typing import Self
 
 import artfs
-from artfs.mount.configuration import Configuration
+from artfs.mount.configuration import LIFELINE, READY, Configuration
 from artfs.mount.runfile import log_file
 from artstore import errors
 from artstore.errors import MountError
 
-__all__ = ["LIFELINE", "READY", "Daemon"]
-
-READY = 3
-LIFELINE = 4
-"""Descriptors that a daemon is given: to report on, and to notice the end of the process that it is tied to."""
+__all__ = ["Daemon"]
 
 _FIRST_FREE = 10
 _START_SECONDS = 60.0
@@ -118,9 +114,15 @@ class Daemon:
                 os.kill(self.pid, signal.SIGKILL)
             self.wait(_END_SECONDS)
 
+    def release(self) -> None:
+        """Close this process's end of the lifeline: a tied daemon ends when nobody holds it."""
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+
     def _ended(self, code: int) -> None:
         self._exit_code = code
-        os.close(self._lifeline)
+        self.release()
         if self in _started:
             _started.remove(self)
 
@@ -132,7 +134,7 @@ _started: list[Daemon] = []
 def _forget_after_fork() -> None:
     """Let go of the lifelines in a forked child: a mount is tied to the process that made it, not to its children."""
     for daemon in _started:
-        os.close(daemon._lifeline)
+        daemon.release()
     _started.clear()
 
 

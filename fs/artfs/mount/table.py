@@ -66,7 +66,8 @@ def is_dead(mounted: Mounted) -> bool:
         try:
             os.statvfs(mounted.directory)
         except OSError as error:
-            return error.errno == errno.ENOTCONN
+            if error.errno != errno.ECONNABORTED:  # asked of a worker that was just dying
+                return error.errno == errno.ENOTCONN
         if time.monotonic() >= deadline:
             break
         time.sleep(0.01)

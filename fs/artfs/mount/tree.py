@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from artfs.mount import catalogue, inodes, xattrs
-from artfs.mount.attributes import Attributes, DirectoryEntry, Statistics, of_directory, of_entry, of_file, of_link
+from artfs.mount.attributes import Attributes, DirectoryEntry, Statistics, above, of_directory, of_entry, of_file, of_link
 from artfs.mount.cache import Cache
 from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError, StaleError
 from artfs.mount.inodes import Inode, Sort
@@ -58,6 +58,10 @@ class SnapshotSource(Protocol):
     @property
     def path(self) -> Path:
         """Return where the workspace is."""
+
+    @property
+    def created_ns(self) -> int:
+        """Return when the workspace was made."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Return a consistent view."""
@@ -132,6 +136,8 @@ class Tree:
     def attributes(self, inode: int) -> Attributes:
         """Return the attributes of ``inode``; StaleError when what it stood for is gone."""
         place = _decode(inode)
+        if inode == inodes.ROOT:
+            return above(inode, self._source.created_ns)
         with _Request(self._source) as request:
             if place.sort is Sort.DIRECTORY:
                 return of_directory(*place[1:], self._place(request, inode).created_ns)
@@ -274,7 +280,7 @@ class Tree:
     def _listing(self, request: _Request, inode: int, place: Inode) -> list[DirectoryEntry]:
         """Return all entries of a project or artifact by cookie; they are remembered until the store changes."""
         snapshot = request.snapshot
-        key = (inode, snapshot.transaction.raw.id())
+        key = (inode, snapshot.number)
         listing = self._listings.get(key)
         if listing is None:
             of_place = catalogue.list_project if place.sort is Sort.PROJECT else catalogue.list_artifact

@@ -21,17 +21,18 @@ import gc
 import json
 import logging
 import os
+import select
 import selectors
 import signal
 import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from artfs.mount import kernel
 from artfs.mount.children import ENDED, Kit, Transport, fork, run_supervisor, run_worker, send
-from artfs.mount.configuration import Configuration
+from artfs.mount.configuration import LIFELINE, Configuration
 from artfs.mount.counters import Counters, Field
 from artfs.mount.notifications import resend_requests
 from artfs.mount.ownership import Owner
@@ -50,6 +51,13 @@ _HOPELESS_STARTS = 8
 """After so many workers in a row that could not even start, reading fails rather than waits."""
 
 _log = logging.getLogger(__name__)
+
+
+class MakeTransport(Protocol):
+    """Make a transport for an attached device; ``uid`` and ``gid`` are shown as the owner of everything."""
+
+    def __call__(self, device: int, *, uid: int, gid: int) -> Transport:
+        """Return the transport."""
 
 
 class Zygote:
@@ -78,21 +86,20 @@ class Zygote:
         self._prepare_signals()
         try:
             owner = Owner.of(self._configuration.workspace)
+            make_transport = _load_transport(self._configuration.transport)
             self._device = kernel.attach(
                 os.fsencode(self._configuration.workspace), self._directory, allow_other=self._configuration.allow_other
             )
         except (ArtfsError, OSError) as error:
-            self._report({"error": str(error), "hint": getattr(error, "hint", "")})
-            return 1
+            return self._report_failure(error)
         try:
-            self._start(owner)
-        except (ArtfsError, OSError) as error:
+            self._start(owner, make_transport)
+        except Exception as error:
             self._kill_all()
             with contextlib.suppress(OSError):
                 kernel.detach(self._directory, lazy=True)
             self._clean()
-            self._report({"error": str(error), "hint": getattr(error, "hint", "")})
-            return 1
+            return self._report_failure(error)
         self._report({"ready": True})
         try:
             return self._keep()
@@ -100,9 +107,9 @@ class Zygote:
             self._kill_all()
             self._clean()
 
-    def _start(self, owner: Owner) -> None:
+    def _start(self, owner: Owner, make_transport: MakeTransport) -> None:
         """Answer INIT and start all children: the supervisor first, so that nothing is cached before it listens."""
-        transport = _make_transport(self._configuration.transport, self._device)
+        transport = make_transport(self._device, uid=os.getuid(), gid=os.getgid())
         transport.answer_init()
         self._kit = Kit(self._configuration, owner, self._device, self._children_news, self._counters, transport)
         self._info = DaemonInfo(
@@ -124,7 +131,7 @@ class Zygote:
         self._await_ready(1)
         for slot in range(self._configuration.workers):
             self._start_worker(slot)
-        self._await_ready(self._configuration.workers)
+        self._await_ready(self._configuration.workers + 1)
 
     def _socket_path(self, owner: Owner) -> Path:
         return socket_path(runtime_folder(owner.uid), Path(self._configuration.workspace), self._configuration.id)
@@ -153,15 +160,17 @@ class Zygote:
         """Wait until ``count`` children have said that they are ready; MountError with what they say otherwise."""
         deadline = time.monotonic() + _START_SECONDS
         while count:
-            self._news.settimeout(max(0.01, deadline - time.monotonic()))
-            try:
-                message = json.loads(self._news.recv(65536))
-            except TimeoutError:
-                raise MountError(f"the daemon did not start within {_START_SECONDS:.0f} s") from None
+            if not select.select([self._news], [], [], 0.1)[0]:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid:
+                    raise MountError(f"the daemon did not start: one of its processes ended with {_how(status)}")
+                if time.monotonic() > deadline:
+                    raise MountError(f"the daemon did not start within {_START_SECONDS:.0f} s")
+                continue
+            message = json.loads(self._news.recv(65536))
             if "error" in message:
                 raise MountError(message["error"], hint=message["hint"])
             count -= 1
-        self._news.settimeout(None)
 
     def _start_worker(self, slot: int) -> None:
         self._waiting.pop(slot, None)
@@ -329,6 +338,14 @@ class Zygote:
             if log.stat().st_size == 0:
                 log.unlink()
 
+    def _report_failure(self, error: Exception) -> int:
+        """Tell the caller why nothing is mounted, and return the exit code."""
+        if not isinstance(error, ArtfsError | OSError):
+            _log.error("starting failed", exc_info=error)
+        message = str(error) or type(error).__name__
+        self._report({"error": message, "hint": getattr(error, "hint", "")})
+        return 1
+
     def _report(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             os.write(self._ready, json.dumps(message).encode() + b"\n")
@@ -336,12 +353,14 @@ class Zygote:
         self._ready = -1
 
 
-def _make_transport(name: str, device: int) -> Transport:
-    from artfs.mount.transports.pyfuse3 import Pyfuse3Transport
-
+def _load_transport(name: str) -> MakeTransport:
     if name != "pyfuse3":
         raise MountError(f"there is no transport {name!r}")
-    return Pyfuse3Transport(device, uid=os.getuid(), gid=os.getgid())
+    try:
+        from artfs.mount.transports.pyfuse3 import Pyfuse3Transport
+    except ImportError as error:
+        raise MountError(f"the FUSE binding does not load: {error}", hint="pip install pyfuse3") from error
+    return Pyfuse3Transport
 
 
 def _device_number(directory: bytes) -> str:
@@ -362,6 +381,7 @@ def _how(status: int) -> str:
 def main() -> None:
     """Run the daemon that the one argument describes."""
     configuration = Configuration.decode(sys.argv[1])
+    os.closerange(LIFELINE + 1, os.sysconf("SC_OPEN_MAX"))  # libraries of the caller's may have left files open
     os.chdir("/")
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s", stream=sys.stderr)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -129,8 +129,9 @@ class Ingest:
         """
         workers = max(2, os.cpu_count() or 1)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="artfs-ingest")
+        steps = self._steps(pool)
         try:
-            for step in self._steps(pool):
+            for step in steps:
                 self._queue.append(step)
                 self._in_flight += step.cost
                 while self._queue and (self._in_flight > _IN_FLIGHT or self._queue[0].ready()):
@@ -139,6 +140,8 @@ class Ingest:
                 self._take(pool)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            steps.close()
+            self._queue.clear()  # what an exception leaves in it holds directories open
         if self._problems:
             raise _combined(self._problems)
         assert self._root is not None
@@ -158,7 +161,7 @@ class Ingest:
             batch.future = pool.submit(read_small, self._store, batch.entries, self._hints)
             self._open_batch = _Batch()
 
-    def _steps(self, pool: Executor) -> Iterator[_Step]:
+    def _steps(self, pool: Executor) -> Generator[_Step, None, None]:
         caches: list[DirectoryCache | None] = []
         for event in self._source.walk():
             if isinstance(event, FileEntry):
@@ -405,6 +408,8 @@ class _LargeFile:
     def finish(self) -> tuple[bytes, Ref]:
         """Return the content's id and node."""
         ident = self._hasher.digest()
+        if not self.size:  # emptied after the walk had seen it
+            return ident, self._stager.chunk(ident, 0, encode(b""))
         return ident, self._builder.finish(ident)
 
 

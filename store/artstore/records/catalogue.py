@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final, Self
 
 from artstore.errors import DamageError, InvalidInputError
@@ -47,10 +47,10 @@ class CatalogueRecord:
             values = json.loads(payload)
             if values.pop("_") != _VERSION:
                 raise DamageError(f"a {cls.kind} record has an unknown version")
-            known = {item.name: item.type for item in fields(cls)}
+            known = cls.__dataclass_fields__
             return cls(
                 **{
-                    name: bytes.fromhex(value) if known[name] == "bytes" else value
+                    name: bytes.fromhex(value) if known[name].type == "bytes" else value
                     for name, value in values.items()
                     if name in known
                 }

@@ -98,6 +98,12 @@ class DirectoryHandle:
         if self.fd >= 0:
             os.close(self.fd)
 
+    def __del__(self) -> None:
+        # References that a put ended by an exception never gave back.
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
     def __enter__(self) -> DirectoryHandle:
         return self
 

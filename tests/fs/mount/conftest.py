@@ -31,19 +31,6 @@ class NameEntry:
 
 
 @dataclass
-class _Raw:
-    changes: int
-
-    def id(self) -> int:
-        return self.changes
-
-
-@dataclass
-class _Transaction:
-    raw: _Raw
-
-
-@dataclass
 class _Totals:
     stored_bytes: int
 
@@ -54,6 +41,7 @@ class FakeStore:
 
     path: Path
     uuid: str = "5d1f5d0e-3d2f-4e5c-9b1e-0123456789ab"
+    created_ns: int = 1_700_000_000_000_000_000
     snapshots: int = 0
     changes: int = 0
     names: dict[int, ArtifactRecord] = field(default_factory=dict)
@@ -184,8 +172,8 @@ class FakeStore:
     # --- reading, as a snapshot does ---
 
     @property
-    def transaction(self) -> _Transaction:
-        return _Transaction(_Raw(self.changes))
+    def number(self) -> int:
+        return self.changes
 
     def names_in(self, project: str) -> list[NameEntry]:
         prefix = f"{project}/" if project else ""

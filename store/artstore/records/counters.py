@@ -1,0 +1,43 @@
+"""The manifest's counters: one record."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import astuple, dataclass, fields
+from typing import Final, Self
+
+from artstore.errors import DamageError
+
+__all__ = ["Counters"]
+
+
+@dataclass(slots=True)
+class Counters:
+    """The numbers given out next, the journal's end, and the running totals; one record of META."""
+
+    next_node: int = 16
+    next_serial: int = 1
+    next_name: int = 1
+    next_pack: int = 1
+    next_draft: int = 1
+    next_alias: int = 1
+    journal_end: int = 0
+    stored_bytes: int = 0
+    logical_bytes: int = 0
+    versions: int = 0
+    free_bytes: int = 0
+    framing_bytes: int = 0
+
+    def encode(self) -> bytes:
+        """Return the record: each counter as u64, in the order of the fields."""
+        return _COUNTERS.pack(*astuple(self))
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Return the counters of a record; raise `DamageError` where it has another length."""
+        if len(payload) != _COUNTERS.size:
+            raise DamageError("the manifest's counters are malformed")
+        return cls(*_COUNTERS.unpack(payload))
+
+
+_COUNTERS: Final = struct.Struct(f"<{len(fields(Counters))}Q")

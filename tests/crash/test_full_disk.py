@@ -1,0 +1,161 @@
+"""A disk that fills up ends a put cleanly: out of space, nothing committed, and everything goes on once there is room."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from corpora import folders
+from corpora.folders import Content, content_of
+from crash.kill import environment
+from crash.places import MIB, filled, small_ext4, small_tmpfs, take_all
+from crash.states import content_of_version, faults, forget
+
+from artstore.errors import OutOfSpaceError
+from artstore.store import RESERVE
+from artstore.workspace import Workspace, init_workspace
+
+pytestmark = pytest.mark.usefixtures("may_mount")
+
+DISK = 160 * MIB
+
+
+@pytest.fixture(params=["tmpfs", "ext4"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A small disk of its own."""
+    if request.param == "tmpfs":
+        with small_tmpfs(tmp_path / "disk", DISK) as place:
+            yield place
+    elif shutil.which("mkfs.ext4", path="/usr/sbin:/sbin:" + os.environ["PATH"]) is None:
+        pytest.skip("mkfs.ext4 is missing")
+    else:
+        with small_ext4(tmp_path / "disk", DISK, tmp_path / "image") as place:
+            yield place
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Random data for several batches, and many small files: 24 MiB in all."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    folders.crowd(folder, 2000)
+    for number in range(11):
+        (folder / f"large-{number}").write_bytes(folders.random_bytes(2 * MIB + number, number))
+    return folder
+
+
+def first_version(workspace: Workspace, folder: Path) -> dict[str, Content]:
+    folder.mkdir()
+    folders.small(folder, seed=3)
+    workspace.put(folder, "before")
+    return {"before:v0": content_of(folder)}
+
+
+def files_below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_disk_fills_up(disk: Path, source: Path, tmp_path: Path) -> None:
+    """Wherever in a put the space ends: same process, same object, and all goes on when there is space again."""
+    workspace = init_workspace(disk / "workspace")
+    versions = first_version(workspace, tmp_path / "small")
+    content = content_of(source)
+    descriptors = open_descriptors()
+    for leave in (0, RESERVE - 4096, RESERVE + MIB, RESERVE + 6 * MIB, RESERVE + 13 * MIB, RESERVE + 19 * MIB):
+        before = files_below(workspace.path / "cache") | files_below(workspace.path / "run")
+        with filled(disk, leave):
+            with pytest.raises(OutOfSpaceError) as caught:
+                workspace.put(source, "data")
+            assert caught.value.errno == errno.ENOSPC and caught.value.exit_code == 6
+            assert content_of_version(workspace.version("before")) == versions["before:v0"]
+            assert [item.name for item in workspace.artifacts()] == ["before"]
+            assert not any(draft.alive for draft in workspace.drafts())
+            forget(workspace.path)  # what follows is seen as a new process would
+            assert faults(workspace.path, versions) == []
+        assert files_below(workspace.path / "cache") | files_below(workspace.path / "run") == before
+        assert open_descriptors() <= descriptors
+    version = workspace.put(source, "data")
+    assert content_of_version(version) == content
+    assert version.receipt is not None and version.receipt.new_bytes < 24 * MIB, "what was stored is not stored again"
+    assert faults(workspace.path, {**versions, "data:v0": content}) == []
+
+
+def test_disk_full_to_the_last_byte(disk: Path, source: Path, tmp_path: Path) -> None:
+    """Another program takes the reserve's headroom too, in the middle of a put: writes themselves meet the full disk."""
+    workspace = init_workspace(disk / "workspace")
+    versions = first_version(workspace, tmp_path / "small")
+    ballast = disk / "ballast"
+
+    with pytest.raises(OutOfSpaceError):
+        workspace.put(source, "data", progress=lambda _: take_all(ballast))
+    assert content_of_version(workspace.version("before")) == versions["before:v0"]
+    for change in (lambda: workspace.alias_set("before", "good"), lambda: workspace.tag_add("before", "checked")):
+        with pytest.raises(OutOfSpaceError):
+            change()
+    with pytest.raises(OutOfSpaceError):
+        init_workspace(disk / "another")
+    assert not (disk / "another").exists() and not list(disk.glob(".artfs-*"))
+    ballast.unlink()
+    assert workspace.version("before").aliases == ["latest"] and workspace.tags("before") == []
+    workspace.alias_set("before", "good")
+    assert content_of_version(workspace.put(source, "data")) == content_of(source)
+    assert faults(workspace.path, {**versions, "data:v0": content_of(source)}) == []
+
+
+def test_writes_that_meet_the_full_disk(disk: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the check of free space, so that packs, drafts and LMDB meet ENOSPC at many points of a put."""
+    workspace = init_workspace(disk / "workspace")
+    versions = first_version(workspace, tmp_path / "small")
+    for leave in (0, 4096, 12_000, 40_000, 300_000, 500_000, MIB, 2 * MIB, 3 * MIB):
+        with filled(disk, leave), monkeypatch.context() as patch:
+            patch.setattr("artstore.disk.free_bytes", lambda folder: 1 << 40)
+            with pytest.raises(OutOfSpaceError):
+                workspace.put(source, "data")
+        assert faults(workspace.path, versions) == []
+    assert content_of_version(workspace.put(source, "data")) == content_of(source)
+    assert faults(workspace.path, {**versions, "data:v0": content_of(source)}) == []
+
+
+def test_command_on_a_full_disk(disk: Path, source: Path) -> None:
+    """The command exits with 6 and one sentence, and with 0 when it is run again after space was freed."""
+    workspace = disk / "workspace"
+    init_workspace(workspace)
+    words = [sys.executable, "-m", "artfs", "-w", str(workspace), "put", str(source), "data"]
+    with filled(disk, RESERVE + 5 * MIB):
+        full = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60)
+    assert full.returncode == 6, full.stderr
+    assert len(full.stderr.splitlines()) == 1 and "bytes are left" in full.stderr
+    again = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0, again.stderr
+    forget(workspace)
+    assert faults(workspace, {"data:v0": content_of(source)}) == []
+
+
+def test_no_inodes_left(source: Path, tmp_path: Path) -> None:
+    """A file system without inodes for new files is full as well."""
+    with small_tmpfs(tmp_path / "disk", DISK, inodes=64) as disk:
+        workspace = init_workspace(disk / "workspace")
+        taken = []
+        while len(taken) < 100:
+            try:
+                (disk / f"taken-{len(taken)}").touch()
+            except OSError:
+                break
+            taken.append(disk / f"taken-{len(taken)}")
+        with pytest.raises(OutOfSpaceError):
+            workspace.put(source, "data")
+        assert faults(workspace.path, {}) == []
+        for path in taken:
+            path.unlink()
+        assert content_of_version(workspace.put(source, "data")) == content_of(source)
+        assert faults(workspace.path, {"data:v0": content_of(source)}) == []

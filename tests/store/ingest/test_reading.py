@@ -1,0 +1,174 @@
+"""Reading files into chunks: windows against the whole, and files that do not hold still."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from artstore.chunker import MAXIMUM, boundaries
+from artstore.codec import decode
+from artstore.errors import SourceChangedError, SourceError
+from artstore.ids import content_id
+from artstore.ingest import reading
+from artstore.ingest.reading import SMALL, FileDraft, read_small, read_windows
+from artstore.source import FileEntry, FileStamp, open_source
+from artstore.workspace import Workspace
+
+MIB = 1024 * 1024
+NOISE = random.Random(5).randbytes(20 * MIB + 12345)
+
+
+def read_all(workspace: Workspace, folder: Path, hints: bool = False) -> list[FileDraft]:
+    drafts = []
+    with open_source(folder) as source:
+        for event in source.walk():
+            if isinstance(event, FileEntry):
+                event.directory.acquire()
+                drafts += read_small(workspace.store, [event], hints)
+    return drafts
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 300_000, SMALL])
+def test_small_files(workspace: Workspace, tmp_path: Path, size: int) -> None:
+    """Ids, sizes and stored forms of the chunks are those of the content."""
+    data = NOISE[:size]
+    (tmp_path / "file").write_bytes(data)
+    (draft,) = read_all(workspace, tmp_path)
+    assert (draft.error, draft.id, draft.stamp and draft.stamp.size) == (None, content_id(data), size)
+    position = 0
+    for chunk in draft.chunks:
+        piece = data[position : position + chunk.size]
+        assert chunk.encoded is not None and chunk.id == content_id(piece)
+        assert decode(chunk.encoded.codec, bytes(chunk.encoded.data), chunk.size) == piece
+        position += chunk.size
+    assert position == size and draft.chunks
+
+
+def test_hints_leave_out_what_is_there(workspace: Workspace, tmp_path: Path) -> None:
+    """Chunks that the store has, and repetitions among the files, come without a stored form."""
+    (tmp_path / "a").write_bytes(NOISE[:300_000])
+    workspace.put(tmp_path, "x")
+    (tmp_path / "b").write_bytes(b"new")
+    with open_source(tmp_path) as source:
+        batch = []
+        for event in source.walk():
+            if isinstance(event, FileEntry):
+                event.directory.acquire()
+                event.directory.acquire()
+                batch += [event, event]
+        drafts = read_small(workspace.store, batch, hints=True)
+    encoded = [[chunk.encoded is not None for chunk in draft.chunks] for draft in drafts]
+    assert not any(encoded[0]) and not any(encoded[1])
+    assert encoded[2:] == [[True], [False]]
+
+
+class Changing:
+    """Change a file right after each of the first stamps of it that a reader takes."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, change: Callable[[], None], times: int) -> None:
+        self.calls = 0
+        self._change = change
+        self._times = times
+        self._real = FileStamp.of_fd
+        patch.setattr(FileStamp, "of_fd", self)
+        patch.setattr(reading, "_PAUSE", 0)
+
+    def __call__(self, fd: int) -> FileStamp:
+        stamp = self._real(fd)
+        self.calls += 1
+        if self.calls <= self._times:
+            self._change()
+        return stamp
+
+
+@pytest.mark.parametrize("how", ["append", "rewrite", "truncate"])
+def test_a_small_file_that_changes_is_read_again(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """What was read while it changed is thrown away; in the end its content is one that it had."""
+    path = tmp_path / "file"
+    path.write_bytes(b"first content")
+
+    def change() -> None:
+        if how == "append":
+            with path.open("ab") as file:
+                file.write(b"!")
+        elif how == "rewrite":
+            path.write_bytes(b"other content")
+            os.utime(path, ns=(1, 1))
+        else:
+            os.truncate(path, 3)
+
+    changing = Changing(monkeypatch, change, 1)
+    (draft,) = read_all(workspace, tmp_path)
+    assert draft.error is None and draft.id == content_id(path.read_bytes())
+    assert changing.calls > 2
+
+
+def test_a_small_file_that_never_holds_still_is_named(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After three tries; one that vanished, and one that became a folder, are named as well."""
+    for name in ("busy", "gone", "turned"):
+        (tmp_path / name).write_bytes(b"x")
+
+    def change() -> None:
+        with (tmp_path / "busy").open("ab") as file:
+            file.write(b"!")
+
+    Changing(monkeypatch, change, 10**9)
+    with open_source(tmp_path) as source:
+        batch = [event for event in source.walk() if isinstance(event, FileEntry) and event.directory.acquire()]
+        (tmp_path / "gone").unlink()
+        (tmp_path / "turned").unlink()
+        (tmp_path / "turned").mkdir()
+        drafts = read_small(workspace.store, batch, hints=True)
+    errors = [draft.error for draft in drafts]
+    assert all(isinstance(error, SourceChangedError) for error in errors)
+    assert [error.paths for error in errors if error] == [[b"busy"], [b"gone"], [b"turned"]]
+    assert "kept changing" in str(errors[0]) and "vanished" in str(errors[1])
+
+
+def test_an_error_while_reading_names_the_file(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails in the middle is one sentence."""
+    (tmp_path / "file").write_bytes(b"x")
+
+    def fail(fd: int, size: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "read", fail)
+        (draft,) = read_all(workspace, tmp_path)
+    assert isinstance(draft.error, SourceError) and str(draft.error) == "file cannot be read: Input/output error"
+
+
+@pytest.mark.parametrize("size", [0, 1, MIB, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 20 * MIB + 12345])
+@pytest.mark.parametrize("most", [None, 100_001])
+def test_windows_give_the_chunks_of_the_whole(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, most: int | None
+) -> None:
+    """Read in windows, also in short reads, a file has the boundaries that its whole has, and every byte once."""
+    data = NOISE[:size]
+    (tmp_path / "file").write_bytes(data)
+    if most is not None:
+        real = os.readv
+        monkeypatch.setattr(os, "readv", lambda fd, buffers: real(fd, [memoryview(buffers[0])[:most]]))
+    with ThreadPoolExecutor(2) as pool, (tmp_path / "file").open("rb") as file:
+        windows = list(read_windows(workspace.store, pool, file.fileno(), hints=False))
+        chunks = [chunk for window in windows for future in window.chunks for chunk in future.result()]
+    assert b"".join(bytes(window.data) for window in windows) == data
+    ends = boundaries(data)
+    assert [chunk.size for chunk in chunks] == [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    position = 0
+    for chunk in chunks:
+        assert chunk.id == content_id(data[position : position + chunk.size])
+        assert chunk.encoded is not None and bytes(chunk.encoded.data) == data[position : position + chunk.size]
+        position += chunk.size
+    assert all(chunk.size <= MAXIMUM for chunk in chunks)
