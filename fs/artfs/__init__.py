@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from artstore.workspace import Artifact
 
 __all__ = [
-    "Artifact",
     "ArtfsError",
+    "Artifact",
     "FileInfo",
     "PutReceipt",
     "Version",
@@ -61,4 +61,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-

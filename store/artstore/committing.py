@@ -63,9 +63,12 @@ def commit(
     now_ns = time.time_ns()
     is_new = catalogue.find_name(transaction, asked.name) is None
     artifact = catalogue.ensure_artifact(transaction, asked.name, now_ns)
-    artifact = _with_type(artifact, asked.type)
-    latest = catalogue.latest(transaction, artifact.number)
+    typed = _with_type(artifact, asked.type)
     events: list[dict[str, Any]] = []
+    if typed is not artifact:
+        events.append({"event": "type", "name": asked.name, "type": typed.type})
+    artifact = typed
+    latest = catalogue.latest(transaction, artifact.number)
     if latest is not None and not asked.force and _same(latest, root, asked):
         version, created = latest, False
     else:
@@ -73,8 +76,6 @@ def commit(
         artifact = replace(artifact, next_version=version.number + 1)
         events.append({"event": "version", "name": asked.name, **_journalled(version)})
     catalogue.put_artifact(transaction, artifact)
-    if asked.type is not None:
-        events.append({"event": "type", "name": asked.name, "type": artifact.type})
     moved = catalogue.set_aliases(transaction, artifact.number, version.number, asked.aliases, now_ns)
     events += [{"event": "alias", "name": asked.name, "alias": name, "version": version.number} for name in moved]
     if events:

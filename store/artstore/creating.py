@@ -85,7 +85,7 @@ def _temporary_folder(parent: Path) -> tuple[Path, int]:
 
 
 def _abandoned(folder: Path, prefix: str) -> Iterator[Path]:
-    """Yield the folders that a killed `create_workspace` left in ``folder``, each locked until the next is asked for."""
+    """Yield what a killed `create_workspace` left in ``folder``, each locked until the next is asked for."""
     for temporary in folder.glob(f"{prefix}*"):
         try:
             lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -25,6 +25,7 @@ __all__ = [
     "sync_data",
     "sync_folder",
     "try_lock",
+    "unlock",
     "write_file",
 ]
 
@@ -120,6 +121,11 @@ def preallocate(path: Path, size: int, mode: int) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def unlock(fd: int) -> None:
+    """Give a flock back at once, even where a forked child still holds the descriptor."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 def try_lock(fd: int, *, shared: bool = False) -> bool:

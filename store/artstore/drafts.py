@@ -70,6 +70,7 @@ class Draft:
             with suppress(FileNotFoundError):
                 if os.path.samestat(self._path.stat(), os.fstat(self._fd)):
                     self._path.unlink()
+            disk.unlock(self._fd)
             os.close(self._fd)
             self._fd = -1
 

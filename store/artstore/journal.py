@@ -57,7 +57,10 @@ def append(workspace: Path, transaction: WriteTransaction, events: list[dict[str
 
 
 def replay(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the journal's events in order; stops before a torn or damaged record."""
+    """Yield the journal's events in order; stops before a torn or damaged record.
+
+    The last one may be of a transaction that never committed: only the manifest knows, where there is one.
+    """
     with path.open("rb") as file:
         while len(head := file.read(_HEAD.size)) == _HEAD.size:
             length, checksum = _HEAD.unpack(head)

@@ -27,7 +27,14 @@ import lmdb
 import lmdb._envid
 
 from artstore import disk
-from artstore.errors import BusyError, DamageError, OutOfSpaceError, UnsupportedError, WorkspaceNotFoundError
+from artstore.errors import (
+    BusyError,
+    DamageError,
+    OutOfSpaceError,
+    RefusedError,
+    UnsupportedError,
+    WorkspaceNotFoundError,
+)
 from artstore.records.counters import Counters
 from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
 
@@ -425,6 +432,11 @@ def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WorkspaceNotFoundError(
             f"{workspace} is not an artfs workspace", hint="make one with: artfs init DIR"
+        ) from error
+    except PermissionError as error:
+        raise RefusedError(
+            f"the workspace {workspace} belongs to another user",
+            hint="its owner can share it: artfs init --shared GROUP",
         ) from error
     if len(text) != 2 or not text[0].isdigit():
         raise DamageError(f"{workspace / CURRENT} does not say which manifest is in use")

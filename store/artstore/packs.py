@@ -227,6 +227,7 @@ class PackWriter:
     def close(self) -> None:
         """Let the pack go, for others to append to."""
         if self._fd >= 0:
+            disk.unlock(self._fd)
             os.close(self._fd)
             self._fd = -1
 

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -181,7 +182,7 @@ class Version:
     @property
     def metadata(self) -> dict[str, Any]:
         """A copy of the metadata."""
-        return dict(self._record.metadata)
+        return deepcopy(self._record.metadata)
 
     @property
     def description(self) -> str:

@@ -113,7 +113,15 @@ def names(folder: Path) -> None:
     """Fill with names that programs trip over, as files, folders and link texts."""
     awkward = [
         *(b" ", b"  two  ", b"a b", b"new\nline", b"tab\there", b"-rf", b"--", b"*", b"?[x]", b"~", b"$HOME", b"a\\b"),
-        *(b"quote'\"", b"\xff\xfe not utf-8", b"\xc3\x28", b"caf\xc3\xa9", b"cafe\xcc\x81", b"\xf0\x9f\x90\x88", b"..."),
+        *(
+            b"quote'\"",
+            b"\xff\xfe not utf-8",
+            b"\xc3\x28",
+            b"caf\xc3\xa9",
+            b"cafe\xcc\x81",
+            b"\xf0\x9f\x90\x88",
+            b"...",
+        ),
         *(b".hidden", b"v3", b"latest", b"CON", b"a:b", b"a@b#c%d", b"x" * 255, b"\xe2\x82\xac" * 85, b"\x01\x7f"),
     ]
     fd = os.open(folder, _OPEN_DIRECTORY)
@@ -235,7 +243,20 @@ def alike(folder: Path) -> None:
 
 GENERATORS: Mapping[str, Callable[[Path], None]] = {
     maker.__name__: maker
-    for maker in (sizes, sparse, deep, names, modes, links, links_out, empty_folders, hard_links, one_file, nothing, alike)
+    for maker in (
+        sizes,
+        sparse,
+        deep,
+        names,
+        modes,
+        links,
+        links_out,
+        empty_folders,
+        hard_links,
+        one_file,
+        nothing,
+        alike,
+    )
 }
 """The generators that need no argument, by name."""
 

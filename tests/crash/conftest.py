@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crash.places import cannot_mount, quick_folder
 
 from artstore import manifest
+from crash.places import cannot_mount, quick_folder
 
 
 @pytest.fixture(autouse=True)

@@ -23,12 +23,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from artstore.manifest import Counters
+from artstore.workspace import Workspace
 from corpora import folders
 from corpora.folders import Content, content_of, content_of_file
 from crash.states import content_of_version, faults, opened
-
-from artstore.manifest import Counters
-from artstore.workspace import Workspace
 
 TESTS = Path(__file__).parents[1]
 CALLS = (
@@ -84,7 +83,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def command(workspace: Path, arguments: Sequence[str], *, bug: str | None = None, nodes: int = _BATCH_NODES) -> list[str]:
+def command(
+    workspace: Path, arguments: Sequence[str], *, bug: str | None = None, nodes: int = _BATCH_NODES
+) -> list[str]:
     """Return the command line of the child that does an operation on a workspace."""
     operation, *rest = arguments
     seeded = ["--bug", bug] if bug else []
@@ -270,7 +271,10 @@ def kill_everywhere(scene: Scene, folder: Path, tally: Tally, *, share: float = 
     copy_workspace(scene.base, folder / "counted")
     found = points(command(folder / "counted", scene.arguments, bug=bug), folder / "trace")
     full = undisturbed(scene, folder)
-    chosen = random.Random(scene.name).sample(found, max(1, round(len(found) * share)))
+    if bug:  # the last calls are the ones that tell
+        chosen = found[::-1]
+    else:
+        chosen = random.Random(scene.name).sample(found, max(1, round(len(found) * share)))
     workspace = folder / "killed" / "workspace"
     for point in chosen:
         shutil.rmtree(workspace.parent, ignore_errors=True)
@@ -292,14 +296,17 @@ def kill_at_random(folder: Path, tally: Tally, *, seed: int, rounds: int) -> Non
     source.mkdir(parents=True)
     folders.small(source, seed=seed, files=300)
     run(command(workspace, ["init"]))
-    acknowledged: dict[str, Content] = {}
+    begun = time.monotonic()
+    run(command(workspace, ["put", str(source), "measured"]))
+    span = time.monotonic() - begun
+    acknowledged: dict[str, Content] = {"measured:v0": content_of(source)}
     for number in range(rounds):
         folders.change_some(source, seed=seed * 1000 + number)
         content = content_of(source)
         name = f"data-{number % 3}"
         versions = sum(1 for known in acknowledged if known.startswith(f"{name}:"))
         killed, said = kill_after(
-            chance.uniform(0.08, 0.5), workspace, ["put", str(source), name], nodes=chance.choice([5, 20, 100])
+            chance.uniform(0.4, 1.1) * span, workspace, ["put", str(source), name], nodes=chance.choice([5, 20, 100])
         )
         tally.killed += killed
         tally.completed += not killed

@@ -69,9 +69,7 @@ def _counts(transaction: ReadTransaction) -> list[str]:
 
 def _bytes(workspace: Path, transaction: ReadTransaction) -> list[str]:
     """Compare extents with packs: nothing overlaps, all is inside, sums are what the counters say."""
-    ends = {
-        int.from_bytes(key, "big"): int.from_bytes(value, "little") for key, value in transaction.rows(Table.PACKS)
-    }
+    ends = {int.from_bytes(key, "big"): int.from_bytes(value, "little") for key, value in transaction.rows(Table.PACKS)}
     free = [
         (int.from_bytes(key[:4], "big"), int.from_bytes(key[4:], "big"), int.from_bytes(value, "little"))
         for key, value in transaction.rows(Table.FREE)

@@ -8,8 +8,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blake3 import blake3
-from corpora.folders import Content, Entry
-from store.oracle import problems
 
 from artstore import trees
 from artstore.errors import WorkspaceNotFoundError
@@ -18,6 +16,8 @@ from artstore.records.trees import Kind
 from artstore.store import Store
 from artstore.versions import Version
 from artstore.workspace import Workspace
+from corpora.folders import Content, Entry
+from store.oracle import problems
 
 _PIECE = 4 << 20
 

@@ -15,10 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from corpora import folders
-from corpora.folders import MIB, Content, content_of, content_of_file
-from crash.kill import environment
-from crash.states import content_of_version, faults
 
 from artstore import locate
 from artstore.errors import (
@@ -33,6 +29,10 @@ from artstore.errors import (
 )
 from artstore.ingest import reading
 from artstore.workspace import Workspace, init_workspace, open_workspace
+from corpora import folders
+from corpora.folders import MIB, Content, content_of, content_of_file
+from crash.kill import environment
+from crash.states import content_of_version, faults
 
 NOBODY = 65534
 
@@ -50,7 +50,9 @@ class Sound:
         self.workspace.put(source, "sound")
         self.versions: dict[str, Content] = {"sound:v0": content_of(source)}
 
-    def refuses(self, kind: type[ArtfsError], what: str, path: Path | str, name: str = "data", **options: object) -> None:
+    def refuses(
+        self, kind: type[ArtfsError], what: str, path: Path | str, name: str = "data", **options: object
+    ) -> None:
         """Put what is refused, by the API and by the command; ``what`` is a part of the sentence."""
         with pytest.raises(kind) as caught:
             self.workspace.put(path, name, **options)  # type: ignore[arg-type]
@@ -341,7 +343,22 @@ def test_failures_leave_no_descriptors(sound: Sound, source: Path) -> None:
 # -- names ---------------------------------------------------------------------------------------------------------
 
 BAD_NAMES = (
-    *("", ".", "..", "../up", "a/..", "a//b", "/a", "a/", ".hidden", "-dash", "v3", "latest", "team/v3", "team/latest/x"),
+    *(
+        "",
+        ".",
+        "..",
+        "../up",
+        "a/..",
+        "a//b",
+        "/a",
+        "a/",
+        ".hidden",
+        "-dash",
+        "v3",
+        "latest",
+        "team/v3",
+        "team/latest/x",
+    ),
     *("x" * 129, "a:b", "a*", "a?", "a[b", "a]b", "a#b", "a%b", "a@b", "a\\b", " a", "a ", "a\nb", "a\x00b", "\udcff"),
 )
 
@@ -357,7 +374,9 @@ def test_bad_names(sound: Sound, source: Path, name: str) -> None:
         check_sentence(done, 2, "")
 
 
-@pytest.mark.parametrize("name", ["x" * 128, "a b", "\u65e5\u672c", "a-b_c.d", "v", "v3a", "va3", "V3", "latest2", "a/b/c/d/e"])
+@pytest.mark.parametrize(
+    "name", ["x" * 128, "a b", "\u65e5\u672c", "a-b_c.d", "v", "v3a", "va3", "V3", "latest2", "a/b/c/d/e"]
+)
 def test_good_names(quick_dir: Path, source: Path, name: str) -> None:
     workspace = init_workspace(quick_dir / "workspace")
     assert workspace.put(source, name).name == f"{name}:v0"

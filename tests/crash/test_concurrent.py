@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from artstore.manifest import Manifest
+from artstore.workspace import Workspace, init_workspace, open_workspace
 from corpora import folders
 from corpora.folders import Content, content_of
 from crash.kill import command, environment, run
 from crash.states import content_of_version, faults, opened
-
-from artstore.manifest import Manifest
-from artstore.workspace import Workspace, init_workspace, open_workspace
 
 TOGETHER = 4
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from crash.faulty import EXIT_CODES, fail_everywhere
 from crash.kill import Tally, scenes
 
@@ -15,6 +16,6 @@ def test_failing_system_calls(quick_dir: Path, error: str) -> None:
     tally = Tally()
     for scene in scenes(quick_dir / "scenes"):
         if scene.name == "second put":
-            codes = fail_everywhere(scene, quick_dir, tally, error=error, share=0.25)
+            codes = fail_everywhere(scene, quick_dir, tally, error=error, share=0.18)
             assert tally.faults == []
             assert set(codes) - {0}, "no failure reached the command"

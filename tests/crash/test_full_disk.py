@@ -1,4 +1,4 @@
-"""A disk that fills up ends a put cleanly: out of space, nothing committed, and everything goes on once there is room."""
+"""A disk that fills up ends a put cleanly: nothing is committed, and everything goes on once there is room."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from artstore.errors import OutOfSpaceError
+from artstore.store import RESERVE
+from artstore.workspace import Workspace, init_workspace
 from corpora import folders
 from corpora.folders import Content, content_of
 from crash.kill import environment
 from crash.places import MIB, filled, small_ext4, small_tmpfs, take_all
 from crash.states import content_of_version, faults, forget
-
-from artstore.errors import OutOfSpaceError
-from artstore.store import RESERVE
-from artstore.workspace import Workspace, init_workspace
 
 pytestmark = pytest.mark.usefixtures("may_mount")
 
@@ -71,7 +71,7 @@ def test_disk_fills_up(disk: Path, source: Path, tmp_path: Path) -> None:
     versions = first_version(workspace, tmp_path / "small")
     content = content_of(source)
     descriptors = open_descriptors()
-    for leave in (0, RESERVE - 4096, RESERVE + MIB, RESERVE + 6 * MIB, RESERVE + 13 * MIB, RESERVE + 19 * MIB):
+    for leave in (RESERVE - 4096, RESERVE + MIB, RESERVE + 13 * MIB, RESERVE + 19 * MIB):
         before = files_below(workspace.path / "cache") | files_below(workspace.path / "run")
         with filled(disk, leave):
             with pytest.raises(OutOfSpaceError) as caught:
@@ -91,7 +91,7 @@ def test_disk_fills_up(disk: Path, source: Path, tmp_path: Path) -> None:
 
 
 def test_disk_full_to_the_last_byte(disk: Path, source: Path, tmp_path: Path) -> None:
-    """Another program takes the reserve's headroom too, in the middle of a put: writes themselves meet the full disk."""
+    """Another program takes all space in the middle of a put, so that writes themselves meet the full disk."""
     workspace = init_workspace(disk / "workspace")
     versions = first_version(workspace, tmp_path / "small")
     ballast = disk / "ballast"
@@ -112,11 +112,13 @@ def test_disk_full_to_the_last_byte(disk: Path, source: Path, tmp_path: Path) ->
     assert faults(workspace.path, {**versions, "data:v0": content_of(source)}) == []
 
 
-def test_writes_that_meet_the_full_disk(disk: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writes_that_meet_the_full_disk(
+    disk: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without the check of free space, so that packs, drafts and LMDB meet ENOSPC at many points of a put."""
     workspace = init_workspace(disk / "workspace")
     versions = first_version(workspace, tmp_path / "small")
-    for leave in (0, 4096, 12_000, 40_000, 300_000, 500_000, MIB, 2 * MIB, 3 * MIB):
+    for leave in (0, 4096, 40_000, 300_000, 2 * MIB):
         with filled(disk, leave), monkeypatch.context() as patch:
             patch.setattr("artstore.disk.free_bytes", lambda folder: 1 << 40)
             with pytest.raises(OutOfSpaceError):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from corpora import folders
 from corpora.folders import content_of
 from crash.child import BUGS
@@ -20,7 +21,7 @@ from crash.kill import Scene, Tally, command, environment, kill_at_random, kill_
 from crash.places import quick_folder
 from crash.states import faults, opened
 
-SHARES = {"init": 0.08, "first put": 0.3, "second put": 0.25, "alias": 0.4}
+SHARES = {"init": 0.08, "first put": 0.25, "second put": 0.2, "alias": 0.3}
 """Of the points of each scene, those that the suite tries."""
 
 

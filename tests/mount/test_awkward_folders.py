@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora import folders
-from corpora.folders import GENERATORS, KEPT, content_of
 
 from artstore.workspace import Workspace
+from corpora import folders
+from corpora.folders import GENERATORS, KEPT, content_of
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -41,7 +41,9 @@ def test_the_usual_tools_find_no_difference(name: str, workspace: Workspace, mou
     GENERATORS[name](source)
     shown = mounts().path(workspace.put(source, "awkward"))
     assert _run("diff", "-r", "--no-dereference", source, shown) == b""
-    assert _run("rsync", "-a", "-n", "-c", "-i", "--no-times", "--no-perms", "--delete", f"{source}/", f"{shown}/") == b""
+    assert (
+        _run("rsync", "-a", "-n", "-c", "-i", "--no-times", "--no-perms", "--delete", f"{source}/", f"{shown}/") == b""
+    )
     assert _tar(source) == _tar(shown)
 
 

@@ -1,8 +1,8 @@
 """What a workspace must hold, worked out by brute force: every record is read, and every id computed anew.
 
 `problems` extends the recount of counts, extents and counters (`crash.recount`) by what lies in the packs: ids,
-canonical forms, totals and births, and that all is reachable.  `canonical_digest` is the documented form of a directory,
-written down a second time: it imports nothing from the code that makes it.
+canonical forms, totals and births, and that all is reachable.  `canonical_digest` is the documented form of a
+directory, written down a second time: it imports nothing from the code that makes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 import zstandard
 from blake3 import blake3
-from crash.recount import contradictions
 
 from artstore import manifest, trees
 from artstore.manifest import ReadTransaction, Table
@@ -25,6 +24,7 @@ from artstore.records.nodes import KIND_CHUNK, KIND_LIST, ListRecord, decode_chu
 from artstore.records.trees import Kind, TreeView
 from artstore.store import Store
 from artstore.workspace import Workspace
+from crash.recount import contradictions
 
 Model = dict[bytes, tuple[str, bytes]]
 """Everything below a folder by path: ("file" | "exec" | "link" | "dir", content or link text)."""
@@ -69,9 +69,7 @@ def index_record(level: int, children: Sequence[tuple[bytes, bytes]]) -> bytes:
 
 def list_record(level: int, children: Sequence[tuple[int, bytes, int]]) -> bytes:
     """Return the canonical list of (class, id, length)."""
-    return struct.pack("<BBH", 1, level, len(children)) + b"".join(
-        struct.pack("<B32sQ", *child) for child in children
-    )
+    return struct.pack("<BBH", 1, level, len(children)) + b"".join(struct.pack("<B32sQ", *child) for child in children)
 
 
 def directory_records(entries: Sequence[tuple[bytes, int, int, bytes]]) -> list[bytes]:
@@ -84,7 +82,7 @@ def directory_records(entries: Sequence[tuple[bytes, int, int, bytes]]) -> list[
         records.append(entries_record(part))
         rows.append((part[-1][0], digest(records[-1])))
     level = 0
-    while level == 0 and len(entries) > 256 or len(rows) > 1:
+    while (level == 0 and len(entries) > 256) or len(rows) > 1:
         level += 1
         above = []
         for part in split(rows, level, lambda row: hash_of_name(row[0])):
@@ -246,11 +244,11 @@ class _Recount:
             canonical = index_record(
                 view.level, [(row.last_name, below.digest) for row, below in zip(view.children(), views, strict=True)]
             )
-            rows = [
-                (below.totals.entries, sum(b.totals.entries for b in views[:i]))
-                + (below.totals.directories, sum(b.totals.directories for b in views[:i]))
-                for i, below in enumerate(views)
-            ]
+            rows, entries, directories = [], 0, 0
+            for below in views:
+                rows.append((below.totals.entries, entries, below.totals.directories, directories))
+                entries += below.totals.entries
+                directories += below.totals.directories
             if rows != [tuple(row[2:]) for row in view.children()]:
                 return [f"index record {node} has wrong running totals"]
             totals = tuple(map(sum, zip(*(below.totals for below in views), strict=True)))

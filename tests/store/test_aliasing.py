@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from store.oracle import assert_sound
 
 from artstore import aliasing, journal, live
 from artstore.errors import InvalidInputError, InvalidNameError, NotFoundError
 from artstore.workspace import Workspace
+from store.oracle import assert_sound
 
 
 @pytest.fixture

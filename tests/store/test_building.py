@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store.oracle import assert_sound, digest, directory_records
 
 from artstore import staging
 from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
@@ -22,6 +21,7 @@ from artstore.staging import EntryDraft, Ref, Stager
 from artstore.store import Store
 from artstore.trees import entries_from, lookup
 from artstore.workspace import Workspace
+from store.oracle import assert_sound, digest, directory_records
 
 
 @contextmanager

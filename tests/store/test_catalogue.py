@@ -38,7 +38,9 @@ def test_names_are_a_tree(new_workspace: NewWorkspace, names: list[str]) -> None
                 else:
                     catalogue.ensure_artifact(transaction, name, 1)
                     artifacts.add(name)
-        everything = {"/".join(name.split("/")[:depth]) for name in artifacts for depth in range(1, name.count("/") + 2)}
+        everything = {
+            "/".join(name.split("/")[:depth]) for name in artifacts for depth in range(1, name.count("/") + 2)
+        }
         with manifest.read(workspace.path) as transaction:
             for project in ["", *everything, "nothing"]:
                 prefix = f"{project}/" if project else ""

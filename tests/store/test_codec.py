@@ -16,7 +16,10 @@ NOISE = random.Random(1).randbytes(3 * BLOCK + 5)
 
 
 @settings(max_examples=60)
-@given(data=st.binary(max_size=300) | st.builds(lambda a, n: a * n, st.binary(min_size=1, max_size=9), st.integers(0, 50_000)))
+@given(
+    data=st.binary(max_size=300)
+    | st.builds(lambda a, n: a * n, st.binary(min_size=1, max_size=9), st.integers(0, 50_000))
+)
 @example(data=b"")
 @example(data=NOISE)
 @example(data=NOISE[:BLOCK])

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store.oracle import assert_sound
 
 from artstore import journal
 from artstore.committing import parent_changes
 from artstore.errors import InvalidInputError, RefusedError
 from artstore.live import Change
 from artstore.workspace import Workspace, open_workspace
+from store.oracle import assert_sound
 
 
 @pytest.fixture
@@ -38,7 +38,11 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
 def test_equal_content_makes_no_second_version(workspace: Workspace, folder: Callable[..., Path]) -> None:
     """Content and given metadata equal to the latest's make none; `new` and anything else do."""
     one, two = folder("one"), folder("two")
-    assert workspace.put(one, "a", metadata={"k": 1}, description="d").receipt == (True, workspace.version("a").new_bytes, [])
+    assert workspace.put(one, "a", metadata={"k": 1}, description="d").receipt == (
+        True,
+        workspace.version("a").new_bytes,
+        [],
+    )
     for options in ({}, {"metadata": {"k": 1}}, {"description": "d"}, {"aliases": ["best"]}):
         version = workspace.put(one, "a", **options)
         assert (version.number, version.receipt and version.receipt.created) == (0, False)

@@ -148,7 +148,9 @@ def test_what_is_no_workspace(tmp_path: Path) -> None:
             Store.open(place)
 
 
-@pytest.mark.parametrize("text", ["", "1", "manifest.1", "1 manifest.1 more", "x manifest.1", "\0\0\0", "1 nowhere", "1 artfs.json"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "manifest.1", "1 manifest.1 more", "x manifest.1", "\0\0\0", "1 nowhere", "1 artfs.json"]
+)
 def test_a_garbled_current_is_damage(empty: Path, text: str) -> None:
     """Truncated, rewritten, or naming what is not there."""
     (empty / CURRENT).write_text(text)
@@ -248,3 +250,33 @@ def test_a_dying_child_does_not_give_back_its_parents_readers(path: Path) -> Non
             transaction.put(Table.FREE, b"key", b"another")
         assert snapshot.get(Table.FREE, b"key") == b"value"
     assert Manifest.of(path) is environment
+
+
+def test_a_child_of_a_process_whose_other_threads_read(path: Path) -> None:
+    """A snapshot of another thread, which does not exist in the child, outlives the child unharmed."""
+    with manifest.write(path) as transaction:
+        transaction.put(Table.FREE, b"key", b"value")
+    reading, done = threading.Event(), threading.Event()
+    found: list[bytes | None] = []
+
+    def hold() -> None:
+        with manifest.read(path) as snapshot:
+            reading.set()
+            done.wait()
+            found.append(snapshot.get(Table.FREE, b"key"))
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    reading.wait()
+    before = Manifest.of(path).env.readers()
+    child = multiprocessing.get_context("fork").Process(target=_read_in_child, args=(path,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    Manifest.of(path).env.reader_check()
+    assert Manifest.of(path).env.readers() == before
+    with manifest.write(path) as transaction:
+        transaction.put(Table.FREE, b"key", b"another")
+    done.set()
+    thread.join()
+    assert found == [b"value"]

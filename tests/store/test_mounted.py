@@ -88,9 +88,7 @@ def test_a_bind_mount_of_a_part(workspace: Workspace, mount: FakeMount) -> None:
     assert mounted_path(workspace.store, mount.folder / "team") == MountedPath("team/x", 3, b"team")
 
 
-def test_putting_what_is_mounted(
-    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_putting_what_is_mounted(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A version, a folder and a file in one are taken by node: no byte is stored, the digest is the same."""
     data = tmp_path / "data"
     (data / "sub").mkdir(parents=True)

@@ -88,7 +88,12 @@ def test_kinds(path: Path) -> None:
 
 def test_the_index_is_not_trusted(path: Path) -> None:
     """A row of the index that leads to another node, another kind, or nowhere is damage, never other content."""
-    rows = [(CLASS_CONTENT, IDS[0], 17), (CLASS_CONTENT, IDS[1], 18), (CLASS_LIST, IDS[1], 18), (CLASS_TREE, IDS[2], 19)]
+    rows = [
+        (CLASS_CONTENT, IDS[0], 17),
+        (CLASS_CONTENT, IDS[1], 18),
+        (CLASS_LIST, IDS[1], 18),
+        (CLASS_TREE, IDS[2], 19),
+    ]
     for klass, ident, node in rows:
         with manifest.write(path) as transaction:
             transaction.put_index(klass, ident, node)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from store.oracle import Model, model_of, write_folder
-
 from artstore.workspace import Workspace
+from store.oracle import Model, model_of, write_folder
 
 MODEL: Model = {b"a/b/file": ("file", b"content"), b"a/run": ("exec", b"#!"), b"link": ("link", b"a/run")}
 
@@ -47,6 +46,6 @@ def test_everything_as_of_one_moment(workspace: Workspace, tmp_path: Path) -> No
     with workspace.store.snapshot() as snapshot:
         assert snapshot.alias(alias.serial) is None
         assert snapshot.usage_totals().versions == 3
-    assert model_of(workspace.store, second.record.root).keys() == model_of(workspace.store, first.record.root).keys() | {
-        b"more"
-    }
+    assert model_of(workspace.store, second.record.root).keys() == model_of(
+        workspace.store, first.record.root
+    ).keys() | {b"more"}

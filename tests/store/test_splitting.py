@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store.oracle import hash_of_name, split
 
 from artstore.records.trees import FANOUT
 from artstore.splitting import Splitter, name_hash
+from store.oracle import hash_of_name, split
 
 # Few distinct hashes, so that boundaries and long stretches without any are both met.
 ITEMS = st.lists(st.sampled_from([0, 1, 64, 65, 4096, 63, 2**63]), max_size=1500) | st.integers(0, 1500).map(
@@ -29,7 +29,7 @@ def test_the_rule(items: list[int], level: int) -> None:
     """Streaming gives the parts that the rule gives to the whole sequence, none of them empty or too long."""
     parts = parts_of(items, level)
     assert parts == split(items, level, lambda item: item)
-    assert sum(parts, []) == items
+    assert [item for part in parts for item in part] == items
     assert all(len(part) <= FANOUT for part in parts)
 
 
@@ -48,9 +48,7 @@ def test_an_insertion_changes_few_parts(count: int, at: int) -> None:
     """One more name leaves all parts as they were but those of its neighbourhood."""
     names = sorted(b"name %d" % number for number in range(count))
     more = sorted([*names, b"name %d and more" % (at % count)])
-    old, new = (
-        {tuple(part) for part in split(sequence, 0, hash_of_name)} for sequence in (names, more)
-    )
+    old, new = ({tuple(part) for part in split(sequence, 0, hash_of_name)} for sequence in (names, more))
     assert len(new - old) <= 3
 
 

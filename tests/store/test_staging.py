@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store.oracle import Model, assert_sound, canonical_digest, model_of, whole
 
 from artstore import splitting, staging
 from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
@@ -25,6 +24,7 @@ from artstore.records.trees import Kind
 from artstore.staging import EntryDraft, Ref, Stager, StaleHintError
 from artstore.store import Store
 from artstore.workspace import Workspace
+from store.oracle import Model, assert_sound, canonical_digest, model_of, whole
 
 CONTENTS = st.lists(st.integers(0, 4), max_size=6).map(lambda parts: b"".join(b"%d" % part * 70 for part in parts))
 NAMES = st.sampled_from([b"a", b"b", b"c", b"d"])
@@ -50,16 +50,19 @@ def staging_on(store: Store, name: str = "a") -> Iterator[Stager]:
 class Putter:
     """Put nested dictionaries, taking every way that the pipeline may take: hints, duplicates, directories given up."""
 
-    def __init__(self, store: Store, chance: random.Random) -> None:
+    def __init__(self, store: Store, chance: random.Random, *, give_up: bool = True) -> None:
         self._store = store
         self._chance = chance
+        self._give_up = give_up
 
     def put(self, folder: dict[bytes, Any], name: str = "a", *, end: bool = True) -> bytes:
         with staging_on(self._store, name) as stager:
             root = self._directory(stager, folder)
             if end:
                 asked = Commit(name, force=self._chance.random() < 0.5)
-                stager.commit(root, lambda transaction, root, added: commit(self._store, transaction, root, asked, added))
+                stager.commit(
+                    root, lambda transaction, root, added: commit(self._store, transaction, root, asked, added)
+                )
             elif self._chance.random() < 0.5:
                 stager.withdraw(root)
                 stager._write(None, None)
@@ -84,7 +87,7 @@ class Putter:
         return builder.finish(ident)
 
     def _directory(self, stager: Stager, folder: dict[bytes, Any]) -> Ref:
-        if self._chance.random() < 0.2:  # built twice, given up once
+        if self._give_up and self._chance.random() < 0.2:  # built twice, given up once
             given_up = DirectoryBuilder(stager)
             self._fill(stager, given_up, folder)
             if not given_up.split:
@@ -144,6 +147,22 @@ def test_counts_are_right_whatever_is_put(
                 assert model_of(store, version.record.root) == model(folder)
                 if fanout == 256:
                     assert digest == canonical_digest(whole(model(folder)))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    folders=st.lists(FOLDERS, min_size=1, max_size=3), batch=st.sampled_from([1, 2, 5, 1500]), seed=st.integers(0, 99)
+)
+def test_a_put_that_ends_leaves_no_draft(
+    new_workspace: NewWorkspace, folders: list[dict[bytes, Any]], batch: int, seed: int
+) -> None:
+    """Everything that was handed over got its parents, also where equal directories came twice in one batch."""
+    with new_workspace() as workspace, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(staging, "BATCH_NODES", batch)
+        for folder in folders:
+            Putter(workspace.store, random.Random(seed), give_up=False).put({b"once": folder, b"twice": folder})
+            assert workspace.drafts() == []
+        assert_sound(workspace)
 
 
 def test_batches_by_bytes(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

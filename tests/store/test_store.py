@@ -18,7 +18,18 @@ from artstore.workspace import Workspace
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b"{}", b'{"uuid": 5}', b'{"uuid": null}', b'{"uuid": "x"}', b"\xff\xfe", b'{"uuid": []}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"uuid": 5}',
+        b'{"uuid": null}',
+        b'{"uuid": "x"}',
+        b"\xff\xfe",
+        b'{"uuid": []}',
+    ],
 )
 def test_a_garbled_identity_is_damage(workspace: Workspace, content: bytes) -> None:
     """Truncated, or JSON that is something else."""

@@ -12,13 +12,13 @@ from datetime import UTC
 from pathlib import Path
 
 import pytest
-from store.oracle import Model, write_folder
 
 from artstore import catalogue
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.manifest import Manifest
 from artstore.versions import Version, utc
 from artstore.workspace import Workspace
+from store.oracle import Model, write_folder
 
 DATA = b"".join(b"line %d\n" % number for number in range(200_000))
 MODEL: Model = {
@@ -72,14 +72,18 @@ def test_the_record(version: Version, tmp_path: Path) -> None:
         ("z", b""),
     ],
 )
-def test_paths_lead_where_the_kernel_leads(version: Version, path: str | bytes, expected: bytes, tmp_path: Path) -> None:
+def test_paths_lead_where_the_kernel_leads(
+    version: Version, path: str | bytes, expected: bytes, tmp_path: Path
+) -> None:
     """Links are followed at every step, as the folder itself has it."""
     assert version.read_bytes(path) == expected
     with open(os.path.join(os.fsencode(tmp_path / "data"), os.fsencode(path)), "rb") as file:
         assert file.read() == expected
 
 
-@pytest.mark.parametrize("path", ["nothing", "a/nothing", "dangling", "z/below", "a/deep/er/file/below", "to-run/below"])
+@pytest.mark.parametrize(
+    "path", ["nothing", "a/nothing", "dangling", "z/below", "a/deep/er/file/below", "to-run/below"]
+)
 def test_paths_that_lead_nowhere(version: Version, path: str) -> None:
     """They are `NotFoundError`, which names version and path."""
     for call in (version.open, version.read_bytes, version.stat, version.listdir):
@@ -126,7 +130,11 @@ def test_listing_and_describing(version: Version) -> None:
     assert (by_name["big"].kind, by_name["big"].size, by_name["big"].executable) == ("file", len(DATA), False)
     assert version.stat("to-run").executable and version.stat("to-run").kind == "file"
     assert version.stat("to-run").digest == version.stat("a/run").digest
-    assert (version.stat().kind, version.stat().digest, version.stat().size) == ("directory", version.digest, version.size)
+    assert (version.stat().kind, version.stat().digest, version.stat().size) == (
+        "directory",
+        version.digest,
+        version.size,
+    )
     assert version.listdir("empty") == []
     assert [info.name for info in version.listdir("to-a/deep")] == ["er", "up"]
     with pytest.raises(NotADirectoryError):

@@ -13,7 +13,6 @@ from artstore.names import version_label
 
 if TYPE_CHECKING:
     from artstore.usage import GroupUsage, Usage, VersionUsage
-    from artstore.workspace import Workspace
 
 __all__ = ["du", "usage"]
 

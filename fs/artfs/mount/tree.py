@@ -23,7 +23,16 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from artfs.mount import catalogue, inodes, xattrs
-from artfs.mount.attributes import Attributes, DirectoryEntry, Statistics, above, of_directory, of_entry, of_file, of_link
+from artfs.mount.attributes import (
+    Attributes,
+    DirectoryEntry,
+    Statistics,
+    above,
+    of_directory,
+    of_entry,
+    of_file,
+    of_link,
+)
 from artfs.mount.cache import Cache
 from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError, StaleError
 from artfs.mount.inodes import Inode, Sort

@@ -228,7 +228,7 @@ class Ingest:
             return
         try:
             large.stamp = FileStamp.of_fd(fd)
-            for window in read_windows(self._store, pool, fd, self._hints):
+            for window in read_windows(self._store, pool, fd, large.stamp.size, self._hints):
                 done = window.chunks
                 apply = partial(self._add_window, large, window, entry.name)
                 yield _Step(apply, partial(_all_done, done), len(window.data) + _STEP_COST)
@@ -269,7 +269,7 @@ class Ingest:
         fd = entry.open()
         try:
             large.stamp = FileStamp.of_fd(fd)
-            for window in read_windows(self._store, pool, fd, self._hints):
+            for window in read_windows(self._store, pool, fd, large.stamp.size, self._hints):
                 large.add(window)
                 self._stager.flush_if_full()
             large.still = FileStamp.of_fd(fd) == large.stamp

@@ -138,8 +138,10 @@ def read_small(store: Store, entries: Sequence[FileEntry], hints: bool) -> list[
     ]
 
 
-def read_windows(store: Store, pool: Executor, fd: int, hints: bool) -> Iterator[Window]:
-    """Read a large file from its start to its end, window by window; chunks are worked on as they are found.
+def read_windows(store: Store, pool: Executor, fd: int, size: int, hints: bool) -> Iterator[Window]:
+    """Read a large file of ``size`` bytes, window by window; chunks are worked on as they are found.
+
+    Of a file that grows one byte more is read, which tells; to its end could be without end.
 
     Every byte is in exactly one window.  Chunks whose end is not known yet are carried into the next window's tasks.
     """
@@ -148,6 +150,7 @@ def read_windows(store: Store, pool: Executor, fd: int, hints: bool) -> Iterator
         return _encode_unknown(store, [(content_id(view), view) for view in views], hints)
 
     carried = b""
+    left = size + 1
     at_end = False
     while not at_end:
         buffer = bytearray(len(carried) + WINDOW)
@@ -155,7 +158,8 @@ def read_windows(store: Store, pool: Executor, fd: int, hints: bool) -> Iterator
         view = memoryview(buffer)
         filled = len(carried)
         while filled < len(buffer):
-            got = os.readv(fd, [view[filled:]])
+            got = os.readv(fd, [view[filled : filled + left]])
+            left -= got
             if not got:
                 at_end = True
                 break

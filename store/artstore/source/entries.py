@@ -94,11 +94,6 @@ class DirectoryHandle:
             self.fd = -1
 
     def __del__(self) -> None:
-        """Close what a put that failed never came to release."""
-        if self.fd >= 0:
-            os.close(self.fd)
-
-    def __del__(self) -> None:
         # References that a put ended by an exception never gave back.
         if self.fd >= 0:
             os.close(self.fd)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store.oracle import Model, assert_sound, canonical_digest, model_of, whole, write_folder
 
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.workspace import Workspace
+from store.oracle import Model, assert_sound, canonical_digest, model_of, whole, write_folder
 
 COMPONENTS = st.sampled_from([b"a", b"b", b"c", b"d.txt", b"e.txt"])
 VALUES = st.sampled_from([("file", b"one"), ("file", b"two"), ("exec", b"one"), ("link", b"nowhere"), ("dir", b"")])
@@ -81,7 +81,11 @@ def laid_over(base: Model, over: Model, removed: list[bytes]) -> Model:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(base=models(), over=models(), removed=st.lists(st.lists(COMPONENTS, min_size=1, max_size=2).map(b"/".join), max_size=2))
+@given(
+    base=models(),
+    over=models(),
+    removed=st.lists(st.lists(COMPONENTS, min_size=1, max_size=2).map(b"/".join), max_size=2),
+)
 def test_a_folder_over_a_version(
     new_workspace: Any, tmp_path: Path, base: Model, over: Model, removed: list[bytes]
 ) -> None:
@@ -145,9 +149,7 @@ def test_another_artifact_as_base(workspace: Workspace, tmp_path: Path) -> None:
     """A version of any artifact may lie below; nothing of it is stored again."""
     base: Model = {b"big": ("file", os.urandom(200_000))}
     workspace.put(write_folder(tmp_path / "base", base), "team/base", aliases=["best"])
-    version = workspace.put(
-        write_folder(tmp_path / "over", {b"small": ("file", b"x")}), "other", base="team/base:best"
-    )
+    version = workspace.put(write_folder(tmp_path / "over", {b"small": ("file", b"x")}), "other", base="team/base:best")
     assert version.base == "team/base:v0"
     assert version.new_bytes < 1000
     assert sorted(model_of(workspace.store, version.record.root)) == [b"big", b"small"]

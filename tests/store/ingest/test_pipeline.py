@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store.oracle import Model, assert_sound, canonical_digest, model_of, whole, write_folder
 
 from artstore import staging
 from artstore.errors import SourceChangedError, SourceError
 from artstore.ingest import pipeline, reading
 from artstore.source import FileStamp
 from artstore.workspace import Workspace
+from store.oracle import Model, assert_sound, canonical_digest, model_of, whole, write_folder
 
 NOISE = random.Random(8).randbytes(6_000_000)
 NAMES = st.sampled_from([b"a", b"b", b"c c", b"\xff", b"n\nl"])
@@ -48,9 +48,14 @@ def models(draw: st.DrawFn) -> Model:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(model=models(), workers=st.integers(1, 8), batch=st.sampled_from([1, 3, 1500]), backwards=st.booleans())
 def test_the_digest_depends_on_content_alone(
-    new_workspace: Any, tmp_path_factory: pytest.TempPathFactory, model: Model, workers: int, batch: int, backwards: bool
+    new_workspace: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+    model: Model,
+    workers: int,
+    batch: int,
+    backwards: bool,
 ) -> None:
-    """Whatever the order of listing, the number of workers, the batches, and whether the stat cache knows the folder."""
+    """Whatever the order of listing, the number of workers, the batches, and what the stat cache knows."""
     folder = write_folder(tmp_path_factory.mktemp("data"), model)
     for path, _, files in os.walk(folder):  # old enough for the stat cache
         for name in files:
@@ -85,7 +90,9 @@ def test_a_known_folder_is_not_read_again(
     assert_sound(workspace)
 
 
-def test_a_lost_store_behind_a_stat_cache(workspace: Workspace, tmp_path: Path, new_workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_store_behind_a_stat_cache(
+    workspace: Workspace, tmp_path: Path, new_workspace: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A cache that promises content which the store does not have costs a second attempt, and nothing else."""
     monkeypatch.setattr("artstore.statcache.MARGIN_NS", -(10**18))
     folder = write_folder(tmp_path / "data", {b"a/%d" % n: ("file", b"%d" % n) for n in range(20)})
@@ -103,17 +110,19 @@ def fds() -> int:
 
 def test_what_cannot_be_taken_is_named(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it, before anything is committed; no descriptor is left open, and what was stored is found again."""
-    folder = write_folder(tmp_path / "data", {b"%d/%d" % (n, m): ("file", NOISE[n * 1000 : n * 1000 + 900 + m]) for n in range(9) for m in range(9)})
+    folder = write_folder(
+        tmp_path / "data",
+        {b"%d/%d" % (n, m): ("file", NOISE[n * 1000 : n * 1000 + 900 + m]) for n in range(9) for m in range(9)},
+    )
     workspace.put(folder / "0", "warm")
     before = fds()
     with socket.socket(socket.AF_UNIX) as server:
-        os.chdir(folder)
+        monkeypatch.chdir(folder)  # a socket's path is short
         server.bind("sock")
         os.mkfifo(folder / "8" / "fifo")
         with pytest.raises(SourceError) as caught:
             workspace.put(folder, "x")
         os.unlink(folder / "sock")
-    os.chdir("/")
     assert caught.value.paths == [b"8/fifo", b"sock"]
     assert "socket" in str(caught.value) or "FIFO" in str(caught.value) or "pipe" in str(caught.value)
     del caught
@@ -231,7 +240,9 @@ def test_a_small_file_that_grew(workspace: Workspace, tmp_path: Path, monkeypatc
     assert_sound(workspace)
 
 
-def test_a_large_file_that_cannot_be_read(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_that_cannot_be_read(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A failing disk, and a file that vanished, are named; other files do not hide them."""
     write_folder(tmp_path / "data", {b"large": ("file", NOISE), b"z": ("file", b"")})
 

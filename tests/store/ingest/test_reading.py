@@ -161,7 +161,7 @@ def test_windows_give_the_chunks_of_the_whole(
         real = os.readv
         monkeypatch.setattr(os, "readv", lambda fd, buffers: real(fd, [memoryview(buffers[0])[:most]]))
     with ThreadPoolExecutor(2) as pool, (tmp_path / "file").open("rb") as file:
-        windows = list(read_windows(workspace.store, pool, file.fileno(), hints=False))
+        windows = list(read_windows(workspace.store, pool, file.fileno(), os.fstat(file.fileno()).st_size, hints=False))
         chunks = [chunk for window in windows for future in window.chunks for chunk in future.result()]
     assert b"".join(bytes(window.data) for window in windows) == data
     ends = boundaries(data)
@@ -172,3 +172,12 @@ def test_windows_give_the_chunks_of_the_whole(
         assert chunk.encoded is not None and bytes(chunk.encoded.data) == data[position : position + chunk.size]
         position += chunk.size
     assert all(chunk.size <= MAXIMUM for chunk in chunks)
+
+
+def test_a_file_that_grows_is_not_followed_for_ever(workspace: Workspace, tmp_path: Path) -> None:
+    """One byte past the size that it had tells, and is enough."""
+    (tmp_path / "file").write_bytes(NOISE[: 3 * MIB])
+    with ThreadPoolExecutor(2) as pool, (tmp_path / "file").open("rb") as file:
+        windows = list(read_windows(workspace.store, pool, file.fileno(), 2 * MIB, hints=False))
+        sizes = [chunk.size for window in windows for future in window.chunks for chunk in future.result()]
+    assert sum(len(window.data) for window in windows) == sum(sizes) == 2 * MIB + 1

@@ -13,7 +13,11 @@ from artstore.errors import DamageError, InvalidInputError
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, DraftRecord, VersionRecord, dump_json
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(), below, max_size=3),
     max_leaves=8,
 )
@@ -49,7 +53,9 @@ def test_a_cut_record_is_damage(record: VersionRecord, data: st.DataObject) -> N
         type(record).decode(payload[: data.draw(st.integers(0, len(payload) - 1))])
 
 
-@pytest.mark.parametrize("payload", [b"", b"[]", b"null", b"7", b"{}", b'{"_":2}', b'{"_":1}', b'{"_":1,"serial":1}', b"\xff"])
+@pytest.mark.parametrize(
+    "payload", [b"", b"[]", b"null", b"7", b"{}", b'{"_":2}', b'{"_":1}', b'{"_":1,"serial":1}', b"\xff"]
+)
 def test_other_json_is_damage(payload: bytes) -> None:
     """JSON that is no record, has another version, or lacks fields."""
     with pytest.raises(DamageError):

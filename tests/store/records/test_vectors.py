@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from blake3 import blake3
-from store.oracle import KINDS, canonical_digest, directory_records
 
 from artstore import journal
 from artstore.building import DirectoryBuilder
@@ -52,6 +51,7 @@ from artstore.records.trees import (
 )
 from artstore.staging import EntryDraft, Ref
 from artstore.workspace import Workspace
+from store.oracle import KINDS, canonical_digest, directory_records
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "corpora" / "vectors.json").read_bytes())
 EMPTY_DIRECTORY = content_id(canonical_entries([]))
