@@ -30,7 +30,8 @@ class Workspace(artstore.workspace.Workspace):
             with ws.mount("/mnt/art") as m:
                 train(m.path(ws.version("imagenet")))
 
-        The daemon is the mount's own, and ends with this process at the latest.  Raises `MountError` where FUSE is not to be had.
+        The daemon is the mount's own, and ends with this process at the latest.  Raises `MountError` where FUSE is not
+        to be had.
         """
         from artfs.mount.control import mount
 
