@@ -222,19 +222,13 @@ class Manifest:
         self.env.reader_check()
 
     def _refuse_empty(self) -> None:
-        """Raise `DamageError` where the environment has lost its file, which LMDB would make anew without a word.
-
-        Numbers would then begin again, and the first put would write over pack 1.
-        """
+        """Raise `DamageError` where LMDB would make a lost file anew: the next put would write over pack 1."""
         data = self.folder / "data.mdb"
         if not data.exists() or not data.stat().st_size:
             raise DamageError(f"the manifest of {self.workspace} is gone: {data} is missing or empty")
 
     def _open_tables(self) -> list[Any]:
-        """Return the tables' handles by their numbers, in one transaction so as to wait for one writer at most.
-
-        A write transaction even where all are there: py-lmdb never commits a read transaction, and with it the handles.
-        """
+        """Return the tables' handles, from one write transaction: py-lmdb never commits those of a read transaction."""
         handles: list[Any] = [None] * (max(Table) + 1)
         writable = os.access(self.folder / "data.mdb", os.W_OK)
         with self.env.begin(write=True) as raw:
@@ -288,10 +282,7 @@ class Manifest:
 
     @classmethod
     def create(cls, workspace: Path) -> None:
-        """Make the environment of a workspace that is being built, and its first commit.
-
-        Without one, an environment may not open after a crash.
-        """
+        """Make a new workspace's environment with a first commit: without one it may not open after a crash."""
         with _registry:
             _open_manifests[workspace] = cls(workspace, new=True)
         with write(workspace):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from artstore import manifest
+from corpora import folders
 from crash.places import cannot_mount, quick_folder
+from crash.sound import Sound
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +37,20 @@ def may_mount() -> None:
         pytest.fail(reason, pytrace=False)
     if reason:
         pytest.skip(reason)
+
+
+@pytest.fixture
+def sound(quick_dir: Path) -> Iterator[Sound]:
+    """A workspace that is checked afterwards: nothing was made, and nothing lost."""
+    made = Sound(quick_dir)
+    yield made
+    made.holds()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """An ordinary folder, to be made bad."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    folders.small(folder, seed=2, files=20)
+    return folder

@@ -271,10 +271,8 @@ def kill_everywhere(scene: Scene, folder: Path, tally: Tally, *, share: float = 
     copy_workspace(scene.base, folder / "counted")
     found = points(command(folder / "counted", scene.arguments, bug=bug), folder / "trace")
     full = undisturbed(scene, folder)
-    if bug:  # the last calls are the ones that tell
-        chosen = found[::-1]
-    else:
-        chosen = random.Random(scene.name).sample(found, max(1, round(len(found) * share)))
+    spread = random.Random(scene.name).sample(found, max(1, round(len(found) * share)))
+    chosen = found[::-1] if bug else spread  # of a bug, the last calls tell most
     workspace = folder / "killed" / "workspace"
     for point in chosen:
         shutil.rmtree(workspace.parent, ignore_errors=True)

@@ -187,12 +187,20 @@ def test_a_stopped_put_stops_no_reader(quick_dir: Path, tmp_path: Path) -> None:
     writer = start([sys.executable, "-c", code, str(workspace.path)])
     try:
         assert writer.stdout is not None and writer.stdout.readline() == "inside\n"
+        wait_until_stopped(writer.pid)
         assert version.read_bytes("file") == b"content"
         assert [found.name for found in workspace.versions("data")] == ["data:v0"]
     finally:
         writer.send_signal(signal.SIGCONT)
         complained = writer.communicate(timeout=20)[1]
     assert writer.returncode == 0, complained
+
+
+def wait_until_stopped(pid: int) -> None:
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_threads_read_while_the_environment_is_replaced(quick_dir: Path, tmp_path: Path) -> None:

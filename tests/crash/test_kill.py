@@ -5,7 +5,6 @@ The suite kills at a share of the points; ``python -m crash.kill`` (with tests/ 
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -17,9 +16,20 @@ import pytest
 from corpora import folders
 from corpora.folders import content_of
 from crash.child import BUGS
-from crash.kill import Scene, Tally, command, environment, kill_at_random, kill_everywhere, run, scenes
-from crash.places import quick_folder
-from crash.states import faults, opened
+from crash.kill import (
+    Scene,
+    Tally,
+    command,
+    environment,
+    kill_at,
+    kill_at_random,
+    kill_everywhere,
+    points,
+    run,
+    scenes,
+)
+from crash.places import MIB, quick_folder, small_tmpfs
+from crash.states import faults, forget, opened
 
 SHARES = {"init": 0.08, "first put": 0.25, "second put": 0.2, "alias": 0.3}
 """Of the points of each scene, those that the suite tries."""
@@ -39,6 +49,24 @@ def test_killed_at_system_calls(stage: dict[str, Scene], quick_dir: Path, name: 
     kill_everywhere(stage[name], quick_dir, tally, share=SHARES[name])
     assert tally.faults == []
     assert tally.killed > 0
+
+
+@pytest.mark.usefixtures("may_mount")
+def test_killed_while_moving_into_a_mount_point(tmp_path: Path) -> None:
+    """A mount point cannot be renamed over; an init killed between any two renames into it is finished by the next."""
+    with small_tmpfs(tmp_path / "counted", 80 * MIB) as place:
+        renames = points(command(place, ["init"]), tmp_path / "trace", ["rename"])
+    unfinished = 0
+    for point in renames[-9:]:
+        with small_tmpfs(tmp_path / "killed", 80 * MIB) as place:
+            assert kill_at(point, place, ["init"])[0]
+            unfinished += not (place / "current").exists()
+            run(command(place, ["init"]))
+            assert faults(place, {}) == []
+            assert not list(place.glob(".artfs-*"))
+            assert place.stat().st_mode & 0o777 == 0o700
+            forget(place)
+    assert unfinished == 9
 
 
 def test_killed_at_random_moments(quick_dir: Path) -> None:
@@ -66,7 +94,7 @@ def test_interrupted_put_goes_on(quick_dir: Path) -> None:
     child = subprocess.Popen(
         command(workspace, ["put", str(source), "data"], nodes=200), env=environment(), stderr=subprocess.DEVNULL
     )
-    _wait_for_pack(workspace, child)
+    _wait_for_draft(workspace, child)
     child.send_signal(signal.SIGINT)
     assert child.wait(timeout=30) != 0
     with opened(workspace) as interrupted:
@@ -80,11 +108,12 @@ def test_interrupted_put_goes_on(quick_dir: Path) -> None:
     assert faults(workspace, {"data:v0": content_of(source)}) == []
 
 
-def _wait_for_pack(workspace: Path, child: subprocess.Popen[bytes]) -> None:
-    """Wait until a put has written its first batch."""
+def _wait_for_draft(workspace: Path, child: subprocess.Popen[bytes]) -> None:
+    """Wait until a put has committed a batch whose nodes wait for their parents."""
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and child.poll() is None:
-        if sum(os.stat(pack).st_size for pack in (workspace / "packs").iterdir()) > 1000:
-            return
-        time.sleep(0.005)
-    raise AssertionError("the put wrote nothing, or ended at once")
+    with opened(workspace) as watched:
+        while time.monotonic() < deadline and child.poll() is None:
+            if any(draft.staged_nodes for draft in watched.drafts()):
+                return
+            time.sleep(0.005)
+    raise AssertionError("the put staged nothing, or ended at once")

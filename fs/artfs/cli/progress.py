@@ -32,10 +32,14 @@ class _Display:
         self._drawn = 0.0
 
     def update(self, progress: Progress) -> None:
-        """Draw how far the call is, unless that was just done."""
+        """Draw how far the call is, unless that was just done; a phase's first and last report are always drawn.
+
+        A rate takes two reports, and a quick phase has no others.
+        """
         now = time.monotonic()
         new_phase = progress.phase != self._phase
-        if not new_phase and now - self._drawn < _REDRAW_SECONDS:
+        is_last = progress.files_done == progress.files_total
+        if not new_phase and not is_last and now - self._drawn < _REDRAW_SECONDS:
             return
         if self._bar is None:
             self._bar = _make_bar()

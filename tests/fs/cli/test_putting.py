@@ -107,7 +107,7 @@ def test_a_put_shows_its_progress_on_a_terminal_only(artfs_process: Run, home: P
     for number in range(64):
         (source / f"file{number}").write_bytes(os.urandom(1 << 20))
     shown = _on_a_terminal(sys.executable, "-m", "artfs", "put", str(source), "big")
-    assert re.search(rb"\d+\.\d [kM]B/s", shown) and b"big:v0" in shown
+    assert re.search(rb"\d+\.\d [kMG]B/s", shown) and b"big:v0" in shown
     quiet = artfs_process("put", source, "big", "--new")
     assert quiet.code == 0 and quiet.err == b""
 
