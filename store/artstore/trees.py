@@ -7,10 +7,11 @@ a loader, so that a caller with a cache of parsed records reads each once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from artstore.records.trees import Kind, TreeEntry, TreeView
 
-__all__ = ["Loader", "directory_at", "entries_from", "lookup", "resolve", "walk"]
+__all__ = ["DirectoryPlace", "Loader", "directory_at", "entries_from", "lookup", "resolve", "walk"]
 
 Loader = Callable[[int], TreeView]
 
@@ -55,29 +56,35 @@ def _entries_from(load: Loader, view: TreeView, position: int, before: int) -> I
         yield from _entries_from(load, load(child.node), start, before + child.directories_before)
 
 
-def directory_at(load: Loader, root: int, index: int) -> tuple[int, list[bytes]] | None:
-    """Return (tree node, names from the root) of the directory with a preorder index, or None.
+class DirectoryPlace(NamedTuple):
+    """Where a directory is: its tree node, its parent's preorder index (0 for the root), its names from the root."""
+
+    node: int
+    parent: int
+    path: list[bytes]
+
+
+def directory_at(load: Loader, root: int, index: int) -> DirectoryPlace | None:
+    """Return the directory with a preorder index, or None.
 
     The root has index 0; a subdirectory comes right after its parent and the siblings before it with all they hold.
     """
-    node, path = root, list[bytes]()
-    while index:
-        index -= 1
+    node, current, parent, path = root, 0, 0, list[bytes]()
+    while current < index:
+        left = index - current - 1
         view = load(node)
-        while True:
-            row = view.child_for_directory(index)
-            if row < 0:
-                return None
-            if not view.level:
-                break
+        while view.level and (row := view.child_for_directory(left)) >= 0:
             child = view.child(row)
-            index -= child.directories_before
+            left -= child.directories_before
             view = load(child.node)
+        row = view.child_for_directory(left)
+        if row < 0:
+            return None
         entry = view.entry(row)
-        index -= entry.directories_before
-        node = entry.node
+        left -= entry.directories_before
+        node, current, parent = entry.node, index - left, current
         path.append(entry.name)
-    return node, path
+    return DirectoryPlace(node, parent, path)
 
 
 def resolve(load: Loader, root: int, path: bytes) -> TreeEntry | None:

@@ -62,9 +62,11 @@ def test_all_ways_to_an_entry_agree(store: Store, commit_tree: CommitTree, tree:
             assert trees.resolve(load, root, path + b"\xff\xff\xff") is None
         for index, path in enumerate(paths):
             found = trees.directory_at(load, root, index)
-            assert found is not None and found[1] == path
+            assert found is not None and found.path == path
+            above = trees.directory_at(load, root, found.parent)
+            assert above is not None and above.path == path[:-1]
             below = everything[b"/".join(path)] if path else tree
-            names = [entry.name for entry, _ in trees.entries_from(load, found[0])]
+            names = [entry.name for entry, _ in trees.entries_from(load, found.node)]
             assert names == sorted(below)
             for position in range(len(names) + 2):
                 rest = [entry.name for entry, _ in trees.entries_from(load, found[0], position)]
@@ -90,6 +92,6 @@ def test_deep_trees_need_no_deep_stack(store: Store, commit_tree: CommitTree) ->
     with store.snapshot() as snapshot:
         *_, (path, entry) = trees.walk(snapshot.tree, root)
         assert path == b"d/" * 400 + b"bottom"
-        node, names = trees.directory_at(snapshot.tree, root, 400) or (0, [])
+        node, _, names = trees.directory_at(snapshot.tree, root, 400) or (0, 0, [])
         assert (len(names), snapshot.tree(node).find(b"bottom")) == (400, 0)
         assert trees.resolve(snapshot.tree, root, path) == entry

@@ -18,6 +18,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
@@ -36,6 +37,7 @@ from artfs.mount.attributes import (
 from artfs.mount.cache import Cache
 from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError, StaleError
 from artfs.mount.inodes import Inode, Sort
+from artstore import trees
 from artstore.errors import NotFoundError
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import TreeEntry, TreeView
@@ -243,22 +245,12 @@ class Tree:
 
     def _lookup_in_version(self, request: _Request, parent: int, place: Inode, name: bytes) -> Attributes | None:
         where = self._place(request, parent)
-        view, passed = self._record(request, where.node), 0
-        while view.level:
-            row = view.child_for_name(name)
-            if row < 0:
-                return None
-            child = view.child(row)
-            passed += child.directories_before
-            view = self._record(request, child.node)
-        row = view.find(name)
-        if row < 0:
-            return None
-        return self._attributes_of(view.entry(row), parent, place, passed, where.created_ns)
+        found = trees.lookup(partial(self._record, request), where.node, name)
+        return None if found is None else self._attributes_of(*found, parent, place, where.created_ns)
 
-    def _attributes_of(self, entry: TreeEntry, parent: int, place: Inode, passed: int, created_ns: int) -> Attributes:
-        """Return an entry's attributes; ``passed`` counts directories in the records before the entry's."""
-        index = place.ordinal + 1 + passed + entry.directories_before
+    def _attributes_of(self, entry: TreeEntry, before: int, parent: int, place: Inode, created_ns: int) -> Attributes:
+        """Return an entry's attributes; ``before`` counts the directories in its own that come before it."""
+        index = place.ordinal + 1 + before
         found = of_entry(entry, place.value, index, created_ns)
         if entry.directories:
             self._places.put(found.inode, _Place(entry.node, parent, created_ns))
@@ -267,24 +259,10 @@ class Tree:
     def _page_of_version(self, request: _Request, inode: int, place: Inode, position: int) -> Iterator[DirectoryEntry]:
         where = self._place(request, inode)
         cookie = position + _DOTS
-        for entry, passed in self._entries(request, where.node, position, 0):
+        for entry, before in trees.entries_from(partial(self._record, request), where.node, position):
             cookie += 1
-            yield DirectoryEntry(entry.name, cookie, self._attributes_of(entry, inode, place, passed, where.created_ns))
-
-    def _entries(self, request: _Request, node: int, position: int, passed: int) -> Iterator[tuple[TreeEntry, int]]:
-        """Yield (entry, directories in the records passed before its own) from ``position`` on."""
-        view = self._record(request, node)
-        if not view.level:
-            for entry in view.entries(position):
-                yield entry, passed
-            return
-        first = view.child_for_position(position)
-        if first < 0:
-            return
-        for row in range(first, view.count):
-            child = view.child(row)
-            start = max(position - child.entries_before, 0)
-            yield from self._entries(request, child.node, start, passed + child.directories_before)
+            attributes = self._attributes_of(entry, before, inode, place, where.created_ns)
+            yield DirectoryEntry(entry.name, cookie, attributes)
 
     def _listing(self, request: _Request, inode: int, place: Inode) -> list[DirectoryEntry]:
         """Return all entries of a project or artifact by cookie; they are remembered until the store changes."""
@@ -332,24 +310,13 @@ class Tree:
         return place
 
     def _find_place(self, request: _Request, inode: int) -> _Place:
-        """Descend to a directory by its number in preorder."""
         _, serial, index = inodes.decode(inode)
         version = self._version(request.snapshot, serial)
-        node, current, parent = version.root, 0, inodes.artifact(version.artifact)
-        while current < index:
-            left = index - current - 1
-            view = self._record(request, node)
-            while view.level and (row := view.child_for_directory(left)) >= 0:
-                child = view.child(row)
-                left -= child.directories_before
-                view = self._record(request, child.node)
-            row = view.child_for_directory(left)
-            if row < 0:
-                raise StaleError(f"version serial {serial} has no directory {index}")
-            entry = view.entry(row)
-            left -= entry.directories_before
-            parent, current, node = inodes.directory(serial, current), index - left, entry.node
-        return _Place(node, parent, version.created_ns)
+        found = trees.directory_at(partial(self._record, request), version.root, index)
+        if found is None:
+            raise StaleError(f"version serial {serial} has no directory {index}")
+        parent = inodes.directory(serial, found.parent) if index else inodes.artifact(version.artifact)
+        return _Place(found.node, parent, version.created_ns)
 
 
 def _cookie(entry: DirectoryEntry) -> int:
