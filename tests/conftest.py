@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ MOUNT_TESTS = Path(__file__).parent / "mount"
 # Examples are the same in every run, and slow machines are no failure: times belong in scripts/bench and scripts/soak.
 hypothesis.settings.register_profile("artfs", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("artfs")
+
+# A shell that runs the suite in the background has it ignore Ctrl-C, and every process that a test starts would inherit
+# that; tests of Ctrl-C would then wait for what cannot come.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -76,14 +76,17 @@ def test_path_mounts_in_the_runtime_folder_and_says_so_once(artfs_process: Run, 
 def test_foreground_serves_until_ctrl_c(artfs_process: Run, data: Path, directory: Path) -> None:
     artfs_process("put", data, "x")
     command = [sys.executable, "-m", "artfs", "mount", str(directory), "--foreground", "--workers", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    for _ in range(200):
-        if (directory / "x").exists():
-            break
-        time.sleep(0.05)
-    assert (directory / "x" / "v0" / "run.sh").exists()
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            for _ in range(200):
+                if (directory / "x").exists():
+                    break
+                time.sleep(0.05)
+            assert (directory / "x" / "v0" / "run.sh").exists()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert (process.returncode, out) in ((0, b""), (130, b"")), err
     assert b"Traceback" not in err and not os.path.ismount(directory)
 
