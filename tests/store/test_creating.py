@@ -14,7 +14,7 @@ import pytest
 
 from artstore import creating, disk
 from artstore.creating import create_workspace
-from artstore.errors import ExistsError, InvalidInputError, NotFoundError, OutOfSpaceError
+from artstore.errors import ExistsError, InvalidInputError, NotFoundError, OutOfSpaceError, UnsupportedError
 from artstore.manifest import Manifest
 from artstore.store import Store
 
@@ -122,3 +122,10 @@ def test_two_at_once(place: Path) -> None:
     assert len(found) == 3 and sum(isinstance(one, Store) for one in found) == 1
     assert os.listdir(place.parent) == ["place"]
     Store.open(place)
+
+
+def test_a_path_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """LMDB's binding takes no such path; nothing is left where it was tried."""
+    with pytest.raises(UnsupportedError, match="is not UTF-8"):
+        create_workspace(Path(os.fsdecode(os.fsencode(tmp_path) + b"/ws\xff")))
+    assert list(tmp_path.iterdir()) == []
