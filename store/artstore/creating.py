@@ -17,7 +17,7 @@ from typing import Final
 
 from artstore import disk, locate
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, UnsupportedError
-from artstore.manifest import CURRENT, FORMAT, Manifest, refuse_unencodable
+from artstore.manifest import CURRENT, FORMAT, Manifest
 from artstore.store import IDENTITY, RESERVE, Store
 
 __all__ = ["create_workspace"]
@@ -36,7 +36,7 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
     LMDB is unsafe, `OutOfSpaceError` where there is no room for the reserve.
     """
     path = Path(os.path.abspath(path))
-    refuse_unencodable(path)
+    locate.refuse_unencodable(path)
     if (path / CURRENT).exists():
         raise ExistsError(f"{path} is a workspace already")
     if path.exists() and not path.is_dir():

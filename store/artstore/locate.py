@@ -24,6 +24,7 @@ __all__ = [
     "filesystem_type",
     "find_workspace",
     "mount_points",
+    "refuse_unencodable",
     "refuse_unsafe_filesystem",
     "set_default_workspace",
 ]
@@ -141,6 +142,15 @@ def refuse_unsafe_filesystem(path: str | os.PathLike[str]) -> None:
             "locks and memory maps are not reliable there",
             hint="make one on a local disk with: artfs init DIR --default",
         )
+
+
+def refuse_unencodable(workspace: str | os.PathLike[str]) -> None:
+    """Raise `UnsupportedError` for a path that is not UTF-8, which py-lmdb does not take."""
+    try:
+        os.fspath(workspace).encode()
+    except UnicodeEncodeError as error:
+        path = os.fsencode(workspace)
+        raise UnsupportedError(f"the workspace's path {path!r} is not UTF-8", hint="choose another folder") from error
 
 
 def _absolute(path: Path) -> Path:

@@ -49,7 +49,6 @@ __all__ = [
     "key32",
     "key64",
     "read",
-    "refuse_unencodable",
     "write",
 ]
 
@@ -238,7 +237,6 @@ class Manifest:
         return handles
 
     def _open(self) -> lmdb.Environment:
-        refuse_unencodable(self.workspace)
         try:
             return lmdb.open(
                 os.fspath(self.folder),
@@ -411,15 +409,6 @@ def _commit(manifest: Manifest, raw: lmdb.Transaction) -> None:
         raw.commit()
     except lmdb.Error as error:
         raise manifest.failed(error) from error
-
-
-def refuse_unencodable(workspace: Path) -> None:
-    """Raise `UnsupportedError` for a path that is not UTF-8, which py-lmdb does not take."""
-    try:
-        os.fspath(workspace).encode()
-    except UnicodeEncodeError as error:
-        path = os.fsencode(workspace)
-        raise UnsupportedError(f"the workspace's path {path!r} is not UTF-8", hint="choose another folder") from error
 
 
 def read_current(workspace: Path) -> tuple[tuple[int, int], str]:

@@ -56,6 +56,7 @@ class Store:
         """
         path = Path(os.path.realpath(path))
         manifest.read_current(path)
+        locate.refuse_unencodable(path)
         locate.refuse_unsafe_filesystem(path)
         return cls(path)
 
