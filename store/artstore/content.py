@@ -15,16 +15,15 @@ from artstore.nodes import content_record
 from artstore.packs import PackReader
 from artstore.records.nodes import BLOCK, ChunkRecord, ListRecord
 
-__all__ = ["ChunkCache", "ContentInfo", "chunks_between", "describe", "read"]
+__all__ = ["ChunkCache", "ContentInfo", "chunks_between", "describe", "read", "stored_bytes"]
 
 
 class ContentInfo(NamedTuple):
-    """What is known of a content node: BLAKE3 id, size in bytes, when it was first put, and bytes in packs."""
+    """What one record says of a content node: BLAKE3 id, size in bytes, and when it was first put."""
 
     id: bytes
     size: int
     birth_ns: int
-    stored_bytes: int
 
 
 class ChunkCache:
@@ -68,12 +67,16 @@ CACHE_BYTES: Final = 16 * 1024 * 1024
 
 
 def describe(transaction: ReadTransaction, node: int) -> ContentInfo:
-    """Return what is known of a content node; ``stored_bytes`` sums its chunks and list records."""
+    """Return what is known of a content node, from its own record alone."""
     record = content_record(transaction, node)
-    stored = record.extent.stored
-    if isinstance(record, ListRecord):
-        stored += sum(describe(transaction, child.node).stored_bytes for child in record.children)
-    return ContentInfo(record.id, record.size, record.birth_ns, stored)
+    return ContentInfo(record.id, record.size, record.birth_ns)
+
+
+def stored_bytes(transaction: ReadTransaction, node: int) -> int:
+    """Return the bytes in packs of a content node: of its chunks and list records, each of which is looked at."""
+    record = content_record(transaction, node)
+    below = record.children if isinstance(record, ListRecord) else ()
+    return record.extent.stored + sum(stored_bytes(transaction, child.node) for child in below)
 
 
 def chunks_between(

@@ -76,8 +76,8 @@ def children_of(payload: bytes) -> list[int]:
     return TreeView(payload).nodes()
 
 
-def find_node(transaction: ReadTransaction, klass: int, ident: bytes) -> int | None:
-    """Return the node that holds an id, or None.
+def find_node(transaction: ReadTransaction, klass: int, ident: bytes) -> tuple[int, bytes] | None:
+    """Return (node, record) of the node that holds an id, or None.
 
     The node's own record is compared with the id, so that a damaged index row can never pass other content off.
     """
@@ -87,7 +87,7 @@ def find_node(transaction: ReadTransaction, klass: int, ident: bytes) -> int | N
     payload = node_payload(transaction, node)
     if payload[2:34] != ident or (payload[0] == KIND_CHUNK or payload[0] == KIND_LIST) == (klass == CLASS_TREE):
         raise DamageError(f"the index leads from {ident.hex()} to node {node}, which is something else")
-    return node
+    return node, payload
 
 
 def read_count(transaction: ReadTransaction, node: int) -> int:

@@ -51,9 +51,10 @@ class PutResult:
 def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
     """Store what is at ``path`` and make it a version.
 
-    Streams: memory does not grow with the size of files or folders.  What was stored when an exception ends it is kept
-    in a dead draft, so that the next put of the same content stores only the rest.  Raises `SourceError` for files
-    that cannot be taken, `OutOfSpaceError` when the disk fills up, and what `commit` raises.
+    Streams: memory grows with the entries of the largest folder, not with files or the number of folders.  What was
+    stored when an exception ends it is kept in a dead draft, so that the next put of the same content stores only the
+    rest.  Raises `SourceError` for files that cannot be taken, `OutOfSpaceError` when the disk fills up, and what
+    `commit` raises.
     """
     free = disk.free_bytes(store.path)
     if free < RESERVE:

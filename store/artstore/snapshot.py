@@ -88,8 +88,12 @@ class Snapshot:
         return trees.walk(self.tree, root, prefix)
 
     def content(self, node: int) -> ContentInfo:
-        """Return a content node's id, size, birth and stored bytes."""
+        """Return a content node's id, size and birth."""
         return content.describe(self.transaction, node)
+
+    def stored_bytes(self, node: int) -> int:
+        """Return a content node's bytes in packs, in time proportional to its chunks."""
+        return content.stored_bytes(self.transaction, node)
 
     def identity(self, node: int) -> bytes:
         """Return a content node's id, or a directory's digest."""

@@ -24,7 +24,7 @@ from artstore.drafts import Draft
 from artstore.errors import BusyError
 from artstore.ids import content_id
 from artstore.manifest import Table, WriteTransaction, key32
-from artstore.nodes import change_counts, find_node, node_payload, read_count
+from artstore.nodes import change_counts, find_node, read_count
 from artstore.records.nodes import ChunkRecord, Extent, ListChild, ListRecord, canonical_list, encode_chunk, encode_list
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_ROOT_LIST, CLASS_TREE
 from artstore.records.trees import (
@@ -226,11 +226,10 @@ class _Batch:
         """Let a ref lead to the node that the store has for its id; return whether it has one."""
         if ref.node:
             return True
-        node = find_node(self.transaction, ref.klass, ref.id)
-        if node is None:
+        found = find_node(self.transaction, ref.klass, ref.id)
+        if found is None:
             return False
-        ref.node = node
-        payload = node_payload(self.transaction, node)
+        ref.node, payload = found
         if ref.klass == CLASS_TREE:
             ref.totals = TreeView(payload).totals
         else:
@@ -306,10 +305,6 @@ class Stager:
         """Hand a chunk over: its id, its length, and its stored form, or None where a hint says that it is there."""
         ref = Ref(CLASS_CONTENT, ident)
         return self._hand_over(_Known(ref, None) if encoded is None else _Chunk(ref, encoded, size))
-
-    def known_content(self, ident: bytes) -> Ref:
-        """Hand over content that a hint says is there."""
-        return self._hand_over(_Known(Ref(CLASS_CONTENT, ident), None))
 
     def known_tree(self, digest: bytes) -> Ref:
         """Hand over a directory that a hint says is there."""

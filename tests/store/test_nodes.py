@@ -98,7 +98,7 @@ def test_the_index_is_not_trusted(path: Path) -> None:
         with manifest.write(path) as transaction:
             transaction.put_index(klass, ident, node)
         with manifest.read(path) as transaction:
-            assert find_node(transaction, klass, ident) == node
+            assert find_node(transaction, klass, ident) == (node, node_payload(transaction, node))
             assert find_node(transaction, klass, IDS[3]) is None
     for klass, ident, node in (
         (CLASS_CONTENT, IDS[0], 18),

@@ -203,14 +203,22 @@ class Tree:
             if place.sort in (Sort.DIRECTORY, Sort.PROJECT, Sort.ARTIFACT):
                 return self._source.uuid.encode()
             raise NoAttributeError("no such attribute")
-        value = self._xattrs(place).get(name)
+        with self._source.snapshot() as snapshot:
+            if place.sort in (Sort.FILE, Sort.EXECUTABLE):
+                value = xattrs.of_file(snapshot, place.value, name)
+            else:
+                value = self._xattrs(snapshot, place).get(name)
         if value is None:
             raise NoAttributeError("no such attribute")
         return value
 
     def xattr_names(self, inode: int) -> list[bytes]:
         """Return the names of the extended attributes of ``inode``."""
-        return list(self._xattrs(_decode(inode)))
+        place = _decode(inode)
+        if place.sort in (Sort.FILE, Sort.EXECUTABLE):
+            return list(xattrs.OF_FILES)
+        with self._source.snapshot() as snapshot:
+            return list(self._xattrs(snapshot, place))
 
     def statistics(self) -> Statistics:
         """Return what ``df`` shows: the bytes stored, and the room left on the workspace's disk; up to 1 s old."""
@@ -224,12 +232,10 @@ class Tree:
             self._statistics_until = now + 1
         return self._statistics
 
-    def _xattrs(self, place: Inode) -> dict[bytes, bytes]:
-        with self._source.snapshot() as snapshot:
-            if place.sort in (Sort.FILE, Sort.EXECUTABLE):
-                return xattrs.of_file(snapshot, place.value)
-            if place.sort is Sort.DIRECTORY and place.ordinal == 0:
-                return xattrs.of_version(snapshot, self._version(snapshot, place.value))
+    def _xattrs(self, snapshot: Snapshot, place: Inode) -> dict[bytes, bytes]:
+        """Return the attributes of what is no file: only versions have any."""
+        if place.sort is Sort.DIRECTORY and place.ordinal == 0:
+            return xattrs.of_version(snapshot, self._version(snapshot, place.value))
         return {}
 
     def _lookup_in_artifact(self, request: _Request, artifact: int, name: bytes) -> Attributes:

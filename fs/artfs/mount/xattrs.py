@@ -13,16 +13,21 @@ from datetime import UTC, datetime
 from artstore.records.catalogue import VersionRecord
 from artstore.snapshot import Snapshot
 
-__all__ = ["PREFIX", "WORKSPACE", "of_file", "of_version"]
+__all__ = ["OF_FILES", "PREFIX", "WORKSPACE", "of_file", "of_version"]
 
 PREFIX = b"user.artfs."
 WORKSPACE = PREFIX + b"workspace"
 
 
-def of_file(snapshot: Snapshot, node: int) -> dict[bytes, bytes]:
-    """Return the attributes of the file whose content is ``node``."""
-    content = snapshot.content(node)
-    return {PREFIX + b"digest": content.id.hex().encode(), PREFIX + b"stored_bytes": b"%d" % content.stored_bytes}
+OF_FILES = (PREFIX + b"digest", PREFIX + b"stored_bytes")
+"""The attributes that every file has; programs that copy ask each file for this list."""
+
+
+def of_file(snapshot: Snapshot, node: int, name: bytes) -> bytes | None:
+    """Return one attribute of the file whose content is ``node``, or None where it has none of that name."""
+    if name == OF_FILES[0]:
+        return snapshot.content(node).id.hex().encode()
+    return b"%d" % snapshot.stored_bytes(node) if name == OF_FILES[1] else None
 
 
 def of_version(snapshot: Snapshot, version: VersionRecord) -> dict[bytes, bytes]:

@@ -213,7 +213,10 @@ class FakeStore:
 
     def content(self, node: int) -> ContentInfo:
         data = self.contents[node]
-        return ContentInfo(hashlib.sha256(data).digest(), len(data), 7_000, len(data) // 2)
+        return ContentInfo(hashlib.sha256(data).digest(), len(data), 7_000)
+
+    def stored_bytes(self, node: int) -> int:
+        return len(self.contents[node]) // 2
 
     def read(self, node: int, offset: int, size: int) -> bytes:
         return self.contents[node][offset : offset + size]
