@@ -23,20 +23,27 @@ __all__ = [
     "count_versions",
     "ensure_artifact",
     "find_name",
+    "find_retired",
     "latest",
     "names_in",
     "put_alias",
     "put_artifact",
     "put_version",
+    "recorded_by_number",
     "recorded_version",
     "recorded_versions",
     "remove_alias",
+    "remove_version",
+    "retire",
+    "serial_of",
     "set_aliases",
     "version",
     "version_by_number",
     "versions_of",
 ]
 
+_RETIRED: Final = b"\0"
+_FIRST_NAME: Final = b"\1"
 _SLASH: Final = b"/"
 _AFTER_SLASH: Final = b"0"
 
@@ -73,7 +80,7 @@ def names_in(transaction: ReadTransaction, project: str) -> list[NameEntry]:
     prefix = project.encode() + _SLASH if project else b""
     found: list[NameEntry] = []
     with transaction.raw.cursor(transaction.handles[Table.NAMES]) as cursor:
-        more = cursor.set_range(prefix) if prefix else cursor.first()
+        more = cursor.set_range(prefix or _FIRST_NAME)
         while more and (key := bytes(cursor.key())).startswith(prefix):
             component, below, _ = key[len(prefix) :].partition(_SLASH)
             if below:  # a child's own row comes before those below it, unless other names sort between them
@@ -90,15 +97,24 @@ def all_artifacts(transaction: ReadTransaction, project: str = "") -> list[Artif
     """Return the artifacts below a project at any depth, by name."""
     prefix = project.encode() + _SLASH if project else b""
     records = (
-        _known_artifact(transaction, int.from_bytes(value, "big")) for _, value in transaction.rows(Table.NAMES, prefix)
+        _known_artifact(transaction, int.from_bytes(value, "big"))
+        for key, value in transaction.rows(Table.NAMES, prefix)
+        if not key.startswith(_RETIRED)
     )
     return [record for record in records if record.is_artifact]
+
+
+def find_retired(transaction: ReadTransaction, name: str) -> ArtifactRecord | None:
+    """Return the artifact of a full name that has no living version any more."""
+    value = transaction.get(Table.NAMES, _RETIRED + name.encode())
+    return None if value is None else _known_artifact(transaction, int.from_bytes(value, "big"))
 
 
 def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> ArtifactRecord:
     """Return the artifact of a full name, making it and the projects above it where they are missing.
 
-    Raises `InvalidInputError` where the name is a project already, or where a component above it is an artifact.
+    A retired one comes back, so that the numbers of its versions go on.  Raises `InvalidInputError` where the name is a
+    project already, or where a component above it is an artifact.
     """
     record = find_name(transaction, name)
     if record is not None:
@@ -118,7 +134,31 @@ def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> Ar
             raise InvalidInputError(
                 f"{project!r} is an artifact, so {name!r} cannot stand below it", hint="use another name"
             )
-    return _create(transaction, name, now_ns, is_artifact=True)
+    retired = find_retired(transaction, name)
+    if retired is None:
+        return _create(transaction, name, now_ns, is_artifact=True)
+    transaction.delete(Table.NAMES, _RETIRED + name.encode())
+    transaction.put(Table.NAMES, name.encode(), key64(retired.number))
+    return retired
+
+
+def retire(transaction: WriteTransaction, record: ArtifactRecord) -> list[str]:
+    """Take an artifact without living versions out of all listings; return the full names that are gone.
+
+    Its record stays, so that the numbers of its versions are never given again.  Projects that are empty then go.
+    """
+    gone = [record.name]
+    transaction.delete(Table.NAMES, record.name.encode())
+    transaction.put(Table.NAMES, _RETIRED + record.name.encode(), key64(record.number))
+    project = record.name.rpartition("/")[0]
+    while project and not names_in(transaction, project):
+        above = find_name(transaction, project)
+        transaction.delete(Table.NAMES, project.encode())
+        if above is not None:
+            transaction.delete(Table.ARTIFACTS, key64(above.number))
+        gone.append(project)
+        project = project.rpartition("/")[0]
+    return gone
 
 
 def _create(transaction: WriteTransaction, name: str, now_ns: int, *, is_artifact: bool) -> ArtifactRecord:
@@ -141,6 +181,12 @@ def put_version(transaction: WriteTransaction, record: VersionRecord) -> None:
     transaction.put(Table.NUMBERS, key64(record.artifact) + key32(record.number), key32(record.serial))
 
 
+def remove_version(transaction: WriteTransaction, serial: int, artifact_number: int, number: int) -> None:
+    """Remove all that is recorded of a version, whose reaping begins."""
+    transaction.delete(Table.VERSIONS, key32(serial))
+    transaction.delete(Table.NUMBERS, key64(artifact_number) + key32(number))
+
+
 def recorded_version(transaction: ReadTransaction, serial: int) -> VersionRecord | None:
     """Return a version's record, living or deleted."""
     payload = transaction.get(Table.VERSIONS, key32(serial))
@@ -153,12 +199,24 @@ def version(transaction: ReadTransaction, serial: int) -> VersionRecord | None:
     return record if record is not None and record.state == "live" else None
 
 
-def version_by_number(transaction: ReadTransaction, artifact_number: int, number: int) -> VersionRecord | None:
-    """Return the living version of an artifact with a number."""
+def recorded_by_number(transaction: ReadTransaction, artifact_number: int, number: int) -> VersionRecord | None:
+    """Return the version of an artifact with a number, living or deleted."""
+    serial = serial_of(transaction, artifact_number, number)
+    return None if serial is None else recorded_version(transaction, serial)
+
+
+def serial_of(transaction: ReadTransaction, artifact_number: int, number: int) -> int | None:
+    """Return the serial of the version of an artifact with a number, living or deleted."""
     if number >= 1 << 32:
         return None
     serial = transaction.get(Table.NUMBERS, key64(artifact_number) + key32(number))
-    return None if serial is None else version(transaction, int.from_bytes(serial, "big"))
+    return None if serial is None else int.from_bytes(serial, "big")
+
+
+def version_by_number(transaction: ReadTransaction, artifact_number: int, number: int) -> VersionRecord | None:
+    """Return the living version of an artifact with a number."""
+    record = recorded_by_number(transaction, artifact_number, number)
+    return record if record is not None and record.state == "live" else None
 
 
 def recorded_versions(transaction: ReadTransaction, artifact_number: int) -> Iterator[VersionRecord]:

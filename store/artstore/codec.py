@@ -75,12 +75,20 @@ def decode(codec: int, stored: bytes, size: int) -> bytes:
     if codec == RAW:
         data = stored
     elif codec == ZSTD:
-        try:
-            data = _contexts.decompressor.decompress(stored, max_output_size=size)
-        except zstandard.ZstdError as error:
-            raise DamageError(f"a stored chunk does not decompress: {error}") from error
+        data = _decompress(stored, size)
     else:
         raise DamageError(f"a stored chunk has the unknown codec {codec}")
     if len(data) != size:
         raise DamageError(f"a stored chunk has {len(data)} bytes where {size} were put")
     return data
+
+
+def _decompress(stored: bytes, size: int) -> bytes:
+    """Return a frame's content; zstandard makes room for what the frame says of itself, so that is compared first."""
+    try:
+        told = zstandard.frame_content_size(stored)
+        if told == size:
+            return _contexts.decompressor.decompress(stored)
+    except zstandard.ZstdError as error:
+        raise DamageError(f"a stored chunk does not decompress: {error}") from error
+    raise DamageError(f"a stored chunk has {told} bytes where {size} were put")

@@ -13,7 +13,7 @@ from artstore.errors import DamageError
 from artstore.manifest import ReadTransaction
 from artstore.nodes import content_record
 from artstore.packs import PackReader
-from artstore.records.nodes import BLOCK, ChunkRecord, ListRecord
+from artstore.records.nodes import BLOCK, LOST, ChunkRecord, ListRecord
 
 __all__ = ["ChunkCache", "ContentInfo", "chunks_between", "describe", "read", "stored_bytes"]
 
@@ -74,9 +74,35 @@ def describe(transaction: ReadTransaction, node: int) -> ContentInfo:
 
 def stored_bytes(transaction: ReadTransaction, node: int) -> int:
     """Return the bytes in packs of a content node: of its chunks and list records, each of which is looked at."""
+    waiting, total = [content_record(transaction, node)], 0
+    while waiting:
+        record = waiting.pop()
+        total += record.extent.stored
+        if isinstance(record, ListRecord):
+            starts = (0, *(child.end for child in record.children))
+            waiting += [
+                _child(transaction, record, index, child.end - starts[index])
+                for index, child in enumerate(record.children)
+            ]
+    return total
+
+
+def _child(transaction: ReadTransaction, above: ListRecord, index: int, size: int) -> ChunkRecord | ListRecord:
+    """Return the record of a list's child; raise `DamageError` where it is not the next level down, ``size`` long.
+
+    So that reading ends, and finds the right bytes or none, whatever records say.
+    """
+    node = above.children[index].node
     record = content_record(transaction, node)
-    below = record.children if isinstance(record, ListRecord) else ()
-    return record.extent.stored + sum(stored_bytes(transaction, child.node) for child in below)
+    as_said = record.level == above.level - 1 if isinstance(record, ListRecord) else _is_leaf(record, above.level)
+    if record.size != size or not as_said:
+        raise DamageError(f"content node {node} is not what the list above it says")
+    return record
+
+
+def _is_leaf(record: ChunkRecord, level_above: int) -> bool:
+    """Return whether a chunk may stand below a list of a level; what is lost stands for a list as well."""
+    return level_above == 0 or record.extent.codec == LOST
 
 
 def chunks_between(
@@ -84,7 +110,12 @@ def chunks_between(
 ) -> Iterator[tuple[ChunkRecord, int, int]]:
     """Yield (chunk, from, to) for the chunks that bytes ``[start, end)`` touch; from and to within the chunk."""
     record = content_record(transaction, node)
-    end = min(end, record.size)
+    yield from _chunks_between(transaction, record, start, min(end, record.size))
+
+
+def _chunks_between(
+    transaction: ReadTransaction, record: ChunkRecord | ListRecord, start: int, end: int
+) -> Iterator[tuple[ChunkRecord, int, int]]:
     if start >= end:
         return
     if isinstance(record, ChunkRecord):
@@ -94,9 +125,10 @@ def chunks_between(
     index = bisect_right(ends, start)
     base = ends[index - 1] if index else 0
     while base < end:
-        child = record.children[index]
-        yield from chunks_between(transaction, child.node, max(start - base, 0), min(end, child.end) - base)
-        base = child.end
+        child_end = record.children[index].end
+        child = _child(transaction, record, index, child_end - base)
+        yield from _chunks_between(transaction, child, max(start - base, 0), min(end, child_end) - base)
+        base = child_end
         index += 1
 
 
@@ -115,6 +147,11 @@ def read(
 
 
 def _read_chunk(reader: PackReader, cache: ChunkCache, chunk: ChunkRecord, start: int, end: int) -> bytes:
+    if chunk.extent.codec == LOST:
+        raise DamageError(
+            f"content {chunk.id.hex()} was damaged and is lost",
+            hint="put the same file again, and every version has it",
+        )
     try:
         if chunk.extent.codec == RAW:
             return reader.read_range(chunk.extent, chunk.checksums, start, end)

@@ -18,7 +18,8 @@ from typing import Final
 from artstore import disk, locate
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, UnsupportedError
 from artstore.manifest import CURRENT, FORMAT, Manifest
-from artstore.store import IDENTITY, RESERVE, Store
+from artstore.reserve import RESERVE
+from artstore.store import IDENTITY, Store
 
 __all__ = ["create_workspace"]
 

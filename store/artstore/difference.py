@@ -22,9 +22,10 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, overload
 
+from artstore.errors import DamageError
 from artstore.records.trees import Kind, TreeEntry, TreeView
 from artstore.store import Store
-from artstore.trees import Loader, walk
+from artstore.trees import Loader, check_directory, walk
 
 __all__ = ["Change", "Difference", "compare"]
 
@@ -164,6 +165,8 @@ class _Comparison:
         if old is not None and new is not None and (old.kind == Kind.DIRECTORY) == (new.kind == Kind.DIRECTORY):
             path = prefix + old.name
             if old.kind == Kind.DIRECTORY:
+                for entry in (old, new):
+                    check_directory(self._load(entry.node), entry.directories)
                 self._pending.append((path + b"/", old.node, new.node))
                 return
             kind = "mode" if old.node == new.node and {old.kind, new.kind} == _FILES else "changed"
@@ -270,6 +273,8 @@ def _differing_records(load: Loader, a: int, b: int) -> tuple[list[TreeView], li
         common = set(old) & set(new)
         old, new = ([node for node in side if node not in common] for side in (old, new))
         views = {node: views.get(node) or load(node) for node in (*old, *new)}
+        if any(view.level >= level for view in views.values()):
+            raise DamageError("a directory record stands below itself")
     return [views[node] for node in old], [views[node] for node in new]
 
 

@@ -5,6 +5,7 @@ Everything that must reach the disk in an order, or may meet a full one, goes th
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -21,7 +22,9 @@ __all__ = [
     "free_bytes",
     "out_of_space",
     "preallocate",
+    "punch_hole",
     "read_exactly",
+    "remove",
     "sync_data",
     "sync_folder",
     "try_lock",
@@ -121,6 +124,29 @@ def preallocate(path: Path, size: int, mode: int) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_KEEP_SIZE_PUNCH_HOLE: Final = 1 | 2
+
+
+def punch_hole(fd: int, offset: int, length: int) -> bool:
+    """Give the blocks of bytes ``[offset, offset + length)`` back; return False where the file system cannot."""
+    size, start = ctypes.c_int64(length), ctypes.c_int64(offset)
+    while _libc.fallocate(fd, _KEEP_SIZE_PUNCH_HOLE, start, size) != 0:
+        number = ctypes.get_errno()
+        if number in (errno.EOPNOTSUPP, errno.ENOSYS):
+            return False
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
+    return True
+
+
+def remove(path: Path) -> None:
+    """Remove a file and give its blocks back at once, even where a process still has it open."""
+    os.truncate(path, 0)
+    path.unlink()
+    sync_folder(path.parent)
 
 
 def unlock(fd: int) -> None:

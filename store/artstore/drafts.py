@@ -1,7 +1,11 @@
 """Drafts: versions being built.  A draft owns a reference to every node that it staged and that has no parent yet.
 
 A put's own draft is tied to its process by a flock on ``run/drafts/<number>``: while the lock is held the draft is
-alive; when the process dies the draft is dead, what it staged stays, and a later put of the same content finds it.
+alive.  When the process dies the draft is dead: what it staged stays, so that a later put of the same content finds it,
+until the reaper has the draft's references; the file's time says when the draft was last at work.
+
+A put that lays a folder over a base holds the base's root by a draft of its own, so that what it builds on stays even
+where the base is deleted meanwhile.
 """
 
 from __future__ import annotations
@@ -10,18 +14,29 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from artstore import disk
-from artstore.manifest import ReadTransaction, Table, WriteTransaction, key64
+from artstore import deadlist, disk
+from artstore.errors import NotFoundError
+from artstore.manifest import ReadTransaction, WriteTransaction
+from artstore.nodes import change_counts, read_count
 from artstore.records.catalogue import DraftRecord
+from artstore.tables import Table, key64
 
-__all__ = ["Draft", "DraftInfo", "list_drafts", "staged_nodes"]
+__all__ = ["Draft", "DraftInfo", "abandon", "dead_drafts", "list_drafts", "pin", "remove_stray_locks", "staged_nodes"]
+
+RESUME_SECONDS: Final = 3600.0
+"""How long what a dead put has stored waits for another put to take it up."""
+_MOST_NODES: Final = 1000
 
 
 class DraftInfo(NamedTuple):
-    """What is known of a draft; a dead one waits to be reaped, and its content can be taken up by another put."""
+    """What is known of a draft; a dead one waits to be reaped, and its content can be taken up by another put.
+
+    ``base`` is the serial of the version whose root the draft holds, or 0; ``active_ns`` when it was last at work.
+    """
 
     number: int
     artifact: str
@@ -29,6 +44,8 @@ class DraftInfo(NamedTuple):
     pid: int
     alive: bool
     staged_nodes: int
+    base: int = 0
+    active_ns: int = 0
 
 
 def _lock_path(run_dir: Path, number: int) -> Path:
@@ -38,9 +55,12 @@ def _lock_path(run_dir: Path, number: int) -> Path:
 class Draft:
     """The draft of one running put; made inside its first write transaction."""
 
-    def __init__(self, transaction: WriteTransaction, run_dir: Path, mode: int, artifact: str, source: str) -> None:
+    def __init__(
+        self, transaction: WriteTransaction, run_dir: Path, mode: int, artifact: str, source: str, base: int = 0
+    ) -> None:
         self.number = transaction.state.next_draft
         transaction.state.next_draft += 1
+        self._ended = False
         self._path = _lock_path(run_dir, self.number)
         # A file of that number is left from a transaction that never committed; its process may still hold it.
         self._path.unlink(missing_ok=True)
@@ -48,7 +68,7 @@ class Draft:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         os.fchmod(self._fd, mode)
         disk.try_lock(self._fd)
-        record = DraftRecord(self.number, artifact, time.time_ns(), os.getpid(), source)
+        record = DraftRecord(self.number, artifact, time.time_ns(), os.getpid(), source, base)
         transaction.put(Table.DRAFTS, key64(self.number), record.encode())
 
     def hold(self, transaction: WriteTransaction, node: int) -> None:
@@ -60,19 +80,36 @@ class Draft:
         transaction.delete(Table.STAGED, key64(self.number) + key64(node))
 
     def remove(self, transaction: WriteTransaction) -> None:
-        """End the draft; where it still holds nodes its record stays, dead, for the reaper."""
-        if next(staged_nodes(transaction, self.number), None) is None:
-            transaction.delete(Table.DRAFTS, key64(self.number))
+        """End the draft; what it still holds goes to the deadlist."""
+        while not abandon(transaction, self.number):
+            pass
+        self._ended = True
+
+    def touch(self) -> None:
+        """Note that the draft is at work."""
+        os.utime(self._fd)
 
     def close(self) -> None:
         """Let the lock go, which declares the draft dead if it was not removed."""
-        if self._fd >= 0:
+        if self._fd < 0:
+            return
+        if self._ended:
             with suppress(FileNotFoundError):
                 if os.path.samestat(self._path.stat(), os.fstat(self._fd)):
                     self._path.unlink()
-            disk.unlock(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+        disk.unlock(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+
+
+def pin(transaction: WriteTransaction, run_dir: Path, mode: int, artifact: str, base: int, root: int) -> Draft:
+    """Make a draft that holds the root of a version, its ``base``, while another version is built upon it."""
+    if not read_count(transaction, root):
+        raise NotFoundError("the base has been deleted and is gone")
+    draft = Draft(transaction, run_dir, mode, artifact, "", base)
+    draft.hold(transaction, root)
+    change_counts(transaction, {root: 1})
+    return draft
 
 
 def staged_nodes(transaction: ReadTransaction, draft: int) -> Iterator[int]:
@@ -85,6 +122,25 @@ def staged_nodes(transaction: ReadTransaction, draft: int) -> Iterator[int]:
             if not key.startswith(prefix):
                 return
             yield int.from_bytes(key[8:], "big")
+
+
+def abandon(transaction: WriteTransaction, draft: int) -> bool:
+    """Pass up to 1000 of a draft's references to the deadlist, due at once; return whether that was the end of it.
+
+    A reference to what others hold as well is dropped on the spot.
+    """
+    nodes = list(islice(staged_nodes(transaction, draft), _MOST_NODES))
+    shared = {node: -1 for node in nodes if read_count(transaction, node) > 1}
+    change_counts(transaction, shared)
+    alone = [node for node in nodes if node not in shared]
+    if alone:
+        deadlist.add_entry(transaction, alone, time.time_ns())
+    for node in nodes:
+        transaction.delete(Table.STAGED, key64(draft) + key64(node))
+    if len(nodes) == _MOST_NODES:
+        return False
+    transaction.delete(Table.DRAFTS, key64(draft))
+    return True
 
 
 def _is_alive(run_dir: Path, number: int) -> bool:
@@ -104,6 +160,39 @@ def list_drafts(transaction: ReadTransaction, run_dir: Path) -> list[DraftInfo]:
     for _, payload in transaction.rows(Table.DRAFTS):
         record = DraftRecord.decode(payload)
         staged = sum(1 for _ in staged_nodes(transaction, record.draft))
-        alive = _is_alive(run_dir, record.draft)
-        found.append(DraftInfo(record.draft, record.artifact, record.created_ns, record.pid, alive, staged))
+        found.append(
+            DraftInfo(
+                record.draft,
+                record.artifact,
+                record.created_ns,
+                record.pid,
+                _is_alive(run_dir, record.draft),
+                staged,
+                record.base,
+                _active_ns(run_dir, record),
+            )
+        )
     return found
+
+
+def _active_ns(run_dir: Path, record: DraftRecord) -> int:
+    try:
+        return max(record.created_ns, _lock_path(run_dir, record.draft).stat().st_mtime_ns)
+    except OSError:
+        return record.created_ns
+
+
+def dead_drafts(transaction: ReadTransaction, run_dir: Path, before_ns: int) -> list[int]:
+    """Return the numbers of drafts whose process has died, and which were last at work before a time."""
+    return [
+        draft.number for draft in list_drafts(transaction, run_dir) if not draft.alive and draft.active_ns < before_ns
+    ]
+
+
+def remove_stray_locks(transaction: WriteTransaction, run_dir: Path) -> None:
+    """Remove the lock files of drafts that are no more; inside a write transaction none is being made."""
+    for path in (run_dir / "drafts").iterdir():
+        if not path.name.isdigit() or transaction.get(Table.DRAFTS, key64(int(path.name))) is not None:
+            continue
+        if not _is_alive(run_dir, int(path.name)):
+            path.unlink(missing_ok=True)

@@ -4,6 +4,8 @@ A live daemon holds an exclusive flock on its run file ``run/daemons/<id>.json``
 file names.  A request and its answer are one line of JSON each, on a connection of their own:
 
     {"op": "invalidate", "changes": [["team/vision/imagenet", ["v3", "latest"]]]}    ->    {"ok": true}
+    {"op": "in_use", "versions": [[4, 3, 17], ...]}      ->    {"ok": true, "in_use": [17, ...]}
+    {"op": "purged", "files": [99, ...], "directories": [[17, 0], ...]}              ->    {"ok": true}
     {"op": "status"}                    ->    {"ok": true, "status": {...}}
     {"op": "unmount", "lazy": false}    ->    {"ok": true}   or   {"ok": false, "errno": 16, "error": "..."}
 
@@ -23,7 +25,7 @@ import socket
 import stat
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,9 +38,11 @@ __all__ = [
     "Change",
     "DaemonInfo",
     "daemons_folder",
+    "in_use",
     "is_held",
     "live_daemons",
     "notify",
+    "notify_purged",
     "peer",
     "recorded_daemons",
     "request",
@@ -53,6 +57,7 @@ PATIENCE_SECONDS = 1.5
 """How long a change waits for daemons: the cache's life and a margin, after which nothing stale is left anyway."""
 
 _RETRY_SECONDS = 0.02
+_PURGED_AT_ONCE = 50_000
 _LONGEST_LINE = 4 << 20
 _CREDENTIALS = struct.Struct("3i")
 
@@ -190,11 +195,60 @@ def notify(run_dir: Path, changes: Iterable[Change]) -> list[DaemonInfo]:
     Call it after the commit, and under no transaction.
     """
     listed = [[change.directory, list(change.names)] for change in changes]
-    daemons = live_daemons(run_dir) if listed else []
+    return _tell(run_dir, {"op": "invalidate", "changes": listed}) if listed else []
+
+
+def notify_purged(run_dir: Path, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> list[DaemonInfo]:
+    """Tell every live daemon which content was purged, and return those that stayed silent.
+
+    ``files`` are content nodes, ``directories`` are (version serial, preorder index) of those that list them.
+    Guarantees: the kernels of the others hold neither bytes nor names of it.  A silent one's may, until it ends.
+    """
+    silent: dict[str, DaemonInfo] = {}
+    for start in range(0, max(len(files), len(directories)), _PURGED_AT_ONCE):
+        part = slice(start, start + _PURGED_AT_ONCE)
+        message = {"op": "purged", "files": list(files[part]), "directories": [list(one) for one in directories[part]]}
+        silent.update((daemon.id, daemon) for daemon in _tell(run_dir, message))
+    return list(silent.values())
+
+
+def in_use(run_dir: Path, versions: Sequence[tuple[int, int, int]]) -> dict[int, str]:
+    """Return, for those of the deleted versions that a mount still uses, who does: its mountpoint, or a sentence.
+
+    ``versions`` are (artifact number, version number, serial), the answer is by serial.  Guarantees: what is not in
+    the answer is in use by nobody under any mount, now or later.  A live daemon that does not answer within
+    `PATIENCE_SECONDS` counts as using all.  Call it under no transaction.
+    """
+    asked = [list(version) for version in versions]
+    found: dict[int, str] = {}
+    for call in _ask_all(run_dir, {"op": "in_use", "versions": asked}) if asked else []:
+        if call.is_dead:
+            continue
+        serials = call.answer.get("in_use") if call.agreed else None
+        if serials is None:
+            sentence = f"the daemon of {call.info.mountpoint} (process {call.info.pid}) does not answer"
+            found.update((serial, sentence) for _, _, serial in versions)
+        else:
+            found.update((int(serial), call.info.mountpoint) for serial in serials)
+    return found
+
+
+def _tell(run_dir: Path, message: Mapping[str, Any]) -> list[DaemonInfo]:
+    """Send a message to every live daemon, wait out `PATIENCE_SECONDS` for the silent, and return those."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    silent = [call.info for call in _ask_all(run_dir, message) if not (call.is_dead or call.agreed)]
+    if silent:
+        time.sleep(max(0.0, deadline - time.monotonic()))
+    return silent
+
+
+def _ask_all(run_dir: Path, message: Mapping[str, Any]) -> list[_Call]:
+    """Ask all live daemons at once, and return when each has answered or died, or after `PATIENCE_SECONDS`."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    daemons = live_daemons(run_dir)
     if not daemons:
         return []
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    line = _line({"op": "invalidate", "changes": listed})
+    line = _line(message)
     calls = [_Call(info, run_dir, line) for info in daemons]
     with selectors.DefaultSelector() as selector:
         try:
@@ -202,69 +256,89 @@ def notify(run_dir: Path, changes: Iterable[Change]) -> list[DaemonInfo]:
         finally:
             for call in calls:
                 call.close(selector)
-    silent = [call.info for call in calls if not call.done]
-    if silent:
-        time.sleep(max(0.0, deadline - time.monotonic()))
-    return silent
+    return calls
 
 
 def _converse(calls: list[_Call], selector: selectors.BaseSelector, deadline: float) -> None:
     while (left := deadline - time.monotonic()) > 0:
-        open_calls = [call for call in calls if not call.done]
+        open_calls = [call for call in calls if not call.is_over]
         if not open_calls:
             return
-        unsent = [call for call in open_calls if not call.send(selector)]
-        for key, _ in selector.select(min(left, _RETRY_SECONDS) if unsent else left):
-            key.data.receive(selector)
+        unconnected = [call for call in open_calls if not call.connect(selector)]
+        for key, events in selector.select(min(left, _RETRY_SECONDS) if unconnected else left):
+            key.data.proceed(selector, events)
 
 
 class _Call:
-    """Carry one request to one daemon without waiting for it; ``done`` when it has answered well, or has died."""
+    """Carry one request to one daemon without waiting for it; ``answer`` is empty until it has answered."""
 
     def __init__(self, info: DaemonInfo, run_dir: Path, line: bytes) -> None:
         self.info = info
-        self.done = False
-        self._refused = False
+        self.answer: dict[str, Any] = {}
+        self.is_dead = False
+        self.is_over = False
         self._run_file = daemons_folder(run_dir) / f"{info.id}.json"
         self._line = line
-        self._received = b""
+        self._sent = 0
+        self._received = bytearray()
         self._socket: socket.socket | None = None
 
-    def send(self, selector: selectors.BaseSelector) -> bool:
-        """Connect and send unless that is done; return whether there is nothing to try again."""
-        if self._socket is not None or self.done or self._refused:
+    @property
+    def agreed(self) -> bool:
+        """Whether it has answered, and well."""
+        return bool(self.answer.get("ok"))
+
+    def connect(self, selector: selectors.BaseSelector) -> bool:
+        """Connect unless that is done; return whether there is nothing to try again."""
+        if self._socket is not None:
             return True
         try:
             self._socket = _connect(self.info, timeout=0)
-            self._socket.sendall(self._line)
+        except RefusedError:
+            self.is_over = True
+            return True
         except OSError:
             self._retry(selector)
-            return self.done
-        selector.register(self._socket, selectors.EVENT_READ, self)
+            return self.is_over
+        selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE, self)
         return True
 
-    def receive(self, selector: selectors.BaseSelector) -> None:
-        """Take what has arrived."""
+    def proceed(self, selector: selectors.BaseSelector, events: int) -> None:
+        """Send what the socket takes, and take what has arrived."""
         assert self._socket is not None
         try:
-            data = self._socket.recv(65536)
+            if events & selectors.EVENT_WRITE:
+                self._send(selector)
+            if events & selectors.EVENT_READ:
+                self._receive(selector)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
+            self._retry(selector)
+
+    def _send(self, selector: selectors.BaseSelector) -> None:
+        assert self._socket is not None
+        self._sent += self._socket.send(memoryview(self._line)[self._sent :])
+        if self._sent == len(self._line):
+            selector.modify(self._socket, selectors.EVENT_READ, self)
+
+    def _receive(self, selector: selectors.BaseSelector) -> None:
+        assert self._socket is not None
+        data = self._socket.recv(65536)
         self._received += data
         if self._received.endswith(b"\n"):
-            self.done = bool(_parse(self._received).get("ok"))
-            self._refused = not self.done
-            selector.unregister(self._socket)
+            self.answer = _parse(bytes(self._received))
+            self.is_over = True
+            self.close(selector)
         elif not data:
             self._retry(selector)
 
     def _retry(self, selector: selectors.BaseSelector) -> None:
         """Start anew: a daemon that is just starting listens soon, and one that has died needs no telling."""
         self.close(selector)
-        self._received = b""
-        self.done = not is_held(self._run_file)
+        self._received.clear()
+        self._sent = 0
+        self.is_dead = self.is_over = not is_held(self._run_file)
 
     def close(self, selector: selectors.BaseSelector) -> None:
         """Give up the connection."""

@@ -19,7 +19,6 @@ import resource
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,16 +26,15 @@ import lmdb
 import lmdb._envid
 
 from artstore import disk
+from artstore.environments import CURRENT, FORMAT, identity_of, read_current, readers_of, replaced, workspace_identity
 from artstore.errors import (
     BusyError,
     DamageError,
     OutOfSpaceError,
-    RefusedError,
-    UnsupportedError,
-    WorkspaceNotFoundError,
 )
 from artstore.records.counters import Counters
 from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
+from artstore.tables import Table, key32, key64
 
 __all__ = [
     "CURRENT",
@@ -46,72 +44,22 @@ __all__ = [
     "ReadTransaction",
     "Table",
     "WriteTransaction",
+    "frozen",
     "key32",
     "key64",
+    "map_size",
+    "oldest_reader",
     "read",
+    "read_current",
     "write",
 ]
 
-FORMAT: Final = 1
-"""Number of the on-disk format.  A workspace of a newer one is refused."""
-CURRENT: Final = "current"
-"""Name of the file that says which environment is in use: ``<format> <folder>``."""
 MAP_SIZE: Final = 1 << 40
 MAX_READERS: Final = 1024
 _MIN_FREE: Final = 1 << 20
 
 
-class Table(IntEnum):
-    """The tables, each with its key and value; the number seeds the seals and is never reused.
-
-    | table | key | value |
-    |---|---|---|
-    | META | name | counters, parameters |
-    | NODES | node u64 | chunk, list or tree record |
-    | COUNTS | node // 128, u64 | 128 reference counts, u32 each |
-    | INDEX | class byte, id (32) | node u64; the node's record repeats the id, which is checked |
-    | PACKS | pack u32 | end u64: bytes of the pack that records may refer to |
-    | FREE | pack u32, offset u32 | length u32 of bytes that nothing refers to |
-    | DRAFTS | draft u64 | DraftRecord |
-    | STAGED | draft u64, node u64 | empty: the draft holds one reference to the node |
-    | NAMES | full name, UTF-8 | artifact or project number u64 |
-    | ARTIFACTS | number u64 | ArtifactRecord, for projects too |
-    | VERSIONS | serial u32 | VersionRecord; kept when the version is deleted |
-    | NUMBERS | artifact u64, version u32 | serial u32 |
-    | ALIASES | artifact u64, alias UTF-8 | AliasRecord |
-    | ALIAS_SERIALS | alias serial u32 | key of ALIASES |
-
-    Invariants: every node of NODES has one row of INDEX and a count of at least 1; a count is the number of rows of
-    directory and list records that name the node, plus the living versions whose root it is, plus its rows in STAGED.
-    """
-
-    META = 1
-    NODES = 2
-    COUNTS = 3
-    INDEX = 4
-    PACKS = 5
-    FREE = 6
-    DRAFTS = 7
-    STAGED = 8
-    NAMES = 9
-    ARTIFACTS = 10
-    VERSIONS = 11
-    NUMBERS = 12
-    ALIASES = 13
-    ALIAS_SERIALS = 14
-
-
 _COUNTERS_KEY: Final = b"counters"
-
-
-def key32(number: int) -> bytes:
-    """Return a 32-bit number as a key that sorts by value."""
-    return number.to_bytes(4, "big")
-
-
-def key64(number: int) -> bytes:
-    """Return a 64-bit number as a key that sorts by value."""
-    return number.to_bytes(8, "big")
 
 
 class ReadTransaction:
@@ -122,6 +70,11 @@ class ReadTransaction:
     def __init__(self, raw: Any, handles: list[Any]) -> None:
         self.raw = raw  # an lmdb.Transaction; its declared types allow memoryviews, which we never ask for
         self.handles = handles
+
+    @property
+    def number(self) -> int:
+        """The transaction that this snapshot shows, or that this one will be."""
+        return int(self.raw.id())
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """Return the payload of a row, or None."""
@@ -209,6 +162,7 @@ class Manifest:
             self._lease = os.open(self.folder / "lease", os.O_RDWR | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise DamageError(f"the manifest of {workspace} is missing: there is no {folder}/lease") from error
+        self.identity = identity_of(self._lease)
         try:
             if not disk.try_lock(self._lease, shared=True):
                 raise BusyError(f"the manifest of {workspace} is being replaced", hint="try again in a few seconds")
@@ -240,7 +194,7 @@ class Manifest:
         try:
             return lmdb.open(
                 os.fspath(self.folder),
-                map_size=_map_size(),
+                map_size=map_size(),
                 max_dbs=64,
                 max_readers=MAX_READERS,
                 mode=(self.folder / "lease").stat().st_mode & 0o666,
@@ -270,15 +224,26 @@ class Manifest:
             manifest = _open_manifests.get(workspace)
             if manifest is None:
                 status = workspace_identity(workspace)
-                _wait_until_closed(status)
+                _wait_until_closed(workspace)
                 for other in _open_manifests.values():
                     if workspace_identity(other.workspace) == status:
                         manifest = other
                         break
                 else:
-                    manifest = cls(workspace)
+                    manifest = cls._opened(workspace)
                 _open_manifests[workspace] = manifest
         return manifest
+
+    @classmethod
+    def _opened(cls, workspace: Path) -> Manifest:
+        """Open the environment; one that a compacted copy replaces at this moment may go while it is opened."""
+        while True:
+            stamp = read_current(workspace)[0]
+            try:
+                return cls(workspace)
+            except (BusyError, DamageError):
+                if read_current(workspace)[0] == stamp:
+                    raise
 
     @classmethod
     def create(cls, workspace: Path) -> None:
@@ -301,6 +266,11 @@ class Manifest:
                 self._dropped = True
                 _closing.append(self)
             self._close_if_unused()
+
+    def oldest_reader(self) -> int:
+        """Return the oldest transaction that a reader of any process looks at, now or later."""
+        last = int(self.env.info()["last_txnid"])  # first: whoever begins from now on looks at this one or a later
+        return min([last, *(reader.transaction for reader in readers_of(self.env))])
 
     def enter(self) -> bool:
         """Count a transaction that is about to begin; return False where the environment has been given up."""
@@ -370,6 +340,36 @@ def _begin(workspace: Path, *, write: bool) -> tuple[Manifest, lmdb.Transaction]
         manifest.leave()
 
 
+def oldest_reader(workspace: Path) -> int:
+    """Return the oldest transaction that anybody in any process looks at, now or later.
+
+    What a transaction up to this one has condemned, nobody can read any more.  While there is an environment that a
+    compacted copy has replaced, somebody may still read in it whatever was there: then it is 0.
+    """
+    while True:
+        manifest = Manifest.of(workspace)
+        if not manifest.enter():
+            continue
+        try:
+            oldest = manifest.oldest_reader()
+            if manifest.is_current():
+                return 0 if replaced(workspace, manifest.folder.name) else oldest
+            manifest.drop()
+        finally:
+            manifest.leave()
+
+
+@contextmanager
+def frozen(workspace: Path) -> Iterator[tuple[Manifest, ReadTransaction]]:
+    """Run the block while nobody can write to the environment; at its end nothing is committed."""
+    manifest, raw = _begin(workspace, write=True)
+    try:
+        yield manifest, ReadTransaction(raw, manifest.handles)
+    finally:
+        raw.abort()
+        manifest.leave()
+
+
 @contextmanager
 def read(workspace: Path) -> Iterator[ReadTransaction]:
     """Run the block on a snapshot of the workspace's manifest."""
@@ -411,48 +411,13 @@ def _commit(manifest: Manifest, raw: lmdb.Transaction) -> None:
         raise manifest.failed(error) from error
 
 
-def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
-    """Return (stamp, folder name) of the environment in use.
-
-    Raises `WorkspaceNotFoundError` where there is no workspace, `UnsupportedError` for a newer format.
-    """
-    try:
-        with (workspace / CURRENT).open("rb") as file:
-            status = os.fstat(file.fileno())
-            text = file.read(4096).decode("ascii", "replace").split()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise WorkspaceNotFoundError(
-            f"{workspace} is not an artfs workspace", hint="make one with: artfs init DIR"
-        ) from error
-    except PermissionError as error:
-        raise RefusedError(
-            f"the workspace {workspace} belongs to another user",
-            hint="its owner can share it: artfs init --shared GROUP",
-        ) from error
-    if len(text) != 2 or not text[0].isdigit():
-        raise DamageError(f"{workspace / CURRENT} does not say which manifest is in use")
-    if int(text[0]) > FORMAT:
-        raise UnsupportedError(
-            f"the workspace {workspace} has format {text[0]}; this artfs reads up to {FORMAT}", hint="upgrade artfs"
-        )
-    return (status.st_ino, status.st_mtime_ns), text[1]
-
-
-def workspace_identity(workspace: Path) -> tuple[int, int]:
-    """Return (st_dev, st_ino) of the workspace's `CURRENT` file: one workspace by whatever path."""
-    try:
-        status = (workspace / CURRENT).stat()
-    except OSError:
-        return (0, 0)
-    return status.st_dev, status.st_ino
-
-
 def _is_full(error: lmdb.Error) -> bool:
     """Return whether LMDB's error means that there is no room; it has no class for a quota."""
     return isinstance(error, lmdb.MapFullError | lmdb.DiskError) or os.strerror(errno.EDQUOT) in str(error)
 
 
-def _map_size() -> int:
+def map_size() -> int:
+    """Return the addresses that an environment may take in this process."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return MAP_SIZE if limit == resource.RLIM_INFINITY else min(MAP_SIZE, limit // 4 // 4096 * 4096)
 
@@ -464,11 +429,10 @@ _registry = threading.Condition()
 _CLOSING_SECONDS: Final = 10.0
 
 
-def _wait_until_closed(identity: tuple[int, int]) -> None:
+def _wait_until_closed(workspace: Path) -> None:
     """Wait for transactions in an environment that was given up: one process must not open it twice."""
-    if not _registry.wait_for(
-        lambda: all(workspace_identity(manifest.workspace) != identity for manifest in _closing), _CLOSING_SECONDS
-    ):
+    lease = identity_of(workspace / read_current(workspace)[1] / "lease")
+    if not _registry.wait_for(lambda: all(manifest.identity != lease for manifest in _closing), _CLOSING_SECONDS):
         raise BusyError("a transaction of this process still runs in a manifest that was given up")
 
 

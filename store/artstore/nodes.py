@@ -12,19 +12,40 @@ from typing import Final
 
 from artstore.errors import DamageError
 from artstore.manifest import ReadTransaction, Table, WriteTransaction
-from artstore.records.nodes import KIND_CHUNK, KIND_LIST, ChunkRecord, Extent, ListRecord, decode_chunk, decode_list
-from artstore.records.packing import CLASS_TREE
+from artstore.records.nodes import (
+    KIND_CHUNK,
+    KIND_LIST,
+    KIND_LOST,
+    KIND_TREE,
+    LOST,
+    ChunkRecord,
+    Extent,
+    ListRecord,
+    LostRecord,
+    decode_chunk,
+    decode_list,
+    decode_lost,
+    encode_lost,
+)
+from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_TREE
 from artstore.records.trees import TreeView
+from artstore.tables import key64
 
 __all__ = [
     "COUNT_BLOCK",
+    "CountOverlay",
     "all_counts",
     "change_counts",
     "children_of",
     "content_record",
+    "find_lost",
     "find_node",
+    "has_lost",
+    "index_keys",
+    "is_whole",
     "node_extent",
     "node_payload",
+    "put_lost",
     "read_count",
     "read_counts",
     "tree_view",
@@ -32,7 +53,12 @@ __all__ = [
 
 COUNT_BLOCK: Final = 128
 _COUNTS: Final = struct.Struct(f"<{COUNT_BLOCK}I")
+_MOST: Final = 2**32 - 1
 _NO_COUNTS: Final = [0] * COUNT_BLOCK
+_NOWHERE: Final = Extent(0, 0, 0, LOST)
+_PAIR: Final = struct.Struct("<BI")
+_FEW: Final = 24
+"""Counts that are not zero, up to which a block is written as pairs: what few survivors keep takes little room."""
 
 
 def node_payload(transaction: ReadTransaction, node: int) -> bytes:
@@ -50,12 +76,17 @@ def content_record(transaction: ReadTransaction, node: int) -> ChunkRecord | Lis
         return decode_chunk(payload)
     if payload[0] == KIND_LIST:
         return decode_list(payload)
+    if payload[0] == KIND_LOST and (lost := decode_lost(payload)).klass != CLASS_TREE:
+        return ChunkRecord(lost.id, lost.birth_ns, lost.size, _NOWHERE, ())
     raise DamageError(f"node {node} is not content")
 
 
 def tree_view(transaction: ReadTransaction, node: int) -> TreeView:
     """Return the directory record of a tree node."""
-    return TreeView(node_payload(transaction, node))
+    payload = node_payload(transaction, node)
+    if payload[0] == KIND_LOST:
+        raise DamageError(f"the directory {payload[2:34].hex()} is lost")
+    return TreeView(payload)
 
 
 def node_extent(payload: bytes) -> Extent:
@@ -64,12 +95,12 @@ def node_extent(payload: bytes) -> Extent:
         return decode_chunk(payload).extent
     if payload[0] == KIND_LIST:
         return decode_list(payload).extent
-    return TreeView(payload).extent
+    return _NOWHERE if payload[0] == KIND_LOST else TreeView(payload).extent
 
 
 def children_of(payload: bytes) -> list[int]:
     """Return the references that a node of any kind counts, in order: one number may come several times."""
-    if payload[0] == KIND_CHUNK:
+    if payload[0] in (KIND_CHUNK, KIND_LOST):
         return []
     if payload[0] == KIND_LIST:
         return [child.node for child in decode_list(payload).children]
@@ -90,6 +121,53 @@ def find_node(transaction: ReadTransaction, klass: int, ident: bytes) -> tuple[i
     return node, payload
 
 
+def index_keys(payload: bytes) -> list[bytes]:
+    """Return the keys of the index under which a node may be found: one, and of a list either of two."""
+    if payload[0] == KIND_LOST:
+        klasses = [CLASS_LOST + decode_lost(payload).klass]
+    elif payload[0] == KIND_LIST:
+        klasses = [CLASS_CONTENT, CLASS_LIST]
+    else:
+        klasses = [CLASS_TREE if payload[0] == KIND_TREE else CLASS_CONTENT]
+    return [klass.to_bytes(1, "big") + payload[2:34] for klass in klasses]
+
+
+def put_lost(transaction: WriteTransaction, node: int, record: LostRecord) -> None:
+    """Let a node be lost, which from then on only `find_lost` finds; its stored form is for the caller to condemn."""
+    if transaction.find(record.klass, record.id) == node:
+        transaction.delete(Table.INDEX, record.klass.to_bytes(1, "big") + record.id)
+    transaction.put_index(CLASS_LOST + record.klass, record.id, node)
+    transaction.put_numbered(Table.NODES, node, encode_lost(record))
+
+
+def find_lost(transaction: ReadTransaction, klass: int, ident: bytes) -> tuple[int, LostRecord] | None:
+    """Return (node, record) of the lost node that had an id, or None."""
+    node = transaction.find(CLASS_LOST + klass, ident)
+    if node is None:
+        return None
+    return node, decode_lost(node_payload(transaction, node))
+
+
+def has_lost(transaction: ReadTransaction) -> bool:
+    """Return whether any node is lost; a matter of one look."""
+    with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
+        return bool(cursor.set_range(bytes([CLASS_LOST])))
+
+
+def is_whole(transaction: ReadTransaction, ident: bytes) -> bool:
+    """Return whether the store has some content and nothing of it is lost, going through its lists."""
+    found = find_node(transaction, CLASS_CONTENT, ident)
+    if found is None:
+        return False
+    waiting = [found[1]]
+    while waiting:
+        payload = waiting.pop()
+        if payload[0] == KIND_LOST:
+            return False
+        waiting += [node_payload(transaction, child) for child in children_of(payload)]
+    return True
+
+
 def read_count(transaction: ReadTransaction, node: int) -> int:
     """Return how many references a node has."""
     return read_counts(transaction, node // COUNT_BLOCK)[node % COUNT_BLOCK]
@@ -98,19 +176,76 @@ def read_count(transaction: ReadTransaction, node: int) -> int:
 def read_counts(transaction: ReadTransaction, block: int) -> list[int]:
     """Return the references of the `COUNT_BLOCK` neighbours that begin at node ``block * COUNT_BLOCK``."""
     payload = transaction.get_numbered(Table.COUNTS, block)
-    return _NO_COUNTS.copy() if payload is None else list(_COUNTS.unpack(payload))
+    return _NO_COUNTS.copy() if payload is None else _unpack_counts(payload)
+
+
+def _unpack_counts(payload: bytes) -> list[int]:
+    if len(payload) == _COUNTS.size:
+        return list(_COUNTS.unpack(payload))
+    counts = _NO_COUNTS.copy()
+    try:
+        for index, count in _PAIR.iter_unpack(payload):
+            counts[index] = count
+    except (struct.error, IndexError) as error:
+        raise DamageError("a block of reference counts is malformed") from error
+    return counts
+
+
+def _pack_counts(counts: list[int]) -> bytes:
+    if counts.count(0) < COUNT_BLOCK - _FEW:
+        return _COUNTS.pack(*counts)
+    return b"".join(_PAIR.pack(index, count) for index, count in enumerate(counts) if count)
 
 
 def all_counts(transaction: ReadTransaction) -> Iterator[tuple[int, int]]:
     """Yield (node, count) for every count that is not zero, in node order."""
     for block, payload in transaction.numbered_rows(Table.COUNTS):
-        for index, count in enumerate(_COUNTS.unpack(payload)):
+        for index, count in enumerate(_unpack_counts(payload)):
             if count:
                 yield block * COUNT_BLOCK + index, count
 
 
+class CountOverlay:
+    """Reference counts as a transaction sees them, and what has been taken off them without its knowing."""
+
+    __slots__ = ("_blocks", "transaction")
+
+    def __init__(self, transaction: ReadTransaction) -> None:
+        self.transaction = transaction
+        self._blocks: dict[int, list[int]] = {}
+
+    def drop(self, node: int) -> int:
+        """Take one reference off a node; return how many are left; raise `DamageError` where it had none."""
+        block, index = divmod(node, COUNT_BLOCK)
+        counts = self._blocks.get(block)
+        if counts is None:
+            counts = self._blocks[block] = read_counts(self.transaction, block)
+        if not counts[index]:
+            raise DamageError(f"node {node} has fewer references than others make to it")
+        counts[index] -= 1
+        return counts[index]
+
+    def restore(self, node: int) -> None:
+        """Undo one `drop`."""
+        self._blocks[node // COUNT_BLOCK][node % COUNT_BLOCK] += 1
+
+    def save(self, transaction: WriteTransaction) -> None:
+        """Write what was taken off; the transaction must be the one that the counts were read in."""
+        for block in sorted(self._blocks):
+            _write_counts(transaction, block, self._blocks[block])
+        self._blocks.clear()
+
+
+def _write_counts(transaction: WriteTransaction, block: int, counts: list[int]) -> None:
+    payload = _pack_counts(counts)
+    if payload:
+        transaction.put_numbered(Table.COUNTS, block, payload)
+    else:
+        transaction.delete(Table.COUNTS, key64(block))
+
+
 def change_counts(transaction: WriteTransaction, changes: Mapping[int, int]) -> None:
-    """Add to the counts of nodes; raise `DamageError` rather than let one go below zero."""
+    """Add to the counts of nodes; raise `DamageError` rather than let one go below zero, or past what a row holds."""
     by_block: dict[int, list[tuple[int, int]]] = {}
     for node, change in changes.items():
         if change:
@@ -119,6 +254,6 @@ def change_counts(transaction: WriteTransaction, changes: Mapping[int, int]) -> 
         counts = read_counts(transaction, block)
         for node, change in by_block[block]:
             counts[node % COUNT_BLOCK] += change
-            if counts[node % COUNT_BLOCK] < 0:
+            if not 0 <= counts[node % COUNT_BLOCK] <= _MOST:
                 raise DamageError(f"node {node} would have {counts[node % COUNT_BLOCK]} references")
-        transaction.put_numbered(Table.COUNTS, block, _COUNTS.pack(*counts))
+        _write_counts(transaction, block, counts)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -100,6 +101,8 @@ class PackReader:
         """Return bytes ``[start, end)`` of a raw stored form, reading and verifying only the blocks they touch."""
         if extent.codec != RAW:
             raise DamageError("a compressed chunk cannot be read in part")
+        if end > extent.stored:
+            raise DamageError(f"a raw chunk of {extent.stored} bytes is to have {end}")
         first = start // BLOCK
         low = first * BLOCK
         high = min(extent.stored, -(-end // BLOCK) * BLOCK)
@@ -130,15 +133,17 @@ class Segment:
 class PackWriter:
     """Append segments to a pack that no other process writes.
 
-    Picks a pack that has room and whose lock is free, else starts one, so that several puts run side by side.
+    Picks a pack that has room and whose lock is free, else starts one, so that several puts run side by side; never one
+    of those to ``avoid``.
     Not for use by several threads at once.
     """
 
-    def __init__(self, workspace: Path, uuid: bytes, mode: int, reserve: int) -> None:
+    def __init__(self, workspace: Path, uuid: bytes, mode: int, reserve: int, avoid: Collection[int] = ()) -> None:
         self._workspace = workspace
         self._uuid = uuid
         self._mode = mode
         self._reserve = reserve
+        self._avoid = avoid
         self._fd = -1
         self._written = 0
         self.number = 0
@@ -158,7 +163,7 @@ class PackWriter:
                 (int.from_bytes(key, "big"), int.from_bytes(value, "little"))
                 for key, value in snapshot.rows(Table.PACKS)
             ]
-        return any(end < PACK_LIMIT and self._take(number) for number, end in ends)
+        return any(end < PACK_LIMIT and number not in self._avoid and self._take(number) for number, end in ends)
 
     def _take(self, number: int) -> bool:
         try:
@@ -247,6 +252,8 @@ def read_segments(path: Path, end: int | None = None) -> list[list[PackedEntry]]
                 file.seek(position)
                 data_length, index_length = parse_segment_head(file.read(HEAD_LENGTH))
                 file.seek(position + HEAD_LENGTH + data_length)
-                segments.append(parse_index(file.read(index_length)))
                 position += HEAD_LENGTH + data_length + index_length
+                if position > limit:
+                    break  # torn; and no room is made for what is not there
+                segments.append(parse_index(file.read(index_length)))
     return segments

@@ -6,14 +6,15 @@ reaches zero, so it costs time in proportion to its answer, however much is shar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from artstore.errors import DamageError
+from artstore import deadlist
 from artstore.manifest import ReadTransaction
-from artstore.nodes import COUNT_BLOCK, children_of, node_extent, node_payload, read_counts
+from artstore.nodes import CountOverlay, children_of, node_extent, node_payload
+from artstore.records.deadlist import DeadEntry
 
-__all__ = ["Release", "plan_release"]
+__all__ = ["Plan", "Release", "plan_after_backlog", "plan_release"]
 
 
 class Release(NamedTuple):
@@ -23,40 +24,55 @@ class Release(NamedTuple):
     bytes: int
 
 
-class _Counts:
-    """The reference counts of a snapshot, and what a plan has taken off them."""
+class Plan:
+    """A series of releases over one state of the store, each in the state that those before it would leave."""
 
     def __init__(self, transaction: ReadTransaction) -> None:
-        self._transaction = transaction
-        self._blocks: dict[int, list[int]] = {}
+        self._counts = CountOverlay(transaction)
 
-    def drop(self, node: int) -> int:
-        """Take one reference off a node; return how many are left."""
-        block, index = divmod(node, COUNT_BLOCK)
-        counts = self._blocks.get(block)
-        if counts is None:
-            counts = self._blocks[block] = read_counts(self._transaction, block)
-        if not counts[index]:
-            raise DamageError(f"node {node} has fewer references than others make to it")
-        counts[index] -= 1
-        return counts[index]
+    def move_to(self, transaction: ReadTransaction) -> None:
+        """Go on in another transaction, in which no node or count differs."""
+        self._counts.transaction = transaction
+
+    def release(self, roots: Sequence[int]) -> Release:
+        """Return what would be freed if one reference to each of ``roots`` went; a root may be given several times.
+
+        Raises `DamageError` where a count is too low or a record does not read: then nothing may be freed.
+        """
+        counts = self._counts
+        nodes: list[int] = []
+        size = 0
+        stack = list(reversed(roots))
+        while stack:
+            node = stack.pop()
+            if counts.drop(node):
+                continue
+            payload = node_payload(counts.transaction, node)
+            nodes.append(node)
+            size += node_extent(payload).stored
+            stack.extend(reversed(children_of(payload)))
+        return Release(nodes, size)
+
+    def unique(self, root: int) -> int:
+        """Return the bytes that `release` of a root would free, and release nothing."""
+        release = self.release([root])
+        self._counts.restore(root)
+        for node in release.nodes:
+            for child in children_of(node_payload(self._counts.transaction, node)):
+                self._counts.restore(child)
+        return release.bytes
+
+    def release_entries(self, entries: Iterable[DeadEntry]) -> int:
+        """Return the bytes that would be freed if entries of the deadlist were reaped."""
+        return sum(self.release(entry.nodes).bytes for entry in entries)
 
 
 def plan_release(transaction: ReadTransaction, roots: Sequence[int]) -> Release:
-    """Return what would be freed if one reference to each of ``roots`` went; a root may be given several times.
+    """Return what would be freed if one reference to each of ``roots`` went, and what is deleted already stayed."""
+    return Plan(transaction).release(roots)
 
-    Raises `DamageError` where a count is too low or a record does not read: then nothing may be freed.
-    """
-    counts = _Counts(transaction)
-    nodes: list[int] = []
-    size = 0
-    stack = list(reversed(roots))
-    while stack:
-        node = stack.pop()
-        if counts.drop(node):
-            continue
-        payload = node_payload(transaction, node)
-        nodes.append(node)
-        size += node_extent(payload).stored
-        stack.extend(reversed(children_of(payload)))
-    return Release(nodes, size)
+
+def plan_after_backlog(transaction: ReadTransaction) -> tuple[Plan, int]:
+    """Return a plan in which all of the deadlist has been released, and the bytes that this frees."""
+    plan = Plan(transaction)
+    return plan, plan.release_entries(deadlist.entries(transaction))

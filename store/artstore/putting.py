@@ -5,47 +5,56 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from artstore import disk, live
 from artstore.building import DirectoryBuilder
+from artstore.collecting import reap_for_room
 from artstore.committing import Commit, Committed, commit
 from artstore.errors import NotFoundError, OutOfSpaceError
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.pipeline import Ingest, Progress
 from artstore.live import DaemonInfo
 from artstore.mounted import MountedPath, mounted_path
+from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
+from artstore.reserve import RESERVE
 from artstore.source import FileEntry, Identity, LinkEntry, Source, open_source
 from artstore.staging import EntryDraft, Ref, Stager, StaleHintError
 from artstore.statcache import StatCache
-from artstore.store import RESERVE, Store
+from artstore.store import Store
 
 __all__ = ["PutOptions", "PutResult", "announce", "put"]
 
 _ATTEMPTS: Final = 3
+_ROOM: Final = 8 * RESERVE
+"""Free bytes at which a put on a full disk goes on, having reaped what was deleted."""
 _PROGRESS_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class PutOptions:
-    """How a put reads its source; ``base`` is the root that the source is laid over."""
+    """How a put reads its source; ``base`` is the version that the source is laid over."""
 
     exclude: Sequence[str] = ()
     remove: Sequence[str] = ()
-    base_root: int | None = None
+    base: VersionRecord | None = None
     progress: Callable[[Progress], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """What a put did: the version, stored bytes added, and the daemons that did not hear of it."""
+    """What a put did: the version, stored bytes added, and the daemons that did not hear of it.
+
+    ``reaped_bytes`` of what was deleted came back early, for the disk was full.
+    """
 
     committed: Committed
     new_bytes: int
     silent: list[DaemonInfo]
+    reaped_bytes: int = 0
 
 
 def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
@@ -53,15 +62,28 @@ def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResu
 
     Streams: memory grows with the entries of the largest folder, not with files or the number of folders.  What was
     stored when an exception ends it is kept in a dead draft, so that the next put of the same content stores only the
-    rest.  Raises `SourceError` for files that cannot be taken, `OutOfSpaceError` when the disk fills up, and what
-    `commit` raises.
+    rest.  Where the disk is full, what was deleted and still waits is reaped, the oldest first.  Raises `SourceError`
+    for files that cannot be taken, `OutOfSpaceError` when the disk fills up all the same, and what `commit` raises.
     """
+    reaped = 0
+    while True:
+        try:
+            done = _put_with_room(store, path, asked, options)
+            return replace(done, reaped_bytes=reaped)
+        except OutOfSpaceError:
+            more = reap_for_room(store, lambda: disk.free_bytes(store.path) >= _ROOM)
+            if not more:
+                raise
+            reaped += more
+
+
+def _put_with_room(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
     free = disk.free_bytes(store.path)
     if free < RESERVE:
         raise OutOfSpaceError(
             f"only {free} bytes are left on the disk of {store.path}", hint="free some space and run the command again"
         )
-    whole = options.base_root is None and not options.exclude and not options.remove
+    whole = options.base is None and not options.exclude and not options.remove
     mounted = mounted_path(store, path) if whole else None
     for attempt in range(_ATTEMPTS):
         stager = Stager(store, asked.name, os.fspath(path))
@@ -100,8 +122,9 @@ def _put_source(
             report = _Reporter(options.progress, *_count(source, options.progress))
         with StatCache.open(store.path / "cache" / "stat", source.real_path, source.identity) as cache:
             overlay = None
-            if options.base_root is not None:
-                overlay = Overlay(store, stager, options.base_root, options.remove)
+            if options.base is not None:
+                stager.hold_base(options.base.serial, options.base.root)
+                overlay = Overlay(store, stager, options.base.root, options.remove)
             ingest = Ingest(
                 store, stager, source, None if attempt else cache, overlay=overlay, hints=hints, progress=report
             )

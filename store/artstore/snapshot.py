@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from artstore import catalogue, content, trees
 from artstore.catalogue import NameEntry
 from artstore.content import CACHE_BYTES, ChunkCache, ContentInfo
+from artstore.errors import NotFoundError
 from artstore.manifest import Counters, ReadTransaction
-from artstore.nodes import node_payload, tree_view
+from artstore.nodes import find_node, node_payload, tree_view
 from artstore.packs import PackReader
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
+from artstore.records.packing import CLASS_CONTENT
 from artstore.records.trees import TreeEntry, TreeView
 
 __all__ = ["Snapshot"]
@@ -47,6 +49,11 @@ class Snapshot:
         record = catalogue.find_name(self.transaction, full)
         return None if record is None else (record.number, record.is_artifact)
 
+    def retired_number(self, full: str) -> int | None:
+        """Return the number of the artifact of a full name that has no living version any more, or None."""
+        record = catalogue.find_retired(self.transaction, full)
+        return None if record is None else record.number
+
     def artifact(self, number: int) -> ArtifactRecord | None:
         """Return the artifact or project with a number."""
         return catalogue.artifact(self.transaction, number)
@@ -62,6 +69,14 @@ class Snapshot:
     def version_by_number(self, artifact: int, number: int) -> VersionRecord | None:
         """Return the living version of an artifact with a number."""
         return catalogue.version_by_number(self.transaction, artifact, number)
+
+    def recorded_version(self, serial: int) -> VersionRecord | None:
+        """Return the version with a serial, living or deleted."""
+        return catalogue.recorded_version(self.transaction, serial)
+
+    def serial_of(self, artifact: int, number: int) -> int | None:
+        """Return the serial of the version of an artifact with a number, living or deleted."""
+        return catalogue.serial_of(self.transaction, artifact, number)
 
     def latest(self, artifact: int) -> VersionRecord | None:
         """Return an artifact's highest living version."""
@@ -98,6 +113,22 @@ class Snapshot:
     def identity(self, node: int) -> bytes:
         """Return a content node's id, or a directory's digest."""
         return node_payload(self.transaction, node)[2:34]
+
+    def content_node(self, ident: bytes) -> int:
+        """Return the node of the content with an id; raise `NotFoundError` where there is none."""
+        found = find_node(self.transaction, CLASS_CONTENT, ident)
+        if found is None:
+            raise NotFoundError(f"no content in the store has the digest {ident.hex()}")
+        return found[0]
+
+    def files_at(self, root: int, path: bytes) -> list[int]:
+        """Return the content nodes of the file at a path below a root, or of all files in the directory there."""
+        entry = self.resolve(root, path)
+        if entry is None:
+            raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
+        if not entry.directories:
+            return [entry.node]
+        return list({below.node: None for _, below in self.walk(entry.node) if not below.directories})
 
     def read(self, node: int, offset: int, size: int) -> bytes:
         """Return verified bytes of a content node, fewer than ``size`` only at its end; `DamageError` otherwise."""

@@ -9,7 +9,7 @@ Guarantees:
 - Every node counts its parents.  A node whose parent is not there yet is held by the draft; when the parent comes, in
   this batch or a later one, it takes that reference over.
 - Whatever is looked up outside the write transaction is a hint.  The transaction looks again: a stored form that
-  another put brought first becomes a free extent, and a node that has vanished raises `StaleHintError`.
+  another put brought first is condemned, and a node that has vanished raises `StaleHintError`.
 - An exception leaves the store as the last whole batch left it.
 """
 
@@ -19,14 +19,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
+from artstore import space
 from artstore.codec import Encoded, encode
-from artstore.drafts import Draft
+from artstore.drafts import Draft, pin
 from artstore.errors import BusyError
 from artstore.ids import content_id
-from artstore.manifest import Table, WriteTransaction, key32
-from artstore.nodes import change_counts, find_node, read_count
+from artstore.manifest import Table, WriteTransaction
+from artstore.nodes import change_counts, find_lost, find_node, has_lost, read_count
 from artstore.records.nodes import ChunkRecord, Extent, ListChild, ListRecord, canonical_list, encode_chunk, encode_list
-from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_ROOT_LIST, CLASS_TREE
+from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_ROOT_LIST, CLASS_TREE
 from artstore.records.trees import (
     CanonicalEntry,
     ChildRecord,
@@ -117,7 +118,7 @@ class _Chunk(_Operation):
 
     def make(self, batch: _Batch, extent: Extent) -> bytes:
         assert self.encoded is not None
-        return encode_chunk(ChunkRecord(self.ref.id, batch.now_ns, self.size, extent, self.encoded.checksums))
+        return encode_chunk(ChunkRecord(self.ref.id, self.ref.birth_ns, self.size, extent, self.encoded.checksums))
 
 
 class _List(_Operation):
@@ -139,7 +140,7 @@ class _List(_Operation):
             end += length
             batch.count(child.node)
             rows.append(ListChild(child.node, end))
-        return encode_list(ListRecord(self.ref.id, batch.now_ns, end, self._level, extent, tuple(rows)))
+        return encode_list(ListRecord(self.ref.id, self.ref.birth_ns, end, self._level, extent, tuple(rows)))
 
 
 class _Tree(_Operation):
@@ -216,7 +217,9 @@ class _Batch:
         self.changes: dict[int, int] = {}
         self.created: list[int] = []
         self.stored = 0
+        self.lost: list[Extent] = []
         self._known: dict[tuple[int, bytes], Ref] = {}
+        self._has_lost = has_lost(transaction)
 
     def count(self, node: int, change: int = 1) -> None:
         """Add to a node's references."""
@@ -241,9 +244,16 @@ class _Batch:
         ref = self._known.get((klass, ident))
         if ref is None:
             ref = self._known[klass, ident] = Ref(klass, ident)
-            if not self.adopt(ref):
+            if not self.adopt(ref) and not self._adopt_lost(ref):
                 raise StaleHintError("content that was there a moment ago is gone")
         return ref
+
+    def _adopt_lost(self, ref: Ref) -> bool:
+        """Let a ref lead to a lost file: a version that takes it over from another is as damaged as that one."""
+        lost = find_lost(self.transaction, ref.klass, ref.id) if self._has_lost and ref.klass != CLASS_TREE else None
+        if lost is not None:
+            ref.node, ref.birth_ns = lost[0], lost[1].birth_ns
+        return lost is not None
 
     def totals(self, ref: Ref) -> TreeTotals:
         """Return the totals of a directory record that is in the store by now."""
@@ -251,24 +261,36 @@ class _Batch:
         return ref.totals
 
     def apply(self, operation: _Operation) -> None:
-        """Bring one node in, or find it; a stored form that lost the race becomes free space."""
+        """Bring one node in, or find it; a stored form that lost the race is nobody's."""
         ref, extent, state = operation.ref, operation.extent, self.transaction.state
         if self.adopt(ref):
-            if extent is not None and extent.stored:
-                free_key = key32(extent.pack) + key32(extent.offset)
-                self.transaction.put(Table.FREE, free_key, extent.stored.to_bytes(4, "little"))
-                state.free_bytes += extent.stored
+            if extent is not None:
+                self.lost.append(extent)
             return
         if extent is None:
             raise StaleHintError("content that was there a moment ago is gone")
+        self.stored += extent.stored
+        if isinstance(operation, _Chunk) and self._heal(operation, extent):
+            return
+        ref.birth_ns = self.now_ns
         payload = operation.make(self, extent)
         ref.node = state.next_node
         state.next_node += 1
-        ref.birth_ns = self.now_ns
         self.transaction.put_numbered(Table.NODES, ref.node, payload)
         self.transaction.put_index(ref.klass, ref.id, ref.node)
         self.created.append(ref.node)
-        self.stored += extent.stored
+
+    def _heal(self, operation: _Chunk, extent: Extent) -> bool:
+        """Give a node that was lost its content again, for all that refer to it; return whether there is one."""
+        ref = operation.ref
+        lost = find_lost(self.transaction, ref.klass, ref.id) if self._has_lost else None
+        if lost is None:
+            return False
+        ref.node, ref.birth_ns = lost[0], lost[1].birth_ns
+        self.transaction.delete(Table.INDEX, (CLASS_LOST + ref.klass).to_bytes(1, "big") + ref.id)
+        self.transaction.put_numbered(Table.NODES, ref.node, operation.make(self, extent))
+        self.transaction.put_index(ref.klass, ref.id, ref.node)
+        return True
 
 
 class Stager:
@@ -285,8 +307,17 @@ class Stager:
         self._withdrawn: list[Ref] = []
         self._owed: dict[int, int] = {}
         self._draft: Draft | None = None
+        self._pin: Draft | None = None
         self.stored_bytes = 0
         """Stored bytes that this put has added."""
+
+    def hold_base(self, serial: int, root: int) -> None:
+        """Keep the root of a version while the stager lives, whatever happens to the version.
+
+        Raises `NotFoundError` where it is gone.
+        """
+        with self._store.write() as transaction:
+            self._pin = pin(transaction, self._store.run_dir, self._store.file_mode, self._artifact, serial, root)
 
     def _hand_over(self, operation: _Operation) -> Ref:
         ref = operation.ref
@@ -346,10 +377,13 @@ class Stager:
     def close(self) -> None:
         """Let go of locks; what was staged and not committed is left to a dead draft."""
         self._writer.close()
-        if self._draft is not None:
-            self._draft.close()
+        for draft in self._drafts():
+            draft.close()
 
-    def _pack(self) -> None:
+    def _drafts(self) -> tuple[Draft, ...]:
+        return tuple(draft for draft in (self._draft, self._pin) if draft is not None)
+
+    def _pack(self, now_ns: int) -> None:
         """Put the stored forms that the store lacks into a segment, and that on the disk."""
         with self._store.snapshot() as snapshot:
             find = snapshot.transaction.find
@@ -361,7 +395,6 @@ class Stager:
         if not wanted:
             return
         segment = self._writer.new_segment()
-        now_ns = time.time_ns()
         for operation in wanted:
             encoded = operation.encoded
             assert encoded is not None
@@ -370,10 +403,11 @@ class Stager:
         self._writer.write_segment(segment)
 
     def _write(self, root: Ref | None, action: Action[T] | None) -> T:
-        self._pack()
+        now_ns = time.time_ns()  # the birth of what is new, in the pack's index as in the manifest
+        self._pack(now_ns)
         result = None
         with self._store.write() as transaction:
-            batch = _Batch(transaction, time.time_ns())
+            batch = _Batch(transaction, now_ns)
             owed = self._apply(batch)
             if root is not None and action is not None:
                 referred, result = action(transaction, root, batch.stored)
@@ -382,11 +416,15 @@ class Stager:
                     batch.count(root.node)
             self._settle(batch, owed)
             change_counts(transaction, batch.changes)
+            space.condemn(transaction, batch.lost)
             transaction.state.stored_bytes += batch.stored
             if any(operation.extent is not None for operation in self._operations):
                 self._writer.record_end(transaction)
-            if root is not None and self._draft is not None:
-                self._draft.remove(transaction)
+            if root is not None:
+                for draft in self._drafts():
+                    draft.remove(transaction)
+        for draft in self._drafts():
+            draft.touch()
         self.stored_bytes += batch.stored
         self._operations = []
         self._pending = {}

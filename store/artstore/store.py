@@ -16,7 +16,7 @@ import json
 import os
 import threading
 import uuid as uuids
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -25,12 +25,11 @@ from artstore import locate, manifest
 from artstore.errors import DamageError
 from artstore.manifest import Manifest
 from artstore.packs import PackReader, PackWriter
+from artstore.reserve import RESERVE
 from artstore.snapshot import Snapshot
 
-__all__ = ["IDENTITY", "RESERVE", "Store", "read_identity"]
+__all__ = ["IDENTITY", "Store", "read_identity"]
 
-RESERVE: Final = 32 * 1024 * 1024
-"""Bytes kept back on the workspace's disk; `put` stops while less than this is free."""
 IDENTITY: Final = "artfs.json"
 """Name of the file that says what the folder is."""
 
@@ -92,9 +91,9 @@ class Store:
         with manifest.write(self.path) as transaction:
             yield transaction
 
-    def pack_writer(self) -> PackWriter:
-        """Return a writer of new segments, for one put."""
-        return PackWriter(self.path, uuids.UUID(self.uuid).bytes, self.file_mode, RESERVE)
+    def pack_writer(self, avoid: Collection[int] = ()) -> PackWriter:
+        """Return a writer of new segments, for one put; it appends to none of the packs to ``avoid``."""
+        return PackWriter(self.path, uuids.UUID(self.uuid).bytes, self.file_mode, RESERVE, avoid)
 
 
 _generation = 0

@@ -2,6 +2,9 @@
 
 A directory is one record, or an index of records (`artstore.records.trees`); these functions hide which.  They take
 a loader, so that a caller with a cache of parsed records reads each once.
+
+Guarantees: each step down is to a record of a lower level, or with fewer directories below, and one that is not what
+the record above says raises `DamageError`; so that no walk is without end, whatever the records say.
 """
 
 from __future__ import annotations
@@ -9,11 +12,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from artstore.records.trees import Kind, TreeEntry, TreeView
+from artstore.errors import DamageError
+from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeView, is_entry_name
 
-__all__ = ["DirectoryPlace", "Loader", "directory_at", "entries_from", "lookup", "resolve", "walk"]
+__all__ = [
+    "DirectoryPlace",
+    "Loader",
+    "check_directory",
+    "directory_at",
+    "entries_from",
+    "lookup",
+    "record_below",
+    "resolve",
+    "walk",
+]
 
 Loader = Callable[[int], TreeView]
+
+
+def record_below(load: Loader, view: TreeView, child: ChildRecord) -> TreeView:
+    """Return the record that a row of an index record leads to; raise `DamageError` where it is not what that says."""
+    below = load(child.node)
+    totals = below.totals
+    if (below.level, totals.entries, totals.directories) != (view.level - 1, child.entries, child.directories):
+        raise DamageError(f"the directory record {child.node} is not what the one above it says")
+    return below
+
+
+def check_directory(view: TreeView, directories: int) -> None:
+    """Raise `DamageError` where ``view`` is not a directory that, with all below it, counts ``directories``."""
+    if view.totals.directories + 1 != directories:
+        raise DamageError(f"a directory has {view.totals.directories} below it, and the one above it says otherwise")
 
 
 def lookup(load: Loader, directory: int, name: bytes) -> tuple[TreeEntry, int] | None:
@@ -29,7 +58,7 @@ def lookup(load: Loader, directory: int, name: bytes) -> tuple[TreeEntry, int] |
             return None
         child = view.child(index)
         before += child.directories_before
-        view = load(child.node)
+        view = record_below(load, view, child)
     index = view.find(name)
     if index < 0:
         return None
@@ -50,10 +79,14 @@ def _entries_from(load: Loader, view: TreeView, position: int, before: int) -> I
     first = view.child_for_position(position)
     if first < 0:
         return
+    end = view.child(first).entries_before
     for index in range(first, view.count):
         child = view.child(index)
+        if child.entries_before != end:
+            raise DamageError("a directory record's running totals do not add up")
+        end += child.entries
         start = max(0, position - child.entries_before)
-        yield from _entries_from(load, load(child.node), start, before + child.directories_before)
+        yield from _entries_from(load, record_below(load, view, child), start, before + child.directories_before)
 
 
 class DirectoryPlace(NamedTuple):
@@ -76,7 +109,7 @@ def directory_at(load: Loader, root: int, index: int) -> DirectoryPlace | None:
         while view.level and (row := view.child_for_directory(left)) >= 0:
             child = view.child(row)
             left -= child.directories_before
-            view = load(child.node)
+            view = record_below(load, view, child)
         row = view.child_for_directory(left)
         if row < 0:
             return None
@@ -112,7 +145,10 @@ def walk(load: Loader, directory: int, prefix: bytes = b"") -> Iterator[tuple[by
             stack.pop()
             continue
         entry = item[0]
+        if not is_entry_name(entry.name):
+            raise DamageError(f"a directory has an entry with the impossible name {entry.name!r}")
         path = above + entry.name
         yield path, entry
         if entry.kind == Kind.DIRECTORY:
+            check_directory(load(entry.node), entry.directories)
             stack.append((entries_from(load, entry.node), path + b"/"))

@@ -16,19 +16,21 @@ does.  Attributed bytes sum to the stored bytes, but for what only drafts hold.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from artstore import catalogue
-from artstore.errors import DamageError, NotFoundError
+from artstore import catalogue, deadlist, space
+from artstore.errors import BusyError, DamageError, NotFoundError
 from artstore.journal import journal_path
 from artstore.manifest import Manifest, ReadTransaction, Table
 from artstore.names import version_label
 from artstore.nodes import children_of, node_extent, node_payload
 from artstore.packs import pack_path
-from artstore.planner import plan_release
+from artstore.planner import Plan, plan_after_backlog
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.store import Store
 
@@ -48,6 +50,7 @@ __all__ = [
 DRAFTS: Final = "[drafts]"
 """The name of the group of bytes that no version holds; no project can be called so."""
 _BLOCK: Final = 512
+_OVERDUE_NS: Final = 3600 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,14 @@ class Usage:
     """What a workspace holds and takes, in bytes; ``versions`` counts the living.
 
     ``logical_bytes`` are what the versions' files would take as copies.  The terms of the disk: ``stored_bytes`` of
-    content and directory records; ``manifest_bytes`` of the LMDB files and the journal; ``deadlist_bytes`` of what was
-    deleted and waits, in ``deadlist_entries`` entries; ``condemned_bytes`` of what was reaped and may still be read;
-    ``free_bytes`` of gaps in packs; ``other_bytes``: framing and block edges of packs, folders, the reserve, caches and
-    run-time files.  ``disk_bytes`` is their sum and what ``du --block-size=1`` says.
+    content and directory records that versions and drafts hold; ``manifest_bytes`` of the LMDB files and the journal;
+    ``deadlist_bytes`` of what was deleted, waits in ``deadlist_entries`` entries, and nothing else holds;
+    ``condemned_bytes`` of what was reaped and may still be read; ``free_bytes`` of gaps in packs that still take room;
+    ``other_bytes``: framing and block edges of packs, folders, the reserve, caches and run-time files.  ``disk_bytes``
+    is their sum and what ``du --block-size=1`` says.
+
+    Of the deadlist, ``due_entries`` may be reaped now; ``oldest_ns`` is when the oldest entry was added, and
+    ``oldest_due_ns`` when the first was or will be due (nanoseconds since 1970).
     """
 
     logical_bytes: int
@@ -71,6 +78,14 @@ class Usage:
     other_bytes: int
     disk_bytes: int
     versions: int
+    due_entries: int = 0
+    oldest_ns: int | None = None
+    oldest_due_ns: int | None = None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether something has been due for over an hour: nothing reaps, or somebody uses what was deleted."""
+        return self.oldest_due_ns is not None and self.oldest_due_ns < time.time_ns() - _OVERDUE_NS
 
 
 class VersionUsage(NamedTuple):
@@ -119,20 +134,37 @@ class GroupUsage(NamedTuple):
 
 def workspace_usage(store: Store) -> Usage:
     """Return where the workspace's bytes are, by one walk over its files: time proportional to their number."""
-    with store.snapshot() as snapshot:
-        counters = snapshot.transaction.counters()
-        ends = {
-            pack_path(store.path, int.from_bytes(key, "big")): int.from_bytes(value, "little")
-            for key, value in snapshot.transaction.rows(Table.PACKS)
-        }
-        environment = store.path / Manifest.of(store.path).folder.name
+    with _at_rest(store), store.snapshot() as snapshot:
+        return _measure(store, snapshot.transaction)
+
+
+@contextmanager
+def _at_rest(store: Store) -> Iterator[None]:
+    """Keep reapers from giving space back while it is measured, where this process may."""
+    with ExitStack() as stack:
+        with suppress(BusyError, OSError):
+            stack.enter_context(space.exclusive(store.path, seconds=1))
+        yield
+
+
+def _measure(store: Store, transaction: ReadTransaction) -> Usage:
+    counters = transaction.counters()
+    ends = {
+        pack_path(store.path, int.from_bytes(key, "big")): int.from_bytes(value, "little")
+        for key, value in transaction.rows(Table.PACKS)
+    }
+    environment = store.path / Manifest.of(store.path).folder.name
+    waiting = list(deadlist.entries(transaction))
+    dead = Plan(transaction).release_entries(waiting)
+    holes = sum(gap.punched for gap in space.free_extents(transaction))
+    now_ns = time.time_ns()
     manifest = disk = 0
-    other = counters.framing_bytes
+    other = counters.framing_bytes + holes
     journal = journal_path(store.path)
     for path, allocated in _allocations(store.path):
         disk += allocated
         if path in ends:
-            other += allocated - ends.pop(path)  # block edges and torn tails; less than nothing where it has holes
+            other += allocated - ends.pop(path)  # holes, which were added, block edges, torn tails
         elif path == journal or path.parent == environment:
             manifest += allocated
         else:
@@ -141,15 +173,18 @@ def workspace_usage(store: Store) -> Usage:
         raise DamageError(f"the pack {min(ends)} is missing")
     return Usage(
         logical_bytes=counters.logical_bytes,
-        stored_bytes=counters.stored_bytes,
+        stored_bytes=counters.stored_bytes - dead,
         manifest_bytes=manifest,
-        deadlist_bytes=0,
-        deadlist_entries=0,
-        condemned_bytes=0,
+        deadlist_bytes=dead,
+        deadlist_entries=len(waiting),
+        condemned_bytes=counters.condemned_bytes,
         free_bytes=counters.free_bytes,
         other_bytes=other,
         disk_bytes=disk,
         versions=counters.versions,
+        due_entries=sum(entry.due_ns <= now_ns for entry in waiting),
+        oldest_ns=min((entry.added_ns for entry in waiting), default=None),
+        oldest_due_ns=waiting[0].due_ns if waiting else None,
     )
 
 
@@ -257,13 +292,14 @@ def version_usage(store: Store, artifact_number: int) -> list[VersionUsage]:
         records = snapshot.versions_of(artifact_number)
         attributed = _attributed(transaction, max((record.serial for record in records), default=0))
         reach = _Reach(transaction)
+        plan, _ = plan_after_backlog(transaction)
         previous: VersionRecord | None = None
         for record in records:
             reach.add(record.root)
             if previous is not None:
                 reach.remove(previous.root)
             previous = record
-            unique = plan_release(transaction, [record.root]).bytes
+            unique = plan.unique(record.root)
             rows.append(VersionUsage(record.number, record.serial, reach.bytes, unique, attributed[record.serial]))
     return rows
 
@@ -276,7 +312,7 @@ def disk_use(store: Store, serial: int) -> DiskUse:
         if record is None:
             raise NotFoundError(f"there is no version with the serial {serial}")
         logical = _Reach(transaction).add(record.root)
-        unique = plan_release(transaction, [record.root]).bytes
+        unique = plan_after_backlog(transaction)[0].unique(record.root)
         attributed = _attributed(transaction, serial)[serial]
     return DiskUse(record.number, serial, logical, unique, attributed, record.files, record.bytes)
 
@@ -309,6 +345,7 @@ def _grouped(store: Store, group_of: Callable[[ArtifactRecord], str]) -> list[Gr
                 name = names[record.artifact] = group_of(artifact)
             _, versions, logical, stored = groups.get(name, GroupUsage(name, 0, 0, 0))
             groups[name] = GroupUsage(name, versions + 1, logical + record.bytes, stored + attributed[record.serial])
-        held = transaction.counters().stored_bytes - sum(attributed.values())
+        stored = transaction.counters().stored_bytes - plan_after_backlog(transaction)[1]
+        held = stored - sum(attributed.values())
     rows = sorted(groups.values())
     return [*rows, GroupUsage(DRAFTS, 0, 0, held)] if held else rows

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from artstore import catalogue
 from artstore.errors import InvalidInputError, NotFoundError
+from artstore.leases import Lease
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind, TreeEntry
 from artstore.snapshot import Snapshot
 from artstore.store import Store
-from artstore.trees import entries_from, lookup
+from artstore.trees import check_directory, entries_from, lookup
 
 __all__ = ["ContentFile", "FileInfo", "PutReceipt", "Version", "utc"]
 
@@ -30,11 +31,15 @@ def utc(nanoseconds: int) -> datetime:
 
 
 class PutReceipt(NamedTuple):
-    """What a put did: whether it made a version, the stored bytes it added, and the mounts that did not answer."""
+    """What a put did: whether it made a version, the stored bytes it added, and the mounts that did not answer.
+
+    ``reaped_bytes`` of what was deleted and could still have been undeleted came back early, for the disk was full.
+    """
 
     created: bool
     new_bytes: int
     silent_daemons: list[str]
+    reaped_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +56,25 @@ class FileInfo:
 
 
 class ContentFile(io.RawIOBase):
-    """A file of a version, opened for reading; seekable, verified as it is read, and good after a fork."""
+    """A file of a version, opened for reading; seekable, verified as it is read, and good after a fork.
 
-    def __init__(self, store: Store, node: int, size: int, name: str) -> None:
+    It stays readable when its version is deleted, until it is closed.
+    """
+
+    def __init__(self, store: Store, node: int, size: int, name: str, lease: Lease) -> None:
         super().__init__()
+        self._lease = lease
         self._store = store
         self._node = node
         self._size = size
         self._position = 0
         self.name = name
+
+    def close(self) -> None:
+        """Close the file; a version that was deleted meanwhile can be reaped then."""
+        if not self.closed:
+            self._lease.close()
+        super().close()
 
     def readable(self) -> bool:
         """Return True."""
@@ -240,6 +255,16 @@ class Version:
         """When it was committed, UTC."""
         return utc(self._record.created_ns)
 
+    @property
+    def undeletable_until(self) -> datetime | None:
+        """Until when at least a deleted version can be undeleted; None for a living one."""
+        return utc(self._record.due_ns) if self._record.due_ns else None
+
+    @property
+    def purged(self) -> list[dict[str, Any]]:
+        """What was taken out of the version for good, with when and why."""
+        return deepcopy(self._record.purged)
+
     def _living(self, snapshot: Snapshot) -> None:
         if snapshot.version(self._record.serial) is None:
             raise NotFoundError(f"{self.name} has been deleted")
@@ -278,11 +303,14 @@ class Version:
 
         Raises `NotFoundError`, or `IsADirectoryError` for a directory.
         """
+        lease = Lease(self._store, self._record.serial)  # first, so that what is found then is there to be read
         with self._store.snapshot() as snapshot:
             where, entry = self._find(snapshot, path)
             if entry is None or entry.kind == Kind.DIRECTORY:
                 raise IsADirectoryError(errno.EISDIR, f"{self.name} has a directory there", os.fsdecode(where))
-        return io.BufferedReader(ContentFile(self._store, entry.node, entry.size, os.fsdecode(where)), 128 * 1024)
+        return io.BufferedReader(
+            ContentFile(self._store, entry.node, entry.size, os.fsdecode(where), lease), 128 * 1024
+        )
 
     def read_bytes(self, path: str | bytes) -> bytes:
         """Return the content of a file."""
@@ -323,17 +351,23 @@ class Version:
             if entry is not None and entry.kind != Kind.DIRECTORY:
                 return
             node = self._record.root if entry is None else entry.node
-        stack = [(where, node)]
+        stack = [(where, node, 0 if entry is None else entry.directories)]
         while stack:
-            where, node = stack.pop()
+            where, node, count = stack.pop()
             with self._store.snapshot() as snapshot:
                 self._living(snapshot)
+                if count:
+                    check_directory(snapshot.tree(node), count)
                 children = [child for child, _ in entries_from(snapshot.tree, node)]
-            below = {os.fsdecode(child.name): child.node for child in children if child.kind == Kind.DIRECTORY}
+            below = {os.fsdecode(child.name): child for child in children if child.kind == Kind.DIRECTORY}
             directories = list(below)
             yield os.fsdecode(where), directories, [os.fsdecode(c.name) for c in children if c.kind != Kind.DIRECTORY]
             stack += [
-                (where + b"/" + os.fsencode(name) if where else os.fsencode(name), below[name])
+                (
+                    where + b"/" + os.fsencode(name) if where else os.fsencode(name),
+                    below[name].node,
+                    below[name].directories,
+                )
                 for name in reversed(directories)
                 if name in below
             ]

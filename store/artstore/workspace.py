@@ -18,23 +18,39 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artstore import catalogue, drafts, locate
+from artstore import catalogue, deadlist, drafts, locate
+from artstore.deadlist import Backlog
 from artstore.drafts import DraftInfo
 from artstore.errors import InvalidInputError, NotFoundError
-from artstore.mounted import mounted_path
-from artstore.names import Reference, check_alias, check_name, parse_reference, parse_version_label, version_label
-from artstore.records.catalogue import ArtifactRecord, VersionRecord, dump_json
+from artstore.leases import Lease
+from artstore.names import check_alias, check_name, parse_reference, version_label
+from artstore.records.catalogue import ArtifactRecord, dump_json
+from artstore.resolving import (
+    find_artifact,
+    is_digest,
+    looks_like_path,
+    reference_of,
+    resolve,
+    resolve_recorded,
+    tree_of,
+)
+from artstore.settings import Settings, change_settings, read_settings
 from artstore.snapshot import Snapshot
 from artstore.store import Store
 from artstore.versions import PutReceipt, Version, utc
 
 if TYPE_CHECKING:
+    from artstore.collecting import GcReport
+    from artstore.deleting import Deletion
     from artstore.difference import Difference
+    from artstore.explaining import Explanation
     from artstore.exporting import GetReceipt
     from artstore.ingest.pipeline import Progress
+    from artstore.purging import PurgeReport
+    from artstore.reaper import Reaped
     from artstore.usage import DiskUse, GroupUsage, Usage, VersionUsage
 
-__all__ = ["Artifact", "Workspace", "init_workspace", "open_workspace"]
+__all__ = ["Artifact", "Undeletion", "Workspace", "init_workspace", "open_workspace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +63,16 @@ class Artifact:
     versions: int
     description: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Undeletion:
+    """A version that is back: the ``aliases`` it got back, those ``skipped`` that others have, and silent mounts."""
+
+    version: Version
+    aliases: list[str]
+    skipped_aliases: list[str]
+    silent: list[str]
 
 
 def open_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
@@ -138,15 +164,18 @@ class Workspace:
         )
         if remove and base is None:
             raise InvalidInputError("what is to be removed must be removed from a version", hint="name it with --base")
-        base_root = None
+        base_record = None
         if base is not None:
             below = self._base_version(name, base)
             asked = replace(asked, base=below.name)
-            base_root = below.record.root
-        options = PutOptions(exclude, remove, base_root, progress)
+            base_record = below.record
+        options = PutOptions(exclude, remove, base_record, progress)
         result = put(self.store, Path(path), asked, options)
         receipt = PutReceipt(
-            result.committed.created, result.new_bytes, [daemon.mountpoint for daemon in result.silent]
+            result.committed.created,
+            result.new_bytes,
+            [daemon.mountpoint for daemon in result.silent],
+            result.reaped_bytes,
         )
         return Version(self.store, name, result.committed.version, result.committed.artifact.type, receipt)
 
@@ -169,26 +198,8 @@ class Workspace:
 
     def resolve(self, ref: str) -> tuple[Version, bytes]:
         """Return (version, path inside it) for a reference; whether the path is there is not looked at."""
-        reference = self._reference(ref)
-        with self.store.snapshot() as snapshot:
-            artifact = self._artifact(snapshot, reference.name)
-            record = _version_of(snapshot, artifact, reference)
-        return Version(self.store, artifact.name, record, artifact.type), reference.path
-
-    def _reference(self, ref: str) -> Reference:
-        if _looks_like_path(ref):
-            place = mounted_path(self.store, os.path.expanduser(ref))
-            if place is None:
-                raise NotFoundError(f"{ref!r} is not a version on a mount of the workspace {self.path}")
-            return Reference(place.name, place.number, None, place.path)
-        return parse_reference(ref)
-
-    def _artifact(self, snapshot: Snapshot, name: str) -> ArtifactRecord:
-        record = catalogue.find_name(snapshot.transaction, name)
-        if record is None or not record.is_artifact:
-            what = f"{name!r} is a project, not an artifact" if record else f"there is no artifact {name!r}"
-            raise NotFoundError(what, hint=f"list what is there with: artfs ls {name if record else ''}".rstrip())
-        return record
+        artifact, record, path = resolve(self.store, ref)
+        return Version(self.store, artifact.name, record, artifact.type), path
 
     def artifacts(self, project: str = "") -> list[Artifact]:
         """Return all artifacts, or those below a project, by name."""
@@ -217,34 +228,34 @@ class Workspace:
     def versions(self, name: str) -> list[Version]:
         """Return an artifact's living versions, oldest first."""
         with self.store.snapshot() as snapshot:
-            artifact = self._artifact(snapshot, check_name(name))
+            artifact = find_artifact(snapshot, check_name(name))
             records = snapshot.versions_of(artifact.number)
         return [Version(self.store, artifact.name, record, artifact.type) for record in records]
 
     def log(self, name: str) -> list[Version]:
-        """Return all versions that an artifact ever had, newest first; ``state`` tells the deleted ones."""
+        """Return the versions that an artifact has or could get back, newest first; ``state`` tells the deleted ones.
+
+        Numbers that are missing are those of versions that are gone for good.
+        """
         with self.store.snapshot() as snapshot:
-            artifact = self._artifact(snapshot, check_name(name))
+            artifact = self._known_artifact(snapshot, name)
             records = list(catalogue.recorded_versions(snapshot.transaction, artifact.number))
         return [Version(self.store, artifact.name, record, artifact.type) for record in reversed(records)]
+
+    def next_version(self, name: str) -> int:
+        """Return the number that the next version of an artifact gets: all below it were given out once."""
+        with self.store.snapshot() as snapshot:
+            return self._known_artifact(snapshot, name).next_version
+
+    def _known_artifact(self, snapshot: Snapshot, name: str) -> ArtifactRecord:
+        """Return an artifact, also one whose versions were all deleted."""
+        return catalogue.find_retired(snapshot.transaction, check_name(name)) or find_artifact(snapshot, name)
 
     def diff(self, a: str, b: str) -> Difference:
         """Compare two versions, or two directories in versions, in time proportional to the difference."""
         from artstore.difference import compare
 
-        return compare(self.store, self._tree_of(a), self._tree_of(b))
-
-    def _tree_of(self, ref: str) -> int:
-        version, path = self.resolve(ref)
-        if not path:
-            return version.record.root
-        with self.store.snapshot() as snapshot:
-            entry = snapshot.resolve(version.record.root, path)
-        if entry is None:
-            raise NotFoundError(f"{version.name} has no {os.fsdecode(path)!r}")
-        if not entry.directories:
-            raise InvalidInputError(f"{ref!r} is not a directory", hint="compare versions or directories")
-        return entry.node
+        return compare(self.store, tree_of(self.store, a), tree_of(self.store, b))
 
     def drafts(self) -> list[DraftInfo]:
         """Return the drafts: puts that are running, and dead ones whose content waits to be taken up or reaped."""
@@ -273,8 +284,143 @@ class Workspace:
         if prefix is not None:
             inside = os.fsencode(prefix).strip(b"/")
             path = b"/".join(part for part in (path, inside) if part)
-        root = version.record.root
-        return export(self.store, root, Path(dest), prefix=path or None, overwrite=overwrite, progress=progress)
+        lease = Lease(self.store, version.record.serial)
+        try:
+            root = self.version(version.name).record.root
+            return export(self.store, root, Path(dest), prefix=path or None, overwrite=overwrite, progress=progress)
+        finally:
+            lease.close()
+
+    # -- deleting --------------------------------------------------------------------------------------------------
+
+    def delete(
+        self,
+        *refs: str,
+        force: bool = False,
+        now: bool = False,
+        dry_run: bool = False,
+        recursive: bool = False,
+    ) -> Deletion:
+        """Delete versions, all or none: ``NAME:v3``, ``NAME:ALIAS``, ``NAME:v0..v9``, ``NAME:*`` or a path on a mount.
+
+        They are out of sight at once and can be undeleted for a while; then their bytes come back.  ``now`` takes them
+        away for good and gives their bytes back before it returns.  ``recursive`` takes whole artifacts by ``NAME``.
+        ``force`` takes versions that have aliases other than ``latest``, or are the base of a running put.
+
+        Raises `RefusedError` naming all that stands against it, `NotFoundError`, and `InvalidInputError` for a bare
+        ``NAME`` that is not meant whole.
+        """
+        from artstore.deleting import delete
+
+        meant = [self._mounted_reference(ref) for ref in refs]
+        return delete(self.store, meant, force=force, now=now, dry_run=dry_run, recursive=recursive)
+
+    def _mounted_reference(self, ref: str) -> str:
+        if not looks_like_path(ref):
+            return ref
+        reference = reference_of(self.store, ref)
+        inside = f"/{os.fsdecode(reference.path)}" if reference.path else ""
+        return f"{reference.name}:{version_label(reference.version or 0)}{inside}"
+
+    def undelete(self, ref: str) -> Undeletion:
+        """Bring a deleted version ``NAME:v3`` back, with its aliases as far as no other version has them since.
+
+        Raises `NotFoundError` where its content is being given back already, `RefusedError` where it is not deleted.
+        """
+        from artstore.deleting import undelete
+
+        reference = parse_reference(ref)
+        if reference.version is None or reference.path:
+            raise InvalidInputError(f"{ref!r} names no version by its number", hint="write NAME:v3")
+        done = undelete(self.store, reference.name, reference.version)
+        version = Version(self.store, done.artifact.name, done.version, done.artifact.type)
+        return Undeletion(version, done.aliases, done.taken, [daemon.mountpoint for daemon in done.silent])
+
+    def gc(
+        self,
+        *,
+        now: bool = False,
+        dry_run: bool = False,
+        compact: bool = False,
+        progress: Callable[[Reaped], None] | None = None,
+    ) -> GcReport:
+        """Give back what was deleted and is due; with ``now`` also what could still be undeleted.
+
+        ``compact`` also copies what packs with gaps hold, and shrinks the LMDB file and the journal.
+        """
+        from artstore.collecting import collect
+
+        return collect(self.store, now=now, dry_run=dry_run, compact=compact, progress=progress)
+
+    def purge(self, target: str, *, reason: str, everywhere: bool = False, dry_run: bool = False) -> PurgeReport:
+        """Take content out of every version that holds it, for good, and overwrite it before its space is freed.
+
+        ``target`` is ``NAME:v3/path`` of a file or folder, or the digest of a file's content.  Where other versions
+        than the one named hold the content, ``everywhere`` says that it goes from those as well; the versions keep
+        their numbers and aliases, and their records keep what was purged, when and why.
+
+        Raises `RefusedError` naming the other versions, `NotFoundError`, `BusyError` while a put holds the content.
+        """
+        from artstore.purging import purge
+
+        named: int | None = None
+        if is_digest(target):
+            ident = bytes.fromhex(target)
+
+            def find(snapshot: Snapshot) -> list[int]:
+                return [snapshot.content_node(ident)]
+        else:
+            version, path = resolve_recorded(self.store, target)
+            if not path:
+                raise InvalidInputError(
+                    f"{target!r} names a whole version", hint="delete it with artfs rm, or name a path in it"
+                )
+            named = version.serial
+
+            def find(snapshot: Snapshot) -> list[int]:
+                return snapshot.files_at(version.root, path)
+
+        return purge(self.store, find, named, reason=reason, everywhere=everywhere, dry_run=dry_run)
+
+    def why(self, target: str) -> Explanation:
+        """Return what keeps a version, content or a file of the workspace alive, or what it waits for.
+
+        ``target`` is a reference, also of a deleted version, a digest, or a path in the workspace's folder or on a
+        mount.  Raises `NotFoundError` where there is no such thing.
+        """
+        from artstore import explaining
+
+        if is_digest(target):
+            return explaining.explain_digest(self.store, target, bytes.fromhex(target))
+        real = Path(os.path.realpath(target))
+        if os.path.lexists(target) and real.is_relative_to(self.path):
+            return explaining.explain_file(self.store, target, real)
+        version, path = resolve_recorded(self.store, target)
+        if not path:
+            return explaining.explain_version(self.store, target, version)
+        with self.store.snapshot() as snapshot:
+            entry = snapshot.resolve(version.root, path)
+        if entry is None:
+            raise NotFoundError(f"{target!r} is not there")
+        what = "a directory" if entry.directories else "a file"
+        return explaining.explain_node(self.store, target, what, [entry.node])
+
+    def reap_due(self, seconds: float = 0.2) -> Reaped:
+        """Give back what is due, for about ``seconds`` at most; what is left is for the next call."""
+        from artstore.reaper import reap
+
+        return reap(self.store, seconds=seconds)
+
+    @property
+    def settings(self) -> Settings:
+        """What the owner has set for this workspace."""
+        with self.store.snapshot() as snapshot:
+            return read_settings(snapshot.transaction)
+
+    def configure(self, **changes: float) -> Settings:
+        """Change settings by name; raise `InvalidInputError` for an unknown name or a value that cannot be."""
+        with self.store.write() as transaction:
+            return change_settings(transaction, changes)
 
     # -- accounting ------------------------------------------------------------------------------------------------
 
@@ -283,6 +429,11 @@ class Workspace:
         from artstore.usage import workspace_usage
 
         return workspace_usage(self.store)
+
+    def backlog(self) -> Backlog:
+        """Return how much of what was deleted waits to be reaped, and since when."""
+        with self.store.snapshot() as snapshot:
+            return deadlist.backlog(list(deadlist.entries(snapshot.transaction)))
 
     def usage_by(self, group: str) -> list[GroupUsage]:
         """Return attributed bytes by ``project`` or ``type``; with what drafts hold they sum to stored bytes.
@@ -300,7 +451,7 @@ class Workspace:
         from artstore.usage import version_usage
 
         with self.store.snapshot() as snapshot:
-            artifact = self._artifact(snapshot, check_name(name))
+            artifact = find_artifact(snapshot, check_name(name))
         return version_usage(self.store, artifact.number)
 
     def du(self, ref: str) -> DiskUse:
@@ -329,7 +480,7 @@ class Workspace:
     def aliases(self, name: str) -> dict[str, int]:
         """Return an artifact's aliases with the version each names, ``latest`` among them."""
         with self.store.snapshot() as snapshot:
-            artifact = self._artifact(snapshot, check_name(name))
+            artifact = find_artifact(snapshot, check_name(name))
             found = {alias.name: alias.version for alias in snapshot.aliases_of(artifact.number)}
             latest = snapshot.latest(artifact.number)
         if latest is not None:
@@ -357,35 +508,6 @@ class Workspace:
         from artstore.aliasing import set_type
 
         set_type(self.store, check_name(name), _checked_type(type) or "")
-
-
-def _version_of(snapshot: Snapshot, artifact: ArtifactRecord, reference: Reference) -> VersionRecord:
-    number = reference.version
-    if number is None and reference.alias not in (None, "latest"):
-        alias = catalogue.alias_by_name(snapshot.transaction, artifact.number, reference.alias or "")
-        if alias is None:
-            raise NotFoundError(
-                f"{artifact.name!r} has no alias {reference.alias!r}", hint=f"list them: artfs alias ls {artifact.name}"
-            )
-        number = alias.version
-    if number is None:
-        latest = snapshot.latest(artifact.number)
-        if latest is None:
-            raise NotFoundError(f"{artifact.name!r} has no living version")
-        return latest
-    record = snapshot.version_by_number(artifact.number, number)
-    if record is None:
-        raise NotFoundError(
-            f"there is no {artifact.name}:{version_label(number)}", hint=f"list what is there: artfs ls {artifact.name}"
-        )
-    return record
-
-
-def _looks_like_path(ref: str) -> bool:
-    """Return whether a reference is a path: it starts like one, or has a component that no name can have."""
-    if ref.startswith(("/", "./", "../", "~")) or ref in (".", ".."):
-        return True
-    return ":" not in ref and any(parse_version_label(component) is not None for component in ref.split("/"))
 
 
 def _checked_type(type_name: str | None) -> str | None:

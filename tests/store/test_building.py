@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artstore import staging
+from artstore import deadlist, staging
 from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
 from artstore.codec import encode
 from artstore.committing import Commit, commit
@@ -157,7 +157,7 @@ def test_repetition_is_one_chunk(workspace: Workspace) -> None:
 
 
 def test_a_directory_given_up_leaves_counts_right(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Entries that were staged for a directory that is not built after all stay with the draft, dead or alive."""
+    """Entries that were staged for a directory that is not built after all go to the deadlist with the commit."""
     monkeypatch.setattr(staging, "BATCH_NODES", 1)
     with staging_on(workspace.store) as stager:
         given_up = DirectoryBuilder(stager)
@@ -172,5 +172,8 @@ def test_a_directory_given_up_leaves_counts_right(workspace: Workspace, monkeypa
         root.add(EntryDraft(b"kept", Kind.FILE, 3, ref.id, ref))
         commit_root(workspace.store, stager, root.finish())
     assert_sound(workspace.store)
-    (draft,) = workspace.drafts()
-    assert (draft.alive, draft.staged_nodes) == (False, 1)
+    assert workspace.drafts() == []
+    with workspace.store.snapshot() as snapshot:
+        assert [len(entry.nodes) for entry in deadlist.entries(snapshot.transaction)] == [1]
+    assert workspace.gc().freed_nodes == 1
+    assert_sound(workspace.store)

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artstore import splitting, staging
+from artstore import space, splitting, staging
 from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
 from artstore.codec import encode
 from artstore.committing import Commit, commit
 from artstore.errors import BusyError
 from artstore.ids import content_id
-from artstore.manifest import Table
 from artstore.nodes import find_node, read_count
 from artstore.records.packing import CLASS_CONTENT
 from artstore.records.trees import Kind
@@ -182,13 +181,13 @@ def test_batches_by_bytes(workspace: Workspace, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_loser_of_a_race_frees_its_bytes(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chunk that another writer stored between packing and the transaction becomes a free extent of this one."""
+    """A chunk that another writer stored between packing and the transaction is condemned, then free."""
     store = workspace.store
     data = b"contended"
     real = Stager._pack
 
-    def packed_and_overtaken(stager: Stager) -> None:
-        real(stager)
+    def packed_and_overtaken(stager: Stager, now_ns: int) -> None:
+        real(stager, now_ns)
         monkeypatch.setattr(Stager, "_pack", real)
         with staging_on(store, "winner") as other:
             put_one(store, other, data, "winner")
@@ -200,8 +199,9 @@ def test_the_loser_of_a_race_frees_its_bytes(workspace: Workspace, monkeypatch: 
         counters = snapshot.usage_totals()
         node, _ = find_node(snapshot.transaction, CLASS_CONTENT, content_id(data)) or (0, b"")
         assert read_count(snapshot.transaction, node) == 1  # both versions have the one root, which counts it once
-        free = [int.from_bytes(value, "little") for _, value in snapshot.transaction.rows(Table.FREE)]
-    assert len(free) == 2 and sum(free) == counters.free_bytes > 0
+        rows = list(space.condemned(snapshot.transaction))
+    assert len(rows) == 1 and rows[0].length == counters.condemned_bytes > 0
+    assert workspace.gc().freed_bytes == rows[0].length
     assert workspace.version("loser").digest == workspace.version("winner").digest
     assert workspace.version("loser").read_bytes("f") == data
     assert_sound(store)
@@ -259,8 +259,8 @@ def test_a_failing_action_leaves_nothing(workspace: Workspace) -> None:
     assert_sound(store)
 
 
-def test_a_root_that_no_version_wants_stays_with_the_draft(workspace: Workspace) -> None:
-    """What was committed without a version is owned by a dead draft, in one batch or in two."""
+def test_a_root_that_no_version_wants_is_let_go(workspace: Workspace) -> None:
+    """What was committed without a version goes to the deadlist, in one batch or in two."""
     store = workspace.store
     for data in (b"in one", b"in two"):
         with staging_on(store) as stager:
@@ -272,7 +272,9 @@ def test_a_root_that_no_version_wants_stays_with_the_draft(workspace: Workspace)
                 stager._write(None, None)
             stager.commit(root, lambda *_: (False, None))
         assert_sound(store)
-    assert [draft.staged_nodes for draft in workspace.drafts()] == [1, 1]
+    assert workspace.drafts() == []
+    assert workspace.gc().freed_nodes == 4
+    assert workspace.usage().stored_bytes == 0
 
 
 def test_births_do_not_change(workspace: Workspace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,7 @@ def stage_and_leave(store: Store, data: bytes) -> int:
     """Leave a dead draft that holds one chunk; return the chunk's stored bytes."""
     stager = Stager(store, "unfinished", "test")
     stager.chunk(content_id(data), len(data), encode(data))
-    root = stager.tree([])
-    stager.commit(root, lambda transaction, root, added: (False, None))
+    stager._write(None, None)
     stager.close()
     return stager.stored_bytes
 
@@ -153,21 +153,23 @@ def test_framing_is_what_packs_hold_beside_nodes(store: Store, commit_tree: Comm
     assert stored == counters.stored_bytes + counters.free_bytes
 
 
-def test_bytes_that_lost_a_race_are_free(store: Store) -> None:
-    """Content that another put brought while this one was staging is free space, and the identity holds."""
+def test_bytes_that_lost_a_race_are_condemned(store: Store) -> None:
+    """Content that another put brought while this one was staging is given back, and the identity holds."""
     data = os.urandom(10_000)
     first, second = (Stager(store, "a", "test") for _ in range(2))
     for stager in (first, second):
         stager.chunk(content_id(data), len(data), encode(data))
-    second._pack()
+    second._pack(time.time_ns())
     first.commit(first.tree([]), lambda transaction, root, added: (False, None))
-    second._pack = lambda: None  # type: ignore[method-assign]
+    second._pack = lambda now_ns: None  # type: ignore[method-assign]
     second.commit(second.tree([]), lambda transaction, root, added: (False, None))
     for stager in (first, second):
         stager.close()
     usage = assert_identity(store)
-    assert usage.free_bytes == 10_000
+    assert usage.condemned_bytes == 10_000
     assert usage.disk_bytes == measured(store)
+    assert Workspace(store).gc().freed_bytes == 20_004  # the other chunk and its empty directory went, too
+    assert assert_identity(store).condemned_bytes == 0
 
 
 def test_a_missing_pack_is_damage(store: Store, commit_tree: CommitTree) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
-from artstore.errors import NotFoundError
-from artstore.records.trees import Kind, TreeEntry
+from artstore.errors import DamageError, NotFoundError
+from artstore.records.trees import Kind, TreeEntry, is_entry_name
 from artstore.store import Store
-from artstore.trees import entries_from
+from artstore.trees import check_directory, entries_from
 
 __all__ = ["Page", "Selection", "join", "tasks"]
 
@@ -50,11 +50,14 @@ class Selection:
 
         It is asked after the page that lists the directory has been dealt with.
         """
-        stack = [(b"", self._root)]
+        stack = [(b"", self._root, 0)]
         while stack:
-            path, node = stack.pop()
+            path, node, directories = stack.pop()
             if path and not enter(path):
                 continue
+            if path:
+                with self.store.snapshot() as snapshot:
+                    check_directory(snapshot.tree(node), directories)
             depth = path.count(b"/") + 1 if path else 0
             only = self._names[depth] if depth < len(self._names) else None
             position = 0
@@ -62,7 +65,7 @@ class Selection:
                 yield page
                 position += len(page.entries)
                 below = [entry for entry in page.entries if entry.kind == Kind.DIRECTORY]
-                stack += [(join(path, entry.name), entry.node) for entry in reversed(below)]
+                stack += [(join(path, entry.name), entry.node, entry.directories) for entry in reversed(below)]
                 if only is not None:
                     break
 
@@ -73,6 +76,8 @@ class Selection:
                 entries = [entry] if entry is not None else []
             else:
                 entries = [entry for entry, _ in islice(entries_from(snapshot.tree, node, position), _PAGE)]
+        if not all(is_entry_name(entry.name) for entry in entries):
+            raise DamageError(f"the directory {os.fsdecode(path)!r} has an entry with an impossible name")
         return Page(path, position, entries) if entries else None
 
 

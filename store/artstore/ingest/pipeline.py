@@ -21,6 +21,7 @@ from artstore.errors import SourceError
 from artstore.ids import ContentHasher, content_id
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.reading import SMALL, FileDraft, Window, changed, read_small, read_windows
+from artstore.nodes import has_lost, is_whole
 from artstore.records.trees import Kind
 from artstore.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source, display
 from artstore.staging import EntryDraft, Ref, Stager
@@ -118,6 +119,8 @@ class Ingest:
         self._directories: list[_Directory] = []
         self._problems: list[SourceError] = []
         self._root: Ref | None = None
+        with store.snapshot() as snapshot:
+            self._has_lost = has_lost(snapshot.transaction)
         self.files = 0
         self.bytes = 0
 
@@ -191,12 +194,17 @@ class Ingest:
 
     def _file_steps(self, pool: Executor, entry: FileEntry, cache: DirectoryCache | None) -> Iterator[_Step]:
         ident = None if cache is None else cache.lookup(entry)
-        if ident is not None:
+        if ident is not None and not (self._has_lost and self._is_lost(ident)):
             yield self._immediate(partial(self._add_file, entry, entry.size, ident, None))
         elif entry.size <= SMALL:
             yield self._small_step(pool, entry)
         else:
             yield from self._large_steps(pool, entry)
+
+    def _is_lost(self, ident: bytes) -> bool:
+        """Return whether the store needs some content again, though it has known it."""
+        with self._store.snapshot() as snapshot:
+            return not is_whole(snapshot.transaction, ident)
 
     def _small_step(self, pool: Executor, entry: FileEntry) -> _Step:
         entry.directory.acquire()

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final, Self
 
 from artstore.errors import DamageError, InvalidInputError
+from artstore.ids import ID_LENGTH
 
 __all__ = ["AliasRecord", "ArtifactRecord", "CatalogueRecord", "DraftRecord", "Metadata", "VersionRecord"]
 
@@ -27,6 +28,29 @@ def dump_json(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"metadata must be JSON values: {error}") from error
+
+
+_LARGEST_NUMBER: Final = (1 << 63) - 1
+
+
+def _checked(value: Any, declared: Any) -> Any:
+    """Return the value of a field that is declared so; raise `TypeError` or `ValueError` where it cannot be one."""
+    if declared == "bytes":
+        value = bytes.fromhex(value)
+        fits = len(value) == ID_LENGTH
+    elif declared == "int":
+        fits = type(value) is int and 0 <= value <= _LARGEST_NUMBER
+    elif declared.startswith("list["):
+        inner = str if declared == "list[str]" else dict
+        fits = isinstance(value, list) and all(isinstance(item, inner) for item in value)
+    elif declared.startswith("dict["):
+        fits = isinstance(value, dict)
+    else:
+        kind = bool if declared == "bool" else str
+        fits = isinstance(value, kind) or (value is None and declared.endswith("None"))
+    if not fits:
+        raise ValueError(f"not {declared}")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +73,9 @@ class CatalogueRecord:
                 raise DamageError(f"a {cls.kind} record has an unknown version")
             known = cls.__dataclass_fields__
             return cls(
-                **{
-                    name: bytes.fromhex(value) if known[name].type == "bytes" else value
-                    for name, value in values.items()
-                    if name in known
-                }
+                **{name: _checked(value, known[name].type) for name, value in values.items() if name in known}
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DamageError(f"a {cls.kind} record is malformed") from error
 
 
@@ -80,6 +100,10 @@ class VersionRecord(CatalogueRecord):
     ``serial`` is global, ``number`` counts within the artifact; neither is reused.  ``root`` is the node number of the
     root record and ``digest`` its digest.  ``files`` and ``bytes`` count what a reader sees; ``new_bytes`` are the
     stored bytes that its put added.  ``base`` is the version it was laid over, as ``NAME:vN``.
+
+    ``state`` is ``live`` or ``deleted``.  A deleted version was deleted at ``deleted_ns``, is ``entry`` of the deadlist
+    due at ``due_ns``, and gets ``released_aliases`` back when it is undeleted.  ``purged`` tells what was taken out of
+    it for good: ``path``, ``id``, ``reason``, ``purged_ns`` and the digest before.
     """
 
     kind: ClassVar[str] = "version"
@@ -98,6 +122,11 @@ class VersionRecord(CatalogueRecord):
     tags: list[str] = field(default_factory=list)
     base: str | None = None
     state: str = "live"
+    deleted_ns: int = 0
+    due_ns: int = 0
+    entry: int = 0
+    released_aliases: list[str] = field(default_factory=list)
+    purged: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +143,7 @@ class AliasRecord(CatalogueRecord):
 
 @dataclass(frozen=True, slots=True)
 class DraftRecord(CatalogueRecord):
-    """A version being built, and the lock file that its process holds while it lives."""
+    """A version being built, and the lock file that its process holds while it lives; ``base``: a version's serial."""
 
     kind: ClassVar[str] = "draft"
     draft: int
@@ -122,3 +151,4 @@ class DraftRecord(CatalogueRecord):
     created_ns: int
     pid: int
     source: str = ""
+    base: int = 0

@@ -27,6 +27,10 @@ class Counters:
     versions: int = 0
     free_bytes: int = 0
     framing_bytes: int = 0
+    next_entry: int = 1
+    deadlist_entries: int = 0
+    condemned_bytes: int = 0
+    journal_generation: int = 0
 
     def encode(self) -> bytes:
         """Return the record: each counter as u64, in the order of the fields."""
@@ -34,10 +38,15 @@ class Counters:
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
-        """Return the counters of a record; raise `DamageError` where it has another length."""
-        if len(payload) != _COUNTERS.size:
+        """Return the counters of a record; raise `DamageError` where it is malformed.
+
+        A record that was written before a counter was added lacks it: the counter then has its first value.
+        """
+        if len(payload) % 8 or not _FIRST <= len(payload) <= _COUNTERS.size:
             raise DamageError("the manifest's counters are malformed")
-        return cls(*_COUNTERS.unpack(payload))
+        return cls(*struct.unpack(f"<{len(payload) // 8}Q", payload))
 
 
+_FIRST: Final = 12 * 8
+"""Bytes of the record in the first workspaces."""
 _COUNTERS: Final = struct.Struct(f"<{len(fields(Counters))}Q")

@@ -3,39 +3,58 @@
 A *chunk* is a leaf: up to 1 MiB of content in one extent of a pack.  A *list* is the content of a larger file as a
 tree of chunks with at most 256 children in each record.  The root of a list, like a chunk, has the BLAKE3 of the
 bytes below it as its id, so a file of one chunk needs no list: its content node is the chunk.
+
+A *lost* node is one whose stored form was found damaged, and that has no other.  What refers to it stays as it is;
+reading it is an error until the same content is put again.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
 
 __all__ = [
     "BLOCK",
+    "FANOUT",
     "KIND_CHUNK",
     "KIND_LIST",
+    "KIND_LOST",
     "KIND_TREE",
+    "LARGEST",
+    "LOST",
     "ChunkRecord",
     "Extent",
     "ListChild",
     "ListRecord",
+    "LostRecord",
     "canonical_list",
     "decode_chunk",
     "decode_list",
+    "decode_lost",
     "encode_chunk",
     "encode_list",
+    "encode_lost",
     "parse_canonical_list",
+    "with_extent",
 ]
 
 KIND_CHUNK: Final = 1
 KIND_LIST: Final = 2
 KIND_TREE: Final = 3
+KIND_LOST: Final = 4
+LOST: Final = 255
+"""The codec of what has no stored form any more."""
 _VERSION: Final = 1
 BLOCK: Final = 64 * 1024
 """Stored bytes that one checksum covers."""
+LARGEST: Final = 1024 * 1024
+"""Bytes of one chunk or record before and after compression, at most: the room that a reader ever makes for one."""
+FANOUT: Final = 256
+"""Children of one record, at most.  Part of the format and of the digest."""
 
 
 class Extent(NamedTuple):
@@ -78,11 +97,24 @@ class ListRecord(NamedTuple):
     children: tuple[ListChild, ...]
 
 
+class LostRecord(NamedTuple):
+    """A node without a stored form: the class of its id, the id, and of content its birth and size, else 0."""
+
+    klass: int
+    id: bytes
+    birth_ns: int
+    size: int
+
+
 _CHUNK: Final = struct.Struct("<BB32sqIBIII")
 _LIST: Final = struct.Struct("<BB32sqQBBIIIH")
+_LOST: Final = struct.Struct("<BB32sqQB")
+_EXTENT: Final = struct.Struct("<BIII")
+_EXTENT_AT: Final = {KIND_CHUNK: struct.calcsize("<BB32sqI"), KIND_LIST: struct.calcsize("<BB32sqQB")}
 _CHILD: Final = struct.Struct("<QQ")
 _CANONICAL_HEAD: Final = struct.Struct("<BBH")
 _CANONICAL_CHILD: Final = struct.Struct("<B32sQ")
+_CHILD_CLASSES: Final = b"cl"
 _LIST_FORMAT: Final = 1
 
 
@@ -113,6 +145,8 @@ def decode_chunk(payload: bytes) -> ChunkRecord:
         raise DamageError("a chunk record is cut short") from error
     if kind != KIND_CHUNK or version != _VERSION or len(payload) != _CHUNK.size + 8 * count:
         raise DamageError(f"a chunk record is malformed (kind {kind}, version {version})")
+    if not stored <= size <= LARGEST or bool(stored) != bool(size):
+        raise DamageError(f"a chunk record tells of {size} bytes, stored as {stored}")
     return ChunkRecord(ident, birth, size, Extent(pack, offset, stored, codec), checksums)
 
 
@@ -143,11 +177,36 @@ def decode_list(payload: bytes) -> ListRecord:
         raise DamageError("a list record is cut short") from error
     if kind != KIND_LIST or version != _VERSION or len(payload) != _LIST.size + _CHILD.size * count:
         raise DamageError(f"a list record is malformed (kind {kind}, version {version})")
+    if not 0 < count <= FANOUT or stored > LARGEST:
+        raise DamageError(f"a list record has {count} children, stored as {stored} bytes")
     children = tuple(ListChild(*pair) for pair in _CHILD.iter_unpack(payload[_LIST.size :]))
-    ends = [child.end for child in children]
-    if not children or ends != sorted(ends) or ends[-1] != size:
+    starts = [0, *(child.end for child in children)]
+    if starts[-1] != size or any(start >= end for start, end in pairwise(starts)):
         raise DamageError("a list record's lengths do not add up")
     return ListRecord(ident, birth, size, level, Extent(pack, offset, stored, codec), children)
+
+
+def with_extent(payload: bytes, extent: Extent) -> bytes:
+    """Return the record of a chunk or list whose stored form lies somewhere else."""
+    start = _EXTENT_AT[payload[0]]
+    place = _EXTENT.pack(extent.codec, extent.pack, extent.offset, extent.stored)
+    return payload[:start] + place + payload[start + len(place) :]
+
+
+def encode_lost(record: LostRecord) -> bytes:
+    """Return the record's bytes, without the seal."""
+    return _LOST.pack(KIND_LOST, _VERSION, record.id, record.birth_ns, record.size, record.klass)
+
+
+def decode_lost(payload: bytes) -> LostRecord:
+    """Return the record that `encode_lost` wrote; raise `DamageError` on anything else."""
+    try:
+        kind, version, ident, birth, size, klass = _LOST.unpack(payload)
+    except struct.error as error:
+        raise DamageError("the record of a lost node has another length") from error
+    if kind != KIND_LOST or version != _VERSION:
+        raise DamageError(f"the record of a lost node is malformed (kind {kind}, version {version})")
+    return LostRecord(klass, ident, birth, size)
 
 
 def canonical_list(level: int, children: Sequence[tuple[int, bytes, int]]) -> bytes:
@@ -166,6 +225,9 @@ def parse_canonical_list(data: bytes) -> tuple[int, list[tuple[int, bytes, int]]
     except struct.error as error:
         raise DamageError("a packed list is cut short") from error
     body = data[_CANONICAL_HEAD.size :]
-    if form != _LIST_FORMAT or len(body) != count * _CANONICAL_CHILD.size:
+    if form != _LIST_FORMAT or len(body) != count * _CANONICAL_CHILD.size or not 0 < count <= FANOUT:
         raise DamageError("a packed list is malformed")
-    return level, [(klass, ident, length) for klass, ident, length in _CANONICAL_CHILD.iter_unpack(body)]
+    children = [(klass, ident, length) for klass, ident, length in _CANONICAL_CHILD.iter_unpack(body)]
+    if any(klass not in _CHILD_CLASSES or not length for klass, _, length in children):
+        raise DamageError("a packed list has a child that cannot be")
+    return level, children

@@ -25,6 +25,7 @@ from artstore.errors import DamageError
 __all__ = [
     "CLASS_CONTENT",
     "CLASS_LIST",
+    "CLASS_LOST",
     "CLASS_ROOT_LIST",
     "CLASS_TREE",
     "HEADER_LENGTH",
@@ -46,6 +47,8 @@ CLASS_LIST: Final = 0x6C
 """Index class of lists below another list: the id is the BLAKE3 of the canonical list."""
 CLASS_TREE: Final = 0x74
 """Index class of directory records: the id is the BLAKE3 of the canonical record."""
+CLASS_LOST: Final = 0x80
+"""Added to the class of a lost node in LMDB's index, so that nobody finds it who does not look for lost ones."""
 
 _HEADER: Final = struct.Struct("<8sH6x16sIq")
 _CHECK: Final = struct.Struct("<Q")

@@ -12,11 +12,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
 from artstore.ids import ID_LENGTH
-from artstore.records.nodes import KIND_TREE, Extent
+from artstore.records.nodes import FANOUT, KIND_TREE, LARGEST, Extent
 
 __all__ = [
     "FANOUT",
@@ -30,11 +31,10 @@ __all__ = [
     "canonical_entries",
     "canonical_index",
     "encode_tree",
+    "is_entry_name",
     "parse_canonical_tree",
+    "tree_with_extent",
 ]
-
-FANOUT: Final = 256
-"""Entries in one record, at most.  Part of the format and of the digest."""
 
 MAX_NAME: Final = 255
 MAX_LINK: Final = 4095
@@ -110,10 +110,16 @@ class TreeTotals(NamedTuple):
 _CANONICAL_HEAD: Final = struct.Struct("<BBH")
 _CANONICAL_FILE: Final = struct.Struct("<BQ32s")
 _HEAD: Final = struct.Struct("<BB32sBHIQIQBIII")
+_EXTENT: Final = struct.Struct("<BIII")
 _ROW: Final = struct.Struct("<QQQIBBxx")
 _INDEX_ROW: Final = struct.Struct("<QIIIIIBBxx")
 _ROW_LENGTH: Final = 32
 assert _ROW.size == _INDEX_ROW.size == _ROW_LENGTH
+
+
+def is_entry_name(name: bytes) -> bool:
+    """Return whether a file or directory can have a name: 1 to 255 bytes, which lead nowhere else."""
+    return 0 < len(name) <= MAX_NAME and b"/" not in name and b"\0" not in name and name not in (b".", b"..")
 
 
 def canonical_entries(entries: Sequence[CanonicalEntry]) -> bytes:
@@ -152,8 +158,11 @@ def parse_canonical_tree(data: bytes) -> CanonicalTree:
                 position = name_end + _CANONICAL_FILE.size
     except (struct.error, IndexError, ValueError) as error:
         raise DamageError("a packed directory record is malformed") from error
-    if form != _FORMAT or position != len(data) or count > FANOUT:
+    if form != _FORMAT or position != len(data) or count > FANOUT or (level and not count):
         raise DamageError("a packed directory record is malformed")
+    names = [entry.name for entry in entries] or [name for name, _ in children]
+    if not all(map(is_entry_name, names)) or any(name >= following for name, following in pairwise(names)):
+        raise DamageError("a packed directory record has names that are impossible or out of order")
     return CanonicalTree(level, tuple(entries), tuple(children))
 
 
@@ -207,6 +216,13 @@ def encode_tree(
     return b"".join(parts + names)
 
 
+def tree_with_extent(payload: bytes, extent: Extent) -> bytes:
+    """Return the directory record whose stored form lies somewhere else."""
+    start = _HEAD.size - _EXTENT.size
+    place = _EXTENT.pack(extent.codec, extent.pack, extent.offset, extent.stored)
+    return payload[:start] + place + payload[_HEAD.size :]
+
+
 class TreeView:
     """Read one local directory record without parsing what is not asked for.
 
@@ -229,6 +245,8 @@ class TreeView:
         self._size_of_names = len(payload) - self._names
         if kind != KIND_TREE or version != _FORMAT or self.count > FANOUT or self._size_of_names < 0:
             raise DamageError(f"a directory record is malformed (kind {kind}, version {version})")
+        if stored > LARGEST or (not self.count if self.level else self.count != self.totals.entries):
+            raise DamageError(f"a directory record has {self.count} of {self.totals.entries} entries")
 
     @property
     def total_entries(self) -> int:
@@ -258,8 +276,14 @@ class TreeView:
     def name(self, index: int) -> bytes:
         """Return the name of row ``index`` (the last name below it in an index record)."""
         row = _HEAD.size + index * _ROW_LENGTH
-        start = self._names + int.from_bytes(self._data[row + 24 : row + 28], "little")
-        return self._data[start : start + self._data[row + 28]]
+        return self._name(int.from_bytes(self._data[row + 24 : row + 28], "little"), self._data[row + 28])
+
+    def _name(self, offset: int, length: int) -> bytes:
+        start = self._names + offset
+        name = self._data[start : start + length]
+        if not length or len(name) != length:
+            raise DamageError("a directory record has a name that lies outside of it")
+        return name
 
     def entry(self, index: int) -> TreeEntry:
         """Return entry ``index`` of a level-0 record."""
@@ -267,11 +291,16 @@ class TreeView:
         return self._entry(*row)
 
     def _entry(self, node: int, size: int, extra: int, offset: int, length: int, kind: int) -> TreeEntry:
-        start = self._names + offset
-        name = self._data[start : start + length]
+        name = self._name(offset, length)
         if kind == Kind.DIRECTORY:
-            return TreeEntry(name, Kind.DIRECTORY, node, size, 0, extra & 0xFFFFFFFF, extra >> 32)
-        return TreeEntry(name, _KINDS[kind], node, size, extra, 0, 0)
+            directories, before = extra & 0xFFFFFFFF, extra >> 32
+            if not 0 < directories <= self.totals.directories - before:
+                raise DamageError("a directory record has an entry with more directories than itself")
+            return TreeEntry(name, Kind.DIRECTORY, node, size, 0, directories, before)
+        try:
+            return TreeEntry(name, _KINDS[kind], node, size, extra, 0, 0)
+        except KeyError as error:
+            raise DamageError(f"a directory record has an entry of the unknown kind {kind}") from error
 
     def entries(self, start: int = 0) -> Iterator[TreeEntry]:
         """Yield the entries of a level-0 record from ``start``, in name order."""
@@ -282,9 +311,12 @@ class TreeView:
         """Return row ``index`` of an index record."""
         row = _INDEX_ROW.unpack_from(self._data, _HEAD.size + index * _ROW_LENGTH)
         node, entries, entries_before, directories, directories_before, offset, length, _ = row
-        start = self._names + offset
-        name = self._data[start : start + length]
-        return ChildRecord(node, name, entries, entries_before, directories, directories_before)
+        totals = self.totals
+        if not 0 < entries <= totals.entries - entries_before or directories + directories_before > totals.directories:
+            raise DamageError("a directory record has a row with more entries than itself")
+        return ChildRecord(
+            node, self._name(offset, length), entries, entries_before, directories, directories_before
+        )
 
     def children(self) -> Iterator[ChildRecord]:
         """Yield the rows of an index record, in order."""
@@ -330,13 +362,15 @@ class TreeView:
         if self.level:
             return self._last_at_or_before(directory, 20)
         for index, entry in enumerate(self.entries()):
-            if entry.directories and directory < entry.directories_before + entry.directories:
+            if entry.directories and 0 <= directory - entry.directories_before < entry.directories:
                 return index
         return -1
 
     def _last_at_or_before(self, value: int, field: int) -> int:
         """Return the last row whose running total, at byte ``field`` of the rows, is at most ``value``."""
         data, base = self._data, _HEAD.size + field
+        if any(data[base : base + 4]):
+            raise DamageError("a directory record's running totals do not begin with 0")
         low, high = 0, self.count - 1
         while low < high:
             middle = (low + high + 1) // 2

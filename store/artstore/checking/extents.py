@@ -1,0 +1,118 @@
+"""Packs and the extents in them: that each is there, whole and ours, and that every byte belongs to one only."""
+
+from __future__ import annotations
+
+import os
+import uuid as uuids
+from collections.abc import Sequence
+from pathlib import Path
+
+from artstore import manifest
+from artstore.checking.recounting import Recount
+from artstore.checking.report import Report
+from artstore.manifest import Counters, ReadTransaction
+from artstore.packs import pack_path
+from artstore.records.packing import HEADER_LENGTH, parse_header
+from artstore.tables import Table, key32
+
+__all__ = ["check_extents", "check_pack_files"]
+
+_LOW = (1 << 32) - 1
+
+
+def check_extents(found: Recount, counters: Counters, report: Report) -> None:
+    """Check that extents lie inside their packs and do not overlap, and that counters say what they sum to."""
+    covered = 0
+    for number in sorted(found.packs):
+        use = found.packs[number]
+        end = found.ends.get(number)
+        if end is None:
+            extents = len(use.nodes) + len(use.condemned) + len(use.free)
+            owner = f"that of node {found.numbers[use.ranks[0]]}" if use.ranks else "that of a gap"
+            report.add("extent", f"{extents} extents are in pack {number}, which is not recorded; the first is {owner}")
+            continue
+        covered += _check_pack(found, number, end, report)
+    framing = sum(found.ends.values()) - covered
+    for name, kept, counted, known in (
+        ("stored", counters.stored_bytes, found.stored_bytes, not found.damaged),
+        ("free", counters.free_bytes, found.free_bytes, True),
+        ("condemned", counters.condemned_bytes, found.condemned_bytes, True),
+        ("framing", counters.framing_bytes, framing, not found.damaged),
+    ):
+        if known and kept != counted:
+            report.add("counter", f"the manifest counts {kept} {name} bytes, and there are {counted}")
+    for number in found.ends:
+        if number >= counters.next_pack:
+            report.add("counter", f"the number of pack {number} is still to be given out")
+    report.count(packs=len(found.ends))
+
+
+def _check_pack(found: Recount, number: int, end: int, report: Report) -> int:
+    """Check the extents of one pack; return how many bytes they cover."""
+    use = found.packs[number]
+    places = sorted([*use.nodes, *use.condemned, *use.free])
+    position, covered = HEADER_LENGTH, 0
+    bad: list[tuple[int, str]] = []
+    for place in places:
+        offset, length = place >> 32, place & _LOW
+        if offset < position or not length or offset + length > end:
+            bad.append((place, _fault(offset, length, position, end)))
+        covered += length
+        position = max(position, offset + length)
+    if bad:
+        owners = dict(zip(use.nodes, use.ranks, strict=True))
+        condemned = set(use.condemned)
+        for place, fault in bad:
+            node = found.numbers[owners[place]] if place in owners else 0
+            what = f"the extent of node {node}" if node else "a condemned extent" if place in condemned else "a gap"
+            report.add("extent", f"{what} at {place >> 32} of pack {number} {fault}", node=node)
+    return covered
+
+
+def _fault(offset: int, length: int, position: int, end: int) -> str:
+    if not length:
+        return "has no bytes"
+    if offset < HEADER_LENGTH:
+        return "lies in the pack's header"
+    if offset + length > end:
+        return f"reaches to {offset + length}, past the pack's end {end}"
+    return f"overlaps what ends at {position}"
+
+
+def check_pack_files(workspace: Path, transaction: ReadTransaction, found: Recount, uuid: str, report: Report) -> None:
+    """Check that every pack is there, as long as was acknowledged, and this workspace's; ``uuid`` may be unknown ("").
+
+    A pack that went while we looked, because it is empty, is no loss: a later transaction tells.
+    """
+    expected = uuids.UUID(uuid).bytes if uuid else None
+    for number, end in sorted(found.ends.items()):
+        problem = _pack_problem(pack_path(workspace, number), number, end, expected)
+        if problem is None:
+            continue
+        with manifest.read(workspace) as now:
+            if now.number != transaction.number and now.get(Table.PACKS, key32(number)) is None:
+                continue
+        report.add("file", problem)
+
+
+def _pack_problem(path: Path, number: int, end: int, uuid: bytes | None) -> str | None:
+    try:
+        with path.open("rb") as file:
+            length = os.fstat(file.fileno()).st_size
+            if length < end:
+                return f"the pack {path} is {length} bytes long, and {end} were acknowledged"
+            found_uuid, found_number, _ = parse_header(file.read(HEADER_LENGTH))
+    except FileNotFoundError:
+        return f"the pack {path} is missing"
+    except OSError as error:  # DamageError too
+        return f"the pack {path} does not read: {error.strerror}"
+    if uuid is not None and found_uuid != uuid:
+        return f"the pack {path} belongs to another workspace"
+    if found_number != number:
+        return f"the pack {path} is number {found_number} by its own header"
+    return None
+
+
+def lost_nodes(found: Recount, packs: Sequence[int]) -> list[int]:
+    """Return the nodes whose extents are in some packs."""
+    return [found.numbers[rank] for number in packs if number in found.packs for rank in found.packs[number].ranks]

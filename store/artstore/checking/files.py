@@ -1,0 +1,131 @@
+"""The files in a workspace's folder: that what belongs there is there, and what else is."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from artstore import journal
+from artstore.checking.recounting import Recount
+from artstore.checking.report import Report, said
+from artstore.errors import ArtfsError, DamageError, UnsupportedError, WorkspaceNotFoundError
+from artstore.manifest import CURRENT, Counters, read_current
+from artstore.reserve import RESERVE
+from artstore.store import IDENTITY, read_identity
+
+__all__ = ["Place", "check_files", "note_strays"]
+
+_FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemons")
+_MANIFEST_FILES: Final = {
+    "data.mdb": "it holds all records: rebuild them with: artfs fsck --rebuild",
+    "lock.mdb": "LMDB makes it anew, but processes that have the manifest open do not see the new one: end them first",
+    "lease": "processes hold it while they use the manifest: an empty file takes its place",
+}
+_TOP: Final = frozenset({IDENTITY, CURRENT, "reserve", "packs", "journal", "cache", "run"})
+_RUN: Final = frozenset({"drafts", "daemons", "leases", "reaper"})
+_PACK: Final = re.compile(r"(\d{8,})\.pack")
+
+
+class Place(NamedTuple):
+    """What the files say of themselves: the uuid ("" where that is lost), and the manifest's folder, if it can open."""
+
+    uuid: str
+    manifest: Path | None
+
+
+def check_files(workspace: Path, report: Report) -> Place:
+    """Look at the files that every workspace has; to be called before anything is opened, which may make some anew.
+
+    Raises `WorkspaceNotFoundError` where nothing is left that tells of a workspace, `UnsupportedError` for a newer one.
+    """
+    if not any((workspace / name).exists() for name in (CURRENT, IDENTITY, "packs")):
+        raise WorkspaceNotFoundError(f"{workspace} is not an artfs workspace", hint="make one with: artfs init DIR")
+    uuid = ""
+    try:
+        uuid = read_identity(workspace)["uuid"]
+    except (ArtfsError, OSError) as error:
+        report.add("file", said(error))
+    for name in _FOLDERS:
+        if not (workspace / name).is_dir():
+            report.add("file", f"the folder {workspace / name} is missing")
+    _check_reserve(workspace / "reserve", report)
+    return Place(uuid, _check_manifest(workspace, report))
+
+
+def _check_reserve(path: Path, report: Report) -> None:
+    try:
+        kept = path.stat().st_blocks * 512
+    except OSError as error:
+        report.add("file", f"the reserve {path} is missing: {error.strerror}")
+        return
+    if kept < RESERVE:
+        report.note(f"the reserve {path} keeps {kept} bytes back, not {RESERVE}: it is filled when the disk has room")
+
+
+def _check_manifest(workspace: Path, report: Report) -> Path | None:
+    """Check the manifest's files; return its folder where they are all there."""
+    try:
+        folder = workspace / read_current(workspace)[1]
+    except UnsupportedError:
+        raise
+    except WorkspaceNotFoundError:
+        report.add("file", f"the file {workspace / CURRENT} is missing: nothing says which manifest is in use")
+        return None
+    except (DamageError, OSError) as error:
+        report.add("file", said(error))
+        return None
+    whole = True
+    for name, hint in _MANIFEST_FILES.items():
+        path = folder / name
+        if not path.exists():
+            report.add("file", f"the file {path} is missing; {hint}")
+            whole &= name == "lock.mdb"
+    if whole and not (folder / "data.mdb").stat().st_size:
+        report.add("file", f"the file {folder / 'data.mdb'} is empty; {_MANIFEST_FILES['data.mdb']}")
+        whole = False
+    return folder if whole else None
+
+
+def note_strays(workspace: Path, folder: Path, found: Recount, counters: Counters, report: Report) -> None:
+    """Note what is in the folder and does not belong there; files that a process may be making now are left out."""
+    for path in _others(workspace, _TOP | {folder.name}):
+        report.note(f"{path} is a manifest that is not in use" if path.name.startswith("manifest.") else _stray(path))
+    for path in _others(folder, _MANIFEST_FILES.keys()):
+        report.note(_stray(path))
+    abandoned = journal.others(workspace, counters.journal_generation)
+    for path in abandoned:
+        report.note(f"{path} is a journal that is not in use: the next change removes it")
+    known = {path.name for path in [journal.journal_path(workspace, counters.journal_generation), *abandoned]}
+    for path in _others(workspace / "journal", known):
+        report.note(_stray(path))
+    for path in _others(workspace / "run", _RUN):
+        report.note(_stray(path))
+    for path in _others(workspace / "packs", ()):
+        match = _PACK.fullmatch(path.name)
+        if match is None:
+            report.note(_stray(path))
+        elif int(match[1]) not in found.ends and int(match[1]) < counters.next_pack:
+            report.note(f"{path} is a pack that nothing refers to: gc removes it")
+    for path in _others(workspace / "run" / "drafts", ()):
+        if not path.name.isdigit():
+            report.note(_stray(path))
+        elif int(path.name) not in found.drafts and int(path.name) < counters.next_draft:
+            report.note(f"{path} is the lock of a draft that is no more: gc removes it")
+
+
+def _others(folder: Path, known: Container[str]) -> Iterator[Path]:
+    """Yield what is in a folder under names that are not known."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return  # named among the files that are missing
+    for name in names:
+        if name not in known:
+            yield folder / name
+
+
+def _stray(path: Path) -> str:
+    return f"{path} does not belong to the workspace"

@@ -1,0 +1,234 @@
+"""What the packs say by themselves: every stored form that their indexes name, found by id and read with its checksums.
+
+An id may have several stored forms: packs are compacted by copying, two puts may bring the same content at once, and
+what was reaped may have been put again.  Some of them may be holes by now.  So a form is taken only if it is verified.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from artstore import disk
+from artstore.checking.report import Report, said
+from artstore.codec import decode, verify_blocks
+from artstore.errors import DamageError
+from artstore.ids import content_id
+from artstore.packs import pack_path
+from artstore.records.nodes import Extent
+from artstore.records.packing import (
+    CLASS_ROOT_LIST,
+    HEAD_LENGTH,
+    HEADER_LENGTH,
+    PackedEntry,
+    parse_header,
+    parse_index,
+    parse_segment_head,
+)
+
+__all__ = ["Frame", "Packed", "PackedForm", "holes_between"]
+
+_SEGMENT_MAGIC: Final = b"ARTFSEG1"
+_WINDOW: Final = 1 << 22
+_INDEXES: Final = 64
+"""Parsed indexes of segments that are kept: nodes of one tree lie together."""
+
+
+class Frame(NamedTuple):
+    """A segment of a pack: its data, and its index, as offsets in the pack."""
+
+    pack: int
+    start: int
+    data: int
+    index: int
+    end: int
+
+
+class PackedForm(NamedTuple):
+    """A stored form: which pack it lies in, and what the index of its segment says of it."""
+
+    pack: int
+    entry: PackedEntry
+
+    @property
+    def extent(self) -> Extent:
+        """Where it lies."""
+        return Extent(self.pack, self.entry.offset, self.entry.stored, self.entry.codec)
+
+
+class Packed:
+    """The packs of a workspace, read by their own indexes; for one thread.
+
+    Takes about 200 bytes of memory for each stored form.  Damage goes to the report, and ``doubt`` says that there may
+    be stored forms which no index that reads tells of.
+    """
+
+    def __init__(
+        self, workspace: Path, uuid: bytes, report: Report, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        self.doubt = False
+        self.ends: dict[int, int] = {}
+        """By pack, the offset after its last whole segment."""
+        self.frames: list[Frame] = []
+        self._uuid = uuid
+        self._report = report
+        self._files: dict[int, int] = {}
+        self._first: dict[bytes, int] = {}
+        self._others: dict[bytes, array[int]] = {}
+        self._index_of = lru_cache(maxsize=_INDEXES)(self._read_index)
+        paths = sorted(path for path in (workspace / "packs").glob("*.pack") if path.stem.isdigit())
+        total = sum(path.stat().st_size for path in paths)
+        done = 0
+        try:
+            for path in paths:
+                self._scan(workspace, int(path.stem), path)
+                done += path.stat().st_size
+                if progress is not None:
+                    progress(done, total)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the packs."""
+        for fd in self._files.values():
+            os.close(fd)
+        self._files.clear()
+
+    def fd(self, pack: int) -> int:
+        """Return the open file of a pack."""
+        return self._files[pack]
+
+    def _scan(self, workspace: Path, number: int, path: Path) -> None:
+        if path != pack_path(workspace, number) or not path.stat().st_size:
+            return  # not ours, or a removal that was interrupted
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._files[number] = fd
+        self.ends[number] = HEADER_LENGTH
+        try:
+            uuid, recorded, _ = parse_header(os.pread(fd, HEADER_LENGTH, 0))
+        except DamageError as error:
+            uuid, recorded = self._uuid, number  # its segments tell for themselves whether they are sound
+            self._report.add("file", f"of the pack {path.name}, {error}")
+        if (uuid, recorded) != (self._uuid, number):
+            raise DamageError(
+                f"the pack {path} belongs to another workspace, or has another number",
+                hint="move it out of the folder of packs first",
+            )
+        for frame, entries in self._segments(number, fd, path.name):
+            self._take(frame, entries)
+            self.ends[number] = frame.end
+
+    def _segments(self, number: int, fd: int, name: str) -> Iterator[tuple[Frame, list[PackedEntry]]]:
+        """Yield the whole segments of a pack; where one is damaged, go on with the next that is found."""
+        length = os.fstat(fd).st_size
+        position = HEADER_LENGTH
+        while position < length:
+            try:
+                data, index = parse_segment_head(os.pread(fd, HEAD_LENGTH, position))
+                frame = Frame(number, position, position + HEAD_LENGTH, position + HEAD_LENGTH + data, 0)
+                frame = frame._replace(end=frame.index + index)
+                entries = parse_index(os.pread(fd, index, frame.index))
+            except DamageError as error:
+                following = self._next_segment(fd, position + 1, length)
+                if following < length:  # else it is a torn tail, which nothing that was acknowledged refers to
+                    self.doubt = True
+                    self._report.add("packed", f"the segment at {position} of {name} cannot be used: {error}")
+                position = following
+                continue
+            yield frame, entries
+            position = frame.end
+
+    def _next_segment(self, fd: int, position: int, length: int) -> int:
+        """Return where the next segment with a sound head begins, or the pack's length."""
+        while position < length:
+            window = os.pread(fd, _WINDOW, position)
+            found = window.find(_SEGMENT_MAGIC)
+            if found < 0:
+                position += max(1, len(window) - len(_SEGMENT_MAGIC) + 1)
+                continue
+            position += found
+            try:
+                parse_segment_head(os.pread(fd, HEAD_LENGTH, position))
+                return position
+            except DamageError:
+                position += 1
+        return length
+
+    def _take(self, frame: Frame, entries: list[PackedEntry]) -> None:
+        number = len(self.frames)
+        self.frames.append(frame)
+        for rank, entry in enumerate(entries):
+            key = bytes((entry.klass,)) + entry.id
+            place = number << 32 | rank
+            if self._first.setdefault(key, place) != place:
+                self._others.setdefault(key, array("Q")).append(place)
+
+    def _read_index(self, number: int) -> list[PackedEntry]:
+        frame = self.frames[number]
+        return parse_index(os.pread(self._files[frame.pack], frame.end - frame.index, frame.index))
+
+    def forms(self, klass: int, ident: bytes) -> list[PackedForm]:
+        """Return the stored forms of an id in a class of the packs, the newest first."""
+        key = bytes((klass,)) + ident
+        first = self._first.get(key)
+        if first is None:
+            return []
+        places = sorted([first, *self._others.get(key, ())], reverse=True)
+        return [
+            PackedForm(self.frames[place >> 32].pack, self._index_of(place >> 32)[place & 0xFFFFFFFF])
+            for place in places
+        ]
+
+    def sound_form(self, klass: int, ident: bytes) -> PackedForm | None:
+        """Return a stored form of an id that may be relied on, or None.
+
+        One that has no rival and no hole is taken as it is: reading all content is for a check of the data.
+        """
+        forms = self.forms(klass, ident)
+        if len(forms) == 1 and not self._has_hole(forms[0]):
+            return forms[0]
+        return next((form for form in forms if self.read(form) is not None), None)
+
+    def canonical(self, klass: int, ident: bytes) -> tuple[PackedForm, bytes] | None:
+        """Return a stored form and the canonical list or directory record in it, or None where none is sound."""
+        for form in self.forms(klass, ident):
+            data = self.read(form)
+            if data is not None and (klass == CLASS_ROOT_LIST or content_id(data) == ident):
+                return form, data
+        return None
+
+    def read(self, form: PackedForm) -> bytes | None:
+        """Return the bytes of a stored form before compression, or None where they fail their checksums."""
+        entry = form.entry
+        if not entry.stored:
+            return b""
+        try:
+            stored = disk.read_exactly(self._files[form.pack], entry.stored, entry.offset)
+            verify_blocks(stored, 0, entry.checksums)
+            return decode(entry.codec, stored, entry.size)
+        except (DamageError, OSError) as error:
+            if not self._has_hole(form):
+                self._report.note(f"a stored form at {entry.offset} of pack {form.pack} cannot be used: {said(error)}")
+            return None
+
+    def _has_hole(self, form: PackedForm) -> bool:
+        start, end = form.entry.offset, form.entry.offset + form.entry.stored
+        return start < end and holes_between(self._files[form.pack], start, end) > 0
+
+
+def holes_between(fd: int, start: int, end: int) -> int:
+    """Return how many bytes of a file's range are holes; none where the file system does not tell."""
+    holes = 0
+    while start < end:
+        try:
+            data = min(end, os.lseek(fd, start, os.SEEK_DATA))
+        except OSError:  # ENXIO: nothing but a hole to the end of the file
+            data = end
+        holes += data - start
+        start = min(end, os.lseek(fd, data, os.SEEK_HOLE)) if data < end else end
+    return holes

@@ -1,0 +1,261 @@
+"""The structure of a workspace, on one read snapshot: counts, index, extents, deadlist, names, journal, counters.
+
+Where every reference leads to a node, every node has as many references as its count says and at least one, and every
+node's number is higher than those it refers to, every node is reached from a version, a draft or the deadlist, and
+every version reaches all that it had.  So nothing has to be walked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from artstore import manifest, nodes
+from artstore.checking.extents import check_extents, check_pack_files
+from artstore.checking.files import Place, note_strays
+from artstore.checking.history import check_journal
+from artstore.checking.naming import Names, check_names, read_names
+from artstore.checking.recounting import Recount, readable_rows, recount
+from artstore.checking.report import OnProgress, Progress, Report
+from artstore.checking.tracing import trace
+from artstore.manifest import Counters, ReadTransaction
+from artstore.nodes import COUNT_BLOCK
+from artstore.records.catalogue import VersionRecord
+from artstore.records.deadlist import DeadEntry
+from artstore.records.nodes import KIND_LOST
+from artstore.records.packing import CLASS_TREE
+from artstore.settings import read_settings
+from artstore.tables import Table
+
+__all__ = ["Recount", "check_structure", "recount"]
+
+
+def check_structure(
+    workspace: Path, transaction: ReadTransaction, place: Place, report: Report, progress: OnProgress | None = None
+) -> Recount:
+    """Check everything that the manifest says, against itself, the packs' lengths and the journal."""
+
+    def told(done: int, total: int) -> None:
+        if progress is not None:
+            progress(Progress("records", done, total))
+
+    counters = _counters(transaction, report)
+    found = recount(transaction, report, told)
+    names = read_names(transaction, report)
+    report.count(nodes=len(found.numbers) + len(found.damaged), versions=len(found.versions))
+    with report.guard("unchecked", "the packs"):
+        check_pack_files(workspace, transaction, found, place.uuid, report)
+    with report.guard("unchecked", "the counts"):
+        _check_counts(transaction, found, report)
+    with report.guard("unchecked", "the index"):
+        _check_index(transaction, found, report)
+    with report.guard("unchecked", "what is damaged or missing"):
+        _name_lost(transaction, found, names, report)
+    with report.guard("unchecked", "the journal"):
+        _check_journal(workspace, transaction, found, names, report)
+    with report.guard("unchecked", "the settings"):
+        read_settings(transaction)
+    if counters is not None:
+        with report.guard("unchecked", "the extents"):
+            check_extents(found, counters, report)
+        with report.guard("unchecked", "the names"):
+            check_names(transaction, names, found.versions, counters, report)
+        with report.guard("unchecked", "the deadlist"):
+            _check_deadlist(transaction, found, names, counters, report)
+        with report.guard("unchecked", "the counters"):
+            _check_counters(found, counters, report)
+        if place.manifest is not None:
+            note_strays(workspace, place.manifest, found, counters, report)
+    return found
+
+
+def _counters(transaction: ReadTransaction, report: Report) -> Counters | None:
+    with report.guard("record", "the counters"):
+        return transaction.counters()
+    return None
+
+
+def _check_counts(transaction: ReadTransaction, found: Recount, report: Report) -> None:
+    """Compare each count with the references that there are.
+
+    Of a record that does not read nobody knows what it refers to: then a count may be higher than what was found.
+    """
+    position = 0
+    for block in _count_blocks(transaction, report):
+        position = _check_without_row(found, position, block * COUNT_BLOCK, report)
+        with report.guard("record", f"the counts of the nodes from {block * COUNT_BLOCK} on"):
+            counts = nodes.read_counts(transaction, block)
+            wanted, after = _wanted(found, position, block)
+            if counts != wanted:
+                _name_counts(found, block, counts, wanted, report)
+            position = after
+    _check_without_row(found, position, None, report)
+
+
+def _count_blocks(transaction: ReadTransaction, report: Report) -> list[int]:
+    blocks = []
+    with transaction.raw.cursor(transaction.handles[Table.COUNTS]) as cursor:
+        for key in cursor.iternext(values=False):
+            if len(key) == 8:
+                blocks.append(int.from_bytes(key, "big"))
+            else:
+                report.add("record", f"the row {key.hex()} of the table counts is malformed")
+    return blocks
+
+
+def _wanted(found: Recount, position: int, block: int) -> tuple[list[int], int]:
+    """Return the references of one block of neighbours, and the rank of the first node after it."""
+    numbers, first = found.numbers, block * COUNT_BLOCK
+    wanted = [0] * COUNT_BLOCK
+    while position < len(numbers) and numbers[position] < first + COUNT_BLOCK:
+        wanted[numbers[position] - first] = found.wanted[position]
+        position += 1
+    return wanted, position
+
+
+def _check_without_row(found: Recount, position: int, until: int | None, report: Report) -> int:
+    """Check the nodes below a number whose counts have no row; return the rank of the first after them."""
+    numbers = found.numbers
+    while position < len(numbers) and (until is None or numbers[position] < until):
+        _name_count(numbers[position], 0, found.wanted[position], report)
+        position += 1
+    return position
+
+
+def _name_counts(found: Recount, block: int, counts: list[int], wanted: list[int], report: Report) -> None:
+    for index, (kept, there) in enumerate(zip(counts, wanted, strict=True)):
+        node = block * COUNT_BLOCK + index
+        if kept == there and (kept or found.rank(node) < 0):
+            continue
+        if found.damaged and (node in found.damaged or kept > there):
+            continue
+        if node not in found.missing:
+            _name_count(node, kept, there, report)
+
+
+def _name_count(node: int, kept: int, there: int, report: Report) -> None:
+    if there:
+        report.add("count", f"node {node} has {kept} references by its count, and {there} are there", node=node)
+    elif kept:
+        report.add("orphan", f"nothing refers to node {node}, whose count is {kept}", node=node)
+    else:
+        report.add("orphan", f"nothing refers to node {node}, and its count says so", node=node)
+
+
+def _check_index(transaction: ReadTransaction, found: Recount, report: Report) -> None:
+    """Check that the index leads from each node's id to the node, and nowhere else."""
+    sums = [0, 0]
+    rows = 0
+    with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
+        for key, value in cursor:
+            sums[key[0] != CLASS_TREE] += hash(key[1:] + value)
+            rows += 1
+    if sums != found.index_sums or rows != len(found.numbers):
+        _name_index(transaction, found, report)
+
+
+def _name_index(transaction: ReadTransaction, found: Recount, report: Report) -> None:
+    """Look up each row of the index, and each node in it: slow, for an index that is known to be wrong."""
+    with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
+        for key, value in cursor:
+            node = int.from_bytes(value, "big")
+            if found.rank(node) < 0:
+                if node not in found.damaged:
+                    report.add("index", f"the index leads from {key.hex()} to node {node}, which is not there")
+            elif len(value) != 8 or key not in nodes.index_keys(nodes.node_payload(transaction, node)):
+                report.add("index", f"the index leads from {key.hex()} to node {node}, which is something else")
+    for node in found.numbers:
+        payload = nodes.node_payload(transaction, node)
+        if not any(transaction.find(key[0], key[1:]) == node for key in nodes.index_keys(payload)):
+            report.add("index", f"the index does not lead to node {node}", chunk=payload[2:34].hex(), node=node)
+
+
+def _name_lost(transaction: ReadTransaction, found: Recount, names: Names, report: Report) -> None:
+    """Report the nodes that do not read, are not there, or have no content, with the files and versions they touch."""
+    lost = {node: ("record", f"the record of node {node} does not read: {why}") for node, why in found.damaged.items()}
+    for node, by in found.missing.items():
+        lost[node] = ("reference", f"{by} refers to node {node}, which is missing")
+    rank = found.kinds.find(KIND_LOST)
+    while rank >= 0:
+        node = found.numbers[rank]
+        lost[node] = ("lost", f"the content of node {node} was damaged and is lost until it is put again")
+        rank = found.kinds.find(KIND_LOST, rank + 1)
+    if not lost:
+        return
+    ids = {}
+    with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
+        for key, value in cursor:
+            if (node := int.from_bytes(value, "big")) in lost:
+                ids[node] = key[1:].hex()
+    touched = trace(transaction, lost, found.versions, names)
+    for node, (kind, sentence) in lost.items():
+        report.take(touched[node].problem(kind, sentence, ids.get(node), node))
+
+
+def _check_journal(workspace: Path, transaction: ReadTransaction, found: Recount, names: Names, report: Report) -> None:
+    """Compare journal and catalogue, once more on a newer snapshot where they differ: the journal may have moved on."""
+    trial = Report()
+    check_journal(workspace, transaction, names, found.versions, trial)
+    if trial.problems:
+        with manifest.read(workspace) as later:
+            if later.number != transaction.number:
+                trial, passed_over = Report(), Report()
+                rows = readable_rows(later, Table.VERSIONS, passed_over)
+                versions = [VersionRecord.decode(payload) for _, payload in rows]
+                check_journal(workspace, later, read_names(later, passed_over), versions, trial)
+    report.merge(trial)
+
+
+def _check_deadlist(
+    transaction: ReadTransaction, found: Recount, names: Names, counters: Counters, report: Report
+) -> None:
+    """Compare the deadlist with its counters and with the versions that wait in it."""
+    numbers: set[int] = set()
+    waiting: dict[int, DeadEntry] = {}
+    for entry in found.entries:
+        if entry.number in numbers:
+            report.add("deadlist", f"two entries of the deadlist have the number {entry.number}")
+        numbers.add(entry.number)
+        if entry.number >= counters.next_entry:
+            report.add("counter", f"the number of entry {entry.number} of the deadlist is still to be given out")
+        if entry.transaction > transaction.number:
+            report.add("deadlist", f"entry {entry.number} was added by transaction {entry.transaction}, still to come")
+        if entry.serial and not entry.started:
+            waiting[entry.serial] = entry
+    for version in found.versions:
+        fault = _fault_of_waiting(version, waiting.pop(version.serial, None))
+        if fault:
+            label = names.label(version.artifact, version.number)
+            report.add("deadlist", f"{label} {fault}", versions=[label])
+    for entry in waiting.values():
+        report.add("deadlist", f"entry {entry.number} is the version with serial {entry.serial}, which is not recorded")
+    if found.last_condemning > transaction.number:
+        report.add("deadlist", f"bytes were condemned by transaction {found.last_condemning}, which is still to come")
+
+
+def _fault_of_waiting(version: VersionRecord, entry: DeadEntry | None) -> str | None:
+    """Return what is wrong between a version and the entry that waits for its reaping, if anything."""
+    if entry is None:
+        return "is deleted, and the deadlist does not have it" if version.state == "deleted" else None
+    if version.state != "deleted":
+        return "is on the deadlist, and is not deleted"
+    if (entry.due_ns, entry.number, entry.nodes) != (version.due_ns, version.entry, (version.root,)):
+        return f"and its entry {entry.number} of the deadlist say different things"
+    return None
+
+
+def _check_counters(found: Recount, counters: Counters, report: Report) -> None:
+    """Compare what the manifest counts and numbers with what there is."""
+    living = [version for version in found.versions if version.state == "live"]
+    for name, kept, counted in (
+        ("versions", counters.versions, len(living)),
+        ("logical bytes", counters.logical_bytes, sum(version.bytes for version in living)),
+        ("entries of the deadlist", counters.deadlist_entries, len(found.entries)),
+    ):
+        if kept != counted:
+            report.add("counter", f"the manifest counts {kept} {name}, and there are {counted}")
+    for name, following, highest in (
+        ("node", counters.next_node, max([*found.numbers[-1:], *found.damaged], default=0)),
+        ("draft", counters.next_draft, max(found.drafts, default=0)),
+    ):
+        if highest >= following:
+            report.add("counter", f"the number of {name} {highest} is still to be given out")

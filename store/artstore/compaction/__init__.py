@@ -1,0 +1,20 @@
+"""Compaction: making smaller what holes cannot.
+
+``packs``        copy what lives in a pack to another, and remove packs in which nothing lives
+``environment``  copy the LMDB environment without its free pages, and switch to the copy
+``journal``      write the journal anew, as the fewest events that lead to the catalogue
+"""
+
+from artstore.compaction.environment import compact_environment, retire_replaced
+from artstore.compaction.journal import compact_journal
+from artstore.compaction.packs import Copied, compact_pack, remove_empty, worthwhile
+
+__all__ = [
+    "Copied",
+    "compact_environment",
+    "compact_journal",
+    "compact_pack",
+    "remove_empty",
+    "retire_replaced",
+    "worthwhile",
+]

@@ -1,0 +1,107 @@
+"""The folders of LMDB environments in a workspace: which is in use, which were replaced, and who reads there.
+
+The file `CURRENT` names the one in use.  A compacted copy is made beside it, with the next number, and put in its
+place by replacing that file: what has a lower number is then left from before, and may still be read for a while; what
+has a higher number is a copy that is being made, or that was never finished.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import lmdb
+
+from artstore.errors import DamageError, RefusedError, UnsupportedError, WorkspaceNotFoundError
+
+__all__ = [
+    "CURRENT",
+    "FORMAT",
+    "Reader",
+    "folder_number",
+    "identity_of",
+    "numbered_folders",
+    "read_current",
+    "readers_of",
+    "replaced",
+    "workspace_identity",
+]
+
+FORMAT: Final = 1
+"""Number of the on-disk format.  A workspace of a newer one is refused."""
+CURRENT: Final = "current"
+"""Name of the file that says which environment is in use: ``<format> <folder>``."""
+_FOLDER: Final = re.compile(r"manifest\.([1-9][0-9]*)")
+
+
+def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
+    """Return (stamp, folder name) of the environment in use.
+
+    Raises `WorkspaceNotFoundError` where there is no workspace, `UnsupportedError` for a newer format.
+    """
+    try:
+        with (workspace / CURRENT).open("rb") as file:
+            status = os.fstat(file.fileno())
+            text = file.read(4096).decode("ascii", "replace").split()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise WorkspaceNotFoundError(
+            f"{workspace} is not an artfs workspace", hint="make one with: artfs init DIR"
+        ) from error
+    except PermissionError as error:
+        raise RefusedError(
+            f"the workspace {workspace} belongs to another user",
+            hint="its owner can share it: artfs init --shared GROUP",
+        ) from error
+    if len(text) != 2 or not text[0].isdigit():
+        raise DamageError(f"{workspace / CURRENT} does not say which manifest is in use")
+    if int(text[0]) > FORMAT:
+        raise UnsupportedError(
+            f"the workspace {workspace} has format {text[0]}; this artfs reads up to {FORMAT}", hint="upgrade artfs"
+        )
+    return (status.st_ino, status.st_mtime_ns), text[1]
+
+
+def workspace_identity(workspace: Path) -> tuple[int, int]:
+    """Return (st_dev, st_ino) of the workspace's `CURRENT` file: one workspace by whatever path."""
+    return identity_of(workspace / CURRENT)
+
+
+def identity_of(file: Path | int) -> tuple[int, int]:
+    """Return (st_dev, st_ino) of a file or a descriptor, zeros where there is none."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return (0, 0)
+    return status.st_dev, status.st_ino
+
+
+def folder_number(name: str) -> int:
+    """Return the number in the name of an environment's folder, 0 where it is none."""
+    match = _FOLDER.fullmatch(name)
+    return int(match[1]) if match else 0
+
+
+def numbered_folders(workspace: Path) -> dict[int, Path]:
+    """Return the folders of environments that are there, by number."""
+    return {folder_number(name): workspace / name for name in os.listdir(workspace) if folder_number(name)}
+
+
+def replaced(workspace: Path, current: str) -> list[Path]:
+    """Return the folders of environments that others have replaced, and that are still there."""
+    return [path for number, path in numbered_folders(workspace).items() if number < folder_number(current)]
+
+
+class Reader(NamedTuple):
+    """A process that reads, and the transaction that it looks at."""
+
+    pid: int
+    transaction: int
+
+
+def readers_of(env: lmdb.Environment) -> list[Reader]:
+    """Return who reads in an environment at this moment, in any living process."""
+    env.reader_check()
+    rows = [line.split() for line in env.readers().splitlines()[1:]]
+    return [Reader(int(row[0]), int(row[2])) for row in rows if len(row) == 3 and row[2].isdigit()]

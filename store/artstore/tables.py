@@ -1,0 +1,62 @@
+"""The tables of the manifest, and how numbers become keys that sort."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = ["Table", "key32", "key64"]
+
+
+class Table(IntEnum):
+    """The tables, each with its key and value; the number seeds the seals and is never reused.
+
+    | table | key | value |
+    |---|---|---|
+    | META | name | counters, parameters |
+    | NODES | node u64 | chunk, list or tree record |
+    | COUNTS | node // 128, u64 | 128 reference counts, u32 each; where few are not 0, their (index u8, u32) pairs |
+    | INDEX | class byte, id (32) | node u64; the node's record repeats the id, which is checked |
+    | PACKS | pack u32 | end u64: bytes of the pack that records may refer to |
+    | FREE | pack u32, offset u32 | length u32 of bytes that nothing refers to, and u32 of them that are a hole |
+    | DRAFTS | draft u64 | DraftRecord |
+    | STAGED | draft u64, node u64 | empty: the draft holds one reference to the node |
+    | NAMES | full name, UTF-8 | artifact or project number u64; a zero byte before the name of a retired artifact |
+    | ARTIFACTS | number u64 | ArtifactRecord, for projects too |
+    | VERSIONS | serial u32 | VersionRecord; a deleted version's stays until it is reaped |
+    | NUMBERS | artifact u64, version u32 | serial u32 |
+    | ALIASES | artifact u64, alias UTF-8 | AliasRecord |
+    | ALIAS_SERIALS | alias serial u32 | key of ALIASES |
+    | DEADLIST | due ns u64, entry u64 | DeadEntry: what was let go and waits to be reaped |
+    | CONDEMNED | transaction u64, pack u32, offset u32 | length u32 of bytes that older readers may read, purge u8 |
+
+    Invariants: every node of NODES has one row of INDEX and a count of at least 1; a count is the number of rows of
+    directory and list records that name the node, plus the living versions whose root it is, plus its rows in STAGED,
+    plus how often entries of DEADLIST list it.
+    """
+
+    META = 1
+    NODES = 2
+    COUNTS = 3
+    INDEX = 4
+    PACKS = 5
+    FREE = 6
+    DRAFTS = 7
+    STAGED = 8
+    NAMES = 9
+    ARTIFACTS = 10
+    VERSIONS = 11
+    NUMBERS = 12
+    ALIASES = 13
+    ALIAS_SERIALS = 14
+    DEADLIST = 15
+    CONDEMNED = 16
+
+
+def key32(number: int) -> bytes:
+    """Return a 32-bit number as a key that sorts by value."""
+    return number.to_bytes(4, "big")
+
+
+def key64(number: int) -> bytes:
+    """Return a 64-bit number as a key that sorts by value."""
+    return number.to_bytes(8, "big")
