@@ -59,7 +59,7 @@ def collect(
     """
     if dry_run:
         return _planned(store, now)
-    done = reap(store, now=now, progress=progress)
+    done = reap(store, now=now, every_pack=True, progress=progress)
     before = after = None
     if compact:
         _compact_packs(store, done)
@@ -76,7 +76,7 @@ def _compact_packs(store: Store, done: Reaped) -> None:
         worthwhile = compaction.worthwhile(store, None, eager=True)
     for number in worthwhile:
         with space.exclusive(store.path):
-            compaction.compact_pack(store, number)
+            compaction.compact_pack(store, number, avoid=worthwhile)
         done.packs_compacted += 1
         _add(done, reap(store, only=()))  # a pack's worth of room is all that copying needs
     with space.exclusive(store.path):
@@ -129,9 +129,8 @@ def _planned(store: Store, now: bool) -> GcReport:
         waiting = entries[len(due) :]
         freed = [plan.release(entry.nodes) for entry in due]
         waiting_bytes = plan.release_entries(waiting)
-        condemned = transaction.counters().condemned_bytes
     return GcReport(
-        freed_bytes=sum(release.bytes for release in freed) + condemned,
+        freed_bytes=sum(release.bytes for release in freed),
         freed_nodes=sum(len(release.nodes) for release in freed),
         deadlist_entries=len(waiting),
         deadlist_bytes=waiting_bytes,
@@ -146,9 +145,12 @@ def _planned(store: Store, now: bool) -> GcReport:
 def reap_for_room(store: Store, enough: Callable[[], bool]) -> int:
     """Reap what is due, then what still waits in its window, the oldest first, until there is room.
 
-    Returns the stored bytes that came back; 0 where there was nothing to reap, or no room to do so.
+    What dead drafts hold stays: a put that meets the full disk would give back what it has just stored, and go on for
+    ever.  Returns the stored bytes that came back; 0 where there was nothing to reap, or no room to do so.
     """
+    with store.snapshot() as snapshot:
+        waiting = frozenset(entry.number for entry in deadlist.entries(snapshot.transaction))
     try:
-        return reap(store, now=True, until=enough).freed_bytes
+        return reap(store, now=True, only=waiting, until=enough).freed_bytes
     except OutOfSpaceError:
         return 0

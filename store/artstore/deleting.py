@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -28,6 +28,7 @@ from artstore.reserve import room_to_free
 from artstore.selecting import select
 from artstore.settings import read_settings
 from artstore.store import Store
+from artstore.versions import utc
 
 __all__ = ["Deletion", "Undeleted", "delete", "undelete"]
 
@@ -85,7 +86,7 @@ def delete(store: Store, refs: Sequence[str], *, force: bool, now: bool, dry_run
         freed = sum(plan.release([one.version.root]).bytes for one in doomed)
         planned_in = snapshot.number
     due_ns = time.time_ns() + (0 if now else int(window * 1e9))
-    due_at = datetime.fromtimestamp(due_ns / 1e9, UTC) if window and not now else None
+    due_at = utc(due_ns) if window and not now else None
     names = [one.name for one in doomed]
     if dry_run:
         return Deletion(names, freed, aliases, due_at, dry_run=True)

@@ -124,7 +124,7 @@ def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> 
         living = [version for version in holders.versions if version.state == "live"]
         for version in living[:_SHOWN]:
             name = label(transaction, version)
-            paths = [place.path for place in islice(places(transaction, version.root, reach.leads), 3)]
+            paths = [place.path for place in islice(places(transaction, version.root, reach), 3)]
             found.versions += [f"{name}/{os.fsdecode(path)}" for path in paths] or [name]
         found.more = max(0, len(living) - _SHOWN)
         alive = {one.number: one.alive for one in drafts.list_drafts(transaction, store.run_dir)}
@@ -166,7 +166,9 @@ def explain_file(store: Store, target: str, path: Path) -> Explanation:
     parts = inside.parts
     for what, counted_in, names in _files(store, parts):
         if names:
-            return Explanation(target, what, "file", counted_in=counted_in, advice=_ADVICE[counted_in == "cache"])
+            is_cache = counted_in == "cache"
+            term = "other" if is_cache else counted_in
+            return Explanation(target, what, "file", counted_in=term, advice=_ADVICE[is_cache])
     return Explanation(
         target,
         f"{inside} is none of artfs's files",

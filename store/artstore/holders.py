@@ -5,7 +5,7 @@ Nodes do not know their parents, so this looks at every record that roots reach,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ class Reach:
 
     def __init__(self, transaction: ReadTransaction, targets: Collection[int]) -> None:
         self._transaction = transaction
+        self.targets = frozenset(targets)
         self._leads = dict.fromkeys(targets, True)
 
     def leads(self, node: int) -> bool:
@@ -96,16 +97,16 @@ class Place(NamedTuple):
     entry: TreeEntry
 
 
-def places(transaction: ReadTransaction, root: int, leads: Callable[[int], bool]) -> Iterator[Place]:
-    """Yield where below a root the files are that lead to targets, in name order; ``leads`` as of `Reach`."""
+def places(transaction: ReadTransaction, root: int, reach: Reach) -> Iterator[Place]:
+    """Yield where below a root targets are, and the files that hold one, in name order."""
     stack = [(root, 0, b"")]
     while stack:
         node, index, prefix = stack.pop()
         below = []
         for entry, before in entries_from(lambda node: tree_view(transaction, node), node):
-            if not leads(entry.node):
+            if not reach.leads(entry.node):
                 continue
-            if entry.directories:
+            if entry.directories and entry.node not in reach.targets:
                 below.append((entry.node, index + 1 + before, prefix + entry.name + b"/"))
             else:
                 yield Place(index, prefix + entry.name, entry)

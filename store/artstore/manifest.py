@@ -185,9 +185,13 @@ class Manifest:
         """Return the tables' handles, from one write transaction: py-lmdb never commits those of a read transaction."""
         handles: list[Any] = [None] * (max(Table) + 1)
         writable = os.access(self.folder / "data.mdb", os.W_OK)
-        with self.env.begin(write=True) as raw:
-            for table in Table:
-                handles[table] = self.env.open_db(table.name.lower().encode(), txn=raw, create=writable)
+        try:
+            with self.env.begin(write=True) as raw:
+                for table in Table:
+                    handles[table] = self.env.open_db(table.name.lower().encode(), txn=raw, create=writable)
+        except lmdb.Error as error:
+            self.env.close()
+            raise _failure(self.workspace, error) from error
         return handles
 
     def _open(self) -> lmdb.Environment:
@@ -312,14 +316,8 @@ class Manifest:
 
     def failed(self, error: lmdb.Error) -> Exception:
         """Class a failed write by the disk, not by errno (LMDB says EIO on a full one), and end this environment."""
-        free = disk.free_bytes(self.workspace)
         self.drop()
-        if free < _MIN_FREE or _is_full(error):
-            return OutOfSpaceError(
-                f"the disk of {self.workspace} is full ({free} bytes left): nothing was committed",
-                hint="free some space and run the command again: what was stored is kept",
-            )
-        return DamageError(f"writing the manifest of {self.workspace} failed: {error}")
+        return _failure(self.workspace, error)
 
 
 def _begin(workspace: Path, *, write: bool) -> tuple[Manifest, lmdb.Transaction]:
@@ -409,6 +407,17 @@ def _commit(manifest: Manifest, raw: lmdb.Transaction) -> None:
         raw.commit()
     except lmdb.Error as error:
         raise manifest.failed(error) from error
+
+
+def _failure(workspace: Path, error: lmdb.Error) -> Exception:
+    """Return what a failed write means: a full disk says EIO at times."""
+    free = disk.free_bytes(workspace)
+    if free < _MIN_FREE or _is_full(error):
+        return OutOfSpaceError(
+            f"the disk of {workspace} is full ({free} bytes left): nothing was committed",
+            hint="free some space and run the command again: what was stored is kept",
+        )
+    return DamageError(f"writing the manifest of {workspace} failed: {error}")
 
 
 def _is_full(error: lmdb.Error) -> bool:

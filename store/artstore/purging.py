@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from artstore import catalogue, deadlist, drafts, journal, live
@@ -30,6 +30,7 @@ from artstore.staging import EntryDraft, Ref, Stager
 from artstore.store import Store
 from artstore.tables import Table
 from artstore.trees import entries_from
+from artstore.versions import utc
 
 __all__ = ["PurgeReport", "purge"]
 
@@ -101,7 +102,7 @@ def purge(
         reach = Reach(transaction, nodes)
         holders = find_holders(transaction, reach)
         held = [
-            _Held(version, label(transaction, version), list(places(transaction, version.root, reach.leads)))
+            _Held(version, label(transaction, version), list(places(transaction, version.root, reach)))
             for version in holders.versions
         ]
     _refuse(store, holders, held, named, everywhere)
@@ -110,7 +111,7 @@ def purge(
         files=[f"{one.label}/{os.fsdecode(place.path)}" for one in held for place in one.places],
         versions=[one.label for one in held],
         reason=reason,
-        purged_at=datetime.fromtimestamp(now_ns / 1e9, UTC),
+        purged_at=utc(now_ns),
         dry_run=dry_run,
     )
     if dry_run:

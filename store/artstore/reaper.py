@@ -51,19 +51,28 @@ class InUse(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one step did: nodes taken out, bytes given back, and whether there may be more to do at once."""
+    """What one step did: nodes taken out, their stored bytes, and whether there may be more to do at once.
+
+    ``punched_bytes`` went back to the disk: of nodes that steps before had taken out, and of what compaction copied.
+    """
 
     nodes: int
     freed_bytes: int
     more: bool
+    punched_bytes: int = 0
+
+    @property
+    def did_something(self) -> bool:
+        """Whether the step got anything further."""
+        return bool(self.nodes or self.freed_bytes or self.punched_bytes)
 
 
 @dataclass
 class Reaped:
     """What a run of the reaper did.
 
-    ``freed_bytes`` are stored bytes that were given back; ``more`` says that there is more to do at once, for the time
-    was up or somebody still reads what was condemned.
+    ``freed_bytes`` are the stored bytes of the nodes that went; ``more`` says that there is more to do at once, for the
+    time was up or somebody still reads what was condemned.
     """
 
     freed_nodes: int = 0
@@ -75,15 +84,19 @@ class Reaped:
 
 
 class Reaper:
-    """Reap step by step; for one thread at a time.  ``patience`` is how long to wait for readers, in seconds."""
+    """Reap step by step; for one thread at a time.
 
-    def __init__(self, store: Store, *, patience: float = _READER_SECONDS) -> None:
+    ``patience`` is how long to wait for readers, in seconds.  With ``every_pack``, `tidy` looks at all packs when it is
+    first called: a reaper that was killed may have left some that are empty.
+    """
+
+    def __init__(self, store: Store, *, patience: float = _READER_SECONDS, every_pack: bool = False) -> None:
         self._store = store
         self._patience = patience
         self._in_use: dict[int, tuple[InUse, float]] = {}
         self._known_unused: set[int] = set()
-        self.touched: set[int] = set()
-        """Packs that have new gaps since they were last looked at for compaction."""
+        self.touched: set[int] | None = None if every_pack else set()
+        """Packs that have new gaps since they were last looked at for compaction; None for all packs."""
 
     @property
     def in_use(self) -> list[InUse]:
@@ -99,15 +112,17 @@ class Reaper:
         store = self._store
         compaction.retire_replaced(store)
         entries = self._choose(now, only)
+        with store.snapshot() as snapshot:
+            dead = self._dead_drafts(snapshot.transaction, now) if only is None else []
+            is_idle = not entries and not dead and next(space.condemned(snapshot.transaction), None) is None
+        if is_idle:
+            return Step(0, 0, False)  # the reserve and the lock are for those who have something to free
         with room_to_free(store.path), space.exclusive(store.path):
             merges = self._punch()
-            with store.snapshot() as snapshot:
-                dead = self._dead_drafts(snapshot.transaction, now) if only is None else []
             if not (entries or merges or dead):
                 return Step(0, 0, self._waits_for_readers())
-            nodes = 0
             with store.write() as transaction:
-                freed = space.apply_merges(transaction, merges)
+                punched = space.apply_merges(transaction, merges)
                 for number in dead:
                     drafts.abandon(transaction, number)
                 if dead:
@@ -118,9 +133,9 @@ class Reaper:
                         break
                     work.take(entry)
                 work.finish()
-                nodes = work.nodes
-        self.touched.update(merge.gap.pack for merge in merges)
-        return Step(nodes, freed, True)
+        if self.touched is not None:
+            self.touched.update(merge.gap.pack for merge in merges)
+        return Step(work.nodes, work.freed_bytes, True, punched)
 
     def _waits_for_readers(self) -> bool:
         with self._store.snapshot() as snapshot:
@@ -206,6 +221,7 @@ class _Work:
 
     def __init__(self, transaction: WriteTransaction) -> None:
         self.nodes = 0
+        self.freed_bytes = 0
         self._references = 0
         self._transaction = transaction
         self._counts = CountOverlay(transaction)
@@ -246,6 +262,7 @@ class _Work:
                 transaction.delete(Table.INDEX, key)
         transaction.delete(Table.NODES, node.to_bytes(8, "big"))
         transaction.state.stored_bytes -= extent.stored
+        self.freed_bytes += extent.stored
         self._extents[purge].append(extent)
         self.nodes += 1
         return children
@@ -264,15 +281,16 @@ def reap(
     seconds: float | None = None,
     only: Collection[int] | None = None,
     until: Callable[[], bool] | None = None,
+    every_pack: bool = False,
     progress: Callable[[Reaped], None] | None = None,
 ) -> Reaped:
     """Reap what is due, with ``now`` also what is still in its window, until nothing is left or the time is up.
 
     ``seconds`` bounds the time, ``only`` the entries, and ``until`` is asked after each step whether that was enough.
-    Raises what `Reaper.step` does.
+    ``every_pack`` is that of `Reaper`.  Raises what `Reaper.step` does.
     """
     waiting = _READER_SECONDS if seconds is None else min(_READER_SECONDS, seconds)
-    reaper = Reaper(store, patience=waiting)
+    reaper = Reaper(store, patience=waiting, every_pack=every_pack)
     done = Reaped()
     deadline = None if seconds is None else time.monotonic() + seconds
     patience = time.monotonic() + waiting
@@ -280,7 +298,7 @@ def reap(
         step = reaper.step(now=now, only=only)
         done.freed_nodes += step.nodes
         done.freed_bytes += step.freed_bytes
-        if step.nodes or step.freed_bytes:
+        if step.did_something:
             patience = time.monotonic() + waiting
             if progress is not None:
                 progress(done)
@@ -300,18 +318,19 @@ def reap(
 def tidy(store: Store, reaper: Reaper, done: Reaped) -> bool:
     """Remove packs that are empty and copy those that holes cannot free; return whether there is more to reap then."""
     touched, reaper.touched = reaper.touched, set()
-    if not touched:
+    if touched is not None and not touched:
         return False
     with space.exclusive(store.path):
         done.packs_removed += compaction.remove_empty(store)
         worthwhile = compaction.worthwhile(store, touched, eager=False)
+        copied = 0
         try:
             for number in worthwhile:
-                compaction.compact_pack(store, number)
+                copied += compaction.compact_pack(store, number, avoid=worthwhile).nodes
                 done.packs_compacted += 1
         except OutOfSpaceError:
             return False  # what could be freed without room to copy is free
-    return bool(worthwhile)
+    return bool(copied)
 
 
 def next_due_ns(transaction: ReadTransaction) -> int | None:

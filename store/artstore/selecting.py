@@ -45,11 +45,10 @@ def _select_one(transaction: ReadTransaction, ref: str, recursive: bool) -> list
         raise InvalidInputError(f"{name!r} names no version: say which", hint=_choices(name, versions))
     else:
         chosen = _matching(transaction, artifact, selector)
+    if not chosen and (recursive or selector == "*"):
+        raise NotFoundError(f"{artifact.name} has no living version")
     if not chosen:
-        what = (
-            f"{artifact.name} has no living version" if recursive or selector == "*" else _missing(artifact, selector)
-        )
-        raise NotFoundError(what, hint=f"list what is there: artfs ls {artifact.name}")
+        raise _missing(transaction, artifact, selector)
     return [(artifact, version) for version in chosen]
 
 
@@ -69,12 +68,17 @@ def _choices(name: str, versions: list[VersionRecord]) -> str:
     return f"{name}:latest deletes {newest}, '{name}:*' deletes {count}, and rm -r {name} the whole artifact"
 
 
-def _missing(artifact: ArtifactRecord, selector: str) -> str:
-    if selector and not _GLOB & set(selector) and ".." not in selector and parse_version_label(selector) is None:
-        return f"{artifact.name!r} has no alias {selector!r}"
+def _missing(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str) -> NotFoundError:
+    ref, listing = f"{artifact.name}:{selector}", f"list what is there: artfs ls {artifact.name}"
     number = parse_version_label(selector)
-    was = " any more" if number is not None and number < artifact.next_version else ""
-    return f"there is no {artifact.name}:{selector}{was}"
+    if number is None:
+        is_alias = selector and not _GLOB & set(selector) and ".." not in selector
+        what = f"{artifact.name!r} has no alias {selector!r}" if is_alias else f"there is no {ref}"
+        return NotFoundError(what, hint=listing)
+    if catalogue.recorded_by_number(transaction, artifact.number, number) is not None:
+        return NotFoundError(f"{ref} is deleted already", hint="artfs gc --now gives back what can still be undeleted")
+    was = " any more" if number < artifact.next_version else ""
+    return NotFoundError(f"there is no {ref}{was}", hint=listing)
 
 
 def _matching(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str) -> list[VersionRecord]:

@@ -35,7 +35,7 @@ def read_settings(transaction: ReadTransaction) -> Settings:
     if payload is None:
         return Settings()
     try:
-        values = json.loads(payload)
+        values = dict(json.loads(payload).items())
         return Settings(**{item.name: values[item.name] for item in fields(Settings) if item.name in values})
     except (ValueError, TypeError, AttributeError) as error:
         raise DamageError("the settings of the workspace are malformed") from error

@@ -150,17 +150,22 @@ def punch(path: Path, merges: Sequence[Merge]) -> list[Merge]:
     except FileNotFoundError:
         return list(merges)
     try:
-        block = max(_BLOCK, os.fstatvfs(fd).f_frsize)
-        for merge in merges:
-            for row in merge.condemned:
-                if row.purge:
-                    _overwrite(fd, row.offset, row.length)
-        if any(row.purge for merge in merges for row in merge.condemned):
-            disk.sync_data(fd)
-        done = [merge._replace(gap=_punch_gap(fd, merge, block)) for merge in merges]
-        disk.sync_data(fd)
+        with disk.out_of_space(path.parent, "holes in a pack"):
+            return _punch_all(fd, merges)
     finally:
         os.close(fd)
+
+
+def _punch_all(fd: int, merges: Sequence[Merge]) -> list[Merge]:
+    block = max(_BLOCK, os.fstatvfs(fd).f_frsize)
+    for merge in merges:
+        for row in merge.condemned:
+            if row.purge:
+                _overwrite(fd, row.offset, row.length)
+    if any(row.purge for merge in merges for row in merge.condemned):
+        disk.sync_data(fd)
+    done = [merge._replace(gap=_punch_gap(fd, merge, block)) for merge in merges]
+    disk.sync_data(fd)
     return done
 
 
@@ -174,15 +179,25 @@ def _overwrite(fd: int, offset: int, length: int) -> None:
 def _punch_gap(fd: int, merge: Merge, block: int) -> Free:
     """Punch what the condemned extents of a gap add to its whole blocks; return it with the bytes that are a hole."""
     gap = merge.gap
-    first, last = -(-gap.offset // block) * block, gap.end // block * block
+    first, last = _whole_blocks(gap, block)
     if first >= last:
         return gap
-    for row in merge.condemned:
-        start = max(first, row.offset // block * block)
-        end = min(last, -(-(row.offset + row.length) // block) * block)
+    spans = [(row.offset, row.offset + row.length) for row in merge.condemned]
+    for absorbed in merge.absorbed:
+        start, end = _whole_blocks(absorbed, block)
+        if absorbed.punched < end - start:  # made where, or when, holes could not be
+            spans.append((absorbed.offset, absorbed.end))
+    for start, end in spans:
+        start = max(first, start // block * block)
+        end = min(last, -(-end // block) * block)
         if start < end and not disk.punch_hole(fd, start, end - start):
             return gap
     return gap._replace(punched=last - first)
+
+
+def _whole_blocks(gap: Free, block: int) -> tuple[int, int]:
+    """Return where the whole blocks of a gap begin and end; it has none where the end is not behind the beginning."""
+    return -(-gap.offset // block) * block, gap.end // block * block
 
 
 def apply_merges(transaction: WriteTransaction, merges: Sequence[Merge]) -> int:

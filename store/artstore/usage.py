@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 
 from artstore import catalogue, deadlist, space
 from artstore.errors import BusyError, DamageError, NotFoundError
+from artstore.figures import Figures
 from artstore.journal import journal_path
 from artstore.manifest import Manifest, ReadTransaction, Table
 from artstore.names import version_label
@@ -266,41 +267,51 @@ def _living(transaction: ReadTransaction) -> Iterator[VersionRecord]:
             yield record
 
 
-def _attributed(transaction: ReadTransaction, up_to: int) -> dict[int, int]:
-    """Return the attributed bytes of the living versions by serial, up to one serial: one pass over their nodes."""
+def _attributed(transaction: ReadTransaction, living: list[VersionRecord], figures: Figures) -> dict[int, int]:
+    """Return the attributed bytes of the living versions by serial; unless they are known, by a walk over all nodes."""
+    if figures.attributed is None:
+        reach = _Reach(transaction)
+        figures.keep_attributed({record.serial: reach.add(record.root) for record in living})
+    return figures.attributed or {}
+
+
+def _logical(transaction: ReadTransaction, records: list[VersionRecord], figures: Figures) -> dict[int, int]:
+    """Return the logical bytes of versions by root; those not known by a walk from each to the next."""
+    unknown = [record.root for record in records if record.root not in figures.logical]
     reach = _Reach(transaction)
-    found: dict[int, int] = {}
-    for record in _living(transaction):
-        if record.serial > up_to:
-            break
-        found[record.serial] = reach.add(record.root)
-    return found
-
-
-_ALL: Final = 1 << 32
+    for position, root in enumerate(unknown):
+        reach.add(root)
+        if position:
+            reach.remove(unknown[position - 1])
+        figures.keep_logical(root, reach.bytes)
+    return figures.logical
 
 
 def version_usage(store: Store, artifact_number: int) -> list[VersionUsage]:
     """Return the usage of each living version of an artifact, by number.
 
-    Costs one pass over the nodes of the versions up to the last of these, and beyond that time in proportion to what
-    is unique and to what differs between neighbours.
+    Costs time in proportion to what is unique, and one pass over the nodes of the versions that were made, or the
+    living ones that changed, since it was last asked.
     """
-    rows = []
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         records = snapshot.versions_of(artifact_number)
-        attributed = _attributed(transaction, max((record.serial for record in records), default=0))
-        reach = _Reach(transaction)
+        living = list(_living(transaction))
+        figures = Figures(store, living)
+        attributed = _attributed(transaction, living, figures)
+        logical = _logical(transaction, records, figures)
         plan, _ = plan_after_backlog(transaction)
-        previous: VersionRecord | None = None
-        for record in records:
-            reach.add(record.root)
-            if previous is not None:
-                reach.remove(previous.root)
-            previous = record
-            unique = plan.unique(record.root)
-            rows.append(VersionUsage(record.number, record.serial, reach.bytes, unique, attributed[record.serial]))
+        rows = [
+            VersionUsage(
+                record.number,
+                record.serial,
+                logical[record.root],
+                plan.unique(record.root),
+                attributed[record.serial],
+            )
+            for record in records
+        ]
+    figures.save()
     return rows
 
 
@@ -311,9 +322,12 @@ def disk_use(store: Store, serial: int) -> DiskUse:
         record = snapshot.version(serial)
         if record is None:
             raise NotFoundError(f"there is no version with the serial {serial}")
-        logical = _Reach(transaction).add(record.root)
+        living = list(_living(transaction))
+        figures = Figures(store, living)
+        logical = _logical(transaction, [record], figures)[record.root]
         unique = plan_after_backlog(transaction)[0].unique(record.root)
-        attributed = _attributed(transaction, serial)[serial]
+        attributed = _attributed(transaction, living, figures)[serial]
+    figures.save()
     return DiskUse(record.number, serial, logical, unique, attributed, record.files, record.bytes)
 
 
@@ -335,8 +349,10 @@ def _grouped(store: Store, group_of: Callable[[ArtifactRecord], str]) -> list[Gr
     names: dict[int, str] = {}
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
-        attributed = _attributed(transaction, _ALL)
-        for record in _living(transaction):
+        living = list(_living(transaction))
+        figures = Figures(store, living)
+        attributed = _attributed(transaction, living, figures)
+        for record in living:
             name = names.get(record.artifact)
             if name is None:
                 artifact = catalogue.artifact(transaction, record.artifact)
@@ -347,5 +363,6 @@ def _grouped(store: Store, group_of: Callable[[ArtifactRecord], str]) -> list[Gr
             groups[name] = GroupUsage(name, versions + 1, logical + record.bytes, stored + attributed[record.serial])
         stored = transaction.counters().stored_bytes - plan_after_backlog(transaction)[1]
         held = stored - sum(attributed.values())
+    figures.save()
     rows = sorted(groups.values())
     return [*rows, GroupUsage(DRAFTS, 0, 0, held)] if held else rows

@@ -40,6 +40,7 @@ from artstore.store import Store
 from artstore.versions import PutReceipt, Version, utc
 
 if TYPE_CHECKING:
+    from artstore.checking import OnProgress, Report
     from artstore.collecting import GcReport
     from artstore.deleting import Deletion
     from artstore.difference import Difference
@@ -404,6 +405,19 @@ class Workspace:
             raise NotFoundError(f"{target!r} is not there")
         what = "a directory" if entry.directories else "a file"
         return explaining.explain_node(self.store, target, what, [entry.node])
+
+    def fsck(self, *, data: bool = False, repair: bool = False, progress: OnProgress | None = None) -> Report:
+        """Check that all is there and as it was put; with ``data`` read and verify all content as well.
+
+        ``repair`` mends what can be mended and sets damaged content aside, for a put of the same content to heal.  A
+        workspace that does not open is checked with `artstore.checking.check`, and rebuilt with
+        `artstore.checking.rebuild`.
+        """
+        from artstore import checking
+
+        if repair:
+            return checking.repair(self.path, data=data, progress=progress)
+        return checking.check(self.path, data=data, progress=progress)
 
     def reap_due(self, seconds: float = 0.2) -> Reaped:
         """Give back what is due, for about ``seconds`` at most; what is left is for the next call."""

@@ -1,54 +1,119 @@
 """Counting everything anew: what a workspace's manifest, packs and journal must say of each other.
 
-Brute force, from the invariants that `artstore.manifest` and `docs/format.md` state, not from the code that keeps them.
+Brute force, from the invariants that `artstore.tables` and `docs/format.md` state, not from the code that keeps them.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import struct
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from artstore import journal, manifest
 from artstore.drafts import list_drafts
+from artstore.errors import DamageError
 from artstore.manifest import ReadTransaction, Table
-from artstore.nodes import all_counts, children_of, node_extent
+from artstore.nodes import children_of, node_extent
 from artstore.packs import pack_path, read_segments
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
-from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_TREE, HEADER_LENGTH
+from artstore.records.deadlist import Condemned, DeadEntry, Free, decode_condemned, decode_entry, decode_free
+from artstore.records.nodes import KIND_LOST
+from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_TREE, HEADER_LENGTH
+
+_DENSE = struct.Struct("<128I")
+_PAIR = struct.Struct("<BI")
 
 
 def contradictions(workspace: Path) -> list[str]:
     """Return one sentence for each thing that does not add up; none for a sound workspace."""
     with manifest.read(workspace) as transaction:
-        return [
-            *_counts(transaction),
-            *_bytes(workspace, transaction),
-            *_catalogue(workspace, transaction),
-            *_drafts(workspace, transaction),
-        ]
+        try:
+            return [
+                *_counts(transaction),
+                *_bytes(workspace, transaction),
+                *_deadlist(transaction),
+                *_catalogue(transaction),
+                *_journal(workspace, transaction),
+                *_drafts(workspace, transaction),
+            ]
+        except DamageError as error:
+            return [f"a record does not read: {error}"]
 
 
-def _versions(transaction: ReadTransaction) -> list[VersionRecord]:
-    return [VersionRecord.decode(payload) for _, payload in transaction.rows(Table.VERSIONS)]
+def stray_packs(workspace: Path) -> list[str]:
+    """Return the files among the packs that the manifest does not know; once gc has run there are none."""
+    with manifest.read(workspace) as transaction:
+        known = {pack_path(workspace, number).name for number in _ends(transaction)}
+    return sorted(set(os.listdir(workspace / "packs")) - known)
 
 
-def _staged(transaction: ReadTransaction) -> list[tuple[int, int]]:
+# -- reading the tables ------------------------------------------------------------------------------------------------
+
+
+def all_nodes(transaction: ReadTransaction) -> dict[int, bytes]:
+    """Return the records of all nodes."""
+    return dict(transaction.numbered_rows(Table.NODES))
+
+
+def versions_in(transaction: ReadTransaction, state: str = "live") -> list[VersionRecord]:
+    """Return the versions in one state, in the order in which they were committed."""
+    records = [VersionRecord.decode(payload) for _, payload in transaction.rows(Table.VERSIONS)]
+    return [record for record in records if record.state == state]
+
+
+def staged_nodes(transaction: ReadTransaction) -> list[tuple[int, int]]:
+    """Return (draft, node) of every reference that a draft holds."""
     with transaction.raw.cursor(transaction.handles[Table.STAGED]) as cursor:
         keys = [bytes(key) for key in cursor.iternext(values=False)]
     return [(int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")) for key in keys]
 
 
+def dead_entries(transaction: ReadTransaction) -> list[DeadEntry]:
+    """Return the entries of the deadlist."""
+    return [decode_entry(key, payload) for key, payload in transaction.rows(Table.DEADLIST)]
+
+
+def condemned_extents(transaction: ReadTransaction) -> list[Condemned]:
+    """Return the extents that wait for readers to end."""
+    return [decode_condemned(key, payload) for key, payload in transaction.rows(Table.CONDEMNED)]
+
+
+def free_extents(transaction: ReadTransaction) -> list[Free]:
+    """Return the gaps in packs."""
+    return [decode_free(key, payload) for key, payload in transaction.rows(Table.FREE)]
+
+
+def _ends(transaction: ReadTransaction) -> dict[int, int]:
+    rows = transaction.rows(Table.PACKS)
+    return {int.from_bytes(key, "big"): int.from_bytes(value, "little") for key, value in rows}
+
+
+def _artifacts(transaction: ReadTransaction) -> dict[int, ArtifactRecord]:
+    return {number: ArtifactRecord.decode(payload) for number, payload in transaction.numbered_rows(Table.ARTIFACTS)}
+
+
+def _aliases(transaction: ReadTransaction) -> list[AliasRecord]:
+    return [AliasRecord.decode(payload) for _, payload in transaction.rows(Table.ALIASES)]
+
+
+# -- counts ------------------------------------------------------------------------------------------------------------
+
+
 def _counts(transaction: ReadTransaction) -> list[str]:
     """Compare each node's count with the references that there are, and the index with the nodes."""
-    wanted: Counter[int] = Counter(node for _, node in _staged(transaction))
-    wanted.update(version.root for version in _versions(transaction) if version.state == "live")
-    nodes: dict[int, bytes] = {}
-    for node, payload in transaction.numbered_rows(Table.NODES):
-        nodes[node] = payload
+    wanted: Counter[int] = Counter(node for _, node in staged_nodes(transaction))
+    wanted.update(version.root for version in versions_in(transaction))
+    for entry in dead_entries(transaction):
+        wanted.update(entry.nodes)
+    nodes = all_nodes(transaction)
+    for payload in nodes.values():
         wanted.update(children_of(payload))
-    found = dict(all_counts(transaction))
-    wrong = [
+    found, wrong = _written_counts(transaction)
+    wrong += [
         f"node {node} has the count {found.get(node, 0)}, and {wanted[node]} references"
         for node in sorted(wanted.keys() | found.keys())
         if wanted[node] != found.get(node, 0)
@@ -60,115 +125,281 @@ def _counts(transaction: ReadTransaction) -> list[str]:
     if sorted(index.values()) != sorted(nodes):
         wrong.append(f"{len(index)} rows of the index for {len(nodes)} nodes")
     for key, node in index.items():
-        if node in nodes and (nodes[node][2:34] != key[1:] or key[0] not in (CLASS_CONTENT, CLASS_LIST, CLASS_TREE)):
+        lost = CLASS_LOST if node in nodes and nodes[node][0] == KIND_LOST else 0
+        classes = [lost + klass for klass in (CLASS_CONTENT, CLASS_LIST, CLASS_TREE)]
+        if node in nodes and (nodes[node][2:34] != key[1:] or key[0] not in classes):
             wrong.append(f"the index leads from {key.hex()} to node {node}, which is something else")
     if nodes and max(nodes) >= transaction.counters().next_node:
         wrong.append("a node has a number that is still to be given out")
     return wrong
 
 
+def _written_counts(transaction: ReadTransaction) -> tuple[dict[int, int], list[str]]:
+    """Return the counts that are not zero, and what is wrong with the form of their rows."""
+    found: dict[int, int] = {}
+    wrong = []
+    for block, payload in transaction.numbered_rows(Table.COUNTS):
+        if len(payload) == _DENSE.size:
+            pairs = [(index, count) for index, count in enumerate(_DENSE.unpack(payload)) if count]
+        else:
+            pairs = list(_PAIR.iter_unpack(payload))
+            indexes = [index for index, _ in pairs]
+            if (
+                len(pairs) > 24
+                or indexes != sorted(set(indexes))
+                or max(indexes) > 127
+                or not all(dict(pairs).values())
+            ):
+                wrong.append(f"the counts of block {block} are not as they are written: {pairs}")
+        if not pairs:
+            wrong.append(f"the counts of block {block} have a row, and all are 0")
+        found.update((block * 128 + index, count) for index, count in pairs)
+    return found, wrong
+
+
+# -- packs -------------------------------------------------------------------------------------------------------------
+
+
 def _bytes(workspace: Path, transaction: ReadTransaction) -> list[str]:
     """Compare extents with packs: nothing overlaps, all is inside, sums are what the counters say."""
-    ends = {int.from_bytes(key, "big"): int.from_bytes(value, "little") for key, value in transaction.rows(Table.PACKS)}
-    free = [
-        (int.from_bytes(key[:4], "big"), int.from_bytes(key[4:], "big"), int.from_bytes(value, "little"))
-        for key, value in transaction.rows(Table.FREE)
-    ]
+    ends = _ends(transaction)
+    free, condemned = free_extents(transaction), condemned_extents(transaction)
     used = []
     ids = {}
-    for _, payload in transaction.numbered_rows(Table.NODES):
+    for payload in all_nodes(transaction).values():
         extent = node_extent(payload)
         ids[extent.pack, extent.offset, extent.stored] = payload[2:34]
         if extent.stored:
             used.append((extent.pack, extent.offset, extent.stored))
+    parts = used + [(gap.pack, gap.offset, gap.length) for gap in [*free, *condemned]]
     wrong = []
     position = (0, 0)
-    for pack, offset, stored in sorted(used + free):
+    for pack, offset, length in sorted(parts):
         if (pack, offset) < position:
             wrong.append(f"bytes at {offset} of pack {pack} belong to two")
-        position = (pack, offset + stored)
-        if offset < HEADER_LENGTH or offset + stored > ends.get(pack, 0):
+        position = (pack, offset + length)
+        if offset < HEADER_LENGTH or offset + length > ends.get(pack, 0) or not length:
             wrong.append(f"bytes at {offset} of pack {pack} lie outside of it")
     for pack, end in ends.items():
-        wrong += _pack(workspace, pack, end, ids)
+        wrong += _pack(workspace, pack, end, ids, [gap for gap in free if gap.pack == pack])
     state = transaction.counters()
     sums = {
         "stored_bytes": (state.stored_bytes, sum(stored for _, _, stored in used)),
-        "free_bytes": (state.free_bytes, sum(length for _, _, length in free)),
-        "framing_bytes": (state.framing_bytes, sum(ends.values()) - sum(length for *_, length in used + free)),
+        "free_bytes": (state.free_bytes, sum(gap.length - gap.punched for gap in free)),
+        "condemned_bytes": (state.condemned_bytes, sum(gap.length for gap in condemned)),
+        "framing_bytes": (state.framing_bytes, sum(ends.values()) - sum(length for *_, length in parts)),
     }
     wrong += [f"{name} is {kept}, recounted {counted}" for name, (kept, counted) in sums.items() if kept != counted]
     if ends and max(ends) >= state.next_pack:
         wrong.append("a pack has a number that is still to be given out")
+    if any(gap.transaction > transaction.number for gap in condemned):
+        wrong.append("an extent was condemned by a transaction that is still to come")
     return wrong
 
 
-def _pack(workspace: Path, pack: int, end: int, ids: dict[tuple[int, int, int], bytes]) -> list[str]:
-    """Check that a pack's own indexes name every node that lies in it, as a rebuild needs."""
+def _pack(workspace: Path, pack: int, end: int, ids: dict[tuple[int, int, int], bytes], free: list[Free]) -> list[str]:
+    """Check that a pack's own indexes name every node that lies in it, as a rebuild needs, and that its holes are."""
     path = pack_path(workspace, pack)
     if not path.exists() or path.stat().st_size < end:
         return [f"pack {pack} is shorter than its {end} acknowledged bytes"]
     packed = {
         (pack, entry.offset, entry.stored): entry.klass for segment in read_segments(path, end) for entry in segment
     }
-    return [
+    wrong = [
         f"the indexes of pack {pack} do not name the node at {place[1]}"
         for place in ids
         if place[0] == pack and place not in packed
     ]
+    with path.open("rb") as file:
+        for gap in free:
+            holes = holes_between(file.fileno(), gap.offset, gap.end) if gap.punched else 0
+            if holes < gap.punched:
+                wrong.append(f"the gap at {gap.offset} of pack {pack} has {holes} bytes of holes, not {gap.punched}")
+    return wrong
 
 
-def _catalogue(workspace: Path, transaction: ReadTransaction) -> list[str]:
-    """Compare the catalogue with its counters, and with what replaying the journal gives."""
-    artifacts = {
-        number: ArtifactRecord.decode(payload) for number, payload in transaction.numbered_rows(Table.ARTIFACTS)
-    }
-    versions = _versions(transaction)
-    live = [version for version in versions if version.state == "live"]
+def holes_between(fd: int, start: int, end: int) -> int:
+    """Return how many bytes of a file's range are holes."""
+    holes, position = 0, start
+    while position < end:
+        try:
+            data = min(end, os.lseek(fd, position, os.SEEK_DATA))
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            data = end  # nothing but a hole to the end of the file
+        holes += data - position
+        position = min(end, os.lseek(fd, data, os.SEEK_HOLE)) if data < end else end
+    return holes
+
+
+# -- the deadlist and the catalogue ------------------------------------------------------------------------------------
+
+
+def _deadlist(transaction: ReadTransaction) -> list[str]:
+    """Compare the deadlist with its counters, and with the versions that wait in it."""
+    entries = dead_entries(transaction)
+    state = transaction.counters()
+    wrong = []
+    if state.deadlist_entries != len(entries):
+        wrong.append(
+            f"the counters tell of {state.deadlist_entries} entries of the deadlist, and there are {len(entries)}"
+        )
+    if len({entry.number for entry in entries}) != len(entries):
+        wrong.append("two entries of the deadlist have one number")
+    if any(entry.number >= state.next_entry or entry.transaction > transaction.number for entry in entries):
+        wrong.append("an entry of the deadlist has a number that is still to be given out")
+    waiting = {entry.serial: entry for entry in entries if entry.serial and not entry.started}
+    deleted = {version.serial: version for version in versions_in(transaction, "deleted")}
+    if waiting.keys() != deleted.keys():
+        wrong.append(f"the deadlist holds the serials {sorted(waiting)}, and {sorted(deleted)} are deleted")
+    for serial in waiting.keys() & deleted.keys():
+        entry, version = waiting[serial], deleted[serial]
+        told = (version.due_ns, version.entry, version.artifact, version.number, (version.root,))
+        if (entry.due_ns, entry.number, entry.artifact, entry.version, entry.nodes) != told:
+            wrong.append(f"the version with serial {serial} and its entry {entry.number} say different things")
+    for entry in entries:
+        if entry.started and entry.serial and transaction.get(Table.VERSIONS, entry.serial.to_bytes(4, "big")):
+            wrong.append(f"entry {entry.number} is being reaped, and its version is still recorded")
+    return wrong
+
+
+def _catalogue(transaction: ReadTransaction) -> list[str]:
+    """Compare names, numbers and aliases with the versions that there are, and those with the counters."""
+    artifacts = _artifacts(transaction)
+    live, deleted = versions_in(transaction), versions_in(transaction, "deleted")
     state = transaction.counters()
     wrong = []
     if state.versions != len(live) or state.logical_bytes != sum(version.bytes for version in live):
         wrong.append(f"the counters tell of {state.versions} versions, and {len(live)} are there")
-    for artifact in artifacts.values():
-        numbers = sorted(version.number for version in versions if version.artifact == artifact.number)
-        if numbers != list(range(artifact.next_version)):
-            wrong.append(f"{artifact.name} has the versions {numbers}, and the next is {artifact.next_version}")
-    path = journal.journal_path(workspace)
-    length = path.stat().st_size
-    if length < state.journal_end:
-        return [*wrong, f"the journal ends at {length}, before its acknowledged end {state.journal_end}"]
-    told_versions, told_aliases = _replayed(path, state.journal_end)
-    have = {(artifacts[version.artifact].name, version.number): version.digest.hex() for version in versions}
-    if told_versions != have:
-        wrong.append(f"the journal tells of the versions {sorted(told_versions)}, and {sorted(have)} are there")
-    aliases = {
-        (artifacts[alias.artifact].name, alias.name): alias.version
-        for alias in (AliasRecord.decode(payload) for _, payload in transaction.rows(Table.ALIASES))
+    rows = sum(1 for _ in transaction.rows(Table.VERSIONS))
+    if rows != len(live) + len(deleted):
+        wrong.append(f"{rows - len(live) - len(deleted)} versions are in no state")
+    numbers = {
+        (int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")): int.from_bytes(value, "big")
+        for key, value in transaction.rows(Table.NUMBERS)
     }
-    if told_aliases != aliases:
-        wrong.append(f"the journal tells of the aliases {told_aliases}, and {aliases} are there")
+    if numbers != {(version.artifact, version.number): version.serial for version in live + deleted}:
+        wrong.append("the numbers of versions do not lead to the versions")
+    for version in live + deleted:
+        artifact = artifacts.get(version.artifact)
+        if artifact is None or version.number >= artifact.next_version or version.serial >= state.next_serial:
+            wrong.append(f"version {version.number} of artifact {version.artifact} has a number still to be given out")
+    wrong += _names(transaction, artifacts, {version.artifact for version in live})
+    living = {(version.artifact, version.number) for version in live}
+    aliases = _aliases(transaction)
+    wrong += [
+        f"alias {a.name} of artifact {a.artifact} names no living version"
+        for a in aliases
+        if (a.artifact, a.version) not in living
+    ]
+    serials = {int.from_bytes(key, "big"): value for key, value in transaction.rows(Table.ALIAS_SERIALS)}
+    if serials != {alias.serial: alias.artifact.to_bytes(8, "big") + alias.name.encode() for alias in aliases}:
+        wrong.append("the serials of aliases do not lead to the aliases")
     return wrong
 
 
-def _replayed(path: Path, end: int) -> tuple[dict[tuple[str, int], str], dict[tuple[str, str], int]]:
-    """Return the versions and aliases that the acknowledged part of the journal leads to."""
-    versions: dict[tuple[str, int], str] = {}
-    aliases: dict[tuple[str, str], int] = {}
+def _names(transaction: ReadTransaction, artifacts: dict[int, ArtifactRecord], living: set[int]) -> list[str]:
+    """Check that names lead to artifacts with living versions and to the projects above them, and to nothing else."""
+    names = {key: int.from_bytes(value, "big") for key, value in transaction.rows(Table.NAMES)}
+    wanted = {}
+    projects = set()
+    for number, artifact in artifacts.items():
+        if artifact.is_artifact:
+            wanted[(b"" if number in living else b"\0") + artifact.name.encode()] = number
+        if number in living:
+            components = artifact.name.split("/")
+            projects |= {"/".join(components[:depth]) for depth in range(1, len(components))}
+    wanted.update(
+        (artifact.name.encode(), number) for number, artifact in artifacts.items() if not artifact.is_artifact
+    )
+    wrong = []
+    if names != wanted:
+        wrong.append(f"the names are {sorted(names.items())}, and should be {sorted(wanted.items())}")
+    if {artifact.name for artifact in artifacts.values() if not artifact.is_artifact} != projects:
+        wrong.append(f"the projects above living artifacts are {sorted(projects)}, and others are recorded")
+    return wrong
+
+
+# -- the journal -------------------------------------------------------------------------------------------------------
+
+
+class _Replay:
+    """What the acknowledged part of the journal leads to."""
+
+    def __init__(self) -> None:
+        self.versions: dict[tuple[str, int], str] = {}
+        self.deleted: dict[tuple[str, int], str] = {}
+        self.aliases: dict[tuple[str, str], int] = {}
+        self.next: dict[str, int] = {}
+
+    def apply(self, event: dict[str, object]) -> None:
+        """Take one event in; one that contradicts those before it raises `KeyError`."""
+        kind, name = event["event"], str(event["name"])
+        number = event.get("number", event.get("version"))
+        place = (name, number if isinstance(number, int) else -1)
+        match kind:
+            case "artifact":
+                self.next[name] = int(str(event["next_version"]))
+            case "version":
+                self.versions[place] = str(event["digest"])
+                self.next[name] = max(self.next.get(name, 0), place[1] + 1)
+            case "delete":
+                self.deleted[place] = self.versions.pop(place)
+                for alias in [key for key, version in self.aliases.items() if (key[0], version) == place]:
+                    del self.aliases[alias]
+            case "undelete":
+                self.versions[place] = self.deleted.pop(place)
+            case "purge":
+                (self.deleted if place in self.deleted else self.versions)[place] = str(event["digest"])
+            case "alias" if number is None:
+                del self.aliases[name, str(event["alias"])]
+            case "alias":
+                self.aliases[name, str(event["alias"])] = place[1]
+
+
+def _journal(workspace: Path, transaction: ReadTransaction) -> list[str]:
+    """Compare the catalogue with what replaying the journal gives."""
+    artifacts = _artifacts(transaction)
+    state = transaction.counters()
+    path = journal.journal_path(workspace, state.journal_generation)
+    length, acknowledged = path.stat().st_size, state.journal_end
+    if length < acknowledged:
+        return [f"the journal ends at {length}, before its acknowledged end {acknowledged}"]
+    told = _Replay()
+    for event in _acknowledged(path, acknowledged):
+        try:
+            told.apply(event)
+        except KeyError:
+            return [f"the journal says {event}, which cannot be"]
+
+    def named(versions: list[VersionRecord]) -> dict[tuple[str, int], str]:
+        return {(artifacts[version.artifact].name, version.number): version.digest.hex() for version in versions}
+
+    live, deleted = named(versions_in(transaction)), named(versions_in(transaction, "deleted"))
+    wrong = []
+    if told.versions != live:
+        wrong.append(f"the journal tells of the versions {sorted(told.versions)}, and {sorted(live)} are there")
+    if any(told.deleted.get(place) != digest for place, digest in deleted.items()):
+        wrong.append(f"the journal tells of the deleted versions {sorted(told.deleted)}, and {sorted(deleted)} wait")
+    aliases = {(artifacts[alias.artifact].name, alias.name): alias.version for alias in _aliases(transaction)}
+    if told.aliases != aliases:
+        wrong.append(f"the journal tells of the aliases {told.aliases}, and {aliases} are there")
+    following = {artifact.name: artifact.next_version for artifact in artifacts.values() if artifact.is_artifact}
+    if told.next != following:
+        wrong.append(f"the journal tells that the next versions are {told.next}, and they are {following}")
+    return wrong
+
+
+def _acknowledged(path: Path, end: int) -> Iterator[dict[str, object]]:
     with tempfile.NamedTemporaryFile() as acknowledged:
         acknowledged.write(path.read_bytes()[:end])
         acknowledged.flush()
-        for event in journal.replay(Path(acknowledged.name)):
-            if event["event"] == "version":
-                versions[event["name"], event["number"]] = event["digest"]
-            elif event["event"] == "alias" and event["version"] is None:
-                aliases.pop((event["name"], event["alias"]))
-            elif event["event"] == "alias":
-                aliases[event["name"], event["alias"]] = event["version"]
-    return versions, aliases
+        yield from journal.replay(Path(acknowledged.name))
 
 
 def _drafts(workspace: Path, transaction: ReadTransaction) -> list[str]:
     """Check that every draft that holds something is listed; one that ended between two batches may hold nothing."""
     listed = {draft.number: draft for draft in list_drafts(transaction, workspace / "run")}
-    holding = {draft for draft, _ in _staged(transaction)}
+    holding = {draft for draft, _ in staged_nodes(transaction)}
     return [f"draft {number} holds nodes and is not listed" for number in sorted(holding - listed.keys())]

@@ -13,7 +13,7 @@ from typing import TypeAlias, Union
 
 import pytest
 
-from artstore import creating
+from artstore import creating, reserve
 from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
 from artstore.codec import encode
 from artstore.committing import Commit, commit
@@ -67,7 +67,8 @@ def quick_dir(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def new_workspace(quick_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[Workspace]]:
     """Return what makes a workspace in memory for one block, for tests that want a new one for every example."""
-    monkeypatch.setattr(creating, "RESERVE", 4096)
+    for module in (creating, reserve):
+        monkeypatch.setattr(module, "RESERVE", 4096)
 
     @contextmanager
     def make() -> Iterator[Workspace]:

@@ -1,15 +1,18 @@
 """What a workspace must hold, worked out by brute force: every record is read, and every id computed anew.
 
 `problems` extends the recount of counts, extents and counters (`crash.recount`) by what lies in the packs: ids,
-canonical forms, totals and births, and that all is reachable.  `canonical_digest` is the documented form of a
-directory, written down a second time: it imports nothing from the code that makes it.
+canonical forms, totals and births, and that all is reachable.  `leftovers` is what must be gone after everything has
+been reaped.  `usage_contradictions` compares what the workspace says of its bytes with marking and summing, and `du`.
+`canonical_digest` is the documented form of a directory, written down a second time: it imports nothing from the code
+that makes it.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +20,23 @@ import zstandard
 from blake3 import blake3
 
 from artstore import manifest, trees
-from artstore.manifest import ReadTransaction, Table
+from artstore.manifest import ReadTransaction
+from artstore.nodes import node_extent
 from artstore.packs import pack_path
-from artstore.records.catalogue import VersionRecord
-from artstore.records.nodes import KIND_CHUNK, KIND_LIST, ListRecord, decode_chunk, decode_list
+from artstore.records.nodes import KIND_CHUNK, KIND_LIST, KIND_LOST, ListRecord, decode_chunk, decode_list
 from artstore.records.trees import Kind, TreeView
 from artstore.store import Store
 from artstore.workspace import Workspace
-from crash.recount import contradictions
+from crash.recount import (
+    all_nodes,
+    condemned_extents,
+    contradictions,
+    dead_entries,
+    free_extents,
+    staged_nodes,
+    stray_packs,
+    versions_in,
+)
 
 Model = dict[bytes, tuple[str, bytes]]
 """Everything below a folder by path: ("file" | "exec" | "link" | "dir", content or link text)."""
@@ -159,10 +171,10 @@ def model_of(store: Store, root: int) -> Model:
 def problems(store: Store | Workspace) -> list[str]:
     """Return one sentence for each thing in a workspace that does not add up; none for a sound one."""
     with manifest.read(store.path) as transaction:
-        nodes = dict(transaction.numbered_rows(Table.NODES))
-        recount = _Recount(store.path, transaction, nodes)
-        # A put that ended between two batches may have let go of all that it held: its draft is empty, and dead.
-        counted = [one for one in contradictions(store.path) if not one.endswith("is listed and holds nothing")]
+        recount = _Recount(store.path, transaction, all_nodes(transaction))
+        counted = contradictions(store.path)
+        if any(one.endswith("is referred to and missing") for one in counted):
+            return counted  # what is below it cannot be looked at
         return [*counted, *recount.unreachable(), *recount.wrong_nodes(), *recount.wrong_versions()]
 
 
@@ -173,6 +185,130 @@ def assert_sound(store: Store | Workspace) -> None:
         raise AssertionError("\n".join(found))
 
 
+def leftovers(store: Store | Workspace) -> list[str]:
+    """Return one sentence for each thing that is not a living version's, once all that was deleted has been reaped.
+
+    The nodes must be exactly those that a mark from the roots of living versions reaches, and the packs those that
+    hold one of them or may still be appended to.
+    """
+    with manifest.read(store.path) as transaction:
+        nodes = all_nodes(transaction)
+        reached = marked(nodes, [version.root for version in versions_in(transaction)])
+        wrong = [f"node {node} is left over" for node in sorted(nodes.keys() - reached)]
+        wrong += [f"node {node} was lost" for node in sorted(reached - nodes.keys())]
+        wrong += [f"entry {entry.number} of the deadlist is left over" for entry in dead_entries(transaction)]
+        wrong += [f"bytes at {row.offset} of pack {row.pack} stay condemned" for row in condemned_extents(transaction)]
+        wrong += [f"draft {draft} still holds node {node}" for draft, node in staged_nodes(transaction)]
+    return wrong + [f"the file {name} lies among the packs" for name in stray_packs(store.path)]
+
+
+def marked(nodes: Mapping[int, bytes], roots: Iterable[int]) -> set[int]:
+    """Return every node that is a root or below one; those that are missing are among them."""
+    waiting = list(roots)
+    reached: set[int] = set()
+    while waiting:
+        node = waiting.pop()
+        if node not in reached:
+            reached.add(node)
+            waiting += _children(nodes[node]) if node in nodes else []
+    return reached
+
+
+def _held(transaction: ReadTransaction) -> list[int]:
+    """Return what living versions and drafts refer to."""
+    return [*(version.root for version in versions_in(transaction)), *(node for _, node in staged_nodes(transaction))]
+
+
+def _waiting(transaction: ReadTransaction) -> list[int]:
+    return [node for entry in dead_entries(transaction) for node in entry.nodes]
+
+
+# -- accounting --------------------------------------------------------------------------------------------------------
+
+
+def usage_contradictions(ws: Workspace, *, versions: bool = True) -> list[str]:
+    """Return one sentence for each number that the workspace tells of its bytes and that a recount does not confirm.
+
+    Without ``versions`` only what ``usage`` tells of the whole is looked at.
+    """
+    path = ws.store.path
+    with manifest.read(path) as transaction:
+        nodes = all_nodes(transaction)
+        sizes = {node: node_extent(payload).stored for node, payload in nodes.items()}
+        live = versions_in(transaction)
+        staged = marked(nodes, [node for _, node in staged_nodes(transaction)])
+        entries = dead_entries(transaction)
+        free = sum(gap.length - gap.punched for gap in free_extents(transaction))
+        condemned = sum(row.length for row in condemned_extents(transaction))
+    kept = staged | marked(nodes, [version.root for version in live])
+
+    def stored(part: Iterable[int]) -> int:
+        return sum(sizes[node] for node in part)
+
+    usage = ws.usage()
+    expected: dict[str, object] = {
+        "stored_bytes": stored(kept),
+        "deadlist_bytes": stored(nodes.keys() - kept),
+        "deadlist_entries": len(entries),
+        "condemned_bytes": condemned,
+        "free_bytes": free,
+        "logical_bytes": sum(version.bytes for version in live),
+        "versions": len(live),
+        "manifest_bytes": _blocks([*(path / _environment(path)).iterdir(), *(path / "journal").iterdir()]),
+        "disk_bytes": int(subprocess.check_output(["du", "-s", "--block-size=1", path]).split()[0]),
+    }
+    wrong = [
+        f"usage says {name} {getattr(usage, name)}, recounted {value}"
+        for name, value in expected.items()
+        if getattr(usage, name) != value
+    ]
+    terms = ("stored_bytes", "manifest_bytes", "deadlist_bytes", "condemned_bytes", "free_bytes", "other_bytes")
+    if usage.disk_bytes != sum(getattr(usage, term) for term in terms):
+        wrong.append(f"the terms of {usage} do not sum to the bytes on the disk")
+    if not versions:
+        return wrong
+    reached = {version.serial: marked(nodes, [version.root]) for version in live}
+    rows: dict[int, tuple[int, int, int]] = {}
+    earlier: set[int] = set()
+    for version in live:
+        mine = reached[version.serial]
+        others = staged.union(*(other for serial, other in reached.items() if serial != version.serial))
+        rows[version.serial] = (stored(mine), stored(mine - others), stored(mine - earlier))
+        earlier |= mine
+    return [*wrong, *_wrong_versions(ws, rows), *_wrong_groups(ws, stored(kept))]
+
+
+def _wrong_versions(ws: Workspace, rows: Mapping[int, tuple[int, int, int]]) -> list[str]:
+    """Compare (logical, unique, attributed) of each living version, as its artifact's list and as its own say."""
+    wrong = []
+    told = {row.serial: row for artifact in ws.artifacts() for row in ws.usage_by_version(artifact.name)}
+    if told.keys() != rows.keys():
+        wrong.append(f"usage tells of the versions with the serials {sorted(told)}, and {sorted(rows)} are there")
+    for artifact in ws.artifacts():
+        for version in ws.versions(artifact.name):
+            serial = version.record.serial
+            for row in (told.get(serial), ws.du(version.name)):
+                if row is not None and (row.logical, row.unique, row.attributed) != rows.get(serial):
+                    wrong.append(f"{version.name} has (logical, unique, attributed) {rows.get(serial)}, and not {row}")
+    return wrong
+
+
+def _wrong_groups(ws: Workspace, stored: int) -> list[str]:
+    sums = {group: sum(row.attributed for row in ws.usage_by(group)) for group in ("project", "type")}
+    return [f"the rows by {group} sum to {size}, not {stored}" for group, size in sums.items() if size != stored]
+
+
+def _blocks(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_blocks * 512 for path in paths)
+
+
+def _environment(path: Path) -> str:
+    return (path / "current").read_text().split()[1]
+
+
+# -- every record, and every id ----------------------------------------------------------------------------------------
+
+
 class _Recount:
     def __init__(self, path: Path, transaction: ReadTransaction, nodes: Mapping[int, bytes]) -> None:
         self._path = path
@@ -180,23 +316,9 @@ class _Recount:
         self._nodes = nodes
         self._content: dict[int, bytes] = {}
 
-    def _versions(self) -> Iterator[VersionRecord]:
-        for _, payload in self._transaction.rows(Table.VERSIONS):
-            record = VersionRecord.decode(payload)
-            if record.state == "live":
-                yield record
-
     def unreachable(self) -> list[str]:
-        """Compare the nodes with what living versions and drafts reach."""
-        with self._transaction.raw.cursor(self._transaction.handles[Table.STAGED]) as cursor:
-            waiting = [int.from_bytes(bytes(key)[8:], "big") for key in cursor.iternext(values=False)]
-        waiting += [version.root for version in self._versions()]
-        reached: set[int] = set()
-        while waiting:
-            node = waiting.pop()
-            if node not in reached:
-                reached.add(node)
-                waiting += _children(self._nodes[node])
+        """Compare the nodes with what living versions, drafts and the deadlist reach."""
+        reached = marked(self._nodes, [*_held(self._transaction), *_waiting(self._transaction)])
         return [f"nothing reaches node {node}" for node in sorted(self._nodes.keys() - reached)]
 
     def _bytes_of(self, node: int) -> bytes:
@@ -211,7 +333,9 @@ class _Recount:
 
     def wrong_nodes(self) -> list[str]:
         """Compare every id with the bytes below it, and every list and directory with its canonical form."""
-        wrong = []
+        wrong = [f"node {node} is lost" for node, payload in self._nodes.items() if payload[0] == KIND_LOST]
+        if wrong:
+            return wrong  # what lies above them cannot be read
         for node, payload in self._nodes.items():
             if payload[0] == KIND_CHUNK:
                 chunk = decode_chunk(payload)
@@ -288,7 +412,7 @@ class _Recount:
     def wrong_versions(self) -> list[str]:
         """Compare the records of versions with their roots."""
         wrong = []
-        for version in self._versions():
+        for version in [*versions_in(self._transaction), *versions_in(self._transaction, "deleted")]:
             view = TreeView(self._nodes[version.root])
             if (version.digest, version.files, version.bytes) != (view.digest, view.total_files, view.total_bytes):
                 wrong.append(f"version {version.serial} is not what its root is")
@@ -301,7 +425,7 @@ class _Recount:
 
 
 def _children(payload: bytes) -> list[int]:
-    if payload[0] == KIND_CHUNK:
+    if payload[0] in (KIND_CHUNK, KIND_LOST):
         return []
     if payload[0] == KIND_LIST:
         return [child.node for child in decode_list(payload).children]

@@ -232,3 +232,59 @@ def test_a_socket_has_a_short_path_for_any_workspace() -> None:
     paths = {live.socket_path(folder, workspace, name) for workspace in (long, Path("/w")) for name in "ab"}
     assert len(paths) == 4
     assert all(len(os.fsencode(path)) < 107 for path in paths)
+
+
+VERSIONS = [(4, 0, 17), (4, 1, 18), (5, 0, 19)]
+
+
+def test_a_version_is_in_use_where_any_mount_says_so(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
+    first = start("a", lambda _: {"ok": True, "in_use": [17]})
+    start("b", lambda _: {"ok": True, "in_use": []})
+    start("c", lambda _: {"ok": True, "in_use": [19]})
+    assert live.in_use(tmp_path, VERSIONS) == {17: "/mnt/a", 19: "/mnt/c"}
+    assert first.heard == [{"op": "in_use", "versions": [[4, 0, 17], [4, 1, 18], [5, 0, 19]]}]
+    assert live.in_use(tmp_path, []) == {}
+    assert len(first.heard) == 1
+
+
+@pytest.mark.parametrize("answer", [None, lambda _: None, lambda _: {"ok": False, "errno": 38}, lambda _: {"ok": True}])
+def test_who_does_not_say_counts_as_using_all(
+    start: Callable[..., FakeDaemon], tmp_path: Path, answer: Answer | None
+) -> None:
+    """A daemon that is silent, refuses or does not know the question keeps everything; the wait for it is bounded."""
+    start("a", answer)
+    start("b", lambda _: {"ok": True, "in_use": [18]})
+    found, seconds = timed(lambda: live.in_use(tmp_path, VERSIONS))
+    assert set(found) == {17, 18, 19}
+    assert "/mnt/a" in found[17]
+    assert "does not answer" in found[17]
+    assert seconds < PATIENCE_SECONDS + 0.4
+
+
+def test_a_dead_daemon_uses_nothing(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
+    start("a", None).die()
+    dying = start("b", None)
+    timer = threading.Timer(0.3, dying.die)
+    timer.start()
+    found, seconds = timed(lambda: live.in_use(tmp_path, VERSIONS))
+    timer.join()
+    assert found == {}
+    assert seconds < 1
+
+
+def test_a_long_question_arrives_whole(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
+    """More than a socket takes at once."""
+    daemon = start("a", lambda message: {"ok": True, "in_use": [serial for _, _, serial in message["versions"]]})
+    versions = [(1, number, 100_000 + number) for number in range(30_000)]
+    assert set(live.in_use(tmp_path, versions)) == {serial for _, _, serial in versions}
+    assert len(daemon.heard) == 1
+
+
+def test_every_live_daemon_hears_of_a_purge(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
+    """In parts, where it is long; and who did not hear of each part is named."""
+    heard, silent = start("a"), start("b", lambda message: {"ok": 50_000 not in message["files"]})
+    assert live.notify_purged(tmp_path, [], []) == []
+    assert live.notify_purged(tmp_path, list(range(50_001)), [(7, 0), (7, 3)]) == [silent.info]
+    assert [len(message["files"]) for message in heard.heard] == [50_000, 1]
+    assert [message["directories"] for message in heard.heard] == [[[7, 0], [7, 3]], []]
+    assert {message["op"] for message in heard.heard} == {"purged"}

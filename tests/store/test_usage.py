@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from artstore import usage as usage_module
 from artstore.codec import encode
 from artstore.errors import DamageError, NotFoundError
 from artstore.ids import content_id
@@ -21,8 +22,9 @@ from artstore.nodes import children_of, node_extent, node_payload
 from artstore.packs import pack_path, read_segments
 from artstore.records.catalogue import VersionRecord
 from artstore.records.packing import HEADER_LENGTH
+from artstore.reserve import RESERVE
 from artstore.staging import Stager
-from artstore.store import RESERVE, Store
+from artstore.store import Store
 from artstore.usage import (
     DRAFTS,
     GroupUsage,
@@ -168,8 +170,26 @@ def test_bytes_that_lost_a_race_are_condemned(store: Store) -> None:
     usage = assert_identity(store)
     assert usage.condemned_bytes == 10_000
     assert usage.disk_bytes == measured(store)
-    assert Workspace(store).gc().freed_bytes == 20_004  # the other chunk and its empty directory went, too
+    assert Workspace(store).gc().freed_bytes == 10_004  # of nodes: the chunk and its empty directory
     assert assert_identity(store).condemned_bytes == 0
+
+
+def test_figures_are_worked_out_once(store: Store, commit_tree: CommitTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What took a walk is known the next time, until versions come or go; a lost or damaged file costs time alone."""
+    artifact = commit_tree({b"a": os.urandom(500), b"b": os.urandom(300)}, "x").artifact
+    commit_tree({b"a": os.urandom(400)}, "x")
+    first = version_usage(store, artifact)
+    assert [row.attributed for row in first] == [row.logical for row in first]
+    with monkeypatch.context() as forbidden:
+        forbidden.setattr(usage_module._Reach, "add", None)
+        assert version_usage(store, artifact) == first
+    Workspace(store).delete("x:v0", now=True)
+    last = first[1]
+    assert version_usage(store, artifact) == [last]
+    kept = store.path / "cache" / "figures.json"
+    for damage in (b"", b"[]", b'{"format": 1}', kept.read_bytes().replace(str(last.logical).encode(), b'"?"')):
+        kept.write_bytes(damage)
+        assert version_usage(store, artifact) == [last]
 
 
 def test_a_missing_pack_is_damage(store: Store, commit_tree: CommitTree) -> None:

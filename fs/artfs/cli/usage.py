@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import columns, counted, quoted, size, write_json, write_line, write_table
+from artfs.cli.output import (
+    age,
+    columns,
+    counted,
+    from_nanoseconds,
+    quoted,
+    size,
+    timestamp,
+    warn,
+    write_json,
+    write_line,
+    write_table,
+)
 from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
 if TYPE_CHECKING:
+    from artstore.deadlist import Backlog
     from artstore.usage import GroupUsage, Usage, VersionUsage
 
-__all__ = ["du", "usage"]
+__all__ = ["du", "usage", "warn_if_overdue"]
 
 _KEYS = (
     "logical_bytes",
@@ -48,11 +62,15 @@ def usage(session: Session, name: str | None, by: str | None) -> None:
     if name is not None and by is not None:
         raise click.UsageError("--by divides the whole workspace: leave NAME out")
     workspace = session.open()
-    report = workspace.usage()
     versions = [] if name is None else workspace.usage_by_version(name)
     groups = [] if by is None else workspace.usage_by(by)
+    report = workspace.usage()  # last: what the others keep for the next time takes room as well
+    oldest = report.oldest_ns
+    warn_if_overdue(report)
     if session.json:
         record: dict[str, object] = {key: getattr(report, key) for key in _KEYS}
+        record["due_entries"] = report.due_entries
+        record["deadlist_oldest_at"] = None if oldest is None else timestamp(from_nanoseconds(oldest))
         if name is not None:
             record |= {"artifact": name, "by_version": [_version_record(one) for one in versions]}
         if by is not None:
@@ -64,6 +82,13 @@ def usage(session: Session, name: str | None, by: str | None) -> None:
         _print_workspace(str(workspace.path), report)
         if by is not None:
             _print_groups(by, groups)
+
+
+def warn_if_overdue(backlog: Usage | Backlog) -> None:
+    """Say on stderr that what was deleted should have given its space back long ago."""
+    if backlog.overdue:
+        due = f"{counted(backlog.due_entries, 'entry', 'entries')} of what was deleted could be given back"
+        warn(f"{due}, and this for over an hour; 'artfs gc' does it, or says who still uses it")
 
 
 def _group_record(by: str, group: GroupUsage) -> dict[str, object]:
@@ -98,11 +123,7 @@ def _print_workspace(path: str, report: Usage) -> None:
         ["  logical", size(report.logical_bytes), "what the versions would take as separate copies"],
         ["  stored", size(report.stored_bytes), stored_once],
         ["  manifest", size(report.manifest_bytes), "names and records"],
-        [
-            "  deleted",
-            size(report.deadlist_bytes),
-            f"waiting to be reaped, {counted(report.deadlist_entries, 'entry', 'entries')}",
-        ],
+        ["  deleted", size(report.deadlist_bytes), _waiting(report)],
         ["  condemned", size(report.condemned_bytes), "reaped, given back once nobody reads it"],
         ["  free", size(report.free_bytes), "gaps in packs that no content uses"],
         ["  other", size(report.other_bytes), "the reserve for a full disk, block edges, run-time files"],
@@ -110,6 +131,14 @@ def _print_workspace(path: str, report: Usage) -> None:
     ]
     for line in columns(rows, right=[1]):
         write_line(line)
+
+
+def _waiting(report: Usage) -> str:
+    waiting = f"waiting to be reaped, {counted(report.deadlist_entries, 'entry', 'entries')}"
+    if report.oldest_ns is None:
+        return waiting
+    oldest = datetime.now(UTC) - from_nanoseconds(report.oldest_ns)
+    return f"{waiting}, {report.due_entries:,} of them due, the oldest deleted {age(oldest)} ago"
 
 
 def _print_by_version(name: str, versions: list[VersionUsage]) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import uuid as uuids
-from collections.abc import Sequence
+from array import array
 from pathlib import Path
 
 from artstore import manifest
+from artstore.checking.naming import Names
 from artstore.checking.recounting import Recount
 from artstore.checking.report import Report
+from artstore.checking.tracing import trace
+from artstore.errors import DamageError
 from artstore.manifest import Counters, ReadTransaction
 from artstore.packs import pack_path
+from artstore.records.nodes import KIND_CHUNK
 from artstore.records.packing import HEADER_LENGTH, parse_header
 from artstore.tables import Table, key32
 
@@ -79,40 +83,60 @@ def _fault(offset: int, length: int, position: int, end: int) -> str:
     return f"overlaps what ends at {position}"
 
 
-def check_pack_files(workspace: Path, transaction: ReadTransaction, found: Recount, uuid: str, report: Report) -> None:
+def check_pack_files(
+    workspace: Path, transaction: ReadTransaction, found: Recount, names: Names, uuid: str, report: Report
+) -> None:
     """Check that every pack is there, as long as was acknowledged, and this workspace's; ``uuid`` may be unknown ("").
 
     A pack that went while we looked, because it is empty, is no loss: a later transaction tells.
     """
     expected = uuids.UUID(uuid).bytes if uuid else None
+    faults: dict[str, array[int]] = {}
     for number, end in sorted(found.ends.items()):
-        problem = _pack_problem(pack_path(workspace, number), number, end, expected)
-        if problem is None:
+        fault = _fault_of_file(pack_path(workspace, number), number, end, expected)
+        if fault is None:
             continue
         with manifest.read(workspace) as now:
             if now.number != transaction.number and now.get(Table.PACKS, key32(number)) is None:
                 continue
-        report.add("file", problem)
+        sentence, length = fault
+        faults[sentence] = _chunks_past(found, number, length)
+    if faults:
+        touched = trace(transaction, faults.values(), found.versions, names)
+        for sentence, touches in zip(faults, touched, strict=True):
+            report.take(touches.problem("file", sentence))
 
 
-def _pack_problem(path: Path, number: int, end: int, uuid: bytes | None) -> str | None:
+def _fault_of_file(path: Path, number: int, end: int, uuid: bytes | None) -> tuple[str, int] | None:
+    """Return what is wrong with a pack's file, and how many bytes of it can be read; None where nothing is."""
+    length = 0
     try:
         with path.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
             if length < end:
-                return f"the pack {path} is {length} bytes long, and {end} were acknowledged"
+                return f"the pack {path} is {length} bytes long, and {end} were acknowledged", length
             found_uuid, found_number, _ = parse_header(file.read(HEADER_LENGTH))
     except FileNotFoundError:
-        return f"the pack {path} is missing"
-    except OSError as error:  # DamageError too
-        return f"the pack {path} does not read: {error.strerror}"
+        return f"the pack {path} is missing", 0
+    except DamageError as error:
+        return f"the pack {path} cannot be used for a rebuild: {error}", length
+    except OSError as error:
+        return f"the pack {path} does not read: {error.strerror}", 0
     if uuid is not None and found_uuid != uuid:
-        return f"the pack {path} belongs to another workspace"
+        return f"the pack {path} belongs to another workspace", length
     if found_number != number:
-        return f"the pack {path} is number {found_number} by its own header"
+        return f"the pack {path} is number {found_number} by its own header", length
     return None
 
 
-def lost_nodes(found: Recount, packs: Sequence[int]) -> list[int]:
-    """Return the nodes whose extents are in some packs."""
-    return [found.numbers[rank] for number in packs if number in found.packs for rank in found.packs[number].ranks]
+def _chunks_past(found: Recount, number: int, length: int) -> array[int]:
+    """Return the chunks of a pack that reach past a length: what cannot be read of files."""
+    use = found.pack(number)
+    return array(
+        "Q",
+        (
+            found.numbers[rank]
+            for place, rank in zip(use.nodes, use.ranks, strict=True)
+            if (place >> 32) + (place & _LOW) > length and found.kinds[rank] == KIND_CHUNK
+        ),
+    )

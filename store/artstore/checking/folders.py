@@ -1,4 +1,4 @@
-"""The folders and files of a workspace that hold nothing which cannot be made anew: made anew where they are missing."""
+"""The folders and files of a workspace that hold nothing of their own: made anew where they are missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemon
 
 
 def modes_of(workspace: Path) -> tuple[int, int]:
-    """Return the modes of a workspace's folders and files: its owner's, or those of the group that it is shared with."""
+    """Return the modes of a workspace's folders and files: for its owner, or for the group that it is shared with."""
     return (0o2770, 0o660) if read_identity(workspace).get("group") else (0o700, 0o600)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -39,12 +40,12 @@ _INDEXES: Final = 64
 
 
 class Frame(NamedTuple):
-    """A segment of a pack: its data, and its index, as offsets in the pack."""
+    """A segment of a pack: its data, which its index follows, as offsets in the pack."""
 
     pack: int
     start: int
     data: int
-    index: int
+    data_end: int
     end: int
 
 
@@ -131,8 +132,8 @@ class Packed:
             try:
                 data, index = parse_segment_head(os.pread(fd, HEAD_LENGTH, position))
                 frame = Frame(number, position, position + HEAD_LENGTH, position + HEAD_LENGTH + data, 0)
-                frame = frame._replace(end=frame.index + index)
-                entries = parse_index(os.pread(fd, index, frame.index))
+                frame = frame._replace(end=frame.data_end + index)
+                entries = parse_index(os.pread(fd, index, frame.data_end))
             except DamageError as error:
                 following = self._next_segment(fd, position + 1, length)
                 if following < length:  # else it is a torn tail, which nothing that was acknowledged refers to
@@ -170,7 +171,15 @@ class Packed:
 
     def _read_index(self, number: int) -> list[PackedEntry]:
         frame = self.frames[number]
-        return parse_index(os.pread(self._files[frame.pack], frame.end - frame.index, frame.index))
+        return parse_index(os.pread(self._files[frame.pack], frame.end - frame.data_end, frame.data_end))
+
+    def holds(self, pack: int, offset: int, length: int) -> bool:
+        """Return whether some bytes of a pack lie within one whole segment."""
+        rank = bisect_right(self.frames, (pack, offset + 1)) - 1
+        if rank < 0:
+            return False
+        frame = self.frames[rank]
+        return frame.pack == pack and frame.data <= offset and offset + length <= frame.data_end
 
     def forms(self, klass: int, ident: bytes) -> list[PackedForm]:
         """Return the stored forms of an id in a class of the packs, the newest first."""
@@ -207,6 +216,8 @@ class Packed:
         entry = form.entry
         if not entry.stored:
             return b""
+        if form.pack not in self._files:
+            return None
         try:
             stored = disk.read_exactly(self._files[form.pack], entry.stored, entry.offset)
             verify_blocks(stored, 0, entry.checksums)

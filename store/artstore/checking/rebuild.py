@@ -24,14 +24,15 @@ from typing import Final
 
 from artstore import disk, journal, live, locate, manifest, space
 from artstore.checking.folders import modes_of, own, restore_folders
-from artstore.checking.packed import Packed, holes_between
+from artstore.checking.packed import Packed
 from artstore.checking.recalling import Recalled, Root, events_of, label, read_journal, write_catalogue
 from artstore.checking.regrowing import Regrower
 from artstore.checking.report import OnProgress, Progress, Report
+from artstore.checking.spacing import whole_hole
 from artstore.errors import BusyError, DamageError, UnsupportedError, WorkspaceNotFoundError
 from artstore.manifest import CURRENT, FORMAT, Manifest, WriteTransaction
 from artstore.nodes import change_counts, node_payload
-from artstore.records.deadlist import Free, encode_free
+from artstore.records.deadlist import encode_free
 from artstore.records.nodes import Extent, decode_lost
 from artstore.store import IDENTITY, read_identity
 from artstore.tables import Table, key32
@@ -39,7 +40,6 @@ from artstore.tables import Table, key32
 __all__ = ["rebuild"]
 
 _BATCH_NODES: Final = 20_000
-_BLOCK: Final = 4096
 _FOLDER: Final = re.compile(r"manifest\.([0-9]+)(?:\.damaged)?")
 
 
@@ -240,7 +240,7 @@ def _write_space(
     else:
         for gap in list(_gaps(packed, used)):
             covered += gap.stored
-            free = _as_hole(packed.fd(gap.pack), gap)
+            free = whole_hole(packed.fd(gap.pack), gap)
             if free is None or purge:
                 space.condemn(transaction, [gap], purge=purge)
             else:
@@ -255,22 +255,13 @@ def _gaps(packed: Packed, used: list[Extent]) -> Iterator[Extent]:
     place = next(places, None)
     for frame in sorted(packed.frames):
         position = frame.data
-        while place is not None and (place.pack, place.offset) < (frame.pack, frame.index):
+        while place is not None and (place.pack, place.offset) < (frame.pack, frame.data_end):
             if place.offset > position:
                 yield Extent(frame.pack, position, place.offset - position, 0)
             position = place.offset + place.stored
             place = next(places, None)
-        if position < frame.index:
-            yield Extent(frame.pack, position, frame.index - position, 0)
-
-
-def _as_hole(fd: int, gap: Extent) -> Free | None:
-    """Return a gap as free where its whole blocks are a hole, else None."""
-    block = max(_BLOCK, os.fstatvfs(fd).f_frsize)
-    first, last = -(-gap.offset // block) * block, (gap.offset + gap.stored) // block * block
-    if first >= last or holes_between(fd, first, last) < last - first:
-        return None
-    return Free(gap.pack, gap.offset, gap.stored, last - first)
+        if position < frame.data_end:
+            yield Extent(frame.pack, position, frame.data_end - position, 0)
 
 
 def _write_journal(workspace: Path, transaction: WriteTransaction, recalled: Recalled) -> None:

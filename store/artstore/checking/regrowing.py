@@ -23,7 +23,7 @@ from artstore.records.nodes import (
     encode_list,
     parse_canonical_list,
 )
-from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_ROOT_LIST, CLASS_TREE
+from artstore.records.packing import CLASS_CONTENT, CLASS_ROOT_LIST, CLASS_TREE
 from artstore.records.trees import (
     CanonicalTree,
     ChildRecord,
@@ -52,7 +52,7 @@ class Wanted(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """A node that waits for those below it; ``form`` and one of ``tree`` and ``rows`` (level, children) say what it is."""
+    """A node that waits for those below it; ``tree`` or else ``rows`` (level, children) say what it refers to."""
 
     wanted: Wanted
     form: PackedForm

@@ -8,29 +8,29 @@ content gives it back to every version.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from artstore import space
 from artstore.checking.packed import Packed, PackedForm
 from artstore.codec import Encoded, encode
-from artstore.errors import DamageError
 from artstore.ids import content_id
 from artstore.manifest import ReadTransaction
-from artstore.nodes import index_keys, node_extent, node_payload, put_lost
+from artstore.nodes import node_extent, node_payload, put_lost
 from artstore.packs import PackWriter
 from artstore.records.nodes import (
     KIND_CHUNK,
     KIND_LIST,
     KIND_LOST,
-    ChunkRecord,
+    KIND_TREE,
     Extent,
     LostRecord,
     canonical_list,
     decode_chunk,
     decode_list,
     encode_chunk,
-    encode_list,
+    with_extent,
 )
 from artstore.records.packing import (
     CLASS_CONTENT,
@@ -45,7 +45,7 @@ from artstore.records.trees import (
     TreeView,
     canonical_entries,
     canonical_index,
-    encode_tree,
+    tree_with_extent,
 )
 from artstore.store import Store
 from artstore.tables import Table
@@ -73,16 +73,15 @@ class _Fresh(NamedTuple):
     encoded: Encoded | None
 
 
-def renew(store: Store, packed: Packed, suspects: Iterable[int], ends: dict[int, int]) -> Renewed:
-    """Look at the stored forms of some nodes, and write those anew that cannot stay where they are.
+def renew(store: Store, packed: Packed, suspects: Iterable[int]) -> Renewed:
+    """Look at the stored forms of some nodes, and write those anew that are damaged or lie in no whole segment.
 
-    ``ends`` says by pack how far what lies in it may stay; elsewhere a sound form is copied.  In rounds of bounded size,
-    each of which leaves the store whole.  For the holder of `space.exclusive`.
+    In rounds of bounded size, each of which leaves the store whole.  For the holder of `space.exclusive`.
     """
     done = Renewed(0, [])
     writer = store.pack_writer()
     try:
-        for fresh in _rounds(_looked_at(store, packed, suspects, ends)):
+        for fresh in _rounds(_looked_at(store, packed, suspects)):
             done = Renewed(done.written + _write(store, writer, fresh, done.lost), done.lost)
     finally:
         writer.close()
@@ -102,52 +101,40 @@ def _rounds(found: Iterable[_Fresh]) -> Iterator[list[_Fresh]]:
         yield waiting
 
 
-def _looked_at(
-    store: Store, packed: Packed, suspects: Iterable[int], ends: dict[int, int]
-) -> Iterator[_Fresh]:
+def _looked_at(store: Store, packed: Packed, suspects: Iterable[int]) -> Iterator[_Fresh]:
     """Yield what is to become of each suspect that cannot stay as it is."""
     for node in sorted(suspects):
         with store.snapshot() as snapshot:
-            transaction = snapshot.transaction
-            payload = transaction.get_numbered(Table.NODES, node)
+            payload = snapshot.transaction.get_numbered(Table.NODES, node)
             if payload is None or payload[0] == KIND_LOST or not node_extent(payload).stored:
                 continue
-            extent = node_extent(payload)
-            stays = extent.offset + extent.stored <= ends.get(extent.pack, 0)
             if payload[0] == KIND_CHUNK:
-                klass, data = CLASS_CONTENT, _chunk_content(packed, payload, stays)
+                klass, data = CLASS_CONTENT, _chunk_content(packed, payload)
+                own: PackedForm | None = _own_form(payload)
             else:
-                klass, data = _canonical(transaction, payload)
-                if stays and any(form.extent == extent and packed.read(form) == data for form in packed.forms(klass, payload[2:34])):
-                    continue
-        if data is _STAYS:
+                klass, data = _canonical(snapshot.transaction, payload)
+                extent = node_extent(payload)
+                own = next((form for form in packed.forms(klass, payload[2:34]) if form.extent == extent), None)
+        stays = own is not None and packed.holds(own.pack, own.entry.offset, own.entry.stored)
+        if own is not None and stays and data is not None and packed.read(own) == data:
             continue
         yield _Fresh(node, payload, klass, len(data or b""), None if data is None else encode(data))
 
 
-_STAYS: Final = b"the stored form is sound and can stay"
+def _own_form(payload: bytes) -> PackedForm:
+    """Return a chunk's stored form as its record tells of it."""
+    ident, birth_ns, size, extent, checksums = decode_chunk(payload)
+    entry = PackedEntry(CLASS_CONTENT, extent.codec, ident, extent.offset, extent.stored, size, birth_ns, checksums)
+    return PackedForm(extent.pack, entry)
 
 
-def _chunk_content(packed: Packed, payload: bytes, stays: bool) -> bytes | None:
-    """Return a chunk's content, from any stored form that has it; `_STAYS` where its own can stay, None for nowhere."""
-    chunk = decode_chunk(payload)
-    own = PackedForm(
-        chunk.extent.pack,
-        PackedEntry(
-            CLASS_CONTENT,
-            chunk.extent.codec,
-            chunk.id,
-            chunk.extent.offset,
-            chunk.extent.stored,
-            chunk.size,
-            chunk.birth_ns,
-            chunk.checksums,
-        ),
-    )
-    for form in (own, *packed.forms(CLASS_CONTENT, chunk.id)):
+def _chunk_content(packed: Packed, payload: bytes) -> bytes | None:
+    """Return a chunk's content, from any stored form that has it, or None."""
+    ident = payload[2:34]
+    for form in (_own_form(payload), *packed.forms(CLASS_CONTENT, ident)):
         data = packed.read(form)
-        if data is not None and content_id(data) == chunk.id:
-            return _STAYS if stays and form is own else data
+        if data is not None and content_id(data) == ident:
+            return data
     return None
 
 
@@ -182,53 +169,43 @@ def _canonical(transaction: ReadTransaction, payload: bytes) -> tuple[int, bytes
     return CLASS_TREE, data
 
 
-def _write(store: Store, writer: PackWriter, round_: list[_Fresh], lost: list[int]) -> int:
-    """Write one round's stored forms and let their nodes lead to them; return how many."""
+def _write(store: Store, writer: PackWriter, fresh: list[_Fresh], lost: list[int]) -> int:
+    """Write some stored forms, and let their nodes lead to them; return how many."""
     places: dict[int, Extent] = {}
-    found = [fresh for fresh in round_ if fresh.encoded is not None]
-    if found:
+    if any(one.encoded is not None for one in fresh):
         segment = writer.new_segment()
-        for fresh in found:
-            assert fresh.encoded is not None
-            birth = int.from_bytes(fresh.payload[34:42], "little", signed=True)
-            offset = segment.add(
-                fresh.packed_class,
-                fresh.payload[2:34],
-                fresh.encoded,
-                fresh.size,
-                birth if fresh.packed_class != CLASS_TREE else store.created_ns,
-            )
-            places[fresh.node] = Extent(writer.number, offset, len(fresh.encoded.data), fresh.encoded.codec)
+        for one in fresh:
+            if one.encoded is not None:
+                birth_ns = time.time_ns()
+                if one.packed_class != CLASS_TREE:
+                    birth_ns = int.from_bytes(one.payload[34:42], "little", signed=True)
+                offset = segment.add(one.packed_class, one.payload[2:34], one.encoded, one.size, birth_ns)
+                places[one.node] = Extent(writer.number, offset, len(one.encoded.data), one.encoded.codec)
         writer.write_segment(segment)
     with store.write() as transaction:
-        given_up: list[Extent] = []
-        for fresh in round_:
-            place = places.get(fresh.node)
-            if transaction.get_numbered(Table.NODES, fresh.node) != fresh.payload:
-                given_up += [place] if place is not None else []  # reaped, or put again meanwhile
+        left: list[Extent] = []
+        for one in fresh:
+            place = places.get(one.node)
+            if transaction.get_numbered(Table.NODES, one.node) != one.payload:
+                left += [] if place is None else [place]  # reaped, or put again meanwhile
                 continue
-            given_up.append(node_extent(fresh.payload))
-            transaction.state.stored_bytes -= given_up[-1].stored
-            if place is not None and fresh.encoded is not None:
+            left.append(node_extent(one.payload))
+            transaction.state.stored_bytes -= left[-1].stored
+            if place is not None and one.encoded is not None:
                 transaction.state.stored_bytes += place.stored
-                transaction.put_numbered(Table.NODES, fresh.node, _moved(fresh.payload, place, fresh.encoded))
+                transaction.put_numbered(Table.NODES, one.node, _moved(one.payload, place, one.encoded))
             else:
-                chunk = decode_chunk(fresh.payload)
-                put_lost(transaction, fresh.node, LostRecord(CLASS_CONTENT, chunk.id, chunk.birth_ns, chunk.size))
-                lost.append(fresh.node)
-        space.condemn(transaction, given_up)
-        if found:
+                chunk = decode_chunk(one.payload)
+                put_lost(transaction, one.node, LostRecord(CLASS_CONTENT, chunk.id, chunk.birth_ns, chunk.size))
+                lost.append(one.node)
+        space.condemn(transaction, left)
+        if places:
             writer.record_end(transaction)
-    return len(found)
+    return len(places)
 
 
 def _moved(payload: bytes, extent: Extent, encoded: Encoded) -> bytes:
     """Return a node's record with another stored form."""
     if payload[0] == KIND_CHUNK:
-        chunk = decode_chunk(payload)
-        return encode_chunk(ChunkRecord(chunk.id, chunk.birth_ns, chunk.size, extent, encoded.checksums))
-    if payload[0] == KIND_LIST:
-        return encode_list(decode_list(payload)._replace(extent=extent))
-    view = TreeView(payload)
-    rows = list(view.children()) if view.level else list(view.entries())
-    return encode_tree(view.level, view.digest, view.totals, extent, rows)  # type: ignore[arg-type]
+        return encode_chunk(decode_chunk(payload)._replace(extent=extent, checksums=encoded.checksums))
+    return tree_with_extent(payload, extent) if payload[0] == KIND_TREE else with_extent(payload, extent)

@@ -105,10 +105,10 @@ class _Clue:
 
 
 def restore_nodes(transaction: WriteTransaction, packed: Packed, damaged: Collection[int]) -> tuple[int, list[int]]:
-    """Make the records of nodes anew that do not read or are missing; return (how many came back, those that are lost).
+    """Make the records of nodes anew that do not read or are missing; return (how many came back, which are lost).
 
-    In the order of numbers, since records refer to lower ones.  A row that nothing tells of is dropped.  Counts are left
-    to a recount.
+    In the order of numbers, since records refer to lower ones.  A row that nothing tells of is dropped.  Counts are
+    left to a recount.
     """
     clues = _clues(transaction, frozenset(damaged))
     restored, lost = 0, []

@@ -43,7 +43,7 @@ def check_structure(
     names = read_names(transaction, report)
     report.count(nodes=len(found.numbers) + len(found.damaged), versions=len(found.versions))
     with report.guard("unchecked", "the packs"):
-        check_pack_files(workspace, transaction, found, place.uuid, report)
+        check_pack_files(workspace, transaction, found, names, place.uuid, report)
     with report.guard("unchecked", "the counts"):
         _check_counts(transaction, found, report)
     with report.guard("unchecked", "the index"):
@@ -186,9 +186,9 @@ def _name_lost(transaction: ReadTransaction, found: Recount, names: Names, repor
         for key, value in cursor:
             if (node := int.from_bytes(value, "big")) in lost:
                 ids[node] = key[1:].hex()
-    touched = trace(transaction, lost, found.versions, names)
-    for node, (kind, sentence) in lost.items():
-        report.take(touched[node].problem(kind, sentence, ids.get(node), node))
+    touched = trace(transaction, [(node,) for node in lost], found.versions, names)
+    for (node, (kind, sentence)), touches in zip(lost.items(), touched, strict=True):
+        report.take(touches.problem(kind, sentence, ids.get(node), node))
 
 
 def _check_journal(workspace: Path, transaction: ReadTransaction, found: Recount, names: Names, report: Report) -> None:

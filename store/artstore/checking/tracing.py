@@ -7,7 +7,7 @@ node; then versions are entered along that and nowhere else.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -25,33 +25,43 @@ from artstore.tables import Table
 __all__ = ["MOST_TRACED", "Touched", "trace"]
 
 MOST_TRACED: Final = 1000
-"""Damaged nodes that are traced, and files and versions that are listed for each; the rest is counted."""
+"""Groups of damaged nodes that are traced, and files and versions that are listed for each."""
 
 
 @dataclass
 class Touched:
-    """What a damaged node touches; see `artstore.checking.report.Problem`.  ``more`` versions are not listed."""
+    """What damaged nodes touch; see `artstore.checking.report.Problem`.  ``more`` versions are not listed."""
 
     files: list[str] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
     more: int = 0
 
-    def problem(self, kind: str, sentence: str, chunk: str | None, node: int) -> Problem:
-        """Return the problem of the node."""
+    def problem(self, kind: str, sentence: str, chunk: str | None = None, node: int = 0) -> Problem:
+        """Return a problem with the files and versions that it touches."""
         if self.more:
             sentence += f" (in {self.more} more versions)"
         return Problem(kind, sentence, chunk, self.files, self.versions, node)
 
 
 def trace(
-    transaction: ReadTransaction, damaged: Collection[int], versions: Sequence[VersionRecord], names: Names
-) -> dict[int, Touched]:
-    """Return what each of the damaged nodes touches."""
-    touched = {node: Touched() for node in damaged}
-    traced = list(touched.values())[:MOST_TRACED]
-    bits = {node: 1 << index for index, node in enumerate(list(touched)[:MOST_TRACED])}
+    transaction: ReadTransaction,
+    groups: Iterable[Collection[int]],
+    versions: Sequence[VersionRecord],
+    names: Names,
+) -> list[Touched]:
+    """Return what the damaged nodes of each group touch, for at most `MOST_TRACED` groups; nothing for those after."""
+    bits: dict[int, int] = {}
+    traced: list[Touched] = []
+    rest: list[Touched] = []
+    for index, group in enumerate(groups):
+        if index >= MOST_TRACED:
+            rest.append(Touched())
+            continue
+        traced.append(Touched())
+        for node in group:
+            bits[node] = bits.get(node, 0) | 1 << index
     if not bits:
-        return touched
+        return traced + rest
     masks = _spread(transaction, bits)
     newest_first = sorted(versions, key=lambda version: (version.artifact, -version.number))
     walk = _Walk(transaction, bits, masks, traced)
@@ -66,7 +76,7 @@ def trace(
             else:
                 traced[index].more += 1
         walk.enter(version, label)
-    return touched
+    return traced + rest
 
 
 def _spread(transaction: ReadTransaction, bits: dict[int, int]) -> dict[int, int]:
@@ -83,16 +93,17 @@ def _spread_once(transaction: ReadTransaction, bits: dict[int, int], masks: dict
     late: set[int] = set()
     with transaction.raw.cursor(transaction.handles[Table.NODES]) as cursor:
         for key, value in cursor:
-            if value[:1] == _CHUNK or (number := int.from_bytes(key, "big")) in bits:
+            if value[:1] == _CHUNK:
                 continue
+            number = int.from_bytes(key, "big")
             try:
                 children = children_of(unseal_numbered(Table.NODES, number, value))
             except DamageError:
-                continue  # among the damaged itself, though not among those that are traced
+                continue  # nobody knows what is below it
             late.update(child for child in children if child > number)
             if masks.keys().isdisjoint(children):
                 continue
-            mask = 0
+            mask = bits.get(number, 0)
             for child in children:
                 mask |= masks.get(child, 0)
             if mask != masks.get(number):
@@ -161,12 +172,14 @@ class _Walk:
     def _below(self, step: _Step) -> list[_Step]:
         """Collect the files of one record, and return the records below it that lead to damage."""
         node, path = step.node, step.path
-        if node in self._bits:
-            self._collect(self._bits[node], path)
-            return []
         if step.is_in_circle():
             return []  # malformed records; what they hold was collected the first time
-        view = tree_view(self._transaction, node)
+        if node in self._bits:
+            self._collect(self._bits[node], path)
+        try:
+            view = tree_view(self._transaction, node)
+        except DamageError:
+            return []
         if view.level:
             return [_Step(child.node, path, step) for child in view.children()]
         below = []

@@ -204,6 +204,7 @@ def _continue_numbers(path: Path, page: int, last: int) -> int:
             data = disk.read_exactly(fd, _TRANSACTION.size, index * page + _TRANSACTION_AT)
             numbers.append(int(_TRANSACTION.unpack(data)[0]))
         newest = numbers.index(max(numbers))
+        last = max(last, numbers[newest])  # making the copy may have taken more transactions than there ever were
         number = last + (last + newest) % 2
         disk.append(fd, [_TRANSACTION.pack(number)], newest * page + _TRANSACTION_AT)
         disk.sync_data(fd)

@@ -330,8 +330,14 @@ def remove_empty(store: Store, numbers: Collection[int] | None = None) -> int:
         removed += _remove_if_empty(store, number)
     for name in os.listdir(store.path / "packs"):
         match = _NAME.fullmatch(name)
-        if match and int(match[1]) not in ends and int(match[1]) < next_pack:
+        if match is None or int(match[1]) in ends:
+            continue
+        if int(match[1]) < next_pack:
             _remove_leftover(store, int(match[1]))
+        else:
+            with store.write() as transaction:  # inside one, nobody is about to make a pack
+                if int(match[1]) >= transaction.state.next_pack:
+                    _remove_leftover(store, int(match[1]))
     return removed
 
 
@@ -366,7 +372,9 @@ def _occupants(store: Store, source: _Source) -> list[PackedEntry] | None:
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         try:
+            data = 0
             for segment in source.segments():
+                data += segment.data_length
                 entries = source.entries(segment)
                 if _is_gap(transaction, source.number, segment):
                     entries = [entry for entry in entries if not entry.stored]
@@ -376,7 +384,9 @@ def _occupants(store: Store, source: _Source) -> list[PackedEntry] | None:
                     found.append(life.entry)
         except DamageError:
             return None
-        return None if any(row.pack == source.number for row in space.condemned(transaction)) else found
+        if data != _gaps(transaction, source.number)[0]:
+            return None  # condemned bytes, or such as a rebuild kept because it could not tell whose they are
+        return found
 
 
 def _is_gap(transaction: ReadTransaction, number: int, segment: _Segment) -> bool:

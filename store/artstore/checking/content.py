@@ -1,0 +1,221 @@
+"""Reading and verifying all that is stored, each unique stored form once, in the order of packs (`fsck --data`).
+
+A read transaction lasts for one segment, so that nobody waits for its end: what is gone by then is passed over, and
+what was moved to another pack is read there.  How far it came is noted in the cache folder, so that a run that was
+interrupted goes on there; segments with damage are looked at again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from artstore import disk, manifest
+from artstore.checking.naming import read_names
+from artstore.checking.recounting import Recount
+from artstore.checking.report import MOST_OF_A_KIND, OnProgress, Progress, Report, said
+from artstore.checking.resuming import Bookmark, PackMark
+from artstore.checking.tracing import trace
+from artstore.checking.verifying import Fault, verify
+from artstore.errors import DamageError
+from artstore.manifest import ReadTransaction
+from artstore.nodes import node_extent
+from artstore.packs import pack_path
+from artstore.records.nodes import Extent
+from artstore.records.packing import HEAD_LENGTH, HEADER_LENGTH, PackedEntry, parse_index, parse_segment_head
+from artstore.tables import Table
+
+__all__ = ["check_content"]
+
+_WINDOW: Final = 16 * 1024 * 1024
+"""Bytes taken together where no segment's head reads."""
+_NOTE_SECONDS: Final = 2.0
+
+
+class _Segment(NamedTuple):
+    """A segment of a pack, and where its index begins; ``index_at`` is 0 of bytes that no segment is known of."""
+
+    start: int
+    index_at: int
+    end: int
+
+
+def check_content(
+    workspace: Path, uuid: str, found: Recount, report: Report, progress: OnProgress | None = None
+) -> dict[str, array[int]]:
+    """Verify the stored forms of all nodes that a recount found, and the indexes of all segments.
+
+    Returns the nodes at fault by the kind of problem, all of them; the report names the first of each kind, with files
+    and versions where content is concerned.
+    """
+    check = _Check(workspace, found, report, Bookmark.load(workspace, uuid), progress)
+    try:
+        for number in sorted(found.ends):
+            check.pack(number)
+    except BaseException:
+        check.bookmark.save(workspace)
+        raise
+    check.bookmark.remove(workspace)
+    check.name_faults()
+    return check.damaged
+
+
+class _Check:
+    """One run over the packs."""
+
+    def __init__(
+        self, workspace: Path, found: Recount, report: Report, bookmark: Bookmark, progress: OnProgress | None
+    ) -> None:
+        self.bookmark = bookmark
+        self.damaged: dict[str, array[int]] = {}
+        self._faults: dict[int, Fault] = {}
+        self._workspace = workspace
+        self._found = found
+        self._report = report
+        self._progress = progress
+        self._total = sum(found.ends.values())
+        self._done = 0
+        self._noted = time.monotonic()
+
+    def pack(self, number: int) -> None:
+        """Verify what lies in one pack."""
+        end = self._found.ends[number]
+        try:
+            fd = os.open(pack_path(self._workspace, number), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._advance(end)  # named, with all that is in it, where the files of packs are checked
+            return
+        try:
+            inode = os.fstat(fd).st_ino
+            mark = self.bookmark.packs.get(number)
+            if mark is None or mark.inode != inode:
+                mark = self.bookmark.packs[number] = PackMark(inode)
+            use = self._found.pack(number)
+            ranks = sorted(range(len(use.nodes)), key=use.nodes.__getitem__)
+            places = [use.nodes[rank] for rank in ranks]
+            for segment in self._segments(fd, number, end):
+                if segment.end > mark.verified or segment.start in mark.bad:
+                    first = bisect_left(places, segment.start << 32)
+                    last = bisect_left(places, segment.end << 32)
+                    nodes = {places[i] >> 32: self._found.numbers[use.ranks[ranks[i]]] for i in range(first, last)}
+                    self._verify_segment(fd, number, segment, nodes, mark)
+                self._advance(segment.end - segment.start)
+        finally:
+            os.close(fd)
+
+    def _advance(self, length: int) -> None:
+        self._done += length
+        if self._progress is not None:
+            self._progress(Progress("data", min(self._done, self._total), self._total))
+        if time.monotonic() - self._noted > _NOTE_SECONDS:
+            self.bookmark.save(self._workspace)
+            self._noted = time.monotonic()
+
+    def _segments(self, fd: int, number: int, end: int) -> Iterator[_Segment]:
+        """Yield the segments of a pack, by their heads; where one does not read, the rest in pieces."""
+        position = HEADER_LENGTH
+        while position < end:
+            try:
+                data, index = parse_segment_head(os.pread(fd, HEAD_LENGTH, position))
+                segment = _Segment(position, position + HEAD_LENGTH + data, position + HEAD_LENGTH + data + index)
+                if segment.end > end:
+                    raise DamageError("it reaches past the end of the pack")
+            except DamageError as error:
+                self._report.add("packed", f"no segment of pack {number} can be found from {position} on: {error}")
+                for start in range(position, end, _WINDOW):
+                    yield _Segment(start, 0, min(start + _WINDOW, end))
+                return
+            yield segment
+            position = segment.end
+
+    def _verify_segment(self, fd: int, number: int, segment: _Segment, nodes: dict[int, int], mark: PackMark) -> None:
+        """Verify the index of a segment, and the nodes (by offset) that lie in it."""
+        entries: dict[int, PackedEntry] | None = None
+        sound = True
+        if segment.index_at:
+            try:
+                index = disk.read_exactly(fd, segment.end - segment.index_at, segment.index_at)
+                entries = {entry.offset: entry for entry in parse_index(index)}
+            except DamageError as error:
+                sound = False
+                self._report.add("packed", f"the index of the segment at {segment.start} of pack {number}: {error}")
+        with manifest.read(self._workspace) as transaction:
+            for offset, node in nodes.items():
+                fault = self._verify_node(transaction, node, Extent(number, offset, 0, 0), fd, entries)
+                if fault is not None:
+                    sound = False
+                    self._take(node, fault)
+        if segment.start in mark.bad:
+            mark.bad.remove(segment.start)
+        if not sound:
+            mark.bad.append(segment.start)
+        mark.verified = max(mark.verified, segment.end)
+
+    def _verify_node(
+        self, transaction: ReadTransaction, node: int, place: Extent, fd: int, entries: dict[int, PackedEntry] | None
+    ) -> Fault | None:
+        """Verify one node, wherever it lies by now."""
+        try:
+            payload = transaction.get_numbered(Table.NODES, node)
+            if payload is None:
+                return None  # reaped meanwhile
+            extent = node_extent(payload)
+            is_here = (extent.pack, extent.offset) == place[:2]
+            entry = entries.get(place.offset) if entries is not None and is_here else None
+            fault = verify(transaction, node, entry, lambda extent: self._read(extent, place.pack, fd))
+        except Exception as error:  # whatever a malformed record raises
+            return Fault("record", f"the record of node {node} does not read: {said(error)}")
+        self._report.count(nodes_verified=1, data_bytes=extent.stored)
+        if fault is None and is_here and entries is not None and entry is None:
+            return Fault("packed", f"the index of its segment in pack {extent.pack} does not name node {node}")
+        return fault
+
+    def _read(self, extent: Extent, pack: int, fd: int) -> bytes:
+        """Return the stored bytes of an extent; ``fd`` is the pack that is being read."""
+        if extent.pack == pack:
+            return _pread(fd, extent)
+        try:
+            other = os.open(pack_path(self._workspace, extent.pack), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise DamageError(f"the pack {extent.pack} does not open: {error.strerror}") from error
+        try:
+            return _pread(other, extent)
+        finally:
+            os.close(other)
+
+    def _take(self, node: int, fault: Fault) -> None:
+        nodes = self.damaged.setdefault(fault.kind, array("Q"))
+        nodes.append(node)
+        if len(nodes) <= MOST_OF_A_KIND:
+            self._faults[node] = fault
+        else:
+            self._report.omitted[fault.kind] += 1
+
+    def name_faults(self) -> None:
+        """Report what was found, with the files and versions that cannot be read in full."""
+        if not self._faults:
+            return
+        with manifest.read(self._workspace) as transaction:
+            names = read_names(transaction, Report())
+            groups = [() if fault.kind == "packed" else (node,) for node, fault in self._faults.items()]
+            touched = trace(transaction, groups, self._found.versions, names)
+            for (node, fault), touches in zip(self._faults.items(), touched, strict=True):
+                ident = None
+                with suppress(DamageError):
+                    ident = (transaction.get_numbered(Table.NODES, node) or b"")[2:34].hex() or None
+                self._report.take(touches.problem(fault.kind, fault.sentence, ident, node))
+
+
+def _pread(fd: int, extent: Extent) -> bytes:
+    try:
+        return disk.read_exactly(fd, extent.stored, extent.offset)
+    except DamageError:
+        raise
+    except OSError as error:
+        raise DamageError(f"the disk failed: {error.strerror}") from error
