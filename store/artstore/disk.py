@@ -20,6 +20,7 @@ from artstore.ids import Buffer
 __all__ = [
     "append",
     "free_bytes",
+    "open_lock_file",
     "out_of_space",
     "preallocate",
     "punch_hole",
@@ -147,6 +148,16 @@ def remove(path: Path) -> None:
     os.truncate(path, 0)
     path.unlink()
     sync_folder(path.parent)
+
+
+def open_lock_file(path: Path, mode: int) -> int:
+    """Open a file that exists to be locked, making it where it is missing; ``mode`` holds whatever the umask is."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except FileExistsError:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    os.fchmod(fd, mode)
+    return fd
 
 
 def unlock(fd: int) -> None:

@@ -2,6 +2,8 @@
 
 *Logical* bytes belong to a root and never change.  *Attributed* bytes are right for one set of living versions: the
 file says for which, and for any other they are worked out anew.  The file may be deleted at any time.
+
+While content is lost nothing is kept, for the figures change when it comes back; a repair and a rebuild forget them.
 """
 
 from __future__ import annotations
@@ -9,18 +11,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from xxhash import xxh3_128_hexdigest
 
 from artstore import disk
 from artstore.errors import ArtfsError
+from artstore.manifest import ReadTransaction
+from artstore.nodes import has_lost
 from artstore.records.catalogue import VersionRecord
 from artstore.store import Store
 
-__all__ = ["Figures"]
+__all__ = ["Figures", "forget"]
 
 _FORMAT: Final = 1
+
+
+def _path(workspace: Path) -> Path:
+    return workspace / "cache" / "figures.json"
+
+
+def forget(workspace: Path) -> None:
+    """Remove what is kept, because nodes have other sizes or numbers from now on."""
+    _path(workspace).unlink(missing_ok=True)
 
 
 def _living_key(living: Iterable[VersionRecord]) -> str:
@@ -30,9 +44,10 @@ def _living_key(living: Iterable[VersionRecord]) -> str:
 class Figures:
     """What is known of the living versions: logical bytes by root, attributed bytes by serial if still right."""
 
-    def __init__(self, store: Store, living: list[VersionRecord]) -> None:
+    def __init__(self, store: Store, transaction: ReadTransaction, living: list[VersionRecord]) -> None:
         self._store = store
-        self._path = store.path / "cache" / "figures.json"
+        self._path = _path(store.path)
+        self._steady = not has_lost(transaction)
         self._key = _living_key(living)
         self._roots = {record.root for record in living}
         self._changed = False
@@ -40,7 +55,7 @@ class Figures:
         self.attributed: dict[int, int] | None = None
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             kept = json.loads(self._path.read_bytes())
-            if kept["format"] == _FORMAT and kept["workspace"] == store.uuid:
+            if self._steady and kept["format"] == _FORMAT and kept["workspace"] == store.uuid:
                 self.logical = {int(root): int(size) for root, size in kept["logical"].items()}
                 if kept["living"] == self._key:
                     self.attributed = {int(serial): int(size) for serial, size in kept["attributed"].items()}
@@ -57,7 +72,7 @@ class Figures:
 
     def save(self) -> None:
         """Write what is new; where that cannot be, the next question takes as long as this one."""
-        if not self._changed:
+        if not (self._changed and self._steady):
             return
         values = {
             "format": _FORMAT,

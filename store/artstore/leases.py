@@ -14,6 +14,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
+from artstore import disk
 from artstore.store import Store
 
 __all__ = ["Lease", "is_held"]
@@ -37,7 +38,7 @@ class Lease:
     def __init__(self, store: Store, serial: int) -> None:
         self._fd = -1
         try:
-            self._fd = os.open(_path(store.run_dir), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, store.file_mode)
+            self._fd = disk.open_lock_file(_path(store.run_dir), store.file_mode)
             # A reader may wait for a moment: for a reaper that is just asking.
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, _request(fcntl.F_RDLCK, serial))
         except OSError as error:

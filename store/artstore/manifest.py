@@ -31,6 +31,7 @@ from artstore.errors import (
     BusyError,
     DamageError,
     OutOfSpaceError,
+    RefusedError,
 )
 from artstore.records.counters import Counters
 from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
@@ -162,6 +163,13 @@ class Manifest:
             self._lease = os.open(self.folder / "lease", os.O_RDWR | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise DamageError(f"the manifest of {workspace} is missing: there is no {folder}/lease") from error
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            raise RefusedError(
+                f"the workspace {workspace} is on a read-only file system, and even reading takes locks in it",
+                hint="mount that file system writable, or copy the workspace elsewhere",
+            ) from error
         self.identity = identity_of(self._lease)
         try:
             if not disk.try_lock(self._lease, shared=True):
@@ -370,11 +378,13 @@ def frozen(workspace: Path) -> Iterator[tuple[Manifest, ReadTransaction]]:
 
 @contextmanager
 def read(workspace: Path) -> Iterator[ReadTransaction]:
-    """Run the block on a snapshot of the workspace's manifest."""
+    """Run the block on a snapshot of the manifest; raise `DamageError` where LMDB's own pages are damaged."""
     manifest, raw = _begin(workspace, write=False)
     try:
         with raw:
             yield ReadTransaction(raw, manifest.handles)
+    except lmdb.Error as error:
+        raise DamageError(f"the manifest of {workspace} cannot be read: {error}") from error
     finally:
         manifest.leave()
 

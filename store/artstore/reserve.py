@@ -35,7 +35,7 @@ def _refill(workspace: Path) -> None:
     path = _path(workspace)
     try:
         status = path.stat()
-        if status.st_blocks * 512 >= RESERVE or disk.free_bytes(workspace) < 3 * RESERVE:
+        if status.st_blocks * 512 >= RESERVE or disk.free_bytes(workspace) < 2 * RESERVE:
             return
         disk.preallocate(path, RESERVE, status.st_mode & 0o777)
     except OSError:

@@ -47,7 +47,7 @@ def exclusive(workspace: Path, *, seconds: float = _PATIENCE_SECONDS) -> Iterato
     Raises `BusyError` where another holds it for ``seconds``.
     """
     path = workspace / "run" / "reaper"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, (workspace / "run").stat().st_mode & 0o666)
+    fd = disk.open_lock_file(path, (workspace / "run").stat().st_mode & 0o660)
     try:
         until = time.monotonic() + seconds
         while not disk.try_lock(fd):

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from artstore import catalogue, deadlist, space
+from artstore.environments import numbered_folders
 from artstore.errors import BusyError, DamageError, NotFoundError
 from artstore.figures import Figures
-from artstore.journal import journal_path
-from artstore.manifest import Manifest, ReadTransaction, Table
+from artstore.manifest import ReadTransaction, Table
 from artstore.names import version_label
 from artstore.nodes import children_of, node_extent, node_payload
 from artstore.packs import pack_path
@@ -154,19 +154,18 @@ def _measure(store: Store, transaction: ReadTransaction) -> Usage:
         pack_path(store.path, int.from_bytes(key, "big")): int.from_bytes(value, "little")
         for key, value in transaction.rows(Table.PACKS)
     }
-    environment = store.path / Manifest.of(store.path).folder.name
     waiting = list(deadlist.entries(transaction))
     dead = Plan(transaction).release_entries(waiting)
     holes = sum(gap.punched for gap in space.free_extents(transaction))
     now_ns = time.time_ns()
     manifest = disk = 0
     other = counters.framing_bytes + holes
-    journal = journal_path(store.path)
+    kept_there = {*numbered_folders(store.path).values(), store.path / "journal"}
     for path, allocated in _allocations(store.path):
         disk += allocated
         if path in ends:
             other += allocated - ends.pop(path)  # holes, which were added, block edges, torn tails
-        elif path == journal or path.parent == environment:
+        elif path.parent in kept_there:
             manifest += allocated
         else:
             other += allocated
@@ -297,7 +296,7 @@ def version_usage(store: Store, artifact_number: int) -> list[VersionUsage]:
         transaction = snapshot.transaction
         records = snapshot.versions_of(artifact_number)
         living = list(_living(transaction))
-        figures = Figures(store, living)
+        figures = Figures(store, transaction, living)
         attributed = _attributed(transaction, living, figures)
         logical = _logical(transaction, records, figures)
         plan, _ = plan_after_backlog(transaction)
@@ -323,7 +322,7 @@ def disk_use(store: Store, serial: int) -> DiskUse:
         if record is None:
             raise NotFoundError(f"there is no version with the serial {serial}")
         living = list(_living(transaction))
-        figures = Figures(store, living)
+        figures = Figures(store, transaction, living)
         logical = _logical(transaction, [record], figures)[record.root]
         unique = plan_after_backlog(transaction)[0].unique(record.root)
         attributed = _attributed(transaction, living, figures)[serial]
@@ -350,7 +349,7 @@ def _grouped(store: Store, group_of: Callable[[ArtifactRecord], str]) -> list[Gr
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         living = list(_living(transaction))
-        figures = Figures(store, living)
+        figures = Figures(store, transaction, living)
         attributed = _attributed(transaction, living, figures)
         for record in living:
             name = names.get(record.artifact)

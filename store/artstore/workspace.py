@@ -416,7 +416,7 @@ class Workspace:
         from artstore import checking
 
         if repair:
-            return checking.repair(self.path, data=data, progress=progress)
+            return checking.check_and_repair(self.path, data=data, progress=progress)
         return checking.check(self.path, data=data, progress=progress)
 
     def reap_due(self, seconds: float = 0.2) -> Reaped:

@@ -5,6 +5,8 @@
 ``structure``   counts, index, extents, deadlist, names, journal and counters against each other
 ``content``     every stored form read and verified
 
+``repair``      what can be put right, ``rebuild`` a manifest that is lost
+
 ``recounting`` adds up what there is, ``tracing`` leads from damage to files and versions.
 """
 
@@ -15,13 +17,14 @@ from pathlib import Path
 
 from artstore import manifest
 from artstore.checking.content import check_content
-from artstore.checking.files import check_files
+from artstore.checking.files import Place, check_files
 from artstore.checking.pages import check_pages
 from artstore.checking.report import OnProgress, Problem, Progress, Report, said
 from artstore.checking.structure import check_structure
 from artstore.errors import BusyError
+from artstore.store import Store
 
-__all__ = ["OnProgress", "Problem", "Progress", "Report", "check"]
+__all__ = ["OnProgress", "Problem", "Progress", "Report", "check", "check_and_repair"]
 
 
 def check(path: Path, *, data: bool = False, progress: OnProgress | None = None) -> Report:
@@ -31,15 +34,42 @@ def check(path: Path, *, data: bool = False, progress: OnProgress | None = None)
     Changes nothing but a bookmark in the cache folder.  Raises `WorkspaceNotFoundError`, `UnsupportedError` for a newer
     format, and `BusyError`; all else that is wrong is in the report.
     """
+    return _check(path, data, progress)[0]
+
+
+def check_and_repair(path: Path, *, data: bool = False, progress: OnProgress | None = None) -> Report:
+    """Check the workspace at ``path`` as `check` does, put right what can be, and report what is left.
+
+    ``repaired`` says what was done.  A workspace that does not open is left as it is: only a rebuild helps then.
+    Raises what `check` and `artstore.checking.repair.repair` raise.
+    """
+    from artstore.checking.repair import repair
+
+    before, damaged, can_open = _check(path, data, progress)
+    if before.clean or not can_open:
+        return before
+    done = repair(Store.open(path), damaged, progress)
+    after = _check(path, data and bool(damaged), progress)[0]
+    after.repaired = done
+    return after
+
+
+def _check(path: Path, data: bool, progress: OnProgress | None) -> tuple[Report, list[int], bool]:
+    """Return the report, the nodes whose stored forms are at fault, and whether LMDB may open the manifest."""
     workspace = Path(os.path.realpath(path))
     report = Report()
     place = check_files(workspace, report)
     if place.manifest is None:
         report.add("unchecked", "the records and what they refer to were not checked, for the manifest does not open")
-        return report
+        return report, [], False
     if not check_pages(place.manifest, report, progress):
         report.add("unchecked", "the records and what they refer to were not checked, for LMDB's pages are damaged")
-        return report
+        return report, [], False
+    return report, _check_records(workspace, place, data, report, progress), bool(place.uuid)
+
+
+def _check_records(workspace: Path, place: Place, data: bool, report: Report, progress: OnProgress | None) -> list[int]:
+    """Check what a sound LMDB file says; return the nodes whose stored forms are at fault."""
     try:
         with manifest.read(workspace) as transaction:
             found = check_structure(workspace, transaction, place, report, progress)
@@ -47,7 +77,8 @@ def check(path: Path, *, data: bool = False, progress: OnProgress | None = None)
         raise
     except Exception as error:  # a check reports what it meets, whatever that is
         report.add("unchecked", f"the records could not be read: {said(error)}")
-        return report
-    if data:
-        check_content(workspace, place.uuid, found, report, progress)
-    return report
+        return []
+    if not data:
+        return []
+    damaged = check_content(workspace, place.uuid, found, report, progress)
+    return sorted({node for nodes in damaged.values() for node in nodes})

@@ -39,6 +39,7 @@ from artstore.checking.pageformat import (
     parse_table,
 )
 from artstore.errors import DamageError
+from artstore.tables import Table
 
 __all__ = ["Auditor", "audit", "main"]
 
@@ -88,6 +89,10 @@ class Auditor:
             "the free list", meta.free, _INTEGER_KEYS, lambda node, data: free.append((_number(node.key), data))
         )
         self._table("the main table", meta.main, 0, lambda node, data: tables.append((node.key, parse_table(data))))
+        names = {name.decode("ascii", "replace") for name, _ in tables}
+        known = {table.name.lower() for table in Table}
+        if names - known and known - names:  # a newer release may have more; one whose name is damaged has another
+            self._problem(f"the tables {sorted(known - names)} are missing, and {sorted(names - known)} are unknown")
         for name, record in tables:
             self._table(f"the table {name.decode('ascii', 'replace')}", record, 0, None)
         for transaction, data in free:

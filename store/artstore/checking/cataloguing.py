@@ -13,7 +13,7 @@ from artstore import catalogue, disk, journal
 from artstore.checking.folders import modes_of, own
 from artstore.checking.history import History, check_journal
 from artstore.checking.naming import read_names
-from artstore.checking.recalling import Root, events_of, read_journal, version_record
+from artstore.checking.recalling import Root, events_of, version_record
 from artstore.checking.recounting import readable_rows
 from artstore.checking.report import Report
 from artstore.errors import DamageError
@@ -31,11 +31,7 @@ _RETIRED = b"\0"
 
 def right_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str]:
     """Bring back what does not read, and write anew what follows from the records; return a sentence for each."""
-    history = History()
-    path = journal.journal_path(workspace)
-    if path.exists():
-        history = read_journal(path, Report()).history
-    work = _Work(transaction, history)
+    work = _Work(transaction, *_history(workspace, transaction))
     work.restore_artifacts()
     work.restore_versions()
     work.restore_aliases()
@@ -43,13 +39,36 @@ def right_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str]
     return work.done
 
 
-class _Work:
-    """The inside of `right_catalogue`."""
+def _history(workspace: Path, transaction: WriteTransaction) -> tuple[History, bool]:
+    """Return what the acknowledged part of the journal tells, and whether that is all that it ever told."""
+    history = History()
+    state = transaction.state
+    path = journal.journal_path(workspace, state.journal_generation)
+    position, is_whole = 0, True
+    for end, event in journal.salvage(path) if path.exists() else ():
+        if end > state.journal_end:
+            break
+        position = end
+        try:
+            history.apply(event or {})
+        except DamageError:
+            is_whole = False
+    return history, is_whole and position == state.journal_end
 
-    def __init__(self, transaction: WriteTransaction, history: History) -> None:
+
+class _Work:
+    """The inside of `right_catalogue`.
+
+    A row that does not read comes back from what can be read of the journal.  One that is not there at all comes back
+    only from a journal that is whole: else the event that took it away may be what is missing.
+    """
+
+    def __init__(self, transaction: WriteTransaction, history: History, is_whole: bool) -> None:
         self.done: list[str] = []
         self._transaction = transaction
         self._history = history
+        self._is_whole = is_whole
+        self._unread: dict[Table, set[bytes]] = {}
         self._told = {
             version.serial: (name, number)
             for name, artifact in history.artifacts.items()
@@ -69,10 +88,10 @@ class _Work:
         good = {key for key, _ in rows}
         with self._transaction.raw.cursor(self._transaction.handles[table]) as cursor:
             keys = list(cursor.iternext(values=False))
-        for key in keys:
-            if key not in good:
-                self._transaction.delete(table, key)
-                self.done.append(f"took the {kind.kind} record {key.hex()} away, which did not read")
+        self._unread[table] = {key for key in keys if key not in good}
+        for key in self._unread[table]:
+            self._transaction.delete(table, key)
+            self.done.append(f"took the {kind.kind} record {key.hex()} away, which did not read")
         return rows
 
     def restore_artifacts(self) -> None:
@@ -93,7 +112,7 @@ class _Work:
             if number not in self._artifacts and name not in named and name in self._history.artifacts:
                 self._make_artifact(number, name)
         for name, artifact in self._history.artifacts.items():
-            if artifact.versions and name not in {one.name for one in self._artifacts.values()}:
+            if self._is_whole and artifact.versions and name not in {one.name for one in self._artifacts.values()}:
                 self._make_artifact(max([*self._artifacts, self._transaction.state.next_name - 1]) + 1, name)
 
     def _make_artifact(self, number: int, name: str) -> None:
@@ -107,10 +126,15 @@ class _Work:
         """Make the versions anew that the journal tells of and that are missing, where their trees are there."""
         numbers = {artifact.name: number for number, artifact in self._artifacts.items() if artifact.is_artifact}
         entries = self._waiting()
+        known = {int.from_bytes(key, "big") for key in self._unread[Table.VERSIONS]}
+        for _, payload in readable_rows(self._transaction, Table.NUMBERS, Report()):
+            known.add(int.from_bytes(payload, "big"))
         for serial, (name, number) in sorted(self._told.items()):
             told = self._history.artifacts[name].versions[number]
             entry = entries.get(serial)
             if serial in self._versions or name not in numbers or (told.deleted and entry is None):
+                continue
+            if not self._is_whole and serial not in known:
                 continue
             try:
                 found = find_node(self._transaction, CLASS_TREE, bytes.fromhex(told.digest))
@@ -120,7 +144,7 @@ class _Work:
                 self.done.append(f"{name}:v{number} is lost: its directory is nowhere")
                 continue
             record = version_record(self._transaction, numbers[name], number, told, Root(found[0], 0))
-            if entry is not None and told.deleted:
+            if entry is not None:
                 record = replace(
                     record, state="deleted", deleted_ns=entry.added_ns, due_ns=entry.due_ns, entry=entry.number
                 )
@@ -159,7 +183,9 @@ class _Work:
         for number, artifact in self._artifacts.items():
             told = self._history.artifacts.get(artifact.name)
             for name, version in told.aliases.items() if told is not None else ():
-                if (number, name) not in there and (number, version) in living:
+                key = key64(number) + name.encode()
+                is_known = self._is_whole or key in self._unread[Table.ALIASES]
+                if is_known and (number, name) not in there and (number, version) in living:
                     serial = transaction.state.next_alias
                     transaction.state.next_alias += 1
                     created_ns = next(

@@ -81,7 +81,7 @@ class History:
                 artifact.versions[event["version"]].deleted = False
             case "purge":
                 artifact.versions[event["version"]].digest = event["digest"]
-                artifact.versions[event["version"]].purged.append(event["purged"])
+                artifact.versions[event["version"]].purged += event["purged"]
             case "alias" if event["version"] is None:
                 del artifact.aliases[event["alias"]]
             case "alias":

@@ -128,6 +128,7 @@ class Packed:
         """Yield the whole segments of a pack; where one is damaged, go on with the next that is found."""
         length = os.fstat(fd).st_size
         position = HEADER_LENGTH
+        passed: list[str] = []
         while position < length:
             try:
                 data, index = parse_segment_head(os.pread(fd, HEAD_LENGTH, position))
@@ -135,12 +136,13 @@ class Packed:
                 frame = frame._replace(end=frame.data_end + index)
                 entries = parse_index(os.pread(fd, index, frame.data_end))
             except DamageError as error:
-                following = self._next_segment(fd, position + 1, length)
-                if following < length:  # else it is a torn tail, which nothing that was acknowledged refers to
-                    self.doubt = True
-                    self._report.add("packed", f"the segment at {position} of {name} cannot be used: {error}")
-                position = following
+                passed.append(f"the segment at {position} of {name} cannot be used: {error}")
+                position = self._next_segment(fd, position + 1, length)
                 continue
+            for sentence in passed:  # what no whole segment follows is a torn tail, which was never acknowledged
+                self.doubt = True
+                self._report.add("packed", sentence)
+            passed.clear()
             yield frame, entries
             position = frame.end
 

@@ -18,7 +18,7 @@ import re
 import shutil
 import uuid as uuids
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,7 @@ from artstore.checking.regrowing import Regrower
 from artstore.checking.report import OnProgress, Progress, Report
 from artstore.checking.spacing import whole_hole
 from artstore.errors import BusyError, DamageError, UnsupportedError, WorkspaceNotFoundError
+from artstore.figures import forget
 from artstore.manifest import CURRENT, FORMAT, Manifest, WriteTransaction
 from artstore.nodes import change_counts, node_payload
 from artstore.records.deadlist import encode_free
@@ -62,6 +63,7 @@ def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) ->
         try:
             with _scratch(workspace) as scratch:
                 new = _grow(workspace, scratch, packed, recalled, report, progress)
+                forget(workspace)
                 _put_in_place(workspace, scratch, new)
         finally:
             packed.close()
@@ -117,15 +119,17 @@ def _users(workspace: Path) -> list[int]:
     prefix = os.path.join(workspace, "manifest.")
     found = []
     for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        try:
-            targets = [os.readlink(entry) for entry in (process / "fd").iterdir()]
-        except OSError:
-            continue  # it has ended, or is another user's
-        if any(target.startswith(prefix) for target in targets):
+        if process.name.isdigit() and any(target.startswith(prefix) for target in _open_files(process)):
             found.append(int(process.name))
     return sorted(found)
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    """Yield the paths of what a process has open; nothing of one that has ended, or is another user's."""
+    with suppress(OSError):
+        for entry in (process / "fd").iterdir():
+            with suppress(OSError):
+                yield os.readlink(entry)
 
 
 # -- growing -----------------------------------------------------------------------------------------------------------
@@ -231,11 +235,10 @@ def _write_space(
 ) -> None:
     """Write packs, and what is left of them: gaps are condemned, or free where they are holes already."""
     state = transaction.state
-    for pack, end in packed.ends.items():
-        transaction.put(Table.PACKS, key32(pack), end.to_bytes(8, "little"))
-    state.next_pack = max(packed.ends, default=0) + 1
+    ends = dict(packed.ends)
     covered = sum(extent.stored for extent in used)
     if doubt:
+        ends = {pack: max(end, os.fstat(packed.fd(pack)).st_size) for pack, end in ends.items()}
         report.note("bytes in packs that nothing refers to are kept, for another rebuild; fsck --repair frees them")
     else:
         for gap in list(_gaps(packed, used)):
@@ -246,7 +249,10 @@ def _write_space(
             else:
                 transaction.put(Table.FREE, *encode_free(free))
                 state.free_bytes += free.length - free.punched
-    state.framing_bytes = sum(packed.ends.values()) - covered
+    for pack, end in ends.items():
+        transaction.put(Table.PACKS, key32(pack), end.to_bytes(8, "little"))
+    state.next_pack = max(ends, default=0) + 1
+    state.framing_bytes = sum(ends.values()) - covered
 
 
 def _gaps(packed: Packed, used: list[Extent]) -> Iterator[Extent]:

@@ -19,6 +19,7 @@ from artstore.tables import Table
 
 __all__ = ["Recalled", "Root", "events_of", "read_journal", "write_catalogue"]
 
+
 @dataclass
 class Recalled:
     """What a journal tells; ``end`` is the place after its last whole event; ``is_damaged`` where some are missing."""
@@ -196,8 +197,8 @@ def _version_events(name: str, version: VersionRecord) -> Iterator[dict[str, Any
     about = {"name": name, "version": version.number}
     if version.tags:
         yield {"event": "tags", **about, "tags": version.tags}
-    for purged in version.purged:
-        yield {"event": "purge", **about, "digest": digest, "old_digest": purged.get("old_digest"), "purged": purged}
+    if version.purged:
+        yield {"event": "purge", **about, "digest": digest, "purged": version.purged}
     if version.state != "live":
         aliases = version.released_aliases
         yield {"event": "delete", **about, "serial": version.serial, "due_ns": version.due_ns, "aliases": aliases}

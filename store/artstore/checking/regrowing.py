@@ -117,7 +117,9 @@ class Regrower:
             if opened is not None:
                 return opened
         node = self._next_node()
-        put_lost(self.transaction, node, LostRecord(wanted.klass, wanted.id, 0, wanted.size))
+        births = [form.entry.birth_ns for form in self._packed.forms(wanted.klass, wanted.id)]
+        birth_ns = births[0] if births and wanted.klass != CLASS_TREE else 0
+        put_lost(self.transaction, node, LostRecord(wanted.klass, wanted.id, birth_ns, wanted.size))
         self.lost.append(node)
         return None
 
@@ -175,9 +177,7 @@ def _children_of_tree(tree: CanonicalTree) -> list[Wanted]:
     ]
 
 
-def list_record(
-    ident: bytes, extent: Extent, birth_ns: int, level: int, nodes: list[int], lengths: list[int]
-) -> bytes:
+def list_record(ident: bytes, extent: Extent, birth_ns: int, level: int, nodes: list[int], lengths: list[int]) -> bytes:
     """Return the local record of an extent list whose children have these nodes and lengths."""
     rows, end = [], 0
     for node, length in zip(nodes, lengths, strict=True):

@@ -106,19 +106,16 @@ def _looked_at(store: Store, packed: Packed, suspects: Iterable[int]) -> Iterato
     for node in sorted(suspects):
         with store.snapshot() as snapshot:
             payload = snapshot.transaction.get_numbered(Table.NODES, node)
-            if payload is None or payload[0] == KIND_LOST or not node_extent(payload).stored:
+            if payload is None or payload[0] == KIND_LOST:
                 continue
             if payload[0] == KIND_CHUNK:
                 klass, data = CLASS_CONTENT, _chunk_content(packed, payload)
-                own: PackedForm | None = _own_form(payload)
             else:
                 klass, data = _canonical(snapshot.transaction, payload)
-                extent = node_extent(payload)
-                own = next((form for form in packed.forms(klass, payload[2:34]) if form.extent == extent), None)
-        stays = own is not None and packed.holds(own.pack, own.entry.offset, own.entry.stored)
-        if own is not None and stays and data is not None and packed.read(own) == data:
-            continue
-        yield _Fresh(node, payload, klass, len(data or b""), None if data is None else encode(data))
+        extent = node_extent(payload)
+        own = next((form for form in packed.forms(klass, payload[2:34]) if form.extent == extent), None)
+        if own is None or data is None or packed.read(own) != data:
+            yield _Fresh(node, payload, klass, len(data or b""), None if data is None else encode(data))
 
 
 def _own_form(payload: bytes) -> PackedForm:

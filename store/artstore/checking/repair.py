@@ -16,6 +16,7 @@ import time
 import uuid as uuids
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Final
 
 import lmdb
@@ -31,8 +32,10 @@ from artstore.checking.restoring import restore_counters, restore_nodes
 from artstore.checking.settling import right_counts, right_deadlist, right_drafts, right_index
 from artstore.checking.spacing import right_ends, right_space
 from artstore.errors import DamageError
+from artstore.figures import forget
+from artstore.ids import EMPTY_ID
 from artstore.packs import pack_path
-from artstore.records.packing import HEADER_LENGTH, encode_header, parse_header
+from artstore.records.packing import CLASS_CONTENT, HEADER_LENGTH, encode_header, parse_header
 from artstore.store import Store
 from artstore.tables import Table
 
@@ -126,6 +129,14 @@ def _right_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> list
         with store.snapshot() as snapshot:
             found = recount(snapshot.transaction, Report())
     suspects = {*damaged, *_misplaced(found, packed)}
+    with store.snapshot() as snapshot:
+        empty = snapshot.transaction.find(
+            CLASS_CONTENT, EMPTY_ID
+        )  # it has no bytes, and lives by its entry in an index
+    if empty is not None and not packed.forms(CLASS_CONTENT, EMPTY_ID):
+        suspects.add(empty)
+    if suspects or unread:
+        forget(store.path)
     if suspects:
         renewed = renew(store, packed, suspects)
         done += [f"wrote {renewed.written} stored forms anew"] if renewed.written else []
@@ -152,6 +163,7 @@ def _right_rest(store: Store, packed: Packed) -> list[str]:
     with store.write() as transaction:
         found = recount(transaction, Report())
         state = transaction.state
+        before = replace(state)
         state.next_node = max([state.next_node, *(node + 1 for node in found.numbers[-1:])])
         done = right_index(transaction, found)
         done += right_catalogue(store.path, transaction)
@@ -162,4 +174,6 @@ def _right_rest(store: Store, packed: Packed) -> list[str]:
         done += right_ends(store.path, transaction, packed, found)
         done += right_space(transaction, packed, found)
         done += right_journal(store.path, transaction)
+        if state != before:
+            done.append("brought the counters up to date")
     return done

@@ -8,18 +8,20 @@ becomes a lost one, so that everything else goes on.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from artstore import journal, manifest
 from artstore.checking.packed import Packed
+from artstore.checking.recounting import readable_rows
 from artstore.checking.regrowing import Wanted, list_record, tree_record
+from artstore.checking.report import Report
 from artstore.errors import DamageError
 from artstore.ids import content_id
 from artstore.manifest import Manifest, ReadTransaction, WriteTransaction
 from artstore.nodes import find_lost, put_lost
 from artstore.records.catalogue import VersionRecord
-from artstore.records.deadlist import decode_entry
 from artstore.records.nodes import (
     KIND_LIST,
     KIND_TREE,
@@ -143,7 +145,7 @@ def _clues(transaction: ReadTransaction, nodes: frozenset[int]) -> dict[int, _Cl
                 _take_clues(unseal_numbered(Table.NODES, int.from_bytes(key, "big"), value), clues)
             except DamageError:
                 continue
-    for node in _held(transaction):
+    for node in _roots(transaction):
         if node in clues:
             clues[node].is_referred_to = True
     return clues
@@ -177,23 +179,11 @@ def _note(clues: dict[int, _Clue], node: int, klass: int, size: int, birth_ns: i
         clue.birth_ns = clue.birth_ns or birth_ns
 
 
-def _held(transaction: ReadTransaction) -> Iterator[int]:
-    """Yield the nodes that versions, drafts and the deadlist refer to, as far as these read."""
-    for table in (Table.VERSIONS, Table.DEADLIST):
-        with transaction.raw.cursor(transaction.handles[table]) as cursor:
-            keys = list(cursor.iternext(values=False))
-        for key in keys:
-            try:
-                payload = transaction.get(table, key) or b""
-                if table == Table.VERSIONS:
-                    yield VersionRecord.decode(payload).root
-                else:
-                    yield from decode_entry(key, payload).nodes
-            except DamageError:
-                continue
-    with transaction.raw.cursor(transaction.handles[Table.STAGED]) as cursor:
-        for key in cursor.iternext(values=False):
-            yield int.from_bytes(key[8:], "big")
+def _roots(transaction: ReadTransaction) -> Iterator[int]:
+    """Yield the roots of versions; what drafts and the deadlist hold need not be there."""
+    for _, payload in readable_rows(transaction, Table.VERSIONS, Report()):
+        with suppress(DamageError):
+            yield VersionRecord.decode(payload).root
 
 
 def _made_anew(transaction: WriteTransaction, packed: Packed, node: int, clue: _Clue) -> bytes | None:
