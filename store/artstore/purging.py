@@ -14,15 +14,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from artstore import catalogue, deadlist, drafts, journal, live
+from artstore import catalogue, deadlist, drafts, journal, live, space
 from artstore.building import DirectoryBuilder, directory_entry
 from artstore.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
 from artstore.holders import Holders, Place, Reach, below, find_holders, label, places
 from artstore.manifest import ReadTransaction, WriteTransaction
-from artstore.nodes import node_extent, node_payload, tree_view
+from artstore.nodes import find_node, node_extent, node_payload, tree_view
+from artstore.packs import pack_path, read_segments
 from artstore.putting import announce
 from artstore.reaper import reap
 from artstore.records.catalogue import VersionRecord
+from artstore.records.packing import CLASS_CONTENT, CLASS_ROOT_LIST, PackedEntry
 from artstore.records.trees import Kind
 from artstore.reserve import room_to_free
 from artstore.snapshot import Snapshot
@@ -99,6 +101,7 @@ def purge(
         nodes = list(dict.fromkeys(targets(snapshot)))
         digests = [snapshot.identity(node).hex() for node in nodes]
         leaves = below(transaction, nodes)
+        ids = {snapshot.identity(node) for node in leaves}
         reach = Reach(transaction, nodes)
         holders = find_holders(transaction, reach)
         held = [
@@ -124,6 +127,7 @@ def purge(
     silent = live.notify_purged(store.run_dir, content, directories)
     silent += announce(store, [live.Change(one.artifact, [one.number]) for one in held])
     reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
+    _overwrite_copies(store, ids)
     return replace(
         report,
         freed_bytes=reaped.freed_bytes,
@@ -250,6 +254,28 @@ def _record_of(transaction: ReadTransaction, held: _Held, reason: str, now_ns: i
         rest = len(held.places) - _PURGED_ENTRIES
         rows.append({"more": rest, "reason": reason, "purged_ns": now_ns, "old_digest": digest})
     return rows
+
+
+def _overwrite_copies(store: Store, ids: set[bytes]) -> None:
+    """Overwrite what is left of the content where it lay before a pack was copied, or where two puts stored it at once.
+
+    The packs' own indexes say where that was.  What other content still needs of it is not touched.
+    """
+    with space.exclusive(store.path), store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        for key, end in transaction.rows(Table.PACKS):
+            number = int.from_bytes(key, "big")
+            path = pack_path(store.path, number)
+            for segment in read_segments(path, int.from_bytes(end, "little")):
+                for entry in segment:
+                    if entry.id in ids and entry.stored and not _is_alive(transaction, number, entry):
+                        space.overwrite_data(path, entry.offset, entry.stored)
+
+
+def _is_alive(transaction: ReadTransaction, pack: int, entry: PackedEntry) -> bool:
+    klass = CLASS_CONTENT if entry.klass == CLASS_ROOT_LIST else entry.klass
+    found = find_node(transaction, klass, entry.id)
+    return found is not None and node_extent(found[1])[:2] == (pack, entry.offset)
 
 
 def _remaining(store: Store, leaves: set[int]) -> int:

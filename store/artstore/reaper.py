@@ -86,8 +86,8 @@ class Reaped:
 class Reaper:
     """Reap step by step; for one thread at a time.
 
-    ``patience`` is how long to wait for readers, in seconds.  With ``every_pack``, `tidy` looks at all packs when it is
-    first called: a reaper that was killed may have left some that are empty.
+    ``patience`` is how long to wait for readers, in seconds.  With ``every_pack``, `tidy` looks at all packs and locks
+    of drafts when it is first called: a process that was killed may have left some that are of no use.
     """
 
     def __init__(self, store: Store, *, patience: float = _READER_SECONDS, every_pack: bool = False) -> None:
@@ -320,6 +320,9 @@ def tidy(store: Store, reaper: Reaper, done: Reaped) -> bool:
     touched, reaper.touched = reaper.touched, set()
     if touched is not None and not touched:
         return False
+    if touched is None and any((store.run_dir / "drafts").iterdir()):
+        with store.write() as transaction:
+            drafts.remove_stray_locks(transaction, store.run_dir)
     with space.exclusive(store.path):
         done.packs_removed += compaction.remove_empty(store)
         worthwhile = compaction.worthwhile(store, touched, eager=False)

@@ -9,6 +9,7 @@ Only the holder of the `exclusive` lock turns condemned bytes into free ones, re
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ __all__ = [
     "condemned",
     "exclusive",
     "free_extents",
+    "overwrite_data",
     "plan_merges",
     "punch",
     "ripe",
@@ -167,6 +169,27 @@ def _punch_all(fd: int, merges: Sequence[Merge]) -> list[Merge]:
     done = [merge._replace(gap=_punch_gap(fd, merge, block)) for merge in merges]
     disk.sync_data(fd)
     return done
+
+
+def overwrite_data(path: Path, offset: int, length: int) -> None:
+    """Overwrite with zeros, durably, what of some bytes of a pack is no hole; for bytes that nothing refers to."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        end = offset + length
+        while offset < end:
+            try:
+                offset = os.lseek(fd, offset, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    break  # a hole up to the end of the file
+                raise
+            until = min(end, os.lseek(fd, offset, os.SEEK_HOLE))
+            if offset < until:
+                _overwrite(fd, offset, until - offset)
+            offset = max(until, offset)
+        disk.sync_data(fd)
+    finally:
+        os.close(fd)
 
 
 def _overwrite(fd: int, offset: int, length: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from artstore import compaction, disk, space
 from artstore.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
 from artstore.journal import journal_path, replay
 from artstore.staging import Stager
@@ -140,3 +141,18 @@ def test_a_put_of_the_same_content_makes_it_anew(held: Workspace, tmp_path: Path
     again = held.put(tmp_path / "folder", "x")
     assert again.read_bytes("copy") == SECRET
     assert contradictions(held.path) == []
+
+
+def test_places_from_before_a_pack_was_copied_are_overwritten(held: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copied pack that could not go, because something in it is damaged, keeps no old copy of what is purged."""
+    with monkeypatch.context() as patch:
+        patch.setattr(compaction, "remove_empty", lambda *_: 0)
+        patch.setattr(disk, "punch_hole", lambda *_: False)
+        with space.exclusive(held.path):
+            compaction.compact_pack(held.store, 1)
+        held.gc()
+    assert on_disk(held).count(SECRET[:40]) == 2
+    held.purge("x:v0/a/b/secret", reason="r", everywhere=True)
+    assert_gone(held)
+    usage = held.usage()
+    assert usage.disk_bytes == sum(path.stat().st_blocks * 512 for path in [held.path, *held.path.rglob("*")])

@@ -43,12 +43,19 @@ def check_and_repair(path: Path, *, data: bool = False, progress: OnProgress | N
     ``repaired`` says what was done.  A workspace that does not open is left as it is: only a rebuild helps then.
     Raises what `check` and `artstore.checking.repair.repair` raise.
     """
+    from artstore.checking.folders import restore_lease
     from artstore.checking.repair import repair
 
     before, damaged, can_open = _check(path, data, progress)
-    if before.clean or not can_open:
+    if before.clean:
         return before
-    done = repair(Store.open(path), damaged, progress)
+    made_anew = not can_open and restore_lease(Path(os.path.realpath(path)))
+    if made_anew:
+        before, damaged, can_open = _check(path, data, progress)
+    if not can_open:
+        return before
+    done = ["made the manifest's lease anew"] * made_anew
+    done += repair(Store.open(path), damaged, progress)
     after = _check(path, data and bool(damaged), progress)[0]
     after.repaired = done
     return after

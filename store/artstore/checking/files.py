@@ -47,7 +47,7 @@ def check_files(workspace: Path, report: Report) -> Place:
     try:
         uuid = read_identity(workspace)["uuid"]
     except (ArtfsError, OSError) as error:
-        report.add("file", said(error))
+        report.add("file", f"{workspace / IDENTITY}: {said(error)}")
     for name in _FOLDERS:
         if not (workspace / name).is_dir():
             report.add("file", f"the folder {workspace / name} is missing")

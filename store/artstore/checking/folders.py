@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from artstore import disk
+from artstore.checking.alone import alone
 from artstore.errors import ArtfsError
 from artstore.locate import refuse_unsafe_filesystem
+from artstore.manifest import read_current
 from artstore.reserve import RESERVE
 from artstore.store import read_identity
 
-__all__ = ["modes_of", "own", "restore_folders"]
+__all__ = ["modes_of", "own", "restore_folders", "restore_lease"]
 
 _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemons")
 
@@ -26,6 +28,22 @@ def own(workspace: Path, path: Path, mode: int) -> None:
     """Give something that was made anew the group and mode that it has in a workspace."""
     os.chown(path, -1, workspace.stat().st_gid)
     path.chmod(mode)
+
+
+def restore_lease(workspace: Path) -> bool:
+    """Make the file anew that processes hold while they use the manifest; return whether it was missing.
+
+    Raises `BusyError` while any use it: they would hold the one that is gone.
+    """
+    folder = workspace / read_current(workspace)[1]
+    data = folder / "data.mdb"
+    if (folder / "lease").exists() or not data.exists() or not data.stat().st_size:
+        return False
+    with alone(workspace, None):
+        mode = modes_of(workspace)[1]
+        disk.write_file(folder / "lease", b"", mode)
+        own(workspace, folder / "lease", mode)
+    return True
 
 
 def restore_folders(workspace: Path) -> list[str]:

@@ -64,7 +64,7 @@ class PackedForm(NamedTuple):
 class Packed:
     """The packs of a workspace, read by their own indexes; for one thread.
 
-    Takes about 200 bytes of memory for each stored form.  Damage goes to the report, and ``doubt`` says that there may
+    Takes about 200 bytes of memory for each stored form, once one is looked for by its id.  Damage goes to the report, and ``doubt`` says that there may
     be stored forms which no index that reads tells of.
     """
 
@@ -78,7 +78,7 @@ class Packed:
         self._uuid = uuid
         self._report = report
         self._files: dict[int, int] = {}
-        self._first: dict[bytes, int] = {}
+        self._first: dict[bytes, int] | None = None
         self._others: dict[bytes, array[int]] = {}
         self._index_of = lru_cache(maxsize=_INDEXES)(self._read_index)
         paths = sorted(path for path in (workspace / "packs").glob("*.pack") if path.stem.isdigit())
@@ -120,11 +120,11 @@ class Packed:
                 f"the pack {path} belongs to another workspace, or has another number",
                 hint="move it out of the folder of packs first",
             )
-        for frame, entries in self._segments(number, fd, path.name):
-            self._take(frame, entries)
+        for frame in self._segments(number, fd, path.name):
+            self.frames.append(frame)
             self.ends[number] = frame.end
 
-    def _segments(self, number: int, fd: int, name: str) -> Iterator[tuple[Frame, list[PackedEntry]]]:
+    def _segments(self, number: int, fd: int, name: str) -> Iterator[Frame]:
         """Yield the whole segments of a pack; where one is damaged, go on with the next that is found."""
         length = os.fstat(fd).st_size
         position = HEADER_LENGTH
@@ -134,7 +134,7 @@ class Packed:
                 data, index = parse_segment_head(os.pread(fd, HEAD_LENGTH, position))
                 frame = Frame(number, position, position + HEAD_LENGTH, position + HEAD_LENGTH + data, 0)
                 frame = frame._replace(end=frame.data_end + index)
-                entries = parse_index(os.pread(fd, index, frame.data_end))
+                parse_index(os.pread(fd, index, frame.data_end))
             except DamageError as error:
                 passed.append(f"the segment at {position} of {name} cannot be used: {error}")
                 position = self._next_segment(fd, position + 1, length)
@@ -143,7 +143,7 @@ class Packed:
                 self.doubt = True
                 self._report.add("packed", sentence)
             passed.clear()
-            yield frame, entries
+            yield frame
             position = frame.end
 
     def _next_segment(self, fd: int, position: int, length: int) -> int:
@@ -162,14 +162,17 @@ class Packed:
                 position += 1
         return length
 
-    def _take(self, frame: Frame, entries: list[PackedEntry]) -> None:
-        number = len(self.frames)
-        self.frames.append(frame)
-        for rank, entry in enumerate(entries):
-            key = bytes((entry.klass,)) + entry.id
-            place = number << 32 | rank
-            if self._first.setdefault(key, place) != place:
-                self._others.setdefault(key, array("Q")).append(place)
+    def _places(self) -> dict[bytes, int]:
+        """Return by class and id the first stored form of each, as segment << 32 | rank; `_others` has the rest."""
+        if self._first is None:
+            self._first = {}
+            for number in range(len(self.frames)):
+                for rank, entry in enumerate(self._index_of(number)):
+                    key = bytes((entry.klass,)) + entry.id
+                    place = number << 32 | rank
+                    if self._first.setdefault(key, place) != place:
+                        self._others.setdefault(key, array("Q")).append(place)
+        return self._first
 
     def _read_index(self, number: int) -> list[PackedEntry]:
         frame = self.frames[number]
@@ -186,7 +189,7 @@ class Packed:
     def forms(self, klass: int, ident: bytes) -> list[PackedForm]:
         """Return the stored forms of an id in a class of the packs, the newest first."""
         key = bytes((klass,)) + ident
-        first = self._first.get(key)
+        first = self._places().get(key)
         if first is None:
             return []
         places = sorted([first, *self._others.get(key, ())], reverse=True)

@@ -18,30 +18,32 @@ import re
 import shutil
 import uuid as uuids
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from artstore import disk, journal, live, locate, manifest, space
+from artstore import disk, journal, locate, manifest, space
+from artstore.checking.alone import alone
 from artstore.checking.folders import modes_of, own, restore_folders
 from artstore.checking.packed import Packed
 from artstore.checking.recalling import Recalled, Root, events_of, label, read_journal, write_catalogue
 from artstore.checking.regrowing import Regrower
 from artstore.checking.report import OnProgress, Progress, Report
 from artstore.checking.spacing import whole_hole
-from artstore.errors import BusyError, DamageError, UnsupportedError, WorkspaceNotFoundError
+from artstore.errors import DamageError, UnsupportedError, WorkspaceNotFoundError
 from artstore.figures import forget
 from artstore.manifest import CURRENT, FORMAT, Manifest, WriteTransaction
 from artstore.nodes import change_counts, node_payload
 from artstore.records.deadlist import encode_free
 from artstore.records.nodes import Extent, decode_lost
-from artstore.store import IDENTITY, read_identity
+from artstore.store import read_identity
 from artstore.tables import Table, key32
 
 __all__ = ["rebuild"]
 
 _BATCH_NODES: Final = 20_000
-_FOLDER: Final = re.compile(r"manifest\.([0-9]+)(?:\.damaged)?")
+_KEPT: Final = "damaged-"
+_FOLDER: Final = re.compile(rf"(?:{_KEPT})?manifest\.([0-9]+)")
 
 
 def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) -> Report:
@@ -56,7 +58,7 @@ def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) ->
     uuid = uuids.UUID(read_identity(workspace)["uuid"]).bytes
     old = _old_folder(workspace)
     report = Report()
-    with _alone(workspace, old):
+    with alone(workspace, old):
         report.repaired += restore_folders(workspace)
         recalled = read_journal(journal.journal_path(workspace), report)
         packed = Packed(workspace, uuid, report, _told(progress, "packs"))
@@ -64,11 +66,10 @@ def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) ->
             with _scratch(workspace) as scratch:
                 new = _grow(workspace, scratch, packed, recalled, report, progress)
                 forget(workspace)
-                _put_in_place(workspace, scratch, new)
+                _put_in_place(workspace, scratch, old, new, report)
         finally:
             packed.close()
         report.repaired.append(f"made the manifest anew in {new}")
-        _put_aside(workspace, new, report)
     return report
 
 
@@ -76,9 +77,6 @@ def _told(progress: OnProgress | None, phase: str) -> Callable[[int, int], None]
     if progress is None:
         return None
     return lambda done, total: progress(Progress(phase, done, total))
-
-
-# -- being alone -------------------------------------------------------------------------------------------------------
 
 
 def _old_folder(workspace: Path) -> Path | None:
@@ -89,47 +87,6 @@ def _old_folder(workspace: Path) -> Path | None:
         raise
     except (WorkspaceNotFoundError, DamageError):
         return None  # what says so is lost as well
-
-
-@contextmanager
-def _alone(workspace: Path, folder: Path | None) -> Iterator[None]:
-    """Run the block while nobody else can use the workspace; raise `BusyError` naming those who do."""
-    users = [f"process {pid}" for pid in _users(workspace)]
-    with ExitStack() as held:
-        lock = os.open(workspace / IDENTITY, os.O_RDONLY | os.O_CLOEXEC)
-        held.callback(os.close, lock)
-        busy = [] if disk.try_lock(lock) else ["another rebuild"]
-        if folder is not None and (folder / "lease").exists():
-            lease = os.open(folder / "lease", os.O_RDWR | os.O_CLOEXEC)
-            held.callback(os.close, lease)
-            if not disk.try_lock(lease) and not users:
-                busy.append("another process")
-        busy += users
-        busy += [f"the mount {one.mountpoint} (process {one.pid})" for one in live.live_daemons(workspace / "run")]
-        if busy:
-            raise BusyError(
-                f"the workspace {workspace} is in use by {', '.join(busy)}",
-                hint="end them first: a rebuild needs the workspace for itself",
-            )
-        yield
-
-
-def _users(workspace: Path) -> list[int]:
-    """Return the processes that have an environment of the workspace open, even one that was removed."""
-    prefix = os.path.join(workspace, "manifest.")
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and any(target.startswith(prefix) for target in _open_files(process)):
-            found.append(int(process.name))
-    return sorted(found)
-
-
-def _open_files(process: Path) -> Iterator[str]:
-    """Yield the paths of what a process has open; nothing of one that has ended, or is another user's."""
-    with suppress(OSError):
-        for entry in (process / "fd").iterdir():
-            with suppress(OSError):
-                yield os.readlink(entry)
 
 
 # -- growing -----------------------------------------------------------------------------------------------------------
@@ -296,8 +253,11 @@ def _next_folder(workspace: Path) -> str:
     return f"manifest.{max(numbers, default=0) + 1}"
 
 
-def _put_in_place(workspace: Path, scratch: Path, name: str) -> None:
-    """Move the new environment to where it belongs, and let `current` lead to it: from then on it is the manifest."""
+def _put_in_place(workspace: Path, scratch: Path, old: Path | None, name: str, report: Report) -> None:
+    """Move the new environment to where it belongs, and let `current` lead to it: from then on it is the manifest.
+
+    The old one goes out of the way before: one that cannot be read is not to be taken for one that was compacted.
+    """
     folder_mode, file_mode = modes_of(workspace)
     built = scratch / "manifest"
     with disk.out_of_space(workspace, "a new manifest"):
@@ -305,22 +265,19 @@ def _put_in_place(workspace: Path, scratch: Path, name: str) -> None:
             own(workspace, path, file_mode)
         own(workspace, built, folder_mode)
         disk.sync_folder(built)
+        _put_aside(workspace, old, report)
         built.rename(workspace / name)
         disk.sync_folder(workspace)
         disk.write_file(workspace / CURRENT, f"{FORMAT} {name}\n".encode(), file_mode)
         own(workspace, workspace / CURRENT, file_mode)
 
 
-def _put_aside(workspace: Path, new: str, report: Report) -> None:
-    """Keep the old environments under another name, unless there is nothing in them."""
+def _put_aside(workspace: Path, old: Path | None, report: Report) -> None:
+    """Keep the old environment under another name, unless there is nothing in it; remove what was not in use."""
     for path in sorted(workspace.glob("manifest.*")):
-        if path.name == new or not path.name.removeprefix("manifest.").isdigit():
-            continue
         data = path / "data.mdb"
-        if not data.exists() or not data.stat().st_size:
+        if (old is not None and path != old) or not data.exists() or not data.stat().st_size:
             shutil.rmtree(path)
-            continue
-        kept = path.with_name(f"{path.name}.damaged")
-        path.rename(kept)
-        report.note(f"the old manifest is kept in {kept}: remove it when all is well")
-    disk.sync_folder(workspace)
+        else:
+            kept = path.rename(workspace / f"{_KEPT}{path.name}")
+            report.note(f"the old manifest is kept in {kept}: remove it when all is well")

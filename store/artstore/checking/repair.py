@@ -24,6 +24,7 @@ import lmdb
 from artstore import disk, space
 from artstore.checking.cataloguing import right_catalogue, right_journal
 from artstore.checking.folders import restore_folders
+from artstore.checking.merging import merge_twins
 from artstore.checking.packed import Packed
 from artstore.checking.recounting import Recount, readable_rows, recount
 from artstore.checking.renewing import renew
@@ -34,6 +35,8 @@ from artstore.checking.spacing import right_ends, right_space
 from artstore.errors import DamageError
 from artstore.figures import forget
 from artstore.ids import EMPTY_ID
+from artstore.manifest import ReadTransaction
+from artstore.nodes import find_node, node_extent
 from artstore.packs import pack_path
 from artstore.records.packing import CLASS_CONTENT, HEADER_LENGTH, encode_header, parse_header
 from artstore.store import Store
@@ -57,9 +60,11 @@ def repair(store: Store, damaged: Iterable[int] = (), progress: OnProgress | Non
         done += _right_parameters(store)
         done += _right_headers(store)
         with closing(_scanned(store, progress)) as packed:
-            done += _right_nodes(store, packed, frozenset(damaged))
-        with closing(_scanned(store, progress)) as packed:  # once more: what was damaged may lie elsewhere now
-            done += _right_rest(store, packed)
+            righted = _right_nodes(store, packed, frozenset(damaged))
+            done += righted or _right_rest(store, packed)
+        if righted:
+            with closing(_scanned(store, progress)) as packed:  # once more: something lies elsewhere now
+                done += _right_rest(store, packed)
     return done
 
 
@@ -130,11 +135,7 @@ def _right_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> list
             found = recount(snapshot.transaction, Report())
     suspects = {*damaged, *_misplaced(found, packed)}
     with store.snapshot() as snapshot:
-        empty = snapshot.transaction.find(
-            CLASS_CONTENT, EMPTY_ID
-        )  # it has no bytes, and lives by its entry in an index
-    if empty is not None and not packed.forms(CLASS_CONTENT, EMPTY_ID):
-        suspects.add(empty)
+        suspects.update(_unnamed_empty(snapshot.transaction, packed))
     if suspects or unread:
         forget(store.path)
     if suspects:
@@ -158,6 +159,15 @@ def _misplaced(found: Recount, packed: Packed) -> Iterator[int]:
             end, last = max(end, start + length), node
 
 
+def _unnamed_empty(transaction: ReadTransaction, packed: Packed) -> Iterator[int]:
+    """Yield the chunk of no bytes where no whole segment has it: it lives by its entry in an index."""
+    found = find_node(transaction, CLASS_CONTENT, EMPTY_ID)
+    if found is not None:
+        extent = node_extent(found[1])
+        if not packed.holds(extent.pack, extent.offset, 0):
+            yield found[0]
+
+
 def _right_rest(store: Store, packed: Packed) -> list[str]:
     """Put right what follows from the nodes and from the packs, in one transaction."""
     with store.write() as transaction:
@@ -165,7 +175,9 @@ def _right_rest(store: Store, packed: Packed) -> list[str]:
         state = transaction.state
         before = replace(state)
         state.next_node = max([state.next_node, *(node + 1 for node in found.numbers[-1:])])
-        done = right_index(transaction, found)
+        done = merge_twins(transaction, found)
+        found = recount(transaction, Report()) if done else found
+        done += right_index(transaction, found)
         done += right_catalogue(store.path, transaction)
         done += right_drafts(transaction)
         done += right_deadlist(transaction)

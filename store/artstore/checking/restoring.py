@@ -11,16 +11,17 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from artstore import journal, manifest
 from artstore.checking.packed import Packed
-from artstore.checking.recounting import readable_rows
+from artstore.checking.recounting import readable_rows, recount
 from artstore.checking.regrowing import Wanted, list_record, tree_record
 from artstore.checking.report import Report
 from artstore.errors import DamageError
 from artstore.ids import content_id
 from artstore.manifest import Manifest, ReadTransaction, WriteTransaction
-from artstore.nodes import find_lost, put_lost
+from artstore.nodes import children_of, find_lost, put_lost
 from artstore.records.catalogue import VersionRecord
 from artstore.records.nodes import (
     KIND_LIST,
@@ -39,13 +40,15 @@ from artstore.tables import Table, key64
 __all__ = ["restore_counters", "restore_nodes"]
 
 
+_LENGTH: Final = (1 << 32) - 1
+
 # -- counters ----------------------------------------------------------------------------------------------------------
 
 
 def restore_counters(workspace: Path) -> bool:
     """Write the counters anew where they do not read; return whether that was so.
 
-    Numbers go on behind the highest that is there.  The sums are left at 0, for a recount.
+    Numbers go on behind the highest that is there.
     """
     try:
         with manifest.read(workspace) as snapshot:
@@ -58,6 +61,7 @@ def restore_counters(workspace: Path) -> bool:
     try:
         transaction = WriteTransaction(raw, held.handles, new=True)
         _number_anew(workspace, transaction)
+        _sum_anew(transaction)
         transaction.save_state()
     except BaseException:
         raw.abort()
@@ -86,6 +90,17 @@ def _number_anew(workspace: Path, transaction: WriteTransaction) -> None:
             state.next_serial = max(state.next_serial, event.get("serial", 0) + 1, event.get("next_serial", 0))
 
 
+def _sum_anew(transaction: WriteTransaction) -> None:
+    found = recount(transaction, Report())
+    state = transaction.state
+    living = [version for version in found.versions if version.state == "live"]
+    state.versions, state.logical_bytes = len(living), sum(version.bytes for version in living)
+    state.stored_bytes, state.free_bytes = found.stored_bytes, found.free_bytes
+    state.condemned_bytes, state.deadlist_entries = found.condemned_bytes, len(found.entries)
+    places = [place for use in found.packs.values() for place in (*use.nodes, *use.condemned, *use.free)]
+    state.framing_bytes = max(0, sum(found.ends.values()) - sum(place & _LENGTH for place in places))
+
+
 def _last(transaction: ReadTransaction, table: Table, width: int) -> int:
     """Return the number that the first ``width`` bytes of a table's last key are, or 0."""
     with transaction.raw.cursor(transaction.handles[table]) as cursor:
@@ -103,7 +118,13 @@ class _Clue:
     id: bytes = b""
     size: int = 0
     birth_ns: int = 0
-    is_referred_to: bool = False
+    parent: bytes = b""
+    rank: int = 0
+
+    @property
+    def is_referred_to(self) -> bool:
+        """Whether a record or a version refers to it."""
+        return bool(self.parent or self.id)
 
 
 def restore_nodes(transaction: WriteTransaction, packed: Packed, damaged: Collection[int]) -> tuple[int, list[int]]:
@@ -116,9 +137,11 @@ def restore_nodes(transaction: WriteTransaction, packed: Packed, damaged: Collec
     restored, lost = 0, []
     for node in sorted(clues):
         clue = clues[node]
-        if not (clue.id or clue.is_referred_to):
+        if not clue.is_referred_to:
             transaction.delete(Table.NODES, key64(node))
             continue
+        if not clue.id:
+            _identify(packed, clue)
         payload = _made_anew(transaction, packed, node, clue)
         if payload is not None:
             transaction.put_numbered(Table.NODES, node, payload)
@@ -145,45 +168,59 @@ def _clues(transaction: ReadTransaction, nodes: frozenset[int]) -> dict[int, _Cl
                 _take_clues(unseal_numbered(Table.NODES, int.from_bytes(key, "big"), value), clues)
             except DamageError:
                 continue
-    for node in _roots(transaction):
+    for node, digest in _roots(transaction):
         if node in clues:
-            clues[node].is_referred_to = True
+            clues[node].klass, clues[node].id = CLASS_TREE, digest
     return clues
 
 
 def _take_clues(payload: bytes, clues: dict[int, _Clue]) -> None:
+    """Note what one record says of those that it refers to."""
+    if payload[0] not in (KIND_LIST, KIND_TREE) or clues.keys().isdisjoint(children_of(payload)):
+        return
+    known: list[tuple[int, int, int, int]] = []  # node, class, size, birth
     if payload[0] == KIND_LIST:
-        before = 0
-        for child in decode_list(payload).children:
-            _note(clues, child.node, 0, child.end - before, 0)
-            before = child.end
-    elif payload[0] == KIND_TREE:
-        view = TreeView(payload)
-        if clues.keys().isdisjoint(view.nodes()):
-            return
-        if view.level:
-            for row in view.children():
-                _note(clues, row.node, CLASS_TREE, 0, 0)
-        else:
-            for entry in view.entries():
-                klass = CLASS_TREE if entry.kind == Kind.DIRECTORY else CLASS_CONTENT
-                _note(clues, entry.node, klass, 0 if klass == CLASS_TREE else entry.size, entry.birth_ns)
+        ends = [0, *(child.end for child in decode_list(payload).children)]
+        known = [(node, 0, ends[rank + 1] - ends[rank], 0) for rank, node in enumerate(children_of(payload))]
+    elif (view := TreeView(payload)).level:
+        known = [(node, CLASS_TREE, 0, 0) for node in view.nodes()]
+    else:
+        for entry in view.entries():
+            is_tree = entry.kind == Kind.DIRECTORY
+            known.append((entry.node, CLASS_TREE, 0, 0) if is_tree else (entry.node, 0, entry.size, entry.birth_ns))
+    for rank, (node, klass, size, birth_ns) in enumerate(known):
+        clue = clues.get(node)
+        if clue is not None:
+            clue.klass, clue.size = clue.klass or klass, clue.size or size
+            clue.birth_ns = clue.birth_ns or birth_ns
+            clue.parent, clue.rank = payload, rank
 
 
-def _note(clues: dict[int, _Clue], node: int, klass: int, size: int, birth_ns: int) -> None:
-    clue = clues.get(node)
-    if clue is not None:
-        clue.is_referred_to = True
-        clue.klass = clue.klass or klass
-        clue.size = clue.size or size
-        clue.birth_ns = clue.birth_ns or birth_ns
-
-
-def _roots(transaction: ReadTransaction) -> Iterator[int]:
-    """Yield the roots of versions; what drafts and the deadlist hold need not be there."""
+def _roots(transaction: ReadTransaction) -> Iterator[tuple[int, bytes]]:
+    """Yield (root, digest) of versions; what drafts and the deadlist hold need not be there."""
     for _, payload in readable_rows(transaction, Table.VERSIONS, Report()):
         with suppress(DamageError):
-            yield VersionRecord.decode(payload).root
+            version = VersionRecord.decode(payload)
+            yield version.root, version.digest
+
+
+def _identify(packed: Packed, clue: _Clue) -> None:
+    """Take the id of a node from the canonical form of the record that refers to it, if that can be read."""
+    ident = clue.parent[2:34]
+    classes = (CLASS_TREE,) if clue.parent[0] == KIND_TREE else (CLASS_ROOT_LIST, CLASS_LIST)
+    found = next((one for one in (packed.canonical(klass, ident) for klass in classes) if one is not None), None)
+    if found is None:
+        return
+    with suppress(DamageError, IndexError):
+        if clue.parent[0] == KIND_LIST:
+            clue.klass, clue.id, _ = parse_canonical_list(found[1])[1][clue.rank]
+            return
+        tree = parse_canonical_tree(found[1])
+        if tree.level:
+            clue.klass, clue.id = CLASS_TREE, tree.children[clue.rank][1]
+        else:
+            clue.klass = clue.klass or CLASS_CONTENT
+            clue.id = tree.entries[clue.rank].id
 
 
 def _made_anew(transaction: WriteTransaction, packed: Packed, node: int, clue: _Clue) -> bytes | None:

@@ -57,7 +57,7 @@ def right_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, f
         pack = int.from_bytes(key, "big")
         name, end, there = pack_path(workspace, pack).name, found.ends.get(pack), packed.ends.get(pack)
         if there is None:
-            if not found.pack(pack).nodes:
+            if not pack_path(workspace, pack).exists() and not found.pack(pack).nodes:
                 transaction.delete(Table.PACKS, key)
                 found.ends.pop(pack, None)
                 done.append(f"gave up the pack {name}, which is missing")
@@ -68,9 +68,10 @@ def right_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, f
         if _is_appended_to(workspace, pack):
             continue
         transaction.put(Table.PACKS, key32(pack), there.to_bytes(8, "little"))
-        transaction.state.next_pack = max(transaction.state.next_pack, pack + 1)
         found.ends[pack] = there
         done.append(f"the pack {name} ends at {there}, and not {'nowhere' if end is None else f'at {end}'}")
+    state = transaction.state
+    state.next_pack = max([state.next_pack, *(pack + 1 for pack in found.ends)])
     return done
 
 

@@ -22,7 +22,7 @@ from artstore.nodes import COUNT_BLOCK
 from artstore.records.catalogue import VersionRecord
 from artstore.records.deadlist import DeadEntry
 from artstore.records.nodes import KIND_LOST
-from artstore.records.packing import CLASS_TREE
+from artstore.records.packing import CLASS_CONTENT, CLASS_TREE
 from artstore.settings import read_settings
 from artstore.tables import Table
 
@@ -89,6 +89,11 @@ def _check_counts(transaction: ReadTransaction, found: Recount, report: Report) 
                 _name_counts(found, block, counts, wanted, report)
             position = after
     _check_without_row(found, position, None, report)
+    if not found.damaged:
+        for rank, references in enumerate(found.wanted):
+            if not references:
+                node = found.numbers[rank]
+                report.add("orphan", f"nothing refers to node {node}", node=node)
 
 
 def _count_blocks(transaction: ReadTransaction, report: Report) -> list[int]:
@@ -116,7 +121,8 @@ def _check_without_row(found: Recount, position: int, until: int | None, report:
     """Check the nodes below a number whose counts have no row; return the rank of the first after them."""
     numbers = found.numbers
     while position < len(numbers) and (until is None or numbers[position] < until):
-        _name_count(numbers[position], 0, found.wanted[position], report)
+        if found.wanted[position]:
+            _name_count(numbers[position], 0, found.wanted[position], report)
         position += 1
     return position
 
@@ -124,33 +130,34 @@ def _check_without_row(found: Recount, position: int, until: int | None, report:
 def _name_counts(found: Recount, block: int, counts: list[int], wanted: list[int], report: Report) -> None:
     for index, (kept, there) in enumerate(zip(counts, wanted, strict=True)):
         node = block * COUNT_BLOCK + index
-        if kept == there and (kept or found.rank(node) < 0):
-            continue
-        if found.damaged and (node in found.damaged or kept > there):
-            continue
-        if node not in found.missing:
+        if kept != there and node not in found.missing and not (found.damaged and kept > there):
             _name_count(node, kept, there, report)
 
 
 def _name_count(node: int, kept: int, there: int, report: Report) -> None:
-    if there:
-        report.add("count", f"node {node} has {kept} references by its count, and {there} are there", node=node)
-    elif kept:
-        report.add("orphan", f"nothing refers to node {node}, whose count is {kept}", node=node)
-    else:
-        report.add("orphan", f"nothing refers to node {node}, and its count says so", node=node)
+    report.add("count", f"node {node} has {kept} references by its count, and {there} are there", node=node)
 
 
 def _check_index(transaction: ReadTransaction, found: Recount, report: Report) -> None:
     """Check that the index leads from each node's id to the node, and nowhere else."""
     sums = [0, 0]
     rows = 0
+    rare: list[tuple[bytes, bytes]] = []
     with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
         for key, value in cursor:
             sums[key[0] != CLASS_TREE] += hash(key[1:] + value)
             rows += 1
-    if sums != found.index_sums or rows != len(found.numbers):
+            if key[0] != CLASS_TREE and key[0] != CLASS_CONTENT:
+                rare.append((key, value))  # lists, what is lost, and classes that there are none of
+    fits = sums == found.index_sums and rows == len(found.numbers)
+    if not fits or any(key not in _keys_of(transaction, found, value) for key, value in rare):
         _name_index(transaction, found, report)
+
+
+def _keys_of(transaction: ReadTransaction, found: Recount, value: bytes) -> list[bytes]:
+    """Return the keys under which the node that a row of the index leads to may be found."""
+    node = int.from_bytes(value, "big")
+    return nodes.index_keys(nodes.node_payload(transaction, node)) if found.rank(node) >= 0 else []
 
 
 def _name_index(transaction: ReadTransaction, found: Recount, report: Report) -> None:

@@ -72,9 +72,7 @@ class CatalogueRecord:
             if values.pop("_") != _VERSION:
                 raise DamageError(f"a {cls.kind} record has an unknown version")
             known = cls.__dataclass_fields__
-            return cls(
-                **{name: _checked(value, known[name].type) for name, value in values.items() if name in known}
-            )
+            return cls(**{name: _checked(value, known[name].type) for name, value in values.items() if name in known})
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DamageError(f"a {cls.kind} record is malformed") from error
 

@@ -314,9 +314,7 @@ class TreeView:
         totals = self.totals
         if not 0 < entries <= totals.entries - entries_before or directories + directories_before > totals.directories:
             raise DamageError("a directory record has a row with more entries than itself")
-        return ChildRecord(
-            node, self._name(offset, length), entries, entries_before, directories, directories_before
-        )
+        return ChildRecord(node, self._name(offset, length), entries, entries_before, directories, directories_before)
 
     def children(self) -> Iterator[ChildRecord]:
         """Yield the rows of an index record, in order."""
