@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from artfs.mount.control import mount, mount_for, status, unmount
     from artfs.mount.handle import MountHandle
-    from artfs.mount.reports import MountStatus, WorkerStatus
+    from artfs.mount.reports import MountStatus, ReaperStatus, WorkerStatus
 
-__all__ = ["MountHandle", "MountStatus", "WorkerStatus", "mount", "mount_for", "status", "unmount"]
+__all__ = ["MountHandle", "MountStatus", "ReaperStatus", "WorkerStatus", "mount", "mount_for", "status", "unmount"]
 
 _HOMES = {
     "MountHandle": "handle",
     "MountStatus": "reports",
+    "ReaperStatus": "reports",
     "WorkerStatus": "reports",
     "mount": "control",
     "mount_for": "control",

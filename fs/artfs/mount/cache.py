@@ -15,7 +15,7 @@ V = TypeVar("V")
 class Cache(Generic[K, V]):
     """Keep values until their weights sum to more than ``limit``; the one used least recently goes first.
 
-    A value is immutable and a function of its key, so nothing is ever invalidated.
+    A value is immutable and a function of its key; where that ends, all are dropped.
     """
 
     __slots__ = ("_entries", "limit", "weight")
@@ -45,3 +45,8 @@ class Cache(Generic[K, V]):
         while self.weight > self.limit and len(self._entries) > 1:
             _, (_, freed) = self._entries.popitem(last=False)
             self.weight -= freed
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._entries.clear()
+        self.weight = 0

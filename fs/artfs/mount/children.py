@@ -107,7 +107,7 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
     counts.set(Field.PID, os.getpid())
     counts.set(Field.STARTED_NS, time.time_ns())
     send(kit.news, {"from": slot, "ready": True})
-    kit.transport.serve(Tree(store), counts)
+    kit.transport.serve(Tree(store, kit.counters.epoch), counts)
     return ENDED
 
 
@@ -115,6 +115,8 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
     """Listen on the control socket and say so, load what is needed to answer and say so, and answer until killed."""
     parent = os.getppid()
     if kit.owner.uid != os.geteuid():
+        import artfs.mount.invalidator
+        import artfs.mount.reaping
         import artfs.mount.supervisor  # noqa: F401  # the owner may not be able to reach root's interpreter
     kit.owner.become()
     kernel.die_with_parent(parent)
@@ -128,13 +130,18 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
 
     import trio
 
-    from artfs.mount.supervisor import Invalidator, Supervisor
+    from artfs.mount.invalidator import Invalidator
+    from artfs.mount.supervisor import Supervisor
 
     send(kit.news, {"from": "supervisor", "ready": True})
+
+    from artfs.mount.reaping import Reaping  # nobody waits for the reaper
+
     supervisor = Supervisor(
         description=asdict(info),
         counters=kit.counters,
-        invalidate=Invalidator(store, kit.device).apply,
+        forgetting=Invalidator(store, kit.device, kit.counters.epoch),
+        reaping=Reaping(store, kit.counters),
         unmount=lambda lazy: _ask_to_unmount(kit.news, lazy),
         uid=os.geteuid(),
     )

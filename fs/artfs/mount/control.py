@@ -22,7 +22,7 @@ from artfs.mount.configuration import LIFELINE, READY, Configuration, default_wo
 from artfs.mount.daemon import Daemon
 from artfs.mount.handle import MountHandle
 from artfs.mount.holders import holders
-from artfs.mount.reports import MountStatus, WorkerStatus
+from artfs.mount.reports import MountStatus, ReaperStatus, WorkerStatus
 from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
 from artstore.errors import BusyError, InvalidInputError, MountError
@@ -182,7 +182,7 @@ def _status_of(mounted: Mounted) -> MountStatus:
         if not is_held(_run_file(mounted.workspace, daemon)):
             return _status_of(replace(mounted, daemon=None))  # it was just dying
     state = "live" if answer.get("ok") else "silent"
-    workers = answer["status"]["workers"] if state == "live" else []
+    described = answer["status"] if state == "live" else {"workers": [], "reaper": None}
     return MountStatus(
         workspace=str(mounted.workspace),
         directory=str(mounted.directory),
@@ -192,7 +192,8 @@ def _status_of(mounted: Mounted) -> MountStatus:
         transport=daemon.transport,
         uid=daemon.uid,
         allow_other=daemon.allow_other,
-        workers=[WorkerStatus.from_message(worker) for worker in workers],
+        workers=[WorkerStatus.from_message(worker) for worker in described["workers"]],
+        reaper=ReaperStatus.from_message(described["reaper"]) if described["reaper"] else None,
     )
 
 

@@ -1,15 +1,17 @@
-"""Counts that workers keep in memory shared with the supervisor.
+"""Numbers in memory that the workers share with the supervisor.
 
 The memory is mapped before the fork.  Each worker slot has one writer per field (the worker that holds the slot, or
-the zygote between two workers), so no lock is needed; a reader may see a count that is one request old.
+the zygote between two workers), so no lock is needed; a reader may see a count that is one request old.  The epoch is
+the supervisor's to write and the workers' to read.
 """
 
 from __future__ import annotations
 
 import mmap
+import threading
 from enum import IntEnum
 
-__all__ = ["Counters", "Field", "WorkerCounts"]
+__all__ = ["Counters", "Epoch", "Field", "WorkerCounts"]
 
 
 class Field(IntEnum):
@@ -50,13 +52,39 @@ class WorkerCounts:
         return int(self._cells[self._base + field])
 
 
+class Epoch:
+    """Count the times that what workers remember of places in versions has become stale."""
+
+    __slots__ = ("_cell", "_lock")
+
+    def __init__(self, cell: memoryview | None = None) -> None:
+        """Count in ``cell``, one unsigned 64-bit number; without it, in this process's memory."""
+        self._cell = memoryview(bytearray(8)).cast("Q") if cell is None else cell
+        self._lock = threading.Lock()
+
+    @property
+    def value(self) -> int:
+        """The count."""
+        return int(self._cell[0])
+
+    def advance(self) -> None:
+        """Make every worker drop the places that it remembers, before its next request; any thread may do so."""
+        with self._lock:
+            self._cell[0] += 1
+
+
 class Counters:
-    """Map one slot of counts per worker in anonymous memory that stays shared across fork."""
+    """Map one slot of counts per worker, and the epoch, in anonymous memory that stays shared across fork."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        self._memory = mmap.mmap(-1, max(mmap.PAGESIZE, slots * _WIDTH * 8))
+        self._memory = mmap.mmap(-1, max(mmap.PAGESIZE, (slots * _WIDTH + 1) * 8))
         self._cells = memoryview(self._memory).cast("Q")
+        self.epoch = Epoch(self._cells[slots * _WIDTH : slots * _WIDTH + 1])
+
+    def total(self, field: Field) -> int:
+        """Return the sum of ``field`` over all slots."""
+        return sum(self.slot(index).get(field) for index in range(self.slots))
 
     def slot(self, index: int) -> WorkerCounts:
         """Return the counts of the worker in slot ``index``, from 0."""

@@ -13,7 +13,7 @@ import errno
 import os
 import struct
 
-__all__ = ["invalidate_entry", "invalidate_inode", "resend_requests"]
+__all__ = ["expire_entries", "invalidate_entry", "invalidate_inode", "resend_requests"]
 
 _HEADER = struct.Struct("<IiQ")
 _INVAL_INODE = struct.Struct("<Qqq")
@@ -21,6 +21,7 @@ _INVAL_ENTRY = struct.Struct("<QII")
 _NOTIFY_INVAL_INODE = 2
 _NOTIFY_INVAL_ENTRY = 3
 _NOTIFY_RESEND = 7
+_NOTIFY_INC_EPOCH = 8
 
 _HARMLESS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENODEV, errno.ENOTCONN})
 """The kernel does not know the name or inode, or the mount is gone: there is nothing left to forget."""
@@ -49,8 +50,20 @@ def resend_requests(device: int) -> bool:
     Requests that living workers have in hand are served twice; the first answer to each is refused, which is harmless
     where answering changes nothing.  Returns False on kernels before 6.9, which know no such thing.
     """
+    return _notify_if_known(device, _NOTIFY_RESEND)
+
+
+def expire_entries(device: int) -> bool:
+    """Make the kernel look up every name of the mount anew, once, when it is next used.
+
+    Returns False on kernels before 6.16, which know no such thing.
+    """
+    return _notify_if_known(device, _NOTIFY_INC_EPOCH)
+
+
+def _notify_if_known(device: int, code: int) -> bool:
     try:
-        return _notify(device, _NOTIFY_RESEND, b"")
+        return _notify(device, code, b"")
     except OSError as error:
         if error.errno == errno.EINVAL:
             return False

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["MountStatus", "WorkerStatus"]
+__all__ = ["MountStatus", "ReaperStatus", "WorkerStatus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,36 @@ class WorkerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ReaperStatus:
+    """Describe what a daemon's reaper has done since the mount began.
+
+    ``state`` is ``idle``, ``reaping``, ``in use`` (``in_use`` deleted versions wait for those who use them),
+    ``failing`` (it will try again) or ``stopped`` (it met damage, and does nothing until the daemon starts anew);
+    ``last_error`` says why.  ``next_due`` is when the first entry of the deadlist is due, None if it was empty.
+    """
+
+    state: str
+    freed_bytes: int
+    freed_nodes: int
+    in_use: int
+    next_due: datetime | None
+    last_error: str | None
+
+    @classmethod
+    def from_message(cls, values: Mapping[str, Any]) -> ReaperStatus:
+        """Return what the daemon's message says; ``next_due`` comes in nanoseconds since 1970."""
+        due = values["next_due"]
+        others = {item.name: values[item.name] for item in fields(cls) if item.name != "next_due"}
+        return cls(next_due=None if due is None else datetime.fromtimestamp(due / 1e9, UTC), **others)
+
+
+@dataclass(frozen=True, slots=True)
 class MountStatus:
     """Describe one mount.
 
     ``state`` is ``live``, ``silent`` (the daemon is there and does not answer: suspended, perhaps) or ``dead`` (the
     daemon is gone and reading fails; ``artfs umount`` or a new ``artfs mount`` cleans up).  ``pid`` and ``started_at``
-    are None for a dead one, and ``workers`` is empty unless it is live.
+    are None for a dead one; ``workers`` is empty and ``reaper`` None unless it is live.
     """
 
     workspace: str
@@ -54,6 +78,7 @@ class MountStatus:
     uid: int | None = None
     allow_other: bool = False
     workers: list[WorkerStatus] = field(default_factory=list)
+    reaper: ReaperStatus | None = None
 
     @property
     def requests(self) -> int:

@@ -10,66 +10,50 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import trio
 
-from artfs.mount import inodes
 from artfs.mount.counters import Counters, Field
-from artfs.mount.notifications import invalidate_entry, invalidate_inode
+from artfs.mount.holding import DeletedVersion
 from artstore.errors import ArtfsError
 from artstore.live import Change, peer
-from artstore.snapshot import Snapshot
 
-__all__ = ["Invalidator", "Supervisor", "memory_of"]
+__all__ = ["Forgetting", "Reaping", "Supervisor", "memory_of"]
 
 _LONGEST_LINE = 4 << 20
 _PATIENCE_SECONDS = 5.0
-_LATEST = "latest"
+_ASKING_SECONDS, _ANSWER_SECONDS = 0.8, 1.1
+"""How long the kernel is asked who uses what, and when the answer goes out whatever is known; askers wait 1.5 s."""
 
 
-class SnapshotSource(Protocol):
-    """Be what is needed of a store to find the numbers of names."""
-
-    def snapshot(self) -> Any:
-        """Return a context manager of a Snapshot."""
-
-
-class Invalidator:
-    """Make the kernel forget what a change of the catalogue has made stale."""
-
-    def __init__(self, source: SnapshotSource, device: int) -> None:
-        self._source = source
-        self._device = device
+class Forgetting(Protocol):
+    """Make the kernel forget; all of it is called in threads."""
 
     def apply(self, changes: list[Change]) -> None:
-        """Invalidate, for each changed name, its entry and the data of the directory inode that lists it.
+        """Forget what a change above versions has made stale."""
 
-        Runs in a thread of its own, for it may wait for a look-up under way; the names are looked up first, and no
-        transaction is open while it waits.
-        """
-        with self._source.snapshot() as snapshot:
-            parents = [(_parent_of(snapshot, change.directory), change) for change in changes]
-        for parent, change in parents:
-            if parent is None:
-                continue
-            for name in dict.fromkeys([*change.names, _LATEST] if change.directory else change.names):
-                invalidate_entry(self._device, parent, name.encode("utf-8", "surrogateescape"))
-            invalidate_inode(self._device, parent)
+    def settle(self, versions: Sequence[DeletedVersion], free: set[int], *, seconds: float) -> None:
+        """Add to ``free`` the serials of deleted versions that are in use nowhere under the mount."""
+
+    def purge(self, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> None:
+        """Forget bytes and names that were purged."""
 
 
-def _parent_of(snapshot: Snapshot, directory: str) -> int | None:
-    """Return the inode of a full name; None if the name is gone, whose own entry is then among the changes."""
-    if not directory:
-        return inodes.ROOT
-    found = snapshot.name_number(directory)
-    if found is None:
-        return None
-    number, is_artifact = found
-    return inodes.artifact(number) if is_artifact else inodes.project(number)
+class Reaping(Protocol):
+    """Reap in the background."""
+
+    async def run(self) -> None:
+        """Reap until cancelled."""
+
+    def wake(self) -> None:
+        """Look at the deadlist soon."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what has been done, ready for JSON."""
 
 
 def memory_of(pid: int) -> int | None:
@@ -83,7 +67,7 @@ def memory_of(pid: int) -> int | None:
 
 
 class Supervisor:
-    """Answer requests on the control socket.
+    """Answer requests on the control socket, and let the reaper run beside.
 
     ``unmount`` asks the zygote to unmount and returns 0 or the kernel's number; it is called from a thread.
     """
@@ -93,21 +77,32 @@ class Supervisor:
         *,
         description: dict[str, Any],
         counters: Counters,
-        invalidate: Callable[[list[Change]], None],
+        forgetting: Forgetting,
+        reaping: Reaping,
         unmount: Callable[[bool], int],
         uid: int,
     ) -> None:
         self._description = description
         self._counters = counters
-        self._invalidate = invalidate
+        self._forgetting = forgetting
+        self._reaping = reaping
         self._unmount = unmount
         self._uid = uid
         self._zygote = trio.Lock()
+        self._operations: dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
+            "invalidate": self._answer_invalidate,
+            "in_use": self._answer_in_use,
+            "purged": self._answer_purged,
+            "status": self._answer_status,
+            "unmount": self._answer_unmount,
+        }
 
     async def serve(self, listener: socket.socket) -> None:
-        """Answer on a bound and listening Unix socket until cancelled."""
+        """Answer on a bound and listening Unix socket, and reap, until cancelled."""
         listening = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
-        await trio.serve_listeners(self._converse, [listening])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._reaping.run)
+            await trio.serve_listeners(self._converse, [listening])
 
     async def _converse(self, stream: trio.SocketStream) -> None:
         """Answer one request; one that breaks off, or comes from another user, is let go without a word."""
@@ -140,32 +135,47 @@ class Supervisor:
         try:
             message = json.loads(line)
             operation = message["op"]
-            if operation == "invalidate":
-                changes = [
-                    Change(str(directory), [str(name) for name in names]) for directory, names in message["changes"]
-                ]
-                await trio.to_thread.run_sync(self._invalidate, changes)
-                return {"ok": True}
-            if operation == "status":
-                return {"ok": True, "status": await trio.to_thread.run_sync(self.status)}
-            if operation == "unmount":
-                return await self._answer_unmount(bool(message.get("lazy")))
+            if operation in self._operations:
+                return {"ok": True, **await self._operations[operation](message)}
         except (ValueError, KeyError, TypeError):
             return {"ok": False, "errno": errno.EINVAL, "error": "the request is malformed"}
         except (ArtfsError, OSError) as error:
             return {"ok": False, "errno": errno.EIO, "error": str(error)}
         return {"ok": False, "errno": errno.ENOSYS, "error": f"there is no operation {operation!r}"}
 
-    async def _answer_unmount(self, lazy: bool) -> dict[str, Any]:
+    async def _answer_invalidate(self, message: dict[str, Any]) -> dict[str, Any]:
+        changes = [Change(str(directory), [str(name) for name in names]) for directory, names in message["changes"]]
+        await trio.to_thread.run_sync(self._forgetting.apply, changes)
+        self._reaping.wake()
+        return {}
+
+    async def _answer_in_use(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Say which of the deleted versions asked about are in use, or may be for all that was found out in time."""
+        versions = [DeletedVersion(*map(int, version)) for version in message["versions"]]
+        free: set[int] = set()
+        settle = partial(self._forgetting.settle, versions, free, seconds=_ASKING_SECONDS)
+        with trio.move_on_after(_ANSWER_SECONDS):
+            await trio.to_thread.run_sync(settle, abandon_on_cancel=True)
+        return {"in_use": [version.serial for version in versions if version.serial not in free]}
+
+    async def _answer_purged(self, message: dict[str, Any]) -> dict[str, Any]:
+        files = [int(node) for node in message["files"]]
+        directories = [(int(serial), int(index)) for serial, index in message["directories"]]
+        await trio.to_thread.run_sync(self._forgetting.purge, files, directories)
+        return {}
+
+    async def _answer_status(self, message: dict[str, Any]) -> dict[str, Any]:
+        return {"status": await trio.to_thread.run_sync(self.status)}
+
+    async def _answer_unmount(self, message: dict[str, Any]) -> dict[str, Any]:
         async with self._zygote:
-            number = await trio.to_thread.run_sync(partial(self._unmount, lazy))
-        if number:
-            return {"ok": False, "errno": number, "error": os.strerror(number)}
-        return {"ok": True}
+            number = await trio.to_thread.run_sync(self._unmount, bool(message.get("lazy")))
+        return {"ok": False, "errno": number, "error": os.strerror(number)} if number else {}
 
     def status(self) -> dict[str, Any]:
-        """Return the daemon's description and, for each worker slot, its counts and memory, ready for JSON."""
-        return {**self._description, "workers": [self._worker(slot) for slot in range(self._counters.slots)]}
+        """Return the daemon's description, what its reaper does, and each worker's counts and memory, for JSON."""
+        workers = [self._worker(slot) for slot in range(self._counters.slots)]
+        return {**self._description, "workers": workers, "reaper": self._reaping.status()}
 
     def _worker(self, slot: int) -> dict[str, Any]:
         counts = self._counters.slot(slot)

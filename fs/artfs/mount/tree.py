@@ -7,8 +7,9 @@
     .../v3/train/0.jpg      what is in it
 
 Each request is answered from one snapshot of the store, opened only if what the worker remembers does not suffice.
-What is remembered are parsed directory records and the places of directories: functions of node numbers and version
-serials, which are never reused, so nothing remembered can be wrong, and a worker that starts anew loses only time.
+What is remembered are parsed directory records, functions of node numbers, which are never reused; and the places of
+directories in versions, which hold until a version is deleted or purged: the epoch says when to drop them.  A worker
+that starts anew loses only time.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from artfs.mount.attributes import (
     of_link,
 )
 from artfs.mount.cache import Cache
+from artfs.mount.counters import Epoch
 from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError, StaleError
 from artfs.mount.inodes import Inode, Sort
 from artstore import trees
@@ -119,8 +121,10 @@ class Tree:
     Raises errors of `artstore.errors` (or `artfs.mount.errnos`), which the transport turns into numbers.
     """
 
-    def __init__(self, source: SnapshotSource) -> None:
+    def __init__(self, source: SnapshotSource, epoch: Epoch) -> None:
         self._source = source
+        self._epoch = epoch
+        self._seen = epoch.value
         self._records: Cache[int, TreeView] = Cache(_RECORD_BYTES)
         self._places: Cache[int, _Place] = Cache(_PLACES)
         self._listings: Cache[tuple[int, int], list[DirectoryEntry]] = Cache(_LISTINGS)
@@ -135,7 +139,7 @@ class Tree:
         if len(name) > LONGEST_NAME:
             raise NameTooLongError("a name has more than 255 bytes")
         place = _decode(parent)
-        with _Request(self._source) as request:
+        with self._request() as request:
             if place.sort is Sort.DIRECTORY:
                 return self._lookup_in_version(request, parent, place, name)
             if place.sort is Sort.PROJECT:
@@ -149,7 +153,7 @@ class Tree:
         place = _decode(inode)
         if inode == inodes.ROOT:
             return above(inode, self._source.created_ns)
-        with _Request(self._source) as request:
+        with self._request() as request:
             if place.sort is Sort.DIRECTORY:
                 return of_directory(*place[1:], self._place(request, inode).created_ns)
             if place.sort in (Sort.FILE, Sort.EXECUTABLE, Sort.LINK):
@@ -168,7 +172,7 @@ class Tree:
         place = _decode(inode)
         if place.sort not in (Sort.DIRECTORY, Sort.PROJECT, Sort.ARTIFACT):
             raise NotDirectoryError("not a directory")
-        with _Request(self._source) as request:
+        with self._request() as request:
             yield from self._dots(request, inode, place, cookie)
             if place.sort is Sort.DIRECTORY:
                 yield from self._page_of_version(request, inode, place, max(cookie - _DOTS, 0))
@@ -179,7 +183,7 @@ class Tree:
     def link_target(self, inode: int) -> bytes:
         """Return the text of the symbolic link ``inode``."""
         place = _decode(inode)
-        with _Request(self._source) as request:
+        with self._request() as request:
             if place.sort is Sort.LINK:
                 return request.snapshot.read(place.value, 0, LONGEST_LINK)
             if place.sort in (Sort.ALIAS, Sort.LATEST):
@@ -231,6 +235,14 @@ class Tree:
             self._statistics = Statistics(4096, -(-stored // 4096) + free, free, 0)
             self._statistics_until = now + 1
         return self._statistics
+
+    def _request(self) -> _Request:
+        """Begin a request: places from before the present epoch are dropped before any snapshot is opened."""
+        epoch = self._epoch.value
+        if epoch != self._seen:
+            self._places.clear()
+            self._seen = epoch
+        return _Request(self._source)
 
     def _xattrs(self, snapshot: Snapshot, place: Inode) -> dict[bytes, bytes]:
         """Return the attributes of what is no file: only versions have any."""

@@ -64,8 +64,8 @@ class PackedForm(NamedTuple):
 class Packed:
     """The packs of a workspace, read by their own indexes; for one thread.
 
-    Takes about 200 bytes of memory for each stored form, once one is looked for by its id.  Damage goes to the report, and ``doubt`` says that there may
-    be stored forms which no index that reads tells of.
+    Takes about 200 bytes of memory for each stored form, once one is looked for by its id.  Damage goes to the report,
+    and ``doubt`` says that there may be stored forms which no index that reads tells of.
     """
 
     def __init__(

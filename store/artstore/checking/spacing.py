@@ -29,7 +29,7 @@ from artstore.records.deadlist import (
 from artstore.records.nodes import Extent
 from artstore.tables import Table, key32
 
-__all__ = ["Stretch", "right_ends", "right_space", "whole_hole"]
+__all__ = ["Stretch", "merged", "right_ends", "right_space", "whole_hole", "without"]
 
 _BLOCK: Final = 4096
 _LOW: Final = (1 << 32) - 1
@@ -100,20 +100,20 @@ def right_space(transaction: WriteTransaction, packed: Packed, found: Recount) -
     orphaned: list[Extent] = []
     covered = 0
     for pack, end in sorted(found.ends.items()):
-        taken = _merged(Stretch(place >> 32, (place >> 32) + (place & _LOW)) for place in found.pack(pack).nodes)
+        taken = merged(Stretch(place >> 32, (place >> 32) + (place & _LOW)) for place in found.pack(pack).nodes)
         rows = sorted(by_pack.condemned.get(pack, ()), key=lambda row: row.offset)
         stretches = [Stretch(row.offset, min(end, row.offset + row.length)) for row in rows]
-        parts = list(_without(stretches, taken))
+        parts = list(without(stretches, taken))
         for rank, part in parts:
             number = min(rows[rank].transaction, transaction.number)
             doomed.append(Condemned(number, pack, part.start, part.end - part.start, rows[rank].purge))
-        taken = _merged([*taken, *(part for _, part in parts)])
+        taken = merged([*taken, *(part for _, part in parts)])
         gaps = sorted(by_pack.free.get(pack, ()))
-        parts = list(_without([Stretch(gap.offset, min(end, gap.end)) for gap in gaps], taken))
+        parts = list(without([Stretch(gap.offset, min(end, gap.end)) for gap in gaps], taken))
         kept += [_measured(packed, gaps[rank], part) for rank, part in parts]
-        taken = _merged([*taken, *(part for _, part in parts)])
+        taken = merged([*taken, *(part for _, part in parts)])
         data = sorted(Stretch(frame.data, frame.data_end) for frame in by_pack.frames.get(pack, ()) if frame.end <= end)
-        parts = list(_without(data, taken))
+        parts = list(without(data, taken))
         orphaned += [Extent(pack, part.start, part.end - part.start, 0) for _, part in parts]
         covered += sum(stretch.end - stretch.start for stretch in taken)
     done = []
@@ -200,7 +200,7 @@ def whole_hole(fd: int, gap: Extent) -> Free | None:
     return Free(gap.pack, gap.offset, gap.stored, last - first)
 
 
-def _merged(stretches: Iterable[Stretch]) -> list[Stretch]:
+def merged(stretches: Iterable[Stretch]) -> list[Stretch]:
     """Return what some stretches cover, in order, as stretches that do not touch."""
     merged: list[Stretch] = []
     for stretch in sorted(stretches):
@@ -211,7 +211,7 @@ def _merged(stretches: Iterable[Stretch]) -> list[Stretch]:
     return merged
 
 
-def _without(stretches: list[Stretch], taken: list[Stretch]) -> Iterator[tuple[int, Stretch]]:
+def without(stretches: list[Stretch], taken: list[Stretch]) -> Iterator[tuple[int, Stretch]]:
     """Yield (rank, part) for the parts of sorted stretches that are not taken, and in no stretch before."""
     position = index = 0
     for rank, stretch in enumerate(stretches):

@@ -43,9 +43,11 @@ class FakeStore:
     uuid: str = "5d1f5d0e-3d2f-4e5c-9b1e-0123456789ab"
     created_ns: int = 1_700_000_000_000_000_000
     snapshots: int = 0
+    open_snapshots: int = 0
     changes: int = 0
     names: dict[int, ArtifactRecord] = field(default_factory=dict)
     versions: dict[int, VersionRecord] = field(default_factory=dict)
+    deleted: dict[int, VersionRecord] = field(default_factory=dict)
     aliases: dict[int, AliasRecord] = field(default_factory=dict)
     trees: dict[int, TreeView] = field(default_factory=dict)
     contents: dict[int, bytes] = field(default_factory=dict)
@@ -55,7 +57,11 @@ class FakeStore:
     @contextmanager
     def snapshot(self) -> Iterator[FakeStore]:
         self.snapshots += 1
-        yield self
+        self.open_snapshots += 1
+        try:
+            yield self
+        finally:
+            self.open_snapshots -= 1
 
     # --- making ---
 
@@ -75,7 +81,7 @@ class FakeStore:
         artifact = self.add_name(name, is_artifact=True)
         self.names[artifact] = replace(self.names[artifact], type=fields.pop("type", None))
         root, view = self.add_tree(folder)
-        serial = len(self.versions) + 1
+        serial = len(self.versions) + len(self.deleted) + 1
         number = sum(1 for version in self.versions.values() if version.artifact == artifact)
         record = VersionRecord(
             serial=serial,
@@ -93,7 +99,11 @@ class FakeStore:
 
     def delete(self, serial: int) -> None:
         self.changes += 1
-        del self.versions[serial]
+        self.deleted[serial] = replace(self.versions.pop(serial), state="deleted", deleted_ns=self.changes)
+
+    def undelete(self, serial: int) -> None:
+        self.changes += 1
+        self.versions[serial] = replace(self.deleted.pop(serial), state="live", deleted_ns=0)
 
     def set_alias(self, name: str, alias: str, version: int) -> AliasRecord:
         self.changes += 1
@@ -186,6 +196,9 @@ class FakeStore:
     def name_number(self, full: str) -> tuple[int, bool] | None:
         return next(((n, r.is_artifact) for n, r in self.names.items() if r.name == full), None)
 
+    def retired_number(self, full: str) -> int | None:
+        return None
+
     def artifact(self, number: int) -> ArtifactRecord | None:
         return self.names.get(number)
 
@@ -197,6 +210,13 @@ class FakeStore:
 
     def version_by_number(self, artifact: int, number: int) -> VersionRecord | None:
         return next((v for v in self.versions_of(artifact) if v.number == number), None)
+
+    def recorded_version(self, serial: int) -> VersionRecord | None:
+        return self.versions.get(serial) or self.deleted.get(serial)
+
+    def serial_of(self, artifact: int, number: int) -> int | None:
+        recorded = [*self.versions.values(), *self.deleted.values()]
+        return next((v.serial for v in recorded if (v.artifact, v.number) == (artifact, number)), None)
 
     def latest(self, artifact: int) -> VersionRecord | None:
         return next(reversed(self.versions_of(artifact)), None)

@@ -8,28 +8,36 @@ import functools
 import json
 import os
 import socket
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from artfs.mount import inodes, supervisor
+from artfs.mount import supervisor
 from artfs.mount.counters import Counters, Field
+from artfs.mount.holding import DeletedVersion
 from artfs.mount.reports import WorkerStatus
-from artfs.mount.supervisor import Invalidator, Supervisor, memory_of
+from artfs.mount.supervisor import Supervisor, memory_of
 from artstore.errors import DamageError
 from artstore.live import Change, Peer
 
 
 class Daemon:
-    """Run a supervisor over an address, with what it does recorded."""
+    """Run a supervisor over an address, with what it does recorded; it is its own reaper and speaks to no kernel."""
 
     def __init__(self, address: Path) -> None:
         self.counters = Counters(2)
         self.told: list[list[Change]] = []
+        self.asked: list[list[DeletedVersion]] = []
+        self.purged: list[Any] = []
+        self.woken = 0
+        self.free: set[int] = set()
+        self.kernel_answers = threading.Event()
+        self.kernel_answers.set()
         self.unmounts: list[bool] = []
         self.unmount_answers = [0]
         self.failure: Exception | None = None
@@ -40,15 +48,36 @@ class Daemon:
         self.supervisor = Supervisor(
             description={"id": "abc", "pid": 1},
             counters=self.counters,
-            invalidate=self._invalidate,
+            forgetting=self,
+            reaping=self,
             unmount=self._unmount,
             uid=os.getuid(),
         )
 
-    def _invalidate(self, changes: list[Change]) -> None:
+    def apply(self, changes: list[Change]) -> None:
         if self.failure is not None:
             raise self.failure
         self.told.append(changes)
+
+    def settle(self, versions: Sequence[DeletedVersion], free: set[int], *, seconds: float) -> None:
+        self.asked.append(list(versions))
+        for version in versions:
+            if version.serial in self.free:
+                free.add(version.serial)
+            else:
+                self.kernel_answers.wait(10)
+
+    def purge(self, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> None:
+        self.purged.append((files, directories))
+
+    async def run(self) -> None:
+        await trio.sleep_forever()
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def status(self) -> dict[str, Any]:
+        return {"state": "idle"}
 
     def _unmount(self, lazy: bool) -> int:
         self.unmounts.append(lazy)
@@ -96,6 +125,7 @@ async def test_a_change_is_applied_before_it_is_acknowledged(daemon: Daemon) -> 
     asked = line(op="invalidate", changes=[["team", ["data"]], ["team/data", ["v1", "ü"]]])
     assert await daemon.ask(asked) == {"ok": True}
     assert daemon.told == [[Change("team", ["data"]), Change("team/data", ["v1", "ü"])]]
+    assert daemon.woken == 1, "the change may be a deletion"
 
 
 @served
@@ -107,7 +137,21 @@ async def test_a_change_that_cannot_be_applied_is_not_acknowledged(daemon: Daemo
 
 @pytest.mark.parametrize(
     "request_line",
-    [b"\n", b"[]\n", b"{}\n", b"no json\n", line(op="invalidate"), line(op="invalidate", changes=[1]), b"\xff\n"],
+    [
+        b"\n",
+        b"[]\n",
+        b"{}\n",
+        b"no json\n",
+        b"\xff\n",
+        line(op=["status"]),
+        line(op="invalidate"),
+        line(op="invalidate", changes=[1]),
+        line(op="in_use"),
+        line(op="in_use", versions=[[1, 2]]),
+        line(op="in_use", versions=[[1, 2, "three"]]),
+        line(op="purged", files=[1]),
+        line(op="purged", files=["x"], directories=[]),
+    ],
 )
 @served
 async def test_what_is_no_request_is_refused(daemon: Daemon, request_line: bytes) -> None:
@@ -115,6 +159,33 @@ async def test_what_is_no_request_is_refused(daemon: Daemon, request_line: bytes
     assert answer["ok"] is False
     assert answer["errno"] == errno.EINVAL
     assert (await daemon.ask(line(op="status")))["ok"] is True
+
+
+@served
+async def test_what_is_not_known_to_be_free_is_in_use(daemon: Daemon) -> None:
+    daemon.free = {7}
+    asked = line(op="in_use", versions=[[1, 0, 7], [1, 1, 8], [2, 0, 9]])
+    assert await daemon.ask(asked) == {"ok": True, "in_use": [8, 9]}
+    assert daemon.asked == [[DeletedVersion(1, 0, 7), DeletedVersion(1, 1, 8), DeletedVersion(2, 0, 9)]]
+
+
+@served
+async def test_a_kernel_that_does_not_answer_delays_no_answer(daemon: Daemon) -> None:
+    """Behind a look-up that hangs nothing more is found out: what was free before is free, the rest in use."""
+    daemon.free = {7}
+    daemon.kernel_answers.clear()
+    begun = time.monotonic()
+    answer = await daemon.ask(line(op="in_use", versions=[[1, 0, 7], [1, 1, 8]]))
+    assert time.monotonic() - begun < 5
+    assert answer == {"ok": True, "in_use": [8]}
+    assert (await daemon.ask(line(op="status")))["ok"] is True
+    daemon.kernel_answers.set()
+
+
+@served
+async def test_a_purge_is_passed_on_before_it_is_acknowledged(daemon: Daemon) -> None:
+    assert await daemon.ask(line(op="purged", files=[99, 16], directories=[[3, 0], [3, 2]])) == {"ok": True}
+    assert daemon.purged == [([99, 16], [(3, 0), (3, 2)])]
 
 
 @served
@@ -162,33 +233,11 @@ async def test_the_status_is_what_the_workers_count(daemon: Daemon) -> None:
     slot.add(Field.BYTES, 7)
     answer = await daemon.ask(line(op="status"))
     assert answer["status"]["id"] == "abc"
+    assert answer["status"]["reaper"] == {"state": "idle"}
     workers = [WorkerStatus.from_message(worker) for worker in answer["status"]["workers"]]
     assert (workers[1].pid, workers[1].requests, workers[1].bytes) == (os.getpid(), 5, 7)
     assert workers[1].memory_bytes == pytest.approx(memory_of(os.getpid()), rel=0.5)
     assert workers[0].memory_bytes is None
-
-
-def test_names_become_entries_of_the_directory_that_lists_them(
-    fake_store: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each changed name is forgotten, `latest` with it, and the listing too; what has gone is its parent's business."""
-    fake_store.put("team/data", {})
-    done: list[Any] = []
-    monkeypatch.setattr(supervisor, "invalidate_entry", lambda *call: done.append(call))
-    monkeypatch.setattr(supervisor, "invalidate_inode", lambda *call: done.append(call))
-    changes = [Change("", ["team"]), Change("team/data", ["v0", "ü"]), Change("gone", ["x"])]
-    Invalidator(fake_store, 99).apply(changes)
-    (team, _), (data, _) = fake_store.name_number("team"), fake_store.name_number("team/data")
-    assert team != data
-    artifact = inodes.artifact(data)
-    assert done == [
-        (99, inodes.ROOT, b"team"),
-        (99, inodes.ROOT),
-        (99, artifact, b"v0"),
-        (99, artifact, "ü".encode()),
-        (99, artifact, b"latest"),
-        (99, artifact),
-    ]
 
 
 def test_memory_of_nobody_is_unknown() -> None:

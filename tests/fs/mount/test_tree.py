@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from artfs.mount import inodes
 from artfs.mount.attributes import ABOVE_SECONDS, FOREVER
+from artfs.mount.counters import Epoch
 from artfs.mount.errnos import NoAttributeError, errno_of
 from artfs.mount.tree import Tree
 from artstore.errors import ArtfsError
@@ -88,7 +89,7 @@ def test_a_version_is_the_folder_that_was_put(new_store: Any, folder: Any) -> No
     """Walking by pages, looking up by name and asking by inode all agree with what was put."""
     store = new_store()
     store.put("a", folder)
-    assert observed(Tree(store), enter(Tree(store), b"a", b"v0"), set()) == folder
+    assert observed(Tree(store, Epoch()), enter(Tree(store, Epoch()), b"a", b"v0"), set()) == folder
 
 
 @settings(max_examples=30)
@@ -97,13 +98,13 @@ def test_an_inode_is_found_again_by_a_worker_that_knows_nothing(new_store: Any, 
     """Inodes that one worker gave out mean the same to another, which has never seen the path to them."""
     store = new_store()
     store.put("a", folder)
-    warm = Tree(store)
+    warm = Tree(store, Epoch())
     waiting = [enter(warm, b"a", b"v0")]
     while waiting:
         inode = waiting.pop()
-        cold = Tree(store)
+        cold = Tree(store, Epoch())
         assert listing(cold, inode) == listing(warm, inode)
-        assert next(iter(Tree(store).page(inode, 1))).attributes == next(iter(warm.page(inode, 1))).attributes
+        assert next(iter(Tree(store, Epoch()).page(inode, 1))).attributes == next(iter(warm.page(inode, 1))).attributes
         waiting += [found.inode for found in listing(warm, inode).values() if stat.S_ISDIR(found.mode)]
 
 
@@ -118,7 +119,7 @@ def test_above_versions_are_projects_artifacts_versions_and_aliases(fake_store: 
     fake_store.put("team/vision/imagenet", {b"x": b"2"})
     fake_store.put("top", {})
     fake_store.set_alias("team/vision/imagenet", "production", 0)
-    tree = Tree(fake_store)
+    tree = Tree(fake_store, Epoch())
     assert set(listing(tree, inodes.ROOT)) == {b"team", b"top"}
     artifact = enter(tree, b"team", b"vision", b"imagenet")
     shown = listing(tree, artifact, page=1)
@@ -135,7 +136,7 @@ def test_above_versions_are_projects_artifacts_versions_and_aliases(fake_store: 
 def test_names_that_are_not_there(fake_store: Any) -> None:
     """Inside a version absence is an answer, to be kept for ever; above versions it is an error, never to be kept."""
     fake_store.put("a", {b"x": b"1", b"d": {}})
-    tree = Tree(fake_store)
+    tree = Tree(fake_store, Epoch())
     version = enter(tree, b"a", b"v0")
     assert tree.lookup(version, b"y") is None
     assert tree.lookup(enter(tree, b"a", b"v0", b"d"), b"y") is None
@@ -158,7 +159,7 @@ def test_what_has_gone_is_stale(fake_store: Any) -> None:
     alias = fake_store.set_alias("a", "p", 0)
     fake_store.set_alias("a", "p", 0)
     fake_store.delete(version.serial)
-    tree = Tree(fake_store)
+    tree = Tree(fake_store, Epoch())
     for inode in (
         inodes.directory(version.serial, 0),
         inodes.directory(version.serial, 5),
@@ -174,7 +175,7 @@ def test_what_has_gone_is_stale(fake_store: Any) -> None:
 def test_times_and_modes(fake_store: Any) -> None:
     """A directory has its version's time, a file its content's; what never changes may be kept for ever."""
     version = fake_store.put("a", {b"x": b"12", b"run": (b"12",), b"d": {b"e": {}}, b"l": "x"})
-    tree = Tree(fake_store)
+    tree = Tree(fake_store, Epoch())
     shown = listing(tree, enter(tree, b"a", b"v0"))
     assert {name: oct(found.mode) for name, found in shown.items()} == {
         b"x": "0o100444",
@@ -194,7 +195,7 @@ def test_times_and_modes(fake_store: Any) -> None:
 def test_a_moved_alias_is_a_new_inode_and_equal_content_the_same(fake_store: Any) -> None:
     fake_store.put("a", {b"x": b"1", b"y": b"old"})
     fake_store.put("a", {b"x": b"1", b"y": b"new"})
-    tree = Tree(fake_store)
+    tree = Tree(fake_store, Epoch())
     latest = enter(tree, b"a", b"latest")
     assert enter(tree, b"a", b"v0", b"x") == enter(tree, b"a", b"v1", b"x")
     assert enter(tree, b"a", b"v0", b"y") != enter(tree, b"a", b"v1", b"y")
@@ -209,7 +210,7 @@ def test_a_moved_alias_is_a_new_inode_and_equal_content_the_same(fake_store: Any
 def test_a_page_costs_what_it_holds(fake_store: Any) -> None:
     """A page from the middle of a big directory reads the records on the way to it, not those before."""
     fake_store.put("a", {b"%06d" % number: b"" for number in range(4000)})
-    tree = Tree(fake_store)
+    tree = Tree(fake_store, Epoch())
     version = enter(tree, b"a", b"v0")
     before = fake_store.tree_reads
     entries = tree.page(version, 3002)
@@ -221,7 +222,7 @@ def test_a_page_costs_what_it_holds(fake_store: Any) -> None:
 def test_a_listing_goes_on_while_versions_come_and_go(fake_store: Any) -> None:
     """A cookie keeps its place: nothing that stays is skipped or shown twice."""
     versions = [fake_store.put("a", {}) for _ in range(6)]
-    tree = Tree(fake_store)
+    tree = Tree(fake_store, Epoch())
     artifact = enter(tree, b"a")
     first = [next(entries) for entries in [tree.page(artifact, 0)] for _ in range(5)]
     assert [entry.name for entry in first] == [b".", b"..", b"v0", b"v1", b"v2"]
@@ -235,7 +236,7 @@ def test_a_listing_goes_on_while_versions_come_and_go(fake_store: Any) -> None:
 def test_what_is_known_needs_no_snapshot(fake_store: Any) -> None:
     """Looking up in a directory that the worker has read opens no transaction, nor do attributes that are not ours."""
     fake_store.put("a", {b"d": {b"x": b"1"}})
-    tree = Tree(fake_store)
+    tree = Tree(fake_store, Epoch())
     directory = enter(tree, b"a", b"v0", b"d")
     tree.lookup(directory, b"x")
     before = fake_store.snapshots
@@ -249,7 +250,7 @@ def test_what_is_known_needs_no_snapshot(fake_store: Any) -> None:
 def test_extended_attributes(fake_store: Any) -> None:
     version = fake_store.put("a", {b"x": b"12", b"d": {}}, type="dataset", metadata={"k": [1, "ü"]})
     fake_store.set_alias("a", "prod", 0)
-    tree = Tree(fake_store)
+    tree = Tree(fake_store, Epoch())
     root = enter(tree, b"a", b"v0")
     values = {name: tree.xattr(root, name) for name in tree.xattr_names(root)}
     assert values[b"user.artfs.digest"].decode() == version.digest.hex()
@@ -272,8 +273,54 @@ def test_extended_attributes(fake_store: Any) -> None:
 
 def test_statistics_are_those_of_the_disk(fake_store: Any) -> None:
     fake_store.put("a", {b"x": b"1" * 10_000})
-    found = Tree(fake_store).statistics()
+    found = Tree(fake_store, Epoch()).statistics()
     assert found.block * (found.blocks - found.free) >= 10_000
     assert (
         found.free <= os.statvfs(fake_store.path).f_bavail * os.statvfs(fake_store.path).f_frsize // found.block + 1000
     )
+
+
+def test_a_deleted_version_is_gone_for_what_is_remembered_too(fake_store: Any) -> None:
+    """Once the epoch has advanced, requests in a directory of a deleted version fail, and open files are read on."""
+    version = fake_store.put("a", {b"d": {b"e": {b"x": b"1"}}})
+    other = fake_store.put("b", {b"d": {}})
+    epoch = Epoch()
+    tree = Tree(fake_store, epoch)
+    inner = enter(tree, b"a", b"v0", b"d", b"e")
+    opened = tree.lookup(inner, b"x")
+    assert opened is not None
+    kept = enter(tree, b"b", b"v0", b"d")
+    snapshots = fake_store.snapshots
+    assert tree.lookup(inner, b"x") == opened
+    assert fake_store.snapshots == snapshots, "what is remembered costs no look at the store"
+    fake_store.delete(version.serial)
+    epoch.advance()
+    for request in (
+        lambda: tree.lookup(inner, b"x"),
+        lambda: tree.lookup(inner, b"absent"),
+        lambda: tree.attributes(inner),
+        lambda: list(tree.page(inner, 0)),
+        lambda: enter(tree, b"a", b"v0"),
+    ):
+        with pytest.raises(ArtfsError) as caught:
+            request()
+        assert errno_of(caught.value) in (errno.ESTALE, errno.ENOENT)
+    assert tree.read(opened.inode, 0, 10) == b"1"
+    assert tree.attributes(opened.inode) == opened
+    assert tree.attributes(kept).inode == inodes.directory(other.serial, 1)
+
+
+def test_a_deletion_in_the_middle_of_a_request_is_seen_by_the_next(fake_store: Any) -> None:
+    """What a request remembers from a snapshot that is older than the deletion lasts no longer than the request."""
+    version = fake_store.put("a", {b"d": {b"x": b"1"}})
+    epoch = Epoch()
+    tree = Tree(fake_store, epoch)
+    page = tree.page(inodes.directory(version.serial, 0), 0)
+    next(page)
+    fake_store.delete(version.serial)
+    epoch.advance()
+    fake_store.versions[version.serial] = fake_store.deleted.pop(version.serial)  # the request's own snapshot
+    assert [entry.name for entry in page] == [b"..", b"d"]
+    fake_store.delete(version.serial)
+    with pytest.raises(ArtfsError):
+        tree.attributes(inodes.directory(version.serial, 1))

@@ -1,0 +1,174 @@
+"""Which deleted versions a mount still uses: nobody keeps books of that, the kernel is asked.
+
+It is told to forget a version's name, and with it everything below that nobody uses.  Then it is asked about the
+version's root: where it knows none, nothing of the version is in use, for whatever is open, mapped or stood in keeps
+the directories above it.  Otherwise it is told to forget each entry of the directories that it still knows, so that
+the last close takes everything away, and not the next shortage of memory.
+
+Guarantees: a version that was found to be free stays so, for no look-up leads to a deleted one.
+This code assumes: a message about an entry waits for look-ups under way in its directory, and workers drop the places
+that they remember when the epoch advances.  So no entry comes back behind the descent.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+from artfs.mount import inodes
+from artfs.mount.counters import Epoch
+from artfs.mount.notifications import invalidate_entry, invalidate_inode
+from artstore import trees
+from artstore.errors import ArtfsError
+from artstore.names import version_label
+from artstore.records.catalogue import VersionRecord
+from artstore.records.trees import Kind
+
+__all__ = ["DeletedVersion", "Holding"]
+
+_ENTRIES_AT_ONCE = 1000
+
+_log = logging.getLogger(__name__)
+
+
+class SnapshotSource(Protocol):
+    """Be what is needed of a store to walk a deleted version."""
+
+    def snapshot(self) -> Any:
+        """Return a context manager of a Snapshot."""
+
+
+class DeletedVersion(NamedTuple):
+    """Name a version that has left the catalogue."""
+
+    artifact: int
+    number: int
+    serial: int
+
+
+class _Child(NamedTuple):
+    """An entry of a directory; ``ordinal`` is its preorder index in the version, 0 if it is no directory."""
+
+    name: bytes
+    ordinal: int
+    node: int
+
+
+class _Level:
+    """A directory in the middle of a descent: what was read of it and not told yet, and where reading goes on."""
+
+    __slots__ = ("index", "node", "pending", "position")
+
+    def __init__(self, index: int, node: int) -> None:
+        self.index = index
+        self.node = node
+        self.position = 0
+        self.pending: deque[_Child] = deque()
+
+
+class _Descent:
+    """Tell the kernel to forget the entries of a version's known directories; go on where time ran out."""
+
+    def __init__(self, record: VersionRecord) -> None:
+        self.record = record
+        self._serial = record.serial
+        self._levels = [_Level(0, record.root)]
+
+    def proceed(self, source: SnapshotSource, device: int, deadline: float) -> None:
+        """Work until all is told or the time is up; the kernel is told under no snapshot."""
+        while self._levels:
+            level = self._levels[-1]
+            if not level.pending and not self._read(source, level):
+                self._levels.pop()
+                continue
+            directory = inodes.directory(self._serial, level.index)
+            while level.pending:
+                if time.monotonic() >= deadline:
+                    return
+                child = level.pending.popleft()
+                invalidate_entry(device, directory, child.name)
+                if child.ordinal and _is_known(device, self._serial, child.ordinal):
+                    self._levels.append(_Level(child.ordinal, child.node))
+                    break
+
+    def end(self) -> None:
+        """Leave the rest to the last close and the kernel's need for memory."""
+        self._levels.clear()
+
+    @staticmethod
+    def _read(source: SnapshotSource, level: _Level) -> bool:
+        with source.snapshot() as snapshot:
+            entries = trees.entries_from(snapshot.tree, level.node, level.position)
+            for entry, before in islice(entries, _ENTRIES_AT_ONCE):
+                index = level.index + 1 + before if entry.kind == Kind.DIRECTORY else 0
+                level.pending.append(_Child(entry.name, index, entry.node))
+        level.position += len(level.pending)
+        return bool(level.pending)
+
+
+class Holding:
+    """Find out which deleted versions the kernel behind ``device`` still needs; any thread may ask."""
+
+    def __init__(self, source: SnapshotSource, device: int, epoch: Epoch) -> None:
+        self._source = source
+        self._device = device
+        self._epoch = epoch
+        self._descents: dict[int, _Descent] = {}
+        self._lock = threading.Lock()
+
+    def settle(self, versions: Iterable[DeletedVersion], free: set[int], *, seconds: float) -> None:
+        """Add to ``free`` the serials of those of ``versions`` that are in use nowhere under this mount.
+
+        What is not in it after ``seconds`` is in use, or its turn has not come.  A call may take longer, where the
+        kernel waits for a look-up under way, and what it has found by then stands.  Work: two messages for each
+        version, and one or two for each entry of the directories that the kernel keeps, once.
+        """
+        deadline = time.monotonic() + seconds
+        if not self._lock.acquire(timeout=seconds):
+            return
+        try:
+            held = []
+            for version in versions:
+                if time.monotonic() >= deadline:
+                    return
+                label = version_label(version.number).encode()
+                invalidate_entry(self._device, inodes.artifact(version.artifact), label)
+                if not self._is_free(version, free):
+                    held.append(version)
+            for version in held:
+                self._descend(version, deadline)
+                self._is_free(version, free)
+        finally:
+            self._lock.release()
+
+    def _is_free(self, version: DeletedVersion, free: set[int]) -> bool:
+        if _is_known(self._device, version.serial, 0):
+            return False
+        self._descents.pop(version.serial, None)
+        free.add(version.serial)
+        return True
+
+    def _descend(self, version: DeletedVersion, deadline: float) -> None:
+        """Forget names inside a version that is in use; one that cannot be walked is in use until its root goes."""
+        with self._source.snapshot() as snapshot:
+            record = snapshot.recorded_version(version.serial)
+        if record is None or record.state == "live":
+            return
+        descent = self._descents.get(version.serial)
+        if descent is None or descent.record != record:  # it may have come back in between, or been purged
+            self._epoch.advance()
+            descent = self._descents[version.serial] = _Descent(record)
+        try:
+            descent.proceed(self._source, self._device, deadline)
+        except ArtfsError as error:
+            descent.end()
+            _log.error("version serial %d, which is deleted and in use, cannot be walked: %s", version.serial, error)
+
+
+def _is_known(device: int, serial: int, index: int) -> bool:
+    return invalidate_inode(device, inodes.directory(serial, index), attributes_only=True)

@@ -1,0 +1,106 @@
+"""Make the kernel forget what a change of the catalogue, a deletion or a purge has made stale.
+
+Everything here may wait for a look-up under way, so it runs in threads; the store is read first, and no transaction is
+open while the kernel is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from artfs.mount import inodes
+from artfs.mount.counters import Epoch
+from artfs.mount.holding import DeletedVersion, Holding, SnapshotSource
+from artfs.mount.notifications import expire_entries, invalidate_entry, invalidate_inode
+from artstore import trees
+from artstore.live import Change
+from artstore.names import parse_version_label, version_label
+from artstore.snapshot import Snapshot
+
+__all__ = ["Invalidator"]
+
+_LATEST = "latest"
+_DESCENT_SECONDS = 0.5
+"""Time for names inside deleted versions before a change is acknowledged; what is left is done when it is asked of."""
+
+
+class Invalidator:
+    """Speak to the kernel behind ``device`` about the workspace of ``source``; any thread may do so."""
+
+    def __init__(self, source: SnapshotSource, device: int, epoch: Epoch) -> None:
+        self._source = source
+        self._device = device
+        self._epoch = epoch
+        self._holding = Holding(source, device, epoch)
+
+    def apply(self, changes: list[Change]) -> None:
+        """Invalidate, for each changed name, its entry and the data of the directory inode that lists it.
+
+        Of a deleted version that somebody uses, the names inside it are forgotten too.
+        """
+        with self._source.snapshot() as snapshot:
+            parents = [(_parent_of(snapshot, change.directory), change) for change in changes]
+            versions = [
+                version
+                for parent, change in parents
+                if parent is not None
+                for version in _versions_among(snapshot, parent, change.names)
+            ]
+        for parent, change in parents:
+            if parent is None:
+                continue
+            for name in dict.fromkeys([*change.names, _LATEST] if change.directory else change.names):
+                invalidate_entry(self._device, parent, name.encode("utf-8", "surrogateescape"))
+            invalidate_inode(self._device, parent)
+        self._holding.settle(versions, set(), seconds=_DESCENT_SECONDS)
+
+    def settle(self, versions: Sequence[DeletedVersion], free: set[int], *, seconds: float) -> None:
+        """Add to ``free`` the serials of deleted versions that are in use nowhere; see `Holding.settle`."""
+        self._holding.settle(versions, free, seconds=seconds)
+
+    def purge(self, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> None:
+        """Drop the cached bytes of content nodes, and the names in directories: (version serial, preorder index)."""
+        self._epoch.advance()
+        for node in files:
+            for inode in (inodes.file(node, False), inodes.file(node, True), inodes.link(node)):
+                invalidate_inode(self._device, inode)
+        for serial, index in directories:
+            with self._source.snapshot() as snapshot:
+                entry = _entry_of(snapshot, serial, index)
+            if entry is not None:
+                invalidate_entry(self._device, *entry)
+            invalidate_inode(self._device, inodes.directory(serial, index))
+        expire_entries(self._device)  # names that are in use stay below a directory that is forgotten
+
+
+def _parent_of(snapshot: Snapshot, directory: str) -> int | None:
+    """Return the inode of a full name; None if the name is gone, whose own entry is then among the changes."""
+    if not directory:
+        return inodes.ROOT
+    found = snapshot.name_number(directory)
+    if found is None:
+        retired = snapshot.retired_number(directory)
+        return None if retired is None else inodes.artifact(retired)
+    number, is_artifact = found
+    return inodes.artifact(number) if is_artifact else inodes.project(number)
+
+
+def _versions_among(snapshot: Snapshot, parent: int, names: Sequence[str]) -> list[DeletedVersion]:
+    """Return the versions that ``names`` of the directory inode ``parent`` label, living or deleted."""
+    place = inodes.decode(parent)
+    if place.sort is not inodes.Sort.ARTIFACT:
+        return []
+    numbers = [number for number in map(parse_version_label, names) if number is not None]
+    serials = [(number, snapshot.serial_of(place.value, number)) for number in numbers]
+    return [DeletedVersion(place.value, number, serial) for number, serial in serials if serial is not None]
+
+
+def _entry_of(snapshot: Snapshot, serial: int, index: int) -> tuple[int, bytes] | None:
+    """Return (inode of the directory above, name) of a directory of a living version, or None."""
+    version = snapshot.version(serial)
+    if version is None:
+        return None
+    if not index:
+        return inodes.artifact(version.artifact), version_label(version.number).encode()
+    found = trees.directory_at(snapshot.tree, version.root, index)
+    return (inodes.directory(serial, found.parent), found.path[-1]) if found else None
