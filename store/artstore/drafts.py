@@ -19,17 +19,29 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from artstore import deadlist, disk
-from artstore.errors import NotFoundError
+from artstore.errors import DamageError, NotFoundError
 from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.nodes import change_counts, read_count
 from artstore.records.catalogue import DraftRecord
+from artstore.records.seal import unseal
 from artstore.tables import Table, key64
 
-__all__ = ["Draft", "DraftInfo", "abandon", "dead_drafts", "list_drafts", "pin", "remove_stray_locks", "staged_nodes"]
+__all__ = [
+    "Draft",
+    "DraftInfo",
+    "abandon",
+    "dead_drafts",
+    "held_node",
+    "list_drafts",
+    "pin",
+    "remove_stray_locks",
+    "staged_nodes",
+]
 
 RESUME_SECONDS: Final = 3600.0
 """How long what a dead put has stored waits for another put to take it up."""
 _MOST_NODES: Final = 1000
+_STAGED_KEY: Final = 16
 
 
 class DraftInfo(NamedTuple):
@@ -73,7 +85,7 @@ class Draft:
 
     def hold(self, transaction: WriteTransaction, node: int) -> None:
         """Note that the draft has one reference to the node; the caller counts it."""
-        transaction.raw.put(key64(self.number) + key64(node), b"", db=transaction.handles[Table.STAGED])
+        transaction.put(Table.STAGED, key64(self.number) + key64(node), b"")
 
     def release(self, transaction: WriteTransaction, node: int) -> None:
         """Note that the draft's reference has gone to a parent."""
@@ -118,10 +130,21 @@ def staged_nodes(transaction: ReadTransaction, draft: int) -> Iterator[int]:
     with transaction.raw.cursor(transaction.handles[Table.STAGED]) as cursor:
         if not cursor.set_range(prefix):
             return
-        for key in cursor.iternext(values=False):
+        for key, value in cursor:
             if not key.startswith(prefix):
                 return
-            yield int.from_bytes(key[8:], "big")
+            yield held_node(key, value)
+
+
+def held_node(key: bytes, value: bytes) -> int:
+    """Return the node of a row of STAGED, as it is stored; raise `DamageError` where it is not what was written.
+
+    There is nothing but a key, and a seal on it: the reference of a wrong node would be dropped.  The first workspaces
+    wrote no seal.
+    """
+    if len(key) != _STAGED_KEY or (value and unseal(Table.STAGED, key, value)):
+        raise DamageError(f"the row {key.hex()} of what drafts hold is malformed")
+    return int.from_bytes(key[8:], "big")
 
 
 def abandon(transaction: WriteTransaction, draft: int) -> bool:

@@ -197,6 +197,8 @@ def _files(store: Store, parts: tuple[str, ...]) -> Iterator[tuple[str, str, boo
     yield "names, records and reference counts (LMDB)", "manifest", manifest and name == "data.mdb"
     yield "the lock and the readers' table of LMDB", "manifest", manifest and name == "lock.mdb"
     yield "the lock that says who uses this LMDB environment", "manifest", manifest and name == "lease"
+    yield "what a rebuild put aside, damaged", "other", top.startswith("damaged-manifest.")
+    yield "what a rebuild put aside, damaged", "manifest", top == "journal" and name.endswith(".damaged")
     yield "the folder of packs", "other", parts == ("packs",)
     yield _pack(store, name), "stored", top == "packs" and name.endswith(".pack")
     yield "the journal of the catalogue, for a rebuild", "manifest", top == "journal" and name.endswith(".journal")

@@ -7,7 +7,7 @@ anew changes the counts of its children in one or two rows.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Final
 
 from artstore.errors import DamageError
@@ -244,8 +244,14 @@ def _write_counts(transaction: WriteTransaction, block: int, counts: list[int]) 
         transaction.delete(Table.COUNTS, key64(block))
 
 
-def change_counts(transaction: WriteTransaction, changes: Mapping[int, int]) -> None:
-    """Add to the counts of nodes; raise `DamageError` rather than let one go below zero, or past what a row holds."""
+def change_counts(
+    transaction: WriteTransaction, changes: Mapping[int, int], *, new: Container[int] | None = None
+) -> None:
+    """Add to the counts of nodes; raise `DamageError` rather than let one go below zero, or past what a row holds.
+
+    Where ``new`` says which nodes this transaction has made, any other that is to grow must have a count: one that has
+    none has lost it, and would be freed while others refer to it.
+    """
     by_block: dict[int, list[tuple[int, int]]] = {}
     for node, change in changes.items():
         if change:
@@ -253,6 +259,8 @@ def change_counts(transaction: WriteTransaction, changes: Mapping[int, int]) -> 
     for block in sorted(by_block):
         counts = read_counts(transaction, block)
         for node, change in by_block[block]:
+            if new is not None and change > 0 and not counts[node % COUNT_BLOCK] and node not in new:
+                raise DamageError(f"node {node} is there, and the count of its references is lost")
             counts[node % COUNT_BLOCK] += change
             if not 0 <= counts[node % COUNT_BLOCK] <= _MOST:
                 raise DamageError(f"node {node} would have {counts[node % COUNT_BLOCK]} references")

@@ -86,12 +86,14 @@ def _matching(transaction: ReadTransaction, artifact: ArtifactRecord, selector: 
     first, dots, last = selector.partition("..")
     if not dots and not _GLOB & set(selector):
         return _named(transaction, artifact, selector)
-    versions = catalogue.versions_of(transaction, artifact.number)
     if dots:
         low, high = parse_version_label(first), parse_version_label(last)
         if low is None or high is None or low > high:
             raise InvalidInputError(f"{selector!r} is not a range of versions", hint="write v0..v9, both included")
-        return [version for version in versions if low <= version.number <= high]
+        asked = range(low, min(high + 1, artifact.next_version))
+        found = (catalogue.version_by_number(transaction, artifact.number, number) for number in asked)
+        return [version for version in found if version is not None]
+    versions = catalogue.versions_of(transaction, artifact.number)
     aliases = {alias.name: alias.version for alias in catalogue.aliases_of(transaction, artifact.number)}
     if versions:
         aliases["latest"] = versions[-1].number

@@ -415,7 +415,7 @@ class Stager:
                 if referred:
                     batch.count(root.node)
             self._settle(batch, owed)
-            change_counts(transaction, batch.changes)
+            change_counts(transaction, batch.changes, new=frozenset(batch.created))
             space.condemn(transaction, batch.lost)
             transaction.state.stored_bytes += batch.stored
             if any(operation.extent is not None for operation in self._operations):

@@ -19,7 +19,7 @@ class Table(IntEnum):
     | PACKS | pack u32 | end u64: bytes of the pack that records may refer to |
     | FREE | pack u32, offset u32 | length u32 of bytes that nothing refers to, and u32 of them that are a hole |
     | DRAFTS | draft u64 | DraftRecord |
-    | STAGED | draft u64, node u64 | empty: the draft holds one reference to the node |
+    | STAGED | draft u64, node u64 | nothing but a seal: the draft holds one reference to the node |
     | NAMES | full name, UTF-8 | artifact or project number u64; a zero byte before the name of a retired artifact |
     | ARTIFACTS | number u64 | ArtifactRecord, for projects too |
     | VERSIONS | serial u32 | VersionRecord; a deleted version's stays until it is reaped |

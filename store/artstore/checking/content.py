@@ -103,7 +103,7 @@ class _Check:
                 if segment.end > mark.verified or segment.start in mark.bad:
                     first = bisect_left(places, segment.start << 32)
                     last = bisect_left(places, segment.end << 32)
-                    nodes = {places[i] >> 32: self._found.numbers[use.ranks[ranks[i]]] for i in range(first, last)}
+                    nodes = [(places[i] >> 32, self._found.numbers[use.ranks[ranks[i]]]) for i in range(first, last)]
                     self._verify_segment(fd, number, segment, nodes, mark)
                 self._advance(segment.end - segment.start)
         finally:
@@ -134,8 +134,10 @@ class _Check:
             yield segment
             position = segment.end
 
-    def _verify_segment(self, fd: int, number: int, segment: _Segment, nodes: dict[int, int], mark: PackMark) -> None:
-        """Verify the index of a segment, and the nodes (by offset) that lie in it."""
+    def _verify_segment(
+        self, fd: int, number: int, segment: _Segment, nodes: list[tuple[int, int]], mark: PackMark
+    ) -> None:
+        """Verify the index of a segment, and the nodes that lie in it, given as (offset, node)."""
         entries: dict[int, PackedEntry] | None = None
         sound = True
         if segment.index_at:
@@ -146,7 +148,7 @@ class _Check:
                 sound = False
                 self._report.add("packed", f"the index of the segment at {segment.start} of pack {number}: {error}")
         with manifest.read(self._workspace) as transaction:
-            for offset, node in nodes.items():
+            for offset, node in nodes:
                 fault = self._verify_node(transaction, node, Extent(number, offset, 0, 0), fd, entries)
                 if fault is not None:
                     sound = False

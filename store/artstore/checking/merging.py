@@ -104,4 +104,4 @@ def _redirect_drafts(transaction: WriteTransaction, twins: dict[int, int]) -> No
         kept = twins.get(int.from_bytes(key[8:], "big"))
         if kept is not None:
             transaction.raw.delete(key, db=handle)
-            transaction.raw.put(key[:8] + key64(kept), b"", db=handle)
+            transaction.put(Table.STAGED, key[:8] + key64(kept), b"")

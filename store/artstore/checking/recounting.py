@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from artstore.checking.report import Report, said
+from artstore.drafts import held_node
 from artstore.errors import DamageError
 from artstore.manifest import ReadTransaction
 from artstore.nodes import children_of, node_extent
@@ -203,9 +204,10 @@ def _scan_staged(transaction: ReadTransaction, found: Recount, report: Report) -
             found.drafts[int.from_bytes(key, "big")] = DraftRecord.decode(payload)
     with transaction.raw.cursor(transaction.handles[Table.STAGED]) as cursor:
         for key, value in cursor:
-            draft, node = int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")
-            if len(key) != 16 or value:
-                report.add("record", f"the row {key.hex()} of the table staged is malformed")
+            try:
+                draft, node = int.from_bytes(key[:8], "big"), held_node(key, value)
+            except DamageError as error:
+                report.add("record", error.message)
                 continue
             if draft not in found.drafts:
                 report.add("reference", f"node {node} is held by draft {draft}, which is not there", node=node)

@@ -14,6 +14,7 @@ from typing import Final
 from artstore import catalogue, deadlist, nodes
 from artstore.checking.recounting import Recount, readable_rows
 from artstore.checking.report import Report
+from artstore.drafts import held_node
 from artstore.errors import DamageError
 from artstore.manifest import WriteTransaction
 from artstore.nodes import COUNT_BLOCK, index_keys, node_payload
@@ -35,6 +36,14 @@ def _there(transaction: WriteTransaction, node: int) -> bool:
     return transaction.raw.get(key64(node), db=transaction.handles[Table.NODES]) is not None
 
 
+def _held_node(transaction: WriteTransaction, key: bytes) -> int:
+    """Return the node that a row of STAGED holds, 0 where it does not read."""
+    try:
+        return held_node(key, transaction.raw.get(key, db=transaction.handles[Table.STAGED]) or b"")
+    except DamageError:
+        return 0
+
+
 # -- drafts ------------------------------------------------------------------------------------------------------------
 
 
@@ -48,7 +57,7 @@ def right_drafts(transaction: WriteTransaction) -> list[str]:
         except DamageError:
             continue
     for key in _keys(transaction, Table.STAGED):
-        if len(key) != 16 or not _there(transaction, int.from_bytes(key[8:], "big")):
+        if not _there(transaction, _held_node(transaction, key)):
             transaction.delete(Table.STAGED, key)
             done.append(f"took the row {key.hex()} away, by which a draft held nothing")
             continue

@@ -1,0 +1,92 @@
+"""A workspace with a past: shared, deleted and reaped versions, aliases, tags, lists, split directories."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from artstore.workspace import Workspace
+from store.conftest import forget
+from store.oracle import Model, model_of, write_folder
+
+Told = dict[str, dict[str, Any]]
+
+
+def aged(folder: Path) -> Path:
+    """Give everything below a folder a time that a stat cache trusts."""
+    then = time.time() - 60
+    for path in [folder, *folder.rglob("*")]:
+        os.utime(path, (then, then), follow_symlinks=False)
+    return folder
+
+
+def model_with(seed: int) -> Model:
+    """Return a folder of 300 small files in a directory, a large file, an empty one, a link and an executable."""
+    noise = random.Random(seed)
+    model: Model = {b"many/%03d" % number: ("file", b"%d of many" % number) for number in range(300)}
+    model[b"large"] = ("file", random.Random(1).randbytes(700_000) + noise.randbytes(400_000))
+    model[b"deep/er/empty"] = ("file", b"")
+    model[b"deep/er/folder"] = ("dir", b"")
+    model[b"deep/link"] = ("link", b"er/empty")
+    model[b"deep/run"] = ("exec", b"#!/bin/sh\n" + noise.randbytes(8000))
+    return model
+
+
+def live_through(ws: Workspace, folder: Path) -> None:
+    """Give an empty workspace its past."""
+    first = aged(write_folder(folder / "first", model_with(1)))
+    second = aged(write_folder(folder / "second", model_with(2)))
+    third = aged(write_folder(folder / "third", model_with(3)))
+    fourth = aged(write_folder(folder / "fourth", model_with(4)))
+    ws.put(first, "team/vision/data", type="dataset", aliases=["clean", "old"], metadata={"split": "train"})
+    ws.put(second, "team/vision/data", description="the second")
+    ws.put(fourth, "team/vision/data")
+    ws.put(third, "alone", type="model", aliases=["best"])
+    ws.put(first, "gone/away")
+    ws.alias_set("team/vision/data:v1", "clean")
+    ws.tag_add("team/vision/data:v1", "good", "kept")
+    ws.delete("team/vision/data:v2")
+    ws.gc(now=True)
+    ws.configure(undelete_seconds=7200.0)
+    ws.put(second, "alone")
+    ws.delete("alone:v0", force=True)
+    ws.delete("gone/away:v0")
+
+
+def told(ws: Workspace) -> Told:
+    """Return all that a workspace says of its living versions, and all that they hold."""
+    found: Told = {}
+    for artifact in ws.artifacts():
+        versions = {
+            version.number: (
+                version.digest,
+                version.record.serial,
+                version.metadata,
+                version.description,
+                version.tags,
+                version.record.created_ns,
+                version.record.files,
+                version.record.bytes,
+                model_of(ws.store, version.record.root),
+                births(ws, version.record.root),
+            )
+            for version in ws.versions(artifact.name)
+        }
+        about = (artifact.type, artifact.latest, artifact.description)
+        found[artifact.name] = {"about": about, "aliases": ws.aliases(artifact.name), "versions": versions}
+    return found
+
+
+def births(ws: Workspace, root: int) -> dict[bytes, int]:
+    """Return the birth of every file, which is the time that a mount shows."""
+    with ws.store.snapshot() as snapshot:
+        return {path: entry.birth_ns for path, entry in snapshot.walk(root)}
+
+
+def reopened(ws: Workspace) -> Workspace:
+    """Return the workspace as another process would see it."""
+    forget(ws.store)
+    return Workspace(type(ws.store).open(ws.path))

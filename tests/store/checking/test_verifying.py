@@ -1,0 +1,151 @@
+"""A record that is sealed as if it were right is compared with all that it says of what is below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from artstore import disk
+from artstore.checking.verifying import Fault, verify
+from artstore.nodes import node_extent
+from artstore.packs import pack_path, read_segments
+from artstore.records.nodes import KIND_LIST, KIND_TREE, Extent, decode_list, encode_list
+from artstore.records.packing import PackedEntry
+from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
+from artstore.tables import Table
+from artstore.workspace import Workspace
+
+Rows = list[TreeEntry] | list[ChildRecord]
+
+
+def verified(ws: Workspace, node: int, entry: PackedEntry | None = None) -> Fault | None:
+    def read(extent: Extent) -> bytes:
+        with pack_path(ws.path, extent.pack).open("rb") as file:
+            return disk.read_exactly(file.fileno(), extent.stored, extent.offset)
+
+    with ws.store.snapshot() as snapshot:
+        return verify(snapshot.transaction, node, entry, read)
+
+
+def nodes_of(ws: Workspace, kind: int) -> dict[int, bytes]:
+    with ws.store.snapshot() as snapshot:
+        rows = snapshot.transaction.numbered_rows(Table.NODES)
+        return {node: payload for node, payload in rows if payload[0] == kind}
+
+
+def test_all_that_was_put_is_as_it_says(lived: Workspace) -> None:
+    entries = {(1, entry.offset): entry for segment in read_segments(pack_path(lived.path, 1)) for entry in segment}
+    with lived.store.snapshot() as snapshot:
+        rows = {node: node_extent(payload) for node, payload in snapshot.transaction.numbered_rows(Table.NODES)}
+    for node, extent in rows.items():
+        assert verified(lived, node, entries.get(extent[:2])) is None
+
+
+def change_tree(ws: Workspace, level: int, change: Callable[[TreeView, Rows], tuple[Rows, TreeTotals]]) -> Fault | None:
+    """Write a directory record otherwise, and return what is found."""
+    node, view = next(
+        (node, view)
+        for node, payload in nodes_of(ws, KIND_TREE).items()
+        if (view := TreeView(payload)).level == level and view.count > 3
+    )
+    rows, totals = change(view, list(view.children()) if level else list(view.entries()))
+    with ws.store.write() as transaction:
+        transaction.put_numbered(Table.NODES, node, encode_tree(level, view.digest, totals, view.extent, rows))
+    return verified(ws, node)
+
+
+def swapped(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    rows[0], rows[1] = rows[1], rows[0]
+    return rows, view.totals
+
+
+def renamed(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    return [_with(rows[0], name=b"!", last_name=b"!"), *rows[1:]], view.totals  # type: ignore[return-value]
+
+
+def impossible(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    return [_with(rows[0], name=b"../x", last_name=b"../x"), *rows[1:]], view.totals  # type: ignore[return-value]
+
+
+def larger(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    changed = [_with(row, size=77) if isinstance(row, TreeEntry) else row for row in rows]
+    return changed, view.totals  # type: ignore[return-value]
+
+
+def other_kind(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    changed = [_with(row, kind=Kind.EXECUTABLE) if isinstance(row, TreeEntry) else row for row in rows]
+    return changed, view.totals  # type: ignore[return-value]
+
+
+def older(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    changed = [_with(row, birth_ns=1) if isinstance(row, TreeEntry) else row for row in rows]
+    return changed, view.totals  # type: ignore[return-value]
+
+
+def other_totals(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    return rows, view.totals._replace(bytes=view.totals.bytes + 1)
+
+
+def moved_up(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    changed = [_with(row, entries_before=row.entries_before + 1) for row in rows if isinstance(row, ChildRecord)]
+    return changed, view.totals._replace(entries=view.totals.entries + 1)  # type: ignore[return-value]
+
+
+def _with(row: TreeEntry | ChildRecord, **changes: object) -> TreeEntry | ChildRecord:
+    return row._replace(**{name: value for name, value in changes.items() if name in row._fields})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("level", "change", "words"),
+    [
+        (0, swapped, "not in order"),
+        (0, renamed, "not what its digest says"),
+        (0, impossible, "a name that cannot be"),
+        (0, larger, "what is not so"),
+        (0, other_kind, "not what its digest says"),
+        (0, older, "what is not so"),
+        (0, other_totals, "its totals are wrong"),
+        (1, swapped, "not in order"),
+        (1, renamed, "is another"),
+        (1, other_totals, "its totals are wrong"),
+        (1, moved_up, "what is not so"),
+    ],
+)
+def test_a_directory_record_that_is_wrong_is_found(
+    lived: Workspace, level: int, change: Callable[[TreeView, Rows], tuple[Rows, TreeTotals]], words: str
+) -> None:
+    fault = change_tree(lived, level, change)
+    assert fault is not None
+    assert fault.kind == "record"
+    assert words in fault.sentence
+
+
+def test_a_list_that_says_something_else_than_its_children_is_found(lived: Workspace) -> None:
+    node, payload = next(iter(nodes_of(lived, KIND_LIST).items()))
+    record = decode_list(payload)
+    for changed, kind in (
+        (record._replace(children=(record.children[0]._replace(end=1), *record.children[1:])), "record"),
+        (record._replace(level=record.level + 1), "record"),
+        (record._replace(extent=record.extent._replace(codec=1 - record.extent.codec)), "packed"),
+    ):
+        with lived.store.write() as transaction:
+            transaction.put_numbered(Table.NODES, node, encode_list(changed))
+        fault = verified(lived, node)
+        assert fault is not None
+        assert fault.kind == kind
+
+
+def test_an_index_that_says_something_else_is_found(lived: Workspace) -> None:
+    """A rebuild reads the packs' indexes only."""
+    entries = {entry.offset: entry for segment in read_segments(pack_path(lived.path, 1)) for entry in segment}
+    with lived.store.snapshot() as snapshot:
+        places = {
+            node_extent(payload).offset: node for node, payload in snapshot.transaction.numbered_rows(Table.NODES)
+        }
+    for offset in sorted(places)[1::40]:
+        entry = entries[offset]
+        for wrong in (entry._replace(klass=0x78), entry._replace(id=bytes(32)), entry._replace(size=entry.size + 1)):
+            fault = verified(lived, places[offset], wrong)
+            assert fault is not None
+            assert fault.kind == "packed"
