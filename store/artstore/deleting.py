@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from artstore import catalogue, deadlist, drafts, journal
+from artstore.committing import parent_changes
 from artstore.errors import NotFoundError, RefusedError
 from artstore.live import Change, DaemonInfo
 from artstore.manifest import ReadTransaction, WriteTransaction
@@ -259,8 +260,7 @@ def undelete(store: Store, name: str, number: int) -> Undeleted:
         journal.append(store.path, transaction, events)
     changes = [Change(name, [version_label(number), "latest", *free])]
     if was_retired:
-        components = name.split("/")
-        changes += [Change("/".join(components[:depth]), [components[depth]]) for depth in range(len(components))]
+        changes += parent_changes(name)
     return Undeleted(artifact, restored, free, taken, announce(store, changes))
 
 

@@ -143,7 +143,7 @@ def held_node(key: bytes, value: bytes) -> int:
     wrote no seal.
     """
     if len(key) != _STAGED_KEY or (value and unseal(Table.STAGED, key, value)):
-        raise DamageError(f"the row {key.hex()} of what drafts hold is malformed")
+        raise DamageError(f"the row {key.hex()} of the table staged is malformed")
     return int.from_bytes(key[8:], "big")
 
 

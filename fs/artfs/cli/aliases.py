@@ -26,7 +26,7 @@ def alias() -> None:
     """
 
 
-@subcommand("set", group=alias)
+@subcommand("set", group=alias, writes=True)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("names", metavar="ALIAS...", nargs=-1, required=True)
 def alias_set(session: Session, reference: str, names: tuple[str, ...]) -> None:
@@ -48,7 +48,7 @@ def alias_set(session: Session, reference: str, names: tuple[str, ...]) -> None:
         warn(f"{version.artifact}:{name} -> {version_label(version.number)}")
 
 
-@subcommand("rm", group=alias)
+@subcommand("rm", group=alias, writes=True)
 @click.argument("name", type=NAME)
 @click.argument("alias_name", metavar="ALIAS")
 def alias_rm(session: Session, name: str, alias_name: str) -> None:
@@ -92,7 +92,7 @@ def tag() -> None:
     """
 
 
-@subcommand("add", group=tag)
+@subcommand("add", group=tag, writes=True)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("names", metavar="TAG...", nargs=-1, required=True)
 def tag_add(session: Session, reference: str, names: tuple[str, ...]) -> None:
@@ -109,7 +109,7 @@ def tag_add(session: Session, reference: str, names: tuple[str, ...]) -> None:
     _print_change(session, version, workspace.tag_add(version.name, *names))
 
 
-@subcommand("rm", group=tag)
+@subcommand("rm", group=tag, writes=True)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("names", metavar="TAG...", nargs=-1, required=True)
 def tag_rm(session: Session, reference: str, names: tuple[str, ...]) -> None:

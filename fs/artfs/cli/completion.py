@@ -11,15 +11,19 @@ from artfs.cli.session import Session
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["NAME", "REFERENCE"]
+__all__ = ["DELETED_REFERENCE", "NAME", "REFERENCE"]
 
 
 class _Reference(click.ParamType[str]):
-    """Text that names an artifact, and with ``versions`` a version of it; the store says what it means."""
+    """Text that names an artifact, and with ``versions`` a version of it; the store says what it means.
 
-    def __init__(self, name: str, *, versions: bool) -> None:
+    With ``deleted`` it is a version that was deleted and can be brought back.
+    """
+
+    def __init__(self, name: str, *, versions: bool, deleted: bool = False) -> None:
         self.name = name
         self._versions = versions
+        self._deleted = deleted
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the names, and after a colon the versions and aliases, that begin with what is there."""
@@ -41,9 +45,12 @@ class _Reference(click.ParamType[str]):
             return [artifact.name for artifact in workspace.artifacts()]
         if not self._versions:
             return []
+        if self._deleted:
+            return [version.name for version in workspace.log(name) if version.state == "deleted"]
         versions = [version.name for version in workspace.versions(name)]
         return versions + [f"{name}:{alias}" for alias in workspace.aliases(name)]
 
 
 REFERENCE = _Reference("reference", versions=True)
 NAME = _Reference("name", versions=False)
+DELETED_REFERENCE = _Reference("deleted reference", versions=True, deleted=True)

@@ -8,7 +8,19 @@ from collections.abc import Sequence
 
 import click
 
-from artfs.cli import aliases, browse, doctor, failures, mounts, putting, usage, versions
+from artfs.cli import (
+    aliases,
+    browse,
+    checking,
+    config,
+    deletion,
+    doctor,
+    failures,
+    mounts,
+    putting,
+    usage,
+    versions,
+)
 from artfs.cli.output import flush, write_line
 from artfs.cli.session import Session, workspace_option
 
@@ -76,8 +88,15 @@ for _command in (
     aliases.alias,
     aliases.tag,
     versions.artifact,
+    deletion.rm,
+    deletion.undelete,
+    deletion.gc,
     usage.usage,
     usage.du,
+    checking.why,
+    checking.fsck,
+    checking.purge,
+    config.config,
     doctor.doctor,
 ):
     cli.add_command(_command)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from artfs.cli.completion import REFERENCE
 from artfs.cli.output import (
+    age,
     counted,
     exact_name,
     from_nanoseconds,
+    legible,
     quoted,
     size,
     timestamp,
@@ -21,10 +24,12 @@ from artfs.cli.output import (
     write_line,
 )
 from artfs.cli.session import Session, subcommand
+from artfs.cli.usage import warn_if_overdue
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artfs.mount.reports import MountStatus, WorkerStatus
+    from artfs.mount.reports import MountStatus, ReaperStatus, WorkerStatus
+    from artstore.deadlist import Backlog
     from artstore.drafts import DraftInfo
 
 __all__ = ["mount", "path", "status", "umount"]
@@ -128,10 +133,11 @@ def path(session: Session, reference: str) -> None:
 @subcommand("status")
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
 def status(session: Session, directory: str | None) -> None:
-    """Show what is mounted and what was left unfinished.
+    """Show what is mounted, what was left unfinished, what waits.
 
     With DIR only the mount there. A draft is a version that was never finished; what it stored is used again when the
-    same put is run again.
+    same put is run again within an hour. What was deleted waits until it is given back: by a mount in the background,
+    else a little at the end of each command that writes, or by 'artfs gc'.
 
     \b
     Example:
@@ -139,14 +145,17 @@ def status(session: Session, directory: str | None) -> None:
     """
     from artfs.mount.control import status as mounts_of
 
+    drafts: list[DraftInfo] = []
+    backlog: Backlog | None = None
     if directory is not None:
         mounts = mounts_of(directory=directory)
-        drafts: list[DraftInfo] = []
     else:
         workspace = session.open()
-        mounts, drafts = mounts_of(workspace_path=workspace.path), workspace.drafts()
+        mounts, drafts, backlog = mounts_of(workspace_path=workspace.path), workspace.drafts(), workspace.backlog()
+        warn_if_overdue(backlog)
     if session.json:
-        write_json({"mounts": [_mount_record(one) for one in mounts], "drafts": [_draft_record(one) for one in drafts]})
+        found = {"mounts": [_mount_record(one) for one in mounts], "drafts": [_draft_record(one) for one in drafts]}
+        write_json(found if backlog is None else {**found, "backlog": _backlog_record(backlog)})
         return
     if not mounts:
         write_line("nothing is mounted")
@@ -154,6 +163,8 @@ def status(session: Session, directory: str | None) -> None:
         _print_mount(one)
     for draft in drafts:
         write_line(_draft_line(draft))
+    if backlog is not None and backlog.entries:
+        write_line(_backlog_line(backlog))
 
 
 def _mount_record(one: MountStatus) -> dict[str, object]:
@@ -168,6 +179,7 @@ def _mount_record(one: MountStatus) -> dict[str, object]:
         "requests": one.requests,
         "bytes": one.bytes,
         "workers": [_worker_record(worker) for worker in one.workers],
+        "reaper": None if one.reaper is None else _reaper_record(one.reaper),
     }
 
 
@@ -185,6 +197,17 @@ def _worker_record(worker: WorkerStatus) -> dict[str, object]:
     }
 
 
+def _reaper_record(reaper: ReaperStatus) -> dict[str, object]:
+    return {
+        "state": reaper.state,
+        "freed_bytes": reaper.freed_bytes,
+        "freed_nodes": reaper.freed_nodes,
+        "in_use": reaper.in_use,
+        "next_due": None if reaper.next_due is None else timestamp(reaper.next_due),
+        "last_error": reaper.last_error,
+    }
+
+
 def _print_mount(one: MountStatus) -> None:
     write_line(f"{quoted(one.directory)}  {one.state}, {quoted(one.workspace)}")
     if one.state == "dead":
@@ -197,11 +220,22 @@ def _print_mount(one: MountStatus) -> None:
         return
     served = f"{counted(one.requests, 'request')} served, {size(one.bytes)} read"
     write_line(f"  {counted(len(one.workers), 'worker')}, {served}")
+    if one.reaper is not None:
+        write_line(f"  {_reaper_line(one.reaper)}")
     for worker in one.workers:
         memory = "" if worker.memory_bytes is None else f", {size(worker.memory_bytes)} of memory"
         restarts = f", {counted(worker.restarts, 'restart')}" if worker.restarts else ""
         errors = f", {counted(worker.errors, 'error')}" if worker.errors else ""
         write_line(f"  worker {worker.pid}: {counted(worker.requests, 'request')}{memory}{restarts}{errors}")
+
+
+def _reaper_line(reaper: ReaperStatus) -> str:
+    state = reaper.state
+    if reaper.in_use:
+        state += f", {counted(reaper.in_use, 'deleted version')} still open somewhere"
+    if reaper.last_error is not None:
+        state += f": {legible(reaper.last_error)}"
+    return f"reaper {state}; {size(reaper.freed_bytes)} given back, {counted(reaper.freed_nodes, 'node')}"
 
 
 def _draft_record(draft: DraftInfo) -> dict[str, object]:
@@ -212,6 +246,25 @@ def _draft_record(draft: DraftInfo) -> dict[str, object]:
         "alive": draft.alive,
         "staged_nodes": draft.staged_nodes,
     }
+
+
+def _backlog_record(backlog: Backlog) -> dict[str, object]:
+    return {
+        "deadlist_entries": backlog.entries,
+        "due_entries": backlog.due_entries,
+        "oldest_at": None if backlog.oldest_ns is None else timestamp(from_nanoseconds(backlog.oldest_ns)),
+        "next_due": None if backlog.oldest_due_ns is None else timestamp(from_nanoseconds(backlog.oldest_due_ns)),
+        "overdue": backlog.overdue,
+    }
+
+
+def _backlog_line(backlog: Backlog) -> str:
+    assert backlog.oldest_due_ns is not None  # there are entries
+    waiting = f"deleted, to be given back: {counted(backlog.entries, 'entry', 'entries')}"
+    first = from_nanoseconds(backlog.oldest_due_ns)
+    if backlog.due_entries:
+        return f"{waiting}, {backlog.due_entries:,} of them due, the first for {age(datetime.now(UTC) - first)}"
+    return f"{waiting}, the first due at {timestamp(first, seconds=True)}"
 
 
 def _draft_line(draft: DraftInfo) -> str:

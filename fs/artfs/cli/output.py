@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 __all__ = [
+    "age",
     "columns",
     "counted",
     "exact_name",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
+_SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -86,6 +88,13 @@ def timestamp(moment: datetime, *, seconds: bool = False) -> str:
     """Return the moment in ISO 8601 in UTC with ``Z``: to the microsecond, or for people to the second."""
     text = moment.astimezone(UTC).isoformat(timespec="seconds" if seconds else "microseconds")
     return text.removesuffix("+00:00") + "Z"
+
+
+def age(span: timedelta) -> str:
+    """Return a length of time in its largest whole unit: ``3 hours``, ``1 day``; none is below zero."""
+    seconds = max(0, int(span.total_seconds()))
+    length, noun = next((one for one in _SPANS if seconds >= one[0]), _SPANS[-1])
+    return counted(seconds // length, noun)
 
 
 def from_nanoseconds(nanoseconds: int) -> datetime:

@@ -23,12 +23,17 @@ _REDRAW_SECONDS = 0.1
 
 
 class _Display:
-    """The bar of one long call, drawn anew as the call reports."""
+    """The bar of one long call, drawn anew as the call reports; ``noun`` is what it goes through.
 
-    def __init__(self) -> None:
+    A phase that knows how many there are, and not how many bytes, is measured by their number.
+    """
+
+    def __init__(self, noun: str) -> None:
+        self._noun = noun
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._phase = ""
+        self._by_number = False
         self._drawn = 0.0
 
     def update(self, progress: Progress) -> None:
@@ -41,27 +46,34 @@ class _Display:
         is_last = progress.files_done == progress.files_total
         if not new_phase and not is_last and now - self._drawn < _REDRAW_SECONDS:
             return
-        if self._bar is None:
-            self._bar = _make_bar()
-            self._bar.start()
-        if new_phase or self._task is None:
-            # A task of its own for each phase, so that the rate of one never colours the time left of the next.
-            if self._task is not None:
-                self._bar.remove_task(self._task)
-            self._phase = progress.phase
-            self._task = self._bar.add_task(legible(progress.phase), total=None, files="", current="")
+        if new_phase or self._bar is None or self._task is None:
+            self._bar, self._task = self._begin(progress)
         self._drawn = now
-        files = f"{progress.files_done:,}"
+        number = f"{progress.files_done:,}"
         if progress.files_total is not None:
-            files += f"/{progress.files_total:,}"
+            number += f"/{progress.files_total:,}"
+        known = progress.files_done or progress.files_total is not None
         self._bar.update(
             self._task,
-            completed=progress.bytes_done,
-            total=progress.bytes_total,
-            files=f"{files} files",
+            completed=progress.files_done if self._by_number else progress.bytes_done,
+            total=progress.files_total if self._by_number else progress.bytes_total,
+            files=f"{number} {self._noun}s" if known else "",
             current=quoted(progress.current),
             refresh=True,
         )
+
+    def _begin(self, progress: Progress) -> tuple[Bar, TaskID]:
+        """Return the bar for a new phase, and a task of its own: the rate of one never colours the next's time left."""
+        by_number = progress.files_total is not None and progress.bytes_total is None
+        bar = self._bar
+        if bar is not None and self._task is not None:
+            bar.remove_task(self._task)
+        if bar is None or by_number != self._by_number:
+            self.close()
+            bar = _make_bar(by_number=by_number)
+            bar.start()
+        self._phase, self._by_number = progress.phase, by_number
+        return bar, bar.add_task(legible(progress.phase), total=None, files="", current="")
 
     def close(self) -> None:
         """Take the bar away and give the terminal's cursor back."""
@@ -69,7 +81,7 @@ class _Display:
             self._bar.stop()
 
 
-def _make_bar() -> Bar:
+def _make_bar(*, by_number: bool) -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.table import Column
@@ -78,8 +90,7 @@ def _make_bar() -> Bar:
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        *(() if by_number else (DownloadColumn(), TransferSpeedColumn())),
         TimeRemainingColumn(),
         TextColumn("{task.fields[files]}", markup=False),
         TextColumn("{task.fields[current]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
@@ -91,15 +102,16 @@ def _make_bar() -> Bar:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[Progress], None] | None]:
+def progress_bar(noun: str = "file") -> Iterator[Callable[[Progress], None] | None]:
     """Yield what a long call is to report to; the bar is gone at the end, however the call ends.
 
+    ``noun`` says what the call goes through, one by one.
     It is None where there is no terminal to draw on, so that the call need not count anything.
     """
     if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM", "") in ("", "dumb"):
         yield None
         return
-    display = _Display()
+    display = _Display(noun)
     try:
         yield display.update
     finally:

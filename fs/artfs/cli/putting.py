@@ -71,7 +71,7 @@ def init(session: Session, directory: str | None, as_default: bool, group: str |
     warn(f"{what} {quoted(str(workspace.path))}{default}")
 
 
-@subcommand("put")
+@subcommand("put", writes=True)
 @click.argument("path", type=click.Path())
 @click.argument("name", type=NAME)
 @click.option(
@@ -168,6 +168,8 @@ def _print_put(session: Session, version: Version) -> None:
     receipt = version.receipt
     assert receipt is not None  # put always fills it in
     warn_of_silent(receipt.silent_daemons)
+    if receipt.reaped_bytes:
+        warn(f"the disk was nearly full: {size(receipt.reaped_bytes)} of deleted versions were given back for it early")
     if session.json:
         write_json(
             {
@@ -178,6 +180,7 @@ def _print_put(session: Session, version: Version) -> None:
                 "files": version.file_count,
                 "bytes": version.size,
                 "new_bytes": receipt.new_bytes,
+                "reaped_bytes": receipt.reaped_bytes,
             }
         )
         return

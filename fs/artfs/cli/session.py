@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from artfs.cli.output import warn
 
 if TYPE_CHECKING:
     from artstore.workspace import Workspace
 
 __all__ = ["Session", "json_option", "subcommand", "workspace_option"]
+
+_REAP_SECONDS = 0.2
+"""How long a writing command goes on for the sake of what earlier ones deleted."""
 
 
 @dataclass
@@ -21,12 +27,35 @@ class Session:
     workspace: str | None = None
     json: bool = False
     on_interrupt: str = ""
+    _opened: Workspace | None = field(default=None, repr=False)
 
     def open(self) -> Workspace:
         """Open the workspace that was meant; raises WorkspaceNotFoundError where there is none."""
         from artstore.workspace import open_workspace
 
-        return open_workspace(self.workspace)
+        self._opened = open_workspace(self.workspace)
+        return self._opened
+
+    def reap_due(self) -> None:
+        """Give back for a moment what is due in the workspace that the command opened.
+
+        This is how space comes back where no daemon runs.  The command's own work is done and stays done: a failure is
+        told on stderr and changes no exit code.
+        """
+        if self._opened is None:
+            return
+        from artstore.errors import ArtfsError, BusyError
+        from artstore.live import live_daemons
+
+        self.on_interrupt = "the command itself was done"
+        try:
+            if not live_daemons(self._opened.store.run_dir):
+                self._opened.reap_due(_REAP_SECONDS)
+        except BusyError:
+            pass  # somebody else is at it
+        except (ArtfsError, OSError) as error:
+            hint = getattr(error, "hint", "") or "'artfs fsck' says more"
+            warn(f"this was done, but what was deleted before cannot be given back: {error}; {hint}")
 
 
 def workspace_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,19 +93,32 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def subcommand(
-    name: str, *, group: click.Group | None = None, as_json: bool = True
+    name: str, *, group: click.Group | None = None, as_json: bool = True, writes: bool = False
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Make the decorated function a command that gets the session first and takes ``-w`` and ``--json``.
 
     ``group`` is the group that it belongs to, if not the top one; ``as_json`` is False for a command whose output is
-    not a report.  The function's docstring is the command's help.
+    not a report; one that ``writes`` reaps for a moment at its end, unless it was a dry run.  The function's docstring
+    is the command's help.
     """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        shared = workspace_option(json_option(function) if as_json else function)
+        complete = _then_reap(function) if writes else function
+        shared = workspace_option(json_option(complete) if as_json else complete)
         command = click.command(name)(click.make_pass_decorator(Session, ensure=True)(shared))
         if group is not None:
             group.add_command(command)
         return command
 
     return decorate
+
+
+def _then_reap(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def run(session: Session, *arguments: Any, **options: Any) -> Any:
+        outcome = function(session, *arguments, **options)
+        if not options.get("dry_run"):
+            session.reap_due()
+        return outcome
+
+    return run

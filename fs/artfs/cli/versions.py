@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import columns, counted, exact_name, quoted, size, timestamp, warn, write_json, write_line
-from artfs.cli.records import version_record
+from artfs.cli.output import (
+    columns,
+    counted,
+    exact_name,
+    from_nanoseconds,
+    quoted,
+    size,
+    timestamp,
+    warn,
+    write_json,
+    write_line,
+)
+from artfs.cli.records import gone_record, version_record
 from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
@@ -19,6 +34,8 @@ if TYPE_CHECKING:
     from artstore.workspace import Workspace
 
 __all__ = ["artifact", "diff", "log", "show"]
+
+_PURGED_PATHS = 5
 
 
 @subcommand("show")
@@ -46,20 +63,47 @@ def show(session: Session, reference: str) -> None:
 def log(session: Session, name: str) -> None:
     """List the versions of an artifact, newest first.
 
-    Deleted ones are marked.
+    Deleted ones are marked, with the time until when 'artfs undelete' can bring them back; numbers that are only
+    'deleted' are gone for good.
 
     \b
     Example:
       artfs log imagenet
     """
-    versions = session.open().log(name)
+    workspace = session.open()
+    numbers = workspace.next_version(name)  # first: a put in between must not look like a gap
+    history = _with_gaps(workspace.log(name), numbers)
     if session.json:
-        write_json({"artifact": name, "versions": [version_record(version) for version in versions]})
+        write_json({"artifact": name, "versions": [record for one in history for record in _log_records(name, one)]})
         return
-    for version in versions:
-        write_line(_log_line(version))
-        for line in (version.description or "").splitlines():
+    for one in history:
+        if isinstance(one, range):
+            first = f"{version_label(one[0])}.." if len(one) > 1 else ""
+            write_line(f"{first}{version_label(one[-1])}  deleted")
+            continue
+        write_line(_log_line(one))
+        for line in (one.description or "").splitlines():
             write_line(f"    {quoted(line)}")
+        for line in _purges(one):
+            write_line(f"    purged: {line}")
+
+
+def _with_gaps(versions: list[Version], numbers: int) -> Iterator[Version | range]:
+    """Yield versions, newest first, and between them the ranges of numbers below ``numbers`` that are gone for good."""
+    above = numbers
+    for version in versions:
+        if version.number + 1 < above:
+            yield range(version.number + 1, above)
+        yield version
+        above = version.number
+    if above:
+        yield range(above)
+
+
+def _log_records(name: str, one: Version | range) -> list[dict[str, object]]:
+    if isinstance(one, range):
+        return [gone_record(name, number) for number in reversed(one)]
+    return [version_record(one)]
 
 
 @subcommand("diff")
@@ -91,7 +135,7 @@ def _resolved(workspace: Workspace, reference: str) -> str:
 
 def _described(version: Version) -> list[list[str]]:
     rows = [
-        ["version", version.name if version.state == "live" else f"{version.name} ({version.state})"],
+        ["version", version.name],
         ["type", version.type or "none"],
         ["digest", version.digest],
         ["created", timestamp(version.created_at, seconds=True)],
@@ -105,19 +149,38 @@ def _described(version: Version) -> list[list[str]]:
     if version.description:
         rows.append(["description", quoted(version.description)])
     metadata = json.dumps(version.metadata, ensure_ascii=False, sort_keys=True) if version.metadata else "none"
-    return [*rows, ["metadata", quoted(metadata)]]
+    rows.append(["metadata", quoted(metadata)])
+    return [*rows, *(["purged", line] for line in _purges(version))]
 
 
 def _log_line(version: Version) -> str:
     parts = [version_label(version.number), timestamp(version.created_at, seconds=True)]
     parts += [counted(version.file_count, "file"), size(version.size)]
-    if version.state != "live":
-        parts.append("deleted")
+    until = version.undeletable_until
+    if until is not None:
+        can = until > datetime.now(UTC)
+        parts.append(f"deleted, undelete until {timestamp(until, seconds=True)}" if can else "deleted, to be reaped")
     if version.aliases:
         parts.append(", ".join(version.aliases))
     if version.tags:
         parts.append(f"[{', '.join(version.tags)}]")
     return "  ".join(parts)
+
+
+def _purges(version: Version) -> Iterator[str]:
+    """Yield a line for each purge: when and why, and what the version lost, as far as a line holds it."""
+    key = itemgetter("purged_ns", "reason", "old_digest")
+    for (moment, reason, digest), rows in groupby(version.purged, key=key):
+        when = timestamp(from_nanoseconds(moment), seconds=True)
+        paths: list[str] = []
+        more = 0
+        for row in rows:
+            if "path" in row and len(paths) < _PURGED_PATHS:
+                paths.append(quoted(row["path"]))
+            else:
+                more += row.get("more", 1)
+        rest = f" and {more:,} more" if more else ""
+        yield f"{', '.join(paths)}{rest} at {when}: {quoted(reason)} (digest before: {digest})"
 
 
 _LETTERS = {"added": "A", "removed": "D", "changed": "M", "mode": "M", "renamed": "R"}
@@ -169,7 +232,7 @@ def artifact() -> None:
     """Change what belongs to a whole artifact."""
 
 
-@subcommand("set-type", group=artifact)
+@subcommand("set-type", group=artifact, writes=True)
 @click.argument("name", type=NAME)
 @click.argument("type_", metavar="TYPE")
 def set_type(session: Session, name: str, type_: str) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from artstore import manifest
 from artstore.checking.content import check_content
@@ -21,18 +22,22 @@ from artstore.checking.files import Place, check_files
 from artstore.checking.pages import check_pages
 from artstore.checking.report import OnProgress, Problem, Progress, Report, said
 from artstore.checking.structure import check_structure
-from artstore.errors import BusyError
+from artstore.environments import read_current
+from artstore.errors import ArtfsError, DamageError
 from artstore.store import Store
 
 __all__ = ["OnProgress", "Problem", "Progress", "Report", "check", "check_and_repair"]
+
+
+_UNCHECKED: Final = "the records and what they refer to were not checked"
 
 
 def check(path: Path, *, data: bool = False, progress: OnProgress | None = None) -> Report:
     """Check the workspace at ``path``, beside whatever uses it; with ``data`` read and verify all content as well.
 
     Takes a path, not an open workspace: opening one may make anew what is missing, and a damaged one does not open.
-    Changes nothing but a bookmark in the cache folder.  Raises `WorkspaceNotFoundError`, `UnsupportedError` for a newer
-    format, and `BusyError`; all else that is wrong is in the report.
+    Changes nothing but a bookmark in the cache folder.  Raises `WorkspaceNotFoundError`, `BusyError`, and
+    `UnsupportedError` for a newer format or a read-only file system; all that is wrong is in the report.
     """
     return _check(path, data, progress)[0]
 
@@ -62,17 +67,19 @@ def check_and_repair(path: Path, *, data: bool = False, progress: OnProgress | N
 
 
 def _check(path: Path, data: bool, progress: OnProgress | None) -> tuple[Report, list[int], bool]:
-    """Return the report, the nodes whose stored forms are at fault, and whether LMDB may open the manifest."""
+    """Return the report, the nodes whose stored forms are at fault, and whether the workspace opens."""
     workspace = Path(os.path.realpath(path))
-    report = Report()
-    place = check_files(workspace, report)
-    if place.manifest is None:
-        report.add("unchecked", "the records and what they refer to were not checked, for the manifest does not open")
-        return report, [], False
-    if not check_pages(place.manifest, report, progress):
-        report.add("unchecked", "the records and what they refer to were not checked, for LMDB's pages are damaged")
-        return report, [], False
-    return report, _check_records(workspace, place, data, report, progress), bool(place.uuid)
+    while True:
+        report = Report()
+        place = check_files(workspace, report)
+        if place.manifest is None:
+            report.add("unchecked", f"{_UNCHECKED}, for the manifest does not open")
+            return report, [], False
+        if check_pages(place.manifest, report, progress):
+            return report, _check_records(workspace, place, data, report, progress), bool(place.uuid)
+        if read_current(workspace)[1] == place.manifest.name:  # else a compacted copy took its place meanwhile
+            report.add("unchecked", f"{_UNCHECKED}, for LMDB's pages are damaged")
+            return report, [], False
 
 
 def _check_records(workspace: Path, place: Place, data: bool, report: Report, progress: OnProgress | None) -> list[int]:
@@ -80,9 +87,9 @@ def _check_records(workspace: Path, place: Place, data: bool, report: Report, pr
     try:
         with manifest.read(workspace) as transaction:
             found = check_structure(workspace, transaction, place, report, progress)
-    except BusyError:
-        raise
-    except Exception as error:  # a check reports what it meets, whatever that is
+    except Exception as error:
+        if isinstance(error, ArtfsError) and not isinstance(error, DamageError):
+            raise  # busy, or a file system on which nothing can be opened
         report.add("unchecked", f"the records could not be read: {said(error)}")
         return []
     if not data:

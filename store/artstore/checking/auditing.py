@@ -2,8 +2,8 @@
 
     python -m artstore.checking.auditing FOLDER
 
-It writes one JSON document a line: ``{"progress": [done, total]}``, ``{"problem": sentence}``, ``{"unchecked":
-sentence}``, and last ``{"done": pages}``.
+It writes one JSON document a line: ``{"progress": [done, total]}``, ``{"problem": sentence}``, ``{"busy": sentence}``,
+and last ``{"done": pages}``.
 
 The file may be in use: a read transaction is held all the while, and LMDB overwrites no page that its snapshot, or the
 one before it, can reach.  The pages are read as a file first, and only where they are sound through LMDB's map.
@@ -375,9 +375,8 @@ def main(folder: str) -> None:
     try:
         tell({"done": audit(Path(folder), tell)})
     except lmdb.Error as error:
-        # Another pid namespace has it open: no damage.
-        is_busy = "Resource temporarily unavailable" in str(error)
-        tell({"unchecked" if is_busy else "problem": f"LMDB cannot read it: {error}"})
+        is_busy = "Resource temporarily unavailable" in str(error)  # held from another pid namespace
+        tell({"busy" if is_busy else "problem": f"LMDB cannot read it: {error}"})
         tell({"done": 0})
     except Exception as error:
         tell({"problem": str(error) or type(error).__name__})

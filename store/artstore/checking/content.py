@@ -143,7 +143,7 @@ class _Check:
         if segment.index_at:
             try:
                 index = disk.read_exactly(fd, segment.end - segment.index_at, segment.index_at)
-                entries = {entry.offset: entry for entry in parse_index(index)}
+                entries = {entry.offset: entry for entry in parse_index(index) if entry.stored}
             except DamageError as error:
                 sound = False
                 self._report.add("packed", f"the index of the segment at {segment.start} of pack {number}: {error}")

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import artstore
 from artstore.checking.report import OnProgress, Progress, Report
+from artstore.errors import BusyError
 
 __all__ = ["check_pages"]
 
@@ -29,7 +30,7 @@ SILENCE_SECONDS: Final = 60.0
 def check_pages(folder: Path, report: Report, progress: OnProgress | None = None) -> bool:
     """Audit the environment in a folder; return whether it may be read.
 
-    A process that dies or hangs over it is a finding.
+    A process that dies or hangs over it is a finding.  Raises `BusyError` where another pid namespace uses it.
     """
     path = folder / "data.mdb"
     before = len(report.problems)
@@ -49,8 +50,11 @@ def check_pages(folder: Path, report: Report, progress: OnProgress | None = None
                 progress(Progress("pages", *message["progress"]))
             if "problem" in message:
                 report.add("pages", f"{path}: {message['problem']}")
-            if "unchecked" in message:
-                report.add("unchecked", f"{path}: {message['unchecked']}")
+            if "busy" in message:
+                raise BusyError(
+                    f"the manifest {folder} is in use from another pid namespace",
+                    hint="run the containers that share a workspace with a shared pid namespace",
+                )
             pages = message.get("done", pages)
         if pages < 0:
             report.add("pages", f"{path}: reading it {_end(process)}")

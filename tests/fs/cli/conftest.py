@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from artfs.cli.main import main
+from artstore import manifest
 
 
 @dataclass
@@ -54,8 +55,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def artfs(home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
-    """Run the command in this process."""
+def artfs(home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Run]:
+    """Run the command in this process, and close what it opened: it has addresses for 128 workspaces at once."""
 
     def run(*arguments: str | Path) -> Result:
         capfdbinary.readouterr()
@@ -63,7 +64,9 @@ def artfs(home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
         captured = capfdbinary.readouterr()
         return Result(code, captured.out, captured.err)
 
-    return run
+    yield run
+    for opened in set(manifest._open_manifests.values()):
+        opened.drop()
 
 
 @pytest.fixture

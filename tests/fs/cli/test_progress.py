@@ -87,3 +87,16 @@ def test_the_cursor_comes_back_when_the_call_is_interrupted(terminal: Callable[[
         update(Step("storing", 1, 1, 2, 2))  # type: ignore[arg-type]
         raise KeyboardInterrupt
     assert screen.getvalue().rfind("\x1b[?25h") > screen.getvalue().rfind("\x1b[?25l")
+
+
+def test_a_phase_that_knows_no_bytes_is_measured_by_number(terminal: Callable[[], Terminal]) -> None:
+    screen = terminal()
+    with progress_bar("page") as update:
+        assert update is not None
+        for number in (0, 500, 1000):
+            update(Step("checking", number, 0, 1000, None))  # type: ignore[arg-type]
+            time.sleep(0.15)
+        update(Step("verifying", 0, 10**6, None, 10**6))  # type: ignore[arg-type]
+    counting, _, verifying = screen.getvalue().partition("verifying")
+    assert "500/1,000 pages" in counting and "bytes" not in counting and "MB" not in counting
+    assert "1.0/1.0 MB" in verifying and "pages" not in verifying

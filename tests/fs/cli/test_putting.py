@@ -50,7 +50,8 @@ def test_the_first_put_makes_the_workspace_and_says_so(artfs: Run, data: Path, h
     result = artfs("put", data, "imagenet", "--json")
     assert result.code == 0
     assert result.message == f"artfs: made the workspace {home / 'workspace'}\n"
-    assert list(result.json) == ["artifact", "version", "digest", "created", "files", "bytes", "new_bytes"]
+    keys = ["artifact", "version", "digest", "created", "files", "bytes", "new_bytes", "reaped_bytes"]
+    assert list(result.json) == keys
     assert result.json["artifact"] == "imagenet" and result.json["version"] == "v0" and result.json["created"] is True
     assert len(result.json["digest"]) == 64 and result.json["new_bytes"] > 0
     again = artfs("put", data, "imagenet", "--json")

@@ -13,6 +13,7 @@ Run = Callable[..., Any]
 KEYS = [
     *("logical_bytes", "stored_bytes", "manifest_bytes", "deadlist_bytes", "deadlist_entries"),
     *("condemned_bytes", "free_bytes", "other_bytes", "disk_bytes", "versions"),
+    *("due_entries", "deadlist_oldest_at"),
 ]
 
 

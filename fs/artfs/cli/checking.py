@@ -1,0 +1,310 @@
+"""``fsck``, ``why`` and ``purge``: what is damaged, what keeps bytes, and taking content out for good."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from artfs.cli.completion import REFERENCE
+from artfs.cli.deletion import version_ranges
+from artfs.cli.output import (
+    counted,
+    legible,
+    quoted,
+    say,
+    size,
+    timestamp,
+    warn,
+    warn_of_silent,
+    write_json,
+    write_line,
+)
+from artfs.cli.progress import progress_bar
+from artfs.cli.session import Session, subcommand
+
+if TYPE_CHECKING:
+    from artstore.checking.report import OnProgress, Problem, Report
+    from artstore.checking.report import Progress as CheckProgress
+    from artstore.explaining import Explanation
+    from artstore.ingest.pipeline import Progress
+    from artstore.purging import PurgeReport
+
+__all__ = ["fsck", "purge", "why"]
+
+_DAMAGED = 5
+_LISTED = 20
+"""Paths of one problem that are printed; JSON has all that the report has."""
+
+
+@subcommand("fsck")
+@click.option(
+    "--data", is_flag=True, help="Also read and verify all content, each piece once; goes on where it was cut."
+)
+@click.option("--repair", is_flag=True, help="Mend what can be, and set damaged content aside for a put to heal.")
+@click.option("--rebuild", is_flag=True, help="Make the manifest anew from packs and journal, where it is lost.")
+def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
+    """Check that the workspace is whole.
+
+    Without options: that every version is there in full, every count is right and every byte has its place, in seconds
+    and beside other commands. Damage is named with the files and versions that it touches, and the exit code is 5.
+
+    --repair mends counts and lists, and sets damaged content aside: put the same content again from wherever you have
+    it, and every version that holds it is whole again. --rebuild is for a workspace that does not open any more, while
+    nothing else uses it; versions, aliases and tags come back, what was deleted stays deleted, and puts that were
+    under way are lost.
+
+    \b
+    Examples:
+      artfs fsck
+      artfs fsck --data --repair
+    """
+    from artstore.checking import check, check_and_repair
+    from artstore.locate import find_workspace
+
+    if rebuild and repair:
+        raise click.UsageError("--rebuild makes everything anew: leave --repair out, and run it afterwards if need be")
+    path = find_workspace(session.workspace)
+    with progress_bar("item") as update:
+        if rebuild:
+            report = _rebuilt(session, path, data, _checking(update))
+        else:
+            session.on_interrupt = "what was verified or mended stays so; run it again and --data goes on where it was"
+            report = (check_and_repair if repair else check)(path, data=data, progress=_checking(update))
+    if session.json:
+        write_json(_report_record(report))
+    else:
+        _print_report(report)
+        _advise(report, repair=repair or rebuild)
+    return 0 if report.clean else _DAMAGED
+
+
+def _rebuilt(session: Session, path: Path, data: bool, progress: OnProgress | None) -> Report:
+    """Make the manifest anew, and with ``data`` verify all content then; the check's report has the rebuild's too."""
+    from artstore.checking import check
+    from artstore.checking.rebuild import rebuild
+    from artstore.errors import WorkspaceNotFoundError
+
+    if not path.exists():
+        raise WorkspaceNotFoundError(f"{path} does not exist", hint="name the workspace's folder with -w")
+    session.on_interrupt = "the workspace is as it was, unless it was done; run it again"
+    report = rebuild(path, progress)
+    if not data:
+        return report
+    session.on_interrupt = "the manifest is made anew; 'artfs fsck --data' goes on from here"
+    checked = check(path, data=True, progress=progress)
+    return replace(
+        checked,
+        problems=report.problems + checked.problems,
+        notes=report.notes + checked.notes,
+        repaired=report.repaired + checked.repaired,
+    )
+
+
+def _advise(report: Report, *, repair: bool) -> None:
+    """Say the way out of what was found."""
+    kinds = {problem.kind for problem in report.problems}
+    if "unchecked" in kinds:
+        warn("what could not be looked at may be whole: 'artfs fsck --rebuild' makes the manifest anew")
+    elif kinds - {"lost"} and not repair:
+        warn("'artfs fsck --repair' mends what can be, and sets damaged content aside for a put to heal")
+    elif any(problem.files for problem in report.problems):
+        warn("put the same content again, from wherever you have it, and these files are whole again")
+
+
+def _checking(update: Callable[[Progress], None] | None) -> OnProgress | None:
+    """Return what a check reports to, for a bar: in bytes while it reads content, else in what it looks at."""
+    if update is None:
+        return None
+    from artstore.ingest.pipeline import Progress
+
+    def report(done: CheckProgress) -> None:
+        if done.phase == "data":
+            update(Progress("verifying", 0, done.done, None, done.total, ""))
+        else:
+            update(Progress(f"checking {done.phase}", done.done, 0, done.total, None, ""))
+
+    return report
+
+
+def _report_record(report: Report) -> dict[str, object]:
+    return {
+        "clean": report.clean,
+        "problems": [
+            {
+                "kind": problem.kind,
+                "message": problem.message,
+                "chunk": problem.chunk,
+                "files": list(problem.files),
+                "versions": list(problem.versions),
+            }
+            for problem in report.problems
+        ],
+        "omitted": dict(report.omitted),
+        "notes": list(report.notes),
+        "repaired": list(report.repaired),
+        "counted": dict(report.counted),
+    }
+
+
+def _print_report(report: Report) -> None:
+    for problem in report.problems:
+        _print_problem(problem)
+    for kind, number in sorted(report.omitted.items()):
+        write_line(f"{kind}: {number:,} more")
+    for sentence in report.repaired:
+        write_line(legible(f"repaired: {sentence}"))
+    for sentence in report.notes:
+        write_line(legible(f"note: {sentence}"))
+    looked_at = ", ".join(_amount(name, number) for name, number in report.counted.items())
+    verdict = "clean" if report.clean else f"damaged: {counted(len(report.problems), 'problem')}"
+    write_line(f"{verdict} ({looked_at})" if looked_at else verdict)
+
+
+def _amount(name: str, number: int) -> str:
+    what, _, unit = name.rpartition("_")
+    if unit == "bytes":
+        return f"{size(number)} of {what.replace('_', ' ')}"
+    return f"{number:,} {(name.removesuffix('s') if number == 1 else name).replace('_', ' ')}"
+
+
+def _print_problem(problem: Problem) -> None:
+    chunk = f" [{problem.chunk}]" if problem.chunk and problem.chunk not in problem.message else ""
+    write_line(legible(f"{problem.kind}: {problem.message}{chunk}"))
+    for path in problem.files[:_LISTED]:
+        write_line(legible(f"  {path}"))
+    if len(problem.files) > _LISTED:
+        write_line(f"  and {len(problem.files) - _LISTED:,} more files")
+    if problem.versions:
+        touched = list(version_ranges(problem.versions))
+        more = f" and {len(touched) - _LISTED:,} more" if len(touched) > _LISTED else ""
+        write_line(legible(f"  in {', '.join(touched[:_LISTED])}{more}"))
+
+
+@subcommand("why")
+@click.argument("target", metavar="REF|DIGEST|FILE", type=REFERENCE)
+def why(session: Session, target: str) -> None:
+    """Say what keeps something, or why it still waits.
+
+    A version or a file in it, a digest in hex (of a file, a folder or a version), or any file inside the workspace's
+    own folder: what it is, what holds it (versions, puts, the undelete window, whoever has it open), and where its
+    bytes are counted.
+
+    \b
+    Examples:
+      artfs why imagenet:v3/train/a.jpg
+      artfs why ~/.local/share/artfs/packs/00000001.pack
+    """
+    explanation = session.open().why(target)
+    if session.json:
+        write_json(_explanation_record(explanation))
+        return
+    stored = "" if explanation.stored_bytes is None else f", {size(explanation.stored_bytes)} stored"
+    write_line(legible(explanation.what) + stored)
+    for reason in explanation.reasons:
+        write_line(legible(f"  {reason}"))
+
+
+def _explanation_record(explanation: Explanation) -> dict[str, object]:
+    return {
+        "target": explanation.target,
+        "what": explanation.what,
+        "state": explanation.state,
+        "stored_bytes": explanation.stored_bytes,
+        "versions": list(explanation.versions),
+        "more": explanation.more,
+        "drafts": list(explanation.drafts),
+        "deleted": list(explanation.deleted),
+        "users": list(explanation.users),
+        "counted_in": explanation.counted_in,
+        "advice": explanation.advice,
+        "reasons": list(explanation.reasons),
+    }
+
+
+@subcommand("purge", writes=True)
+@click.argument("target", metavar="REF/PATH|DIGEST", type=REFERENCE)
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with every version that changes.")
+@click.option("--everywhere", is_flag=True, help="From all versions that hold it, not only the one that REF names.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be purged, and do nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask [default: ask on a terminal, go ahead elsewhere].")
+def purge(session: Session, target: str, reason: str, everywhere: bool, dry_run: bool, yes: bool) -> None:
+    """Take content out of versions for good.
+
+    For what must not be kept, such as personal data. Its bytes are overwritten before their space is given back, and
+    nothing brings them back: there is no undelete window. The versions keep their numbers and aliases, but their
+    digests change; 'artfs log' and 'artfs show' say what was purged, when and why. On a terminal this asks first; a
+    script that names the content and the reason has decided, and is not asked.
+
+    \b
+    Examples:
+      artfs purge --dry-run patients:v3/scans/17.png --everywhere --reason "consent withdrawn"
+      artfs purge patients:v3/scans/17.png --everywhere --reason "consent withdrawn"
+    """
+    workspace = session.open()
+    if not (dry_run or yes) and _has_terminal():
+        _confirm(workspace.purge(target, reason=reason, everywhere=everywhere, dry_run=True))
+    session.on_interrupt = "'artfs log' shows what was purged; run it again for the rest"
+    report = workspace.purge(target, reason=reason, everywhere=everywhere, dry_run=dry_run)
+    warn_of_silent(report.silent)
+    if session.json:
+        write_json(_purge_record(report))
+    else:
+        _print_purge(report)
+
+
+def _has_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
+
+
+def _confirm(planned: PurgeReport) -> None:
+    """Ask on the terminal whether to go on; raise RefusedError for no, KeyboardInterrupt for Ctrl-C."""
+    from artstore.errors import RefusedError
+
+    for line in _places(planned):
+        say(f"  {line}")
+    try:
+        if click.confirm(f"Purge this from {counted(len(planned.versions), 'version')} for good?", err=True):
+            return
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    raise RefusedError("nothing was purged")
+
+
+def _places(report: PurgeReport) -> Iterator[str]:
+    for path in report.files[:_LISTED]:
+        yield quoted(path)
+    if len(report.files) > _LISTED:
+        yield f"and {counted(len(report.files) - _LISTED, 'more file')}"
+
+
+def _purge_record(report: PurgeReport) -> dict[str, object]:
+    return {
+        "digests": list(report.digests),
+        "versions": list(report.versions),
+        "files": list(report.files),
+        "reason": report.reason,
+        "purged_at": None if report.dry_run else timestamp(report.purged_at),
+        "freed_bytes": report.freed_bytes,
+        "shared_bytes": report.shared_bytes,
+        "waiting": report.waiting,
+        "dry_run": report.dry_run,
+    }
+
+
+def _print_purge(report: PurgeReport) -> None:
+    for line in _places(report):
+        write_line(f"{line}  {'would be purged' if report.dry_run else 'purged'}")
+    versions = counted(len(report.versions), "version")
+    if report.dry_run:
+        write_line(f"{versions} would change: {', '.join(version_ranges(report.versions))}")
+        return
+    write_line(f"{versions}, {size(report.freed_bytes)} overwritten and given back")
+    if report.shared_bytes:
+        warn(f"{size(report.shared_bytes)} stay: other content has the same chunks; purge that too if it must go")
+    if report.waiting:
+        warn("somebody still reads what was purged; 'artfs gc' overwrites the rest when that has ended")

@@ -1,0 +1,122 @@
+"""``config``: what is set for a workspace, the same for every process that uses it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from artfs.cli.output import columns, size, warn, write_json, write_line
+from artfs.cli.session import Session, subcommand
+
+if TYPE_CHECKING:
+    from artstore.settings import Settings
+
+__all__ = ["config", "parse_duration", "parse_rate", "written_duration"]
+
+_WINDOW = "undelete-window"
+_FIELDS = {
+    _WINDOW: "undelete_seconds",
+    "reap-bytes-per-second": "reap_bytes_per_second",
+    "reap-nodes-per-second": "reap_nodes_per_second",
+}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
+_MULTIPLES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_MULTIPLES |= {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+_RATE = re.compile(r"(\d{1,15}(?:\.\d+)?) ?([kKMGT]?|[KMGT]i)B?")
+_UNLIMITED = "unlimited"
+
+
+@subcommand("config")
+@click.argument("key", metavar="[KEY]", required=False, type=click.Choice(list(_FIELDS)))
+@click.argument("value", metavar="[VALUE]", required=False)
+def config(session: Session, key: str | None, value: str | None) -> None:
+    """Show or change the settings of the workspace.
+
+    With KEY and VALUE it is changed, for every process that uses the workspace, and from then on.
+
+    \b
+      undelete-window        how long 'artfs undelete' can bring a deleted version back, such as
+                             24h, 7d, 90m, or 0 for not at all; for versions deleted from now on
+      reap-bytes-per-second  at most so much a mount gives back in the background, such as 100MB;
+                             'unlimited' for as much as it can beside reads
+      reap-nodes-per-second  the same in nodes: files, folders and pieces of large files
+
+    \b
+    Examples:
+      artfs config
+      artfs config undelete-window 7d
+    """
+    workspace = session.open()
+    if key is None or value is None:
+        _print_settings(session, workspace.settings, [key] if key else list(_FIELDS))
+        return
+    number = parse_duration(value) if key == _WINDOW else parse_rate(value)
+    settings = workspace.configure(**{_FIELDS[key]: number})
+    if session.json:
+        _print_settings(session, settings, [key])
+    else:
+        warn(f"{key} is {_shown(settings, key)} now")
+
+
+def _print_settings(session: Session, settings: Settings, keys: list[str]) -> None:
+    if session.json:
+        write_json({_FIELDS[key]: getattr(settings, _FIELDS[key]) for key in keys})
+    elif len(keys) == 1:
+        write_line(_shown(settings, keys[0]))
+    else:
+        for line in columns([[key, _shown(settings, key)] for key in keys]):
+            write_line(line)
+
+
+def _shown(settings: Settings, key: str) -> str:
+    if key == _WINDOW:
+        return written_duration(settings.undelete_seconds)
+    number = int(getattr(settings, _FIELDS[key]))
+    if not number:
+        return _UNLIMITED
+    return size(number) if key == "reap-bytes-per-second" else f"{number:,}"
+
+
+def parse_duration(text: str) -> float:
+    """Read ``24h``, ``1d12h``, ``0`` and the like as seconds; raise InvalidInputError for anything else."""
+    from artstore.errors import InvalidInputError
+
+    if text == "0":
+        return 0.0
+    if _DURATION.fullmatch(text) is None:
+        raise InvalidInputError(
+            f"{text!r} is not a length of time", hint="write a number with its unit, such as 24h, 7d, 90m or 30s, or 0"
+        )
+    return float(sum(float(part[:-1]) * _SECONDS[part[-1]] for part in re.findall(r"[\d.]+[smhdw]", text)))
+
+
+def written_duration(seconds: float) -> str:
+    """Write seconds so that `parse_duration` reads them again: ``24h``, ``7d``, ``90m``."""
+    if not seconds:
+        return "0"
+    for unit in "dhm":
+        number = seconds / _SECONDS[unit]
+        if number >= 2 and number.is_integer():
+            return f"{number:.0f}{unit}"
+    return f"{seconds:.15g}s"
+
+
+def parse_rate(text: str) -> int:
+    """Read ``100MB``, ``64MiB``, ``5000`` and the like as a number, ``unlimited`` as 0.
+
+    Raises InvalidInputError for anything else, and for less than one.
+    """
+    from artstore.errors import InvalidInputError
+
+    if text in (_UNLIMITED, "0"):
+        return 0
+    found = _RATE.fullmatch(text)
+    number = int(float(found[1]) * _MULTIPLES[found[2]]) if found else 0
+    if number < 1:
+        raise InvalidInputError(
+            f"{text!r} is not a number for each second", hint=f"such as 100MB, 64MiB, 5000, or {_UNLIMITED}"
+        )
+    return number

@@ -1,0 +1,255 @@
+"""``rm``, ``undelete`` and ``gc``: deleting versions, bringing them back, and giving their space back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import click
+
+from artfs.cli.completion import DELETED_REFERENCE, REFERENCE
+from artfs.cli.output import counted, size, timestamp, warn, warn_of_silent, write_json, write_line
+from artfs.cli.progress import progress_bar
+from artfs.cli.session import Session, subcommand
+from artstore.names import version_label
+
+if TYPE_CHECKING:
+    from artstore.collecting import GcReport
+    from artstore.deleting import Deletion
+    from artstore.ingest.pipeline import Progress
+    from artstore.reaper import Reaped
+    from artstore.workspace import Undeletion, Workspace
+
+__all__ = ["gc", "rm", "undelete", "version_ranges"]
+
+_NAMED_TO_UNDELETE = 3
+
+
+@subcommand("rm", writes=True)
+@click.argument("references", metavar="REF...", nargs=-1, required=True, type=REFERENCE)
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be deleted and come back, and do nothing.")
+@click.option("--now", is_flag=True, help="No undelete window: final at once, and the space is back on return.")
+@click.option("-f", "--force", is_flag=True, help="Also versions with aliases, which go too, or with a put on them.")
+@click.option("-r", "--recursive", is_flag=True, help="A bare NAME means the whole artifact: all its versions.")
+def rm(
+    session: Session,
+    references: tuple[str, ...],
+    dry_run: bool,
+    now: bool,
+    force: bool,
+    recursive: bool,
+) -> None:
+    """Delete versions.
+
+    A deleted version is gone from every list and mount when this returns; what is open there stays readable until it
+    is closed. Until the undelete window ends (24 hours, unless 'artfs config undelete-window' says otherwise) 'artfs
+    undelete' brings it back. Then the space that no other version needs comes back by itself. With --now there is no
+    window, and nothing brings the version back.
+
+    REF is NAME:v3, NAME:ALIAS, NAME:latest, a range NAME:v0..v9 (both ends are in it), or a glob such as 'NAME:*' or
+    'NAME:v1*', in quotes against the shell. Versions that have aliases, or on which a put is just
+    building, are refused by name, and then none is deleted. Numbers are not given out again.
+
+    \b
+    Examples:
+      artfs rm --dry-run imagenet:v0..v9
+      artfs rm imagenet:v3
+    """
+    workspace = session.open()
+    session.on_interrupt = "'artfs log' shows what was deleted; if it was, 'artfs gc' gives back the rest of its space"
+    deletion = workspace.delete(*references, force=force, now=now, dry_run=dry_run, recursive=recursive)
+    warn_of_silent(deletion.silent)
+    if session.json:
+        write_json(_deletion_record(deletion))
+    else:
+        _print_deletion(deletion, now=now)
+
+
+def _deletion_record(deletion: Deletion) -> dict[str, object]:
+    return {
+        "versions": list(deletion.versions),
+        "freed_bytes": deletion.freed_bytes,
+        "aliases": list(deletion.aliases),
+        "due_at": None if deletion.due_at is None else timestamp(deletion.due_at),
+        "reaped_bytes": deletion.reaped_bytes,
+        "in_use": list(deletion.in_use),
+        "dry_run": deletion.dry_run,
+    }
+
+
+def _print_deletion(deletion: Deletion, *, now: bool) -> None:
+    would = "would be " if deletion.dry_run else ""
+    for some in version_ranges(deletion.versions):
+        write_line(f"{some}  {would}deleted")
+    count, amount = counted(len(deletion.versions), "version"), size(deletion.freed_bytes)
+    if deletion.dry_run:
+        write_line(f"{count}, {amount} would come back")
+    elif now:
+        rest = deletion.freed_bytes - deletion.reaped_bytes
+        more = f", {size(rest)} more when nothing that was deleted holds it any more" if rest > 0 else ""
+        write_line(f"{count}, {size(deletion.reaped_bytes)} given back{more}")
+    elif deletion.due_at is None:
+        write_line(f"{count}, {amount} to come back")
+    else:
+        write_line(f"{count}, {amount} to come back after {timestamp(deletion.due_at, seconds=True)}")
+    for alias in deletion.aliases:
+        warn(f"the alias {alias} {'would go' if deletion.dry_run else 'is gone'} with its version")
+    for sentence in deletion.in_use:
+        warn(f"its space comes back later, for it is in use: {sentence}")
+    if deletion.due_at is not None and not deletion.dry_run:
+        ranges = list(version_ranges(deletion.versions))
+        names = " ".join(ranges) if len(ranges) <= _NAMED_TO_UNDELETE else f"{ranges[0]} ..."
+        warn(f"until then 'artfs undelete {names}' undoes this")
+
+
+def version_ranges(names: Iterable[str]) -> Iterator[str]:
+    """Yield ``NAME:v3`` for versions and ``NAME:v0..v9`` for runs of them, artifact by artifact, in order of number."""
+    parsed = sorted((name, int(label)) for name, _, label in (text.rpartition(":v") for text in names))
+    for (artifact, _), run in groupby(enumerate(parsed), key=lambda place: (place[1][0], place[1][1] - place[0])):
+        numbers = [number for _, (_, number) in run]
+        last = f"..{version_label(numbers[-1])}" if len(numbers) > 1 else ""
+        yield f"{artifact}:{version_label(numbers[0])}{last}"
+
+
+@subcommand("undelete", writes=True)
+@click.argument("references", metavar="REF...", nargs=-1, required=True, type=DELETED_REFERENCE)
+def undelete(session: Session, references: tuple[str, ...]) -> None:
+    """Bring deleted versions back.
+
+    Each is again what it was, with those of its aliases that name no other version by now. This works until the
+    undelete window has ended and its space is being given back; 'artfs log NAME' shows until when. REF is NAME:v3, a
+    range NAME:v0..v9, or a glob such as 'NAME:*' for all of them that can come back.
+
+    \b
+    Examples:
+      artfs undelete imagenet:v3
+      artfs undelete imagenet:v0..v9
+    """
+    workspace = session.open()
+    names = list(dict.fromkeys(name for reference in references for name in _deleted_versions(workspace, reference)))
+    session.on_interrupt = "'artfs log' shows what is back; run it again for the rest"
+    back: list[Undeletion] = []
+    try:
+        for name in names:
+            back.append(workspace.undelete(name))
+    finally:
+        if back and len(back) < len(names):
+            warn(f"{', '.join(version_ranges(one.version.name for one in back))} came back before this")
+    warn_of_silent(dict.fromkeys(mount for one in back for mount in one.silent))
+    if session.json:
+        write_json(_undeletions_record(back))
+        return
+    for one in back:
+        aliases = f", with {', '.join(one.aliases)}" if one.aliases else ""
+        write_line(f"{one.version.name}  is back{aliases}")
+        for alias in one.skipped_aliases:
+            warn(f"{one.version.artifact}:{alias} names another version by now, and stays there")
+
+
+def _deleted_versions(workspace: Workspace, reference: str) -> list[str]:
+    """Return what a range or glob means among the deleted versions; any other reference as it is."""
+    from artstore.errors import InvalidInputError, NotFoundError
+    from artstore.names import parse_version_label
+
+    name, colon, selector = reference.partition(":")
+    first, dots, last = selector.partition("..")
+    if not colon or not (dots or set("*?[") & set(selector)):
+        return [reference]
+    deleted = {version.number: version.name for version in workspace.log(name) if version.state == "deleted"}
+    if dots:
+        low, high = parse_version_label(first), parse_version_label(last)
+        if low is None or high is None or low > high:
+            raise InvalidInputError(f"{selector!r} is not a range of versions", hint="write v0..v9, both included")
+        chosen = [number for number in deleted if low <= number <= high]
+    else:
+        chosen = [number for number in deleted if fnmatchcase(version_label(number), selector)]
+    if not chosen:
+        raise NotFoundError(
+            f"no deleted version of {name!r} that can come back is {selector}", hint=f"artfs log {name}"
+        )
+    return [deleted[number] for number in sorted(chosen)]
+
+
+def _undeletions_record(back: list[Undeletion]) -> dict[str, object]:
+    return {
+        "versions": [one.version.name for one in back],
+        "aliases": [f"{one.version.artifact}:{alias}" for one in back for alias in one.aliases],
+        "skipped_aliases": [f"{one.version.artifact}:{alias}" for one in back for alias in one.skipped_aliases],
+    }
+
+
+@subcommand("gc")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would come back, and do nothing.")
+@click.option("--now", is_flag=True, help="Also what can still be undeleted: it is gone for good then.")
+@click.option("--compact", is_flag=True, help="Also shrink the manifest, and packs that are nearly empty.")
+def gc(session: Session, dry_run: bool, now: bool, compact: bool) -> None:
+    """Give back the space of deleted versions.
+
+    All whose undelete window has ended, and what abandoned puts left behind. A mount does this by itself in the
+    background, and commands that write do some of it at their end, so this is for when you want it all now. Content
+    that is still open somewhere is kept until it is closed. Several may run at once, beside any other command.
+
+    \b
+    Examples:
+      artfs gc
+      artfs gc --now --compact
+    """
+    workspace = session.open()
+    session.on_interrupt = "what was given back is; run it again and it goes on"
+    with progress_bar("node") as update:
+        report = workspace.gc(now=now, dry_run=dry_run, compact=compact, progress=_reaping(update))
+    if session.json:
+        write_json(_gc_record(report))
+    else:
+        _print_gc(report)
+
+
+def _reaping(update: Callable[[Progress], None] | None) -> Callable[[Reaped], None] | None:
+    """Return what the reaper reports to, for a bar; how much there is to do is not known before it is done."""
+    if update is None:
+        return None
+    from artstore.ingest.pipeline import Progress
+
+    return lambda done: update(Progress("reaping", done.freed_nodes, done.freed_bytes, None, None, ""))
+
+
+def _gc_record(report: GcReport) -> dict[str, object]:
+    return {
+        "freed_bytes": report.freed_bytes,
+        "freed_nodes": report.freed_nodes,
+        "deadlist_entries": report.deadlist_entries,
+        "deadlist_bytes": report.deadlist_bytes,
+        "waiting_entries": report.waiting_entries,
+        "waiting_bytes": report.waiting_bytes,
+        "next_due": None if report.next_due is None else timestamp(report.next_due),
+        "condemned_bytes": report.condemned_bytes,
+        "in_use": list(report.in_use),
+        "packs_removed": report.packs_removed,
+        "packs_compacted": report.packs_compacted,
+        "manifest_bytes_before": report.manifest_bytes_before,
+        "manifest_bytes_after": report.manifest_bytes_after,
+        "dry_run": report.dry_run,
+    }
+
+
+def _print_gc(report: GcReport) -> None:
+    would = "would come" if report.dry_run else "came"
+    write_line(f"{size(report.freed_bytes)} {would} back, {counted(report.freed_nodes, 'node')}")
+    packs = [
+        counted(number, f"pack {done}", f"packs {done}")
+        for number, done in ((report.packs_removed, "removed"), (report.packs_compacted, "compacted"))
+        if number
+    ]
+    if packs:
+        write_line(", ".join(packs))
+    before, after = report.manifest_bytes_before, report.manifest_bytes_after
+    if before is not None and after is not None:
+        write_line(f"the manifest takes {size(after)} now, {size(before)} before")
+    if report.waiting_entries:
+        due = "" if report.next_due is None else f", the first due at {timestamp(report.next_due, seconds=True)}"
+        waiting = f"{counted(report.waiting_entries, 'entry', 'entries')}, {size(report.waiting_bytes)}"
+        write_line(f"{waiting}, still waiting in the undelete window or in use{due}")
+    for sentence in report.in_use:
+        warn(f"kept, for it is in use: {sentence}")

@@ -1,0 +1,103 @@
+"""``config``: lengths of time and rates as people write them, and settings that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artfs.cli.config import parse_duration, parse_rate, written_duration
+from artstore.errors import InvalidInputError
+
+Run = Callable[..., Any]
+
+
+def test_settings_are_shown_and_changed(artfs: Run, data: Path) -> None:
+    artfs("put", data, "x")
+    assert artfs("config").text.splitlines() == [
+        "undelete-window        24h",
+        "reap-bytes-per-second  unlimited",
+        "reap-nodes-per-second  unlimited",
+    ]
+    changed = artfs("config", "undelete-window", "7d")
+    assert (changed.code, changed.out, changed.message) == (0, b"", "artfs: undelete-window is 7d now\n")
+    assert artfs("config", "reap-bytes-per-second", "100MB", "--json").json == {"reap_bytes_per_second": 10**8}
+    assert artfs("config", "reap-nodes-per-second", "5000").message.endswith("5,000 now\n")
+    assert artfs("config", "undelete-window").text == "7d\n"
+    assert artfs("config", "--json").json == {
+        "undelete_seconds": 7 * 86400.0,
+        "reap_bytes_per_second": 10**8,
+        "reap_nodes_per_second": 5000,
+    }
+
+
+def test_a_window_of_none_makes_deletions_final(artfs: Run, data: Path) -> None:
+    artfs("put", data, "x")
+    artfs("config", "undelete-window", "0")
+    deleted = artfs("rm", "x:v0", "--json").json
+    assert deleted["due_at"] is None
+    assert artfs("undelete", "x:v0").code == 3
+    assert artfs("usage", "--json").json["deadlist_entries"] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("no-such-key",),
+        ("undelete-window", "soon"),
+        ("undelete-window", "24"),
+        ("undelete-window", "-1h"),
+        ("undelete-window", "9" * 400 + "d"),
+        ("undelete-window", ""),
+        ("reap-bytes-per-second", "fast"),
+        ("reap-bytes-per-second", "-5"),
+        ("reap-bytes-per-second", "0.5"),
+        ("reap-nodes-per-second", "9" * 400),
+        ("reap-nodes-per-second", "999999TB"),
+    ],
+)
+def test_what_cannot_be_is_wrong_usage_and_changes_nothing(artfs: Run, data: Path, arguments: tuple[str, ...]) -> None:
+    artfs("put", data, "x")
+    before = artfs("config", "--json").json
+    refused = artfs("config", *(("--", *arguments)))
+    assert (refused.code, refused.out) == (2, b"")
+    assert refused.message.count("\n") == 1
+    assert artfs("config", "--json").json == before
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ("24h", 86400), ("7d", 604800), ("90m", 5400), ("1d12h", 129600), ("1.5h", 5400), ("2w", 1209600)],
+)
+def test_lengths_of_time_are_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@given(st.one_of(st.integers(0, 10**10), st.floats(0.001, 10**7)))
+def test_a_length_of_time_that_is_written_is_read_again(seconds: float) -> None:
+    assert parse_duration(written_duration(seconds)) == pytest.approx(seconds, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("unlimited", 0),
+        ("0", 0),
+        ("5000", 5000),
+        ("100MB", 10**8),
+        ("1.5k", 1500),
+        ("64MiB", 64 << 20),
+        ("1 GB", 10**9),
+    ],
+)
+def test_rates_are_read(text: str, number: int) -> None:
+    assert parse_rate(text) == number
+
+
+def test_a_rate_of_less_than_one_is_refused() -> None:
+    with pytest.raises(InvalidInputError):
+        parse_rate("0.9")

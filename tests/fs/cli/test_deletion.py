@@ -1,0 +1,415 @@
+"""``rm``, ``undelete`` and ``gc`` on a real workspace, and what the other commands say of what was deleted."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artfs.cli.deletion import version_ranges
+from artstore.errors import BusyError, DamageError
+from artstore.workspace import Workspace, open_workspace
+
+Run = Callable[..., Any]
+
+ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+GC_KEYS = ["freed_bytes", "freed_nodes", "deadlist_entries", "deadlist_bytes", "waiting_entries", "waiting_bytes"]
+GC_KEYS += ["next_due", "condemned_bytes", "in_use", "packs_removed", "packs_compacted"]
+GC_KEYS += ["manifest_bytes_before", "manifest_bytes_after", "dry_run"]
+
+
+@pytest.fixture
+def three_versions(artfs: Run, data: Path) -> None:
+    """x:v0, v1, v2; each has a file of its own, and v1 the alias 'clean'."""
+    for number in range(3):
+        (data / "own").write_bytes(bytes([number]) + bytes(range(256)) * 100)
+        artfs("put", data, "x", *(("-a", "clean") if number == 1 else ()))
+
+
+def versions(artfs: Run, name: str = "x") -> list[str]:
+    return [record["version"] for record in artfs("ls", name, "--json").json["versions"]]
+
+
+def entries(artfs: Run) -> int:
+    return int(artfs("usage", "--json").json["deadlist_entries"])
+
+
+# -- rm ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("three_versions")
+def test_a_deleted_version_is_out_of_sight_and_can_come_back(artfs: Run) -> None:
+    unique = artfs("du", "x:v0", "--json").json["unique"]
+    deleted = artfs("rm", "x:v0")
+    assert deleted.code == 0
+    lines = deleted.text.splitlines()
+    assert lines[0] == "x:v0  deleted" and lines[1].startswith("1 version, ") and "to come back after 20" in lines[1]
+    assert deleted.message == "artfs: until then 'artfs undelete x:v0' undoes this\n"
+    assert versions(artfs) == ["v1", "v2"]
+    gone = artfs("show", "x:v0")
+    assert gone.code == 3 and "artfs undelete x:v0" in gone.message
+    usage = artfs("usage", "--json").json
+    assert (usage["deadlist_entries"], usage["deadlist_bytes"], usage["due_entries"]) == (1, unique, 0)
+    assert ISO.fullmatch(usage["deadlist_oldest_at"])
+    back = artfs("undelete", "x:v0")
+    assert (back.code, back.text, back.err) == (0, "x:v0  is back\n", b"")
+    assert versions(artfs) == ["v0", "v1", "v2"]
+    assert artfs("undelete", "x:v0").code == 4, "it is there"
+
+
+@pytest.mark.usefixtures("three_versions")
+def test_rm_in_json(artfs: Run) -> None:
+    unique = artfs("du", "x:v1", "--json").json["unique"]
+    planned = artfs("rm", "-n", "-f", "x:v1", "--json").json
+    assert planned["dry_run"] and versions(artfs) == ["v0", "v1", "v2"] and entries(artfs) == 0
+    deleted = artfs("rm", "--force", "x:clean", "--json").json
+    assert ISO.fullmatch(deleted["due_at"])
+    assert deleted == {
+        "versions": ["x:v1"],
+        "freed_bytes": unique,
+        "aliases": ["x:clean"],
+        "due_at": deleted["due_at"],
+        "reaped_bytes": 0,
+        "in_use": [],
+        "dry_run": False,
+    }
+    assert planned == deleted | {"dry_run": True, "due_at": planned["due_at"]}
+    back = artfs("undelete", "x:v1", "--json").json
+    assert back == {"versions": ["x:v1"], "aliases": ["x:clean"], "skipped_aliases": []}
+
+
+@pytest.mark.usefixtures("three_versions")
+def test_an_alias_that_names_another_version_by_now_stays_there(artfs: Run) -> None:
+    assert "the alias x:clean is gone with its version" in artfs("rm", "-f", "x:v1").message
+    artfs("alias", "set", "x:v0", "clean")
+    back = artfs("undelete", "x:v1")
+    assert (back.text, back.message) == (
+        "x:v1  is back\n",
+        "artfs: x:clean names another version by now, and stays there\n",
+    )
+    assert artfs("show", "x:clean", "--json").json["version"] == "v0"
+
+
+@pytest.mark.usefixtures("three_versions")
+def test_now_is_final_and_gives_the_space_back_before_it_returns(artfs: Run) -> None:
+    before = artfs("usage", "--json").json
+    deleted = artfs("rm", "--now", "x:v0", "--json").json
+    assert deleted["due_at"] is None and deleted["reaped_bytes"] == deleted["freed_bytes"] > 0
+    after = artfs("usage", "--json").json
+    assert after["stored_bytes"] == before["stored_bytes"] - deleted["freed_bytes"]
+    assert (after["deadlist_entries"], after["condemned_bytes"]) == (0, 0)
+    late = artfs("undelete", "x:v0")
+    assert late.code == 3 and "cannot come back" in late.message
+    assert artfs("rm", "-f", "--now", "x:v1..v2").text.splitlines()[1].endswith(" given back")
+
+
+@pytest.mark.usefixtures("three_versions")
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        (["x:v0..v1", "-f"], ["v2"]),
+        (["x:v0..v99", "-f"], []),
+        (["x:*", "-f"], []),
+        (["x:latest"], ["v0", "v1"]),
+        (["x:v[02]"], ["v1"]),
+        (["x:v0", "x:v2", "x:v0"], ["v1"]),
+        (["-r", "x", "-f"], []),
+    ],
+)
+def test_several_versions_in_one_call_and_back_again(artfs: Run, arguments: list[str], left: list[str]) -> None:
+    deleted = artfs("rm", *arguments, "--json")
+    assert deleted.code == 0
+    if left:
+        assert versions(artfs) == left
+    else:
+        assert artfs("ls", "--json").json["artifacts"] == []
+    assert artfs("undelete", "x:*", "--json").json["versions"] == deleted.json["versions"]
+    assert versions(artfs) == ["v0", "v1", "v2"]
+
+
+@pytest.mark.usefixtures("three_versions")
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["x"], 2, "x:latest deletes v2, 'x:*' deletes its 3 versions, and rm -r x the whole artifact"),
+        (["x:v1"], 4, "x:v1 has the alias 'clean'"),
+        (["x:*"], 4, "--force"),
+        (["x:v0", "x:v9"], 3, "x:v9"),
+        (["x:v0", "x:v1"], 4, "nothing was deleted"),
+        (["x:v0..v1"], 4, "clean"),
+        (["x:v0/train"], 2, "artfs purge"),
+        (["x:v2..v0"], 2, "range"),
+        (["-r", "x:v0"], 2, "-r"),
+        (["nothing:v0"], 3, "nothing"),
+        (["x:w*"], 3, "x:w*"),
+        ([], 2, "REF"),
+    ],
+)
+def test_a_refusal_refuses_all_of_it(artfs: Run, arguments: list[str], code: int, said: str) -> None:
+    refused = artfs("rm", *arguments)
+    assert (refused.code, refused.out) == (code, b"")
+    assert said in refused.message and refused.message.count("\n") == 1
+    assert set(artfs("rm", *arguments, "--json").json["error"]) == {"kind", "message", "hint"}
+    assert versions(artfs) == ["v0", "v1", "v2"] and entries(artfs) == 0
+
+
+@pytest.mark.usefixtures("three_versions")
+def test_undelete_names_what_cannot_come_back(artfs: Run) -> None:
+    for reference, code in [("x:v9", 3), ("nothing:v0", 3), ("x:*", 3), ("x:v0..v1", 3), ("x:v1..v0", 2), ("x", 2)]:
+        refused = artfs("undelete", reference)
+        assert (refused.code, refused.out) == (code, b""), reference
+        assert refused.message.count("\n") == 1
+    artfs("rm", "x:v0", "x:v2")
+    partly = artfs("undelete", "x:v0", "x:v1")
+    assert partly.code == 4
+    assert "x:v0 came back before this" in partly.message and versions(artfs) == ["v0", "v1"]
+
+
+def test_versions_are_shown_as_ranges() -> None:
+    names = ["x:v2", "x:v1", "team/a:v10", "x:v0", "x:v4", "team/a:v9"]
+    assert list(version_ranges(names)) == ["team/a:v9..v10", "x:v0..v2", "x:v4"]
+    assert list(version_ranges([])) == []
+
+
+def test_undelete_completes_what_can_come_back(artfs: Run, artfs_process: Run, data: Path) -> None:
+    for _ in range(2):
+        artfs("put", data, "x", "--new")
+    artfs("rm", "x:v0")
+    environment = {"_ARTFS_COMPLETE": "bash_complete", "COMP_WORDS": "artfs undelete x:", "COMP_CWORD": "2"}
+    assert artfs_process(environment=environment).text == "plain,x:v0\n"
+
+
+# -- gc ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("three_versions")
+def test_gc_keeps_what_is_in_its_window_and_takes_it_with_now(artfs: Run) -> None:
+    freed = artfs("rm", "x:v0", "--json").json["freed_bytes"]
+    first = artfs("gc", "--json").json
+    assert list(first) == GC_KEYS
+    assert (first["freed_bytes"], first["waiting_entries"], first["waiting_bytes"]) == (0, 1, freed)
+    assert (first["deadlist_entries"], first["deadlist_bytes"]) == (1, freed) and ISO.fullmatch(first["next_due"])
+    assert "1 entry" in artfs("gc").text and "the first due at 20" in artfs("gc").text
+    planned = artfs("gc", "--now", "--dry-run", "--json").json
+    assert planned["dry_run"] and planned["freed_bytes"] == freed and entries(artfs) == 1
+    done = artfs("gc", "--now", "--json").json
+    assert done["freed_bytes"] == freed and done["freed_nodes"] == planned["freed_nodes"] > 0
+    assert (done["deadlist_entries"], done["waiting_entries"], done["next_due"]) == (0, 0, None)
+    assert entries(artfs) == 0
+    assert artfs("gc").text == "0 B came back, 0 nodes\n"
+
+
+@pytest.mark.usefixtures("three_versions")
+def test_what_is_open_is_kept_and_named_until_it_is_closed(artfs: Run) -> None:
+    with open_workspace().version("x:v0").open("own") as file:
+        deleted = artfs("rm", "--now", "x:v0")
+        assert deleted.code == 0 and "x:v0" in deleted.message and "open" in deleted.message
+        held = artfs("gc", "--now", "--json").json
+        assert held["waiting_entries"] == 1 and held["in_use"] == [
+            sentence for sentence in held["in_use"] if "x:v0" in sentence
+        ]
+        assert "kept, for it is in use: x:v0" in artfs("gc", "--now").message
+        assert file.read() == b"\0" + bytes(range(256)) * 100
+    assert artfs("gc", "--now", "--json").json["deadlist_entries"] == 0
+
+
+@pytest.mark.parametrize("command", [("gc",), ("rm", "x:v0", "--now"), ("undelete", "x:v0")])
+def test_ctrl_c_says_what_is_kept(
+    artfs: Run, data: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    artfs("put", data, "x")
+
+    def interrupt(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("gc", "delete", "undelete"):
+        monkeypatch.setattr(Workspace, name, interrupt)
+    stopped = artfs(*command)
+    assert stopped.code == 130
+    assert stopped.message.startswith("artfs: interrupted; ") and stopped.message.count("\n") == 1
+
+
+@pytest.mark.usefixtures("three_versions")
+def test_gc_on_a_terminal_shows_how_far_it_is(artfs: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    artfs("rm", "x:v0")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    nodes = artfs("gc", "--now", "--json").json["freed_nodes"]
+    assert "reaping" in screen.getvalue() and f"{nodes} nodes" in screen.getvalue()
+
+
+# -- a little at the end of each command that writes -------------------------------------------------------------------
+
+
+@pytest.fixture
+def due(three_versions: None, artfs: Run) -> None:
+    """x:v0 was deleted and is due, and so is x:v1 over an hour ago."""
+    workspace = open_workspace()
+    workspace.configure(undelete_seconds=0)
+    workspace.delete("x:v0")
+    hours_ago = time.time_ns() - 2 * 3600 * 10**9
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: hours_ago)
+        workspace.delete("x:v1", force=True)
+    workspace.configure(undelete_seconds=3600)
+
+
+WRITING = ["alias set x:v2 best", "alias rm x other", "tag add x:v2 a", "tag rm x:v2 b", "artifact set-type x model"]
+WRITING += ["rm x:v2 --force", "undelete y:v0"]
+
+
+@pytest.mark.usefixtures("due")
+@pytest.mark.parametrize("command", [*WRITING, "put"])
+def test_every_command_that_writes_gives_back_what_is_due(artfs: Run, data: Path, command: str) -> None:
+    workspace = open_workspace()
+    workspace.alias_set("x:v2", "other")
+    workspace.tag_add("x:v2", "b")
+    workspace.put(data, "y")
+    workspace.delete("y:v0")
+    assert entries(artfs) == 3
+    assert artfs(*(["put", data, "z"] if command == "put" else command.split())).code == 0
+    assert entries(artfs) == {"rm": 2, "undelete": 0}.get(command.split()[0], 1), "what is in its window waits"
+
+
+@pytest.mark.usefixtures("due")
+@pytest.mark.parametrize(
+    "command", ["ls", "log x", "show x", "status", "usage", "du x", "config", "gc -n", "rm -n x:v2"]
+)
+def test_a_command_that_reads_gives_nothing_back(artfs: Run, command: str) -> None:
+    assert artfs(*command.split()).code == 0
+    assert entries(artfs) == 2
+
+
+@pytest.mark.usefixtures("due")
+@pytest.mark.parametrize("error", [DamageError("entry 7 of the deadlist is malformed"), BusyError("another is at it")])
+def test_what_was_asked_for_is_done_though_nothing_can_be_given_back(
+    artfs: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Workspace, "reap_due", fail)
+    done = artfs("alias", "set", "x:v2", "best", "--json")
+    assert (done.code, done.json["aliases"]) == (0, ["best"])
+    assert ("malformed" in done.message) == isinstance(error, DamageError), "damage is said, and a rival is not"
+
+
+@pytest.mark.usefixtures("due")
+def test_what_is_overdue_is_warned_of(artfs: Run) -> None:
+    for command in ("usage", "status"):
+        told = artfs(command)
+        assert told.code == 0 and "2 entries" in told.message and "'artfs gc'" in told.message
+        document = artfs(command, "--json")
+        assert "over an hour" in document.message
+        numbers = document.json["backlog"] if command == "status" else document.json
+        assert (numbers["deadlist_entries"], numbers["due_entries"]) == (2, 2)
+    assert "2 of them due, the first for 2 hours" in artfs("status").text
+    assert "2 of them due, the oldest deleted 2 hours ago" in artfs("usage").text
+    artfs("gc")
+    for command in ("usage", "status"):
+        assert artfs(command).err == b""
+
+
+@pytest.mark.usefixtures("three_versions")
+def test_what_waits_in_its_window_is_no_reason_to_warn(artfs: Run) -> None:
+    artfs("rm", "x:v0")
+    status = artfs("status")
+    assert status.err == b"" and "1 entry, the first due at 20" in status.text
+    backlog = artfs("status", "--json").json["backlog"]
+    assert (backlog["deadlist_entries"], backlog["due_entries"], backlog["overdue"]) == (1, 0, False)
+    assert ISO.fullmatch(backlog["oldest_at"]) and ISO.fullmatch(backlog["next_due"])
+
+
+# -- what log and put say ----------------------------------------------------------------------------------------------
+
+
+def test_log_marks_what_is_deleted_and_shows_what_is_gone_as_gaps(artfs: Run, data: Path) -> None:
+    for _ in range(8):
+        artfs("put", data, "x", "--new")
+    artfs("rm", "--now", "x:v0..v1", "x:v3", "x:v6..v7")
+    artfs("rm", "x:v4")
+    lines = [re.sub(r"\d{4}-\S+Z", "T", line) for line in artfs("log", "x").text.splitlines()]
+    assert [line.split("  ")[0] for line in lines] == ["v6..v7", "v5", "v4", "v3", "v2", "v0..v1"]
+    assert lines[0] == "v6..v7  deleted" and lines[3] == "v3  deleted" and lines[1].endswith("  latest")
+    assert lines[2].endswith("  deleted, undelete until T")
+    records = artfs("log", "x", "--json").json["versions"]
+    assert [record["number"] for record in records] == [7, 6, 5, 4, 3, 2, 1, 0]
+    assert [record["state"] for record in records] == ["deleted"] * 2 + ["live"] + ["deleted"] * 2 + ["live"] + [
+        "deleted"
+    ] * 2
+    until = {record["number"]: record["undelete_until"] for record in records}
+    assert [number for number, moment in until.items() if moment] == [4] and ISO.fullmatch(until[4])
+    assert records[3]["files"] == records[2]["files"], "all is known of what can come back"
+    assert records[0] == {
+        "name": "x:v7",
+        "artifact": "x",
+        "version": "v7",
+        "number": 7,
+        "state": "deleted",
+        "undelete_until": None,
+    }
+    artfs("rm", "-r", "--now", "x")
+    assert artfs("log", "x").text.splitlines()[0] == "v5..v7  deleted"
+
+
+@pytest.mark.usefixtures("three_versions")
+def test_put_says_what_it_gave_back_early(artfs: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Workspace.put
+
+    def on_a_full_disk(self: Workspace, *arguments: Any, **options: Any) -> Any:
+        version = put(self, *arguments, **options)
+        assert version.receipt is not None
+        version.receipt = version.receipt._replace(reaped_bytes=5_000_000)
+        return version
+
+    monkeypatch.setattr(Workspace, "put", on_a_full_disk)
+    done = artfs("put", data, "x", "--new", "--json")
+    assert done.json["reaped_bytes"] == 5_000_000
+    assert done.message.startswith("artfs: the disk was nearly full: 5.0 MB of deleted versions")
+
+
+# -- under a mount -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fuse
+@pytest.mark.usefixtures("three_versions")
+def test_a_version_is_deleted_by_its_path_and_kept_while_it_is_open(
+    artfs: Run, artfs_process: Run, tmp_path: Path
+) -> None:
+    directory = tmp_path / "mnt"
+    directory.mkdir()
+    assert artfs_process("mount", directory, "--workers", "1").code == 0
+    try:
+        with open(directory / "x" / "v0" / "own", "rb") as file:
+            deleted = artfs_process("rm", "--now", "./v0", "--json", cwd=directory / "x")
+            assert deleted.json["versions"] == ["x:v0"] and str(directory) in deleted.json["in_use"][0]
+            assert not (directory / "x" / "v0").exists()
+            assert "1 deleted version still open somewhere" in until(
+                lambda: str(artfs("status").text), lambda text: "still open" in text
+            )
+            assert file.read() == b"\0" + bytes(range(256)) * 100
+        (mount,) = until(
+            lambda: artfs("status", "--json").json["mounts"], lambda mounts: mounts[0]["reaper"]["freed_bytes"] > 0
+        )
+        assert mount["reaper"]["last_error"] is None and mount["reaper"]["freed_nodes"] > 0
+        assert "given back" in artfs("status", directory).text and entries(artfs) == 0
+    finally:
+        artfs_process("umount", "--lazy", directory)
+
+
+def until(look: Callable[[], Any], enough: Callable[[Any], bool]) -> Any:
+    """Return what ``look`` sees once it is enough, or after ten seconds."""
+    deadline = time.monotonic() + 10
+    while not enough(seen := look()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return seen
