@@ -20,7 +20,7 @@ from artstore.live import DaemonInfo
 from artstore.mounted import MountedPath, mounted_path
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
-from artstore.reserve import RESERVE
+from artstore.reserve import RESERVE, refill
 from artstore.source import FileEntry, Identity, LinkEntry, Source, open_source
 from artstore.staging import EntryDraft, Ref, Stager, StaleHintError
 from artstore.statcache import StatCache
@@ -69,6 +69,7 @@ def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResu
     while True:
         try:
             done = _put_with_room(store, path, asked, options)
+            refill(store.path)
             return replace(done, reaped_bytes=reaped)
         except OutOfSpaceError:
             more = reap_for_room(store, lambda: disk.free_bytes(store.path) >= _ROOM)

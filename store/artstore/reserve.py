@@ -11,7 +11,7 @@ from typing import Final
 from artstore import disk
 from artstore.errors import OutOfSpaceError
 
-__all__ = ["RESERVE", "release_if_short", "room_to_free"]
+__all__ = ["RESERVE", "refill", "release_if_short", "room_to_free"]
 
 RESERVE: Final = 32 * 1024 * 1024
 """Bytes kept back on the workspace's disk; `put` stops while less than this is free."""
@@ -31,7 +31,8 @@ def release_if_short(workspace: Path) -> bool:
     return True
 
 
-def _refill(workspace: Path) -> None:
+def refill(workspace: Path) -> None:
+    """Keep the blocks back again, where the disk has room for them and for others; a matter of one look if they are."""
     path = _path(workspace)
     try:
         status = path.stat()
@@ -55,4 +56,4 @@ def room_to_free(workspace: Path) -> Iterator[None]:
         release_if_short(workspace)
         raise
     finally:
-        _refill(workspace)
+        refill(workspace)

@@ -1,12 +1,11 @@
-"""The process that the rigs end: one operation on a workspace, which says on stdout what has been acknowledged.
+"""The process that the rigs end: operations on a workspace, each acknowledged by one line on stdout.
 
-    python -m crash.child [--batch-nodes N] [--bug NAME] init WORKSPACE
-                                                         put WORKSPACE SOURCE NAME [ALIAS]
-                                                         alias WORKSPACE REF ALIAS
-                                                         artfs WORKSPACE COMMAND...
+    python -m crash.child [OPTION...] OPERATION WORKSPACE [WORD...]
+    python -m crash.child [OPTION...] play WORKSPACE OPERATION [WORD...] + OPERATION [WORD...] ...
+    python -m crash.child [OPTION...] artfs WORKSPACE COMMAND...
 
-Small batches let a small folder pass through many states.  ``--bug`` seeds a fault in the engine, with which the rigs
-show that they would notice it.
+Words that begin with two dashes are options of the operation.  Small batches and packs let a small folder pass through
+many states.  ``--bug`` seeds a fault in the engine, with which the rigs show that they would notice it.
 """
 
 from __future__ import annotations
@@ -14,120 +13,158 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from artfs.cli.main import main as command_line
-from artstore import committing, disk, drafts, journal, packs, staging
+from artstore import packs, reaper, staging
+from artstore.errors import ArtfsError, NotFoundError
 from artstore.workspace import init_workspace, open_workspace
+from crash.bugs import BUGS
+from crash.states import content_of_version, forget
+
+Operation = Callable[[Path, Sequence[str]], str]
+"""Does something to a workspace, given its words; returns what to say of it."""
 
 
-def commit_before_pack() -> None:
-    """Write segments only after the transaction that refers to them."""
-    pending: list[tuple[int, bytes, int]] = []
-    write = staging.Stager._write
-    append = disk.append
-
-    def later(fd: int, buffers: list[Any], offset: int) -> int:
-        data = b"".join(buffers)
-        pending.append((fd, data, offset))
-        return offset + len(data)
-
-    def write_segment(self: packs.PackWriter, segment: packs.Segment) -> None:
-        disk.append = later
-        try:
-            original(self, segment)
-        finally:
-            disk.append = append
-
-    def write_and_then_pack(self: staging.Stager, root: Any, action: Any) -> Any:
-        result = write(self, root, action)
-        while pending:
-            fd, data, offset = pending.pop()
-            append(fd, [data], offset)
-        return result
-
-    original = packs.PackWriter.write_segment
-    packs.PackWriter.write_segment = write_segment  # type: ignore[method-assign]
-    staging.Stager._write = write_and_then_pack  # type: ignore[method-assign]
+def _options(words: Sequence[str]) -> tuple[list[str], dict[str, bool]]:
+    options = {word.removeprefix("--"): True for word in words if word.startswith("--")}
+    return [word for word in words if not word.startswith("--")], options
 
 
-def draft_not_held() -> None:
-    """Count what a draft stages, but do not note that the draft holds it."""
-    drafts.Draft.hold = lambda self, transaction, node: None  # type: ignore[method-assign]
+def _init(workspace: Path, words: Sequence[str]) -> str:
+    return init_workspace(workspace).uuid
 
 
-def journal_after_commit() -> None:
-    """Append to the journal only after the transaction has committed."""
-    append = disk.append
-    write = staging.Stager._write
-    pending: list[tuple[int, bytes, int]] = []
-
-    def append_later(fd: int, buffers: list[Any], offset: int) -> int:
-        data = b"".join(buffers)
-        pending.append((os.dup(fd), data, offset))
-        return offset + len(data)
-
-    def journal_append(*arguments: Any) -> None:
-        disk.append = append_later
-        try:
-            original(*arguments)
-        finally:
-            disk.append = append
-
-    def write_and_then_journal(self: staging.Stager, root: Any, action: Any) -> Any:
-        result = write(self, root, action)
-        while pending:
-            fd, data, offset = pending.pop()
-            append(fd, [data], offset)
-        return result
-
-    original = journal.append
-    committing.journal.append = journal_append  # type: ignore[attr-defined]
-    staging.Stager._write = write_and_then_journal  # type: ignore[method-assign]
+def _put(workspace: Path, words: Sequence[str]) -> str:
+    source, name, *aliases = words
+    version = open_workspace(workspace).put(source, name, aliases=aliases)
+    return f"{version.name} {version.receipt.new_bytes if version.receipt else 0}"
 
 
-def settled_twice() -> None:
-    """Let the draft's references go in the counts, but keep the rows that say it has them."""
-    drafts.Draft.release = lambda self, transaction, node: None  # type: ignore[method-assign]
+def _alias(workspace: Path, words: Sequence[str]) -> str:
+    open_workspace(workspace).alias_set(*words)
+    return " ".join(words)
 
 
-BUGS: dict[str, Callable[[], None]] = {
-    "commit-before-pack": commit_before_pack,
-    "draft-not-held": draft_not_held,
-    "journal-after-commit": journal_after_commit,
-    "settled-twice": settled_twice,
+def _delete(workspace: Path, words: Sequence[str]) -> str:
+    refs, options = _options(words)
+    return " ".join(open_workspace(workspace).delete(*refs, **options).versions)
+
+
+def _undelete(workspace: Path, words: Sequence[str]) -> str:
+    return open_workspace(workspace).undelete(words[0]).version.name
+
+
+def _gc(workspace: Path, words: Sequence[str]) -> str:
+    return str(open_workspace(workspace).gc(**_options(words)[1]).freed_bytes)
+
+
+def _fsck(workspace: Path, words: Sequence[str]) -> str:
+    return str(len(open_workspace(workspace).fsck(**_options(words)[1]).problems))
+
+
+def _check(workspace: Path, words: Sequence[str]) -> str:
+    """Check everything; anything that is found ends this process."""
+    report = open_workspace(workspace).fsck(data=True)
+    assert report.clean, report.problems
+    return "clean"
+
+
+def _rebuild(workspace: Path, words: Sequence[str]) -> str:
+    from artstore.checking.rebuild import rebuild
+
+    rebuild(workspace)
+    return "rebuilt"
+
+
+def _purge(workspace: Path, words: Sequence[str]) -> str:
+    [target], options = _options(words)
+    open_workspace(workspace).purge(target, reason="of the rig", **options)
+    return target
+
+
+def _watch(workspace: Path, words: Sequence[str]) -> str:
+    """Read every version over and over until a file is there; one that is deleted meanwhile need not read."""
+    opened, seen = open_workspace(workspace), 0
+    while not Path(words[0]).exists():
+        for version in [version for item in opened.artifacts() for version in opened.versions(item.name)]:
+            try:
+                content = content_of_version(version)
+            except ArtfsError:
+                with suppress(NotFoundError):
+                    opened.version(version.name)
+                    raise
+                continue
+            assert all(entry.kind in ("file", "link", "directory") for entry in content.values()), version.name
+            seen += 1
+    return str(seen)
+
+
+def _repeat(workspace: Path, words: Sequence[str]) -> str:
+    """Do another operation over and over until a file is there."""
+    stop, operation, *rest = words
+    count = 0
+    while not Path(stop).exists():
+        OPERATIONS[operation](workspace, rest)
+        count += 1
+    return str(count)
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "init": _init,
+    "put": _put,
+    "alias": _alias,
+    "delete": _delete,
+    "undelete": _undelete,
+    "gc": _gc,
+    "fsck": _fsck,
+    "check": _check,
+    "rebuild": _rebuild,
+    "purge": _purge,
+    "watch": _watch,
+    "repeat": _repeat,
 }
 
 
-def _acknowledge(what: str) -> None:
-    os.write(1, f"{what}\n".encode())
+def perform(workspace: Path, words: Sequence[str]) -> str:
+    """Do an operation in this process, and let it forget the workspace; return what to say of it."""
+    try:
+        return OPERATIONS[words[0]](workspace, words[1:])
+    finally:
+        forget(workspace)
+
+
+def _acknowledge(said: str) -> None:
+    os.write(1, f"{said}\n".encode())
 
 
 def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch-nodes", type=int, default=staging.BATCH_NODES)
+    parser.add_argument("--pack-limit", type=int, default=packs.PACK_LIMIT)
     parser.add_argument("--bug", choices=sorted(BUGS))
-    parser.add_argument("operation", choices=["init", "put", "alias", "artfs"])
+    parser.add_argument("operation", choices=[*OPERATIONS, "play", "artfs"])
     parser.add_argument("workspace", type=Path)
-    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    parser.add_argument("words", nargs=argparse.REMAINDER)
     given = parser.parse_args()
-    staging.BATCH_NODES = given.batch_nodes
+    staging.BATCH_NODES = reaper.STEP_NODES = given.batch_nodes
+    packs.PACK_LIMIT = given.pack_limit
     if given.bug:
-        BUGS[given.bug]()
+        BUGS[given.bug](given.workspace)
     if given.operation == "artfs":
-        sys.exit(command_line(["-w", str(given.workspace), *given.arguments]))
-    if given.operation == "init":
-        _acknowledge(init_workspace(given.workspace).uuid)
-    elif given.operation == "alias":
-        open_workspace(given.workspace).alias_set(*given.arguments)
-        _acknowledge(" ".join(given.arguments))
-    else:
-        source, name, *aliases = given.arguments
-        version = open_workspace(given.workspace).put(source, name, aliases=aliases)
-        _acknowledge(f"{version.name} {version.receipt.new_bytes if version.receipt else 0}")
+        from artfs.cli.main import main as command_line
+
+        sys.exit(command_line(["-w", str(given.workspace), *given.words]))
+    if given.operation != "play":
+        _acknowledge(OPERATIONS[given.operation](given.workspace, given.words))
+        return
+    words = given.words
+    while words:
+        end = words.index("+") if "+" in words else len(words)
+        _acknowledge(OPERATIONS[words[0]](given.workspace, words[1:end]))
+        words = words[end + 1 :]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 from artstore import manifest
 from corpora import folders
 from crash.places import cannot_mount, quick_folder
+from crash.scenes import Scene, scenes
 from crash.sound import Sound
 
 
@@ -27,6 +28,13 @@ def quick_dir(tmp_path: Path) -> Iterator[Path]:
     """A folder in memory where there is one, for rigs that sync very often; else the test's own."""
     with quick_folder(tmp_path) as folder:
         yield folder
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]]:
+    """Return the scenes by name."""
+    with quick_folder(tmp_path_factory.mktemp("scenes")) as folder:
+        yield {scene.name: scene for scene in scenes(folder)}
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
-"""The fault rig: let one system call of a put fail, as a full or broken disk would, at every point in turn.
+"""The fault rig: let system calls of a command fail, as a full or broken disk would, at every point in turn.
 
-The command must then fail with one sentence and the right exit code, or succeed because the call did not matter; no
-version is made by a command that failed; all that was acknowledged is there; and the command run again succeeds.
+A call fails once, or it and all that change a disk fail from then on.  The command must then fail with one sentence
+and the right exit code, or succeed because the call did not matter; all that was acknowledged is there; and the
+command run again, with the disk well, succeeds.
 """
 
 from __future__ import annotations
@@ -12,20 +13,24 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from crash.kill import CALLS, Scene, Tally, command, copy_workspace, examine, points, scenes, strace, undisturbed
+from crash.kill import CALLS, Point, Tally, examine, points, strace, undisturbed
+from crash.scenes import Scene, command, copy_workspace, scenes
 
-FAILING = (*(call for call in CALLS if call not in ("flock", "unlink", "rmdir")), "openat")
+FAILING = tuple(call for call in CALLS if call not in ("flock", "unlink", "unlinkat", "rmdir"))
 """What fails on a full or broken disk."""
+FAILING_ON = tuple(call for call in FAILING if call not in ("openat", "write"))
+"""What can be let fail from a moment on; not opening files to read them, nor complaining of it on stderr."""
 EXIT_CODES = {"ENOSPC": {0, 6}, "EIO": {0, 1, 5}, "EDQUOT": {0, 6}}
-"""What the command may return when a call fails once; 0 where it was of no consequence, such as a cache."""
+"""What the command may return; 0 where the call was of no consequence, such as a cache."""
 
 
-def complaints(code: int, said: str, complained: str, error: str) -> list[str]:
-    """Return what is wrong with the way in which a command told of a failure."""
+def complaints(code: int, said: str, complained: str, codes: Collection[int]) -> list[str]:
+    """Return what is wrong with the way in which a command told of a failure; ``codes`` are those it may exit with."""
     wrong = []
-    if code not in EXIT_CODES[error]:
+    if code not in codes:
         wrong.append(f"it exits with {code}")
     if code and not complained.startswith("artfs: "):
         wrong.append("it names no reason")
@@ -36,43 +41,82 @@ def complaints(code: int, said: str, complained: str, error: str) -> list[str]:
     return [f"{fault}: {said!r}, {complained!r}" for fault in wrong]
 
 
-def fail_everywhere(scene: Scene, folder: Path, tally: Tally, *, error: str, share: float = 1) -> Counter[int]:
-    """Let each call of a put fail once; return how often the command exited with which code."""
-    words = ["artfs", "put", *scene.arguments[1:3]]
+def failing_once(point: Point, error: str) -> list[str]:
+    """Return strace's options that let one call fail."""
+    inject = f"inject={point.call}:error={error}:when={point.nth}"
+    return ["-e", f"trace={point.call}", "-e", inject]
+
+
+def failing_from(found: Sequence[Point], at: int, error: str) -> list[str]:
+    """Return strace's options that let all calls fail from the point number ``at`` on."""
+    options = ["-e", f"trace={','.join(FAILING_ON)}"]
+    for call in FAILING_ON:
+        before = sum(1 for point in found[:at] if point.call == call)
+        options += ["-e", f"inject={call}:error={error}:when={before + 1}+"]
+    return options
+
+
+def fail_everywhere(
+    scene: Scene,
+    folder: Path,
+    tally: Tally,
+    *,
+    error: str,
+    for_good: bool = False,
+    share: float = 1,
+    bug: str | None = None,
+) -> Counter[int]:
+    """Let the calls of a command fail, each in a run of its own; return how often it exited with which code.
+
+    With a seeded bug, until the first fault.
+    """
+    words = ["artfs", *scene.line]
     copy_workspace(scene.base, folder / "counted")
-    found = points(command(folder / "counted", words), folder / "trace", FAILING)
+    well = {5} if scene.damaged else {0}
+    calls = FAILING_ON if for_good else FAILING
+    found = points(command(folder / "counted", words, bug=bug), folder / "trace", calls, codes=well)
     full = undisturbed(scene, folder)
     codes: Counter[int] = Counter()
     workspace = folder / "failed" / "workspace"
-    chosen = random.Random(error).sample(found, max(1, round(len(found) * share)))
-    for point in chosen:
+    chance = random.Random(f"{scene.name} {error} {for_good}")
+    for at in chance.sample(range(len(found)), max(1, round(len(found) * share))):
+        workspace.parent.mkdir(exist_ok=True)
         copy_workspace(scene.base, workspace)
-        inject = f"inject={point.call}:error={error}:when={point.nth}"
-        done = strace(["-o", "/dev/null", "-e", f"trace={point.call}", "-e", inject], command(workspace, words))
+        options = failing_from(found, at, error) if for_good else failing_once(found[at], error)
+        done = strace(["-o", "/dev/null", *options], command(workspace, words, bug=bug))
         codes[done.returncode] += 1
         tally.killed += 1
-        wrong = complaints(done.returncode, done.stdout, done.stderr, error)
-        wrong += examine(scene, workspace, done.stdout, tally, full)
-        where = f"{scene.name}, {error} at {point.call} number {point.nth}"
+        wrong = complaints(done.returncode, done.stdout, done.stderr, EXIT_CODES[error] | well)
+        wrong += examine(scene, workspace, "" if done.returncode else "done", tally, full)
+        when = "from" if for_good else "at"
+        where = f"{scene.name}, {error} {when} {found[at].call} number {found[at].nth}"
         tally.faults += [f"{where}: {fault}" for fault in wrong]
+        if wrong and bug:
+            break
     return codes
 
 
 def main() -> None:
-    """Let every call of two puts fail with each error; exit with 1 if anything was found."""
+    """Let every call of every scene fail with each error, once and for good; exit with 1 if anything was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--share", type=float, default=1, help="share of the points [1]")
+    parser.add_argument("--scene", action="append", default=[], help="only this scene; may be repeated")
     parser.add_argument("--directory", type=Path, help="where to work [$TMPDIR]")
     given = parser.parse_args()
     failed = False
     with tempfile.TemporaryDirectory(prefix="artfs-faulty-", dir=given.directory) as folder:
-        for scene in scenes(Path(folder) / "scenes"):
-            for error in sorted(EXIT_CODES) if scene.arguments[0] == "put" else ():
+        for scene in scenes(Path(folder) / "scenes", only=given.scene):
+            for error, for_good in [(error, for_good) for error in sorted(EXIT_CODES) for for_good in (False, True)]:
                 tally, start = Tally(), time.monotonic()
-                codes = fail_everywhere(scene, Path(folder), tally, error=error, share=given.share)
+                codes = fail_everywhere(scene, Path(folder), tally, error=error, for_good=for_good, share=given.share)
                 failed |= bool(tally.faults)
-                print(f"{scene.name}, {error}: {tally.killed} failed calls, exit codes {dict(codes)}", end=" ")
-                print(f"({time.monotonic() - start:.0f} s)", *tally.faults, sep="\n  ", flush=True)
+                print(f"{scene.name}, {error} {'for good' if for_good else 'once'}: {tally.killed} runs", end=", ")
+                print(
+                    f"exit codes {dict(codes)} ({time.monotonic() - start:.0f} s)",
+                    *tally.faults,
+                    sep="\n  ",
+                    flush=True,
+                )
     sys.exit(failed)
 
 

@@ -9,7 +9,6 @@ store nothing that is there already.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import re
 import shutil
@@ -19,24 +18,26 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from artstore.errors import NotFoundError, RefusedError
 from artstore.manifest import Counters
-from artstore.workspace import Workspace
 from corpora import folders
 from corpora.folders import Content, content_of, content_of_file
-from crash.states import content_of_version, faults, opened
+from crash.child import perform
+from crash.scenes import Scene, command, copy_workspace, environment, run, scenes
+from crash.states import converge, faults, opened
 
-TESTS = Path(__file__).parents[1]
 CALLS = (
-    *("write", "writev", "pwrite64", "pwritev", "fdatasync", "fsync", "msync", "sync_file_range", "ftruncate"),
-    *("fallocate", "rename", "renameat2", "link", "unlink", "rmdir", "mkdir", "chmod", "fchmod", "flock"),
+    *("write", "writev", "pwrite64", "pwritev", "fdatasync", "fsync", "msync", "sync_file_range", "openat"),
+    *("ftruncate", "truncate", "fallocate", "copy_file_range", "sendfile", "rename", "renameat2", "link", "unlink"),
+    *("unlinkat", "rmdir", "mkdir", "chmod", "fchmod", "flock"),
 )
-"""What changes files, or tells others something."""
+"""What changes files, or tells others something; of openat only what makes a file."""
 _TRACED = re.compile(r"^(\d+) +(\w+)\((.*)")
-_BATCH_NODES = 12
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,6 @@ class Point:
 
     call: str
     nth: int
-
-
-@dataclass(frozen=True)
-class Scene:
-    """An operation, what the workspace holds before it, and what it may hold after it."""
-
-    name: str
-    base: Path | None
-    arguments: Sequence[str]
-    before: Mapping[str, Content]
-    after: Mapping[str, Content]
-    aliased: int | None = None
-    """The version that the alias ``good`` names afterwards."""
 
 
 @dataclass
@@ -77,65 +65,6 @@ class Tally:
         )
 
 
-def environment() -> dict[str, str]:
-    """Return the environment in which `crash.child` finds the code and this package."""
-    paths = [str(TESTS), *[path for path in sys.path if path], os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def command(
-    workspace: Path, arguments: Sequence[str], *, bug: str | None = None, nodes: int = _BATCH_NODES
-) -> list[str]:
-    """Return the command line of the child that does an operation on a workspace."""
-    operation, *rest = arguments
-    seeded = ["--bug", bug] if bug else []
-    return [
-        *(sys.executable, "-m", "crash.child", "--batch-nodes", str(nodes), *seeded),
-        *(operation, str(workspace), *rest),
-    ]
-
-
-def copy_workspace(base: Path | None, to: Path) -> None:
-    """Copy a workspace that nobody uses, its reserve as a hole."""
-    if to.exists():
-        shutil.rmtree(to)
-    if base is not None:
-        shutil.copytree(base, to, ignore=shutil.ignore_patterns("reserve"))
-        with (to / "reserve").open("wb") as reserve:
-            reserve.truncate((base / "reserve").stat().st_size)
-
-
-def scenes(folder: Path) -> Iterator[Scene]:
-    """Make the four scenes: init, a first put, a second put with changes, an alias."""
-    first, second = folder / "first", folder / "second"
-    for source in (first, second):
-        source.mkdir(parents=True)
-        folders.small(source, seed=1, files=40)
-    folders.change_some(second, seed=2)
-    yield Scene("init", None, ["init"], {}, {})
-    empty = folder / "base-empty"
-    run(command(empty, ["init"]))
-    v0, v1 = content_of(first), content_of(second)
-    yield Scene("first put", empty, ["put", str(first), "data"], {}, {"data:v0": v0})
-    one = folder / "base-one"
-    copy_workspace(empty, one)
-    run(command(one, ["put", str(first), "data"]))
-    yield Scene("second put", one, ["put", str(second), "data", "good"], {"data:v0": v0}, {"data:v1": v1}, 1)
-    two = folder / "base-two"
-    copy_workspace(one, two)
-    run(command(two, ["put", str(second), "data"]))
-    both = {"data:v0": v0, "data:v1": v1}
-    yield Scene("alias", two, ["alias", "data:v0", "good"], both, {}, 0)
-
-
-def run(arguments: Sequence[str]) -> str:
-    """Run a child that must succeed; return what it said."""
-    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=120)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr}")
-    return done.stdout
-
-
 def strace(options: Sequence[str], arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a child under strace, all its threads traced."""
     # Not with --seccomp-bpf: with it, strace 6.1 counts calls and injects no signals.
@@ -143,10 +72,15 @@ def strace(options: Sequence[str], arguments: Sequence[str]) -> subprocess.Compl
     return subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=300)
 
 
-def points(arguments: Sequence[str], trace: Path, calls: Sequence[str] = CALLS) -> list[Point]:
-    """Run a child to its end and return every point of it; of opening files, only where one is made."""
+def points(
+    arguments: Sequence[str], trace: Path, calls: Sequence[str] = CALLS, *, codes: Collection[int] = (0,)
+) -> list[Point]:
+    """Run a child to its end and return every point of it, but for complaints on stderr, and files opened to be read.
+
+    ``codes`` are those that it may exit with.
+    """
     done = strace(["-o", str(trace), "-e", f"trace={','.join(calls)}"], arguments)
-    if done.returncode:
+    if done.returncode not in codes:
         raise RuntimeError(f"{' '.join(arguments)} failed under strace: {done.stderr}")
     lines = trace.read_text(errors="replace").splitlines()
     matches = [match for line in lines if (match := _TRACED.match(line))]
@@ -156,7 +90,8 @@ def points(arguments: Sequence[str], trace: Path, calls: Sequence[str] = CALLS) 
         thread, call, rest = match.groups()
         if thread == matches[0][1]:  # the main thread is the only one that writes
             seen[call] += 1
-            if call != "openat" or "O_CREAT" in rest:
+            complains = call == "write" and rest.startswith("2,")
+            if not complains and (call != "openat" or "O_CREAT" in rest):
                 found.append(Point(call, seen[call]))
     return found
 
@@ -193,54 +128,75 @@ def counters(workspace: Path) -> Counters:
 
 
 def examine(scene: Scene, workspace: Path, said: str, tally: Tally, full: Counters | None) -> list[str]:
-    """Return what is wrong with a workspace in which a scene's operation was ended, before and after running it again.
+    """Return what is wrong with a workspace in which a scene's operation was ended, before and after doing it again.
 
     ``full`` are the counters after an undisturbed run.
     """
     if scene.base is None:
         return _examine_init(workspace)
     tally.acknowledged += bool(said)
-    acknowledged = {**scene.before, **(scene.after if said else {})}
-    wrong = faults(workspace, acknowledged, scene.after)
-    if wrong:
-        return wrong
+    surely = {**scene.before, **(scene.after if said else {})}
+    perhaps = {**scene.after, **({} if said else scene.gone)}
+    if scene.name == "rebuild":
+        wrong = []
+    else:
+        wrong = faults(workspace, surely, perhaps, sound=scene.sound, damaged=scene.damaged)
+    if scene.words[0] == "put" and not wrong:
+        wrong = _examine_put(scene, workspace, tally, full)
+    return wrong or _finish(scene, workspace)
+
+
+def _examine_put(scene: Scene, workspace: Path, tally: Tally, full: Counters | None) -> list[str]:
+    """Run a put again: what it had stored must be a draft's, and not be stored twice."""
+    assert scene.base is not None
+    wrong = []
     before, between = counters(scene.base), counters(workspace)
     with opened(workspace) as again:
         dead = len(again.drafts())
         if between.stored_bytes > before.stored_bytes and between.versions == before.versions and not dead:
             wrong.append("a put that stored something and was killed left no draft")
-        wrong += _run_again(scene, again)
+    tally.staged += bool(dead)
+    perform(workspace, scene.words)
+    with opened(workspace) as again:
         if len(again.drafts()) != dead:
             wrong.append(f"{dead} drafts became {len(again.drafts())} by running it again")
-    tally.staged += bool(dead)
     after = counters(workspace)
     if full is not None and (after.stored_bytes, after.free_bytes) != (full.stored_bytes, full.free_bytes):
         wrong.append(
-            f"in two parts the put stored {after.stored_bytes} bytes and left {after.free_bytes} free; "
+            f"in two parts it stored {after.stored_bytes} bytes and left {after.free_bytes} free; "
             f"at once {full.stored_bytes} and {full.free_bytes}"
         )
-    return wrong + _put_another(workspace, {**scene.before, **scene.after})
-
-
-def _run_again(scene: Scene, workspace: Workspace) -> list[str]:
-    wrong = []
-    if scene.arguments[0] == "alias":
-        workspace.alias_set(*scene.arguments[1:])
-    else:
-        source, name, *aliases = scene.arguments[1:]
-        version = workspace.put(source, name, aliases=aliases)
-        if scene.after[version.name] != content_of_version(version):
-            wrong.append(f"the put run again made {version.name}, which is not what was meant")
-    if scene.aliased is not None and workspace.aliases("data").get("good") != scene.aliased:
-        wrong.append("the alias does not name what it was set to")
     return wrong
+
+
+def _finish(scene: Scene, workspace: Path) -> list[str]:
+    """Do a scene's operation once more, and what follows it; return what is wrong then."""
+    with suppress(NotFoundError, RefusedError):  # it has been done
+        perform(workspace, scene.words)
+    versions = {**scene.before, **scene.after}
+    if scene.heal:
+        wrong = faults(workspace, versions, damaged=scene.damaged)
+        perform(workspace, scene.heal)
+        healed = f"{scene.heal[2]}:v0"
+        versions |= {**scene.damaged, healed: next(iter(scene.damaged.values()))}
+    else:
+        wrong = faults(workspace, versions)
+    with opened(workspace) as again:
+        if scene.aliased is not None and again.aliases("data").get("good") != scene.aliased:
+            wrong.append("the alias does not name what it was set to")
+        for name, content in scene.gone.items() if scene.can_be_undone else ():
+            versions[again.undelete(name).version.name] = content
+    wrong += converge(workspace)
+    if scene.purged and any(scene.purged in pack.read_bytes() for pack in (workspace / "packs").iterdir()):
+        wrong.append("what was purged is still in a pack")
+    return wrong + _put_another(workspace, versions)
 
 
 def _put_another(path: Path, versions: Mapping[str, Content]) -> list[str]:
     """Put one file more, and ask for everything once again."""
     with opened(path) as workspace:
-        workspace.put(__file__, "other")
-    return faults(path, {**versions, "other:v0": content_of_file(Path(__file__))})
+        workspace.put(__file__, "another")
+    return faults(path, {**versions, "another:v0": content_of_file(Path(__file__))})
 
 
 def _examine_init(workspace: Path) -> list[str]:
@@ -258,18 +214,26 @@ def _examine_init(workspace: Path) -> list[str]:
 
 
 def undisturbed(scene: Scene, folder: Path) -> Counters | None:
-    """Return the counters after a scene's operation that ran to its end."""
-    if scene.base is None:
+    """Return the counters after a scene's put that ran to its end."""
+    if scene.base is None or scene.words[0] != "put":
         return None
     copy_workspace(scene.base, folder / "undisturbed")
-    run(command(folder / "undisturbed", scene.arguments))
+    run(command(folder / "undisturbed", scene.words))
     return counters(folder / "undisturbed")
 
 
-def kill_everywhere(scene: Scene, folder: Path, tally: Tally, *, share: float = 1, bug: str | None = None) -> None:
+def kill_everywhere(
+    scene: Scene,
+    folder: Path,
+    tally: Tally,
+    *,
+    share: float = 1,
+    bug: str | None = None,
+    calls: Sequence[str] = CALLS,
+) -> None:
     """Kill a scene's operation at every point, or at a share of them spread over all; stop at the first fault."""
     copy_workspace(scene.base, folder / "counted")
-    found = points(command(folder / "counted", scene.arguments, bug=bug), folder / "trace")
+    found = points(command(folder / "counted", scene.words, bug=bug), folder / "trace", calls)
     full = undisturbed(scene, folder)
     spread = random.Random(scene.name).sample(found, max(1, round(len(found) * share)))
     chosen = found[::-1] if bug else spread  # of a bug, the last calls tell most
@@ -278,7 +242,7 @@ def kill_everywhere(scene: Scene, folder: Path, tally: Tally, *, share: float = 
         shutil.rmtree(workspace.parent, ignore_errors=True)
         workspace.parent.mkdir()
         copy_workspace(scene.base, workspace)
-        killed, said = kill_at(point, workspace, scene.arguments, bug=bug)
+        killed, said = kill_at(point, workspace, scene.words, bug=bug)
         tally.killed += killed
         tally.completed += not killed
         wrong = examine(scene, workspace, said, tally, full)
@@ -325,13 +289,14 @@ def main() -> None:
     """Kill at every point of every scene, and at many random moments; exit with 1 if anything was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--share", type=float, default=1, help="share of the points [1]")
+    parser.add_argument("--scene", action="append", default=[], help="only this scene; may be repeated")
     parser.add_argument("--rounds", type=int, default=300, help="random kills [300]")
     parser.add_argument("--seed", type=int, default=1, help="of the random kills [1]")
     parser.add_argument("--directory", type=Path, help="where to work [$TMPDIR]")
     given = parser.parse_args()
     failed = False
     with tempfile.TemporaryDirectory(prefix="artfs-kill-", dir=given.directory) as folder:
-        for scene in scenes(Path(folder) / "scenes"):
+        for scene in scenes(Path(folder) / "scenes", only=given.scene):
             tally, start = Tally(), time.monotonic()
             kill_everywhere(scene, Path(folder), tally, share=given.share)
             failed |= _report(f"{scene.name}, at its system calls", tally, start)

@@ -6,12 +6,15 @@ Brute force, from the invariants that `artstore.tables` and `docs/format.md` sta
 from __future__ import annotations
 
 import errno
+import json
 import os
 import struct
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
+
+from xxhash import xxh3_64_intdigest
 
 from artstore import journal, manifest
 from artstore.drafts import list_drafts
@@ -26,32 +29,103 @@ from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLAS
 
 _DENSE = struct.Struct("<128I")
 _PAIR = struct.Struct("<BI")
+_EVENT = struct.Struct("<IQ")
 
 
-def contradictions(workspace: Path) -> list[str]:
+class Records:
+    """All records of a snapshot, each table read once."""
+
+    def __init__(self, transaction: ReadTransaction) -> None:
+        self.transaction = transaction
+        self.state = transaction.counters()
+
+    @cached_property
+    def nodes(self) -> dict[int, bytes]:
+        """The records of all nodes."""
+        return all_nodes(self.transaction)
+
+    @cached_property
+    def versions(self) -> list[VersionRecord]:
+        """All versions that are recorded, in the order in which they were committed."""
+        return [VersionRecord.decode(payload) for _, payload in self.transaction.rows(Table.VERSIONS)]
+
+    @property
+    def live(self) -> list[VersionRecord]:
+        """The living versions."""
+        return [version for version in self.versions if version.state == "live"]
+
+    @property
+    def deleted(self) -> list[VersionRecord]:
+        """The deleted versions that can still come back."""
+        return [version for version in self.versions if version.state == "deleted"]
+
+    @cached_property
+    def staged(self) -> list[tuple[int, int]]:
+        """(draft, node) of every reference that a draft holds."""
+        with self.transaction.raw.cursor(self.transaction.handles[Table.STAGED]) as cursor:
+            keys = [bytes(key) for key in cursor.iternext(values=False)]
+        return [(int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")) for key in keys]
+
+    @cached_property
+    def entries(self) -> list[DeadEntry]:
+        """The deadlist."""
+        return [decode_entry(key, payload) for key, payload in self.transaction.rows(Table.DEADLIST)]
+
+    @cached_property
+    def condemned(self) -> list[Condemned]:
+        """The extents that wait for readers to end."""
+        return [decode_condemned(key, payload) for key, payload in self.transaction.rows(Table.CONDEMNED)]
+
+    @cached_property
+    def free(self) -> list[Free]:
+        """The gaps in packs."""
+        return [decode_free(key, payload) for key, payload in self.transaction.rows(Table.FREE)]
+
+    @cached_property
+    def ends(self) -> dict[int, int]:
+        """Where each pack ends."""
+        rows = self.transaction.rows(Table.PACKS)
+        return {int.from_bytes(key, "big"): int.from_bytes(value, "little") for key, value in rows}
+
+    @cached_property
+    def artifacts(self) -> dict[int, ArtifactRecord]:
+        """Artifacts, living and retired, and projects, by number."""
+        rows = self.transaction.numbered_rows(Table.ARTIFACTS)
+        return {number: ArtifactRecord.decode(payload) for number, payload in rows}
+
+    @cached_property
+    def aliases(self) -> list[AliasRecord]:
+        """All aliases."""
+        return [AliasRecord.decode(payload) for _, payload in self.transaction.rows(Table.ALIASES)]
+
+    @property
+    def held(self) -> list[int]:
+        """The nodes that living versions and drafts refer to."""
+        return [*(version.root for version in self.live), *(node for _, node in self.staged)]
+
+    @property
+    def waiting(self) -> list[int]:
+        """The nodes that the deadlist refers to."""
+        return [node for entry in self.entries for node in entry.nodes]
+
+
+def contradictions(workspace: Path, records: Records | None = None) -> list[str]:
     """Return one sentence for each thing that does not add up; none for a sound workspace."""
-    with manifest.read(workspace) as transaction:
-        try:
-            return [
-                *_counts(transaction),
-                *_bytes(workspace, transaction),
-                *_deadlist(transaction),
-                *_catalogue(transaction),
-                *_journal(workspace, transaction),
-                *_drafts(workspace, transaction),
-            ]
-        except DamageError as error:
-            return [f"a record does not read: {error}"]
-
-
-def stray_packs(workspace: Path) -> list[str]:
-    """Return the files among the packs that the manifest does not know; once gc has run there are none."""
-    with manifest.read(workspace) as transaction:
-        known = {pack_path(workspace, number).name for number in _ends(transaction)}
-    return sorted(set(os.listdir(workspace / "packs")) - known)
-
-
-# -- reading the tables ------------------------------------------------------------------------------------------------
+    if records is None:
+        with manifest.read(workspace) as transaction:
+            return contradictions(workspace, Records(transaction))
+    try:
+        return [
+            *_counts(records),
+            *_bytes(workspace, records),
+            *_deadlist(records),
+            *_catalogue(records),
+            *_names(records),
+            *_journal(workspace, records),
+            *_drafts(workspace, records),
+        ]
+    except DamageError as error:
+        return [f"a record does not read: {error}"]
 
 
 def all_nodes(transaction: ReadTransaction) -> dict[int, bytes]:
@@ -59,57 +133,22 @@ def all_nodes(transaction: ReadTransaction) -> dict[int, bytes]:
     return dict(transaction.numbered_rows(Table.NODES))
 
 
-def versions_in(transaction: ReadTransaction, state: str = "live") -> list[VersionRecord]:
-    """Return the versions in one state, in the order in which they were committed."""
-    records = [VersionRecord.decode(payload) for _, payload in transaction.rows(Table.VERSIONS)]
-    return [record for record in records if record.state == state]
-
-
-def staged_nodes(transaction: ReadTransaction) -> list[tuple[int, int]]:
-    """Return (draft, node) of every reference that a draft holds."""
-    with transaction.raw.cursor(transaction.handles[Table.STAGED]) as cursor:
-        keys = [bytes(key) for key in cursor.iternext(values=False)]
-    return [(int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")) for key in keys]
-
-
-def dead_entries(transaction: ReadTransaction) -> list[DeadEntry]:
-    """Return the entries of the deadlist."""
-    return [decode_entry(key, payload) for key, payload in transaction.rows(Table.DEADLIST)]
-
-
-def condemned_extents(transaction: ReadTransaction) -> list[Condemned]:
-    """Return the extents that wait for readers to end."""
-    return [decode_condemned(key, payload) for key, payload in transaction.rows(Table.CONDEMNED)]
-
-
-def free_extents(transaction: ReadTransaction) -> list[Free]:
-    """Return the gaps in packs."""
-    return [decode_free(key, payload) for key, payload in transaction.rows(Table.FREE)]
-
-
-def _ends(transaction: ReadTransaction) -> dict[int, int]:
-    rows = transaction.rows(Table.PACKS)
-    return {int.from_bytes(key, "big"): int.from_bytes(value, "little") for key, value in rows}
-
-
-def _artifacts(transaction: ReadTransaction) -> dict[int, ArtifactRecord]:
-    return {number: ArtifactRecord.decode(payload) for number, payload in transaction.numbered_rows(Table.ARTIFACTS)}
-
-
-def _aliases(transaction: ReadTransaction) -> list[AliasRecord]:
-    return [AliasRecord.decode(payload) for _, payload in transaction.rows(Table.ALIASES)]
+def stray_packs(workspace: Path, records: Records | None = None) -> list[str]:
+    """Return the files among the packs that the manifest does not know; once gc has run there are none."""
+    if records is None:
+        with manifest.read(workspace) as transaction:
+            return stray_packs(workspace, Records(transaction))
+    known = {pack_path(workspace, number).name for number in records.ends}
+    return sorted(set(os.listdir(workspace / "packs")) - known)
 
 
 # -- counts ------------------------------------------------------------------------------------------------------------
 
 
-def _counts(transaction: ReadTransaction) -> list[str]:
+def _counts(records: Records) -> list[str]:
     """Compare each node's count with the references that there are, and the index with the nodes."""
-    wanted: Counter[int] = Counter(node for _, node in staged_nodes(transaction))
-    wanted.update(version.root for version in versions_in(transaction))
-    for entry in dead_entries(transaction):
-        wanted.update(entry.nodes)
-    nodes = all_nodes(transaction)
+    transaction, nodes = records.transaction, records.nodes
+    wanted: Counter[int] = Counter([*records.held, *records.waiting])
     for payload in nodes.values():
         wanted.update(children_of(payload))
     found, wrong = _written_counts(transaction)
@@ -129,7 +168,7 @@ def _counts(transaction: ReadTransaction) -> list[str]:
         classes = [lost + klass for klass in (CLASS_CONTENT, CLASS_LIST, CLASS_TREE)]
         if node in nodes and (nodes[node][2:34] != key[1:] or key[0] not in classes):
             wrong.append(f"the index leads from {key.hex()} to node {node}, which is something else")
-    if nodes and max(nodes) >= transaction.counters().next_node:
+    if nodes and max(nodes) >= records.state.next_node:
         wrong.append("a node has a number that is still to be given out")
     return wrong
 
@@ -160,13 +199,12 @@ def _written_counts(transaction: ReadTransaction) -> tuple[dict[int, int], list[
 # -- packs -------------------------------------------------------------------------------------------------------------
 
 
-def _bytes(workspace: Path, transaction: ReadTransaction) -> list[str]:
+def _bytes(workspace: Path, records: Records) -> list[str]:
     """Compare extents with packs: nothing overlaps, all is inside, sums are what the counters say."""
-    ends = _ends(transaction)
-    free, condemned = free_extents(transaction), condemned_extents(transaction)
+    ends, free, condemned, state = records.ends, records.free, records.condemned, records.state
     used = []
     ids = {}
-    for payload in all_nodes(transaction).values():
+    for payload in records.nodes.values():
         extent = node_extent(payload)
         ids[extent.pack, extent.offset, extent.stored] = payload[2:34]
         if extent.stored:
@@ -182,7 +220,6 @@ def _bytes(workspace: Path, transaction: ReadTransaction) -> list[str]:
             wrong.append(f"bytes at {offset} of pack {pack} lie outside of it")
     for pack, end in ends.items():
         wrong += _pack(workspace, pack, end, ids, [gap for gap in free if gap.pack == pack])
-    state = transaction.counters()
     sums = {
         "stored_bytes": (state.stored_bytes, sum(stored for _, _, stored in used)),
         "free_bytes": (state.free_bytes, sum(gap.length - gap.punched for gap in free)),
@@ -192,7 +229,7 @@ def _bytes(workspace: Path, transaction: ReadTransaction) -> list[str]:
     wrong += [f"{name} is {kept}, recounted {counted}" for name, (kept, counted) in sums.items() if kept != counted]
     if ends and max(ends) >= state.next_pack:
         wrong.append("a pack has a number that is still to be given out")
-    if any(gap.transaction > transaction.number for gap in condemned):
+    if any(gap.transaction > records.transaction.number for gap in condemned):
         wrong.append("an extent was condemned by a transaction that is still to come")
     return wrong
 
@@ -236,21 +273,19 @@ def holes_between(fd: int, start: int, end: int) -> int:
 # -- the deadlist and the catalogue ------------------------------------------------------------------------------------
 
 
-def _deadlist(transaction: ReadTransaction) -> list[str]:
+def _deadlist(records: Records) -> list[str]:
     """Compare the deadlist with its counters, and with the versions that wait in it."""
-    entries = dead_entries(transaction)
-    state = transaction.counters()
+    entries, state = records.entries, records.state
     wrong = []
     if state.deadlist_entries != len(entries):
-        wrong.append(
-            f"the counters tell of {state.deadlist_entries} entries of the deadlist, and there are {len(entries)}"
-        )
+        wrong.append(f"the counters tell of {state.deadlist_entries} dead entries, and there are {len(entries)}")
     if len({entry.number for entry in entries}) != len(entries):
         wrong.append("two entries of the deadlist have one number")
-    if any(entry.number >= state.next_entry or entry.transaction > transaction.number for entry in entries):
+    newest = records.transaction.number
+    if any(entry.number >= state.next_entry or entry.transaction > newest for entry in entries):
         wrong.append("an entry of the deadlist has a number that is still to be given out")
     waiting = {entry.serial: entry for entry in entries if entry.serial and not entry.started}
-    deleted = {version.serial: version for version in versions_in(transaction, "deleted")}
+    deleted = {version.serial: version for version in records.deleted}
     if waiting.keys() != deleted.keys():
         wrong.append(f"the deadlist holds the serials {sorted(waiting)}, and {sorted(deleted)} are deleted")
     for serial in waiting.keys() & deleted.keys():
@@ -258,66 +293,65 @@ def _deadlist(transaction: ReadTransaction) -> list[str]:
         told = (version.due_ns, version.entry, version.artifact, version.number, (version.root,))
         if (entry.due_ns, entry.number, entry.artifact, entry.version, entry.nodes) != told:
             wrong.append(f"the version with serial {serial} and its entry {entry.number} say different things")
-    for entry in entries:
-        if entry.started and entry.serial and transaction.get(Table.VERSIONS, entry.serial.to_bytes(4, "big")):
-            wrong.append(f"entry {entry.number} is being reaped, and its version is still recorded")
+    recorded = {version.serial for version in records.versions}
+    wrong += [
+        f"entry {entry.number} is being reaped, and its version is still recorded"
+        for entry in entries
+        if entry.started and entry.serial in recorded
+    ]
     return wrong
 
 
-def _catalogue(transaction: ReadTransaction) -> list[str]:
-    """Compare names, numbers and aliases with the versions that there are, and those with the counters."""
-    artifacts = _artifacts(transaction)
-    live, deleted = versions_in(transaction), versions_in(transaction, "deleted")
-    state = transaction.counters()
+def _catalogue(records: Records) -> list[str]:
+    """Compare numbers and aliases with the versions that there are, and those with the counters."""
+    live, state, transaction = records.live, records.state, records.transaction
     wrong = []
     if state.versions != len(live) or state.logical_bytes != sum(version.bytes for version in live):
         wrong.append(f"the counters tell of {state.versions} versions, and {len(live)} are there")
-    rows = sum(1 for _ in transaction.rows(Table.VERSIONS))
-    if rows != len(live) + len(deleted):
-        wrong.append(f"{rows - len(live) - len(deleted)} versions are in no state")
+    if len(live) + len(records.deleted) != len(records.versions):
+        wrong.append("a version is neither alive nor deleted")
     numbers = {
         (int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")): int.from_bytes(value, "big")
         for key, value in transaction.rows(Table.NUMBERS)
     }
-    if numbers != {(version.artifact, version.number): version.serial for version in live + deleted}:
+    if numbers != {(version.artifact, version.number): version.serial for version in records.versions}:
         wrong.append("the numbers of versions do not lead to the versions")
-    for version in live + deleted:
-        artifact = artifacts.get(version.artifact)
+    for version in records.versions:
+        artifact = records.artifacts.get(version.artifact)
         if artifact is None or version.number >= artifact.next_version or version.serial >= state.next_serial:
             wrong.append(f"version {version.number} of artifact {version.artifact} has a number still to be given out")
-    wrong += _names(transaction, artifacts, {version.artifact for version in live})
     living = {(version.artifact, version.number) for version in live}
-    aliases = _aliases(transaction)
     wrong += [
-        f"alias {a.name} of artifact {a.artifact} names no living version"
-        for a in aliases
-        if (a.artifact, a.version) not in living
+        f"alias {alias.name} of artifact {alias.artifact} names no living version"
+        for alias in records.aliases
+        if (alias.artifact, alias.version) not in living
     ]
     serials = {int.from_bytes(key, "big"): value for key, value in transaction.rows(Table.ALIAS_SERIALS)}
-    if serials != {alias.serial: alias.artifact.to_bytes(8, "big") + alias.name.encode() for alias in aliases}:
+    if serials != {alias.serial: alias.artifact.to_bytes(8, "big") + alias.name.encode() for alias in records.aliases}:
         wrong.append("the serials of aliases do not lead to the aliases")
     return wrong
 
 
-def _names(transaction: ReadTransaction, artifacts: dict[int, ArtifactRecord], living: set[int]) -> list[str]:
+def _names(records: Records) -> list[str]:
     """Check that names lead to artifacts with living versions and to the projects above them, and to nothing else."""
-    names = {key: int.from_bytes(value, "big") for key, value in transaction.rows(Table.NAMES)}
-    wanted = {}
-    projects = set()
-    for number, artifact in artifacts.items():
-        if artifact.is_artifact:
-            wanted[(b"" if number in living else b"\0") + artifact.name.encode()] = number
-        if number in living:
+    names = {key: int.from_bytes(value, "big") for key, value in records.transaction.rows(Table.NAMES)}
+    living = {version.artifact for version in records.live}
+    wanted, projects, recorded = {}, set(), set()
+    for number, artifact in records.artifacts.items():
+        if not artifact.is_artifact:
+            wanted[artifact.name.encode()] = number
+            recorded.add(artifact.name)
+        elif number in living:
+            wanted[artifact.name.encode()] = number
             components = artifact.name.split("/")
             projects |= {"/".join(components[:depth]) for depth in range(1, len(components))}
-    wanted.update(
-        (artifact.name.encode(), number) for number, artifact in artifacts.items() if not artifact.is_artifact
-    )
+        else:
+            wanted[b"\0" + artifact.name.encode()] = number
     wrong = []
     if names != wanted:
         wrong.append(f"the names are {sorted(names.items())}, and should be {sorted(wanted.items())}")
-    if {artifact.name for artifact in artifacts.values() if not artifact.is_artifact} != projects:
-        wrong.append(f"the projects above living artifacts are {sorted(projects)}, and others are recorded")
+    if recorded != projects:
+        wrong.append(f"the projects above living artifacts are {sorted(projects)}, and {sorted(recorded)} are recorded")
     return wrong
 
 
@@ -358,16 +392,14 @@ class _Replay:
                 self.aliases[name, str(event["alias"])] = place[1]
 
 
-def _journal(workspace: Path, transaction: ReadTransaction) -> list[str]:
+def _journal(workspace: Path, records: Records) -> list[str]:
     """Compare the catalogue with what replaying the journal gives."""
-    artifacts = _artifacts(transaction)
-    state = transaction.counters()
-    path = journal.journal_path(workspace, state.journal_generation)
-    length, acknowledged = path.stat().st_size, state.journal_end
-    if length < acknowledged:
-        return [f"the journal ends at {length}, before its acknowledged end {acknowledged}"]
+    artifacts, state = records.artifacts, records.state
+    acknowledged = journal.journal_path(workspace, state.journal_generation).read_bytes()[: state.journal_end]
+    if len(acknowledged) < state.journal_end:
+        return [f"the journal ends at {len(acknowledged)}, before its acknowledged end {state.journal_end}"]
     told = _Replay()
-    for event in _acknowledged(path, acknowledged):
+    for event in _events(acknowledged):
         try:
             told.apply(event)
         except KeyError:
@@ -376,13 +408,13 @@ def _journal(workspace: Path, transaction: ReadTransaction) -> list[str]:
     def named(versions: list[VersionRecord]) -> dict[tuple[str, int], str]:
         return {(artifacts[version.artifact].name, version.number): version.digest.hex() for version in versions}
 
-    live, deleted = named(versions_in(transaction)), named(versions_in(transaction, "deleted"))
+    live, deleted = named(records.live), named(records.deleted)
     wrong = []
     if told.versions != live:
         wrong.append(f"the journal tells of the versions {sorted(told.versions)}, and {sorted(live)} are there")
     if any(told.deleted.get(place) != digest for place, digest in deleted.items()):
         wrong.append(f"the journal tells of the deleted versions {sorted(told.deleted)}, and {sorted(deleted)} wait")
-    aliases = {(artifacts[alias.artifact].name, alias.name): alias.version for alias in _aliases(transaction)}
+    aliases = {(artifacts[alias.artifact].name, alias.name): alias.version for alias in records.aliases}
     if told.aliases != aliases:
         wrong.append(f"the journal tells of the aliases {told.aliases}, and {aliases} are there")
     following = {artifact.name: artifact.next_version for artifact in artifacts.values() if artifact.is_artifact}
@@ -391,15 +423,20 @@ def _journal(workspace: Path, transaction: ReadTransaction) -> list[str]:
     return wrong
 
 
-def _acknowledged(path: Path, end: int) -> Iterator[dict[str, object]]:
-    with tempfile.NamedTemporaryFile() as acknowledged:
-        acknowledged.write(path.read_bytes()[:end])
-        acknowledged.flush()
-        yield from journal.replay(Path(acknowledged.name))
+def _events(data: bytes) -> Iterator[dict[str, object]]:
+    """Yield the events of a journal, which is whole."""
+    position = 0
+    while position < len(data):
+        length, checksum = _EVENT.unpack_from(data, position)
+        payload = data[position + _EVENT.size : position + _EVENT.size + length]
+        if len(payload) != length or xxh3_64_intdigest(payload) != checksum:
+            raise DamageError(f"the journal is damaged at {position}")
+        yield json.loads(payload)
+        position += _EVENT.size + length
 
 
-def _drafts(workspace: Path, transaction: ReadTransaction) -> list[str]:
+def _drafts(workspace: Path, records: Records) -> list[str]:
     """Check that every draft that holds something is listed; one that ended between two batches may hold nothing."""
-    listed = {draft.number: draft for draft in list_drafts(transaction, workspace / "run")}
-    holding = {draft for draft, _ in staged_nodes(transaction)}
+    listed = {draft.number: draft for draft in list_drafts(records.transaction, workspace / "run")}
+    holding = {draft for draft, _ in records.staged}
     return [f"draft {number} holds nodes and is not listed" for number in sorted(holding - listed.keys())]

@@ -12,7 +12,7 @@ from artstore.errors import ArtfsError
 from artstore.workspace import Workspace, init_workspace
 from corpora import folders
 from corpora.folders import Content, content_of
-from crash.kill import environment
+from crash.scenes import environment
 from crash.states import faults
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from blake3 import blake3
 
-from artstore import trees
-from artstore.errors import WorkspaceNotFoundError
-from artstore.manifest import Manifest
+from artstore import manifest, store, trees
 from artstore.records.trees import Kind
 from artstore.store import Store
 from artstore.versions import Version
@@ -34,10 +32,12 @@ def opened(path: Path) -> Iterator[Workspace]:
 
 def forget(path: Path) -> None:
     """Close this process's environment of a workspace, so that thousands of them can be looked at."""
-    with suppress(WorkspaceNotFoundError):
-        workspace = Path(os.path.realpath(path))
-        Store.open(workspace).reader.close()
-        Manifest.of(workspace).drop()
+    workspace = Path(os.path.realpath(path))
+    for (place, _), reader in store._readers.items():
+        if place == workspace:
+            reader.close()
+    if workspace in manifest._open_manifests:
+        manifest._open_manifests[workspace].drop()
 
 
 def content_of_version(version: Version) -> Content:
@@ -60,30 +60,65 @@ def content_of_version(version: Version) -> Content:
     return found
 
 
-def faults(path: Path, acknowledged: Mapping[str, Content], possible: Mapping[str, Content] | None = None) -> list[str]:
+def faults(
+    path: Path,
+    acknowledged: Mapping[str, Content],
+    possible: Mapping[str, Content] | None = None,
+    *,
+    sound: bool = True,
+    damaged: Collection[str] = (),
+) -> list[str]:
     """Return one sentence for each promise that the workspace breaks.
 
-    ``acknowledged`` are the versions that must be there with their content, ``possible`` those that may be there
-    whole.  A draft that is alive is a fault too: whoever had one must have ended.
+    ``acknowledged`` are the versions that must be there, ``possible`` those that may be there whole, or that an
+    acknowledged one may have become.  A draft that is alive is a fault too: whoever had one must have ended.  Of a
+    workspace that is not ``sound`` the records may contradict each other, and what is ``damaged`` need not read.
     """
     wrong = []
     try:
         with opened(path) as workspace:
-            wrong += problems(workspace.store)
-            wrong += _versions(workspace, acknowledged, possible or {})
+            wrong += problems(workspace.store) if sound and not damaged else []
+            wrong += _versions(workspace, acknowledged, possible or {}, damaged)
             wrong += [f"draft {draft.number} counts as alive" for draft in workspace.drafts() if draft.alive]
     except Exception as error:
         wrong.append(f"{type(error).__name__}: {error}")
     return wrong
 
 
-def _versions(workspace: Workspace, acknowledged: Mapping[str, Content], possible: Mapping[str, Content]) -> list[str]:
+def _versions(
+    workspace: Workspace,
+    acknowledged: Mapping[str, Content],
+    possible: Mapping[str, Content],
+    damaged: Collection[str],
+) -> list[str]:
     found = {version.name: version for item in workspace.artifacts() for version in workspace.versions(item.name)}
     wrong = [f"{name} was acknowledged and is not there" for name in sorted(acknowledged.keys() - found.keys())]
-    for name, version in found.items():
-        expected = acknowledged.get(name, possible.get(name))
-        if expected is None:
+    for name in sorted(found.keys() - set(damaged)):
+        expected = [versions[name] for versions in (acknowledged, possible) if name in versions]
+        if not expected:
             wrong.append(f"{name} is there, and nobody asked for it")
-        elif content_of_version(version) != expected:
+        elif content_of_version(found[name]) not in expected:
             wrong.append(f"{name} does not hold what was put")
+    return wrong
+
+
+def converge(path: Path) -> list[str]:
+    """Reap what is due, then all; return one sentence for each thing that stays behind, or that fsck finds then."""
+    wrong = []
+    try:
+        with opened(path) as workspace:
+            due = workspace.gc()
+            if due.deadlist_entries != due.waiting_entries or due.condemned_bytes:
+                wrong.append(f"after gc, what is due waits on: {due}")
+            rest = workspace.gc(now=True)
+            if rest.deadlist_entries or rest.waiting_entries or rest.condemned_bytes:
+                wrong.append(f"after gc --now, something waits: {rest}")
+            if drafts := workspace.drafts():
+                wrong.append(f"after gc --now, there are the drafts {drafts}")
+            report = workspace.fsck(data=True)
+            wrong += [f"fsck finds {problem.kind}: {problem.message}" for problem in report.problems]
+            if not (wrong or report.clean):
+                wrong.append("fsck finds something and does not say what")
+    except Exception as error:
+        wrong.append(f"{type(error).__name__} in reaping or checking: {error}")
     return wrong

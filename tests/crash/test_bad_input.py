@@ -28,7 +28,7 @@ from artstore.ingest import reading
 from artstore.workspace import init_workspace
 from corpora import folders
 from corpora.folders import MIB, content_of
-from crash.kill import environment
+from crash.scenes import environment
 from crash.sound import Sound, check_sentence
 from crash.states import content_of_version, faults
 

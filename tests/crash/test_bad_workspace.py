@@ -15,7 +15,7 @@ from artstore.errors import (
 )
 from artstore.workspace import init_workspace, open_workspace
 from corpora.folders import content_of, content_of_file
-from crash.kill import environment
+from crash.scenes import environment
 from crash.sound import Sound, check_sentence
 from crash.states import content_of_version
 

@@ -17,7 +17,7 @@ from artstore.manifest import Manifest
 from artstore.workspace import Workspace, init_workspace, open_workspace
 from corpora import folders
 from corpora.folders import Content, content_of
-from crash.kill import command, environment, run
+from crash.scenes import command, environment, run
 from crash.states import content_of_version, faults, opened
 
 TOGETHER = 4

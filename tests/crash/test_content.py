@@ -15,8 +15,8 @@ from artstore.versions import Version
 from artstore.workspace import Workspace, init_workspace
 from corpora import folders
 from corpora.folders import MIB, Content, content_of, content_of_file, entry_of
-from crash.kill import environment
 from crash.places import quick_folder
+from crash.scenes import environment
 from crash.states import content_of_version, faults
 
 

@@ -1,21 +1,39 @@
-"""A put in which one system call fails tells why in one sentence, loses nothing, and succeeds when it is run again."""
+"""A command in which system calls fail tells why in one sentence, loses nothing, and succeeds when it is run again."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from crash.faulty import EXIT_CODES, fail_everywhere
-from crash.kill import Tally, scenes
+from crash.kill import Tally
+from crash.scenes import Scene
+
+SHARES: Mapping[str, Mapping[str, float]] = {
+    "ENOSPC": {"second put": 0.04, "delete now": 0.06, "compact": 0.01},
+    "EIO": {"first put": 0.04, "reap": 0.06, "purge": 0.03},
+    "EDQUOT": {"init": 0.04, "undelete": 0.1, "repair content": 0.08},
+}
+"""Of the points of some scenes, those that the suite tries."""
 
 
+@pytest.mark.parametrize("for_good", [False, True])
 @pytest.mark.parametrize("error", sorted(EXIT_CODES))
-def test_failing_system_calls(quick_dir: Path, error: str) -> None:
-    """Each call that writes or syncs may fail once, with no space or a broken disk."""
+def test_failing_system_calls(stage: dict[str, Scene], quick_dir: Path, error: str, for_good: bool) -> None:
+    """Each call that writes or syncs may fail, once or from then on, with no space or a broken disk."""
     tally = Tally()
-    for scene in scenes(quick_dir / "scenes"):
-        if scene.name == "second put":
-            codes = fail_everywhere(scene, quick_dir, tally, error=error, share=0.18)
-            assert tally.faults == []
-            assert set(codes) - {0}, "no failure reached the command"
+    codes: Counter[int] = Counter()
+    for name, share in SHARES[error].items():
+        codes += fail_everywhere(stage[name], quick_dir, tally, error=error, for_good=for_good, share=share)
+    assert tally.faults == []
+    assert set(codes) - {0}, "no failure reached the command"
+
+
+def test_the_rig_sees_a_seeded_bug(stage: dict[str, Scene], quick_dir: Path) -> None:
+    """Where a commit that failed counts as one that did not, the rig reports a fault."""
+    tally = Tally()
+    fail_everywhere(stage["first put"], quick_dir, tally, error="ENOSPC", bug="failed-commit-ignored")
+    assert tally.faults

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from artfs.mount.control import mount
+from artstore.disk import free_bytes
 from artstore.errors import OutOfSpaceError
 from artstore.store import RESERVE
 from artstore.workspace import Workspace, init_workspace
 from corpora import folders
 from corpora.folders import Content, content_of
-from crash.kill import environment
 from crash.places import MIB, filled, small_ext4, small_tmpfs, take_all
-from crash.states import content_of_version, faults, forget
+from crash.scenes import environment
+from crash.states import content_of_version, converge, faults, forget, opened
 
 pytestmark = pytest.mark.usefixtures("may_mount")
 
@@ -72,7 +76,7 @@ def test_disk_fills_up(disk: Path, source: Path, tmp_path: Path) -> None:
     content = content_of(source)
     descriptors = open_descriptors()
     for leave in (RESERVE - 4096, RESERVE + MIB, RESERVE + 13 * MIB, RESERVE + 19 * MIB):
-        before = files_below(workspace.path / "cache") | files_below(workspace.path / "run")
+        before = files_below(workspace.path / "cache") | files_below(workspace.path / "run") | {"reaper"}
         with filled(disk, leave):
             with pytest.raises(OutOfSpaceError) as caught:
                 workspace.put(source, "data")
@@ -82,7 +86,8 @@ def test_disk_fills_up(disk: Path, source: Path, tmp_path: Path) -> None:
             assert not any(draft.alive for draft in workspace.drafts())
             forget(workspace.path)  # what follows is seen as a new process would
             assert faults(workspace.path, versions) == []
-        assert files_below(workspace.path / "cache") | files_below(workspace.path / "run") == before
+        dead = {f"drafts/{draft.number}" for draft in workspace.drafts()}
+        assert files_below(workspace.path / "cache") | files_below(workspace.path / "run") <= before | dead
         assert open_descriptors() <= descriptors
     version = workspace.put(source, "data")
     assert content_of_version(version) == content
@@ -161,3 +166,99 @@ def test_no_inodes_left(source: Path, tmp_path: Path) -> None:
             path.unlink()
         assert content_of_version(workspace.put(source, "data")) == content_of(source)
         assert faults(workspace.path, {"data:v0": content_of(source)}) == []
+
+
+def taken_by_packs(workspace: Path) -> int:
+    return sum(pack.stat().st_blocks * 512 for pack in (workspace / "packs").iterdir())
+
+
+def two_versions(workspace: Workspace, folder: Path) -> tuple[Content, Content]:
+    """Put 8 MiB, and then 8 MiB of which half are the same; return both contents."""
+    folder.mkdir()
+    contents = []
+    for version in (0, 1):
+        for number in range(4):
+            (folder / f"large-{number}").write_bytes(
+                folders.random_bytes(2 * MIB, number * (number < 2 or version + 1))
+            )
+        workspace.put(folder, "large")
+        contents.append(content_of(folder))
+    return contents[0], contents[1]
+
+
+def test_deletion_on_a_full_disk(disk: Path, tmp_path: Path) -> None:
+    """With 0 bytes left, rm --now succeeds and gives space back, for the workspace has kept a reserve."""
+    workspace = init_workspace(disk / "workspace").path
+    with opened(workspace) as made:
+        _, second = two_versions(made, tmp_path / "large")
+    before = taken_by_packs(workspace)
+    ballast = disk / "ballast"
+    take_all(ballast)
+    assert free_bytes(disk) < 4096
+    words = [sys.executable, "-m", "artfs", "-w", str(workspace)]
+    done = subprocess.run(
+        [*words, "rm", "--json", "--now", "large:v0"], env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    freed = json.loads(done.stdout)["reaped_bytes"]
+    assert freed > 3.9 * MIB
+    assert before - taken_by_packs(workspace) > freed - 64 * 4096
+    assert faults(workspace, {"large:v1": second}) == []
+    assert converge(workspace) == []
+    ballast.unlink()
+    with opened(workspace) as again:
+        assert content_of_version(again.put(tmp_path / "large", "again")) == second
+        again.delete("again:v0")
+    assert (workspace / "reserve").stat().st_blocks * 512 >= RESERVE, "the reserve is kept back again"
+    assert faults(workspace, {"large:v1": second}) == []
+
+
+@pytest.mark.parametrize("command", [["gc"], ["gc", "--now"], ["gc", "--compact"], ["undelete", "large:v0"]])
+def test_other_commands_on_a_full_disk(disk: Path, tmp_path: Path, command: list[str]) -> None:
+    """With 0 bytes left, what frees or restores succeeds; compaction may say that it has no room."""
+    workspace = init_workspace(disk / "workspace").path
+    with opened(workspace) as made:
+        first, second = two_versions(made, tmp_path / "large")
+        made.delete("large:v0")
+    with filled(disk, 0):
+        words = [sys.executable, "-m", "artfs", "-w", str(workspace), *command]
+        done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60)
+        assert done.returncode in ({0, 6} if "--compact" in command else {0}), done.stderr
+        assert "internal error" not in done.stderr
+        gone = {} if "--now" in command else {"large:v0": first}
+        assert faults(workspace, {"large:v1": second}, gone) == []
+    assert faults(workspace, {"large:v1": second}, gone) == []
+    assert converge(workspace) == []
+
+
+@pytest.mark.fuse
+def test_a_daemon_goes_on(disk: Path, tmp_path: Path) -> None:
+    """A mount serves and reaps while the disk is full, and after it has space again, without a restart."""
+    workspace = init_workspace(disk / "workspace")
+    _, second = two_versions(workspace, tmp_path / "large")
+    workspace.configure(undelete_seconds=0)
+    ballast = disk / "ballast"
+    (tmp_path / "mnt").mkdir()
+    with mount(workspace.path, tmp_path / "mnt", workers=2) as mounted:
+        take_all(ballast)
+        assert content_of(mounted.directory / "large" / "v1") == second
+        workspace.delete("large:v0")
+        wait_until(lambda: workspace.usage().deadlist_entries == 0 and workspace.usage().condemned_bytes == 0)
+        assert os.listdir(mounted.directory / "large") == ["v1", "latest"]
+        take_all(ballast)  # also what came back
+        with pytest.raises(OutOfSpaceError):
+            workspace.put(tmp_path / "large" / "large-0", "more")
+        assert content_of(mounted.directory / "large" / "v1") == second
+        ballast.unlink()
+        more = workspace.put(tmp_path / "large" / "large-0", "more")
+        assert content_of(mounted.directory / "more" / "v0") == content_of_version(more)
+        workspace.delete("large:v1")
+        wait_until(lambda: workspace.usage().deadlist_entries == 0 and workspace.usage().condemned_bytes == 0)
+    assert faults(workspace.path, {"more:v0": content_of_version(more)}) == []
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

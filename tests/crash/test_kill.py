@@ -8,38 +8,41 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from corpora import folders
 from corpora.folders import content_of
-from crash.child import BUGS
-from crash.kill import (
-    Scene,
-    Tally,
-    command,
-    environment,
-    kill_at,
-    kill_at_random,
-    kill_everywhere,
-    points,
-    run,
-    scenes,
-)
-from crash.places import MIB, quick_folder, small_tmpfs
+from crash.bugs import PUT_BUGS
+from crash.kill import Tally, kill_at, kill_at_random, kill_everywhere, points
+from crash.places import MIB, small_tmpfs
+from crash.scenes import Scene, command, environment, run
 from crash.states import faults, forget, opened
 
-SHARES = {"init": 0.08, "first put": 0.25, "second put": 0.2, "alias": 0.3}
+SHARES = {
+    "init": 0.06,
+    "first put": 0.1,
+    "second put": 0.1,
+    "alias": 0.2,
+    "delete": 0.2,
+    "delete now": 0.12,
+    "undelete": 0.15,
+    "reap": 0.15,
+    "compact": 0.04,
+    "purge": 0.06,
+    "repair counts": 0.2,
+    "repair content": 0.15,
+    "rebuild": 0.08,
+}
 """Of the points of each scene, those that the suite tries."""
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]]:
-    """Return the scenes by name."""
-    with quick_folder(tmp_path_factory.mktemp("scenes")) as folder:
-        yield {scene.name: scene for scene in scenes(folder)}
+SHOWN_BY = {
+    **dict.fromkeys(PUT_BUGS, ("first put", "pwrite64")),
+    "punched-before-commit": ("reap", "fdatasync"),
+    "condemned-after-commit": ("reap", "fdatasync"),
+    "pack-emptied-before-commit": ("compact", "fdatasync"),
+}
+"""The scene in which the rig finds a bug, and a call that it finds it at."""
 
 
 @pytest.mark.parametrize("name", SHARES)
@@ -77,12 +80,18 @@ def test_killed_at_random_moments(quick_dir: Path) -> None:
     assert tally.killed > 0
 
 
-@pytest.mark.parametrize("bug", sorted(BUGS))
+@pytest.mark.parametrize("bug", SHOWN_BY)
 def test_the_rig_sees_a_seeded_bug(stage: dict[str, Scene], quick_dir: Path, bug: str) -> None:
     """With the order of writes swapped, or a reference not held, the rig reports a fault."""
     tally = Tally()
-    kill_everywhere(stage["first put"], quick_dir, tally, bug=bug)
+    name, call = SHOWN_BY[bug]
+    kill_everywhere(stage[name], quick_dir, tally, bug=bug, calls=[call])
     assert tally.faults
+
+
+def test_every_scene_is_tried(stage: dict[str, Scene]) -> None:
+    """No scene is left out of the suite."""
+    assert stage.keys() == SHARES.keys()
 
 
 def test_interrupted_put_goes_on(quick_dir: Path) -> None:

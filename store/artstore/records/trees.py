@@ -114,6 +114,7 @@ _EXTENT: Final = struct.Struct("<BIII")
 _ROW: Final = struct.Struct("<QQQIBBxx")
 _INDEX_ROW: Final = struct.Struct("<QIIIIIBBxx")
 _ROW_LENGTH: Final = 32
+_NAME_OUTSIDE: Final = "a directory record has a name that lies outside of it"
 assert _ROW.size == _INDEX_ROW.size == _ROW_LENGTH
 
 
@@ -282,7 +283,7 @@ class TreeView:
         start = self._names + offset
         name = self._data[start : start + length]
         if not length or len(name) != length:
-            raise DamageError("a directory record has a name that lies outside of it")
+            raise DamageError(_NAME_OUTSIDE)
         return name
 
     def entry(self, index: int) -> TreeEntry:
@@ -291,7 +292,10 @@ class TreeView:
         return self._entry(*row)
 
     def _entry(self, node: int, size: int, extra: int, offset: int, length: int, kind: int) -> TreeEntry:
-        name = self._name(offset, length)
+        start = self._names + offset
+        name = self._data[start : start + length]
+        if not length or len(name) != length:
+            raise DamageError(_NAME_OUTSIDE)
         if kind == Kind.DIRECTORY:
             directories, before = extra & 0xFFFFFFFF, extra >> 32
             if not 0 < directories <= self.totals.directories - before:

@@ -1,0 +1,196 @@
+"""Faults that the rigs seed in the engine, to show that they would notice them.
+
+Each is a function that changes the engine in this process, given the workspace that it will work on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from artstore import disk, drafts, journal, manifest, packs, reaper, space
+from artstore.errors import ArtfsError
+from artstore.records.nodes import Extent
+from artstore.tables import Table
+
+Bug = Callable[[Path], None]
+
+
+def _after_commit(action: Callable[[], None]) -> None:
+    """Do something after each commit."""
+    commit = manifest._commit
+
+    def commit_and_act(*arguments: Any) -> None:
+        commit(*arguments)
+        action()
+
+    manifest._commit = commit_and_act
+
+
+def _written_after_commit(owner: Any, name: str) -> None:
+    """Let what a function appends to files be written only after the next commit, and never synced."""
+    function, append = getattr(owner, name), disk.append
+    pending: list[tuple[int, bytes, int]] = []
+
+    def append_later(fd: int, buffers: Sequence[Any], offset: int) -> int:
+        data = b"".join(buffers)
+        pending.append((os.dup(fd), data, offset))
+        return offset + len(data)
+
+    def call(*arguments: Any) -> Any:
+        disk.append = append_later
+        try:
+            return function(*arguments)
+        finally:
+            disk.append = append
+
+    def write() -> None:
+        while pending:
+            fd, data, offset = pending.pop(0)
+            append(fd, [data], offset)
+            os.close(fd)
+
+    setattr(owner, name, call)
+    _after_commit(write)
+
+
+def commit_before_pack(workspace: Path) -> None:
+    """Write segments only after the transaction that refers to them."""
+    _written_after_commit(packs.PackWriter, "write_segment")
+
+
+def journal_after_commit(workspace: Path) -> None:
+    """Append to the journal only after the transaction has committed."""
+    _written_after_commit(journal, "append")
+
+
+def draft_not_held(workspace: Path) -> None:
+    """Count what a draft stages, but do not note that the draft holds it."""
+    drafts.Draft.hold = lambda self, transaction, node: None  # type: ignore[method-assign]
+
+
+def settled_twice(workspace: Path) -> None:
+    """Let the draft's references go in the counts, but keep the rows that say it has them."""
+    drafts.Draft.release = lambda self, transaction, node: None  # type: ignore[method-assign]
+
+
+def punched_before_commit(workspace: Path) -> None:
+    """Punch extents when they are condemned, before the transaction that frees their nodes commits."""
+    condemn = space.condemn
+
+    def condemn_and_punch(transaction: Any, extents: Iterable[Extent], **options: Any) -> None:
+        extents = list(extents)
+        condemn(transaction, extents, **options)
+        for extent in filter(lambda extent: extent.stored, extents):
+            with packs.pack_path(workspace, extent.pack).open("r+b") as pack:
+                disk.punch_hole(pack.fileno(), extent.offset, extent.stored)
+
+    space.condemn = condemn_and_punch
+
+
+def condemned_after_commit(workspace: Path) -> None:
+    """Free nodes in one transaction, and condemn their extents in another."""
+    condemn, step = space.condemn, reaper.Reaper.step
+    pending: list[tuple[list[Extent], dict[str, Any]]] = []
+
+    def condemn_later(transaction: Any, extents: Iterable[Extent], **options: Any) -> None:
+        pending.append((list(extents), options))
+
+    def step_and_condemn(self: reaper.Reaper, **options: Any) -> reaper.Step:
+        done = step(self, **options)
+        if pending:
+            with manifest.write(workspace) as transaction:
+                for extents, how in pending:
+                    condemn(transaction, extents, **how)
+            pending.clear()
+        return done
+
+    space.condemn = condemn_later
+    reaper.Reaper.step = step_and_condemn  # type: ignore[method-assign]
+
+
+def pack_emptied_before_commit(workspace: Path) -> None:
+    """Give the blocks of a pack back before the transaction that forgets it commits."""
+    delete = manifest.WriteTransaction.delete
+
+    def delete_and_empty(self: manifest.WriteTransaction, table: Table, key: bytes) -> bool:
+        if table == Table.PACKS:
+            os.truncate(packs.pack_path(workspace, int.from_bytes(key, "big")), 0)
+        return delete(self, table, key)
+
+    manifest.WriteTransaction.delete = delete_and_empty  # type: ignore[method-assign]
+
+
+def failed_commit_ignored(workspace: Path) -> None:
+    """Take a commit that failed for one that did not."""
+    commit = manifest._commit
+
+    def commit_anyhow(*arguments: Any) -> None:
+        with suppress(ArtfsError):
+            commit(*arguments)
+
+    manifest._commit = commit_anyhow
+
+
+def readers_not_asked(workspace: Path) -> None:
+    """Punch what is condemned without asking whether somebody still reads it."""
+    manifest.oldest_reader = lambda path: 1 << 62
+
+
+def _not_synced(ending: str) -> None:
+    """Sync no file whose path ends so."""
+    sync = disk.sync_data
+
+    def sync_others(fd: int) -> None:
+        if not os.readlink(f"/proc/self/fd/{fd}").endswith(ending):
+            sync(fd)
+
+    disk.sync_data = sync_others
+
+
+def pack_not_synced(workspace: Path) -> None:
+    """Write segments without a sync."""
+    _not_synced(".pack")
+
+
+def journal_not_synced(workspace: Path) -> None:
+    """Append to the journal without a sync."""
+    _not_synced(".journal")
+
+
+def folder_not_synced(workspace: Path) -> None:
+    """Sync no folder, so that the names of new files may be lost."""
+    disk.sync_folder = lambda folder: None
+
+
+def manifest_not_synced(workspace: Path) -> None:
+    """Let LMDB commit without a sync."""
+    opened = lmdb.open
+    lmdb.open = lambda *arguments, **options: opened(*arguments, **{**options, "sync": False})
+
+
+def _named(*bugs: Bug) -> dict[str, Bug]:
+    return {bug.__name__.replace("_", "-"): bug for bug in bugs}
+
+
+PUT_BUGS = _named(commit_before_pack, draft_not_held, journal_after_commit, settled_twice)
+"""What a killed put shows."""
+REAPING_BUGS = _named(punched_before_commit, condemned_after_commit, pack_emptied_before_commit)
+"""What a killed deletion, or a compaction, shows."""
+POWER_BUGS = _named(
+    pack_not_synced,
+    journal_not_synced,
+    folder_not_synced,
+    manifest_not_synced,
+    commit_before_pack,
+    journal_after_commit,
+    punched_before_commit,
+    pack_emptied_before_commit,
+)
+"""What a loss of power shows, most of it nothing else."""
+BUGS = {**PUT_BUGS, **REAPING_BUGS, **POWER_BUGS, **_named(failed_commit_ignored, readers_not_asked)}
