@@ -50,6 +50,8 @@ def check_pages(folder: Path, report: Report, progress: OnProgress | None = None
                 progress(Progress("pages", *message["progress"]))
             if "problem" in message:
                 report.add("pages", f"{path}: {message['problem']}")
+            if "note" in message:
+                report.note(f"{path}: {message['note']}, as after a commit that failed; the next one mends that")
             if "busy" in message:
                 raise BusyError(
                     f"the manifest {folder} is in use from another pid namespace",
