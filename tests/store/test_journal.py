@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,3 +83,21 @@ def test_a_full_disk_is_said(workspace: Workspace, monkeypatch: pytest.MonkeyPat
         journal.append(workspace.path, transaction, [{"a": 1}])
     with manifest.read(workspace.path) as transaction:
         assert transaction.counters().journal_end == 0
+
+
+def test_salvage_goes_on_behind_what_is_damaged(tmp_path: Path) -> None:
+    """Whatever byte is wrong, every other record is found, and where it ends."""
+    events: list[dict[str, Any]] = [{"event": "tags", "tags": ["{" * number]} for number in range(4)]
+    ends = [len(journal.encode_events(events[: number + 1])) for number in range(4)]
+    data = journal.encode_events(events)
+    path = tmp_path / "journal"
+    path.write_bytes(data)
+    assert list(journal.salvage(path)) == list(zip(ends, events, strict=True))
+    for position in range(len(data)):
+        spoilt = bytearray(data)
+        spoilt[position] ^= 1
+        path.write_bytes(spoilt)
+        lost = next(number for number in range(4) if position < ends[number])
+        expected: list[tuple[int, dict[str, Any] | None]] = list(zip(ends, events, strict=True))
+        expected[lost] = (ends[lost], None)
+        assert list(journal.salvage(path)) == expected

@@ -12,6 +12,7 @@ from artstore.checking import check
 from artstore.checking import pages as pages_module
 from artstore.checking.pages import check_pages
 from artstore.checking.report import Progress, Report
+from artstore.errors import BusyError
 from artstore.manifest import Manifest
 from artstore.tables import Table
 from artstore.workspace import Workspace
@@ -112,3 +113,13 @@ def test_no_damage_is_found_while_a_writer_commits(lived: Workspace) -> None:
     finally:
         stop.set()
         writer.join()
+
+
+def test_use_from_another_pid_namespace_is_no_damage(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _replace_python(tmp_path, monkeypatch, 'echo \'{"busy": "x"}\'')
+    report = Report()
+    with pytest.raises(BusyError, match="another pid namespace"):
+        check_pages(folder, report)
+    assert report.clean

@@ -291,7 +291,7 @@ DAMAGES: list[tuple[Damage, str, str]] = [
     (entry_still_to_come, "counter", "of the deadlist is still to be given out"),
     (two_entries_with_one_number, "deadlist", "two entries"),
     (draft_that_holds_and_is_not_there, "reference", "draft 77, which is not there"),
-    (held_malformed, "record", "of the table staged"),
+    (held_malformed, "record", "is malformed"),
     (name_to_nothing, "catalogue", "the name 'new'"),
     (name_gone, "catalogue", "the name 'alone' leads nowhere"),
     (name_of_another, "catalogue", "is not called so"),

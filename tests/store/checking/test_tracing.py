@@ -89,6 +89,7 @@ def test_records_that_lead_in_a_circle_end(lived: Workspace) -> None:
 
 
 def test_a_reference_to_a_higher_number_is_followed(lived: Workspace) -> None:
+    run = node_at(lived, "alone:v1", b"deep/run")
     with lived.store.write() as transaction:
         root = lived.version("alone:v1").record.root
         view = TreeView(node_payload(transaction, root))
@@ -96,5 +97,5 @@ def test_a_reference_to_a_higher_number_is_followed(lived: Workspace) -> None:
         put_directory(transaction, 1, deep)
         rows = [entry._replace(node=1) if entry.name == b"deep" else entry for entry in view.entries()]
         transaction.put_numbered(Table.NODES, root, encode_tree(0, view.digest, view.totals, view.extent, rows))
-    [touched] = traced(lived, [node_at(lived, "team/vision/data:v1", b"deep/run")])
+    [touched] = traced(lived, [run])
     assert "alone:v1/deep/down/run" in touched.files
