@@ -20,23 +20,13 @@ import zstandard
 from blake3 import blake3
 
 from artstore import manifest, trees
-from artstore.manifest import ReadTransaction
 from artstore.nodes import node_extent
 from artstore.packs import pack_path
 from artstore.records.nodes import KIND_CHUNK, KIND_LIST, KIND_LOST, ListRecord, decode_chunk, decode_list
 from artstore.records.trees import Kind, TreeView
 from artstore.store import Store
 from artstore.workspace import Workspace
-from crash.recount import (
-    all_nodes,
-    condemned_extents,
-    contradictions,
-    dead_entries,
-    free_extents,
-    staged_nodes,
-    stray_packs,
-    versions_in,
-)
+from crash.recount import Records, contradictions, stray_packs
 
 Model = dict[bytes, tuple[str, bytes]]
 """Everything below a folder by path: ("file" | "exec" | "link" | "dir", content or link text)."""
@@ -171,8 +161,9 @@ def model_of(store: Store, root: int) -> Model:
 def problems(store: Store | Workspace) -> list[str]:
     """Return one sentence for each thing in a workspace that does not add up; none for a sound one."""
     with manifest.read(store.path) as transaction:
-        recount = _Recount(store.path, transaction, all_nodes(transaction))
-        counted = contradictions(store.path)
+        records = Records(transaction)
+        recount = _Recount(store.path, records)
+        counted = contradictions(store.path, records)
         if any(one.endswith("is referred to and missing") for one in counted):
             return counted  # what is below it cannot be looked at
         return [*counted, *recount.unreachable(), *recount.wrong_nodes(), *recount.wrong_versions()]
@@ -192,14 +183,25 @@ def leftovers(store: Store | Workspace) -> list[str]:
     hold one of them or may still be appended to.
     """
     with manifest.read(store.path) as transaction:
-        nodes = all_nodes(transaction)
-        reached = marked(nodes, [version.root for version in versions_in(transaction)])
+        records = Records(transaction)
+        nodes = records.nodes
+        reached = marked(nodes, [version.root for version in records.live])
         wrong = [f"node {node} is left over" for node in sorted(nodes.keys() - reached)]
         wrong += [f"node {node} was lost" for node in sorted(reached - nodes.keys())]
-        wrong += [f"entry {entry.number} of the deadlist is left over" for entry in dead_entries(transaction)]
-        wrong += [f"bytes at {row.offset} of pack {row.pack} stay condemned" for row in condemned_extents(transaction)]
-        wrong += [f"draft {draft} still holds node {node}" for draft, node in staged_nodes(transaction)]
-    return wrong + [f"the file {name} lies among the packs" for name in stray_packs(store.path)]
+        wrong += [f"entry {entry.number} of the deadlist is left over" for entry in records.entries]
+        wrong += [f"bytes at {row.offset} of pack {row.pack} stay condemned" for row in records.condemned]
+        wrong += [f"draft {draft} still holds node {node}" for draft, node in records.staged]
+        wrong += [f"the file {name} lies among the packs" for name in stray_packs(store.path, records)]
+        empty = records.ends.keys() - {node_extent(payload).pack for payload in nodes.values()}
+        wrong += [f"nothing lives in pack {pack}" for pack in sorted(empty)]
+    wrong += [f"the lock of draft {name} is left over" for name in os.listdir(store.path / "run" / "drafts")]
+    for part, names in {"journals": os.listdir(store.path / "journal"), "manifests": _environments(store.path)}.items():
+        wrong += [f"there are the {part} {names}"] if len(names) != 1 else []
+    return wrong
+
+
+def _environments(path: Path) -> list[str]:
+    return [name for name in os.listdir(path) if "manifest." in name]
 
 
 def marked(nodes: Mapping[int, bytes], roots: Iterable[int]) -> set[int]:
@@ -214,57 +216,26 @@ def marked(nodes: Mapping[int, bytes], roots: Iterable[int]) -> set[int]:
     return reached
 
 
-def _held(transaction: ReadTransaction) -> list[int]:
-    """Return what living versions and drafts refer to."""
-    return [*(version.root for version in versions_in(transaction)), *(node for _, node in staged_nodes(transaction))]
-
-
-def _waiting(transaction: ReadTransaction) -> list[int]:
-    return [node for entry in dead_entries(transaction) for node in entry.nodes]
-
-
 # -- accounting --------------------------------------------------------------------------------------------------------
 
 
-def usage_contradictions(ws: Workspace, *, versions: bool = True) -> list[str]:
+def usage_contradictions(ws: Workspace, records: Records | None = None, *, versions: bool = True) -> list[str]:
     """Return one sentence for each number that the workspace tells of its bytes and that a recount does not confirm.
 
-    Without ``versions`` only what ``usage`` tells of the whole is looked at.
+    Without ``versions`` only what ``usage`` tells of the whole is looked at, and ``du`` is not run.
     """
-    path = ws.store.path
-    with manifest.read(path) as transaction:
-        nodes = all_nodes(transaction)
-        sizes = {node: node_extent(payload).stored for node, payload in nodes.items()}
-        live = versions_in(transaction)
-        staged = marked(nodes, [node for _, node in staged_nodes(transaction)])
-        entries = dead_entries(transaction)
-        free = sum(gap.length - gap.punched for gap in free_extents(transaction))
-        condemned = sum(row.length for row in condemned_extents(transaction))
+    if records is None:
+        with manifest.read(ws.store.path) as transaction:
+            return usage_contradictions(ws, Records(transaction), versions=versions)
+    nodes, live = records.nodes, records.live
+    sizes = {node: node_extent(payload).stored for node, payload in nodes.items()}
+    staged = marked(nodes, [node for _, node in records.staged])
     kept = staged | marked(nodes, [version.root for version in live])
 
     def stored(part: Iterable[int]) -> int:
         return sum(sizes[node] for node in part)
 
-    usage = ws.usage()
-    expected: dict[str, object] = {
-        "stored_bytes": stored(kept),
-        "deadlist_bytes": stored(nodes.keys() - kept),
-        "deadlist_entries": len(entries),
-        "condemned_bytes": condemned,
-        "free_bytes": free,
-        "logical_bytes": sum(version.bytes for version in live),
-        "versions": len(live),
-        "manifest_bytes": _blocks([*(path / _environment(path)).iterdir(), *(path / "journal").iterdir()]),
-        "disk_bytes": int(subprocess.check_output(["du", "-s", "--block-size=1", path]).split()[0]),
-    }
-    wrong = [
-        f"usage says {name} {getattr(usage, name)}, recounted {value}"
-        for name, value in expected.items()
-        if getattr(usage, name) != value
-    ]
-    terms = ("stored_bytes", "manifest_bytes", "deadlist_bytes", "condemned_bytes", "free_bytes", "other_bytes")
-    if usage.disk_bytes != sum(getattr(usage, term) for term in terms):
-        wrong.append(f"the terms of {usage} do not sum to the bytes on the disk")
+    wrong = _wrong_totals(ws, records, stored(kept), stored(nodes.keys() - kept), du=versions)
     if not versions:
         return wrong
     reached = {version.serial: marked(nodes, [version.root]) for version in live}
@@ -276,6 +247,35 @@ def usage_contradictions(ws: Workspace, *, versions: bool = True) -> list[str]:
         rows[version.serial] = (stored(mine), stored(mine - others), stored(mine - earlier))
         earlier |= mine
     return [*wrong, *_wrong_versions(ws, rows), *_wrong_groups(ws, stored(kept))]
+
+
+def _wrong_totals(ws: Workspace, records: Records, stored: int, dead: int, *, du: bool) -> list[str]:
+    path, usage = ws.store.path, ws.usage()
+    files = [
+        (os.path.relpath(folder, path), os.lstat(f"{folder}/{name}").st_blocks * 512)
+        for folder, folders, names in os.walk(path)
+        for name in folders + names
+    ]
+    expected: dict[str, object] = {
+        "stored_bytes": stored,
+        "deadlist_bytes": dead,
+        "deadlist_entries": len(records.entries),
+        "condemned_bytes": sum(row.length for row in records.condemned),
+        "free_bytes": sum(gap.length - gap.punched for gap in records.free),
+        "logical_bytes": sum(version.bytes for version in records.live),
+        "versions": len(records.live),
+        "manifest_bytes": sum(blocks for folder, blocks in files if folder.startswith(("manifest.", "journal"))),
+        "disk_bytes": _du(path) if du else sum(blocks for _, blocks in files) + os.stat(path).st_blocks * 512,
+    }
+    wrong = [
+        f"usage says {name} {getattr(usage, name)}, recounted {value}"
+        for name, value in expected.items()
+        if getattr(usage, name) != value
+    ]
+    terms = ("stored_bytes", "manifest_bytes", "deadlist_bytes", "condemned_bytes", "free_bytes", "other_bytes")
+    if usage.disk_bytes != sum(getattr(usage, term) for term in terms):
+        wrong.append(f"the terms of {usage} do not sum to the bytes on the disk")
+    return wrong
 
 
 def _wrong_versions(ws: Workspace, rows: Mapping[int, tuple[int, int, int]]) -> list[str]:
@@ -298,27 +298,23 @@ def _wrong_groups(ws: Workspace, stored: int) -> list[str]:
     return [f"the rows by {group} sum to {size}, not {stored}" for group, size in sums.items() if size != stored]
 
 
-def _blocks(paths: Iterable[Path]) -> int:
-    return sum(path.stat().st_blocks * 512 for path in paths)
-
-
-def _environment(path: Path) -> str:
-    return (path / "current").read_text().split()[1]
+def _du(path: Path) -> int:
+    return int(subprocess.check_output(["du", "-s", "--block-size=1", path]).split()[0])
 
 
 # -- every record, and every id ----------------------------------------------------------------------------------------
 
 
 class _Recount:
-    def __init__(self, path: Path, transaction: ReadTransaction, nodes: Mapping[int, bytes]) -> None:
+    def __init__(self, path: Path, records: Records) -> None:
         self._path = path
-        self._transaction = transaction
-        self._nodes = nodes
+        self._records = records
+        self._nodes = records.nodes
         self._content: dict[int, bytes] = {}
 
     def unreachable(self) -> list[str]:
         """Compare the nodes with what living versions, drafts and the deadlist reach."""
-        reached = marked(self._nodes, [*_held(self._transaction), *_waiting(self._transaction)])
+        reached = marked(self._nodes, [*self._records.held, *self._records.waiting])
         return [f"nothing reaches node {node}" for node in sorted(self._nodes.keys() - reached)]
 
     def _bytes_of(self, node: int) -> bytes:
@@ -412,7 +408,7 @@ class _Recount:
     def wrong_versions(self) -> list[str]:
         """Compare the records of versions with their roots."""
         wrong = []
-        for version in [*versions_in(self._transaction), *versions_in(self._transaction, "deleted")]:
+        for version in self._records.versions:
             view = TreeView(self._nodes[version.root])
             if (version.digest, version.files, version.bytes) != (view.digest, view.total_files, view.total_bytes):
                 wrong.append(f"version {version.serial} is not what its root is")

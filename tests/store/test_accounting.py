@@ -21,7 +21,7 @@ from artstore.packs import pack_path
 from artstore.staging import Stager
 from artstore.store import Store
 from artstore.workspace import Workspace
-from store.deletion_states import Tree, model_of_tree, stage
+from store.deletion_model import Tree, model_of_tree, stage
 from store.oracle import Model, assert_sound, leftovers, model_of, usage_contradictions, write_folder
 
 MB = 1_000_000

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from artstore import splitting, trees
-from artstore.records.trees import Kind
+from artstore.records.trees import Kind, is_entry_name
 from artstore.store import Store
 
 CommitTree = Callable[..., Any]
-NAMES = st.binary(min_size=1, max_size=2).filter(lambda name: b"/" not in name and name not in (b".", b".."))
+NAMES = st.binary(min_size=1, max_size=2).filter(is_entry_name)
 TREES = st.recursive(
     st.dictionaries(NAMES, st.binary(max_size=3), max_size=12),
     lambda below: st.dictionaries(NAMES, st.binary(max_size=3) | below, max_size=12),

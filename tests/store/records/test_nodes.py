@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from artstore.errors import DamageError
 from artstore.records.nodes import (
     BLOCK,
+    LARGEST,
     ChunkRecord,
     Extent,
     ListChild,
@@ -32,14 +33,15 @@ def chunks(draw: st.DrawFn) -> ChunkRecord:
     stored = draw(st.integers(0, 4 * BLOCK))
     sums = draw(st.lists(U64, min_size=-(-stored // BLOCK), max_size=-(-stored // BLOCK)))
     extent = Extent(draw(U32), draw(U32), stored, draw(st.integers(0, 255)))
-    return ChunkRecord(draw(IDS), draw(TIMES), draw(U32), extent, tuple(sums))
+    size = draw(st.integers(stored, LARGEST)) if stored else 0
+    return ChunkRecord(draw(IDS), draw(TIMES), size, extent, tuple(sums))
 
 
 @st.composite
 def lists(draw: st.DrawFn) -> ListRecord:
-    ends = sorted(draw(st.lists(st.integers(0, 2**50), min_size=1, max_size=20)))
+    ends = sorted(draw(st.sets(st.integers(1, 2**50), min_size=1, max_size=20)))
     children = tuple(ListChild(draw(U64), end) for end in ends)
-    extent = Extent(draw(U32), draw(U32), draw(U32), draw(st.integers(0, 255)))
+    extent = Extent(draw(U32), draw(U32), draw(st.integers(0, LARGEST)), draw(st.integers(0, 255)))
     return ListRecord(draw(IDS), draw(TIMES), ends[-1], draw(st.integers(0, 9)), extent, children)
 
 
@@ -67,9 +69,9 @@ def test_lists_round_trip(record: ListRecord) -> None:
         decode_list(payload + b"\0")
 
 
-@pytest.mark.parametrize("ends", [(), (5, 3), (5, 9)])
+@pytest.mark.parametrize("ends", [(), (5, 3), (5, 9), (0, 8), (5, 5, 8), tuple(range(1, 258))])
 def test_lists_that_do_not_add_up_are_refused(ends: tuple[int, ...]) -> None:
-    """No children, ends that go back, or a last end that is not the size."""
+    """No children or too many, ends that go back or do not go on, or a last end that is not the size."""
     record = ListRecord(bytes(32), 0, 8, 0, Extent(1, 2, 3, 0), tuple(ListChild(7, end) for end in ends))
     with pytest.raises(DamageError):
         decode_list(encode_list(record))
@@ -84,7 +86,10 @@ def test_one_kind_is_not_read_as_another() -> None:
         decode_chunk(b"\2" + chunk[1:])
 
 
-@given(level=st.integers(0, 5), children=st.lists(st.tuples(st.sampled_from(b"cl"), IDS, U64), max_size=12))
+CHILDREN = st.lists(st.tuples(st.sampled_from(b"cl"), IDS, st.integers(1, 2**64 - 1)), min_size=1, max_size=12)
+
+
+@given(level=st.integers(0, 5), children=CHILDREN)
 def test_canonical_lists_round_trip(level: int, children: list[tuple[int, bytes, int]]) -> None:
     """The packed form comes back, and refuses every truncation and added byte."""
     data = canonical_list(level, children)

@@ -21,6 +21,7 @@ from artstore.records.trees import (
     canonical_entries,
     canonical_index,
     encode_tree,
+    is_entry_name,
     parse_canonical_tree,
 )
 
@@ -128,8 +129,9 @@ def test_a_cut_head_is_refused(rows: list[TreeEntry]) -> None:
         TreeView(b"\1" + payload[1:])
 
 
+ENTRY_NAMES = NAMES.filter(is_entry_name)
 CANONICAL = st.lists(
-    st.builds(CanonicalEntry, NAMES, st.sampled_from(Kind), st.integers(0, 2**63), IDS),
+    st.builds(CanonicalEntry, ENTRY_NAMES, st.sampled_from(Kind), st.integers(0, 2**63), IDS),
     max_size=20,
     unique_by=lambda e: e.name,
 ).map(sorted)
@@ -147,7 +149,10 @@ def test_canonical_records_round_trip(rows: list[CanonicalEntry]) -> None:
         parse_canonical_tree(data + b"\0")
 
 
-@given(level=st.integers(1, 5), rows=st.lists(st.tuples(NAMES, IDS), max_size=20))
+CHILDREN = st.lists(st.tuples(ENTRY_NAMES, IDS), min_size=1, max_size=20, unique_by=lambda row: row[0]).map(sorted)
+
+
+@given(level=st.integers(1, 5), rows=CHILDREN)
 def test_canonical_index_records_round_trip(level: int, rows: list[tuple[bytes, bytes]]) -> None:
     """The same holds above level 0."""
     data = canonical_index(level, rows)
@@ -158,11 +163,13 @@ def test_canonical_index_records_round_trip(level: int, rows: list[tuple[bytes, 
 
 
 def test_malformed_canonical_records_are_refused() -> None:
-    """Another format, an unknown kind, or more entries than a record holds."""
+    """Another format, an unknown kind, more entries than a record holds, and names that are none or out of order."""
     entry = CanonicalEntry(b"a", Kind.FILE, 1, bytes(32))
     data = canonical_entries([entry])
     unknown = data[:6] + b"\x09" + data[7:]
     many = canonical_entries([CanonicalEntry(b"%03d" % n, Kind.FILE, 1, bytes(32)) for n in range(257)])
-    for broken in (b"\2" + data[1:], unknown, many, b""):
+    out_of_order = canonical_entries([entry._replace(name=b"b"), entry])
+    names = [canonical_entries([entry._replace(name=name)]) for name in (b"", b".", b"..", b"a/b", b"/", b"a\0")]
+    for broken in (b"\2" + data[1:], unknown, many, b"", out_of_order, canonical_entries([entry] * 2), *names):
         with pytest.raises(DamageError):
             parse_canonical_tree(broken)

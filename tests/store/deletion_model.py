@@ -1,0 +1,150 @@
+"""What the machine of `store.deletion_states` puts, and what it expects to find."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, Union
+
+from hypothesis import strategies as st
+
+from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
+from artstore.codec import encode
+from artstore.ids import content_id
+from artstore.records.trees import Kind
+from artstore.staging import EntryDraft, Ref, Stager
+from store.oracle import Model
+
+Tree: TypeAlias = Mapping[bytes, Union[bytes, tuple[Kind, bytes], "Tree"]]
+Key: TypeAlias = tuple[str, int]
+"""An artifact's name and a version's number."""
+
+# -- content that disappears and comes back ----------------------------------------------------------------------------
+
+CHUNK = 2000
+_noise = random.Random(7).randbytes
+_LONG, _OTHER, _TWICE = _noise(2 * CHUNK), _noise(1500), _noise(CHUNK)
+CONTENTS: Sequence[bytes] = (
+    b"",
+    b"tiny",
+    _LONG + _OTHER,
+    _LONG + _noise(3000),
+    _OTHER,
+    _TWICE * 3,
+    _noise(9 * CHUNK),
+)
+_SMALL: Tree = {b"x": b"tiny", b"y": CONTENTS[2]}
+_DEEP: Tree = {b"deep": _SMALL, b"x": CONTENTS[4]}
+_WIDE: Tree = {b"%d" % number: CONTENTS[number % 3] for number in range(9)}
+FILES: Sequence[Any] = (None, *CONTENTS)
+OTHERS: Sequence[Any] = (None, (Kind.EXECUTABLE, CONTENTS[1]), (Kind.LINK, b"a"), CONTENTS[3], CONTENTS[5])
+FOLDERS: Sequence[Any] = (None, {}, _SMALL, _DEEP, _WIDE)
+
+PICTURES = st.tuples(
+    st.sampled_from(range(len(FILES))), st.sampled_from(range(len(OTHERS))), *[st.sampled_from(range(len(FOLDERS)))] * 2
+)
+"""What a version holds, drawn as four small numbers: a file, another entry, and two folders that share content."""
+
+
+def tree_of(picture: tuple[int, int, int, int]) -> Tree:
+    """Return the directory that four numbers stand for."""
+    file, other, one, two = picture
+    entries = {b"a": FILES[file], b"b": OTHERS[other], b"c": FOLDERS[one], b"d": FOLDERS[two]}
+    return {name: entry for name, entry in entries.items() if entry is not None}
+
+
+def model_of_tree(tree: Tree, prefix: bytes = b"") -> Model:
+    """Return a directory by path, as `store.oracle.model_of` reads it."""
+    names = {Kind.FILE: "file", Kind.EXECUTABLE: "exec", Kind.LINK: "link"}
+    model: Model = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            model[prefix + name] = ("dir", b"")
+            model |= model_of_tree(value, prefix + name + b"/")
+        else:
+            kind, data = value if isinstance(value, tuple) else (Kind.FILE, value)
+            model[prefix + name] = (names[kind], data)
+    return model
+
+
+def parts(data: bytes) -> set[bytes]:
+    """Return the chunks that `stage` cuts content into."""
+    return {data[start : start + CHUNK] for start in range(0, max(1, len(data)), CHUNK)}
+
+
+def stage(stager: Stager, tree: Tree, chunk: int = CHUNK) -> Ref:
+    """Hand a directory over, batch by batch, its content in chunks of ``chunk`` bytes."""
+    builder = DirectoryBuilder(stager)
+    for name, value in sorted(tree.items()):
+        if isinstance(value, Mapping):
+            ref = stage(stager, value, chunk)
+            builder.add(directory_entry(name, ref.id, ref))
+            continue
+        kind, data = value if isinstance(value, tuple) else (Kind.FILE, value)
+        ident = content_id(data)
+        chunks = ListBuilder(stager)
+        for start in range(0, max(1, len(data)), chunk):
+            part = data[start : start + chunk]
+            chunks.add(stager.chunk(content_id(part), len(part), encode(part)), len(part))
+        builder.add(EntryDraft(name, kind, len(data), ident, chunks.finish(ident)))
+        stager.flush_if_full()
+    return builder.finish()
+
+
+# -- the model ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Expected:
+    """What the workspace must hold: living versions, those that can still come back, aliases, the next numbers.
+
+    What waits has its content, the aliases that it lost, and whether it is due already.
+    """
+
+    living: dict[Key, Model] = field(default_factory=dict)
+    waiting: dict[Key, tuple[Model, list[str], bool]] = field(default_factory=dict)
+    aliases: dict[tuple[str, str], int] = field(default_factory=dict)
+    next: dict[str, int] = field(default_factory=dict)
+
+    def put(self, name: str, model: Model) -> bool:
+        """Make a version unless it equals the latest; return whether one was made."""
+        latest = max((number for owner, number in self.living if owner == name), default=None)
+        if latest is not None and self.living[name, latest] == model:
+            return False
+        number = self.next.get(name, 0)
+        self.next[name] = number + 1
+        self.living[name, number] = model
+        return True
+
+    def released(self, keys: Sequence[Key]) -> list[tuple[str, str]]:
+        """Return the aliases that would go with versions."""
+        return [alias for alias, number in self.aliases.items() if (alias[0], number) in keys]
+
+    def delete(self, keys: Sequence[Key], *, due: bool) -> None:
+        """Let versions wait to be reaped."""
+        for key in keys:
+            gone = self.released([key])
+            self.waiting[key] = (self.living.pop(key), [alias for _, alias in gone], due)
+            for alias in gone:
+                del self.aliases[alias]
+
+    def undelete(self, key: Key) -> None:
+        """Bring a version back, with the aliases that are free."""
+        self.living[key], released, _ = self.waiting.pop(key)
+        for alias in released:
+            self.aliases.setdefault((key[0], alias), key[1])
+
+    def models(self) -> list[Model]:
+        """Return what the versions hold, the living and those that can come back."""
+        return [*self.living.values(), *(model for model, *_ in self.waiting.values())]
+
+    def purge(self, key: Key, path: bytes) -> None:
+        """Take a file out of a version."""
+        model = self.living[key] if key in self.living else self.waiting[key][0]
+        del model[path]
+
+
+def label(key: Key) -> str:
+    """Return ``NAME:vN``."""
+    return f"{key[0]}:v{key[1]}"
