@@ -85,6 +85,18 @@ def key_flips(patient: Specimen, seed: int = 3) -> list[Harm]:
     return list(_row_flips(patient, seed, keys=True))
 
 
+def key_flips_at(patient: Specimen, table: Table, at: int) -> list[Harm]:
+    """Return a flip of each bit of one byte of every key of a table."""
+    data = f"{(patient.path / 'current').read_text().split()[1]}/data.mdb"
+    return [
+        Harm(f"{table.name} {key.hex()}, byte {at} xor {1 << bit}", data, partial(_put_row, table, key, new, value))
+        for found, key, value in specimen.rows(patient.path)
+        if found is table
+        for bit in range(8)
+        for new in [key[:at] + bytes([key[at] ^ 1 << bit]) + key[at + 1 :]]
+    ]
+
+
 def _row_flips(patient: Specimen, seed: int, *, keys: bool) -> Iterator[Harm]:
     chance = random.Random(seed)
     data = f"{(patient.path / 'current').read_text().split()[1]}/data.mdb"

@@ -1,0 +1,144 @@
+"""Work in child processes that may die, hang or want all memory, without harm to the process that asks.
+
+A child gets cases one after another and answers each; when one kills it, the next child goes on behind that.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, TypeVar
+
+Case = TypeVar("Case")
+
+MEMORY: Final = 4 << 30
+"""Addresses that a child may use: LMDB's map takes a quarter of them."""
+RESIDENT: Final = 400 << 20
+"""Bytes of memory that a child may really have used."""
+
+
+class Answer(NamedTuple):
+    """What became of a case: the child's value, or how the child ended (``died``: a sentence)."""
+
+    value: Any
+    died: str = ""
+
+
+def answers(
+    judge: Callable[[Case], object], cases: Sequence[Case], *, each: int, seconds: int = 30
+) -> Iterator[tuple[Case, Answer]]:
+    """Yield each case with its answer: ``judge`` runs in children, ``each`` cases to one, ``seconds`` for one case.
+
+    An answer is what JSON can hold.  No child outlives this call.
+    """
+    position = 0
+    while position < len(cases):
+        batch = cases[position : position + each]
+        for case, answer in zip(batch, _one_child(judge, batch, seconds), strict=False):
+            yield case, answer
+            position += 1
+
+
+class Forked:
+    """Stand where `subprocess.Popen` does for a module's ``main(argument)``, and fork: an interpreter less to start."""
+
+    def __init__(self, main: Callable[[str], object], command: Sequence[str], **_: Any) -> None:
+        reader, writer = os.pipe()
+        self._pid = os.fork()
+        if not self._pid:
+            try:
+                sys.stdout = os.fdopen(writer, "w")
+                main(command[-1])
+                sys.stdout.flush()
+            finally:
+                os._exit(0)
+        os.close(writer)
+        self.stdout = os.fdopen(reader, "rb", buffering=0)
+        self.returncode: int | None = None
+
+    def kill(self) -> None:
+        """End the child, if it has not ended."""
+        if self.returncode is None:
+            os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Wait for its end."""
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Return how it ended, None while it has not."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+
+def _one_child(judge: Callable[[Case], object], batch: Sequence[Case], seconds: int) -> Iterator[Answer]:
+    """Yield an answer for each case up to the one at which the child ended, that one too."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reader)
+        _run(judge, batch, writer, seconds)
+    os.close(writer)
+    try:
+        with os.fdopen(reader, "rb", buffering=0) as pipe:
+            buffer = b""
+            for _ in batch:
+                deadline = time.monotonic() + 3 * seconds
+                while b"\n" not in buffer:
+                    left = deadline - time.monotonic()
+                    more = b"" if left <= 0 or not select.select([pipe], [], [], left)[0] else pipe.read(1 << 16)
+                    if not more:
+                        yield Answer(None, _end(child, hung=time.monotonic() >= deadline))
+                        return
+                    buffer += more
+                line, _, buffer = buffer.partition(b"\n")
+                yield Answer(json.loads(line))
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(child, 0)
+
+
+def _end(child: int, *, hung: bool) -> str:
+    if hung:
+        return "hangs"
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
+        return "takes processor time without end" if name == "SIGXCPU" else f"is killed by {name}"
+    return f"exits with {os.waitstatus_to_exitcode(status)}"
+
+
+def _run(judge: Callable[[Case], object], batch: Sequence[Case], writer: int, seconds: int) -> None:
+    """Be the child: answer, and end without what this process would do at its end."""
+    try:
+        faulthandler.disable()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for case in batch:
+            spent = int(time.process_time())
+            resource.setrlimit(resource.RLIMIT_CPU, (spent + seconds, resource.RLIM_INFINITY))
+            value = judge(case)
+            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+            if grown > RESIDENT:
+                value = f"it took {grown} bytes of memory"
+            os.write(writer, json.dumps(value).encode() + b"\n")
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(3)

@@ -1,0 +1,479 @@
+"""The rot rig: flip bytes of packs, records, keys, the journal and LMDB's pages; cut and exchange files.
+
+Whatever is done to a specimen, it must be *harmless* (everything reads as it was, `fsck --data` is content, and still
+is after 50 further commits, and when everything has been deleted), or *found* by `fsck --data`, or opening is *refused*
+in one sentence.  In no case does a version hold other bytes, or anything hang, die, show its inside or take memory
+without bound.  What LMDB itself does with a page that is damaged is beyond Python: there a reader may die once `fsck`,
+which must not, has found it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+from blake3 import blake3
+
+from artstore import checking, drafts, manifest, packs, snapshot, trees
+from artstore.checking import auditing
+from artstore.checking import pages as audit_pages
+from artstore.errors import ArtfsError
+from artstore.records.trees import Kind, TreeEntry
+from artstore.snapshot import Snapshot
+from artstore.versions import Version
+from artstore.workspace import Workspace
+from corpora import folders
+from corpora.folders import Entry
+from crash import specimen
+from crash.harms import (
+    Harm,
+    exchanges,
+    file_cuts,
+    file_flips,
+    key_flips,
+    page_flips,
+    sampled,
+    value_flips,
+)
+from crash.isolation import Answer, Forked, answers
+from crash.places import quick_folder
+from crash.specimen import Specimen
+from crash.states import forget, opened
+
+COMMITS: Final = 50
+FOUND, HARMLESS, REFUSED = "found", "harmless", "refused"
+DAMAGED: Final = "damaged"
+Seen = dict[tuple[int, Kind, int], Entry | str]
+"""What was read of content already, by node, kind and size."""
+_PATIENCE: Final = 30
+_TOGETHER: Final = 50
+
+
+@dataclass
+class Tally:
+    """What became of the harms of one campaign; ``faults`` are those that broke a promise."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    found_by: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{self.verdicts[verdict]} {verdict}" for verdict in (HARMLESS, FOUND, REFUSED))
+        kinds = ", ".join(f"{kind} {count}" for kind, count in self.found_by.most_common())
+        return f"{self.verdicts.total()} tried: {named}, {len(self.faults)} faults (found by: {kinds})"
+
+
+# -- what comes of it ------------------------------------------------------------------------------------------------
+
+
+def without_checksums() -> None:
+    """Let stored bytes pass unchecked."""
+    packs.verify_blocks = lambda data, first_block, checksums: None
+
+
+def without_seals() -> None:
+    """Let records pass unchecked."""
+    manifest.unseal = lambda table, key, value: value[:-4]
+    manifest.unseal_numbered = lambda table, number, value: value[:-4]
+
+
+def without_seals_of_drafts() -> None:
+    """Let what drafts hold pass unchecked."""
+    drafts.held_node = lambda key, value: int.from_bytes(key[8:], "big")
+
+
+def without_audit() -> None:
+    """Let fsck look at LMDB's tables only, not at its pages."""
+    checking.check_pages = lambda *arguments, **options: True
+
+
+def with_forked_audit() -> None:
+    """Let the audit be a fork of the process that asks, not an interpreter of its own: there are thousands."""
+    stand_in = SimpleNamespace(Popen=partial(Forked, auditing.main), DEVNULL=None, PIPE=None)
+    audit_pages.subprocess = stand_in  # type: ignore[assignment]
+
+
+CHANGES: dict[str, Callable[[], None]] = {
+    "no-checksums": without_checksums,
+    "no-seals": without_seals,
+    "no-seals-of-drafts": without_seals_of_drafts,
+    "no-audit": without_audit,
+    "forked-audit": with_forked_audit,
+}
+"""What is changed in a judge's process: faults that the rig must notice, and one that only saves time."""
+
+
+def _sentence(error: BaseException) -> str:
+    """Return what is wrong with an error as an answer: nothing, where it is one clear sentence of ours."""
+    if isinstance(error, ArtfsError) and error.message and "\n" not in error.message:
+        return ""
+    return f"an error that is none of ours: {type(error).__name__}: {error}"
+
+
+def read_version(version: Version, seen: Seen) -> tuple[dict[bytes, Entry | str], str]:
+    """Return what is read at each path of a version, DAMAGED where it is an error, and how the walk ended."""
+    found: dict[bytes, Entry | str] = {}
+    try:
+        with version._store.snapshot() as view:
+            for path, entry in trees.walk(view.tree, version.record.root):
+                what = (entry.node, entry.kind, entry.size)
+                if what not in seen:
+                    seen[what] = _read(view, entry)
+                found[path] = seen[what]
+    except ArtfsError as error:
+        return found, error.message
+    return found, ""
+
+
+def _read(view: Snapshot, entry: TreeEntry) -> Entry | str:
+    if entry.kind == Kind.DIRECTORY:
+        return folders.DIRECTORY
+    try:
+        data = view.read(entry.node, 0, entry.size + 1)
+    except ArtfsError:
+        return DAMAGED
+    if entry.kind == Kind.LINK:
+        return Entry("link", size=entry.size, text=data)
+    return Entry("file", entry.kind == Kind.EXECUTABLE, len(data), blake3(data).hexdigest())
+
+
+def look_at(patient: Specimen, path: Path) -> tuple[list[str], bool]:
+    """Read everything that a workspace should hold; return (faults, whether all of it is there and as it was)."""
+    snapshot._cache.after_fork()  # what was read before the harm was done
+    wrong, whole, seen = [], True, Seen()
+    try:
+        with opened(path) as workspace:
+            for name, expected in patient.versions.items():
+                try:
+                    found, ended = read_version(workspace.version(name), seen)
+                except ArtfsError:
+                    whole = False
+                    continue
+                other = [where for where, entry in found.items() if entry not in (DAMAGED, expected.get(where))]
+                wrong += [f"{name} holds something else at {where!r}" for where in other[:3]]
+                if not ended and found.keys() != expected.keys():
+                    wrong.append(f"{name} lists other names")
+                whole &= not ended and found == expected
+            if whole and specimen.facts_of(workspace) != patient.facts:
+                whole = False
+    except Exception as error:
+        whole = False
+        if said := _sentence(error):
+            wrong.append(f"reading: {said}")
+    return wrong, whole
+
+
+def check(path: Path) -> tuple[str, list[str], list[str]]:
+    """Run `fsck --data`; return (verdict, kinds of problems, faults), the verdict "" where nothing is found."""
+    try:
+        report = checking.check(path, data=True)
+    except Exception as error:
+        said = _sentence(error)
+        return REFUSED, [], [f"fsck: {said}"] if said else []
+    finally:
+        with suppress(ArtfsError):
+            forget(path)
+    return "" if report.clean else FOUND, sorted({problem.kind for problem in report.problems}), []
+
+
+def commit_further(workspace: Workspace, source: Path) -> None:
+    """Commit `COMMITS` times: put, alias, tag, delete, reap."""
+    with workspace.store.snapshot() as view:
+        end = view.number + COMMITS
+    turn = 0
+    while True:
+        with workspace.store.snapshot() as view:
+            if view.number >= end:
+                return
+        source.write_bytes(b"further %d\n" % turn * 300)
+        version = workspace.put(source, "further/commits")
+        workspace.alias_set(version.name, "tip")
+        workspace.tag_add(version.name, f"turn-{turn}")
+        if turn % 2:
+            workspace.delete(f"further/commits:v{turn - 1}", now=True)
+        turn += 1
+
+
+def still_sound(patient: Specimen, path: Path) -> list[str]:
+    """Commit further and check again; return the faults."""
+    source = path.with_name(path.name + "-further")
+    try:
+        with opened(path) as workspace:
+            commit_further(workspace, source)
+            workspace.gc(now=True)
+    except Exception as error:
+        return [f"after a clean fsck a commit fails: {type(error).__name__}: {error}"]
+    wrong = _kept(patient, path)
+    for when, action in ((f"after {COMMITS} commits", None), ("after everything was deleted", _let_go)):
+        try:
+            if action is not None:
+                action(path)
+        except Exception as error:
+            return [*wrong, f"after a clean fsck a deletion fails: {type(error).__name__}: {error}"]
+        verdict, kinds, faults = check(path)
+        wrong += [*faults, *([f"{when} fsck says {verdict}: {kinds}"] if verdict else [])]
+    return wrong
+
+
+def _let_go(path: Path) -> None:
+    """Delete all versions and reap them, which finds and changes nearly every row that there is."""
+    with opened(path) as workspace:
+        workspace.delete(*(f"{item.name}:*" for item in workspace.artifacts()), force=True, now=True)
+        workspace.gc(now=True)
+        left = workspace.usage()
+        if left.stored_bytes or left.deadlist_entries:
+            raise AssertionError(f"{left.stored_bytes} bytes and {left.deadlist_entries} entries are left")
+
+
+def _kept(patient: Specimen, path: Path) -> list[str]:
+    seen = Seen()
+    with opened(path) as workspace:
+        return [
+            f"after {COMMITS} commits {name} is not what it was"
+            for name, expected in patient.versions.items()
+            if read_version(workspace.version(name), seen) != (expected, "")
+        ]
+
+
+def _readable(patient: Specimen, path: Path) -> set[tuple[str, bytes]]:
+    """Return (version, path) of all that reads as it should."""
+    right: set[tuple[str, bytes]] = set()
+    seen = Seen()
+    with suppress(ArtfsError), opened(path) as workspace:
+        for name, expected in patient.versions.items():
+            with suppress(ArtfsError):
+                found, _ = read_version(workspace.version(name), seen)
+                right.update((name, where) for where, entry in found.items() if entry == expected.get(where))
+    return right
+
+
+def live_on(patient: Specimen, path: Path) -> list[str]:
+    """Use a harmed workspace as if nothing were known: put what is there already, delete that, reap; return the faults.
+
+    Each may fail in one sentence; but what could be read before must be there afterwards.
+    """
+    before = _readable(patient, path)
+    source = patient.path.with_name("source")
+    actions: list[Callable[[Workspace], object]] = [
+        lambda workspace: workspace.put(source / "deep", "once/more"),
+        lambda workspace: workspace.put(source / "list", "again"),
+        lambda workspace: workspace.gc(now=True),
+        lambda workspace: workspace.delete("once/more:v0", now=True),
+        lambda workspace: workspace.delete("again:v0", now=True),
+        lambda workspace: workspace.gc(now=True, compact=True),
+    ]
+    wrong = []
+    for action in actions:
+        try:
+            with opened(path) as workspace:
+                action(workspace)
+        except Exception as error:
+            wrong += [f"going on: {said}" for said in [_sentence(error)] if said]
+    snapshot._cache.after_fork()
+    lost = sorted(before - _readable(patient, path))
+    return [*wrong, *(f"going on has lost {name}/{where!r}" for name, where in lost[:2])]
+
+
+class Judge:
+    """Do harms to a copy of the specimen, in a child of the rig, and say what came of each."""
+
+    def __init__(self, patient: Specimen, folder: Path, changes: Sequence[str]) -> None:
+        self._patient = patient
+        self._path = folder / "patient"
+        self._changes = list(changes)
+        self._spoilt = True
+
+    def __call__(self, harm: Harm, *, further: bool = True) -> dict[str, Any]:
+        """Return the verdict, the kinds of problems, and the faults; ``further``: commit where all seems well."""
+        self._prepare(harm)
+        verdict, kinds, faults = check(self._path)
+        wrong, whole = look_at(self._patient, self._path)
+        faults += wrong
+        if not verdict:
+            verdict = HARMLESS
+            if not whole:
+                faults.append("fsck finds nothing, and not all is as it was")
+            elif further and not faults:
+                faults, self._spoilt = still_sound(self._patient, self._path), True
+        self._mend(harm)
+        return {"verdict": verdict, "kinds": kinds, "faults": faults}
+
+    def at_once(self, harm: Harm) -> dict[str, Any]:
+        """Judge without further commits."""
+        return self(harm, further=False)
+
+    def fsck(self, harm: Harm) -> dict[str, Any]:
+        """Only run fsck, which must not die of anything."""
+        self._prepare(harm)
+        verdict, kinds, faults = check(self._path)
+        self._mend(harm)
+        return {"verdict": verdict or HARMLESS, "kinds": kinds, "faults": faults}
+
+    def unaware(self, harm: Harm) -> dict[str, Any]:
+        """Go on without asking fsck."""
+        self._prepare(harm)
+        faults, self._spoilt = live_on(self._patient, self._path), True
+        self._mend(harm)
+        return {"verdict": HARMLESS, "kinds": [], "faults": faults}
+
+    def read(self, harm: Harm) -> dict[str, Any]:
+        """Only read."""
+        self._prepare(harm)
+        faults, _ = look_at(self._patient, self._path)
+        self._mend(harm)
+        return {"faults": faults}
+
+    def _prepare(self, harm: Harm) -> None:
+        while self._changes:
+            CHANGES[self._changes.pop()]()
+        if self._spoilt:
+            self._patient.copy(self._path)
+            self._spoilt = False
+        harm.do(self._path)
+
+    def _mend(self, harm: Harm) -> None:
+        with suppress(ArtfsError):
+            forget(self._path)
+        if not self._spoilt:
+            shutil.copyfile(self._patient.path / harm.file, self._path / harm.file)
+
+
+def campaign(patient: Specimen, folder: Path, harms: Sequence[Harm], *, changes: Sequence[str] = ()) -> Tally:
+    """Do each of many harms to what Python alone reads, and tell what came of them.
+
+    LMDB's pages are as LMDB wrote them, so their audit is left out.  What was harmless by itself must be harmless
+    together with others, after further commits too.
+    """
+    tally, passed = Tally(), []
+    judge = Judge(patient, folder, ["no-audit", *changes])
+    for harm, answer in answers(judge.at_once, harms, each=200, seconds=_PATIENCE):
+        _take(tally, harm, answer)
+        if not answer.died and answer.value["verdict"] == HARMLESS:
+            passed.append(harm)
+    together = [_together(passed[start : start + _TOGETHER]) for start in range(0, len(passed), _TOGETHER)]
+    for harm, answer in answers(judge, together, each=20, seconds=_PATIENCE):
+        if answer.died or answer.value["faults"]:
+            tally.faults.append(f"{harm.where}: {answer.died or answer.value['faults']}")
+    return tally
+
+
+def _together(harms: Sequence[Harm]) -> Harm:
+    """Return harms to one file, each of which was harmless, as one."""
+
+    def do(path: Path) -> None:
+        for harm in harms:
+            harm.do(path)
+
+    return Harm(f"all of {[harm.where for harm in harms]}", harms[0].file, do)
+
+
+def unaware_campaign(patient: Specimen, folder: Path, harms: Sequence[Harm], *, changes: Sequence[str] = ()) -> Tally:
+    """Do harms to records, and go on without fsck: nothing that can be read is lost by it."""
+    tally = Tally()
+    for harm, answer in answers(Judge(patient, folder, changes).unaware, harms, each=50, seconds=_PATIENCE):
+        _take(tally, harm, answer)
+    return tally
+
+
+def page_campaign(
+    patient: Specimen, folder: Path, harms: Sequence[Harm], *, changes: Sequence[str] = ("forked-audit",)
+) -> Tally:
+    """Do harms to LMDB's file: fsck must live and find them; who reads then may die, but not err.
+
+    What fsck passes is harmless, now and after further commits.
+    """
+    tally, passed, struck = Tally(), [], []
+    judge = Judge(patient, folder, changes)
+    for harm, answer in answers(judge.fsck, harms, each=20, seconds=_PATIENCE):
+        if not answer.died and not answer.value["faults"] and answer.value["verdict"] == HARMLESS:
+            passed.append(harm)
+            continue
+        _take(tally, harm, answer)
+        struck.append(harm)
+    for harm, answer in answers(judge.read, struck, each=20, seconds=_PATIENCE):
+        if "without end" in answer.died or "hangs" in answer.died:
+            tally.faults.append(f"{harm.where}: reading {answer.died}")
+        elif not answer.died:
+            tally.faults += [f"{harm.where}: {fault}" for fault in answer.value["faults"]]
+    for harm, answer in answers(judge, passed, each=20, seconds=_PATIENCE):
+        _take(tally, harm, answer)
+    return tally
+
+
+def _take(tally: Tally, harm: Harm, answer: Answer) -> None:
+    if answer.died or not isinstance(answer.value, dict):
+        tally.verdicts["dead"] += 1
+        tally.faults.append(f"{harm.where}: the process {answer.died or answer.value}")
+        return
+    tally.verdicts["broken" if answer.value["faults"] else answer.value["verdict"]] += 1
+    tally.found_by.update(answer.value["kinds"])
+    tally.faults += [f"{harm.where}: {fault}" for fault in answer.value["faults"]]
+
+
+# -- the long mode ---------------------------------------------------------------------------------------------------
+
+
+def campaigns(patient: Specimen, other: Specimen, count: int) -> dict[str, list[Harm]]:
+    """Return all harms of the long mode by campaign; ``count`` is how many bytes of LMDB's file are flipped."""
+    names = [f"packs/{path.name}" for path in sorted((patient.path / "packs").iterdir())]
+    journal = "journal/catalogue.journal"
+    return {
+        "pack bytes flipped": [harm for name in names for harm in file_flips(patient, name)],
+        "packs cut": [harm for name in names for harm in file_cuts(patient, name)],
+        "values flipped": value_flips(patient),
+        "keys flipped": key_flips(patient),
+        "journal flipped": file_flips(patient, journal),
+        "journal cut": file_cuts(patient, journal),
+        "files exchanged": exchanges(patient, other),
+        "LMDB pages flipped": page_flips(patient, count),
+        "keys flipped, and no fsck": key_flips(patient),
+    }
+
+
+RUNS: Final[dict[str, Callable[[Specimen, Path, Sequence[Harm]], Tally]]] = {
+    "LMDB pages flipped": page_campaign,
+    "keys flipped, and no fsck": unaware_campaign,
+}
+
+
+def main() -> None:
+    """Run every campaign in full, or a share of it; exit with 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(prog="scripts/soak rot", description=__doc__)
+    parser.add_argument("--share", type=float, default=1, help="share of the harms [1]")
+    parser.add_argument("--pages", type=int, default=2000, help="bytes of LMDB's file to flip [2000]")
+    parser.add_argument("--only", help="the campaigns whose name has this in it")
+    parser.add_argument(
+        "--directory", type=Path, default=Path(tempfile.gettempdir()), help="where to work, if not in memory"
+    )
+    given = parser.parse_args()
+    from benchmarks.commands import measured_on
+
+    print("soak rot: " + ", ".join(f"{key} {value}" for key, value in measured_on().items()), flush=True)
+    broken = False
+    with quick_folder(given.directory) as folder, specimen.small_reserve():
+        (folder / "other").mkdir()
+        patient, other = specimen.make(folder), specimen.make(folder / "other")
+        for name, harms in campaigns(patient, other, given.pages).items():
+            if given.only and given.only not in name:
+                continue
+            start = time.monotonic()
+            run = RUNS.get(name, campaign)
+            tally = run(patient, folder, harms if run is page_campaign else sampled(harms, given.share))
+            broken |= bool(tally.faults)
+            print(f"{name}: {tally} ({time.monotonic() - start:.0f} s)", *tally.faults, sep="\n  ", flush=True)
+    sys.exit(broken)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""A small workspace with a row in every table and every kind of record, and what it holds: the rot rig's patient."""
+
+from __future__ import annotations
+
+import os
+import random
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from artstore import creating, reserve, staging
+from artstore.codec import encode
+from artstore.ids import content_id
+from artstore.reaper import Reaper
+from artstore.store import Store
+from artstore.tables import Table
+from artstore.workspace import Workspace, init_workspace
+from corpora import folders
+from corpora.folders import Content
+from crash.kill import copy_workspace
+from crash.states import content_of_version, forget
+
+Facts = dict[str, Any]
+"""What the catalogue says, as plain values."""
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A workspace that nobody has open, the content of its versions by name, and what else is known of it."""
+
+    path: Path
+    versions: dict[str, Content]
+    facts: Facts
+
+    def copy(self, to: Path) -> Path:
+        """Make a copy of the workspace at ``to``, in the place of what is there."""
+        copy_workspace(self.path, to)
+        return to
+
+    def pack(self) -> Path:
+        """Return the pack with most in it."""
+        return max((self.path / "packs").iterdir(), key=lambda path: path.stat().st_size)
+
+
+def make(folder: Path, *, blocks: int = 0) -> Specimen:
+    """Make a specimen in a new folder; with ``blocks`` it has files of that many blocks of 64 KiB more."""
+    source = folder / "source"
+    _fill(source, blocks)
+    with small_reserve():
+        workspace = _live(init_workspace(folder / "workspace"), source)
+    living = [version for item in workspace.artifacts() for version in workspace.versions(item.name)]
+    versions = {version.name: content_of_version(version) for version in living}
+    facts = facts_of(workspace)
+    forget(workspace.path)
+    found = {table for table, _, _ in rows(workspace.path)}
+    assert found == set(Table), f"the specimen has no rows in {set(Table) - found}"
+    return Specimen(workspace.path, versions, facts)
+
+
+def _live(workspace: Workspace, source: Path) -> Workspace:
+    """Let a workspace have a life that leaves a trace in every table."""
+    workspace.put(source, "team/data", type="dataset", aliases=["good"], metadata={"split": "train"}, description="one")
+    (source / "text").write_bytes(folders.text_bytes(9_000, 5))
+    (source / "deep" / "more").write_bytes(folders.random_bytes(800, 6))
+    workspace.put(source, "team/data", aliases=["better"])
+    workspace.tag_add("team/data:v1", "checked")
+    (source / "text").write_bytes(folders.text_bytes(5_000, 7))
+    workspace.put(source, "team/data")
+    workspace.put(source / "deep", "other")
+    workspace.put(source / "text", "retired")
+    (source / "raw").write_bytes(folders.random_bytes(900, 8))
+    workspace.put(source / "raw", "gone")
+    workspace.delete("retired:v0", "gone:v0", now=True)
+    (source / "raw").write_bytes(folders.random_bytes(700, 9))
+    workspace.put(source / "raw", "condemned")
+    workspace.delete("condemned:v0")
+    Reaper(workspace.store).step(now=True)
+    (source / "raw").write_bytes(folders.random_bytes(500, 10))
+    workspace.put(source / "raw", "waiting")
+    workspace.delete("waiting:v0")
+    _elsewhere(lambda: _leave_a_draft(Store.open(workspace.path)))
+    return workspace
+
+
+def _fill(source: Path, blocks: int) -> None:
+    (source / "deep" / "er").mkdir(parents=True)
+    (source / "empty").mkdir()
+    (source / "nothing").touch()
+    (source / "text").write_bytes(folders.text_bytes(4_000, 1))
+    (source / "raw").write_bytes(folders.random_bytes(700, 2))
+    (source / "list").write_bytes(b"all of it the same, in several chunks\n" * 30_000)
+    (source / "run").write_bytes(b"#!/bin/sh\n")
+    (source / "run").chmod(0o755)
+    (source / "link").symlink_to("deep/file")
+    (source / "deep" / "file").write_bytes(b"deep")
+    (source / "deep" / "er" / "file").write_bytes(b"deeper")
+    (source / "many").mkdir()
+    for number in range(260):
+        (source / "many" / f"{number:x}").write_bytes(b"alike")
+    for number in range(blocks // 4):
+        (source / f"blocks-{number}").write_bytes(random.Random(number).randbytes(4 * 65536 - 100))
+
+
+@contextmanager
+def small_reserve() -> Iterator[None]:
+    """Let workspaces have a reserve of one block in the block: many copies of them lie in memory."""
+    kept = reserve.RESERVE
+    creating.RESERVE = reserve.RESERVE = 4096  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        creating.RESERVE = reserve.RESERVE = kept  # type: ignore[misc]
+
+
+def _elsewhere(action: Callable[[], None]) -> None:
+    """Do something in a child, which then ends as if it were killed."""
+    child = os.fork()
+    if not child:
+        try:
+            action()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def _leave_a_draft(store: Store) -> None:
+    staging.BATCH_NODES = 1  # type: ignore[misc]
+    stager = staging.Stager(store, "unfinished", "test")
+    for data in (b"staged once", b"staged twice"):
+        stager.chunk(content_id(data), len(data), encode(data))
+        stager.flush_if_full()
+
+
+def facts_of(workspace: Workspace) -> Facts:
+    """Return what the catalogue says."""
+    versions = [version for item in workspace.artifacts() for version in workspace.versions(item.name)]
+    return {
+        "artifacts": [(item.name, item.type, item.latest, item.versions) for item in workspace.artifacts()],
+        "versions": [
+            (version.name, version.digest, version.metadata, version.description, version.aliases, version.tags)
+            for version in versions
+        ],
+        "deleted": [version.name for version in workspace.log("waiting")],
+        "drafts": [(draft.number, draft.artifact, draft.staged_nodes) for draft in workspace.drafts()],
+    }
+
+
+def rows(path: Path) -> list[tuple[Table, bytes, bytes]]:
+    """Return (table, key, value) of every row, as they are stored, through an opener of our own."""
+    with environment(path) as env:
+        handles = {table: env.open_db(table.name.lower().encode(), create=False) for table in Table}
+        with env.begin() as transaction:
+            return [
+                (table, bytes(key), bytes(value))
+                for table, handle in handles.items()
+                for key, value in transaction.cursor(handle)
+            ]
+
+
+@contextmanager
+def environment(path: Path) -> Iterator[lmdb.Environment]:
+    """Open a workspace's LMDB environment without any code of artfs, in a process that has it not open."""
+    folder = path / (path / "current").read_text().split()[1]
+    env = lmdb.open(str(folder), max_dbs=64, map_size=1 << 30)
+    try:
+        yield env
+    finally:
+        env.close()
