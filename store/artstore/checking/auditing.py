@@ -285,7 +285,7 @@ def audit(folder: Path, tell: Callable[[dict[str, Any]], None]) -> int:
                 auditor.run()
                 older = Auditor(fd, other, tick).newest_free()
                 if older is not None and older != other.transaction:
-                    # So a commit leaves it whose last write failed: LMDB goes on from the newer one, and writes it anew.
+                    # So a commit whose last write failed leaves it: LMDB goes on from the newer one and writes it anew.
                     tell({"note": f"the older meta page, {other.transaction}, leads to pages of {older}"})
                 for sentence in auditor.problems or _look_up_all(env, raw, tick):
                     tell({"problem": sentence})
