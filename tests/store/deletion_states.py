@@ -307,9 +307,11 @@ class Deletion(RuleBasedStateMachine):
         """Delete and reap a version under a reader that began before: it reads on to its end."""
         key = self._living(pick)
         root = self.ws.version(label(key)).record.root
-        with mock.patch.object(reaper, "_READER_SECONDS", 0.005), self.ws.store.snapshot() as snapshot:
+        with self.ws.store.snapshot() as snapshot:
             self.ws.delete(label(key), force=True)
-            self.ws.gc(now=True)
+            impatient = reaper.Reaper(self.ws.store, patience=0.0)
+            while impatient.step(now=True).did_something:
+                pass
             for path, entry in snapshot.walk(root):
                 kind, data = self.expected.living[key][path]
                 assert kind == "dir" or snapshot.read(entry.node, 0, entry.size) == data
