@@ -15,6 +15,7 @@ from artstore.names import version_label
 from artstore.nodes import children_of, node_payload, tree_view
 from artstore.records.catalogue import DraftRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry
+from artstore.records.nodes import KIND_TREE
 from artstore.records.trees import TreeEntry
 from artstore.tables import Table
 from artstore.trees import entries_from
@@ -23,10 +24,14 @@ __all__ = ["Holders", "Place", "Reach", "below", "find_holders", "label", "place
 
 
 class Reach:
-    """Which nodes lead to one of a set of nodes; each record is read once, when it is first asked about."""
+    """Which nodes lead to one of a set of nodes; each record is read once, when it is first asked about.
 
-    def __init__(self, transaction: ReadTransaction, targets: Collection[int]) -> None:
+    ``whole_files``: a file that has a target for one of its chunks does not lead to it.
+    """
+
+    def __init__(self, transaction: ReadTransaction, targets: Collection[int], *, whole_files: bool = False) -> None:
         self._transaction = transaction
+        self._whole_files = whole_files
         self.targets = frozenset(targets)
         self._leads = dict.fromkeys(targets, True)
 
@@ -40,7 +45,9 @@ class Reach:
                 if current in known:
                     stack.pop()
                     continue
-                children = children_of(node_payload(self._transaction, current))
+                payload = node_payload(self._transaction, current)
+                is_closed = self._whole_files and payload[0] != KIND_TREE
+                children = [] if is_closed else children_of(payload)
                 unknown = [child for child in dict.fromkeys(children) if child not in known]
                 if unknown:
                     stack[-1] = (current, children)

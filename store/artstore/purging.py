@@ -102,7 +102,7 @@ def purge(
         digests = [snapshot.identity(node).hex() for node in nodes]
         leaves = below(transaction, nodes)
         ids = {snapshot.identity(node) for node in leaves}
-        reach = Reach(transaction, nodes)
+        reach = Reach(transaction, nodes, whole_files=True)
         holders = find_holders(transaction, reach)
         held = [
             _Held(version, label(transaction, version), list(places(transaction, version.root, reach)))
@@ -139,7 +139,9 @@ def purge(
 
 def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None, everywhere: bool) -> None:
     if not held:
-        raise NotFoundError("no version holds this content", hint="it may be deleted already: artfs why DIGEST tells")
+        raise NotFoundError(
+            "no version holds this content as a file", hint="it may be deleted already: artfs why DIGEST tells"
+        )
     others = [one.label for one in held if one.version.serial != named]
     if others and not everywhere and (named is not None or len(others) > 1):
         count = f"{len(others)} other versions" if named is not None else f"{len(others)} versions"
@@ -174,7 +176,7 @@ def _purge_version(store: Store, held: _Held, content: set[int], reason: str, no
     stager = Stager(store, held.artifact, f"purge of {held.label}")
     try:
         with store.snapshot() as snapshot:
-            leads = Reach(snapshot.transaction, content).leads
+            leads = Reach(snapshot.transaction, content, whole_files=True).leads
             root = _without(snapshot, stager, held.version.root, leads)
         return stager.commit(
             root, lambda transaction, root, _: _replace_root(store, transaction, held, root, reason, now_ns)

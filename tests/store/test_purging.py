@@ -156,3 +156,16 @@ def test_places_from_before_a_pack_was_copied_are_overwritten(held: Workspace, m
     assert_gone(held)
     usage = held.usage()
     assert usage.disk_bytes == sum(path.stat().st_blocks * 512 for path in [held.path, *held.path.rglob("*")])
+
+
+def test_a_larger_file_with_the_same_chunk_stays(workspace: Workspace, tmp_path: Path) -> None:
+    """Only files whose whole content is meant are taken; a chunk that another file has too stays with that one."""
+    folder = tmp_path / "zeros"
+    folder.mkdir()
+    (folder / "small").write_bytes(bytes(1 << 20))
+    (folder / "large").write_bytes(bytes(5 << 20))
+    version = workspace.put(folder, "zeros")
+    done = workspace.purge(version.stat("small").digest, reason="r")
+    assert done.files == ["zeros:v0/small"]
+    assert workspace.version("zeros").read_bytes("large") == bytes(5 << 20)
+    assert contradictions(workspace.path) == []
