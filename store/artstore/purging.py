@@ -144,9 +144,10 @@ def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None
         )
     others = [one.label for one in held if one.version.serial != named]
     if others and not everywhere and (named is not None or len(others) > 1):
-        count = f"{len(others)} other versions" if named is not None else f"{len(others)} versions"
+        other = " other" if named is not None else ""
+        count = f"1{other} version holds" if len(others) == 1 else f"{len(others)}{other} versions hold"
         raise RefusedError(
-            f"nothing was purged: {count} hold this content: {', '.join(others[:10])}{' ...' * (len(others) > 10)}",
+            f"nothing was purged: {count} this content: {', '.join(others[:10])}{' ...' * (len(others) > 10)}",
             hint="--everywhere takes it out of all of them",
         )
     with store.snapshot() as snapshot:

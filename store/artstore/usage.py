@@ -333,7 +333,7 @@ def disk_use(store: Store, serial: int) -> DiskUse:
 def by_project(store: Store) -> list[GroupUsage]:
     """Return the usage of each project ("" for the top level), by name; the attributed bytes sum to the stored ones.
 
-    What no version holds is the last row, `DRAFTS`, where there is any.
+    What no version holds is the last row, `DRAFTS`.
     """
     return _grouped(store, lambda artifact: artifact.name.rpartition("/")[0])
 
@@ -364,4 +364,4 @@ def _grouped(store: Store, group_of: Callable[[ArtifactRecord], str]) -> list[Gr
         held = stored - sum(attributed.values())
     figures.save()
     rows = sorted(groups.values())
-    return [*rows, GroupUsage(DRAFTS, 0, 0, held)] if held else rows
+    return [*rows, GroupUsage(DRAFTS, 0, 0, held)]
