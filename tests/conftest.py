@@ -15,6 +15,9 @@ import pytest
 
 MOUNT_TESTS = Path(__file__).parent / "mount"
 
+TRANSPORTS = ("direct", "pyfuse3")
+"""What carries the kernel's requests; the first is what ``auto`` takes on a kernel that these tests are run on."""
+
 # Examples are the same in every run, and slow machines are no failure: times belong in scripts/bench and scripts/soak.
 hypothesis.settings.register_profile("artfs", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("artfs")
@@ -29,6 +32,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if MOUNT_TESTS in item.path.parents:
             item.add_marker("fuse")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run whatever depends on ``transport`` once with each; with the first alone where it makes no difference."""
+    if "transport" in metafunc.fixturenames:
+        alone = metafunc.definition.get_closest_marker("one_transport")
+        metafunc.parametrize("transport", TRANSPORTS[:1] if alone else TRANSPORTS, scope="module")
 
 
 def fuse_is_missing() -> bool:

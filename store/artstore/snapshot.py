@@ -40,6 +40,12 @@ class Snapshot:
         """The transaction that this snapshot shows: equal numbers, equal content."""
         return int(self.transaction.raw.id())
 
+    @property
+    def edition(self) -> int:
+        """A number that is another one after each change of the catalogue, which the journal holds all of."""
+        counters = self.transaction.counters()
+        return counters.journal_end + counters.journal_generation
+
     def names_in(self, project: str) -> list[NameEntry]:
         """Return the direct children of a project ("" for the top level), by number."""
         return catalogue.names_in(self.transaction, project)

@@ -101,13 +101,15 @@ def test_compaction_beside_writers_and_readers(quick_dir: Path, place: tuple[Pat
 
 
 @pytest.mark.fuse
-def test_compaction_beside_a_mount(quick_dir: Path, tmp_path: Path, place: tuple[Path, dict[str, Content]]) -> None:
+def test_compaction_beside_a_mount(
+    quick_dir: Path, tmp_path: Path, place: tuple[Path, dict[str, Content]], transport: str
+) -> None:
     """What a mount reads, past the kernel's cache, is what was put, while packs and manifest move away under it."""
     workspace, versions = place
     wrong: list[str] = []
     stop = threading.Event()
     (tmp_path / "mnt").mkdir()
-    with mount(workspace, tmp_path / "mnt", workers=2) as mounted:
+    with mount(workspace, tmp_path / "mnt", workers=2, transport=transport) as mounted:
         reading = threading.Thread(
             target=lambda: wrong.extend(_read(mounted.directory / "stable/v0", versions["stable:v0"], stop.is_set))
         )

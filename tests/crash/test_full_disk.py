@@ -232,14 +232,14 @@ def test_other_commands_on_a_full_disk(disk: Path, tmp_path: Path, command: list
 
 
 @pytest.mark.fuse
-def test_a_daemon_goes_on(disk: Path, tmp_path: Path) -> None:
+def test_a_daemon_goes_on(disk: Path, tmp_path: Path, transport: str) -> None:
     """A mount serves and reaps while the disk is full, and after it has space again, without a restart."""
     workspace = init_workspace(disk / "workspace")
     _, second = two_versions(workspace, tmp_path / "large")
     workspace.configure(undelete_seconds=0)
     ballast = disk / "ballast"
     (tmp_path / "mnt").mkdir()
-    with mount(workspace.path, tmp_path / "mnt", workers=2) as mounted:
+    with mount(workspace.path, tmp_path / "mnt", workers=2, transport=transport) as mounted:
         take_all(ballast)
         assert content_of(mounted.directory / "large" / "v1") == second
         workspace.delete("large:v0")

@@ -232,7 +232,7 @@ class Mounted:
 
 
 @pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Mounted]:
+def mounted(tmp_path: Path, transport: str) -> Iterator[Mounted]:
     source = tmp_path / "source"
     source.mkdir()
     for number in range(40):
@@ -242,7 +242,7 @@ def mounted(tmp_path: Path) -> Iterator[Mounted]:
         (source / f"folder-{number}" / f"file-{number}").write_bytes(b"in a folder %d" % number)
     workspace = init_workspace(tmp_path / "workspace")
     version = workspace.put(source, "data")
-    mounts = Mounts(workspace.path, tmp_path)
+    mounts = Mounts(workspace.path, tmp_path, transport)
     try:
         yield Mounted(workspace, version, source, mounts)
     finally:

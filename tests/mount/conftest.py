@@ -33,7 +33,8 @@ def workspace(tmp_path: Path) -> Workspace:
 class Mounts:
     """Make mounts of one workspace, and take them away at the end."""
 
-    def __init__(self, workspace: Path, folder: Path) -> None:
+    def __init__(self, workspace: Path, folder: Path, transport: str) -> None:
+        self.transport = transport
         self._workspace = workspace
         self._folder = folder
         self._handles: list[MountHandle] = []
@@ -43,6 +44,7 @@ class Mounts:
             directory = self._folder / f"mnt{len(self._handles)}"
             directory.mkdir()
         options.setdefault("workers", 2)
+        options.setdefault("transport", self.transport)
         handle = make_mount(self._workspace, directory, **options)
         self._handles.append(handle)
         return handle
@@ -66,8 +68,8 @@ class Mounts:
 
 
 @pytest.fixture
-def mounts(workspace: Workspace, tmp_path: Path) -> Iterator[Mounts]:
-    made = Mounts(workspace.path, tmp_path)
+def mounts(workspace: Workspace, tmp_path: Path, transport: str) -> Iterator[Mounts]:
+    made = Mounts(workspace.path, tmp_path, transport)
     yield made
     made.end()
 

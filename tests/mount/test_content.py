@@ -10,13 +10,15 @@ import random
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from artstore.workspace import Workspace
+from artfs.mount.control import status, unmount
+from artstore.workspace import Workspace, init_workspace
+from mount.conftest import Mounts
 
 Folder = tuple[Path, Path]
 
@@ -51,13 +53,16 @@ def build(source: Path) -> None:
     (path / "bottom").write_text("bottom")
 
 
-@pytest.fixture
-def folders(workspace: Workspace, mounts: Any, tmp_path: Path) -> Folder:
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, transport: str) -> Iterator[Folder]:
     """Return (source, the same under a mount)."""
-    source = tmp_path / "source"
-    build(source)
-    version = workspace.put(source, "team/data")
-    return source, Path(mounts().path(version))
+    folder = tmp_path_factory.mktemp("content")
+    build(folder / "source")
+    workspace = init_workspace(folder / "ws")
+    version = workspace.put(folder / "source", "team/data")
+    mounts = Mounts(workspace.path, folder, transport)
+    yield folder / "source", Path(mounts().path(version))
+    mounts.end()
 
 
 def walk(folder: Path) -> dict[bytes, tuple[int, int, bytes]]:
@@ -270,11 +275,8 @@ def test_a_big_directory(workspace: Workspace, mounts: Any, tmp_path: Path) -> N
         assert os.stat(f"{mounted}/{name}").st_size == 0
 
 
-def test_a_workspace_with_an_odd_path(mounts: Any, tmp_path: Path) -> None:
+def test_a_workspace_with_an_odd_path(tmp_path: Path, transport: str) -> None:
     """Paths may hold what the table of mounts and its options escape, and a mount point any bytes."""
-    from artfs.mount.control import status, unmount
-    from artstore.workspace import init_workspace
-
     source = tmp_path / "source"
     source.mkdir()
     (source / "x").write_text("odd")
@@ -282,7 +284,7 @@ def test_a_workspace_with_an_odd_path(mounts: Any, tmp_path: Path) -> None:
     version = workspace.put(source, "a")
     directory = Path(os.fsdecode(os.fsencode(tmp_path) + b"/m\xfe ,"))
     directory.mkdir()
-    others = type(mounts)(workspace.path, tmp_path)
+    others = Mounts(workspace.path, tmp_path, transport)
     try:
         mounted = others(directory)
         assert Path(mounted.path(version), "x").read_text() == "odd"

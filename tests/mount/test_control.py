@@ -18,6 +18,8 @@ from artstore.errors import ArtfsError, InvalidInputError, MountError, Workspace
 from artstore.live import live_daemons
 from artstore.workspace import Workspace
 
+pytestmark = pytest.mark.one_transport
+
 
 def refused(kind: type[ArtfsError], words: str, workspace: Workspace, directory: Path, **options: Any) -> None:
     with pytest.raises(kind, match=words) as caught:
@@ -108,19 +110,32 @@ def test_a_daemon_that_cannot_start_says_why(
     assert [entry for entry in (workspace.path / "run/daemons").iterdir() if entry.suffix != ".log"] == []
 
 
-@pytest.mark.parametrize("module", ["pyfuse3", "trio"])
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("pyfuse3", "FUSE binding does not load: broken installation"),
+        ("trio", "its processes ended with exit code 1"),
+    ],
+)
 def test_a_library_that_does_not_load_is_named(
-    workspace: Workspace, mount_point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+    workspace: Workspace, mount_point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, words: str
 ) -> None:
     """Before the mount or after it, the caller learns of it at once, and nothing stays mounted."""
     (tmp_path / f"{module}.py").write_text("raise ImportError('broken installation')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    words = {
-        "pyfuse3": "FUSE binding does not load: broken installation",
-        "trio": "its processes ended with exit code 1",
-    }
-    refused(MountError, words[module], workspace, mount_point)
+    refused(MountError, words, workspace, mount_point, transport="pyfuse3")
     assert at(mount_point) is None
+
+
+def test_direct_needs_no_binding(
+    workspace: Workspace, mounts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where pyfuse3 is broken or missing a kernel that has all that is needed is served all the same."""
+    (tmp_path / "pyfuse3.py").write_text("raise ImportError('broken installation')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    mount = mounts(transport="auto")
+    assert mounts.status(mount).transport == "direct"
+    assert os.listdir(mount.directory) == []
 
 
 def test_importing_it_is_cheap(elsewhere: Callable[..., Any]) -> None:

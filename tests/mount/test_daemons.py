@@ -128,6 +128,7 @@ def test_any_call_in_the_hands_of_a_killed_worker_is_served(
         assert len(got) == 1
 
 
+@pytest.mark.one_transport
 def test_a_mount_point_that_moves_is_still_unmounted(
     workspace: Workspace, mounts: Any, tmp_path: Path, eventually: Eventually
 ) -> None:
@@ -182,6 +183,7 @@ def fails_with(number: int, path: Path) -> bool:
     return False
 
 
+@pytest.mark.one_transport
 def test_a_killed_daemon_can_be_unmounted(workspace: Workspace, mounts: Any, source: Path) -> None:
     mount = mounts()
     workspace.put(source, "a")
@@ -371,6 +373,7 @@ def test_in_the_foreground_ctrl_c_unmounts(
     assert at(mount_point) is None
 
 
+@pytest.mark.one_transport
 def test_an_existing_mount_is_found(workspace: Workspace, mounts: Any, source: Path) -> None:
     workspace.put(source, "a")
     with pytest.raises(MountError, match="mounted nowhere"):
@@ -391,7 +394,7 @@ def test_the_status_counts_what_is_served(workspace: Workspace, mounts: Any, sou
     mount = mounts(workers=3)
     Path(mount.path(workspace.put(source, "a")), "big").read_bytes()
     found = mounts.status(mount)
-    assert (found.state, found.pid, found.transport) == ("live", mount.pid, "pyfuse3")
+    assert (found.state, found.pid, found.transport) == ("live", mount.pid, mounts.transport)
     assert len(found.workers) == 3
     assert sum(worker.bytes for worker in found.workers) == found.bytes >= BIG
     assert found.requests >= sum(worker.reads for worker in found.workers) > 0

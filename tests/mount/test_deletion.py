@@ -374,6 +374,7 @@ def test_the_daemon_reaps_by_itself(
     assert (reaper.in_use, reaper.last_error, reaper.next_due) == (0, None, None)
 
 
+@pytest.mark.one_transport
 def test_the_window_is_kept_by_the_daemon(
     workspace: Workspace, mounts: Any, source: Path, eventually: Callable[..., None]
 ) -> None:

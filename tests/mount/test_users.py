@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from artfs.mount.control import unmount
+from artstore.workspace import init_workspace
+from mount.conftest import Mounts
 
 AsUser = Callable[..., dict[str, Any]]
 
@@ -34,12 +36,15 @@ def sentence(call, *args, **options):
 """
 
 
-def test_an_ordinary_user_mounts(as_ordinary_user: AsUser) -> None:
+def test_an_ordinary_user_mounts(as_ordinary_user: AsUser, transport: str) -> None:
     """Through fusermount3 everything works as for root: reading, changes, status, unmounting, the death of a worker."""
     found = as_ordinary_user(
         MAKE
+        + f"""
+import functools, signal, time
+mount = functools.partial(mount, transport={transport!r})
+"""
         + """
-import signal, time
 handle = mount(workspace.path, folder / "m")
 x = Path(handle.path(version)) / "x"
 result["uid"] = os.getuid()
@@ -128,10 +133,8 @@ def open_folder() -> Any:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount for another user")
-def test_root_mounts_the_workspace_of_another_user(open_folder: Path, mounts: Any) -> None:
+def test_root_mounts_the_workspace_of_another_user(open_folder: Path, transport: str) -> None:
     """The daemon becomes the owner: it reads what the owner may, leaves files that are the owner's, and root reads."""
-    from artstore.workspace import init_workspace
-
     user = 64321
     workspace = init_workspace(open_folder / "ws")
     source = open_folder / "source"
@@ -141,7 +144,7 @@ def test_root_mounts_the_workspace_of_another_user(open_folder: Path, mounts: An
     for path in [workspace.path, *workspace.path.rglob("*")]:
         os.chown(path, user, user)
     (open_folder / "m").mkdir()
-    theirs = type(mounts)(workspace.path, open_folder)
+    theirs = Mounts(workspace.path, open_folder, transport)
     try:
         handle = theirs(open_folder / "m")
         assert Path(handle.path(version), "x").read_text() == "theirs"

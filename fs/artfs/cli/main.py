@@ -4,29 +4,65 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from importlib import import_module
+from typing import Final, cast
 
 import click
 
-from artfs.cli import (
-    aliases,
-    browse,
-    checking,
-    config,
-    deletion,
-    doctor,
-    failures,
-    mounts,
-    putting,
-    usage,
-    versions,
-)
+from artfs import __version__
+from artfs.cli import failures
 from artfs.cli.output import flush, write_line
 from artfs.cli.session import Session, workspace_option
 
 __all__ = ["cli", "main"]
 
 _COMPLETE = "_ARTFS_COMPLETE"
+
+
+_MODULES: Final = {
+    "init": "putting",
+    "put": "putting",
+    "path": "mounts",
+    "ls": "browse",
+    "show": "versions",
+    "log": "versions",
+    "diff": "versions",
+    "cat": "browse",
+    "get": "browse",
+    "mount": "mounts",
+    "umount": "mounts",
+    "status": "mounts",
+    "alias": "aliases",
+    "tag": "aliases",
+    "artifact": "versions",
+    "rm": "deletion",
+    "undelete": "deletion",
+    "gc": "deletion",
+    "usage": "usage",
+    "du": "usage",
+    "why": "checking",
+    "fsck": "checking",
+    "purge": "checking",
+    "config": "config",
+    "doctor": "doctor",
+}
+"""The module of each command, in the order in which they are met in use: that of the help."""
+
+
+class _Commands(Mapping[str, click.Command]):
+    """The commands by name; a module is loaded when a command of it is first asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        command = getattr(import_module(f"artfs.cli.{_MODULES[name]}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
 
 
 class _InOrder(click.Group):
@@ -40,16 +76,15 @@ class _InOrder(click.Group):
 def _print_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if not wanted or context.resilient_parsing:
         return
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        write_line(f"artfs {version('artfs')}")
-    except PackageNotFoundError:
-        write_line("artfs, run from a folder of sources that is not installed")
+    write_line(f"artfs {__version__}")
     context.exit()
 
 
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_InOrder,
+    commands=cast("MutableMapping[str, click.Command]", _Commands()),  # click only reads it
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -70,36 +105,6 @@ def cli() -> None:
     A version is named NAME (the latest), NAME:v3 or NAME:ALIAS, a file in it NAME:v3/path; a path under a mount works
     as well. 'artfs COMMAND --help' explains a command and gives an example.
     """
-
-
-for _command in (
-    putting.init,
-    putting.put,
-    mounts.path,
-    browse.ls,
-    versions.show,
-    versions.log,
-    versions.diff,
-    browse.cat,
-    browse.get,
-    mounts.mount,
-    mounts.umount,
-    mounts.status,
-    aliases.alias,
-    aliases.tag,
-    versions.artifact,
-    deletion.rm,
-    deletion.undelete,
-    deletion.gc,
-    usage.usage,
-    usage.du,
-    checking.why,
-    checking.fsck,
-    checking.purge,
-    config.config,
-    doctor.doctor,
-):
-    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

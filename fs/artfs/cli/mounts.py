@@ -49,7 +49,15 @@ __all__ = ["mount", "path", "status", "umount"]
     help="Processes that serve requests [default: by the number of cores].",
 )
 @click.option("--allow-other", is_flag=True, help="Let other users read it too [default: only you].")
-def mount(session: Session, directory: str, foreground: bool, workers: int | None, allow_other: bool) -> None:
+@click.option(
+    "--transport",
+    type=click.Choice(["auto", "direct", "pyfuse3"]),
+    default="auto",
+    help="How to speak to the kernel; direct is the fast one [default: direct where the kernel allows it].",
+)
+def mount(
+    session: Session, directory: str, foreground: bool, workers: int | None, allow_other: bool, transport: str
+) -> None:
     """Show every version as a folder below DIR.
 
     They are read-only, and there until 'artfs umount DIR'. DIR is an empty folder that exists. Versions are
@@ -64,7 +72,14 @@ def mount(session: Session, directory: str, foreground: bool, workers: int | Non
     workspace = session.open()
     if foreground:
         warn(f"serving {quoted(str(workspace.path))} at {quoted(directory)}; Ctrl-C ends it")
-    handle = make_mount(workspace.path, directory, workers=workers, allow_other=allow_other, foreground=foreground)
+    handle = make_mount(
+        workspace.path,
+        directory,
+        workers=workers,
+        allow_other=allow_other,
+        foreground=foreground,
+        transport=transport,
+    )
     if session.json:
         write_json(
             {

@@ -10,11 +10,13 @@ from artstore.records.trees import Kind, TreeEntry
 
 __all__ = ["ABOVE_SECONDS", "FOREVER", "Attributes", "DirectoryEntry", "Statistics", "above", "link_above", "of_entry"]
 
-FOREVER = float(1 << 31)
+FOREVER = 1 << 31
 """Seconds for which the kernel may keep what is inside a version: it never changes."""
 
-ABOVE_SECONDS = 1.0
+ABOVE_SECONDS = 1
 """Seconds for which the kernel may keep what lies above versions; a change is also announced to it."""
+
+_EDITIONS = 1_000_000
 
 _DIRECTORY_MODE = stat.S_IFDIR | 0o555
 _FILE_MODE = stat.S_IFREG | 0o444
@@ -32,8 +34,8 @@ class Attributes(NamedTuple):
     mode: int
     size: int
     mtime_ns: int
-    entry_seconds: float
-    attribute_seconds: float
+    entry_seconds: int
+    attribute_seconds: int
 
 
 class DirectoryEntry(NamedTuple):
@@ -80,9 +82,14 @@ def of_entry(entry: TreeEntry, serial: int, index: int, created_ns: int) -> Attr
     return of_file(entry.node, kind is Kind.EXECUTABLE, entry.size, entry.birth_ns)
 
 
-def above(inode: int, changed_ns: int) -> Attributes:
-    """Return the attributes of a project or artifact."""
-    return Attributes(inode, _DIRECTORY_MODE, 0, changed_ns, ABOVE_SECONDS, ABOVE_SECONDS)
+def above(inode: int, changed_ns: int, edition: int) -> Attributes:
+    """Return the attributes of a project or artifact; ``edition`` differs whenever the catalogue does.
+
+    It takes the place of the time's last six digits: a kernel that has kept a listing compares the time before it shows
+    the listing again.
+    """
+    shown_ns = changed_ns - changed_ns % _EDITIONS + edition % _EDITIONS
+    return Attributes(inode, _DIRECTORY_MODE, 0, shown_ns, ABOVE_SECONDS, ABOVE_SECONDS)
 
 
 def link_above(inode: int, target: bytes, changed_ns: int) -> Attributes:

@@ -24,6 +24,7 @@ __all__ = [
     "list_artifact",
     "list_project",
     "parent_of",
+    "root",
 ]
 
 LATEST = b"latest"
@@ -63,6 +64,11 @@ def find_in_artifact(snapshot: Snapshot, artifact: int, name: bytes) -> VersionR
             if alias.name.encode() == name:
                 return _of_alias(alias)
     raise NotFoundError(f"no version or alias {text!r}")
+
+
+def root(snapshot: Snapshot, created_ns: int) -> Attributes:
+    """Return the attributes of the root of the mount."""
+    return above(inodes.ROOT, created_ns, snapshot.edition)
 
 
 def attributes(snapshot: Snapshot, place: Inode) -> Attributes:
@@ -134,9 +140,10 @@ def _of_name(snapshot: Snapshot, number: int, is_artifact: bool) -> Attributes:
     """Return the attributes of a project or artifact; an artifact changed when its latest version was made."""
     record = _record(snapshot, number)
     if not is_artifact:
-        return above(inodes.project(number), record.created_ns)
+        return above(inodes.project(number), record.created_ns, snapshot.edition)
     latest = snapshot.latest(number)
-    return above(inodes.artifact(number), latest.created_ns if latest else record.created_ns)
+    changed_ns = latest.created_ns if latest else record.created_ns
+    return above(inodes.artifact(number), changed_ns, snapshot.edition)
 
 
 def _of_alias(alias: AliasRecord) -> Attributes:

@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-__all__ = ["LIFELINE", "READY", "Configuration", "default_workers"]
+__all__ = ["LIFELINE", "READY", "TRANSPORTS", "Configuration", "default_workers"]
+
+TRANSPORTS = {"auto": ("direct", "pyfuse3"), "direct": ("direct",), "pyfuse3": ("pyfuse3",)}
+"""What carries requests, by the name that a user gives it: the first that this kernel has what it takes for."""
 
 READY = 3
 LIFELINE = 4

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from artfs.mount import checks, kernel, table
-from artfs.mount.configuration import LIFELINE, READY, Configuration, default_workers
+from artfs.mount.configuration import LIFELINE, READY, TRANSPORTS, Configuration, default_workers
 from artfs.mount.daemon import Daemon
 from artfs.mount.handle import MountHandle
 from artfs.mount.holders import holders
@@ -37,7 +37,6 @@ _END_SECONDS = 3.0
 _LAZY_END_SECONDS = 0.5
 _DYING_SECONDS = 0.2
 _ANSWER_SECONDS = 2.0
-_TRANSPORTS = {"auto": "pyfuse3", "pyfuse3": "pyfuse3"}
 
 
 def mount(
@@ -54,14 +53,15 @@ def mount(
 
     The daemon stays until it is unmounted; with ``tied`` also no longer than this process.  With ``foreground`` it is
     tied, writes to this process's stderr, and the call returns when it has ended, with SIGINT and SIGTERM passed on.
-    ``workers`` is the number of serving processes.
+    ``workers`` is the number of serving processes; ``transport`` how they speak to the kernel: "direct", "pyfuse3", or
+    "auto" for direct wherever the kernel has what that takes.
 
     Raises MountError, InvalidInputError, or what opening the workspace raises; nothing is mounted then.
     """
     if workers is not None and workers < 1:
         raise InvalidInputError("a mount needs at least one worker")
-    if transport not in _TRANSPORTS:
-        raise InvalidInputError(f"there is no transport {transport!r}", hint=f"one of {', '.join(_TRANSPORTS)}")
+    if transport not in TRANSPORTS:
+        raise InvalidInputError(f"there is no transport {transport!r}", hint=f"one of {', '.join(TRANSPORTS)}")
     workspace = Path(os.path.realpath(workspace_path))
     run_dir = Store.open(workspace).run_dir
     target = table.resolve(directory)
@@ -73,7 +73,7 @@ def mount(
         directory=str(target),
         workers=workers or default_workers(),
         allow_other=allow_other,
-        transport=_TRANSPORTS[transport],
+        transport=transport,
         ready=READY,
         lifeline=LIFELINE if tied or foreground else -1,
     )

@@ -5,7 +5,7 @@ A number of 64 bits says by itself what it stands for, so no worker keeps a tabl
     class 0   62 bits: content node << 1 | executable             a file in a version
     class 1   31 bits version serial | 31 bits directory index    a directory in a version
     class 2   62 bits: content node                               a symbolic link in a version
-    class 3   4 bits sort | 58 bits value                         what lies above the versions
+    class 3   4 bits sort | 26 bits 0 | 32 bits value             what lies above the versions
 
 Node numbers are local and never reused, serials are global and never reused, and node numbers start at 16, so the
 numbers 0 to 31 are free: 0 means "no such name" in the kernel's protocol and 1 is the root of the mount.
@@ -29,7 +29,8 @@ _INDEX_BITS = 31
 _SERIAL_LIMIT = 1 << 31
 _INDEX_LIMIT = 1 << _INDEX_BITS
 _NODE_LIMIT = 1 << 61
-_VALUE_LIMIT = 1 << _SORT_SHIFT
+_VALUE_LIMIT = 1 << 32
+_VALUE_MASK = (1 << _SORT_SHIFT) - 1
 _INDEX_MASK = _INDEX_LIMIT - 1
 _CLASS_MASK = (1 << _CLASS_SHIFT) - 1
 
@@ -124,7 +125,7 @@ def decode(inode: int) -> Inode:
         return Inode(Sort.LINK, rest)
     if kind == _ABOVE and rest >> _SORT_SHIFT in _ABOVE_SORTS:
         sort = _ABOVE_SORTS[rest >> _SORT_SHIFT]
-        value = rest & (_VALUE_LIMIT - 1)
-        if value or sort is not Sort.PROJECT:
+        value = rest & _VALUE_MASK
+        if value < _VALUE_LIMIT and (value or sort is not Sort.PROJECT):
             return Inode(sort, value)
     raise ValueError(f"{inode} is not an inode of this file system")

@@ -29,7 +29,6 @@ from artfs.mount.attributes import (
     Attributes,
     DirectoryEntry,
     Statistics,
-    above,
     of_directory,
     of_entry,
     of_file,
@@ -151,9 +150,9 @@ class Tree:
     def attributes(self, inode: int) -> Attributes:
         """Return the attributes of ``inode``; StaleError when what it stood for is gone."""
         place = _decode(inode)
-        if inode == inodes.ROOT:
-            return above(inode, self._source.created_ns)
         with self._request() as request:
+            if inode == inodes.ROOT:
+                return catalogue.root(request.snapshot, self._source.created_ns)
             if place.sort is Sort.DIRECTORY:
                 return of_directory(*place[1:], self._place(request, inode).created_ns)
             if place.sort in (Sort.FILE, Sort.EXECUTABLE, Sort.LINK):
@@ -305,7 +304,7 @@ class Tree:
 
     def _bare(self, inode: int) -> Attributes:
         """Return attributes for a dot entry, of which the kernel takes only the inode."""
-        return Attributes(inode, 0o040555, 0, 0, 0.0, 0.0)
+        return Attributes(inode, 0o040555, 0, 0, 0, 0)
 
     def _record(self, request: _Request, node: int) -> TreeView:
         view = self._records.get(node)

@@ -32,12 +32,12 @@ from typing import Any, Protocol
 
 from artfs.mount import kernel
 from artfs.mount.children import ENDED, Kit, Transport, fork, run_supervisor, run_worker, send
-from artfs.mount.configuration import LIFELINE, Configuration
+from artfs.mount.configuration import LIFELINE, TRANSPORTS, Configuration
 from artfs.mount.counters import Counters, Field
 from artfs.mount.notifications import resend_requests
 from artfs.mount.ownership import Owner
 from artfs.mount.runfile import RunFile, log_file
-from artstore.errors import ArtfsError, MountError
+from artstore.errors import ArtfsError, MountError, UnsupportedError
 from artstore.live import DaemonInfo, runtime_folder, socket_path
 
 __all__ = ["Zygote", "main"]
@@ -86,18 +86,14 @@ class Zygote:
         self._prepare_signals()
         try:
             owner = Owner.of(self._configuration.workspace)
-            make_transport = _load_transport(self._configuration.transport)
-            self._device = kernel.attach(
-                os.fsencode(self._configuration.workspace), self._directory, allow_other=self._configuration.allow_other
-            )
-        except (ArtfsError, OSError) as error:
+            name, transport = self._attach()
+        except Exception as error:
             return self._report_failure(error)
         try:
-            self._start(owner, make_transport)
+            self._start(owner, name, transport)
         except Exception as error:
             self._kill_all()
-            with contextlib.suppress(OSError):
-                kernel.detach(self._directory, lazy=True)
+            self._give_up()
             self._clean()
             return self._report_failure(error)
         self._report({"ready": True})
@@ -107,10 +103,35 @@ class Zygote:
             self._kill_all()
             self._clean()
 
-    def _start(self, owner: Owner, make_transport: MakeTransport) -> None:
-        """Answer INIT and start all children: the supervisor first, so that nothing is cached before it listens."""
-        transport = make_transport(self._device, uid=os.getuid(), gid=os.getgid())
-        transport.answer_init()
+    def _attach(self) -> tuple[str, Transport]:
+        """Mount, answer INIT, and return the first transport, with its name, that this kernel has what it takes for."""
+        names = TRANSPORTS[self._configuration.transport]
+        source = os.fsencode(self._configuration.workspace)
+        for name in names:
+            make_transport = _load_transport(name)
+            self._device = kernel.attach(source, self._directory, allow_other=self._configuration.allow_other)
+            try:
+                transport = make_transport(self._device, uid=os.getuid(), gid=os.getgid())
+                transport.answer_init()
+                return name, transport
+            except UnsupportedError as error:
+                self._give_up()
+                if name == names[-1]:
+                    raise
+                _log.info("%s: mounting with %s instead", error, names[-1])
+            except BaseException:
+                self._give_up()
+                raise
+        raise AssertionError("there is no transport to try")
+
+    def _give_up(self) -> None:
+        """Unmount what could not be made to answer; closing the device ends whoever has asked already."""
+        os.close(self._device)
+        with contextlib.suppress(OSError):
+            kernel.detach(self._directory, lazy=True)
+
+    def _start(self, owner: Owner, name: str, transport: Transport) -> None:
+        """Start all children: the supervisor first, so that nothing is cached before it listens."""
         self._kit = Kit(self._configuration, owner, self._device, self._children_news, self._counters, transport)
         self._info = DaemonInfo(
             id=self._configuration.id,
@@ -119,7 +140,7 @@ class Zygote:
             socket=str(self._socket_path(owner)),
             device=_device_number(self._directory),
             started_at=time.time(),
-            transport=self._configuration.transport,
+            transport=name,
             uid=owner.uid,
             mounter=os.getuid(),
             allow_other=self._configuration.allow_other,
@@ -354,8 +375,10 @@ class Zygote:
 
 
 def _load_transport(name: str) -> MakeTransport:
-    if name != "pyfuse3":
-        raise MountError(f"there is no transport {name!r}")
+    if name == "direct":
+        from artfs.mount.transports.direct import DirectTransport
+
+        return DirectTransport
     try:
         from artfs.mount.transports.pyfuse3 import Pyfuse3Transport
     except ImportError as error:

@@ -15,6 +15,7 @@ from artstore.content import ContentInfo
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.nodes import Extent
 from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
+from fs.mount.served import Served, serve
 
 Folder = dict[bytes, Any]
 """A directory: bytes are a file, a tuple (bytes,) an executable one, a str a link, a dict a directory."""
@@ -62,6 +63,10 @@ class FakeStore:
             yield self
         finally:
             self.open_snapshots -= 1
+
+    @property
+    def edition(self) -> int:
+        return self.changes
 
     # --- making ---
 
@@ -248,6 +253,12 @@ class FakeStore:
 @pytest.fixture
 def fake_store(tmp_path: Path) -> FakeStore:
     return FakeStore(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """Return a workspace with something of each kind, and what serves it."""
+    return serve(tmp_path_factory.mktemp("served"))
 
 
 @pytest.fixture(scope="session")

@@ -185,11 +185,24 @@ def test_times_and_modes(fake_store: Any) -> None:
     }
     assert shown[b"x"].mtime_ns == shown[b"run"].mtime_ns == 7_000
     assert shown[b"x"].inode + 1 == shown[b"run"].inode
-    assert shown[b"d"].mtime_ns == version.created_ns == tree.attributes(enter(tree, b"a")).mtime_ns
+    assert shown[b"d"].mtime_ns == version.created_ns
     assert {found.entry_seconds for found in shown.values()} == {FOREVER}
     root = tree.lookup(enter(tree, b"a"), b"v0")
     assert root is not None
     assert (root.entry_seconds, root.attribute_seconds) == (ABOVE_SECONDS, FOREVER)
+
+
+def test_what_lists_versions_and_names_has_another_time_after_each_change(fake_store: Any) -> None:
+    """The kernel compares the time before it shows a listing that it has kept: an alias changes no version's time."""
+    fake_store.put("team/a", {b"x": b"12"})
+    tree = Tree(fake_store, Epoch())
+    folders = [inodes.ROOT, enter(tree, b"team"), enter(tree, b"team", b"a")]
+    before = [tree.attributes(folder).mtime_ns for folder in folders]
+    assert [tree.attributes(folder).mtime_ns for folder in folders] == before
+    fake_store.set_alias("team/a", "best", 0)
+    for folder, earlier in zip(folders, before, strict=True):
+        now = tree.attributes(folder).mtime_ns
+        assert now != earlier and now // 1_000_000 == earlier // 1_000_000
 
 
 def test_a_moved_alias_is_a_new_inode_and_equal_content_the_same(fake_store: Any) -> None:

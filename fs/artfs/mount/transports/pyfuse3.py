@@ -6,8 +6,6 @@ kernel would ask again later is the core's business; here are only names of fiel
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
 from collections.abc import Callable, Coroutine
 from contextlib import closing
@@ -15,16 +13,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from artfs.mount.attributes import FOREVER, Attributes
 from artfs.mount.counters import Field, WorkerCounts
-from artfs.mount.errnos import ReadOnlyError, errno_of
+from artfs.mount.errnos import ReadOnlyError
 from artfs.mount.transports import pump
+from artfs.mount.transports.answering import number_of
 from artfs.mount.tree import Tree
-from artstore.errors import ArtfsError
 
 pyfuse3 = pump.import_pyfuse3()
 
 __all__ = ["Pyfuse3Transport"]
-
-_log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,23 +32,11 @@ def _handler(
     """Make the coroutine function that pyfuse3 wants of a function: it counts, and turns errors into numbers."""
 
     async def handle(self: _Handlers, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        counts = self.counts
-        counts.add(Field.REQUESTS)
+        self.counts.add(Field.REQUESTS)
         try:
             return answer(self, *args, **kwargs)
-        except ArtfsError as error:
-            number = errno_of(error)
-            if number == errno.EIO:
-                counts.add(Field.ERRORS)
-                _log.error("%s", error)
-        except OSError as error:
-            counts.add(Field.ERRORS)
-            _log.error("%s: %s", answer.__name__, error)
-            number = error.errno or errno.EIO
-        except Exception:
-            counts.add(Field.ERRORS)
-            _log.exception("%s failed", answer.__name__)
-            number = errno.EIO
+        except Exception as error:
+            number = number_of(error, answer.__name__, self.counts)
         raise pyfuse3.FUSEError(number)
 
     return handle

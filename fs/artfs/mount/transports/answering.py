@@ -1,0 +1,30 @@
+"""What all transports do alike: errors of the core become numbers and lines in the log."""
+
+from __future__ import annotations
+
+import errno
+import logging
+
+from artfs.mount.counters import Field, WorkerCounts
+from artfs.mount.errnos import errno_of
+from artstore.errors import ArtfsError
+
+__all__ = ["number_of"]
+
+_log = logging.getLogger(__name__)
+
+
+def number_of(error: Exception, question: str, counts: WorkerCounts) -> int:
+    """Return the errno with which the request ``question`` fails; what should not happen is counted and logged."""
+    if isinstance(error, ArtfsError):
+        number = errno_of(error)
+        if number == errno.EIO:
+            counts.add(Field.ERRORS)
+            _log.error("%s", error)
+        return number
+    counts.add(Field.ERRORS)
+    if isinstance(error, OSError):
+        _log.error("%s: %s", question, error)
+        return error.errno or errno.EIO
+    _log.error("%s failed", question, exc_info=error)
+    return errno.EIO

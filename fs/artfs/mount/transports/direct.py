@@ -1,0 +1,226 @@
+"""Serve the core by speaking the kernel's protocol on the device, without a FUSE library.
+
+What this gives over a library: requests carry the inode, so that opening and closing need no request at all (the kernel
+asks once, is told that there is no such operation, and never asks again), and listings are kept by the kernel.  Warm
+reads and listings are then the kernel's own.
+
+Guarantees: every request that wants an answer gets one, whatever is in it; nothing is answered that was not asked for,
+nor more than was asked for.  Lengths and offsets in requests are checked against what was read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+from artfs.mount.counters import Field, WorkerCounts
+from artfs.mount.transports import protocol
+from artfs.mount.transports.answering import number_of
+from artfs.mount.transports.protocol import REQUEST, Opcode, Owner
+from artfs.mount.tree import Tree
+from artstore.errors import InvalidInputError, UnsupportedError
+
+__all__ = ["DirectTransport", "Dispatcher"]
+
+Answer = Sequence[bytes]
+"""Buffers to be written at once; none where a request has no answer."""
+
+_READ = struct.Struct("=QQI")
+_SIZE = struct.Struct("=II")
+_LARGEST_ANSWER = 1 << 20
+_NO_ANSWER: Answer = ()
+
+_SILENT = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.NOTIFY_REPLY})
+"""Forgetting needs nothing done, for there is no table of inodes; and a request is answered before the next is read,
+so that there is none to interrupt."""
+
+_CHANGING = (
+    Opcode.SETATTR, Opcode.SYMLINK, Opcode.MKNOD, Opcode.MKDIR, Opcode.UNLINK, Opcode.RMDIR, Opcode.RENAME,
+    Opcode.LINK, Opcode.WRITE, Opcode.SETXATTR, Opcode.REMOVEXATTR, Opcode.CREATE, Opcode.FALLOCATE, Opcode.RENAME2,
+    Opcode.COPY_FILE_RANGE, Opcode.TMPFILE,
+)  # fmt: skip
+"""What a mount that root has made writable by force may still be asked."""
+
+_DONE = (Opcode.RELEASE, Opcode.RELEASEDIR, Opcode.DESTROY)
+
+
+class MalformedError(InvalidInputError):
+    """Say that a request is not what its header says."""
+
+
+class Dispatcher:
+    """Answer requests, each as the kernel wrote it, from the core."""
+
+    def __init__(self, tree: Tree, counts: WorkerCounts, *, uid: int, gid: int) -> None:
+        """Show everything as owned by ``uid`` and ``gid``."""
+        self._tree = tree
+        self._counts = counts
+        self._owner = Owner(uid, gid)
+        self._handlers: dict[int, Callable[[int, int, memoryview], Answer]] = {
+            Opcode.LOOKUP: self._lookup,
+            Opcode.GETATTR: self._getattr,
+            Opcode.READLINK: self._readlink,
+            Opcode.READ: self._read,
+            Opcode.STATFS: self._statfs,
+            Opcode.GETXATTR: self._getxattr,
+            Opcode.LISTXATTR: self._listxattr,
+            Opcode.READDIR: self._readdir,
+            Opcode.READDIRPLUS: self._readdirplus,
+            **dict.fromkeys(_SILENT, _say_nothing),
+            **dict.fromkeys(_CHANGING, _refuse_change),
+            **dict.fromkeys(_DONE, _say_done),
+        }
+
+    def answer(self, request: memoryview) -> Answer:
+        """Return the answer to one request; what the request asks for and is unknown here fails with ENOSYS."""
+        if len(request) < REQUEST.size:
+            return _NO_ANSWER
+        length, opcode, unique, inode, *_ = REQUEST.unpack_from(request)
+        handler = self._handlers.get(opcode)
+        if handler is None:
+            return (protocol.failure(unique, errno.ENOSYS),)
+        self._counts.add(Field.REQUESTS)
+        try:
+            if length != len(request):
+                raise MalformedError("a request has another length than it says")
+            return handler(unique, inode, request[REQUEST.size :])
+        except Exception as error:
+            if opcode in _SILENT:
+                return _NO_ANSWER
+            return (protocol.failure(unique, number_of(error, Opcode(opcode).name, self._counts)),)
+
+    def _lookup(self, unique: int, parent: int, body: memoryview) -> Answer:
+        self._counts.add(Field.LOOKUPS)
+        found = self._tree.lookup(parent, _name(body))
+        return (protocol.absent(unique) if found is None else self._owner.looked_up(unique, found),)
+
+    def _getattr(self, unique: int, inode: int, body: memoryview) -> Answer:
+        return (self._owner.attributes(unique, self._tree.attributes(inode)),)
+
+    def _readlink(self, unique: int, inode: int, body: memoryview) -> Answer:
+        return (protocol.answer(unique, self._tree.link_target(inode)),)
+
+    def _read(self, unique: int, inode: int, body: memoryview) -> Answer:
+        _, offset, size = _unpacked(_READ, body)
+        data = self._tree.read(inode, offset, min(size, _LARGEST_ANSWER))
+        counts = self._counts
+        counts.add(Field.READS)
+        counts.add(Field.BYTES, len(data))
+        return protocol.answer_head(unique, len(data)), data
+
+    def _readdir(self, unique: int, inode: int, body: memoryview) -> Answer:
+        return self._listing(unique, inode, body, protocol.plainly_listed)
+
+    def _readdirplus(self, unique: int, inode: int, body: memoryview) -> Answer:
+        return self._listing(unique, inode, body, self._owner.listed)
+
+    def _listing(self, unique: int, inode: int, body: memoryview, pack: Callable[..., bytes]) -> Answer:
+        _, cookie, size = _unpacked(_READ, body)
+        left = min(size, _LARGEST_ANSWER)
+        parts = []
+        with closing(self._tree.page(inode, cookie)) as entries:
+            for entry in entries:
+                packed = pack(*entry)
+                left -= len(packed)
+                if left < 0:
+                    break
+                parts.append(packed)
+        return (protocol.answer(unique, b"".join(parts)),)
+
+    def _statfs(self, unique: int, inode: int, body: memoryview) -> Answer:
+        return (protocol.statistics(unique, self._tree.statistics()),)
+
+    def _getxattr(self, unique: int, inode: int, body: memoryview) -> Answer:
+        size, _ = _unpacked(_SIZE, body)
+        return _value(unique, self._tree.xattr(inode, _name(body[_SIZE.size :])), size)
+
+    def _listxattr(self, unique: int, inode: int, body: memoryview) -> Answer:
+        size, _ = _unpacked(_SIZE, body)
+        return _value(unique, b"".join(name + b"\0" for name in self._tree.xattr_names(inode)), size)
+
+
+def _say_nothing(unique: int, inode: int, body: memoryview) -> Answer:
+    return _NO_ANSWER
+
+
+def _say_done(unique: int, inode: int, body: memoryview) -> Answer:
+    return (protocol.answer(unique, b""),)
+
+
+def _refuse_change(unique: int, inode: int, body: memoryview) -> Answer:
+    return (protocol.failure(unique, errno.EROFS),)
+
+
+def _unpacked(layout: struct.Struct, body: memoryview) -> tuple[int, ...]:
+    if len(body) < layout.size:
+        raise MalformedError("a request is cut short")
+    return layout.unpack_from(body)
+
+
+def _name(body: memoryview) -> bytes:
+    """Return the name in ``body``, which has to end with its first NUL."""
+    name = bytes(body[:-1])
+    if not name or body[-1] or 0 in name:
+        raise MalformedError("a request has a malformed name")
+    return name
+
+
+def _value(unique: int, value: bytes, room: int) -> Answer:
+    """Answer with an attribute's value where there is room for it, with its size where that is what was asked."""
+    if not room:
+        return (protocol.answer(unique, _SIZE.pack(len(value), 0)),)
+    if len(value) > room:
+        return (protocol.failure(unique, errno.ERANGE),)
+    return (protocol.answer(unique, value),)
+
+
+class DirectTransport:
+    """Speak for one mount: INIT before the fork, everything else in each worker."""
+
+    def __init__(self, device: int, *, uid: int, gid: int) -> None:
+        """Take an attached ``device``; ``uid`` and ``gid`` are shown as the owner of everything."""
+        self._device = device
+        self._uid = uid
+        self._gid = gid
+
+    def answer_init(self) -> None:
+        """Answer the kernel's first request, and no other; UnsupportedError where the kernel lacks what is needed."""
+        settled = False
+        while not settled:
+            outcome = protocol.negotiate(os.read(self._device, protocol.LARGEST_REQUEST))
+            if outcome.lacking:
+                raise UnsupportedError(f"this kernel's FUSE lacks what a direct mount needs: {outcome.lacking}")
+            os.write(self._device, outcome.answer)
+            settled = outcome.settled
+
+    def serve(self, tree: Tree, counts: WorkerCounts) -> None:
+        """Answer requests from ``tree`` until the kernel says that the mount has ended."""
+        answer = Dispatcher(tree, counts, uid=self._uid, gid=self._gid).answer
+        device = self._device
+        buffer = memoryview(bytearray(protocol.LARGEST_REQUEST))
+        while True:
+            try:
+                length = os.readv(device, (buffer,))
+            except OSError as error:
+                if error.errno in _ENDED:
+                    return
+                if error.errno in _AGAIN:
+                    continue
+                raise
+            parts = answer(buffer[:length])
+            if parts:
+                try:
+                    os.writev(device, parts)
+                except OSError as error:
+                    if error.errno in _ENDED:
+                        return
+                    if error.errno != errno.ENOENT:  # whoever asked was killed meanwhile
+                        raise
+
+
+_ENDED = frozenset({errno.ENODEV, errno.ECONNABORTED})
+_AGAIN = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOENT})
+"""A request that was taken back between its announcement and the read of it says ENOENT."""
