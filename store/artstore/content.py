@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from artstore.codec import RAW
 from artstore.errors import DamageError
+from artstore.ids import Buffer
 from artstore.manifest import ReadTransaction
 from artstore.nodes import content_record
 from artstore.packs import PackReader
-from artstore.records.nodes import BLOCK, LOST, ChunkRecord, ListRecord
+from artstore.records.nodes import BLOCK, LOST, ChunkRecord, ListView
 
 __all__ = ["ChunkCache", "ContentInfo", "chunks_between", "describe", "read", "stored_bytes"]
 
@@ -78,23 +78,20 @@ def stored_bytes(transaction: ReadTransaction, node: int) -> int:
     while waiting:
         record = waiting.pop()
         total += record.extent.stored
-        if isinstance(record, ListRecord):
-            starts = (0, *(child.end for child in record.children))
-            waiting += [
-                _child(transaction, record, index, child.end - starts[index])
-                for index, child in enumerate(record.children)
-            ]
+        if isinstance(record, ListView):
+            waiting += [_child(transaction, record, index) for index in range(len(record.nodes))]
     return total
 
 
-def _child(transaction: ReadTransaction, above: ListRecord, index: int, size: int) -> ChunkRecord | ListRecord:
-    """Return the record of a list's child; raise `DamageError` where it is not the next level down, ``size`` long.
+def _child(transaction: ReadTransaction, above: ListView, index: int) -> ChunkRecord | ListView:
+    """Return the record of a list's child; raise `DamageError` where it is not the next level down, and as long.
 
     So that reading ends, and finds the right bytes or none, whatever records say.
     """
-    node = above.children[index].node
+    node = above.nodes[index]
+    size = above.ends[index] - above.ends[index - 1] if index else above.ends[0]
     record = content_record(transaction, node)
-    as_said = record.level == above.level - 1 if isinstance(record, ListRecord) else _is_leaf(record, above.level)
+    as_said = record.level == above.level - 1 if isinstance(record, ListView) else _is_leaf(record, above.level)
     if record.size != size or not as_said:
         raise DamageError(f"content node {node} is not what the list above it says")
     return record
@@ -105,48 +102,51 @@ def _is_leaf(record: ChunkRecord, level_above: int) -> bool:
     return level_above == 0 or record.extent.codec == LOST
 
 
-def chunks_between(
-    transaction: ReadTransaction, node: int, start: int, end: int
-) -> Iterator[tuple[ChunkRecord, int, int]]:
-    """Yield (chunk, from, to) for the chunks that bytes ``[start, end)`` touch; from and to within the chunk."""
+def chunks_between(transaction: ReadTransaction, node: int, start: int, end: int) -> list[tuple[ChunkRecord, int, int]]:
+    """Return (chunk, from, to) of the chunks that bytes ``[start, end)`` touch, in order; from and to within each."""
+    found: list[tuple[ChunkRecord, int, int]] = []
     record = content_record(transaction, node)
-    yield from _chunks_between(transaction, record, start, min(end, record.size))
+    _add_chunks_between(transaction, record, start, min(end, record.size), found)
+    return found
 
 
-def _chunks_between(
-    transaction: ReadTransaction, record: ChunkRecord | ListRecord, start: int, end: int
-) -> Iterator[tuple[ChunkRecord, int, int]]:
+def _add_chunks_between(
+    transaction: ReadTransaction,
+    record: ChunkRecord | ListView,
+    start: int,
+    end: int,
+    found: list[tuple[ChunkRecord, int, int]],
+) -> None:
     if start >= end:
         return
     if isinstance(record, ChunkRecord):
-        yield record, start, end
+        found.append((record, start, end))
         return
-    ends = [child.end for child in record.children]
+    ends = record.ends
     index = bisect_right(ends, start)
     base = ends[index - 1] if index else 0
     while base < end:
-        child_end = record.children[index].end
-        child = _child(transaction, record, index, child_end - base)
-        yield from _chunks_between(transaction, child, max(start - base, 0), min(end, child_end) - base)
+        child = _child(transaction, record, index)
+        child_end = ends[index]
+        _add_chunks_between(transaction, child, max(start - base, 0), min(end, child_end) - base, found)
         base = child_end
         index += 1
 
 
 def read(
     transaction: ReadTransaction, reader: PackReader, cache: ChunkCache, node: int, offset: int, size: int
-) -> bytes:
-    """Return up to ``size`` bytes of a content node from ``offset``, fewer only at its end.
+) -> list[Buffer]:
+    """Return up to ``size`` bytes of a content node from ``offset``, fewer only at its end, as consecutive pieces.
 
     Raises `DamageError` where what is stored fails its checksum; other bytes are never returned.
     """
-    parts = [
+    return [
         _read_chunk(reader, cache, chunk, start, end)
         for chunk, start, end in chunks_between(transaction, node, offset, offset + size)
     ]
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _read_chunk(reader: PackReader, cache: ChunkCache, chunk: ChunkRecord, start: int, end: int) -> bytes:
+def _read_chunk(reader: PackReader, cache: ChunkCache, chunk: ChunkRecord, start: int, end: int) -> Buffer:
     if chunk.extent.codec == LOST:
         raise DamageError(
             f"content {chunk.id.hex()} was damaged and is lost",
@@ -160,7 +160,7 @@ def _read_chunk(reader: PackReader, cache: ChunkCache, chunk: ChunkRecord, start
             data = reader.read(chunk.extent, chunk.size, chunk.checksums)
             if chunk.size > BLOCK or end - start < chunk.size:
                 cache.put(chunk.id, data)
-        return data if end - start == chunk.size else data[start:end]
+        return data if end - start == chunk.size else memoryview(data)[start:end]
     except DamageError as error:
         place = f"pack {chunk.extent.pack}, offset {chunk.extent.offset}"
         raise DamageError(f"chunk {chunk.id.hex()} ({place}) is damaged: {error}") from error

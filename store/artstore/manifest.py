@@ -20,6 +20,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 import lmdb
@@ -286,13 +287,13 @@ class Manifest:
 
     def enter(self) -> bool:
         """Count a transaction that is about to begin; return False where the environment has been given up."""
-        with _registry:
+        with _lock:
             self._users += not self._dropped
             return not self._dropped
 
     def leave(self) -> None:
         """Count a transaction that has ended."""
-        with _registry:
+        with _lock:
             self._users -= 1
             self._close_if_unused()
 
@@ -376,17 +377,32 @@ def frozen(workspace: Path) -> Iterator[tuple[Manifest, ReadTransaction]]:
         manifest.leave()
 
 
-@contextmanager
-def read(workspace: Path) -> Iterator[ReadTransaction]:
-    """Run the block on a snapshot of the manifest; raise `DamageError` where LMDB's own pages are damaged."""
-    manifest, raw = _begin(workspace, write=False)
-    try:
-        with raw:
-            yield ReadTransaction(raw, manifest.handles)
-    except lmdb.Error as error:
-        raise DamageError(f"the manifest of {workspace} cannot be read: {error}") from error
-    finally:
-        manifest.leave()
+class Reading:
+    """Hold a snapshot of the manifest for a block; raise `DamageError` where LMDB's own pages are damaged."""
+
+    __slots__ = ("_manifest", "_raw", "_workspace")
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+
+    def __enter__(self) -> ReadTransaction:
+        self._manifest, self._raw = _begin(self._workspace, write=False)
+        return ReadTransaction(self._raw, self._manifest.handles)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._raw.abort()
+        finally:
+            self._manifest.leave()
+        if isinstance(error, lmdb.Error):
+            raise DamageError(f"the manifest of {self._workspace} cannot be read: {error}") from error
+
+
+def read(workspace: Path) -> Reading:
+    """Return a context that runs its block on a snapshot of the manifest."""
+    return Reading(workspace)
 
 
 @contextmanager
@@ -444,7 +460,8 @@ def map_size() -> int:
 _open_manifests: dict[Path, Manifest] = {}
 _closing: list[Manifest] = []
 """Environments that were given up while transactions ran in them."""
-_registry = threading.Condition()
+_lock = threading.RLock()
+_registry = threading.Condition(_lock)
 _CLOSING_SECONDS: Final = 10.0
 
 
@@ -460,8 +477,9 @@ def _forget_after_fork() -> None:
 
     Closing one would give back reader slots that are the parent's, so each gets a reference that is never released.
     """
-    global _registry
-    _registry = threading.Condition()
+    global _lock, _registry
+    _lock = threading.RLock()
+    _registry = threading.Condition(_lock)
     for manifest in (*_open_manifests.values(), *_closing):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(manifest.env))
     _open_manifests.clear()

@@ -20,12 +20,12 @@ from artstore.records.nodes import (
     LOST,
     ChunkRecord,
     Extent,
-    ListRecord,
+    ListView,
     LostRecord,
     decode_chunk,
-    decode_list,
     decode_lost,
     encode_lost,
+    view_list,
 )
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_TREE
 from artstore.records.trees import TreeView
@@ -69,13 +69,13 @@ def node_payload(transaction: ReadTransaction, node: int) -> bytes:
     return payload
 
 
-def content_record(transaction: ReadTransaction, node: int) -> ChunkRecord | ListRecord:
+def content_record(transaction: ReadTransaction, node: int) -> ChunkRecord | ListView:
     """Return the record of a content node."""
     payload = node_payload(transaction, node)
     if payload[0] == KIND_CHUNK:
         return decode_chunk(payload)
     if payload[0] == KIND_LIST:
-        return decode_list(payload)
+        return view_list(payload)
     if payload[0] == KIND_LOST and (lost := decode_lost(payload)).klass != CLASS_TREE:
         return ChunkRecord(lost.id, lost.birth_ns, lost.size, _NOWHERE, ())
     raise DamageError(f"node {node} is not content")
@@ -94,7 +94,7 @@ def node_extent(payload: bytes) -> Extent:
     if payload[0] == KIND_CHUNK:
         return decode_chunk(payload).extent
     if payload[0] == KIND_LIST:
-        return decode_list(payload).extent
+        return view_list(payload).extent
     return _NOWHERE if payload[0] == KIND_LOST else TreeView(payload).extent
 
 
@@ -103,7 +103,7 @@ def children_of(payload: bytes) -> list[int]:
     if payload[0] in (KIND_CHUNK, KIND_LOST):
         return []
     if payload[0] == KIND_LIST:
-        return [child.node for child in decode_list(payload).children]
+        return list(view_list(payload).nodes)
     return TreeView(payload).nodes()
 
 

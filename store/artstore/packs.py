@@ -97,7 +97,7 @@ class PackReader:
         verify_blocks(stored, 0, checksums)
         return decode(extent.codec, stored, size)
 
-    def read_range(self, extent: Extent, checksums: tuple[int, ...], start: int, end: int) -> bytes:
+    def read_range(self, extent: Extent, checksums: tuple[int, ...], start: int, end: int) -> Buffer:
         """Return bytes ``[start, end)`` of a raw stored form, reading and verifying only the blocks they touch."""
         if extent.codec != RAW:
             raise DamageError("a compressed chunk cannot be read in part")
@@ -108,7 +108,7 @@ class PackReader:
         high = min(extent.stored, -(-end // BLOCK) * BLOCK)
         stored = self._pread(extent.pack, high - low, extent.offset + low)
         verify_blocks(stored, first, checksums)
-        return stored[start - low : end - low] if (start, end) != (low, high) else stored
+        return stored if (start, end) == (low, high) else memoryview(stored)[start - low : end - low]
 
 
 class Segment:

@@ -13,6 +13,7 @@ from artstore import catalogue, content, trees
 from artstore.catalogue import NameEntry
 from artstore.content import CACHE_BYTES, ChunkCache, ContentInfo
 from artstore.errors import NotFoundError
+from artstore.ids import Buffer
 from artstore.manifest import Counters, ReadTransaction
 from artstore.nodes import find_node, node_payload, tree_view
 from artstore.packs import PackReader
@@ -138,6 +139,11 @@ class Snapshot:
 
     def read(self, node: int, offset: int, size: int) -> bytes:
         """Return verified bytes of a content node, fewer than ``size`` only at its end; `DamageError` otherwise."""
+        parts = self.read_pieces(node, offset, size)
+        return parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts)
+
+    def read_pieces(self, node: int, offset: int, size: int) -> list[Buffer]:
+        """Return what `read` does as consecutive pieces, which saves a copy where they are only passed on."""
         return content.read(self.transaction, self._reader, _cache, node, offset, size)
 
     def usage_totals(self) -> Counters:

@@ -19,6 +19,7 @@ import uuid as uuids
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Self
 
 from artstore import locate, manifest
@@ -79,11 +80,9 @@ class Store:
         """The mode of files that this store makes: the owner's, and the group's where the workspace is shared."""
         return 0o660 if self.group else 0o600
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """Run the block on a consistent view of everything; keep it to one call or request."""
-        with manifest.read(self.path) as transaction:
-            yield Snapshot(transaction, self.reader)
+    def snapshot(self) -> SnapshotContext:
+        """Return a context that runs its block on a consistent view of everything; keep it to one call or request."""
+        return SnapshotContext(self)
 
     @contextmanager
     def write(self) -> Iterator[manifest.WriteTransaction]:
@@ -94,6 +93,24 @@ class Store:
     def pack_writer(self, avoid: Collection[int] = ()) -> PackWriter:
         """Return a writer of new segments, for one put; it appends to none of the packs to ``avoid``."""
         return PackWriter(self.path, uuids.UUID(self.uuid).bytes, self.file_mode, RESERVE, avoid)
+
+
+class SnapshotContext:
+    """Hold a snapshot of a store for a block."""
+
+    __slots__ = ("_reading", "_store")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._reading = manifest.read(store.path)
+
+    def __enter__(self) -> Snapshot:
+        return Snapshot(self._reading.__enter__(), self._store.reader)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reading.__exit__(kind, error, trace)
 
 
 _generation = 0

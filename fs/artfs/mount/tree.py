@@ -40,6 +40,7 @@ from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryE
 from artfs.mount.inodes import Inode, Sort
 from artstore import trees
 from artstore.errors import NotFoundError
+from artstore.ids import Buffer
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import TreeEntry, TreeView
 from artstore.snapshot import Snapshot
@@ -189,13 +190,13 @@ class Tree:
                 return catalogue.link_target(request.snapshot, place)
         raise NotLinkError("not a symbolic link")
 
-    def read(self, inode: int, offset: int, size: int) -> bytes:
-        """Return ``size`` verified bytes of the file ``inode`` from ``offset``, fewer only at its end."""
+    def read(self, inode: int, offset: int, size: int) -> list[Buffer]:
+        """Return ``size`` verified bytes of the file ``inode`` from ``offset`` in pieces, fewer only at its end."""
         place = _decode(inode)
         if place.sort not in (Sort.FILE, Sort.EXECUTABLE):
             raise NotLinkError("not a file")
         with self._source.snapshot() as snapshot:
-            return snapshot.read(place.value, offset, size)
+            return snapshot.read_pieces(place.value, offset, size)
 
     def xattr(self, inode: int, name: bytes) -> bytes:
         """Return an extended attribute; NoAttributeError, without asking the store, for names that are not ours."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from itertools import pairwise
+from operator import lt
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
@@ -30,6 +30,7 @@ __all__ = [
     "Extent",
     "ListChild",
     "ListRecord",
+    "ListView",
     "LostRecord",
     "canonical_list",
     "decode_chunk",
@@ -39,6 +40,7 @@ __all__ = [
     "encode_list",
     "encode_lost",
     "parse_canonical_list",
+    "view_list",
     "with_extent",
 ]
 
@@ -95,6 +97,18 @@ class ListRecord(NamedTuple):
     level: int
     extent: Extent
     children: tuple[ListChild, ...]
+
+
+class ListView(NamedTuple):
+    """An extent list as reading needs it: child i is ``nodes[i]``, whose bytes end at ``ends[i]`` within the list."""
+
+    id: bytes
+    birth_ns: int
+    size: int
+    level: int
+    extent: Extent
+    nodes: tuple[int, ...]
+    ends: tuple[int, ...]
 
 
 class LostRecord(NamedTuple):
@@ -169,7 +183,7 @@ def encode_list(record: ListRecord) -> bytes:
     return head + b"".join(_CHILD.pack(*child) for child in record.children)
 
 
-def decode_list(payload: bytes) -> ListRecord:
+def view_list(payload: bytes) -> ListView:
     """Return the list that `encode_list` wrote; raise `DamageError` on anything else."""
     try:
         kind, version, ident, birth, size, level, codec, pack, offset, stored, count = _LIST.unpack_from(payload)
@@ -179,11 +193,18 @@ def decode_list(payload: bytes) -> ListRecord:
         raise DamageError(f"a list record is malformed (kind {kind}, version {version})")
     if not 0 < count <= FANOUT or stored > LARGEST:
         raise DamageError(f"a list record has {count} children, stored as {stored} bytes")
-    children = tuple(ListChild(*pair) for pair in _CHILD.iter_unpack(payload[_LIST.size :]))
-    starts = [0, *(child.end for child in children)]
-    if starts[-1] != size or any(start >= end for start, end in pairwise(starts)):
+    rows = struct.unpack_from(f"<{2 * count}Q", payload, _LIST.size)
+    ends = rows[1::2]
+    if ends[-1] != size or not ends[0] or not all(map(lt, ends, ends[1:])):
         raise DamageError("a list record's lengths do not add up")
-    return ListRecord(ident, birth, size, level, Extent(pack, offset, stored, codec), children)
+    return ListView(ident, birth, size, level, Extent(pack, offset, stored, codec), rows[::2], ends)
+
+
+def decode_list(payload: bytes) -> ListRecord:
+    """Return the list that `encode_list` wrote, child by child; raise `DamageError` on anything else."""
+    view = view_list(payload)
+    children = tuple(map(ListChild, view.nodes, view.ends))
+    return ListRecord(view.id, view.birth_ns, view.size, view.level, view.extent, children)
 
 
 def with_extent(payload: bytes, extent: Extent) -> bytes:

@@ -10,6 +10,7 @@ found by bisection without parsing the record.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import pairwise
@@ -230,7 +231,7 @@ class TreeView:
     Immutable, and valid for as long as its node lives: node numbers are never reused.
     """
 
-    __slots__ = ("_data", "_names", "_size_of_names", "count", "digest", "extent", "level", "totals")
+    __slots__ = ("_data", "_folders", "_names", "_size_of_names", "count", "digest", "extent", "level", "totals")
 
     def __init__(self, payload: bytes) -> None:
         try:
@@ -242,6 +243,7 @@ class TreeView:
         codec, pack, offset, stored = fields[9:]
         self.extent = Extent(pack, offset, stored, codec)
         self._data = payload
+        self._folders: list[tuple[int, int]] | None = None
         self._names = _HEAD.size + self.count * _ROW_LENGTH
         self._size_of_names = len(payload) - self._names
         if kind != KIND_TREE or version != _FORMAT or self.count > FANOUT or self._size_of_names < 0:
@@ -308,8 +310,13 @@ class TreeView:
 
     def entries(self, start: int = 0) -> Iterator[TreeEntry]:
         """Yield the entries of a level-0 record from ``start``, in name order."""
-        for row in _ROW.iter_unpack(self._data[_HEAD.size + start * _ROW_LENGTH : self._names]):
-            yield self._entry(*row)
+        data, names = self._data, self._names
+        for node, size, extra, offset, length, kind in _ROW.iter_unpack(data[_HEAD.size + start * _ROW_LENGTH : names]):
+            name = data[names + offset : names + offset + length]
+            if kind in _FILES and len(name) == length and length:
+                yield TreeEntry(name, _FILES[kind], node, size, extra, 0, 0)
+            else:
+                yield self._entry(node, size, extra, offset, length, kind)
 
     def child(self, index: int) -> ChildRecord:
         """Return row ``index`` of an index record."""
@@ -363,10 +370,16 @@ class TreeView:
             return -1
         if self.level:
             return self._last_at_or_before(directory, 20)
-        for index, entry in enumerate(self.entries()):
-            if entry.directories and 0 <= directory - entry.directories_before < entry.directories:
-                return index
-        return -1
+        if self._folders is None:
+            self._folders = [
+                (entry.directories_before, row) for row, entry in enumerate(self.entries()) if entry.directories
+            ]
+        index = bisect_right(self._folders, (directory, self.count)) - 1
+        if index < 0:
+            return -1
+        row = self._folders[index][1]
+        entry = self.entry(row)
+        return row if 0 <= directory - entry.directories_before < entry.directories else -1
 
     def _last_at_or_before(self, value: int, field: int) -> int:
         """Return the last row whose running total, at byte ``field`` of the rows, is at most ``value``."""
@@ -385,3 +398,4 @@ class TreeView:
 
 
 _KINDS: Final = {int(kind): kind for kind in Kind}
+_FILES: Final = {number: kind for number, kind in _KINDS.items() if kind is not Kind.DIRECTORY}

@@ -21,7 +21,7 @@ JSON = st.recursive(
     lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(), below, max_size=3),
     max_leaves=8,
 )
-INTEGERS = st.integers(0, 2**63)
+INTEGERS = st.integers(0, 2**63 - 1)
 RECORDS = st.one_of(
     st.builds(ArtifactRecord, INTEGERS, st.text(), st.booleans(), INTEGERS, st.none() | st.text(), INTEGERS, st.text()),
     st.builds(AliasRecord, INTEGERS, INTEGERS, st.text(), INTEGERS, INTEGERS),

@@ -22,10 +22,11 @@ from artfs.mount.transports.answering import number_of
 from artfs.mount.transports.protocol import REQUEST, Opcode, Owner
 from artfs.mount.tree import Tree
 from artstore.errors import InvalidInputError, UnsupportedError
+from artstore.ids import Buffer
 
 __all__ = ["DirectTransport", "Dispatcher"]
 
-Answer = Sequence[bytes]
+Answer = Sequence[Buffer]
 """Buffers to be written at once; none where a request has no answer."""
 
 _READ = struct.Struct("=QQI")
@@ -79,10 +80,10 @@ class Dispatcher:
         if len(request) < REQUEST.size:
             return _NO_ANSWER
         length, opcode, unique, inode, *_ = REQUEST.unpack_from(request)
+        self._counts.add(Field.REQUESTS)
         handler = self._handlers.get(opcode)
         if handler is None:
             return (protocol.failure(unique, errno.ENOSYS),)
-        self._counts.add(Field.REQUESTS)
         try:
             if length != len(request):
                 raise MalformedError("a request has another length than it says")
@@ -105,11 +106,12 @@ class Dispatcher:
 
     def _read(self, unique: int, inode: int, body: memoryview) -> Answer:
         _, offset, size = _unpacked(_READ, body)
-        data = self._tree.read(inode, offset, min(size, _LARGEST_ANSWER))
+        pieces = self._tree.read(inode, offset, min(size, _LARGEST_ANSWER))
+        length = sum(map(len, pieces))
         counts = self._counts
         counts.add(Field.READS)
-        counts.add(Field.BYTES, len(data))
-        return protocol.answer_head(unique, len(data)), data
+        counts.add(Field.BYTES, length)
+        return protocol.answer_head(unique, length), *pieces
 
     def _readdir(self, unique: int, inode: int, body: memoryview) -> Answer:
         return self._listing(unique, inode, body, protocol.plainly_listed)

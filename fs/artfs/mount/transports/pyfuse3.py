@@ -97,7 +97,7 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
 
     @_handler
     def read(self, handle: int, offset: int, size: int) -> bytes:
-        data = self.tree.read(handle, offset, size)
+        data = b"".join(self.tree.read(handle, offset, size))
         self.counts.add(Field.READS)
         self.counts.add(Field.BYTES, len(data))
         return data
