@@ -6,11 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from artstore import catalogue, journal
+from artstore import catalogue, journal, live
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.live import Change
 from artstore.manifest import WriteTransaction
-from artstore.putting import announce
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.store import Store
 
@@ -56,7 +55,9 @@ def remove_aliases(store: Store, name: str, aliases: Sequence[str]) -> list[str]
 
 
 def _told(store: Store, name: str, aliases: Sequence[str]) -> list[str]:
-    return [daemon.mountpoint for daemon in announce(store, [Change(name, list(aliases))] if aliases else [])]
+    if not aliases:
+        return []
+    return [daemon.mountpoint for daemon in live.notify(store.run_dir, [Change(name, list(aliases))])]
 
 
 def change_tags(

@@ -3,22 +3,48 @@
 The gear table and the normalisation are those of the `pyfastcdc` package (FastCDC, Xia et al., 2016 and 2020).
 Boundaries decide what deduplicates with what, not what is read back: a file's id is the BLAKE3 of its bytes, so other
 sizes can be chosen later without touching a digest.
+
+Sizes go by content, as a sample of the file's beginning tells.  Small chunks find more that is known already; what
+cannot be compressed is read in part, so the chunk's length matters less there; what repeats much is compressed better
+and read faster in large chunks.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import functools
+from typing import Final, NamedTuple
 
 import pyfastcdc
+import zstandard
 
 from artstore.errors import UnsupportedError
 from artstore.ids import Buffer
 
-__all__ = ["AVERAGE", "MAXIMUM", "MINIMUM", "boundaries", "require_native"]
+__all__ = ["DENSE", "MAXIMUM", "MIXED", "REPETITIVE", "WHOLE", "Sizes", "boundaries", "require_native", "sizes_for"]
 
-MINIMUM: Final = 64 * 1024
-AVERAGE: Final = 256 * 1024
-MAXIMUM: Final = 1024 * 1024
+
+class Sizes(NamedTuple):
+    """The least, mean and largest length of chunks, in bytes; only the last of a file is shorter."""
+
+    minimum: int
+    average: int
+    maximum: int
+
+
+MIXED: Final = Sizes(16 * 1024, 64 * 1024, 256 * 1024)
+"""For programs, text and whatever else is not one of the others."""
+DENSE: Final = Sizes(64 * 1024, 128 * 1024, 256 * 1024)
+"""For what zstd cannot make smaller: weights, images, archives."""
+REPETITIVE: Final = Sizes(64 * 1024, 256 * 1024, 1024 * 1024)
+"""For tables and logs."""
+MAXIMUM: Final = max(sizes.maximum for sizes in (MIXED, DENSE, REPETITIVE))
+WHOLE: Final = 64 * 1024
+"""A file of up to this many bytes is one chunk."""
+
+_SAMPLES: Final = 4
+_SAMPLE: Final = 16 * 1024
+_DENSE_BELOW: Final = 1.06
+_REPETITIVE_ABOVE: Final = 6.0
 
 
 def require_native() -> None:
@@ -31,14 +57,29 @@ def require_native() -> None:
 
 
 require_native()
-_cutter: Final = pyfastcdc.FastCDC(avg_size=AVERAGE, min_size=MINIMUM, max_size=MAXIMUM)
 
 
-def boundaries(data: Buffer) -> list[int]:
+@functools.cache
+def _cutter(sizes: Sizes) -> pyfastcdc.FastCDC:
+    return pyfastcdc.FastCDC(avg_size=sizes.average, min_size=sizes.minimum, max_size=sizes.maximum)
+
+
+def sizes_for(data: Buffer) -> Sizes:
+    """Return how to cut a file that begins with ``data``: by how far pieces spread over it can be compressed."""
+    view = memoryview(data)
+    step = max(_SAMPLE, len(view) // _SAMPLES)
+    pieces = b"".join(view[start : start + _SAMPLE] for start in range(0, len(view), step))
+    ratio = len(pieces) / len(zstandard.ZstdCompressor(level=1).compress(pieces))
+    if ratio < _DENSE_BELOW:
+        return DENSE
+    return REPETITIVE if ratio > _REPETITIVE_ABOVE else MIXED
+
+
+def boundaries(data: Buffer, sizes: Sizes) -> list[int]:
     """Return the end offset of each chunk of ``data``.
 
     The last is ``len(data)``; with more data behind, only that one may move.
     """
-    if len(data) <= MINIMUM:
+    if len(data) <= sizes.minimum:
         return [len(data)] if len(data) else []
-    return [chunk.offset + chunk.length for chunk in _cutter.cut_buf(data)]
+    return [chunk.offset + chunk.length for chunk in _cutter(sizes).cut_buf(data)]

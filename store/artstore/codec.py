@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import zstandard
@@ -12,12 +13,16 @@ from artstore.errors import DamageError
 from artstore.ids import Buffer
 from artstore.records.nodes import BLOCK
 
-__all__ = ["RAW", "ZSTD", "Encoded", "block_checksums", "decode", "encode", "verify_blocks"]
+__all__ = ["RAW", "ZSTD", "Encoded", "block_checksums", "decode", "encode", "encode_all", "verify_blocks"]
 
 RAW: Final = 0
 ZSTD: Final = 1
 
 LEVEL: Final = 3
+_THOROUGH: Final = zstandard.ZstdCompressionParameters(
+    strategy=zstandard.STRATEGY_GREEDY, window_log=18, hash_log=17, chain_log=16, search_log=4, min_match=4
+)
+"""Costs twice the time of `LEVEL` and stores 5 % less of programs and text; nothing less of what repeats much."""
 _WORTHWHILE: Final = 0.94
 """A chunk is stored raw unless zstd saves 6 %: raw chunks are read without decompression, in part, and faster."""
 _TINY: Final = 64
@@ -36,7 +41,8 @@ class _Contexts(threading.local):
     """zstd contexts, one pair a thread: they are not to be shared."""
 
     def __init__(self) -> None:
-        self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=False, write_content_size=True)
+        self.quick = zstandard.ZstdCompressor(level=LEVEL, write_checksum=False, write_content_size=True)
+        self.thorough = zstandard.ZstdCompressor(compression_params=_THOROUGH)
         self.decompressor = zstandard.ZstdDecompressor()
 
 
@@ -51,13 +57,34 @@ def block_checksums(data: Buffer) -> tuple[int, ...]:
     return tuple(xxh3_64_intdigest(view[start : start + BLOCK]) for start in range(0, len(view), BLOCK))
 
 
-def encode(data: Buffer) -> Encoded:
-    """Return the stored form of ``data``: a zstd frame where that saves enough, the bytes themselves elsewhere."""
+def encode(data: Buffer, *, thorough: bool = False) -> Encoded:
+    """Return the stored form of ``data``: a zstd frame where that saves enough, the bytes themselves elsewhere.
+
+    Where ``thorough``, compressing takes longer and the frame is smaller; reading takes the same time.
+    """
     if len(data) > _TINY:
-        frame = _contexts.compressor.compress(data)
+        frame = (_contexts.thorough if thorough else _contexts.quick).compress(data)
         if len(frame) < len(data) * _WORTHWHILE:
             return Encoded(ZSTD, frame, block_checksums(frame))
     return Encoded(RAW, data, block_checksums(data))
+
+
+def encode_all(contents: Sequence[Buffer], *, thorough: bool = False) -> list[Encoded]:
+    """Return the stored form of each.
+
+    One call into zstd does for all, so that the interpreter's lock is given up and taken again once.
+    """
+    large = [data for data in contents if len(data) > _TINY]
+    compressor = _contexts.thorough if thorough else _contexts.quick
+    frames = iter(compressor.multi_compress_to_buffer(large, threads=1) if large else ())
+    done = []
+    for data in contents:
+        if len(data) > _TINY and len(frame := next(frames)) < len(data) * _WORTHWHILE:
+            stored = frame.tobytes()
+            done.append(Encoded(ZSTD, stored, block_checksums(stored)))
+        else:
+            done.append(Encoded(RAW, data, block_checksums(data)))
+    return done
 
 
 def verify_blocks(data: Buffer, first_block: int, checksums: tuple[int, ...]) -> None:

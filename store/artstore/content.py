@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_right
-from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from artstore.chunkcaches import ChunkSource
 from artstore.codec import RAW
 from artstore.errors import DamageError
 from artstore.ids import Buffer
@@ -15,7 +14,7 @@ from artstore.nodes import content_record
 from artstore.packs import PackReader
 from artstore.records.nodes import BLOCK, LOST, ChunkRecord, ListView
 
-__all__ = ["ChunkCache", "ContentInfo", "chunks_between", "describe", "read", "stored_bytes"]
+__all__ = ["ContentInfo", "chunks_between", "describe", "read", "stored_bytes"]
 
 
 class ContentInfo(NamedTuple):
@@ -24,46 +23,6 @@ class ContentInfo(NamedTuple):
     id: bytes
     size: int
     birth_ns: int
-
-
-class ChunkCache:
-    """Decompressed chunks, least recently used first, bounded in bytes; one for each process.
-
-    Keyed by content id, so that an entry is right in every workspace, and for as long as it stays.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._held = 0
-        self._chunks: OrderedDict[bytes, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, ident: bytes) -> bytes | None:
-        """Return a chunk's content if it is here."""
-        with self._lock:
-            data = self._chunks.get(ident)
-            if data is not None:
-                self._chunks.move_to_end(ident)
-            return data
-
-    def put(self, ident: bytes, data: bytes) -> None:
-        """Keep a chunk's content, letting the oldest go."""
-        with self._lock:
-            if ident in self._chunks or len(data) > self._limit:
-                return
-            self._chunks[ident] = data
-            self._held += len(data)
-            while self._held > self._limit:
-                self._held -= len(self._chunks.popitem(last=False)[1])
-
-    def after_fork(self) -> None:
-        """Start empty in a forked child, where another thread's lock would never be released."""
-        self._lock = threading.Lock()
-        self._chunks = OrderedDict()
-        self._held = 0
-
-
-CACHE_BYTES: Final = 16 * 1024 * 1024
 
 
 def describe(transaction: ReadTransaction, node: int) -> ContentInfo:
@@ -134,19 +93,25 @@ def _add_chunks_between(
 
 
 def read(
-    transaction: ReadTransaction, reader: PackReader, cache: ChunkCache, node: int, offset: int, size: int
+    transaction: ReadTransaction, reader: PackReader, cache: ChunkSource, node: int, offset: int, size: int
 ) -> list[Buffer]:
     """Return up to ``size`` bytes of a content node from ``offset``, fewer only at its end, as consecutive pieces.
 
     Raises `DamageError` where what is stored fails its checksum; other bytes are never returned.
     """
-    return [
-        _read_chunk(reader, cache, chunk, start, end)
-        for chunk, start, end in chunks_between(transaction, node, offset, offset + size)
-    ]
+    record = content_record(transaction, node)
+    end = min(offset + size, record.size)
+    chunks: list[tuple[ChunkRecord, int, int]] = []
+    _add_chunks_between(transaction, record, offset, end, chunks)
+    if chunks and (last := chunks[-1][0].extent).stored:
+        if isinstance(record, ChunkRecord):
+            reader.touch(last)
+        else:
+            reader.follow(node, offset, end, last)
+    return [_read_chunk(reader, cache, chunk, start, stop) for chunk, start, stop in chunks]
 
 
-def _read_chunk(reader: PackReader, cache: ChunkCache, chunk: ChunkRecord, start: int, end: int) -> Buffer:
+def _read_chunk(reader: PackReader, cache: ChunkSource, chunk: ChunkRecord, start: int, end: int) -> Buffer:
     if chunk.extent.codec == LOST:
         raise DamageError(
             f"content {chunk.id.hex()} was damaged and is lost",
@@ -155,12 +120,9 @@ def _read_chunk(reader: PackReader, cache: ChunkCache, chunk: ChunkRecord, start
     try:
         if chunk.extent.codec == RAW:
             return reader.read_range(chunk.extent, chunk.checksums, start, end)
-        data = cache.get(chunk.id)
-        if data is None:
-            data = reader.read(chunk.extent, chunk.size, chunk.checksums)
-            if chunk.size > BLOCK or end - start < chunk.size:
-                cache.put(chunk.id, data)
-        return data if end - start == chunk.size else memoryview(data)[start:end]
+        if end - start == chunk.size <= BLOCK:
+            return reader.read(chunk.extent, chunk.size, chunk.checksums)
+        return cache.fetch(chunk.id, start, end, lambda: reader.read(chunk.extent, chunk.size, chunk.checksums))
     except DamageError as error:
         place = f"pack {chunk.extent.pack}, offset {chunk.extent.offset}"
         raise DamageError(f"chunk {chunk.id.hex()} ({place}) is damaged: {error}") from error

@@ -12,17 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from artstore import catalogue, deadlist, drafts, journal
+from artstore import catalogue, deadlist, drafts, journal, live
 from artstore.committing import parent_changes
 from artstore.errors import NotFoundError, RefusedError
 from artstore.live import Change, DaemonInfo
 from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.names import version_label
 from artstore.planner import Plan, plan_after_backlog
-from artstore.putting import announce
-from artstore.reaper import InUse, reap
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry
 from artstore.reserve import room_to_free
@@ -30,6 +28,9 @@ from artstore.selecting import select
 from artstore.settings import read_settings
 from artstore.store import Store
 from artstore.versions import utc
+
+if TYPE_CHECKING:
+    from artstore.reaper import InUse
 
 __all__ = ["Deletion", "Undeleted", "delete", "undelete"]
 
@@ -101,9 +102,11 @@ def delete(store: Store, refs: Sequence[str], *, force: bool, now: bool, dry_run
                 last = transaction.number
     if last == planned_in + -(-len(doomed) // _BATCH):
         _plans[store.path] = (store.uuid, last, plan)
-    silent = [daemon.mountpoint for daemon in announce(store, changes)]
+    silent = [daemon.mountpoint for daemon in live.notify(store.run_dir, changes)]
     done = Deletion(names, freed, aliases, due_at, silent=silent)
     if now:
+        from artstore.reaper import reap
+
         reaped = reap(store, now=True, only=frozenset(entry.number for entry in entries))
         in_use = [f"{_name_in(doomed, found)}: {found.by}" for found in reaped.in_use]
         done = replace(done, reaped_bytes=reaped.freed_bytes, in_use=in_use)
@@ -261,7 +264,7 @@ def undelete(store: Store, name: str, number: int) -> Undeleted:
     changes = [Change(name, [version_label(number), "latest", *free])]
     if was_retired:
         changes += parent_changes(name)
-    return Undeleted(artifact, restored, free, taken, announce(store, changes))
+    return Undeleted(artifact, restored, free, taken, live.notify(store.run_dir, changes))
 
 
 def _deleted_version(

@@ -9,7 +9,7 @@ import ctypes
 import errno
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -66,7 +66,7 @@ def out_of_space(folder: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def append(fd: int, buffers: Sequence[Buffer], offset: int) -> int:
+def append(fd: int, buffers: Iterable[Buffer], offset: int) -> int:
     """Write all ``buffers`` one after another at ``offset``; return the offset after them."""
     for buffer in buffers:
         view = memoryview(buffer)

@@ -17,7 +17,6 @@ root only.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import selectors
@@ -29,6 +28,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from blake3 import blake3
 
 from artstore.errors import BusyError, RefusedError
 
@@ -135,7 +136,7 @@ def _belongs_to(folder: Path, uid: int) -> bool:
 
 def socket_path(folder: Path, workspace: Path, daemon: str) -> Path:
     """Return the address of a daemon's socket in ``folder``: a hash of the workspace and the daemon's id."""
-    name = hashlib.blake2s(os.fsencode(workspace) + b"\0" + daemon.encode(), digest_size=12).hexdigest()
+    name = blake3(os.fsencode(workspace) + b"\0" + daemon.encode()).hexdigest(12)
     return folder / f"{name}.sock"
 
 

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-
-import platformdirs
 
 from artstore.errors import ArtfsError, InvalidInputError, NotFoundError, UnsupportedError
 
@@ -81,11 +78,15 @@ def find_workspace(path: str | os.PathLike[str] | None = None) -> Path:
         ) from error
     if persisted:
         return Path(persisted)
+    import platformdirs
+
     return Path(platformdirs.user_data_dir("artfs", appauthor=False))
 
 
 def default_workspace_file() -> Path:
     """Return the file in the user's configuration that names the default workspace."""
+    import platformdirs
+
     return Path(platformdirs.user_config_dir("artfs", appauthor=False)) / "default-workspace"
 
 
@@ -94,6 +95,8 @@ def set_default_workspace(path: str | os.PathLike[str]) -> None:
     file = default_workspace_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     # Renamed into place, so that a full disk leaves the old default and not an empty one.
+    import tempfile
+
     fd, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name)
     try:
         with os.fdopen(fd, "wb") as output:

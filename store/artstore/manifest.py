@@ -135,6 +135,15 @@ class WriteTransaction(ReadTransaction):
         """Write a sealed row whose key is a 64-bit number."""
         self.raw.put(number.to_bytes(8, "big"), seal_numbered(table, number, payload), db=self.handles[table])
 
+    def append_numbered(self, table: Table, number: int, payload: bytes) -> None:
+        """Write a sealed row behind all others of its table, whose pages are full then.
+
+        Raises `DamageError` where that is not its place.
+        """
+        value = seal_numbered(table, number, payload)
+        if not self.raw.put(number.to_bytes(8, "big"), value, append=True, db=self.handles[table]):
+            raise DamageError(f"the manifest has records behind number {number} of table {table}")
+
     def put_index(self, klass: int, ident: bytes, node: int) -> None:
         """Let an id lead to a node."""
         self.raw.put(klass.to_bytes(1, "big") + ident, node.to_bytes(8, "big"), db=self.handles[Table.INDEX])

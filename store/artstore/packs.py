@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from artstore.codec import RAW, Encoded, decode, verify_blocks
 from artstore.errors import DamageError, OutOfSpaceError
 from artstore.ids import Buffer
 from artstore.manifest import Table, WriteTransaction, key32
+from artstore.readahead import ReadAhead
 from artstore.records.nodes import BLOCK, Extent
 from artstore.records.packing import (
     HEAD_LENGTH,
@@ -40,6 +41,7 @@ __all__ = ["PACK_LIMIT", "PackReader", "PackWriter", "Segment", "pack_path", "re
 PACK_LIMIT: Final = 256 * 1024 * 1024
 """A pack past this length takes no further segment."""
 _OPEN_PACKS: Final = 128
+_WRITTEN_AT_ONCE: Final = 1024 * 1024
 
 
 def pack_path(workspace: Path, number: int) -> Path:
@@ -71,6 +73,18 @@ class PackReader:
         self._workspace = workspace
         self._files: dict[int, _OpenPack] = {}
         self._lock = threading.Lock()
+        self._ahead = ReadAhead()
+
+    def touch(self, extent: Extent) -> None:
+        """Say that the whole stored form of a small file is about to be read."""
+        self._ahead.touch(self._descriptor(extent.pack), extent.pack, extent.offset)
+
+    def follow(self, node: int, start: int, end: int, last: Extent) -> None:
+        """Say that bytes ``[start, end)`` of the large file ``node`` are about to be read, up to those in ``last``."""
+        self._ahead.follow(self._descriptor(last.pack), node, start, end, last.pack, last.offset + last.stored)
+
+    def _descriptor(self, pack: int) -> int:
+        return (self._files.get(pack) or self._open(pack)).fd
 
     def _pread(self, pack: int, size: int, offset: int) -> bytes:
         file = self._files.get(pack) or self._open(pack)
@@ -214,7 +228,7 @@ class PackWriter:
                 hint="free some space and run the command again: what was stored is kept",
             )
         with disk.out_of_space(self._workspace, "a pack"):
-            buffers = [encode_segment_head(segment.length, len(index)), b"".join(segment.buffers), index]
+            buffers = [encode_segment_head(segment.length, len(index)), *_joined(segment.buffers), index]
             self.end = disk.append(self._fd, buffers, self.end)
             disk.sync_data(self._fd)
         self._written = segment.length
@@ -235,6 +249,19 @@ class PackWriter:
             disk.unlock(self._fd)
             os.close(self._fd)
             self._fd = -1
+
+
+def _joined(buffers: Sequence[Buffer]) -> Iterator[bytes]:
+    """Yield the buffers' bytes in pieces that are few, and that still lie in the processor's cache when written."""
+    group: list[Buffer] = []
+    size = 0
+    for buffer in buffers:
+        group.append(buffer)
+        size += len(buffer)
+        if size >= _WRITTEN_AT_ONCE:
+            yield b"".join(group)
+            group, size = [], 0
+    yield b"".join(group)
 
 
 def read_segments(path: Path, end: int | None = None) -> list[list[PackedEntry]]:

@@ -21,7 +21,6 @@ from artstore.holders import Holders, Place, Reach, below, find_holders, label, 
 from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.nodes import find_node, node_extent, node_payload, tree_view
 from artstore.packs import pack_path, read_segments
-from artstore.putting import announce
 from artstore.reaper import reap
 from artstore.records.catalogue import VersionRecord
 from artstore.records.packing import CLASS_CONTENT, CLASS_ROOT_LIST, PackedEntry
@@ -125,7 +124,7 @@ def purge(
         entries = [_purge_version(store, one, set(content), reason, now_ns) for one in held]
     directories = sorted({(one.version.serial, place.directory) for one in held for place in one.places})
     silent = live.notify_purged(store.run_dir, content, directories)
-    silent += announce(store, [live.Change(one.artifact, [one.number]) for one in held])
+    silent += live.notify(store.run_dir, [live.Change(one.artifact, [one.number]) for one in held])
     reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
     _overwrite_copies(store, ids)
     return replace(

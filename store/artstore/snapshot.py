@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from artstore import catalogue, content, trees
 from artstore.catalogue import NameEntry
-from artstore.content import CACHE_BYTES, ChunkCache, ContentInfo
+from artstore.chunkcaches import ChunkSource
+from artstore.content import ContentInfo
 from artstore.errors import NotFoundError
 from artstore.ids import Buffer
 from artstore.manifest import Counters, ReadTransaction
@@ -23,18 +24,16 @@ from artstore.records.trees import TreeEntry, TreeView
 
 __all__ = ["Snapshot"]
 
-_cache = ChunkCache(CACHE_BYTES)
-os.register_at_fork(after_in_child=_cache.after_fork)
-
 
 class Snapshot:
     """Read everything as of one moment; made by `Store.snapshot`."""
 
-    __slots__ = ("_reader", "transaction")
+    __slots__ = ("_chunks", "_reader", "transaction")
 
-    def __init__(self, transaction: ReadTransaction, reader: PackReader) -> None:
+    def __init__(self, transaction: ReadTransaction, reader: PackReader, chunks: ChunkSource) -> None:
         self.transaction = transaction
         self._reader = reader
+        self._chunks = chunks
 
     @property
     def number(self) -> int:
@@ -144,7 +143,7 @@ class Snapshot:
 
     def read_pieces(self, node: int, offset: int, size: int) -> list[Buffer]:
         """Return what `read` does as consecutive pieces, which saves a copy where they are only passed on."""
-        return content.read(self.transaction, self._reader, _cache, node, offset, size)
+        return content.read(self.transaction, self._reader, self._chunks, node, offset, size)
 
     def usage_totals(self) -> Counters:
         """Return the running totals: stored, logical and free bytes, versions."""

@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 Action = Callable[[WriteTransaction, "Ref", int], tuple[bool, T]]
 
-BATCH_BYTES: Final = 16 * 1024 * 1024
+BATCH_BYTES: Final = 32 * 1024 * 1024
 """Stored bytes after which a batch is written."""
 BATCH_NODES: Final = 1500
 """Nodes after which a batch is written: its transaction then holds the write lock for less than 50 ms."""
@@ -276,7 +276,7 @@ class _Batch:
         payload = operation.make(self, extent)
         ref.node = state.next_node
         state.next_node += 1
-        self.transaction.put_numbered(Table.NODES, ref.node, payload)
+        self.transaction.append_numbered(Table.NODES, ref.node, payload)
         self.transaction.put_index(ref.klass, ref.id, ref.node)
         self.created.append(ref.node)
 

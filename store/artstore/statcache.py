@@ -104,11 +104,12 @@ class DirectoryCache:
 
     The walk's order is relied on: `lookup`, `link` and `enter` are called once for every entry, in the order of names.
     `record` may follow in any order and at any time before `leave`; folders may be left long after their siblings were
-    entered, but before their parent is.  Not for several threads at once.
+    entered, but before their parent is.  One thread may look up, link and enter while another records and leaves what
+    the first has seen.
     """
 
     __slots__ = (
-        *("_cache", "_cursor", "_items", "_name", "_old", "_parent"),
+        *("_cache", "_children_same", "_cursor", "_items", "_name", "_old", "_parent"),
         *("_pending", "_recorded_digest", "_run_start", "_same", "_void"),
     )
 
@@ -121,6 +122,7 @@ class DirectoryCache:
         self._old = old
         self._recorded_digest = recorded_digest
         self._same = True  # so far, the entries are the old ones, all of them and in order
+        self._children_same = True  # and so are the subfolders that were left, and the files that were recorded
         self._void = False  # the old block told something wrong
         self._cursor = 0  # the old entry that is expected next
         self._run_start = 0  # the old entries from here to the cursor are in the new block as they are
@@ -151,7 +153,7 @@ class DirectoryCache:
             # Known, but read all the same, because the store no longer has the content.
             index = bisect_left(self._old.keys, entry.name)
             if self._old.ids[index * _ID_BYTES : (index + 1) * _ID_BYTES] != content_id:
-                self._void, self._same = True, False
+                self._void, self._children_same = True, False
         elif _is_settled(stamp, read_started_ns) and self._cache.trusts(stamp.device):
             item.figures = _FIGURES.pack(*stamp)
             item.ident = content_id
@@ -187,7 +189,7 @@ class DirectoryCache:
         To be asked when all entries are seen and all subfolders left: then every file was known, and every link, and
         every subfolder's digest, and nothing was added or is missing.
         """
-        if self._same and not self._pending and self._cursor == len(self._old.keys):
+        if self._same and self._children_same and not self._pending and self._cursor == len(self._old.keys):
             return self._old.digest
         return None
 
@@ -205,7 +207,8 @@ class DirectoryCache:
         item = self._pending.pop(name)
         item.figures = _FIGURES.pack(*place, 0, 0, 0)
         item.ident = digest
-        self._same = self._same and same
+        if not same:
+            self._children_same = False
 
     def _seek(self, key: bytes, kind: int) -> int:
         """Find the old entry at or after the cursor, and make it the next of the run; -1 if there is none."""

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from artstore import locate, manifest
+from artstore.chunkcaches import CACHE_BYTES, ChunkCache, ChunkSource
 from artstore.errors import DamageError
 from artstore.manifest import Manifest
 from artstore.packs import PackReader, PackWriter
@@ -46,6 +47,8 @@ class Store:
         self.group: str | None = identity.get("group")
         self._reader = _reader_of(path, self.uuid)
         self._generation = _generation
+        self.chunks: ChunkSource = process_chunks
+        """Where decompressed chunks are kept."""
         Manifest.of(path)
 
     @classmethod
@@ -105,7 +108,8 @@ class SnapshotContext:
         self._reading = manifest.read(store.path)
 
     def __enter__(self) -> Snapshot:
-        return Snapshot(self._reading.__enter__(), self._store.reader)
+        store = self._store
+        return Snapshot(self._reading.__enter__(), store.reader, store.chunks)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -113,6 +117,8 @@ class SnapshotContext:
         self._reading.__exit__(kind, error, trace)
 
 
+process_chunks: Final = ChunkCache(CACHE_BYTES)
+"""The decompressed chunks of this process."""
 _generation = 0
 _readers: dict[tuple[Path, str], PackReader] = {}
 """By path and uuid, so that a workspace made anew in the place of another is not read through its packs."""
@@ -129,6 +135,7 @@ def _forget_after_fork() -> None:
     _readers_lock = threading.Lock()
     _generation += 1
     _readers.clear()
+    process_chunks.after_fork()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)

@@ -25,12 +25,13 @@ from typing import Any, Final
 
 from blake3 import blake3
 
-from artstore import checking, drafts, manifest, packs, snapshot, trees
+from artstore import checking, drafts, manifest, packs, trees
 from artstore.checking import auditing
 from artstore.checking import pages as audit_pages
 from artstore.errors import ArtfsError
 from artstore.records.trees import Kind, TreeEntry
 from artstore.snapshot import Snapshot
+from artstore.store import process_chunks
 from artstore.versions import Version
 from artstore.workspace import Workspace
 from corpora import folders
@@ -150,7 +151,7 @@ def _read(view: Snapshot, entry: TreeEntry) -> Entry | str:
 
 def look_at(patient: Specimen, path: Path) -> tuple[list[str], bool]:
     """Read everything that a workspace should hold; return (faults, whether all of it is there and as it was)."""
-    snapshot._cache.after_fork()  # what was read before the harm was done
+    process_chunks.after_fork()  # what was read before the harm was done
     wrong, whole, seen = [], True, Seen()
     try:
         with opened(path) as workspace:
@@ -280,7 +281,7 @@ def live_on(patient: Specimen, path: Path) -> list[str]:
                 action(workspace)
         except Exception as error:
             wrong += [f"going on: {said}" for said in [_sentence(error)] if said]
-    snapshot._cache.after_fork()
+    process_chunks.after_fork()
     lost = sorted(before - _readable(patient, path))
     return [*wrong, *(f"going on has lost {name}/{where!r}" for name, where in lost[:2])]
 

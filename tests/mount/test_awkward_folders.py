@@ -24,6 +24,7 @@ def test_a_version_under_a_mount_is_its_folder(name: str, workspace: Workspace, 
     assert content_of(shown) == content_of(source, KEPT.get(name))
 
 
+@pytest.mark.one_transport
 def test_a_crowd_in_one_folder(workspace: Workspace, mounts: Any, tmp_path: Path) -> None:
     """Tens of thousands of files in one folder are all listed, once, and are what was put."""
     source = tmp_path / "source"

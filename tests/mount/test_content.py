@@ -260,21 +260,6 @@ def test_extended_attributes(workspace: Workspace, mounts: Any, tmp_path: Path) 
     assert caught.value.errno == errno.ENODATA
 
 
-def test_a_big_directory(workspace: Workspace, mounts: Any, tmp_path: Path) -> None:
-    """Listing and looking up stay right where a directory has many records."""
-    source = tmp_path / "source"
-    source.mkdir()
-    names = [f"{number * 7919 % 20000:05}" for number in range(20000)]
-    for name in names:
-        (source / name).touch()
-    mounted = mounts().path(workspace.put(source, "a"))
-    assert sorted(os.listdir(mounted)) == sorted(names)
-    with os.scandir(mounted) as entries:
-        assert all(entry.is_file(follow_symlinks=False) for entry in entries)
-    for name in random.Random(4).sample(names, 200):
-        assert os.stat(f"{mounted}/{name}").st_size == 0
-
-
 def test_a_workspace_with_an_odd_path(tmp_path: Path, transport: str) -> None:
     """Paths may hold what the table of mounts and its options escape, and a mount point any bytes."""
     source = tmp_path / "source"

@@ -352,6 +352,12 @@ def test_a_start_that_is_interrupted_leaves_nothing(
     assert live_daemons(workspace.path / "run") == []
 
 
+def catches(pid: int, number: int) -> bool:
+    """Return whether a process has a handler for a signal."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt:"))
+    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+
+
 def test_in_the_foreground_ctrl_c_unmounts(
     workspace: Workspace, source: Path, mount_point: Path, eventually: Eventually
 ) -> None:
@@ -363,7 +369,7 @@ def test_in_the_foreground_ctrl_c_unmounts(
     ) as process:
         try:
             eventually(lambda: (mount_point / "a" / "v0" / "x").exists())
-            time.sleep(0.3)  # until the caller, too, knows that it is there
+            eventually(lambda: catches(process.pid, signal.SIGTERM))  # the caller, too, knows that it is there
             process.send_signal(signal.SIGINT)
             out, _ = process.communicate(timeout=10)
         finally:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from artstore.codec import RAW, ZSTD, block_checksums, decode, encode, verify_blocks
+from artstore.codec import RAW, ZSTD, block_checksums, decode, encode, encode_all, verify_blocks
 from artstore.errors import DamageError
 from artstore.records.nodes import BLOCK
 
@@ -25,13 +26,26 @@ NOISE = random.Random(1).randbytes(3 * BLOCK + 5)
 @example(data=NOISE[:BLOCK])
 def test_round_trip(data: bytes) -> None:
     """Any bytes come back, and their stored form is never larger, with one checksum for each block of it."""
-    encoded = encode(memoryview(data))
-    stored = bytes(encoded.data)
-    assert len(stored) <= len(data)
-    assert len(encoded.checksums) == -(-len(stored) // BLOCK)
-    assert block_checksums(stored) == encoded.checksums
-    verify_blocks(stored, 0, encoded.checksums)
-    assert decode(encoded.codec, stored, len(data)) == data
+    view = memoryview(data)
+    for encoded in (encode(view), encode(view, thorough=True), *encode_all([view, b"", view], thorough=True)[::2]):
+        stored = bytes(encoded.data)
+        assert len(stored) <= len(data)
+        assert len(encoded.checksums) == -(-len(stored) // BLOCK)
+        assert block_checksums(stored) == encoded.checksums
+        verify_blocks(stored, 0, encoded.checksums)
+        assert decode(encoded.codec, stored, len(data)) == data
+
+
+def test_many_at_once_are_each_as_alone() -> None:
+    """Large, tiny and empty, in order; and of one thoroughly compressed less is stored."""
+    text = Path(random.__file__).read_bytes()
+    contents = [text, b"", NOISE, b"tiny", text[:1000], b"a" * 64, b"a" * 65]
+    for thorough in (False, True):
+        for data, encoded in zip(contents, encode_all(contents, thorough=thorough), strict=True):
+            alone = encode(data, thorough=thorough)
+            assert (encoded.codec, bytes(encoded.data), encoded.checksums) == (alone.codec, alone.data, alone.checksums)
+    assert encode_all([]) == [] and encode_all([b"", b"x"]) == [encode(b""), encode(b"x")]
+    assert len(encode(text, thorough=True).data) < len(encode(text).data)
 
 
 def test_what_pays_is_compressed() -> None:

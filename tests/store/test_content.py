@@ -1,9 +1,8 @@
-"""Reading content: ranges against bytes, damage, and the cache of chunks."""
+"""Reading content: ranges against bytes, and damage."""
 
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artstore import content
-from artstore.content import ChunkCache
 from artstore.errors import DamageError
 from artstore.packs import pack_path
+from artstore.store import process_chunks
 from artstore.versions import Version
 from artstore.workspace import Workspace
 
@@ -73,7 +72,7 @@ def test_damage_is_never_other_bytes(workspace: Workspace, version: Version, nam
         at = chunk.extent.offset + chance.randrange(chunk.extent.stored)
         path.write_bytes(sound[:at] + bytes([sound[at] ^ 0x80]) + sound[at + 1 :])
         for other, data in FILES.items():
-            content_cache().after_fork()
+            process_chunks.after_fork()
             try:
                 assert version.read_bytes(other) == data
                 assert other != name
@@ -85,19 +84,13 @@ def test_damage_is_never_other_bytes(workspace: Workspace, version: Version, nam
 
 def test_a_missing_pack_is_damage(workspace: Workspace, version: Version) -> None:
     """A pack that is gone fails the reads that need it, and nothing else."""
-    content_cache().after_fork()
+    process_chunks.after_fork()
     workspace.store.reader.close()
     pack_path(workspace.path, 1).unlink()
     with pytest.raises(DamageError, match="missing"):
         version.read_bytes("text")
     assert version.read_bytes("empty") == b""
     assert len(version.listdir()) == len(FILES)
-
-
-def content_cache() -> ChunkCache:
-    from artstore import snapshot
-
-    return snapshot._cache
 
 
 def test_workspaces_do_not_share_what_they_read(new_workspace: NewWorkspace, tmp_path: Path) -> None:
@@ -111,42 +104,3 @@ def test_workspaces_do_not_share_what_they_read(new_workspace: NewWorkspace, tmp
             with version.open("file") as file:
                 assert file.read(1000) == data[:1000]
             assert version.read_bytes("file") == data
-
-
-def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It holds at most its limit, lets the oldest go, keeps what is used, and takes nothing larger than itself."""
-    cache = ChunkCache(100)
-    for number in range(4):
-        cache.put(b"%d" % number, bytes(30))
-        cache.get(b"0")
-    assert [cache.get(b"%d" % number) is not None for number in range(4)] == [True, False, True, True]
-    cache.put(b"large", bytes(101))
-    assert cache.get(b"large") is None
-    cache.put(b"0", b"another")
-    assert cache.get(b"0") == bytes(30)
-    cache.after_fork()
-    assert cache.get(b"0") is None
-
-
-def test_the_cache_among_threads() -> None:
-    """Threads that fill and ask at once never get another's bytes, and the bound holds."""
-    cache = ChunkCache(1000)
-    wrong = []
-
-    def work(seed: int) -> None:
-        chance = random.Random(seed)
-        for _ in range(2000):
-            number = chance.randrange(50)
-            found = cache.get(b"%d" % number)
-            if found is not None and found != bytes([number]) * 40:
-                wrong.append(number)
-            cache.put(b"%d" % number, bytes([number]) * 40)
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
-    assert cache._held == sum(map(len, cache._chunks.values())) <= 1000
-    assert content.CACHE_BYTES >= 1 << 20

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import Final, cast
+from typing import Final, NoReturn, cast
 
 import click
 
@@ -15,7 +16,7 @@ from artfs.cli import failures
 from artfs.cli.output import flush, write_line
 from artfs.cli.session import Session, workspace_option
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "run"]
 
 _COMPLETE = "_ARTFS_COMPLETE"
 
@@ -116,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _keep_standard_descriptors()
     given = list(sys.argv[1:] if arguments is None else arguments)
     _make_streams_lenient()
-    session = Session(json="--json" in given[: given.index("--") if "--" in given else None])
+    as_json = "--json" in given[: given.index("--") if "--" in given else None]
+    session = Session(json=as_json)
     try:
         code = _run(given, session)
         flush()
@@ -129,6 +131,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _discard_stdout()
             return failures.CLOSED_PIPE
         return _fail(error, session)
+
+
+def run() -> NoReturn:
+    """Be all that this process is for, and end it at once: to take apart what it has loaded is a sixth of a short call.
+
+    Everything has been written when `main` returns, and what is open the kernel closes.
+    """
+    code = main()
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _run(arguments: list[str], session: Session) -> int:

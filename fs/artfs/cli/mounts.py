@@ -68,12 +68,14 @@ def mount(
       artfs mount ~/artifacts && ls ~/artifacts/imagenet
     """
     from artfs.mount.control import mount as make_mount
+    from artstore.locate import find_workspace
+    from artstore.store import Store
 
-    workspace = session.open()
+    workspace = Store.open(find_workspace(session.workspace)).path
     if foreground:
-        warn(f"serving {quoted(str(workspace.path))} at {quoted(directory)}; Ctrl-C ends it")
+        warn(f"serving {quoted(str(workspace))} at {quoted(directory)}; Ctrl-C ends it")
     handle = make_mount(
-        workspace.path,
+        workspace,
         directory,
         workers=workers,
         allow_other=allow_other,
@@ -83,13 +85,13 @@ def mount(
     if session.json:
         write_json(
             {
-                "workspace": str(workspace.path),
+                "workspace": str(workspace),
                 "directory": str(handle.directory),
                 "pid": handle.pid,
             }
         )
     elif not foreground:
-        warn(f"mounted {quoted(str(workspace.path))} at {quoted(str(handle.directory))}")
+        warn(f"mounted {quoted(str(workspace))} at {quoted(str(handle.directory))}")
 
 
 @subcommand("umount")

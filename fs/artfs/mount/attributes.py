@@ -8,7 +8,16 @@ from typing import NamedTuple
 from artfs.mount import inodes
 from artstore.records.trees import Kind, TreeEntry
 
-__all__ = ["ABOVE_SECONDS", "FOREVER", "Attributes", "DirectoryEntry", "Statistics", "above", "link_above", "of_entry"]
+__all__ = [
+    "ABOVE_SECONDS",
+    "FOREVER",
+    "Attributes",
+    "DirectoryEntry",
+    "Statistics",
+    "above",
+    "link_above",
+    "of_content",
+]
 
 FOREVER = 1 << 31
 """Seconds for which the kernel may keep what is inside a version: it never changes."""
@@ -72,14 +81,11 @@ def of_directory(serial: int, index: int, created_ns: int) -> Attributes:
     return Attributes(inodes.directory(serial, index), _DIRECTORY_MODE, 0, created_ns, entry_seconds, FOREVER)
 
 
-def of_entry(entry: TreeEntry, serial: int, index: int, created_ns: int) -> Attributes:
-    """Return the attributes of an entry of the version ``serial``; ``index`` is its own if it is a directory."""
-    kind = entry.kind
-    if kind is Kind.DIRECTORY:
-        return of_directory(serial, index, created_ns)
-    if kind is Kind.LINK:
+def of_content(entry: TreeEntry) -> Attributes:
+    """Return the attributes of an entry of a version that is no directory."""
+    if entry.kind is Kind.LINK:
         return of_link(entry.node, entry.size, entry.birth_ns)
-    return of_file(entry.node, kind is Kind.EXECUTABLE, entry.size, entry.birth_ns)
+    return of_file(entry.node, entry.kind is Kind.EXECUTABLE, entry.size, entry.birth_ns)
 
 
 def above(inode: int, changed_ns: int, edition: int) -> Attributes:

@@ -19,6 +19,7 @@ from artfs.mount.configuration import Configuration
 from artfs.mount.counters import Counters, Field, WorkerCounts
 from artfs.mount.ownership import Owner
 from artfs.mount.tree import Tree
+from artstore.chunkcaches import SharedChunkCache
 from artstore.errors import ArtfsError
 from artstore.live import DaemonInfo
 from artstore.store import Store
@@ -44,7 +45,8 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """Hold what the zygote passes on: ``news`` is the children's end of the socket to it, ``device`` the mount's."""
+    """Hold what the zygote passes on: ``news`` is the children's end of the socket to it, ``device`` the mount's,
+    and ``chunks`` what the workers keep together."""
 
     configuration: Configuration
     owner: Owner
@@ -52,6 +54,7 @@ class Kit:
     news: socket.socket
     counters: Counters
     transport: Transport
+    chunks: SharedChunkCache
 
 
 def send(news: socket.socket, message: dict[str, Any]) -> None:
@@ -104,6 +107,7 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
     except (ArtfsError, OSError) as error:
         send(kit.news, {"from": slot, "error": str(error), "hint": getattr(error, "hint", "")})
         return FAILED
+    store.chunks = kit.chunks
     counts.set(Field.PID, os.getpid())
     counts.set(Field.STARTED_NS, time.time_ns())
     send(kit.news, {"from": slot, "ready": True})
@@ -122,11 +126,11 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
     kernel.die_with_parent(parent)
     try:
         listener = _listen(info.socket)
+        send(kit.news, {"from": "supervisor", "ready": True})
         store = Store.open(Path(kit.configuration.workspace))
     except (ArtfsError, OSError) as error:
         send(kit.news, {"from": "supervisor", "error": str(error), "hint": getattr(error, "hint", "")})
         return FAILED
-    send(kit.news, {"from": "supervisor", "ready": True})
 
     import trio
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import time
 import uuid
@@ -16,18 +15,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from artfs.mount import checks, kernel, table
 from artfs.mount.configuration import LIFELINE, READY, TRANSPORTS, Configuration, default_workers
 from artfs.mount.daemon import Daemon
 from artfs.mount.handle import MountHandle
-from artfs.mount.holders import holders
-from artfs.mount.reports import MountStatus, ReaperStatus, WorkerStatus
 from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
 from artstore.errors import BusyError, InvalidInputError, MountError
 from artstore.live import DaemonInfo, daemons_folder, is_held, live_daemons, request, runtime_folder
 from artstore.store import Store
+
+if TYPE_CHECKING:
+    from artfs.mount.reports import MountStatus
 
 __all__ = ["MountHandle", "mount", "mount_for", "status", "unmount"]
 
@@ -129,6 +130,8 @@ def _ask_to_unmount(mounted: Mounted, daemon: DaemonInfo, lazy: bool) -> int:
 
 def _why_not(mounted: Mounted, number: int) -> MountError | BusyError:
     if number == errno.EBUSY:
+        from artfs.mount.holders import holders
+
         users = holders(mounted.directory, mounted.device)
         by = f" by {', '.join(users)}" if users else ""
         return BusyError(
@@ -170,6 +173,8 @@ def status(workspace_path: PathLike | None = None, directory: PathLike | None = 
 
 
 def _status_of(mounted: Mounted) -> MountStatus:
+    from artfs.mount.reports import MountStatus, ReaperStatus, WorkerStatus
+
     daemon = mounted.daemon
     if daemon is None:
         state = "dead" if table.is_dead(mounted) else "silent"
@@ -212,6 +217,8 @@ def mount_for(workspace_path: PathLike, *, create: bool = True) -> tuple[Path, b
         return existing, False
     if not create:
         raise MountError(f"the workspace {workspace} is mounted nowhere", hint="artfs mount DIR")
+    import hashlib
+
     folder = runtime_folder(os.getuid())
     name = hashlib.blake2s(os.fsencode(workspace), digest_size=4).hexdigest()
     target = folder / f"{workspace.name}-{name}"

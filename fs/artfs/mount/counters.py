@@ -33,15 +33,34 @@ _WIDTH = 8
 class WorkerCounts:
     """Count what one worker serves."""
 
-    __slots__ = ("_base", "_cells")
+    __slots__ = ("_base", "_bytes", "_cells", "_lookups", "_reads", "_requests")
 
     def __init__(self, cells: memoryview, slot: int) -> None:
         self._cells = cells
         self._base = slot * _WIDTH
+        # Plain integers: these are counted for each request.
+        self._requests = self._base + int(Field.REQUESTS)
+        self._lookups = self._base + int(Field.LOOKUPS)
+        self._reads = self._base + int(Field.READS)
+        self._bytes = self._base + int(Field.BYTES)
 
     def add(self, field: Field, amount: int = 1) -> None:
         """Add ``amount`` to ``field``."""
         self._cells[self._base + field] += amount
+
+    def served(self) -> None:
+        """Count a request."""
+        self._cells[self._requests] += 1
+
+    def looked_up(self) -> None:
+        """Count a look-up."""
+        self._cells[self._lookups] += 1
+
+    def read(self, size: int) -> None:
+        """Count a read that was answered with ``size`` bytes."""
+        cells = self._cells
+        cells[self._reads] += 1
+        cells[self._bytes] += size
 
     def set(self, field: Field, value: int) -> None:
         """Make ``field`` equal to ``value``."""

@@ -29,8 +29,8 @@ from artfs.mount.attributes import (
     Attributes,
     DirectoryEntry,
     Statistics,
+    of_content,
     of_directory,
-    of_entry,
     of_file,
     of_link,
 )
@@ -81,11 +81,13 @@ class SnapshotSource(Protocol):
 
 
 class _Place(NamedTuple):
-    """Where a directory of a version is: its record, the inode above it, and its version's creation."""
+    """Where a directory of a version is: its record, the inode above it, its version and its preorder index there."""
 
     node: int
     parent: int
     created_ns: int
+    serial: int
+    ordinal: int
 
 
 class _Request:
@@ -138,6 +140,14 @@ class Tree:
         """
         if len(name) > LONGEST_NAME:
             raise NameTooLongError("a name has more than 255 bytes")
+        known = self._known(parent)
+        if known is not None:
+            where, view = known
+            index = view.find(name)
+            if index < 0:
+                return None
+            entry = view.entry(index)
+            return self._attributes_of(entry, entry.directories_before, parent, where)
         place = _decode(parent)
         with self._request() as request:
             if place.sort is Sort.DIRECTORY:
@@ -238,11 +248,21 @@ class Tree:
 
     def _request(self) -> _Request:
         """Begin a request: places from before the present epoch are dropped before any snapshot is opened."""
+        self._follow_epoch()
+        return _Request(self._source)
+
+    def _follow_epoch(self) -> None:
         epoch = self._epoch.value
         if epoch != self._seen:
             self._places.clear()
             self._seen = epoch
-        return _Request(self._source)
+
+    def _known(self, inode: int) -> tuple[_Place, TreeView] | None:
+        """Return where a directory of a version is, and its one record, if both are remembered; needs no snapshot."""
+        self._follow_epoch()
+        place = self._places.get(inode)
+        view = None if place is None else self._records.get(place.node)
+        return None if place is None or view is None or view.level else (place, view)
 
     def _xattrs(self, snapshot: Snapshot, place: Inode) -> dict[bytes, bytes]:
         """Return the attributes of what is no file: only versions have any."""
@@ -258,20 +278,21 @@ class Tree:
 
     def _enter(self, version: VersionRecord, parent: int) -> Attributes:
         root = of_directory(version.serial, 0, version.created_ns)
-        self._places.put(root.inode, _Place(version.root, parent, version.created_ns))
+        self._places.put(root.inode, _Place(version.root, parent, version.created_ns, version.serial, 0))
         return root
 
     def _lookup_in_version(self, request: _Request, parent: int, place: Inode, name: bytes) -> Attributes | None:
         where = self._place(request, parent)
         found = trees.lookup(partial(self._record, request), where.node, name)
-        return None if found is None else self._attributes_of(*found, parent, place, where.created_ns)
+        return None if found is None else self._attributes_of(*found, parent, where)
 
-    def _attributes_of(self, entry: TreeEntry, before: int, parent: int, place: Inode, created_ns: int) -> Attributes:
+    def _attributes_of(self, entry: TreeEntry, before: int, parent: int, where: _Place) -> Attributes:
         """Return an entry's attributes; ``before`` counts the directories in its own that come before it."""
-        index = place.ordinal + 1 + before
-        found = of_entry(entry, place.value, index, created_ns)
-        if entry.directories:
-            self._places.put(found.inode, _Place(entry.node, parent, created_ns))
+        if not entry.directories:
+            return of_content(entry)
+        found = of_directory(where.serial, where.ordinal + 1 + before, where.created_ns)
+        place = _Place(entry.node, parent, where.created_ns, where.serial, where.ordinal + 1 + before)
+        self._places.put(found.inode, place)
         return found
 
     def _page_of_version(self, request: _Request, inode: int, place: Inode, position: int) -> Iterator[DirectoryEntry]:
@@ -279,7 +300,7 @@ class Tree:
         cookie = position + _DOTS
         for entry, before in trees.entries_from(partial(self._record, request), where.node, position):
             cookie += 1
-            attributes = self._attributes_of(entry, before, inode, place, where.created_ns)
+            attributes = self._attributes_of(entry, before, inode, where)
             yield DirectoryEntry(entry.name, cookie, attributes)
 
     def _listing(self, request: _Request, inode: int, place: Inode) -> list[DirectoryEntry]:
@@ -334,7 +355,7 @@ class Tree:
         if found is None:
             raise StaleError(f"version serial {serial} has no directory {index}")
         parent = inodes.directory(serial, found.parent) if index else inodes.artifact(version.artifact)
-        return _Place(found.node, parent, version.created_ns)
+        return _Place(found.node, parent, version.created_ns, serial, index)
 
 
 def _cookie(entry: DirectoryEntry) -> int:

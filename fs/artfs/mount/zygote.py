@@ -37,6 +37,7 @@ from artfs.mount.counters import Counters, Field
 from artfs.mount.notifications import resend_requests
 from artfs.mount.ownership import Owner
 from artfs.mount.runfile import RunFile, log_file
+from artstore.chunkcaches import SharedChunkCache
 from artstore.errors import ArtfsError, MountError, UnsupportedError
 from artstore.live import DaemonInfo, runtime_folder, socket_path
 
@@ -132,7 +133,9 @@ class Zygote:
 
     def _start(self, owner: Owner, name: str, transport: Transport) -> None:
         """Start all children: the supervisor first, so that nothing is cached before it listens."""
-        self._kit = Kit(self._configuration, owner, self._device, self._children_news, self._counters, transport)
+        self._kit = Kit(
+            self._configuration, owner, self._device, self._children_news, self._counters, transport, SharedChunkCache()
+        )
         self._info = DaemonInfo(
             id=self._configuration.id,
             pid=os.getpid(),

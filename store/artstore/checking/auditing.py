@@ -3,7 +3,7 @@
     python -m artstore.checking.auditing FOLDER
 
 It writes one JSON document a line: ``{"progress": [done, total]}``, ``{"problem": sentence}``, ``{"busy": sentence}``,
-and last ``{"done": pages}``.
+and last ``{"done": pages}``.  Where that cannot be written it ends with `UNHEARD` and the errno as exit code.
 
 The file may be in use: a read transaction is held all the while, and LMDB overwrites no page that its snapshot, or the
 one before it, can reach.  The pages are read as a file first, and only where they are sound through LMDB's map.
@@ -41,7 +41,10 @@ from artstore.checking.pageformat import (
 from artstore.errors import DamageError
 from artstore.tables import Table
 
-__all__ = ["Auditor", "audit", "main"]
+__all__ = ["UNHEARD", "Auditor", "audit", "main"]
+
+UNHEARD: Final = 64
+"""Exit code, plus the errno, of an audit that could not write what it found; that says nothing of the pages."""
 
 _INTEGER_KEYS: Final = 0x08
 _DEEPEST: Final = 32
@@ -371,7 +374,12 @@ def main(folder: str) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     def tell(message: dict[str, Any]) -> None:
-        print(json.dumps(message), flush=True)
+        line = json.dumps(message).encode() + b"\n"
+        try:
+            while line:
+                line = line[os.write(1, line) :]
+        except OSError as error:  # nobody can be told, so the number itself says why
+            os._exit(UNHEARD + (error.errno or 0))
 
     try:
         tell({"done": audit(Path(folder), tell)})

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import artstore
+from artstore.checking.auditing import UNHEARD
 from artstore.checking.report import OnProgress, Progress, Report
 from artstore.errors import BusyError
 
@@ -30,7 +31,8 @@ SILENCE_SECONDS: Final = 60.0
 def check_pages(folder: Path, report: Report, progress: OnProgress | None = None) -> bool:
     """Audit the environment in a folder; return whether it may be read.
 
-    A process that dies or hangs over it is a finding.  Raises `BusyError` where another pid namespace uses it.
+    A process that dies or hangs over it is a finding.  Raises `BusyError` where another pid namespace uses it, and
+    OSError where the process could not pass on what it found.
     """
     path = folder / "data.mdb"
     before = len(report.problems)
@@ -59,6 +61,7 @@ def check_pages(folder: Path, report: Report, progress: OnProgress | None = None
                 )
             pages = message.get("done", pages)
         if pages < 0:
+            _refuse_unheard(process)
             report.add("pages", f"{path}: reading it {_end(process)}")
     finally:
         process.kill()
@@ -84,6 +87,13 @@ def _messages(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
         *lines, received = (received + data).split(b"\n")
         for line in lines:
             yield json.loads(line)
+
+
+def _refuse_unheard(process: subprocess.Popen[bytes]) -> None:
+    """Raise the OSError for which the process could not say what it found."""
+    number = (process.poll() or 0) - UNHEARD
+    if number > 0:
+        raise OSError(number, os.strerror(number), "the audit of LMDB's pages")
 
 
 def _end(process: subprocess.Popen[bytes]) -> str:

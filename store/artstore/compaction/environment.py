@@ -22,7 +22,6 @@ copied, and the sentence names who it is.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import struct
 import time
@@ -264,11 +263,15 @@ def _switch(store: Store, new: Path) -> None:
 def _discard(store: Store, new: Path) -> None:
     """Remove a copy, unless it is in use: a switch that failed in its last step may have happened."""
     if manifest.read_current(store.path)[1] != new.name:
+        import shutil
+
         shutil.rmtree(new, ignore_errors=True)
 
 
 def _remove_unfinished(store: Store, current: Manifest) -> None:
     """Remove copies that killed processes have begun; inside `manifest.frozen`, so that none is being made."""
+    import shutil
+
     for number, folder in numbered_folders(store.path).items():
         if number > folder_number(current.folder.name):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,26 +1,21 @@
-"""The order of an ingest: the walk runs ahead, workers read and compress, and nodes are staged in tree order.
-
-The walk produces *steps* into a queue.  The oldest step is taken when its work is done, or when so many bytes are in
-flight that it must be waited for; so memory is bounded whatever the size of the files, and the order in which nodes
-reach the store is that of the tree whatever the order in which workers finish.
-"""
+"""The order of it all: a thread walks and reads ahead, workers compress, and this one stages nodes in tree order."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
 from artstore.codec import encode
 from artstore.errors import SourceError
 from artstore.ids import ContentHasher, content_id
+from artstore.ingest.feeding import Feed, Parcel
 from artstore.ingest.overlay import Overlay
-from artstore.ingest.reading import SMALL, FileDraft, Window, changed, read_small, read_windows
+from artstore.ingest.reading import SMALL, FileDraft, Window, changed, encode_small, read_small, read_windows
 from artstore.nodes import has_lost, is_whole
 from artstore.records.trees import Kind
 from artstore.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source, display
@@ -35,6 +30,7 @@ _IN_FLIGHT: Final = 64 * 1024 * 1024
 _STEP_COST: Final = 2048
 _BATCH_FILES: Final = 64
 _BATCH_BYTES: Final = 2 * 1024 * 1024
+_BATCH_STEPS: Final = 512
 _ATTEMPTS: Final = 3
 _MAX_PROBLEMS: Final = 100
 
@@ -50,8 +46,8 @@ class Progress(NamedTuple):
     current: str
 
 
-class _Batch:
-    """Small files that one task reads."""
+class _Reading:
+    """Small files that are read together and compressed by one task."""
 
     __slots__ = ("bytes", "entries", "future")
 
@@ -60,13 +56,32 @@ class _Batch:
         self.bytes = 0
         self.future: Future[list[FileDraft]] | None = None
 
+    def draft(self, index: int) -> FileDraft:
+        """Return what became of a file; it has been read."""
+        assert self.future is not None
+        return self.future.result()[index]
 
-class _Step(NamedTuple):
-    """One thing to do in tree order: ``apply`` when ``ready``; ``cost`` bytes are in flight until then."""
 
-    apply: Callable[[], None]
-    ready: Callable[[], bool]
-    cost: int
+class _Batch:
+    """A parcel that is being filled: steps in tree order, and the small files that they need."""
+
+    __slots__ = ("cost", "reading", "steps")
+
+    def __init__(self) -> None:
+        self.steps: list[Callable[[], None]] = []
+        self.cost = 0
+        self.reading = _Reading()  # apart from the steps, which refer to it: no cycle keeps directories open
+
+    def add(self, step: Callable[[], None]) -> None:
+        """Take the next step."""
+        self.steps.append(step)
+        self.cost += _STEP_COST
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is to be handed over."""
+        reading = self.reading
+        return len(reading.entries) >= _BATCH_FILES or reading.bytes >= _BATCH_BYTES or len(self.steps) >= _BATCH_STEPS
 
 
 class _Directory:
@@ -82,14 +97,6 @@ class _Directory:
         self.cache = cache
         self.below = below
         self.position = 0
-
-
-def _always() -> bool:
-    return True
-
-
-def _all_done(futures: Sequence[Future[Any]]) -> bool:
-    return all(future.done() for future in futures)
 
 
 class Ingest:
@@ -113,9 +120,7 @@ class Ingest:
         self._overlay = overlay
         self._hints = hints
         self._progress = progress
-        self._queue: deque[_Step] = deque()
-        self._in_flight = 0
-        self._open_batch = _Batch()
+        self._batch = _Batch()
         self._directories: list[_Directory] = []
         self._problems: list[SourceError] = []
         self._root: Ref | None = None
@@ -130,56 +135,48 @@ class Ingest:
         Raises `SourceError` naming every file that could not be taken (100 at most); what was staged stays with the
         draft, so that the next run finds it.
         """
-        workers = max(2, os.cpu_count() or 1)
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="artfs-ingest")
-        steps = self._steps(pool)
-        try:
-            for step in steps:
-                self._queue.append(step)
-                self._in_flight += step.cost
-                while self._queue and (self._in_flight > _IN_FLIGHT or self._queue[0].ready()):
-                    self._take(pool)
-            while self._queue:
-                self._take(pool)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            steps.close()
-            self._queue.clear()  # what an exception leaves in it holds directories open
+        with ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="artfs-ingest") as pool:
+            try:
+                with Feed(self._parcels(pool), _IN_FLIGHT) as feed:
+                    for parcel in feed:
+                        for step in parcel.steps:
+                            step()
+                            self._stager.flush_if_full()
+            finally:
+                pool.shutdown(cancel_futures=True)
+                self._batch = _Batch()  # what an exception leaves in it holds directories open
         if self._problems:
             raise _combined(self._problems)
         assert self._root is not None
         return self._root
 
-    def _take(self, pool: Executor) -> None:
-        step = self._queue.popleft()
-        if not step.ready():
-            self._submit(pool)  # the step may wait for the batch that is still being filled
-        step.apply()
-        self._in_flight -= step.cost
-        self._stager.flush_if_full()
-
-    def _submit(self, pool: Executor) -> None:
-        batch = self._open_batch
-        if batch.entries:
-            batch.future = pool.submit(read_small, self._store, batch.entries, self._hints)
-            self._open_batch = _Batch()
-
-    def _steps(self, pool: Executor) -> Generator[_Step, None, None]:
+    def _parcels(self, pool: Executor) -> Generator[Parcel, None, None]:
+        """Walk and read; what is called from here runs in the feed's thread, the steps in the stager's."""
         caches: list[DirectoryCache | None] = []
         for event in self._source.walk():
             if isinstance(event, FileEntry):
-                yield from self._file_steps(pool, event, caches[-1])
+                yield from self._take_file(pool, event, caches[-1])
             elif isinstance(event, EnterDirectory):
                 caches.append(self._cache_of(event.path, caches))
-                yield self._immediate(partial(self._enter, event.path, caches[-1]))
+                self._batch.add(partial(self._enter, event.path, caches[-1]))
             elif isinstance(event, LinkEntry):
                 if caches[-1] is not None:
                     caches[-1].link(event.name, event.text)
-                yield self._immediate(partial(self._add_link, event))
+                self._batch.add(partial(self._add_link, event))
             elif isinstance(event, LeaveDirectory):
                 caches.pop()
-                yield self._immediate(self._leave)
-        self._submit(pool)
+                self._batch.add(self._leave)
+            if self._batch.is_full:
+                yield self._handed_over(pool)
+        yield self._handed_over(pool)
+
+    def _handed_over(self, pool: Executor) -> Parcel:
+        batch, self._batch = self._batch, _Batch()
+        reading = batch.reading
+        if not reading.entries:
+            return Parcel(batch.steps, [], batch.cost)
+        reading.future = pool.submit(encode_small, self._store, read_small(reading.entries), self._hints)
+        return Parcel(batch.steps, [reading.future], batch.cost + reading.bytes)
 
     def _cache_of(self, path: bytes, above: list[DirectoryCache | None]) -> DirectoryCache | None:
         if self._cache is None:
@@ -189,42 +186,31 @@ class Ingest:
         parent = above[-1]
         return None if parent is None else parent.enter(path.rpartition(b"/")[2])
 
-    def _immediate(self, apply: Callable[[], None]) -> _Step:
-        return _Step(apply, _always, _STEP_COST)
-
-    def _file_steps(self, pool: Executor, entry: FileEntry, cache: DirectoryCache | None) -> Iterator[_Step]:
+    def _take_file(
+        self, pool: Executor, entry: FileEntry, cache: DirectoryCache | None
+    ) -> Generator[Parcel, None, None]:
         ident = None if cache is None else cache.lookup(entry)
         if ident is not None and not (self._has_lost and self._is_lost(ident)):
-            yield self._immediate(partial(self._add_file, entry, entry.size, ident, None))
+            self._batch.add(partial(self._add_file, entry, entry.size, ident, None))
         elif entry.size <= SMALL:
-            yield self._small_step(pool, entry)
+            self._take_small(entry)
         else:
-            yield from self._large_steps(pool, entry)
+            yield from self._take_large(pool, entry)
 
     def _is_lost(self, ident: bytes) -> bool:
         """Return whether the store needs some content again, though it has known it."""
         with self._store.snapshot() as snapshot:
             return not is_whole(snapshot.transaction, ident)
 
-    def _small_step(self, pool: Executor, entry: FileEntry) -> _Step:
+    def _take_small(self, entry: FileEntry) -> None:
         entry.directory.acquire()
-        batch = self._open_batch
-        index = len(batch.entries)
-        batch.entries.append(entry)
-        batch.bytes += entry.size
-        if len(batch.entries) >= _BATCH_FILES or batch.bytes >= _BATCH_BYTES:
-            self._submit(pool)
+        reading = self._batch.reading
+        index = len(reading.entries)
+        reading.entries.append(entry)
+        reading.bytes += entry.size
+        self._batch.add(lambda: self._add_small(entry, reading.draft(index)))
 
-        def ready() -> bool:
-            return batch.future is not None and batch.future.done()
-
-        def apply() -> None:
-            assert batch.future is not None
-            self._add_small(entry, batch.future.result()[index])
-
-        return _Step(apply, ready, entry.size + _STEP_COST)
-
-    def _large_steps(self, pool: Executor, entry: FileEntry) -> Iterator[_Step]:
+    def _take_large(self, pool: Executor, entry: FileEntry) -> Generator[Parcel, None, None]:
         """Read a large file window by window; its last step adds the entry, or tries again where the file changed."""
         entry.directory.acquire()
         large = _LargeFile(self._stager)
@@ -235,17 +221,17 @@ class Ingest:
             self._problem(error)
             return
         try:
+            yield self._handed_over(pool)
             large.stamp = FileStamp.of_fd(fd)
             for window in read_windows(self._store, pool, fd, large.stamp.size, self._hints):
-                done = window.chunks
-                apply = partial(self._add_window, large, window, entry.name)
-                yield _Step(apply, partial(_all_done, done), len(window.data) + _STEP_COST)
+                step = partial(self._add_window, large, window, entry.name)
+                yield Parcel([step], list(window.chunks), len(window.data) + _STEP_COST)
             large.still = FileStamp.of_fd(fd) == large.stamp
         except OSError as error:
             large.error = SourceError(f"{display(entry.path)} cannot be read: {error.strerror}", paths=[entry.path])
         finally:
             os.close(fd)
-        yield self._immediate(lambda: self._finish_large(pool, entry, large))
+        self._batch.add(lambda: self._finish_large(pool, entry, large))
 
     def _finish_large(self, pool: Executor, entry: FileEntry, large: _LargeFile) -> None:
         attempt = 1

@@ -1,7 +1,8 @@
-"""Reading files into content ids and stored forms, on worker threads.
+"""Reading files into content ids and stored forms.
 
-Small files are read whole, a batch to a task.  A large file is read in windows by the pipeline's own thread, which
-also cuts them into chunks; the workers hash and compress the chunks.  BLAKE3, zstd and read release the GIL.
+One thread reads and cuts: small files whole, a batch at a time, large ones in windows.  Worker threads compress, and
+hash the chunks of large files.  BLAKE3, zstd and read release the interpreter's lock; taking it again while others
+want it costs more than reading a small file, so a task is many chunks, and compresses them in one call.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import Final, NamedTuple
 
-from artstore.chunker import MAXIMUM, MINIMUM, boundaries
-from artstore.codec import Encoded, encode
+from artstore.chunker import MAXIMUM, MIXED, WHOLE, Sizes, boundaries, sizes_for
+from artstore.codec import Encoded, encode_all
 from artstore.errors import SourceChangedError, SourceError
 from artstore.ids import Buffer, content_id
 from artstore.records.packing import CLASS_CONTENT
 from artstore.source import FileEntry, FileStamp, display
 from artstore.store import Store
 
-__all__ = ["SMALL", "ChunkDraft", "FileDraft", "Window", "read_small", "read_windows"]
+__all__ = ["SMALL", "ChunkDraft", "FileDraft", "FileRead", "Window", "encode_small", "read_small", "read_windows"]
 
 SMALL: Final = MAXIMUM
 """Files up to this many bytes are read whole."""
@@ -39,8 +40,26 @@ class ChunkDraft(NamedTuple):
     encoded: Encoded | None
 
 
+class _Piece(NamedTuple):
+    """A chunk that was cut and is not compressed yet."""
+
+    id: bytes
+    data: Buffer
+    thorough: bool
+
+
+class FileRead(NamedTuple):
+    """A small file that was read, cut into chunks; ``error`` is set, and the rest empty, where it could not be."""
+
+    id: bytes
+    stamp: FileStamp | None
+    read_ns: int
+    pieces: list[_Piece]
+    error: SourceError | None
+
+
 class FileDraft(NamedTuple):
-    """A small file that was read; ``error`` is set, and the rest empty, where it could not be."""
+    """A small file that was read, its chunks ready to be stored."""
 
     id: bytes
     stamp: FileStamp | None
@@ -64,7 +83,7 @@ def _read_whole(entry: FileEntry) -> tuple[bytes, FileStamp, int]:
         read_ns = time.time_ns()
         fd = entry.open()
         try:
-            before = FileStamp.of_fd(fd)
+            before = FileStamp.of_fd(fd) if attempt else entry.stamp  # what the walk saw is before as well
             if before.size > 4 * SMALL:
                 break
             data = os.read(fd, before.size + 1)
@@ -91,50 +110,63 @@ def changed(entry: FileEntry) -> SourceChangedError:
     return SourceChangedError(f"{display(entry.path)} kept changing while it was read", paths=[entry.path])
 
 
-def _pieces(data: bytes) -> list[tuple[bytes, Buffer]]:
-    """Return (id, bytes) of each chunk of a small file."""
-    if len(data) <= MINIMUM:
-        return [(content_id(data), data)]
-    ends = boundaries(data)
-    if len(ends) == 1:
-        return [(content_id(data), data)]
+def _pieces(data: bytes) -> list[_Piece]:
+    """Return the chunks of a small file."""
+    if len(data) <= WHOLE:
+        return [_Piece(content_id(data), data, True)]
+    sizes = sizes_for(data)
     view = memoryview(data)
-    starts = [0, *ends[:-1]]
-    return [(content_id(view[start:end]), view[start:end]) for start, end in zip(starts, ends, strict=True)]
+    starts = [0, *(ends := boundaries(data, sizes))[:-1]]
+    return [_piece(view[start:end], sizes) for start, end in zip(starts, ends, strict=True)]
 
 
-def _encode_unknown(store: Store, pieces: Sequence[tuple[bytes, Buffer]], hints: bool) -> list[ChunkDraft]:
+def _piece(data: memoryview, sizes: Sizes) -> _Piece:
+    return _Piece(content_id(data), data, sizes == MIXED)  # what repeats gains nothing by it, and noise is left alone
+
+
+def _encode_unknown(store: Store, pieces: Sequence[_Piece], hints: bool) -> list[ChunkDraft]:
     known: set[bytes] = set()
     if hints:
         with store.snapshot() as snapshot:
-            known = {ident for ident, _ in pieces if snapshot.transaction.find(CLASS_CONTENT, ident) is not None}
-    drafts = []
-    for ident, data in pieces:
-        drafts.append(ChunkDraft(ident, len(data), None if ident in known else encode(data)))
-        if hints:
-            known.add(ident)
+            known = {piece.id for piece in pieces if snapshot.transaction.find(CLASS_CONTENT, piece.id) is not None}
+    drafts = [ChunkDraft(piece.id, len(piece.data), None) for piece in pieces]
+    wanted: dict[bool, list[int]] = {False: [], True: []}
+    for index, piece in enumerate(pieces):
+        if piece.id not in known:
+            wanted[piece.thorough].append(index)
+            if hints:
+                known.add(piece.id)
+    for thorough, indices in wanted.items():
+        encoded = encode_all([pieces[index].data for index in indices], thorough=thorough)
+        for index, form in zip(indices, encoded, strict=True):
+            drafts[index] = drafts[index]._replace(encoded=form)
     return drafts
 
 
-def read_small(store: Store, entries: Sequence[FileEntry], hints: bool) -> list[FileDraft]:
-    """Read files whole; release each entry's directory.  Failures are in the drafts, not raised."""
-    results: list[tuple[bytes, FileStamp | None, int, int, SourceError | None]] = []
-    pieces: list[tuple[bytes, Buffer]] = []
+def read_small(entries: Sequence[FileEntry]) -> list[FileRead]:
+    """Read files whole; release each entry's directory.  Failures are in the results, not raised.
+
+    For one thread that does nothing else: with several, most of the time goes into waiting for the interpreter's lock.
+    """
+    results = []
     for entry in entries:
         try:
             data, stamp, read_ns = _read_whole(entry)
-            found = _pieces(data)
-            ident = found[0][0] if len(found) == 1 else content_id(data)
-            pieces += found
-            results.append((ident, stamp, read_ns, len(found), None))
+            pieces = _pieces(data)
+            ident = pieces[0].id if len(pieces) == 1 else content_id(data)
+            results.append(FileRead(ident, stamp, read_ns, pieces, None))
         except SourceError as error:
-            results.append((b"", None, 0, 0, error))
+            results.append(FileRead(b"", None, 0, [], error))
         finally:
             entry.directory.release()
-    drafts = iter(_encode_unknown(store, pieces, hints))
+    return results
+
+
+def encode_small(store: Store, files: Sequence[FileRead], hints: bool) -> list[FileDraft]:
+    """Compress what the store does not have of some files that were read."""
+    drafts = iter(_encode_unknown(store, [piece for file in files for piece in file.pieces], hints))
     return [
-        FileDraft(ident, stamp, read_ns, [next(drafts) for _ in range(count)], error)
-        for ident, stamp, read_ns, count, error in results
+        FileDraft(file.id, file.stamp, file.read_ns, [next(drafts) for _ in file.pieces], file.error) for file in files
     ]
 
 
@@ -147,9 +179,11 @@ def read_windows(store: Store, pool: Executor, fd: int, size: int, hints: bool) 
     """
 
     def work(views: list[memoryview]) -> list[ChunkDraft]:
-        return _encode_unknown(store, [(content_id(view), view) for view in views], hints)
+        return _encode_unknown(store, [_piece(view, sizes) for view in views], hints)
 
+    sizes = MIXED
     carried = b""
+    first = True
     left = size + 1
     at_end = False
     while not at_end:
@@ -165,7 +199,9 @@ def read_windows(store: Store, pool: Executor, fd: int, size: int, hints: bool) 
                 break
             filled += got
         fresh = view[len(carried) : filled]
-        ends = boundaries(view[:filled])
+        if first:
+            sizes, first = sizes_for(view[:filled]), False
+        ends = boundaries(view[:filled], sizes)
         if not at_end:
             ends.pop()  # the last boundary is only the end of what was read so far
         start = ends[-1] if ends else 0

@@ -10,7 +10,7 @@ found by bisection without parsing the record.
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import pairwise
@@ -115,6 +115,8 @@ _EXTENT: Final = struct.Struct("<BIII")
 _ROW: Final = struct.Struct("<QQQIBBxx")
 _INDEX_ROW: Final = struct.Struct("<QIIIIIBBxx")
 _ROW_LENGTH: Final = 32
+_NAME_OVERHEAD: Final = 48
+"""Bytes of an object and of the reference to it, for each name that a view has taken out."""
 _NAME_OUTSIDE: Final = "a directory record has a name that lies outside of it"
 assert _ROW.size == _INDEX_ROW.size == _ROW_LENGTH
 
@@ -231,7 +233,18 @@ class TreeView:
     Immutable, and valid for as long as its node lives: node numbers are never reused.
     """
 
-    __slots__ = ("_data", "_folders", "_names", "_size_of_names", "count", "digest", "extent", "level", "totals")
+    __slots__ = (
+        "_data",
+        "_folders",
+        "_names",
+        "_size_of_names",
+        "_sorted",
+        "count",
+        "digest",
+        "extent",
+        "level",
+        "totals",
+    )
 
     def __init__(self, payload: bytes) -> None:
         try:
@@ -244,7 +257,8 @@ class TreeView:
         self.extent = Extent(pack, offset, stored, codec)
         self._data = payload
         self._folders: list[tuple[int, int]] | None = None
-        self._names = _HEAD.size + self.count * _ROW_LENGTH
+        self._sorted: list[bytes] | None = None
+        self._names: int = _HEAD.size + self.count * _ROW_LENGTH
         self._size_of_names = len(payload) - self._names
         if kind != KIND_TREE or version != _FORMAT or self.count > FANOUT or self._size_of_names < 0:
             raise DamageError(f"a directory record is malformed (kind {kind}, version {version})")
@@ -273,8 +287,8 @@ class TreeView:
 
     @property
     def footprint(self) -> int:
-        """Bytes that this view holds in memory, for caches."""
-        return len(self._data) + 200
+        """Bytes that this view may come to hold in memory, for caches."""
+        return len(self._data) + int(self._size_of_names) + int(self.count) * _NAME_OVERHEAD + 300
 
     def name(self, index: int) -> bytes:
         """Return the name of row ``index`` (the last name below it in an index record)."""
@@ -338,14 +352,10 @@ class TreeView:
         return [fields[0] for fields in _ROW.iter_unpack(rows)]
 
     def _first_not_below(self, name: bytes) -> int:
-        low, high = 0, self.count
-        while low < high:
-            middle = (low + high) // 2
-            if self.name(middle) < name:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        names = self._sorted
+        if names is None:
+            names = self._sorted = [self.name(index) for index in range(self.count)]
+        return bisect_left(names, name)
 
     def find(self, name: bytes) -> int:
         """Return the index of the entry called ``name`` in a level-0 record, or -1."""

@@ -7,7 +7,9 @@ import os
 import resource
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -129,9 +131,21 @@ def test_help_loads_no_more_than_the_package_does() -> None:
     assert not loaded & {"lmdb", "pyfuse3", "trio", "rich", "zstandard", "blake3", "artstore.workspace", "artfs.mount"}
 
 
-def test_the_version_is_printed(artfs: Run) -> None:
+def test_a_command_loads_its_own_module_only() -> None:
+    """Whoever types one command waits for no other; the version is printed without any."""
+    others = {"aliases", "browse", "checking", "config", "deletion", "doctor", "mounts", "putting", "usage", "versions"}
+    for arguments, wanted in ((["--version"], set()), (["alias", "--help"], {"aliases"}), (["gc", "-h"], {"deletion"})):
+        code = f"import sys; from artfs.cli.main import main; main({arguments}); print(*sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        loaded = set(done.stdout.splitlines()[-1].split())
+        assert {name for name in others if f"artfs.cli.{name}" in loaded} == wanted
+
+
+def test_the_version_is_that_of_the_distribution(artfs: Run) -> None:
+    root = next(path for path in Path(__file__).parents if (path / "pyproject.toml").exists())
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     result = artfs("--version")
-    assert result.code == 0 and result.text.startswith("artfs")
+    assert (result.code, result.text) == (0, f"artfs {project['version']}\n")
 
 
 def test_a_closed_pipe_is_quiet(artfs_process: Run) -> None:

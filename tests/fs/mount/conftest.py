@@ -246,6 +246,9 @@ class FakeStore:
     def read(self, node: int, offset: int, size: int) -> bytes:
         return self.contents[node][offset : offset + size]
 
+    def read_pieces(self, node: int, offset: int, size: int) -> list[bytes]:
+        return [self.read(node, offset, size)]
+
     def usage_totals(self) -> _Totals:
         return _Totals(sum(map(len, self.contents.values())))
 

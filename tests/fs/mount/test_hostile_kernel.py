@@ -11,6 +11,7 @@ import errno
 import logging
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import pytest
@@ -101,7 +102,7 @@ def _check_lookup(served: Served, inode: int, body: bytes, found: bytes) -> None
 def _check_read(served: Served, inode: int, body: bytes, found: bytes) -> None:
     offset, size = struct.unpack_from("<QI", body, 8)
     assert len(found) <= size
-    assert found == served.tree.read(inode, offset, min(size, 1 << 20))
+    assert found == b"".join(served.tree.read(inode, offset, min(size, 1 << 20)))
 
 
 def _check_listing(layout: type[wire.Dirent] | type[wire.DirentPlus]) -> Callable[[Served, int, bytes, bytes], None]:
@@ -198,7 +199,16 @@ def message_of(served: Served, drawn: tuple[Any, ...]) -> bytes:
 
 
 def examine(served: Served, examples: int) -> None:
-    """Check the answers to so many messages."""
+    """Check the answers to reads and listings at every edge, to odd names, and to so many messages of any kind."""
+    for opcode in (Opcode.READ, Opcode.READDIR, Opcode.READDIRPLUS):
+        for node in ("data", "v0", "folder", "big"):
+            for offset, size in product((0, 1, 2, 3, 3000, *powers, 2**64 - 1), (0, 100, 160, 500, 5000, 2**32 - 1)):
+                check(served, request(opcode, read_body(offset, size), nodeid=served.inodes[node]))
+    for node, name in product(("root", "data", "v0", "big"), odd_names):
+        nodeid, unique = served.inodes[node], 2**64 - 2
+        check(served, request(Opcode.LOOKUP, name, nodeid=nodeid, unique=unique))
+        for size in (0, 1, 63, 64, 4096):
+            check(served, request(Opcode.GETXATTR, struct.pack("<II", size, 0) + name, nodeid=nodeid, unique=unique))
 
     @settings(
         max_examples=examples,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -190,15 +191,34 @@ async def test_damage_stops_it(reaper: Reaping, script: Script) -> None:
     assert len(script.times) == 2
 
 
-@pytest.mark.parametrize("settings", [{"reap_nodes_per_second": 200}, {"reap_bytes_per_second": 3000}])
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({"reap_nodes_per_second": 200}, [0.1, 0.1, 0.1]), ({"reap_bytes_per_second": 4000}, [0.075, 0.1, 0.1])],
+)
 @pytest.mark.trio
 async def test_it_keeps_to_the_rates_that_are_set(
-    workspace: Workspace, reaper: Reaping, script: Script, settings: dict[str, int]
+    workspace: Workspace,
+    reaper: Reaping,
+    script: Script,
+    settings: dict[str, int],
+    expected: list[float],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """After a step that took no time at all, it pauses for as long as the step should have taken."""
     workspace.configure(**settings)
     script.left = [Step(20, 300, True), Step(20, 400, True, 200), Step(20, 0, True, 400)]
-    await running(reaper, lambda: len(script.times) == 4)
-    assert all(after - before >= 0.09 for before, after in zip(script.times, script.times[1:], strict=False))
+    pauses: list[float] = []
+    sleep = trio.sleep
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reaping, "time", SimpleNamespace(monotonic=lambda: 5.0, time=time.time))
+        patch.setattr(reaping, "trio", SimpleNamespace(**{**vars(trio), "sleep": noted}))
+        await running(reaper, lambda: len(script.times) == 4)
+    assert pauses[:3] == pytest.approx(expected)
 
 
 @pytest.mark.trio

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from artstore.checking import check
 from artstore.checking import pages as pages_module
+from artstore.checking.auditing import UNHEARD
 from artstore.checking.pages import check_pages
 from artstore.checking.report import Progress, Report
 from artstore.errors import BusyError
@@ -63,6 +69,30 @@ def test_a_process_that_fails_is_a_finding(folder: Path, tmp_path: Path, monkeyp
     report = Report()
     assert not check_pages(folder, report)
     assert found(report, "pages", "exit code 3")
+
+
+def test_an_audit_that_cannot_be_written_down_is_an_error_and_no_finding(
+    folder: Path,
+) -> None:
+    """The disk of a pipe does not fill up, but a write may fail: that says nothing of the pages."""
+    with open("/dev/full", "wb") as full:
+        code = subprocess.run([sys.executable, "-m", "artstore.checking.auditing", folder], stdout=full, check=False)
+    assert code.returncode == UNHEARD + errno.ENOSPC
+    report = Report()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pages_module.subprocess, "Popen", _to_full(subprocess.Popen))
+        with pytest.raises(OSError) as caught:
+            check_pages(folder, report)
+    assert caught.value.errno == errno.ENOSPC and not report.problems
+
+
+def _to_full(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Make processes whose writes to stdout all fail, though it is a pipe that somebody reads."""
+
+    def popen(command: list[str], **options: Any) -> Any:
+        return make(["/bin/sh", "-c", 'exec "$0" "$@" 3>&1 >/dev/full', *command], **options)
+
+    return popen
 
 
 def test_a_process_that_hangs_is_a_finding_and_is_ended(

@@ -6,7 +6,6 @@ import os
 import random
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from artstore import staging
 from artstore.errors import SourceChangedError, SourceError
-from artstore.ingest import pipeline, reading
+from artstore.ingest import feeding, pipeline, reading
 from artstore.source import FileStamp
 from artstore.workspace import Workspace
 from store.oracle import Model, assert_sound, canonical_digest, model_of, whole, write_folder
@@ -82,7 +81,7 @@ def test_a_known_folder_is_not_read_again(
     first = workspace.put(folder, "x")
     read: list[int] = []
     real = reading.read_small
-    monkeypatch.setattr(pipeline, "read_small", lambda *args: read.append(len(args[1])) or real(*args))
+    monkeypatch.setattr(pipeline, "read_small", lambda *args: read.append(len(args[0])) or real(*args))
     assert workspace.put(folder, "x") == first and read == []
     (folder / "a" / "7").write_bytes(b"changed")
     second = workspace.put(folder, "x")
@@ -268,14 +267,14 @@ def test_memory_in_flight_is_bounded(workspace: Workspace, tmp_path: Path, monke
     monkeypatch.setattr(pipeline, "_BATCH_BYTES", 50_000)
     write_folder(tmp_path / "data", {b"%03d" % n: ("file", NOISE[n : n + 20_000]) for n in range(60)})
     highest = 0
-    real = pipeline.Ingest._take
+    real = feeding.Feed._take
 
-    def take(ingest: pipeline.Ingest, pool: ThreadPoolExecutor) -> None:
+    def take(feed: feeding.Feed) -> feeding.Parcel | None:
         nonlocal highest
-        highest = max(highest, ingest._in_flight)
-        real(ingest, pool)
+        highest = max(highest, feed._in_flight)
+        return real(feed)
 
-    monkeypatch.setattr(pipeline.Ingest, "_take", take)
+    monkeypatch.setattr(feeding.Feed, "_take", take)
     workspace.put(tmp_path / "data", "x")
-    assert highest <= 200_000 + 20_000 + 2 * 2048
+    assert highest <= 200_000 + 60_000 + 4 * 2048  # and the parcel that was being filled
     assert_sound(workspace)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from artstore.chunker import MAXIMUM, boundaries
+from artstore.chunker import MAXIMUM, boundaries, sizes_for
 from artstore.codec import decode
 from artstore.errors import SourceChangedError, SourceError
 from artstore.ids import content_id
 from artstore.ingest import reading
-from artstore.ingest.reading import SMALL, FileDraft, read_small, read_windows
-from artstore.source import FileEntry, FileStamp, open_source
+from artstore.ingest.reading import SMALL, FileDraft, encode_small, read_small, read_windows
+from artstore.source import FileEntry, open_source
 from artstore.workspace import Workspace
 
 MIB = 1024 * 1024
@@ -29,7 +29,7 @@ def read_all(workspace: Workspace, folder: Path, hints: bool = False) -> list[Fi
         for event in source.walk():
             if isinstance(event, FileEntry):
                 event.directory.acquire()
-                drafts += read_small(workspace.store, [event], hints)
+                drafts += encode_small(workspace.store, read_small([event]), hints)
     return drafts
 
 
@@ -61,29 +61,29 @@ def test_hints_leave_out_what_is_there(workspace: Workspace, tmp_path: Path) -> 
                 event.directory.acquire()
                 event.directory.acquire()
                 batch += [event, event]
-        drafts = read_small(workspace.store, batch, hints=True)
+        drafts = encode_small(workspace.store, read_small(batch), hints=True)
     encoded = [[chunk.encoded is not None for chunk in draft.chunks] for draft in drafts]
     assert not any(encoded[0]) and not any(encoded[1])
     assert encoded[2:] == [[True], [False]]
 
 
 class Changing:
-    """Change a file right after each of the first stamps of it that a reader takes."""
+    """Change a file right after each of a reader's first reads of it."""
 
     def __init__(self, patch: pytest.MonkeyPatch, change: Callable[[], None], times: int) -> None:
         self.calls = 0
         self._change = change
         self._times = times
-        self._real = FileStamp.of_fd
-        patch.setattr(FileStamp, "of_fd", self)
+        self._real = os.read
+        patch.setattr(os, "read", self)
         patch.setattr(reading, "_PAUSE", 0)
 
-    def __call__(self, fd: int) -> FileStamp:
-        stamp = self._real(fd)
+    def __call__(self, fd: int, size: int) -> bytes:
+        data = self._real(fd, size)
         self.calls += 1
         if self.calls <= self._times:
             self._change()
-        return stamp
+        return data
 
 
 @pytest.mark.parametrize("how", ["append", "rewrite", "truncate"])
@@ -107,7 +107,7 @@ def test_a_small_file_that_changes_is_read_again(
     changing = Changing(monkeypatch, change, 1)
     (draft,) = read_all(workspace, tmp_path)
     assert draft.error is None and draft.id == content_id(path.read_bytes())
-    assert changing.calls > 2
+    assert changing.calls >= 2
 
 
 def test_a_small_file_that_never_holds_still_is_named(
@@ -127,7 +127,7 @@ def test_a_small_file_that_never_holds_still_is_named(
         (tmp_path / "gone").unlink()
         (tmp_path / "turned").unlink()
         (tmp_path / "turned").mkdir()
-        drafts = read_small(workspace.store, batch, hints=True)
+        drafts = encode_small(workspace.store, read_small(batch), hints=True)
     errors = [draft.error for draft in drafts]
     assert all(isinstance(error, SourceChangedError) for error in errors)
     assert [error.paths for error in errors if error] == [[b"busy"], [b"gone"], [b"turned"]]
@@ -164,7 +164,7 @@ def test_windows_give_the_chunks_of_the_whole(
         windows = list(read_windows(workspace.store, pool, file.fileno(), os.fstat(file.fileno()).st_size, hints=False))
         chunks = [chunk for window in windows for future in window.chunks for chunk in future.result()]
     assert b"".join(bytes(window.data) for window in windows) == data
-    ends = boundaries(data)
+    ends = boundaries(data, sizes_for(data[: 8 * MIB]))
     assert [chunk.size for chunk in chunks] == [end - start for start, end in zip([0, *ends], ends, strict=False)]
     position = 0
     for chunk in chunks:

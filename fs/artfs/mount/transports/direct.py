@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
-from artfs.mount.counters import Field, WorkerCounts
+from artfs.mount.counters import WorkerCounts
 from artfs.mount.transports import protocol
 from artfs.mount.transports.answering import number_of
 from artfs.mount.transports.protocol import REQUEST, Opcode, Owner
@@ -29,8 +29,11 @@ __all__ = ["DirectTransport", "Dispatcher"]
 Answer = Sequence[Buffer]
 """Buffers to be written at once; none where a request has no answer."""
 
+_HEAD = struct.Struct("=IIQQ")
 _READ = struct.Struct("=QQI")
 _SIZE = struct.Struct("=II")
+_BODY = REQUEST.size
+_SHORTEST_NAME = 2
 _LARGEST_ANSWER = 1 << 20
 _NO_ANSWER: Answer = ()
 
@@ -79,48 +82,46 @@ class Dispatcher:
         """Return the answer to one request; what the request asks for and is unknown here fails with ENOSYS."""
         if len(request) < REQUEST.size:
             return _NO_ANSWER
-        length, opcode, unique, inode, *_ = REQUEST.unpack_from(request)
-        self._counts.add(Field.REQUESTS)
+        length, opcode, unique, inode = _HEAD.unpack_from(request)
+        self._counts.served()
         handler = self._handlers.get(opcode)
         if handler is None:
             return (protocol.failure(unique, errno.ENOSYS),)
         try:
             if length != len(request):
                 raise MalformedError("a request has another length than it says")
-            return handler(unique, inode, request[REQUEST.size :])
+            return handler(unique, inode, request)
         except Exception as error:
             if opcode in _SILENT:
                 return _NO_ANSWER
             return (protocol.failure(unique, number_of(error, Opcode(opcode).name, self._counts)),)
 
-    def _lookup(self, unique: int, parent: int, body: memoryview) -> Answer:
-        self._counts.add(Field.LOOKUPS)
-        found = self._tree.lookup(parent, _name(body))
+    def _lookup(self, unique: int, parent: int, request: memoryview) -> Answer:
+        self._counts.looked_up()
+        found = self._tree.lookup(parent, _name(request, _BODY))
         return (protocol.absent(unique) if found is None else self._owner.looked_up(unique, found),)
 
-    def _getattr(self, unique: int, inode: int, body: memoryview) -> Answer:
+    def _getattr(self, unique: int, inode: int, request: memoryview) -> Answer:
         return (self._owner.attributes(unique, self._tree.attributes(inode)),)
 
-    def _readlink(self, unique: int, inode: int, body: memoryview) -> Answer:
+    def _readlink(self, unique: int, inode: int, request: memoryview) -> Answer:
         return (protocol.answer(unique, self._tree.link_target(inode)),)
 
-    def _read(self, unique: int, inode: int, body: memoryview) -> Answer:
-        _, offset, size = _unpacked(_READ, body)
+    def _read(self, unique: int, inode: int, request: memoryview) -> Answer:
+        _, offset, size = _unpacked(_READ, request)
         pieces = self._tree.read(inode, offset, min(size, _LARGEST_ANSWER))
         length = sum(map(len, pieces))
-        counts = self._counts
-        counts.add(Field.READS)
-        counts.add(Field.BYTES, length)
+        self._counts.read(length)
         return protocol.answer_head(unique, length), *pieces
 
-    def _readdir(self, unique: int, inode: int, body: memoryview) -> Answer:
-        return self._listing(unique, inode, body, protocol.plainly_listed)
+    def _readdir(self, unique: int, inode: int, request: memoryview) -> Answer:
+        return self._listing(unique, inode, request, protocol.plainly_listed)
 
-    def _readdirplus(self, unique: int, inode: int, body: memoryview) -> Answer:
-        return self._listing(unique, inode, body, self._owner.listed)
+    def _readdirplus(self, unique: int, inode: int, request: memoryview) -> Answer:
+        return self._listing(unique, inode, request, self._owner.listed)
 
-    def _listing(self, unique: int, inode: int, body: memoryview, pack: Callable[..., bytes]) -> Answer:
-        _, cookie, size = _unpacked(_READ, body)
+    def _listing(self, unique: int, inode: int, request: memoryview, pack: Callable[..., bytes]) -> Answer:
+        _, cookie, size = _unpacked(_READ, request)
         left = min(size, _LARGEST_ANSWER)
         parts = []
         with closing(self._tree.page(inode, cookie)) as entries:
@@ -132,42 +133,43 @@ class Dispatcher:
                 parts.append(packed)
         return (protocol.answer(unique, b"".join(parts)),)
 
-    def _statfs(self, unique: int, inode: int, body: memoryview) -> Answer:
+    def _statfs(self, unique: int, inode: int, request: memoryview) -> Answer:
         return (protocol.statistics(unique, self._tree.statistics()),)
 
-    def _getxattr(self, unique: int, inode: int, body: memoryview) -> Answer:
-        size, _ = _unpacked(_SIZE, body)
-        return _value(unique, self._tree.xattr(inode, _name(body[_SIZE.size :])), size)
+    def _getxattr(self, unique: int, inode: int, request: memoryview) -> Answer:
+        size, _ = _unpacked(_SIZE, request)
+        return _value(unique, self._tree.xattr(inode, _name(request, _BODY + _SIZE.size)), size)
 
-    def _listxattr(self, unique: int, inode: int, body: memoryview) -> Answer:
-        size, _ = _unpacked(_SIZE, body)
+    def _listxattr(self, unique: int, inode: int, request: memoryview) -> Answer:
+        size, _ = _unpacked(_SIZE, request)
         return _value(unique, b"".join(name + b"\0" for name in self._tree.xattr_names(inode)), size)
 
 
-def _say_nothing(unique: int, inode: int, body: memoryview) -> Answer:
+def _say_nothing(unique: int, inode: int, request: memoryview) -> Answer:
     return _NO_ANSWER
 
 
-def _say_done(unique: int, inode: int, body: memoryview) -> Answer:
+def _say_done(unique: int, inode: int, request: memoryview) -> Answer:
     return (protocol.answer(unique, b""),)
 
 
-def _refuse_change(unique: int, inode: int, body: memoryview) -> Answer:
+def _refuse_change(unique: int, inode: int, request: memoryview) -> Answer:
     return (protocol.failure(unique, errno.EROFS),)
 
 
-def _unpacked(layout: struct.Struct, body: memoryview) -> tuple[int, ...]:
-    if len(body) < layout.size:
-        raise MalformedError("a request is cut short")
-    return layout.unpack_from(body)
+def _unpacked(layout: struct.Struct, request: memoryview) -> tuple[int, ...]:
+    try:
+        return layout.unpack_from(request, _BODY)
+    except struct.error as error:
+        raise MalformedError("a request is cut short") from error
 
 
-def _name(body: memoryview) -> bytes:
-    """Return the name in ``body``, which has to end with its first NUL."""
-    name = bytes(body[:-1])
-    if not name or body[-1] or 0 in name:
+def _name(request: memoryview, start: int) -> bytes:
+    """Return the name from ``start`` on, which has to end with its first NUL, the request's last byte."""
+    text = bytes(request[start:])
+    if text.find(0) != len(text) - 1 or len(text) < _SHORTEST_NAME:
         raise MalformedError("a request has a malformed name")
-    return name
+    return text[:-1]
 
 
 def _value(unique: int, value: bytes, room: int) -> Answer:

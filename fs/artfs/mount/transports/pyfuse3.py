@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from artfs.mount.attributes import FOREVER, Attributes
-from artfs.mount.counters import Field, WorkerCounts
+from artfs.mount.counters import WorkerCounts
 from artfs.mount.errnos import ReadOnlyError
 from artfs.mount.transports import pump
 from artfs.mount.transports.answering import number_of
@@ -32,7 +32,7 @@ def _handler(
     """Make the coroutine function that pyfuse3 wants of a function: it counts, and turns errors into numbers."""
 
     async def handle(self: _Handlers, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        self.counts.add(Field.REQUESTS)
+        self.counts.served()
         try:
             return answer(self, *args, **kwargs)
         except Exception as error:
@@ -73,7 +73,7 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
 
     @_handler
     def lookup(self, parent: int, name: bytes, context: object) -> Any:
-        self.counts.add(Field.LOOKUPS)
+        self.counts.looked_up()
         found = self.tree.lookup(parent, name)
         if found is not None:
             return self._packed(found)
@@ -98,8 +98,7 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
     @_handler
     def read(self, handle: int, offset: int, size: int) -> bytes:
         data = b"".join(self.tree.read(handle, offset, size))
-        self.counts.add(Field.READS)
-        self.counts.add(Field.BYTES, len(data))
+        self.counts.read(len(data))
         return data
 
     @_handler

@@ -1,0 +1,117 @@
+"""Where decompressed chunks are kept: reads ask for a part of one, and soon for the next part.
+
+Both caches are keyed by content id, so that an entry is right in every workspace, and for as long as it stays.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from artstore.ids import ID_LENGTH, Buffer
+from artstore.records.nodes import LARGEST
+
+__all__ = ["CACHE_BYTES", "ChunkCache", "ChunkSource", "SharedChunkCache"]
+
+CACHE_BYTES: Final = 16 * 1024 * 1024
+_EMPTY: Final = bytes(ID_LENGTH)
+
+
+class ChunkSource(Protocol):
+    """Give out parts of chunks."""
+
+    def fetch(self, ident: bytes, start: int, end: int, make: Callable[[], bytes]) -> Buffer:
+        """Return bytes ``[start, end)`` of a chunk, whose whole content ``make`` returns where it is not kept."""
+
+
+class ChunkCache:
+    """Keep chunks for the threads of one process, least recently used first out, bounded in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._chunks: OrderedDict[bytes, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def fetch(self, ident: bytes, start: int, end: int, make: Callable[[], bytes]) -> Buffer:
+        """Return bytes ``[start, end)`` of a chunk; raise what ``make`` raises."""
+        data = self._get(ident)
+        if data is None:
+            data = make()
+            self._put(ident, data)
+        return data if end - start == len(data) else memoryview(data)[start:end]
+
+    def _get(self, ident: bytes) -> bytes | None:
+        with self._lock:
+            data = self._chunks.get(ident)
+            if data is not None:
+                self._chunks.move_to_end(ident)
+            return data
+
+    def _put(self, ident: bytes, data: bytes) -> None:
+        with self._lock:
+            if ident in self._chunks or len(data) > self._limit:
+                return
+            self._chunks[ident] = data
+            self._held += len(data)
+            while self._held > self._limit:
+                self._held -= len(self._chunks.popitem(last=False)[1])
+
+    def after_fork(self) -> None:
+        """Start empty in a forked child, where another thread's lock would never be released."""
+        self._lock = threading.Lock()
+        self._chunks = OrderedDict()
+        self._held = 0
+
+
+class SharedChunkCache:
+    """Keep chunks for processes that are forked from the one that makes this; none of them may have other threads.
+
+    The parts of one chunk are asked of several workers at once.  The first makes it, and the others wait for that
+    rather than make it too.  Each chunk has one slot where it may be, so that the memory is of a fixed size.
+
+    Guarantees: a process that is killed in the middle of filling a slot leaves it empty and unlocked.
+    """
+
+    def __init__(self, limit: int = CACHE_BYTES) -> None:
+        """Keep at most ``limit`` bytes, in slots for the largest chunk there is."""
+        self._slots = max(1, limit // LARGEST)
+        self._fd = os.memfd_create("artfs-chunks", os.MFD_CLOEXEC)
+        self._heads = self._slots * LARGEST
+        os.ftruncate(self._fd, self._heads + self._slots * ID_LENGTH)
+        self._memory = mmap.mmap(self._fd, 0)
+
+    def fetch(self, ident: bytes, start: int, end: int, make: Callable[[], bytes]) -> Buffer:
+        """Return bytes ``[start, end)`` of a chunk; raise what ``make`` raises."""
+        slot = int.from_bytes(ident[:4], "little") % self._slots
+        fcntl.lockf(self._fd, fcntl.LOCK_SH, 1, slot)
+        try:
+            if self._holds(slot, ident):
+                return self._part(slot, start, end)
+            fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, slot)  # lets go of the shared lock first, so look again
+            if self._holds(slot, ident):
+                return self._part(slot, start, end)
+            data = make()
+            self._fill(slot, ident, data)
+            return data if end - start == len(data) else memoryview(data)[start:end]
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, slot)
+
+    def _holds(self, slot: int, ident: bytes) -> bool:
+        at = self._heads + slot * ID_LENGTH
+        return self._memory[at : at + ID_LENGTH] == ident
+
+    def _part(self, slot: int, start: int, end: int) -> bytes:
+        base = slot * LARGEST
+        return self._memory[base + start : base + end]
+
+    def _fill(self, slot: int, ident: bytes, data: bytes) -> None:
+        at, base = self._heads + slot * ID_LENGTH, slot * LARGEST
+        self._memory[at : at + ID_LENGTH] = _EMPTY
+        self._memory[base : base + len(data)] = data
+        self._memory[at : at + ID_LENGTH] = ident

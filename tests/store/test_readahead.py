@@ -1,0 +1,68 @@
+"""What of a pack is asked for before it is read."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from artstore.readahead import REGION, ReadAhead
+
+PACK = 7
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Collect (offset, length) of each hint."""
+    hints: list[tuple[int, int]] = []
+
+    def advise(fd: int, offset: int, length: int, advice: int) -> None:
+        assert fd == 3 and advice == os.POSIX_FADV_WILLNEED
+        hints.append((offset, length))
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    return hints
+
+
+def test_neighbours_of_small_files_are_asked_for_once_at_the_second_touch(asked: list[tuple[int, int]]) -> None:
+    ahead = ReadAhead()
+    for offset in (5, 3 * REGION + 1, 9, 17, 3 * REGION + 70):
+        ahead.touch(3, PACK, offset)
+    ahead.touch(3, PACK + 1, 5)
+    assert asked == [(0, REGION), (3 * REGION, REGION)]
+
+
+def test_who_reads_on_is_kept_ahead_of_without_gaps_or_repeats(asked: list[tuple[int, int]]) -> None:
+    """Reads of 128 KiB, every second one by another process: what is asked for covers all that follows, once."""
+    ahead = ReadAhead()
+    size = 128 << 10
+    for start in range(0, 64 << 20, 2 * size):
+        ahead.follow(3, 40, start, start + size, PACK, 1000 + start + size)
+        assert asked[-1][0] + asked[-1][1] >= 1000 + start + 3 * size, "the next read is asked for"
+    ends = [offset + length for offset, length in asked]
+    assert [offset for offset, _ in asked[1:]] == ends[:-1]
+    assert len(asked) < 100
+
+
+def test_who_reads_at_random_is_left_alone(asked: list[tuple[int, int]]) -> None:
+    ahead = ReadAhead()
+    for start in (50 << 20, 10 << 20, 30 << 20, 20 << 20, 5 << 20):
+        ahead.follow(3, 40, start, start + 4096, PACK, start)
+    assert not asked
+
+
+def test_a_file_system_that_takes_no_hints_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(95, "not supported")
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse)
+    ReadAhead().follow(3, 40, 0, 4096, PACK, 0)
+
+
+def test_what_is_remembered_is_bounded(asked: list[tuple[int, int]]) -> None:
+    ahead = ReadAhead()
+    for number in range(70_000):
+        ahead.touch(3, PACK, number * REGION)
+    for node in range(1000):
+        ahead.follow(3, node, 0, 4096, PACK, 0)
+    assert len(ahead._touched) <= 1 << 16 and len(ahead._streams) <= 64
