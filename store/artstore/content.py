@@ -107,8 +107,21 @@ def read(
         if isinstance(record, ChunkRecord):
             reader.touch(last)
         else:
-            reader.follow(node, offset, end, last)
+            pack, low = _stored_from(*chunks[0])
+            reader.follow(node, offset, end, last.pack, low if pack == last.pack else -1, _stored_to(*chunks[-1]))
     return [_read_chunk(reader, cache, chunk, start, stop) for chunk, start, stop in chunks]
+
+
+def _stored_from(chunk: ChunkRecord, start: int, end: int) -> tuple[int, int]:
+    """Return (pack, offset) of the first stored byte that is read for a part of a chunk."""
+    extent = chunk.extent
+    return extent.pack, extent.offset + (start - start % BLOCK if extent.codec == RAW else 0)
+
+
+def _stored_to(chunk: ChunkRecord, start: int, end: int) -> int:
+    """Return the offset after the last stored byte that is read for a part of a chunk."""
+    extent = chunk.extent
+    return extent.offset + (min(extent.stored, -(-end // BLOCK) * BLOCK) if extent.codec == RAW else extent.stored)
 
 
 def _read_chunk(reader: PackReader, cache: ChunkSource, chunk: ChunkRecord, start: int, end: int) -> Buffer:

@@ -79,9 +79,12 @@ class PackReader:
         """Say that the whole stored form of a small file is about to be read."""
         self._ahead.touch(self._descriptor(extent.pack), extent.pack, extent.offset)
 
-    def follow(self, node: int, start: int, end: int, last: Extent) -> None:
-        """Say that bytes ``[start, end)`` of the large file ``node`` are about to be read, up to those in ``last``."""
-        self._ahead.follow(self._descriptor(last.pack), node, start, end, last.pack, last.offset + last.stored)
+    def follow(self, node: int, start: int, end: int, pack: int, low: int, high: int) -> None:
+        """Say that bytes ``[start, end)`` of the large file ``node`` are about to be read, stored at ``[low, high)``.
+
+        ``low`` is negative where the first of them are in another pack.
+        """
+        self._ahead.follow(self._descriptor(pack), node, start, end, pack, low, high)
 
     def _descriptor(self, pack: int) -> int:
         return (self._files.get(pack) or self._open(pack)).fd

@@ -2,7 +2,8 @@
 
 Two habits of readers are worth it.  Who reads a large file from front to end will want what follows in the pack.  Who
 reads the files of a data set in any order will want the neighbours of what was read: where a region of a pack is
-touched for the second time, the rest of it is asked for.  Who reads at random inside large files is left alone.
+touched for the second time, the rest of it is asked for.  For who reads at random inside large files, nothing is asked
+for but what is read, all of it at once.
 
 The kernel's own readahead does not see these habits: the reads of one file come through several processes.
 """
@@ -17,8 +18,10 @@ __all__ = ["ReadAhead"]
 
 REGION: Final = 256 * 1024
 """Bytes of a pack that are asked for together, around small files."""
-_AHEAD: Final = 2 * 1024 * 1024
+_AHEAD: Final = 8 * 1024 * 1024
 """Bytes behind the place that a sequential reader has come to."""
+_AT_ONCE: Final = 128 * 1024
+"""Bytes that the kernel reads from the disk at once; it waits for them before it goes on to the next."""
 _SLACK: Final = 1024 * 1024
 """How far ahead of its last read of a file one process still counts as going on: others serve what is between."""
 _STREAMS: Final = 64
@@ -47,8 +50,11 @@ class ReadAhead:
         self._asked.add(region)
         _ask(descriptor, region[1] * REGION, REGION)
 
-    def follow(self, descriptor: int, node: int, start: int, end: int, pack: int, offset: int) -> None:
-        """Note that bytes ``[start, end)`` of a large file are read, which are stored before ``offset``."""
+    def follow(self, descriptor: int, node: int, start: int, end: int, pack: int, low: int, offset: int) -> None:
+        """Note that bytes ``[start, end)`` of a large file are read, which are stored from ``low`` to ``offset``.
+
+        ``low`` is negative where they do not lie together.
+        """
         before = self._streams.pop(node, None)
         asked = 0
         if before is not None and before[1] == pack:
@@ -58,6 +64,8 @@ class ReadAhead:
             begin = max(asked, offset)
             asked = offset + _AHEAD
             _ask(descriptor, begin, asked - begin)
+        elif not goes_on and _AT_ONCE < offset - low <= _AHEAD and low >= 0:
+            _ask(descriptor, low, offset - low)
         self._streams[node] = (end, pack, asked)
         if len(self._streams) > _STREAMS:
             self._streams.popitem(last=False)

@@ -37,18 +37,21 @@ def test_who_reads_on_is_kept_ahead_of_without_gaps_or_repeats(asked: list[tuple
     ahead = ReadAhead()
     size = 128 << 10
     for start in range(0, 64 << 20, 2 * size):
-        ahead.follow(3, 40, start, start + size, PACK, 1000 + start + size)
+        ahead.follow(3, 40, start, start + size, PACK, 1000 + start, 1000 + start + size)
         assert asked[-1][0] + asked[-1][1] >= 1000 + start + 3 * size, "the next read is asked for"
     ends = [offset + length for offset, length in asked]
     assert [offset for offset, _ in asked[1:]] == ends[:-1]
     assert len(asked) < 100
 
 
-def test_who_reads_at_random_is_left_alone(asked: list[tuple[int, int]]) -> None:
+def test_for_who_reads_at_random_only_that_is_asked_for_and_at_once(asked: list[tuple[int, int]]) -> None:
     ahead = ReadAhead()
-    for start in (50 << 20, 10 << 20, 30 << 20, 20 << 20, 5 << 20):
-        ahead.follow(3, 40, start, start + 4096, PACK, start)
-    assert not asked
+    for start in (50 << 20, 10 << 20, 30 << 20):
+        ahead.follow(3, 40, start, start + 4096, PACK, start, start + 65536)
+    assert not asked, "the kernel reads as much by itself"
+    ahead.follow(3, 40, 20 << 20, 300_000 + (20 << 20), PACK, 17, 300_017)
+    ahead.follow(3, 40, 5 << 20, 300_000 + (5 << 20), PACK, -1, 300_017)
+    assert asked == [(17, 300_000)]
 
 
 def test_a_file_system_that_takes_no_hints_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +59,7 @@ def test_a_file_system_that_takes_no_hints_is_read_all_the_same(monkeypatch: pyt
         raise OSError(95, "not supported")
 
     monkeypatch.setattr(os, "posix_fadvise", refuse)
-    ReadAhead().follow(3, 40, 0, 4096, PACK, 0)
+    ReadAhead().follow(3, 40, 0, 4096, PACK, 0, 1)
 
 
 def test_what_is_remembered_is_bounded(asked: list[tuple[int, int]]) -> None:
@@ -64,5 +67,5 @@ def test_what_is_remembered_is_bounded(asked: list[tuple[int, int]]) -> None:
     for number in range(70_000):
         ahead.touch(3, PACK, number * REGION)
     for node in range(1000):
-        ahead.follow(3, node, 0, 4096, PACK, 0)
+        ahead.follow(3, node, 0, 4096, PACK, 0, 1)
     assert len(ahead._touched) <= 1 << 16 and len(ahead._streams) <= 64

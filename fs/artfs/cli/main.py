@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     _make_streams_lenient()
     as_json = "--json" in given[: given.index("--") if "--" in given else None]
-    session = Session(json=as_json)
+    session = Session(json=as_json, is_process=arguments is None)
     try:
         code = _run(given, session)
         flush()

@@ -81,6 +81,7 @@ def mount(
         allow_other=allow_other,
         foreground=foreground,
         transport=transport,
+        forked=session.is_process,
     )
     if session.json:
         write_json(

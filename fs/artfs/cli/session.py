@@ -27,6 +27,8 @@ class Session:
     workspace: str | None = None
     json: bool = False
     on_interrupt: str = ""
+    is_process: bool = False
+    """Whether the command is all that this process is for."""
     _opened: Workspace | None = field(default=None, repr=False)
 
     def open(self) -> Workspace:

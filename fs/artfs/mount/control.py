@@ -25,6 +25,7 @@ from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
 from artstore.errors import BusyError, InvalidInputError, MountError
 from artstore.live import DaemonInfo, daemons_folder, is_held, live_daemons, request, runtime_folder
+from artstore.manifest import Manifest
 from artstore.store import Store
 
 if TYPE_CHECKING:
@@ -49,13 +50,15 @@ def mount(
     foreground: bool = False,
     transport: str = "auto",
     tied: bool = False,
+    forked: bool = False,
 ) -> MountHandle:
     """Show a workspace's versions on ``directory``, an empty folder, and return once the mount answers.
 
     The daemon stays until it is unmounted; with ``tied`` also no longer than this process.  With ``foreground`` it is
     tied, writes to this process's stderr, and the call returns when it has ended, with SIGINT and SIGTERM passed on.
     ``workers`` is the number of serving processes; ``transport`` how they speak to the kernel: "direct", "pyfuse3", or
-    "auto" for direct wherever the kernel has what that takes.
+    "auto" for direct wherever the kernel has what that takes.  ``forked`` is for a process that has one thread, little
+    memory and no other business: the daemon begins as a copy of it, and need not load anything again.
 
     Raises MountError, InvalidInputError, or what opening the workspace raises; nothing is mounted then.
     """
@@ -65,6 +68,8 @@ def mount(
         raise InvalidInputError(f"there is no transport {transport!r}", hint=f"one of {', '.join(TRANSPORTS)}")
     workspace = Path(os.path.realpath(workspace_path))
     run_dir = Store.open(workspace).run_dir
+    if forked:
+        Manifest.of(workspace).drop()  # the daemon's first process has no business with it
     target = table.resolve(directory)
     remove_dead(run_dir)
     checks.check(workspace, target, allow_other=allow_other)
@@ -78,7 +83,7 @@ def mount(
         ready=READY,
         lifeline=LIFELINE if tied or foreground else -1,
     )
-    daemon = Daemon.start(configuration, foreground=foreground)
+    daemon = Daemon.start(configuration, foreground=foreground, forked=forked)
     handle = MountHandle(target, daemon, unmount)
     if foreground:
         handle.wait()

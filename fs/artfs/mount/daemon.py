@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +24,7 @@ from artstore.errors import MountError
 __all__ = ["Daemon"]
 
 _FIRST_FREE = 10
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 _START_SECONDS = 60.0
 _END_SECONDS = 5.0
 
@@ -37,10 +39,11 @@ class Daemon:
         _started.append(self)
 
     @classmethod
-    def start(cls, configuration: Configuration, *, foreground: bool) -> Self:
+    def start(cls, configuration: Configuration, *, foreground: bool, forked: bool) -> Self:
         """Start the daemon and return when its mount answers; MountError with its reason if it cannot.
 
-        In the foreground it writes to this process's stderr, else to its log file.
+        In the foreground it writes to this process's stderr, else to its log file.  With ``forked`` it begins as a copy
+        of this process, which then must be small and have one thread; else as a new one.
         """
         for earlier in list(_started):
             earlier.poll()
@@ -54,7 +57,7 @@ class Daemon:
                 given = [(output, 1), (output, 2), (_moved(theirs, ready_end), READY)]
                 given.append((_moved(theirs, lifeline_end), LIFELINE))
                 try:
-                    pid = _spawn(configuration, given)
+                    pid = _fork(configuration, given) if forked else _spawn(configuration, given)
                 except BaseException:
                     os.close(lifeline)
                     raise
@@ -164,8 +167,32 @@ def _spawn(configuration: Configuration, given: list[tuple[int, int]]) -> int:
         file_actions=actions,
         setsid=True,
         setsigmask=[],
-        setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE],
+        setsigdef=[*_SIGNALS, signal.SIGPIPE],
     )
+
+
+def _fork(configuration: Configuration, given: list[tuple[int, int]]) -> int:
+    """Go on as the daemon in a child: what this process has loaded already, it need not load again."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.setsid()
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
+        for ours, theirs in given:
+            os.dup2(ours, theirs, inheritable=theirs <= 2)
+        from artfs.mount.zygote import serve
+
+        serve(configuration)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
 
 
 def _environment() -> dict[str, str]:

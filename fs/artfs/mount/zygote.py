@@ -1,8 +1,8 @@
 """The daemon's first process: it mounts, makes all others, and replaces workers that die.
 
-`artfs mount` starts it anew, so that it is small and has one thread whatever started it: forking is safe then.  It
-answers the kernel's INIT and nothing else, never opens the store, and never looks into its own mount, for it might
-then wait for the workers that it has to replace.
+It is small and has one thread, so that forking is safe: a copy of `artfs mount`, or a new process where anything else
+mounts.  It answers the kernel's INIT and nothing else, never opens the store, and never looks into its own mount, for
+it might then wait for the workers that it has to replace.
 
     zygote ── supervisor     control socket (trio)
            ├─ worker 0       requests, on a device of its own
@@ -28,7 +28,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from artfs.mount import kernel
 from artfs.mount.children import ENDED, Kit, Transport, fork, run_supervisor, run_worker, send
@@ -41,7 +41,7 @@ from artstore.chunkcaches import SharedChunkCache
 from artstore.errors import ArtfsError, MountError, UnsupportedError
 from artstore.live import DaemonInfo, runtime_folder, socket_path
 
-__all__ = ["Zygote", "main"]
+__all__ = ["Zygote", "main", "serve"]
 
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
@@ -148,6 +148,7 @@ class Zygote:
             mounter=os.getuid(),
             allow_other=self._configuration.allow_other,
         )
+        kernel.widen_readahead(self._info.device)
         self._run_file = RunFile.create(self._configuration.run_dir, self._info, owner)
         gc.collect()
         gc.freeze()
@@ -404,9 +405,8 @@ def _how(status: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def main() -> None:
-    """Run the daemon that the one argument describes."""
-    configuration = Configuration.decode(sys.argv[1])
+def serve(configuration: Configuration) -> NoReturn:
+    """Be the daemon of a mount, and end with it; the process must have no other thread."""
     os.closerange(LIFELINE + 1, os.sysconf("SC_OPEN_MAX"))  # libraries of the caller's may have left files open
     os.chdir("/")
     os.umask(0o077)
@@ -414,6 +414,11 @@ def main() -> None:
     code = Zygote(configuration).run()
     logging.shutdown()
     os._exit(code)
+
+
+def main() -> None:
+    """Run the daemon that the one argument describes."""
+    serve(Configuration.decode(sys.argv[1]))
 
 
 if __name__ == "__main__":

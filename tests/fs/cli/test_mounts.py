@@ -58,6 +58,25 @@ def test_a_mount_is_there_when_the_command_returns_and_gone_after_umount(
     assert artfs_process("status", "--json").json["mounts"] == []
 
 
+def test_the_daemon_keeps_nothing_of_the_command_that_became_it(
+    artfs_process: Run, data: Path, directory: Path
+) -> None:
+    """It has a session of its own, no open file of the command's, and no manifest: the workspace can be compacted."""
+    artfs_process("put", data, "x")
+    reader, writer = os.pipe()
+    mounted = artfs_process("mount", directory, "--json", pass_fds=[writer])
+    os.close(writer)
+    assert mounted.code == 0 and os.read(reader, 1) == b""
+    os.close(reader)
+    pid = mounted.json["pid"]
+    assert os.getsid(pid) == pid
+    opened = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    assert not [path for path in opened if "manifest." in path]
+    assert artfs_process("gc", "--compact").code == 0
+    assert (directory / "x" / "latest" / "train" / "a.txt").read_text() == "a" * 1000
+    assert artfs_process("umount", directory).code == 0
+
+
 def test_path_mounts_in_the_runtime_folder_and_says_so_once(artfs_process: Run, data: Path) -> None:
     artfs_process("put", data, "x")
     first = artfs_process("path", "x:latest")
