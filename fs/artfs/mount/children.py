@@ -18,7 +18,7 @@ from artfs.mount import kernel
 from artfs.mount.configuration import Configuration
 from artfs.mount.counters import Counters, Field, WorkerCounts
 from artfs.mount.ownership import Owner
-from artfs.mount.tree import Tree
+from artfs.mount.tree import RECORD_BYTES, Tree
 from artstore.chunkcaches import SharedChunkCache
 from artstore.errors import ArtfsError
 from artstore.live import DaemonInfo
@@ -111,7 +111,8 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
     counts.set(Field.PID, os.getpid())
     counts.set(Field.STARTED_NS, time.time_ns())
     send(kit.news, {"from": slot, "ready": True})
-    kit.transport.serve(Tree(store, kit.counters.epoch), counts)
+    tree = Tree(store, kit.counters.epoch, record_bytes=RECORD_BYTES // kit.configuration.workers)
+    kit.transport.serve(tree, counts)
     return ENDED
 
 

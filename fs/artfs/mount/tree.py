@@ -45,13 +45,13 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import TreeEntry, TreeView
 from artstore.snapshot import Snapshot
 
-__all__ = ["LONGEST_NAME", "SnapshotSource", "Tree"]
+__all__ = ["LONGEST_NAME", "RECORD_BYTES", "SnapshotSource", "Tree"]
 
 LONGEST_NAME = 255
 LONGEST_LINK = 4096
 
-_RECORD_BYTES = 24 << 20
-"""Memory for parsed directory records, per worker."""
+RECORD_BYTES = 48 << 20
+"""Memory for parsed directory records, of all workers of a mount together."""
 _PLACES = 32768
 """Directories whose place in their version is remembered, per worker."""
 _LISTINGS = 4
@@ -123,11 +123,12 @@ class Tree:
     Raises errors of `artstore.errors` (or `artfs.mount.errnos`), which the transport turns into numbers.
     """
 
-    def __init__(self, source: SnapshotSource, epoch: Epoch) -> None:
+    def __init__(self, source: SnapshotSource, epoch: Epoch, *, record_bytes: int = RECORD_BYTES) -> None:
+        """Remember at most ``record_bytes`` of directory records."""
         self._source = source
         self._epoch = epoch
         self._seen = epoch.value
-        self._records: Cache[int, TreeView] = Cache(_RECORD_BYTES)
+        self._records: Cache[int, TreeView] = Cache(record_bytes)
         self._places: Cache[int, _Place] = Cache(_PLACES)
         self._listings: Cache[tuple[int, int], list[DirectoryEntry]] = Cache(_LISTINGS)
         self._statistics = Statistics(4096, 0, 0, 0)
