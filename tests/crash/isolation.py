@@ -11,7 +11,6 @@ import os
 import resource
 import select
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -56,9 +55,8 @@ class Forked:
         self._pid = os.fork()
         if not self._pid:
             try:
-                sys.stdout = os.fdopen(writer, "w")
+                os.dup2(writer, 1)
                 main(command[-1])
-                sys.stdout.flush()
             finally:
                 os._exit(0)
         os.close(writer)
