@@ -77,7 +77,7 @@ install_packages() {
 
 pip_error() { sed -nE 's/^ *ERROR: (.{1,200}).*/\1/p' "$log" | tail -n 1 | grep . || echo "is the network there?"; }
 
-# Make the virtual environment hold artfs with an extra (quickstart or dev), and the system the given commands
+# Make the virtual environment hold artfs with an extra (quickstart, dev or bench), and the system the given commands
 # (COMMAND or COMMAND=PACKAGE); nothing to do the second time. Two scripts at once wait for each other.
 need_environment() {
     local lock
@@ -111,7 +111,9 @@ make_environment() {
     logged "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
         -e "$root[$extra]" -c "$root/constraints.txt" ||
         fail "pip could not install artfs: $(pip_error) (all of it: $log)"
-    echo "quickstart $want" >"$stamp"
-    if [ "$extra" = dev ]; then echo "dev $want" >>"$stamp"; fi
+    # Extras that were installed before stay installed, unless what they want has changed.
+    { grep -s " $want\$" "$stamp" || true; printf '%s\n' "$extra $want"; } >"$stamp.new"
+    if [ "$extra" = dev ]; then echo "quickstart $want" >>"$stamp.new"; fi
+    mv "$stamp.new" "$stamp"
     rm -f "$log"
 }

@@ -74,10 +74,10 @@ class Workspace:
         return Watched(json.loads(output), seconds, sum(peaks.values()), bytes_read)
 
     @contextlib.contextmanager
-    def mounted(self, directory: Path) -> Iterator[int]:
+    def mounted(self, directory: Path, *options: str) -> Iterator[int]:
         """Mount the workspace at a folder, which is made if needed; yields the daemon's process id."""
         directory.mkdir(exist_ok=True)
-        pid: int = self.report("mount", directory)["pid"]
+        pid: int = self.report("mount", directory, *options)["pid"]
         try:
             yield pid
         finally:

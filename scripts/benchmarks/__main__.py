@@ -1,0 +1,165 @@
+"""Measure artfs beside the plain file system and its peers, in turns, and judge the goals.
+
+Data is made once and kept; everything else is removed at the end. Works, to be named whole or by their beginning:
+read-checkpoint, read-table, random-4k, random-64k, memmap, files-N, files-N-threads, find, stat, loader-N, mount,
+memory, put-releases, put-checkpoints, put-images, delete.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.commands import measured_on
+from benchmarks.datasets import FULL, QUICK, DataSets, DownloadFailed
+from benchmarks.deletework import DeleteWork
+from benchmarks.installing import file_system
+from benchmarks.keepers import KEEPERS, ArtfsKeeper, Borg, Keeper, Restic
+from benchmarks.lineup import PEER_NAMES, Lineup
+from benchmarks.loaderwork import LoaderWork
+from benchmarks.mountworks import MemoryWork, MountWork
+from benchmarks.plan import announce
+from benchmarks.plot import plot
+from benchmarks.processes import SideFailed, end_mounts_below
+from benchmarks.putworks import PutWork
+from benchmarks.readworks import read_works
+from benchmarks.report import markdown, print_report, written_into
+from benchmarks.results import Results, WrongBytes
+from benchmarks.rounds import Bench, say
+
+WORKERS = (2, 4)
+QUICK_PEERS = ("borg", "erofs", "restic", "squashfuse")
+
+
+class Work(Protocol):
+    """What can be measured."""
+
+    @property
+    def name(self) -> str:
+        """Return the name for --only."""
+
+    def measure(self, bench: Bench) -> None:
+        """Measure all sides."""
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    assert __doc__ is not None
+    about, _, works = __doc__.partition("\n\n")
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=about, epilog=works)
+    parser.add_argument("--quick", action="store_true", help="small data, 3 rounds, patience 5: a first look")
+    parser.add_argument("--only", nargs="+", metavar="WORK", help="only these works [all]")
+    known, few = " ".join([*PEER_NAMES, "none"]), " ".join(QUICK_PEERS)
+    parser.add_argument(
+        "--peers", nargs="+", choices=known.split(), metavar="PEER", help=f"{known} [all; quick: {few}]"
+    )
+    parser.add_argument("--pairs", type=int, help="rounds of plain folder and artfs; 6 at least for verdicts [9]")
+    parser.add_argument("--peer-rounds", type=int, help="rounds in which peers without a goal take part [3]")
+    parser.add_argument("--patience", type=float, help="a peer that takes longer runs once; in seconds [60]")
+    parser.add_argument("--readers", type=int, nargs="+", help="readers of small files [1 4 16; quick: 1 4]")
+    parser.add_argument("--transport", default="auto", choices=("auto", "direct", "pyfuse3"), help="[auto]")
+    parser.add_argument("--directory", type=Path, help="where data is kept and stores are made [/var/tmp/artfs-bench]")
+    parser.add_argument("--output", type=Path, default=Path("bench-results.json"), help="[bench-results.json]")
+    parser.add_argument("--markdown", type=Path, help="also write the tables into this document")
+    parser.add_argument("--plot", type=Path, help="also draw a picture (SVG)")
+    arguments = parser.parse_args()
+    arguments.pairs = arguments.pairs or (3 if arguments.quick else 9)
+    arguments.readers = arguments.readers or ([1, 4] if arguments.quick else [1, 4, 16])
+    arguments.peers = arguments.peers or (QUICK_PEERS if arguments.quick else PEER_NAMES)
+    arguments.directory = (arguments.directory or Path("/var/tmp/artfs-bench")).absolute()
+    arguments.patience = arguments.patience or (5 if arguments.quick else 60)
+    arguments.peer_rounds = arguments.peer_rounds or (1 if arguments.quick else 3)
+    return arguments
+
+
+def all_works(readers: list[int], keepers: Sequence[type[Keeper]]) -> list[Work]:
+    """Return all works in the order in which they run."""
+    judged = ["plain", "artfs", "borg", "restic"]
+    deleting = [keeper for keeper in keepers if keeper in (ArtfsKeeper, Borg, Restic)]
+    return [
+        *read_works(readers),
+        *(LoaderWork(workers) for workers in WORKERS),
+        MountWork(),
+        MemoryWork(),
+        PutWork("put-releases", "put of releases, one after another", "releases", keepers, [*judged, "dvc"]),
+        PutWork("put-checkpoints", "put of checkpoints", "checkpoints", keepers, judged),
+        PutWork("put-images", "put of small files", "images", keepers, judged, again=True),
+        DeleteWork("delete", "deleting two middle releases", deleting),
+    ]
+
+
+def chosen(works: list[Work], only: list[str] | None) -> list[Work]:
+    """Return the works that were asked for."""
+    wanted = [work for work in works if only is None or any(f"{work.name}-".startswith(f"{name}-") for name in only)]
+    if not wanted:
+        raise SystemExit(f"there is no such work; there are {' '.join(work.name for work in works)}")
+    return wanted
+
+
+def line_up(arguments: argparse.Namespace, data: DataSets, folder: Path) -> Lineup:
+    """Find out who can take part in what was asked for; what is missing is installed."""
+    lineup = Lineup()
+    names = [work.name for work in chosen(all_works(arguments.readers, KEEPERS), arguments.only)]
+    putting = [name for name in names if name.startswith(("put", "delete"))]
+    peers = arguments.peers if len(putting) < len(names) else ()
+    lineup.add_sides(data, folder, arguments.transport, peers)
+    if putting:
+        lineup.add_keepers(arguments.directory, arguments.peers)
+    return lineup
+
+
+def run(arguments: argparse.Namespace, folder: Path, results: Results) -> None:
+    """Run the works one after another; what was measured is in the JSON file after each."""
+    data = DataSets(arguments.directory, QUICK if arguments.quick else FULL, say)
+    lineup = line_up(arguments, data, folder)
+    works = chosen(all_works(arguments.readers, lineup.keepers), arguments.only)
+    who = list(dict.fromkeys([*(side.name for side in lineup.sides), *(keeper.name for keeper in lineup.keepers)]))
+    names = [work.name for work in works]
+    for line in announce(data.scale, names, who, lineup.stores, arguments.directory):
+        say(line)
+    results.facts.update(lineup.versions)
+    results.left_out.update(lineup.left_out)
+    rounds = (arguments.pairs, arguments.peer_rounds, arguments.patience)
+    bench = Bench(data, folder, arguments.transport, lineup.sides, results, *rounds)
+    for number, work in enumerate(works, 1):
+        start = time.monotonic()
+        work.measure(bench)
+        results.took[work.name] = round(time.monotonic() - start)
+        say(f"{work.name} took {results.took[work.name]} s; {number} of {len(works)} works done")
+        arguments.output.write_text(json.dumps(results.document(), indent=1) + "\n")
+
+
+def main() -> None:
+    """Measure, print the tables, write the files."""
+    arguments = parse()
+    arguments.directory.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    results = Results()
+    results.facts.update(measured_on() | {"file system": file_system(arguments.directory)})
+    with tempfile.TemporaryDirectory(prefix="run-", dir=arguments.directory) as folder:
+        try:
+            run(arguments, Path(folder), results)
+        except (SideFailed, DownloadFailed, WrongBytes) as failure:
+            raise SystemExit(f"bench: {failure}") from None
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise SystemExit(130) from None
+        finally:
+            end_mounts_below(Path(folder))
+    print_report(results)
+    if arguments.markdown:
+        document = arguments.markdown.read_text() if arguments.markdown.exists() else ""
+        arguments.markdown.write_text(written_into(document, markdown(results)))
+    if arguments.plot:
+        arguments.plot.write_text(plot(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Finding and installing the programs of the peers, and looking at where the data lies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.commands import ROOT
+
+
+def installed(package: str) -> bool:
+    """Tell whether one of Debian's packages is there."""
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+    return subprocess.run(query, capture_output=True, text=True).stdout == "installed"
+
+
+def install(packages: Sequence[str]) -> str:
+    """Install what is missing of Debian's packages; return why that cannot be, or nothing if all are there."""
+    if not shutil.which("dpkg-query"):
+        return ""  # another system: what is missing says so itself
+    missing = [package for package in packages if not installed(package)]
+    if not missing:
+        return ""
+    script = f'source "{ROOT}/scripts/environment.sh"; install_packages "$@"'
+    finished = subprocess.run(["bash", "-c", script, "bash", *missing], capture_output=True, text=True)
+    return finished.stderr.strip().splitlines()[-1] if finished.returncode else ""
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of the file system that a folder is on."""
+    found, best = "unknown", ""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, kind = line.partition(" - ")
+        point = fields.split()[4]
+        if len(point) >= len(best) and os.path.commonpath([point, folder]) == point:
+            found, best = kind.split()[0], point
+    return found

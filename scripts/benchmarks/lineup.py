@@ -1,0 +1,64 @@
+"""Who takes part: what is installed or can be is in, the rest is named with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.datasets import DataSets
+from benchmarks.installing import install
+from benchmarks.keepers import KEEPERS, ArtfsKeeper, Copies, Dvc, Keeper
+from benchmarks.peers import PEERS, Passthrough
+from benchmarks.processes import SideFailed
+from benchmarks.sides import Artfs, Plain, Side, has_transports
+
+PEER_NAMES = tuple(
+    sorted({peer.name for peer in PEERS} | {keeper.name for keeper in KEEPERS if keeper not in (Copies, ArtfsKeeper)})
+)
+
+
+@dataclass
+class Lineup:
+    """The sides that show data sets, the keepers of versions, their versions, and who is not there for which reason."""
+
+    sides: list[Side] = field(default_factory=list)
+    keepers: list[type[Keeper]] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def stores(self) -> int:
+        """Return how many stores of all that is read from there are; sides of artfs share one."""
+        return len({side.folder for side in self.sides if not isinstance(side, Plain | Passthrough)})
+
+    def add_sides(self, data: DataSets, folder: Path, transport: str, peers: Collection[str]) -> None:
+        """Take in the plain folder, artfs (also by pyfuse3, if that is not its choice), and these peers."""
+        self.sides = [Plain(data, folder / "plain"), Artfs(data, folder / "artfs", transport)]
+        if transport == "auto" and has_transports():
+            self.sides.append(Artfs(data, folder / "artfs", "pyfuse3", named=True))
+        for peer in PEERS:
+            if peer.name in peers and self.can_be_had(peer.name, peer.packages):
+                side = peer(data, folder / peer.name)
+                self.versions[peer.name] = side.version()
+                self.sides.append(side)
+
+    def add_keepers(self, directory: Path, peers: Collection[str]) -> None:
+        """Take in a plain copy, artfs, and these peers; DVC is installed in ``directory``."""
+        self.keepers = [Copies, ArtfsKeeper]
+        for keeper in KEEPERS:
+            if keeper.name in peers and self.can_be_had(keeper.name, keeper.packages):
+                try:
+                    if keeper is Dvc:
+                        Dvc.install(directory / "dvc")
+                    self.versions[keeper.name] = keeper(directory).version()
+                    self.keepers.append(keeper)
+                except SideFailed as failure:
+                    self.left_out[f"puts: {keeper.name}"] = str(failure)
+
+    def can_be_had(self, name: str, packages: Collection[str]) -> bool:
+        """Install a peer's packages where that is needed; return whether they are there."""
+        why = install(sorted(packages))
+        if why:
+            self.left_out[f"everything: {name}"] = why
+        return not why

@@ -1,0 +1,280 @@
+"""The peers that show stored data as folders: images in the kernel and through FUSE, backup programs' mounts."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from benchmarks.commands import process_tree
+from benchmarks.datasets import DataSets
+from benchmarks.keepers import Borg, Bup, Casync, Keeper, Restic
+from benchmarks.processes import SideFailed, end_mount, last_line, mount_points, run
+from benchmarks.sides import Side
+
+ANSWER_SECONDS = 120
+EXAMPLES = Path("/usr/share/doc/libfuse3-dev/examples")
+MANY_FILES = 400_000
+
+
+class Peer(Side):
+    """A peer of artfs; ``packages`` are Debian's packages that it takes."""
+
+    packages: ClassVar[tuple[str, ...]]
+
+    def __init__(self, data: DataSets, folder: Path) -> None:
+        super().__init__(data, folder)
+        self._points: list[Path] = []
+        self._servers: list[subprocess.Popen[bytes]] = []
+
+    @abstractmethod
+    def version(self) -> str:
+        """Return what the program says its version is."""
+
+    def serve(self, command: Sequence[str | Path], point: Path, settings: Mapping[str, str] | None = None) -> Path:
+        """Start a program that mounts at a folder and stays; return the folder once it is mounted."""
+        point.mkdir(parents=True, exist_ok=True)
+        log = self.folder / "mount.log"
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                [str(each) for each in command],
+                env={**os.environ, **(settings or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._points.append(point)
+        self._servers.append(server)
+        end = time.monotonic() + ANSWER_SECONDS
+        while point not in mount_points():
+            if server.poll() is not None or time.monotonic() > end:
+                raise SideFailed(f"it did not mount: {last_line(log.read_bytes())}")
+            time.sleep(0.002)
+        return point
+
+    def mount_image(self, image: Path, kind: str, point: Path) -> Path:
+        """Let the kernel mount an image through a loop device."""
+        point.mkdir(parents=True, exist_ok=True)
+        self._points.append(point)
+        run(["mount", "-t", kind, "-o", "loop,ro", image, point])
+        return point
+
+    def unmount(self, *, lazily: bool = False) -> None:
+        """Unmount all, and wait for the serving programs to end."""
+        for point in self._points:
+            end_mount(point)
+        for server in self._servers:
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+        self._points, self._servers = [], []
+
+    def processes(self) -> list[int]:
+        """Return the serving programs with what they have started."""
+        return [pid for server in self._servers for pid in process_tree(server.pid)]
+
+
+class Squashfs(Peer):
+    """squashfs in the kernel, compressed as artfs compresses."""
+
+    name = "squashfs"
+    packages: ClassVar[tuple[str, ...]] = ("squashfs-tools",)
+
+    def image(self, name: str) -> Path:
+        """Return the image of a data set."""
+        return self.folder / f"{name}.squashfs"
+
+    def store(self, name: str) -> None:
+        """Make an image."""
+        options = ["-comp", "zstd", "-Xcompression-level", "3", "-no-progress", "-quiet", "-noappend"]
+        run(["mksquashfs", self.data.folder(name), self.image(name), *options])
+
+    def mount(self, names: Sequence[str]) -> dict[str, Path]:
+        """Mount the images."""
+        return {name: self.mount_image(self.image(name), "squashfs", self.folder / name) for name in names}
+
+    def version(self) -> str:
+        """Return the version of the program that makes images."""
+        return run(["mksquashfs", "-version"]).decode().splitlines()[0]
+
+
+class Squashfuse(Squashfs):
+    """The same images through FUSE."""
+
+    name = "squashfuse"
+    packages = ("squashfs-tools", "squashfuse")
+
+    def image(self, name: str) -> Path:
+        """Return the image of a data set, which the kernel's squashfs may have made."""
+        return self.folder.parent / "squashfs" / f"{name}.squashfs"
+
+    def store(self, name: str) -> None:
+        """Make an image unless it is there."""
+        self.image(name).parent.mkdir(exist_ok=True)
+        if not self.image(name).exists():
+            super().store(name)
+
+    def mount(self, names: Sequence[str]) -> dict[str, Path]:
+        """Mount the images."""
+        return {
+            name: self.serve(["squashfuse", "-f", self.image(name), self.folder / name], self.folder / name)
+            for name in names
+        }
+
+    def version(self) -> str:
+        """Return the version, which it tells on its error output."""
+        finished = subprocess.run(["squashfuse", "--help"], capture_output=True, text=True)
+        return (finished.stderr or finished.stdout).splitlines()[0].split("(")[0].strip()
+
+
+class Erofs(Peer):
+    """erofs in the kernel, compressed with lz4."""
+
+    name = "erofs"
+    packages = ("erofs-utils",)
+
+    def store(self, name: str) -> None:
+        """Make an image."""
+        run(["mkfs.erofs", "-zlz4", self.folder / f"{name}.erofs", self.data.folder(name)])
+
+    def mount(self, names: Sequence[str]) -> dict[str, Path]:
+        """Mount the images."""
+        return {name: self.mount_image(self.folder / f"{name}.erofs", "erofs", self.folder / name) for name in names}
+
+    def version(self) -> str:
+        """Return the version of the program that makes images."""
+        return f"erofs-utils {run(['dpkg-query', '-W', '-f', '${Version}', 'erofs-utils']).decode()}"
+
+
+class Passthrough(Peer):
+    """libfuse's own examples in C that show a folder: what FUSE costs when nothing is stored in another form.
+
+    The faster one keeps a file open for each inode; where so many cannot be open, it is the other one.
+    """
+
+    name = "passthrough"
+    packages = ("gcc", "libc6-dev", "pkg-config", "libfuse3-dev")
+
+    @staticmethod
+    def example() -> str:
+        """Return the name of the example that can run here."""
+        return "passthrough_ll" if resource.getrlimit(resource.RLIMIT_NOFILE)[1] >= MANY_FILES else "passthrough_fh"
+
+    def store(self, name: str) -> None:
+        """Compile the program."""
+        source = EXAMPLES / f"{self.example()}.c"
+        if not source.exists():
+            raise SideFailed(f"{source} is missing (package libfuse3-dev)")
+        flags = run(["pkg-config", "--cflags", "--libs", "fuse3"]).decode().split()
+        run(["gcc", "-O2", source, "-o", self.folder / "passthrough", *flags])
+
+    def mount(self, names: Sequence[str]) -> dict[str, Path]:
+        """Mount the data's own folders; what is cached stays valid."""
+        folders = {}
+        for name in names:
+            source, timeout = self.data.folder(name), 86400
+            options = f"kernel_cache,entry_timeout={timeout},attr_timeout={timeout},modules=subdir,subdir={source}"
+            if self.example() == "passthrough_ll":
+                options = f"cache=always,timeout={timeout},source={source}"
+            command: list[str | Path] = [self.folder / "passthrough", "-f", "-o", f"{options},ro", self.folder / name]
+            folders[name] = self.serve(command, self.folder / name)
+        return folders
+
+    def version(self) -> str:
+        """Return the name of the example and the version of libfuse."""
+        return f"{self.example()}.c of libfuse {run(['pkg-config', '--modversion', 'fuse3']).decode().strip()}"
+
+
+class Kept(Peer):
+    """A backup program's mount of a store that has one version of each data set."""
+
+    keeper_class: ClassVar[type[Keeper]]
+
+    def __init__(self, data: DataSets, folder: Path) -> None:
+        super().__init__(data, folder)
+        self.keeper = self.keeper_class(folder)
+
+    def store(self, name: str) -> None:
+        """Store the data set as a version, in a store that is made for the first."""
+        if not self._prepared:
+            self.keeper.create()
+        self.keeper.put(self.data.folder(name), name, 0)
+
+    def version(self) -> str:
+        """Return the program's."""
+        return self.keeper.version()
+
+
+class BorgMount(Kept):
+    """``borg mount`` of the repository."""
+
+    name, packages, keeper_class = "borg", Borg.packages, Borg
+    keeper: Borg
+
+    def mount(self, names: Sequence[str]) -> dict[str, Path]:
+        """Mount the repository, with all archives."""
+        point = self.folder / "mount"
+        self.serve(["borg", "mount", "-f", self.keeper.repository, point], point, self.keeper.settings())
+        return {name: point / f"{name}-00" for name in names}
+
+
+class ResticMount(Kept):
+    """``restic mount`` of the repository."""
+
+    name, packages, keeper_class = "restic", Restic.packages, Restic
+    keeper: Restic
+
+    def mount(self, names: Sequence[str]) -> dict[str, Path]:
+        """Mount the repository, with all snapshots."""
+        point = self.folder / "mount"
+        self.serve(["restic", "mount", point], point, self.keeper.settings())
+        return {name: point / "ids" / self.keeper.snapshots[name, 0][:8] for name in names}
+
+
+class BupMount(Kept):
+    """``bup fuse`` of the repository."""
+
+    name, packages, keeper_class = "bup", Bup.packages, Bup
+    keeper: Bup
+
+    def mount(self, names: Sequence[str]) -> dict[str, Path]:
+        """Mount the repository, with all branches."""
+        point = self.folder / "mount"
+        self.serve(["bup", "fuse", "-f", point], point, self.keeper.settings())
+        return {name: point / name / "latest" for name in names}
+
+
+class CasyncMount(Kept):
+    """``casync mount`` of each index."""
+
+    name, packages, keeper_class = "casync", Casync.packages, Casync
+    keeper: Casync
+
+    def mount(self, names: Sequence[str]) -> dict[str, Path]:
+        """Mount the indexes."""
+        store = f"--store={self.folder / 'store.castr'}"
+        folders = {}
+        for name in names:
+            command: list[str | Path] = ["casync", "mount", store, self.keeper.index(name, 0), self.folder / name]
+            folders[name] = self.serve(command, self.folder / name)
+        return folders
+
+
+PEERS: tuple[type[Peer], ...] = (
+    Squashfs,
+    Erofs,
+    Squashfuse,
+    Passthrough,
+    BorgMount,
+    ResticMount,
+    BupMount,
+    CasyncMount,
+)

@@ -1,0 +1,48 @@
+"""What a run will take: the disk that it needs, and how long it took when it was tried."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.datasets import Scale
+from benchmarks.processes import allocated_bytes
+
+GB = 1e9
+DATA_GB = {"full": 7.0, "quick": 1.3}
+"""All data sets and what is downloaded for them and for the peers, as measured."""
+STORE_GB = {"full": 4.1, "quick": 0.5}
+"""One peer's store of all data sets that are read from, as measured; and the largest store that a put makes."""
+
+
+MINUTES: dict[str, int] = {}
+"""What all works with all peers took on 2 cores, as measured."""
+
+
+def needed_gb(scale: Scale, stores: int) -> float:
+    """Return the disk space of a run: the data, stores of what is read from, and room for what a put makes."""
+    return DATA_GB[scale.name] + (stores + 1) * STORE_GB[scale.name]
+
+
+def allocated_gb(folder: Path) -> float:
+    """Return the disk space that a folder takes."""
+    return allocated_bytes(folder) / GB
+
+
+def announce(scale: Scale, works: Sequence[str], names: Sequence[str], stores: int, directory: Path) -> list[str]:
+    """Return what is going to be done, in a few lines; raise SystemExit if the disk has no room for it."""
+    needed, there = needed_gb(scale, stores), allocated_gb(directory)
+    free = shutil.disk_usage(directory).free / GB
+    if there + free < needed:
+        raise SystemExit(
+            f"bench: {directory} has {free:.0f} GB free and up to {needed - there:.0f} GB will be needed: "
+            "take another --directory, --quick, or fewer --peers"
+        )
+    minutes = MINUTES.get(scale.name)
+    return [
+        f"works: {' '.join(works)}",
+        f"sides: {', '.join(names)}",
+        f"{needed:.0f} GB of disk at most, in {directory}; data stays there for the next run, all else is removed",
+        *([f"all works with all peers take about {minutes} minutes on 2 cores"] if minutes else []),
+    ]

@@ -1,0 +1,84 @@
+"""Running other programs, and what they took: their last words, processor time, space on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class SideFailed(Exception):
+    """A side cannot do its part; says why. It is left out, and named."""
+
+
+def run(command: Sequence[str | Path], settings: Mapping[str, str] | None = None, *, cwd: Path | None = None) -> bytes:
+    """Run a peer's program, with settings in its environment, and return its output; raise SideFailed if it fails."""
+    try:
+        finished = subprocess.run(
+            [str(each) for each in command],
+            cwd=cwd,
+            env={**os.environ, **(settings or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+    except OSError as error:
+        raise SideFailed(f"{command[0]} cannot be run: {error.strerror}") from None
+    if finished.returncode:
+        said = last_line(finished.stderr or finished.stdout)
+        raise SideFailed(f"'{Path(command[0]).name} {command[1]}' failed: {said}")
+    return finished.stdout
+
+
+def last_line(output: bytes) -> str:
+    """Return the last line of what a program said."""
+    lines = output.decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+def mount_points() -> list[Path]:
+    """Return where something is mounted; asked without touching it, for what serves it may hang or be dead."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [Path(point.encode().decode("unicode_escape")) for point in points]
+
+
+def end_mount(point: Path) -> None:
+    """Unmount a folder; if it is in use, it goes out of sight now and is unmounted afterwards."""
+    if point in mount_points():
+        tool, lazily = (["umount"], "-l") if os.geteuid() == 0 else (["fusermount3", "-u"], "-z")
+        if subprocess.run([*tool, point], capture_output=True).returncode:
+            subprocess.run([*tool, lazily, point], capture_output=True)
+
+
+def end_mounts_below(folder: Path) -> None:
+    """Unmount all that is mounted below a folder, the innermost first."""
+    for point in sorted((point for point in mount_points() if folder in point.parents), reverse=True):
+        end_mount(point)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of one process and of its children that have ended; 0 if it has ended itself."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / TICKS
+    return 0.0
+
+
+def allocated_bytes(folder: Path) -> int:
+    """Return the space that a folder takes on the disk."""
+    total = 0
+    for parent, _, files in os.walk(folder):
+        total += os.lstat(parent).st_blocks << 9
+        total += sum(os.lstat(os.path.join(parent, name)).st_blocks << 9 for name in files)
+    return total
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is in it, also what is not writable."""
+    if folder.exists():
+        subprocess.run(["chmod", "-R", "u+w", folder], check=False, capture_output=True)
+        shutil.rmtree(folder)

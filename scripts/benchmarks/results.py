@@ -1,0 +1,120 @@
+"""What was measured: values by work, state, side and round, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from benchmarks.intervals import Interval, interval
+
+FIRST_PUT = "the first put"
+
+
+class WrongBytes(Exception):
+    """A side did not read what the plain folder holds: nothing is compared."""
+
+
+class Key(NamedTuple):
+    """One line of the results: a kind of work, and its state (``cold``, ``warm``, or empty where there is but one)."""
+
+    work: str
+    state: str
+
+    def __str__(self) -> str:
+        return f"{self.work}, {self.state}" if self.state else self.work
+
+
+class Shown(Enum):
+    """How a line is shown; what was measured is seconds in the first three, and bytes in the last."""
+
+    RATIO = "times as fast as the plain folder"
+    RATE = "MB/s"
+    SECONDS = "s"
+    SIZE = "MB"
+
+
+@dataclass
+class Line:
+    """The values of one kind of work by side and round: seconds or bytes, less is better.
+
+    ``bytes`` and ``files`` are what the work is done on, ``cpu`` is what the processes that serve a mount took.
+    ``before`` is what a side took for the same at first, if that is what it is compared with.
+    """
+
+    title: str
+    shown: Shown = Shown.RATIO
+    bytes: int = 0
+    files: int = 0
+    values: dict[str, dict[int, float]] = field(default_factory=dict)
+    cpu: dict[str, dict[int, float]] = field(default_factory=dict)
+    before: dict[int, float] = field(default_factory=dict)
+
+    def ratio(self, side: str, over: str) -> Interval | None:
+        """Return how many times less ``side`` took than ``over``, from the rounds in which both ran."""
+        own, other = self.values.get(side, {}), self.before if over == FIRST_PUT else self.values.get(over, {})
+        pairs = [other[turn] / own[turn] for turn in own if turn in other]
+        return interval(pairs) if pairs else None
+
+    def value(self, side: str) -> Interval | None:
+        """Return what ``side`` took."""
+        values = list(self.values.get(side, {}).values())
+        return interval(values) if values else None
+
+    def cpu_seconds(self, side: str) -> float | None:
+        """Return the median processor time of a side's serving processes in one run, if it has such."""
+        values = list(self.cpu.get(side, {}).values())
+        return interval(values).median if values else None
+
+
+class Results:
+    """All lines, what every side must have read alike, and the sides that were left out with the reason."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Key, Line] = {}
+        self.left_out: dict[str, str] = {}
+        self.facts: dict[str, object] = {}
+        self.took: dict[str, int] = {}
+        self._seen: dict[Key, object] = {}
+
+    def __iter__(self) -> Iterator[tuple[Key, Line]]:
+        return iter(self.lines.items())
+
+    def add(self, key: Key, line: Line) -> None:
+        """Add a line, to be filled."""
+        self.lines[key] = line
+
+    def drop(self, work: str, side: str) -> None:
+        """Forget what was measured of one side's part in a work."""
+        for key, line in self.lines.items():
+            if key.work == work:
+                line.values.pop(side, None)
+                line.cpu.pop(side, None)
+
+    def check(self, key: Key, side: str, seen: object) -> None:
+        """Raise WrongBytes unless this is what was seen on all other sides and in all earlier rounds."""
+        if self._seen.setdefault(key, seen) != seen:
+            raise WrongBytes(f"{key}: what was read from {side} is not what the other sides hold")
+
+    def document(self) -> dict[str, object]:
+        """Return everything for a JSON file."""
+        facts = {"facts": self.facts, "left_out": self.left_out, "seconds_taken": self.took}
+        return facts | {"lines": self._records()}
+
+    def _records(self) -> list[dict[str, object]]:
+        return [
+            {
+                "work": key.work,
+                "state": key.state,
+                "title": line.title,
+                "shown": line.shown.value,
+                "bytes": line.bytes,
+                "files": line.files,
+                "values": {side: list(values.values()) for side, values in line.values.items()},
+                "rounds": {side: list(values) for side, values in line.values.items()},
+                "before": list(line.before.values()),
+                "cpu_seconds": {side: list(values.values()) for side, values in line.cpu.items()},
+            }
+            for key, line in self
+        ]

@@ -1,0 +1,79 @@
+"""Running every side in turns, so that what else the machine does falls on all of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.datasets import DataSets
+from benchmarks.processes import SideFailed
+from benchmarks.results import Results, WrongBytes
+from benchmarks.sides import Side
+
+NEEDED = ("plain", "artfs")
+
+
+def say(text: str) -> None:
+    """Tell what is being done."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+@dataclass
+class Bench:
+    """What all works need: the data, the sides, the results, and how often things are measured.
+
+    What has a goal runs in each of ``pairs`` rounds, other peers in ``peer_rounds`` of them, or once if they take
+    longer than ``patience`` seconds; three times that leaves a peer out of the works of that kind that follow.
+    ``folder`` is where stores are made, ``transport`` is how artfs is mounted.
+    """
+
+    data: DataSets
+    folder: Path
+    transport: str
+    sides: list[Side]
+    results: Results
+    pairs: int
+    peer_rounds: int
+    patience: float
+    too_slow: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def leave_out(self, work: str, name: str, why: str) -> None:
+        """Drop a peer from a work, and say so; artfs and the plain folder cannot be left out."""
+        if name in NEEDED:
+            raise SideFailed(f"{work}: {name}: {why}")
+        self.results.drop(work, name)
+        self.results.left_out[f"{work}: {name}"] = why
+        say(f"left out of {work}: {name}: {why}")
+
+    def turns(
+        self, work: str, names: Sequence[str], visit: Callable[[str, int], None], always: Sequence[str] = NEEDED
+    ) -> None:
+        """Visit all in each round, a different one first each time; peers in some rounds only."""
+        taking_part = dict.fromkeys(names, float("-inf"))  # the seconds that each took last
+        step = max(1, self.pairs // max(1, self.peer_rounds))
+        for turn in range(self.pairs):
+            with_peers = turn % step == 0 and turn // step < self.peer_rounds
+            slow = {name for name, seconds in taking_part.items() if seconds > self.patience}
+            now = [name for name in taking_part if name in always or (with_peers and name not in slow)]
+            for name in now[turn % len(now) :] + now[: turn % len(now)]:
+                start = time.monotonic()
+                try:
+                    visit(name, turn)
+                except (SideFailed, WrongBytes, OSError, subprocess.SubprocessError) as failure:
+                    if isinstance(failure, WrongBytes) and name.startswith("artfs"):
+                        raise
+                    self.leave_out(work, name, str(failure))
+                    del taking_part[name]
+                else:
+                    taking_part[name] = time.monotonic() - start
+        self.note_slow(work, taking_part)
+
+    def note_slow(self, work: str, seconds: Mapping[str, float]) -> None:
+        """Remember who took very long, to be left out of the works of the same kind that follow."""
+        for name, taken in seconds.items():
+            if name not in NEEDED and taken > 3 * self.patience:
+                self.too_slow[work.partition("-")[0], name] = f"one run of {work} took {taken:.0f} s"
