@@ -93,7 +93,9 @@ class SharedChunkCache:
         try:
             if self._holds(slot, ident):
                 return self._part(slot, start, end)
-            fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, slot)  # lets go of the shared lock first, so look again
+            # Two that both turned a shared lock into one of their own would wait for each other.
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, slot)
+            fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, slot)
             if self._holds(slot, ident):
                 return self._part(slot, start, end)
             data = make()

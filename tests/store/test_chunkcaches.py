@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import multiprocessing
 import os
 import random
 import signal
@@ -111,6 +112,30 @@ def test_processes_that_ask_at_once_make_a_chunk_once() -> None:
     assert [_end_of(pid) for pid in [_forked(read) for _ in range(4)]] == [0] * 4
     shared = len(CHUNKS) - len(slots)
     assert sum(made.counts) <= len(CHUNKS) + 4 * 2 * shared, "only chunks of one slot push each other out"
+
+
+def test_processes_that_miss_at_the_same_moment_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have looked in vain before either goes on: one makes the chunk, and the other is given it."""
+    cache, made = SharedChunkCache(LARGEST), Made()
+    meeting = multiprocessing.get_context("fork").Barrier(2)
+    ident, data = next(reversed(CHUNKS.items()))
+    holds = cache._holds
+    looked: list[bool] = []
+
+    def look(slot: int, ident: bytes) -> bool:
+        found = holds(slot, ident)
+        if not looked:
+            looked.append(found)
+            meeting.wait(10)
+        return found
+
+    def read() -> None:
+        monkeypatch.setattr(cache, "_holds", look)
+        assert bytes(cache.fetch(ident, 0, len(data), made.of(ident))) == data
+        assert looked == [False]
+
+    assert [_end_of(pid) for pid in [_forked(read), _forked(read)]] == [0, 0]
+    assert sum(made.counts) == 1
 
 
 @pytest.mark.parametrize("when", ["making", "filling"])
