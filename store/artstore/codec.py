@@ -1,4 +1,4 @@
-"""How stored forms are made and checked: zstd or raw, and a checksum for every 64 KiB of what is stored."""
+"""How stored forms are made and checked: zstd or raw, and a checksum for every block of what is stored."""
 
 from __future__ import annotations
 
@@ -11,9 +11,19 @@ from xxhash import xxh3_64_intdigest
 
 from artstore.errors import DamageError
 from artstore.ids import Buffer
-from artstore.records.nodes import BLOCK
+from artstore.records.nodes import BLOCK, FINE_BLOCK, block_length
 
-__all__ = ["RAW", "ZSTD", "Encoded", "block_checksums", "decode", "encode", "encode_all", "verify_blocks"]
+__all__ = [
+    "RAW",
+    "ZSTD",
+    "Encoded",
+    "block_checksums",
+    "decode",
+    "encode",
+    "encode_all",
+    "verify_blocks",
+    "verify_stored",
+]
 
 RAW: Final = 0
 ZSTD: Final = 1
@@ -30,7 +40,7 @@ _TINY: Final = 64
 
 
 class Encoded(NamedTuple):
-    """A stored form: its codec, its bytes, and one XXH3-64 per `BLOCK` of them."""
+    """A stored form: its codec, its bytes, and one XXH3-64 per `block_length` of them."""
 
     codec: int
     data: Buffer
@@ -49,12 +59,16 @@ class _Contexts(threading.local):
 _contexts = _Contexts()
 
 
-def block_checksums(data: Buffer) -> tuple[int, ...]:
-    """Return one XXH3-64 for each `BLOCK` of ``data``; none for no data."""
-    if len(data) <= BLOCK:
+def block_checksums(data: Buffer, block: int = BLOCK) -> tuple[int, ...]:
+    """Return one XXH3-64 for each ``block`` bytes of ``data``; none for no data."""
+    if len(data) <= block:
         return (xxh3_64_intdigest(data),) if len(data) else ()
     view = memoryview(data)
-    return tuple(xxh3_64_intdigest(view[start : start + BLOCK]) for start in range(0, len(view), BLOCK))
+    return tuple([xxh3_64_intdigest(view[start : start + block]) for start in range(0, len(view), block)])
+
+
+def _raw(data: Buffer) -> Encoded:
+    return Encoded(RAW, data, block_checksums(data, FINE_BLOCK if len(data) > BLOCK else BLOCK))
 
 
 def encode(data: Buffer, *, thorough: bool = False) -> Encoded:
@@ -66,7 +80,7 @@ def encode(data: Buffer, *, thorough: bool = False) -> Encoded:
         frame = (_contexts.thorough if thorough else _contexts.quick).compress(data)
         if len(frame) < len(data) * _WORTHWHILE:
             return Encoded(ZSTD, frame, block_checksums(frame))
-    return Encoded(RAW, data, block_checksums(data))
+    return _raw(data)
 
 
 def encode_all(contents: Sequence[Buffer], *, thorough: bool = False) -> list[Encoded]:
@@ -83,16 +97,21 @@ def encode_all(contents: Sequence[Buffer], *, thorough: bool = False) -> list[En
             stored = frame.tobytes()
             done.append(Encoded(ZSTD, stored, block_checksums(stored)))
         else:
-            done.append(Encoded(RAW, data, block_checksums(data)))
+            done.append(_raw(data))
     return done
 
 
-def verify_blocks(data: Buffer, first_block: int, checksums: tuple[int, ...]) -> None:
-    """Check ``data``, the stored bytes from block ``first_block`` on, against a chunk's checksums.
+def verify_stored(stored: Buffer, checksums: tuple[int, ...]) -> None:
+    """Check a whole stored form against its checksums; raise `DamageError` where it differs."""
+    verify_blocks(stored, 0, checksums, block_length(len(stored), len(checksums)))
+
+
+def verify_blocks(data: Buffer, first_block: int, checksums: tuple[int, ...], block: int) -> None:
+    """Check ``data``, the stored bytes from the block with number ``first_block`` on, against a form's checksums.
 
     Raises `DamageError` where a block differs, or where ``data`` is not whole blocks of the stored form.
     """
-    found = block_checksums(data)
+    found = block_checksums(data, block)
     if found != checksums[first_block : first_block + len(found)]:
         raise DamageError("stored bytes fail their checksum")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from artstore.chunkcaches import ChunkSource
@@ -11,7 +12,7 @@ from artstore.errors import DamageError
 from artstore.ids import Buffer
 from artstore.manifest import ReadTransaction
 from artstore.nodes import content_record
-from artstore.packs import PackReader
+from artstore.packs import ChunkPart, PackReader, damaged
 from artstore.records.nodes import BLOCK, LOST, ChunkRecord, ListView
 
 __all__ = ["ContentInfo", "chunks_between", "describe", "read", "stored_bytes"]
@@ -61,9 +62,9 @@ def _is_leaf(record: ChunkRecord, level_above: int) -> bool:
     return level_above == 0 or record.extent.codec == LOST
 
 
-def chunks_between(transaction: ReadTransaction, node: int, start: int, end: int) -> list[tuple[ChunkRecord, int, int]]:
+def chunks_between(transaction: ReadTransaction, node: int, start: int, end: int) -> list[ChunkPart]:
     """Return (chunk, from, to) of the chunks that bytes ``[start, end)`` touch, in order; from and to within each."""
-    found: list[tuple[ChunkRecord, int, int]] = []
+    found: list[ChunkPart] = []
     record = content_record(transaction, node)
     _add_chunks_between(transaction, record, start, min(end, record.size), found)
     return found
@@ -74,7 +75,7 @@ def _add_chunks_between(
     record: ChunkRecord | ListView,
     start: int,
     end: int,
-    found: list[tuple[ChunkRecord, int, int]],
+    found: list[ChunkPart],
 ) -> None:
     if start >= end:
         return
@@ -101,41 +102,66 @@ def read(
     """
     record = content_record(transaction, node)
     end = min(offset + size, record.size)
-    chunks: list[tuple[ChunkRecord, int, int]] = []
-    _add_chunks_between(transaction, record, offset, end, chunks)
-    if chunks and (last := chunks[-1][0].extent).stored:
+    parts: list[ChunkPart] = []
+    _add_chunks_between(transaction, record, offset, end, parts)
+    if not parts:
+        return []
+    last = parts[-1][0].extent
+    if last.stored:
         if isinstance(record, ChunkRecord):
             reader.touch(last)
         else:
-            pack, low = _stored_from(*chunks[0])
-            reader.follow(node, offset, end, last.pack, low if pack == last.pack else -1, _stored_to(*chunks[-1]))
-    return [_read_chunk(reader, cache, chunk, start, stop) for chunk, start, stop in chunks]
+            low = _stored_from(*parts[0]) if parts[0][0].extent.pack == last.pack else -1
+            reader.follow(node, offset, end, last.pack, low, _stored_to(*parts[-1]))
+    if len(parts) == 1:
+        return [_read_part(reader, cache, *parts[0])]
+    pieces: list[Buffer] = []
+    for run in _runs(parts):
+        if run[0][0].extent.codec == RAW:
+            pieces += reader.read_parts(run)
+        else:
+            pieces.append(_read_part(reader, cache, *run[0]))
+    return pieces
 
 
-def _stored_from(chunk: ChunkRecord, start: int, end: int) -> tuple[int, int]:
-    """Return (pack, offset) of the first stored byte that is read for a part of a chunk."""
-    extent = chunk.extent
-    return extent.pack, extent.offset + (start - start % BLOCK if extent.codec == RAW else 0)
+def _stored_from(chunk: ChunkRecord, start: int, end: int) -> int:
+    """Return the offset in its pack of the first stored byte that a part of a chunk needs."""
+    return chunk.extent.offset + (start if chunk.extent.codec == RAW else 0)
 
 
 def _stored_to(chunk: ChunkRecord, start: int, end: int) -> int:
-    """Return the offset after the last stored byte that is read for a part of a chunk."""
-    extent = chunk.extent
-    return extent.offset + (min(extent.stored, -(-end // BLOCK) * BLOCK) if extent.codec == RAW else extent.stored)
+    """Return the offset in its pack after the last stored byte that a part of a chunk needs."""
+    return chunk.extent.offset + (end if chunk.extent.codec == RAW else chunk.extent.stored)
 
 
-def _read_chunk(reader: PackReader, cache: ChunkSource, chunk: ChunkRecord, start: int, end: int) -> Buffer:
+def _runs(parts: Sequence[ChunkPart]) -> Iterator[list[ChunkPart]]:
+    """Group consecutive parts of raw chunks that lie behind each other in a pack; any other part is alone."""
+    run: list[ChunkPart] = []
+    for part in parts:
+        extent = part[0].extent
+        if run:
+            before = run[-1][0].extent
+            goes_on = before.codec == extent.codec == RAW and (before.pack, before.offset + before.stored) == extent[:2]
+            if not goes_on:
+                yield run
+                run = []
+        run.append(part)
+    yield run
+
+
+def _read_part(reader: PackReader, cache: ChunkSource, chunk: ChunkRecord, start: int, end: int) -> Buffer:
     if chunk.extent.codec == LOST:
         raise DamageError(
             f"content {chunk.id.hex()} was damaged and is lost",
             hint="put the same file again, and every version has it",
         )
+    if chunk.extent.codec == RAW and not end - start == chunk.size <= BLOCK:
+        return reader.read_parts([(chunk, start, end)])[0]
+
+    def whole() -> bytes:
+        return reader.read(chunk.extent, chunk.size, chunk.checksums)
+
     try:
-        if chunk.extent.codec == RAW:
-            return reader.read_range(chunk.extent, chunk.checksums, start, end)
-        if end - start == chunk.size <= BLOCK:
-            return reader.read(chunk.extent, chunk.size, chunk.checksums)
-        return cache.fetch(chunk.id, start, end, lambda: reader.read(chunk.extent, chunk.size, chunk.checksums))
+        return whole() if end - start == chunk.size <= BLOCK else cache.fetch(chunk.id, start, end, whole)
     except DamageError as error:
-        place = f"pack {chunk.extent.pack}, offset {chunk.extent.offset}"
-        raise DamageError(f"chunk {chunk.id.hex()} ({place}) is damaged: {error}") from error
+        raise damaged(chunk, error) from error

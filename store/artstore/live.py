@@ -87,6 +87,7 @@ class DaemonInfo:
     uid: int
     mounter: int
     allow_other: bool = False
+    low_latency: bool = False
 
 
 class Peer(NamedTuple):

@@ -15,15 +15,15 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from artstore import disk, manifest
-from artstore.codec import RAW, Encoded, decode, verify_blocks
+from artstore.codec import RAW, Encoded, decode, verify_blocks, verify_stored
 from artstore.errors import DamageError, OutOfSpaceError
 from artstore.ids import Buffer
 from artstore.manifest import Table, WriteTransaction, key32
-from artstore.readahead import ReadAhead
-from artstore.records.nodes import BLOCK, Extent
+from artstore.readahead import ReadAhead, Regions
+from artstore.records.nodes import ChunkRecord, Extent, block_length
 from artstore.records.packing import (
     HEAD_LENGTH,
     HEADER_LENGTH,
@@ -36,12 +36,16 @@ from artstore.records.packing import (
     parse_segment_head,
 )
 
-__all__ = ["PACK_LIMIT", "PackReader", "PackWriter", "Segment", "pack_path", "read_segments"]
+__all__ = ["PACK_LIMIT", "ChunkPart", "PackReader", "PackWriter", "Segment", "damaged", "pack_path", "read_segments"]
 
 PACK_LIMIT: Final = 256 * 1024 * 1024
 """A pack past this length takes no further segment."""
 _OPEN_PACKS: Final = 128
 _WRITTEN_AT_ONCE: Final = 1024 * 1024
+
+
+ChunkPart = tuple[ChunkRecord, int, int]
+"""A chunk, and the bytes of its content that are meant: from, to."""
 
 
 def pack_path(workspace: Path, number: int) -> Path:
@@ -74,6 +78,10 @@ class PackReader:
         self._files: dict[int, _OpenPack] = {}
         self._lock = threading.Lock()
         self._ahead = ReadAhead()
+
+    def share_regions(self, regions: Regions) -> None:
+        """Look ahead together with the other processes that have ``regions``."""
+        self._ahead.regions = regions
 
     def touch(self, extent: Extent) -> None:
         """Say that the whole stored form of a small file is about to be read."""
@@ -111,21 +119,53 @@ class PackReader:
         if not extent.stored:
             return b""
         stored = self._pread(extent.pack, extent.stored, extent.offset)
-        verify_blocks(stored, 0, checksums)
+        verify_stored(stored, checksums)
         return decode(extent.codec, stored, size)
 
-    def read_range(self, extent: Extent, checksums: tuple[int, ...], start: int, end: int) -> Buffer:
-        """Return bytes ``[start, end)`` of a raw stored form, reading and verifying only the blocks they touch."""
-        if extent.codec != RAW:
-            raise DamageError("a compressed chunk cannot be read in part")
-        if end > extent.stored:
-            raise DamageError(f"a raw chunk of {extent.stored} bytes is to have {end}")
-        first = start // BLOCK
-        low = first * BLOCK
-        high = min(extent.stored, -(-end // BLOCK) * BLOCK)
-        stored = self._pread(extent.pack, high - low, extent.offset + low)
-        verify_blocks(stored, first, checksums)
-        return stored if (start, end) == (low, high) else memoryview(stored)[start - low : end - low]
+    def read_parts(self, parts: Sequence[ChunkPart]) -> list[Buffer]:
+        """Return parts of raw chunks that lie behind each other in a pack, by one read of the blocks they touch.
+
+        Each is verified by itself; `DamageError` names the chunk that is damaged.
+        """
+        blocks = [_blocks_of(*part) for part in parts]
+        pack, begin = parts[0][0].extent.pack, blocks[0].low
+        stored = memoryview(self._pread(pack, blocks[-1].high - begin, begin))
+        found: list[Buffer] = []
+        for (chunk, start, end), (low, high, length) in zip(parts, blocks, strict=True):
+            data = stored[low - begin : high - begin]
+            before = low - chunk.extent.offset
+            try:
+                verify_blocks(data, before // length, chunk.checksums, length)
+            except DamageError as error:
+                raise damaged(chunk, error) from error
+            found.append(data[start - before : end - before])
+        return found
+
+
+class _Blocks(NamedTuple):
+    """Whole blocks of one stored form: bytes ``[low, high)`` of its pack, ``length`` bytes each."""
+
+    low: int
+    high: int
+    length: int
+
+
+def _blocks_of(chunk: ChunkRecord, start: int, end: int) -> _Blocks:
+    """Return the blocks that hold bytes ``[start, end)`` of a raw chunk."""
+    extent = chunk.extent
+    if extent.codec != RAW:
+        raise DamageError("a compressed chunk cannot be read in part")
+    if end > extent.stored:
+        raise damaged(chunk, DamageError(f"{extent.stored} raw bytes are to be {end}"))
+    length = block_length(extent.stored, len(chunk.checksums))
+    high = min(extent.stored, -(-end // length) * length)
+    return _Blocks(extent.offset + start - start % length, extent.offset + high, length)
+
+
+def damaged(chunk: ChunkRecord, error: DamageError) -> DamageError:
+    """Return the error that says which chunk is damaged, and how."""
+    place = f"pack {chunk.extent.pack}, offset {chunk.extent.offset}"
+    return DamageError(f"chunk {chunk.id.hex()} ({place}) is damaged: {error}")
 
 
 class Segment:

@@ -2,22 +2,26 @@
 
 Two habits of readers are worth it.  Who reads a large file from front to end will want what follows in the pack.  Who
 reads the files of a data set in any order will want the neighbours of what was read: where a region of a pack is
-touched for the second time, the rest of it is asked for.  For who reads at random inside large files, nothing is asked
-for but what is read, all of it at once.
+touched for the second time, the rest of it is asked for; once that is so for half of what was touched, larger pieces
+are asked for at the first touch.  For who reads at random inside large files, nothing is asked for but what is read,
+all of it at once.
 
 The kernel's own readahead does not see these habits: the reads of one file come through several processes.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections import OrderedDict
 from typing import Final
 
-__all__ = ["ReadAhead"]
+__all__ = ["ReadAhead", "Regions"]
 
 REGION: Final = 256 * 1024
 """Bytes of a pack that are asked for together, around small files."""
+_GROUP: Final = 4
+"""Regions that are asked for together where nearly all of a data set is being read."""
 _AHEAD: Final = 8 * 1024 * 1024
 """Bytes behind the place that a sequential reader has come to."""
 _AT_ONCE: Final = 128 * 1024
@@ -25,30 +29,61 @@ _AT_ONCE: Final = 128 * 1024
 _SLACK: Final = 1024 * 1024
 """How far ahead of its last read of a file one process still counts as going on: others serve what is between."""
 _STREAMS: Final = 64
-_REGIONS: Final = 1 << 16
+_SLOTS: Final = 1 << 16
+_PACK_STRIDE: Final = 1024
+"""Regions of one pack that have slots of their own: those of 256 MiB."""
+_FRESH, _TOUCHED, _ASKED = 0, 1, 2
+_FEW: Final = 64
+
+
+class Regions:
+    """Remember which regions of packs were touched; for a process, and for all that it forks after making this.
+
+    Two regions may have the same slot, and two processes may count at once: what is lost by that is a hint.
+    """
+
+    def __init__(self, budget: int | None = None) -> None:
+        """Forget everything after ``budget`` bytes were asked for: half of the machine's memory, unless told."""
+        self._budget = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE // 2 if budget is None else budget
+        self._memory = mmap.mmap(-1, _SLOTS + mmap.PAGESIZE)
+        self._slots = memoryview(self._memory)[:_SLOTS]
+        self._counts = memoryview(self._memory)[_SLOTS : _SLOTS + 24].cast("Q")  # touched, touched again, asked for
+
+    def touch(self, pack: int, offset: int) -> tuple[int, int] | None:
+        """Note a read at ``offset`` of a pack; return (offset, length) of what is to be asked for now, if anything."""
+        region = offset // REGION
+        slots, counts = self._slots, self._counts
+        at = (pack * _PACK_STRIDE + region) % _SLOTS
+        state = slots[at]
+        if state == _ASKED:
+            return None
+        counts[state] += 1
+        slots[at] = state + 1
+        if counts[1] >= _FEW and 2 * counts[1] >= counts[0]:
+            return self._ask(pack, region - region % _GROUP, _GROUP)
+        return None if state == _FRESH else self._ask(pack, region, 1)
+
+    def _ask(self, pack: int, region: int, count: int) -> tuple[int, int]:
+        for each in range(region, region + count):
+            self._slots[(pack * _PACK_STRIDE + each) % _SLOTS] = _ASKED
+        self._counts[2] += count
+        if self._counts[2] * REGION > self._budget:
+            self._memory[:] = bytes(len(self._memory))
+        return region * REGION, count * REGION
 
 
 class ReadAhead:
     """Remember what one process has read of packs; threads may share it, and lose nothing but an occasional hint."""
 
     def __init__(self) -> None:
-        self._touched: set[tuple[int, int]] = set()
-        self._asked: set[tuple[int, int]] = set()
+        self.regions = Regions()
         self._streams: OrderedDict[int, tuple[int, int, int]] = OrderedDict()
 
     def touch(self, descriptor: int, pack: int, offset: int) -> None:
         """Note that a whole small stored form at ``offset`` is about to be read from the open pack."""
-        region = (pack, offset // REGION)
-        if region in self._asked:
-            return
-        if region not in self._touched:
-            if len(self._touched) >= _REGIONS:
-                self._touched.clear()
-                self._asked.clear()
-            self._touched.add(region)
-            return
-        self._asked.add(region)
-        _ask(descriptor, region[1] * REGION, REGION)
+        wanted = self.regions.touch(pack, offset)
+        if wanted is not None:
+            _ask(descriptor, *wanted)
 
     def follow(self, descriptor: int, node: int, start: int, end: int, pack: int, low: int, offset: int) -> None:
         """Note that bytes ``[start, end)`` of a large file are read, which are stored from ``low`` to ``offset``.

@@ -80,7 +80,7 @@ class Tally:
 
 def without_checksums() -> None:
     """Let stored bytes pass unchecked."""
-    packs.verify_blocks = lambda data, first_block, checksums: None
+    packs.verify_blocks = packs.verify_stored = lambda *_: None
 
 
 def without_seals() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from artfs.mount import checks
+from artfs.mount import checks, wakefulness
 from artfs.mount.control import mount, status, unmount
 from artfs.mount.kernel import attach
 from artfs.mount.table import at
@@ -40,6 +40,18 @@ def test_mount_points_that_will_not_do(workspace: Workspace, tmp_path: Path) -> 
     refused(InvalidInputError, "inside the workspace", workspace, workspace.path / "cache" / "m")
     refused(InvalidInputError, "at least one worker", workspace, tmp_path / "full", workers=0)
     refused(InvalidInputError, "no transport", workspace, tmp_path / "full", transport="pigeon")
+
+
+def test_only_root_can_keep_processors_awake(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for, it is refused to others; by default they get a mount without it."""
+    monkeypatch.setattr(wakefulness, "LATENCY_DEVICE", str(tmp_path / "absent"))
+    (tmp_path / "m").mkdir()
+    refused(InvalidInputError, "closed to you", workspace, tmp_path / "m", low_latency=True)
+    with mount(workspace.path, tmp_path / "m", tied=True) as handle:
+        (found,) = status(directory=handle.directory)
+        assert not found.low_latency
 
 
 def test_a_workspace_below_its_mount_point(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from artfs.mount.control import mount as make_mount
 from artfs.mount.control import mount_for, status, unmount
 from artfs.mount.table import at
+from artfs.mount.wakefulness import LATENCY_DEVICE
 from artstore.errors import BusyError, MountError
 from artstore.live import live_daemons
 from artstore.workspace import Workspace
@@ -427,3 +428,36 @@ def test_the_workers_die_with_a_damaged_workspace_only_by_errors(
     workers = mounts.status(mount).workers
     assert sum(worker.errors for worker in workers) > 0
     assert sum(worker.restarts for worker in workers) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may keep processors awake")
+def test_processors_are_kept_awake_while_much_is_read(
+    workspace: Workspace, mounts: Any, source: Path, eventually: Eventually
+) -> None:
+    """The kernel's own latency limit says so, and that it ends."""
+    mount = mounts(low_latency=True)
+    assert mounts.status(mount).low_latency
+    folder = Path(mount.path(workspace.put(source, "a")))
+    # A descriptor opened for reading only expresses no wish, and reads the limit that all wishes come to.
+    with open(LATENCY_DEVICE, "rb", buffering=0) as device:
+        seen = set()
+        for _ in range(2000):
+            with pytest.raises(FileNotFoundError):
+                os.stat(folder / os.urandom(8).hex())
+            seen.add(os.pread(device.fileno(), 4, 0))
+        assert bytes(4) in seen
+        eventually(lambda: os.pread(device.fileno(), 4, 0) != bytes(4))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may keep processors awake")
+@pytest.mark.parametrize("wanted", [False, True])
+def test_processors_are_left_alone_where_that_is_wanted(mounts: Any, children: Children, wanted: bool) -> None:
+    mount = mounts(low_latency=wanted)
+    held = [
+        os.readlink(file)
+        for pid in children(mount.pid)
+        for file in Path(f"/proc/{pid}/fd").iterdir()
+        if file.is_symlink()
+    ]
+    assert (LATENCY_DEVICE in held) is wanted
+    assert mounts.status(mount).low_latency is wanted

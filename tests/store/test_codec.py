@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from artstore.codec import RAW, ZSTD, block_checksums, decode, encode, encode_all, verify_blocks
+from artstore.codec import RAW, ZSTD, block_checksums, decode, encode, encode_all, verify_blocks, verify_stored
 from artstore.errors import DamageError
-from artstore.records.nodes import BLOCK
+from artstore.records.nodes import BLOCK, FINE_BLOCK
 
 NOISE = random.Random(1).randbytes(3 * BLOCK + 5)
 
@@ -30,9 +30,10 @@ def test_round_trip(data: bytes) -> None:
     for encoded in (encode(view), encode(view, thorough=True), *encode_all([view, b"", view], thorough=True)[::2]):
         stored = bytes(encoded.data)
         assert len(stored) <= len(data)
-        assert len(encoded.checksums) == -(-len(stored) // BLOCK)
-        assert block_checksums(stored) == encoded.checksums
-        verify_blocks(stored, 0, encoded.checksums)
+        fine = encoded.codec == RAW and len(stored) > BLOCK
+        assert block_checksums(stored, FINE_BLOCK if fine else BLOCK) == encoded.checksums
+        assert len(encoded.checksums) == -(-len(stored) // (FINE_BLOCK if fine else BLOCK))
+        verify_stored(stored, encoded.checksums)
         assert decode(encoded.codec, stored, len(data)) == data
 
 
@@ -58,24 +59,29 @@ def test_what_pays_is_compressed() -> None:
 @given(at=st.integers(0, len(NOISE) - 1), change=st.integers(1, 255))
 def test_a_changed_byte_is_found_in_its_block(at: int, change: int) -> None:
     """Any flipped byte fails the block it lies in, whole or read from that block on; other blocks still pass."""
-    sums = block_checksums(NOISE)
     broken = bytearray(NOISE)
     broken[at] ^= change
-    with pytest.raises(DamageError):
-        verify_blocks(bytes(broken), 0, sums)
-    block = at // BLOCK
-    with pytest.raises(DamageError):
-        verify_blocks(bytes(broken[block * BLOCK :]), block, sums)
-    verify_blocks(bytes(broken[(block + 1) * BLOCK :]), block + 1, sums)
-    verify_blocks(bytes(broken[: block * BLOCK]), 0, sums)
+    for length in (BLOCK, FINE_BLOCK):
+        sums = block_checksums(NOISE, length)
+        with pytest.raises(DamageError):
+            verify_stored(bytes(broken), sums)
+        block = at // length
+        with pytest.raises(DamageError):
+            verify_blocks(bytes(broken[block * length :]), block, sums, length)
+        verify_blocks(bytes(broken[(block + 1) * length :]), block + 1, sums, length)
+        verify_blocks(bytes(broken[: block * length]), 0, sums, length)
 
 
 def test_parts_that_are_not_whole_blocks_are_refused() -> None:
     """A cut block, and more blocks than there are."""
-    sums = block_checksums(NOISE)
-    for data, first in ((NOISE[:-1], 0), (NOISE[1:], 0), (NOISE + b"\0" * BLOCK, 0), (NOISE, 1)):
-        with pytest.raises(DamageError):
-            verify_blocks(data, first, sums)
+    for length in (BLOCK, FINE_BLOCK):
+        sums = block_checksums(NOISE, length)
+        for data, first in ((NOISE[:-1], 0), (NOISE[1:], 0), (NOISE + b"\0" * BLOCK, 0), (NOISE, 1)):
+            with pytest.raises(DamageError):
+                verify_blocks(data, first, sums, length)
+    for count in (0, 1, len(sums) - 1, len(sums) + 1):
+        with pytest.raises(DamageError, match="checksums"):
+            verify_stored(NOISE, (*sums, 1)[:count])
 
 
 def test_frames_that_do_not_fit_are_damage() -> None:

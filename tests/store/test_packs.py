@@ -16,7 +16,7 @@ from artstore.errors import DamageError, OutOfSpaceError
 from artstore.ids import content_id
 from artstore.manifest import Table, key32
 from artstore.packs import PackReader, PackWriter, Segment, pack_path, read_segments
-from artstore.records.nodes import BLOCK, Extent
+from artstore.records.nodes import BLOCK, ChunkRecord, Extent
 from artstore.records.packing import CLASS_CONTENT, HEADER_LENGTH, PackedEntry, parse_header
 from artstore.workspace import Workspace
 
@@ -40,6 +40,10 @@ def extent_of(pack: int, entry: PackedEntry) -> Extent:
     return Extent(pack, entry.offset, entry.stored, entry.codec)
 
 
+def record_of(pack: int, entry: PackedEntry) -> ChunkRecord:
+    return ChunkRecord(entry.id, entry.birth_ns, entry.size, extent_of(pack, entry), entry.checksums)
+
+
 def end_of(workspace: Workspace, pack: int) -> int:
     with manifest.read(workspace.path) as transaction:
         return int.from_bytes(transaction.get(Table.PACKS, key32(pack)) or b"", "little")
@@ -57,9 +61,11 @@ def test_what_is_written_is_read(workspace: Workspace) -> None:
     raw = entries[0]
     for start in edges:
         for end in [edge for edge in edges if edge > start]:
-            assert reader.read_range(extent_of(1, raw), raw.checksums, start, end) == NOISE[start:end]
+            assert reader.read_parts([(record_of(1, raw), start, end)]) == [NOISE[start:end]]
     with pytest.raises(DamageError):
-        reader.read_range(extent_of(1, entries[1]), entries[1].checksums, 0, 1)
+        reader.read_parts([(record_of(1, entries[1]), 0, 1)])
+    with pytest.raises(DamageError):
+        reader.read_parts([(record_of(1, raw), 0, len(NOISE) + 1)])
     path = pack_path(workspace.path, writer.number)
     assert read_segments(path) == [entries[:4], entries[4:]]
     assert parse_header(path.read_bytes()[:HEADER_LENGTH])[1] == writer.number
@@ -86,9 +92,9 @@ def test_a_flipped_byte_is_damage(workspace: Workspace, at: int) -> None:
         end = min(start + BLOCK, len(NOISE))
         if start <= at < end:
             with pytest.raises(DamageError):
-                reader.read_range(extent, entry.checksums, start, end)
+                reader.read_parts([(record_of(1, entry), start, end)])
         else:
-            assert reader.read_range(extent, entry.checksums, start, end) == NOISE[start:end]
+            assert reader.read_parts([(record_of(1, entry), start, end)]) == [NOISE[start:end]]
 
 
 def test_missing_and_short_packs_are_damage(workspace: Workspace) -> None:

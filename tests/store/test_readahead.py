@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 
 import pytest
 
-from artstore.readahead import REGION, ReadAhead
+from artstore.readahead import REGION, ReadAhead, Regions
 
 PACK = 7
 
@@ -62,10 +63,46 @@ def test_a_file_system_that_takes_no_hints_is_read_all_the_same(monkeypatch: pyt
     ReadAhead().follow(3, 40, 0, 4096, PACK, 0, 1)
 
 
-def test_what_is_remembered_is_bounded(asked: list[tuple[int, int]]) -> None:
+def test_streams_are_bounded(asked: list[tuple[int, int]]) -> None:
     ahead = ReadAhead()
-    for number in range(70_000):
-        ahead.touch(3, PACK, number * REGION)
     for node in range(1000):
         ahead.follow(3, node, 0, 4096, PACK, 0, 1)
-    assert len(ahead._touched) <= 1 << 16 and len(ahead._streams) <= 64
+    assert len(ahead._streams) <= 64
+
+
+def test_who_reads_nearly_all_of_a_data_set_has_it_asked_for_in_larger_pieces() -> None:
+    """Once half of the regions were touched twice, a new region brings its neighbours; nothing is asked twice."""
+    regions = Regions()
+    first = [regions.touch(PACK, number * 5 * REGION) for number in range(64)]
+    again = [regions.touch(PACK, number * 5 * REGION + 9) for number in range(64)]
+    assert first == [None] * 64
+    assert again[:63] == [(number * 5 * REGION, REGION) for number in range(63)]
+    assert regions.touch(PACK, 402 * REGION) == (400 * REGION, 4 * REGION)
+    assert [regions.touch(PACK, number * REGION) for number in range(400, 404)] == [None] * 4
+
+
+def test_who_reads_a_few_files_of_many_gets_little_more() -> None:
+    chance = random.Random(3)
+    regions = Regions()
+    wanted = [regions.touch(chance.randrange(8), chance.randrange(1024) * REGION) for _ in range(2000)]
+    asked = sum(each[1] for each in wanted if each)
+    assert asked <= 2000 * REGION // 4
+
+
+def test_regions_are_shared_with_what_is_forked() -> None:
+    """What one process touches first and another again is asked for."""
+    regions = Regions()
+    pid = os.fork()
+    if not pid:
+        regions.touch(PACK, 5)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert regions.touch(PACK, 9) == (0, REGION)
+
+
+def test_what_was_asked_for_long_ago_is_asked_for_again() -> None:
+    """A data set that is larger than memory is not in the page cache any more when it is read once more."""
+    regions = Regions(budget=10 * REGION)
+    for _ in range(3):
+        asked = [regions.touch(PACK, number * REGION) for number in range(11) for _ in range(2)]
+        assert asked == [each for number in range(11) for each in (None, (number * REGION, REGION))]

@@ -55,8 +55,19 @@ __all__ = ["mount", "path", "status", "umount"]
     default="auto",
     help="How to speak to the kernel; direct is the fast one [default: direct where the kernel allows it].",
 )
+@click.option(
+    "--low-latency/--no-low-latency",
+    default=None,
+    help="Keep processors from halting while much is read; for root only [default: in virtual machines].",
+)
 def mount(
-    session: Session, directory: str, foreground: bool, workers: int | None, allow_other: bool, transport: str
+    session: Session,
+    directory: str,
+    foreground: bool,
+    workers: int | None,
+    allow_other: bool,
+    transport: str,
+    low_latency: bool | None,
 ) -> None:
     """Show every version as a folder below DIR.
 
@@ -81,6 +92,7 @@ def mount(
         allow_other=allow_other,
         foreground=foreground,
         transport=transport,
+        low_latency=low_latency,
         forked=session.is_process,
     )
     if session.json:
@@ -193,6 +205,7 @@ def _mount_record(one: MountStatus) -> dict[str, object]:
         "pid": one.pid,
         "created_at": None if one.started_at is None else timestamp(one.started_at),
         "transport": one.transport,
+        "low_latency": one.low_latency,
         "allow_other": one.allow_other,
         "requests": one.requests,
         "bytes": one.bytes,

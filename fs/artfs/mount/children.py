@@ -19,9 +19,11 @@ from artfs.mount.configuration import Configuration
 from artfs.mount.counters import Counters, Field, WorkerCounts
 from artfs.mount.ownership import Owner
 from artfs.mount.tree import RECORD_BYTES, Tree
+from artfs.mount.wakefulness import LATENCY_DEVICE, Wakefulness
 from artstore.chunkcaches import SharedChunkCache
 from artstore.errors import ArtfsError
 from artstore.live import DaemonInfo
+from artstore.readahead import Regions
 from artstore.store import Store
 
 __all__ = ["ENDED", "FAILED", "Kit", "Transport", "fork", "run_supervisor", "run_worker", "send"]
@@ -39,14 +41,14 @@ class Transport(Protocol):
     def answer_init(self) -> None:
         """Answer the kernel's first request, and no other."""
 
-    def serve(self, tree: Tree, counts: WorkerCounts) -> None:
-        """Answer requests until the mount has ended."""
+    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None]) -> None:
+        """Answer requests until the mount has ended; call ``note`` at each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kit:
     """Hold what the zygote passes on: ``news`` is the children's end of the socket to it, ``device`` the mount's,
-    and ``chunks`` what the workers keep together."""
+    and ``chunks`` and ``regions`` what the workers keep together."""
 
     configuration: Configuration
     owner: Owner
@@ -55,6 +57,7 @@ class Kit:
     counters: Counters
     transport: Transport
     chunks: SharedChunkCache
+    regions: Regions
 
 
 def send(news: socket.socket, message: dict[str, Any]) -> None:
@@ -101,6 +104,7 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
     try:
         os.dup2(device, kit.device, inheritable=False)
         os.close(device)
+        note = _be_wakeful() if kit.configuration.low_latency else _note_nothing
         kit.owner.become()
         kernel.die_with_parent(parent)
         store = Store.open(Path(kit.configuration.workspace))
@@ -108,12 +112,22 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
         send(kit.news, {"from": slot, "error": str(error), "hint": getattr(error, "hint", "")})
         return FAILED
     store.chunks = kit.chunks
+    store.reader.share_regions(kit.regions)
     counts.set(Field.PID, os.getpid())
     counts.set(Field.STARTED_NS, time.time_ns())
     send(kit.news, {"from": slot, "ready": True})
     tree = Tree(store, kit.counters.epoch, record_bytes=RECORD_BYTES // kit.configuration.workers)
-    kit.transport.serve(tree, counts)
+    kit.transport.serve(tree, counts, note)
     return ENDED
+
+
+def _be_wakeful() -> Callable[[], None]:
+    """Return what takes note of requests; for a process that is still root."""
+    return Wakefulness(os.open(LATENCY_DEVICE, os.O_WRONLY | os.O_CLOEXEC)).note
+
+
+def _note_nothing() -> None:
+    pass
 
 
 def run_supervisor(kit: Kit, info: DaemonInfo) -> int:

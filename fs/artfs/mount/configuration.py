@@ -31,6 +31,7 @@ class Configuration:
     workers: int
     allow_other: bool
     transport: str
+    low_latency: bool
     ready: int
     lifeline: int
 

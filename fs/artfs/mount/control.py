@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artfs.mount import checks, kernel, table
+from artfs.mount import checks, kernel, table, wakefulness
 from artfs.mount.configuration import LIFELINE, READY, TRANSPORTS, Configuration, default_workers
 from artfs.mount.daemon import Daemon
 from artfs.mount.handle import MountHandle
@@ -49,6 +49,7 @@ def mount(
     allow_other: bool = False,
     foreground: bool = False,
     transport: str = "auto",
+    low_latency: bool | None = None,
     tied: bool = False,
     forked: bool = False,
 ) -> MountHandle:
@@ -57,8 +58,9 @@ def mount(
     The daemon stays until it is unmounted; with ``tied`` also no longer than this process.  With ``foreground`` it is
     tied, writes to this process's stderr, and the call returns when it has ended, with SIGINT and SIGTERM passed on.
     ``workers`` is the number of serving processes; ``transport`` how they speak to the kernel: "direct", "pyfuse3", or
-    "auto" for direct wherever the kernel has what that takes.  ``forked`` is for a process that has one thread, little
-    memory and no other business: the daemon begins as a copy of it, and need not load anything again.
+    "auto" for direct wherever the kernel has what that takes.  ``low_latency`` keeps processors from halting while much
+    is read; None does so where it pays, for root in a virtual machine.  ``forked`` is for a process that has one
+    thread, little memory and no other business: the daemon begins as a copy of it, and need not load anything again.
 
     Raises MountError, InvalidInputError, or what opening the workspace raises; nothing is mounted then.
     """
@@ -80,6 +82,7 @@ def mount(
         workers=workers or default_workers(),
         allow_other=allow_other,
         transport=transport,
+        low_latency=_low_latency(low_latency),
         ready=READY,
         lifeline=LIFELINE if tied or foreground else -1,
     )
@@ -88,6 +91,17 @@ def mount(
     if foreground:
         handle.wait()
     return handle
+
+
+def _low_latency(wanted: bool | None) -> bool:
+    """Return whether processors are to be kept awake; refuse what only root may ask for."""
+    possible = wakefulness.is_possible()
+    if wanted and not possible:
+        raise InvalidInputError(
+            f"processors can be kept awake through {wakefulness.LATENCY_DEVICE} only, which is closed to you",
+            hint="mount as root, or without low latency",
+        )
+    return possible and wakefulness.is_virtual() if wanted is None else wanted
 
 
 def unmount(directory: PathLike, *, lazy: bool = False) -> None:
@@ -200,6 +214,7 @@ def _status_of(mounted: Mounted) -> MountStatus:
         pid=daemon.pid,
         started_at=datetime.fromtimestamp(daemon.started_at, UTC),
         transport=daemon.transport,
+        low_latency=daemon.low_latency,
         uid=daemon.uid,
         allow_other=daemon.allow_other,
         workers=[WorkerStatus.from_message(worker) for worker in described["workers"]],

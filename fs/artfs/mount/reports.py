@@ -75,6 +75,7 @@ class MountStatus:
     pid: int | None = None
     started_at: datetime | None = None
     transport: str = ""
+    low_latency: bool = False
     uid: int | None = None
     allow_other: bool = False
     workers: list[WorkerStatus] = field(default_factory=list)

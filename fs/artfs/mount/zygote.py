@@ -40,6 +40,7 @@ from artfs.mount.runfile import RunFile, log_file
 from artstore.chunkcaches import SharedChunkCache
 from artstore.errors import ArtfsError, MountError, UnsupportedError
 from artstore.live import DaemonInfo, runtime_folder, socket_path
+from artstore.readahead import Regions
 
 __all__ = ["Zygote", "main", "serve"]
 
@@ -134,7 +135,14 @@ class Zygote:
     def _start(self, owner: Owner, name: str, transport: Transport) -> None:
         """Start all children: the supervisor first, so that nothing is cached before it listens."""
         self._kit = Kit(
-            self._configuration, owner, self._device, self._children_news, self._counters, transport, SharedChunkCache()
+            self._configuration,
+            owner,
+            self._device,
+            self._children_news,
+            self._counters,
+            transport,
+            SharedChunkCache(),
+            Regions(),
         )
         self._info = DaemonInfo(
             id=self._configuration.id,
@@ -144,6 +152,7 @@ class Zygote:
             device=_device_number(self._directory),
             started_at=time.time(),
             transport=name,
+            low_latency=self._configuration.low_latency,
             uid=owner.uid,
             mounter=os.getuid(),
             allow_other=self._configuration.allow_other,

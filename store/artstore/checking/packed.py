@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from artstore import disk
 from artstore.checking.report import Report, said
-from artstore.codec import decode, verify_blocks
+from artstore.codec import decode, verify_stored
 from artstore.errors import DamageError
 from artstore.ids import content_id
 from artstore.packs import pack_path
@@ -225,7 +225,7 @@ class Packed:
             return None
         try:
             stored = disk.read_exactly(self._files[form.pack], entry.stored, entry.offset)
-            verify_blocks(stored, 0, entry.checksums)
+            verify_stored(stored, entry.checksums)
             return decode(entry.codec, stored, entry.size)
         except (DamageError, OSError) as error:
             if not self._has_hole(form):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from artstore.codec import decode, verify_blocks
+from artstore.codec import decode, verify_stored
 from artstore.errors import DamageError
 from artstore.ids import content_id
 from artstore.manifest import ReadTransaction
@@ -88,7 +88,7 @@ def _verify_chunk(payload: bytes, entry: PackedEntry | None, read: Read) -> Faul
     place = f"chunk {record.id.hex()} (pack {record.extent.pack}, offset {record.extent.offset})"
     try:
         stored = read(record.extent)
-        verify_blocks(stored, 0, record.checksums)
+        verify_stored(stored, record.checksums)
         if content_id(decode(record.extent.codec, stored, record.size)) != record.id:
             return Fault("chunk", f"{place} holds other bytes than its id says")
     except DamageError as error:
@@ -110,7 +110,7 @@ def _verify_packed(
     try:
         stored = read(extent)
         if entry is not None:
-            verify_blocks(stored, 0, entry.checksums)
+            verify_stored(stored, entry.checksums)
         if decode(extent.codec, stored, len(canonical)) != canonical:
             return Fault("packed", f"{place} is not that of its record")
     except DamageError as error:

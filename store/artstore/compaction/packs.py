@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from artstore import disk, space
-from artstore.codec import Encoded, verify_blocks
+from artstore.codec import Encoded, verify_stored
 from artstore.errors import DamageError, OutOfSpaceError
 from artstore.manifest import ReadTransaction
 from artstore.nodes import find_node, node_extent
@@ -244,7 +244,7 @@ def _verified(source: _Source, life: _Life) -> bytes:
     if not life.is_sound:
         raise DamageError("its record and the pack's index say different things of it")
     stored = disk.read_exactly(source.fd, life.entry.stored, life.entry.offset)
-    verify_blocks(stored, 0, life.entry.checksums)
+    verify_stored(stored, life.entry.checksums)
     return stored
 
 

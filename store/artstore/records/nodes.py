@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import lt
 from typing import Final, NamedTuple
 
@@ -20,6 +21,7 @@ from artstore.errors import DamageError
 __all__ = [
     "BLOCK",
     "FANOUT",
+    "FINE_BLOCK",
     "KIND_CHUNK",
     "KIND_LIST",
     "KIND_LOST",
@@ -32,6 +34,7 @@ __all__ = [
     "ListRecord",
     "ListView",
     "LostRecord",
+    "block_length",
     "canonical_list",
     "decode_chunk",
     "decode_list",
@@ -51,8 +54,12 @@ KIND_LOST: Final = 4
 LOST: Final = 255
 """The codec of what has no stored form any more."""
 _VERSION: Final = 1
+_FINE_VERSION: Final = 2
+"""Of the record of a chunk whose checksums cover `FINE_BLOCK` each."""
 BLOCK: Final = 64 * 1024
-"""Stored bytes that one checksum covers."""
+"""Stored bytes that one checksum covers, in forms that are read whole."""
+FINE_BLOCK: Final = 4 * 1024
+"""The same in raw forms of more than `BLOCK`, of which parts are read: a page at random costs a page."""
 LARGEST: Final = 1024 * 1024
 """Bytes of one chunk or record before and after compression, at most: the room that a reader ever makes for one."""
 FANOUT: Final = 256
@@ -69,7 +76,7 @@ class Extent(NamedTuple):
 
 
 class ChunkRecord(NamedTuple):
-    """A chunk: ``size`` content bytes, stored in ``extent`` with one XXH3-64 per `BLOCK` of stored bytes."""
+    """A chunk: ``size`` content bytes, stored in ``extent`` with one XXH3-64 per `block_length` of stored bytes."""
 
     id: bytes
     birth_ns: int
@@ -132,12 +139,22 @@ _CHILD_CLASSES: Final = b"cl"
 _LIST_FORMAT: Final = 1
 
 
+def block_length(stored: int, count: int) -> int:
+    """Return how many stored bytes each of ``count`` checksums covers; raise `DamageError` where that cannot be."""
+    if count == -(-stored // BLOCK):
+        return BLOCK
+    if count == -(-stored // FINE_BLOCK):
+        return FINE_BLOCK
+    raise DamageError(f"{stored} stored bytes have {count} checksums")
+
+
 def encode_chunk(record: ChunkRecord) -> bytes:
     """Return the record's bytes, without the seal."""
     extent = record.extent
+    fine = block_length(extent.stored, len(record.checksums)) == FINE_BLOCK
     head = _CHUNK.pack(
         KIND_CHUNK,
-        _VERSION,
+        _FINE_VERSION if fine else _VERSION,
         record.id,
         record.birth_ns,
         record.size,
@@ -153,12 +170,14 @@ def decode_chunk(payload: bytes) -> ChunkRecord:
     """Return the chunk that `encode_chunk` wrote; raise `DamageError` on anything else."""
     try:
         kind, version, ident, birth, size, codec, pack, offset, stored = _CHUNK.unpack_from(payload)
-        count = -(-stored // BLOCK)
+        count = -(-stored // (FINE_BLOCK if version == _FINE_VERSION else BLOCK))
         checksums = struct.unpack_from(f"<{count}Q", payload, _CHUNK.size)
     except struct.error as error:
         raise DamageError("a chunk record is cut short") from error
-    if kind != KIND_CHUNK or version != _VERSION or len(payload) != _CHUNK.size + 8 * count:
+    if kind != KIND_CHUNK or not _VERSION <= version <= _FINE_VERSION or len(payload) != _CHUNK.size + 8 * count:
         raise DamageError(f"a chunk record is malformed (kind {kind}, version {version})")
+    if version == _FINE_VERSION and stored <= FINE_BLOCK:
+        raise DamageError(f"a chunk record is malformed: {stored} stored bytes need no fine checksums")
     if not stored <= size <= LARGEST or bool(stored) != bool(size):
         raise DamageError(f"a chunk record tells of {size} bytes, stored as {stored}")
     return ChunkRecord(ident, birth, size, Extent(pack, offset, stored, codec), checksums)
@@ -183,8 +202,12 @@ def encode_list(record: ListRecord) -> bytes:
     return head + b"".join(_CHILD.pack(*child) for child in record.children)
 
 
+@lru_cache(maxsize=64)
 def view_list(payload: bytes) -> ListView:
-    """Return the list that `encode_list` wrote; raise `DamageError` on anything else."""
+    """Return the list that `encode_list` wrote; raise `DamageError` on anything else.
+
+    The last ones are remembered: who reads at random in a large file comes by the same few lists each time.
+    """
     try:
         kind, version, ident, birth, size, level, codec, pack, offset, stored, count = _LIST.unpack_from(payload)
     except struct.error as error:

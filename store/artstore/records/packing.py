@@ -6,7 +6,7 @@
     head     = magic "ARTFSEG1", data length u32, index length u32, xxh3-64 of the two lengths
     index    = magic "ARTFIDX1", entry count u32, entries, xxh3-64 of all before
     entry    = class u8, codec u8, id (32), offset in the pack u32, stored u32, size u32, birth i64, checksums u16,
-               checksums (xxh3-64 of each 64 KiB of the stored form)
+               checksums (xxh3-64 of each block of the stored form)
 
 All integers are little-endian.  A segment is written and synced before any record refers to it, so a torn one can
 only be the last.  The index says by ids what LMDB says by numbers, so that packs and journal can rebuild it.

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from artstore.errors import DamageError
 from artstore.records.nodes import (
     BLOCK,
+    FINE_BLOCK,
     LARGEST,
     ChunkRecord,
     Extent,
@@ -31,7 +32,8 @@ TIMES = st.integers(0, 2**63 - 1)
 @st.composite
 def chunks(draw: st.DrawFn) -> ChunkRecord:
     stored = draw(st.integers(0, 4 * BLOCK))
-    sums = draw(st.lists(U64, min_size=-(-stored // BLOCK), max_size=-(-stored // BLOCK)))
+    count = -(-stored // draw(st.sampled_from((BLOCK, FINE_BLOCK))))
+    sums = draw(st.lists(U64, min_size=count, max_size=count))
     extent = Extent(draw(U32), draw(U32), stored, draw(st.integers(0, 255)))
     size = draw(st.integers(stored, LARGEST)) if stored else 0
     return ChunkRecord(draw(IDS), draw(TIMES), size, extent, tuple(sums))

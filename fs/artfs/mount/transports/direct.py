@@ -200,8 +200,8 @@ class DirectTransport:
             os.write(self._device, outcome.answer)
             settled = outcome.settled
 
-    def serve(self, tree: Tree, counts: WorkerCounts) -> None:
-        """Answer requests from ``tree`` until the kernel says that the mount has ended."""
+    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None]) -> None:
+        """Answer requests from ``tree`` until the kernel says that the mount has ended; call ``note`` at each."""
         answer = Dispatcher(tree, counts, uid=self._uid, gid=self._gid).answer
         device = self._device
         buffer = memoryview(bytearray(protocol.LARGEST_REQUEST))
@@ -214,6 +214,7 @@ class DirectTransport:
                 if error.errno in _AGAIN:
                     continue
                 raise
+            note()
             parts = answer(buffer[:length])
             if parts:
                 try:

@@ -33,6 +33,7 @@ def _handler(
 
     async def handle(self: _Handlers, /, *args: P.args, **kwargs: P.kwargs) -> R:
         self.counts.served()
+        self.note()
         try:
             return answer(self, *args, **kwargs)
         except Exception as error:
@@ -51,6 +52,7 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
 
     tree: Tree
     counts: WorkerCounts
+    note: Callable[[], None]
 
     def __init__(self, uid: int, gid: int) -> None:
         super().__init__()
@@ -155,8 +157,9 @@ class Pyfuse3Transport:
         """Answer the kernel's first request, and no other."""
         pump.run(pyfuse3.main, requests=1)
 
-    def serve(self, tree: Tree, counts: WorkerCounts) -> None:
-        """Answer requests from ``tree`` until the kernel says that the mount has ended."""
+    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None]) -> None:
+        """Answer requests from ``tree`` until the kernel says that the mount has ended; call ``note`` at each."""
         self._handlers.tree = tree
         self._handlers.counts = counts
+        self._handlers.note = note
         pump.run(pyfuse3.main)
