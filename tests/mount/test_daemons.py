@@ -461,3 +461,23 @@ def test_processors_are_left_alone_where_that_is_wanted(mounts: Any, children: C
     ]
     assert (LATENCY_DEVICE in held) is wanted
     assert mounts.status(mount).low_latency is wanted
+
+
+def test_a_stuck_worker_holds_up_nobody_else_for_long(
+    workspace: Workspace, mounts: Any, source: Path, children: Children
+) -> None:
+    """Whichever worker is stopped, and whatever it holds, somebody who asks afterwards is answered."""
+    mount = mounts()
+    version = Path(mount.path(workspace.put(source, "a")))
+    for worker in children(mount.pid)[1:]:
+        os.listdir(version)
+        os.kill(worker, signal.SIGSTOP)
+        # What the stopped one takes is lost until it goes on: ask with several, one of which it may have.
+        asking = [subprocess.Popen(["stat", version / f"absent-{worker}-{number}"]) for number in range(3)]
+        deadline = time.monotonic() + 20
+        while sum(each.poll() is not None for each in asking) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        answered = sum(each.poll() is not None for each in asking)
+        os.kill(worker, signal.SIGCONT)
+        assert [each.wait(20) for each in asking] == [1, 1, 1]
+        assert answered >= 2

@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Protocol
 from artfs.mount import kernel
 from artfs.mount.configuration import Configuration
 from artfs.mount.counters import Counters, Field, WorkerCounts
+from artfs.mount.duty import Duty, Relief, Take
 from artfs.mount.ownership import Owner
 from artfs.mount.tree import RECORD_BYTES, Tree
 from artfs.mount.wakefulness import LATENCY_DEVICE, Wakefulness
@@ -41,14 +42,17 @@ class Transport(Protocol):
     def answer_init(self) -> None:
         """Answer the kernel's first request, and no other."""
 
-    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None]) -> None:
-        """Answer requests until the mount has ended; call ``note`` at each."""
+    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take) -> None:
+        """Answer requests until the mount has ended; call ``note`` at each.
+
+        ``take`` waits for a request and reads it.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Kit:
     """Hold what the zygote passes on: ``news`` is the children's end of the socket to it, ``device`` the mount's,
-    and ``chunks`` and ``regions`` what the workers keep together."""
+    and ``duty``, a file to lock, ``chunks`` and ``regions`` what the workers have together."""
 
     configuration: Configuration
     owner: Owner
@@ -56,6 +60,7 @@ class Kit:
     news: socket.socket
     counters: Counters
     transport: Transport
+    duty: int
     chunks: SharedChunkCache
     regions: Regions
 
@@ -117,7 +122,7 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
     counts.set(Field.STARTED_NS, time.time_ns())
     send(kit.news, {"from": slot, "ready": True})
     tree = Tree(store, kit.counters.epoch, record_bytes=RECORD_BYTES // kit.configuration.workers)
-    kit.transport.serve(tree, counts, note)
+    kit.transport.serve(tree, counts, note, Duty(kit.duty, kit.device).read)
     return ENDED
 
 
@@ -161,6 +166,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
         counters=kit.counters,
         forgetting=Invalidator(store, kit.device, kit.counters.epoch),
         reaping=Reaping(store, kit.counters),
+        relief=Relief(kit.device, kit.counters),
         unmount=lambda lazy: _ask_to_unmount(kit.news, lazy),
         uid=os.geteuid(),
     )

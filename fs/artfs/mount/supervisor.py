@@ -22,12 +22,13 @@ from artfs.mount.holding import DeletedVersion
 from artstore.errors import ArtfsError
 from artstore.live import Change, peer
 
-__all__ = ["Forgetting", "Reaping", "Supervisor", "memory_of"]
+__all__ = ["Forgetting", "Reaping", "Relief", "Supervisor", "memory_of"]
 
 _LONGEST_LINE = 4 << 20
 _PATIENCE_SECONDS = 5.0
 _ASKING_SECONDS, _ANSWER_SECONDS = 0.8, 1.1
 """How long the kernel is asked who uses what, and when the answer goes out whatever is known; askers wait 1.5 s."""
+_LOOK_SECONDS, _SECOND_LOOK_SECONDS = 1.0, 0.2
 
 
 class Forgetting(Protocol):
@@ -41,6 +42,13 @@ class Forgetting(Protocol):
 
     def purge(self, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> None:
         """Forget bytes and names that were purged."""
+
+
+class Relief(Protocol):
+    """Keep requests from waiting for a worker that is stuck."""
+
+    def look(self) -> bool:
+        """Do what can be done; return whether requests wait, so that the next look should be soon."""
 
 
 class Reaping(Protocol):
@@ -79,6 +87,7 @@ class Supervisor:
         counters: Counters,
         forgetting: Forgetting,
         reaping: Reaping,
+        relief: Relief,
         unmount: Callable[[bool], int],
         uid: int,
     ) -> None:
@@ -86,6 +95,7 @@ class Supervisor:
         self._counters = counters
         self._forgetting = forgetting
         self._reaping = reaping
+        self._relief = relief
         self._unmount = unmount
         self._uid = uid
         self._zygote = trio.Lock()
@@ -102,7 +112,14 @@ class Supervisor:
         listening = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reaping.run)
+            nursery.start_soon(self._relieve)
             await trio.serve_listeners(self._converse, [listening])
+
+    async def _relieve(self) -> None:
+        """Look whether requests wait in vain."""
+        while True:
+            waiting = self._relief.look()
+            await trio.sleep(_SECOND_LOOK_SECONDS if waiting else _LOOK_SECONDS)
 
     async def _converse(self, stream: trio.SocketStream) -> None:
         """Answer one request; one that breaks off, or comes from another user, is let go without a word."""

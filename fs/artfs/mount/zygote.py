@@ -141,6 +141,7 @@ class Zygote:
             self._children_news,
             self._counters,
             transport,
+            os.memfd_create("artfs-duty", os.MFD_CLOEXEC),
             SharedChunkCache(),
             Regions(),
         )

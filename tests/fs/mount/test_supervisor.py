@@ -50,9 +50,13 @@ class Daemon:
             counters=self.counters,
             forgetting=self,
             reaping=self,
+            relief=self,
             unmount=self._unmount,
             uid=os.getuid(),
         )
+
+    def look(self) -> bool:
+        return False
 
     def apply(self, changes: list[Change]) -> None:
         if self.failure is not None:

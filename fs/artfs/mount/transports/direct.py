@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from artfs.mount.counters import WorkerCounts
+from artfs.mount.duty import Take
 from artfs.mount.transports import protocol
 from artfs.mount.transports.answering import number_of
 from artfs.mount.transports.protocol import REQUEST, Opcode, Owner
@@ -200,14 +201,17 @@ class DirectTransport:
             os.write(self._device, outcome.answer)
             settled = outcome.settled
 
-    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None]) -> None:
-        """Answer requests from ``tree`` until the kernel says that the mount has ended; call ``note`` at each."""
+    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take) -> None:
+        """Answer requests from ``tree`` until the kernel says that the mount has ended; call ``note`` at each.
+
+        ``take`` waits for a request and reads it.
+        """
         answer = Dispatcher(tree, counts, uid=self._uid, gid=self._gid).answer
         device = self._device
         buffer = memoryview(bytearray(protocol.LARGEST_REQUEST))
         while True:
             try:
-                length = os.readv(device, (buffer,))
+                length = take((buffer,))
             except OSError as error:
                 if error.errno in _ENDED:
                     return

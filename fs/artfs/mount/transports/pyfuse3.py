@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from artfs.mount.attributes import FOREVER, Attributes
 from artfs.mount.counters import WorkerCounts
+from artfs.mount.duty import Take
 from artfs.mount.errnos import ReadOnlyError
 from artfs.mount.transports import pump
 from artfs.mount.transports.answering import number_of
@@ -157,8 +158,11 @@ class Pyfuse3Transport:
         """Answer the kernel's first request, and no other."""
         pump.run(pyfuse3.main, requests=1)
 
-    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None]) -> None:
-        """Answer requests from ``tree`` until the kernel says that the mount has ended; call ``note`` at each."""
+    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take) -> None:
+        """Answer requests from ``tree`` until the kernel says that the mount has ended; call ``note`` at each.
+
+        ``take`` is not used: libfuse waits at the device itself.
+        """
         self._handlers.tree = tree
         self._handlers.counts = counts
         self._handlers.note = note
