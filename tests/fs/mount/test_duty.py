@@ -58,6 +58,17 @@ class Workers:
             return None
         return os.read(self._answers, PACKET)[0]
 
+    def on_duty(self) -> int:
+        """Return who is on duty, once all wait and only one of them at the pipe."""
+        found = None
+        for _ in range(5):
+            time.sleep(0.02)
+            self.ask()
+            found = self.answer()
+        time.sleep(0.02)
+        assert found is not None
+        return found
+
     def kill(self, number: int) -> None:
         pid = self.pids.pop(number)
         os.kill(pid, signal.SIGKILL)
@@ -110,11 +121,9 @@ def test_several_serve_many(workers: Callable[..., Workers]) -> None:
 def test_a_stuck_worker_is_relieved(workers: Callable[..., Workers]) -> None:
     """Who is on duty and stopped holds up others only until it is noticed; without anybody who watches, for ever."""
     pool = workers(2)
-    pool.ask()
-    first = pool.answer()
-    assert first is not None
-    time.sleep(0.05)
+    first = pool.on_duty()
     os.kill(pool.pids[first], signal.SIGSTOP)
+    os.waitid(os.P_PID, pool.pids[first], os.WSTOPPED)
     pool.ask()  # the stopped one may take it and not answer
     pool.ask()
     assert pool.answer(0.3) is None
@@ -143,9 +152,7 @@ def test_nobody_is_relieved_while_requests_are_taken(
 
 def test_the_duty_of_a_killed_worker_is_free(workers: Callable[..., Workers]) -> None:
     pool = workers(2)
-    pool.ask()
-    first = pool.answer()
-    assert first is not None
+    first = pool.on_duty()
     pool.kill(first)
     for _ in range(5):
         pool.ask()
