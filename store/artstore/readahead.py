@@ -16,7 +16,7 @@ import os
 from collections import OrderedDict
 from typing import Final
 
-__all__ = ["ReadAhead", "Regions"]
+__all__ = ["ReadAhead", "Regions", "ask_for"]
 
 REGION: Final = 256 * 1024
 """Bytes of a pack that are asked for together, around small files."""
@@ -83,7 +83,7 @@ class ReadAhead:
         """Note that a whole small stored form at ``offset`` is about to be read from the open pack."""
         wanted = self.regions.touch(pack, offset)
         if wanted is not None:
-            _ask(descriptor, *wanted)
+            ask_for(descriptor, *wanted)
 
     def follow(self, descriptor: int, node: int, start: int, end: int, pack: int, low: int, offset: int) -> None:
         """Note that bytes ``[start, end)`` of a large file are read, which are stored from ``low`` to ``offset``.
@@ -98,15 +98,16 @@ class ReadAhead:
         if goes_on and asked - offset < _AHEAD // 2:
             begin = max(asked, offset)
             asked = offset + _AHEAD
-            _ask(descriptor, begin, asked - begin)
+            ask_for(descriptor, begin, asked - begin)
         elif not goes_on and _AT_ONCE < offset - low <= _AHEAD and low >= 0:
-            _ask(descriptor, low, offset - low)
+            ask_for(descriptor, low, offset - low)
         self._streams[node] = (end, pack, asked)
         if len(self._streams) > _STREAMS:
             self._streams.popitem(last=False)
 
 
-def _ask(descriptor: int, offset: int, length: int) -> None:
+def ask_for(descriptor: int, offset: int, length: int) -> None:
+    """Have the kernel read bytes of a file into the page cache, without waiting for that; a mere hint."""
     try:
         os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_WILLNEED)
     except OSError:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from artstore.purging import PurgeReport
     from artstore.reaper import Reaped
     from artstore.usage import DiskUse, GroupUsage, Usage, VersionUsage
+    from artstore.warming import Warmed
 
 __all__ = ["Artifact", "Undeletion", "Workspace", "init_workspace", "open_workspace"]
 
@@ -291,6 +292,17 @@ class Workspace:
             return export(self.store, root, Path(dest), prefix=path or None, overwrite=overwrite, progress=progress)
         finally:
             lease.close()
+
+    def warm(self, ref: str, *, path: str | bytes = b"", progress: Callable[[Progress], None] | None = None) -> Warmed:
+        """Read what a version, or the part at ``path`` or at the reference's path, has in packs into the page cache.
+
+        Later reads, through a mount or not, find it in memory as far as there is room.
+        """
+        from artstore.warming import warm
+
+        version, inside = self.resolve(ref)
+        where = b"/".join(part for part in (inside, os.fsencode(path).strip(b"/")) if part)
+        return warm(self.store, self.version(version.name).record.root, where, progress)
 
     # -- deleting --------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""``ls``, ``cat`` and ``get``: looking into versions without a mount."""
+"""``ls``, ``cat``, ``get`` and ``warm``: looking into versions without a mount."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from artstore.versions import FileInfo, Version
     from artstore.workspace import Artifact, Workspace
 
-__all__ = ["cat", "get", "ls"]
+__all__ = ["cat", "get", "ls", "warm"]
 
 _BLOCK = 1 << 20
 
@@ -189,3 +189,26 @@ def get(session: Session, reference: str, dest: str, prefix: str | None, overwri
         return
     skipped = f", {counted(receipt.skipped, 'file')} there already" if receipt.skipped else ""
     write_line(f"{quoted(dest)}  {counted(receipt.files, 'file')}, {size(receipt.bytes)} copied{skipped}")
+
+
+@subcommand("warm")
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@click.argument("path", required=False, default="")
+def warm(session: Session, reference: str, path: str) -> None:
+    """Read a version from the disk into memory.
+
+    It is read in one pass, as fast as the disk is; an epoch of shuffled reads that follows does not wait for the disk.
+    With PATH only that file or folder. What there is no room for in memory is read from the disk later, as always.
+
+    \b
+    Example:
+      artfs warm imagenet:v3 train
+    """
+    workspace = session.open()
+    session.on_interrupt = "what was read stays in memory"
+    with progress_bar() as update:
+        warmed = workspace.warm(reference, path=path, progress=update)
+    if session.json:
+        write_json({"files": warmed.files, "bytes": warmed.bytes})
+        return
+    write_line(f"{quoted(reference)}  {counted(warmed.files, 'file')}, {size(warmed.bytes)} of packs in memory")

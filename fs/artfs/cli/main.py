@@ -31,6 +31,7 @@ _MODULES: Final = {
     "diff": "versions",
     "cat": "browse",
     "get": "browse",
+    "warm": "browse",
     "mount": "mounts",
     "umount": "mounts",
     "status": "mounts",

@@ -107,3 +107,14 @@ def test_get_takes_a_part(artfs: Run, data: Path, tmp_path: Path) -> None:
     assert artfs("get", "x:v0", tmp_path / "dest", "--path", "train").code == 0
     found = sorted(path.name for path in (tmp_path / "dest").rglob("*") if path.is_file())
     assert found == ["a.txt", "b.bin"]
+
+
+def test_warm_tells_what_it_read(artfs: Run, data: Path) -> None:
+    artfs("put", data, "x")
+    document = artfs("warm", "x:v0", "--json").json
+    assert document["files"] > 1 and document["bytes"] > 0
+    assert "of packs in memory" in artfs("warm", "x").text
+    part = artfs("warm", "x", next(name for name in sorted(os.listdir(data))), "--json").json
+    assert part["files"] < document["files"]
+    missing = artfs("warm", "x", "absent")
+    assert missing.code != 0 and len(missing.err.strip().splitlines()) <= 2 and b"absent" in missing.err
