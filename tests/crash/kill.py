@@ -37,6 +37,7 @@ CALLS = (
     *("unlinkat", "rmdir", "mkdir", "chmod", "fchmod", "flock"),
 )
 """What changes files, or tells others something; of openat only what makes a file."""
+_MORE = 8
 _TRACED = re.compile(r"^(\d+) +(\w+)\((.*)")
 
 
@@ -237,6 +238,9 @@ def kill_everywhere(
     full = undisturbed(scene, folder)
     spread = random.Random(scene.name).sample(found, max(1, round(len(found) * share)))
     chosen = found[::-1] if bug else spread  # of a bug, the last calls tell most
+    if bug:
+        # How much is written at once depends on the other threads: the last call of all may have a higher number.
+        chosen[:0] = [Point(found[-1].call, found[-1].nth + more) for more in range(_MORE, 0, -1)]
     workspace = folder / "killed" / "workspace"
     for point in chosen:
         shutil.rmtree(workspace.parent, ignore_errors=True)
