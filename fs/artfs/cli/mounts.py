@@ -245,7 +245,8 @@ def _print_mount(one: MountStatus) -> None:
         write_line(f"  its daemon is gone and reading fails: 'artfs umount {quoted(one.directory)}' cleans up")
         return
     since = "" if one.started_at is None else f" since {timestamp(one.started_at, seconds=True)}"
-    write_line(f"  process {one.pid}{since}, transport {one.transport}")
+    latency = ", low latency" if one.low_latency else ""
+    write_line(f"  process {one.pid}{since}, transport {one.transport}{latency}")
     if one.state == "silent":
         write_line(f"  it does not answer; if it is suspended, 'kill -CONT {one.pid}' wakes it")
         return
