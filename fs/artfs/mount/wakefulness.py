@@ -46,8 +46,12 @@ def is_virtual() -> bool:
 
 
 def is_possible() -> bool:
-    """Return whether this process may keep processors awake: only root may."""
-    return os.access(LATENCY_DEVICE, os.W_OK)
+    """Return whether this process may keep processors awake: only root may, and not in every container."""
+    try:
+        os.close(os.open(LATENCY_DEVICE, os.O_WRONLY | os.O_CLOEXEC))  # says nothing until it is written to
+    except OSError:
+        return False
+    return True
 
 
 class Wakefulness:
