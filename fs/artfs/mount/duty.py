@@ -80,7 +80,7 @@ class Duty:
             raise _Relieved
 
 
-class _Relieved(Exception):  # nothing is wrong with the one who hears it
+class _Relieved(Exception):
     """Say that the worker on duty is stuck."""
 
 
@@ -105,6 +105,6 @@ class Relief:
             for slot in range(self._counters.slots):
                 pid = self._counters.slot(slot).get(Field.PID)
                 if pid:
-                    with contextlib.suppress(ProcessLookupError):
+                    with contextlib.suppress(OSError):  # it ended a moment ago
                         os.kill(pid, _RELIEVE)
         return True
