@@ -15,7 +15,6 @@ from benchmarks.processes import SideFailed, remove
 from benchmarks.reading import hash_folder, walk
 from benchmarks.results import Key, Line, Shown, WrongBytes
 from benchmarks.rounds import Bench, say
-from benchmarks.sides import transport_option
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class DeleteWork:
         if not isinstance(keeper, ArtfsKeeper):
             return delete_timed(keeper, self.data, middle)
         point = keeper.folder.with_name("mount-delete")
-        with keeper.workspace.mounted(point, *transport_option(bench.transport)):
+        with keeper.workspace.mounted(point, "--transport", bench.transport):
             before = walk(point / self.data, stat=True)
             seconds = delete_timed(keeper, self.data, middle)
             if keeper.workspace.report("gc", "--dry-run")["freed_bytes"]:

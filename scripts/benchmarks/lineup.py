@@ -11,7 +11,7 @@ from benchmarks.installing import install
 from benchmarks.keepers import KEEPERS, ArtfsKeeper, Copies, Dvc, Keeper
 from benchmarks.peers import PEERS, Passthrough
 from benchmarks.processes import SideFailed
-from benchmarks.sides import Artfs, Plain, Side, has_transports
+from benchmarks.sides import Artfs, Plain, Side
 
 PEER_NAMES = tuple(
     sorted({peer.name for peer in PEERS} | {keeper.name for keeper in KEEPERS if keeper not in (Copies, ArtfsKeeper)})
@@ -35,7 +35,7 @@ class Lineup:
     def add_sides(self, data: DataSets, folder: Path, transport: str, peers: Collection[str]) -> None:
         """Take in the plain folder, artfs (also by pyfuse3, if that is not its choice), and these peers."""
         self.sides = [Plain(data, folder / "plain"), Artfs(data, folder / "artfs", transport)]
-        if transport == "auto" and has_transports():
+        if transport == "auto":
             self.sides.append(Artfs(data, folder / "artfs", "pyfuse3", named=True))
         for peer in PEERS:
             if peer.name in peers and self.can_be_had(peer.name, peer.packages):

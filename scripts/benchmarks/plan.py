@@ -1,4 +1,4 @@
-"""What a run will take: the disk that it needs, and how long it took when it was tried."""
+"""What a run will take: the disk that it needs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ DATA_GB = {"full": 7.0, "quick": 1.3}
 """All data sets and what is downloaded for them and for the peers, as measured."""
 STORE_GB = {"full": 4.1, "quick": 0.5}
 """One peer's store of all data sets that are read from, as measured; and the largest store that a put makes."""
-
-
-MINUTES: dict[str, int] = {}
-"""What all works with all peers took on 2 cores, as measured."""
 
 
 def needed_gb(scale: Scale, stores: int) -> float:
@@ -39,10 +35,8 @@ def announce(scale: Scale, works: Sequence[str], names: Sequence[str], stores: i
             f"bench: {directory} has {free:.0f} GB free and up to {needed - there:.0f} GB will be needed: "
             "take another --directory, --quick, or fewer --peers"
         )
-    minutes = MINUTES.get(scale.name)
     return [
         f"works: {' '.join(works)}",
         f"sides: {', '.join(names)}",
         f"{needed:.0f} GB of disk at most, in {directory}; data stays there for the next run, all else is removed",
-        *([f"all works with all peers take about {minutes} minutes on 2 cores"] if minutes else []),
     ]

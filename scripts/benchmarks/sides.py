@@ -6,16 +6,13 @@ One side is mounted at a time. A side is prepared once, and mounted afresh for e
 from __future__ import annotations
 
 import contextlib
-import functools
-import subprocess
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.commands import Workspace, anonymous_memory, process_tree
 from benchmarks.datasets import DataSets
-from benchmarks.processes import SideFailed, cpu_seconds, mount_points
+from benchmarks.processes import cpu_seconds, mount_points
 
 
 class Side(ABC):
@@ -111,7 +108,7 @@ class Artfs(Side):
 
     def mount_command(self, point: Path) -> list[str | Path]:
         """Return the arguments of ``artfs`` that mount at a folder with this side's transport."""
-        return ["mount", point, *transport_option(self.transport)]
+        return ["mount", point, "--transport", self.transport]
 
     def mount(self, names: Sequence[str]) -> dict[str, Path]:
         """Mount the workspace."""
@@ -127,19 +124,3 @@ class Artfs(Side):
     def processes(self) -> list[int]:
         """Return the daemon's."""
         return process_tree(self._pid)
-
-
-@functools.cache
-def has_transports() -> bool:
-    """Tell whether ``artfs mount`` has a choice of transports."""
-    command = [sys.executable, "-m", "artfs", "mount", "--help"]
-    return "--transport" in subprocess.run(command, capture_output=True, text=True).stdout
-
-
-def transport_option(transport: str) -> list[str]:
-    """Return the option that names a transport: none where there is only one."""
-    if has_transports():
-        return ["--transport", transport]
-    if transport == "direct":
-        raise SideFailed("artfs mount has no choice of transports")
-    return []

@@ -155,13 +155,14 @@ def _read_part(reader: PackReader, cache: ChunkSource, chunk: ChunkRecord, start
             f"content {chunk.id.hex()} was damaged and is lost",
             hint="put the same file again, and every version has it",
         )
-    if chunk.extent.codec == RAW and not end - start == chunk.size <= BLOCK:
+    small_and_whole = end - start == chunk.size <= BLOCK
+    if chunk.extent.codec == RAW and not small_and_whole:
         return reader.read_parts([(chunk, start, end)])[0]
 
     def whole() -> bytes:
         return reader.read(chunk.extent, chunk.size, chunk.checksums)
 
     try:
-        return whole() if end - start == chunk.size <= BLOCK else cache.fetch(chunk.id, start, end, whole)
+        return whole() if small_and_whole else cache.fetch(chunk.id, start, end, whole)
     except DamageError as error:
         raise damaged(chunk, error) from error

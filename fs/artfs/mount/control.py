@@ -95,13 +95,14 @@ def mount(
 
 def _low_latency(wanted: bool | None) -> bool:
     """Return whether processors are to be kept awake; refuse what only root may ask for."""
-    possible = wakefulness.is_possible()
-    if wanted and not possible:
+    if wanted is None:
+        return wakefulness.is_virtual() and wakefulness.is_possible()
+    if wanted and not wakefulness.is_possible():
         raise InvalidInputError(
             f"processors can be kept awake through {wakefulness.LATENCY_DEVICE} only, which is closed to you",
             hint="mount as root, or without low latency",
         )
-    return possible and wakefulness.is_virtual() if wanted is None else wanted
+    return wanted
 
 
 def unmount(directory: PathLike, *, lazy: bool = False) -> None:

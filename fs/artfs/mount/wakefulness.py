@@ -38,10 +38,10 @@ _LEAST: Final = 5
 def is_virtual() -> bool:
     """Return whether this machine's processors are lent by a hypervisor."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        with Path("/proc/cpuinfo").open() as lines:  # the first processor speaks for all: there may be hundreds
+            flags = next((line for line in lines if line.startswith("flags")), "")
     except OSError:
         return False
-    flags = next((line for line in lines if line.startswith("flags")), "")
     return "hypervisor" in flags.split()
 
 
