@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from artfs.mount import inodes
-from artstore.records.trees import Kind, TreeEntry
+from artstore.records.trees import Content, Kind
 
 __all__ = [
     "ABOVE_SECONDS",
     "FOREVER",
     "Attributes",
+    "Contents",
     "DirectoryEntry",
     "Statistics",
     "above",
+    "content_inode",
     "link_above",
     "of_content",
 ]
@@ -28,9 +31,9 @@ ABOVE_SECONDS = 1
 _EDITIONS = 1_000_000
 
 _DIRECTORY_MODE = stat.S_IFDIR | 0o555
-_FILE_MODE = stat.S_IFREG | 0o444
-_EXECUTABLE_MODE = stat.S_IFREG | 0o555
 _LINK_MODE = stat.S_IFLNK | 0o777
+_FILE, _EXECUTABLE, _LINK = int(Kind.FILE), int(Kind.EXECUTABLE), int(Kind.LINK)
+_MODES = {_FILE: stat.S_IFREG | 0o444, _EXECUTABLE: stat.S_IFREG | 0o555, _LINK: _LINK_MODE}
 
 
 class Attributes(NamedTuple):
@@ -55,6 +58,14 @@ class DirectoryEntry(NamedTuple):
     attributes: Attributes
 
 
+class Contents(NamedTuple):
+    """Hold a listing whose lines need not be made one by one: ``entries`` have the cookies that follow ``cookie``."""
+
+    dots: Sequence[DirectoryEntry]
+    entries: Iterator[Content]
+    cookie: int
+
+
 class Statistics(NamedTuple):
     """Hold what ``statfs`` shows: counts of blocks of ``block`` bytes, and of files."""
 
@@ -64,28 +75,20 @@ class Statistics(NamedTuple):
     files: int
 
 
-def of_file(node: int, executable: bool, size: int, birth_ns: int) -> Attributes:
-    """Return the attributes of a file in a version: functions of its content and executable bit alone."""
-    mode = _EXECUTABLE_MODE if executable else _FILE_MODE
-    return Attributes(inodes.file(node, executable), mode, size, birth_ns, FOREVER, FOREVER)
+def content_inode(kind: int, node: int) -> int:
+    """Return the inode of what is no directory in a version: a function of its content and executable bit alone."""
+    return inodes.link(node) if kind == _LINK else inodes.file(node, kind == _EXECUTABLE)
 
 
-def of_link(node: int, size: int, birth_ns: int) -> Attributes:
-    """Return the attributes of a symbolic link in a version."""
-    return Attributes(inodes.link(node), _LINK_MODE, size, birth_ns, FOREVER, FOREVER)
+def of_content(kind: int, node: int, size: int, birth_ns: int) -> Attributes:
+    """Return the attributes of an entry of a version that is no directory."""
+    return Attributes(content_inode(kind, node), _MODES[kind], size, birth_ns, FOREVER, FOREVER)
 
 
 def of_directory(serial: int, index: int, created_ns: int) -> Attributes:
     """Return the attributes of a directory in a version; the root's name may vanish, the others' may not."""
     entry_seconds = FOREVER if index else ABOVE_SECONDS
     return Attributes(inodes.directory(serial, index), _DIRECTORY_MODE, 0, created_ns, entry_seconds, FOREVER)
-
-
-def of_content(entry: TreeEntry) -> Attributes:
-    """Return the attributes of an entry of a version that is no directory."""
-    if entry.kind is Kind.LINK:
-        return of_link(entry.node, entry.size, entry.birth_ns)
-    return of_file(entry.node, entry.kind is Kind.EXECUTABLE, entry.size, entry.birth_ns)
 
 
 def above(inode: int, changed_ns: int, edition: int) -> Attributes:

@@ -27,12 +27,11 @@ from typing import NamedTuple, Protocol, Self
 from artfs.mount import catalogue, inodes, xattrs
 from artfs.mount.attributes import (
     Attributes,
+    Contents,
     DirectoryEntry,
     Statistics,
     of_content,
     of_directory,
-    of_file,
-    of_link,
 )
 from artfs.mount.cache import Cache
 from artfs.mount.counters import Epoch
@@ -42,7 +41,7 @@ from artstore import trees
 from artstore.errors import NotFoundError
 from artstore.ids import Buffer
 from artstore.records.catalogue import VersionRecord
-from artstore.records.trees import TreeEntry, TreeView
+from artstore.records.trees import Kind, TreeEntry, TreeView
 from artstore.snapshot import Snapshot
 
 __all__ = ["LONGEST_NAME", "RECORD_BYTES", "SnapshotSource", "Tree"]
@@ -57,6 +56,7 @@ _PLACES = 32768
 _LISTINGS = 4
 """Listings above versions that are remembered, per worker, each until the store changes."""
 
+_KINDS = {Sort.FILE: Kind.FILE, Sort.EXECUTABLE: Kind.EXECUTABLE, Sort.LINK: Kind.LINK}
 _DOTS = 2
 """Cookies up to here stand for '.' and '..'; the entry at position p of a version's directory has cookie p + 3."""
 
@@ -167,11 +167,9 @@ class Tree:
                 return catalogue.root(request.snapshot, self._source.created_ns)
             if place.sort is Sort.DIRECTORY:
                 return of_directory(*place[1:], self._place(request, inode).created_ns)
-            if place.sort in (Sort.FILE, Sort.EXECUTABLE, Sort.LINK):
+            if place.sort in _KINDS:
                 content = request.snapshot.content(place.value)
-                if place.sort is Sort.LINK:
-                    return of_link(place.value, content.size, content.birth_ns)
-                return of_file(place.value, place.sort is Sort.EXECUTABLE, content.size, content.birth_ns)
+                return of_content(_KINDS[place.sort], place.value, content.size, content.birth_ns)
             return catalogue.attributes(request.snapshot, place)
 
     def page(self, inode: int, cookie: int) -> Generator[DirectoryEntry, None, None]:
@@ -190,6 +188,20 @@ class Tree:
                 return
             listing = self._listing(request, inode, place)
             yield from listing[bisect_right(listing, cookie, key=_cookie) :]
+
+    def contents(self, inode: int, cookie: int) -> Contents | None:
+        """Return what `page` yields for a directory of a version that holds no directories, in one record, or None."""
+        place = _decode(inode)
+        if place.sort is not Sort.DIRECTORY:
+            return None
+        with self._request() as request:
+            where = self._place(request, inode)
+            view = self._record(request, where.node)
+            if view.level or view.totals.directories:
+                return None
+            dots = list(self._dots(request, inode, place, cookie))
+        position = max(cookie - _DOTS, 0)
+        return Contents(dots, view.contents(position), position + _DOTS)
 
     def link_target(self, inode: int) -> bytes:
         """Return the text of the symbolic link ``inode``."""
@@ -290,7 +302,7 @@ class Tree:
     def _attributes_of(self, entry: TreeEntry, before: int, parent: int, where: _Place) -> Attributes:
         """Return an entry's attributes; ``before`` counts the directories in its own that come before it."""
         if not entry.directories:
-            return of_content(entry)
+            return of_content(entry.kind, entry.node, entry.size, entry.birth_ns)
         found = of_directory(where.serial, where.ordinal + 1 + before, where.created_ns)
         place = _Place(entry.node, parent, where.created_ns, where.serial, where.ordinal + 1 + before)
         self._places.put(found.inode, place)
@@ -351,12 +363,14 @@ class Tree:
 
     def _find_place(self, request: _Request, inode: int) -> _Place:
         _, serial, index = inodes.decode(inode)
-        version = self._version(request.snapshot, serial)
-        found = trees.directory_at(partial(self._record, request), version.root, index)
+        if not index:
+            version = self._version(request.snapshot, serial)
+            return _Place(version.root, inodes.artifact(version.artifact), version.created_ns, serial, 0)
+        root = self._place(request, inodes.directory(serial, 0))
+        found = trees.directory_at(partial(self._record, request), root.node, index)
         if found is None:
             raise StaleError(f"version serial {serial} has no directory {index}")
-        parent = inodes.directory(serial, found.parent) if index else inodes.artifact(version.artifact)
-        return _Place(found.node, parent, version.created_ns, serial, index)
+        return _Place(found.node, inodes.directory(serial, found.parent), root.created_ns, serial, index)
 
 
 def _cookie(entry: DirectoryEntry) -> int:

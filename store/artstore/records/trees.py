@@ -25,6 +25,7 @@ __all__ = [
     "CanonicalEntry",
     "CanonicalTree",
     "ChildRecord",
+    "Content",
     "Kind",
     "TreeEntry",
     "TreeTotals",
@@ -86,6 +87,10 @@ class TreeEntry(NamedTuple):
     birth_ns: int
     directories: int
     directories_before: int
+
+
+Content = tuple[bytes, int, int, int, int]
+"""(name, kind, node, size, birth_ns) of an entry that is no directory: plain, where many are wanted quickly."""
 
 
 class ChildRecord(NamedTuple):
@@ -331,6 +336,17 @@ class TreeView:
                 yield TreeEntry(name, _FILES[kind], node, size, extra, 0, 0)
             else:
                 yield self._entry(node, size, extra, offset, length, kind)
+
+    def contents(self, start: int = 0) -> Iterator[Content]:
+        """Yield the entries of a level-0 record without directories from ``start``, in name order."""
+        data, names = self._data, self._names
+        for node, size, birth_ns, offset, length, kind in _ROW.iter_unpack(
+            data[_HEAD.size + start * _ROW_LENGTH : names]
+        ):
+            name = data[names + offset : names + offset + length]
+            if kind not in _FILES or len(name) != length or not length:
+                raise DamageError("a directory record has an entry that it cannot have")
+            yield name, kind, node, size, birth_ns
 
     def child(self, index: int) -> ChildRecord:
         """Return row ``index`` of an index record."""

@@ -119,7 +119,11 @@ class Dispatcher:
         return self._listing(unique, inode, request, protocol.plainly_listed)
 
     def _readdirplus(self, unique: int, inode: int, request: memoryview) -> Answer:
-        return self._listing(unique, inode, request, self._owner.listed)
+        _, cookie, size = _unpacked(_READ, request)
+        contents = self._tree.contents(inode, cookie)
+        if contents is None:
+            return self._listing(unique, inode, request, self._owner.listed)
+        return (protocol.answer(unique, self._owner.listed_contents(contents, min(size, _LARGEST_ANSWER))),)
 
     def _listing(self, unique: int, inode: int, request: memoryview, pack: Callable[..., bytes]) -> Answer:
         _, cookie, size = _unpacked(_READ, request)

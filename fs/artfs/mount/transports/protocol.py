@@ -12,7 +12,7 @@ import struct
 from enum import IntEnum, IntFlag
 from typing import Final, NamedTuple
 
-from artfs.mount.attributes import FOREVER, Attributes, Statistics
+from artfs.mount.attributes import FOREVER, Attributes, Contents, Statistics, content_inode, of_content
 
 __all__ = [
     "LARGEST_REQUEST",
@@ -126,6 +126,13 @@ _ATTRIBUTE_LAYOUT: Final = "QQQQQQIIIIIIIIII"
 _LOOKUP_ANSWER: Final = struct.Struct("=IiQ" + _ENTRY_LAYOUT + _ATTRIBUTE_LAYOUT)
 _GETATTR_ANSWER: Final = struct.Struct("=IiQ" + "QII" + _ATTRIBUTE_LAYOUT)
 _LISTED: Final = struct.Struct("=" + _ENTRY_LAYOUT + _ATTRIBUTE_LAYOUT + "QQII")
+_LISTED_HEAD: Final = struct.Struct("=QQQII")
+_LISTED_TAIL: Final = struct.Struct("=QQQIIIIIIIIII")
+_LISTED_CONTENT: Final = [
+    struct.Struct(f"=Q{_LISTED_HEAD.size}sQQQ{_LISTED_TAIL.size}sQQII{-(-length // 8) * 8}s").pack
+    for length in range(256)
+]
+"""`_LISTED` and the name behind it, by the name's length; what neighbours have in common is packed beforehand."""
 _PLAIN_LISTED: Final = struct.Struct("=QQII")
 _PADDING: Final = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
 _BLOCK: Final = 4096
@@ -248,6 +255,41 @@ class Owner:
             mode, 1, self._uid, self._gid, 0, _BLOCK, 0,
             inode, cookie, length, mode >> 12,
         ) + name + _PADDING[length & 7]  # fmt: skip
+
+    def listed_contents(self, contents: Contents, room: int) -> bytes:
+        """Return at most ``room`` bytes of an answer to READDIRPLUS, whole entries each as `listed` packs it."""
+        parts = [self.listed(*dot) for dot in contents.dots]
+        room -= sum(map(len, parts))
+        if room < 0:
+            return b""
+        cookie = contents.cookie
+        alike: tuple[int, int] | None = None
+        for name, kind, node, size, birth_ns in contents.entries:
+            if (kind, birth_ns) != alike:
+                alike = kind, birth_ns
+                found = of_content(kind, node, size, birth_ns)
+                sort, head, tail = found.mode >> 12, _listed_head(found), self._listed_tail(found)
+            inode = content_inode(kind, node)
+            cookie += 1
+            length = len(name)
+            packed = _LISTED_CONTENT[length](
+                inode, head, inode, size, (size + 511) >> 9, tail, inode, cookie, length, sort, name
+            )
+            room -= len(packed)
+            if room < 0:
+                break
+            parts.append(packed)
+        return b"".join(parts)
+
+    def _listed_tail(self, found: Attributes) -> bytes:
+        seconds, rest = divmod(found.mtime_ns, _NANO)
+        return _LISTED_TAIL.pack(
+            seconds, seconds, seconds, rest, rest, rest, found.mode, 1, self._uid, self._gid, 0, _BLOCK, 0
+        )
+
+
+def _listed_head(found: Attributes) -> bytes:
+    return _LISTED_HEAD.pack(0, found.entry_seconds, found.attribute_seconds, 0, 0)
 
 
 def absent(unique: int) -> bytes:
