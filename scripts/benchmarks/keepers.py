@@ -85,8 +85,7 @@ class ArtfsKeeper(Keeper):
 
     def delete(self, name: str, numbers: Sequence[int]) -> None:
         """Delete, and give back at once."""
-        self.workspace.run("rm", *(f"{name}:v{number}" for number in numbers))
-        self.workspace.run("gc", "--now")
+        self.workspace.run("rm", "--now", *(f"{name}:v{number}" for number in numbers))
 
     def stored_bytes(self) -> int:
         """Return the space on the disk, without what is only held back for deletions on a full disk."""

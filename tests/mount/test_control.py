@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable
@@ -123,20 +124,47 @@ def test_a_daemon_that_cannot_start_says_why(
 
 
 @pytest.mark.parametrize(
-    ("module", "words"),
+    ("chosen", "module", "text", "words"),
     [
-        ("pyfuse3", "FUSE binding does not load: broken installation"),
-        ("trio", "its processes ended with exit code 1"),
+        (
+            "pyfuse3",
+            "pyfuse3",
+            "raise ImportError('broken installation')",
+            "FUSE binding does not load: broken installation",
+        ),
+        ("direct", "sitecustomize", "import sys; sys.modules['trio'] = None", "trio is not installed"),
     ],
 )
 def test_a_library_that_does_not_load_is_named(
-    workspace: Workspace, mount_point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, words: str
+    workspace: Workspace,
+    mount_point: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: str,
+    module: str,
+    text: str,
+    words: str,
 ) -> None:
     """Before the mount or after it, the caller learns of it at once, and nothing stays mounted."""
-    (tmp_path / f"{module}.py").write_text("raise ImportError('broken installation')")
+    (tmp_path / f"{module}.py").write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    refused(MountError, words, workspace, mount_point, transport="pyfuse3")
+    refused(MountError, words, workspace, mount_point, transport=chosen)
     assert at(mount_point) is None
+
+
+def test_an_event_loop_that_is_there_and_broken_ends_the_mount(
+    workspace: Workspace, mounts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is loaded when the mount serves already: the log has the reason, and reading fails instead of waiting."""
+    (tmp_path / "trio.py").write_text("raise ImportError('broken installation')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    mount = mounts()
+    assert mount._daemon.wait(5) == 1
+    (log,) = (workspace.path / "run/daemons").glob("*.log")
+    assert "broken installation" in log.read_text()
+    with pytest.raises(OSError) as caught:
+        os.listdir(mount.directory)
+    assert caught.value.errno == errno.ENOTCONN
 
 
 def test_direct_needs_no_binding(

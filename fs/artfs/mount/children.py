@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -22,7 +24,7 @@ from artfs.mount.ownership import Owner
 from artfs.mount.tree import RECORD_BYTES, Tree
 from artfs.mount.wakefulness import LATENCY_DEVICE, Wakefulness
 from artstore.chunkcaches import SharedChunkCache
-from artstore.errors import ArtfsError
+from artstore.errors import ArtfsError, MountError
 from artstore.live import DaemonInfo
 from artstore.readahead import Regions
 from artstore.store import Store
@@ -32,6 +34,9 @@ __all__ = ["ENDED", "FAILED", "Kit", "Transport", "fork", "run_supervisor", "run
 ENDED = 0
 """Exit code of a worker to which the kernel has said that the mount has ended."""
 FAILED = 1
+
+_QUIET_SECONDS = 0.1
+"""How long the supervisor leaves the processors to the workers that start beside it, if nobody asks anything."""
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +141,10 @@ def _note_nothing() -> None:
 
 
 def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
-    """Listen on the control socket and say so, load what is needed to answer and say so, and answer until killed."""
+    """Listen on the control socket and say so, load what is needed to answer, and answer until killed.
+
+    Nobody waits for the loading, which takes longer than all else of a mount: questions wait in the socket meanwhile.
+    """
     parent = os.getppid()
     if kit.owner.uid != os.geteuid():
         import artfs.mount.invalidator
@@ -145,21 +153,21 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
     kit.owner.become()
     kernel.die_with_parent(parent)
     try:
+        if importlib.util.find_spec("trio") is None:
+            raise MountError("trio is not installed", hint="pip install artfs")
         listener = _listen(info.socket)
-        send(kit.news, {"from": "supervisor", "ready": True})
         store = Store.open(Path(kit.configuration.workspace))
     except (ArtfsError, OSError) as error:
         send(kit.news, {"from": "supervisor", "error": str(error), "hint": getattr(error, "hint", "")})
         return FAILED
+    send(kit.news, {"from": "supervisor", "ready": True})
+    select.select([listener], [], [], _QUIET_SECONDS)
 
     import trio
 
     from artfs.mount.invalidator import Invalidator
+    from artfs.mount.reaping import Reaping
     from artfs.mount.supervisor import Supervisor
-
-    send(kit.news, {"from": "supervisor", "ready": True})
-
-    from artfs.mount.reaping import Reaping  # nobody waits for the reaper
 
     supervisor = Supervisor(
         description=asdict(info),

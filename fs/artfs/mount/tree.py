@@ -134,6 +134,11 @@ class Tree:
         self._statistics = Statistics(4096, 0, 0, 0)
         self._statistics_until = 0.0
 
+    @property
+    def epoch(self) -> int:
+        """The epoch: while it is the same, what was found inside versions holds."""
+        return self._epoch.value
+
     def lookup(self, parent: int, name: bytes) -> Attributes | None:
         """Return the attributes of ``name`` in the directory ``parent``.
 

@@ -166,7 +166,7 @@ class Zygote:
         self._await_ready(1)
         for slot in range(self._configuration.workers):
             self._start_worker(slot)
-        self._await_ready(self._configuration.workers + 1)
+        self._await_ready(self._configuration.workers)
 
     def _socket_path(self, owner: Owner) -> Path:
         return socket_path(runtime_folder(owner.uid), Path(self._configuration.workspace), self._configuration.id)

@@ -77,6 +77,10 @@ def test_entries_are_those_of_a_list(rows: list[TreeEntry], missing: bytes, star
     assert [view.entry(index) for index in range(len(rows))] == rows
     assert list(view.entries()) == rows
     assert list(view.entries(min(start, len(rows)))) == rows[start:]
+    if not view.total_directories:
+        assert list(view.contents(start)) == [
+            (row.name, int(row.kind), row.node, row.size, row.birth_ns) for row in rows[start:]
+        ]
     assert view.nodes() == [row.node for row in rows]
     assert [view.name(index) for index in range(len(rows))] == names
     assert [view.find(name) for name in names] == list(range(len(rows)))

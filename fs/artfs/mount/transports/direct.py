@@ -22,7 +22,7 @@ from artfs.mount.transports import protocol
 from artfs.mount.transports.answering import number_of
 from artfs.mount.transports.protocol import REQUEST, Opcode, Owner
 from artfs.mount.tree import Tree
-from artstore.errors import InvalidInputError, UnsupportedError
+from artstore.errors import ArtfsError, InvalidInputError, UnsupportedError
 from artstore.ids import Buffer
 
 __all__ = ["DirectTransport", "Dispatcher"]
@@ -64,6 +64,9 @@ class Dispatcher:
         self._tree = tree
         self._counts = counts
         self._owner = Owner(uid, gid)
+        self._listed = -1
+        self._walked = 0
+        self._ahead: tuple[tuple[int, int, int, int], bytes] | None = None
         self._handlers: dict[int, Callable[[int, int, memoryview], Answer]] = {
             Opcode.LOOKUP: self._lookup,
             Opcode.GETATTR: self._getattr,
@@ -120,10 +123,29 @@ class Dispatcher:
 
     def _readdirplus(self, unique: int, inode: int, request: memoryview) -> Answer:
         _, cookie, size = _unpacked(_READ, request)
+        ahead, self._ahead = self._ahead, None
+        if not cookie:
+            self._walked = size if inode == self._listed + 1 else 0
+            self._listed = inode
+        if ahead is not None and ahead[0] == (self._tree.epoch, inode, cookie, size):
+            return (protocol.answer(unique, ahead[1]),)
         contents = self._tree.contents(inode, cookie)
         if contents is None:
             return self._listing(unique, inode, request, self._owner.listed)
         return (protocol.answer(unique, self._owner.listed_contents(contents, min(size, _LARGEST_ANSWER))),)
+
+    def look_ahead(self) -> None:
+        """Make the next folder's listing where somebody goes from one to the next, while they take in the last one."""
+        size, self._walked = self._walked, 0
+        if not size:
+            return
+        key = self._tree.epoch, self._listed + 1, 0, size
+        try:
+            contents = self._tree.contents(self._listed + 1, 0)
+            if contents is not None:
+                self._ahead = key, self._owner.listed_contents(contents, min(size, _LARGEST_ANSWER))
+        except (ArtfsError, OSError):
+            return  # whoever asks for it is told
 
     def _listing(self, unique: int, inode: int, request: memoryview, pack: Callable[..., bytes]) -> Answer:
         _, cookie, size = _unpacked(_READ, request)
@@ -210,7 +232,8 @@ class DirectTransport:
 
         ``take`` waits for a request and reads it.
         """
-        answer = Dispatcher(tree, counts, uid=self._uid, gid=self._gid).answer
+        dispatcher = Dispatcher(tree, counts, uid=self._uid, gid=self._gid)
+        answer, look_ahead = dispatcher.answer, dispatcher.look_ahead
         device = self._device
         buffer = memoryview(bytearray(protocol.LARGEST_REQUEST))
         while True:
@@ -232,6 +255,7 @@ class DirectTransport:
                         return
                     if error.errno != errno.ENOENT:  # whoever asked was killed meanwhile
                         raise
+            look_ahead()
 
 
 _ENDED = frozenset({errno.ENODEV, errno.ECONNABORTED})
