@@ -13,15 +13,25 @@ __all__ = ["DirectoryBuilder", "ListBuilder"]
 class DirectoryBuilder:
     """Build one directory from its entries, given in name order."""
 
-    def __init__(self, stager: Stager) -> None:
+    def __init__(self, stager: Stager, *, many: bool = False) -> None:
+        """With ``many``, more than `FANOUT` entries are known to come."""
         self._stager = stager
-        self._entries: Splitter[EntryDraft] = Splitter(0, lambda entry: name_hash(entry.name))
+        self._entries: Splitter[EntryDraft] = Splitter(0, lambda entry: name_hash(entry.name), many=many)
         self._above: list[Splitter[tuple[bytes, Ref]]] = []
 
     @property
     def split(self) -> bool:
         """Whether records of this directory have been handed over already."""
         return self._entries.split
+
+    @property
+    def between_records(self) -> bool:
+        """Whether the next entry begins a record."""
+        return self._entries.between_parts
+
+    def add_record(self, last_name: bytes, record: Ref) -> None:
+        """Take the next entries by a record of level 0 that another directory has; only between records, of many."""
+        self._push(0, (last_name, record))
 
     def add(self, entry: EntryDraft) -> None:
         """Take the next entry."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from artstore import catalogue, journal
 from artstore.errors import RefusedError
 from artstore.live import Change
 from artstore.manifest import WriteTransaction
+from artstore.names import check_alias, check_name, check_type
 from artstore.nodes import tree_view
-from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, checked_metadata
 from artstore.staging import Ref
 from artstore.store import Store
 
@@ -34,6 +35,27 @@ class Commit:
     metadata: dict[str, Any] | None = None
     base: str | None = None
     force: bool = False
+
+    @classmethod
+    def checked(
+        cls,
+        name: str,
+        type: str | None,
+        aliases: Sequence[str],
+        description: str | None,
+        metadata: Metadata | None,
+        *,
+        force: bool,
+    ) -> Self:
+        """Return what a user says; raise `InvalidInputError` for a name, type or value that cannot be."""
+        return cls(
+            name=check_name(name),
+            type=None if type is None else check_type(type),
+            aliases=[check_alias(alias) for alias in aliases],
+            description=description,
+            metadata=None if metadata is None else checked_metadata(metadata),
+            force=force,
+        )
 
 
 @dataclass(frozen=True, slots=True)

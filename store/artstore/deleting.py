@@ -139,7 +139,7 @@ def _released(transaction: ReadTransaction, run_dir: Path, doomed: Sequence[_Doo
     refusals = [f"{one.name} has the alias {name!r}" for one, name in aliases]
     serials = {one.version.serial: one for one in doomed}
     refusals += [
-        f"{serials[draft.base].name} is the base of a put that process {draft.pid} is doing"
+        f"{serials[draft.base].name} is the base of {draft.title}"
         for draft in drafts.list_drafts(transaction, run_dir)
         if draft.alive and draft.base in serials
     ]

@@ -6,20 +6,24 @@ until the reaper has the draft's references; the file's time says when the draft
 
 A put that lays a folder over a base holds the base's root by a draft of its own, so that what it builds on stays even
 where the base is deleted meanwhile.
+
+A draft that was opened by a name is tied to no process: it holds the directory that it began as, and the one that it
+is by now, until it is committed, given up, or has expired.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from artstore import deadlist, disk
-from artstore.errors import DamageError, NotFoundError
+from artstore.errors import DamageError, ExistsError, NotFoundError
 from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.nodes import change_counts, read_count
 from artstore.records.catalogue import DraftRecord
@@ -31,8 +35,11 @@ __all__ = [
     "DraftInfo",
     "abandon",
     "dead_drafts",
+    "find_open",
     "held_node",
     "list_drafts",
+    "move_root",
+    "open_draft",
     "pin",
     "remove_stray_locks",
     "staged_nodes",
@@ -47,7 +54,8 @@ _STAGED_KEY: Final = 16
 class DraftInfo(NamedTuple):
     """What is known of a draft; a dead one waits to be reaped, and its content can be taken up by another put.
 
-    ``base`` is the serial of the version whose root the draft holds, or 0; ``active_ns`` when it was last at work.
+    ``base`` is the serial of the version whose root the draft holds, or 0; ``active_ns`` when it was last at work.  One
+    that was opened by a name has an ``id``, and is alive until ``expires_ns``.
     """
 
     number: int
@@ -58,6 +66,15 @@ class DraftInfo(NamedTuple):
     staged_nodes: int
     base: int = 0
     active_ns: int = 0
+    id: str = ""
+    expires_ns: int = 0
+
+    @property
+    def title(self) -> str:
+        """What to call it in a sentence."""
+        if self.id:
+            return f"the open draft {self.id!r} of {self.artifact!r}"
+        return f"a put to {self.artifact!r} that process {self.pid} is doing"
 
 
 def _lock_path(run_dir: Path, number: int) -> Path:
@@ -124,6 +141,55 @@ def pin(transaction: WriteTransaction, run_dir: Path, mode: int, artifact: str, 
     return draft
 
 
+def open_draft(
+    transaction: WriteTransaction, artifact: str, ident: str, start: int, base: int, life_ns: int
+) -> DraftRecord:
+    """Make a draft with a name, which holds the directory ``start``; the caller counts that reference.
+
+    Raises `ExistsError` where one of that name is open; one that has expired makes room.
+    """
+    before = find_open(transaction, ident)
+    if before is not None and before.expires_ns <= time.time_ns():
+        while not abandon(transaction, before.draft):
+            pass
+    elif before is not None:
+        raise ExistsError(f"a draft {ident!r} is open already", hint=f"see it with: artfs draft status {ident}")
+    number = transaction.state.next_draft
+    transaction.state.next_draft += 1
+    now_ns = time.time_ns()
+    record = DraftRecord(
+        number, artifact, now_ns, os.getpid(), "", base, ident or f"d{number}", start, start, now_ns, life_ns
+    )
+    transaction.put(Table.DRAFTS, key64(number), record.encode())
+    transaction.put(Table.STAGED, key64(number) + key64(start), b"")
+    return record
+
+
+def find_open(transaction: ReadTransaction, ident: str) -> DraftRecord | None:
+    """Return the draft that was opened by a name, expired or not, or None."""
+    for _, payload in transaction.rows(Table.DRAFTS):
+        record = DraftRecord.decode(payload)
+        if record.id and record.id == ident:
+            return record
+    return None
+
+
+def move_root(transaction: WriteTransaction, record: DraftRecord, root: int, new_bytes: int) -> bool:
+    """Let an open draft be another directory; return whether it has a new reference to that, for the caller to count.
+
+    The directory that it was goes to the deadlist, unless others have it too.
+    """
+    changed = replace(record, root=root, new_bytes=record.new_bytes + new_bytes, active_ns=time.time_ns())
+    transaction.put(Table.DRAFTS, key64(record.draft), changed.encode())
+    if root == record.root:
+        return False
+    if root != record.start:
+        transaction.put(Table.STAGED, key64(record.draft) + key64(root), b"")
+    if record.root != record.start:
+        _let_go(transaction, record.draft, [record.root])
+    return root != record.start
+
+
 def staged_nodes(transaction: ReadTransaction, draft: int) -> Iterator[int]:
     """Yield the nodes that a draft holds a reference to."""
     prefix = key64(draft)
@@ -153,6 +219,14 @@ def abandon(transaction: WriteTransaction, draft: int) -> bool:
     A reference to what others hold as well is dropped on the spot.
     """
     nodes = list(islice(staged_nodes(transaction, draft), _MOST_NODES))
+    _let_go(transaction, draft, nodes)
+    if len(nodes) == _MOST_NODES:
+        return False
+    transaction.delete(Table.DRAFTS, key64(draft))
+    return True
+
+
+def _let_go(transaction: WriteTransaction, draft: int, nodes: Sequence[int]) -> None:
     shared = {node: -1 for node in nodes if read_count(transaction, node) > 1}
     change_counts(transaction, shared)
     alone = [node for node in nodes if node not in shared]
@@ -160,10 +234,6 @@ def abandon(transaction: WriteTransaction, draft: int) -> bool:
         deadlist.add_entry(transaction, alone, time.time_ns())
     for node in nodes:
         transaction.delete(Table.STAGED, key64(draft) + key64(node))
-    if len(nodes) == _MOST_NODES:
-        return False
-    transaction.delete(Table.DRAFTS, key64(draft))
-    return True
 
 
 def _is_alive(run_dir: Path, number: int) -> bool:
@@ -182,23 +252,26 @@ def list_drafts(transaction: ReadTransaction, run_dir: Path) -> list[DraftInfo]:
     found = []
     for _, payload in transaction.rows(Table.DRAFTS):
         record = DraftRecord.decode(payload)
-        staged = sum(1 for _ in staged_nodes(transaction, record.draft))
         found.append(
             DraftInfo(
                 record.draft,
                 record.artifact,
                 record.created_ns,
                 record.pid,
-                _is_alive(run_dir, record.draft),
-                staged,
+                time.time_ns() < record.expires_ns if record.id else _is_alive(run_dir, record.draft),
+                sum(1 for _ in staged_nodes(transaction, record.draft)),
                 record.base,
                 _active_ns(run_dir, record),
+                record.id,
+                record.expires_ns,
             )
         )
     return found
 
 
 def _active_ns(run_dir: Path, record: DraftRecord) -> int:
+    if record.id:
+        return record.active_ns
     try:
         return max(record.created_ns, _lock_path(run_dir, record.draft).stat().st_mtime_ns)
     except OSError:
@@ -206,9 +279,14 @@ def _active_ns(run_dir: Path, record: DraftRecord) -> int:
 
 
 def dead_drafts(transaction: ReadTransaction, run_dir: Path, before_ns: int) -> list[int]:
-    """Return the numbers of drafts whose process has died, and which were last at work before a time."""
+    """Return the numbers of drafts whose process has died, and which were last at work before a time.
+
+    Those that were opened by a name and have expired are among them.
+    """
     return [
-        draft.number for draft in list_drafts(transaction, run_dir) if not draft.alive and draft.active_ns < before_ns
+        draft.number
+        for draft in list_drafts(transaction, run_dir)
+        if not draft.alive and (draft.id or draft.active_ns < before_ns)
     ]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from artstore import deadlist, drafts, leases, live, space
+from artstore.drafts import DraftInfo
 from artstore.errors import NotFoundError
 from artstore.holders import Reach, below, find_holders, label, places
 from artstore.nodes import find_node, node_extent, node_payload, read_count
@@ -101,6 +102,14 @@ def _waits(name: str, entry: DeadEntry, in_use: bool) -> str:
     return f"{name} is due since {when} and {'in use' if in_use else 'the next gc, or a daemon, reaps it'}"
 
 
+def _holds(draft: DraftInfo) -> str:
+    if draft.id:
+        state = "artfs draft abort gives it up" if draft.alive else "it has expired, and waits for gc"
+        return f"{draft.title}: {state}"
+    state = "is running" if draft.alive else "has died, and waits for gc"
+    return f"a put to {draft.artifact!r} by process {draft.pid}, which {state}"
+
+
 def _users(store: Store, version: VersionRecord, entry: DeadEntry) -> list[str]:
     """Return who has something of a deleted version open, a sentence each."""
     found = []
@@ -127,10 +136,8 @@ def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> 
             paths = [place.path for place in islice(places(transaction, version.root, reach), 3)]
             found.versions += [f"{name}/{os.fsdecode(path)}" for path in paths] or [name]
         found.more = max(0, len(living) - _SHOWN)
-        alive = {one.number: one.alive for one in drafts.list_drafts(transaction, store.run_dir)}
-        for draft in holders.drafts:
-            state = "is running" if alive.get(draft.draft) else "has died, and waits for gc"
-            found.drafts.append(f"a put to {draft.artifact!r} by process {draft.pid}, which {state}")
+        known = {one.number: one for one in drafts.list_drafts(transaction, store.run_dir)}
+        found.drafts += [_holds(known[draft.draft]) for draft in holders.drafts]
         records = {version.serial: version for version in holders.versions}
         waiting = [(entry, records.get(entry.serial)) for entry in holders.entries]
         names = {record.serial: label(transaction, record) for _, record in waiting if record is not None}

@@ -16,7 +16,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from artstore.errors import InvalidNameError
+from artstore.errors import InvalidInputError, InvalidNameError
 
 __all__ = [
     "COMPONENT_MAX_CHARACTERS",
@@ -90,6 +90,18 @@ def check_component(component: str) -> str:
 def check_alias(alias: str) -> str:
     """Return *alias* if a version may be given it; raise InvalidNameError otherwise, also for ``latest``."""
     return _checked(alias, "alias")
+
+
+def check_type(type_name: str) -> str:
+    """Return *type_name* if an artifact may have it as its type; raise InvalidInputError otherwise."""
+    if not 1 <= len(type_name) <= 128 or not type_name.isprintable() or type_name != type_name.strip():
+        raise InvalidInputError(f"{type_name!r} is not a type: 1 to 128 printable characters, no outer spaces")
+    return type_name
+
+
+def check_draft(ident: str) -> str:
+    """Return *ident* if a draft may be opened by it; raise InvalidNameError otherwise."""
+    return _checked(ident, "draft's name")
 
 
 def check_name(name: str) -> str:

@@ -150,12 +150,17 @@ def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None
             hint="--everywhere takes it out of all of them",
         )
     with store.snapshot() as snapshot:
-        alive = {draft.number for draft in drafts.list_drafts(snapshot.transaction, store.run_dir) if draft.alive}
+        alive = {
+            draft.number: draft for draft in drafts.list_drafts(snapshot.transaction, store.run_dir) if draft.alive
+        }
     for record in holders.drafts:
-        if record.draft in alive:
+        draft = alive.get(record.draft)
+        if draft is not None:
             raise BusyError(
-                f"nothing was purged: a put that process {record.pid} is doing holds this content",
-                hint="try again when it has ended",
+                f"nothing was purged: {draft.title} holds this content",
+                hint=f"take it out of the draft, or: artfs draft abort {draft.id}"
+                if draft.id
+                else "try again when it has ended",
             )
 
 

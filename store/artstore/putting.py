@@ -20,13 +20,14 @@ from artstore.live import DaemonInfo
 from artstore.mounted import MountedPath, mounted_path
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
-from artstore.reserve import RESERVE, refill
+from artstore.reserve import RESERVE, refill, require_room
 from artstore.source import FileEntry, Identity, LinkEntry, Source, open_source
 from artstore.staging import EntryDraft, Ref, Stager, StaleHintError
 from artstore.statcache import StatCache
 from artstore.store import Store
+from artstore.versions import PutReceipt, Version
 
-__all__ = ["PutOptions", "PutResult", "announce", "put"]
+__all__ = ["PutOptions", "PutResult", "announce", "forbidden_folders", "put", "version_of"]
 
 _ATTEMPTS: Final = 3
 _ROOM: Final = 8 * RESERVE
@@ -79,11 +80,7 @@ def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResu
 
 
 def _put_with_room(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
-    free = disk.free_bytes(store.path)
-    if free < RESERVE:
-        raise OutOfSpaceError(
-            f"only {free} bytes are left on the disk of {store.path}", hint="free some space and run the command again"
-        )
+    require_room(store.path)
     whole = options.base is None and not options.exclude and not options.remove
     mounted = mounted_path(store, path) if whole else None
     for attempt in range(_ATTEMPTS):
@@ -107,6 +104,14 @@ def _commit(store: Store, stager: Stager, root: Ref, asked: Commit) -> PutResult
     return PutResult(committed, stager.stored_bytes, announce(store, committed.changes))
 
 
+def version_of(store: Store, result: PutResult) -> Version:
+    """Return the version that a put led to, with the receipt for it."""
+    committed = result.committed
+    silent = [daemon.mountpoint for daemon in result.silent]
+    receipt = PutReceipt(committed.created, result.new_bytes, silent, result.reaped_bytes)
+    return Version(store, committed.artifact.name, committed.version, committed.artifact.type, receipt)
+
+
 def announce(store: Store, changes: list[live.Change]) -> list[DaemonInfo]:
     """Tell every live daemon what changed; return those that stayed silent."""
     return live.notify(store.run_dir, changes) if changes else []
@@ -117,7 +122,7 @@ def _put_source(
 ) -> PutResult:
     """Take a folder or file; a second attempt reads every file, a third takes nothing for granted."""
     hints = attempt < _ATTEMPTS - 1
-    with open_source(path, exclude=options.exclude, forbidden=_forbidden(store)) as source:
+    with open_source(path, exclude=options.exclude, forbidden=forbidden_folders(store)) as source:
         report = None
         if options.progress is not None:
             report = _Reporter(options.progress, *_count(source, options.progress))
@@ -135,7 +140,7 @@ def _put_source(
     return result
 
 
-def _forbidden(store: Store) -> dict[Identity, str]:
+def forbidden_folders(store: Store) -> dict[Identity, str]:
     """Return the folders that a source must not hold: the workspace, and where it is mounted."""
     status = store.path.stat()
     found = {(status.st_dev, status.st_ino): f"the folder holds the workspace {store.path} itself"}

@@ -11,7 +11,7 @@ from typing import Final
 from artstore import disk
 from artstore.errors import OutOfSpaceError
 
-__all__ = ["RESERVE", "refill", "release_if_short", "room_to_free"]
+__all__ = ["RESERVE", "refill", "release_if_short", "require_room", "room_to_free"]
 
 RESERVE: Final = 32 * 1024 * 1024
 """Bytes kept back on the workspace's disk; `put` stops while less than this is free."""
@@ -29,6 +29,15 @@ def release_if_short(workspace: Path) -> bool:
     with suppress(FileNotFoundError):
         os.truncate(_path(workspace), 0)
     return True
+
+
+def require_room(workspace: Path) -> None:
+    """Raise `OutOfSpaceError` where so little is free that nothing is to be put."""
+    free = disk.free_bytes(workspace)
+    if free < RESERVE:
+        raise OutOfSpaceError(
+            f"only {free} bytes are left on the disk of {workspace}", hint="free some space and run the command again"
+        )
 
 
 def refill(workspace: Path) -> None:

@@ -19,7 +19,7 @@ from artstore.manifest import Counters, ReadTransaction
 from artstore.nodes import find_node, node_payload, tree_view
 from artstore.packs import PackReader
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
-from artstore.records.packing import CLASS_CONTENT
+from artstore.records.packing import CLASS_CONTENT, CLASS_TREE
 from artstore.records.trees import TreeEntry, TreeView
 
 __all__ = ["Snapshot"]
@@ -125,6 +125,13 @@ class Snapshot:
         found = find_node(self.transaction, CLASS_CONTENT, ident)
         if found is None:
             raise NotFoundError(f"no content in the store has the digest {ident.hex()}")
+        return found[0]
+
+    def tree_node(self, digest: bytes) -> int:
+        """Return the node of the directory with a digest; raise `NotFoundError` where there is none."""
+        found = find_node(self.transaction, CLASS_TREE, digest)
+        if found is None:
+            raise NotFoundError(f"no directory in the store has the digest {digest.hex()}")
         return found[0]
 
     def files_at(self, root: int, path: bytes) -> list[int]:

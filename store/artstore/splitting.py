@@ -33,12 +33,18 @@ class Splitter(Generic[T]):
     ``hash_of`` gives an item's 64-bit hash.  Holds at most `FANOUT` items.
     """
 
-    def __init__(self, level: int, hash_of: Callable[[T], int]) -> None:
+    def __init__(self, level: int, hash_of: Callable[[T], int], *, many: bool = False) -> None:
+        """With ``many``, more than `FANOUT` items are known to come."""
         self._shift = _BITS * level
         self._hash_of = hash_of
         self._pending: list[T] = []
-        self.split = False
+        self.split = many
         """Whether a cut was made, so that a record of the next level is needed."""
+
+    @property
+    def between_parts(self) -> bool:
+        """Whether the next item begins a part."""
+        return not self._pending
 
     def push(self, item: T) -> list[list[T]]:
         """Take the next item; return the parts that it completes (usually none)."""

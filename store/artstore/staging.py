@@ -361,6 +361,11 @@ class Stager:
         """Take back one handing over: no parent will come for it."""
         self._withdrawn.append(ref)
 
+    def flush(self) -> None:
+        """Write the batch, so that all that was handed over is in the store."""
+        if self._operations:
+            self._write(None, None)
+
     def flush_if_full(self) -> None:
         """Write the batch if it is large enough."""
         if self._bytes >= BATCH_BYTES or len(self._operations) >= BATCH_NODES:

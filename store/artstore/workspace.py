@@ -10,7 +10,6 @@ script does not need to read (putting, comparing, copying out, accounting) is im
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +22,8 @@ from artstore.deadlist import Backlog
 from artstore.drafts import DraftInfo
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.leases import Lease
-from artstore.names import check_alias, check_name, parse_reference, version_label
-from artstore.records.catalogue import ArtifactRecord, dump_json
+from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
+from artstore.records.catalogue import ArtifactRecord
 from artstore.resolving import (
     find_artifact,
     is_digest,
@@ -37,13 +36,14 @@ from artstore.resolving import (
 from artstore.settings import Settings, change_settings, read_settings
 from artstore.snapshot import Snapshot
 from artstore.store import Store
-from artstore.versions import PutReceipt, Version, utc
+from artstore.versions import Version, utc
 
 if TYPE_CHECKING:
     from artstore.checking import OnProgress, Report
     from artstore.collecting import GcReport
     from artstore.deleting import Deletion
     from artstore.difference import Difference
+    from artstore.drafting import OpenDraft
     from artstore.explaining import Explanation
     from artstore.exporting import GetReceipt
     from artstore.ingest.pipeline import Progress
@@ -151,19 +151,11 @@ class Workspace:
         `OutOfSpaceError` when the disk fills up; nothing is committed then, and what was stored is found again.
         """
         from artstore.committing import Commit
-        from artstore.putting import PutOptions, put
+        from artstore.putting import PutOptions, put, version_of
 
-        check_name(name)
         if not os.fspath(path):
             raise InvalidInputError("the path to put is empty")  # Path("") would mean the current folder
-        asked = Commit(
-            name=name,
-            type=_checked_type(type),
-            aliases=[check_alias(alias) for alias in aliases],
-            description=description,
-            metadata=_checked_metadata(metadata),
-            force=new,
-        )
+        asked = Commit.checked(name, type, aliases, description, metadata, force=new)
         if remove and base is None:
             raise InvalidInputError("what is to be removed must be removed from a version", hint="name it with --base")
         base_record = None
@@ -172,14 +164,30 @@ class Workspace:
             asked = replace(asked, base=below.name)
             base_record = below.record
         options = PutOptions(exclude, remove, base_record, progress)
-        result = put(self.store, Path(path), asked, options)
-        receipt = PutReceipt(
-            result.committed.created,
-            result.new_bytes,
-            [daemon.mountpoint for daemon in result.silent],
-            result.reaped_bytes,
-        )
-        return Version(self.store, name, result.committed.version, result.committed.artifact.type, receipt)
+        return version_of(self.store, put(self.store, Path(path), asked, options))
+
+    def new_draft(self, name: str, *, base: str | None = None, id: str = "", expires: float | None = None) -> OpenDraft:
+        """Open a draft of the artifact's next version, empty or as ``base`` (``v3``, an alias, or ``NAME:v3``).
+
+        It is known by ``id``, which is made up where it is not given, and stays open for ``expires`` seconds after the
+        last step, 7 days unless said otherwise.  Raises `ExistsError` where a draft of that id is open.
+        """
+        from artstore.drafting import EXPIRY_SECONDS, open_new
+
+        below = None if base is None else self._base_version(check_name(name), base).record
+        return open_new(self.store, check_name(name), id, below, EXPIRY_SECONDS if expires is None else expires)
+
+    def draft(self, id: str) -> OpenDraft:
+        """Return the open draft with an id; raise `NotFoundError` where there is none, or it has expired."""
+        from artstore.drafting import OpenDraft
+
+        return OpenDraft(self.store, id)
+
+    def open_drafts(self) -> list[OpenDraft]:
+        """Return the open drafts, the oldest first."""
+        from artstore.drafting import open_drafts
+
+        return open_drafts(self.store)
 
     def _base_version(self, name: str, base: str) -> Version:
         if ":" in base:
@@ -533,22 +541,4 @@ class Workspace:
         """Give an artifact another type; it is that of all its versions."""
         from artstore.aliasing import set_type
 
-        set_type(self.store, check_name(name), _checked_type(type) or "")
-
-
-def _checked_type(type_name: str | None) -> str | None:
-    if type_name is None:
-        return None
-    if not 1 <= len(type_name) <= 128 or not type_name.isprintable() or type_name != type_name.strip():
-        raise InvalidInputError(f"{type_name!r} is not a type: 1 to 128 printable characters, no outer spaces")
-    return type_name
-
-
-def _checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if metadata is None:
-        return None
-    if not all(isinstance(key, str) for key in metadata):
-        raise InvalidInputError("the names in metadata must be strings")
-    checked = json.loads(dump_json(dict(metadata)))
-    assert isinstance(checked, dict)
-    return checked
+        set_type(self.store, check_name(name), check_type(type))

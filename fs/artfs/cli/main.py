@@ -24,6 +24,7 @@ _COMPLETE = "_ARTFS_COMPLETE"
 _MODULES: Final = {
     "init": "putting",
     "put": "putting",
+    "draft": "drafts",
     "path": "mounts",
     "ls": "browse",
     "show": "versions",

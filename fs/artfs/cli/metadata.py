@@ -1,15 +1,44 @@
-"""The values of ``--meta``: a JSON object, or KEY=VALUE."""
+"""What is said of a version on the command line: its options, and the values of ``--meta``."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import click
 
 from artstore.errors import InvalidInputError
 
-__all__ = ["parse_metadata"]
+__all__ = ["parse_metadata", "version_options"]
+
+_OPTIONS = (
+    click.option(
+        "--type",
+        "type_",
+        metavar="TYPE",
+        help="The artifact's type, such as dataset or model; fixed once given [default: none].",
+    ),
+    click.option(
+        "-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="Point this alias at the version; repeatable."
+    ),
+    click.option("--description", metavar="TEXT", help="What to say of this version."),
+    click.option(
+        "--meta",
+        multiple=True,
+        metavar="JSON|K=V",
+        help="Metadata: a JSON object, or KEY=VALUE; repeatable, later ones win.",
+    ),
+    click.option("--new", is_flag=True, help="Make a version even if nothing has changed."),
+)
+
+
+def version_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say something of the version to be made: ``type_ aliases description meta new``."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
 
 
 def parse_metadata(items: Sequence[str]) -> dict[str, object] | None:

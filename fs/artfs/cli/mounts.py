@@ -165,9 +165,10 @@ def path(session: Session, reference: str) -> None:
 def status(session: Session, directory: str | None) -> None:
     """Show what is mounted, what was left unfinished, what waits.
 
-    With DIR only the mount there. A draft is a version that was never finished; what it stored is used again when the
-    same put is run again within an hour. What was deleted waits until it is given back: by a mount in the background,
-    else a little at the end of each command that writes, or by 'artfs gc'.
+    With DIR only the mount there. A draft is a version that is not finished: one that is open ('artfs draft'), or what
+    a put left behind, which is used again when the same put is run again within an hour. What was deleted waits until
+    it is given back: by a mount in the background, else a little at the end of each command that writes, or by 'artfs
+    gc'.
 
     \b
     Example:
@@ -277,6 +278,8 @@ def _draft_record(draft: DraftInfo) -> dict[str, object]:
         "pid": draft.pid,
         "alive": draft.alive,
         "staged_nodes": draft.staged_nodes,
+        "id": draft.id or None,
+        "expires_at": timestamp(from_nanoseconds(draft.expires_ns)) if draft.id else None,
     }
 
 
@@ -301,6 +304,9 @@ def _backlog_line(backlog: Backlog) -> str:
 
 def _draft_line(draft: DraftInfo) -> str:
     since = timestamp(from_nanoseconds(draft.created_ns), seconds=True)
+    if draft.id:
+        state = f"open since {since}" if draft.alive else "expired: gc takes it away"
+        return f"draft {draft.id} of {draft.artifact}, {state}"
     if draft.alive:
         return f"put of {draft.artifact} by process {draft.pid} since {since}"
     return f"draft of {draft.artifact} left behind at {since}; the same put run again uses what it stored"

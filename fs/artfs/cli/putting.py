@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import NAME
-from artfs.cli.metadata import parse_metadata
+from artfs.cli.metadata import parse_metadata, version_options
 from artfs.cli.output import counted, quoted, size, warn, warn_of_silent, write_json, write_line
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from artstore.versions import Version
     from artstore.workspace import Workspace
 
-__all__ = ["init", "put"]
+__all__ = ["init", "print_put", "put"]
 
 
 @subcommand("init")
@@ -74,28 +74,12 @@ def init(session: Session, directory: str | None, as_default: bool, group: str |
 @subcommand("put", writes=True)
 @click.argument("path", type=click.Path())
 @click.argument("name", type=NAME)
-@click.option(
-    "--type",
-    "type_",
-    metavar="TYPE",
-    help="The artifact's type, such as dataset or model; fixed once given [default: none].",
-)
-@click.option(
-    "-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="Point this alias at the version; repeatable."
-)
-@click.option("--description", metavar="TEXT", help="What to say of this version.")
-@click.option(
-    "--meta",
-    multiple=True,
-    metavar="JSON|K=V",
-    help="Metadata: a JSON object, or KEY=VALUE; repeatable, later ones win.",
-)
+@version_options
 @click.option("--base", metavar="VERSION", help="Lay PATH over this version: what PATH lacks stays.")
 @click.option(
     "--exclude", multiple=True, metavar="GLOB", help="Leave out what matches, as in .artfsignore; repeatable."
 )
 @click.option("--remove", multiple=True, metavar="GLOB", help="With --base, take away what matches; repeatable.")
-@click.option("--new", is_flag=True, help="Make a version even if nothing has changed.")
 def put(
     session: Session,
     path: str,
@@ -137,7 +121,7 @@ def put(
             new=new,
             progress=update,
         )
-    _print_put(session, version)
+    print_put(session, version)
 
 
 def _workspace_for_put(session: Session, path: str, name: str) -> Workspace:
@@ -164,7 +148,8 @@ def _workspace_for_put(session: Session, path: str, name: str) -> Workspace:
         return workspace
 
 
-def _print_put(session: Session, version: Version) -> None:
+def print_put(session: Session, version: Version) -> None:
+    """Print the version that a put or a draft led to, and whether it is new."""
     receipt = version.receipt
     assert receipt is not None  # put always fills it in
     warn_of_silent(receipt.silent_daemons)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
+from artfs.cli.differences import change_record, print_difference
 from artfs.cli.output import (
     columns,
     counted,
@@ -29,7 +30,6 @@ from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.difference import Change, Difference
     from artstore.versions import Version
     from artstore.workspace import Workspace
 
@@ -123,9 +123,9 @@ def diff(session: Session, old: str, new: str) -> None:
     difference = workspace.diff(old, new)
     if session.json:
         ends = {"from": _resolved(workspace, old), "to": _resolved(workspace, new)}
-        write_json({**ends, "changes": [_change_record(change) for change in difference]})
+        write_json({**ends, "changes": [change_record(change) for change in difference]})
     else:
-        _print_difference(difference)
+        print_difference(difference)
 
 
 def _resolved(workspace: Workspace, reference: str) -> str:
@@ -181,50 +181,6 @@ def _purges(version: Version) -> Iterator[str]:
                 more += row.get("more", 1)
         rest = f" and {more:,} more" if more else ""
         yield f"{', '.join(paths)}{rest} at {when}: {quoted(reason)} (digest before: {digest})"
-
-
-_LETTERS = {"added": "A", "removed": "D", "changed": "M", "mode": "M", "renamed": "R"}
-
-
-def _change_record(change: Change) -> dict[str, object]:
-    return {
-        "kind": change.kind,
-        "path": exact_name(change.path),
-        "old_path": None if change.old_path is None else exact_name(change.old_path),
-        "old_size": change.old_size,
-        "new_size": change.new_size,
-    }
-
-
-def _print_difference(difference: Difference) -> None:
-    totals: dict[str, list[int]] = {}
-    for change in difference:
-        write_line(_change_line(change))
-        total = totals.setdefault(change.kind, [0, 0])
-        total[0] += 1
-        total[1] += (change.old_size if change.kind == "removed" else change.new_size) or 0
-    if not totals:
-        write_line("no differences")
-        return
-    words = {"mode": "changed in mode only"}
-    parts = [
-        f"{totals[kind][0]:,} {words.get(kind, kind)} ({size(totals[kind][1])})" for kind in _LETTERS if kind in totals
-    ]
-    write_line(", ".join(parts))
-
-
-def _change_line(change: Change) -> str:
-    letter, path = _LETTERS[change.kind], quoted(change.path)
-    if change.kind == "added":
-        return f"{letter}  {path}  {size(change.new_size or 0)}"
-    if change.kind == "removed":
-        return f"{letter}  {path}  {size(change.old_size or 0)}"
-    if change.kind == "mode":
-        return f"{letter}  {path}  executable bit"
-    sizes = f"{size(change.old_size or 0)} -> {size(change.new_size or 0)}"
-    if change.kind == "renamed":
-        return f"{letter}  {quoted(change.old_path or b'')} -> {path}  {size(change.new_size or 0)}"
-    return f"{letter}  {path}  {sizes}"
 
 
 @click.group("artifact")

@@ -12,7 +12,7 @@ from artstore import deadlist, space
 from artstore.checking.recounting import Recount
 from artstore.manifest import WriteTransaction
 from artstore.nodes import children_of, index_keys, node_extent, node_payload
-from artstore.records.catalogue import VersionRecord
+from artstore.records.catalogue import DraftRecord, VersionRecord
 from artstore.records.nodes import KIND_LIST, KIND_LOST, KIND_TREE, decode_list, encode_list
 from artstore.records.trees import Kind, TreeView, encode_tree
 from artstore.tables import Table, key64
@@ -105,3 +105,8 @@ def _redirect_drafts(transaction: WriteTransaction, twins: dict[int, int]) -> No
         if kept is not None:
             transaction.raw.delete(key, db=handle)
             transaction.put(Table.STAGED, key[:8] + key64(kept), b"")
+    for key, payload in list(transaction.rows(Table.DRAFTS)):
+        record = DraftRecord.decode(payload)
+        if record.start in twins or record.root in twins:
+            start, root = (twins.get(node, node) for node in (record.start, record.root))
+            transaction.put(Table.DRAFTS, key, replace(record, start=start, root=root).encode())

@@ -202,6 +202,7 @@ def _scan_staged(transaction: ReadTransaction, found: Recount, report: Report) -
     for key, payload in readable_rows(transaction, Table.DRAFTS, report):
         with report.guard("record", f"the record of draft {int.from_bytes(key, 'big')}"):
             found.drafts[int.from_bytes(key, "big")] = DraftRecord.decode(payload)
+    held = set()
     with transaction.raw.cursor(transaction.handles[Table.STAGED]) as cursor:
         for key, value in cursor:
             try:
@@ -212,3 +213,7 @@ def _scan_staged(transaction: ReadTransaction, found: Recount, report: Report) -
             if draft not in found.drafts:
                 report.add("reference", f"node {node} is held by draft {draft}, which is not there", node=node)
             found.refer(node, f"draft {draft}")
+            held.add((draft, node))
+    for draft, record in found.drafts.items():
+        if record.id and not {(draft, record.start), (draft, record.root)} <= held:
+            report.add("reference", f"the open draft {record.id!r} does not hold what it is made of")

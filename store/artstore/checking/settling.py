@@ -50,23 +50,31 @@ def _held_node(transaction: WriteTransaction, key: bytes) -> int:
 def right_drafts(transaction: WriteTransaction) -> list[str]:
     """Give every draft that holds something a record, and take away what it holds of nothing."""
     done = []
-    known = set()
+    known: dict[int, DraftRecord] = {}
+    held = set()
     for _, payload in readable_rows(transaction, Table.DRAFTS, Report()):
         try:
-            known.add(DraftRecord.decode(payload).draft)
+            record = DraftRecord.decode(payload)
         except DamageError:
             continue
+        known[record.draft] = record
     for key in _keys(transaction, Table.STAGED):
         if not _there(transaction, _held_node(transaction, key)):
             transaction.delete(Table.STAGED, key)
             done.append(f"took the row {key.hex()} away, by which a draft held nothing")
             continue
         draft = int.from_bytes(key[:8], "big")
+        held.add((draft, int.from_bytes(key[8:], "big")))
         if draft not in known:
-            known.add(draft)
-            transaction.put(Table.DRAFTS, key64(draft), DraftRecord(draft, "", time.time_ns(), 0).encode())
+            known[draft] = DraftRecord(draft, "", time.time_ns(), 0)
+            transaction.put(Table.DRAFTS, key64(draft), known[draft].encode())
             transaction.state.next_draft = max(transaction.state.next_draft, draft + 1)
             done.append(f"made the record of draft {draft} anew, as that of a dead one")
+    for draft, record in known.items():
+        if record.id and not {(draft, record.start), (draft, record.root)} <= held:
+            closed = DraftRecord(draft, record.artifact, record.created_ns, 0)
+            transaction.put(Table.DRAFTS, key64(draft), closed.encode())
+            done.append(f"gave up the open draft {record.id!r}, part of which is lost")
     for key in _keys(transaction, Table.DRAFTS):
         if int.from_bytes(key, "big") not in known:
             transaction.delete(Table.DRAFTS, key)

@@ -124,6 +124,7 @@ class Ingest:
         self._directories: list[_Directory] = []
         self._problems: list[SourceError] = []
         self._root: Ref | None = None
+        self._loose: list[EntryDraft] | None = None
         with store.snapshot() as snapshot:
             self._has_lost = has_lost(snapshot.transaction)
         self.files = 0
@@ -135,6 +136,17 @@ class Ingest:
         Raises `SourceError` naming every file that could not be taken (100 at most); what was staged stays with the
         draft, so that the next run finds it.
         """
+        self._run()
+        assert self._root is not None
+        return self._root
+
+    def run_entries(self) -> list[EntryDraft]:
+        """Do as `run`, but for the folder itself; return what it holds, for another folder."""
+        self._loose = []
+        self._run()
+        return self._loose
+
+    def _run(self) -> None:
         with ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="artfs-ingest") as pool:
             try:
                 with Feed(self._parcels(pool), _IN_FLIGHT) as feed:
@@ -147,8 +159,6 @@ class Ingest:
                 self._batch = _Batch()  # what an exception leaves in it holds directories open
         if self._problems:
             raise _combined(self._problems)
-        assert self._root is not None
-        return self._root
 
     def _parcels(self, pool: Executor) -> Generator[Parcel, None, None]:
         """Walk and read; what is called from here runs in the feed's thread, the steps in the stager's."""
@@ -308,6 +318,9 @@ class Ingest:
                 directory.builder.add(settled)
 
     def _add(self, entry: EntryDraft) -> None:
+        if self._loose is not None and len(self._directories) == 1:
+            self._loose.append(entry)
+            return
         directory = self._directories[-1]
         if directory.below:
             self._pass_below(directory, entry.name)
@@ -349,6 +362,8 @@ class Ingest:
 
     def _leave(self) -> None:
         directory = self._directories.pop()
+        if self._loose is not None and not self._directories:
+            return
         self._pass_below(directory, None)
         digest = self._unchanged(directory)
         ref = None

@@ -14,7 +14,15 @@ from typing import Any, ClassVar, Final, Self
 from artstore.errors import DamageError, InvalidInputError
 from artstore.ids import ID_LENGTH
 
-__all__ = ["AliasRecord", "ArtifactRecord", "CatalogueRecord", "DraftRecord", "Metadata", "VersionRecord"]
+__all__ = [
+    "AliasRecord",
+    "ArtifactRecord",
+    "CatalogueRecord",
+    "DraftRecord",
+    "Metadata",
+    "VersionRecord",
+    "checked_metadata",
+]
 
 _VERSION: Final = 1
 
@@ -28,6 +36,15 @@ def dump_json(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"metadata must be JSON values: {error}") from error
+
+
+def checked_metadata(metadata: Metadata) -> dict[str, Any]:
+    """Return metadata as it will be read back; raise `InvalidInputError` where JSON cannot hold it."""
+    if not all(isinstance(key, str) for key in metadata):
+        raise InvalidInputError("the names in metadata must be strings")
+    checked = json.loads(dump_json(dict(metadata)))
+    assert isinstance(checked, dict)
+    return checked
 
 
 _LARGEST_NUMBER: Final = (1 << 63) - 1
@@ -141,7 +158,12 @@ class AliasRecord(CatalogueRecord):
 
 @dataclass(frozen=True, slots=True)
 class DraftRecord(CatalogueRecord):
-    """A version being built, and the lock file that its process holds while it lives; ``base``: a version's serial."""
+    """A version being built; ``base`` is the serial of the version that it builds on, or 0.
+
+    A put's draft lives as long as its process, which holds a lock file.  One with an ``id`` was opened by that name and
+    lives for ``life_ns`` after the last step, at ``active_ns``: it began as the directory ``start``, is the directory
+    ``root`` by now, and holds both; what was put into it added ``new_bytes`` stored bytes.
+    """
 
     kind: ClassVar[str] = "draft"
     draft: int
@@ -150,3 +172,14 @@ class DraftRecord(CatalogueRecord):
     pid: int
     source: str = ""
     base: int = 0
+    id: str = ""
+    start: int = 0
+    root: int = 0
+    active_ns: int = 0
+    life_ns: int = 0
+    new_bytes: int = 0
+
+    @property
+    def expires_ns(self) -> int:
+        """When an open draft expires."""
+        return self.active_ns + self.life_ns

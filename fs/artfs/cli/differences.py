@@ -1,0 +1,57 @@
+"""How differences between trees are printed: by ``diff``, and by ``draft status``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from artfs.cli.output import exact_name, quoted, size, write_line
+
+if TYPE_CHECKING:
+    from artstore.difference import Change, Difference
+
+__all__ = ["change_record", "print_difference"]
+
+_LETTERS = {"added": "A", "removed": "D", "changed": "M", "mode": "M", "renamed": "R"}
+
+
+def change_record(change: Change) -> dict[str, object]:
+    """Return one path that differs; sizes in bytes, null on a side that has nothing there."""
+    return {
+        "kind": change.kind,
+        "path": exact_name(change.path),
+        "old_path": None if change.old_path is None else exact_name(change.old_path),
+        "old_size": change.old_size,
+        "new_size": change.new_size,
+    }
+
+
+def print_difference(difference: Difference) -> None:
+    """Print a line for each path that differs, and what they sum up to."""
+    totals: dict[str, list[int]] = {}
+    for change in difference:
+        write_line(_change_line(change))
+        total = totals.setdefault(change.kind, [0, 0])
+        total[0] += 1
+        total[1] += (change.old_size if change.kind == "removed" else change.new_size) or 0
+    if not totals:
+        write_line("no differences")
+        return
+    words = {"mode": "changed in mode only"}
+    parts = [
+        f"{totals[kind][0]:,} {words.get(kind, kind)} ({size(totals[kind][1])})" for kind in _LETTERS if kind in totals
+    ]
+    write_line(", ".join(parts))
+
+
+def _change_line(change: Change) -> str:
+    letter, path = _LETTERS[change.kind], quoted(change.path)
+    if change.kind == "added":
+        return f"{letter}  {path}  {size(change.new_size or 0)}"
+    if change.kind == "removed":
+        return f"{letter}  {path}  {size(change.old_size or 0)}"
+    if change.kind == "mode":
+        return f"{letter}  {path}  executable bit"
+    sizes = f"{size(change.old_size or 0)} -> {size(change.new_size or 0)}"
+    if change.kind == "renamed":
+        return f"{letter}  {quoted(change.old_path or b'')} -> {path}  {size(change.new_size or 0)}"
+    return f"{letter}  {path}  {sizes}"

@@ -1,0 +1,235 @@
+"""``draft``: putting a version together step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from artfs.cli.completion import NAME
+from artfs.cli.config import parse_duration
+from artfs.cli.differences import change_record, print_difference
+from artfs.cli.metadata import parse_metadata, version_options
+from artfs.cli.output import (
+    counted,
+    exact_name,
+    from_nanoseconds,
+    quoted,
+    size,
+    timestamp,
+    warn,
+    write_json,
+    write_line,
+    write_table,
+)
+from artfs.cli.progress import progress_bar
+from artfs.cli.putting import print_put
+from artfs.cli.session import Session, subcommand
+
+if TYPE_CHECKING:
+    from artstore.drafting import OpenDraft
+
+__all__ = ["draft"]
+
+
+@click.group("draft")
+def draft() -> None:
+    """Put a version together step by step.
+
+    A draft begins empty or as a version, of which nothing is copied. Steps add, remove and move files, each done whole
+    or not at all, by any process and after any crash, until the draft is committed. One that is left alone for 7 days
+    is given up.
+
+    \b
+      artfs draft new imagenet --from latest --id fixes
+      artfs draft add fixes ./new-images train
+      artfs draft rm fixes train/broken.jpg
+      artfs draft commit fixes
+    """
+
+
+@subcommand("new", group=draft, writes=True)
+@click.argument("name", type=NAME)
+@click.option("--from", "base", metavar="VERSION", help="Begin as this version [default: empty].")
+@click.option("--id", "ident", metavar="ID", default="", help="What to call the draft [default: d and a number].")
+@click.option("--expires", metavar="TIME", help="Give it up after this time without a step, such as 12h [default: 7d].")
+def draft_new(session: Session, name: str, base: str | None, ident: str, expires: str | None) -> None:
+    """Open a draft of the next version of NAME and print its ID.
+
+    VERSION is v3, an alias, or NAME:v3 of any artifact.
+
+    \b
+    Example:
+      artfs draft new imagenet --from latest --id fixes
+    """
+    seconds = None if expires is None else parse_duration(expires)
+    opened = session.open().new_draft(name, base=base, id=ident, expires=seconds)
+    if session.json:
+        write_json(_draft_record(opened))
+    else:
+        write_line(opened.id)
+
+
+@subcommand("add", group=draft, writes=True)
+@click.argument("ident", metavar="ID")
+@click.argument("path", type=click.Path())
+@click.argument("to", metavar="[TO]", default="")
+@click.option("--overwrite", is_flag=True, help="Replace what an earlier step has added.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches; repeatable.")
+def draft_add(session: Session, ident: str, path: str, to: str, overwrite: bool, exclude: tuple[str, ...]) -> None:
+    """Add the file or folder PATH to a draft, as TO inside it.
+
+    Without TO a file keeps its name, and what a folder holds goes to the top. Where TO is a folder, or ends with a
+    slash, a file goes into it. Folders of one name are merged. What the draft began with is replaced; what an earlier
+    step has added, and differs, only with --overwrite.
+
+    \b
+    Examples:
+      artfs draft add fixes ./images train
+      artfs draft add fixes labels.csv
+    """
+    session.on_interrupt = "the draft is as it was before"
+    opened = session.open().draft(ident)
+    with progress_bar() as update:
+        added = opened.add(path, to, overwrite=overwrite, exclude=exclude, progress=update)
+    if session.json:
+        write_json({"id": ident, "files": added.files, "bytes": added.bytes, "new_bytes": added.new_bytes})
+    else:
+        warn(f"{counted(added.files, 'file')}, {size(added.bytes)}, {size(added.new_bytes)} new")
+
+
+@subcommand("rm", group=draft, writes=True)
+@click.argument("ident", metavar="ID")
+@click.argument("patterns", metavar="PATH...", nargs=-1, required=True)
+def draft_rm(session: Session, ident: str, patterns: tuple[str, ...]) -> None:
+    """Take files and folders out of a draft.
+
+    PATH is a file, a folder, or a glob in quotes, as in .gitignore: '*.tmp' is meant at any depth, '/*.tmp' at the
+    top. A folder that is left empty goes too.
+
+    \b
+    Example:
+      artfs draft rm fixes train/broken.jpg '*.tmp'
+    """
+    gone = session.open().draft(ident).remove(*patterns)
+    if session.json:
+        write_json({"id": ident, "removed": [exact_name(path) for path in gone]})
+    else:
+        for path in gone:
+            warn(f"removed {quoted(path)}")
+
+
+@subcommand("mv", group=draft, writes=True)
+@click.argument("ident", metavar="ID")
+@click.argument("source", metavar="OLD")
+@click.argument("target", metavar="NEW")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is in the way.")
+def draft_mv(session: Session, ident: str, source: str, target: str, overwrite: bool) -> None:
+    """Move a file or folder inside a draft.
+
+    Where NEW is a folder, OLD goes into it.
+
+    \b
+    Example:
+      artfs draft mv fixes train/cat.jpg val/
+    """
+    path = session.open().draft(ident).move(source, target, overwrite=overwrite)
+    if session.json:
+        write_json({"id": ident, "path": exact_name(path)})
+    else:
+        warn(f"{quoted(source)} is {quoted(path)} now")
+
+
+@subcommand("status", group=draft)
+@click.argument("ident", metavar="ID")
+def draft_status(session: Session, ident: str) -> None:
+    """List what a draft would change.
+
+    Compared with the version that it began as, or with nothing; as 'artfs diff' does.
+
+    \b
+    Example:
+      artfs draft status fixes
+    """
+    opened = session.open().draft(ident)
+    difference = opened.status()
+    if session.json:
+        write_json({**_draft_record(opened), "changes": [change_record(change) for change in difference]})
+        return
+    warn(f"draft of {opened.artifact} from {opened.base or 'nothing'}")
+    print_difference(difference)
+
+
+@subcommand("commit", group=draft, writes=True)
+@click.argument("ident", metavar="ID")
+@version_options
+def draft_commit(
+    session: Session,
+    ident: str,
+    type_: str | None,
+    aliases: tuple[str, ...],
+    description: str | None,
+    meta: tuple[str, ...],
+    new: bool,
+) -> None:
+    """Make a draft the next version, and end it.
+
+    When nothing differs from the latest version none is made.
+
+    \b
+    Example:
+      artfs draft commit fixes -a reviewed
+    """
+    opened = session.open().draft(ident)
+    version = opened.commit(
+        type=type_, aliases=aliases, description=description, metadata=parse_metadata(meta), new=new
+    )
+    print_put(session, version)
+
+
+@subcommand("abort", group=draft, writes=True)
+@click.argument("ident", metavar="ID")
+def draft_abort(session: Session, ident: str) -> None:
+    """Give a draft up; what it alone has stored comes back.
+
+    \b
+    Example:
+      artfs draft abort fixes
+    """
+    session.open().draft(ident).abort()
+    if session.json:
+        write_json({"id": ident, "aborted": True})
+    else:
+        warn(f"the draft {ident} is gone")
+
+
+@subcommand("ls", group=draft)
+def draft_ls(session: Session) -> None:
+    """List the drafts that are open.
+
+    \b
+    Example:
+      artfs draft ls
+    """
+    records = [_draft_record(opened) for opened in session.open().open_drafts()]
+    if session.json:
+        write_json({"drafts": records})
+        return
+    rows = [
+        [str(record["id"]), str(record["artifact"]), str(record["base"] or "nothing"), str(record["expires_at"])]
+        for record in records
+    ]
+    write_table(["ID", "ARTIFACT", "FROM", "EXPIRES"], rows)
+
+
+def _draft_record(opened: OpenDraft) -> dict[str, object]:
+    record = opened.record()
+    return {
+        "id": opened.id,
+        "artifact": record.artifact,
+        "base": opened.base,
+        "created_at": timestamp(from_nanoseconds(record.created_ns)),
+        "active_at": timestamp(from_nanoseconds(record.active_ns)),
+        "expires_at": timestamp(from_nanoseconds(record.expires_ns)),
+        "new_bytes": record.new_bytes,
+    }
