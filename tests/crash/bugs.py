@@ -79,6 +79,30 @@ def settled_twice(workspace: Path) -> None:
     drafts.Draft.release = lambda self, transaction, node: None  # type: ignore[method-assign]
 
 
+def draft_moved_after_commit(workspace: Path) -> None:
+    """Let an open draft hold its new tree in one transaction, and say in another that it is that."""
+    moved: list[tuple[int, bytes, bytes]] = []
+    move = drafts.move_root
+
+    def move_later(transaction: manifest.WriteTransaction, record: Any, *arguments: Any) -> bool:
+        held = move(transaction, record, *arguments)
+        key = record.draft.to_bytes(8, "big")
+        after = transaction.get(Table.DRAFTS, key)
+        assert after is not None
+        transaction.put(Table.DRAFTS, key, record.encode())
+        moved.append((record.draft, key, bytes(after)))
+        return held
+
+    def write() -> None:
+        while moved:
+            _, key, after = moved.pop()
+            with manifest.write(workspace) as transaction:
+                transaction.put(Table.DRAFTS, key, after)
+
+    drafts.move_root = move_later
+    _after_commit(write)
+
+
 def punched_before_commit(workspace: Path) -> None:
     """Punch extents when they are condemned, before the transaction that frees their nodes commits."""
     condemn = space.condemn
@@ -180,6 +204,8 @@ def _named(*bugs: Bug) -> dict[str, Bug]:
 
 PUT_BUGS = _named(commit_before_pack, draft_not_held, journal_after_commit, settled_twice)
 """What a killed put shows."""
+DRAFT_BUGS = _named(draft_moved_after_commit)
+"""What a killed step of an open draft shows."""
 REAPING_BUGS = _named(punched_before_commit, condemned_after_commit, pack_emptied_before_commit)
 """What a killed deletion, or a compaction, shows."""
 POWER_BUGS = _named(
@@ -193,4 +219,4 @@ POWER_BUGS = _named(
     pack_emptied_before_commit,
 )
 """What a loss of power shows, most of it nothing else."""
-BUGS = {**PUT_BUGS, **REAPING_BUGS, **POWER_BUGS, **_named(failed_commit_ignored, readers_not_asked)}
+BUGS = {**PUT_BUGS, **DRAFT_BUGS, **REAPING_BUGS, **POWER_BUGS, **_named(failed_commit_ignored, readers_not_asked)}

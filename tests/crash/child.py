@@ -84,6 +84,38 @@ def _purge(workspace: Path, words: Sequence[str]) -> str:
     return target
 
 
+def _draft(workspace: Path, words: Sequence[str]) -> str:
+    """Put a version together from the latest one by steps, from wherever another run of this was interrupted."""
+    source, name = words
+    opened = open_workspace(workspace)
+    if len(opened.versions(name)) > 1:
+        return "done before"
+    try:
+        draft = opened.draft("rig")
+    except NotFoundError:
+        draft = opened.new_draft(name, base="latest", id="rig")
+    draft.add(source, "added")
+    with suppress(NotFoundError):
+        draft.remove("class-0")
+    with suppress(NotFoundError):
+        draft.move("class-1", "moved")
+    return draft.commit().name
+
+
+def _draft_new(workspace: Path, words: Sequence[str]) -> str:
+    name, ident = words
+    return open_workspace(workspace).new_draft(name, base="latest", id=ident).id
+
+
+def _draft_add(workspace: Path, words: Sequence[str]) -> str:
+    ident, source, to = words
+    return str(open_workspace(workspace).draft(ident).add(source, to).files)
+
+
+def _draft_commit(workspace: Path, words: Sequence[str]) -> str:
+    return open_workspace(workspace).draft(words[0]).commit().name
+
+
 def _watch(workspace: Path, words: Sequence[str]) -> str:
     """Read every version over and over until a file is there; one that is deleted meanwhile need not read."""
     opened, seen = open_workspace(workspace), 0
@@ -122,6 +154,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "check": _check,
     "rebuild": _rebuild,
     "purge": _purge,
+    "draft": _draft,
+    "draft-new": _draft_new,
+    "draft-add": _draft_add,
+    "draft-commit": _draft_commit,
     "watch": _watch,
     "repeat": _repeat,
 }

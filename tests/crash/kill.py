@@ -29,7 +29,7 @@ from corpora import folders
 from corpora.folders import Content, content_of, content_of_file
 from crash.child import perform
 from crash.scenes import Scene, command, copy_workspace, environment, run, scenes
-from crash.states import converge, faults, opened
+from crash.states import content_of_tree, converge, faults, opened
 
 CALLS = (
     *("write", "writev", "pwrite64", "pwritev", "fdatasync", "fsync", "msync", "sync_file_range", "openat"),
@@ -144,6 +144,8 @@ def examine(scene: Scene, workspace: Path, said: str, tally: Tally, full: Counte
         wrong = faults(workspace, surely, perhaps, sound=scene.sound, damaged=scene.damaged)
     if scene.words[0] == "put" and not wrong:
         wrong = _examine_put(scene, workspace, tally, full)
+    if scene.draft:
+        wrong += _examine_draft(scene, workspace, said)
     return wrong or _finish(scene, workspace)
 
 
@@ -168,6 +170,15 @@ def _examine_put(scene: Scene, workspace: Path, tally: Tally, full: Counters | N
             f"at once {full.stored_bytes} and {full.free_bytes}"
         )
     return wrong
+
+
+def _examine_draft(scene: Scene, workspace: Path, said: str) -> list[str]:
+    """The open draft must be as it was, or as the step makes it; and the latter if the step was acknowledged."""
+    with opened(workspace) as found:
+        content = content_of_tree(found.store, found.draft("rig").record().root)
+    return (
+        [] if content in scene.draft[1 if said else 0 :] else ["the open draft is neither as it was nor as it is to be"]
+    )
 
 
 def _finish(scene: Scene, workspace: Path) -> list[str]:

@@ -123,7 +123,12 @@ def scenario(folder: Path) -> list[Step]:
     three = ("data:v3", {path: entry for path, entry in v0.items() if path != b"own"})
     step(["purge", v0[b"own"].id], two, three, good=3)
     step(["put", second, "data"], two, three, ("data:v4", v1), good=3)
-    step("gc --compact", two, three, ("data:v4", v1), good=3)
+    four = ("data:v4", v1)
+    step("gc --compact", two, three, four, good=3)
+    step("draft-new data rig", two, three, four, good=3)
+    step(["draft-add", "rig", third, "added"], two, three, four, good=3)
+    added = {**v1, b"added": folders.DIRECTORY, **{b"added/" + path: entry for path, entry in v2.items()}}
+    step("draft-commit rig", two, three, four, ("data:v5", added), good=3)
     return steps
 
 

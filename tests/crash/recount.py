@@ -17,7 +17,7 @@ from pathlib import Path
 from xxhash import xxh3_64_intdigest
 
 from artstore import journal, manifest
-from artstore.drafts import list_drafts
+from artstore.drafts import find_open, list_drafts
 from artstore.errors import DamageError
 from artstore.manifest import ReadTransaction, Table
 from artstore.nodes import children_of, node_extent
@@ -436,7 +436,17 @@ def _events(data: bytes) -> Iterator[dict[str, object]]:
 
 
 def _drafts(workspace: Path, records: Records) -> list[str]:
-    """Check that every draft that holds something is listed; one that ended between two batches may hold nothing."""
+    """Check that every draft that holds something is listed; one that ended between two batches may hold nothing.
+
+    One that was opened by a name holds what it began as and what it is, and nothing else.
+    """
     listed = {draft.number: draft for draft in list_drafts(records.transaction, workspace / "run")}
-    holding = {draft for draft, _ in records.staged}
-    return [f"draft {number} holds nodes and is not listed" for number in sorted(holding - listed.keys())]
+    holding: dict[int, set[int]] = {}
+    for draft, node in records.staged:
+        holding.setdefault(draft, set()).add(node)
+    wrong = [f"draft {number} holds nodes and is not listed" for number in sorted(holding.keys() - listed.keys())]
+    for draft in listed.values():
+        record = find_open(records.transaction, draft.id) if draft.id else None
+        if record is not None and holding.get(record.draft) != {record.start, record.root}:
+            wrong.append(f"{draft.title} holds {holding.get(record.draft)}, not {record.start} and {record.root}")
+    return wrong

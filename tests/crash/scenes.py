@@ -19,7 +19,7 @@ from artstore.nodes import change_counts
 from artstore.packs import PACK_LIMIT
 from artstore.tables import Table
 from corpora import folders
-from corpora.folders import Content, content_of
+from corpora.folders import DIRECTORY, Content, content_of
 from crash.states import forget
 
 TESTS = Path(__file__).parents[1]
@@ -55,6 +55,8 @@ class Scene:
     heal: Sequence[str] = ()
     purged: bytes = b""
     """What is in no pack afterwards."""
+    draft: Sequence[Content] = ()
+    """What the open draft ``rig`` holds before it and after it."""
 
 
 def environment() -> dict[str, str]:
@@ -165,6 +167,7 @@ class _Stage:
         kept = {"other:v0": v2}
         yield Scene("compact", holes, ["gc", "--compact"], ["gc", "--compact"], kept, {}, {})
         yield self._purge(both, v0, v1)
+        yield from self._drafts(single, v0, v1)
         yield from self._damage(both, zero, one)
         rebuild = self._base("lost", of=deleted)
         (rebuild / "manifest.1" / "data.mdb").unlink()
@@ -185,6 +188,33 @@ class _Stage:
             gone={},
             purged=(self._sources[0] / os.fsdecode(path)).read_bytes(),
         )
+
+    def _drafts(self, base: Path, v0: Content, v1: Content) -> Iterator[Scene]:
+        """Put a version together in one go, and by steps of which one is interrupted."""
+        second = str(self._sources[1])
+        inside = {b"added": DIRECTORY, **{b"added/" + path: entry for path, entry in v1.items()}}
+        changed = {
+            b"moved" + path[7:] if path.startswith(b"class-1") else path: entry
+            for path, entry in v0.items()
+            if not path.startswith(b"class-0")
+        }
+        zero, one = {"data:v0": v0}, {"data:v1": {**changed, **inside}}
+        yield Scene("draft", base, ["draft", second, "data"], [], zero, one, {})
+        opened = self._base("opened", ["draft-new", "data", "rig"], of=base)
+        adding = ["rig", second, "added"]
+        yield Scene(
+            name="draft add",
+            base=opened,
+            words=["draft-add", *adding],
+            line=["draft", "add", *adding],
+            before=zero,
+            after={},
+            gone={},
+            draft=[v0, {**v0, **inside}],
+        )
+        filled = self._base("filled", ["draft-add", *adding], of=opened)
+        line = ["draft", "commit", "rig"]
+        yield Scene("draft commit", filled, ["draft-commit", "rig"], line, zero, {"data:v1": {**v0, **inside}}, {})
 
     def _damage(self, base: Path, zero: dict[str, Content], one: dict[str, Content]) -> Iterator[Scene]:
         """Repair wrong counts, and content that does not read."""

@@ -42,9 +42,14 @@ def forget(path: Path) -> None:
 
 def content_of_version(version: Version) -> Content:
     """Read all of a version, as `corpora.folders.content_of` reads a folder; depth does not matter."""
+    return content_of_tree(version._store, version.record.root)
+
+
+def content_of_tree(store: Store, root: int) -> Content:
+    """Read all of a tree."""
     found: Content = {}
-    with version._store.snapshot() as snapshot:
-        for path, entry in trees.walk(snapshot.tree, version.record.root):
+    with store.snapshot() as snapshot:
+        for path, entry in trees.walk(snapshot.tree, root):
             if entry.kind == Kind.DIRECTORY:
                 found[path] = Entry("directory")
             elif entry.kind == Kind.LINK:
@@ -79,7 +84,7 @@ def faults(
         with opened(path) as workspace:
             wrong += problems(workspace.store) if sound and not damaged else []
             wrong += _versions(workspace, acknowledged, possible or {}, damaged)
-            wrong += [f"draft {draft.number} counts as alive" for draft in workspace.drafts() if draft.alive]
+            wrong += [f"{draft.title} counts as alive" for draft in workspace.drafts() if draft.alive and not draft.id]
     except Exception as error:
         wrong.append(f"{type(error).__name__}: {error}")
     return wrong
@@ -103,10 +108,15 @@ def _versions(
 
 
 def converge(path: Path) -> list[str]:
-    """Reap what is due, then all; return one sentence for each thing that stays behind, or that fsck finds then."""
+    """Reap what is due, then all; return one sentence for each thing that stays behind, or that fsck finds then.
+
+    Open drafts are given up first.
+    """
     wrong = []
     try:
         with opened(path) as workspace:
+            for draft in workspace.open_drafts():
+                draft.abort()
             due = workspace.gc()
             if due.deadlist_entries != due.waiting_entries or due.condemned_bytes:
                 wrong.append(f"after gc, what is due waits on: {due}")

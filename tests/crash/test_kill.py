@@ -31,6 +31,9 @@ SHARES = {
     "reap": 0.15,
     "compact": 0.04,
     "purge": 0.06,
+    "draft": 0.05,
+    "draft add": 0.1,
+    "draft commit": 0.2,
     "repair counts": 0.2,
     "repair content": 0.15,
     "rebuild": 0.08,
@@ -38,6 +41,7 @@ SHARES = {
 """Of the points of each scene, those that the suite tries."""
 SHOWN_BY = {
     **dict.fromkeys(PUT_BUGS, ("first put", "pwrite64")),
+    "draft-moved-after-commit": ("draft add", "fdatasync"),
     "punched-before-commit": ("reap", "fdatasync"),
     "condemned-after-commit": ("reap", "fdatasync"),
     "pack-emptied-before-commit": ("compact", "fdatasync"),

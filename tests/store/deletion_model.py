@@ -14,7 +14,7 @@ from artstore.codec import encode
 from artstore.ids import content_id
 from artstore.records.trees import Kind
 from artstore.staging import EntryDraft, Ref, Stager
-from store.oracle import Model
+from store.oracle import Model, whole
 
 Tree: TypeAlias = Mapping[bytes, Union[bytes, tuple[Kind, bytes], "Tree"]]
 Key: TypeAlias = tuple[str, int]
@@ -96,16 +96,51 @@ def stage(stager: Stager, tree: Tree, chunk: int = CHUNK) -> Ref:
 
 
 @dataclass
+class Opened:
+    """An open draft: the artifact, the version that it began as, and what it holds by now."""
+
+    name: str
+    base: Key | None
+    model: Model
+
+    def add(self, files: Model) -> None:
+        """Take files in, whatever was there."""
+        self.model = {**self.model, **whole(files)}
+
+    def remove(self, path: bytes) -> None:
+        """Take a path away with all below it, and the folders above it that it leaves empty."""
+        below = path + b"/"
+        self.model = {at: value for at, value in self.model.items() if at != path and not at.startswith(below)}
+        above = path.rpartition(b"/")[0]
+        while above and not any(at.startswith(above + b"/") for at in self.model):
+            del self.model[above]
+            above = above.rpartition(b"/")[0]
+
+    def move(self, path: bytes, to: bytes) -> None:
+        """Let what is at a path be at another one, where nothing is."""
+        below = path + b"/"
+        moved = {to + at[len(path) :]: value for at, value in self.model.items() if at == path or at.startswith(below)}
+        self.remove(path)
+        self.model |= moved
+
+
+@dataclass
 class Expected:
     """What the workspace must hold: living versions, those that can still come back, aliases, the next numbers.
 
-    What waits has its content, the aliases that it lost, and whether it is due already.
+    What waits has its content, the aliases that it lost, and whether it is due already.  Open drafts are known by id.
     """
 
     living: dict[Key, Model] = field(default_factory=dict)
     waiting: dict[Key, tuple[Model, list[str], bool]] = field(default_factory=dict)
     aliases: dict[tuple[str, str], int] = field(default_factory=dict)
     next: dict[str, int] = field(default_factory=dict)
+    opened: dict[str, Opened] = field(default_factory=dict)
+
+    def commit(self, ident: str) -> bool:
+        """Make a version of an open draft, which ends; return whether one was made."""
+        opened = self.opened.pop(ident)
+        return self.put(opened.name, opened.model)
 
     def put(self, name: str, model: Model) -> bool:
         """Make a version unless it equals the latest; return whether one was made."""

@@ -1,9 +1,10 @@
 """A workspace under random use, beside a model of it: names that lead to content, and what waits to be reaped.
 
-Every rule does one thing that a user or another process may do (put, lay a folder over a base, hold a draft, set
-aliases, delete, undelete, gc, compact, open, close) or that may happen (a reader on an old snapshot, a manifest
-that is opened anew, a process that dies in the middle).  After each the workspace must read as the model says, and a
-recount of every record and byte must confirm it.  At the end everything is let go, and exactly the living remain.
+Every rule does one thing that a user or another process may do (put, lay a folder over a base, hold a draft, open one
+and change it, set aliases, delete, undelete, gc, compact, open, close) or that may happen (a reader on an old snapshot,
+a manifest that is opened anew, a process that dies in the middle).  After each the workspace must read as the model
+says, and a recount of every record and byte must confirm it.  At the end everything is let go, and exactly the living
+remain.
 
 Run long by ``scripts/soak states``.
 """
@@ -24,7 +25,7 @@ from unittest import mock
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from artstore import creating, reaper, splitting, staging
+from artstore import creating, editing, reaper, splitting, staging
 from artstore.committing import Commit, commit
 from artstore.errors import NotFoundError, RefusedError
 from artstore.manifest import Manifest
@@ -33,7 +34,18 @@ from artstore.staging import Ref, Stager
 from artstore.store import Store
 from artstore.workspace import Workspace
 from crash.recount import Records, contradictions
-from store.deletion_model import CONTENTS, PICTURES, Expected, Key, label, model_of_tree, parts, stage, tree_of
+from store.deletion_model import (
+    CONTENTS,
+    PICTURES,
+    Expected,
+    Key,
+    Opened,
+    label,
+    model_of_tree,
+    parts,
+    stage,
+    tree_of,
+)
 from store.dying import Death, dying_at
 from store.oracle import Model, leftovers, marked, model_of, problems, usage_contradictions, write_folder
 
@@ -43,6 +55,7 @@ def small_steps(folder: Path) -> Iterator[None]:
     """Let records split, batches fill and steps end at a few items, so that small content goes every way."""
     with (
         mock.patch.object(splitting, "FANOUT", 4),
+        mock.patch.object(editing, "FANOUT", 4),
         mock.patch.object(staging, "BATCH_NODES", 6),
         mock.patch.object(reaper, "STEP_NODES", 5),
         mock.patch.object(reaper, "_ASK_AGAIN_SECONDS", 0.0),
@@ -181,6 +194,56 @@ class Deletion(RuleBasedStateMachine):
         finally:
             stager.close()
 
+    # -- open drafts -------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.expected.opened) < 2)
+    @rule(name=st.sampled_from(NAMES), pick=PICK, empty=st.booleans())
+    def open_draft(self, name: str, pick: int, empty: bool) -> None:
+        """Open a draft, empty or as a version of any artifact."""
+        base = None if empty or not self.expected.living else self._living(pick)
+        opened = self.ws.new_draft(name, base=None if base is None else label(base))
+        model = {} if base is None else dict(self.expected.living[base])
+        self.expected.opened[opened.id] = Opened(name, base, model)
+
+    @precondition(lambda self: self.expected.opened)
+    @rule(pick=PICK, file=st.sampled_from(range(len(CONTENTS))), kind=st.sampled_from(("add", "remove", "move")))
+    def step(self, pick: int, file: int, kind: str) -> None:
+        """Change an open draft."""
+        ident = sorted(self.expected.opened)[pick % len(self.expected.opened)]
+        self._step(self.expected.opened[ident], ident, pick, file, kind)
+
+    def _step(self, opened: Opened, ident: str, pick: int, file: int, kind: str) -> None:
+        """Take a step in the model, then in the workspace."""
+        draft = self.ws.draft(ident)
+        if kind == "add":
+            files: Model = {b"c/new": ("file", CONTENTS[file]), b"over": ("file", CONTENTS[pick % len(CONTENTS)])}
+            opened.add(files)
+            folder = write_folder(self.home / "added", files)
+            try:
+                draft.add(folder, overwrite=True)
+            finally:
+                shutil.rmtree(folder)
+        elif opened.model:
+            path = sorted(opened.model)[pick % len(opened.model)]
+            if kind == "remove":
+                opened.remove(path)
+                draft.remove(path)
+            elif b"moved" not in opened.model:
+                opened.move(path, b"moved")
+                draft.move(path, b"moved")
+
+    @precondition(lambda self: self.expected.opened)
+    @rule(pick=PICK, commits=st.booleans())
+    def end_open_draft(self, pick: int, commits: bool) -> None:
+        """Commit an open draft, or give it up."""
+        ident = sorted(self.expected.opened)[pick % len(self.expected.opened)]
+        if commits:
+            version = self.ws.draft(ident).commit()
+            assert version.receipt is not None and version.receipt.created == self.expected.commit(ident)
+        else:
+            self.ws.draft(ident).abort()
+            del self.expected.opened[ident]
+
     # -- naming, deleting, bringing back ---------------------------------------------------------------------------
 
     @precondition(lambda self: self.expected.living)
@@ -202,13 +265,15 @@ class Deletion(RuleBasedStateMachine):
         keys = list(dict.fromkeys(self._living(pick) for pick in picks))
         refs = [label(key) for key in keys]
         released = self.expected.released(keys)
-        if released and not force:
+        built_on = [ident for ident, opened in self.expected.opened.items() if opened.base in keys]
+        if (released or built_on) and not force:
             try:
                 self.ws.delete(*refs, now=now)
             except RefusedError as error:
                 assert all(alias in str(error) for _, alias in released)
+                assert all(f"the open draft {ident!r}" in str(error) for ident in built_on)
                 return
-            raise AssertionError(f"{refs} were deleted with their aliases {released}")
+            raise AssertionError(f"{refs} were deleted with their aliases {released} and drafts {built_on}")
         freed = self._freed_by(keys)
         planned = self.ws.delete(*refs, force=force, now=now, dry_run=True)
         done = self.ws.delete(*refs, force=force, now=now)
@@ -321,7 +386,7 @@ class Deletion(RuleBasedStateMachine):
         self._reaped()
         assert self.expected.waiting.keys() <= kept
 
-    @precondition(lambda self: self.expected.living and not self.drafts)
+    @precondition(lambda self: self.expected.living and not self.drafts and not self.expected.opened)
     @rule(pick=PICK, file=PICK)
     def purge(self, pick: int, file: int) -> None:
         """Take a file's content out of every version, and off the disk, but for what other content has of it."""
@@ -386,7 +451,7 @@ class Deletion(RuleBasedStateMachine):
         self._checked = -1
 
     @rule(
-        doing=st.sampled_from(("put", "delete", "undelete", "gc", "gc --compact", "alias")),
+        doing=st.sampled_from(("put", "delete", "undelete", "gc", "gc --compact", "alias", "step", "commit")),
         calls=st.integers(0, 15),
         pick=PICK,
         picture=PICTURES,
@@ -401,6 +466,13 @@ class Deletion(RuleBasedStateMachine):
                 self._put(name, picture)
             elif doing.startswith("gc"):
                 self.ws.gc(now=True, compact="compact" in doing)
+            elif after.opened and doing in ("step", "commit"):
+                ident = sorted(after.opened)[pick % len(after.opened)]
+                if doing == "step":
+                    self._step(after.opened[ident], ident, pick, 3, ("add", "remove", "move")[pick % 3])
+                else:
+                    after.commit(ident)
+                    self.ws.draft(ident).commit()
             elif doing == "undelete" and after.waiting:
                 key = sorted(after.waiting)[pick % len(after.waiting)]
                 after.undelete(key)
@@ -426,16 +498,19 @@ class Deletion(RuleBasedStateMachine):
 
     def _settle(self, after: Expected) -> None:
         """Take for true what the workspace says, which must be the state before or after what was being done."""
-        living, aliases, waiting = self._observed()
+        living, aliases, waiting, opened = self._observed()
         for state in (self.expected, after):
-            if (living, aliases) == (state.living.keys(), state.aliases) and waiting <= state.waiting.keys():
+            models = {ident: draft.model for ident, draft in state.opened.items()}
+            same = (living, aliases, opened) == (state.living.keys(), state.aliases, models)
+            if same and waiting <= state.waiting.keys():
                 break
         else:
-            raise AssertionError(f"{living}, {aliases} and {waiting} is neither {self.expected} nor {after}")
+            found = f"{living}, {aliases}, {waiting} and {opened}"
+            raise AssertionError(f"{found} is neither {self.expected} nor {after}")
         state.waiting = {key: kept for key, kept in state.waiting.items() if key in waiting}
         self.expected = state
 
-    def _observed(self) -> tuple[set[Key], dict[tuple[str, str], int], set[Key]]:
+    def _observed(self) -> tuple[set[Key], dict[tuple[str, str], int], set[Key], dict[str, Model]]:
         found = [item.name for item in self.ws.artifacts()]
         living = {(name, version.number) for name in found for version in self.ws.versions(name)}
         aliases = {
@@ -447,7 +522,8 @@ class Deletion(RuleBasedStateMachine):
         with self.ws.store.snapshot() as snapshot:
             records = Records(snapshot.transaction)
             waiting = {(records.artifacts[version.artifact].name, version.number) for version in records.deleted}
-        return living, aliases, waiting
+        opened = {draft.id: model_of(self.ws.store, draft.record().root) for draft in self.ws.open_drafts()}
+        return living, aliases, waiting, opened
 
     # -- what must hold ----------------------------------------------------------------------------------------------
 
@@ -466,7 +542,9 @@ class Deletion(RuleBasedStateMachine):
             each = self._checks % EACH_VERSION == 0
             wrong = wrong or usage_contradictions(self.ws, records, versions=each)
         assert not wrong, "\n".join(wrong)
-        assert self._observed() == (self.expected.living.keys(), self.expected.aliases, self.expected.waiting.keys())
+        expected = self.expected
+        opened = {ident: draft.model for ident, draft in expected.opened.items()}
+        assert self._observed() == (expected.living.keys(), expected.aliases, expected.waiting.keys(), opened)
         for key, model in self.expected.living.items():
             assert model_of(self.ws.store, self.ws.version(label(key)).record.root) == model, f"{label(key)} differs"
 
@@ -474,6 +552,9 @@ class Deletion(RuleBasedStateMachine):
         """Let everything go: what remains is what is alive, to the node and to the file."""
         try:
             self._die()
+            for draft in self.ws.open_drafts():
+                draft.abort()
+            self.expected.opened.clear()
             report = self.ws.gc(now=True)
             self._reaped()
             self.check_invariants(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -85,6 +86,22 @@ def a_draft_keeps_what_it_is_not_asked_for() -> AbstractContextManager[object]:
     return mock.patch.object(drafts, "abandon", lambda transaction, draft: True)
 
 
+def a_step_keeps_the_tree_before() -> AbstractContextManager[object]:
+    real = drafts.move_root
+
+    def move_root(transaction: Any, record: Any, root: int, new_bytes: int) -> bool:
+        return real(transaction, replace(record, root=record.start), root, new_bytes)
+
+    return mock.patch.object(drafts, "move_root", move_root)
+
+
+def open_drafts_are_reaped() -> AbstractContextManager[object]:
+    def dead_drafts(transaction: Any, run_dir: Path, before_ns: int) -> list[int]:
+        return [draft.number for draft in drafts.list_drafts(transaction, run_dir) if draft.id]
+
+    return mock.patch.object(drafts, "dead_drafts", dead_drafts)
+
+
 def aliases_stay() -> AbstractContextManager[object]:
     class Catalogue:
         def __getattr__(self, name: str) -> Any:
@@ -127,6 +144,8 @@ BUGS: list[Callable[[], AbstractContextManager[object]]] = [
     readers_are_not_waited_for,
     a_base_is_not_held,
     a_draft_keeps_what_it_is_not_asked_for,
+    a_step_keeps_the_tree_before,
+    open_drafts_are_reaped,
     aliases_stay,
     gaps_are_counted_twice,
     empty_packs_stay,
