@@ -20,6 +20,7 @@ from artstore.ids import content_id
 from artstore.manifest import Manifest, Table, WriteTransaction
 from artstore.nodes import change_counts, children_of, index_keys, node_extent, node_payload
 from artstore.packs import pack_path
+from artstore.records.catalogue import DraftRecord
 from artstore.records.deadlist import Free, decode_free, encode_free
 from artstore.records.nodes import (
     KIND_CHUNK,
@@ -141,6 +142,15 @@ def _nothing_held(ws: Workspace, transaction: WriteTransaction) -> None:
 
 def _draft_spoilt(ws: Workspace, transaction: WriteTransaction) -> None:
     transaction.put(Table.DRAFTS, key64(79), b"{")
+
+
+def _open_draft_half_held(ws: Workspace, transaction: WriteTransaction) -> None:
+    root, start = (ws.version(ref).record.root for ref in ("alone:v1", "team/vision/data:v0"))
+    record = DraftRecord(1 << 20, "a", 1, 1, id="x", start=start, root=root)
+    transaction.put(Table.DRAFTS, key64(record.draft), record.encode())
+    transaction.put(Table.STAGED, key64(record.draft) + key64(start), b"")
+    transaction.state.next_draft = record.draft + 1
+    change_counts(transaction, {start: 1})
 
 
 # -- the deadlist ------------------------------------------------------------------------------------------------------
@@ -269,6 +279,7 @@ SMALL_DAMAGE: list[Damage] = [
     _held_by_no_draft,
     _nothing_held,
     _draft_spoilt,
+    _open_draft_half_held,
     _entry_spoilt,
     _entry_gone,
     _entry_of_nothing,

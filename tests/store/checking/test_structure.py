@@ -199,6 +199,14 @@ def draft_that_holds_and_is_not_there(ws: Workspace, transaction: WriteTransacti
     change_counts(transaction, {root: 1})
 
 
+def open_draft_without_its_tree(ws: Workspace, transaction: WriteTransaction) -> None:
+    root = ws.version("alone:v1").record.root
+    transaction.put(
+        Table.DRAFTS, key64(1 << 20), DraftRecord(1 << 20, "a", 1, 1, id="x", start=root, root=root).encode()
+    )
+    transaction.state.next_draft = (1 << 20) + 1
+
+
 def held_malformed(ws: Workspace, transaction: WriteTransaction) -> None:
     raw_put(transaction, Table.STAGED, b"short", b"")
 
@@ -290,6 +298,7 @@ DAMAGES: list[tuple[Damage, str, str]] = [
     (entry_malformed, "record", "of the deadlist"),
     (entry_still_to_come, "counter", "of the deadlist is still to be given out"),
     (two_entries_with_one_number, "deadlist", "two entries"),
+    (open_draft_without_its_tree, "reference", "the open draft 'x' does not hold what it is made of"),
     (draft_that_holds_and_is_not_there, "reference", "draft 77, which is not there"),
     (held_malformed, "record", "is malformed"),
     (name_to_nothing, "catalogue", "the name 'new'"),
