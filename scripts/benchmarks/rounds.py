@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from benchmarks.results import Results, WrongBytes
 from benchmarks.sides import Side
 
 NEEDED = ("plain", "artfs")
+_LIMIT = 10
 
 
 def say(text: str) -> None:
@@ -27,7 +30,8 @@ class Bench:
     """What all works need: the data, the sides, the results, and how often things are measured.
 
     What has a goal runs in each of ``pairs`` rounds, other peers in ``peer_rounds`` of them, or once if they take
-    longer than ``patience`` seconds; three times that leaves a peer out of the works of that kind that follow.
+    longer than ``patience`` seconds; three times that leaves a peer out of the works of that kind that follow, and ten
+    times that ends its run.
     ``folder`` is where stores are made, ``transport`` is how artfs is mounted.
     """
 
@@ -62,11 +66,13 @@ class Bench:
             for name in now[turn % len(now) :] + now[: turn % len(now)]:
                 start = time.monotonic()
                 try:
-                    visit(name, turn)
+                    with _ended_after(None if name in NEEDED else _LIMIT * self.patience):
+                        visit(name, turn)
                 except (SideFailed, WrongBytes, OSError, subprocess.SubprocessError) as failure:
                     if isinstance(failure, WrongBytes) and name.startswith("artfs"):
                         raise
                     self.leave_out(work, name, str(failure))
+                    self.note_slow(work, {name: time.monotonic() - start})
                     del taking_part[name]
                 else:
                     taking_part[name] = time.monotonic() - start
@@ -77,3 +83,22 @@ class Bench:
         for name, taken in seconds.items():
             if name not in NEEDED and taken > 3 * self.patience:
                 self.too_slow[work.partition("-")[0], name] = f"one run of {work} took {taken:.0f} s"
+
+
+@contextmanager
+def _ended_after(seconds: float | None) -> Iterator[None]:
+    """End the block with `SideFailed` when it has taken so long; in the main thread."""
+    if seconds is None:
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise SideFailed(f"it took more than {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
