@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from artstore import catalogue, journal
-from artstore.errors import RefusedError
+from artstore.errors import InvalidInputError, RefusedError
 from artstore.live import Change
 from artstore.manifest import WriteTransaction
 from artstore.names import check_alias, check_name, check_type
@@ -21,12 +21,14 @@ from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, 
 from artstore.staging import Ref
 from artstore.store import Store
 
-__all__ = ["Commit", "Committed", "parent_changes"]
+__all__ = ["Commit", "Committed", "end_after", "parent_changes"]
+
+_LONGEST_TTL: Final = 1e10
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What is said of a version when it is made; None means that nothing was said."""
+    """What is said of a version when it is made; None means that nothing was said.  ``ttl`` is in seconds."""
 
     name: str
     type: str | None = None
@@ -35,6 +37,7 @@ class Commit:
     metadata: dict[str, Any] | None = None
     base: str | None = None
     force: bool = False
+    ttl: float | None = None
 
     @classmethod
     def checked(
@@ -44,10 +47,13 @@ class Commit:
         aliases: Sequence[str],
         description: str | None,
         metadata: Metadata | None,
+        ttl: float | None,
         *,
         force: bool,
     ) -> Self:
         """Return what a user says; raise `InvalidInputError` for a name, type or value that cannot be."""
+        if ttl is not None:
+            end_after(ttl)
         return cls(
             name=check_name(name),
             type=None if type is None else check_type(type),
@@ -55,6 +61,7 @@ class Commit:
             description=description,
             metadata=None if metadata is None else checked_metadata(metadata),
             force=force,
+            ttl=ttl,
         )
 
 
@@ -66,6 +73,13 @@ class Committed:
     version: VersionRecord
     created: bool
     changes: list[Change] = field(default_factory=list)
+
+
+def end_after(seconds: float) -> int:
+    """Return the moment so many seconds from now, in nanoseconds since 1970; raise `InvalidInputError` for the past."""
+    if not 0 < seconds < _LONGEST_TTL:
+        raise InvalidInputError("the end of a version must lie in the future")
+    return time.time_ns() + int(seconds * 1e9)
 
 
 def parent_changes(name: str) -> list[Change]:
@@ -97,6 +111,11 @@ def commit(
         version, created = _record(transaction, artifact, root, asked, new_bytes, now_ns), True
         artifact = replace(artifact, next_version=version.number + 1)
         events.append({"event": "version", "name": asked.name, **_journalled(version)})
+    if asked.ttl is not None:
+        version = replace(version, expires_ns=end_after(asked.ttl))
+        catalogue.put_version(transaction, version)
+        about = {"name": asked.name, "version": version.number}
+        events.append({"event": "ttl", **about, "expires_ns": version.expires_ns})
     catalogue.put_artifact(transaction, artifact)
     moved = catalogue.set_aliases(transaction, artifact.number, version.number, asked.aliases, now_ns)
     events += [{"event": "alias", "name": asked.name, "alias": name, "version": version.number} for name in moved]

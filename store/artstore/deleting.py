@@ -8,7 +8,7 @@ that the version held is now the deadlist's.  Undeleting takes it back.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -77,8 +77,17 @@ class _Doomed(NamedTuple):
         return f"{self.artifact.name}:{version_label(self.version.number)}"
 
 
-def delete(store: Store, refs: Sequence[str], *, force: bool, now: bool, dry_run: bool, recursive: bool) -> Deletion:
-    """Delete versions, all or none; see `Workspace.delete`."""
+def delete(
+    store: Store,
+    refs: Sequence[str],
+    *,
+    force: bool,
+    now: bool,
+    dry_run: bool,
+    recursive: bool,
+    reasons: Mapping[int, str] | None = None,
+) -> Deletion:
+    """Delete versions, all or none; see `Workspace.delete`.  ``reasons`` are kept with them, by serial."""
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         doomed = [_Doomed(*pair) for pair in select(transaction, refs, recursive=recursive)]
@@ -98,7 +107,8 @@ def delete(store: Store, refs: Sequence[str], *, force: bool, now: bool, dry_run
     with room_to_free(store.path):
         for start in range(0, len(doomed), _BATCH):
             with store.write() as transaction:
-                entries += _delete_batch(store, transaction, doomed[start : start + _BATCH], force, due_ns, changes)
+                batch = doomed[start : start + _BATCH]
+                entries += _delete_batch(store, transaction, batch, force, due_ns, changes, reasons or {})
                 last = transaction.number
     if last == planned_in + -(-len(doomed) // _BATCH):
         _plans[store.path] = (store.uuid, last, plan)
@@ -167,6 +177,7 @@ def _delete_batch(
     force: bool,
     due_ns: int,
     changes: list[Change],
+    reasons: Mapping[int, str],
 ) -> list[DeadEntry]:
     """Delete some versions in one transaction, if nothing stands against it by now; note what mounts have to forget."""
     _released(transaction, store.run_dir, doomed, force)
@@ -177,6 +188,7 @@ def _delete_batch(
         current = catalogue.version(transaction, version.serial)
         if current is None:
             raise NotFoundError(f"{artifact.name}:{version_label(version.number)} has been deleted meanwhile")
+        current = replace(current, reason=reasons.get(version.serial, ""))
         entry, event, names = _delete_one(transaction, artifact, current, due_ns, aliases)
         entries.append(entry)
         events.append(event)
@@ -228,12 +240,13 @@ def _delete_one(
         "serial": version.serial,
         "due_ns": due_ns,
         "aliases": aliases,
+        "reason": version.reason,
     }
     return entry, event, [version_label(version.number), *aliases]
 
 
 def undelete(store: Store, name: str, number: int) -> Undeleted:
-    """Bring a deleted version back, with its aliases as far as nobody has taken them since.
+    """Bring a deleted version back, with its aliases as far as nobody has taken them since, and without its past end.
 
     Raises `NotFoundError` where it never was or is being reaped already, `RefusedError` where it is not deleted, and
     `InvalidInputError` where its name has become a project.
@@ -247,7 +260,17 @@ def undelete(store: Store, name: str, number: int) -> Undeleted:
         artifact = catalogue.ensure_artifact(transaction, name, time.time_ns())
         version, entry = _deleted_version(transaction, artifact, number, label)
         deadlist.remove_entry(transaction, entry)
-        restored = replace(version, state="live", deleted_ns=0, due_ns=0, entry=0, released_aliases=[])
+        ended = 0 < version.expires_ns <= time.time_ns()
+        restored = replace(
+            version,
+            state="live",
+            deleted_ns=0,
+            due_ns=0,
+            entry=0,
+            released_aliases=[],
+            reason="",
+            expires_ns=0 if ended else version.expires_ns,
+        )
         catalogue.put_version(transaction, restored)
         transaction.state.versions += 1
         transaction.state.logical_bytes += version.bytes
@@ -259,6 +282,7 @@ def undelete(store: Store, name: str, number: int) -> Undeleted:
         free = [alias for alias in version.released_aliases if alias not in taken]
         catalogue.set_aliases(transaction, artifact.number, number, free, time.time_ns())
         events: list[dict[str, object]] = [{"event": "undelete", "name": name, "version": number}]
+        events += [{"event": "ttl", "name": name, "version": number, "expires_ns": 0}] if ended else []
         events += [{"event": "alias", "name": name, "alias": alias, "version": number} for alias in free]
         journal.append(store.path, transaction, events)
     changes = [Change(name, [version_label(number), "latest", *free])]

@@ -240,13 +240,14 @@ class OpenDraft:
         aliases: Sequence[str] = (),
         description: str | None = None,
         metadata: Metadata | None = None,
+        ttl: float | None = None,
         new: bool = False,
     ) -> Version:
         """Make it the artifact's next version, unless it equals the latest and not ``new``; the draft is gone then.
 
         ``receipt.created`` of the version returned says which.  Raises as `Workspace.put` does; the draft stays then.
         """
-        asked = Commit.checked(self.artifact, type, aliases, description, metadata, force=new)
+        asked = Commit.checked(self.artifact, type, aliases, description, metadata, ttl, force=new)
         with self._store.write() as transaction:
             record = self._found(transaction)
             root = Ref(CLASS_TREE, tree_view(transaction, record.root).digest)

@@ -104,6 +104,11 @@ def check_draft(ident: str) -> str:
     return _checked(ident, "draft's name")
 
 
+def check_rule(name: str) -> str:
+    """Return *name* if a retention rule may have it; raise InvalidNameError otherwise."""
+    return _checked(name, "rule's name")
+
+
 def check_name(name: str) -> str:
     """Return the full artifact name *name* if every component and its length are allowed.
 

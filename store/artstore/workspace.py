@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from artstore.ingest.pipeline import Progress
     from artstore.purging import PurgeReport
     from artstore.reaper import Reaped
+    from artstore.retention.applying import RetentionPlan, Retired
+    from artstore.retention.rules import Rule
     from artstore.usage import DiskUse, GroupUsage, Usage, VersionUsage
     from artstore.warming import Warmed
 
@@ -134,6 +136,7 @@ class Workspace:
         aliases: Sequence[str] = (),
         description: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        ttl: float | None = None,
         base: str | None = None,
         exclude: Sequence[str] = (),
         remove: Sequence[str] = (),
@@ -145,7 +148,7 @@ class Workspace:
         No version is made when content and given metadata equal the current latest's, unless ``new``; the version
         returned is then that one, and ``receipt.created`` is False.  With ``base`` (``v3``, an alias, or
         ``NAME:v3``) the folder is laid over that version: what it lacks stays, and ``remove`` globs take away.
-        ``exclude`` globs and ``.artfsignore`` files keep files out.
+        ``exclude`` globs and ``.artfsignore`` files keep files out.  After ``ttl`` seconds the version goes by itself.
 
         Raises `SourceError` naming files that cannot be taken, `RefusedError` for another type than the artifact's,
         `OutOfSpaceError` when the disk fills up; nothing is committed then, and what was stored is found again.
@@ -155,7 +158,7 @@ class Workspace:
 
         if not os.fspath(path):
             raise InvalidInputError("the path to put is empty")  # Path("") would mean the current folder
-        asked = Commit.checked(name, type, aliases, description, metadata, force=new)
+        asked = Commit.checked(name, type, aliases, description, metadata, ttl, force=new)
         if remove and base is None:
             raise InvalidInputError("what is to be removed must be removed from a version", hint="name it with --base")
         base_record = None
@@ -271,6 +274,54 @@ class Workspace:
         """Return the drafts: puts that are running, and dead ones whose content waits to be taken up or reaped."""
         with self.store.snapshot() as snapshot:
             return drafts.list_drafts(snapshot.transaction, self.store.run_dir)
+
+    # -- retention -------------------------------------------------------------------------------------------------
+
+    def set_ttl(self, ref: str, seconds: float | None) -> datetime | None:
+        """Let a version go by itself so many seconds from now (None: not any more); return when that will be."""
+        from artstore.retention.applying import set_ttl
+
+        expires_ns = set_ttl(self.store, self.version(ref).record, seconds)
+        return utc(expires_ns) if expires_ns else None
+
+    def set_retention(self, name: str, **says: Any) -> Rule:
+        """Set the retention rule ``name``; `artstore.retention.rules.Rule` has what it can say.
+
+        Raises `InvalidInputError` for a rule that cannot be, or would keep nothing.
+        """
+        from artstore.retention.rules import Rule, set_rule
+
+        rule = Rule.of({"name": name, **says})
+        set_rule(self.store, rule)
+        return rule
+
+    def remove_retention(self, name: str) -> None:
+        """Take a retention rule away; raise `NotFoundError` where there is none of that name."""
+        from artstore.retention.rules import remove_rule
+
+        remove_rule(self.store, name)
+
+    def retention(self) -> list[Rule]:
+        """Return the retention rules, by name."""
+        from artstore.retention.rules import read_rules
+
+        with self.store.snapshot() as snapshot:
+            return list(read_rules(snapshot.transaction).rules)
+
+    def retention_plan(self) -> RetentionPlan:
+        """Return why each living version stays or goes by the rules; nothing is changed."""
+        from artstore.retention.applying import plan
+
+        return plan(self.store)
+
+    def apply_retention(self, *, trust_clock: bool = False) -> Retired:
+        """Delete what the rules, and the versions' own ends, let go; it can be undeleted for a while, as always.
+
+        Raises `RefusedError` where the clock may be wrong, unless ``trust_clock``.
+        """
+        from artstore.retention.applying import apply
+
+        return apply(self.store, trust_clock=trust_clock)
 
     # -- copying out -----------------------------------------------------------------------------------------------
 

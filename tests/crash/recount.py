@@ -26,6 +26,7 @@ from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecor
 from artstore.records.deadlist import Condemned, DeadEntry, Free, decode_condemned, decode_entry, decode_free
 from artstore.records.nodes import KIND_LOST
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_TREE, HEADER_LENGTH
+from artstore.retention.rules import read_rules
 
 _DENSE = struct.Struct("<128I")
 _PAIR = struct.Struct("<BI")
@@ -366,9 +367,14 @@ class _Replay:
         self.deleted: dict[tuple[str, int], str] = {}
         self.aliases: dict[tuple[str, str], int] = {}
         self.next: dict[str, int] = {}
+        self.ends: dict[tuple[str, int], object] = {}
+        self.rules: object = []
 
     def apply(self, event: dict[str, object]) -> None:
         """Take one event in; one that contradicts those before it raises `KeyError`."""
+        if event["event"] == "retention":
+            self.rules = event["rules"]
+            return
         kind, name = event["event"], str(event["name"])
         number = event.get("number", event.get("version"))
         place = (name, number if isinstance(number, int) else -1)
@@ -384,6 +390,8 @@ class _Replay:
                     del self.aliases[alias]
             case "undelete":
                 self.versions[place] = self.deleted.pop(place)
+            case "ttl":
+                self.ends[place] = event["expires_ns"]
             case "purge":
                 (self.deleted if place in self.deleted else self.versions)[place] = str(event["digest"])
             case "alias" if number is None:
@@ -417,6 +425,11 @@ def _journal(workspace: Path, records: Records) -> list[str]:
     aliases = {(artifacts[alias.artifact].name, alias.name): alias.version for alias in records.aliases}
     if told.aliases != aliases:
         wrong.append(f"the journal tells of the aliases {told.aliases}, and {aliases} are there")
+    ends = {(artifacts[version.artifact].name, version.number): version.expires_ns for version in records.live}
+    if ends != {place: told.ends.get(place, 0) for place in ends}:
+        wrong.append(f"the journal tells of the ends {told.ends}, and they are {ends}")
+    if told.rules != [rule.record() for rule in read_rules(records.transaction).rules]:
+        wrong.append(f"the journal tells of the retention rules {told.rules}")
     following = {artifact.name: artifact.next_version for artifact in artifacts.values() if artifact.is_artifact}
     if told.next != following:
         wrong.append(f"the journal tells that the next versions are {told.next}, and they are {following}")

@@ -170,6 +170,7 @@ def draft_commit(
     aliases: tuple[str, ...],
     description: str | None,
     meta: tuple[str, ...],
+    ttl: str | None,
     new: bool,
 ) -> None:
     """Make a draft the next version, and end it.
@@ -182,7 +183,12 @@ def draft_commit(
     """
     opened = session.open().draft(ident)
     version = opened.commit(
-        type=type_, aliases=aliases, description=description, metadata=parse_metadata(meta), new=new
+        type=type_,
+        aliases=aliases,
+        description=description,
+        metadata=parse_metadata(meta),
+        ttl=None if ttl is None else parse_duration(ttl),
+        new=new,
     )
     print_put(session, version)
 

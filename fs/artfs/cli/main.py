@@ -42,6 +42,7 @@ _MODULES: Final = {
     "rm": "deletion",
     "undelete": "deletion",
     "gc": "deletion",
+    "retention": "retention",
     "usage": "usage",
     "du": "usage",
     "why": "checking",

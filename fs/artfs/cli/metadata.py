@@ -30,12 +30,13 @@ _OPTIONS = (
         metavar="JSON|K=V",
         help="Metadata: a JSON object, or KEY=VALUE; repeatable, later ones win.",
     ),
+    click.option("--ttl", metavar="TIME", help="Let the version go by itself after this time, such as 30d."),
     click.option("--new", is_flag=True, help="Make a version even if nothing has changed."),
 )
 
 
 def version_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say something of the version to be made: ``type_ aliases description meta new``."""
+    """Add the options that say something of the version to be made: ``type_ aliases description meta ttl new``."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import NAME
+from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata, version_options
 from artfs.cli.output import counted, quoted, size, warn, warn_of_silent, write_json, write_line
 from artfs.cli.progress import progress_bar
@@ -88,6 +89,7 @@ def put(
     aliases: tuple[str, ...],
     description: str | None,
     meta: tuple[str, ...],
+    ttl: str | None,
     base: str | None,
     exclude: tuple[str, ...],
     remove: tuple[str, ...],
@@ -115,6 +117,7 @@ def put(
             aliases=aliases,
             description=description,
             metadata=metadata,
+            ttl=None if ttl is None else parse_duration(ttl),
             base=base,
             exclude=exclude,
             remove=remove,

@@ -38,7 +38,9 @@ def version_record(version: Version) -> dict[str, object]:
         "files": version.file_count,
         "bytes": version.size,
         "new_bytes": version.new_bytes,
+        "expires_at": timestamp(from_nanoseconds(record.expires_ns)) if record.expires_ns else None,
         "deleted_at": timestamp(from_nanoseconds(record.deleted_ns)) if record.deleted_ns else None,
+        "deleted_reason": record.reason or None,
         "undelete_until": None if until is None else timestamp(until),
         "purged": [purge_record(purge) for purge in version.purged],
     }

@@ -146,6 +146,8 @@ def _described(version: Version) -> list[list[str]]:
     ]
     if version.base is not None:
         rows.append(["based on", version.base])
+    if version.record.expires_ns:
+        rows.append(["goes at", timestamp(from_nanoseconds(version.record.expires_ns), seconds=True)])
     if version.description:
         rows.append(["description", quoted(version.description)])
     metadata = json.dumps(version.metadata, ensure_ascii=False, sort_keys=True) if version.metadata else "none"
@@ -160,6 +162,8 @@ def _log_line(version: Version) -> str:
     if until is not None:
         can = until > datetime.now(UTC)
         parts.append(f"deleted, undelete until {timestamp(until, seconds=True)}" if can else "deleted, to be reaped")
+        if version.record.reason:
+            parts.append(f"by {version.record.reason}")
     if version.aliases:
         parts.append(", ".join(version.aliases))
     if version.tags:

@@ -149,6 +149,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
     if kit.owner.uid != os.geteuid():
         import artfs.mount.invalidator
         import artfs.mount.reaping
+        import artfs.mount.retaining
         import artfs.mount.supervisor  # noqa: F401  # the owner may not be able to reach root's interpreter
     kit.owner.become()
     kernel.die_with_parent(parent)
@@ -167,6 +168,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
 
     from artfs.mount.invalidator import Invalidator
     from artfs.mount.reaping import Reaping
+    from artfs.mount.retaining import Retaining
     from artfs.mount.supervisor import Supervisor
 
     supervisor = Supervisor(
@@ -174,6 +176,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
         counters=kit.counters,
         forgetting=Invalidator(store, kit.device, kit.counters.epoch),
         reaping=Reaping(store, kit.counters),
+        retaining=Retaining(store),
         relief=Relief(kit.device, kit.counters),
         unmount=lambda lazy: _ask_to_unmount(kit.news, lazy),
         uid=os.geteuid(),

@@ -22,7 +22,7 @@ from artfs.mount.holding import DeletedVersion
 from artstore.errors import ArtfsError
 from artstore.live import Change, peer
 
-__all__ = ["Forgetting", "Reaping", "Relief", "Supervisor", "memory_of"]
+__all__ = ["Forgetting", "Reaping", "Relief", "Retaining", "Supervisor", "memory_of"]
 
 _LONGEST_LINE = 4 << 20
 _PATIENCE_SECONDS = 5.0
@@ -74,8 +74,15 @@ def memory_of(pid: int) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
+class Retaining(Protocol):
+    """Delete by rules in the background."""
+
+    async def run(self) -> None:
+        """Apply the rules from time to time until cancelled."""
+
+
 class Supervisor:
-    """Answer requests on the control socket, and let the reaper run beside.
+    """Answer requests on the control socket, and let the reaper and the rules of retention run beside.
 
     ``unmount`` asks the zygote to unmount and returns 0 or the kernel's number; it is called from a thread.
     """
@@ -87,6 +94,7 @@ class Supervisor:
         counters: Counters,
         forgetting: Forgetting,
         reaping: Reaping,
+        retaining: Retaining,
         relief: Relief,
         unmount: Callable[[bool], int],
         uid: int,
@@ -95,6 +103,7 @@ class Supervisor:
         self._counters = counters
         self._forgetting = forgetting
         self._reaping = reaping
+        self._retaining = retaining
         self._relief = relief
         self._unmount = unmount
         self._uid = uid
@@ -112,6 +121,7 @@ class Supervisor:
         listening = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reaping.run)
+            nursery.start_soon(self._retaining.run)
             nursery.start_soon(self._relieve)
             await trio.serve_listeners(self._converse, [listening])
 

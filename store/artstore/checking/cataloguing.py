@@ -22,6 +22,7 @@ from artstore.nodes import find_node
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, CatalogueRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry, decode_entry
 from artstore.records.packing import CLASS_TREE
+from artstore.retention.rules import Rule, Rules, read_rules, write_rules
 from artstore.tables import Table, key32, key64
 
 __all__ = ["right_catalogue", "right_journal"]
@@ -36,6 +37,7 @@ def right_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str]
     work.restore_versions()
     work.restore_aliases()
     work.derive()
+    work.restore_rules()
     return work.done
 
 
@@ -243,6 +245,22 @@ class _Work:
             created_ns = min(one.created_ns for one in self._artifacts.values() if one.name.startswith(f"{name}/"))
             self._artifacts[number] = ArtifactRecord(number, name, False, created_ns)
             self.done.append(f"made the project {name!r} anew")
+
+    def restore_rules(self) -> None:
+        """Bring the retention rules back where they do not read or are gone, from a journal that is whole.
+
+        Without one there are none then: fewer rules could let more versions go, no rules let none.
+        """
+        told = tuple(map(Rule.of, self._history.rules)) if self._is_whole else ()
+        try:
+            if read_rules(self._transaction).rules or not told:
+                return
+        except DamageError:
+            pass
+        write_rules(self._transaction, Rules(told))
+        self.done.append(
+            "brought the retention rules back" if told else "took the retention rules away: set them again"
+        )
 
     def _put(self, table: Table, key: bytes, payload: bytes) -> None:
         try:

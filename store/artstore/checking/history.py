@@ -13,6 +13,7 @@ from artstore.checking.report import Report, said
 from artstore.errors import DamageError
 from artstore.manifest import ReadTransaction
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
+from artstore.retention.rules import Rule, read_rules
 
 __all__ = ["History", "ToldArtifact", "ToldVersion", "check_journal"]
 
@@ -30,6 +31,7 @@ class ToldVersion:
     tags: list[str] = field(default_factory=list)
     purged: list[dict[str, Any]] = field(default_factory=list)
     deleted: bool = False
+    expires_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ class History:
 
     def __init__(self) -> None:
         self.artifacts: dict[str, ToldArtifact] = {}
+        self.rules: list[dict[str, Any]] = []
         self.next_serial = 1
 
     def apply(self, event: Mapping[str, Any]) -> None:
@@ -59,6 +62,9 @@ class History:
             raise DamageError(f"the event {event} cannot be: {said(error)}") from error
 
     def _apply(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "retention":
+            self.rules = [Rule.of(rule).record() for rule in event["rules"]]
+            return
         artifact = self.artifacts.setdefault(event["name"], ToldArtifact())
         match event["event"]:
             case "artifact":
@@ -79,6 +85,8 @@ class History:
                     del artifact.aliases[name]
             case "undelete":
                 artifact.versions[event["version"]].deleted = False
+            case "ttl":
+                artifact.versions[event["version"]].expires_ns = event["expires_ns"]
             case "purge":
                 artifact.versions[event["version"]].digest = event["digest"]
                 artifact.versions[event["version"]].purged += event["purged"]
@@ -117,6 +125,9 @@ def check_journal(
         return  # what is missing would only be named again
     for difference in _differences(history, names.artifacts, versions, names.aliases):
         report.add("journal", f"the journal and the manifest disagree: {difference}")
+    with report.guard("record", "the retention rules"):
+        if [rule.record() for rule in read_rules(transaction).rules] != history.rules:
+            report.add("journal", "the journal and the manifest disagree: they have other retention rules")
 
 
 def _replay(path: Path, end: int, history: History, report: Report) -> bool:
@@ -194,6 +205,8 @@ def _version_differences(
             yield f"{label} has another digest or serial in the journal"
         elif (told.metadata, told.description, told.tags) != (version.metadata, version.description, version.tags):
             yield f"{label} has other metadata, description or tags in the journal"
+        elif told.expires_ns != version.expires_ns:
+            yield f"{label} has another end of its own in the journal"
     for name, artifact_told in history.artifacts.items():
         for number, version_told in artifact_told.versions.items():
             if not version_told.deleted and (name, number) not in seen:

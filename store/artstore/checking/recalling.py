@@ -15,6 +15,7 @@ from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.names import version_label
 from artstore.nodes import tree_view
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.retention.rules import Rule, Rules, read_rules, write_rules
 from artstore.tables import Table
 
 __all__ = ["Recalled", "Root", "events_of", "read_journal", "write_catalogue"]
@@ -118,6 +119,8 @@ def write_catalogue(
         for alias, number in sorted(told.aliases.items()):
             if (name, number) in roots:
                 catalogue.put_alias(transaction, record.number, alias, number, told.versions[number].created_ns)
+    if history.rules:
+        write_rules(transaction, Rules(tuple(map(Rule.of, history.rules))))
     state.next_serial = max(state.next_serial, history.next_serial)
 
 
@@ -152,6 +155,7 @@ def version_record(
         tags=told.tags,
         base=told.base,
         purged=told.purged,
+        expires_ns=told.expires_ns,
     )
 
 
@@ -161,6 +165,8 @@ def events_of(transaction: ReadTransaction) -> Iterator[dict[str, Any]]:
         number: ArtifactRecord.decode(payload) for number, payload in transaction.numbered_rows(Table.ARTIFACTS)
     }
     next_serial = transaction.counters().next_serial
+    if rules := read_rules(transaction).rules:
+        yield {"event": "retention", "rules": [rule.record() for rule in rules]}
     for artifact in artifacts.values():
         if artifact.is_artifact:
             yield {
@@ -197,11 +203,13 @@ def _version_events(name: str, version: VersionRecord) -> Iterator[dict[str, Any
     about = {"name": name, "version": version.number}
     if version.tags:
         yield {"event": "tags", **about, "tags": version.tags}
+    if version.expires_ns:
+        yield {"event": "ttl", **about, "expires_ns": version.expires_ns}
     if version.purged:
         yield {"event": "purge", **about, "digest": digest, "purged": version.purged}
     if version.state != "live":
-        aliases = version.released_aliases
-        yield {"event": "delete", **about, "serial": version.serial, "due_ns": version.due_ns, "aliases": aliases}
+        gone = {"serial": version.serial, "due_ns": version.due_ns, "aliases": version.released_aliases}
+        yield {"event": "delete", **about, **gone, "reason": version.reason}
 
 
 def label(name: str, number: int) -> str:

@@ -2,9 +2,10 @@
 
 What is said of artifacts (type, description, the numbers that are given next) comes from the manifest, as events of
 the kind ``artifact``, which come first.  What is said of versions is taken over word for word from the journal, for
-those that are there or can be undeleted: the event that made one, its last tags, its purges, its deletion.  The
-aliases follow.  Of a version that is gone nothing stays; the numbers and the serial in the ``artifact`` events see to
-it that it does not come back, and that what it was called by is not given again.
+those that are there or can be undeleted: the event that made one, its last tags, its own end, its purges, its deletion.
+The aliases follow, and the retention rules as they were last set.  Of a version that is gone nothing stays; the numbers
+and the serial in the ``artifact`` events see to it that it does not come back, and that what it was called by is not
+given again.
 
 The new journal is a generation of its own (`artstore.journal` says how one without a manifest finds the right one).
 """
@@ -36,12 +37,13 @@ class _Told:
 
     made: _Event
     tags: _Event | None = None
+    ttl: _Event | None = None
     purges: list[_Event] = field(default_factory=list)
     deleted: _Event | None = None
 
     def events(self) -> list[_Event]:
         """Return the events that lead to the version as it is."""
-        return [event for event in (self.made, self.tags, *self.purges, self.deleted) if event is not None]
+        return [event for event in (self.made, self.tags, self.ttl, *self.purges, self.deleted) if event is not None]
 
 
 def compact_journal(store: Store) -> tuple[int, int]:
@@ -77,7 +79,7 @@ def compact_journal(store: Store) -> tuple[int, int]:
 
 def _rewritten(store: Store, transaction: ReadTransaction) -> bytes:
     """Return the bytes of the journal that says what the present one and the manifest say."""
-    versions, aliases = _fold(store, transaction)
+    versions, aliases, rules = _fold(store, transaction)
     artifacts = list(_artifacts(transaction))
     recorded = {
         (artifact.name, version.number): version
@@ -90,6 +92,7 @@ def _rewritten(store: Store, transaction: ReadTransaction) -> bytes:
     for place in sorted(recorded, key=lambda place: recorded[place].serial):
         events += versions[place].events()
     events += [aliases[place] for place in sorted(aliases)]
+    events += [rules] if rules is not None else []
     return journal.encode_events(events)
 
 
@@ -117,20 +120,24 @@ def _artifact_event(artifact: ArtifactRecord, next_serial: int) -> _Event:
 
 def _fold(
     store: Store, transaction: ReadTransaction
-) -> tuple[dict[tuple[str, int], _Told], dict[tuple[str, str], _Event]]:
-    """Return what the journal says of each version that was ever made, and the last word on each alias."""
+) -> tuple[dict[tuple[str, int], _Told], dict[tuple[str, str], _Event], _Event | None]:
+    """Return what the journal says of each version that was ever made, and the last word on aliases and rules."""
     state = transaction.counters()
     path = journal.journal_path(store.path, state.journal_generation)
     versions: dict[tuple[str, int], _Told] = {}
     aliases: dict[tuple[str, str], _Event] = {}
+    rules: _Event | None = None
     try:
         for event in journal.replay(path, state.journal_end):
-            _apply(event, versions, aliases)
+            if event["event"] == "retention":
+                rules = event
+            else:
+                _apply(event, versions, aliases)
     except FileNotFoundError as error:
         raise DamageError(f"the journal of {store.path} is missing") from error
     except (KeyError, TypeError) as error:
         raise DamageError(f"the journal of {store.path} contradicts itself: {error}") from error
-    return versions, aliases
+    return versions, aliases, rules
 
 
 def _apply(event: _Event, versions: dict[tuple[str, int], _Told], aliases: dict[tuple[str, str], _Event]) -> None:
@@ -141,6 +148,8 @@ def _apply(event: _Event, versions: dict[tuple[str, int], _Told], aliases: dict[
             versions[name, event["number"]] = _Told(event)
         case "tags":
             versions[name, event["version"]].tags = event
+        case "ttl":
+            versions[name, event["version"]].ttl = event
         case "purge":
             versions[name, event["version"]].purges.append(event)
         case "delete":

@@ -117,7 +117,8 @@ class VersionRecord(CatalogueRecord):
     stored bytes that its put added.  ``base`` is the version it was laid over, as ``NAME:vN``.
 
     ``state`` is ``live`` or ``deleted``.  A deleted version was deleted at ``deleted_ns``, is ``entry`` of the deadlist
-    due at ``due_ns``, and gets ``released_aliases`` back when it is undeleted.  ``purged`` tells what was taken out of
+    due at ``due_ns``, and gets ``released_aliases`` back when it is undeleted; ``reason`` says by what rule it went.
+    A living one with ``expires_ns`` goes by itself then.  ``purged`` tells what was taken out of
     it for good: ``path``, ``id``, ``reason``, ``purged_ns`` and the digest before.
     """
 
@@ -142,6 +143,8 @@ class VersionRecord(CatalogueRecord):
     entry: int = 0
     released_aliases: list[str] = field(default_factory=list)
     purged: list[dict[str, Any]] = field(default_factory=list)
+    expires_ns: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class Daemon:
             counters=self.counters,
             forgetting=self,
             reaping=self,
+            retaining=self,
             relief=self,
             unmount=self._unmount,
             uid=os.getuid(),

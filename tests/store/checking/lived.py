@@ -54,6 +54,10 @@ def live_through(ws: Workspace, folder: Path) -> None:
     ws.put(second, "alone")
     ws.delete("alone:v0", force=True)
     ws.delete("gone/away:v0")
+    ws.set_retention("checkpoints", type="model", best=5, field="accuracy", aliases=["prod*"])
+    ws.set_retention("logs", project="team", within=1e6)
+    ws.remove_retention("logs")
+    ws.set_ttl("team/vision/data:v0", 1e9)
 
 
 def told(ws: Workspace) -> Told:
@@ -68,6 +72,7 @@ def told(ws: Workspace) -> Told:
                 version.description,
                 version.tags,
                 version.record.created_ns,
+                version.record.expires_ns,
                 version.record.files,
                 version.record.bytes,
                 model_of(ws.store, version.record.root),

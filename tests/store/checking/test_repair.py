@@ -211,6 +211,23 @@ def _rows_spoilt(*tables: Table) -> Damage:
     return damage
 
 
+def _rules_gone(ws: Workspace, transaction: WriteTransaction) -> None:
+    transaction.delete(Table.META, b"retention")
+
+
+def _rules_spoilt(ws: Workspace, transaction: WriteTransaction) -> None:
+    _spoil(transaction, Table.META, b"retention")
+
+
+def _rules_malformed(ws: Workspace, transaction: WriteTransaction) -> None:
+    transaction.put(Table.META, b"retention", b"{}")
+
+
+def _end_forgotten(ws: Workspace, transaction: WriteTransaction) -> None:
+    record = ws.version("team/vision/data:v0").record
+    transaction.put(Table.VERSIONS, key64(record.serial), b"{}")
+
+
 def _settings_spoilt(ws: Workspace, transaction: WriteTransaction) -> None:
     _spoil(transaction, Table.META, b"settings")
 
@@ -300,6 +317,10 @@ SMALL_DAMAGE: list[Damage] = [
     _rows_spoilt(Table.PACKS),
     _rows_gone(Table.PACKS),
     _settings_spoilt,
+    _rules_gone,
+    _rules_spoilt,
+    _rules_malformed,
+    _end_forgotten,
     _version_of_no_number,
     _alias_of_nothing,
     _project_of_nothing,
@@ -314,14 +335,14 @@ SMALL_DAMAGE: list[Damage] = [
 @pytest.mark.parametrize("damage", SMALL_DAMAGE, ids=lambda damage: damage.__name__.strip("_"))
 def test_what_follows_from_other_records_is_put_right(lived: Workspace, damage: Damage) -> None:
     """Found before, gone after; every version as it was; the space comes back; a second repair has nothing to do."""
-    before = told(lived)
+    before, rules = told(lived), lived.retention()
     with lived.store.write() as transaction:
         damage(lived, transaction)
     assert not structure_of(lived.path).clean
     assert repair(lived.store)
     assert structure_of(lived.path).clean
     assert_sound(lived)
-    assert told(lived) == before
+    assert told(lived) == before and lived.retention() == rules
     assert repair(lived.store) == []
     assert usage_contradictions(lived) == []
     lived.gc(now=True)

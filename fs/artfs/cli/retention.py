@@ -1,0 +1,269 @@
+"""``retention``: rules by which versions go by themselves, what they would do, and doing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from artfs.cli.completion import REFERENCE
+from artfs.cli.config import parse_duration, written_duration
+from artfs.cli.metadata import parse_metadata
+from artfs.cli.output import counted, size, timestamp, warn, warn_of_silent, write_json, write_line, write_table
+from artfs.cli.session import Session, subcommand
+
+if TYPE_CHECKING:
+    from artstore.retention.applying import RetentionPlan
+    from artstore.retention.judging import Verdict
+    from artstore.retention.rules import Rule
+
+__all__ = ["retention"]
+
+
+@click.group("retention")
+def retention() -> None:
+    """Let versions go by themselves.
+
+    A rule selects versions and says which of them to keep. A version goes when a rule selects it and no rule that
+    selects it keeps it; what no rule selects stays. The latest version of an artifact stays, and so does what has an
+    alias or is the base of an open draft. A version may also have an end of its own ('artfs retention ttl'), which
+    then decides alone. A mount applies all this by itself, every ten minutes, 'artfs retention apply' at once; what
+    goes can be undeleted as after 'artfs rm'.
+
+    \b
+      artfs retention set checkpoints --type model --keep-best 5:accuracy
+      artfs retention set processed --tag processed --keep-within 90d
+      artfs retention plan
+    """
+
+
+@subcommand("set", group=retention, writes=True)
+@click.argument("name", metavar="RULE")
+@click.option("--project", metavar="PROJECT", help="Select artifacts in this project and below.")
+@click.option("--type", "type_", metavar="TYPE", help="Select artifacts of this type.")
+@click.option("--artifact", metavar="GLOB", help="Select artifacts whose full name matches, in quotes.")
+@click.option("--tag", metavar="TAG", help="Select versions with this tag.")
+@click.option("--meta", multiple=True, metavar="JSON|K=V", help="Select versions with this metadata; repeatable.")
+@click.option("--keep-last", "last", type=click.IntRange(min=1), metavar="N", help="Keep the last N versions.")
+@click.option("--keep-within", "within", metavar="TIME", help="Keep what was made within this time, such as 90d.")
+@click.option(
+    "--keep-best",
+    "best",
+    metavar="N:FIELD[:min]",
+    help="Keep the N with the greatest (min: least) number FIELD in their metadata.",
+)
+@click.option("--keep-hourly", "hourly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N hours.")
+@click.option("--keep-daily", "daily", type=click.IntRange(min=1), metavar="N", help="Keep the last of N days.")
+@click.option("--keep-weekly", "weekly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N weeks.")
+@click.option("--keep-monthly", "monthly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N months.")
+@click.option("--keep-yearly", "yearly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N years.")
+@click.option("--keep-alias", "aliases", multiple=True, metavar="GLOB", help="Keep what has such an alias; repeatable.")
+@click.option("--keep-tag", "tags", multiple=True, metavar="GLOB", help="Keep what has such a tag; repeatable.")
+@click.option("--keep-all", "everything", is_flag=True, help="Keep all that it selects.")
+@click.option("--aliased", is_flag=True, help="Let versions with aliases go too, but for those of --keep-alias.")
+def retention_set(
+    session: Session,
+    name: str,
+    type_: str | None,
+    meta: tuple[str, ...],
+    within: str | None,
+    best: str | None,
+    **says: object,
+) -> None:
+    """Set the rule RULE, in the place of one of that name.
+
+    All that is said to select by must hold; without any, all versions are selected. What to keep is kept for each
+    artifact by itself, counting only versions that the rule selects. Hours, days, weeks, months and years are those
+    of UTC that have versions at all.
+
+    \b
+    Examples:
+      artfs retention set results --type results --keep-within 30d
+      artfs retention set checkpoints --artifact 'team/*' --keep-best 5:loss:min --keep-last 2
+    """
+    given = {key: value for key, value in says.items() if value}
+    given.update(_best(best) if best is not None else {})
+    given.update({"within": parse_duration(within)} if within is not None else {})
+    given.update({"type": type_} if type_ is not None else {})
+    given.update({"metadata": parse_metadata(meta)} if meta else {})
+    rule = session.open().set_retention(name, **given)
+    if session.json:
+        write_json(rule.record())
+    else:
+        warn(f"{name}: {_said(rule)}; 'artfs retention plan' says what that means")
+
+
+def _best(text: str) -> dict[str, object]:
+    """Read ``5:accuracy`` or ``5:loss:min``."""
+    from artstore.errors import InvalidInputError
+
+    count, _, rest = text.partition(":")
+    field, lowest = (rest[: -len(":min")], True) if rest.endswith(":min") else (rest.removesuffix(":max"), False)
+    if not count.isdecimal() or not int(count) or not field:
+        raise InvalidInputError(f"{text!r} is not N:FIELD", hint="such as 5:accuracy, or 5:loss:min for the least")
+    return {"best": int(count), "field": field, "lowest": lowest}
+
+
+@subcommand("rm", group=retention, writes=True)
+@click.argument("name", metavar="RULE")
+def retention_rm(session: Session, name: str) -> None:
+    """Take a rule away.
+
+    \b
+    Example:
+      artfs retention rm checkpoints
+    """
+    session.open().remove_retention(name)
+    if session.json:
+        write_json({"removed": name})
+    else:
+        warn(f"the rule {name} is gone")
+
+
+@subcommand("show", group=retention)
+def retention_show(session: Session) -> None:
+    """List the rules.
+
+    \b
+    Example:
+      artfs retention show
+    """
+    rules = session.open().retention()
+    if session.json:
+        write_json({"rules": [rule.record() for rule in rules]})
+    else:
+        write_table(["RULE", "WHAT"], [[rule.name, _said(rule)] for rule in rules])
+
+
+@subcommand("plan", group=retention)
+@click.option("--going", is_flag=True, help="List only those that go.")
+def retention_plan(session: Session, going: bool) -> None:
+    """Say of each version why it stays or goes.
+
+    Nothing is changed. The bytes are those that come back once all that go are gone.
+
+    \b
+    Example:
+      artfs retention plan --going
+    """
+    found = session.open().retention_plan()
+    shown = found.going if going else found.verdicts
+    if session.json:
+        write_json(_plan_record(found, shown))
+        return
+    for verdict in shown:
+        mark = "goes " if verdict.goes else "stays"
+        write_line(f"{mark}  {verdict.candidate.name}  {'; '.join(verdict.reasons)}")
+    write_line(f"{counted(len(found.going), 'version')} of {len(found.verdicts):,} would go: {size(found.freed_bytes)}")
+
+
+def _plan_record(found: RetentionPlan, shown: list[Verdict]) -> dict[str, object]:
+    return {
+        "versions": [
+            {
+                "name": verdict.candidate.name,
+                "artifact": verdict.candidate.artifact,
+                "version": f"v{verdict.candidate.number}",
+                "goes": verdict.goes,
+                "reasons": verdict.reasons,
+                "rules": verdict.rules,
+            }
+            for verdict in shown
+        ],
+        "going": len(found.going),
+        "freed_bytes": found.freed_bytes,
+    }
+
+
+@subcommand("apply", group=retention, writes=True)
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would go, and do nothing.")
+@click.option("--trust-clock", is_flag=True, help="The clock is right, however far it is from what is recorded.")
+def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
+    """Delete what the rules, and ends of versions, let go.
+
+    It can be undeleted until the undelete window ends. Where the clock is behind the newest version, or more than 30
+    days ahead of it, nothing is deleted until somebody confirms that it is right.
+
+    \b
+    Example:
+      artfs retention apply
+    """
+    workspace = session.open()
+    if dry_run:
+        found = workspace.retention_plan()
+        names, freed, due, kept = [one.candidate.name for one in found.going], found.freed_bytes, None, list[str]()
+    else:
+        done = workspace.apply_retention(trust_clock=trust_clock)
+        names, freed, due, kept = done.versions, done.freed_bytes, done.due_at, done.kept
+        warn_of_silent(done.silent)
+    if session.json:
+        write_json(
+            {
+                "versions": names,
+                "freed_bytes": freed,
+                "due_at": None if due is None else timestamp(due),
+                "kept": kept,
+                "dry_run": dry_run,
+            }
+        )
+        return
+    for name in names:
+        write_line(name)
+    for why in kept:
+        warn(f"kept {why}")
+    what = "would be deleted" if dry_run else "deleted"
+    until = "" if due is None else f", undelete until {timestamp(due, seconds=True)}"
+    warn(f"{counted(len(names), 'version')} {what}: {size(freed)}{until}")
+
+
+@subcommand("ttl", group=retention, writes=True)
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@click.argument("time", metavar="TIME|none")
+def retention_ttl(session: Session, reference: str, time: str) -> None:
+    """Give a version an end of its own, TIME from now.
+
+    TIME is 30d, 12h and the like; 'none' takes the end away. Rules have no say in it then, and being the latest does
+    not keep it; an alias does.
+
+    \b
+    Example:
+      artfs retention ttl results:v3 30d
+    """
+    workspace = session.open()
+    version = workspace.version(reference)
+    ends = workspace.set_ttl(version.name, None if time == "none" else parse_duration(time))
+    if session.json:
+        write_json({"name": version.name, "expires_at": None if ends is None else timestamp(ends)})
+    elif ends is None:
+        warn(f"{version.name} has no end of its own")
+    else:
+        warn(f"{version.name} goes at {timestamp(ends, seconds=True)}{_aliased(version.aliases)}")
+
+
+def _aliased(aliases: list[str]) -> str:
+    names = [alias for alias in aliases if alias != "latest"]
+    return f", unless it still has the alias {names[0]!r} then" if names else ""
+
+
+def _said(rule: Rule) -> str:
+    """Return what a rule says, in words."""
+    selects = [
+        f"{word} {value}"
+        for word, value in (
+            ("project", rule.project),
+            ("type", rule.type),
+            ("artifact", rule.artifact),
+            ("tag", rule.tag),
+        )
+        if value is not None
+    ]
+    selects += [f"{name}={value!r}" for name, value in rule.metadata.items()]
+    keeps = ["everything"] if rule.everything else []
+    keeps += [f"the last {rule.last}"] if rule.last else []
+    keeps += [f"what is younger than {written_duration(rule.within)}"] if rule.within else []
+    keeps += [f"the best {rule.best} by {'least ' if rule.lowest else ''}{rule.field}"] if rule.best else []
+    for period in ("hourly", "daily", "weekly", "monthly", "yearly"):
+        keeps += [f"{getattr(rule, period)} {period}"] if getattr(rule, period) else []
+    keeps += [f"alias {glob}" for glob in rule.aliases] + [f"tag {glob}" for glob in rule.tags]
+    aliased = ", aliases do not protect" if rule.aliased else ""
+    return f"of {', '.join(selects) or 'everything'} keeps {', '.join(keeps)}{aliased}"

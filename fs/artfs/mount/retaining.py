@@ -1,0 +1,54 @@
+"""The daemon's retention: every ten minutes, what the owner's rules let go is deleted, as ``artfs rm`` would."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import trio
+
+from artstore.errors import ArtfsError
+from artstore.retention.applying import apply
+from artstore.store import Store
+
+__all__ = ["Retaining"]
+
+_EVERY_SECONDS: Final = 600.0
+_FIRST_SECONDS: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Retaining:
+    """Apply the retention rules of one workspace until cancelled, whatever goes wrong."""
+
+    def __init__(
+        self, store: Store, *, every_seconds: float = _EVERY_SECONDS, first_seconds: float = _FIRST_SECONDS
+    ) -> None:
+        self._store = store
+        self._every = every_seconds
+        self._first = first_seconds
+        self._told = ""
+
+    async def run(self) -> None:
+        """Apply the rules a moment after the mount, and then from time to time."""
+        await trio.sleep(self._first)
+        while True:
+            await trio.to_thread.run_sync(self._apply)
+            await trio.sleep(self._every)
+
+    def _apply(self) -> None:
+        """Apply them once; what is in the way is logged once, until it is another thing."""
+        try:
+            done = apply(self._store)
+        except (ArtfsError, OSError) as error:
+            if str(error) != self._told:
+                _log.warning("retention: %s", error)
+            self._told = str(error)
+            return
+        except Exception:
+            _log.exception("retention failed")
+            return
+        self._told = ""
+        if done.versions:
+            _log.info("retention: deleted %s", ", ".join(done.versions))

@@ -1,0 +1,194 @@
+"""Planning and applying retention: what the rules say of a workspace as it is, and deleting what goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from artstore import catalogue, drafts, journal
+from artstore.committing import end_after
+from artstore.deleting import delete
+from artstore.errors import NotFoundError, RefusedError
+from artstore.manifest import ReadTransaction
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.retention.judging import Candidate, Verdict, judge
+from artstore.retention.rules import Rule, Rules, read_rules, write_rules
+from artstore.store import Store
+
+__all__ = ["RetentionPlan", "Retired", "apply", "plan", "set_ttl"]
+
+_MOST_AHEAD_NS: Final = 30 * 86400 * 10**9
+_NOTE_NS: Final = 3600 * 10**9
+"""How far the clock goes on before it is noted again that it was right."""
+_BATCH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPlan:
+    """A verdict on every living version, by artifact, the newest first; ``freed_bytes`` come back if all went that go.
+
+    There are none where there is no rule, and no version has an end of its own.
+    """
+
+    verdicts: list[Verdict]
+    rules: tuple[Rule, ...]
+    freed_bytes: int
+
+    @property
+    def going(self) -> list[Verdict]:
+        """Those that go."""
+        return [verdict for verdict in self.verdicts if verdict.goes]
+
+
+@dataclass(slots=True)
+class Retired:
+    """What was deleted, as ``NAME:v3``, and the stored bytes that come back; undeletable until ``due_at``.
+
+    ``kept`` names versions that somebody began to need at the last moment, and why.
+    """
+
+    versions: list[str] = field(default_factory=list)
+    freed_bytes: int = 0
+    due_at: datetime | None = None
+    kept: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+
+
+def plan(store: Store, now_ns: int | None = None) -> RetentionPlan:
+    """Return what the rules and the versions' own ends say now; nothing is changed."""
+    now_ns = time.time_ns() if now_ns is None else now_ns
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        rules = read_rules(transaction)
+        found = list(_verdicts(store, transaction, _living(transaction), rules, now_ns))
+    going = [verdict.candidate.name for verdict in found if verdict.goes]
+    freed = 0
+    if going:
+        freed = delete(store, going, force=True, now=False, dry_run=True, recursive=False).freed_bytes
+    return RetentionPlan(found, rules.rules, freed)
+
+
+def apply(store: Store, *, trust_clock: bool = False, now_ns: int | None = None) -> Retired:
+    """Delete what the rules and the versions' own ends let go.
+
+    A version that somebody has begun to need meanwhile stays.  Raises `RefusedError` where the clock is behind what is
+    recorded, or further ahead of it than it has been running, unless ``trust_clock``: a clock that is wrong must not
+    delete anything.
+    """
+    now_ns = time.time_ns() if now_ns is None else now_ns
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        rules = read_rules(transaction)
+        living = _living(transaction)
+        newest_ns = max((version.created_ns for _, versions in living for version in versions), default=now_ns)
+        going = [verdict for verdict in _verdicts(store, transaction, living, rules, now_ns) if verdict.goes]
+    if not trust_clock:
+        _check_clock(max(newest_ns, rules.seen_ns), now_ns)
+    done = Retired()
+    for start in range(0, len(going), _BATCH):
+        _delete(store, going[start : start + _BATCH], done)
+    if (going or rules.rules) and not rules.seen_ns <= now_ns < rules.seen_ns + _NOTE_NS:
+        with store.write() as transaction:
+            write_rules(transaction, Rules(read_rules(transaction).rules, now_ns))
+    return done
+
+
+def _delete(store: Store, going: Sequence[Verdict], done: Retired) -> None:
+    """Delete versions together, or one by one where somebody has begun to need one."""
+    forced = [verdict for verdict in going if verdict.candidate.aliases]
+    for some, force in (([verdict for verdict in going if not verdict.candidate.aliases], False), (forced, True)):
+        if not some:
+            continue
+        try:
+            deletion = delete(
+                store,
+                [verdict.candidate.name for verdict in some],
+                force=force,
+                now=False,
+                dry_run=False,
+                recursive=False,
+                reasons={verdict.candidate.serial: "; ".join(verdict.reasons) for verdict in some},
+            )
+        except (RefusedError, NotFoundError) as error:
+            if len(some) == 1:
+                done.kept.append(f"{some[0].candidate.name}: {error}")
+            else:
+                for verdict in some:
+                    _delete(store, [verdict], done)
+            continue
+        done.versions += deletion.versions
+        done.freed_bytes += deletion.freed_bytes
+        done.due_at = deletion.due_at
+        done.silent = sorted({*done.silent, *deletion.silent})
+
+
+def _verdicts(
+    store: Store,
+    transaction: ReadTransaction,
+    living: list[tuple[ArtifactRecord, list[VersionRecord]]],
+    rules: Rules,
+    now_ns: int,
+) -> Iterator[Verdict]:
+    if not rules.rules and not any(version.expires_ns for _, versions in living for version in versions):
+        return
+    needed: dict[int, list[str]] = {}
+    for draft in drafts.list_drafts(transaction, store.run_dir):
+        if draft.alive and draft.base:
+            needed.setdefault(draft.base, []).append(f"is the base of {draft.title}")
+    for artifact, versions in living:
+        aliases: dict[int, list[str]] = {}
+        for alias in catalogue.aliases_of(transaction, artifact.number):
+            aliases.setdefault(alias.version, []).append(alias.name)
+        candidates = [
+            Candidate(
+                artifact.name,
+                version.number,
+                version.serial,
+                version.created_ns,
+                artifact.type,
+                version.metadata,
+                version.tags,
+                aliases.get(version.number, ()),
+                version.expires_ns,
+                needed.get(version.serial, ()),
+            )
+            for version in versions
+        ]
+        yield from judge(candidates, rules.rules, now_ns)
+
+
+def _living(transaction: ReadTransaction) -> list[tuple[ArtifactRecord, list[VersionRecord]]]:
+    return [
+        (artifact, catalogue.versions_of(transaction, artifact.number))
+        for artifact in catalogue.all_artifacts(transaction)
+    ]
+
+
+def _check_clock(newest_ns: int, now_ns: int) -> None:
+    if now_ns < newest_ns:
+        raise RefusedError(
+            "the clock is behind the newest record: by rules and ends nothing is deleted until it is right",
+            hint="set the clock, or if it is right: artfs retention apply --trust-clock",
+        )
+    if now_ns - newest_ns > _MOST_AHEAD_NS:
+        raise RefusedError(
+            "the clock is more than 30 days ahead of all that is recorded: nothing is deleted until it is confirmed",
+            hint="if it is right: artfs retention apply --trust-clock",
+        )
+
+
+def set_ttl(store: Store, version: VersionRecord, seconds: float | None) -> int:
+    """Give a version an end of its own so many seconds from now, or none; return it, in nanoseconds since 1970."""
+    expires_ns = 0 if seconds is None else end_after(seconds)
+    with store.write() as transaction:
+        current = catalogue.version(transaction, version.serial)
+        artifact = None if current is None else catalogue.artifact(transaction, current.artifact)
+        if current is None or artifact is None:
+            raise NotFoundError("the version has been deleted meanwhile")
+        catalogue.put_version(transaction, replace(current, expires_ns=expires_ns))
+        event = {"event": "ttl", "name": artifact.name, "version": current.number, "expires_ns": expires_ns}
+        journal.append(store.path, transaction, [event])
+    return expires_ns

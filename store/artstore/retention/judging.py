@@ -1,0 +1,152 @@
+"""Judging versions by rules: pure functions, which look at no clock and no store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from artstore.retention.rules import PERIODS, Rule
+
+__all__ = ["Candidate", "Verdict", "judge"]
+
+_BUCKETS: Final[Mapping[str, Callable[[datetime], tuple[int, ...]]]] = {
+    "hourly": lambda time: (time.year, time.month, time.day, time.hour),
+    "daily": lambda time: (time.year, time.month, time.day),
+    "weekly": lambda time: tuple(time.isocalendar()[:2]),
+    "monthly": lambda time: (time.year, time.month),
+    "yearly": lambda time: (time.year,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A living version, and what decides of it.
+
+    ``expires_ns`` is the end of its own, or 0.  ``users`` are sentences that say who needs it, whatever a rule says.
+    """
+
+    artifact: str
+    number: int
+    serial: int
+    created_ns: int
+    type: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    aliases: Sequence[str] = ()
+    expires_ns: int = 0
+    users: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """``NAME:v3``."""
+        return f"{self.artifact}:v{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a version goes, and why, a phrase each; ``rules`` are the names of those that select it."""
+
+    candidate: Candidate
+    goes: bool
+    reasons: list[str]
+    rules: list[str]
+
+
+def judge(candidates: Sequence[Candidate], rules: Sequence[Rule], now_ns: int) -> list[Verdict]:
+    """Return a verdict on each living version of one artifact, the newest first."""
+    ordered = sorted(candidates, key=lambda each: each.number, reverse=True)
+    selected: dict[int, list[Rule]] = {each.serial: [] for each in ordered}
+    kept: dict[int, list[str]] = {each.serial: [] for each in ordered}
+    for rule in rules:
+        chosen = [each for each in ordered if rule.selects(each.artifact, each.type, each.tags, each.metadata)]
+        for each in chosen:
+            selected[each.serial].append(rule)
+        for each, why in _keeps(rule, chosen, now_ns):
+            kept[each.serial].append(f"{rule.name}: {why}")
+    latest = ordered[0].serial if ordered else 0
+    return [_verdict(each, selected[each.serial], kept[each.serial], each.serial == latest, now_ns) for each in ordered]
+
+
+def _verdict(each: Candidate, selecting: Sequence[Rule], kept: list[str], is_latest: bool, now_ns: int) -> Verdict:
+    names = [rule.name for rule in selecting]
+    if each.expires_ns:
+        protected = [f"has the alias {alias!r}" for alias in each.aliases] + list(each.users)
+        until = f"its own end {'was' if each.expires_ns <= now_ns else 'is'} {_shown(each.expires_ns)}"
+        goes = each.expires_ns <= now_ns and not protected
+        return Verdict(each, goes, [until, *protected], names)
+    if not selecting:
+        return Verdict(each, False, ["no rule selects it"], names)
+    protected = list(each.users)
+    if not all(rule.aliased for rule in selecting):
+        protected += [f"has the alias {alias!r}" for alias in each.aliases]
+    if is_latest:
+        protected.append("is the latest")
+    reasons = [*protected, *kept]
+    if reasons:
+        return Verdict(each, False, reasons, names)
+    age = _length(now_ns - each.created_ns)
+    return Verdict(each, True, [f"{name}: keeps it no longer, it is {age} old" for name in names], names)
+
+
+def _keeps(rule: Rule, chosen: Sequence[Candidate], now_ns: int) -> Iterator[tuple[Candidate, str]]:
+    """Yield (version, why) of what a rule keeps of those that it selects, given newest first."""
+    for position, each in enumerate(chosen):
+        if rule.everything:
+            yield each, "keeps everything"
+        if position < rule.last:
+            yield each, f"last {position + 1} of {rule.last}"
+        if rule.within and now_ns - each.created_ns < rule.within * 1e9:
+            yield each, f"made within {_length(int(rule.within * 1e9))}"
+        for glob in rule.aliases:
+            for alias in each.aliases:
+                if fnmatchcase(alias, glob):
+                    yield each, f"alias {alias!r}"
+        for glob in rule.tags:
+            for tag in each.tags:
+                if fnmatchcase(tag, glob):
+                    yield each, f"tag {tag!r}"
+    yield from _best(rule, chosen)
+    for period in PERIODS:
+        yield from _last_of(period, getattr(rule, period), chosen)
+
+
+def _best(rule: Rule, chosen: Sequence[Candidate]) -> Iterator[tuple[Candidate, str]]:
+    """Yield those with the best numbers; of equal ones the newer first.  What has no number is not among them."""
+    numbers = [(number, each) for each in chosen if (number := _number(each.metadata.get(rule.field))) is not None]
+    ranked = sorted(numbers, key=lambda pair: pair[0] if rule.lowest else -pair[0])
+    for position, (number, each) in enumerate(ranked[: rule.best]):
+        yield each, f"best {position + 1} of {rule.best} by {rule.field} ({number:g})"
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _last_of(period: str, count: int, chosen: Sequence[Candidate]) -> Iterator[tuple[Candidate, str]]:
+    """Yield the newest version of each of the latest ``count`` periods that have any."""
+    seen: set[tuple[int, ...]] = set()
+    for each in chosen:
+        bucket = _BUCKETS[period](datetime.fromtimestamp(each.created_ns / 1e9, UTC))
+        if bucket not in seen and len(seen) < count:
+            seen.add(bucket)
+            yield each, f"{period} {len(seen)} of {count}"
+
+
+def _shown(moment_ns: int) -> str:
+    return datetime.fromtimestamp(moment_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _length(nanoseconds: int) -> str:
+    """Return a length of time as people say it: 90 days, 5 hours."""
+    seconds = max(nanoseconds, 0) / 1e9
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count:,} {unit}{'s' * (count > 1)}"
+    return "less than a minute"

@@ -1,0 +1,173 @@
+"""What a retention rule says, and how rules are kept: in the manifest, and in the journal for a rebuild."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from fnmatch import fnmatchcase
+from typing import Any, Final, Self
+
+from artstore import journal
+from artstore.errors import DamageError, InvalidInputError, NotFoundError
+from artstore.manifest import ReadTransaction, WriteTransaction
+from artstore.names import check_rule
+from artstore.records.catalogue import checked_metadata
+from artstore.store import Store
+from artstore.tables import Table
+
+__all__ = ["PERIODS", "Rule", "Rules", "read_rules", "remove_rule", "set_rule", "write_rules"]
+
+_KEY: Final = b"retention"
+PERIODS: Final = ("hourly", "daily", "weekly", "monthly", "yearly")
+_MOST: Final = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; what is empty, 0 or None selects everything, and keeps nothing.
+
+    It selects versions of artifacts in ``project`` or below, of ``type``, whose full name matches the glob
+    ``artifact``, that have ``tag``, and that have all of ``metadata``.  Of those, for each artifact, it keeps the
+    ``last`` ones by number; those made ``within`` so many seconds; the ``best`` by the number ``field`` of their
+    metadata, the greatest first unless ``lowest``; the last one of each of the latest ``hourly``, ``daily``,
+    ``weekly`` (ISO weeks), ``monthly`` and ``yearly`` periods in UTC that have any; those with an alias or tag that
+    matches a glob of ``aliases`` or ``tags``; or ``everything``.  Where it is ``aliased``, aliases protect nothing but
+    by that.
+    """
+
+    name: str
+    project: str | None = None
+    type: str | None = None
+    artifact: str | None = None
+    tag: str | None = None
+    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    last: int = 0
+    within: float = 0.0
+    best: int = 0
+    field: str = ""
+    lowest: bool = False
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+    aliases: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    everything: bool = False
+    aliased: bool = False
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the rule that JSON values say; raise `InvalidInputError` for what a rule cannot say."""
+        known = {item.name: item for item in fields(cls)}
+        given = dict(values)
+        for name in given.keys() - known.keys():
+            raise InvalidInputError(f"a retention rule says nothing of {name!r}")
+        for name in ("aliases", "tags"):
+            given[name] = tuple(given.get(name, ()))
+        rule = cls(**given)
+        rule._check()
+        return rule
+
+    def _check(self) -> None:
+        check_rule(self.name)
+        for name in ("last", "best", *PERIODS):
+            value = getattr(self, name)
+            if type(value) is not int or not 0 <= value < _MOST:
+                raise InvalidInputError(f"{name} must be a whole number that is not negative")
+        if isinstance(self.within, bool) or not isinstance(self.within, int | float) or not 0 <= self.within < _MOST:
+            raise InvalidInputError("the time to keep versions within must not be negative, nor beyond any use")
+        if bool(self.best) != bool(self.field):
+            raise InvalidInputError("to keep the best takes a number, and the field of the metadata that says so")
+        for name in ("project", "type", "artifact", "tag"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise InvalidInputError(f"the {name} that a rule selects by must not be empty")
+        for name in ("aliases", "tags"):
+            if not all(isinstance(glob, str) and glob for glob in getattr(self, name)):
+                raise InvalidInputError(f"the {name} to keep must not be empty")
+        checked_metadata(self.metadata)
+        if not self.keeps_something:
+            raise InvalidInputError(
+                f"the rule {self.name!r} would keep nothing", hint="say what it keeps, such as --keep-last 3"
+            )
+
+    @property
+    def keeps_something(self) -> bool:
+        """Whether it keeps anything at all."""
+        counts = any(getattr(self, name) for name in ("last", "within", "best", *PERIODS))
+        return bool(counts or self.aliases or self.tags or self.everything)
+
+    def selects(self, artifact: str, type_name: str | None, tags: Sequence[str], metadata: Mapping[str, Any]) -> bool:
+        """Return whether a version with these is its business."""
+        if self.project is not None:
+            project = artifact.rpartition("/")[0]
+            if project != self.project and not project.startswith(f"{self.project}/"):
+                return False
+        return (
+            (self.type is None or type_name == self.type)
+            and (self.artifact is None or fnmatchcase(artifact, self.artifact))
+            and (self.tag is None or self.tag in tags)
+            and all(name in metadata and metadata[name] == value for name, value in self.metadata.items())
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return what it says, as JSON values; what it says nothing of is left out."""
+        values = {name: value for name, value in asdict(self).items() if value or name == "name"}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of a workspace by name, and ``seen_ns``: when the clock was last found to be right."""
+
+    rules: tuple[Rule, ...] = ()
+    seen_ns: int = 0
+
+
+def read_rules(transaction: ReadTransaction) -> Rules:
+    """Return the rules; raise `DamageError` where they do not read: nothing must go by half of them."""
+    payload = transaction.get(Table.META, _KEY)
+    if payload is None:
+        return Rules()
+    try:
+        values = json.loads(payload)
+        seen_ns = values["seen_ns"]
+        if type(seen_ns) is not int:
+            raise ValueError("the time is none")
+        return Rules(tuple(map(Rule.of, values["rules"])), seen_ns)
+    except (ValueError, TypeError, KeyError, AttributeError, InvalidInputError) as error:
+        raise DamageError("the retention rules of the workspace are malformed") from error
+
+
+def write_rules(transaction: WriteTransaction, rules: Rules) -> None:
+    """Keep rules; the journal is for the caller to tell."""
+    values = {"rules": [rule.record() for rule in rules.rules], "seen_ns": rules.seen_ns}
+    transaction.put(Table.META, _KEY, json.dumps(values).encode())
+
+
+def set_rule(store: Store, rule: Rule) -> bool:
+    """Set a rule, in the place of the one that has its name; return whether there was one."""
+    with store.write() as transaction:
+        before = read_rules(transaction)
+        others = tuple(other for other in before.rules if other.name != rule.name)
+        _change(store, transaction, (*others, rule), before.seen_ns)
+    return len(others) < len(before.rules)
+
+
+def remove_rule(store: Store, name: str) -> None:
+    """Take a rule away; raise `NotFoundError` where there is none of that name."""
+    with store.write() as transaction:
+        before = read_rules(transaction)
+        others = tuple(other for other in before.rules if other.name != name)
+        if len(others) == len(before.rules):
+            raise NotFoundError(f"there is no retention rule {name!r}", hint="those that are: artfs retention show")
+        _change(store, transaction, others, before.seen_ns)
+
+
+def _change(store: Store, transaction: WriteTransaction, rules: tuple[Rule, ...], seen_ns: int) -> None:
+    ordered = tuple(sorted(rules, key=lambda rule: rule.name))
+    write_rules(transaction, Rules(ordered, seen_ns))
+    journal.append(store.path, transaction, [{"event": "retention", "rules": [rule.record() for rule in ordered]}])

@@ -1,0 +1,115 @@
+"""``retention`` on a real workspace: rules, plans, ends, and what people get wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def models(artfs: Run, tmp_path: Path) -> None:
+    """Four versions of a model and one of a data set."""
+    for number, accuracy in enumerate([0.5, 0.9, 0.7, 0.6]):
+        (tmp_path / "weights").write_bytes(b"%d" % number * 1000)
+        artfs("put", tmp_path / "weights", "team/net", "--type", "model", "--meta", f"acc={accuracy}")
+    artfs("put", tmp_path / "weights", "data")
+
+
+@pytest.mark.usefixtures("models")
+def test_from_a_rule_to_a_deletion(artfs: Run) -> None:
+    done = artfs("retention", "set", "best", "--type", "model", "--keep-best", "1:acc")
+    assert done.code == 0
+    assert done.message == (
+        "artfs: best: of type model keeps the best 1 by acc; 'artfs retention plan' says what that means\n"
+    )
+    assert artfs("retention", "show").text == "best  of type model keeps the best 1 by acc\n"
+    plan = artfs("retention", "plan").text.splitlines()
+    assert plan[:2] == ["stays  data:v0  no rule selects it", "stays  team/net:v3  is the latest"]
+    assert plan[2] == "goes   team/net:v2  best: keeps it no longer, it is less than a minute old"
+    assert plan[3] == "stays  team/net:v1  best: best 1 of 1 by acc (0.9)"
+    assert plan[5].startswith("2 versions of 5 would go: ")
+    assert len(artfs("retention", "plan", "--going").text.splitlines()) == 3
+    dry = artfs("retention", "apply", "--dry-run")
+    assert dry.text == "team/net:v2\nteam/net:v0\n" and "2 versions would be deleted" in dry.message
+    done = artfs("retention", "apply")
+    assert done.text == "team/net:v2\nteam/net:v0\n" and "2 versions deleted: " in done.message
+    assert "undelete until" in done.message
+    assert "by best: keeps it no longer" in artfs("log", "team/net").text
+    assert artfs("undelete", "team/net:v2").code == 0
+    assert artfs("retention", "rm", "best").message == "artfs: the rule best is gone\n"
+    assert artfs("retention", "show").text == ""
+
+
+@pytest.mark.usefixtures("models")
+def test_in_json(artfs: Run) -> None:
+    said = artfs(
+        *("retention", "set", "r", "--project", "team", "--artifact", "team/*", "--tag", "t", "--meta", "k=1"),
+        *("--keep-last", "2", "--keep-within", "90d", "--keep-best", "5:loss:min", "--keep-hourly", "1"),
+        *("--keep-daily", "2", "--keep-weekly", "3", "--keep-monthly", "4", "--keep-yearly", "5"),
+        *("--keep-alias", "prod*", "--keep-tag", "good", "--keep-all", "--aliased", "--json"),
+    ).json
+    assert said == {
+        "name": "r", "project": "team", "artifact": "team/*", "tag": "t", "metadata": {"k": 1}, "last": 2,
+        "within": 7776000.0, "best": 5, "field": "loss", "lowest": True, "hourly": 1, "daily": 2, "weekly": 3,
+        "monthly": 4, "yearly": 5, "aliases": ["prod*"], "tags": ["good"], "everything": True, "aliased": True,
+    }  # fmt: skip
+    assert artfs("retention", "show", "--json").json == {"rules": [said]}
+    artfs("retention", "set", "r", "--type", "model", "--keep-last", "3")
+    plan = artfs("retention", "plan", "--json").json
+    assert plan["going"] == 1 and plan["freed_bytes"] > 0 and len(plan["versions"]) == 5
+    assert plan["versions"][-1] == {
+        "name": "team/net:v0", "artifact": "team/net", "version": "v0", "goes": True,
+        "reasons": ["r: keeps it no longer, it is less than a minute old"], "rules": ["r"],
+    }  # fmt: skip
+    done = artfs("retention", "apply", "--json").json
+    assert done["versions"] == ["team/net:v0"] and done["freed_bytes"] == plan["freed_bytes"]
+    assert done["due_at"] and not done["dry_run"] and done["kept"] == []
+    shown = artfs("show", "team/net:v0", "--json")
+    assert shown.code == 3
+    (gone,) = [one for one in artfs("log", "team/net", "--json").json["versions"] if one["version"] == "v0"]
+    assert gone["deleted_reason"].startswith("r: keeps it no longer")
+    assert artfs("retention", "rm", "r", "--json").json == {"removed": "r"}
+
+
+@pytest.mark.usefixtures("models")
+def test_ends(artfs: Run, tmp_path: Path) -> None:
+    said = artfs("retention", "ttl", "data:v0", "30d")
+    assert said.code == 0 and said.message.startswith("artfs: data:v0 goes at ")
+    assert "goes at" in artfs("show", "data").text
+    artfs("alias", "set", "data:v0", "kept")
+    assert "unless it still has the alias 'kept' then" in artfs("retention", "ttl", "data", "1h").message
+    expires = artfs("retention", "ttl", "data:v0", "2h", "--json").json
+    assert expires["name"] == "data:v0" and expires["expires_at"] == artfs("show", "data", "--json").json["expires_at"]
+    assert artfs("retention", "ttl", "data:v0", "none").message == "artfs: data:v0 has no end of its own\n"
+    assert artfs("show", "data", "--json").json["expires_at"] is None
+    assert artfs("put", tmp_path / "weights", "tmp", "--ttl", "12h").code == 0
+    assert artfs("show", "tmp", "--json").json["expires_at"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("set", "r"), 2, "would keep nothing"),
+        (("set", "r", "--keep-last", "0"), 2, "--keep-last"),
+        (("set", "r", "--keep-within", "soon"), 2, "soon"),
+        (("set", "r", "--keep-best", "acc"), 2, "is not N:FIELD"),
+        (("set", "r", "--keep-best", "0:acc"), 2, "is not N:FIELD"),
+        (("set", "r", "--keep-best", "3:"), 2, "is not N:FIELD"),
+        (("set", "a/b", "--keep-last", "1"), 2, "rule's name"),
+        (("rm", "none"), 3, "there is no retention rule 'none'"),
+        (("ttl", "data:v9", "1d"), 3, "data:v9"),
+        (("ttl", "data:v0", "0"), 2, "must lie in the future"),
+        (("ttl", "data:v0", "yesterday"), 2, "yesterday"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_mistakes(artfs: Run, data: Path, arguments: tuple[str, ...], code: int, words: str) -> None:
+    artfs("put", data, "data")
+    done = artfs("retention", *arguments)
+    assert (done.code, done.out) == (code, b"")
+    assert words in done.message and done.message.count("\n") == 1
