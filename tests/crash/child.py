@@ -116,6 +116,14 @@ def _draft_commit(workspace: Path, words: Sequence[str]) -> str:
     return open_workspace(workspace).draft(words[0]).commit().name
 
 
+def _rule(workspace: Path, words: Sequence[str]) -> str:
+    return open_workspace(workspace).set_retention(words[0], last=1).name
+
+
+def _retain(workspace: Path, words: Sequence[str]) -> str:
+    return " ".join(open_workspace(workspace).apply_retention().versions)
+
+
 def _watch(workspace: Path, words: Sequence[str]) -> str:
     """Read every version over and over until a file is there; one that is deleted meanwhile need not read."""
     opened, seen = open_workspace(workspace), 0
@@ -158,6 +166,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "draft-new": _draft_new,
     "draft-add": _draft_add,
     "draft-commit": _draft_commit,
+    "rule": _rule,
+    "retain": _retain,
     "watch": _watch,
     "repeat": _repeat,
 }

@@ -162,6 +162,10 @@ class _Stage:
         yield Scene("delete now", both, [*delete, "--now"], ["rm", "--now", "data:v0"], one, {}, zero)
         deleted = self._base("deleted", delete, of=both)
         yield Scene("undelete", deleted, ["undelete", "data:v0"], ["undelete", "data:v0"], one, zero, {})
+        line = ["retention", "set", "only", "--keep-last", "1"]
+        yield Scene("rule", both, ["rule", "only"], line, {**zero, **one}, {}, {})
+        ruled = self._base("ruled", ["rule", "only"], of=both)
+        yield Scene("retain", ruled, ["retain"], ["retention", "apply"], one, {}, zero, can_be_undone=True)
         yield Scene("reap", deleted, ["gc", "--now"], ["gc", "--now"], one, {}, {})
         holes = self._base("holes", ["put", third, "other"], ["delete", "data:v0", "data:v1", "--now"], of=both)
         kept = {"other:v0": v2}

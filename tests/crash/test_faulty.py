@@ -15,7 +15,7 @@ from crash.scenes import Scene
 SHARES: Mapping[str, Mapping[str, float]] = {
     "ENOSPC": {"second put": 0.04, "delete now": 0.06, "compact": 0.01, "draft add": 0.03},
     "EIO": {"first put": 0.04, "reap": 0.06, "purge": 0.03, "draft commit": 0.05},
-    "EDQUOT": {"init": 0.04, "undelete": 0.1, "repair content": 0.08},
+    "EDQUOT": {"retain": 0.06, "init": 0.04, "undelete": 0.1, "repair content": 0.08},
 }
 """Of the points of some scenes, those that the suite tries."""
 

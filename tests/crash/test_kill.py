@@ -28,6 +28,8 @@ SHARES = {
     "delete": 0.2,
     "delete now": 0.12,
     "undelete": 0.15,
+    "rule": 0.2,
+    "retain": 0.15,
     "reap": 0.15,
     "compact": 0.04,
     "purge": 0.06,

@@ -136,6 +136,7 @@ class Expected:
     aliases: dict[tuple[str, str], int] = field(default_factory=dict)
     next: dict[str, int] = field(default_factory=dict)
     opened: dict[str, Opened] = field(default_factory=dict)
+    ends: dict[Key, int] = field(default_factory=dict)
 
     def commit(self, ident: str) -> bool:
         """Make a version of an open draft, which ends; return whether one was made."""
@@ -151,6 +152,19 @@ class Expected:
         self.next[name] = number + 1
         self.living[name, number] = model
         return True
+
+    def retired(self, last: int, days: int) -> list[Key]:
+        """Return what goes ``days`` from now, where all but the ``last`` of each artifact go by rule (0: no rule)."""
+        needed = {opened.base for opened in self.opened.values()} | {
+            (name, number) for (name, _), number in self.aliases.items()
+        }
+        going = []
+        for key in self.living:
+            above = sum(other[0] == key[0] and other[1] > key[1] for other in self.living)
+            goes = self.ends[key] <= days if key in self.ends else 0 < last <= above
+            if goes and key not in needed:
+                going.append(key)
+        return going
 
     def released(self, keys: Sequence[Key]) -> list[tuple[str, str]]:
         """Return the aliases that would go with versions."""

@@ -1,10 +1,10 @@
 """A workspace under random use, beside a model of it: names that lead to content, and what waits to be reaped.
 
 Every rule does one thing that a user or another process may do (put, lay a folder over a base, hold a draft, open one
-and change it, set aliases, delete, undelete, gc, compact, open, close) or that may happen (a reader on an old snapshot,
-a manifest that is opened anew, a process that dies in the middle).  After each the workspace must read as the model
-says, and a recount of every record and byte must confirm it.  At the end everything is let go, and exactly the living
-remain.
+and change it, set aliases and ends, apply rules, delete, undelete, gc, compact, open, close) or that may happen (a
+reader on an old snapshot, a manifest that is opened anew, a process that dies in the middle).  After each the workspace
+must read as the model says, and a recount of every record and byte must confirm it.  At the end everything is let go,
+and exactly the living remain.
 
 Run long by ``scripts/soak states``.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
@@ -30,6 +31,7 @@ from artstore.committing import Commit, commit
 from artstore.errors import NotFoundError, RefusedError
 from artstore.manifest import Manifest
 from artstore.nodes import node_extent
+from artstore.retention.applying import apply, plan
 from artstore.staging import Ref, Stager
 from artstore.store import Store
 from artstore.workspace import Workspace
@@ -337,6 +339,34 @@ class Deletion(RuleBasedStateMachine):
                 with suppress(NotFoundError):
                     self.ws.undelete(label((name, number)))
                     raise AssertionError(f"{name}:v{number} came back")
+
+    # -- retention ---------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.expected.living)
+    @rule(pick=PICK, days=st.sampled_from((None, 1, 10)))
+    def set_end(self, pick: int, days: int | None) -> None:
+        """Give a version an end of its own, or none."""
+        key = self._living(pick)
+        self.ws.set_ttl(label(key), None if days is None else days * 86400.0)
+        self.expected.ends.pop(key, None)
+        if days is not None:
+            self.expected.ends[key] = days
+
+    @rule(last=st.sampled_from((0, 1, 2)), days=st.sampled_from((0, 5)))
+    def retain(self, last: int, days: int) -> None:
+        """Set the only rule, or none, and apply it some days from now."""
+        if last:
+            self.ws.set_retention("only", last=last)
+        elif self.ws.retention():
+            self.ws.remove_retention("only")
+        now_ns = time.time_ns() + days * 86400 * 10**9 + 60 * 10**9
+        going = self.expected.retired(last, days)
+        planned = plan(self.ws.store, now_ns)
+        assert sorted(verdict.candidate.name for verdict in planned.going) == sorted(map(label, going))
+        assert planned.freed_bytes == self._freed_by(going)
+        done = apply(self.ws.store, trust_clock=True, now_ns=now_ns)
+        assert sorted(done.versions) == sorted(map(label, going)) and not done.kept
+        self.expected.delete(going, due=self.due)
 
     # -- reaping -----------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from artstore import compaction, deleting, drafts, leases, manifest, nodes, reaper, space, staging
 from artstore.errors import ArtfsError
+from artstore.retention import judging
 from store.deletion_states import Deletion
 
 EXAMPLES, STEPS = 300, 50
@@ -102,6 +103,15 @@ def open_drafts_are_reaped() -> AbstractContextManager[object]:
     return mock.patch.object(drafts, "dead_drafts", dead_drafts)
 
 
+def ends_come_too_early() -> AbstractContextManager[object]:
+    real = judging._verdict
+
+    def verdict(each: Any, *rest: Any) -> Any:
+        return real(replace(each, expires_ns=each.expires_ns // 2), *rest)
+
+    return mock.patch.object(judging, "_verdict", verdict)
+
+
 def aliases_stay() -> AbstractContextManager[object]:
     class Catalogue:
         def __getattr__(self, name: str) -> Any:
@@ -146,6 +156,7 @@ BUGS: list[Callable[[], AbstractContextManager[object]]] = [
     a_draft_keeps_what_it_is_not_asked_for,
     a_step_keeps_the_tree_before,
     open_drafts_are_reaped,
+    ends_come_too_early,
     aliases_stay,
     gaps_are_counted_twice,
     empty_packs_stay,
