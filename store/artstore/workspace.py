@@ -232,6 +232,28 @@ class Workspace:
                 )
             return found
 
+    def find(
+        self,
+        artifact: str | None = None,
+        *,
+        project: str | None = None,
+        type: str | None = None,
+        tag: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        younger: float | None = None,
+        older: float | None = None,
+        latest: bool = False,
+    ) -> list[Version]:
+        """Return the living versions of which all that is given is true, by name and number.
+
+        ``artifact`` is a glob on full names, ``project`` has all below it, ``younger`` and ``older`` are ages in
+        seconds; with ``latest``, of each artifact only the latest version is looked at.
+        """
+        from artstore.finding import Selector, find
+
+        selector = Selector(project, type, artifact, tag, metadata or {})
+        return list(find(self.store, selector, younger=younger, older=older, latest=latest))
+
     def is_project(self, name: str) -> bool:
         """Return whether a name is a project: a component above artifacts."""
         with self.store.snapshot() as snapshot:

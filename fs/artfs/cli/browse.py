@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +23,7 @@ from artfs.cli.output import (
 from artfs.cli.progress import progress_bar
 from artfs.cli.records import artifact_record, file_record, version_record
 from artfs.cli.session import Session, subcommand
+from artstore.errors import InvalidNameError, NotFoundError
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["cat", "get", "ls", "warm"]
 
 _BLOCK = 1 << 20
+_GLOB = frozenset("*?[")
 
 
 @subcommand("ls")
@@ -38,18 +42,26 @@ _BLOCK = 1 << 20
 def ls(session: Session, reference: str | None, long_: bool) -> None:
     """List artifacts, the versions of one, or files.
 
-    Without REF: all artifacts with type, latest version and number of versions. With NAME: its versions. With
-    NAME:v3, NAME:v3/folder or a folder of a version under a mount: the files there.
+    Without REF: all artifacts with type, latest version and number of versions; with a glob in quotes, those whose
+    name matches. With NAME: its versions. With NAME:v3, NAME:v3/folder or a folder of a version under a mount: the
+    files there.
 
     \b
     Examples:
       artfs ls
+      artfs ls 'logs/2024_*'
       artfs ls imagenet
       artfs ls -l imagenet:v3/train
     """
     workspace = session.open()
     if reference is None:
         _print_artifacts(session, workspace.artifacts(), long_=long_)
+        return
+    if not _GLOB.isdisjoint(reference) and ":" not in reference and not os.path.lexists(reference):
+        found = [artifact for artifact in workspace.artifacts() if fnmatchcase(artifact.name, reference)]
+        if not found:
+            raise NotFoundError(f"no artifact matches {reference!r}", hint="list them all with: artfs ls")
+        _print_artifacts(session, found, long_=long_)
         return
     if _is_bare_name(reference):
         _list_name(session, workspace, reference, long_=long_)
@@ -60,7 +72,6 @@ def ls(session: Session, reference: str | None, long_: bool) -> None:
 
 def _is_bare_name(reference: str) -> bool:
     """Say whether it names an artifact or project; what the grammar refuses may be a path inside a mount."""
-    from artstore.errors import InvalidNameError
     from artstore.names import parse_reference
 
     try:

@@ -27,6 +27,7 @@ _MODULES: Final = {
     "draft": "drafts",
     "path": "mounts",
     "ls": "browse",
+    "find": "finding",
     "show": "versions",
     "log": "versions",
     "diff": "versions",

@@ -6,11 +6,11 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from fnmatch import fnmatchcase
 from typing import Any, Final, Self
 
 from artstore import journal
 from artstore.errors import DamageError, InvalidInputError, NotFoundError
+from artstore.finding import Selector
 from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.names import check_rule
 from artstore.records.catalogue import checked_metadata
@@ -102,16 +102,8 @@ class Rule:
 
     def selects(self, artifact: str, type_name: str | None, tags: Sequence[str], metadata: Mapping[str, Any]) -> bool:
         """Return whether a version with these is its business."""
-        if self.project is not None:
-            project = artifact.rpartition("/")[0]
-            if project != self.project and not project.startswith(f"{self.project}/"):
-                return False
-        return (
-            (self.type is None or type_name == self.type)
-            and (self.artifact is None or fnmatchcase(artifact, self.artifact))
-            and (self.tag is None or self.tag in tags)
-            and all(name in metadata and metadata[name] == value for name, value in self.metadata.items())
-        )
+        selector = Selector(self.project, self.type, self.artifact, self.tag, self.metadata)
+        return selector.selects(artifact, type_name, tags, metadata)
 
     def record(self) -> dict[str, Any]:
         """Return what it says, as JSON values; what it says nothing of is left out."""

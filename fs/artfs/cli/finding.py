@@ -1,0 +1,69 @@
+"""``find``: versions by what is said of them."""
+
+from __future__ import annotations
+
+import click
+
+from artfs.cli.config import parse_duration
+from artfs.cli.metadata import parse_metadata
+from artfs.cli.output import size, timestamp, write_json, write_table
+from artfs.cli.records import version_record
+from artfs.cli.session import Session, subcommand
+
+__all__ = ["find"]
+
+
+@subcommand("find")
+@click.argument("artifact", metavar="[GLOB]", required=False)
+@click.option("--project", metavar="PROJECT", help="Artifacts in this project and below.")
+@click.option("--type", "type_", metavar="TYPE", help="Artifacts of this type.")
+@click.option("--tag", metavar="TAG", help="Versions with this tag.")
+@click.option("--meta", multiple=True, metavar="JSON|K=V", help="Versions with this metadata; repeatable.")
+@click.option("--younger", metavar="TIME", help="Made within this time, such as 7d.")
+@click.option("--older", metavar="TIME", help="Made longer ago than this.")
+@click.option("--latest", is_flag=True, help="Look at the latest version of each artifact only.")
+def find(
+    session: Session,
+    artifact: str | None,
+    project: str | None,
+    type_: str | None,
+    tag: str | None,
+    meta: tuple[str, ...],
+    younger: str | None,
+    older: str | None,
+    latest: bool,
+) -> None:
+    """Find versions by name, type, tag, metadata and age.
+
+    GLOB is matched with the full names of artifacts, and stands in quotes against the shell. All that is asked for
+    must be true of a version.
+
+    \b
+    Examples:
+      artfs find --type model --meta stage=final
+      artfs find 'logs/2024_*' --older 90d
+    """
+    found = session.open().find(
+        artifact,
+        project=project,
+        type=type_,
+        tag=tag,
+        metadata=parse_metadata(meta),
+        younger=None if younger is None else parse_duration(younger),
+        older=None if older is None else parse_duration(older),
+        latest=latest,
+    )
+    if session.json:
+        write_json({"versions": [version_record(version) for version in found]})
+        return
+    rows = [
+        [
+            version.name,
+            version.type or "-",
+            timestamp(version.created_at, seconds=True),
+            size(version.size),
+            ", ".join([*version.aliases, *(f"[{tag}]" for tag in version.tags)]),
+        ]
+        for version in found
+    ]
+    write_table(["VERSION", "TYPE", "CREATED", "SIZE", "ALIASES AND TAGS"], rows, right=[3])
