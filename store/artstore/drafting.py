@@ -8,6 +8,7 @@ Steps of several processes come one after another; one that finds the draft chan
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ T = TypeVar("T")
 EXPIRY_SECONDS: Final = 7 * 86400.0
 """How long a draft stays open after the last step, unless told otherwise."""
 _ATTEMPTS: Final = 5
+_MOST_LOST: Final = 1000
+_LONGEST_PAUSE_SECONDS: Final = 0.02
 _MOST_NAMED: Final = 100
 _GLOB: Final = frozenset("*?[")
 
@@ -205,24 +208,31 @@ class OpenDraft:
         return self._step(step)[0]
 
     def _step(self, step: Callable[[Stager, DraftRecord, int], tuple[Ref, T]]) -> tuple[T, int]:
-        """Make a new tree out of the present one, and the draft that; again where somebody else was quicker."""
-        for attempt in range(_ATTEMPTS):
+        """Make a new tree out of the present one, and the draft that; again where somebody else was quicker.
+
+        That means that another step was done: of all who take steps at once, one always gets on.
+        """
+        stale = 0
+        for _ in range(_MOST_LOST):
             record = self.record()
             try:
                 with _stager(self._store, record.artifact) as stager:
-                    root, result = step(stager, record, attempt)
+                    root, result = step(stager, record, stale)
                     return result, stager.commit(root, partial(self._become, stager, record))
-            except (StaleHintError, _ChangedError):
-                if attempt == _ATTEMPTS - 1:
+            except _ChangedError:
+                time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
+            except StaleHintError:
+                stale += 1
+                if stale == _ATTEMPTS:
                     raise
-        raise AssertionError("the last attempt returns or raises")
+        raise BusyError(f"the draft {self.id!r} is being changed by others all the time", hint="try again")
 
     def _become(
         self, stager: Stager, before: DraftRecord, transaction: WriteTransaction, root: Ref, added: int
     ) -> tuple[bool, int]:
         record = self._found(transaction)
         if record.root != before.root:
-            raise _ChangedError(f"the draft {self.id!r} is being changed by others all the time", hint="try again")
+            raise _ChangedError("the draft has changed meanwhile")
         new_bytes = stager.stored_bytes + added
         return drafts.move_root(transaction, record, root.node, new_bytes), new_bytes
 

@@ -47,6 +47,7 @@ __all__ = [
 
 RESUME_SECONDS: Final = 3600.0
 """How long what a dead put has stored waits for another put to take it up."""
+_MOST_AHEAD_NS: Final = 30 * 86400 * 10**9
 _MOST_NODES: Final = 1000
 _STAGED_KEY: Final = 16
 
@@ -278,15 +279,21 @@ def _active_ns(run_dir: Path, record: DraftRecord) -> int:
         return record.created_ns
 
 
-def dead_drafts(transaction: ReadTransaction, run_dir: Path, before_ns: int) -> list[int]:
+def dead_drafts(
+    transaction: ReadTransaction, run_dir: Path, before_ns: int, *, recorded_ns: int | None = None
+) -> list[int]:
     """Return the numbers of drafts whose process has died, and which were last at work before a time.
 
-    Those that were opened by a name and have expired are among them.
+    Those that were opened by a name and have expired are among them; but not where the clock is more than 30 days ahead
+    of ``recorded_ns``, when the catalogue last changed, and of all drafts: it may be wrong.
     """
+    found = list_drafts(transaction, run_dir)
+    newest_ns = max([recorded_ns or 0, *(draft.active_ns for draft in found)])
+    doubtful = recorded_ns is not None and time.time_ns() - newest_ns > _MOST_AHEAD_NS
     return [
         draft.number
-        for draft in list_drafts(transaction, run_dir)
-        if not draft.alive and (draft.id or draft.active_ns < before_ns)
+        for draft in found
+        if not draft.alive and (not doubtful if draft.id else draft.active_ns < before_ns)
     ]
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from artstore import catalogue, compaction, deadlist, drafts, leases, live, manifest, space
+from artstore import catalogue, compaction, deadlist, drafts, journal, leases, live, manifest, space
 from artstore.errors import OutOfSpaceError
 from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.nodes import CountOverlay, children_of, index_keys, node_extent, node_payload
@@ -157,7 +157,9 @@ class Reaper:
 
     def _dead_drafts(self, transaction: ReadTransaction, now: bool) -> list[int]:
         before = time.time_ns() - (0 if now else int(drafts.RESUME_SECONDS * 1e9))
-        return drafts.dead_drafts(transaction, self._store.run_dir, before)
+        generation = transaction.counters().journal_generation
+        recorded_ns = journal.journal_path(self._store.path, generation).stat().st_mtime_ns
+        return drafts.dead_drafts(transaction, self._store.run_dir, before, recorded_ns=recorded_ns)
 
     def _choose(self, now: bool, only: Collection[int] | None) -> list[DeadEntry]:
         """Return entries that are due and that nobody uses."""

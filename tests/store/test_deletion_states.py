@@ -97,7 +97,7 @@ def a_step_keeps_the_tree_before() -> AbstractContextManager[object]:
 
 
 def open_drafts_are_reaped() -> AbstractContextManager[object]:
-    def dead_drafts(transaction: Any, run_dir: Path, before_ns: int) -> list[int]:
+    def dead_drafts(transaction: Any, run_dir: Path, before_ns: int, **_: int) -> list[int]:
         return [draft.number for draft in drafts.list_drafts(transaction, run_dir) if draft.id]
 
     return mock.patch.object(drafts, "dead_drafts", dead_drafts)

@@ -376,6 +376,21 @@ def test_a_draft_expires(workspace: Workspace, source: Path) -> None:
             workspace.new_draft("data", id="x", expires=seconds)
 
 
+def test_by_a_wrong_clock_no_draft_is_lost(workspace: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far ahead of all that is recorded it may be wrong: the draft has expired by it, and comes back with the clock."""
+    draft = workspace.new_draft("data", id="x")
+    draft.add(source)
+    now_ns = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns + 40 * 86400 * 10**9)
+    assert workspace.open_drafts() == []
+    workspace.gc(now=True)
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns + 1)
+    assert content(workspace.draft("x")) == whole(MODEL)
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns + 20 * 86400 * 10**9)
+    workspace.gc()
+    assert workspace.drafts() == []
+
+
 def test_the_name_of_an_expired_draft_is_free(workspace: Workspace) -> None:
     age(workspace, workspace.new_draft("data", id="x", expires=10.0), 11.0)
     assert workspace.new_draft("other", id="x").artifact == "other"
