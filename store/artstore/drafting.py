@@ -152,18 +152,11 @@ class OpenDraft:
         given before with other content, unless ``overwrite``; and what putting raises.
         """
         require_room(self._store.path)
-        place = os.fsencode(to)
-
-        def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, tuple[int, int]]:
-            forbidden = forbidden_folders(self._store)
-            with open_source(Path(path), exclude=exclude, forbidden=forbidden) as source:
-                adding = _Adding(self._store, stager, record, overwrite)
-                root = adding.take(source, place, attempt, progress)
-                return root, (adding.files, adding.bytes)
-
-        (files, size), new_bytes = self._step(step)
+        with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
+            adding = _Adding(self._store, source, os.fsencode(to), overwrite, progress)
+            _, new_bytes = self._step(adding.step)
         refill(self._store.path)
-        return Added(files, size, new_bytes)
+        return Added(adding.files, adding.bytes, new_bytes)
 
     def remove(self, *patterns: str | bytes) -> list[bytes]:
         """Take paths away: a file, a folder (with or without a ``/`` at its end), or what a glob matches.
@@ -212,13 +205,16 @@ class OpenDraft:
 
         That means that another step was done: of all who take steps at once, one always gets on.
         """
-        stale = 0
+        stale = stored = 0
         for _ in range(_MOST_LOST):
             record = self.record()
             try:
                 with _stager(self._store, record.artifact) as stager:
-                    root, result = step(stager, record, stale)
-                    return result, stager.commit(root, partial(self._become, stager, record))
+                    try:
+                        root, result = step(stager, record, stale)
+                        return result, stager.commit(root, partial(self._become, stager, record, stored))
+                    finally:
+                        stored += stager.stored_bytes
             except _ChangedError:
                 time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
             except StaleHintError:
@@ -228,12 +224,12 @@ class OpenDraft:
         raise BusyError(f"the draft {self.id!r} is being changed by others all the time", hint="try again")
 
     def _become(
-        self, stager: Stager, before: DraftRecord, transaction: WriteTransaction, root: Ref, added: int
+        self, stager: Stager, before: DraftRecord, stored: int, transaction: WriteTransaction, root: Ref, added: int
     ) -> tuple[bool, int]:
         record = self._found(transaction)
         if record.root != before.root:
             raise _ChangedError("the draft has changed meanwhile")
-        new_bytes = stager.stored_bytes + added
+        new_bytes = stored + stager.stored_bytes + added
         return drafts.move_root(transaction, record, root.node, new_bytes), new_bytes
 
     # -- looking, and the end --------------------------------------------------------------------------------------
@@ -338,72 +334,94 @@ def _without_those_below(paths: Sequence[bytes]) -> Iterator[bytes]:
 
 
 class _Adding:
-    """One step that takes a file or folder in."""
+    """The step that takes a file or folder in; done again upon another tree, it does not read a folder again."""
 
-    def __init__(self, store: Store, stager: Stager, record: DraftRecord, overwrite: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        source: Source,
+        to: bytes,
+        overwrite: bool,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
         self._store = store
-        self._stager = stager
-        self._record = record
+        self._source = source
+        self._to = to
         self._overwrite = overwrite
+        self._report = None if progress is None else _reporting(progress)
         self._refused: list[bytes] = []
+        self._folder_is: bytes | None = None
         self.files = 0
         self.bytes = 0
 
-    def take(self, source: Source, to: bytes, attempt: int, progress: Callable[[Progress], None] | None) -> Ref:
-        """Stage what the draft becomes."""
-        with StatCache.open(self._store.path / "cache" / "stat", source.real_path, source.identity) as cache:
-            report = None if progress is None else _reporting(progress)
-            ingest = Ingest(
-                self._store, self._stager, source, None if attempt else cache, hints=not attempt, progress=report
-            )
-            edits = self._file(ingest, to) if source.is_file else self._folder(ingest, to)
-            if not attempt:
-                cache.commit()
-        self.files, self.bytes = ingest.files, ingest.bytes
+    def step(self, stager: Stager, record: DraftRecord, stale: int) -> tuple[Ref, None]:
+        """Stage what the draft becomes; ``stale`` counts what was known to be stored and then was not."""
+        self._refused.clear()
+        edits = (self._file if self._source.is_file else self._folder)(stager, record, stale)
         if self._refused:
             raise _refusal(self._refused)
-        return apply_edits(self._store, self._stager, self._record.root, edits)
+        return apply_edits(self._store, stager, record.root, edits), None
 
-    def _file(self, ingest: Ingest, to: bytes) -> Edits:
-        (entry,) = ingest.run_entries()
+    @contextmanager
+    def _ingest(self, stager: Stager, stale: int) -> Iterator[Ingest]:
+        with StatCache.open(
+            self._store.path / "cache" / "stat", self._source.real_path, self._source.identity
+        ) as cache:
+            known = None if stale else cache
+            ingest = Ingest(self._store, stager, self._source, known, hints=not stale, progress=self._report)
+            yield ingest
+            self.files, self.bytes = ingest.files, ingest.bytes
+            if not stale:
+                cache.commit()
+
+    def _file(self, stager: Stager, record: DraftRecord, stale: int) -> Edits:
+        with self._ingest(stager, stale) as ingest:
+            (entry,) = ingest.run_entries()
         with self._store.snapshot() as snapshot:
-            place = _inside(snapshot, self._record.root, to, entry.name)
-            there = snapshot.resolve(self._record.root, place)
+            place = _inside(snapshot, record.root, self._to, entry.name)
+            there = snapshot.resolve(record.root, place)
             if there is not None:
-                self._settle(snapshot, place, entry_at(snapshot, self._record.root, place), entry)
+                self._settle(snapshot, record, place, entry_at(snapshot, record.root, place), entry)
         edits = Edits()
         edits.put(place, entry)
         return edits
 
-    def _folder(self, ingest: Ingest, to: bytes) -> Edits:
-        upper = ingest.run()
-        self._stager.flush()
-        place = b"/".join(parse_path(to)) if to.strip(b"/") else b""
+    def _folder(self, stager: Stager, record: DraftRecord, stale: int) -> Edits:
+        if self._folder_is is not None and not stale:
+            upper = stager.known_tree(self._folder_is)
+        else:
+            with self._ingest(stager, stale) as ingest:
+                upper = ingest.run()
+        stager.flush()
+        self._folder_is = upper.id
+        place = b"/".join(parse_path(self._to)) if self._to.strip(b"/") else b""
         edits = Edits()
         with self._store.snapshot() as snapshot:
-            settle = partial(self._settle, snapshot)
-            there = snapshot.resolve(self._record.root, place) if place else None
+            settle = partial(self._settle, snapshot, record)
+            there = snapshot.resolve(record.root, place) if place else None
             if place and there is None:
                 edits.put(place, directory_entry(place, upper.id, upper))
                 return edits
             if there is not None and there.kind != Kind.DIRECTORY:
                 raise ExistsError(f"{_shown(place)} is there and is not a folder")
-            lower = self._record.root if there is None else there.node
+            lower = record.root if there is None else there.node
             inside = edits
             for name in place.split(b"/") if place else ():
                 inside = inside.folder(name)
             merge_edits(snapshot, lower, upper.node, inside, settle, place + b"/" if place else b"")
-        self._stager.withdraw(upper)
+        stager.withdraw(upper)
         return edits
 
-    def _settle(self, snapshot: Snapshot, path: bytes, theirs: EntryDraft, ours: EntryDraft) -> bool:
+    def _settle(
+        self, snapshot: Snapshot, record: DraftRecord, path: bytes, theirs: EntryDraft, ours: EntryDraft
+    ) -> bool:
         """Return True where what the draft has at a path is of its base, or may be replaced; else note the path."""
         if (theirs.id, theirs.kind) == (ours.id, ours.kind):
             return True
         if Kind.DIRECTORY in (theirs.kind, ours.kind):
             raise ExistsError(f"{_shown(path)} is a folder on one side and a file on the other", paths=[path])
         if not self._overwrite:
-            began = snapshot.resolve(self._record.start, path)
+            began = snapshot.resolve(record.start, path)
             if began is None or (snapshot.identity(began.node), began.kind) != (theirs.id, theirs.kind):
                 self._refused.append(path)
         return True

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artstore import drafts
+from artstore import drafting, drafts
 from artstore.drafting import OpenDraft
 from artstore.errors import (
     ArtfsError,
@@ -444,6 +445,38 @@ def test_steps_of_several_processes_are_all_done(workspace: Workspace, tmp_path:
         b"%s/%d" % (name, number) for name in (b"a", b"b", b"c") for number in range(5)
     )
     assert_sound(workspace)
+
+
+def test_a_folder_is_read_once_however_often_others_are_quicker(
+    workspace: Workspace, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it holds is in the store by then; and all that was stored for it is told."""
+    draft = workspace.new_draft("data", id="x")
+    (tmp_path / "f").write_bytes(b"f")
+    step, run = drafting._Adding.step, drafting.Ingest.run
+    losses, reads = [3], []
+
+    def slow_step(self: drafting._Adding, *arguments: Any) -> Any:
+        done = step(self, *arguments)
+        if losses[0] and not self._source.is_file:
+            losses[0] -= 1
+            OpenDraft(workspace.store, "x").add(tmp_path / "f", f"other{losses[0]}")
+        return done
+
+    def counted(self: drafting.Ingest) -> Any:
+        reads.append(1)
+        return run(self)
+
+    monkeypatch.setattr(drafting._Adding, "step", slow_step)
+    monkeypatch.setattr(drafting.Ingest, "run", counted)
+    added = draft.add(source)
+    assert len(reads) == 1 and losses == [0] and added.files == 4 and added.new_bytes > 0
+    others: Model = {b"other%d" % number: ("file", b"f") for number in range(3)}
+    assert content(draft) == whole({**MODEL, **others})
+    draft.abort()
+    workspace.gc(now=True)
+    assert_sound(workspace)
+    assert leftovers(workspace) == []
 
 
 def test_one_of_two_commits_makes_the_version(workspace: Workspace, source: Path) -> None:
