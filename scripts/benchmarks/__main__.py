@@ -67,6 +67,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--transport", default="auto", choices=("auto", "direct", "pyfuse3"), help="[auto]")
     parser.add_argument("--directory", type=Path, help="where data is kept and stores are made [/var/tmp/artfs-bench]")
     parser.add_argument("--output", type=Path, default=Path("bench-results.json"), help="[bench-results.json]")
+    parser.add_argument(
+        "--merge", type=Path, nargs="+", metavar="FILE", help="measure nothing: show the rounds of these runs together"
+    )
     parser.add_argument("--markdown", type=Path, help="also write the tables into this document")
     parser.add_argument("--plot", type=Path, help="also draw a picture (SVG)")
     arguments = parser.parse_args()
@@ -139,6 +142,25 @@ def run(arguments: argparse.Namespace, folder: Path, results: Results) -> None:
 def main() -> None:
     """Measure, print the tables, write the files."""
     arguments = parse()
+    results = merged(arguments.merge) if arguments.merge else measured(arguments)
+    print_report(results)
+    if arguments.markdown:
+        document = arguments.markdown.read_text() if arguments.markdown.exists() else ""
+        arguments.markdown.write_text(written_into(document, markdown(results)))
+    if arguments.plot:
+        arguments.plot.write_text(plot(results))
+
+
+def merged(paths: Sequence[Path]) -> Results:
+    """Return the results of several runs together."""
+    try:
+        return Results.read([json.loads(path.read_text()) for path in paths])
+    except (OSError, ValueError, KeyError) as error:
+        raise SystemExit(f"bench: these runs cannot be shown together: {error}") from None
+
+
+def measured(arguments: argparse.Namespace) -> Results:
+    """Measure what was asked for."""
     arguments.directory.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = Results()
@@ -153,12 +175,7 @@ def main() -> None:
             raise SystemExit(130) from None
         finally:
             end_mounts_below(Path(folder))
-    print_report(results)
-    if arguments.markdown:
-        document = arguments.markdown.read_text() if arguments.markdown.exists() else ""
-        arguments.markdown.write_text(written_into(document, markdown(results)))
-    if arguments.plot:
-        arguments.plot.write_text(plot(results))
+    return results
 
 
 if __name__ == "__main__":

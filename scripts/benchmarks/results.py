@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from benchmarks.intervals import Interval, interval
 
 FIRST_PUT = "the first put"
+_RUN = 1_000_000
+"""Rounds that the numbers of one run leave room for."""
 
 
 class WrongBytes(Exception):
@@ -101,6 +103,42 @@ class Results:
         """Return everything for a JSON file."""
         facts = {"facts": self.facts, "left_out": self.left_out, "seconds_taken": self.took}
         return facts | {"lines": self._records()}
+
+    @classmethod
+    def read(cls, documents: Sequence[dict[str, Any]]) -> Self:
+        """Return the results of several runs as those of one: all of their rounds, each with the sides that ran in it.
+
+        Raises ValueError where the runs were not made on the same machine with the same data.
+        """
+        found = cls()
+        for number, document in enumerate(documents):
+            facts = document["facts"]
+            for name in ("kernel", "cores", "file system"):
+                if found.facts.setdefault(name, facts[name]) != facts[name]:
+                    raise ValueError(f"the runs differ in {name}: {found.facts[name]} and {facts[name]}")
+            for name, value in facts.items():
+                known = found.facts.setdefault(name, value)
+                if known != value and str(value) not in str(known).split(", "):
+                    found.facts[name] = f"{known}, {value}"
+            found.left_out.update(document["left_out"])
+            for work, seconds in document["seconds_taken"].items():
+                found.took[work] = found.took.get(work, 0) + seconds
+            for record in document["lines"]:
+                found._add_record(record, number * _RUN)
+        return found
+
+    def _add_record(self, record: dict[str, Any], first_round: int) -> None:
+        key = Key(record["work"], record["state"])
+        made = Line(record["title"], Shown(record["shown"]), record["bytes"], record["files"])
+        line = self.lines.setdefault(key, made)
+        if (line.bytes, line.files) != (made.bytes, made.files):
+            raise ValueError(f"the runs had other data for {key}")
+        for side, rounds in record["rounds"].items():
+            turns = [first_round + turn for turn in rounds]
+            line.values.setdefault(side, {}).update(zip(turns, record["values"][side], strict=True))
+            if side in record["cpu_seconds"]:
+                line.cpu.setdefault(side, {}).update(zip(turns, record["cpu_seconds"][side], strict=True))
+        line.before.update({first_round + turn: value for turn, value in enumerate(record["before"])})
 
     def _records(self) -> list[dict[str, object]]:
         return [

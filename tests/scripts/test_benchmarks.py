@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import time
 from collections.abc import Sequence
@@ -324,3 +325,33 @@ def test_tables_and_picture_are_whole() -> None:
     assert "| put & more | 500 | 333 |" in text
     drawing = ElementTree.fromstring(plot(measured))
     assert "work" in [element.text for element in drawing.iter() if element.tag.endswith("text")]
+
+
+def test_rounds_of_several_runs_count_together() -> None:
+    """Each ratio is of one round of one run; runs of other machines or data are refused."""
+
+    def run(plain: list[float], artfs: list[float], **facts: object) -> dict[str, Any]:
+        results = Results()
+        results.facts.update({"kernel": "k", "cores": 2, "file system": "ext4", "commit": "a", **facts})
+        results.took["w"] = 5
+        line = Line("t", bytes=10, files=1)
+        line.values = {"plain": dict(enumerate(plain)), "artfs": dict(enumerate(artfs))}
+        line.cpu = {"artfs": dict(enumerate(artfs))}
+        results.add(Key("w", "cold"), line)
+        return json.loads(json.dumps(results.document()))
+
+    first, second = run([1, 1], [2, 4]), run([3], [3], commit="b")
+    second["lines"][0]["values"]["peer"], second["lines"][0]["rounds"]["peer"] = [6], [0]
+    together = Results.read([first, second])
+    line = together.lines[Key("w", "cold")]
+    ratio = line.ratio("artfs", "plain")
+    assert ratio is not None and (ratio.median, ratio.low, ratio.high) == (0.5, 0.25, 1.0)
+    peer = line.ratio("peer", "plain")
+    assert peer is not None and peer.median == 0.5
+    assert together.facts["commit"] == "a, b" and together.took == {"w": 10}
+    assert Results.read([together.document()]).document() == together.document()
+    with pytest.raises(ValueError, match="differ in cores"):
+        Results.read([first, run([1], [1], cores=4)])
+    second["lines"][0]["bytes"] = 11
+    with pytest.raises(ValueError, match="other data"):
+        Results.read([first, second])
