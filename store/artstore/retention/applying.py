@@ -74,9 +74,9 @@ def plan(store: Store, now_ns: int | None = None) -> RetentionPlan:
 def apply(store: Store, *, trust_clock: bool = False, now_ns: int | None = None) -> Retired:
     """Delete what the rules and the versions' own ends let go.
 
-    A version that somebody has begun to need meanwhile stays.  Raises `RefusedError` where the clock is behind what is
-    recorded, or further ahead of it than it has been running, unless ``trust_clock``: a clock that is wrong must not
-    delete anything.
+    A version that somebody has begun to need meanwhile stays.  Raises `RefusedError` where something would go, and the
+    clock is behind what is recorded, or over 30 days ahead of it, unless ``trust_clock``: a clock that is wrong must
+    not delete anything.
     """
     now_ns = time.time_ns() if now_ns is None else now_ns
     with store.snapshot() as snapshot:
@@ -85,12 +85,14 @@ def apply(store: Store, *, trust_clock: bool = False, now_ns: int | None = None)
         living = _living(transaction)
         newest_ns = max((version.created_ns for _, versions in living for version in versions), default=now_ns)
         going = [verdict for verdict in _verdicts(store, transaction, living, rules, now_ns) if verdict.goes]
-    if not trust_clock:
-        _check_clock(max(newest_ns, rules.seen_ns), now_ns)
+    doubt = None if trust_clock else _doubt(max(newest_ns, rules.seen_ns), now_ns)
+    if going and doubt is not None:
+        raise RefusedError(doubt, hint="if the clock is right: artfs retention apply --trust-clock")
     done = Retired()
     for start in range(0, len(going), _BATCH):
         _delete(store, going[start : start + _BATCH], done)
-    if (going or rules.rules) and not rules.seen_ns <= now_ns < rules.seen_ns + _NOTE_NS:
+    to_note = not rules.seen_ns <= now_ns < rules.seen_ns + _NOTE_NS
+    if (going or rules.rules) and doubt is None and to_note:
         with store.write() as transaction:
             write_rules(transaction, Rules(read_rules(transaction).rules, now_ns))
     return done
@@ -167,17 +169,13 @@ def _living(transaction: ReadTransaction) -> list[tuple[ArtifactRecord, list[Ver
     ]
 
 
-def _check_clock(newest_ns: int, now_ns: int) -> None:
+def _doubt(newest_ns: int, now_ns: int) -> str | None:
+    """Return why the clock may be wrong, given when it was last known to be right; or None."""
     if now_ns < newest_ns:
-        raise RefusedError(
-            "the clock is behind the newest record: by rules and ends nothing is deleted until it is right",
-            hint="set the clock, or if it is right: artfs retention apply --trust-clock",
-        )
+        return "the clock is behind the newest record: by rules and ends nothing is deleted until it is right"
     if now_ns - newest_ns > _MOST_AHEAD_NS:
-        raise RefusedError(
-            "the clock is more than 30 days ahead of all that is recorded: nothing is deleted until it is confirmed",
-            hint="if it is right: artfs retention apply --trust-clock",
-        )
+        return "the clock is more than 30 days ahead of all that is recorded: nothing is deleted until it is confirmed"
+    return None
 
 
 def set_ttl(store: Store, version: VersionRecord, seconds: float | None) -> int:
