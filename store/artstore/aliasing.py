@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from artstore import catalogue, journal, live
+from artstore.committing import refuse_protected
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.live import Change
 from artstore.manifest import WriteTransaction
@@ -31,10 +32,12 @@ def _living(transaction: WriteTransaction, version: VersionRecord) -> tuple[Arti
     return artifact, current
 
 
-def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str]) -> list[str]:
-    """Let aliases name a version; return the mount points of daemons that did not answer."""
+def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str], *, force: bool = False) -> list[str]:
+    """Let aliases name a version, protected ones by ``force``; return the mounts that did not answer."""
     with store.write() as transaction:
         artifact, current = _living(transaction, version)
+        if not force:
+            refuse_protected(transaction, artifact, current.number, aliases)
         moved = catalogue.set_aliases(transaction, artifact.number, current.number, aliases, time.time_ns())
         if moved:
             events = [{"event": "alias", "name": artifact.name, "alias": n, "version": current.number} for n in moved]
@@ -42,10 +45,12 @@ def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str]) ->
     return _told(store, artifact.name, moved)
 
 
-def remove_aliases(store: Store, name: str, aliases: Sequence[str]) -> list[str]:
-    """Take aliases away, all or none; return the mount points of daemons that did not answer."""
+def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bool = False) -> list[str]:
+    """Take aliases away, all or none, protected ones by ``force``; return the mounts that did not answer."""
     with store.write() as transaction:
         artifact = _artifact(transaction, name)
+        if not force:
+            refuse_protected(transaction, artifact, None, aliases)
         for alias in aliases:
             if catalogue.remove_alias(transaction, artifact.number, alias) is None:
                 raise NotFoundError(f"{name!r} has no alias {alias!r}")

@@ -295,6 +295,14 @@ def set_aliases(
     return moved
 
 
+def named_otherwise(
+    transaction: ReadTransaction, artifact_number: int, number: int | None, names: Sequence[str]
+) -> list[str]:
+    """Return those of some aliases that are there and name another version than ``number``, which None never is."""
+    found = [(name, alias_by_name(transaction, artifact_number, name)) for name in dict.fromkeys(names)]
+    return [name for name, alias in found if alias is not None and alias.version != number]
+
+
 def remove_alias(transaction: WriteTransaction, artifact_number: int, name: str) -> AliasRecord | None:
     """Take an alias away; return what it was, or None."""
     record = alias_by_name(transaction, artifact_number, name)

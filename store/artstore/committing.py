@@ -14,14 +14,15 @@ from typing import Any, Final, Self
 from artstore import catalogue, journal
 from artstore.errors import InvalidInputError, RefusedError
 from artstore.live import Change
-from artstore.manifest import WriteTransaction
+from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.names import check_alias, check_name, check_type
 from artstore.nodes import tree_view
 from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, checked_metadata
+from artstore.settings import read_settings
 from artstore.staging import Ref
 from artstore.store import Store
 
-__all__ = ["Commit", "Committed", "end_after", "parent_changes"]
+__all__ = ["Commit", "Committed", "end_after", "parent_changes", "refuse_protected"]
 
 _LONGEST_TTL: Final = 1e10
 
@@ -117,6 +118,7 @@ def commit(
         about = {"name": asked.name, "version": version.number}
         events.append({"event": "ttl", **about, "expires_ns": version.expires_ns})
     catalogue.put_artifact(transaction, artifact)
+    refuse_protected(transaction, artifact, version.number, asked.aliases)
     moved = catalogue.set_aliases(transaction, artifact.number, version.number, asked.aliases, now_ns)
     events += [{"event": "alias", "name": asked.name, "alias": name, "version": version.number} for name in moved]
     if events:
@@ -124,6 +126,22 @@ def commit(
     names = ([f"v{version.number}", "latest"] if created else []) + moved
     changes = [Change(asked.name, names)] if names else []
     return created, Committed(artifact, version, created, (parent_changes(asked.name) if is_new else []) + changes)
+
+
+def refuse_protected(
+    transaction: ReadTransaction, artifact: ArtifactRecord, number: int | None, names: Sequence[str]
+) -> None:
+    """Raise `RefusedError` where protected aliases would name another version than they do, or (None) no longer any."""
+    settings = read_settings(transaction)
+    moving = (
+        catalogue.named_otherwise(transaction, artifact.number, number, names) if settings.protected_aliases else []
+    )
+    protected = [name for name in moving if settings.protects(name)]
+    if protected:
+        raise RefusedError(
+            f"the alias {protected[0]!r} of {artifact.name!r} is protected",
+            hint="'artfs alias set --force' moves it, 'artfs alias rm --force' takes it away",
+        )
 
 
 def _with_type(artifact: ArtifactRecord, asked: str | None) -> ArtifactRecord:

@@ -144,6 +144,13 @@ def _released(transaction: ReadTransaction, run_dir: Path, doomed: Sequence[_Doo
     """Return the aliases that go with versions; raise `RefusedError` naming all that stands against the deletion."""
     found = _aliases(transaction, doomed)
     aliases = [(one, name) for one in doomed for name in found.get((one.artifact.number, one.version.number), [])]
+    settings = read_settings(transaction)
+    protected = [f"{one.name} has the protected alias {name!r}" for one, name in aliases if settings.protects(name)]
+    if protected:
+        raise RefusedError(
+            f"nothing was deleted: {'; '.join(protected)}",
+            hint="'artfs alias rm --force' takes the alias away, then the version can be deleted",
+        )
     if force:
         return [f"{one.artifact.name}:{name}" for one, name in aliases]
     refusals = [f"{one.name} has the alias {name!r}" for one, name in aliases]

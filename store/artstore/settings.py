@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from artstore.errors import DamageError, InvalidInputError
@@ -22,11 +23,17 @@ class Settings:
 
     ``undelete_seconds``: how long a deleted version can be brought back; 0 for not at all.  A daemon reaps at most
     ``reap_bytes_per_second`` stored bytes and ``reap_nodes_per_second`` nodes; 0 for as many as it can beside reads.
+    Aliases that match a glob of ``protected_aliases`` are moved and taken away by force only.
     """
 
     undelete_seconds: float = 24 * 3600.0
     reap_bytes_per_second: int = 0
     reap_nodes_per_second: int = 0
+    protected_aliases: tuple[str, ...] = ()
+
+    def protects(self, alias: str) -> bool:
+        """Return whether an alias is one of those that are protected."""
+        return any(fnmatchcase(alias, glob) for glob in self.protected_aliases)
 
 
 def read_settings(transaction: ReadTransaction) -> Settings:
@@ -36,6 +43,7 @@ def read_settings(transaction: ReadTransaction) -> Settings:
         return Settings()
     try:
         values = dict(json.loads(payload).items())
+        values["protected_aliases"] = tuple(values.get("protected_aliases", ()))
         return Settings(**{item.name: values[item.name] for item in fields(Settings) if item.name in values})
     except (ValueError, TypeError, AttributeError) as error:
         raise DamageError("the settings of the workspace are malformed") from error
@@ -47,6 +55,9 @@ def change_settings(transaction: WriteTransaction, changes: dict[str, Any]) -> S
     for name, value in changes.items():
         if name not in known:
             raise InvalidInputError(f"there is no setting {name!r}", hint=f"known are {', '.join(sorted(known))}")
+        if name == "protected_aliases":
+            changes = {**changes, name: _checked_globs(value)}
+            continue
         whole = name != "undelete_seconds"
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise InvalidInputError(f"{name} must be a {'whole ' if whole else ''}number")
@@ -55,3 +66,10 @@ def change_settings(transaction: WriteTransaction, changes: dict[str, Any]) -> S
     settings = replace(read_settings(transaction), **changes)
     transaction.put(Table.META, _KEY, json.dumps(asdict(settings)).encode())
     return settings
+
+
+def _checked_globs(value: Any) -> tuple[str, ...]:
+    given = value if isinstance(value, list | tuple) else [None]
+    if not all(isinstance(glob, str) and glob and glob.isprintable() for glob in given):
+        raise InvalidInputError("protected_aliases must be names or globs of aliases")
+    return tuple(dict.fromkeys(given))

@@ -524,7 +524,7 @@ class Workspace:
         with self.store.snapshot() as snapshot:
             return read_settings(snapshot.transaction)
 
-    def configure(self, **changes: float) -> Settings:
+    def configure(self, **changes: Any) -> Settings:
         """Change settings by name; raise `InvalidInputError` for an unknown name or a value that cannot be."""
         with self.store.write() as transaction:
             return change_settings(transaction, changes)
@@ -570,19 +570,19 @@ class Workspace:
 
     # -- naming ----------------------------------------------------------------------------------------------------
 
-    def alias_set(self, ref: str, *aliases: str) -> list[str]:
+    def alias_set(self, ref: str, *aliases: str, force: bool = False) -> list[str]:
         """Let aliases name a version, moving them where they exist; return the mounts that did not answer."""
         from artstore.aliasing import set_aliases
 
         version = self.version(ref)
-        return set_aliases(self.store, version.record, [check_alias(alias) for alias in aliases])
+        return set_aliases(self.store, version.record, [check_alias(alias) for alias in aliases], force=force)
 
-    def alias_remove(self, name: str, *aliases: str) -> list[str]:
+    def alias_remove(self, name: str, *aliases: str, force: bool = False) -> list[str]:
         """Take aliases away; return the mounts that did not answer.  Raises `NotFoundError` where one is not there."""
         from artstore.aliasing import remove_aliases
 
         check_name(name)
-        return remove_aliases(self.store, name, [check_alias(alias) for alias in aliases])
+        return remove_aliases(self.store, name, [check_alias(alias) for alias in aliases], force=force)
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return an artifact's aliases with the version each names, ``latest`` among them."""

@@ -29,10 +29,12 @@ def alias() -> None:
 @subcommand("set", group=alias, writes=True)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("names", metavar="ALIAS...", nargs=-1, required=True)
-def alias_set(session: Session, reference: str, names: tuple[str, ...]) -> None:
+@click.option("-f", "--force", is_flag=True, help="Also aliases that are protected.")
+def alias_set(session: Session, reference: str, names: tuple[str, ...], force: bool) -> None:
     """Point aliases at a version, moving those that exist.
 
-    When this returns, the next look into any mount of the workspace finds the alias where it is now.
+    What 'artfs config protected-aliases' names is moved by --force only. When this returns, the next look into any
+    mount of the workspace finds the alias where it is now.
 
     \b
     Example:
@@ -40,7 +42,7 @@ def alias_set(session: Session, reference: str, names: tuple[str, ...]) -> None:
     """
     workspace = session.open()
     version = workspace.version(reference)
-    warn_of_silent(workspace.alias_set(version.name, *names))
+    warn_of_silent(workspace.alias_set(version.name, *names, force=force))
     if session.json:
         write_json({"artifact": version.artifact, "version": version_label(version.number), "aliases": list(names)})
         return
@@ -51,7 +53,8 @@ def alias_set(session: Session, reference: str, names: tuple[str, ...]) -> None:
 @subcommand("rm", group=alias, writes=True)
 @click.argument("name", type=NAME)
 @click.argument("alias_name", metavar="ALIAS")
-def alias_rm(session: Session, name: str, alias_name: str) -> None:
+@click.option("-f", "--force", is_flag=True, help="Also an alias that is protected.")
+def alias_rm(session: Session, name: str, alias_name: str, force: bool) -> None:
     """Take an alias away from an artifact.
 
     The version itself stays.
@@ -60,7 +63,7 @@ def alias_rm(session: Session, name: str, alias_name: str) -> None:
     Example:
       artfs alias rm imagenet clean
     """
-    warn_of_silent(session.open().alias_remove(name, alias_name))
+    warn_of_silent(session.open().alias_remove(name, alias_name, force=force))
     if session.json:
         write_json({"artifact": name, "removed": [alias_name]})
     else:

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["config", "parse_duration", "parse_rate", "written_duration"]
 
 _WINDOW = "undelete-window"
+_PROTECTED = "protected-aliases"
+_NONE = "none"
 _FIELDS = {
     _WINDOW: "undelete_seconds",
     "reap-bytes-per-second": "reap_bytes_per_second",
     "reap-nodes-per-second": "reap_nodes_per_second",
+    _PROTECTED: "protected_aliases",
 }
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
@@ -43,6 +46,9 @@ def config(session: Session, key: str | None, value: str | None) -> None:
       reap-bytes-per-second  at most so much a mount gives back in the background, such as 100MB;
                              'unlimited' for as much as it can beside reads
       reap-nodes-per-second  the same in nodes: files, folders and pieces of large files
+      protected-aliases      names and globs, with commas between, of aliases that are moved and
+                             taken away by --force only, and whose versions 'artfs rm' refuses;
+                             'none' for none
 
     \b
     Examples:
@@ -53,12 +59,17 @@ def config(session: Session, key: str | None, value: str | None) -> None:
     if key is None or value is None:
         _print_settings(session, workspace.settings, [key] if key else list(_FIELDS))
         return
-    number = parse_duration(value) if key == _WINDOW else parse_rate(value)
-    settings = workspace.configure(**{_FIELDS[key]: number})
+    settings = workspace.configure(**{_FIELDS[key]: _parsed(key, value)})
     if session.json:
         _print_settings(session, settings, [key])
     else:
         warn(f"{key} is {_shown(settings, key)} now")
+
+
+def _parsed(key: str, value: str) -> object:
+    if key == _PROTECTED:
+        return () if value == _NONE else [glob.strip() for glob in value.split(",")]
+    return parse_duration(value) if key == _WINDOW else parse_rate(value)
 
 
 def _print_settings(session: Session, settings: Settings, keys: list[str]) -> None:
@@ -74,6 +85,8 @@ def _print_settings(session: Session, settings: Settings, keys: list[str]) -> No
 def _shown(settings: Settings, key: str) -> str:
     if key == _WINDOW:
         return written_duration(settings.undelete_seconds)
+    if key == _PROTECTED:
+        return ",".join(settings.protected_aliases) or _NONE
     number = int(getattr(settings, _FIELDS[key]))
     if not number:
         return _UNLIMITED

@@ -16,6 +16,7 @@ from artstore.manifest import ReadTransaction
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.retention.judging import Candidate, Verdict, judge
 from artstore.retention.rules import Rule, Rules, read_rules, write_rules
+from artstore.settings import read_settings
 from artstore.store import Store
 
 __all__ = ["RetentionPlan", "Retired", "apply", "plan", "set_ttl"]
@@ -140,6 +141,7 @@ def _verdicts(
     for draft in drafts.list_drafts(transaction, store.run_dir):
         if draft.alive and draft.base:
             needed.setdefault(draft.base, []).append(f"is the base of {draft.title}")
+    settings = read_settings(transaction)
     for artifact, versions in living:
         aliases: dict[int, list[str]] = {}
         for alias in catalogue.aliases_of(transaction, artifact.number):
@@ -155,7 +157,14 @@ def _verdicts(
                 version.tags,
                 aliases.get(version.number, ()),
                 version.expires_ns,
-                needed.get(version.serial, ()),
+                [
+                    *needed.get(version.serial, ()),
+                    *(
+                        f"has the protected alias {name!r}"
+                        for name in aliases.get(version.number, ())
+                        if settings.protects(name)
+                    ),
+                ],
             )
             for version in versions
         ]

@@ -48,3 +48,22 @@ def test_tags_are_added_listed_and_removed(artfs: Run) -> None:
     assert artfs("tag", "rm", "x:v0", "small").code == 0
     assert artfs("tag", "ls", "x:v0", "--json").json["tags"] == ["reviewed"]
     assert "[reviewed]" in artfs("log", "x").text
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_protected_aliases_take_force(artfs: Run) -> None:
+    artfs("alias", "set", "x:v0", "production")
+    assert artfs("config", "protected-aliases").text == "none\n"
+    done = artfs("config", "protected-aliases", "production, release-*")
+    assert done.message == "artfs: protected-aliases is production,release-* now\n"
+    assert artfs("config", "--json").json["protected_aliases"] == ["production", "release-*"]
+    refused = artfs("alias", "set", "x:v1", "production")
+    assert refused.code == 4
+    assert refused.message == (
+        "artfs: the alias 'production' of 'x' is protected; 'artfs alias set --force' moves it, "
+        "'artfs alias rm --force' takes it away\n"
+    )
+    assert artfs("alias", "rm", "x", "production").code == artfs("rm", "--force", "x:v0").code == 4
+    assert artfs("alias", "set", "x:v1", "production", "--force").code == 0
+    assert artfs("alias", "rm", "x", "production", "-f").code == 0
+    assert artfs("config", "protected-aliases", "none").message == "artfs: protected-aliases is none now\n"

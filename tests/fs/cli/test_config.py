@@ -22,6 +22,7 @@ def test_settings_are_shown_and_changed(artfs: Run, data: Path) -> None:
         "undelete-window        24h",
         "reap-bytes-per-second  unlimited",
         "reap-nodes-per-second  unlimited",
+        "protected-aliases      none",
     ]
     changed = artfs("config", "undelete-window", "7d")
     assert (changed.code, changed.out, changed.message) == (0, b"", "artfs: undelete-window is 7d now\n")
@@ -32,6 +33,7 @@ def test_settings_are_shown_and_changed(artfs: Run, data: Path) -> None:
         "undelete_seconds": 7 * 86400.0,
         "reap_bytes_per_second": 10**8,
         "reap_nodes_per_second": 5000,
+        "protected_aliases": [],
     }
 
 
