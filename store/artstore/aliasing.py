@@ -1,4 +1,4 @@
-"""Changes of names: aliases, tags and types; each one transaction, in the journal, and told to the mounts."""
+"""Changes of names: aliases, tags, types and descriptions; each one transaction, in the journal, told to the mounts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from artstore.manifest import WriteTransaction
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.store import Store
 
-__all__ = ["change_tags", "remove_aliases", "set_aliases", "set_type"]
+__all__ = ["change_tags", "describe", "remove_aliases", "set_aliases", "set_type"]
 
 
 def _artifact(transaction: WriteTransaction, name: str) -> ArtifactRecord:
@@ -91,3 +91,11 @@ def set_type(store: Store, name: str, type_name: str) -> None:
         artifact = _artifact(transaction, name)
         catalogue.put_artifact(transaction, replace(artifact, type=type_name))
         journal.append(store.path, transaction, [{"event": "type", "name": name, "type": type_name}])
+
+
+def describe(store: Store, name: str, text: str) -> None:
+    """Say something of an artifact, in the place of what was said before."""
+    with store.write() as transaction:
+        artifact = _artifact(transaction, name)
+        catalogue.put_artifact(transaction, replace(artifact, description=text))
+        journal.append(store.path, transaction, [{"event": "description", "name": name, "description": text}])

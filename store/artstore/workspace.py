@@ -615,3 +615,9 @@ class Workspace:
         from artstore.aliasing import set_type
 
         set_type(self.store, check_name(name), check_type(type))
+
+    def describe(self, name: str, text: str) -> None:
+        """Say something of an artifact as a whole, in the place of what was said before; nothing with empty text."""
+        from artstore.aliasing import describe
+
+        describe(self.store, check_name(name), text)

@@ -210,3 +210,22 @@ def set_type(session: Session, name: str, type_: str) -> None:
         write_json({"artifact": name, "type": type_})
     else:
         warn(f"{name} has the type {type_} now")
+
+
+@subcommand("describe", group=artifact, writes=True)
+@click.argument("name", type=NAME)
+@click.argument("text")
+def describe(session: Session, name: str, text: str) -> None:
+    """Say what an artifact is, as a whole.
+
+    'artfs ls -l' shows it. What is said of one version is said by 'artfs put --description'.
+
+    \b
+    Example:
+      artfs artifact describe imagenet 'the 1,000 classes, cleaned'
+    """
+    session.open().describe(name, text)
+    if session.json:
+        write_json({"artifact": name, "description": text})
+    else:
+        warn(f"{name} is described as {quoted(text)}" if text else f"{name} has no description now")

@@ -98,6 +98,8 @@ class History:
                 artifact.versions[event["version"]].tags = event["tags"]
             case "type":
                 artifact.type = event["type"]
+            case "description":
+                artifact.description = event["description"]
             case unknown:
                 raise ValueError(f"{unknown!r} is no event")
 
@@ -171,6 +173,8 @@ def _differences(
         if (told.type, told.next_version) != (artifact.type, artifact.next_version):
             ours, theirs = f"{artifact.type!r} and v{artifact.next_version}", f"{told.type!r} and v{told.next_version}"
             yield f"type and next version of {name!r} are {ours}, by the journal {theirs}"
+        if told.description != artifact.description:
+            yield f"{name!r} has another description in the journal"
     yield from _version_differences(history, artifacts, versions)
     names = {
         (artifacts[alias.artifact].name, alias.name): alias.version for alias in aliases if alias.artifact in artifacts

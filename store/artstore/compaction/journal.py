@@ -162,7 +162,7 @@ def _apply(event: _Event, versions: dict[tuple[str, int], _Told], aliases: dict[
             aliases.pop((name, event["alias"]), None)
         case "alias":
             aliases[name, event["alias"]] = event
-        case "artifact" | "type":
+        case "artifact" | "type" | "description":
             pass  # the manifest says it
         case _:
             raise KeyError(kind)

@@ -52,3 +52,14 @@ def test_diff_lists_each_change_with_its_sizes_and_sums_up(artfs: Run, data: Pat
     assert kinds["changed"]["old_size"] == 1000 and kinds["changed"]["new_size"] == 2000
     same = artfs("diff", "x:v0", "x:v0")
     assert (same.code, same.text) == (0, "no differences\n")
+
+
+def test_an_artifact_is_described(artfs: Run, data: Path) -> None:
+    artfs("put", data, "x")
+    assert artfs("artifact", "describe", "x", "all of it").message == "artfs: x is described as all of it\n"
+    assert artfs("ls", "-l").text.rstrip().endswith("all of it")
+    (listed,) = artfs("ls", "--json").json["artifacts"]
+    assert listed["description"] == "all of it"
+    assert artfs("artifact", "describe", "x", "", "--json").json == {"artifact": "x", "description": ""}
+    assert artfs("artifact", "describe", "none", "text").code == 3
+    assert artfs("fsck").code == 0

@@ -58,6 +58,7 @@ def live_through(ws: Workspace, folder: Path) -> None:
     ws.set_retention("logs", project="team", within=1e6)
     ws.remove_retention("logs")
     ws.set_ttl("team/vision/data:v0", 1e9)
+    ws.describe("team/vision/data", "all that was collected")
 
 
 def told(ws: Workspace) -> Told:
