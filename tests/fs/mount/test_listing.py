@@ -152,13 +152,14 @@ def test_other_room_than_expected_is_respected(workspace: Workspace, walk: Walk)
     assert len(walk.ask(row[2], 0, 1000)) <= 1000
 
 
-def test_damage_that_is_met_ahead_is_told_to_who_asks(workspace: Workspace, walk: Walk) -> None:
+@pytest.mark.parametrize("error", [DamageError("a directory record is malformed"), ValueError("node 3 is none")])
+def test_damage_that_is_met_ahead_is_told_to_who_asks(workspace: Workspace, walk: Walk, error: Exception) -> None:
     row = directories(workspace)
     contents = walk.tree.contents
 
     def damaged(inode: int, cookie: int) -> Contents | None:
         if inode == row[2]:
-            raise DamageError("a directory record is malformed")
+            raise error
         return contents(inode, cookie)
 
     walk.tree.contents = damaged  # type: ignore[method-assign]

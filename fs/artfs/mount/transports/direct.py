@@ -22,7 +22,7 @@ from artfs.mount.transports import protocol
 from artfs.mount.transports.answering import number_of
 from artfs.mount.transports.protocol import REQUEST, Opcode, Owner
 from artfs.mount.tree import Tree
-from artstore.errors import ArtfsError, InvalidInputError, UnsupportedError
+from artstore.errors import InvalidInputError, UnsupportedError
 from artstore.ids import Buffer
 
 __all__ = ["DirectTransport", "Dispatcher"]
@@ -144,7 +144,7 @@ class Dispatcher:
             contents = self._tree.contents(self._listed + 1, 0)
             if contents is not None:
                 self._ahead = key, self._owner.listed_contents(contents, min(size, _LARGEST_ANSWER))
-        except (ArtfsError, OSError):
+        except Exception:
             return  # whoever asks for it is told
 
     def _listing(self, unique: int, inode: int, request: memoryview, pack: Callable[..., bytes]) -> Answer:
