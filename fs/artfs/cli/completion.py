@@ -1,4 +1,4 @@
-"""Completion of artifact names and references in the shell, by click's mechanism."""
+"""Completion of what the store knows (artifacts, references, drafts, rules) in the shell, by click's mechanism."""
 
 from __future__ import annotations
 
@@ -11,11 +11,34 @@ from artfs.cli.session import Session
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["DELETED_REFERENCE", "NAME", "REFERENCE"]
+    from artstore.workspace import Workspace
+
+__all__ = ["DELETED_REFERENCE", "DRAFT", "NAME", "REFERENCE", "RULE"]
 
 
-class _Reference(click.ParamType[str]):
-    """Text that names an artifact, and with ``versions`` a version of it; the store says what it means.
+class _Known(click.ParamType[str]):
+    """Text that the store knows the meaning of."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return what could be meant that begins with what is there."""
+        from click.shell_completion import CompletionItem
+
+        from artstore.workspace import open_workspace
+
+        try:
+            session = ctx.find_object(Session)
+            workspace = open_workspace(session.workspace if session is not None else None)
+            candidates = self._candidates(workspace, incomplete)
+        except Exception:  # a shell that completes has nowhere to show what went wrong
+            return []
+        return [CompletionItem(text) for text in candidates if text.startswith(incomplete)]
+
+    def _candidates(self, workspace: Workspace, incomplete: str) -> list[str]:
+        raise NotImplementedError
+
+
+class _Reference(_Known):
+    """An artifact, and with ``versions`` a version of it after a colon, or one of its aliases.
 
     With ``deleted`` it is a version that was deleted and can be brought back.
     """
@@ -25,21 +48,7 @@ class _Reference(click.ParamType[str]):
         self._versions = versions
         self._deleted = deleted
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the names, and after a colon the versions and aliases, that begin with what is there."""
-        from click.shell_completion import CompletionItem
-
-        try:
-            candidates = self._candidates(ctx, incomplete)
-        except Exception:  # a shell that completes has nowhere to show what went wrong
-            return []
-        return [CompletionItem(text) for text in candidates if text.startswith(incomplete)]
-
-    def _candidates(self, context: click.Context, incomplete: str) -> list[str]:
-        from artstore.workspace import open_workspace
-
-        session = context.find_object(Session)
-        workspace = open_workspace(session.workspace if session is not None else None)
+    def _candidates(self, workspace: Workspace, incomplete: str) -> list[str]:
         name, colon, _ = incomplete.partition(":")
         if not colon:
             return [artifact.name for artifact in workspace.artifacts()]
@@ -51,6 +60,26 @@ class _Reference(click.ParamType[str]):
         return versions + [f"{name}:{alias}" for alias in workspace.aliases(name)]
 
 
+class _Draft(_Known):
+    """The ID of an open draft."""
+
+    name = "draft"
+
+    def _candidates(self, workspace: Workspace, incomplete: str) -> list[str]:
+        return [draft.id for draft in workspace.open_drafts()]
+
+
+class _Rule(_Known):
+    """The name of a retention rule."""
+
+    name = "rule"
+
+    def _candidates(self, workspace: Workspace, incomplete: str) -> list[str]:
+        return [rule.name for rule in workspace.retention()]
+
+
+DRAFT = _Draft()
+RULE = _Rule()
 REFERENCE = _Reference("reference", versions=True)
 NAME = _Reference("name", versions=False)
 DELETED_REFERENCE = _Reference("deleted reference", versions=True, deleted=True)

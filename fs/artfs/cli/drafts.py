@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.completion import NAME
+from artfs.cli.completion import DRAFT, NAME
 from artfs.cli.config import parse_duration
 from artfs.cli.differences import change_record, print_difference
 from artfs.cli.metadata import parse_metadata, version_options
@@ -71,7 +71,7 @@ def draft_new(session: Session, name: str, base: str | None, ident: str, expires
 
 
 @subcommand("add", group=draft, writes=True)
-@click.argument("ident", metavar="ID")
+@click.argument("ident", metavar="ID", type=DRAFT)
 @click.argument("path", type=click.Path())
 @click.argument("to", metavar="[TO]", default="")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier step has added.")
@@ -99,7 +99,7 @@ def draft_add(session: Session, ident: str, path: str, to: str, overwrite: bool,
 
 
 @subcommand("rm", group=draft, writes=True)
-@click.argument("ident", metavar="ID")
+@click.argument("ident", metavar="ID", type=DRAFT)
 @click.argument("patterns", metavar="PATH...", nargs=-1, required=True)
 def draft_rm(session: Session, ident: str, patterns: tuple[str, ...]) -> None:
     """Take files and folders out of a draft.
@@ -120,7 +120,7 @@ def draft_rm(session: Session, ident: str, patterns: tuple[str, ...]) -> None:
 
 
 @subcommand("mv", group=draft, writes=True)
-@click.argument("ident", metavar="ID")
+@click.argument("ident", metavar="ID", type=DRAFT)
 @click.argument("source", metavar="OLD")
 @click.argument("target", metavar="NEW")
 @click.option("--overwrite", is_flag=True, help="Replace a file that is in the way.")
@@ -141,7 +141,7 @@ def draft_mv(session: Session, ident: str, source: str, target: str, overwrite: 
 
 
 @subcommand("status", group=draft)
-@click.argument("ident", metavar="ID")
+@click.argument("ident", metavar="ID", type=DRAFT)
 def draft_status(session: Session, ident: str) -> None:
     """List what a draft would change.
 
@@ -161,7 +161,7 @@ def draft_status(session: Session, ident: str) -> None:
 
 
 @subcommand("commit", group=draft, writes=True)
-@click.argument("ident", metavar="ID")
+@click.argument("ident", metavar="ID", type=DRAFT)
 @version_options
 def draft_commit(
     session: Session,
@@ -194,7 +194,7 @@ def draft_commit(
 
 
 @subcommand("abort", group=draft, writes=True)
-@click.argument("ident", metavar="ID")
+@click.argument("ident", metavar="ID", type=DRAFT)
 def draft_abort(session: Session, ident: str) -> None:
     """Give a draft up; what it alone has stored comes back.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.completion import REFERENCE
+from artfs.cli.completion import REFERENCE, RULE
 from artfs.cli.config import parse_duration, written_duration
 from artfs.cli.metadata import parse_metadata
 from artfs.cli.output import counted, size, timestamp, warn, warn_of_silent, write_json, write_line, write_table
@@ -38,7 +38,7 @@ def retention() -> None:
 
 
 @subcommand("set", group=retention, writes=True)
-@click.argument("name", metavar="RULE")
+@click.argument("name", metavar="RULE", type=RULE)
 @click.option("--project", metavar="PROJECT", help="Select artifacts in this project and below.")
 @click.option("--type", "type_", metavar="TYPE", help="Select artifacts of this type.")
 @click.option("--artifact", metavar="GLOB", help="Select artifacts whose full name matches, in quotes.")
@@ -105,7 +105,7 @@ def _best(text: str) -> dict[str, object]:
 
 
 @subcommand("rm", group=retention, writes=True)
-@click.argument("name", metavar="RULE")
+@click.argument("name", metavar="RULE", type=RULE)
 def retention_rm(session: Session, name: str) -> None:
     """Take a rule away.
 

@@ -25,3 +25,13 @@ def test_completion(artfs: Run, artfs_process: Run, data: Path) -> None:
     assert complete(artfs_process, "artfs show te") == ["team/x"]
     assert complete(artfs_process, "artfs show team/x:") == ["team/x:v0", "team/x:clean", "team/x:latest"]
     assert complete(artfs_process, "artfs alias ls ") == ["team/x", "y"]
+
+
+def test_drafts_and_rules(artfs: Run, artfs_process: Run, data: Path) -> None:
+    artfs("put", data, "x")
+    artfs("draft", "new", "x", "--id", "fixes")
+    artfs("draft", "new", "x")
+    artfs("retention", "set", "young", "--keep-within", "7d")
+    assert complete(artfs_process, "artfs draft add ") == ["fixes", "d2"]
+    assert complete(artfs_process, "artfs draft commit f") == ["fixes"]
+    assert complete(artfs_process, "artfs retention rm ") == ["young"]
