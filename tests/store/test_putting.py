@@ -194,4 +194,4 @@ def test_a_mount_inside_the_folder(workspace: Workspace, tmp_path: Path, monkeyp
     device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
     values = dict.fromkeys(DaemonInfo.__dataclass_fields__) | {"mountpoint": "/mnt", "device": device}
     monkeypatch.setattr(live, "live_daemons", lambda _: [DaemonInfo(**values)])
-    assert putting._forbidden(workspace.store)[status.st_dev, 1].startswith("the folder holds /mnt")
+    assert putting.forbidden_folders(workspace.store)[status.st_dev, 1].startswith("the folder holds /mnt")

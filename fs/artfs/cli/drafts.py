@@ -41,6 +41,7 @@ def draft() -> None:
     is given up.
 
     \b
+    Example:
       artfs draft new imagenet --from latest --id fixes
       artfs draft add fixes ./new-images train
       artfs draft rm fixes train/broken.jpg

@@ -31,6 +31,7 @@ def retention() -> None:
     goes can be undeleted as after 'artfs rm'.
 
     \b
+    Example:
       artfs retention set checkpoints --type model --keep-best 5:accuracy
       artfs retention set processed --tag processed --keep-within 90d
       artfs retention plan

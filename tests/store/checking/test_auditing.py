@@ -88,12 +88,27 @@ def test_a_sound_file_has_no_problems(file: File) -> None:
 
 
 def test_every_bit_of_the_free_list_counts(file: File) -> None:
-    """One that is wrong passes LMDB's own scans, and shows when a page is overwritten that was in use."""
+    """One that is wrong passes LMDB's own scans, and shows when a page is overwritten that was in use.
+
+    Only since which transaction pages are free may be told wrong, between what the neighbours tell: that harms nobody.
+    """
     page = file.meta.free.root * PAGE
     upper = struct.unpack_from("<H", file.data, page + 14)[0]
-    missed = file.flips(range(page + upper, page + PAGE))
+    missed = set(file.flips(range(page + upper, page + PAGE))) - set(harmless_keys(file, page))
     assert not [offset for offset in missed if (offset - page) % 2 == 0]  # a node's odd last byte may be padding
     assert len(missed) <= 1
+
+
+def harmless_keys(file: File, page: int) -> Iterator[int]:
+    """Yield the offsets of bytes of keys whose flip, of the bit that `File.flips` takes, leaves the keys in order."""
+    lower = struct.unpack_from("<H", file.data, page + 12)[0]
+    nodes = struct.unpack_from(f"<{(lower - 16) // 2}H", file.data, page + 16)
+    keys = [struct.unpack_from("<Q", file.data, page + node + 8)[0] for node in nodes]
+    for node, before, key, after in zip(nodes, [0, *keys], keys, [*keys[1:], file.meta.transaction + 1], strict=False):
+        for byte in range(8):
+            offset = page + node + 8 + byte
+            if before < key ^ (1 << offset % 8 << 8 * byte) < after:
+                yield offset
 
 
 def test_every_byte_of_a_pages_head_and_offsets_counts(file: File) -> None:
