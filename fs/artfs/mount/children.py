@@ -35,8 +35,9 @@ ENDED = 0
 """Exit code of a worker to which the kernel has said that the mount has ended."""
 FAILED = 1
 
-_QUIET_SECONDS = 0.1
-"""How long the supervisor leaves the processors to the workers that start beside it, if nobody asks anything."""
+_QUIET_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 3.0
+"""How long nobody must have asked a worker anything before the supervisor takes a processor to load what it needs; and
+how long it waits for that at most."""
 
 _log = logging.getLogger(__name__)
 
@@ -162,7 +163,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
         send(kit.news, {"from": "supervisor", "error": str(error), "hint": getattr(error, "hint", "")})
         return FAILED
     send(kit.news, {"from": "supervisor", "ready": True})
-    select.select([listener], [], [], _QUIET_SECONDS)
+    _await_quiet(listener, kit.counters)
 
     import trio
 
@@ -183,6 +184,16 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
     )
     trio.run(supervisor.serve, listener)
     return FAILED
+
+
+def _await_quiet(listener: socket.socket, counters: Counters) -> None:
+    """Leave the processors and the disk to who uses the mount, until that pauses or somebody asks the supervisor."""
+    before = -1
+    for _ in range(round(_LONGEST_WAIT_SECONDS / _QUIET_SECONDS)):
+        requests = counters.total(Field.REQUESTS)
+        if requests == before or select.select([listener], [], [], _QUIET_SECONDS)[0]:
+            return
+        before = requests
 
 
 def _listen(address: str) -> socket.socket:
