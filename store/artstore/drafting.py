@@ -11,7 +11,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,15 +23,16 @@ from artstore.committing import Commit, commit
 from artstore.difference import Difference, compare
 from artstore.editing import Edits, apply_edits, entry_at, merge_edits, parse_path, paths_below
 from artstore.errors import BusyError, ExistsError, InvalidInputError, NotFoundError
+from artstore.holders import label
 from artstore.ingest.pipeline import Ingest, Progress
 from artstore.manifest import ReadTransaction, WriteTransaction
-from artstore.names import check_draft, version_label
+from artstore.names import check_draft
 from artstore.nodes import change_counts, read_count, tree_view
-from artstore.putting import PutResult, announce, forbidden_folders, version_of
+from artstore.putting import PutResult, announce, forbidden_folders, reporter, version_of, with_room
 from artstore.records.catalogue import DraftRecord, Metadata, VersionRecord
 from artstore.records.packing import CLASS_TREE
 from artstore.records.trees import Kind
-from artstore.reserve import refill, require_room
+from artstore.reserve import require_room
 from artstore.snapshot import Snapshot
 from artstore.source import IgnoreRules, Source, open_source
 from artstore.staging import EntryDraft, Ref, Stager, StaleHintError
@@ -39,7 +40,7 @@ from artstore.statcache import StatCache
 from artstore.store import Store
 from artstore.versions import Version
 
-__all__ = ["EXPIRY_SECONDS", "Added", "OpenDraft", "open_drafts", "open_new"]
+__all__ = ["EXPIRY_SECONDS", "Added", "OpenDraft", "find_draft", "open_drafts", "open_new"]
 
 T = TypeVar("T")
 
@@ -54,11 +55,15 @@ _GLOB: Final = frozenset("*?[")
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What a step took in: files and bytes as they are read, and the stored bytes that the store lacked."""
+    """What a step took in: files and bytes as they are read, and the stored bytes that the store lacked.
+
+    ``reaped_bytes`` of what was deleted came back early, for the disk was full.
+    """
 
     files: int
     bytes: int
     new_bytes: int
+    reaped_bytes: int = 0
 
 
 class _ChangedError(BusyError):
@@ -82,7 +87,7 @@ def open_new(store: Store, artifact: str, ident: str, base: VersionRecord | None
         serial = 0 if base is None else base.serial
         return True, drafts.open_draft(transaction, artifact, ident, root.node, serial, int(seconds * 1e9))
 
-    with _stager(store, artifact) as stager:
+    with closing(Stager(store, artifact, "")) as stager:
         root = DirectoryBuilder(stager).finish() if base is None else stager.known_tree(base.digest)
         try:
             record = stager.commit(root, make)
@@ -98,13 +103,22 @@ def open_drafts(store: Store) -> list[OpenDraft]:
     return [OpenDraft(store, info.id) for info in found if info.id and info.alive]
 
 
+def find_draft(store: Store, ident: str) -> OpenDraft:
+    """Return the open draft with an id; raise `NotFoundError` where there is none, or it has expired."""
+    draft = OpenDraft(store, ident)
+    draft.record()
+    return draft
+
+
 class OpenDraft:
-    """A draft that was opened by a name: changed by steps, until it is committed, given up, or has expired."""
+    """A draft that was opened by a name: changed by steps, until it is committed, given up, or has expired.
+
+    Whoever holds one may find at any call, by `NotFoundError`, that another process has ended it.
+    """
 
     def __init__(self, store: Store, ident: str) -> None:
         self._store = store
         self.id = ident
-        self.record()
 
     def __repr__(self) -> str:
         return f"<OpenDraft {self.id}>"
@@ -151,12 +165,10 @@ class OpenDraft:
         are merged, and what the base has is replaced.  Raises `ExistsError` naming the paths that the draft has been
         given before with other content, unless ``overwrite``; and what putting raises.
         """
-        require_room(self._store.path)
         with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
-            adding = _Adding(self._store, source, os.fsencode(to), overwrite, progress)
-            _, new_bytes = self._step(adding.step)
-        refill(self._store.path)
-        return Added(adding.files, adding.bytes, new_bytes)
+            adding = _Adding(self._store, source, os.fsencode(to), overwrite, reporter(source, progress))
+            (_, new_bytes), reaped = with_room(self._store, lambda: self._step(adding.step))
+        return Added(adding.files, adding.bytes, new_bytes, reaped)
 
     def remove(self, *patterns: str | bytes) -> list[bytes]:
         """Take paths away: a file, a folder (with or without a ``/`` at its end), or what a glob matches.
@@ -209,7 +221,7 @@ class OpenDraft:
         for _ in range(_MOST_LOST):
             record = self.record()
             try:
-                with _stager(self._store, record.artifact) as stager:
+                with closing(Stager(self._store, record.artifact, "")) as stager:
                     try:
                         root, result = step(stager, record, stale)
                         return result, stager.commit(root, partial(self._become, stager, record, stored))
@@ -262,7 +274,7 @@ class OpenDraft:
             created, committed = commit(self._store, transaction, root, asked, record.new_bytes)
             if created:
                 change_counts(transaction, {record.root: 1})
-            _end(transaction, record)
+            drafts.end(transaction, record.draft)
         silent = announce(self._store, committed.changes)
         return version_of(self._store, PutResult(committed, record.new_bytes, silent))
 
@@ -271,27 +283,12 @@ class OpenDraft:
         with self._store.write() as transaction:
             record = drafts.find_open(transaction, self.id)
             if record is not None:
-                _end(transaction, record)
-
-
-def _end(transaction: WriteTransaction, record: DraftRecord) -> None:
-    while not drafts.abandon(transaction, record.draft):
-        pass
-
-
-@contextmanager
-def _stager(store: Store, artifact: str) -> Iterator[Stager]:
-    stager = Stager(store, artifact, "")
-    try:
-        yield stager
-    finally:
-        stager.close()
+                drafts.end(transaction, record.draft)
 
 
 def _base_name(transaction: ReadTransaction, record: DraftRecord) -> str | None:
     version = catalogue.recorded_version(transaction, record.base) if record.base else None
-    artifact = None if version is None else catalogue.artifact(transaction, version.artifact)
-    return None if version is None or artifact is None else f"{artifact.name}:{version_label(version.number)}"
+    return None if version is None else label(transaction, version)
 
 
 def _shown(path: bytes) -> str:
@@ -342,13 +339,13 @@ class _Adding:
         source: Source,
         to: bytes,
         overwrite: bool,
-        progress: Callable[[Progress], None] | None,
+        report: Callable[[int, int, bytes], None] | None,
     ) -> None:
         self._store = store
         self._source = source
         self._to = to
         self._overwrite = overwrite
-        self._report = None if progress is None else _reporting(progress)
+        self._report = report
         self._refused: list[bytes] = []
         self._folder_is: bytes | None = None
         self.files = 0
@@ -362,21 +359,28 @@ class _Adding:
             raise _refusal(self._refused)
         return apply_edits(self._store, stager, record.root, edits), None
 
-    @contextmanager
-    def _ingest(self, stager: Stager, stale: int) -> Iterator[Ingest]:
+    def _take_file(self, stager: Stager, stale: int) -> EntryDraft:
+        ingest = Ingest(self._store, stager, self._source, None, hints=not stale, progress=self._report)
+        (entry,) = ingest.run_entries()
+        self.files, self.bytes = ingest.files, ingest.bytes
+        return entry
+
+    def _take_folder(self, stager: Stager, stale: int) -> Ref:
+        if self._folder_is is not None and not stale:
+            return stager.known_tree(self._folder_is)
         with StatCache.open(
             self._store.path / "cache" / "stat", self._source.real_path, self._source.identity
         ) as cache:
             known = None if stale else cache
             ingest = Ingest(self._store, stager, self._source, known, hints=not stale, progress=self._report)
-            yield ingest
-            self.files, self.bytes = ingest.files, ingest.bytes
+            folder = ingest.run()
             if not stale:
                 cache.commit()
+        self.files, self.bytes = ingest.files, ingest.bytes
+        return folder
 
     def _file(self, stager: Stager, record: DraftRecord, stale: int) -> Edits:
-        with self._ingest(stager, stale) as ingest:
-            (entry,) = ingest.run_entries()
+        entry = self._take_file(stager, stale)
         with self._store.snapshot() as snapshot:
             place = _inside(snapshot, record.root, self._to, entry.name)
             there = snapshot.resolve(record.root, place)
@@ -387,11 +391,7 @@ class _Adding:
         return edits
 
     def _folder(self, stager: Stager, record: DraftRecord, stale: int) -> Edits:
-        if self._folder_is is not None and not stale:
-            upper = stager.known_tree(self._folder_is)
-        else:
-            with self._ingest(stager, stale) as ingest:
-                upper = ingest.run()
+        upper = self._take_folder(stager, stale)
         stager.flush()
         self._folder_is = upper.id
         place = b"/".join(parse_path(self._to)) if self._to.strip(b"/") else b""
@@ -434,7 +434,3 @@ def _refusal(paths: list[bytes]) -> ExistsError:
         hint="--overwrite replaces it",
         paths=paths[:_MOST_NAMED],
     )
-
-
-def _reporting(progress: Callable[[Progress], None]) -> Callable[[int, int, bytes], None]:
-    return lambda files, size, name: progress(Progress("put", files, size, None, None, os.fsdecode(name)))

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from artstore import deadlist, disk
+from artstore.clock import doubt
 from artstore.errors import DamageError, ExistsError, NotFoundError
 from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.nodes import change_counts, read_count
@@ -35,6 +36,7 @@ __all__ = [
     "DraftInfo",
     "abandon",
     "dead_drafts",
+    "end",
     "find_open",
     "held_node",
     "list_drafts",
@@ -47,7 +49,6 @@ __all__ = [
 
 RESUME_SECONDS: Final = 3600.0
 """How long what a dead put has stored waits for another put to take it up."""
-_MOST_AHEAD_NS: Final = 30 * 86400 * 10**9
 _MOST_NODES: Final = 1000
 _STAGED_KEY: Final = 16
 
@@ -111,8 +112,7 @@ class Draft:
 
     def remove(self, transaction: WriteTransaction) -> None:
         """End the draft; what it still holds goes to the deadlist."""
-        while not abandon(transaction, self.number):
-            pass
+        end(transaction, self.number)
         self._ended = True
 
     def touch(self) -> None:
@@ -151,8 +151,7 @@ def open_draft(
     """
     before = find_open(transaction, ident)
     if before is not None and before.expires_ns <= time.time_ns():
-        while not abandon(transaction, before.draft):
-            pass
+        end(transaction, before.draft)
     elif before is not None:
         raise ExistsError(f"a draft {ident!r} is open already", hint=f"see it with: artfs draft status {ident}")
     number = transaction.state.next_draft
@@ -227,6 +226,12 @@ def abandon(transaction: WriteTransaction, draft: int) -> bool:
     return True
 
 
+def end(transaction: WriteTransaction, draft: int) -> None:
+    """Pass all of a draft's references to the deadlist, due at once, and forget it."""
+    while not abandon(transaction, draft):
+        pass
+
+
 def _let_go(transaction: WriteTransaction, draft: int, nodes: Sequence[int]) -> None:
     shared = {node: -1 for node in nodes if read_count(transaction, node) > 1}
     change_counts(transaction, shared)
@@ -284,16 +289,17 @@ def dead_drafts(
 ) -> list[int]:
     """Return the numbers of drafts whose process has died, and which were last at work before a time.
 
-    Those that were opened by a name and have expired are among them; but not where the clock is more than 30 days ahead
-    of ``recorded_ns``, when the catalogue last changed, and of all drafts: it may be wrong.
+    Those that were opened by a name and have expired are among them; but, where ``recorded_ns`` says when the catalogue
+    last changed, not by a clock that may be wrong.
     """
     found = list_drafts(transaction, run_dir)
-    newest_ns = max([recorded_ns or 0, *(draft.active_ns for draft in found)])
-    doubtful = recorded_ns is not None and time.time_ns() - newest_ns > _MOST_AHEAD_NS
+    wrong = None
+    if recorded_ns is not None:
+        wrong = doubt(max([recorded_ns, *(draft.active_ns for draft in found)]), time.time_ns())
     return [
         draft.number
         for draft in found
-        if not draft.alive and (not doubtful if draft.id else draft.active_ns < before_ns)
+        if not draft.alive and (wrong is None if draft.id else draft.active_ns < before_ns)
     ]
 
 

@@ -168,8 +168,7 @@ def _loosen(store: Store) -> list[int]:
     """Let what is half reaped, and what dead drafts hold, go at once and be overwritten; return the entries."""
     with store.write() as transaction:
         for number in drafts.dead_drafts(transaction, store.run_dir, time.time_ns()):
-            while not drafts.abandon(transaction, number):
-                pass
+            drafts.end(transaction, number)
         loose = [entry for entry in deadlist.entries(transaction) if entry.started or not entry.serial]
         for entry in loose:
             deadlist.change_entry(transaction, entry._replace(purge=True))

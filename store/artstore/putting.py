@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from artstore import disk, live
 from artstore.building import DirectoryBuilder
@@ -27,7 +27,9 @@ from artstore.statcache import StatCache
 from artstore.store import Store
 from artstore.versions import PutReceipt, Version
 
-__all__ = ["PutOptions", "PutResult", "announce", "forbidden_folders", "put", "version_of"]
+__all__ = ["PutOptions", "PutResult", "announce", "forbidden_folders", "put", "reporter", "version_of", "with_room"]
+
+T = TypeVar("T")
 
 _ATTEMPTS: Final = 3
 _ROOM: Final = 8 * RESERVE
@@ -66,12 +68,23 @@ def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResu
     rest.  Where the disk is full, what was deleted and still waits is reaped, the oldest first.  Raises `SourceError`
     for files that cannot be taken, `OutOfSpaceError` when the disk fills up all the same, and what `commit` raises.
     """
+    done, reaped = with_room(store, lambda: _put(store, path, asked, options))
+    return replace(done, reaped_bytes=reaped)
+
+
+def with_room(store: Store, action: Callable[[], T]) -> tuple[T, int]:
+    """Do what stores something; return (its result, stored bytes reaped for it).
+
+    Where the disk is full, what was deleted and still waits is reaped, the oldest first, and it is done again.  Raises
+    `OutOfSpaceError` when that does not suffice.
+    """
     reaped = 0
     while True:
         try:
-            done = _put_with_room(store, path, asked, options)
+            require_room(store.path)
+            done = action()
             refill(store.path)
-            return replace(done, reaped_bytes=reaped)
+            return done, reaped
         except OutOfSpaceError:
             more = reap_for_room(store, lambda: disk.free_bytes(store.path) >= _ROOM)
             if not more:
@@ -79,8 +92,7 @@ def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResu
             reaped += more
 
 
-def _put_with_room(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
-    require_room(store.path)
+def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
     whole = options.base is None and not options.exclude and not options.remove
     mounted = mounted_path(store, path) if whole else None
     for attempt in range(_ATTEMPTS):
@@ -123,9 +135,7 @@ def _put_source(
     """Take a folder or file; a second attempt reads every file, a third takes nothing for granted."""
     hints = attempt < _ATTEMPTS - 1
     with open_source(path, exclude=options.exclude, forbidden=forbidden_folders(store)) as source:
-        report = None
-        if options.progress is not None:
-            report = _Reporter(options.progress, *_count(source, options.progress))
+        report = reporter(source, options.progress)
         with StatCache.open(store.path / "cache" / "stat", source.real_path, source.identity) as cache:
             overlay = None
             if options.base is not None:
@@ -169,6 +179,11 @@ def _take_mounted(store: Store, stager: Stager, place: MountedPath) -> Ref:
     builder = DirectoryBuilder(stager)
     builder.add(EntryDraft(entry.name, entry.kind, entry.size, ident, None))
     return builder.finish()
+
+
+def reporter(source: Source, progress: Callable[[Progress], None] | None) -> Callable[[int, int, bytes], None] | None:
+    """Return what tells ``progress`` a few times a second how far the reading of a source is; counts what is in it."""
+    return None if progress is None else _Reporter(progress, *_count(source, progress))
 
 
 def _count(source: Source, progress: Callable[[Progress], None]) -> tuple[int, int]:

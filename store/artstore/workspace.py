@@ -182,9 +182,9 @@ class Workspace:
 
     def draft(self, id: str) -> OpenDraft:
         """Return the open draft with an id; raise `NotFoundError` where there is none, or it has expired."""
-        from artstore.drafting import OpenDraft
+        from artstore.drafting import find_draft
 
-        return OpenDraft(self.store, id)
+        return find_draft(self.store, id)
 
     def open_drafts(self) -> list[OpenDraft]:
         """Return the open drafts, the oldest first."""

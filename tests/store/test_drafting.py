@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artstore import drafting, drafts
+from artstore import drafting, drafts, putting
 from artstore.drafting import OpenDraft
 from artstore.errors import (
     ArtfsError,
@@ -25,6 +25,7 @@ from artstore.errors import (
     InvalidInputError,
     InvalidNameError,
     NotFoundError,
+    OutOfSpaceError,
     RefusedError,
     SourceError,
 )
@@ -513,6 +514,48 @@ def test_a_failed_step_leaves_the_draft_as_it_was(workspace: Workspace, source: 
         other = workspace.new_draft("data", base="v0", id="y")
         other.commit(type="dataset", new=True)
     assert workspace.draft("y").commit().name == version.name
+
+
+def test_on_a_full_disk_what_was_deleted_makes_room(
+    workspace: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a put: it is reaped early, and that is told; where nothing waits, the step fails."""
+    draft = workspace.new_draft("data")
+    full = [True]
+
+    def require_room(path: Path) -> None:
+        if full[0]:
+            raise OutOfSpaceError("no room")
+
+    def reap_for_room(*_: Any) -> int:
+        full[0] = False
+        return 5
+
+    monkeypatch.setattr(putting, "require_room", require_room)
+    monkeypatch.setattr(putting, "reap_for_room", lambda *_: 0)
+    with pytest.raises(OutOfSpaceError):
+        draft.add(source)
+    monkeypatch.setattr(putting, "reap_for_room", reap_for_room)
+    assert draft.add(source).reaped_bytes == 5
+    assert content(draft) == whole(MODEL)
+
+
+def test_a_listed_draft_may_end_meanwhile(workspace: Workspace) -> None:
+    workspace.new_draft("data", id="x")
+    (listed,) = workspace.open_drafts()
+    workspace.draft("x").abort()
+    assert listed.id == "x"
+    with pytest.raises(NotFoundError, match="no draft 'x' is open"):
+        listed.record()
+
+
+def test_only_folders_are_remembered(workspace: Workspace, source: Path) -> None:
+    """One file costs no cache of its own: there is nothing to skip in it."""
+    draft = workspace.new_draft("data")
+    draft.add(source / "top")
+    assert list((workspace.path / "cache").rglob("*")) in ([], [workspace.path / "cache" / "stat"])
+    draft.add(source / "a")
+    assert [path.is_file() for path in (workspace.path / "cache" / "stat").iterdir()] == [True]
 
 
 def test_aborting_is_for_good(workspace: Workspace, source: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -23,8 +25,9 @@ from artfs.cli.output import (
     write_table,
 )
 from artfs.cli.progress import progress_bar
-from artfs.cli.putting import print_put
+from artfs.cli.putting import print_put, warn_of_reaped
 from artfs.cli.session import Session, subcommand
+from artstore.errors import NotFoundError
 
 if TYPE_CHECKING:
     from artstore.drafting import OpenDraft
@@ -93,8 +96,9 @@ def draft_add(session: Session, ident: str, path: str, to: str, overwrite: bool,
     opened = session.open().draft(ident)
     with progress_bar() as update:
         added = opened.add(path, to, overwrite=overwrite, exclude=exclude, progress=update)
+    warn_of_reaped(added.reaped_bytes)
     if session.json:
-        write_json({"id": ident, "files": added.files, "bytes": added.bytes, "new_bytes": added.new_bytes})
+        write_json({"id": ident, **asdict(added)})
     else:
         warn(f"{counted(added.files, 'file')}, {size(added.bytes)}, {size(added.new_bytes)} new")
 
@@ -218,7 +222,10 @@ def draft_ls(session: Session) -> None:
     Example:
       artfs draft ls
     """
-    records = [_draft_record(opened) for opened in session.open().open_drafts()]
+    records = []
+    for opened in session.open().open_drafts():
+        with suppress(NotFoundError):  # ended by another process meanwhile
+            records.append(_draft_record(opened))
     if session.json:
         write_json({"drafts": records})
         return

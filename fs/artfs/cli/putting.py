@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from artstore.versions import Version
     from artstore.workspace import Workspace
 
-__all__ = ["init", "print_put", "put"]
+__all__ = ["init", "print_put", "put", "warn_of_reaped"]
 
 
 @subcommand("init")
@@ -151,13 +151,18 @@ def _workspace_for_put(session: Session, path: str, name: str) -> Workspace:
         return workspace
 
 
+def warn_of_reaped(stored: int) -> None:
+    """Say what came back early of deleted versions, if anything, to make room for a put."""
+    if stored:
+        warn(f"the disk was nearly full: {size(stored)} of deleted versions were given back for it early")
+
+
 def print_put(session: Session, version: Version) -> None:
     """Print the version that a put or a draft led to, and whether it is new."""
     receipt = version.receipt
     assert receipt is not None  # put always fills it in
     warn_of_silent(receipt.silent_daemons)
-    if receipt.reaped_bytes:
-        warn(f"the disk was nearly full: {size(receipt.reaped_bytes)} of deleted versions were given back for it early")
+    warn_of_reaped(receipt.reaped_bytes)
     if session.json:
         write_json(
             {

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from artstore import catalogue, drafts, journal
+from artstore.clock import doubt
 from artstore.committing import end_after
 from artstore.deleting import delete
 from artstore.errors import NotFoundError, RefusedError
@@ -21,7 +22,6 @@ from artstore.store import Store
 
 __all__ = ["RetentionPlan", "Retired", "apply", "plan", "set_ttl"]
 
-_MOST_AHEAD_NS: Final = 30 * 86400 * 10**9
 _NOTE_NS: Final = 3600 * 10**9
 """How far the clock goes on before it is noted again that it was right."""
 _BATCH: Final = 500
@@ -86,14 +86,14 @@ def apply(store: Store, *, trust_clock: bool = False, now_ns: int | None = None)
         living = _living(transaction)
         newest_ns = max((version.created_ns for _, versions in living for version in versions), default=now_ns)
         going = [verdict for verdict in _verdicts(store, transaction, living, rules, now_ns) if verdict.goes]
-    doubt = None if trust_clock else _doubt(max(newest_ns, rules.seen_ns), now_ns)
-    if going and doubt is not None:
-        raise RefusedError(doubt, hint="if the clock is right: artfs retention apply --trust-clock")
+    wrong = None if trust_clock else doubt(max(newest_ns, rules.seen_ns), now_ns)
+    if going and wrong is not None:
+        raise RefusedError(wrong, hint="if the clock is right: artfs retention apply --trust-clock")
     done = Retired()
     for start in range(0, len(going), _BATCH):
         _delete(store, going[start : start + _BATCH], done)
     to_note = not rules.seen_ns <= now_ns < rules.seen_ns + _NOTE_NS
-    if (going or rules.rules) and doubt is None and to_note:
+    if (going or rules.rules) and wrong is None and to_note:
         with store.write() as transaction:
             write_rules(transaction, Rules(read_rules(transaction).rules, now_ns))
     return done
@@ -176,15 +176,6 @@ def _living(transaction: ReadTransaction) -> list[tuple[ArtifactRecord, list[Ver
         (artifact, catalogue.versions_of(transaction, artifact.number))
         for artifact in catalogue.all_artifacts(transaction)
     ]
-
-
-def _doubt(newest_ns: int, now_ns: int) -> str | None:
-    """Return why the clock may be wrong, given when it was last known to be right; or None."""
-    if now_ns < newest_ns:
-        return "the clock is behind the newest record: by rules and ends nothing is deleted until it is right"
-    if now_ns - newest_ns > _MOST_AHEAD_NS:
-        return "the clock is more than 30 days ahead of all that is recorded: nothing is deleted until it is confirmed"
-    return None
 
 
 def set_ttl(store: Store, version: VersionRecord, seconds: float | None) -> int:

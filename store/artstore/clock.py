@@ -1,0 +1,18 @@
+"""When the clock is not to be believed: what goes by itself at a time must not go by a wrong one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["doubt"]
+
+_MOST_AHEAD_NS: Final = 30 * 86400 * 10**9
+
+
+def doubt(recorded_ns: int, now_ns: int) -> str | None:
+    """Return why the clock may be wrong, or None; it was right when the last of all that is recorded was."""
+    if now_ns < recorded_ns:
+        return "the clock is behind the newest record: by rules and ends nothing is deleted until it is right"
+    if now_ns - recorded_ns > _MOST_AHEAD_NS:
+        return "the clock is more than 30 days ahead of all that is recorded: nothing is deleted until it is confirmed"
+    return None
