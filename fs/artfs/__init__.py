@@ -16,45 +16,77 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from artfs.api import Workspace, init_workspace, open_workspace
+    from artfs.tracking.api import Api
+    from artfs.tracking.artifact import Artifact
+    from artfs.tracking.current import finish, init, log, login
+    from artfs.tracking.run import Run
+    from artfs.tracking.words import Words
     from artstore import errors
     from artstore.errors import ArtfsError
     from artstore.versions import FileInfo, PutReceipt, Version
-    from artstore.workspace import Artifact
+    from artstore.workspace import ArtifactInfo
+
+    config: Words
+    run: Run | None
+    summary: Words
 
 __all__ = [
+    "Api",
     "ArtfsError",
     "Artifact",
+    "ArtifactInfo",
     "FileInfo",
     "PutReceipt",
+    "Run",
     "Version",
     "Workspace",
     "__version__",
+    "config",
     "errors",
+    "finish",
+    "init",
     "init_workspace",
+    "log",
+    "login",
     "open_workspace",
+    "run",
+    "summary",
 ]
 
 __version__ = "0.1.0"
 
 _HOME: Final = {
-    "Artifact": "artstore.workspace",
+    "Api": "artfs.tracking.api",
     "ArtfsError": "artstore.errors",
+    "Artifact": "artfs.tracking.artifact",
+    "ArtifactInfo": "artstore.workspace",
     "FileInfo": "artstore.versions",
     "PutReceipt": "artstore.versions",
+    "Run": "artfs.tracking.run",
     "Version": "artstore.versions",
     "Workspace": "artfs.api",
+    "finish": "artfs.tracking.current",
+    "init": "artfs.tracking.current",
     "init_workspace": "artfs.api",
+    "log": "artfs.tracking.current",
+    "login": "artfs.tracking.current",
     "open_workspace": "artfs.api",
 }
+_OF_THE_RUN: Final = frozenset({"config", "run", "summary"})
+"""Names that mean something else in each run, so that they are looked up each time."""
 
 
 def __getattr__(name: str) -> Any:
+    if name in _OF_THE_RUN:
+        return getattr(importlib.import_module("artfs.tracking.current"), name)()
     if name == "errors":
         value: Any = importlib.import_module("artstore.errors")
     elif name in _HOME:
         value = getattr(importlib.import_module(_HOME[name]), name)
-    else:
+    elif name.startswith("_"):
         raise AttributeError(f"module 'artfs' has no attribute {name!r}")
+    else:
+        raise AttributeError(f"artfs has no {name!r}: it keeps runs and artifacts; for the rest, use wandb beside it")
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Changes of names: aliases, tags, types and descriptions; each one transaction, in the journal, told to the mounts."""
+"""Changes of what is said: aliases, tags, types, descriptions, metadata; each one transaction, journalled and told."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from artstore.committing import refuse_protected
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.live import Change
 from artstore.manifest import WriteTransaction
-from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, checked_metadata
 from artstore.store import Store
 
-__all__ = ["change_tags", "describe", "remove_aliases", "set_aliases", "set_type"]
+__all__ = ["change_tags", "describe", "remove_aliases", "revise", "set_aliases", "set_type"]
 
 
 def _artifact(transaction: WriteTransaction, name: str) -> ArtifactRecord:
@@ -83,6 +83,26 @@ def change_tags(
             event = {"event": "tags", "name": artifact.name, "version": current.number, "tags": tags}
             journal.append(store.path, transaction, [event])
     return tags
+
+
+def revise(
+    store: Store, version: VersionRecord, *, description: str | None = None, metadata: Metadata | None = None
+) -> VersionRecord:
+    """Say something else of a version than was said when it was made; None leaves what is said."""
+    checked = None if metadata is None else checked_metadata(metadata)
+    with store.write() as transaction:
+        artifact, current = _living(transaction, version)
+        changed = replace(
+            current,
+            description=current.description if description is None else description,
+            metadata=current.metadata if checked is None else checked,
+        )
+        if changed != current:
+            catalogue.put_version(transaction, changed)
+            about = {"name": artifact.name, "version": current.number}
+            said = {"description": changed.description, "metadata": changed.metadata}
+            journal.append(store.path, transaction, [{"event": "revision", **about, **said}])
+    return changed
 
 
 def set_type(store: Store, name: str, type_name: str) -> None:

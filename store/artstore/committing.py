@@ -7,29 +7,35 @@ one artifact get consecutive numbers, and a name cannot become a project and an 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
-from artstore import catalogue, journal
-from artstore.errors import InvalidInputError, RefusedError
+from artstore import catalogue, journal, lineage, runs
+from artstore.errors import InvalidInputError, NotFoundError, RefusedError
+from artstore.lineage import Edge, End, run_end, version_end
 from artstore.live import Change
 from artstore.manifest import ReadTransaction, WriteTransaction
-from artstore.names import check_alias, check_name, check_type
+from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
 from artstore.nodes import tree_view
-from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, checked_metadata
+from artstore.records.catalogue import ArtifactRecord, EdgeRecord, Metadata, VersionRecord, checked_metadata
 from artstore.settings import read_settings
 from artstore.staging import Ref
 from artstore.store import Store
+from artstore.telling import edge_event
 
-__all__ = ["Commit", "Committed", "end_after", "parent_changes", "refuse_protected"]
+__all__ = ["Commit", "Committed", "end_after", "end_title", "parent_changes", "refuse_protected"]
 
 _LONGEST_TTL: Final = 1e10
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What is said of a version when it is made; None means that nothing was said.  ``ttl`` is in seconds."""
+    """What is said of a version when it is made; None means that nothing was said.  ``ttl`` is in seconds.
+
+    ``runs`` are the numbers of the runs that make it; ``included`` and ``linked`` are serials of versions that it has
+    something of, or shows under its name.  ``draft`` is the open draft that it was.
+    """
 
     name: str
     type: str | None = None
@@ -39,6 +45,10 @@ class Commit:
     base: str | None = None
     force: bool = False
     ttl: float | None = None
+    runs: Sequence[int] = ()
+    included: Sequence[int] = ()
+    linked: int = 0
+    draft: str = ""
 
     @classmethod
     def checked(
@@ -121,11 +131,68 @@ def commit(
     refuse_protected(transaction, artifact, version.number, asked.aliases)
     moved = catalogue.set_aliases(transaction, artifact.number, version.number, asked.aliases, now_ns)
     events += [{"event": "alias", "name": asked.name, "alias": name, "version": version.number} for name in moved]
+    events += _add_edges(transaction, _sources(transaction, asked, version, created), artifact, version, now_ns)
     if events:
         journal.append(store.path, transaction, events)
     names = ([f"v{version.number}", "latest"] if created else []) + moved
     changes = [Change(asked.name, names)] if names else []
     return created, Committed(artifact, version, created, (parent_changes(asked.name) if is_new else []) + changes)
+
+
+def _sources(
+    transaction: ReadTransaction, asked: Commit, version: VersionRecord, created: bool
+) -> Iterator[tuple[str, End]]:
+    """Yield (kind, end) of what a version comes of, as far as somebody says so."""
+    for number in dict.fromkeys(asked.runs):
+        yield lineage.LOGGED, run_end(number)
+    if not created:
+        return
+    if asked.linked:
+        yield lineage.LINKED, version_end(asked.linked)
+    for serial in dict.fromkeys(asked.included):
+        yield lineage.INCLUDED, version_end(serial)
+    if asked.base is not None:
+        reference = parse_reference(asked.base)
+        artifact = catalogue.find_name(transaction, reference.name)
+        if artifact is not None and reference.version is not None:
+            base = catalogue.serial_of(transaction, artifact.number, reference.version)
+            if base is not None:
+                yield lineage.BASE, version_end(base)
+
+
+def _add_edges(
+    transaction: WriteTransaction,
+    sources: Iterable[tuple[str, End]],
+    artifact: ArtifactRecord,
+    version: VersionRecord,
+    now_ns: int,
+) -> list[dict[str, Any]]:
+    """Record what a version comes of, as (kind, end); return the events that say so.
+
+    Raises `NotFoundError` for a run or version that is not there.
+    """
+    target = f"{artifact.name}:{version_label(version.number)}"
+    events = []
+    for kind, source in sources:
+        edge = Edge(source, kind, version_end(version.serial))
+        said = EdgeRecord(now_ns, end_title(transaction, source), target)
+        if lineage.put_edge(transaction, edge, said):
+            events.append(edge_event(edge, said))
+    return events
+
+
+def end_title(transaction: ReadTransaction, end: End) -> str:
+    """Return what an end of an edge is called by now; raise `NotFoundError` where it is gone."""
+    if end.is_version:
+        version = catalogue.recorded_version(transaction, end.number)
+        artifact = None if version is None else catalogue.artifact(transaction, version.artifact)
+        if version is None or artifact is None:
+            raise NotFoundError("a version that this one was to come of is gone")
+        return f"{artifact.name}:{version_label(version.number)}"
+    run = runs.run(transaction, end.number)
+    if run is None:
+        raise NotFoundError("the run is gone")
+    return run.title
 
 
 def refuse_protected(
@@ -181,6 +248,7 @@ def _record(
         description=asked.description or "",
         metadata=asked.metadata or {},
         base=asked.base,
+        draft=asked.draft,
     )
     state.next_serial += 1
     state.versions += 1
@@ -199,4 +267,5 @@ def _journalled(version: VersionRecord) -> dict[str, Any]:
         "description": version.description,
         "metadata": version.metadata,
         "base": version.base,
+        **({"draft": version.draft} if version.draft else {}),
     }

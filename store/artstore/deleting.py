@@ -8,15 +8,16 @@ that the version held is now the deadlist's.  Undeleting takes it back.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from artstore import catalogue, deadlist, drafts, journal, live
+from artstore import catalogue, deadlist, drafts, journal, lineage, live
 from artstore.committing import parent_changes
 from artstore.errors import NotFoundError, RefusedError
+from artstore.holders import label
 from artstore.live import Change, DaemonInfo
 from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.names import version_label
@@ -32,10 +33,14 @@ from artstore.versions import utc
 if TYPE_CHECKING:
     from artstore.reaper import InUse
 
-__all__ = ["Deletion", "Undeleted", "delete", "undelete"]
+__all__ = ["Cascade", "Deletion", "Undeleted", "delete", "undelete"]
 
 _BATCH: Final = 1000
 """Versions that one transaction deletes."""
+_MOST_NAMED: Final = 20
+
+Cascade = Literal["no", "delete", "orphan"]
+"""What becomes of versions that were made from those that go: they forbid it, go too, or stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +90,16 @@ def delete(
     now: bool,
     dry_run: bool,
     recursive: bool,
+    cascade: Cascade = "no",
     reasons: Mapping[int, str] | None = None,
 ) -> Deletion:
     """Delete versions, all or none; see `Workspace.delete`.  ``reasons`` are kept with them, by serial."""
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         doomed = [_Doomed(*pair) for pair in select(transaction, refs, recursive=recursive)]
-        aliases = _released(transaction, store.run_dir, doomed, force)
+        if cascade == "delete":
+            doomed = _with_dependants(transaction, doomed)
+        aliases = _released(transaction, store.run_dir, doomed, force, cascade)
         window = read_settings(transaction).undelete_seconds
         plan = _plan_of(store, transaction)
         freed = sum(plan.release([one.version.root]).bytes for one in doomed)
@@ -108,7 +116,10 @@ def delete(
         for start in range(0, len(doomed), _BATCH):
             with store.write() as transaction:
                 batch = doomed[start : start + _BATCH]
-                entries += _delete_batch(store, transaction, batch, force, due_ns, changes, reasons or {})
+                going = frozenset(one.version.serial for one in doomed)
+                entries += _delete_batch(
+                    store, transaction, batch, force, cascade, going, due_ns, changes, reasons or {}
+                )
                 last = transaction.number
     if last == planned_in + -(-len(doomed) // _BATCH):
         _plans[store.path] = (store.uuid, last, plan)
@@ -140,8 +151,41 @@ def _plan_of(store: Store, transaction: ReadTransaction) -> Plan:
     return plan_after_backlog(transaction)[0]
 
 
-def _released(transaction: ReadTransaction, run_dir: Path, doomed: Sequence[_Doomed], force: bool) -> list[str]:
-    """Return the aliases that go with versions; raise `RefusedError` naming all that stands against the deletion."""
+def _with_dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed]) -> list[_Doomed]:
+    """Return versions, and all living ones that were made from them, or from those, behind them."""
+    found = {one.version.serial: one for one in doomed}
+    waiting = list(doomed)
+    while waiting:
+        for version, _ in lineage.dependants(transaction, waiting.pop().version):
+            artifact = catalogue.artifact(transaction, version.artifact)
+            if version.serial not in found and artifact is not None:
+                found[version.serial] = _Doomed(artifact, version)
+                waiting.append(found[version.serial])
+    return list(found.values())
+
+
+def _dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed], going: Collection[int]) -> list[str]:
+    """Return a phrase for each living version that was made from one that goes, and does not go with it."""
+    return [
+        f"{label(transaction, version)} {how.replace(' it', f' {one.name}')}"
+        for one in doomed
+        for version, how in lineage.dependants(transaction, one.version)
+        if version.serial not in going
+    ]
+
+
+def _released(
+    transaction: ReadTransaction,
+    run_dir: Path,
+    doomed: Sequence[_Doomed],
+    force: bool,
+    cascade: Cascade,
+    going: Collection[int] | None = None,
+) -> list[str]:
+    """Return the aliases that go with versions; raise `RefusedError` naming all that stands against the deletion.
+
+    ``going`` are the serials of all that go together, where these are a part of them.
+    """
     found = _aliases(transaction, doomed)
     aliases = [(one, name) for one in doomed for name in found.get((one.artifact.number, one.version.number), [])]
     settings = read_settings(transaction)
@@ -151,10 +195,17 @@ def _released(transaction: ReadTransaction, run_dir: Path, doomed: Sequence[_Doo
             f"nothing was deleted: {'; '.join(protected)}",
             hint="'artfs alias rm --force' takes the alias away, then the version can be deleted",
         )
+    serials = {one.version.serial: one for one in doomed}
+    depending = _dependants(transaction, doomed, going or serials) if cascade != "orphan" else []
+    if depending:
+        more = f"; and {len(depending) - _MOST_NAMED} more" if len(depending) > _MOST_NAMED else ""
+        raise RefusedError(
+            f"nothing was deleted: {'; '.join(depending[:_MOST_NAMED])}{more}",
+            hint="--cascade deletes those as well, --cascade=orphan keeps them without what they were made from",
+        )
     if force:
         return [f"{one.artifact.name}:{name}" for one, name in aliases]
     refusals = [f"{one.name} has the alias {name!r}" for one, name in aliases]
-    serials = {one.version.serial: one for one in doomed}
     refusals += [
         f"{serials[draft.base].name} is the base of {draft.title}"
         for draft in drafts.list_drafts(transaction, run_dir)
@@ -182,12 +233,14 @@ def _delete_batch(
     transaction: WriteTransaction,
     doomed: Sequence[_Doomed],
     force: bool,
+    cascade: Cascade,
+    going: Collection[int],
     due_ns: int,
     changes: list[Change],
     reasons: Mapping[int, str],
 ) -> list[DeadEntry]:
     """Delete some versions in one transaction, if nothing stands against it by now; note what mounts have to forget."""
-    _released(transaction, store.run_dir, doomed, force)
+    _released(transaction, store.run_dir, doomed, force, cascade, going)
     aliases = _aliases(transaction, doomed)
     entries, events = [], []
     by_artifact: dict[int, tuple[ArtifactRecord, list[str]]] = {}

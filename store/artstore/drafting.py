@@ -10,21 +10,22 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from artstore import catalogue, drafts
-from artstore.building import DirectoryBuilder, directory_entry
+from artstore.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
+from artstore.building import DirectoryBuilder
 from artstore.committing import Commit, commit
 from artstore.difference import Difference, compare
-from artstore.editing import Edits, apply_edits, entry_at, merge_edits, parse_path, paths_below
+from artstore.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
 from artstore.errors import BusyError, ExistsError, InvalidInputError, NotFoundError
 from artstore.holders import label
-from artstore.ingest.pipeline import Ingest, Progress
+from artstore.ingest.pipeline import Progress
 from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.names import check_draft
 from artstore.nodes import change_counts, read_count, tree_view
@@ -33,14 +34,12 @@ from artstore.records.catalogue import DraftRecord, Metadata, VersionRecord
 from artstore.records.packing import CLASS_TREE
 from artstore.records.trees import Kind
 from artstore.reserve import require_room
-from artstore.snapshot import Snapshot
-from artstore.source import IgnoreRules, Source, open_source
-from artstore.staging import EntryDraft, Ref, Stager, StaleHintError
-from artstore.statcache import StatCache
+from artstore.source import open_source
+from artstore.staging import Ref, Stager, StaleHintError
 from artstore.store import Store
 from artstore.versions import Version
 
-__all__ = ["EXPIRY_SECONDS", "Added", "OpenDraft", "find_draft", "open_drafts", "open_new"]
+__all__ = ["EXPIRY_SECONDS", "OpenDraft", "commit_drafts", "find_draft", "open_drafts", "open_new"]
 
 T = TypeVar("T")
 
@@ -49,28 +48,15 @@ EXPIRY_SECONDS: Final = 7 * 86400.0
 _ATTEMPTS: Final = 5
 _MOST_LOST: Final = 1000
 _LONGEST_PAUSE_SECONDS: Final = 0.02
-_MOST_NAMED: Final = 100
-_GLOB: Final = frozenset("*?[")
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What a step took in: files and bytes as they are read, and the stored bytes that the store lacked.
-
-    ``reaped_bytes`` of what was deleted came back early, for the disk was full.
-    """
-
-    files: int
-    bytes: int
-    new_bytes: int
-    reaped_bytes: int = 0
 
 
 class _ChangedError(BusyError):
     """Say that another process has changed the draft meanwhile."""
 
 
-def open_new(store: Store, artifact: str, ident: str, base: VersionRecord | None, seconds: float) -> OpenDraft:
+def open_new(
+    store: Store, artifact: str, ident: str, base: VersionRecord | None, seconds: float, source: str = ""
+) -> OpenDraft:
     """Open a draft, empty or as ``base``, under a name (of its own making where that is empty).
 
     Raises `ExistsError` where one of that name is open, `NotFoundError` where the base is gone.
@@ -85,7 +71,7 @@ def open_new(store: Store, artifact: str, ident: str, base: VersionRecord | None
         if base is not None and not read_count(transaction, root.node):
             raise NotFoundError("the base has been deleted and is gone")
         serial = 0 if base is None else base.serial
-        return True, drafts.open_draft(transaction, artifact, ident, root.node, serial, int(seconds * 1e9))
+        return True, drafts.open_draft(transaction, artifact, ident, root.node, serial, int(seconds * 1e9), source)
 
     with closing(Stager(store, artifact, "")) as stager:
         root = DirectoryBuilder(stager).finish() if base is None else stager.known_tree(base.digest)
@@ -126,9 +112,10 @@ class OpenDraft:
     def record(self) -> DraftRecord:
         """Return what is recorded of it; raise `NotFoundError` where it is not open any more."""
         with self._store.snapshot() as snapshot:
-            return self._found(snapshot.transaction)
+            return self.found(snapshot.transaction)
 
-    def _found(self, transaction: ReadTransaction) -> DraftRecord:
+    def found(self, transaction: ReadTransaction) -> DraftRecord:
+        """Return what a transaction shows of it; raise `NotFoundError` where it is not open any more."""
         record = drafts.find_open(transaction, self.id)
         if record is None:
             raise NotFoundError(f"no draft {self.id!r} is open", hint="those that are: artfs draft ls")
@@ -145,7 +132,7 @@ class OpenDraft:
     def base(self) -> str | None:
         """The version that it began as, as ``NAME:v3``, or None."""
         with self._store.snapshot() as snapshot:
-            record = self._found(snapshot.transaction)
+            record = self.found(snapshot.transaction)
             return _base_name(snapshot.transaction, record)
 
     # -- steps -----------------------------------------------------------------------------------------------------
@@ -166,7 +153,7 @@ class OpenDraft:
         given before with other content, unless ``overwrite``; and what putting raises.
         """
         with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
-            adding = _Adding(self._store, source, os.fsencode(to), overwrite, reporter(source, progress))
+            adding = Adding(self._store, source, os.fsencode(to), overwrite, reporter(source, progress))
             (_, new_bytes), reaped = with_room(self._store, lambda: self._step(adding.step))
         return Added(adding.files, adding.bytes, new_bytes, reaped)
 
@@ -179,9 +166,9 @@ class OpenDraft:
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, list[bytes]]:
             with self._store.snapshot() as snapshot:
-                gone = sorted({path for each in patterns for path in _matching(snapshot, record.root, each)})
+                gone = sorted({path for each in patterns for path in matching(snapshot, record.root, each)})
             edits = Edits()
-            for path in _without_those_below(gone):
+            for path in without_those_below(gone):
                 edits.put(path, None)
             return apply_edits(self._store, stager, record.root, edits), gone
 
@@ -197,14 +184,14 @@ class OpenDraft:
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, bytes]:
             with self._store.snapshot() as snapshot:
                 entry = entry_at(snapshot, record.root, old)
-                new = _inside(snapshot, record.root, os.fsencode(target), entry.name)
+                new = path_inside(snapshot, record.root, os.fsencode(target), entry.name)
                 in_the_way = snapshot.resolve(record.root, new)
             if new == old:
-                raise InvalidInputError(f"{_shown(old)} is there already")
+                raise InvalidInputError(f"{shown(old)} is there already")
             if new.startswith(old + b"/"):
-                raise InvalidInputError(f"{_shown(old)} cannot be moved into itself")
+                raise InvalidInputError(f"{shown(old)} cannot be moved into itself")
             if in_the_way is not None and (not overwrite or in_the_way.kind == Kind.DIRECTORY):
-                raise ExistsError(f"{_shown(new)} is in the way", hint="--overwrite replaces a file")
+                raise ExistsError(f"{shown(new)} is in the way", hint="--overwrite replaces a file")
             edits = Edits()
             edits.put(old, None)
             edits.put(new, entry)
@@ -212,7 +199,34 @@ class OpenDraft:
 
         return self._step(step)[0]
 
-    def _step(self, step: Callable[[Stager, DraftRecord, int], tuple[Ref, T]]) -> tuple[T, int]:
+    def merge(self, digest: bytes, by: str, *, overwrite: bool = False, said: Mapping[str, Any] | None = None) -> None:
+        """Take in all that a directory holds which is in the store, and whose caller keeps it meanwhile.
+
+        ``by`` says from whom it comes, and ``said`` what they say of the version.  Raises `ExistsError` where others
+        have brought other content for one of its paths, naming them, unless ``overwrite``.
+        """
+        part = {"by": by, "node": 0}
+
+        def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, None]:
+            upper = stager.known_tree(digest)
+            stager.flush()
+            part["node"] = upper.node
+            edits = Edits()
+            joining = Joining(record, by, overwrite)
+            with self._store.snapshot() as snapshot:
+                merge_edits(snapshot, record.root, upper.node, edits, partial(joining.settle, snapshot))
+            joining.refuse()
+            stager.withdraw(upper)
+            return apply_edits(self._store, stager, record.root, edits), None
+
+        self._step(step, part, said)
+
+    def _step(
+        self,
+        step: Callable[[Stager, DraftRecord, int], tuple[Ref, T]],
+        part: dict[str, Any] | None = None,
+        said: Mapping[str, Any] | None = None,
+    ) -> tuple[T, int]:
         """Make a new tree out of the present one, and the draft that; again where somebody else was quicker.
 
         That means that another step was done: of all who take steps at once, one always gets on.
@@ -224,7 +238,7 @@ class OpenDraft:
                 with closing(Stager(self._store, record.artifact, "")) as stager:
                     try:
                         root, result = step(stager, record, stale)
-                        return result, stager.commit(root, partial(self._become, stager, record, stored))
+                        return result, stager.commit(root, partial(self._become, stager, record, stored, part, said))
                     finally:
                         stored += stager.stored_bytes
             except _ChangedError:
@@ -236,13 +250,25 @@ class OpenDraft:
         raise BusyError(f"the draft {self.id!r} is being changed by others all the time", hint="try again")
 
     def _become(
-        self, stager: Stager, before: DraftRecord, stored: int, transaction: WriteTransaction, root: Ref, added: int
+        self,
+        stager: Stager,
+        before: DraftRecord,
+        stored: int,
+        part: dict[str, Any] | None,
+        said: Mapping[str, Any] | None,
+        transaction: WriteTransaction,
+        root: Ref,
+        added: int,
     ) -> tuple[bool, int]:
-        record = self._found(transaction)
+        record = self.found(transaction)
         if record.root != before.root:
             raise _ChangedError("the draft has changed meanwhile")
         new_bytes = stored + stager.stored_bytes + added
-        return drafts.move_root(transaction, record, root.node, new_bytes), new_bytes
+        parts = record.parts if part is None or part in record.parts else [*record.parts, part]
+        said = record.said if said is None else _joined(record.said, said)
+        held = drafts.move_root(transaction, record, root.node, new_bytes, parts=parts, said=said)
+        change_counts(transaction, dict.fromkeys(held - {root.node}, 1))
+        return root.node in held, new_bytes
 
     # -- looking, and the end --------------------------------------------------------------------------------------
 
@@ -266,17 +292,7 @@ class OpenDraft:
         ``receipt.created`` of the version returned says which.  Raises as `Workspace.put` does; the draft stays then.
         """
         asked = Commit.checked(self.artifact, type, aliases, description, metadata, ttl, force=new)
-        with self._store.write() as transaction:
-            record = self._found(transaction)
-            root = Ref(CLASS_TREE, tree_view(transaction, record.root).digest)
-            root.node = record.root
-            asked = replace(asked, base=_base_name(transaction, record))
-            created, committed = commit(self._store, transaction, root, asked, record.new_bytes)
-            if created:
-                change_counts(transaction, {record.root: 1})
-            drafts.end(transaction, record.draft)
-        silent = announce(self._store, committed.changes)
-        return version_of(self._store, PutResult(committed, record.new_bytes, silent))
+        return commit_drafts(self._store, [(self, asked)])[0]
 
     def abort(self) -> None:
         """Give it up: what it alone holds goes to the deadlist."""
@@ -286,151 +302,41 @@ class OpenDraft:
                 drafts.end(transaction, record.draft)
 
 
+def commit_drafts(store: Store, asked: Sequence[tuple[OpenDraft, Commit]]) -> list[Version]:
+    """Commit several drafts in one transaction: all of them, or none.
+
+    Raises as `OpenDraft.commit` does; all drafts stay then.
+    """
+    done = []
+    with store.write() as transaction:
+        for draft, what in asked:
+            record = draft.found(transaction)
+            root = Ref(CLASS_TREE, tree_view(transaction, record.root).digest)
+            root.node = record.root
+            what = replace(what, base=_base_name(transaction, record), draft=record.id)
+            created, committed = commit(store, transaction, root, what, record.new_bytes)
+            if created:
+                change_counts(transaction, {record.root: 1})
+            drafts.end(transaction, record.draft)
+            done.append((committed, record.new_bytes))
+    silent = announce(store, [change for committed, _ in done for change in committed.changes])
+    return [version_of(store, PutResult(committed, new_bytes, silent)) for committed, new_bytes in done]
+
+
+def _joined(before: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what several said: of metadata all, of lists all, of anything else the last."""
+    joined = dict(before)
+    for key, value in said.items():
+        present = joined.get(key)
+        if isinstance(present, dict) and isinstance(value, Mapping):
+            joined[key] = {**present, **value}
+        elif isinstance(present, list) and isinstance(value, list):
+            joined[key] = [*present, *(each for each in value if each not in present)]
+        else:
+            joined[key] = value
+    return joined
+
+
 def _base_name(transaction: ReadTransaction, record: DraftRecord) -> str | None:
     version = catalogue.recorded_version(transaction, record.base) if record.base else None
     return None if version is None else label(transaction, version)
-
-
-def _shown(path: bytes) -> str:
-    return repr(os.fsdecode(path))
-
-
-def _inside(snapshot: Snapshot, root: int, to: bytes, name: bytes) -> bytes:
-    """Return the path for something called ``name`` that is to go to ``to``: into it, where that is a folder."""
-    if not to.strip(b"/"):
-        return name
-    place = b"/".join(parse_path(to))
-    there = snapshot.resolve(root, place)
-    into = to.endswith(b"/") or (there is not None and there.kind == Kind.DIRECTORY)
-    return place + b"/" + name if into else place
-
-
-def _matching(snapshot: Snapshot, root: int, pattern: str | bytes) -> list[bytes]:
-    """Return the paths that a pattern means; raise `NotFoundError` where there are none."""
-    text = os.fsdecode(pattern)
-    if _GLOB.isdisjoint(text):
-        path = b"/".join(parse_path(os.fsencode(text)))
-        entry = entry_at(snapshot, root, path)
-        if text.endswith("/") and entry.kind != Kind.DIRECTORY:
-            raise NotFoundError(f"{_shown(path)} is not a folder")
-        return [path]
-    rules = IgnoreRules([text])
-    found = list(paths_below(snapshot, root, rules.excludes))
-    if not found:
-        raise NotFoundError(f"nothing matches {text!r}")
-    return found
-
-
-def _without_those_below(paths: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield sorted paths, without those that lie below another one."""
-    above = b""
-    for path in sorted(paths, key=lambda path: path.split(b"/")):
-        if not above or not path.startswith(above):
-            above = path + b"/"
-            yield path
-
-
-class _Adding:
-    """The step that takes a file or folder in; done again upon another tree, it does not read a folder again."""
-
-    def __init__(
-        self,
-        store: Store,
-        source: Source,
-        to: bytes,
-        overwrite: bool,
-        report: Callable[[int, int, bytes], None] | None,
-    ) -> None:
-        self._store = store
-        self._source = source
-        self._to = to
-        self._overwrite = overwrite
-        self._report = report
-        self._refused: list[bytes] = []
-        self._folder_is: bytes | None = None
-        self.files = 0
-        self.bytes = 0
-
-    def step(self, stager: Stager, record: DraftRecord, stale: int) -> tuple[Ref, None]:
-        """Stage what the draft becomes; ``stale`` counts what was known to be stored and then was not."""
-        self._refused.clear()
-        edits = (self._file if self._source.is_file else self._folder)(stager, record, stale)
-        if self._refused:
-            raise _refusal(self._refused)
-        return apply_edits(self._store, stager, record.root, edits), None
-
-    def _take_file(self, stager: Stager, stale: int) -> EntryDraft:
-        ingest = Ingest(self._store, stager, self._source, None, hints=not stale, progress=self._report)
-        (entry,) = ingest.run_entries()
-        self.files, self.bytes = ingest.files, ingest.bytes
-        return entry
-
-    def _take_folder(self, stager: Stager, stale: int) -> Ref:
-        if self._folder_is is not None and not stale:
-            return stager.known_tree(self._folder_is)
-        with StatCache.open(
-            self._store.path / "cache" / "stat", self._source.real_path, self._source.identity
-        ) as cache:
-            known = None if stale else cache
-            ingest = Ingest(self._store, stager, self._source, known, hints=not stale, progress=self._report)
-            folder = ingest.run()
-            if not stale:
-                cache.commit()
-        self.files, self.bytes = ingest.files, ingest.bytes
-        return folder
-
-    def _file(self, stager: Stager, record: DraftRecord, stale: int) -> Edits:
-        entry = self._take_file(stager, stale)
-        with self._store.snapshot() as snapshot:
-            place = _inside(snapshot, record.root, self._to, entry.name)
-            there = snapshot.resolve(record.root, place)
-            if there is not None:
-                self._settle(snapshot, record, place, entry_at(snapshot, record.root, place), entry)
-        edits = Edits()
-        edits.put(place, entry)
-        return edits
-
-    def _folder(self, stager: Stager, record: DraftRecord, stale: int) -> Edits:
-        upper = self._take_folder(stager, stale)
-        stager.flush()
-        self._folder_is = upper.id
-        place = b"/".join(parse_path(self._to)) if self._to.strip(b"/") else b""
-        edits = Edits()
-        with self._store.snapshot() as snapshot:
-            settle = partial(self._settle, snapshot, record)
-            there = snapshot.resolve(record.root, place) if place else None
-            if place and there is None:
-                edits.put(place, directory_entry(place, upper.id, upper))
-                return edits
-            if there is not None and there.kind != Kind.DIRECTORY:
-                raise ExistsError(f"{_shown(place)} is there and is not a folder")
-            lower = record.root if there is None else there.node
-            inside = edits
-            for name in place.split(b"/") if place else ():
-                inside = inside.folder(name)
-            merge_edits(snapshot, lower, upper.node, inside, settle, place + b"/" if place else b"")
-        stager.withdraw(upper)
-        return edits
-
-    def _settle(
-        self, snapshot: Snapshot, record: DraftRecord, path: bytes, theirs: EntryDraft, ours: EntryDraft
-    ) -> bool:
-        """Return True where what the draft has at a path is of its base, or may be replaced; else note the path."""
-        if (theirs.id, theirs.kind) == (ours.id, ours.kind):
-            return True
-        if Kind.DIRECTORY in (theirs.kind, ours.kind):
-            raise ExistsError(f"{_shown(path)} is a folder on one side and a file on the other", paths=[path])
-        if not self._overwrite:
-            began = snapshot.resolve(record.start, path)
-            if began is None or (snapshot.identity(began.node), began.kind) != (theirs.id, theirs.kind):
-                self._refused.append(path)
-        return True
-
-
-def _refusal(paths: list[bytes]) -> ExistsError:
-    more = f", and {len(paths) - 1} more paths" if len(paths) > 1 else ""
-    return ExistsError(
-        f"{_shown(paths[0])}{more} came into the draft before with other content",
-        hint="--overwrite replaces it",
-        paths=paths[:_MOST_NAMED],
-    )

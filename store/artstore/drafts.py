@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from artstore import deadlist, disk
 from artstore.clock import doubt
@@ -143,7 +143,7 @@ def pin(transaction: WriteTransaction, run_dir: Path, mode: int, artifact: str, 
 
 
 def open_draft(
-    transaction: WriteTransaction, artifact: str, ident: str, start: int, base: int, life_ns: int
+    transaction: WriteTransaction, artifact: str, ident: str, start: int, base: int, life_ns: int, source: str = ""
 ) -> DraftRecord:
     """Make a draft with a name, which holds the directory ``start``; the caller counts that reference.
 
@@ -158,7 +158,7 @@ def open_draft(
     transaction.state.next_draft += 1
     now_ns = time.time_ns()
     record = DraftRecord(
-        number, artifact, now_ns, os.getpid(), "", base, ident or f"d{number}", start, start, now_ns, life_ns
+        number, artifact, now_ns, os.getpid(), source, base, ident or f"d{number}", start, start, now_ns, life_ns
     )
     transaction.put(Table.DRAFTS, key64(number), record.encode())
     transaction.put(Table.STAGED, key64(number) + key64(start), b"")
@@ -174,20 +174,20 @@ def find_open(transaction: ReadTransaction, ident: str) -> DraftRecord | None:
     return None
 
 
-def move_root(transaction: WriteTransaction, record: DraftRecord, root: int, new_bytes: int) -> bool:
-    """Let an open draft be another directory; return whether it has a new reference to that, for the caller to count.
+def move_root(
+    transaction: WriteTransaction, record: DraftRecord, root: int, new_bytes: int, **changes: Any
+) -> frozenset[int]:
+    """Let an open draft be another directory; return what it has a new reference to, for the caller to count.
 
-    The directory that it was goes to the deadlist, unless others have it too.
+    ``changes`` are other fields of its record.  What it does not need any more goes to the deadlist, unless others have
+    it too.
     """
-    changed = replace(record, root=root, new_bytes=record.new_bytes + new_bytes, active_ns=time.time_ns())
+    changed = replace(record, root=root, new_bytes=record.new_bytes + new_bytes, active_ns=time.time_ns(), **changes)
     transaction.put(Table.DRAFTS, key64(record.draft), changed.encode())
-    if root == record.root:
-        return False
-    if root != record.start:
-        transaction.put(Table.STAGED, key64(record.draft) + key64(root), b"")
-    if record.root != record.start:
-        _let_go(transaction, record.draft, [record.root])
-    return root != record.start
+    for node in changed.held - record.held:
+        transaction.put(Table.STAGED, key64(record.draft) + key64(node), b"")
+    _let_go(transaction, record.draft, sorted(record.held - changed.held))
+    return changed.held - record.held
 
 
 def staged_nodes(transaction: ReadTransaction, draft: int) -> Iterator[int]:

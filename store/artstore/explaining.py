@@ -214,6 +214,7 @@ def _files(store: Store, parts: tuple[str, ...]) -> Iterator[tuple[str, str, boo
     yield _draft(store, name), "other", top == "run" and len(parts) == 3 and parts[1] == "drafts"
     yield "a mount's daemon: where it serves, or its log", "other", top == "run" and len(parts) == 3
     yield "which versions programs have open through the Python API", "other", parts == ("run", "leases")
+    yield "which runs go on", "other", parts == ("run", "runs")
     yield "the lock of whoever gives space back", "other", parts == ("run", "reaper")
     yield "files of running processes", "other", top == "run"
 

@@ -104,6 +104,11 @@ def check_draft(ident: str) -> str:
     return _checked(ident, "draft's name")
 
 
+def check_run(ident: str) -> str:
+    """Return *ident* if a run may be known by it; raise InvalidNameError otherwise."""
+    return _checked(ident, "run's id")
+
+
 def check_rule(name: str) -> str:
     """Return *name* if a retention rule may have it; raise InvalidNameError otherwise."""
     return _checked(name, "rule's name")

@@ -27,7 +27,17 @@ from artstore.statcache import StatCache
 from artstore.store import Store
 from artstore.versions import PutReceipt, Version
 
-__all__ = ["PutOptions", "PutResult", "announce", "forbidden_folders", "put", "reporter", "version_of", "with_room"]
+__all__ = [
+    "PutOptions",
+    "PutResult",
+    "announce",
+    "commit_staged",
+    "forbidden_folders",
+    "put",
+    "reporter",
+    "version_of",
+    "with_room",
+]
 
 T = TypeVar("T")
 
@@ -99,7 +109,7 @@ def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutRes
         stager = Stager(store, asked.name, os.fspath(path))
         try:
             if mounted is not None:
-                return _commit(store, stager, _take_mounted(store, stager, mounted), asked)
+                return commit_staged(store, stager, _take_mounted(store, stager, mounted), asked)
             return _put_source(store, stager, path, asked, options, attempt)
         except StaleHintError:
             if attempt == _ATTEMPTS - 1:
@@ -109,7 +119,8 @@ def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutRes
     raise AssertionError("the last attempt returns or raises")
 
 
-def _commit(store: Store, stager: Stager, root: Ref, asked: Commit) -> PutResult:
+def commit_staged(store: Store, stager: Stager, root: Ref, asked: Commit) -> PutResult:
+    """Make what was staged a version; raise what `commit` does."""
     committed = stager.commit(
         root, lambda transaction, root, added: commit(store, transaction, root, asked, stager.stored_bytes + added)
     )
@@ -144,7 +155,7 @@ def _put_source(
             ingest = Ingest(
                 store, stager, source, None if attempt else cache, overlay=overlay, hints=hints, progress=report
             )
-            result = _commit(store, stager, ingest.run(), asked)
+            result = commit_staged(store, stager, ingest.run(), asked)
             if overlay is None and not attempt:
                 cache.commit()
     return result

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from artstore import catalogue, compaction, deadlist, drafts, journal, leases, live, manifest, space
+from artstore import catalogue, compaction, deadlist, drafts, journal, leases, lineage, live, manifest, space
 from artstore.errors import OutOfSpaceError
 from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.nodes import CountOverlay, children_of, index_keys, node_extent, node_payload
@@ -242,6 +242,7 @@ class _Work:
             return  # undeleted, or reaped by another
         if entry.serial and not entry.started:
             catalogue.remove_version(transaction, entry.serial, entry.artifact, entry.version)
+            lineage.forget_version(transaction, entry.serial)
         stack = list(entry.nodes)
         while stack and not self.is_full:
             node = stack.pop()

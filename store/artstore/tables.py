@@ -28,6 +28,10 @@ class Table(IntEnum):
     | ALIAS_SERIALS | alias serial u32 | key of ALIASES |
     | DEADLIST | due ns u64, entry u64 | DeadEntry: what was let go and waits to be reaped |
     | CONDEMNED | transaction u64, pack u32, offset u32 | length u32 of bytes that older readers may read, purge u8 |
+    | RUNS | run u64 | RunRecord |
+    | RUN_IDS | project UTF-8, a zero byte, id UTF-8 | run u64 |
+    | METRICS | run u64, block u32 | zstd frame of JSON lines: what the run logged, in order |
+    | LINEAGE | end, direction byte, kind byte, other end | EdgeRecord in the direction ``>``, nothing against it |
 
     Invariants: every node of NODES has one row of INDEX and a count of at least 1; a count is the number of rows of
     directory and list records that name the node, plus the living versions whose root it is, plus its rows in STAGED,
@@ -50,6 +54,10 @@ class Table(IntEnum):
     ALIAS_SERIALS = 14
     DEADLIST = 15
     CONDEMNED = 16
+    RUNS = 17
+    RUN_IDS = 18
+    METRICS = 19
+    LINEAGE = 20
 
 
 def key32(number: int) -> bytes:

@@ -41,24 +41,26 @@ from artstore.versions import Version, utc
 if TYPE_CHECKING:
     from artstore.checking import OnProgress, Report
     from artstore.collecting import GcReport
-    from artstore.deleting import Deletion
+    from artstore.deleting import Cascade, Deletion
     from artstore.difference import Difference
     from artstore.drafting import OpenDraft
     from artstore.explaining import Explanation
     from artstore.exporting import GetReceipt
+    from artstore.graph import Graph
     from artstore.ingest.pipeline import Progress
     from artstore.purging import PurgeReport
     from artstore.reaper import Reaped
+    from artstore.records.catalogue import RunRecord
     from artstore.retention.applying import RetentionPlan, Retired
     from artstore.retention.rules import Rule
     from artstore.usage import DiskUse, GroupUsage, Usage, VersionUsage
     from artstore.warming import Warmed
 
-__all__ = ["Artifact", "Undeletion", "Workspace", "init_workspace", "open_workspace"]
+__all__ = ["ArtifactInfo", "Undeletion", "Workspace", "init_workspace", "open_workspace"]
 
 
 @dataclass(frozen=True, slots=True)
-class Artifact:
+class ArtifactInfo:
     """An artifact: its full name, its type (None until one was given), and its highest living version's number."""
 
     name: str
@@ -214,14 +216,23 @@ class Workspace:
         artifact, record, path = resolve(self.store, ref)
         return Version(self.store, artifact.name, record, artifact.type), path
 
-    def artifacts(self, project: str = "") -> list[Artifact]:
+    def version_by_serial(self, serial: int) -> Version | None:
+        """Return the living version with a serial, which it keeps whatever its artifact is called."""
+        with self.store.snapshot() as snapshot:
+            record = snapshot.version(serial)
+            artifact = None if record is None else snapshot.artifact(record.artifact)
+        if record is None or artifact is None:
+            return None
+        return Version(self.store, artifact.name, record, artifact.type)
+
+    def artifacts(self, project: str = "") -> list[ArtifactInfo]:
         """Return all artifacts, or those below a project, by name."""
         with self.store.snapshot() as snapshot:
             found = []
             for record in catalogue.all_artifacts(snapshot.transaction, project):
                 latest = snapshot.latest(record.number)
                 found.append(
-                    Artifact(
+                    ArtifactInfo(
                         record.name,
                         record.type,
                         latest.number if latest else None,
@@ -345,6 +356,57 @@ class Workspace:
 
         return apply(self.store, trust_clock=trust_clock)
 
+    # -- lineage ---------------------------------------------------------------------------------------------------
+
+    def link(self, ref: str, target: str, *, aliases: Sequence[str] = ()) -> Version:
+        """Make a version the next one of the artifact ``target`` too; nothing is copied, and the link holds it.
+
+        Raises `InvalidInputError` where it is one of that artifact already, and what `put` raises.
+        """
+        from artstore.linking import link
+
+        return link(self.store, self.version(ref).record, check_name(target), [check_alias(each) for each in aliases])
+
+    def lineage(self, ref: str, *, up: bool = True, down: bool = True) -> Graph:
+        """Return what a version or run (``run:PROJECT/ID``) came of, and what came of it."""
+        from artstore.graph import graph_around
+        from artstore.lineage import run_end, version_end
+
+        if ref.startswith("run:"):
+            return graph_around(self.store, run_end(self.run(ref.removeprefix("run:")).number), up=up, down=down)
+        return graph_around(self.store, version_end(resolve_recorded(self.store, ref)[0].serial), up=up, down=down)
+
+    def runs(self, project: str | None = None) -> list[RunRecord]:
+        """Return the runs, or those of one project, the oldest first."""
+        from artstore import runs
+
+        with self.store.snapshot() as snapshot:
+            return runs.all_runs(snapshot.transaction, project)
+
+    def versions_of_run(self, number: int, *, used: bool) -> list[Version]:
+        """Return the living versions that a run has made, or ``used``, in the order of time."""
+        from artstore.lineage import edges_from, edges_to, run_end
+
+        with self.store.snapshot() as snapshot:
+            transaction = snapshot.transaction
+            if used:
+                found = [(said.at_ns, edge.source) for edge, said in edges_to(transaction, run_end(number))]
+            else:
+                found = [(said.at_ns, edge.target) for edge, said in edges_from(transaction, run_end(number))]
+        versions = (self.version_by_serial(end.number) for _, end in sorted(found))
+        return [version for version in versions if version is not None]
+
+    def run(self, title: str) -> RunRecord:
+        """Return the run ``PROJECT/ID``; raise `NotFoundError` where there is none."""
+        from artstore import runs
+
+        project, _, ident = title.rpartition("/")
+        with self.store.snapshot() as snapshot:
+            found = runs.find_run(snapshot.transaction, project, ident)
+        if found is None:
+            raise NotFoundError(f"there is no run {title!r}", hint="those that are: artfs run ls")
+        return found
+
     # -- copying out -----------------------------------------------------------------------------------------------
 
     def get(
@@ -394,12 +456,14 @@ class Workspace:
         now: bool = False,
         dry_run: bool = False,
         recursive: bool = False,
+        cascade: Cascade = "no",
     ) -> Deletion:
         """Delete versions, all or none: ``NAME:v3``, ``NAME:ALIAS``, ``NAME:v0..v9``, ``NAME:*`` or a path on a mount.
 
         They are out of sight at once and can be undeleted for a while; then their bytes come back.  ``now`` takes them
         away for good and gives their bytes back before it returns.  ``recursive`` takes whole artifacts by ``NAME``.
-        ``force`` takes versions that have aliases other than ``latest``, or are the base of a running put.
+        ``force`` takes versions that have aliases other than ``latest``, or are the base of a running put.  Versions
+        that others were made from stay, unless ``cascade``: ``delete`` takes those too, ``orphan`` lets them be.
 
         Raises `RefusedError` naming all that stands against it, `NotFoundError`, and `InvalidInputError` for a bare
         ``NAME`` that is not meant whole.
@@ -407,7 +471,7 @@ class Workspace:
         from artstore.deleting import delete
 
         meant = [self._mounted_reference(ref) for ref in refs]
-        return delete(self.store, meant, force=force, now=now, dry_run=dry_run, recursive=recursive)
+        return delete(self.store, meant, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade)
 
     def _mounted_reference(self, ref: str) -> str:
         if not looks_like_path(ref):

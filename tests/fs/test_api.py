@@ -59,5 +59,5 @@ def test_workspaces_of_the_package(tmp_path: Path) -> None:
     version = workspace.put(tmp_path / "file", "a")
     assert isinstance(version, artfs.Version) and version.read_bytes("file") == b"x"
     assert isinstance(version.listdir()[0], artfs.FileInfo) and isinstance(version.receipt, artfs.PutReceipt)
-    assert isinstance(workspace.artifacts()[0], artfs.Artifact)
+    assert isinstance(workspace.artifacts()[0], artfs.ArtifactInfo)
     Manifest.of(workspace.path).drop()

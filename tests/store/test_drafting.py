@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artstore import drafting, drafts, putting
+from artstore import adding, drafting, drafts, putting
 from artstore.drafting import OpenDraft
 from artstore.errors import (
     ArtfsError,
@@ -454,22 +454,22 @@ def test_a_folder_is_read_once_however_often_others_are_quicker(
     """What it holds is in the store by then; and all that was stored for it is told."""
     draft = workspace.new_draft("data", id="x")
     (tmp_path / "f").write_bytes(b"f")
-    step, run = drafting._Adding.step, drafting.Ingest.run
+    step, run = adding.Adding.step, adding.Ingest.run
     losses, reads = [3], []
 
-    def slow_step(self: drafting._Adding, *arguments: Any) -> Any:
+    def slow_step(self: adding.Adding, *arguments: Any) -> Any:
         done = step(self, *arguments)
         if losses[0] and not self._source.is_file:
             losses[0] -= 1
             OpenDraft(workspace.store, "x").add(tmp_path / "f", f"other{losses[0]}")
         return done
 
-    def counted(self: drafting.Ingest) -> Any:
+    def counted(self: adding.Ingest) -> Any:
         reads.append(1)
         return run(self)
 
-    monkeypatch.setattr(drafting._Adding, "step", slow_step)
-    monkeypatch.setattr(drafting.Ingest, "run", counted)
+    monkeypatch.setattr(adding.Adding, "step", slow_step)
+    monkeypatch.setattr(adding.Ingest, "run", counted)
     added = draft.add(source)
     assert len(reads) == 1 and losses == [0] and added.files == 4 and added.new_bytes > 0
     others: Model = {b"other%d" % number: ("file", b"f") for number in range(3)}

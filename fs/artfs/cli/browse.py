@@ -28,7 +28,7 @@ from artstore.names import version_label
 
 if TYPE_CHECKING:
     from artstore.versions import FileInfo, Version
-    from artstore.workspace import Artifact, Workspace
+    from artstore.workspace import ArtifactInfo, Workspace
 
 __all__ = ["cat", "get", "ls", "warm"]
 
@@ -87,7 +87,7 @@ def _list_name(session: Session, workspace: Workspace, name: str, *, long_: bool
         _print_versions(session, name, workspace.versions(name), long_=long_)
 
 
-def _print_artifacts(session: Session, artifacts: list[Artifact], *, long_: bool) -> None:
+def _print_artifacts(session: Session, artifacts: list[ArtifactInfo], *, long_: bool) -> None:
     if session.json:
         write_json({"artifacts": [artifact_record(artifact) for artifact in artifacts]})
         return

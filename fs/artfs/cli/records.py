@@ -10,7 +10,7 @@ from artstore.names import version_label
 
 if TYPE_CHECKING:
     from artstore.versions import FileInfo, Version
-    from artstore.workspace import Artifact
+    from artstore.workspace import ArtifactInfo
 
 __all__ = ["artifact_record", "file_record", "gone_record", "purge_record", "version_record"]
 
@@ -68,7 +68,7 @@ def purge_record(purge: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def artifact_record(artifact: Artifact) -> dict[str, object]:
+def artifact_record(artifact: ArtifactInfo) -> dict[str, object]:
     """Return one artifact: ``latest`` is a label such as ``v3`` or null, ``versions`` the number of living ones."""
     return {
         "name": artifact.name,

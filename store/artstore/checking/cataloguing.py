@@ -12,9 +12,11 @@ from pathlib import Path
 from artstore import catalogue, disk, journal
 from artstore.checking.folders import modes_of, own
 from artstore.checking.history import History, check_journal
+from artstore.checking.lineages import right_runs
 from artstore.checking.naming import read_names
 from artstore.checking.recalling import Root, events_of, version_record
 from artstore.checking.recounting import readable_rows
+from artstore.checking.replacing import put_row, replace_rows
 from artstore.checking.report import Report
 from artstore.errors import DamageError
 from artstore.manifest import WriteTransaction
@@ -38,6 +40,7 @@ def right_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str]
     work.restore_aliases()
     work.derive()
     work.restore_rules()
+    work.restore_runs()
     return work.done
 
 
@@ -199,7 +202,7 @@ class _Work:
                     self.done.append(f"made the alias {artifact.name}:{name} anew, from the journal")
         rows = {key64(one.artifact) + one.name.encode(): one for one in there.values()}
         for key, alias in rows.items():
-            self._put(Table.ALIASES, key, alias.encode())
+            put_row(self._transaction, Table.ALIASES, key, alias.encode())
             transaction.state.next_alias = max(transaction.state.next_alias, alias.serial + 1)
         self._replace(Table.ALIAS_SERIALS, {key32(alias.serial): key for key, alias in rows.items()})
 
@@ -216,7 +219,7 @@ class _Work:
         state.versions = len(living)
         state.logical_bytes = sum(one.bytes for one in living)
         for serial, version in self._versions.items():
-            self._put(Table.VERSIONS, key32(serial), version.encode())
+            put_row(transaction, Table.VERSIONS, key32(serial), version.encode())
         numbers = {key64(one.artifact) + key32(one.number): key32(one.serial) for one in self._versions.values()}
         self._replace(Table.NUMBERS, numbers)
         with_living = {one.artifact for one in living}
@@ -262,27 +265,15 @@ class _Work:
             "brought the retention rules back" if told else "took the retention rules away: set them again"
         )
 
-    def _put(self, table: Table, key: bytes, payload: bytes) -> None:
-        try:
-            if self._transaction.get(table, key) == payload:
-                return
-        except DamageError:
-            pass
-        self._transaction.put(table, key, payload)
+    def restore_runs(self) -> None:
+        """Bring runs and lineage back where they do not read, or do not lead to each other."""
+        self.done += right_runs(
+            self._transaction, self._history.told, is_whole=self._is_whole, recorded=self._versions.keys()
+        )
 
     def _replace(self, table: Table, rows: dict[bytes, bytes]) -> None:
-        """Let a table hold these rows and no others."""
-        there = dict(readable_rows(self._transaction, table, Report()))
-        if there == rows and self._transaction.raw.stat(self._transaction.handles[table])["entries"] == len(rows):
-            return
-        with self._transaction.raw.cursor(self._transaction.handles[table]) as cursor:
-            keys = list(cursor.iternext(values=False))
-        for key in keys:
-            if key not in rows:
-                self._transaction.delete(table, key)
-        for key, payload in rows.items():
-            self._put(table, key, payload)
-        self.done.append(f"wrote the table {table.name.lower()} anew")
+        if replace_rows(self._transaction, table, rows):
+            self.done.append(f"wrote the table {table.name.lower()} anew")
 
 
 def right_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:

@@ -25,7 +25,7 @@ _MANIFEST_FILES: Final = {
     "lease": "processes hold it while they use the manifest: an empty file takes its place",
 }
 _TOP: Final = frozenset({IDENTITY, CURRENT, "reserve", "packs", "journal", "cache", "run"})
-_RUN: Final = frozenset({"drafts", "daemons", "leases", "reaper"})
+_RUN: Final = frozenset({"drafts", "daemons", "leases", "reaper", "runs"})
 _PACK: Final = re.compile(r"(\d{8,})\.pack")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from artstore.errors import DamageError
 from artstore.manifest import ReadTransaction
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.retention.rules import Rule, read_rules
+from artstore.telling import EVENTS, Told, told_of
 
 __all__ = ["History", "ToldArtifact", "ToldVersion", "check_journal"]
 
@@ -32,6 +33,7 @@ class ToldVersion:
     purged: list[dict[str, Any]] = field(default_factory=list)
     deleted: bool = False
     expires_ns: int = 0
+    draft: str = ""
 
 
 @dataclass(slots=True)
@@ -47,11 +49,12 @@ class ToldArtifact:
 
 
 class History:
-    """The catalogue that a journal's events lead to: artifacts by name, and the serial that comes next."""
+    """The catalogue that a journal's events lead to: artifacts by name, runs and lineage, and the next serial."""
 
     def __init__(self) -> None:
         self.artifacts: dict[str, ToldArtifact] = {}
         self.rules: list[dict[str, Any]] = []
+        self.told = Told()
         self.next_serial = 1
 
     def apply(self, event: Mapping[str, Any]) -> None:
@@ -65,6 +68,9 @@ class History:
         if event["event"] == "retention":
             self.rules = [Rule.of(rule).record() for rule in event["rules"]]
             return
+        if event["event"] in EVENTS:
+            self.told.apply(event)
+            return
         artifact = self.artifacts.setdefault(event["name"], ToldArtifact())
         match event["event"]:
             case "artifact":
@@ -74,7 +80,13 @@ class History:
             case "version":
                 number = event["number"]
                 artifact.versions[number] = ToldVersion(
-                    *(event[key] for key in ("serial", "digest", "metadata", "description", "created_ns", "base"))
+                    serial=event["serial"],
+                    digest=event["digest"],
+                    metadata=event["metadata"],
+                    description=event["description"],
+                    created_ns=event["created_ns"],
+                    base=event["base"],
+                    draft=event.get("draft", ""),
                 )
                 artifact.created_ns = artifact.created_ns or event["created_ns"]
                 artifact.next_version = max(artifact.next_version, number + 1)
@@ -85,6 +97,9 @@ class History:
                     del artifact.aliases[name]
             case "undelete":
                 artifact.versions[event["version"]].deleted = False
+            case "revision":
+                told = artifact.versions[event["version"]]
+                told.description, told.metadata = event["description"], event["metadata"]
             case "ttl":
                 artifact.versions[event["version"]].expires_ns = event["expires_ns"]
             case "purge":
@@ -108,7 +123,7 @@ def check_journal(
     workspace: Path,
     transaction: ReadTransaction,
     names: Names,
-    versions: Iterable[VersionRecord],
+    versions: Sequence[VersionRecord],
     report: Report,
 ) -> None:
     """Compare the acknowledged part of the journal with the catalogue as a transaction shows it."""
@@ -127,6 +142,10 @@ def check_journal(
         return  # what is missing would only be named again
     for difference in _differences(history, names.artifacts, versions, names.aliases):
         report.add("journal", f"the journal and the manifest disagree: {difference}")
+    with report.guard("record", "runs and lineage"):
+        history.told.prune({version.serial for version in versions})
+        for difference in history.told.differences(told_of(transaction)):
+            report.add("journal", f"the journal and the manifest disagree: {difference} is another in each of them")
     with report.guard("record", "the retention rules"):
         if [rule.record() for rule in read_rules(transaction).rules] != history.rules:
             report.add("journal", "the journal and the manifest disagree: they have other retention rules")

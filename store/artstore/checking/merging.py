@@ -107,6 +107,7 @@ def _redirect_drafts(transaction: WriteTransaction, twins: dict[int, int]) -> No
             transaction.put(Table.STAGED, key[:8] + key64(kept), b"")
     for key, payload in list(transaction.rows(Table.DRAFTS)):
         record = DraftRecord.decode(payload)
-        if record.start in twins or record.root in twins:
+        if not record.held.isdisjoint(twins):
             start, root = (twins.get(node, node) for node in (record.start, record.root))
-            transaction.put(Table.DRAFTS, key, replace(record, start=start, root=root).encode())
+            parts = [{**part, "node": twins.get(part["node"], part["node"])} for part in record.parts]
+            transaction.put(Table.DRAFTS, key, replace(record, start=start, root=root, parts=parts).encode())

@@ -17,6 +17,7 @@ from artstore.nodes import tree_view
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.retention.rules import Rule, Rules, read_rules, write_rules
 from artstore.tables import Table
+from artstore.telling import told_of
 
 __all__ = ["Recalled", "Root", "events_of", "read_journal", "write_catalogue"]
 
@@ -121,6 +122,8 @@ def write_catalogue(
                 catalogue.put_alias(transaction, record.number, alias, number, told.versions[number].created_ns)
     if history.rules:
         write_rules(transaction, Rules(tuple(map(Rule.of, history.rules))))
+    history.told.prune({history.artifacts[name].versions[number].serial for name, number in roots})
+    history.told.write(transaction)
     state.next_serial = max(state.next_serial, history.next_serial)
 
 
@@ -154,6 +157,7 @@ def version_record(
         metadata=told.metadata,
         tags=told.tags,
         base=told.base,
+        draft=told.draft,
         purged=told.purged,
         expires_ns=told.expires_ns,
     )
@@ -185,6 +189,7 @@ def events_of(transaction: ReadTransaction) -> Iterator[dict[str, Any]]:
     for artifact in artifacts.values():
         for alias in catalogue.aliases_of(transaction, artifact.number):
             yield {"event": "alias", "name": artifact.name, "alias": alias.name, "version": alias.version}
+    yield from told_of(transaction).events()
 
 
 def _version_events(name: str, version: VersionRecord) -> Iterator[dict[str, Any]]:
@@ -199,6 +204,7 @@ def _version_events(name: str, version: VersionRecord) -> Iterator[dict[str, Any
         "description": version.description,
         "metadata": version.metadata,
         "base": version.base,
+        **({"draft": version.draft} if version.draft else {}),
     }
     about = {"name": name, "version": version.number}
     if version.tags:

@@ -215,5 +215,5 @@ def _scan_staged(transaction: ReadTransaction, found: Recount, report: Report) -
             found.refer(node, f"draft {draft}")
             held.add((draft, node))
     for draft, record in found.drafts.items():
-        if record.id and not {(draft, record.start), (draft, record.root)} <= held:
+        if record.id and not {(draft, node) for node in record.held} <= held:
             report.add("reference", f"the open draft {record.id!r} does not hold what it is made of")

@@ -75,6 +75,7 @@ def _number_anew(workspace: Path, transaction: WriteTransaction) -> None:
     state.next_node = max(state.next_node, _last(transaction, Table.NODES, 8) + 1)
     state.next_serial = _last(transaction, Table.VERSIONS, 4) + 1
     state.next_name = _last(transaction, Table.ARTIFACTS, 8) + 1
+    state.next_run = _last(transaction, Table.RUNS, 8) + 1
     state.next_draft = max(_last(transaction, Table.DRAFTS, 8), _last(transaction, Table.STAGED, 8)) + 1
     state.next_alias = _last(transaction, Table.ALIAS_SERIALS, 4) + 1
     with transaction.raw.cursor(transaction.handles[Table.DEADLIST]) as cursor:

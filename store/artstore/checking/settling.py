@@ -71,7 +71,7 @@ def right_drafts(transaction: WriteTransaction) -> list[str]:
             transaction.state.next_draft = max(transaction.state.next_draft, draft + 1)
             done.append(f"made the record of draft {draft} anew, as that of a dead one")
     for draft, record in known.items():
-        if record.id and not {(draft, record.start), (draft, record.root)} <= held:
+        if record.id and not {(draft, node) for node in record.held} <= held:
             closed = DraftRecord(draft, record.artifact, record.created_ns, 0)
             transaction.put(Table.DRAFTS, key64(draft), closed.encode())
             done.append(f"gave up the open draft {record.id!r}, part of which is lost")

@@ -13,6 +13,7 @@ from artstore import manifest, nodes
 from artstore.checking.extents import check_extents, check_pack_files
 from artstore.checking.files import Place, note_strays
 from artstore.checking.history import check_journal
+from artstore.checking.lineages import check_runs
 from artstore.checking.naming import Names, check_names, read_names
 from artstore.checking.recounting import Recount, readable_rows, recount
 from artstore.checking.report import OnProgress, Progress, Report
@@ -59,6 +60,8 @@ def check_structure(
             check_extents(found, counters, report)
         with report.guard("unchecked", "the names"):
             check_names(transaction, names, found.versions, counters, report)
+        with report.guard("unchecked", "runs and lineage"):
+            check_runs(transaction, {version.serial for version in found.versions}, counters, report)
         with report.guard("unchecked", "the deadlist"):
             _check_deadlist(transaction, found, names, counters, report)
         with report.guard("unchecked", "the counters"):

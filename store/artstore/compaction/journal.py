@@ -2,10 +2,10 @@
 
 What is said of artifacts (type, description, the numbers that are given next) comes from the manifest, as events of
 the kind ``artifact``, which come first.  What is said of versions is taken over word for word from the journal, for
-those that are there or can be undeleted: the event that made one, its last tags, its own end, its purges, its deletion.
-The aliases follow, and the retention rules as they were last set.  Of a version that is gone nothing stays; the numbers
-and the serial in the ``artifact`` events see to it that it does not come back, and that what it was called by is not
-given again.
+those that are there or can be undeleted: the event that made one, what was last said of it, its last tags, its own end,
+its purges, its deletion.  The aliases follow, the retention rules as they were last set, and runs and lineage as the
+manifest has them.  Of a version that is gone nothing stays but the edges to what came of it; the numbers and the serial
+in the ``artifact`` events see to it that it does not come back, and that what it was called by is not given again.
 
 The new journal is a generation of its own (`artstore.journal` says how one without a manifest finds the right one).
 """
@@ -22,6 +22,7 @@ from artstore.manifest import ReadTransaction
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.store import Store
 from artstore.tables import Table
+from artstore.telling import EVENTS, told_of
 
 __all__ = ["compact_journal"]
 
@@ -36,6 +37,7 @@ class _Told:
     """What the journal says of one version: each a whole event."""
 
     made: _Event
+    revision: _Event | None = None
     tags: _Event | None = None
     ttl: _Event | None = None
     purges: list[_Event] = field(default_factory=list)
@@ -43,7 +45,8 @@ class _Told:
 
     def events(self) -> list[_Event]:
         """Return the events that lead to the version as it is."""
-        return [event for event in (self.made, self.tags, self.ttl, *self.purges, self.deleted) if event is not None]
+        told = (self.made, self.revision, self.tags, self.ttl, *self.purges, self.deleted)
+        return [event for event in told if event is not None]
 
 
 def compact_journal(store: Store) -> tuple[int, int]:
@@ -93,6 +96,7 @@ def _rewritten(store: Store, transaction: ReadTransaction) -> bytes:
         events += versions[place].events()
     events += [aliases[place] for place in sorted(aliases)]
     events += [rules] if rules is not None else []
+    events += told_of(transaction).events()
     return journal.encode_events(events)
 
 
@@ -131,7 +135,7 @@ def _fold(
         for event in journal.replay(path, state.journal_end):
             if event["event"] == "retention":
                 rules = event
-            else:
+            elif event["event"] not in EVENTS:
                 _apply(event, versions, aliases)
     except FileNotFoundError as error:
         raise DamageError(f"the journal of {store.path} is missing") from error
@@ -148,6 +152,8 @@ def _apply(event: _Event, versions: dict[tuple[str, int], _Told], aliases: dict[
             versions[name, event["number"]] = _Told(event)
         case "tags":
             versions[name, event["version"]].tags = event
+        case "revision":
+            versions[name, event["version"]].revision = event
         case "ttl":
             versions[name, event["version"]].ttl = event
         case "purge":

@@ -1,4 +1,4 @@
-"""Catalogue records: artifacts and projects, versions, aliases and drafts.
+"""Catalogue records: artifacts and projects, versions, aliases, drafts, runs and the edges of lineage.
 
 JSON with a version number, sealed like every record: there are few of them, people may have to read one in an
 emergency, and fields can be added without a migration.  Unknown fields are passed over.
@@ -19,7 +19,9 @@ __all__ = [
     "ArtifactRecord",
     "CatalogueRecord",
     "DraftRecord",
+    "EdgeRecord",
     "Metadata",
+    "RunRecord",
     "VersionRecord",
     "checked_metadata",
 ]
@@ -114,7 +116,8 @@ class VersionRecord(CatalogueRecord):
 
     ``serial`` is global, ``number`` counts within the artifact; neither is reused.  ``root`` is the node number of the
     root record and ``digest`` its digest.  ``files`` and ``bytes`` count what a reader sees; ``new_bytes`` are the
-    stored bytes that its put added.  ``base`` is the version it was laid over, as ``NAME:vN``.
+    stored bytes that its put added.  ``base`` is the version it was laid over, as ``NAME:vN``, and ``draft`` the open
+    draft that it was.
 
     ``state`` is ``live`` or ``deleted``.  A deleted version was deleted at ``deleted_ns``, is ``entry`` of the deadlist
     due at ``due_ns``, and gets ``released_aliases`` back when it is undeleted; ``reason`` says by what rule it went.
@@ -142,6 +145,7 @@ class VersionRecord(CatalogueRecord):
     due_ns: int = 0
     entry: int = 0
     released_aliases: list[str] = field(default_factory=list)
+    draft: str = ""
     purged: list[dict[str, Any]] = field(default_factory=list)
     expires_ns: int = 0
     reason: str = ""
@@ -166,6 +170,9 @@ class DraftRecord(CatalogueRecord):
     A put's draft lives as long as its process, which holds a lock file.  One with an ``id`` was opened by that name and
     lives for ``life_ns`` after the last step, at ``active_ns``: it began as the directory ``start``, is the directory
     ``root`` by now, and holds both; what was put into it added ``new_bytes`` stored bytes.
+
+    One that several programs make together also holds its ``parts``, a directory each: ``node``, and ``by`` whom it
+    came; ``said`` is what they said of the version, and ``source`` the name that they have for it.
     """
 
     kind: ClassVar[str] = "draft"
@@ -181,8 +188,63 @@ class DraftRecord(CatalogueRecord):
     active_ns: int = 0
     life_ns: int = 0
     new_bytes: int = 0
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    said: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The directories that an open draft holds."""
+        return frozenset((self.start, self.root, *(part["node"] for part in self.parts)))
 
     @property
     def expires_ns(self) -> int:
         """When an open draft expires."""
         return self.active_ns + self.life_ns
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord(CatalogueRecord):
+    """A run: a process, or several one after another, that uses versions and makes others.
+
+    ``id`` is unique in its project ("" for none).  ``state`` is ``running``, ``finished`` or ``failed``; one that says
+    ``running`` while nobody holds its lease was killed.  ``settings`` are the other words it was started with.
+    ``steps`` counts the rows that it has logged, in ``blocks`` blocks of METRICS.
+    """
+
+    kind: ClassVar[str] = "run"
+    number: int
+    project: str
+    id: str
+    created_ns: int
+    name: str = ""
+    job_type: str = ""
+    group: str = ""
+    state: str = "running"
+    finished_ns: int = 0
+    config: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    notes: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    pid: int = 0
+    steps: int = 0
+    blocks: int = 0
+
+    @property
+    def title(self) -> str:
+        """``PROJECT/ID``, or the id alone."""
+        return f"{self.project}/{self.id}" if self.project else self.id
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRecord(CatalogueRecord):
+    """What is said of an edge of lineage; ``source`` and ``target`` are what its ends were called when it was made.
+
+    ``name`` is what the run called a version that it used: an alias, or ``v3``.
+    """
+
+    kind: ClassVar[str] = "lineage"
+    at_ns: int
+    source: str
+    target: str
+    name: str = ""

@@ -31,6 +31,7 @@ class Counters:
     deadlist_entries: int = 0
     condemned_bytes: int = 0
     journal_generation: int = 0
+    next_run: int = 1
 
     def encode(self) -> bytes:
         """Return the record: each counter as u64, in the order of the fields."""

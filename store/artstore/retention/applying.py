@@ -13,6 +13,8 @@ from artstore.clock import doubt
 from artstore.committing import end_after
 from artstore.deleting import delete
 from artstore.errors import NotFoundError, RefusedError
+from artstore.holders import label
+from artstore.lineage import dependants
 from artstore.manifest import ReadTransaction
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.retention.judging import Candidate, Verdict, judge
@@ -25,6 +27,7 @@ __all__ = ["RetentionPlan", "Retired", "apply", "plan", "set_ttl"]
 _NOTE_NS: Final = 3600 * 10**9
 """How far the clock goes on before it is noted again that it was right."""
 _BATCH: Final = 500
+_MOST_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,7 @@ def _verdicts(
                 version.expires_ns,
                 [
                     *needed.get(version.serial, ()),
+                    *_made_from(transaction, version),
                     *(
                         f"has the protected alias {name!r}"
                         for name in aliases.get(version.number, ())
@@ -169,6 +173,13 @@ def _verdicts(
             for version in versions
         ]
         yield from judge(candidates, rules.rules, now_ns)
+
+
+def _made_from(transaction: ReadTransaction, version: VersionRecord) -> list[str]:
+    """Return who was made from a version, a phrase each, but not more than a few."""
+    found = dependants(transaction, version)
+    phrases = [f"{label(transaction, one)} {how}" for one, how in found[:_MOST_NAMED]]
+    return phrases + ([f"{len(found) - _MOST_NAMED} more were made from it"] if len(found) > _MOST_NAMED else [])
 
 
 def _living(transaction: ReadTransaction) -> list[tuple[ArtifactRecord, list[VersionRecord]]]:

@@ -1,0 +1,706 @@
+"""`Artifact`: one that is being put together by a program, or a version that is there.
+
+Making one touches no store; what is added is taken at the call.  It becomes a version when a run logs it, and is that
+version from then on.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from artfs.tracking.aliases import NameList
+from artfs.tracking.downloading import download
+from artfs.tracking.naming import find_version, own_name, short_name
+from artfs.tracking.values import plain
+from artfs.tracking.workspaces import the_workspace
+from artstore.errors import (
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+    SourceError,
+    UnsupportedError,
+)
+from artstore.gathering import Gathering
+from artstore.names import LATEST, check_alias, check_name, check_type, version_label
+from artstore.records.trees import Kind
+from artstore.versions import Version
+from artstore.workspace import Workspace
+
+if TYPE_CHECKING:
+    from artfs.tracking.run import Run
+__all__ = ["Artifact", "ArtifactEntry"]
+
+_WHOLE: Final = ("wandb-artifact://", "artfs://")
+_OUTSIDE: Final = ("s3://", "gs://", "az://", "azure://", "http://", "https://", "file://")
+_TTL_DAYS: Final = "ttl_days"
+_DRAFT, _COMMITTED, _DELETED = "PENDING", "COMMITTED", "DELETED"
+
+
+class ArtifactEntry:
+    """One file of an artifact: ``path`` and ``name`` inside it, ``size`` in bytes, ``digest`` in hex."""
+
+    def __init__(self, artifact: Artifact, path: str, size: int, digest: str) -> None:
+        self._artifact = artifact
+        self.path = self.name = path
+        self.size = size
+        self.digest = digest
+
+    def __repr__(self) -> str:
+        return f"<ArtifactEntry {self.path}>"
+
+    def download(self, root: str | os.PathLike[str] | None = None) -> str:
+        """Return the path of the file where it can be read; with ``root``, of a copy below that."""
+        return os.path.join(self._artifact.download(root, path_prefix=self.path), self.path)
+
+    def ref(self) -> str:
+        """Return what names the file: ``artfs://NAME:v3/path``."""
+        return f"artfs://{self._artifact.qualified_name}/{self.path}"
+
+
+class Artifact:
+    """An artifact of a type, to be logged by a run; or a version that was.
+
+    ``metadata`` is whatever JSON holds, and numpy's numbers; ``ttl_days`` in it gives the version an end.  With
+    ``incremental`` it is laid over the latest version when it is logged.  Raises `InvalidNameError` for a name that
+    cannot be one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        type: str,
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        incremental: bool = False,
+        use_as: str | None = None,
+    ) -> None:
+        self._name = check_name(name)
+        self._type: str | None = check_type(type)
+        self._description = description
+        self._metadata: dict[str, Any] | None = None if metadata is None else plain(metadata)
+        self.incremental = incremental
+        self._use_as = use_as
+        self._workspace: Workspace | None = None
+        self._gathering: Gathering | None = None
+        self._base: Version | None = None
+        self._version: Version | None = None
+        self._included: list[int] = []
+        self._ttl: timedelta | None = None
+        self._aliases = NameList((), self.save)
+        self._tags = NameList((), self.save)
+
+    @classmethod
+    def of(cls, workspace: Workspace, version: Version) -> Artifact:
+        """Return a version that is there."""
+        artifact = cls.__new__(cls)
+        Artifact.__init__(artifact, version.artifact, version.type or "artifact")
+        artifact._become(workspace, version)
+        return artifact
+
+    def _become(self, workspace: Workspace, version: Version) -> None:
+        """Be a version from now on."""
+        record = version.record
+        self._workspace, self._version, self._gathering = workspace, version, None
+        self._type, self._description, self._metadata = version.type, version.description, version.metadata
+        self._ttl = (
+            timedelta(microseconds=(record.expires_ns - record.created_ns) // 1000) if record.expires_ns else None
+        )
+        self._aliases = NameList(version.aliases, self.save)
+        self._tags = NameList(version.tags, self.save)
+
+    def __repr__(self) -> str:
+        return f"<Artifact {self.qualified_name}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Artifact) or self._version is None or other._version is None:
+            return self is other
+        return self._version == other._version
+
+    def __hash__(self) -> int:
+        return hash(self._version) if self._version is not None else id(self)
+
+    # -- what it is ------------------------------------------------------------------------------------------------
+
+    def _logged(self, what: str) -> Version:
+        if self._version is None:
+            raise RefusedError(
+                f"the artifact {self._name!r} has no {what} before it is logged", hint="log it: run.log_artifact"
+            )
+        return self._version
+
+    def _open(self) -> Gathering:
+        """Return what is being put together; raise `RefusedError` where it is a version already."""
+        if self._version is not None:
+            raise RefusedError(
+                f"{self._version.name} is a version, and does not change",
+                hint="what comes next begins with: artifact.new_draft()",
+            )
+        if self._gathering is None:
+            workspace = self._workspace or the_workspace()
+            base = None if self._base is None else self._base.record
+            self._gathering = Gathering(workspace.store, self._name, base)
+            self._workspace = workspace
+        return self._gathering
+
+    @property
+    def name(self) -> str:
+        """Its name; with its version (``imagenet:v3``) once it is logged."""
+        if self._version is None:
+            return self._name
+        return short_name(self._version.name)
+
+    @property
+    def qualified_name(self) -> str:
+        """Its full name, with its version once it is logged: ``project/imagenet:v3``."""
+        return self._name if self._version is None else self._version.name
+
+    @property
+    def project(self) -> str:
+        """The project that it is in, or an empty text."""
+        return self.qualified_name.rpartition("/")[0]
+
+    @property
+    def entity(self) -> str:
+        """Nothing: a workspace has one owner."""
+        return ""
+
+    @property
+    def collection(self) -> str:
+        """The name of the artifact without a version."""
+        return short_name(self._name if self._version is None else self._version.artifact)
+
+    @property
+    def version(self) -> str:
+        """``v3``."""
+        return version_label(self._logged("version").number)
+
+    @property
+    def type(self) -> str | None:
+        """Its type."""
+        return self._type
+
+    @property
+    def state(self) -> str:
+        """``PENDING`` until it is logged, then ``COMMITTED``, ``DELETED`` at the end."""
+        if self._version is None:
+            return _DRAFT
+        return _COMMITTED if self._is_there() else _DELETED
+
+    @property
+    def stored(self) -> Version | None:
+        """The version that it is, or None."""
+        return self._version
+
+    @property
+    def holds_anything(self) -> bool:
+        """Whether something was put together."""
+        return self._gathering is not None
+
+    def is_draft(self) -> bool:
+        """Return whether it has not been logged."""
+        return self._version is None
+
+    def _is_there(self) -> bool:
+        assert self._version is not None and self._workspace is not None
+        with self._workspace.store.snapshot() as snapshot:
+            return snapshot.version(self._version.record.serial) is not None
+
+    @property
+    def id(self) -> str:
+        """What names the version for ever, hex: it stays when the artifact is renamed."""
+        version = self._logged("id")
+        assert self._workspace is not None
+        return f"{self._workspace.uuid.replace('-', '')[:8]}{version.record.serial:08x}"
+
+    @property
+    def digest(self) -> str:
+        """The digest of its content, hex."""
+        if self._version is not None:
+            return self._version.digest
+        return self._open().root().id.hex()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return self._version.size if self._version is not None else self._open().totals().bytes
+
+    @property
+    def file_count(self) -> int:
+        """Number of files."""
+        return self._version.file_count if self._version is not None else self._open().totals().files
+
+    @property
+    def created_at(self) -> str:
+        """When it was logged: ISO 8601, UTC, with ``Z``."""
+        return _iso(self._logged("time").created_at)
+
+    @property
+    def updated_at(self) -> str:
+        """When it was logged: a version does not change."""
+        return self.created_at
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is said of it, by name; changes hold when it is logged, or by ``save``."""
+        if self._metadata is None:
+            self._metadata = {}
+        return self._metadata
+
+    @metadata.setter
+    def metadata(self, value: Mapping[str, Any]) -> None:
+        self._metadata = plain(value)
+
+    @property
+    def description(self) -> str | None:
+        """What is said of it in words; a change holds when it is logged, or by ``save``."""
+        return self._description
+
+    @description.setter
+    def description(self, value: str | None) -> None:
+        self._description = value
+
+    @property
+    def aliases(self) -> NameList:
+        """Its aliases, ``latest`` among them where it is that; a change holds when it is logged, or by ``save``."""
+        return self._aliases
+
+    @aliases.setter
+    def aliases(self, value: Sequence[str]) -> None:
+        self._aliases = NameList(value, self.save)
+
+    @property
+    def tags(self) -> NameList:
+        """Its tags; a change holds when it is logged, or by ``save``."""
+        return self._tags
+
+    @tags.setter
+    def tags(self, value: Sequence[str]) -> None:
+        self._tags = NameList(value, self.save)
+
+    @property
+    def ttl(self) -> timedelta | None:
+        """How long after it was logged it goes by itself, or None; a change holds when it is logged, or by ``save``."""
+        return self._ttl
+
+    @ttl.setter
+    def ttl(self, value: timedelta | None) -> None:
+        if value is not None and not value > timedelta(0):
+            raise InvalidInputError("the end of a version must lie in the future")
+        self._ttl = value
+
+    # -- putting together ------------------------------------------------------------------------------------------
+
+    def add_file(
+        self,
+        local_path: str | os.PathLike[str],
+        name: str | None = None,
+        is_tmp: bool = False,
+        skip_cache: bool = False,
+        policy: str = "mutable",
+        overwrite: bool = False,
+    ) -> ArtifactEntry:
+        """Take a file in, under ``name`` or its own; raise `ExistsError` where other content came there before."""
+        if os.path.isdir(local_path):
+            raise SourceError(f"{os.fspath(local_path)!r} is a folder", hint="add_dir takes it")
+        path = name or os.path.basename(os.fspath(local_path))
+        self._open().add(_present(local_path), path, overwrite=overwrite)
+        return self.get_entry(path)
+
+    def add_dir(
+        self,
+        local_path: str | os.PathLike[str],
+        name: str | None = None,
+        skip_cache: bool = False,
+        policy: str = "mutable",
+        merge: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        """Take in what a folder holds, at the top or below ``name``; folders of one name are merged.
+
+        Raises `ExistsError` for paths that came in before with other content, unless ``overwrite``.
+        """
+        if os.path.exists(local_path) and not os.path.isdir(local_path):
+            raise SourceError(f"{os.fspath(local_path)!r} is a file", hint="add_file takes it")
+        self._open().add(_present(local_path), name or "", overwrite=overwrite or merge)
+
+    @contextmanager
+    def new_file(self, name: str, mode: str = "x", encoding: str | None = None) -> Iterator[IO[Any]]:
+        """Write a file of the artifact: it is taken in when the ``with`` block ends, and is not where that fails."""
+        if mode not in ("x", "w", "xb", "wb"):
+            raise InvalidInputError(f"the mode is {mode!r}, and can be 'x' or 'w', with 'b' for bytes")
+        gathering = self._open()
+        with tempfile.TemporaryDirectory(prefix="artfs-") as folder:
+            path = Path(folder, "file")
+            with path.open(mode.replace("x", "w"), encoding=encoding) as file:
+                yield file
+            gathering.add(path, name, overwrite="w" in mode)
+
+    def add_reference(
+        self,
+        uri: str | os.PathLike[str] | ArtifactEntry,
+        name: str | None = None,
+        checksum: bool = True,
+        max_objects: int | None = None,
+    ) -> list[ArtifactEntry]:
+        """Let another version, or a folder or file of it, stand in this one; nothing is copied.
+
+        ``artfs://NAME:v3[/path]`` or ``wandb-artifact://ID[/path]``; under ``name``, or that of what it leads to.
+        Raises `NotFoundError` where that is not there, `UnsupportedError` for storage outside.
+        """
+        text = uri.ref() if isinstance(uri, ArtifactEntry) else os.fspath(uri)
+        scheme = next((each for each in _WHOLE if text.startswith(each)), None)
+        if scheme is None:
+            if text.startswith((*_OUTSIDE, "/")):
+                raise UnsupportedError(
+                    f"references to what lies outside, as {text!r}, are not there yet", hint="add_file stores a copy"
+                )
+            raise InvalidInputError(
+                f"{text!r} is no reference", hint="write artfs://NAME:v3 or artfs://NAME:v3/path/in/it"
+            )
+        gathering = self._open()
+        assert self._workspace is not None
+        version, inside = self._referred(text.removeprefix(scheme), is_id=scheme == _WHOLE[0])
+        place = name or (inside.rpartition("/")[2] if inside else short_name(version.artifact))
+        gathering.include(place, version.record.root, os.fsencode(inside))
+        self._included.append(version.record.serial)
+        return [self.get_entry(place)] if self._is_file(place) else []
+
+    def _referred(self, rest: str, *, is_id: bool) -> tuple[Version, str]:
+        assert self._workspace is not None
+        if is_id:
+            ident, _, inside = rest.partition("/")
+            return version_by_id(self._workspace, ident), inside.strip("/")
+        version, path = self._workspace.resolve(rest)
+        return version, os.fsdecode(path)
+
+    def remove(self, item: str | os.PathLike[str] | ArtifactEntry) -> None:
+        """Take a file, a folder (``name/``) or what a glob matches away; raise `NotFoundError` where there is none."""
+        self._open().remove(item.path if isinstance(item, ArtifactEntry) else os.fspath(item))
+
+    def new_draft(self) -> Artifact:
+        """Return an artifact that begins as this version, to be changed and logged as the next one."""
+        version = self._logged("version to begin with")
+        draft = Artifact(version.artifact, version.type or "artifact")
+        draft._type = version.type
+        draft._workspace, draft._base = self._workspace, version
+        draft._description, draft._metadata = version.description, version.metadata
+        draft._open()  # now, so that it is this version whatever becomes of it
+        return draft
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def _walk(self) -> Iterator[tuple[str, int, str]]:
+        """Yield (path, size, digest) of the files."""
+        if self._version is None:
+            gathering = self._open()
+            assert self._workspace is not None
+            with self._workspace.store.snapshot() as snapshot:
+                for path, entry in gathering.walk():
+                    if entry.kind != Kind.DIRECTORY:
+                        yield os.fsdecode(path), entry.size, snapshot.identity(entry.node).hex()
+            return
+        for folder, _, names in self._version.walk():
+            listed = {info.name: info for info in self._version.listdir(folder)}
+            for name in names:
+                info = listed[name]
+                yield f"{folder}/{name}" if folder else name, info.size, info.digest
+
+    def _found(self, path: str) -> ArtifactEntry | None:
+        """Return the file at a path, None for a folder; raise `NotFoundError` where nothing is."""
+        name = path.strip("/")
+        if self._version is not None:
+            info = self._version.stat(name)
+            return None if info.kind == "directory" else ArtifactEntry(self, name, info.size, info.digest)
+        gathering = self._open()
+        entry = gathering.entry(os.fsencode(name))
+        if entry.kind == Kind.DIRECTORY:
+            return None
+        return ArtifactEntry(self, name, entry.size, entry.id.hex())
+
+    def _is_file(self, path: str) -> bool:
+        return self._found(path) is not None
+
+    def get_entry(self, name: str | os.PathLike[str]) -> ArtifactEntry:
+        """Return a file by its path in the artifact; raise `NotFoundError` where there is none."""
+        found = self._found(os.fspath(name))
+        if found is None:
+            raise NotFoundError(f"{os.fspath(name)!r} is a folder of {self.qualified_name}")
+        return found
+
+    get_path = get_entry
+
+    def files(self, names: Sequence[str] | None = None, per_page: int = 50) -> list[ArtifactEntry]:
+        """Return the files, or those of some names, in the order of their paths."""
+        if names is not None:
+            return [self.get_entry(name) for name in names]
+        return [ArtifactEntry(self, path, size, digest) for path, size, digest in self._walk()]
+
+    def download(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        allow_missing_references: bool = False,
+        skip_cache: bool | None = None,
+        path_prefix: str | os.PathLike[str] | None = None,
+        multipart: bool | None = None,
+    ) -> str:
+        """Return a folder that holds the version; `artfs.tracking.downloading.download` says which.
+
+        A path on a mount is good as long as the mount is.
+        """
+        version = self._logged("content to download")
+        assert self._workspace is not None
+        return download(self._workspace, version, root, None if path_prefix is None else os.fspath(path_prefix))
+
+    def checkout(self, root: str | os.PathLike[str] | None = None) -> str:
+        """Copy the version into a folder, in the place of files that differ; nothing else there is touched."""
+        return self.download(root or f"artifacts/{self.name}")
+
+    def file(self, root: str | os.PathLike[str] | None = None) -> str:
+        """Return the path of the only file; raise `InvalidInputError` where there is not just one."""
+        found = self.files()
+        if len(found) != 1:
+            raise InvalidInputError(
+                f"{self.qualified_name} holds {len(found)} files, not one", hint="download() gives the folder"
+            )
+        return found[0].download(root)
+
+    def verify(self, root: str | os.PathLike[str] | None = None) -> None:
+        """Raise `DamageError` unless a folder, or what ``download()`` gives, is just this version."""
+        from artfs.tracking.verifying import verify
+
+        verify(self._logged("content to verify"), self.download() if root is None else root)
+
+    # -- what becomes of it ----------------------------------------------------------------------------------------
+
+    def said(self) -> dict[str, Any]:
+        """Return what is said of a version that is to be made: the words of `artstore.committing.Commit`."""
+        return {
+            "type": self._type,
+            "description": self._description,
+            "metadata": self._metadata,
+            "aliases": [check_alias(alias) for alias in self._aliases if alias != LATEST],
+            "tags": list(self._tags),
+            "included": list(self._included),
+            "ttl": self._seconds(),
+        }
+
+    def _seconds(self) -> float | None:
+        if self._ttl is not None:
+            return self._ttl.total_seconds()
+        days = (self._metadata or {}).get(_TTL_DAYS)
+        if days is None:
+            return None
+        if isinstance(days, bool) or not isinstance(days, int | float) or not days > 0:
+            raise InvalidInputError(f"{_TTL_DAYS} is {days!r}, and must be a number of days, more than 0")
+        return days * 86400.0
+
+    def commit(self, workspace: Workspace, name: str, run: int) -> Version:
+        """Make it a version of the artifact with a full name, for a run or 0, and be that; return it."""
+        from artstore.committing import Commit
+        from artstore.putting import version_of
+
+        gathering = self._open()
+        if self.incremental and self._base is None:
+            gathering = self._over_latest(gathering, name)
+        said = self.said()
+        tags, included = said.pop("tags"), said.pop("included")
+        ttl = said.pop("ttl")
+        checked = Commit.checked(name, **said, ttl=ttl, force=False)
+        base = None if self._base is None else self._base.name
+        asked = replace(checked, base=base, runs=(run,) if run else (), included=tuple(included))
+        version = version_of(workspace.store, gathering.commit(asked))
+        if tags:
+            workspace.tag_add(version.name, *tags)
+        self._become(workspace, workspace.version(version.name))
+        self._version = version
+        return version
+
+    def _over_latest(self, gathering: Gathering, name: str) -> Gathering:
+        """Return what was put together, laid over the latest version of an artifact, if there is one."""
+        assert self._workspace is not None
+        try:
+            self._base = self._workspace.version(name)
+        except NotFoundError:
+            return gathering
+        over = Gathering(self._workspace.store, name, self._base.record)
+        over.merge(gathering.root().id)
+        gathering.close()
+        self._gathering = over
+        return over
+
+    def root_digest(self) -> bytes:
+        """Return the digest of the directory that was put together, which stays until `discard` or `commit`."""
+        return self._open().root().id
+
+    def discard(self) -> None:
+        """Let go of what was put together."""
+        if self._gathering is not None:
+            self._gathering.close()
+            self._gathering = None
+
+    def be(self, workspace: Workspace, version: Version) -> None:
+        """Be a version that was made of it and others."""
+        self.discard()
+        self._become(workspace, version)
+
+    def wait(self, timeout: float | None = None) -> Artifact:
+        """Return the artifact: it is logged when ``log_artifact`` returns."""
+        self._logged("version to wait for")
+        return self
+
+    def save(self, project: str | None = None, settings: object = None) -> None:
+        """Keep changes of metadata, description, aliases, tags and ttl; one that was not logged becomes a version."""
+        if self._version is None:
+            workspace = self._workspace or the_workspace()
+            self.commit(workspace, own_name(self._name, project or ""), 0)
+            return
+        from artstore.aliasing import revise
+
+        assert self._workspace is not None
+        workspace, version = self._workspace, self._version
+        revise(workspace.store, version.record, description=self._description or "", metadata=self._metadata or {})
+        before, wanted = (
+            set(version.aliases) - {LATEST},
+            {check_alias(each) for each in self._aliases if each != LATEST},
+        )
+        if wanted - before:
+            workspace.alias_set(version.name, *sorted(wanted - before))
+        if before - wanted:
+            workspace.alias_remove(version.artifact, *sorted(before - wanted))
+        tags, had = set(self._tags), set(version.tags)
+        if tags - had:
+            workspace.tag_add(version.name, *sorted(tags - had))
+        if had - tags:
+            workspace.tag_remove(version.name, *sorted(had - tags))
+        self._save_ttl(workspace, version)
+        self._become(workspace, workspace.version(version.name))
+
+    def _save_ttl(self, workspace: Workspace, version: Version) -> None:
+        record = workspace.version(version.name).record
+        present = (record.expires_ns - record.created_ns) // 1000 if record.expires_ns else None
+        wanted = None if self._ttl is None else self._ttl // timedelta(microseconds=1)
+        if wanted == present:
+            return
+        if wanted is None:
+            workspace.set_ttl(version.name, None)
+        else:
+            left = (version.created_at + timedelta(microseconds=wanted) - datetime.now(UTC)).total_seconds()
+            workspace.set_ttl(version.name, left)
+
+    def link(self, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
+        """Show the version as the next one of another artifact, ``PROJECT/NAME``, which holds it; return that."""
+        version = self._logged("version to link")
+        assert self._workspace is not None
+        return Artifact.of(self._workspace, self._workspace.link(version.name, target_path, aliases=aliases or ()))
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it shows a version of another artifact."""
+        return self.source_name != self.name
+
+    @property
+    def source_name(self) -> str:
+        """The name of the version that this one shows, or its own."""
+        return short_name(self.source_qualified_name)
+
+    @property
+    def source_qualified_name(self) -> str:
+        """The full name of the version that this one shows, or its own."""
+        found = [name for kind, name in self._neighbours(up=True) if kind == "linked as"]
+        return found[0] if found else self._logged("source").name
+
+    @property
+    def linked_names(self) -> list[str]:
+        """The full names of the versions that show this one."""
+        return [name for kind, name in self._neighbours(up=False) if kind == "linked as"]
+
+    @property
+    def linked_artifacts(self) -> list[Artifact]:
+        """The versions that show this one."""
+        assert self._workspace is not None
+        return [Artifact.of(self._workspace, self._workspace.version(name)) for name in self.linked_names]
+
+    def _neighbours(self, *, up: bool) -> list[tuple[str, str]]:
+        """Return (kind of edge, name) of what this came of, or what came of it, one step away."""
+        version = self._logged("lineage")
+        assert self._workspace is not None
+        graph = self._workspace.lineage(version.name, up=up, down=not up)
+        names = {node.key: node.name for node in graph.nodes if node.state != "gone"}
+        near = [
+            (edge.kind, edge.source if up else edge.target)
+            for edge in graph.edges
+            if (edge.target if up else edge.source) == graph.root
+        ]
+        return [(kind, names[key]) for kind, key in near if key in names]
+
+    def unlink(self) -> None:
+        """Delete this version, which shows another one; that stays.  Raises `RefusedError` where it is no link."""
+        if not self.is_link:
+            raise RefusedError(f"{self.qualified_name} is no link", hint="delete() deletes it")
+        self.delete(delete_aliases=True)
+
+    def delete(self, delete_aliases: bool = False) -> None:
+        """Delete the version; it can be undeleted for a while.
+
+        Raises `RefusedError` where it has aliases other than ``latest`` and not ``delete_aliases``, or others were made
+        from it.
+        """
+        version = self._logged("version to delete")
+        assert self._workspace is not None
+        self._workspace.delete(version.name, force=delete_aliases)
+
+    def logged_by(self) -> Run | None:
+        """Return the run that made the version first, or None."""
+        from artfs.tracking.api import recorded_run
+
+        version = self._logged("run")
+        assert self._workspace is not None
+        made = [name for kind, name in self._neighbours(up=True) if kind == "logged"]
+        return recorded_run(self._workspace, made[0]) if made and version else None
+
+    def used_by(self) -> list[Run]:
+        """Return the runs that have used the version."""
+        from artfs.tracking.api import recorded_run
+
+        assert self._version is None or self._workspace is not None
+        return [
+            recorded_run(self._workspace, name)  # type: ignore[arg-type]  # a logged one has a workspace
+            for kind, name in self._neighbours(up=False)
+            if kind == "used by"
+        ]
+
+
+def _present(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    if not os.path.lexists(path):
+        raise SourceError(f"{os.fspath(path)!r} does not exist")
+    return path
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def version_by_id(workspace: Workspace, ident: str) -> Version:
+    """Return the version that has an id; raise `NotFoundError` where there is none in this workspace."""
+    try:
+        known, serial = ident[:8], int(ident[8:], 16)
+    except ValueError:
+        known, serial = "", 0
+    if known == workspace.uuid.replace("-", "")[:8]:
+        found = workspace.version_by_serial(serial)
+        if found is not None:
+            return found
+    raise NotFoundError(f"no version has the id {ident!r}", hint="artifact.id gives one; artfs://NAME:v3 works too")
+
+
+def use(workspace: Workspace, text: str, project: str) -> tuple[Artifact, str]:
+    """Return (artifact, what it was called by) for a name as users write it."""
+    version, said = find_version(workspace, text, project)
+    return Artifact.of(workspace, version), said

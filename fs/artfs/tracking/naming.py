@@ -1,0 +1,56 @@
+"""Which artifact a name means for a run: ``NAME``, ``PROJECT/NAME`` or ``ENTITY/PROJECT/NAME``, each with a version.
+
+A run of project P logs NAME as the artifact ``P/NAME``.  It finds NAME in its own project, else at the top; a leading
+entity is passed over, for a workspace has one owner.
+"""
+
+from __future__ import annotations
+
+from artstore.errors import NotFoundError
+from artstore.names import LATEST, check_name, parse_reference
+from artstore.versions import Version
+from artstore.workspace import Workspace
+
+__all__ = ["find_version", "own_name", "short_name"]
+
+
+def own_name(name: str, project: str) -> str:
+    """Return the full name of the artifact that a run of a project logs as ``name``."""
+    check_name(name)
+    if not project or name.startswith(f"{project}/"):
+        return name
+    return check_name(f"{project}/{name}")
+
+
+def short_name(full: str) -> str:
+    """Return the last component of a full name."""
+    return full.rpartition("/")[2]
+
+
+def _candidates(name: str, project: str) -> list[str]:
+    """Return the full names that a name may mean, the first that is there is meant."""
+    parts = name.split("/")
+    found = [name]
+    if len(parts) == 1 and project:
+        found.insert(0, f"{project}/{name}")
+    if len(parts) > 2:
+        found.append("/".join(parts[1:]))
+    return found
+
+
+def find_version(workspace: Workspace, text: str, project: str) -> tuple[Version, str]:
+    """Return (version, what it was called by: an alias, or ``v3``) for a name as users write it.
+
+    Raises `NotFoundError`, naming artifacts of that name in other projects, and `InvalidNameError`.
+    """
+    reference = parse_reference(text)
+    known = {artifact.name: artifact for artifact in workspace.artifacts()}
+    said = f"v{reference.version}" if reference.version is not None else reference.alias or LATEST
+    for full in _candidates(reference.name, project):
+        if full in known:
+            return workspace.version(f"{full}:{said}"), said
+    last = short_name(reference.name)
+    elsewhere = [full for full in known if short_name(full) == last]
+    where = f" in the project {project!r} or at the top" if project and "/" not in reference.name else ""
+    hint = f"elsewhere there is {', '.join(elsewhere[:5])}" if elsewhere else "those that are: artfs ls"
+    raise NotFoundError(f"there is no artifact {reference.name!r}{where}", hint=hint)

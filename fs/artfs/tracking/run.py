@@ -1,0 +1,397 @@
+"""`Run`: what a process uses and makes, and what it says of itself meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from artfs.tracking.artifact import Artifact, use
+from artfs.tracking.naming import own_name, short_name
+from artfs.tracking.values import metric_values, plain
+from artfs.tracking.words import Words
+from artstore import recording
+from artstore.errors import InvalidInputError, NotFoundError, RefusedError
+from artstore.leases import Lease
+from artstore.names import LATEST, check_alias
+from artstore.records.catalogue import RunRecord
+from artstore.workspace import Workspace
+
+__all__ = ["Run"]
+
+_ROWS: Final = 1000
+"""Rows that are kept in memory before they are written."""
+_SECONDS: Final = 10.0
+"""How long a row waits in memory, if another follows."""
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.+=~-]+")
+
+
+class Run:
+    """A run; made by `artfs.init`, a context manager: leaving it finishes it, and an exception marks it failed."""
+
+    def __init__(self, workspace: Workspace, record: RunRecord, lease: Lease | None) -> None:
+        self._workspace = workspace
+        self._record = record
+        self._lease = lease
+        self._pid = os.getpid()
+        self._rows: list[dict[str, Any]] = []
+        self._partial: dict[str, Any] = {}
+        self._step = int(record.summary.get("_step", -1)) + 1
+        self._written = time.monotonic()
+        self._dirty = False
+        self._finished = lease is None
+        self.config = Words(record.config, lambda values: plain(dict(values), "config"), self._change)
+        self.summary = Words(record.summary, metric_values, self._change)
+
+    def __repr__(self) -> str:
+        return f"<Run {self._record.title}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and self._record.number == other._record.number
+
+    def __hash__(self) -> int:
+        return hash(self._record.number)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(f"an artfs run has no {name!r}; for charts and more, use wandb beside artfs")
+
+    # -- what it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """What names it in its project."""
+        return self._record.id
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self._record.name or self._record.id
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._save(name=value)
+
+    @property
+    def project(self) -> str:
+        """Its project, or an empty text."""
+        return self._record.project
+
+    @property
+    def entity(self) -> str:
+        """What was said; it is recorded only."""
+        return str(self._record.settings.get("entity") or "")
+
+    @property
+    def group(self) -> str:
+        """The group that it belongs to."""
+        return self._record.group
+
+    @property
+    def job_type(self) -> str:
+        """What it does."""
+        return self._record.job_type
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags."""
+        return tuple(self._record.tags)
+
+    @property
+    def notes(self) -> str:
+        """What was said of it."""
+        return self._record.notes
+
+    @property
+    def path(self) -> str:
+        """``PROJECT/ID``."""
+        return self._record.title
+
+    @property
+    def step(self) -> int:
+        """The step that is logged next."""
+        return self._step
+
+    @property
+    def state(self) -> str:
+        """``running``, ``finished``, ``failed`` or ``crashed``."""
+        return recording.state_of(self._workspace.store, self._record)
+
+    @property
+    def resumed(self) -> bool:
+        """Whether it went on with one that was there."""
+        return bool(self._record.settings.get("resume")) and self._record.steps > 0
+
+    @property
+    def url(self) -> str | None:
+        """None: there is no page about it; ``artfs run show`` tells."""
+        return None
+
+    @property
+    def created_at(self) -> str:
+        """When it began: ISO 8601, UTC, with ``Z``."""
+        from artstore.versions import utc
+
+        return utc(self._record.created_ns).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the rows that it has logged, in order."""
+        from artstore.runs import metric_rows
+
+        self._write_rows()
+        with self._workspace.store.snapshot() as snapshot:
+            return list(metric_rows(snapshot.transaction, self._record.number))
+
+    # -- metrics ---------------------------------------------------------------------------------------------------
+
+    def log(
+        self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None, sync: bool | None = None
+    ) -> None:
+        """Log values by name, as a row of their own, or, with ``commit=False``, as a part of the next one.
+
+        A ``step`` that is not after the last is taken for the present one.  Rows are kept in memory for some seconds.
+        """
+        self._require_running()
+        values = metric_values(data)
+        if step is not None and step > self._step and self._partial:
+            self._end_row()
+        if step is not None:
+            self._step = max(self._step, int(step))
+        self._partial.update(values)
+        if commit if commit is not None else step is None:
+            self._end_row()
+        elif step is not None:
+            self._end_row(advance=False)
+
+    def _end_row(self, *, advance: bool = True) -> None:
+        row = {**self._partial, "_step": self._step, "_timestamp": time.time()}
+        if self._rows and self._rows[-1]["_step"] == self._step:
+            self._rows[-1].update(row)
+        else:
+            self._rows.append(row)
+        self.summary._values.update(row)
+        self._partial = {}
+        self._step += advance
+        if len(self._rows) >= _ROWS or time.monotonic() - self._written > _SECONDS:
+            self._write_rows()
+
+    def _write_rows(self) -> None:
+        if not self._rows or self._finished:
+            return
+        rows, self._rows = self._rows, []
+        self._record = recording.log_rows(self._workspace.store, self._record.number, rows, self.summary.as_dict())
+        self._written = time.monotonic()
+
+    def _change(self) -> None:
+        self._dirty = True
+
+    def _save(self, **says: Any) -> None:
+        store = self._workspace.store
+        self._record = recording.change_run(
+            store, self._record.number, config=self.config.as_dict(), summary=self.summary.as_dict(), **says
+        )
+        self._dirty = False
+
+    def _flush(self) -> None:
+        """Write what is kept in memory."""
+        self._write_rows()
+        if self._dirty:
+            self._save()
+
+    # -- artifacts -------------------------------------------------------------------------------------------------
+
+    def _require_running(self) -> None:
+        if self._finished:
+            raise RefusedError(f"the run {self._record.title!r} has finished", hint="begin another: artfs.init()")
+
+    def _given(
+        self, what: Artifact | str | os.PathLike[str], name: str | None, type: str | None, aliases: Sequence[str] | None
+    ) -> Artifact:
+        """Return an artifact that is to be logged, made of a path where that is given."""
+        if isinstance(what, Artifact):
+            artifact = what
+        else:
+            path = os.fspath(what)
+            if not os.path.lexists(path):
+                raise NotFoundError(f"{path!r} does not exist")
+            base = os.path.basename(os.path.abspath(path))
+            artifact = Artifact(name or _UNSAFE.sub("-", f"run-{self.id}-{base}"), type or "unspecified")
+            (artifact.add_dir if os.path.isdir(path) else artifact.add_file)(path)
+        for alias in aliases or ():
+            if alias != LATEST:
+                artifact.aliases.append(check_alias(alias))
+        return artifact
+
+    def log_artifact(
+        self,
+        artifact_or_path: Artifact | str | os.PathLike[str],
+        name: str | None = None,
+        type: str | None = None,
+        aliases: Sequence[str] | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> Artifact:
+        """Make an artifact, or what is at a path, a version; when it returns, that is done.
+
+        Content and metadata that equal the latest version's make none: the artifact is that version then.
+        """
+        self._require_running()
+        artifact = self._given(artifact_or_path, name, type, aliases)
+        for tag in tags or ():
+            artifact.tags.append(tag)
+        if not artifact.is_draft():
+            if aliases or tags:
+                artifact.save()
+            return artifact
+        self._flush()
+        full = own_name(
+            artifact.collection if "/" not in artifact.qualified_name else artifact.qualified_name, self.project
+        )
+        version = artifact.commit(self._workspace, full, self._record.number)
+        if artifact.ttl is not None and version.record.expires_ns:
+            from artstore.versions import utc
+
+            _say(f"{version.name} goes by itself on {utc(version.record.expires_ns):%Y-%m-%d %H:%M} UTC")
+        return artifact
+
+    def use_artifact(
+        self,
+        artifact_or_name: Artifact | str,
+        type: str | None = None,
+        aliases: Sequence[str] | None = None,
+        use_as: str | None = None,
+    ) -> Artifact:
+        """Return a version by name, and record that the run uses it.
+
+        Raises `NotFoundError`, naming artifacts of that name elsewhere, and `RefusedError` for another type.
+        """
+        self._require_running()
+        if isinstance(artifact_or_name, Artifact):
+            artifact = artifact_or_name
+            if artifact.is_draft():
+                self.log_artifact(artifact, aliases=aliases)
+            said = artifact.version
+        else:
+            artifact, said = use(self._workspace, artifact_or_name, self.project)
+        if type is not None and artifact.type != type:
+            raise RefusedError(f"{artifact.qualified_name} has the type {artifact.type!r}, not {type!r}")
+        assert artifact.stored is not None
+        recording.record_use(self._workspace.store, self._record.number, artifact.stored.record, said)
+        return artifact
+
+    def link_artifact(self, artifact: Artifact, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
+        """Show a version as the next one of another artifact, ``PROJECT/NAME``; log it first where it is none."""
+        self._require_running()
+        if artifact.is_draft():
+            self.log_artifact(artifact)
+        return artifact.link(target_path, aliases)
+
+    def logged_artifacts(self, per_page: int = 100) -> list[Artifact]:
+        """Return the versions that it has made and that are there, in the order in which they were made."""
+        return self._neighbours("logged", up=False)
+
+    def used_artifacts(self, per_page: int = 100) -> list[Artifact]:
+        """Return the versions that it has used and that are there, in the order in which it first used them."""
+        return self._neighbours("used by", up=True)
+
+    def _neighbours(self, kind: str, *, up: bool) -> list[Artifact]:
+        return [
+            Artifact.of(self._workspace, version)
+            for version in self._workspace.versions_of_run(self._record.number, used=up)
+        ]
+
+    # -- many writers ----------------------------------------------------------------------------------------------
+
+    def _draft_of(self, artifact: Artifact, distributed_id: str | None) -> tuple[str, str, str]:
+        """Return (full name, id of the draft, the name that its makers have for it)."""
+        shared = distributed_id or self.group
+        if not shared:
+            raise InvalidInputError(
+                "several runs that make one version need a name for it", hint="pass distributed_id, or init(group=...)"
+            )
+        full = own_name(artifact.collection, self.project)
+        digest = hashlib.blake2b(f"{full}\0{shared}".encode(), digest_size=4).hexdigest()
+        readable = _UNSAFE.sub("-", shared).strip(".-")[:80]
+        return full, f"{short_name(full)[:30]}-{readable}-{digest}".lstrip(".-"), shared
+
+    def upsert_artifact(
+        self,
+        artifact_or_path: Artifact | str | os.PathLike[str],
+        name: str | None = None,
+        type: str | None = None,
+        aliases: Sequence[str] | None = None,
+        distributed_id: str | None = None,
+        on_conflict: str = "error",
+    ) -> Artifact:
+        """Bring files for a version that several runs make together; ``finish_artifact`` makes it.
+
+        ``distributed_id`` names it among them, the run's group where it is not given.  A path that another run has
+        brought with other content raises `ExistsError`, which names both, unless ``on_conflict`` is ``last``.
+        """
+        from artfs.tracking.together import contribute
+
+        self._require_running()
+        if on_conflict not in ("error", "last"):
+            raise InvalidInputError(f"on_conflict is {on_conflict!r}, and can be 'error' or 'last'")
+        artifact = self._given(artifact_or_path, name, type, aliases)
+        self._flush()
+        place = self._draft_of(artifact, distributed_id)
+        late = contribute(self._workspace, artifact, place, self._record, overwrite=on_conflict == "last")
+        if late is not None:
+            _say(f"{late} was finished before: this begins the next version")
+        return artifact
+
+    def finish_artifact(
+        self,
+        artifact_or_path: Artifact | str | os.PathLike[str],
+        name: str | None = None,
+        type: str | None = None,
+        aliases: Sequence[str] | None = None,
+        distributed_id: str | None = None,
+    ) -> Artifact:
+        """Make the version that several runs have brought files for; what this artifact says and holds comes on top.
+
+        Raises `NotFoundError` where nobody has brought anything.  Once more, it returns the same version.
+        """
+        from artfs.tracking.together import finish
+
+        self._require_running()
+        artifact = self._given(artifact_or_path, name, type, aliases)
+        self._flush()
+        artifact.be(
+            self._workspace,
+            finish(self._workspace, artifact, self._draft_of(artifact, distributed_id), self._record),
+        )
+        return artifact
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:
+        """End the run; one that ends by an error, or with an exit code other than 0, has failed."""
+        if self._finished or os.getpid() != self._pid:
+            return
+        if self._partial:
+            self._end_row()
+        self._write_rows()
+        self._save(state="failed" if exit_code else "finished", finished_ns=time.time_ns())
+        self._finished = True
+        if self._lease is not None:
+            self._lease.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish(exit_code=1 if kind is not None else 0)
+
+
+def _say(sentence: str) -> None:
+    import sys
+
+    print(f"artfs: {sentence}", file=sys.stderr)

@@ -1,0 +1,52 @@
+"""Comparing a folder with a version: that it holds just that, byte for byte."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from artstore.errors import DamageError
+from artstore.ids import ContentHasher
+from artstore.versions import Version
+
+__all__ = ["verify"]
+
+_WINDOW = 1 << 20
+_MOST_NAMED = 10
+
+
+def verify(version: Version, root: str | os.PathLike[str]) -> None:
+    """Raise `DamageError` naming files that a folder lacks, has besides, or has with other content."""
+    wrong = []
+    seen = set()
+    top = Path(root)
+    for folder, _, names in version.walk():
+        listed = {info.name: info for info in version.listdir(folder)}
+        for name in names:
+            info = listed[name]
+            path = f"{folder}/{name}" if folder else name
+            seen.add(path)
+            place = top / path
+            if info.kind == "link":
+                if not place.is_symlink() or os.readlink(place) != info.link_target:
+                    wrong.append(f"{path!r} is not the link that it was")
+            elif not place.is_file() or place.is_symlink():
+                wrong.append(f"{path!r} is missing")
+            elif place.stat().st_size != info.size or _digest(place) != info.digest:
+                wrong.append(f"{path!r} differs")
+    for parent, _, names in os.walk(top):
+        for name in names:
+            path = os.path.relpath(os.path.join(parent, name), top)
+            if path not in seen:
+                wrong.append(f"{path!r} is not in the version")
+    if wrong:
+        more = f", and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
+        raise DamageError(f"{top} is not {version.name}: {'; '.join(wrong[:_MOST_NAMED])}{more}")
+
+
+def _digest(path: Path) -> str:
+    hasher = ContentHasher()
+    with path.open("rb") as file:
+        while data := file.read(_WINDOW):
+            hasher.update(data)
+    return hasher.digest().hex()

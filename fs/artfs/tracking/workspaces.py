@@ -1,0 +1,25 @@
+"""The workspace that runs and artifacts of this process are kept in."""
+
+from __future__ import annotations
+
+import sys
+
+from artstore.errors import ExistsError, WorkspaceNotFoundError
+from artstore.locate import find_workspace
+from artstore.workspace import Workspace, init_workspace, open_workspace
+
+__all__ = ["the_workspace"]
+
+
+def the_workspace() -> Workspace:
+    """Open the workspace that the command line would use, or make it, and say so."""
+    try:
+        return open_workspace()
+    except WorkspaceNotFoundError:
+        pass
+    try:
+        workspace = init_workspace(find_workspace(None))
+    except ExistsError:
+        return open_workspace()  # another process made it at this moment
+    print(f"artfs: made the workspace {workspace.path}", file=sys.stderr)
+    return workspace
