@@ -305,8 +305,11 @@ class OpenDraft:
 def commit_drafts(store: Store, asked: Sequence[tuple[OpenDraft, Commit]]) -> list[Version]:
     """Commit several drafts in one transaction: all of them, or none.
 
-    Raises as `OpenDraft.commit` does; all drafts stay then.
+    Raises as `OpenDraft.commit` does, and `InvalidInputError` where two are of one artifact; all drafts stay then.
     """
+    names = [what.name for _, what in asked]
+    if len(set(names)) < len(names):
+        raise InvalidInputError("two of the drafts are of one artifact", hint="commit them one after the other")
     done = []
     with store.write() as transaction:
         for draft, what in asked:

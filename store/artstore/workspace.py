@@ -188,6 +188,30 @@ class Workspace:
 
         return find_draft(self.store, id)
 
+    def commit_drafts(
+        self,
+        *ids: str,
+        type: str | None = None,
+        aliases: Sequence[str] = (),
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: float | None = None,
+        new: bool = False,
+    ) -> list[Version]:
+        """Make several drafts versions in one transaction: all of them, or none; what is said holds for each.
+
+        Raises as `OpenDraft.commit` does, and `InvalidInputError` where two are of one artifact.
+        """
+        from artstore.committing import Commit
+        from artstore.drafting import commit_drafts
+
+        opened = [self.draft(each) for each in ids]
+        asked = [
+            (draft, Commit.checked(draft.artifact, type, aliases, description, metadata, ttl, force=new))
+            for draft in opened
+        ]
+        return commit_drafts(self.store, asked)
+
     def open_drafts(self) -> list[OpenDraft]:
         """Return the open drafts, the oldest first."""
         from artstore.drafting import open_drafts

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artstore import adding, drafting, drafts, putting
+from artstore import adding, drafts, putting
 from artstore.drafting import OpenDraft
 from artstore.errors import (
     ArtfsError,

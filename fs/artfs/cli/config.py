@@ -9,6 +9,7 @@ import click
 
 from artfs.cli.output import columns, size, warn, write_json, write_line
 from artfs.cli.session import Session, subcommand
+from artfs.quantities import parse_size
 
 if TYPE_CHECKING:
     from artstore.settings import Settings
@@ -26,9 +27,6 @@ _FIELDS = {
 }
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
-_MULTIPLES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_MULTIPLES |= {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
-_RATE = re.compile(r"(\d{1,15}(?:\.\d+)?) ?([kKMGT]?|[KMGT]i)B?")
 _UNLIMITED = "unlimited"
 
 
@@ -126,8 +124,7 @@ def parse_rate(text: str) -> int:
 
     if text in (_UNLIMITED, "0"):
         return 0
-    found = _RATE.fullmatch(text)
-    number = int(float(found[1]) * _MULTIPLES[found[2]]) if found else 0
+    number = parse_size(text) or 0
     if number < 1:
         raise InvalidInputError(
             f"{text!r} is not a number for each second", hint=f"such as 100MB, 64MiB, 5000, or {_UNLIMITED}"

@@ -17,7 +17,7 @@ from artstore.names import version_label
 
 if TYPE_CHECKING:
     from artstore.collecting import GcReport
-    from artstore.deleting import Deletion
+    from artstore.deleting import Cascade, Deletion
     from artstore.ingest.pipeline import Progress
     from artstore.reaper import Reaped
     from artstore.workspace import Undeletion, Workspace
@@ -33,6 +33,14 @@ _NAMED_TO_UNDELETE = 3
 @click.option("--now", is_flag=True, help="No undelete window: final at once, and the space is back on return.")
 @click.option("-f", "--force", is_flag=True, help="Also versions with aliases, which go too, or with a put on them.")
 @click.option("-r", "--recursive", is_flag=True, help="A bare NAME means the whole artifact: all its versions.")
+@click.option(
+    "--cascade",
+    is_flag=False,
+    flag_value="delete",
+    default="no",
+    type=click.Choice(["delete", "orphan"]),
+    help="Also versions that others were made from: those go too, or stay with --cascade=orphan.",
+)
 def rm(
     session: Session,
     references: tuple[str, ...],
@@ -40,6 +48,7 @@ def rm(
     now: bool,
     force: bool,
     recursive: bool,
+    cascade: Cascade,
 ) -> None:
     """Delete versions.
 
@@ -49,8 +58,8 @@ def rm(
     window, and nothing brings the version back.
 
     REF is NAME:v3, NAME:ALIAS, NAME:latest, a range NAME:v0..v9 (both ends are in it), or a glob such as 'NAME:*' or
-    'NAME:v1*', in quotes against the shell. Versions that have aliases, or on which a put is just
-    building, are refused by name, and then none is deleted. Numbers are not given out again.
+    'NAME:v1*', in quotes against the shell. Versions that have aliases, on which a put is just building, or which
+    others were made from, are refused by name, and then none is deleted. Numbers are not given out again.
 
     \b
     Examples:
@@ -59,7 +68,9 @@ def rm(
     """
     workspace = session.open()
     session.on_interrupt = "'artfs log' shows what was deleted; if it was, 'artfs gc' gives back the rest of its space"
-    deletion = workspace.delete(*references, force=force, now=now, dry_run=dry_run, recursive=recursive)
+    deletion = workspace.delete(
+        *references, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade
+    )
     warn_of_silent(deletion.silent)
     if session.json:
         write_json(_deletion_record(deletion))

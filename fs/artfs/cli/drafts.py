@@ -25,7 +25,7 @@ from artfs.cli.output import (
     write_table,
 )
 from artfs.cli.progress import progress_bar
-from artfs.cli.putting import print_put, warn_of_reaped
+from artfs.cli.putting import print_put, put_record, warn_of_reaped
 from artfs.cli.session import Session, subcommand
 from artstore.errors import NotFoundError
 
@@ -166,11 +166,11 @@ def draft_status(session: Session, ident: str) -> None:
 
 
 @subcommand("commit", group=draft, writes=True)
-@click.argument("ident", metavar="ID", type=DRAFT)
+@click.argument("idents", metavar="ID...", nargs=-1, required=True, type=DRAFT)
 @version_options
 def draft_commit(
     session: Session,
-    ident: str,
+    idents: tuple[str, ...],
     type_: str | None,
     aliases: tuple[str, ...],
     description: str | None,
@@ -180,14 +180,16 @@ def draft_commit(
 ) -> None:
     """Make a draft the next version, and end it.
 
-    When nothing differs from the latest version none is made.
+    When nothing differs from the latest version none is made. Several drafts become versions together: all of them,
+    or none, and nobody sees a part of them.
 
     \b
-    Example:
+    Examples:
       artfs draft commit fixes -a reviewed
+      artfs draft commit model tokenizer config
     """
-    opened = session.open().draft(ident)
-    version = opened.commit(
+    versions = session.open().commit_drafts(
+        *idents,
         type=type_,
         aliases=aliases,
         description=description,
@@ -195,7 +197,11 @@ def draft_commit(
         ttl=None if ttl is None else parse_duration(ttl),
         new=new,
     )
-    print_put(session, version)
+    if session.json and len(versions) > 1:
+        write_json({"versions": [put_record(version) for version in versions]})
+        return
+    for version in versions:
+        print_put(session, version)
 
 
 @subcommand("abort", group=draft, writes=True)

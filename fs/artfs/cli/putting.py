@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from artstore.versions import Version
     from artstore.workspace import Workspace
 
+__all__ = ["init", "print_put", "put", "put_record", "warn_of_reaped", "workspace_for_put"]
+
 _COLLECT_AFTER: Final = 100_000
 """Objects after which Python looks for cycles: at its own 700, a put spends a twentieth of its time on finding none."""
-
-__all__ = ["init", "print_put", "put", "warn_of_reaped"]
 
 
 @subcommand("init")
@@ -113,7 +113,7 @@ def put(
     metadata = parse_metadata(meta)
     session.on_interrupt = "run it again and it goes on from what is stored"
     gc.set_threshold(_COLLECT_AFTER)
-    workspace = _workspace_for_put(session, path, name)
+    workspace = workspace_for_put(session, path, name)
     with progress_bar() as update:
         version = workspace.put(
             path,
@@ -132,7 +132,7 @@ def put(
     print_put(session, version)
 
 
-def _workspace_for_put(session: Session, path: str, name: str) -> Workspace:
+def workspace_for_put(session: Session, path: str, name: str) -> Workspace:
     """Open the workspace, or make the first one; but not for a put whose arguments are plainly wrong."""
     from artstore.errors import ExistsError, NotFoundError, WorkspaceNotFoundError
     from artstore.locate import find_workspace
@@ -162,6 +162,22 @@ def warn_of_reaped(stored: int) -> None:
         warn(f"the disk was nearly full: {size(stored)} of deleted versions were given back for it early")
 
 
+def put_record(version: Version) -> dict[str, object]:
+    """Return what a put or a draft led to."""
+    receipt = version.receipt
+    assert receipt is not None  # put always fills it in
+    return {
+        "artifact": version.artifact,
+        "version": version_label(version.number),
+        "digest": version.digest,
+        "created": receipt.created,
+        "files": version.file_count,
+        "bytes": version.size,
+        "new_bytes": receipt.new_bytes,
+        "reaped_bytes": receipt.reaped_bytes,
+    }
+
+
 def print_put(session: Session, version: Version) -> None:
     """Print the version that a put or a draft led to, and whether it is new."""
     receipt = version.receipt
@@ -169,18 +185,7 @@ def print_put(session: Session, version: Version) -> None:
     warn_of_silent(receipt.silent_daemons)
     warn_of_reaped(receipt.reaped_bytes)
     if session.json:
-        write_json(
-            {
-                "artifact": version.artifact,
-                "version": version_label(version.number),
-                "digest": version.digest,
-                "created": receipt.created,
-                "files": version.file_count,
-                "bytes": version.size,
-                "new_bytes": receipt.new_bytes,
-                "reaped_bytes": receipt.reaped_bytes,
-            }
-        )
+        write_json(put_record(version))
         return
     held = f"{counted(version.file_count, 'file')}, {size(version.size)}"
     outcome = f"{held}, {size(receipt.new_bytes)} new" if receipt.created else f"unchanged ({held})"

@@ -1,4 +1,4 @@
-"""``show``, ``log``, ``diff`` and ``artifact``: the records of versions, and what differs between them."""
+"""``show``, ``log`` and ``diff``: the records of versions, and what differs between them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.differences import change_record, print_difference
+from artfs.cli.lineage import near
 from artfs.cli.output import (
     columns,
     counted,
@@ -21,7 +22,6 @@ from artfs.cli.output import (
     quoted,
     size,
     timestamp,
-    warn,
     write_json,
     write_line,
 )
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from artstore.versions import Version
     from artstore.workspace import Workspace
 
-__all__ = ["artifact", "diff", "log", "show"]
+__all__ = ["diff", "log", "show"]
 
 _PURGED_PATHS = 5
 
@@ -50,11 +50,13 @@ def show(session: Session, reference: str) -> None:
     Example:
       artfs show imagenet:production
     """
-    version = session.open().version(reference)
+    workspace = session.open()
+    version = workspace.version(reference)
+    lineage = near(workspace.lineage(version.name))
     if session.json:
-        write_json(version_record(version))
+        write_json({**version_record(version), "lineage": lineage})
     else:
-        for line in columns(_described(version)):
+        for line in columns([*_described(version), *([kind, ", ".join(names)] for kind, names in lineage.items())]):
             write_line(line)
 
 
@@ -185,47 +187,3 @@ def _purges(version: Version) -> Iterator[str]:
                 more += row.get("more", 1)
         rest = f" and {more:,} more" if more else ""
         yield f"{', '.join(paths)}{rest} at {when}: {quoted(reason)} (digest before: {digest})"
-
-
-@click.group("artifact")
-def artifact() -> None:
-    """Change what belongs to a whole artifact."""
-
-
-@subcommand("set-type", group=artifact, writes=True)
-@click.argument("name", type=NAME)
-@click.argument("type_", metavar="TYPE")
-def set_type(session: Session, name: str, type_: str) -> None:
-    """Change the type of an artifact.
-
-    All versions of NAME have it. It is otherwise fixed by the first 'artfs put --type', so that a slip of the
-    keyboard is refused.
-
-    \b
-    Example:
-      artfs artifact set-type imagenet dataset
-    """
-    session.open().set_type(name, type_)
-    if session.json:
-        write_json({"artifact": name, "type": type_})
-    else:
-        warn(f"{name} has the type {type_} now")
-
-
-@subcommand("describe", group=artifact, writes=True)
-@click.argument("name", type=NAME)
-@click.argument("text")
-def describe(session: Session, name: str, text: str) -> None:
-    """Say what an artifact is, as a whole.
-
-    'artfs ls -l' shows it. What is said of one version is said by 'artfs put --description'.
-
-    \b
-    Example:
-      artfs artifact describe imagenet 'the 1,000 classes, cleaned'
-    """
-    session.open().describe(name, text)
-    if session.json:
-        write_json({"artifact": name, "description": text})
-    else:
-        warn(f"{name} is described as {quoted(text)}" if text else f"{name} has no description now")

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
+from artfs.quantities import parse_size
 from artfs.tracking.naming import short_name
-from artfs.tracking.values import cache_folder, download_folder
+from artfs.tracking.values import cache_folder, download_folder, environment
 from artstore import live
 from artstore.errors import InvalidInputError
+from artstore.ingest.pipeline import Progress
 from artstore.mounted import mounted_path
 from artstore.versions import Version
 from artstore.workspace import Workspace
 
-__all__ = ["Cached", "cached", "clean_up", "download", "mounted_folder"]
+__all__ = ["Cached", "cached", "clean_up", "copy_to_cache", "download", "mounted_folder"]
 
 _COPY = "copy"
 _MOUNT = "mount"
@@ -47,7 +49,7 @@ def download(workspace: Workspace, version: Version, root: str | os.PathLike[str
     if place is None:
         folder = download_folder()
         if folder is None:
-            return _cached_copy(workspace, version)
+            return copy_to_cache(workspace, version)
         place = folder / short_name(version.name)
         workspace.get(version.name, place, prefix=prefix or None, overwrite=True)
         if prefix:
@@ -81,8 +83,11 @@ def _lead(digest: str, place: Path) -> None:
         beside.replace(link)
 
 
-def _cached_copy(workspace: Workspace, version: Version) -> str:
-    """Return the cache's copy of a version, made if it is not there: whole, verified, and not to be written."""
+def copy_to_cache(workspace: Workspace, version: Version, progress: Callable[[Progress], None] | None = None) -> str:
+    """Return the cache's copy of a version, made if it is not there: whole, and verified.
+
+    What was used longest ago goes where ``$ARTFS_CACHE_LIMIT`` says how much the cache may take.
+    """
     folder = cache_folder()
     place = folder / version.digest
     if place.is_dir() and not place.is_symlink():
@@ -94,7 +99,7 @@ def _cached_copy(workspace: Workspace, version: Version) -> str:
         place.unlink(missing_ok=True)
     partial = Path(mkdtemp(_PARTIAL, f".{version.digest}.", folder))
     try:
-        workspace.get(version.name, partial)
+        workspace.get(version.name, partial, progress=progress)
         partial.chmod(0o755)
         partial.rename(place)
     except OSError:
@@ -104,7 +109,17 @@ def _cached_copy(workspace: Workspace, version: Version) -> str:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    limit = environment("CACHE_LIMIT")
+    if limit is not None:
+        clean_up(_limit(limit), keep=version.digest)
     return str(place)
+
+
+def _limit(text: str) -> int:
+    number = parse_size(text)
+    if number is None:
+        raise InvalidInputError(f"ARTFS_CACHE_LIMIT is {text!r}, and must be a size such as 50GB")
+    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +156,10 @@ def _bytes_of(folder: str) -> int:
     return total
 
 
-def clean_up(limit: int) -> tuple[int, int]:
+def clean_up(limit: int, *, keep: str = "") -> tuple[int, int]:
     """Remove what was used longest ago until the cache takes ``limit`` bytes at most, and links that lead nowhere.
 
-    Returns (copies removed, bytes that came back).
+    The copy of the digest to ``keep`` stays.  Returns (copies removed, bytes that came back).
     """
     found = sorted(cached(), key=lambda one: one.used_at)
     total = sum(one.bytes for one in found)
@@ -157,7 +172,7 @@ def clean_up(limit: int) -> tuple[int, int]:
                 with suppress(FileNotFoundError):
                     place.unlink()
             continue
-        if total - freed <= limit:
+        if total - freed <= limit or one.digest == keep:
             continue
         gone = folder / f".{one.digest.strip('.')}.{time.time_ns()}{_PARTIAL}"
         with suppress(FileNotFoundError):

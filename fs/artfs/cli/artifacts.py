@@ -1,0 +1,162 @@
+"""``artifact``: what belongs to a whole artifact; and putting, getting and listing in the words of wandb."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from artfs.cli.caching import cache
+from artfs.cli.completion import NAME, REFERENCE
+from artfs.cli.metadata import parse_metadata
+from artfs.cli.output import quoted, size, timestamp, warn, write_json, write_line, write_table
+from artfs.cli.progress import progress_bar
+from artfs.cli.putting import print_put, workspace_for_put
+from artfs.cli.session import Session, subcommand
+from artstore.names import check_name
+
+__all__ = ["artifact"]
+
+
+@click.group("artifact")
+def artifact() -> None:
+    """Put, get, list, describe artifacts.
+
+    'put', 'get', 'ls' and 'cache' are those of wandb's command line; 'artfs put', 'artfs get' and 'artfs ls' can more.
+
+    \b
+    Example:
+      artfs artifact put --name team/imagenet --type dataset ./data
+    """
+
+
+@subcommand("set-type", group=artifact, writes=True)
+@click.argument("name", type=NAME)
+@click.argument("type_", metavar="TYPE")
+def set_type(session: Session, name: str, type_: str) -> None:
+    """Change the type of an artifact.
+
+    All versions of NAME have it. It is otherwise fixed by the first 'artfs put --type', so that a slip of the
+    keyboard is refused.
+
+    \b
+    Example:
+      artfs artifact set-type imagenet dataset
+    """
+    session.open().set_type(name, type_)
+    if session.json:
+        write_json({"artifact": name, "type": type_})
+    else:
+        warn(f"{name} has the type {type_} now")
+
+
+@subcommand("describe", group=artifact, writes=True)
+@click.argument("name", type=NAME)
+@click.argument("text")
+def describe(session: Session, name: str, text: str) -> None:
+    """Say what an artifact is, as a whole.
+
+    'artfs ls -l' shows it. What is said of one version is said by 'artfs put --description'.
+
+    \b
+    Example:
+      artfs artifact describe imagenet 'the 1,000 classes, cleaned'
+    """
+    session.open().describe(name, text)
+    if session.json:
+        write_json({"artifact": name, "description": text})
+    else:
+        warn(f"{name} is described as {quoted(text)}" if text else f"{name} has no description now")
+
+
+@subcommand("put", group=artifact, writes=True)
+@click.argument("path", type=click.Path())
+@click.option("-n", "--name", metavar="NAME", help="[PROJECT/]NAME of the artifact [default: what PATH is called].")
+@click.option("-d", "--description", metavar="TEXT", help="What to say of the version.")
+@click.option("-t", "--type", "type_", metavar="TYPE", help="The type of the artifact.")
+@click.option("-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="An alias of the version; repeatable.")
+@click.option("--meta", multiple=True, metavar="JSON|K=V", help="Metadata of the version; repeatable.")
+def put(
+    session: Session,
+    path: str,
+    name: str | None,
+    description: str | None,
+    type_: str | None,
+    aliases: tuple[str, ...],
+    meta: tuple[str, ...],
+) -> None:
+    """Store a folder or file as the next version of an artifact.
+
+    \b
+    Example:
+      artfs artifact put --name team/imagenet --type dataset ./data
+    """
+    full = check_name(name or os.path.basename(os.path.abspath(path)))
+    session.on_interrupt = "run it again and it goes on from what is stored"
+    metadata = parse_metadata(meta)
+    workspace = workspace_for_put(session, path, full)
+    with progress_bar() as update:
+        version = workspace.put(
+            path,
+            full,
+            type=type_,
+            aliases=[alias for alias in aliases if alias != "latest"],
+            description=description,
+            metadata=metadata,
+            progress=update,
+        )
+    print_put(session, version)
+
+
+@subcommand("get", group=artifact)
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@click.option("--root", metavar="DIR", type=click.Path(), help="Where to copy it [default: ./artifacts/NAME:vN].")
+@click.option("--type", "type_", metavar="TYPE", help="The type that it must have.")
+def get(session: Session, reference: str, root: str | None, type_: str | None) -> None:
+    """Copy a version into a folder, verified, in the place of files that differ.
+
+    \b
+    Example:
+      artfs artifact get team/imagenet:latest --root ./data
+    """
+    from artfs.tracking.values import download_folder
+    from artstore.errors import RefusedError
+
+    workspace = session.open()
+    version = workspace.version(reference)
+    if type_ is not None and version.type != type_:
+        raise RefusedError(f"{version.name} has the type {version.type!r}, not {type_!r}")
+    folder = download_folder() or os.path.abspath("artifacts")
+    dest = os.path.abspath(root) if root else os.path.join(folder, version.name.rpartition("/")[2])
+    with progress_bar() as update:
+        done = workspace.get(version.name, dest, overwrite=True, progress=update)
+    if session.json:
+        write_json({"name": version.name, "path": dest, "files": done.files, "bytes": done.bytes})
+    else:
+        write_line(dest)
+
+
+@subcommand("ls", group=artifact)
+@click.argument("project", metavar="[PROJECT]", default="")
+@click.option("-t", "--type", "type_", metavar="TYPE", help="Artifacts of this type only.")
+def ls(session: Session, project: str, type_: str | None) -> None:
+    """List the latest version of each artifact, or of those in a project.
+
+    \b
+    Example:
+      artfs artifact ls team --type dataset
+    """
+    from artfs.cli.records import version_record
+
+    found = session.open().find(project=project or None, type=type_, latest=True)
+    if session.json:
+        write_json({"versions": [version_record(version) for version in found]})
+        return
+    rows = [
+        [version.type or "", timestamp(version.created_at, seconds=True), size(version.size), version.name]
+        for version in found
+    ]
+    write_table(["TYPE", "CREATED", "SIZE", "NAME"], rows)
+
+
+artifact.add_command(cache)

@@ -1,0 +1,115 @@
+"""``cache``: the copies of versions that downloads have left on this machine."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from artfs.cli.completion import REFERENCE
+from artfs.cli.output import counted, size, timestamp, write_json, write_line, write_table
+from artfs.cli.progress import progress_bar
+from artfs.cli.session import Session, subcommand
+from artfs.quantities import parse_size
+
+__all__ = ["cache"]
+
+
+@click.group("cache")
+def cache() -> None:
+    """Look after the copies that downloads have left.
+
+    A program that downloads a version where no mount can be reached gets a copy, which is kept by its digest for the
+    next one: in $ARTFS_CACHE_DIR, else $WANDB_CACHE_DIR, else the user's cache folder.
+
+    \b
+    Example:
+      artfs cache cleanup 10GB
+    """
+
+
+@subcommand("info", group=cache)
+def cache_info(session: Session) -> None:
+    """Show what the cache holds, and where.
+
+    \b
+    Example:
+      artfs cache info
+    """
+    from artfs.tracking.downloading import cached
+    from artfs.tracking.values import cache_folder
+
+    found = list(cached())
+    total = sum(one.bytes for one in found)
+    if session.json:
+        copies = [
+            {
+                "digest": one.digest,
+                "path": one.path,
+                "bytes": one.bytes,
+                "link": one.is_link,
+                "used_at": timestamp(datetime.fromtimestamp(one.used_at, UTC)),
+            }
+            for one in found
+        ]
+        write_json({"path": str(cache_folder()), "bytes": total, "copies": copies})
+        return
+    rows = [
+        [
+            one.digest[:16],
+            "link" if one.is_link else size(one.bytes),
+            timestamp(datetime.fromtimestamp(one.used_at, UTC), seconds=True),
+            one.path,
+        ]
+        for one in found
+    ]
+    write_table(["DIGEST", "SIZE", "USED", "PATH"], rows)
+    write_line(f"{size(total)} in {cache_folder()}")
+
+
+@subcommand("cleanup", group=cache)
+@click.argument("limit", metavar="SIZE")
+def cache_cleanup(session: Session, limit: str) -> None:
+    """Remove what was used longest ago, until the cache takes SIZE at most.
+
+    Only copies are removed, and links that lead nowhere; versions are not touched. A program that just reads a copy
+    finds its files gone.
+
+    \b
+    Example:
+      artfs cache cleanup 10GB
+    """
+    from artfs.tracking.downloading import clean_up
+    from artstore.errors import InvalidInputError
+
+    number = parse_size(limit)
+    if number is None:
+        raise InvalidInputError(f"{limit!r} is not a size", hint="such as 10GB, 500MiB or 0")
+    copies, freed = clean_up(number)
+    if session.json:
+        write_json({"removed": copies, "freed_bytes": freed})
+    else:
+        write_line(f"{counted(copies, 'copy', 'copies')} removed, {size(freed)} came back")
+
+
+@subcommand("preload", group=cache)
+@click.argument("references", metavar="REF...", nargs=-1, required=True, type=REFERENCE)
+def cache_preload(session: Session, references: tuple[str, ...]) -> None:
+    """Copy versions into the cache, so that the next download of them is there already.
+
+    \b
+    Example:
+      artfs cache preload imagenet:v3
+    """
+    from artfs.tracking.downloading import copy_to_cache
+
+    workspace = session.open()
+    done = []
+    for version in [workspace.version(reference) for reference in references]:
+        with progress_bar() as update:
+            done.append((version, copy_to_cache(workspace, version, update)))
+    if session.json:
+        write_json({"copies": [{"name": version.name, "digest": version.digest, "path": p} for version, p in done]})
+    else:
+        for version, path in done:
+            write_line(f"{version.name}  {path}")

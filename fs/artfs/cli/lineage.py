@@ -1,0 +1,250 @@
+"""``lineage``, ``link`` and ``run``: what came of what, and who made it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from artfs.cli.completion import NAME, REFERENCE
+from artfs.cli.output import (
+    columns,
+    from_nanoseconds,
+    quoted,
+    timestamp,
+    write_json,
+    write_line,
+    write_table,
+)
+from artfs.cli.session import Session, subcommand
+
+if TYPE_CHECKING:
+    from artstore.graph import Graph, GraphNode
+    from artstore.records.catalogue import RunRecord
+    from artstore.workspace import Workspace
+
+__all__ = ["lineage", "link", "near", "run"]
+
+_AHEAD: Final = {
+    "used by": "used by",
+    "logged": "logged",
+    "base of": "base of",
+    "included in": "included in",
+    "linked as": "linked as",
+}
+_BACK: Final = {
+    "used by": "used",
+    "logged": "made by",
+    "base of": "based on",
+    "included in": "includes",
+    "linked as": "link to",
+}
+
+
+@subcommand("lineage")
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@click.option("--up", is_flag=True, help="Only what it came of.")
+@click.option("--down", is_flag=True, help="Only what came of it.")
+@click.option("--dot", is_flag=True, help="Print a graph for Graphviz.")
+def lineage(session: Session, reference: str, up: bool, down: bool, dot: bool) -> None:
+    """Show what a version came of, and what came of it.
+
+    REF is a version, a deleted one too, or run:PROJECT/ID. Versions that are gone keep their names here as long as
+    something that was made from them is known.
+
+    \b
+    Examples:
+      artfs lineage resnet:production --up
+      artfs lineage imagenet:v3 --dot | dot -Tsvg > lineage.svg
+    """
+    both = up == down
+    graph = session.open().lineage(reference, up=up or both, down=down or both)
+    if dot:
+        for line in _dot(graph):
+            write_line(line)
+    elif session.json:
+        write_json(_record(graph))
+    else:
+        for line in _tree(graph, up=up or both, down=down or both):
+            write_line(line)
+
+
+def _record(graph: Graph) -> dict[str, object]:
+    names = {node.key: node.name for node in graph.nodes}
+    return {
+        "root": names[graph.root],
+        "nodes": [
+            {"name": node.name, "kind": node.kind, "type": node.type, "state": node.state} for node in graph.nodes
+        ],
+        "edges": [
+            {
+                "source": names[edge.source],
+                "target": names[edge.target],
+                "kind": edge.kind,
+                "name": edge.name or None,
+                "created_at": timestamp(from_nanoseconds(edge.at_ns)),
+            }
+            for edge in graph.edges
+        ],
+    }
+
+
+def _shown(node: GraphNode) -> str:
+    state = f" ({node.state})" if node.state not in ("live", "finished") else ""
+    return f"{'run ' if node.kind == 'run' else ''}{node.name}{state}"
+
+
+def _tree(graph: Graph, *, up: bool, down: bool) -> list[str]:
+    nodes = {node.key: node for node in graph.nodes}
+    lines = [_shown(nodes[graph.root])]
+    seen = {graph.root}
+
+    def walk(key: str, depth: int, *, ahead: bool) -> None:
+        for edge in graph.edges:
+            here, there = (edge.source, edge.target) if ahead else (edge.target, edge.source)
+            if here != key:
+                continue
+            word = (_AHEAD if ahead else _BACK)[edge.kind]
+            again = " ..." if there in seen else ""
+            lines.append(f"{'  ' * depth}{word} {_shown(nodes[there])}{again}")
+            if there not in seen:
+                seen.add(there)
+                walk(there, depth + 1, ahead=ahead)
+
+    if up:
+        walk(graph.root, 1, ahead=False)
+    if down:
+        walk(graph.root, 1, ahead=True)
+    return lines
+
+
+def _dot(graph: Graph) -> list[str]:
+    lines = ["digraph lineage {", "  rankdir=LR;"]
+    for node in graph.nodes:
+        shape = "ellipse" if node.kind == "run" else "box"
+        lines.append(f"  {node.key} [shape={shape}, label={json.dumps(_shown(node), ensure_ascii=False)}];")
+    for edge in graph.edges:
+        lines.append(f"  {edge.source} -> {edge.target} [label={json.dumps(edge.kind)}];")
+    return [*lines, "}"]
+
+
+def near(graph: Graph) -> dict[str, list[str]]:
+    """Return what is one step away from the root of a graph, by how it is related."""
+    nodes = {node.key: node for node in graph.nodes}
+    found: dict[str, list[str]] = {}
+    for edge in graph.edges:
+        if edge.target == graph.root:
+            found.setdefault(_BACK[edge.kind], []).append(nodes[edge.source].name)
+        elif edge.source == graph.root:
+            found.setdefault(_AHEAD[edge.kind], []).append(nodes[edge.target].name)
+    return found
+
+
+@subcommand("link", writes=True)
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@click.argument("name", type=NAME)
+@click.option("-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="An alias of the link; repeatable.")
+def link(session: Session, reference: str, name: str, aliases: tuple[str, ...]) -> None:
+    """Show a version as the next one of another artifact, in another project say.
+
+    Nothing is copied. The link stays whole whatever becomes of the version, and the version is not deleted by mistake
+    while the link is there. 'artfs rm' of the link takes it away.
+
+    \b
+    Example:
+      artfs link team/resnet:v3 registry/classifier -a production
+    """
+    version = session.open().link(reference, name, aliases=aliases)
+    assert version.receipt is not None
+    if session.json:
+        write_json({"name": version.name, "digest": version.digest, "created": version.receipt.created})
+    else:
+        write_line(f"{version.name}  {'links to' if version.receipt.created else 'is unchanged, and is'} {reference}")
+
+
+@click.group("run")
+def run() -> None:
+    """Look at the runs that used and made versions.
+
+    \b
+    Example:
+      artfs run ls dataset-pipeline
+    """
+
+
+def _run_record(workspace: Workspace, record: RunRecord) -> dict[str, object]:
+    from artstore.recording import state_of
+
+    return {
+        "run": record.title,
+        "id": record.id,
+        "project": record.project,
+        "name": record.name or record.id,
+        "job_type": record.job_type,
+        "group": record.group,
+        "state": state_of(workspace.store, record),
+        "created_at": timestamp(from_nanoseconds(record.created_ns)),
+        "finished_at": timestamp(from_nanoseconds(record.finished_ns)) if record.finished_ns else None,
+        "tags": record.tags,
+        "notes": record.notes,
+        "config": record.config,
+        "summary": record.summary,
+        "settings": record.settings,
+        "steps": record.steps,
+    }
+
+
+@subcommand("ls", group=run)
+@click.argument("project", metavar="[PROJECT]", required=False)
+def run_ls(session: Session, project: str | None) -> None:
+    """List the runs, or those of a project, the newest last.
+
+    \b
+    Example:
+      artfs run ls dataset-pipeline
+    """
+    workspace = session.open()
+    records = [_run_record(workspace, record) for record in workspace.runs(project)]
+    if session.json:
+        write_json({"runs": records})
+        return
+    rows = [[str(one[key]) for key in ("run", "state", "job_type", "created_at")] for one in records]
+    write_table(["RUN", "STATE", "JOB", "BEGAN"], rows)
+
+
+@subcommand("show", group=run)
+@click.argument("title", metavar="PROJECT/ID")
+@click.option("--history", is_flag=True, help="Also the rows that it has logged.")
+def run_show(session: Session, title: str, history: bool) -> None:
+    """Show a run: how it was configured, what it logged, used and made.
+
+    \b
+    Example:
+      artfs run show dataset-pipeline/r1
+    """
+    from artstore.runs import metric_rows
+
+    workspace = session.open()
+    record = workspace.run(title)
+    used = [version.name for version in workspace.versions_of_run(record.number, used=True)]
+    made = [version.name for version in workspace.versions_of_run(record.number, used=False)]
+    found = {**_run_record(workspace, record), "used": used, "logged": made}
+    if history:
+        with workspace.store.snapshot() as snapshot:
+            found["history"] = list(metric_rows(snapshot.transaction, record.number))
+    if session.json:
+        write_json(found)
+        return
+    for line in columns([[key.replace("_", " "), _text(value)] for key, value in found.items() if key != "history"]):
+        write_line(line)
+    for row in found.get("history", ()) if history else ():  # type: ignore[attr-defined]  # a list of rows
+        write_line(json.dumps(row, ensure_ascii=False))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value) or "none"
+    if isinstance(value, str):
+        return quoted(value) if value else "none"
+    return quoted(json.dumps(value, ensure_ascii=False, sort_keys=True)) if value else "none"
