@@ -157,11 +157,13 @@ def forget_version(transaction: WriteTransaction, serial: int) -> None:
 def dependants(transaction: ReadTransaction, version: VersionRecord) -> list[tuple[VersionRecord, str]]:
     """Return the living versions that were made from one, each with how.
 
-    Those that include it or show it under another name; and those of other artifacts that were laid over it, or that a
-    run logged which used it.  The next version of the same artifact takes a version's place, it does not depend on it.
+    Those that include it or show it under another name; and those of other artifacts that a run logged which used it.
+    What was laid over a version is whole without it, and the next version of the same artifact takes its place.
     """
     found: dict[int, tuple[VersionRecord, str]] = {}
     for edge, _ in edges_from(transaction, version_end(version.serial)):
+        if edge.kind == BASE:
+            continue
         if edge.kind == USED:
             made: Iterable[End] = (
                 below.target for below, _ in edges_from(transaction, edge.target) if below.kind == LOGGED
@@ -172,10 +174,10 @@ def dependants(transaction: ReadTransaction, version: VersionRecord) -> list[tup
             one = catalogue.version(transaction, end.number)
             if one is None or one.serial == version.serial:
                 continue
-            if one.artifact == version.artifact and edge.kind in (USED, BASE):
+            if one.artifact == version.artifact and edge.kind == USED:
                 continue
             found.setdefault(one.serial, (one, _HOW[edge.kind]))
     return [found[serial] for serial in sorted(found)]
 
 
-_HOW: Final = {USED: "was made from it", BASE: "was laid over it", INCLUDED: "includes it", LINKED: "links to it"}
+_HOW: Final = {USED: "was made from it", INCLUDED: "includes it", LINKED: "links to it"}

@@ -17,8 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from artstore import packs, reaper, staging
+from artstore import packs, reaper, recording, staging
+from artstore.committing import Commit
 from artstore.errors import ArtfsError, NotFoundError
+from artstore.gathering import Gathering
 from artstore.workspace import init_workspace, open_workspace
 from crash.bugs import BUGS
 from crash.states import content_of_version, forget
@@ -124,6 +126,25 @@ def _retain(workspace: Path, words: Sequence[str]) -> str:
     return " ".join(open_workspace(workspace).apply_retention().versions)
 
 
+def _link(workspace: Path, words: Sequence[str]) -> str:
+    return open_workspace(workspace).link(words[0], words[1]).name
+
+
+def _work(workspace: Path, words: Sequence[str]) -> str:
+    """Be a run that uses a version, logs a row, gathers a folder and makes a version of it."""
+    name, used, source = words
+    opened = open_workspace(workspace)
+    record, lease = recording.start_run(opened.store, "rig", "", config={"lr": 0.1})
+    recording.record_use(opened.store, record.number, opened.version(used).record, "v0")
+    recording.log_rows(opened.store, record.number, [{"loss": 0.5}], {"loss": 0.5})
+    gathering = Gathering(opened.store, name)
+    gathering.add(source)
+    done = gathering.commit(Commit(name, runs=(record.number,))).committed
+    recording.change_run(opened.store, record.number, state="finished")
+    lease.close()
+    return f"{name}:v{done.version.number}"
+
+
 def _watch(workspace: Path, words: Sequence[str]) -> str:
     """Read every version over and over until a file is there; one that is deleted meanwhile need not read."""
     opened, seen = open_workspace(workspace), 0
@@ -166,6 +187,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "draft-new": _draft_new,
     "draft-add": _draft_add,
     "draft-commit": _draft_commit,
+    "link": _link,
+    "work": _work,
     "rule": _rule,
     "retain": _retain,
     "watch": _watch,

@@ -5,6 +5,7 @@ Brute force, from the invariants that `artstore.tables` and `docs/format.md` sta
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
@@ -369,11 +370,25 @@ class _Replay:
         self.next: dict[str, int] = {}
         self.ends: dict[tuple[str, int], object] = {}
         self.rules: object = []
+        self.runs: dict[int, object] = {}
+        self.blocks: dict[tuple[int, int], str] = {}
+        self.edges: dict[tuple[str, str, str], object] = {}
 
     def apply(self, event: dict[str, object]) -> None:
         """Take one event in; one that contradicts those before it raises `KeyError`."""
         if event["event"] == "retention":
             self.rules = event["rules"]
+            return
+        if event["event"] == "run":
+            record = event["record"]
+            assert isinstance(record, dict)
+            self.runs[record["number"]] = record
+            return
+        if event["event"] == "metrics":
+            self.blocks[int(str(event["run"])), int(str(event["block"]))] = str(event["data"])
+            return
+        if event["event"] == "edge":
+            self.edges.setdefault((str(event["from"]), str(event["kind"]), str(event["to"])), event["record"])
             return
         kind, name = event["event"], str(event["name"])
         number = event.get("number", event.get("version"))
@@ -430,9 +445,47 @@ def _journal(workspace: Path, records: Records) -> list[str]:
         wrong.append(f"the journal tells of the ends {told.ends}, and they are {ends}")
     if told.rules != [rule.record() for rule in read_rules(records.transaction).rules]:
         wrong.append(f"the journal tells of the retention rules {told.rules}")
+    wrong += _told_runs(records, told)
     following = {artifact.name: artifact.next_version for artifact in artifacts.values() if artifact.is_artifact}
     if told.next != following:
         wrong.append(f"the journal tells that the next versions are {told.next}, and they are {following}")
+    return wrong
+
+
+def _told_runs(records: Records, told: _Replay) -> list[str]:
+    """Compare runs, what they have logged, and lineage; each edge is two rows, and dangles only where it must."""
+    read = records.transaction
+    wrong = []
+    runs = {int.from_bytes(key, "big"): json.loads(payload) for key, payload in read.rows(Table.RUNS)}
+    if runs != told.runs:
+        wrong.append(f"the journal tells of the runs {told.runs}, and {runs} are there")
+    ids = {key: int.from_bytes(payload, "big") for key, payload in read.rows(Table.RUN_IDS)}
+    if ids != {f"{run['project']}\0{run['id']}".encode(): number for number, run in runs.items()}:
+        wrong.append(f"the ids {ids} do not lead to the runs {sorted(runs)}")
+    blocks = {
+        (int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")): base64.b64encode(data).decode()
+        for key, data in read.rows(Table.METRICS)
+    }
+    if blocks != told.blocks:
+        wrong.append(f"the journal tells of the blocks {sorted(told.blocks)}, and {sorted(blocks)} are there")
+    if sorted(blocks) != [(number, block) for number in sorted(runs) for block in range(runs[number]["blocks"])]:
+        wrong.append(f"the runs have other blocks than {sorted(blocks)}")
+    ahead, back = {}, set()
+    for key, payload in read.rows(Table.LINEAGE):
+        here, there = (f"{chr(end[0])}{int.from_bytes(end[1:], 'big')}" for end in (key[:9], key[11:]))
+        if key[9:10] == b">":
+            ahead[here, chr(key[10]), there] = json.loads(payload)
+        else:
+            back.add((there, chr(key[10]), here))
+    if back != ahead.keys():
+        wrong.append(f"the edges {sorted(ahead)} are {sorted(back)} from their other ends")
+    recorded = {f"v{version.serial}" for version in records.versions} | {f"r{number}" for number in runs}
+    wanted = dict(told.edges)
+    while loose := [edge for edge in wanted if edge[2] not in recorded | {source for source, _, _ in wanted}]:
+        for edge in loose:
+            del wanted[edge]
+    if wanted != ahead:
+        wrong.append(f"the journal tells of the edges {sorted(wanted)}, and {sorted(ahead)} are there")
     return wrong
 
 

@@ -166,6 +166,10 @@ class _Stage:
         yield Scene("rule", both, ["rule", "only"], line, {**zero, **one}, {}, {})
         ruled = self._base("ruled", ["rule", "only"], of=both)
         yield Scene("retain", ruled, ["retain"], ["retention", "apply"], one, {}, zero, can_be_undone=True)
+        link = ["link", "data:v0", "shown"]
+        yield Scene("link", both, link, link, {**zero, **one}, {"shown:v0": v0}, {})
+        line = ["artifact", "put", "--name", "model", third]
+        yield Scene("work", both, ["work", "model", "data:v0", third], line, {**zero, **one}, {"model:v0": v2}, {})
         yield Scene("reap", deleted, ["gc", "--now"], ["gc", "--now"], one, {}, {})
         holes = self._base("holes", ["put", third, "other"], ["delete", "data:v0", "data:v1", "--now"], of=both)
         kept = {"other:v0": v2}

@@ -30,6 +30,8 @@ SHARES = {
     "undelete": 0.15,
     "rule": 0.2,
     "retain": 0.15,
+    "link": 0.2,
+    "work": 0.08,
     "reap": 0.15,
     "compact": 0.04,
     "purge": 0.06,

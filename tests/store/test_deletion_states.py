@@ -90,7 +90,7 @@ def a_draft_keeps_what_it_is_not_asked_for() -> AbstractContextManager[object]:
 def a_step_keeps_the_tree_before() -> AbstractContextManager[object]:
     real = drafts.move_root
 
-    def move_root(transaction: Any, record: Any, root: int, new_bytes: int) -> bool:
+    def move_root(transaction: Any, record: Any, root: int, new_bytes: int, **changes: Any) -> frozenset[int]:
         return real(transaction, replace(record, root=record.start), root, new_bytes)
 
     return mock.patch.object(drafts, "move_root", move_root)

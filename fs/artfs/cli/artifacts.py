@@ -85,7 +85,7 @@ def put(
     aliases: tuple[str, ...],
     meta: tuple[str, ...],
 ) -> None:
-    """Store a folder or file as the next version of an artifact.
+    """Store a folder or file as the next version.
 
     \b
     Example:
@@ -113,7 +113,9 @@ def put(
 @click.option("--root", metavar="DIR", type=click.Path(), help="Where to copy it [default: ./artifacts/NAME:vN].")
 @click.option("--type", "type_", metavar="TYPE", help="The type that it must have.")
 def get(session: Session, reference: str, root: str | None, type_: str | None) -> None:
-    """Copy a version into a folder, verified, in the place of files that differ.
+    """Copy a version into a folder, verified.
+
+    Files that differ are replaced, others in the folder are left alone.
 
     \b
     Example:
@@ -140,7 +142,9 @@ def get(session: Session, reference: str, root: str | None, type_: str | None) -
 @click.argument("project", metavar="[PROJECT]", default="")
 @click.option("-t", "--type", "type_", metavar="TYPE", help="Artifacts of this type only.")
 def ls(session: Session, project: str, type_: str | None) -> None:
-    """List the latest version of each artifact, or of those in a project.
+    """List the latest version of each artifact.
+
+    With PROJECT, of those in it and below.
 
     \b
     Example:

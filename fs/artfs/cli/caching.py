@@ -23,8 +23,9 @@ def cache() -> None:
     next one: in $ARTFS_CACHE_DIR, else $WANDB_CACHE_DIR, else the user's cache folder.
 
     \b
-    Example:
+    Examples:
       artfs cache cleanup 10GB
+      artfs artifact cache cleanup 10GB
     """
 
 
@@ -33,8 +34,9 @@ def cache_info(session: Session) -> None:
     """Show what the cache holds, and where.
 
     \b
-    Example:
+    Examples:
       artfs cache info
+      artfs artifact cache info
     """
     from artfs.tracking.downloading import cached
     from artfs.tracking.values import cache_folder
@@ -70,14 +72,15 @@ def cache_info(session: Session) -> None:
 @subcommand("cleanup", group=cache)
 @click.argument("limit", metavar="SIZE")
 def cache_cleanup(session: Session, limit: str) -> None:
-    """Remove what was used longest ago, until the cache takes SIZE at most.
+    """Shrink the cache to a size.
 
-    Only copies are removed, and links that lead nowhere; versions are not touched. A program that just reads a copy
+    What was used longest ago goes first. Only copies are removed, and links that lead nowhere; versions are not touched. A program that just reads a copy
     finds its files gone.
 
     \b
-    Example:
+    Examples:
       artfs cache cleanup 10GB
+      artfs artifact cache cleanup 10GB
     """
     from artfs.tracking.downloading import clean_up
     from artstore.errors import InvalidInputError
@@ -95,11 +98,14 @@ def cache_cleanup(session: Session, limit: str) -> None:
 @subcommand("preload", group=cache)
 @click.argument("references", metavar="REF...", nargs=-1, required=True, type=REFERENCE)
 def cache_preload(session: Session, references: tuple[str, ...]) -> None:
-    """Copy versions into the cache, so that the next download of them is there already.
+    """Copy versions into the cache.
+
+    The next program that downloads one of them finds it there.
 
     \b
-    Example:
+    Examples:
       artfs cache preload imagenet:v3
+      artfs artifact cache preload imagenet:v3
     """
     from artfs.tracking.downloading import copy_to_cache
 

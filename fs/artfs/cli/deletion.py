@@ -38,7 +38,8 @@ _NAMED_TO_UNDELETE = 3
     is_flag=False,
     flag_value="delete",
     default="no",
-    type=click.Choice(["delete", "orphan"]),
+    type=click.Choice(["no", "delete", "orphan"]),
+    metavar="[delete|orphan]",
     help="Also versions that others were made from: those go too, or stay with --cascade=orphan.",
 )
 def rm(

@@ -146,9 +146,9 @@ def near(graph: Graph) -> dict[str, list[str]]:
 @click.argument("name", type=NAME)
 @click.option("-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="An alias of the link; repeatable.")
 def link(session: Session, reference: str, name: str, aliases: tuple[str, ...]) -> None:
-    """Show a version as the next one of another artifact, in another project say.
+    """Show a version in another artifact too.
 
-    Nothing is copied. The link stays whole whatever becomes of the version, and the version is not deleted by mistake
+    It becomes the next version of NAME, which may be in another project. Nothing is copied. The link stays whole whatever becomes of the version, and the version is not deleted by mistake
     while the link is there. 'artfs rm' of the link takes it away.
 
     \b
@@ -217,7 +217,9 @@ def run_ls(session: Session, project: str | None) -> None:
 @click.argument("title", metavar="PROJECT/ID")
 @click.option("--history", is_flag=True, help="Also the rows that it has logged.")
 def run_show(session: Session, title: str, history: bool) -> None:
-    """Show a run: how it was configured, what it logged, used and made.
+    """Show a run.
+
+    That is how it was configured, what it logged, and which versions it used and made.
 
     \b
     Example:

@@ -8,6 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from artstore import recording
+from artstore.aliasing import revise
+from artstore.committing import Commit
+from artstore.putting import PutOptions, put
+from artstore.telling import told_of
 from artstore.workspace import Workspace
 from store.conftest import forget
 from store.oracle import Model, model_of, write_folder
@@ -59,11 +64,20 @@ def live_through(ws: Workspace, folder: Path) -> None:
     ws.remove_retention("logs")
     ws.set_ttl("team/vision/data:v0", 1e9)
     ws.describe("team/vision/data", "all that was collected")
+    record, lease = recording.start_run(ws.store, "team", "maker", config={"lr": 0.1}, job_type="train")
+    recording.record_use(ws.store, record.number, ws.version("alone").record, "latest")
+    recording.log_rows(ws.store, record.number, [{"loss": 0.5, "_step": 0}], {"loss": 0.5})
+    put(ws.store, second, Commit("alone", runs=(record.number,)), PutOptions())
+    revise(ws.store, ws.version("alone").record, description="the second again", metadata={"seen": True})
+    recording.change_run(ws.store, record.number, state="finished")
+    lease.close()
 
 
 def told(ws: Workspace) -> Told:
     """Return all that a workspace says of its living versions, and all that they hold."""
     found: Told = {}
+    with ws.store.snapshot() as snapshot:
+        runs = list(told_of(snapshot.transaction).events())
     for artifact in ws.artifacts():
         versions = {
             version.number: (
@@ -81,7 +95,7 @@ def told(ws: Workspace) -> Told:
             )
             for version in ws.versions(artifact.name)
         }
-        about = (artifact.type, artifact.latest, artifact.description)
+        about = (artifact.type, artifact.latest, artifact.description, runs)
         found[artifact.name] = {"about": about, "aliases": ws.aliases(artifact.name), "versions": versions}
     return found
 
