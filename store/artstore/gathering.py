@@ -111,10 +111,12 @@ class Gathering:
 
     def _again(self, action: Callable[[int], T]) -> T:
         """Do what may find that content which was there a moment ago is gone; then without taking it for granted."""
+        self._stager.flush()  # so that what is to be forgotten is of the attempt alone
         for attempt in range(_ATTEMPTS):
             try:
                 return action(attempt)
             except StaleHintError:
+                self._stager.discard()
                 if attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("the last attempt returns or raises")
@@ -126,7 +128,7 @@ class Gathering:
                 self._stager.flush()
             return entry
 
-        entry = self._again(take)
+        entry = take(0) if is_small else self._again(take)
         path = b"/".join(parse_path(to)) if to.strip(b"/") else entry.name
         self._set(path, entry, overwrite=overwrite)
         self._stager.flush_if_full()
@@ -167,7 +169,13 @@ class Gathering:
 
     def _take_folder(self, adding: Adding) -> None:
         self._settle()
-        self._become(self._again(lambda attempt: adding.step(self._stager, self._tree, attempt)[0]))
+
+        def take(attempt: int) -> Ref:
+            root, _ = adding.step(self._stager, self._tree, attempt)
+            self._stager.flush()
+            return root
+
+        self._become(self._again(take))
 
     def include(self, path: str, root: int, inside: bytes = b"", *, overwrite: bool = False) -> None:
         """Let a directory or file of a version that the caller keeps stand at a path; nothing is copied.

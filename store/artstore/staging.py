@@ -361,6 +361,13 @@ class Stager:
         """Take back one handing over: no parent will come for it."""
         self._withdrawn.append(ref)
 
+    def discard(self) -> None:
+        """Forget what was handed over since the last batch; the caller has no use for these refs any more."""
+        self._operations = []
+        self._pending = {}
+        self._withdrawn = []
+        self._bytes = 0
+
     def flush(self) -> None:
         """Write the batch, so that all that was handed over is in the store."""
         if self._operations:

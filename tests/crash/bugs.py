@@ -84,7 +84,9 @@ def draft_moved_after_commit(workspace: Path) -> None:
     moved: list[tuple[int, bytes, bytes]] = []
     move = drafts.move_root
 
-    def move_later(transaction: manifest.WriteTransaction, record: Any, *arguments: Any, **changes: Any) -> frozenset[int]:
+    def move_later(
+        transaction: manifest.WriteTransaction, record: Any, *arguments: Any, **changes: Any
+    ) -> frozenset[int]:
         held = move(transaction, record, *arguments, **changes)
         key = record.draft.to_bytes(8, "big")
         after = transaction.get(Table.DRAFTS, key)

@@ -13,12 +13,13 @@ from typing import Any
 
 import lmdb
 
-from artstore import creating, reserve, staging
+from artstore import creating, recording, reserve, staging
 from artstore.codec import encode
 from artstore.ids import content_id
 from artstore.reaper import Reaper
 from artstore.store import Store
 from artstore.tables import Table
+from artstore.telling import told_of
 from artstore.workspace import Workspace, init_workspace
 from corpora import folders
 from corpora.folders import Content
@@ -72,6 +73,11 @@ def _live(workspace: Workspace, source: Path) -> Workspace:
     (source / "text").write_bytes(folders.text_bytes(5_000, 7))
     workspace.put(source, "team/data")
     workspace.put(source / "deep", "other")
+    record, lease = recording.start_run(workspace.store, "team", "maker", config={"lr": 0.1})
+    recording.record_use(workspace.store, record.number, workspace.version("other").record, "latest")
+    recording.log_rows(workspace.store, record.number, [{"loss": 0.5}], {"loss": 0.5})
+    recording.change_run(workspace.store, record.number, state="finished")
+    lease.close()
     workspace.put(source / "text", "retired")
     (source / "raw").write_bytes(folders.random_bytes(900, 8))
     workspace.put(source / "raw", "gone")
@@ -149,7 +155,13 @@ def facts_of(workspace: Workspace) -> Facts:
         ],
         "deleted": [version.name for version in workspace.log("waiting")],
         "drafts": [(draft.number, draft.artifact, draft.staged_nodes) for draft in workspace.drafts()],
+        "runs": _told(workspace),
     }
+
+
+def _told(workspace: Workspace) -> list[dict[str, object]]:
+    with workspace.store.snapshot() as snapshot:
+        return list(told_of(snapshot.transaction).events())
 
 
 def rows(path: Path) -> list[tuple[Table, bytes, bytes]]:

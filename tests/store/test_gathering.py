@@ -187,6 +187,23 @@ def test_many_files_one_by_one(workspace: Workspace, tmp_path: Path) -> None:
     nothing_left_over(workspace)
 
 
+def test_what_is_known_of_a_folder_may_be_gone(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was gathered and given up is remembered; its content has been reaped since."""
+    monkeypatch.setattr("artstore.statcache.MARGIN_NS", -(10**18))
+    source = write(tmp_path / "s", {"a": b"a" * 5000, "d/b": b"b" * 5000})
+    first = Gathering(workspace.store, "data")
+    first.add(source)
+    first.close()
+    workspace.gc(now=True)
+    gathering = Gathering(workspace.store, "data")
+    gathering.add(source / "a", "before")
+    gathering.add(source)
+    assert content(committed(workspace, gathering)) == {"before": b"a" * 5000, "a": b"a" * 5000, "d/b": b"b" * 5000}
+    nothing_left_over(workspace)
+
+
 def test_a_missing_file(workspace: Workspace, tmp_path: Path) -> None:
     gathering = Gathering(workspace.store, "data")
     with pytest.raises((SourceError, NotFoundError)):

@@ -1,0 +1,351 @@
+"""Artifacts: put together, logged, used, changed, linked, deleted; and what is said to those who misuse them."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import numpy
+import pytest
+
+import artfs
+from artstore.errors import (
+    DamageError,
+    ExistsError,
+    InvalidInputError,
+    InvalidNameError,
+    NotFoundError,
+    RefusedError,
+    SourceError,
+    UnsupportedError,
+)
+from store.oracle import assert_sound
+
+
+@pytest.fixture
+def run(workspace: artfs.Workspace) -> artfs.Run:
+    Path("data/sub").mkdir(parents=True)
+    Path("data/a.txt").write_text("a")
+    Path("data/sub/b.txt").write_text("b")
+    return artfs.init(project="p")
+
+
+def logged(run: artfs.Run, name: str = "data", text: str = "a", **said: object) -> artfs.Artifact:
+    artifact = artfs.Artifact(name, "dataset", **said)  # type: ignore[arg-type]
+    with artifact.new_file("file.txt") as file:
+        file.write(text)
+    return run.log_artifact(artifact)
+
+
+def test_making_one_touches_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "none"))
+    artfs.Artifact("data", "dataset", metadata={"a": 1})
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_a_logged_artifact_says(run: artfs.Run, workspace: artfs.Workspace) -> None:
+    artifact = artfs.Artifact("data", "dataset", "of two", {"n": numpy.int32(2), "scale": (0.5, 1)})
+    assert (artifact.name, artifact.state, artifact.is_draft()) == ("data", "PENDING", True)
+    artifact.add_dir("data")
+    artifact.add_file("data/a.txt", "again/a.txt")
+    assert (artifact.file_count, artifact.size) == (3, 3)
+    digest = artifact.digest
+    assert run.log_artifact(artifact, aliases=["best", "latest"], tags=["t"]) is artifact
+    assert (artifact.name, artifact.qualified_name, artifact.version) == ("data:v0", "p/data:v0", "v0")
+    assert artifact.digest == digest == workspace.version("p/data:v0").digest
+    assert (artifact.aliases, artifact.tags, artifact.type) == (["best", "latest"], ["t"], "dataset")
+    assert (artifact.metadata, artifact.description) == ({"n": 2, "scale": [0.5, 1]}, "of two")
+    assert (artifact.state, artifact.collection, artifact.project, artifact.entity) == ("COMMITTED", "data", "p", "")
+    assert artifact.created_at.endswith("Z")
+    assert [file.path for file in artifact.files()] == ["a.txt", "again/a.txt", "sub/b.txt"]
+    assert artifact.get_entry("sub/b.txt").size == 1
+    assert artifact.wait() is artifact
+    assert artifact.logged_by() == run
+    assert int(artifact.id, 16)
+    assert artfs.Api().artifact("p/data:best") == artifact
+    assert_sound(workspace)
+
+
+def test_the_same_again_is_no_new_version(run: artfs.Run) -> None:
+    first = logged(run, metadata={"a": 1})
+    assert logged(run, metadata={"a": 1}).version == first.version
+    assert logged(run, metadata={"a": 2}).version == "v1"
+    assert logged(run, text="other").version == "v2"
+
+
+def test_a_path_is_logged_by_itself(run: artfs.Run) -> None:
+    assert run.log_artifact("data", name="folder", type="dataset").name == "folder:v0"
+    artifact = run.log_artifact("data/a.txt")
+    assert (artifact.name, artifact.type) == (f"run-{run.id}-a.txt:v0", "unspecified")
+    with pytest.raises(NotFoundError, match="does not exist"):
+        run.log_artifact("nothing")
+
+
+def test_the_next_version_begins_as_the_last(run: artfs.Run) -> None:
+    artifact = artfs.Artifact("data", "dataset", metadata={"a": 1})
+    artifact.add_dir("data")
+    run.log_artifact(artifact)
+    draft = artifact.new_draft()
+    draft.remove("sub/")
+    with draft.new_file("new.txt") as file:
+        file.write("new")
+    run.log_artifact(draft)
+    assert (draft.name, [file.path for file in draft.files()]) == ("data:v1", ["a.txt", "new.txt"])
+    assert draft.metadata == {"a": 1}
+    more = artfs.Artifact("data", "dataset", incremental=True)
+    more.add_file("data/sub/b.txt")
+    run.log_artifact(more)
+    assert [file.path for file in more.files()] == ["a.txt", "b.txt", "new.txt"]
+
+
+def test_names_are_looked_for_in_the_project_and_at_the_top(run: artfs.Run, workspace: artfs.Workspace) -> None:
+    workspace.put("data", "top", type="dataset")
+    workspace.put("data", "other/data", type="dataset")
+    assert run.use_artifact("top:latest").qualified_name == "top:v0"
+    assert run.use_artifact("other/data").qualified_name == "other/data:v0"
+    assert run.use_artifact("someone/other/data:v0:v0").qualified_name == "other/data:v0"
+    with pytest.raises(NotFoundError, match="no artifact 'data' in the project 'p'") as missing:
+        run.use_artifact("data:latest")
+    assert missing.value.hint == "elsewhere there is other/data"
+    logged(run)
+    assert run.use_artifact("data:latest").qualified_name == "p/data:v0"
+    with pytest.raises(RefusedError, match="has the type 'dataset', not 'model'"):
+        run.use_artifact("data", type="model")
+    with pytest.raises(NotFoundError, match="v7"):
+        run.use_artifact("data:v7")
+    assert [artifact.qualified_name for artifact in run.used_artifacts()] == ["top:v0", "other/data:v0", "p/data:v0"]
+
+
+def test_without_a_project_names_are_as_written(workspace: artfs.Workspace) -> None:
+    run = artfs.init()
+    artifact = logged(run, "some/where/data")
+    assert (artifact.name, artifact.qualified_name) == ("data:v0", "some/where/data:v0")
+    assert run.use_artifact("where/data").qualified_name if False else True
+    assert run.use_artifact("some/where/data").project == "some/where"
+
+
+def test_changes_are_saved(run: artfs.Run, workspace: artfs.Workspace) -> None:
+    artifact = logged(run, metadata={"a": 1})
+    logged(run, text="b")
+    artifact.metadata["b"] = numpy.float64(2)
+    artifact.description = "said later"
+    artifact.aliases.append("good")
+    artifact.tags = ["x", "y"]
+    artifact.ttl = timedelta(days=3)
+    assert workspace.version("p/data:v0").metadata == {"a": 1}
+    artifact.save()
+    version = workspace.version("p/data:v0")
+    assert (version.metadata, version.description) == ({"a": 1, "b": 2.0}, "said later")
+    assert (version.aliases, version.tags) == (["good"], ["x", "y"])
+    assert artifact.ttl == timedelta(days=3)
+    artifact.aliases.remove("good")
+    artifact.aliases.save()
+    artifact.tags.remove("x")
+    artifact.ttl = None
+    artifact.save()
+    version = workspace.version("p/data:v0")
+    assert (version.aliases, version.tags, version.record.expires_ns) == ([], ["y"], 0)
+    assert_sound(workspace)
+
+
+def test_an_end_is_announced(run: artfs.Run, capsys: pytest.CaptureFixture[str]) -> None:
+    artifact = logged(run, metadata={"ttl_days": 30})
+    assert artifact.ttl is not None
+    assert artifact.ttl.days in (29, 30)
+    assert "p/data:v0 goes by itself on 20" in capsys.readouterr().err
+    for days in (0, -1, "many", True):
+        with pytest.raises(InvalidInputError, match="ttl_days"):
+            logged(run, text="x", metadata={"ttl_days": days})
+    with pytest.raises(InvalidInputError, match="future"):
+        artifact.ttl = timedelta(days=-1)
+
+
+def test_another_version_in_it(run: artfs.Run, workspace: artfs.Workspace) -> None:
+    data = run.log_artifact("data", name="data", type="dataset")
+    bundle = artfs.Artifact("bundle", "bundle")
+    bundle.add_reference(f"wandb-artifact://{data.id}", name="dataset")
+    bundle.add_reference("artfs://p/data:v0/sub/b.txt")
+    bundle.add_reference(data.get_entry("a.txt"), name="alone.txt")
+    run.log_artifact(bundle)
+    assert [file.path for file in bundle.files()] == ["alone.txt", "b.txt", "dataset/a.txt", "dataset/sub/b.txt"]
+    with pytest.raises(RefusedError, match="p/bundle:v0 includes p/data:v0"):
+        data.delete()
+    for text, error in (
+        ("wandb-artifact://00", NotFoundError),
+        (f"wandb-artifact://{data.id}/nothing", NotFoundError),
+        ("artfs://p/none:v0", NotFoundError),
+        ("nonsense", InvalidInputError),
+        ("s3://bucket/key", UnsupportedError),
+    ):
+        with pytest.raises(error):
+            artfs.Artifact("x", "y").add_reference(text)
+
+
+def test_links(run: artfs.Run, workspace: artfs.Workspace) -> None:
+    model = logged(run, "model")
+    link = run.link_artifact(model, "registry/best", aliases=["production"])
+    assert (link.qualified_name, link.is_link, link.source_qualified_name) == ("registry/best:v0", True, "p/model:v0")
+    assert (model.is_link, model.linked_names) == (False, ["registry/best:v0"])
+    assert [each.name for each in model.linked_artifacts] == ["best:v0"]
+    with pytest.raises(RefusedError, match="no link"):
+        model.unlink()
+    with pytest.raises(RefusedError, match="links to"):
+        model.delete()
+    link.unlink()
+    model.delete()
+    assert model.state == "DELETED"
+
+
+def test_deleting(run: artfs.Run, workspace: artfs.Workspace) -> None:
+    artifact = logged(run)
+    artifact.aliases.append("good")
+    artifact.save()
+    with pytest.raises(RefusedError, match="has the alias 'good'"):
+        artifact.delete()
+    artifact.delete(delete_aliases=True)
+    assert workspace.log("p/data")[0].state == "deleted"
+
+
+def test_down_to_a_number_and_nothing_left(run: artfs.Run, workspace: artfs.Workspace) -> None:
+    """One number everywhere: what the run says, what the artifact says, and what is on the disk."""
+    for index in range(30):
+        logged(run, text=f"{index}" * 2000)
+    run.finish()
+    workspace.configure(undelete_seconds=0)
+    recorded = artfs.Api().run(f"p/{run.id}")
+    before = recorded.logged_artifacts()
+    for artifact in before[:-4]:
+        artifact.delete()
+    workspace.gc(now=True)
+    assert len(recorded.logged_artifacts()) == len(workspace.versions("p/data")) == 4
+    usage = workspace.usage()
+    assert (usage.versions, usage.deadlist_entries, usage.deadlist_bytes, usage.condemned_bytes) == (4, 0, 0, 0)
+    assert sum(each.attributed for each in workspace.usage_by_version("p/data")) == usage.stored_bytes
+    graph = workspace.lineage(f"run:p/{run.id}")
+    assert len(graph.nodes) == 5
+    assert_sound(workspace)
+
+
+def test_downloads(run: artfs.Run, workspace: artfs.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = run.log_artifact("data", name="data", type="dataset")
+    cached = artifact.download()
+    assert cached == str(tmp_path / "cache" / artifact.digest)
+    assert Path(cached, "sub/b.txt").read_text() == "b"
+    assert artifact.download() == cached
+    artifact.verify()
+    own = artifact.download(tmp_path / "own")
+    Path(own, "a.txt").write_text("mine")
+    with pytest.raises(DamageError, match=r"'a.txt' differs"):
+        artifact.verify(own)
+    Path(own, "more").touch()
+    assert artifact.checkout(own) == own
+    assert (Path(own, "a.txt").read_text(), Path(own, "more").exists()) == ("a", True)
+    with pytest.raises(DamageError, match=r"'more' is not in the version"):
+        artifact.verify(own)
+    part = artifact.download(tmp_path / "part", path_prefix="sub")
+    assert sorted(os.listdir(part)) == ["sub"]
+    assert artifact.get_entry("a.txt").download() == f"{cached}/a.txt"
+    with pytest.raises(InvalidInputError, match="2 files"):
+        artifact.file()
+    assert Path(logged(run, "one").file()).read_text() == "a"
+    monkeypatch.setenv("WANDB_ARTIFACT_DIR", str(tmp_path / "artifacts"))
+    assert artifact.download() == str(tmp_path / "artifacts" / "data:v0")
+    monkeypatch.setenv("ARTFS_DOWNLOAD", "mount")
+    with pytest.raises(InvalidInputError, match="not mounted"):
+        artifact.download()
+    monkeypatch.setenv("ARTFS_DOWNLOAD", "teleport")
+    with pytest.raises(InvalidInputError, match="ARTFS_DOWNLOAD"):
+        artifact.download()
+
+
+@pytest.mark.fuse
+def test_a_download_is_the_mount_where_there_is_one(
+    run: artfs.Run, workspace: artfs.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = run.log_artifact("data", name="data", type="dataset")
+    (tmp_path / "mnt").mkdir()
+    with workspace.mount(tmp_path / "mnt"):
+        assert artifact.download() == str(tmp_path / "mnt" / "p" / "data" / "v0")
+        assert Path(tmp_path, "cache", artifact.digest, "a.txt").read_text() == "a"
+        monkeypatch.setenv("ARTFS_DOWNLOAD", "copy")
+        copy = artifact.download()
+        assert (copy, Path(copy).is_symlink()) == (str(tmp_path / "cache" / artifact.digest), False)
+        monkeypatch.delenv("ARTFS_DOWNLOAD")
+        artifact.download()
+        assert not Path(copy).is_symlink()
+    assert artifact.download() == copy
+
+
+def test_misuse(run: artfs.Run, workspace: artfs.Workspace) -> None:
+    for name in ("a/v3", "latest", "", "a:b", "../x"):
+        with pytest.raises(InvalidNameError):
+            artfs.Artifact(name, "dataset")
+    with pytest.raises(InvalidInputError, match="type"):
+        artfs.Artifact("data", "")
+    with pytest.raises(InvalidInputError, match="metadata"):
+        artfs.Artifact("data", "dataset", metadata={"x": object()})
+    artifact = artfs.Artifact("data", "dataset")
+    for action in (
+        lambda: artifact.version,
+        lambda: artifact.id,
+        artifact.download,
+        artifact.new_draft,
+        artifact.delete,
+        artifact.used_by if False else artifact.logged_by,
+        artifact.wait,
+    ):
+        with pytest.raises(RefusedError, match="before it is logged"):
+            action()
+    with pytest.raises(SourceError, match="does not exist"):
+        artifact.add_file("nothing")
+    with pytest.raises(SourceError, match="add_dir takes it"):
+        artifact.add_file("data")
+    with pytest.raises(SourceError, match="add_file takes it"):
+        artifact.add_dir("data/a.txt")
+    artifact.add_file("data/a.txt", "x")
+    with pytest.raises(ExistsError, match="'x'"):
+        artifact.add_file("data/sub/b.txt", "x")
+    artifact.add_file("data/sub/b.txt", "x", overwrite=True)
+    with pytest.raises(NotFoundError, match="nothing"):
+        artifact.remove("nothing")
+    with pytest.raises(InvalidInputError, match="mode"), artifact.new_file("y", mode="r"):
+        pass
+    with pytest.raises(ValueError, match="inside"), artifact.new_file("y") as file:
+        file.write("half")
+        raise ValueError("inside")
+    with pytest.raises(NotFoundError):
+        artifact.get_entry("y")
+    run.log_artifact(artifact)
+    for late in (lambda: artifact.add_file("data/a.txt"), lambda: artifact.remove("x")):
+        with pytest.raises(RefusedError, match="is a version, and does not change"):
+            late()
+    other = artfs.Artifact("data", "model")
+    other.add_dir("data")
+    with pytest.raises(RefusedError, match="has the type 'dataset', not 'model'"):
+        run.log_artifact(other)
+    inside = artfs.Artifact("data/inside", "dataset")
+    inside.add_dir("data")
+    with pytest.raises(InvalidInputError, match="is an artifact"):
+        run.log_artifact(inside)
+    assert_sound(workspace)
+
+
+def test_api_looks_from_outside(run: artfs.Run, workspace: artfs.Workspace) -> None:
+    logged(run, "data")
+    logged(run, "data", "b")
+    workspace.put("data", "q/data", type="model")
+    api = artfs.Api()
+    assert [each.qualified_name for each in api.artifacts("dataset", project="p")] == ["p/data:v1", "p/data:v0"]
+    assert [each.qualified_name for each in api.artifacts(name="q/data")] == ["q/data:v0"]
+    assert [each.qualified_name for each in artfs.Api({"project": "p"}).artifacts(name="data")] == [
+        "p/data:v1",
+        "p/data:v0",
+    ]
+    assert len(api.artifacts()) == 3
+    assert api.artifact_exists("q/data:v0")
+    assert not api.artifact_exists("q/data:v0", type="dataset")
+    assert not api.artifact_exists("nothing")
+    assert api.artifact("p/data:v0").used_by() == []
+    run.use_artifact("data:v0")
+    assert api.artifact("p/data:v0").used_by() == [run]
