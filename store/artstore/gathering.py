@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -274,5 +275,13 @@ class Gathering:
         return done
 
     def close(self) -> None:
-        """Let go of what was gathered: it is a dead draft's then, unless it was committed."""
-        self._stager.close()
+        """Let go of what was gathered: it is a dead draft's then, unless it was committed.
+
+        Nothing in a forked child, whose parent goes on.
+        """
+        if os.getpid() == self._pid:
+            self._stager.close()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # the end of one whose beginning failed
+            self.close()

@@ -52,7 +52,9 @@ def start_run(store: Store, project: str, ident: str, *, resume: bool = False, *
         if before is not None:
             plain = {key: says[key] for key in _PLAIN if says.get(key)}
             config = {**before.config, **says.get("config", {})}
-            record = replace(before, **plain, config=config, state="running", finished_ns=0, pid=os.getpid())
+            settings = {**before.settings, **says.get("settings", {})}
+            record = replace(before, **plain, config=config, settings=settings, state="running", finished_ns=0)
+            record = replace(record, pid=os.getpid())
         else:
             number = transaction.state.next_run
             transaction.state.next_run += 1

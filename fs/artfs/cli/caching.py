@@ -74,8 +74,8 @@ def cache_info(session: Session) -> None:
 def cache_cleanup(session: Session, limit: str) -> None:
     """Shrink the cache to a size.
 
-    What was used longest ago goes first. Only copies are removed, and links that lead nowhere; versions are not touched. A program that just reads a copy
-    finds its files gone.
+    What was used longest ago goes first. Only copies are removed, and links that lead nowhere; versions are not
+    touched. A program that just reads a copy finds its files gone.
 
     \b
     Examples:

@@ -148,8 +148,9 @@ def near(graph: Graph) -> dict[str, list[str]]:
 def link(session: Session, reference: str, name: str, aliases: tuple[str, ...]) -> None:
     """Show a version in another artifact too.
 
-    It becomes the next version of NAME, which may be in another project. Nothing is copied. The link stays whole whatever becomes of the version, and the version is not deleted by mistake
-    while the link is there. 'artfs rm' of the link takes it away.
+    It becomes the next version of NAME, which may be in another project. Nothing is copied. The link stays whole
+    whatever becomes of the version, and the version is not deleted by mistake while the link is there. 'artfs rm' of
+    the link takes it away.
 
     \b
     Example:

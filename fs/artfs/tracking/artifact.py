@@ -29,6 +29,7 @@ from artstore.errors import (
 )
 from artstore.gathering import Gathering
 from artstore.names import LATEST, check_alias, check_name, check_type, version_label
+from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
 from artstore.versions import Version
 from artstore.workspace import Workspace
@@ -109,9 +110,7 @@ class Artifact:
         record = version.record
         self._workspace, self._version, self._gathering = workspace, version, None
         self._type, self._description, self._metadata = version.type, version.description, version.metadata
-        self._ttl = (
-            timedelta(microseconds=(record.expires_ns - record.created_ns) // 1000) if record.expires_ns else None
-        )
+        self._ttl = _length(record)
         self._aliases = NameList(version.aliases, self.save)
         self._tags = NameList(version.tags, self.save)
 
@@ -583,16 +582,12 @@ class Artifact:
         self._become(workspace, workspace.version(version.name))
 
     def _save_ttl(self, workspace: Workspace, version: Version) -> None:
-        record = workspace.version(version.name).record
-        present = (record.expires_ns - record.created_ns) // 1000 if record.expires_ns else None
-        wanted = None if self._ttl is None else self._ttl // timedelta(microseconds=1)
-        if wanted == present:
+        if self._ttl == _length(workspace.version(version.name).record):
             return
-        if wanted is None:
+        if self._ttl is None:
             workspace.set_ttl(version.name, None)
         else:
-            left = (version.created_at + timedelta(microseconds=wanted) - datetime.now(UTC)).total_seconds()
-            workspace.set_ttl(version.name, left)
+            workspace.set_ttl(version.name, (version.created_at + self._ttl - datetime.now(UTC)).total_seconds())
 
     def link(self, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
         """Show the version as the next one of another artifact, ``PROJECT/NAME``, which holds it; return that."""
@@ -681,6 +676,13 @@ def _present(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     if not os.path.lexists(path):
         raise SourceError(f"{os.fspath(path)!r} does not exist")
     return path
+
+
+def _length(record: VersionRecord) -> timedelta | None:
+    """Return how long after it was made a version goes by itself, to the second."""
+    if not record.expires_ns:
+        return None
+    return timedelta(seconds=round((record.expires_ns - record.created_ns) / 1e9))
 
 
 def _iso(moment: datetime) -> str:

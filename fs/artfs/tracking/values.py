@@ -38,10 +38,7 @@ def plain(value: Any, what: str = "metadata") -> Any:
     Raises `InvalidInputError` naming ``what`` for anything else that JSON cannot hold.
     """
     if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str | int | float | bool):
-                raise InvalidInputError(f"a name in {what} is {key!r}, which is no text")
-        return {str(key): plain(each, f"{what}[{str(key)!r}]") for key, each in value.items()}
+        return {_name(key, what): plain(each, f"{what}[{str(key)!r}]") for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each, what) for each in value]
     if value is None or type(value) in (str, bool, int):
@@ -65,12 +62,18 @@ def metric_values(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run logs as JSON; numbers that are none, and infinite ones, as the words NaN and Infinity."""
     if not isinstance(data, Mapping):
         raise InvalidInputError(f"what a run logs is a mapping of names to values, not {type(data).__name__}")
-    return {str(key): _metric(value, f"the metric {key!r}") for key, value in data.items()}
+    return {_name(key, "what a run logs"): _metric(value, f"the metric {key!r}") for key, value in data.items()}
+
+
+def _name(key: object, what: str) -> str:
+    if not isinstance(key, str | int | float | bool):
+        raise InvalidInputError(f"a name in {what} is {key!r}, which is no text")
+    return str(key)
 
 
 def _metric(value: Any, what: str) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _metric(each, what) for key, each in value.items()}
+        return {_name(key, what): _metric(each, what) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_metric(each, what) for each in value]
     if not isinstance(value, float) and callable(getattr(value, "tolist", None)):

@@ -121,7 +121,6 @@ def test_without_a_project_names_are_as_written(workspace: artfs.Workspace) -> N
     run = artfs.init()
     artifact = logged(run, "some/where/data")
     assert (artifact.name, artifact.qualified_name) == ("data:v0", "some/where/data:v0")
-    assert run.use_artifact("where/data").qualified_name if False else True
     assert run.use_artifact("some/where/data").project == "some/where"
 
 
@@ -152,7 +151,7 @@ def test_changes_are_saved(run: artfs.Run, workspace: artfs.Workspace) -> None:
 def test_an_end_is_announced(run: artfs.Run, capsys: pytest.CaptureFixture[str]) -> None:
     artifact = logged(run, metadata={"ttl_days": 30})
     assert artifact.ttl is not None
-    assert artifact.ttl.days in (29, 30)
+    assert artifact.ttl == timedelta(days=30)
     assert "p/data:v0 goes by itself on 20" in capsys.readouterr().err
     for days in (0, -1, "many", True):
         with pytest.raises(InvalidInputError, match="ttl_days"):
@@ -292,16 +291,17 @@ def test_misuse(run: artfs.Run, workspace: artfs.Workspace) -> None:
         artifact.download,
         artifact.new_draft,
         artifact.delete,
-        artifact.used_by if False else artifact.logged_by,
+        artifact.logged_by,
+        artifact.used_by,
         artifact.wait,
     ):
         with pytest.raises(RefusedError, match="before it is logged"):
             action()
     with pytest.raises(SourceError, match="does not exist"):
         artifact.add_file("nothing")
-    with pytest.raises(SourceError, match="add_dir takes it"):
+    with pytest.raises(SourceError, match="is a folder"):
         artifact.add_file("data")
-    with pytest.raises(SourceError, match="add_file takes it"):
+    with pytest.raises(SourceError, match="is a file"):
         artifact.add_dir("data/a.txt")
     artifact.add_file("data/a.txt", "x")
     with pytest.raises(ExistsError, match="'x'"):

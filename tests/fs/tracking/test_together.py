@@ -92,8 +92,9 @@ def test_finishing_once(workspace: artfs.Workspace, capsys: pytest.CaptureFixtur
 
 def test_names_of_what_is_made_together(workspace: artfs.Workspace) -> None:
     run = artfs.init(project="p")
-    with pytest.raises(InvalidInputError, match="distributed_id"):
-        run.upsert_artifact(brought(run, "a", "a"))
+    with pytest.raises(InvalidInputError, match="need a name"):
+        run.upsert_artifact(unnamed := brought(run, "a", "a"))
+    unnamed.discard()
     for shared in ("batch_42", "a/b:c", "x" * 300, "..", "ünï"):
         run.upsert_artifact(brought(run, "a", "a"), distributed_id=shared)
     drafts = workspace.open_drafts()
