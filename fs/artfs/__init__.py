@@ -41,7 +41,6 @@ __all__ = [
     "Version",
     "Workspace",
     "__version__",
-    "config",
     "errors",
     "finish",
     "init",
@@ -49,8 +48,6 @@ __all__ = [
     "log",
     "login",
     "open_workspace",
-    "run",
-    "summary",
 ]
 
 __version__ = "0.1.0"
@@ -92,4 +89,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_OF_THE_RUN])

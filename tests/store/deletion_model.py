@@ -137,6 +137,23 @@ class Expected:
     next: dict[str, int] = field(default_factory=dict)
     opened: dict[str, Opened] = field(default_factory=dict)
     ends: dict[Key, int] = field(default_factory=dict)
+    made: set[tuple[Key, Key]] = field(default_factory=set)
+
+    def latest(self, name: str) -> Key:
+        """Return the highest living version of an artifact."""
+        return max(key for key in self.living if key[0] == name)
+
+    def made_from(self, keys: Sequence[Key]) -> list[Key]:
+        """Return the living versions that were made from some, by runs or as links, and are not among them."""
+        found = {target for source, target in self.made if source in keys and target in self.living}
+        return sorted(found - set(keys))
+
+    def with_all_made(self, keys: Sequence[Key]) -> list[Key]:
+        """Return versions with all that was made from them, and from those."""
+        found = list(keys)
+        while more := self.made_from(found):
+            found += more
+        return found
 
     def commit(self, ident: str) -> bool:
         """Make a version of an open draft, which ends; return whether one was made."""
@@ -158,6 +175,7 @@ class Expected:
         needed = {opened.base for opened in self.opened.values()} | {
             (name, number) for (name, _), number in self.aliases.items()
         }
+        needed |= {source for source, target in self.made if target in self.living}
         going = []
         for key in self.living:
             above = sum(other[0] == key[0] and other[1] > key[1] for other in self.living)

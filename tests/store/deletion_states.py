@@ -26,7 +26,7 @@ from unittest import mock
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from artstore import creating, editing, reaper, splitting, staging
+from artstore import creating, editing, reaper, recording, splitting, staging
 from artstore.committing import Commit, commit
 from artstore.errors import NotFoundError, RefusedError
 from artstore.manifest import Manifest
@@ -107,15 +107,15 @@ class Deletion(RuleBasedStateMachine):
         keys = sorted(self.expected.living)
         return keys[pick % len(keys)]
 
-    def _put(self, name: str, picture: tuple[int, int, int, int]) -> None:
+    def _put(self, name: str, picture: tuple[int, int, int, int], runs: Sequence[int] = ()) -> None:
         stager = Stager(self.ws.store, name, "states")
         try:
-            self._commit(stager, stage(stager, tree_of(picture)), name)
+            self._commit(stager, stage(stager, tree_of(picture)), name, runs)
         finally:
             stager.close()
 
-    def _commit(self, stager: Stager, root: Ref, name: str) -> bool:
-        asked = Commit(name)
+    def _commit(self, stager: Stager, root: Ref, name: str, runs: Sequence[int] = ()) -> bool:
+        asked = Commit(name, runs=runs)
         return stager.commit(
             root,
             lambda transaction, root, added: commit(
@@ -161,7 +161,7 @@ class Deletion(RuleBasedStateMachine):
             calls += 1
             if calls == when + 1:
                 if "delete" in then:
-                    self.ws.delete(label(base), force=True)
+                    self.ws.delete(label(base), force=True, cascade="orphan")
                     self.expected.delete([base], due=self.due)
                 if "reap" in then:
                     self.ws.gc(now=True)
@@ -176,6 +176,37 @@ class Deletion(RuleBasedStateMachine):
             self.expected.put(name, wanted)
         finally:
             shutil.rmtree(folder)
+
+    # -- lineage -----------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.expected.living)
+    @rule(pick=PICK, name=st.sampled_from(NAMES), picture=PICTURES, logs=st.booleans())
+    def work(self, pick: int, name: str, picture: tuple[int, int, int, int], logs: bool) -> None:
+        """Be a run that uses a version and makes another."""
+        used = self._living(pick)
+        record, lease = recording.start_run(self.ws.store, "states", "")
+        recording.record_use(self.ws.store, record.number, self.ws.version(label(used)).record, "it")
+        if logs:
+            recording.log_rows(self.ws.store, record.number, [{"pick": pick}], {"pick": pick})
+        self._put(name, picture, runs=(record.number,))
+        recording.change_run(self.ws.store, record.number, state="finished")
+        lease.close()
+        self.expected.put(name, model_of_tree(tree_of(picture)))
+        if name != used[0]:
+            self.expected.made.add((used, self.expected.latest(name)))
+
+    @precondition(lambda self: self.expected.living)
+    @rule(pick=PICK, name=st.sampled_from(NAMES))
+    def link(self, pick: int, name: str) -> None:
+        """Show a version as the next one of another artifact."""
+        shown = self._living(pick)
+        if shown[0] == name:
+            return
+        link = self.ws.link(label(shown), name)
+        created = self.expected.put(name, dict(self.expected.living[shown]))
+        assert link.receipt is not None and link.receipt.created == created
+        if created:
+            self.expected.made.add((shown, self.expected.latest(name)))
 
     @precondition(lambda self: len(self.drafts) < 2)
     @rule(name=st.sampled_from(NAMES), picture=PICTURES)
@@ -261,24 +292,36 @@ class Deletion(RuleBasedStateMachine):
         picks=st.lists(PICK, min_size=1, max_size=3),
         force=st.booleans(),
         now=st.sampled_from((False, False, False, True)),
+        cascade=st.sampled_from(("no", "no", "delete", "orphan")),
     )
-    def delete(self, picks: list[int], force: bool, now: bool) -> None:
+    def delete(self, picks: list[int], force: bool, now: bool, cascade: Any) -> None:
         """Delete one or several versions at once, all or none."""
         keys = list(dict.fromkeys(self._living(pick) for pick in picks))
         refs = [label(key) for key in keys]
+        made = self.expected.made_from(keys)
+        if made and cascade == "no":
+            try:
+                self.ws.delete(*refs, now=now, force=force)
+            except RefusedError as error:
+                assert all(label(key) in str(error) for key in made)
+                return
+            raise AssertionError(f"{refs} were deleted, and {made} were made from them")
+        if cascade == "delete":
+            keys = self.expected.with_all_made(keys)
         released = self.expected.released(keys)
         built_on = [ident for ident, opened in self.expected.opened.items() if opened.base in keys]
         if (released or built_on) and not force:
             try:
-                self.ws.delete(*refs, now=now)
+                self.ws.delete(*refs, now=now, cascade=cascade)
             except RefusedError as error:
                 assert all(alias in str(error) for _, alias in released)
                 assert all(f"the open draft {ident!r}" in str(error) for ident in built_on)
                 return
             raise AssertionError(f"{refs} were deleted with their aliases {released} and drafts {built_on}")
         freed = self._freed_by(keys)
-        planned = self.ws.delete(*refs, force=force, now=now, dry_run=True)
-        done = self.ws.delete(*refs, force=force, now=now)
+        planned = self.ws.delete(*refs, force=force, now=now, dry_run=True, cascade=cascade)
+        done = self.ws.delete(*refs, force=force, now=now, cascade=cascade)
+        refs = [label(key) for key in keys]
         assert (planned.freed_bytes, done.freed_bytes) == (freed, freed), (planned, done, freed)
         assert sorted(done.versions) == sorted(planned.versions) == sorted(refs)
         assert sorted(done.aliases) == sorted(f"{name}:{alias}" for name, alias in released)
@@ -301,10 +344,10 @@ class Deletion(RuleBasedStateMachine):
         }[which]
         if not chosen:
             with suppress(NotFoundError):
-                self.ws.delete(f"{name}:{which}", force=True)
+                self.ws.delete(f"{name}:{which}", force=True, cascade="orphan")
                 raise AssertionError(f"{name}:{which} names nothing, and was deleted")
             return
-        done = self.ws.delete(f"{name}:{which}", force=True)
+        done = self.ws.delete(f"{name}:{which}", force=True, cascade="orphan")
         assert sorted(done.versions) == sorted(label((name, number)) for number in chosen)
         self.expected.delete([(name, number) for number in chosen], due=self.due)
 
@@ -403,7 +446,7 @@ class Deletion(RuleBasedStateMachine):
         key = self._living(pick)
         root = self.ws.version(label(key)).record.root
         with self.ws.store.snapshot() as snapshot:
-            self.ws.delete(label(key), force=True)
+            self.ws.delete(label(key), force=True, cascade="orphan")
             impatient = reaper.Reaper(self.ws.store, patience=0.0)
             while impatient.step(now=True).did_something:
                 pass
@@ -514,7 +557,7 @@ class Deletion(RuleBasedStateMachine):
                     self.ws.alias_set(label(key), ALIASES[pick % 2])
                 else:
                     after.delete([key], due=self.due)
-                    self.ws.delete(label(key), force=True)
+                    self.ws.delete(label(key), force=True, cascade="orphan")
         self._die()
         self._settle(after)
 

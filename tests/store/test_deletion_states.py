@@ -16,6 +16,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from artstore import compaction, deleting, drafts, leases, manifest, nodes, reaper, space, staging
 from artstore.errors import ArtfsError
 from artstore.retention import judging
+from artstore.tables import Table
 from store.deletion_states import Deletion
 
 EXAMPLES, STEPS = 300, 50
@@ -112,6 +113,24 @@ def ends_come_too_early() -> AbstractContextManager[object]:
     return mock.patch.object(judging, "_verdict", verdict)
 
 
+def what_is_reaped_leaves_its_lineage() -> AbstractContextManager[object]:
+    return mock.patch.object(reaper.lineage, "forget_version", lambda transaction, serial: None)
+
+
+def links_hold_nothing() -> AbstractContextManager[object]:
+    real = deleting.lineage.dependants
+    return mock.patch.object(
+        deleting.lineage, "dependants", lambda *pair: [one for one in real(*pair) if one[1] != "links to it"]
+    )
+
+
+def an_edge_has_one_end() -> AbstractContextManager[object]:
+    def remove(transaction: Any, edge: Any) -> None:
+        transaction.delete(Table.LINEAGE, deleting.lineage.edge_keys(edge)[0])
+
+    return mock.patch.object(deleting.lineage, "_remove_edge", remove)
+
+
 def aliases_stay() -> AbstractContextManager[object]:
     class Catalogue:
         def __getattr__(self, name: str) -> Any:
@@ -157,6 +176,9 @@ BUGS: list[Callable[[], AbstractContextManager[object]]] = [
     a_step_keeps_the_tree_before,
     open_drafts_are_reaped,
     ends_come_too_early,
+    what_is_reaped_leaves_its_lineage,
+    links_hold_nothing,
+    an_edge_has_one_end,
     aliases_stay,
     gaps_are_counted_twice,
     empty_packs_stay,
