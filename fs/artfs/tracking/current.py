@@ -19,7 +19,6 @@ from artstore.recording import start_run
 __all__ = ["config", "finish", "init", "log", "login", "run"]
 
 _run: Run | None = None
-_pid = 0
 _failed = False
 _hooked = False
 _noticed = False
@@ -58,9 +57,8 @@ def init(
     wandb; so is ``resume`` as far as a run of that ``id`` goes on.  The other words are recorded, and do nothing.
     Without ``project`` it is ``$ARTFS_PROJECT`` or ``$WANDB_PROJECT``; without one, names of artifacts are as written.
     """
-    global _run, _pid
-    if _run is not None and _pid == os.getpid():
-        _run.finish()
+    global _run
+    finish()
     unused = {
         "entity": entity,
         "dir": None if dir is None else os.fspath(dir),
@@ -99,7 +97,7 @@ def init(
         config=values,
         settings={**recorded, **({"resume": str(resume)} if resume else {})},
     )
-    _run, _pid = Run(workspace, record, lease), os.getpid()
+    _run = Run(workspace, record, lease)
     _hook()
     return _run
 
@@ -129,15 +127,12 @@ def _hook() -> None:
 
 
 def _at_exit() -> None:
-    if _run is not None and _pid == os.getpid():
-        _run.finish(exit_code=1 if _failed else 0)
+    finish(1 if _failed else 0)
 
 
 def run() -> Run | None:
     """Return the open run of this process, or None."""
-    if _run is None or _run._finished or _pid != os.getpid():
-        return None
-    return _run
+    return _run if _run is not None and _run.is_open else None
 
 
 def _open(what: str) -> Run:

@@ -123,6 +123,11 @@ class Run:
         return recording.state_of(self._workspace.store, self._record)
 
     @property
+    def is_open(self) -> bool:
+        """Whether it goes on in this process."""
+        return not self._finished and os.getpid() == self._pid
+
+    @property
     def resumed(self) -> bool:
         """Whether it went on with one that was there."""
         return bool(self._record.settings.get("resume")) and self._record.steps > 0
@@ -174,7 +179,7 @@ class Run:
             self._rows[-1].update(row)
         else:
             self._rows.append(row)
-        self.summary._values.update(row)
+        self.summary.take(row)
         self._partial = {}
         self._step += advance
         if len(self._rows) >= _ROWS or time.monotonic() - self._written > _SECONDS:
@@ -372,7 +377,7 @@ class Run:
 
     def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:
         """End the run; one that ends by an error, or with an exit code other than 0, has failed."""
-        if self._finished or os.getpid() != self._pid:
+        if not self.is_open:
             return
         if self._partial:
             self._end_row()

@@ -59,6 +59,10 @@ class Words(MutableMapping[str, Any]):
         self._values.update(self._checked({**dict(values), **more}))
         self._changed()
 
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Set values that are checked already, and that the run writes by itself."""
+        self._values.update(values)
+
     def setdefaults(self, values: Mapping[str, Any]) -> None:
         """Set those values that are not there."""
         self.update({name: value for name, value in values.items() if name not in self._values})

@@ -1,0 +1,84 @@
+"""``artfs://NAME:v3/path`` in fsspec: listed, read and refused as a file system should."""
+
+from __future__ import annotations
+
+import pickle
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import fsspec
+import pandas
+import pytest
+
+import artfs
+from artfs.filesystem import ArtfsFileSystem
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtfsFileSystem:
+    monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "ws"))
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "table.csv").write_text("a,b\n1,2\n3,4\n")
+    (source / "sub" / "more.csv").write_text("a,b\n5,6\n")
+    (source / "link.csv").symlink_to("sub/more.csv")
+    workspace = artfs.init_workspace(tmp_path / "ws")
+    workspace.put(source, "team/data", aliases=["good"])
+    workspace.put(source / "table.csv", "alone")
+    fsspec.register_implementation("artfs", ArtfsFileSystem, clobber=True)
+    ArtfsFileSystem.clear_instance_cache()
+    return fsspec.filesystem("artfs")
+
+
+def test_others_find_it_by_its_name() -> None:
+    (found,) = entry_points(group="fsspec.specs", name="artfs")
+    assert found.load() is ArtfsFileSystem
+
+
+def test_pandas_reads_a_version_that_is_not_mounted(files: ArtfsFileSystem) -> None:
+    frame = pandas.read_csv("artfs://team/data:v0/table.csv")
+    assert frame["b"].tolist() == [2, 4]
+    assert pandas.read_csv("artfs://team/data:good/link.csv")["a"].tolist() == [5]
+    assert pandas.read_csv("artfs://alone:latest/table.csv").shape == (2, 2)
+
+
+def test_directories(files: ArtfsFileSystem) -> None:
+    assert files.ls("", detail=False) == ["alone", "team"]
+    assert files.ls("artfs://team", detail=False) == ["team/data"]
+    assert files.ls("team/data", detail=False) == ["team/data:v0"]
+    assert {entry["name"]: (entry["type"], entry["size"]) for entry in files.ls("team/data:v0")} == {
+        "team/data:v0/link.csv": ("file", 8),
+        "team/data:v0/sub": ("directory", 0),
+        "team/data:v0/table.csv": ("file", 12),
+    }
+    assert files.ls("team/data:v0/table.csv", detail=False) == ["team/data:v0/table.csv"]
+    assert sorted(files.find("team/data:v0")) == [
+        "team/data:v0/link.csv",
+        "team/data:v0/sub/more.csv",
+        "team/data:v0/table.csv",
+    ]
+    assert files.glob("artfs://team/data:v0/**/*.csv") == sorted(files.find("team/data:v0"))
+    assert files.isdir("team/data:v0/sub") and files.isfile("team/data:v0/table.csv")
+    assert files.exists("team") and not files.exists("nothing") and not files.exists("team/data:v0/nothing")
+
+
+def test_files(files: ArtfsFileSystem) -> None:
+    with files.open("team/data:v0/table.csv") as file:
+        file.seek(4)
+        assert file.read(3) == b"1,2"
+    assert files.cat("team/data:v0/sub/more.csv") == b"a,b\n5,6\n"
+    assert files.cat_file("team/data:v0/table.csv", 4, 7) == b"1,2"
+    assert files.checksum("alone:v0/table.csv") == files.checksum("team/data:v0/table.csv")
+    assert files.modified("team/data:v0/table.csv").tzinfo is not None
+    again = pickle.loads(pickle.dumps(files))
+    assert again.cat("alone:v0/table.csv") == files.cat("alone:v0/table.csv")
+
+
+def test_refusals(files: ArtfsFileSystem) -> None:
+    for path in ("nothing:v0/x", "team/data:v7", "team/data:v0/nothing", "nothing"):
+        with pytest.raises(FileNotFoundError):
+            files.info(path)
+    with pytest.raises(OSError, match="read-only"):
+        files.open("team/data:v0/new", "wb")
+    with pytest.raises(IsADirectoryError):
+        files.open("team/data:v0/sub")
