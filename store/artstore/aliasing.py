@@ -6,15 +6,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from artstore import catalogue, journal, live
-from artstore.committing import refuse_protected
+from artstore import catalogue, drafts, journal, live
+from artstore.committing import parent_changes, refuse_protected
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.live import Change
 from artstore.manifest import WriteTransaction
 from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, checked_metadata
 from artstore.store import Store
 
-__all__ = ["change_tags", "describe", "remove_aliases", "revise", "set_aliases", "set_type"]
+__all__ = ["change_tags", "describe", "remove_aliases", "rename", "revise", "set_aliases", "set_type"]
 
 
 def _artifact(transaction: WriteTransaction, name: str) -> ArtifactRecord:
@@ -111,6 +111,20 @@ def set_type(store: Store, name: str, type_name: str) -> None:
         artifact = _artifact(transaction, name)
         catalogue.put_artifact(transaction, replace(artifact, type=type_name))
         journal.append(store.path, transaction, [{"event": "type", "name": name, "type": type_name}])
+
+
+def rename(store: Store, name: str, to: str) -> list[str]:
+    """Let an artifact have another full name, with all its versions; return the mounts that did not answer.
+
+    Raises `NotFoundError`, and what `artstore.catalogue.rename` raises.
+    """
+    with store.write() as transaction:
+        artifact = _artifact(transaction, name)
+        gone = catalogue.rename(transaction, artifact, to, time.time_ns())
+        drafts.rename(transaction, name, to)
+        journal.append(store.path, transaction, [{"event": "rename", "name": name, "to": to}])
+    changes = [Change(above, [component]) for above, _, component in (each.rpartition("/") for each in gone)]
+    return [daemon.mountpoint for daemon in live.notify(store.run_dir, [*changes, *parent_changes(to)])]
 
 
 def describe(store: Store, name: str, text: str) -> None:

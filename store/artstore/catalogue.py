@@ -7,9 +7,10 @@ wrap with their checks and their journal events.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
-from artstore.errors import DamageError, InvalidInputError
+from artstore.errors import DamageError, ExistsError, InvalidInputError
 from artstore.manifest import ReadTransaction, Table, WriteTransaction, key32, key64
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 
@@ -34,6 +35,7 @@ __all__ = [
     "recorded_versions",
     "remove_alias",
     "remove_version",
+    "rename",
     "retire",
     "serial_of",
     "set_aliases",
@@ -124,6 +126,17 @@ def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> Ar
                 hint=f"use another name, such as {name}/data",
             )
         return record
+    _ensure_projects(transaction, name, now_ns)
+    retired = find_retired(transaction, name)
+    if retired is None:
+        return _create(transaction, name, now_ns, is_artifact=True)
+    transaction.delete(Table.NAMES, _RETIRED + name.encode())
+    transaction.put(Table.NAMES, name.encode(), key64(retired.number))
+    return retired
+
+
+def _ensure_projects(transaction: WriteTransaction, name: str, now_ns: int) -> None:
+    """Make the projects above a name where they are missing; raise `InvalidInputError` where one is an artifact."""
     components = name.split("/")
     for depth in range(1, len(components)):
         project = "/".join(components[:depth])
@@ -134,12 +147,23 @@ def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> Ar
             raise InvalidInputError(
                 f"{project!r} is an artifact, so {name!r} cannot stand below it", hint="use another name"
             )
-    retired = find_retired(transaction, name)
-    if retired is None:
-        return _create(transaction, name, now_ns, is_artifact=True)
-    transaction.delete(Table.NAMES, _RETIRED + name.encode())
-    transaction.put(Table.NAMES, name.encode(), key64(retired.number))
-    return retired
+
+
+def rename(transaction: WriteTransaction, record: ArtifactRecord, name: str, now_ns: int) -> list[str]:
+    """Let an artifact have another full name, which nothing has or had; return the full names that are gone.
+
+    Raises `ExistsError` where something has it or had it, `InvalidInputError` where it cannot be an artifact.
+    """
+    if find_name(transaction, name) is not None:
+        raise ExistsError(f"there is {name!r} already", hint="use another name")
+    if find_retired(transaction, name) is not None:
+        raise ExistsError(f"{name!r} was an artifact, whose numbers are not given again", hint="use another name")
+    transaction.delete(Table.NAMES, record.name.encode())
+    gone = [record.name, *_drop_empty_projects(transaction, record.name)]
+    _ensure_projects(transaction, name, now_ns)
+    transaction.put(Table.NAMES, name.encode(), key64(record.number))
+    put_artifact(transaction, replace(record, name=name))
+    return gone
 
 
 def retire(transaction: WriteTransaction, record: ArtifactRecord) -> list[str]:
@@ -147,10 +171,15 @@ def retire(transaction: WriteTransaction, record: ArtifactRecord) -> list[str]:
 
     Its record stays, so that the numbers of its versions are never given again.  Projects that are empty then go.
     """
-    gone = [record.name]
     transaction.delete(Table.NAMES, record.name.encode())
     transaction.put(Table.NAMES, _RETIRED + record.name.encode(), key64(record.number))
-    project = record.name.rpartition("/")[0]
+    return [record.name, *_drop_empty_projects(transaction, record.name)]
+
+
+def _drop_empty_projects(transaction: WriteTransaction, name: str) -> list[str]:
+    """Take the projects above a name away that hold nothing any more; return their full names."""
+    gone = []
+    project = name.rpartition("/")[0]
     while project and not names_in(transaction, project):
         above = find_name(transaction, project)
         transaction.delete(Table.NAMES, project.encode())

@@ -61,6 +61,8 @@ def collect(
         return _planned(store, now)
     done = reap(store, now=now, every_pack=True, progress=progress)
     before = after = None
+    with room_to_free(store.path):
+        compaction.remove_old_journals(store)
     if compact:
         _compact_packs(store, done)
         with room_to_free(store.path):

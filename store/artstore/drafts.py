@@ -44,6 +44,7 @@ __all__ = [
     "open_draft",
     "pin",
     "remove_stray_locks",
+    "rename",
     "staged_nodes",
 ]
 
@@ -188,6 +189,14 @@ def move_root(
         transaction.put(Table.STAGED, key64(record.draft) + key64(node), b"")
     _let_go(transaction, record.draft, sorted(record.held - changed.held))
     return changed.held - record.held
+
+
+def rename(transaction: WriteTransaction, artifact: str, to: str) -> None:
+    """Let the drafts of an artifact be of another name."""
+    for key, payload in list(transaction.rows(Table.DRAFTS)):
+        record = DraftRecord.decode(payload)
+        if record.artifact == artifact:
+            transaction.put(Table.DRAFTS, key, replace(record, artifact=to).encode())
 
 
 def staged_nodes(transaction: ReadTransaction, draft: int) -> Iterator[int]:

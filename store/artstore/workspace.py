@@ -704,6 +704,15 @@ class Workspace:
 
         set_type(self.store, check_name(name), check_type(type))
 
+    def rename(self, name: str, to: str) -> list[str]:
+        """Let an artifact have another full name; return the mounts that did not answer.
+
+        Raises `NotFoundError`, `ExistsError` where the new name is or was in use, and `InvalidInputError`.
+        """
+        from artstore.aliasing import rename
+
+        return rename(self.store, check_name(name), check_name(to))
+
     def describe(self, name: str, text: str) -> None:
         """Say something of an artifact as a whole, in the place of what was said before; nothing with empty text."""
         from artstore.aliasing import describe

@@ -391,6 +391,9 @@ class _Replay:
             self.edges.setdefault((str(event["from"]), str(event["kind"]), str(event["to"])), event["record"])
             return
         kind, name = event["event"], str(event["name"])
+        if kind == "rename":
+            self._rename(name, str(event["to"]))
+            return
         number = event.get("number", event.get("version"))
         place = (name, number if isinstance(number, int) else -1)
         match kind:
@@ -413,6 +416,12 @@ class _Replay:
                 del self.aliases[name, str(event["alias"])]
             case "alias":
                 self.aliases[name, str(event["alias"])] = place[1]
+
+    def _rename(self, name: str, to: str) -> None:
+        for table in (self.versions, self.deleted, self.aliases, self.ends):
+            for place in [place for place in table if place[0] == name]:
+                table[to, place[1]] = table.pop(place)  # type: ignore[index]  # keyed by number or by alias
+        self.next[to] = self.next.pop(name)
 
 
 def _journal(workspace: Path, records: Records) -> list[str]:

@@ -155,6 +155,22 @@ class Expected:
             found += more
         return found
 
+    def rename(self, name: str, to: str) -> None:
+        """Let an artifact have another name."""
+
+        def named(key: Key) -> Key:
+            return (to, key[1]) if key[0] == name else key
+
+        self.living = {named(key): model for key, model in self.living.items()}
+        self.waiting = {named(key): kept for key, kept in self.waiting.items()}
+        self.ends = {named(key): end for key, end in self.ends.items()}
+        self.aliases = {(to if owner == name else owner, alias): n for (owner, alias), n in self.aliases.items()}
+        self.made = {(named(source), named(target)) for source, target in self.made}
+        self.next[to] = self.next.pop(name)
+        for opened in self.opened.values():
+            opened.name = to if opened.name == name else opened.name
+            opened.base = None if opened.base is None else named(opened.base)
+
     def commit(self, ident: str) -> bool:
         """Make a version of an open draft, which ends; return whether one was made."""
         opened = self.opened.pop(ident)

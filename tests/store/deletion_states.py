@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from artstore import creating, editing, reaper, recording, splitting, staging
 from artstore.committing import Commit, commit
-from artstore.errors import NotFoundError, RefusedError
+from artstore.errors import ExistsError, NotFoundError, RefusedError
 from artstore.manifest import Manifest
 from artstore.nodes import node_extent
 from artstore.retention.applying import apply, plan
@@ -176,6 +177,20 @@ class Deletion(RuleBasedStateMachine):
             self.expected.put(name, wanted)
         finally:
             shutil.rmtree(folder)
+
+    @precondition(lambda self: self.expected.living)
+    @rule(pick=PICK, to=st.sampled_from(("x2", "team/y2", "deep/er/y2")))
+    def rename(self, pick: int, to: str) -> None:
+        """Let an artifact have another name, which nothing had."""
+        name = self._living(pick)[0]
+        if to in self.expected.next:
+            with pytest.raises(ExistsError):
+                self.ws.rename(name, to)
+            return
+        self.ws.rename(name, to)
+        self.expected.rename(name, to)
+        for held in self.open:
+            held.of = (to, held.of[1]) if held.of[0] == name else held.of
 
     # -- lineage -----------------------------------------------------------------------------------------------------
 

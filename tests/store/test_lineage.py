@@ -361,3 +361,53 @@ def test_harm_is_found_and_put_right(told: Workspace, table: Table, harm: str, j
 def test_ends_as_text() -> None:
     assert (str(version_end(3)), str(run_end(5))) == ("v3", "r5")
     assert End("v", 3).is_version
+
+
+# -- other names -------------------------------------------------------------------------------------------------------
+
+
+def test_an_artifact_has_another_name(told: Workspace) -> None:
+    before = told.version("model:v1")
+    told.alias_set("model:v1", "best")
+    draft = told.new_draft("model", base="v1", id="open")
+    told.rename("model", "team/vision/model")
+    renamed = told.version("team/vision/model:best")
+    assert (renamed.record.serial, renamed.digest) == (before.record.serial, before.digest)
+    assert told.version_by_serial(before.record.serial).name == "team/vision/model:v1"  # type: ignore[union-attr]
+    assert draft.artifact == "team/vision/model"
+    assert draft.commit().name == "team/vision/model:v1"
+    assert "p/r1" in names(told.lineage("team/vision/model:v0"))
+    for name in ("data", "registry/model", "old", "team/vision", "data/below"):
+        with pytest.raises((ExistsError, InvalidInputError)):
+            told.rename("team/vision/model", name)
+    with pytest.raises(NotFoundError):
+        told.rename("model", "x")
+    sound(told)
+    told.rename("team/vision/model", "model")
+    assert [artifact.name for artifact in told.artifacts()] == ["data", "model", "registry/model"]
+    sound(told)
+    before_journal = everything(told)
+    compact_journal(told.store)
+    sound(told)
+    again = rebuilt(told)
+    assert everything(again) == before_journal
+    assert again.aliases("model") == {"best": 1, "latest": 1}
+    sound(again)
+
+
+def test_names_change_places(workspace: Workspace, put: Put) -> None:
+    """A name that was given up is another artifact's, and the journal knows which is which."""
+    put("a", "1")
+    put("b", "2")
+    workspace.rename("a", "c")
+    workspace.rename("b", "a/b")
+    workspace.tag_add("c:v0", "first")
+    workspace.rename("c", "b")
+    put("c", "3")
+    sound(workspace)
+    assert [version.read_bytes("file") for version in map(workspace.version, ("b", "a/b", "c"))] == [b"1", b"2", b"3"]
+    compact_journal(workspace.store)
+    sound(workspace)
+    again = rebuilt(workspace)
+    assert [again.version(name).read_bytes("file") for name in ("b", "a/b", "c")] == [b"1", b"2", b"3"]
+    assert again.version("b").tags == ["first"]

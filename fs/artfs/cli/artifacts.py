@@ -9,7 +9,7 @@ import click
 from artfs.cli.caching import cache
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import quoted, size, timestamp, warn, write_json, write_line, write_table
+from artfs.cli.output import quoted, size, timestamp, warn, warn_of_silent, write_json, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import print_put, workspace_for_put
 from artfs.cli.session import Session, subcommand
@@ -48,6 +48,26 @@ def set_type(session: Session, name: str, type_: str) -> None:
         write_json({"artifact": name, "type": type_})
     else:
         warn(f"{name} has the type {type_} now")
+
+
+@subcommand("rename", group=artifact, writes=True)
+@click.argument("name", type=NAME)
+@click.argument("to", metavar="NEW")
+def rename(session: Session, name: str, to: str) -> None:
+    """Give an artifact another name.
+
+    All versions, aliases and open drafts of NAME are those of NEW then, which may be in another project. Under mounts
+    the folder has the new name at once. A name that was in use before is refused: its numbers are not given again.
+
+    \b
+    Example:
+      artfs artifact rename imagenet team/vision/imagenet
+    """
+    warn_of_silent(session.open().rename(name, to))
+    if session.json:
+        write_json({"artifact": to, "was": name})
+    else:
+        warn(f"{name} is {to} now")
 
 
 @subcommand("describe", group=artifact, writes=True)

@@ -97,7 +97,7 @@ def note_strays(workspace: Path, folder: Path, found: Recount, counters: Counter
         report.note(_stray(path))
     abandoned = journal.others(workspace, counters.journal_generation)
     for path in abandoned:
-        report.note(f"{path} is a journal that is not in use: the next change removes it")
+        report.note(f"{path} is a journal that is not in use: gc or the next change removes it")
     known = {path.name for path in [journal.journal_path(workspace, counters.journal_generation), *abandoned]}
     for path in _others(workspace / "journal", known):
         report.note(_stray(path))

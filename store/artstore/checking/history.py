@@ -71,6 +71,9 @@ class History:
         if event["event"] in EVENTS:
             self.told.apply(event)
             return
+        if event["event"] == "rename":
+            self.artifacts[event["to"]] = self.artifacts.pop(event["name"])
+            return
         artifact = self.artifacts.setdefault(event["name"], ToldArtifact())
         match event["event"]:
             case "artifact":

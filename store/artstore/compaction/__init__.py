@@ -6,7 +6,7 @@
 """
 
 from artstore.compaction.environment import compact_environment, retire_replaced
-from artstore.compaction.journal import compact_journal
+from artstore.compaction.journal import compact_journal, remove_old_journals
 from artstore.compaction.packs import Copied, compact_pack, remove_empty, worthwhile
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "compact_journal",
     "compact_pack",
     "remove_empty",
+    "remove_old_journals",
     "retire_replaced",
     "worthwhile",
 ]

@@ -24,7 +24,7 @@ from artstore.store import Store
 from artstore.tables import Table
 from artstore.telling import EVENTS, told_of
 
-__all__ = ["compact_journal"]
+__all__ = ["compact_journal", "remove_old_journals"]
 
 _BLOCK: Final = 4096
 _RETIRED: Final = b"\0"
@@ -42,6 +42,21 @@ class _Told:
     ttl: _Event | None = None
     purges: list[_Event] = field(default_factory=list)
     deleted: _Event | None = None
+
+    def renamed(self, to: str) -> _Told:
+        """Return the same of another name."""
+
+        def about(event: _Event | None) -> _Event | None:
+            return None if event is None else {**event, "name": to}
+
+        return _Told(
+            {**self.made, "name": to},
+            about(self.revision),
+            about(self.tags),
+            about(self.ttl),
+            [{**event, "name": to} for event in self.purges],
+            about(self.deleted),
+        )
 
     def events(self) -> list[_Event]:
         """Return the events that lead to the version as it is."""
@@ -78,6 +93,15 @@ def compact_journal(store: Store) -> tuple[int, int]:
     with store.write() as transaction:
         journal.remove_others(store.path, transaction.state.journal_generation)
     return length, len(data)
+
+
+def remove_old_journals(store: Store) -> None:
+    """Remove what a process that was killed while it wrote the journal anew has left, and no change has removed yet."""
+    with store.snapshot() as snapshot:
+        generation = snapshot.transaction.counters().journal_generation
+    if journal.others(store.path, generation):
+        with store.write() as transaction:
+            journal.remove_others(store.path, transaction.state.journal_generation)
 
 
 def _rewritten(store: Store, transaction: ReadTransaction) -> bytes:
@@ -148,6 +172,8 @@ def _apply(event: _Event, versions: dict[tuple[str, int], _Told], aliases: dict[
     """Take one event in; one that cannot be raises `KeyError`."""
     kind, name = event["event"], event["name"]
     match kind:
+        case "rename":
+            _rename(name, event["to"], versions, aliases)
         case "version":
             versions[name, event["number"]] = _Told(event)
         case "tags":
@@ -172,6 +198,14 @@ def _apply(event: _Event, versions: dict[tuple[str, int], _Told], aliases: dict[
             pass  # the manifest says it
         case _:
             raise KeyError(kind)
+
+
+def _rename(name: str, to: str, versions: dict[tuple[str, int], _Told], aliases: dict[tuple[str, str], _Event]) -> None:
+    """Let all that was said of an artifact be said of another name, as if it had always been called so."""
+    for owner, number in [place for place in versions if place[0] == name]:
+        versions[to, number] = versions.pop((owner, number)).renamed(to)
+    for owner, alias in [place for place in aliases if place[0] == name]:
+        aliases[to, alias] = {**aliases.pop((owner, alias)), "name": to}
 
 
 def _compare(

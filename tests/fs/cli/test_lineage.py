@@ -125,3 +125,14 @@ def test_drafts_together(worked, tmp_path: Path) -> None:  # type: ignore[no-unt
     done = worked("draft", "commit", "one", "two", "-a", "set", "--json").json["versions"]
     assert [version["artifact"] for version in done] == ["one", "two"]
     assert worked("draft", "ls", "--json").json == {"drafts": []}
+
+
+def test_another_name(worked, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert worked("artifact", "rename", "p/model", "team/net", "--json").json == {
+        "artifact": "team/net",
+        "was": "p/model",
+    }
+    assert worked("cat", "team/net:v0/weights").out == b"a"
+    assert worked("ls", "p/model").code == 3
+    assert worked("artifact", "rename", "team/net", "p/data").code == 4
+    assert worked("artifact", "rename", "p/none", "x").code == 3

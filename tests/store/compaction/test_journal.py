@@ -148,6 +148,19 @@ def test_killed_after_the_commit(busy: Workspace, monkeypatch: pytest.MonkeyPatc
         assert contradictions(busy.path) == []
 
 
+def test_what_a_killed_writer_left_goes_with_the_next_gc(busy: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where that gc has nothing else to do."""
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "remove_others", lambda *_: None)
+        compact_journal(busy.store)
+    assert len(names(busy)) == 2
+    before = busy.usage().manifest_bytes
+    busy.gc()
+    assert names(busy) == ["catalogue.1.journal"]
+    assert busy.usage().manifest_bytes < before
+    assert contradictions(busy.path) == []
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_faults_at_every_call(busy: Workspace, faults: Faults, number: int, after: bool) -> None:
