@@ -94,6 +94,24 @@ def test_a_new_artifact_is_seen_by_the_next_look(workspace: Workspace, mounts: A
     assert sorted(os.listdir(mount.directory / "team/vision")) == ["one", "two"]
 
 
+def test_another_name_is_seen_by_the_next_look(workspace: Workspace, mounts: Any, source: Path) -> None:
+    """Under the old name nothing is left, not even of its project; who has a file open goes on reading it."""
+    top = mounts().directory
+    workspace.put(source, "team/vision/one", aliases=["good"])
+    assert (top / "team/vision/one/good/x").read_text() == "0"
+    with (top / "team/vision/one/v0/x").open() as file:
+        workspace.rename("team/vision/one", "other/two")
+        assert os.listdir(top) == ["other"]
+        assert not (top / "team/vision/one").exists()
+        assert (top / "other/two/good/x").read_text() == "0"
+        assert file.read() == "0"
+    link = workspace.link("other/two:v0", "registry/best")
+    assert sorted(os.listdir(top)) == ["other", "registry"]
+    assert (top / "registry/best" / f"v{link.number}" / "x").read_text() == "0"
+    workspace.rename("other/two", "team/vision/one")
+    assert sorted(os.listdir(top / "team/vision/one")) == ["good", "latest", "v0"]
+
+
 def test_equal_files_of_two_versions_share_their_cache(workspace: Workspace, mounts: Any, source: Path) -> None:
     """An unchanged file is one inode in all versions: read once, cached for all, with the same time."""
     (source / "same").write_bytes(os.urandom(200_000))
