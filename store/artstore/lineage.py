@@ -157,16 +157,18 @@ def forget_version(transaction: WriteTransaction, serial: int) -> None:
 def dependants(transaction: ReadTransaction, version: VersionRecord) -> list[tuple[VersionRecord, str]]:
     """Return the living versions that were made from one, each with how.
 
-    Those that include it or show it under another name; and those of other artifacts that a run logged which used it.
+    Those that include it or show it under another name; and those of other artifacts that a run logged after using it.
     What was laid over a version is whole without it, and the next version of the same artifact takes its place.
     """
     found: dict[int, tuple[VersionRecord, str]] = {}
-    for edge, _ in edges_from(transaction, version_end(version.serial)):
+    for edge, said in edges_from(transaction, version_end(version.serial)):
         if edge.kind == BASE:
             continue
         if edge.kind == USED:
             made: Iterable[End] = (
-                below.target for below, _ in edges_from(transaction, edge.target) if below.kind == LOGGED
+                below.target
+                for below, logged in edges_from(transaction, edge.target)
+                if below.kind == LOGGED and logged.at_ns >= said.at_ns
             )
         else:
             made = (edge.target,)

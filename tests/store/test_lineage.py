@@ -139,6 +139,20 @@ def test_the_next_version_of_the_same_artifact_takes_its_place(workspace: Worksp
     sound(workspace)
 
 
+def test_what_a_run_made_before_it_used_something_does_not_depend_on_that(
+    workspace: Workspace, put: Put, tmp_path: Path
+) -> None:
+    data = put("data", "1")
+    number = a_run(workspace).number
+    (tmp_path / "early").write_text("early")
+    made_by(workspace, number, tmp_path / "early", "early")
+    recording.record_use(workspace.store, number, data.record, "latest")
+    assert dependants_of(workspace, data) == []
+    (tmp_path / "late").write_text("late")
+    made_by(workspace, number, tmp_path / "late", "late")
+    assert dependants_of(workspace, data) == ["late:v0 was made from it"]
+
+
 def test_cascade_takes_all_that_was_made(workspace: Workspace, put: Put) -> None:
     data = put("data", "1")
     model = put("model", "2", uses=(data,))
