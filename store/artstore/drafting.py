@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -52,6 +52,21 @@ _LONGEST_PAUSE_SECONDS: Final = 0.02
 
 class _ChangedError(BusyError):
     """Say that another process has changed the draft meanwhile."""
+
+
+@dataclass
+class _Part:
+    """What one of several programs brings for a draft: a directory, and what they say of the version."""
+
+    by: str
+    said: Mapping[str, Any]
+    node: int = 0
+
+    def joined(self, record: DraftRecord) -> dict[str, Any]:
+        """Return the fields of the draft's record that this adds to."""
+        part = {"by": self.by, "node": self.node}
+        parts = record.parts if part in record.parts else [*record.parts, part]
+        return {"parts": parts, "said": _joined(record.said, self.said)}
 
 
 def open_new(
@@ -205,12 +220,12 @@ class OpenDraft:
         ``by`` says from whom it comes, and ``said`` what they say of the version.  Raises `ExistsError` where others
         have brought other content for one of its paths, naming them, unless ``overwrite``.
         """
-        part = {"by": by, "node": 0}
+        part = _Part(by, said or {})
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, None]:
             upper = stager.known_tree(digest)
             stager.flush()
-            part["node"] = upper.node
+            part.node = upper.node
             edits = Edits()
             joining = Joining(record, by, overwrite)
             with self._store.snapshot() as snapshot:
@@ -219,13 +234,12 @@ class OpenDraft:
             stager.withdraw(upper)
             return apply_edits(self._store, stager, record.root, edits), None
 
-        self._step(step, part, said)
+        self._step(step, part)
 
     def _step(
         self,
         step: Callable[[Stager, DraftRecord, int], tuple[Ref, T]],
-        part: dict[str, Any] | None = None,
-        said: Mapping[str, Any] | None = None,
+        part: _Part | None = None,
     ) -> tuple[T, int]:
         """Make a new tree out of the present one, and the draft that; again where somebody else was quicker.
 
@@ -238,7 +252,7 @@ class OpenDraft:
                 with closing(Stager(self._store, record.artifact, "")) as stager:
                     try:
                         root, result = step(stager, record, stale)
-                        return result, stager.commit(root, partial(self._become, stager, record, stored, part, said))
+                        return result, stager.commit(root, partial(self._become, stager, record, stored, part))
                     finally:
                         stored += stager.stored_bytes
             except _ChangedError:
@@ -254,8 +268,7 @@ class OpenDraft:
         stager: Stager,
         before: DraftRecord,
         stored: int,
-        part: dict[str, Any] | None,
-        said: Mapping[str, Any] | None,
+        part: _Part | None,
         transaction: WriteTransaction,
         root: Ref,
         added: int,
@@ -264,9 +277,8 @@ class OpenDraft:
         if record.root != before.root:
             raise _ChangedError("the draft has changed meanwhile")
         new_bytes = stored + stager.stored_bytes + added
-        parts = record.parts if part is None or part in record.parts else [*record.parts, part]
-        said = record.said if said is None else _joined(record.said, said)
-        held = drafts.move_root(transaction, record, root.node, new_bytes, parts=parts, said=said)
+        changes = {} if part is None else part.joined(record)
+        held = drafts.move_root(transaction, record, root.node, new_bytes, **changes)
         change_counts(transaction, dict.fromkeys(held - {root.node}, 1))
         return root.node in held, new_bytes
 

@@ -56,15 +56,18 @@ class Graph:
     edges: list[GraphEdge]
 
 
-def graph_around(store: Store, root: End, *, up: bool = True, down: bool = True) -> Graph:
-    """Return what leads to ``root`` (``up``) and what it leads to (``down``), in the order of time."""
+def graph_around(store: Store, root: End, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
+    """Return what leads to ``root`` (``up``) and what it leads to (``down``), in the order of time.
+
+    Not further than ``depth`` edges away, where that is given.
+    """
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         found: dict[Edge, EdgeRecord] = {}
         if up:
-            found.update(_walk(transaction, root, edges_to, lambda edge: edge.source))
+            found.update(_walk(transaction, root, edges_to, lambda edge: edge.source, depth))
         if down:
-            found.update(_walk(transaction, root, edges_from, lambda edge: edge.target))
+            found.update(_walk(transaction, root, edges_from, lambda edge: edge.target, depth))
         titles = {root: ""}
         for edge, said in found.items():
             titles[edge.source], titles[edge.target] = said.source, said.target
@@ -81,16 +84,21 @@ def _walk(
     root: End,
     step: Callable[[ReadTransaction, End], Iterator[tuple[Edge, EdgeRecord]]],
     after: Callable[[Edge], End],
+    depth: int | None,
 ) -> Iterator[tuple[Edge, EdgeRecord]]:
     seen = {root}
     waiting = [root]
-    while waiting:
-        for edge, said in step(transaction, waiting.pop()):
-            yield edge, said
-            end = after(edge)
-            if end not in seen:
-                seen.add(end)
-                waiting.append(end)
+    while waiting and depth != 0:
+        depth = None if depth is None else depth - 1
+        following: list[End] = []
+        for here in waiting:
+            for edge, said in step(transaction, here):
+                yield edge, said
+                end = after(edge)
+                if end not in seen:
+                    seen.add(end)
+                    following.append(end)
+        waiting = following
 
 
 def _node(store: Store, transaction: ReadTransaction, end: End, title: str) -> GraphNode:

@@ -289,6 +289,12 @@ class Workspace:
         selector = Selector(project, type, artifact, tag, metadata or {})
         return list(find(self.store, selector, younger=younger, older=older, latest=latest))
 
+    def has_artifact(self, name: str) -> bool:
+        """Return whether there is an artifact of a full name, with a living version."""
+        with self.store.snapshot() as snapshot:
+            found = snapshot.name_number(name)
+        return found is not None and found[1]
+
     def is_project(self, name: str) -> bool:
         """Return whether a name is a project: a component above artifacts."""
         with self.store.snapshot() as snapshot:
@@ -391,14 +397,16 @@ class Workspace:
 
         return link(self.store, self.version(ref).record, check_name(target), [check_alias(each) for each in aliases])
 
-    def lineage(self, ref: str, *, up: bool = True, down: bool = True) -> Graph:
-        """Return what a version or run (``run:PROJECT/ID``) came of, and what came of it."""
+    def lineage(self, ref: str, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
+        """Return what a version or run (``run:PROJECT/ID``) came of and what came of it, ``depth`` steps away."""
         from artstore.graph import graph_around
         from artstore.lineage import run_end, version_end
 
         if ref.startswith("run:"):
-            return graph_around(self.store, run_end(self.run(ref.removeprefix("run:")).number), up=up, down=down)
-        return graph_around(self.store, version_end(resolve_recorded(self.store, ref)[0].serial), up=up, down=down)
+            end = run_end(self.run(ref.removeprefix("run:")).number)
+        else:
+            end = version_end(resolve_recorded(self.store, ref)[0].serial)
+        return graph_around(self.store, end, up=up, down=down, depth=depth)
 
     def runs(self, project: str | None = None) -> list[RunRecord]:
         """Return the runs, or those of one project, the oldest first."""

@@ -114,6 +114,17 @@ def _draft_add(workspace: Path, words: Sequence[str]) -> str:
     return str(open_workspace(workspace).draft(ident).add(source, to).files)
 
 
+def _draft_bring(workspace: Path, words: Sequence[str]) -> str:
+    """Bring a part for an open draft, as one of several programs that make a version."""
+    ident, source = words
+    opened = open_workspace(workspace)
+    gathering = Gathering(opened.store, "data")
+    gathering.add(source)
+    opened.draft(ident).merge(gathering.root().id, "rig", said={"metadata": {"by": ["rig"]}})
+    gathering.close()
+    return ident
+
+
 def _draft_commit(workspace: Path, words: Sequence[str]) -> str:
     return open_workspace(workspace).draft(words[0]).commit().name
 
@@ -186,6 +197,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "draft": _draft,
     "draft-new": _draft_new,
     "draft-add": _draft_add,
+    "draft-bring": _draft_bring,
     "draft-commit": _draft_commit,
     "link": _link,
     "work": _work,

@@ -125,6 +125,10 @@ def scenario(folder: Path) -> list[Step]:
     step(["put", second, "data"], two, three, ("data:v4", v1), good=3)
     four = ("data:v4", v1)
     step("gc --compact", two, three, four, good=3)
+    shown = ("shown:v0", v1)
+    step("link data:v4 shown", two, three, four, shown, good=3)
+    step(["work", "shown", "data:v4", first], two, three, four, shown, ("shown:v1", v0), good=3)
+    step("delete shown:v0 shown:v1 --now", two, three, four, good=3)
     step("draft-new data rig", two, three, four, good=3)
     step(["draft-add", "rig", third, "added"], two, three, four, good=3)
     added = {**v1, b"added": folders.DIRECTORY, **{b"added/" + path: entry for path, entry in v2.items()}}

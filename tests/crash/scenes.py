@@ -220,6 +220,16 @@ class _Stage:
             gone={},
             draft=[v0, {**v0, **inside}],
         )
+        yield Scene(
+            name="draft bring",
+            base=opened,
+            words=["draft-bring", "rig", second],
+            line=[],
+            before=zero,
+            after={},
+            gone={},
+            draft=[v0, {**v0, **v1}],
+        )
         filled = self._base("filled", ["draft-add", *adding], of=opened)
         line = ["draft", "commit", "rig"]
         yield Scene("draft commit", filled, ["draft-commit", "rig"], line, zero, {"data:v1": {**v0, **inside}}, {})

@@ -37,6 +37,7 @@ SHARES = {
     "purge": 0.06,
     "draft": 0.05,
     "draft add": 0.1,
+    "draft bring": 0.06,
     "draft commit": 0.2,
     "repair counts": 0.2,
     "repair content": 0.15,

@@ -281,6 +281,21 @@ class Deletion(RuleBasedStateMachine):
                 draft.move(path, b"moved")
 
     @precondition(lambda self: self.expected.opened)
+    @rule(pick=PICK, picture=PICTURES, by=st.sampled_from(("one", "two")))
+    def bring(self, pick: int, picture: tuple[int, int, int, int], by: str) -> None:
+        """Bring a part for an open draft, as one of several programs that make a version."""
+        ident = sorted(self.expected.opened)[pick % len(self.expected.opened)]
+        opened = self.expected.opened[ident]
+        stager = Stager(self.ws.store, opened.name, "states")
+        try:
+            root = stage(stager, tree_of(picture))
+            stager.flush()
+            self.ws.draft(ident).merge(root.id, by, overwrite=True, said={"metadata": {by: pick}})
+        finally:
+            stager.close()
+        opened.model = {**opened.model, **model_of_tree(tree_of(picture))}
+
+    @precondition(lambda self: self.expected.opened)
     @rule(pick=PICK, commits=st.booleans())
     def end_open_draft(self, pick: int, commits: bool) -> None:
         """Commit an open draft, or give it up."""

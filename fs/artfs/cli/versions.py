@@ -52,7 +52,7 @@ def show(session: Session, reference: str) -> None:
     """
     workspace = session.open()
     version = workspace.version(reference)
-    lineage = near(workspace.lineage(version.name))
+    lineage = near(workspace.lineage(version.name, depth=1))
     if session.json:
         write_json({**version_record(version), "lineage": lineage})
     else:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from artfs.tracking.aliases import NameList
+from artfs.tracking.described import Described
 from artfs.tracking.downloading import download
+from artfs.tracking.entries import ArtifactEntry
 from artfs.tracking.naming import find_version, own_name, short_name
-from artfs.tracking.values import plain
 from artfs.tracking.workspaces import the_workspace
 from artstore.errors import (
     InvalidInputError,
@@ -28,74 +27,27 @@ from artstore.errors import (
     UnsupportedError,
 )
 from artstore.gathering import Gathering
-from artstore.names import LATEST, check_alias, check_name, check_type, version_label
-from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
 from artstore.versions import Version
 from artstore.workspace import Workspace
 
 if TYPE_CHECKING:
     from artfs.tracking.run import Run
+    from artstore.deleting import Cascade
+
 __all__ = ["Artifact", "ArtifactEntry"]
 
 _WHOLE: Final = ("wandb-artifact://", "artfs://")
 _OUTSIDE: Final = ("s3://", "gs://", "az://", "azure://", "http://", "https://", "file://")
-_TTL_DAYS: Final = "ttl_days"
-_DRAFT, _COMMITTED, _DELETED = "PENDING", "COMMITTED", "DELETED"
 
 
-class ArtifactEntry:
-    """One file of an artifact: ``path`` and ``name`` inside it, ``size`` in bytes, ``digest`` in hex."""
-
-    def __init__(self, artifact: Artifact, path: str, size: int, digest: str) -> None:
-        self._artifact = artifact
-        self.path = self.name = path
-        self.size = size
-        self.digest = digest
-
-    def __repr__(self) -> str:
-        return f"<ArtifactEntry {self.path}>"
-
-    def download(self, root: str | os.PathLike[str] | None = None) -> str:
-        """Return the path of the file where it can be read; with ``root``, of a copy below that."""
-        return os.path.join(self._artifact.download(root, path_prefix=self.path), self.path)
-
-    def ref(self) -> str:
-        """Return what names the file: ``artfs://NAME:v3/path``."""
-        return f"artfs://{self._artifact.qualified_name}/{self.path}"
-
-
-class Artifact:
+class Artifact(Described):
     """An artifact of a type, to be logged by a run; or a version that was.
 
     ``metadata`` is whatever JSON holds, and numpy's numbers; ``ttl_days`` in it gives the version an end.  With
     ``incremental`` it is laid over the latest version when it is logged.  Raises `InvalidNameError` for a name that
     cannot be one.
     """
-
-    def __init__(
-        self,
-        name: str,
-        type: str,
-        description: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        incremental: bool = False,
-        use_as: str | None = None,
-    ) -> None:
-        self._name = check_name(name)
-        self._type: str | None = check_type(type)
-        self._description = description
-        self._metadata: dict[str, Any] | None = None if metadata is None else plain(metadata)
-        self.incremental = incremental
-        self._use_as = use_as
-        self._workspace: Workspace | None = None
-        self._gathering: Gathering | None = None
-        self._base: Version | None = None
-        self._version: Version | None = None
-        self._included: list[int] = []
-        self._ttl: timedelta | None = None
-        self._aliases = NameList((), self.save)
-        self._tags = NameList((), self.save)
 
     @classmethod
     def of(cls, workspace: Workspace, version: Version) -> Artifact:
@@ -104,195 +56,6 @@ class Artifact:
         Artifact.__init__(artifact, version.artifact, version.type or "artifact")
         artifact._become(workspace, version)
         return artifact
-
-    def _become(self, workspace: Workspace, version: Version) -> None:
-        """Be a version from now on."""
-        record = version.record
-        self._workspace, self._version, self._gathering = workspace, version, None
-        self._type, self._description, self._metadata = version.type, version.description, version.metadata
-        self._ttl = _length(record)
-        self._aliases = NameList(version.aliases, self.save)
-        self._tags = NameList(version.tags, self.save)
-
-    def __repr__(self) -> str:
-        return f"<Artifact {self.qualified_name}>"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Artifact) or self._version is None or other._version is None:
-            return self is other
-        return self._version == other._version
-
-    def __hash__(self) -> int:
-        return hash(self._version) if self._version is not None else id(self)
-
-    # -- what it is ------------------------------------------------------------------------------------------------
-
-    def _logged(self, what: str) -> Version:
-        if self._version is None:
-            raise RefusedError(
-                f"the artifact {self._name!r} has no {what} before it is logged", hint="log it: run.log_artifact"
-            )
-        return self._version
-
-    def _open(self) -> Gathering:
-        """Return what is being put together; raise `RefusedError` where it is a version already."""
-        if self._version is not None:
-            raise RefusedError(
-                f"{self._version.name} is a version, and does not change",
-                hint="what comes next begins with: artifact.new_draft()",
-            )
-        if self._gathering is None:
-            workspace = self._workspace or the_workspace()
-            base = None if self._base is None else self._base.record
-            self._gathering = Gathering(workspace.store, self._name, base)
-            self._workspace = workspace
-        return self._gathering
-
-    @property
-    def name(self) -> str:
-        """Its name; with its version (``imagenet:v3``) once it is logged."""
-        if self._version is None:
-            return self._name
-        return short_name(self._version.name)
-
-    @property
-    def qualified_name(self) -> str:
-        """Its full name, with its version once it is logged: ``project/imagenet:v3``."""
-        return self._name if self._version is None else self._version.name
-
-    @property
-    def project(self) -> str:
-        """The project that it is in, or an empty text."""
-        return self.qualified_name.rpartition("/")[0]
-
-    @property
-    def entity(self) -> str:
-        """Nothing: a workspace has one owner."""
-        return ""
-
-    @property
-    def collection(self) -> str:
-        """The name of the artifact without a version."""
-        return short_name(self._name if self._version is None else self._version.artifact)
-
-    @property
-    def version(self) -> str:
-        """``v3``."""
-        return version_label(self._logged("version").number)
-
-    @property
-    def type(self) -> str | None:
-        """Its type."""
-        return self._type
-
-    @property
-    def state(self) -> str:
-        """``PENDING`` until it is logged, then ``COMMITTED``, ``DELETED`` at the end."""
-        if self._version is None:
-            return _DRAFT
-        return _COMMITTED if self._is_there() else _DELETED
-
-    @property
-    def stored(self) -> Version | None:
-        """The version that it is, or None."""
-        return self._version
-
-    @property
-    def holds_anything(self) -> bool:
-        """Whether something was put together."""
-        return self._gathering is not None
-
-    def is_draft(self) -> bool:
-        """Return whether it has not been logged."""
-        return self._version is None
-
-    def _is_there(self) -> bool:
-        assert self._version is not None and self._workspace is not None
-        with self._workspace.store.snapshot() as snapshot:
-            return snapshot.version(self._version.record.serial) is not None
-
-    @property
-    def id(self) -> str:
-        """What names the version for ever, hex: it stays when the artifact is renamed."""
-        version = self._logged("id")
-        assert self._workspace is not None
-        return f"{self._workspace.uuid.replace('-', '')[:8]}{version.record.serial:08x}"
-
-    @property
-    def digest(self) -> str:
-        """The digest of its content, hex."""
-        if self._version is not None:
-            return self._version.digest
-        return self._open().root().id.hex()
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return self._version.size if self._version is not None else self._open().totals().bytes
-
-    @property
-    def file_count(self) -> int:
-        """Number of files."""
-        return self._version.file_count if self._version is not None else self._open().totals().files
-
-    @property
-    def created_at(self) -> str:
-        """When it was logged: ISO 8601, UTC, with ``Z``."""
-        return _iso(self._logged("time").created_at)
-
-    @property
-    def updated_at(self) -> str:
-        """When it was logged: a version does not change."""
-        return self.created_at
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """What is said of it, by name; changes hold when it is logged, or by ``save``."""
-        if self._metadata is None:
-            self._metadata = {}
-        return self._metadata
-
-    @metadata.setter
-    def metadata(self, value: Mapping[str, Any]) -> None:
-        self._metadata = plain(value)
-
-    @property
-    def description(self) -> str | None:
-        """What is said of it in words; a change holds when it is logged, or by ``save``."""
-        return self._description
-
-    @description.setter
-    def description(self, value: str | None) -> None:
-        self._description = value
-
-    @property
-    def aliases(self) -> NameList:
-        """Its aliases, ``latest`` among them where it is that; a change holds when it is logged, or by ``save``."""
-        return self._aliases
-
-    @aliases.setter
-    def aliases(self, value: Sequence[str]) -> None:
-        self._aliases = NameList(value, self.save)
-
-    @property
-    def tags(self) -> NameList:
-        """Its tags; a change holds when it is logged, or by ``save``."""
-        return self._tags
-
-    @tags.setter
-    def tags(self, value: Sequence[str]) -> None:
-        self._tags = NameList(value, self.save)
-
-    @property
-    def ttl(self) -> timedelta | None:
-        """How long after it was logged it goes by itself, or None; a change holds when it is logged, or by ``save``."""
-        return self._ttl
-
-    @ttl.setter
-    def ttl(self, value: timedelta | None) -> None:
-        if value is not None and not value > timedelta(0):
-            raise InvalidInputError("the end of a version must lie in the future")
-        self._ttl = value
 
     # -- putting together ------------------------------------------------------------------------------------------
 
@@ -478,28 +241,6 @@ class Artifact:
 
     # -- what becomes of it ----------------------------------------------------------------------------------------
 
-    def said(self) -> dict[str, Any]:
-        """Return what is said of a version that is to be made: the words of `artstore.committing.Commit`."""
-        return {
-            "type": self._type,
-            "description": self._description,
-            "metadata": self._metadata,
-            "aliases": [check_alias(alias) for alias in self._aliases if alias != LATEST],
-            "tags": list(self._tags),
-            "included": list(self._included),
-            "ttl": self._seconds(),
-        }
-
-    def _seconds(self) -> float | None:
-        if self._ttl is not None:
-            return self._ttl.total_seconds()
-        days = (self._metadata or {}).get(_TTL_DAYS)
-        if days is None:
-            return None
-        if isinstance(days, bool) or not isinstance(days, int | float) or not days > 0:
-            raise InvalidInputError(f"{_TTL_DAYS} is {days!r}, and must be a number of days, more than 0")
-        return days * 86400.0
-
     def commit(self, workspace: Workspace, name: str, run: int) -> Version:
         """Make it a version of the artifact with a full name, for a run or 0, and be that; return it."""
         from artstore.committing import Commit
@@ -559,35 +300,8 @@ class Artifact:
         if self._version is None:
             workspace = self._workspace or the_workspace()
             self.commit(workspace, own_name(self._name, project or ""), 0)
-            return
-        from artstore.aliasing import revise
-
-        assert self._workspace is not None
-        workspace, version = self._workspace, self._version
-        revise(workspace.store, version.record, description=self._description or "", metadata=self._metadata or {})
-        before, wanted = (
-            set(version.aliases) - {LATEST},
-            {check_alias(each) for each in self._aliases if each != LATEST},
-        )
-        if wanted - before:
-            workspace.alias_set(version.name, *sorted(wanted - before))
-        if before - wanted:
-            workspace.alias_remove(version.artifact, *sorted(before - wanted))
-        tags, had = set(self._tags), set(version.tags)
-        if tags - had:
-            workspace.tag_add(version.name, *sorted(tags - had))
-        if had - tags:
-            workspace.tag_remove(version.name, *sorted(had - tags))
-        self._save_ttl(workspace, version)
-        self._become(workspace, workspace.version(version.name))
-
-    def _save_ttl(self, workspace: Workspace, version: Version) -> None:
-        if self._ttl == _length(workspace.version(version.name).record):
-            return
-        if self._ttl is None:
-            workspace.set_ttl(version.name, None)
         else:
-            workspace.set_ttl(version.name, (version.created_at + self._ttl - datetime.now(UTC)).total_seconds())
+            super().save()
 
     def link(self, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
         """Show the version as the next one of another artifact, ``PROJECT/NAME``, which holds it; return that."""
@@ -626,13 +340,9 @@ class Artifact:
         """Return (kind of edge, name) of what this came of, or what came of it, one step away."""
         version = self._logged("lineage")
         assert self._workspace is not None
-        graph = self._workspace.lineage(version.name, up=up, down=not up)
+        graph = self._workspace.lineage(version.name, up=up, down=not up, depth=1)
         names = {node.key: node.name for node in graph.nodes if node.state != "gone"}
-        near = [
-            (edge.kind, edge.source if up else edge.target)
-            for edge in graph.edges
-            if (edge.target if up else edge.source) == graph.root
-        ]
+        near = [(edge.kind, edge.source if up else edge.target) for edge in graph.edges]
         return [(kind, names[key]) for kind, key in near if key in names]
 
     def unlink(self) -> None:
@@ -641,15 +351,15 @@ class Artifact:
             raise RefusedError(f"{self.qualified_name} is no link", hint="delete() deletes it")
         self.delete(delete_aliases=True)
 
-    def delete(self, delete_aliases: bool = False) -> None:
+    def delete(self, delete_aliases: bool = False, cascade: Cascade = "no") -> None:
         """Delete the version; it can be undeleted for a while.
 
         Raises `RefusedError` where it has aliases other than ``latest`` and not ``delete_aliases``, or others were made
-        from it.
+        from it, unless those are to be deleted too (``cascade="delete"``) or to stay (``"orphan"``).
         """
         version = self._logged("version to delete")
         assert self._workspace is not None
-        self._workspace.delete(version.name, force=delete_aliases)
+        self._workspace.delete(version.name, force=delete_aliases, cascade=cascade)
 
     def logged_by(self) -> Run | None:
         """Return the run that made the version first, or None."""
@@ -676,17 +386,6 @@ def _present(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     if not os.path.lexists(path):
         raise SourceError(f"{os.fspath(path)!r} does not exist")
     return path
-
-
-def _length(record: VersionRecord) -> timedelta | None:
-    """Return how long after it was made a version goes by itself, to the second."""
-    if not record.expires_ns:
-        return None
-    return timedelta(seconds=round((record.expires_ns - record.created_ns) / 1e9))
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def version_by_id(workspace: Workspace, ident: str) -> Version:

@@ -44,13 +44,12 @@ def find_version(workspace: Workspace, text: str, project: str) -> tuple[Version
     Raises `NotFoundError`, naming artifacts of that name in other projects, and `InvalidNameError`.
     """
     reference = parse_reference(text)
-    known = {artifact.name: artifact for artifact in workspace.artifacts()}
     said = f"v{reference.version}" if reference.version is not None else reference.alias or LATEST
     for full in _candidates(reference.name, project):
-        if full in known:
+        if workspace.has_artifact(full):
             return workspace.version(f"{full}:{said}"), said
     last = short_name(reference.name)
-    elsewhere = [full for full in known if short_name(full) == last]
+    elsewhere = [artifact.name for artifact in workspace.artifacts() if short_name(artifact.name) == last]
     where = f" in the project {project!r} or at the top" if project and "/" not in reference.name else ""
     hint = f"elsewhere there is {', '.join(elsewhere[:5])}" if elsewhere else "those that are: artfs ls"
     raise NotFoundError(f"there is no artifact {reference.name!r}{where}", hint=hint)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import artfs as api
 from artfs.tracking import current
 
+Run = Callable[..., Any]
+
 
 @pytest.fixture
-def worked(artfs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def worked(artfs: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return the command line, over a workspace in which a run has used and made something."""
     monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "worked"))
     monkeypatch.setenv("ARTFS_CACHE_DIR", str(tmp_path / "cache"))
@@ -30,7 +34,7 @@ def worked(artfs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ign
     return artfs
 
 
-def test_what_came_of_what(worked) -> None:  # type: ignore[no-untyped-def]
+def test_what_came_of_what(worked: Run) -> None:
     assert worked("lineage", "p/model").text.splitlines() == [
         "p/model:v0",
         "  made by run p/one",
@@ -58,7 +62,7 @@ def test_what_came_of_what(worked) -> None:  # type: ignore[no-untyped-def]
     assert worked("lineage", "p/none").code == 3
 
 
-def test_runs_are_shown(worked) -> None:  # type: ignore[no-untyped-def]
+def test_runs_are_shown(worked: Run) -> None:
     (record,) = worked("run", "ls", "p", "--json").json["runs"]
     assert (record["run"], record["state"], record["config"]) == ("p/one", "finished", {"lr": 0.5})
     assert "p/one" in worked("run", "ls").text
@@ -69,7 +73,7 @@ def test_runs_are_shown(worked) -> None:  # type: ignore[no-untyped-def]
     assert worked("run", "show", "p/two").code == 3
 
 
-def test_rm_and_what_depends(worked) -> None:  # type: ignore[no-untyped-def]
+def test_rm_and_what_depends(worked: Run) -> None:
     refused = worked("rm", "p/data:v0")
     assert refused.code == 4
     assert "p/model:v0 was made from p/data:v0" in refused.err.decode()
@@ -80,7 +84,7 @@ def test_rm_and_what_depends(worked) -> None:  # type: ignore[no-untyped-def]
     assert worked("rm", "p/model:v0", "--cascade=half").code == 2
 
 
-def test_links(worked) -> None:  # type: ignore[no-untyped-def]
+def test_links(worked: Run) -> None:
     done = worked("link", "p/model:v0", "registry/best", "-a", "production", "--json").json
     assert (done["name"], done["created"]) == ("registry/best:v0", True)
     assert worked("cat", "registry/best:production/weights").out == b"a"
@@ -88,7 +92,7 @@ def test_links(worked) -> None:  # type: ignore[no-untyped-def]
     assert worked("link", "p/none:v0", "x").code == 3
 
 
-def test_words_of_wandb(worked, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_words_of_wandb(worked: Run, tmp_path: Path) -> None:
     put = worked(
         "artifact", "put", "--name", "q/more", "--type", "dataset", "-a", "latest", "-a", "good", tmp_path / "data"
     )
@@ -102,7 +106,7 @@ def test_words_of_wandb(worked, tmp_path: Path) -> None:  # type: ignore[no-unty
     assert worked("artifact", "get", "q/more", "--type", "model").code == 4
 
 
-def test_the_cache(worked, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_cache(worked: Run, tmp_path: Path) -> None:
     (copy,) = worked("cache", "preload", "p/data", "--json").json["copies"]
     assert copy["path"] == str(tmp_path / "cache" / copy["digest"])
     info = worked("cache", "info", "--json").json
@@ -116,7 +120,7 @@ def test_the_cache(worked, tmp_path: Path) -> None:  # type: ignore[no-untyped-d
     assert worked("cache", "info").code == 0
 
 
-def test_drafts_together(worked, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_drafts_together(worked: Run, tmp_path: Path) -> None:
     for name in ("one", "two"):
         worked("draft", "new", name, "--id", name)
         worked("draft", "add", name, tmp_path / "data")
@@ -127,7 +131,7 @@ def test_drafts_together(worked, tmp_path: Path) -> None:  # type: ignore[no-unt
     assert worked("draft", "ls", "--json").json == {"drafts": []}
 
 
-def test_another_name(worked, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_another_name(worked: Run, tmp_path: Path) -> None:
     assert worked("artifact", "rename", "p/model", "team/net", "--json").json == {
         "artifact": "team/net",
         "was": "p/model",
