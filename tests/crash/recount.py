@@ -522,6 +522,7 @@ def _drafts(workspace: Path, records: Records) -> list[str]:
     wrong = [f"draft {number} holds nodes and is not listed" for number in sorted(holding.keys() - listed.keys())]
     for draft in listed.values():
         record = find_open(records.transaction, draft.id) if draft.id else None
-        if record is not None and holding.get(record.draft) != {record.start, record.root}:
-            wrong.append(f"{draft.title} holds {holding.get(record.draft)}, not {record.start} and {record.root}")
+        wanted = set() if record is None else {record.start, record.root} | {part["node"] for part in record.parts}
+        if record is not None and holding.get(record.draft) != wanted:
+            wrong.append(f"{draft.title} holds {holding.get(record.draft)}, not {wanted}")
     return wrong
