@@ -34,6 +34,7 @@ from artstore.workspace import Workspace
 if TYPE_CHECKING:
     from artfs.tracking.run import Run
     from artstore.deleting import Cascade
+    from artstore.graph import GraphNode
 
 __all__ = ["Artifact", "ArtifactEntry"]
 
@@ -258,8 +259,7 @@ class Artifact(Described):
         version = version_of(workspace.store, gathering.commit(asked))
         if tags:
             workspace.tag_add(version.name, *tags)
-        self._become(workspace, workspace.version(version.name))
-        self._version = version
+        self._become(workspace, version)
         return version
 
     def _over_latest(self, gathering: Gathering, name: str) -> Gathering:
@@ -312,7 +312,7 @@ class Artifact(Described):
     @property
     def is_link(self) -> bool:
         """Whether it shows a version of another artifact."""
-        return self.source_name != self.name
+        return self.source_qualified_name != self.qualified_name
 
     @property
     def source_name(self) -> str:
@@ -322,13 +322,12 @@ class Artifact(Described):
     @property
     def source_qualified_name(self) -> str:
         """The full name of the version that this one shows, or its own."""
-        found = [name for kind, name in self._neighbours(up=True) if kind == "linked as"]
-        return found[0] if found else self._logged("source").name
+        return next((node.name for node in self._neighbours("linked as", up=True)), self._logged("source").name)
 
     @property
     def linked_names(self) -> list[str]:
         """The full names of the versions that show this one."""
-        return [name for kind, name in self._neighbours(up=False) if kind == "linked as"]
+        return [node.name for node in self._neighbours("linked as", up=False) if node.state == "live"]
 
     @property
     def linked_artifacts(self) -> list[Artifact]:
@@ -336,14 +335,13 @@ class Artifact(Described):
         assert self._workspace is not None
         return [Artifact.of(self._workspace, self._workspace.version(name)) for name in self.linked_names]
 
-    def _neighbours(self, *, up: bool) -> list[tuple[str, str]]:
-        """Return (kind of edge, name) of what this came of, or what came of it, one step away."""
+    def _neighbours(self, kind: str, *, up: bool) -> list[GraphNode]:
+        """Return what this came of, or what came of it, by edges of a kind, in the order of time."""
         version = self._logged("lineage")
         assert self._workspace is not None
         graph = self._workspace.lineage(version.name, up=up, down=not up, depth=1)
-        names = {node.key: node.name for node in graph.nodes if node.state != "gone"}
-        near = [(edge.kind, edge.source if up else edge.target) for edge in graph.edges]
-        return [(kind, names[key]) for kind, key in near if key in names]
+        nodes = {node.key: node for node in graph.nodes}
+        return [nodes[edge.source if up else edge.target] for edge in graph.edges if edge.kind == kind]
 
     def unlink(self) -> None:
         """Delete this version, which shows another one; that stays.  Raises `RefusedError` where it is no link."""
@@ -363,23 +361,18 @@ class Artifact(Described):
 
     def logged_by(self) -> Run | None:
         """Return the run that made the version first, or None."""
-        from artfs.tracking.api import recorded_run
-
-        version = self._logged("run")
-        assert self._workspace is not None
-        made = [name for kind, name in self._neighbours(up=True) if kind == "logged"]
-        return recorded_run(self._workspace, made[0]) if made and version else None
+        return next(iter(self._runs("logged", up=True)), None)
 
     def used_by(self) -> list[Run]:
         """Return the runs that have used the version."""
+        return self._runs("used by", up=False)
+
+    def _runs(self, kind: str, *, up: bool) -> list[Run]:
         from artfs.tracking.api import recorded_run
 
-        assert self._version is None or self._workspace is not None
-        return [
-            recorded_run(self._workspace, name)  # type: ignore[arg-type]  # a logged one has a workspace
-            for kind, name in self._neighbours(up=False)
-            if kind == "used by"
-        ]
+        found = self._neighbours(kind, up=up)
+        assert self._workspace is not None
+        return [recorded_run(self._workspace, node.name) for node in found]
 
 
 def _present(path: str | os.PathLike[str]) -> str | os.PathLike[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from artfs.tracking.aliases import NameList
 from artfs.tracking.naming import short_name
-from artfs.tracking.values import plain
+from artfs.tracking.values import iso, plain
 from artfs.tracking.workspaces import the_workspace
 from artstore.errors import InvalidInputError, RefusedError
 from artstore.gathering import Gathering
@@ -183,7 +183,7 @@ class Described:
     @property
     def created_at(self) -> str:
         """When it was logged: ISO 8601, UTC, with ``Z``."""
-        return _iso(self._logged("time").created_at)
+        return iso(self._logged("time").created_at)
 
     @property
     def updated_at(self) -> str:
@@ -297,7 +297,3 @@ def _length(record: VersionRecord) -> timedelta | None:
     if not record.expires_ns:
         return None
     return timedelta(seconds=round((record.expires_ns - record.created_ns) / 1e9))
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -12,13 +13,14 @@ from typing import Any, Final, Self
 
 from artfs.tracking.artifact import Artifact, use
 from artfs.tracking.naming import own_name, short_name
-from artfs.tracking.values import metric_values, plain
+from artfs.tracking.values import iso, metric_values, plain
 from artfs.tracking.words import Words
 from artstore import recording
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.leases import Lease
 from artstore.names import LATEST, check_alias
 from artstore.records.catalogue import RunRecord
+from artstore.versions import utc
 from artstore.workspace import Workspace
 
 __all__ = ["Run"]
@@ -140,9 +142,7 @@ class Run:
     @property
     def created_at(self) -> str:
         """When it began: ISO 8601, UTC, with ``Z``."""
-        from artstore.versions import utc
-
-        return utc(self._record.created_ns).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return iso(utc(self._record.created_ns))
 
     def history(self) -> list[dict[str, Any]]:
         """Return the rows that it has logged, in order."""
@@ -188,8 +188,9 @@ class Run:
     def _write_rows(self) -> None:
         if not self._rows or self._finished:
             return
-        rows, self._rows = self._rows, []
-        self._record = recording.log_rows(self._workspace.store, self._record.number, rows, self.summary.as_dict())
+        summary = self.summary.as_dict()
+        self._record = recording.log_rows(self._workspace.store, self._record.number, self._rows, summary)
+        self._rows = []
         self._written = time.monotonic()
 
     def _change(self) -> None:
@@ -258,8 +259,6 @@ class Run:
         )
         version = artifact.commit(self._workspace, full, self._record.number)
         if artifact.ttl is not None and version.record.expires_ns:
-            from artstore.versions import utc
-
             _say(f"{version.name} goes by itself on {utc(version.record.expires_ns):%Y-%m-%d %H:%M} UTC")
         return artifact
 
@@ -397,6 +396,4 @@ class Run:
 
 
 def _say(sentence: str) -> None:
-    import sys
-
     print(f"artfs: {sentence}", file=sys.stderr)

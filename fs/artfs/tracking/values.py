@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from platformdirs import user_cache_path
 
 from artstore.errors import InvalidInputError
 
-__all__ = ["cache_folder", "download_folder", "environment", "metric_values", "plain"]
+__all__ = ["cache_folder", "download_folder", "environment", "iso", "metric_values", "plain"]
 
 
 def environment(name: str) -> str | None:
@@ -81,3 +82,8 @@ def _metric(value: Any, what: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return plain(value, what)
+
+
+def iso(moment: datetime) -> str:
+    """Return a time in UTC as ISO 8601 with ``Z``."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

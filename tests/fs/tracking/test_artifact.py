@@ -191,9 +191,15 @@ def test_links(run: artfs.Run, workspace: artfs.Workspace) -> None:
         model.unlink()
     with pytest.raises(RefusedError, match="links to"):
         model.delete()
+    same = model.link("elsewhere/model")
+    assert (same.name, same.is_link, same.source_name) == (model.name, True, "model:v0")
     link.unlink()
-    model.delete()
-    assert model.state == "DELETED"
+    assert model.linked_names == ["elsewhere/model:v0"]
+    model.delete(cascade="orphan")
+    assert (model.state, same.state) == ("DELETED", "COMMITTED")
+    workspace.gc(now=True)
+    assert (same.is_link, same.source_qualified_name) == (True, "p/model:v0")
+    assert_sound(workspace)
 
 
 def test_deleting(run: artfs.Run, workspace: artfs.Workspace) -> None:
