@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -142,6 +143,7 @@ def run(arguments: argparse.Namespace, folder: Path, results: Results) -> None:
 def main() -> None:
     """Measure, print the tables, write the files."""
     arguments = parse()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # it would have every command compile all that it loads
     results = merged(arguments.merge) if arguments.merge else measured(arguments)
     print_report(results)
     if arguments.markdown:
