@@ -112,11 +112,11 @@ def delete(
     entries: list[DeadEntry] = []
     changes: list[Change] = []
     last = planned_in
+    going = frozenset(one.version.serial for one in doomed)
     with room_to_free(store.path):
         for start in range(0, len(doomed), _BATCH):
             with store.write() as transaction:
                 batch = doomed[start : start + _BATCH]
-                going = frozenset(one.version.serial for one in doomed)
                 entries += _delete_batch(
                     store, transaction, batch, force, cascade, going, due_ns, changes, reasons or {}
                 )

@@ -8,7 +8,7 @@ somebody asks for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,13 +151,17 @@ class Gathering:
             if present.ref is not None:
                 self._stager.withdraw(present.ref)
         else:
-            self._require_free(path, entry, overwrite=overwrite)
+            self._require_free(path, entry, above, overwrite=overwrite)
         self._edits.put(path, entry)
         self._files[path] = entry
         self._folders |= above
 
-    def _require_free(self, path: bytes, entry: EntryDraft, *, overwrite: bool) -> None:
+    def _require_free(self, path: bytes, entry: EntryDraft, above: Iterable[bytes], *, overwrite: bool) -> None:
         with self._store.snapshot() as snapshot:
+            for folder in above:
+                found = snapshot.resolve(self._tree.root, folder)
+                if found is not None and found.kind != Kind.DIRECTORY:
+                    raise ExistsError(f"{shown(folder)} is a file already", paths=[folder])
             there = snapshot.resolve(self._tree.root, path)
             if there is None:
                 return
@@ -228,10 +232,10 @@ class Gathering:
     def _settle(self) -> None:
         """Let the tree have the files that came one by one."""
         if self._edits:
-            edits, self._edits = self._edits, Edits()
+            self._become(apply_edits(self._store, self._stager, self._tree.root, self._edits))
+            self._edits = Edits()
             self._files.clear()
             self._folders.clear()
-            self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
 
     def _become(self, root: Ref) -> None:
         self._stager.withdraw(self._root)

@@ -308,6 +308,7 @@ class Stager:
         self._owed: dict[int, int] = {}
         self._draft: Draft | None = None
         self._pin: Draft | None = None
+        self._is_lost = self._is_stale = False
         self.stored_bytes = 0
         """Stored bytes that this put has added."""
 
@@ -362,7 +363,12 @@ class Stager:
         self._withdrawn.append(ref)
 
     def discard(self) -> None:
-        """Forget what was handed over since the last batch; the caller has no use for these refs any more."""
+        """Forget what was handed over since the last batch; the caller has no use for these refs any more.
+
+        To be called where a batch raised `StaleHintError` and the stager is to go on.
+        """
+        self._is_lost &= not self._is_stale
+        self._is_stale = False
         self._operations = []
         self._pending = {}
         self._withdrawn = []
@@ -415,8 +421,19 @@ class Stager:
         self._writer.write_segment(segment)
 
     def _write(self, root: Ref | None, action: Action[T] | None) -> T:
+        if self._is_lost:
+            raise BusyError("what was put could not be written", hint="begin again: what is stored already is found")
         now_ns = time.time_ns()  # the birth of what is new, in the pack's index as in the manifest
         self._pack(now_ns)
+        try:
+            return self._write_batch(root, action, now_ns)
+        except BaseException as error:
+            # Refs have numbers by now that no node has, unless there was nothing to bring in.
+            self._is_lost |= bool(self._operations)
+            self._is_stale = isinstance(error, StaleHintError)
+            raise
+
+    def _write_batch(self, root: Ref | None, action: Action[T] | None, now_ns: int) -> T:
         result = None
         with self._store.write() as transaction:
             batch = _Batch(transaction, now_ns)
@@ -426,6 +443,7 @@ class Stager:
                 owed[root.node] = owed.get(root.node, 0) - 1
                 if referred:
                     batch.count(root.node)
+            self._is_lost = True  # until it is committed: what is owed is as after it
             self._settle(batch, owed)
             change_counts(transaction, batch.changes, new=frozenset(batch.created))
             space.condemn(transaction, batch.lost)
@@ -435,6 +453,7 @@ class Stager:
             if root is not None:
                 for draft in self._drafts():
                     draft.remove(transaction)
+        self._is_lost = False
         for draft in self._drafts():
             draft.touch()
         self.stored_bytes += batch.stored

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from artstore.committing import Commit
-from artstore.errors import ExistsError, NotFoundError, RefusedError, SourceError
+from artstore.errors import BusyError, ExistsError, NotFoundError, OutOfSpaceError, RefusedError, SourceError
 from artstore.gathering import Gathering
 from artstore.names import version_label
 from artstore.versions import Version
@@ -107,13 +107,14 @@ def test_files_and_folders_in_each_others_way(workspace: Workspace, tmp_path: Pa
     for path in ("x", "x/y/z"):
         with pytest.raises(ExistsError):
             gathering.add(source / "a", path)
-    gathering.root()
-    for path in ("x", "x/y/z"):
-        with pytest.raises(ExistsError):
-            gathering.add(source / "a", path)
-            gathering.root()
-        break
-    gathering.close()
+    for _ in range(2):
+        for path in ("x", "x/y/z", "x/y/z/deep"):
+            with pytest.raises(ExistsError):
+                gathering.add(source / "a", path)
+        gathering.add(source / "a", "kept")
+        gathering.root()  # the same once the files are in the tree
+    assert content(committed(workspace, gathering)) == {"x/y": b"1", "kept": b"1"}
+    nothing_left_over(workspace)
 
 
 def test_a_base_may_be_replaced(workspace: Workspace, tmp_path: Path) -> None:
@@ -201,6 +202,37 @@ def test_what_is_known_of_a_folder_may_be_gone(
     gathering.add(source / "a", "before")
     gathering.add(source)
     assert content(committed(workspace, gathering)) == {"before": b"a" * 5000, "a": b"a" * 5000, "d/b": b"b" * 5000}
+    nothing_left_over(workspace)
+
+
+def test_after_a_batch_that_was_not_committed_nothing_is(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers were given out that no node has: going on would refer to them."""
+    source = write(tmp_path / "s", {"a": b"a", "b": b"b"})
+    gathering = Gathering(workspace.store, "data")
+    gathering.add(source / "a")
+    with monkeypatch.context() as patch:
+        patch.setattr("artstore.manifest._commit", lambda *_: (_ for _ in ()).throw(OutOfSpaceError("full")))
+        with pytest.raises(OutOfSpaceError):
+            gathering.root()
+    for action in (gathering.root, lambda: gathering.add(source), lambda: gathering.commit(Commit("data"))):
+        with pytest.raises(BusyError, match="could not be written"):
+            action()
+    gathering.close()
+    again = Gathering(workspace.store, "data")
+    again.add(source)
+    assert content(committed(workspace, again)) == {"a": b"a", "b": b"b"}
+    nothing_left_over(workspace)
+
+
+def test_what_is_refused_can_be_committed_otherwise(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.put(write(tmp_path / "other", {"x": b"x"}), "data", type="dataset")
+    gathering = Gathering(workspace.store, "data")
+    gathering.add(write(tmp_path / "s", {"a": b"a"}))
+    with pytest.raises(RefusedError):
+        gathering.commit(Commit("data", type="model"))
+    assert content(committed(workspace, gathering)) == {"a": b"a"}
     nothing_left_over(workspace)
 
 

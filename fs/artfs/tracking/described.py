@@ -147,6 +147,11 @@ class Described:
         """Whether something was put together."""
         return self._gathering is not None
 
+    @property
+    def has_base(self) -> bool:
+        """Whether it began as a version."""
+        return self._base is not None
+
     def is_draft(self) -> bool:
         """Return whether it has not been logged."""
         return self._version is None

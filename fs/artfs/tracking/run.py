@@ -233,6 +233,13 @@ class Run:
                 artifact.aliases.append(check_alias(alias))
         return artifact
 
+    def _full_name(self, artifact: Artifact) -> str:
+        """Return the full name by which an artifact is logged: what began as another project's version is ours then."""
+        name = artifact.qualified_name
+        if self.project and artifact.has_base and not name.startswith(f"{self.project}/"):
+            name = short_name(name)
+        return own_name(name, self.project)
+
     def log_artifact(
         self,
         artifact_or_path: Artifact | str | os.PathLike[str],
@@ -254,10 +261,7 @@ class Run:
                 artifact.save()
             return artifact
         self._flush()
-        full = own_name(
-            artifact.collection if "/" not in artifact.qualified_name else artifact.qualified_name, self.project
-        )
-        version = artifact.commit(self._workspace, full, self._record.number)
+        version = artifact.commit(self._workspace, self._full_name(artifact), self._record.number)
         if artifact.ttl is not None and version.record.expires_ns:
             _say(f"{version.name} goes by itself on {utc(version.record.expires_ns):%Y-%m-%d %H:%M} UTC")
         return artifact
@@ -296,17 +300,15 @@ class Run:
 
     def logged_artifacts(self, per_page: int = 100) -> list[Artifact]:
         """Return the versions that it has made and that are there, in the order in which they were made."""
-        return self._neighbours("logged", up=False)
+        return self._versions(used=False)
 
     def used_artifacts(self, per_page: int = 100) -> list[Artifact]:
         """Return the versions that it has used and that are there, in the order in which it first used them."""
-        return self._neighbours("used by", up=True)
+        return self._versions(used=True)
 
-    def _neighbours(self, kind: str, *, up: bool) -> list[Artifact]:
-        return [
-            Artifact.of(self._workspace, version)
-            for version in self._workspace.versions_of_run(self._record.number, used=up)
-        ]
+    def _versions(self, *, used: bool) -> list[Artifact]:
+        found = self._workspace.versions_of_run(self._record.number, used=used)
+        return [Artifact.of(self._workspace, version) for version in found]
 
     # -- many writers ----------------------------------------------------------------------------------------------
 
@@ -317,7 +319,7 @@ class Run:
             raise InvalidInputError(
                 "several runs that make one version need a name for it", hint="pass distributed_id, or init(group=...)"
             )
-        full = own_name(artifact.collection, self.project)
+        full = self._full_name(artifact)
         digest = hashlib.blake2b(f"{full}\0{shared}".encode(), digest_size=4).hexdigest()
         readable = _UNSAFE.sub("-", shared).strip(".-")[:80]
         return full, f"{short_name(full)[:30]}-{readable}-{digest}".lstrip(".-"), shared

@@ -24,21 +24,25 @@ def contribute(
 ) -> str | None:
     """Bring what an artifact holds; return the version that was finished before, where this begins the next one."""
     full, ident, shared = place
-    late = None
-    try:
-        draft = find_draft(workspace.store, ident)
-    except NotFoundError:
-        finished = _finished(workspace, full, ident)
-        late = None if finished is None else finished.name
-        try:
-            draft = open_new(workspace.store, full, ident, None, EXPIRY_SECONDS, shared)
-        except ExistsError:
-            draft = find_draft(workspace.store, ident)  # another run has opened it at this moment
     said = {key: value for key, value in artifact.said().items() if value} | {"runs": [run.number]}
     digest = artifact.root_digest()
-    draft.merge(digest, f"the run {run.title!r}", overwrite=overwrite, said=said)
-    artifact.discard()
-    return late
+    while True:
+        late = None
+        try:
+            draft = find_draft(workspace.store, ident)
+        except NotFoundError:
+            finished = _finished(workspace, full, ident)
+            late = None if finished is None else finished.name
+            try:
+                draft = open_new(workspace.store, full, ident, None, EXPIRY_SECONDS, shared)
+            except ExistsError:
+                continue  # another run has opened it at this moment
+        try:
+            draft.merge(digest, f"the run {run.title!r}", overwrite=overwrite, said=said)
+        except NotFoundError:
+            continue  # another run has finished it at this moment
+        artifact.discard()
+        return late
 
 
 def _finished(workspace: Workspace, full: str, ident: str) -> Version | None:
@@ -63,9 +67,9 @@ def finish(workspace: Workspace, artifact: Artifact, place: Place, run: RunRecor
             ) from error
         return version
     own = artifact.said()
-    if artifact.holds_anything:
-        draft.merge(artifact.root_digest(), f"the run {run.title!r}", overwrite=True)
     try:
+        if artifact.holds_anything:
+            draft.merge(artifact.root_digest(), f"the run {run.title!r}", overwrite=True)
         return _commit(workspace, draft, full, own, run)
     except NotFoundError:
         version = _finished(workspace, full, ident)  # another run has finished it at this moment

@@ -99,6 +99,21 @@ def test_the_next_version_begins_as_the_last(run: artfs.Run) -> None:
     assert [file.path for file in more.files()] == ["a.txt", "b.txt", "new.txt"]
 
 
+def test_what_began_in_another_project_is_logged_in_ours(run: artfs.Run, workspace: artfs.Workspace) -> None:
+    workspace.put("data", "q/deep/data", type="dataset")
+    draft = run.use_artifact("q/deep/data:v0").new_draft()
+    draft.remove("a.txt")
+    assert run.log_artifact(draft).qualified_name == "p/data:v0"
+    assert workspace.version("p/data:v0").base == "q/deep/data:v0"
+    assert run.log_artifact(artfs_file("sub/data")).qualified_name == "p/sub/data:v0"
+
+
+def artfs_file(name: str) -> artfs.Artifact:
+    artifact = artfs.Artifact(name, "dataset")
+    artifact.add_file("data/a.txt")
+    return artifact
+
+
 def test_names_are_looked_for_in_the_project_and_at_the_top(run: artfs.Run, workspace: artfs.Workspace) -> None:
     workspace.put("data", "top", type="dataset")
     workspace.put("data", "other/data", type="dataset")
