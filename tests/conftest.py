@@ -13,6 +13,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from servers.fixtures import *  # noqa: F403  # servers outside, for whoever asks for one
+
 MOUNT_TESTS = Path(__file__).parent / "mount"
 
 TRANSPORTS = ("direct", "pyfuse3")

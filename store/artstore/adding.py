@@ -25,6 +25,7 @@ __all__ = [
     "Adding",
     "Growing",
     "Joining",
+    "is_of",
     "matching",
     "path_inside",
     "refusal",
@@ -190,7 +191,7 @@ class Adding:
             return True
         if Kind.DIRECTORY in (theirs.kind, ours.kind):
             raise ExistsError(f"{shown(path)} is a folder on one side and a file on the other", paths=[path])
-        if not self._overwrite and not _is_of(snapshot, tree.start, path, theirs):
+        if not self._overwrite and not is_of(snapshot, tree.start, path, theirs):
             self._refused.append(path)
         return True
 
@@ -206,8 +207,8 @@ class Joining:
 
     def settle(self, snapshot: Snapshot, path: bytes, theirs: EntryDraft, ours: EntryDraft) -> bool:
         """Return True where what the draft has is of its base, or may be replaced; else note who has brought it."""
-        if not self._overwrite and not _is_of(snapshot, self._record.start, path, theirs):
-            others = [part["by"] for part in self._record.parts if _is_of(snapshot, part["node"], path, theirs)]
+        if not self._overwrite and not is_of(snapshot, self._record.start, path, theirs):
+            others = [part["by"] for part in self._record.parts if is_of(snapshot, part["node"], path, theirs)]
             self._refused.append((path, others[-1] if others else "another program"))
         return True
 
@@ -223,7 +224,7 @@ class Joining:
             )
 
 
-def _is_of(snapshot: Snapshot, root: int, path: bytes, entry: EntryDraft) -> bool:
+def is_of(snapshot: Snapshot, root: int, path: bytes, entry: EntryDraft) -> bool:
     """Return whether a tree has just this at a path."""
     found = snapshot.resolve(root, path)
     return found is not None and (snapshot.identity(found.node), found.kind) == (entry.id, entry.kind)

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from artstore import catalogue, drafts
 from artstore.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
@@ -38,6 +38,10 @@ from artstore.source import open_source
 from artstore.staging import Ref, Stager, StaleHintError
 from artstore.store import Store
 from artstore.versions import Version
+
+if TYPE_CHECKING:
+    from artstore.references.pinning import OnPinned
+    from artstore.referring import Referred
 
 __all__ = ["EXPIRY_SECONDS", "OpenDraft", "commit_drafts", "find_draft", "open_drafts", "open_new"]
 
@@ -171,6 +175,28 @@ class OpenDraft:
             adding = Adding(self._store, source, os.fsencode(to), overwrite, reporter(source, progress))
             (_, new_bytes), reaped = with_room(self._store, lambda: self._step(adding.step))
         return Added(adding.files, adding.bytes, new_bytes, reaped)
+
+    def refer(
+        self,
+        uri: str,
+        to: str = "",
+        *,
+        overwrite: bool = False,
+        anonymous: bool = False,
+        checksum: bool = True,
+        report: OnPinned | None = None,
+    ) -> Referred:
+        """Let what a URI leads to stand in the draft without copying it, as it is now.
+
+        A single file under its own name or as ``to``, what a folder or prefix holds at the top or below ``to``.  Raises
+        what `artstore.references.pinning.pin` does, and `ExistsError` as `add` does.
+        """
+        from artstore.references.pinning import pin
+        from artstore.referring import Referring
+
+        self.record()  # before anybody outside is asked
+        pinned = pin(uri, anonymous=anonymous, checksum=checksum, report=report)
+        return self._step(Referring(self._store, pinned, to, overwrite).step)[0]
 
     def remove(self, *patterns: str | bytes) -> list[bytes]:
         """Take paths away: a file, a folder (with or without a ``/`` at its end), or what a glob matches.

@@ -12,6 +12,8 @@
     ├── UnsupportedError (OSError)               a newer format, or a file system that is unsafe here
     ├── MountError (OSError)                     the mount could not be made, reached or ended
     ├── BusyError (OSError)                      somebody else holds what is needed; try again
+    ├── OutsideError (OSError)                   what lies outside the store cannot be asked, or refuses
+    │   └── ChangedError                         ... or is no longer what was referred to
     ├── DamageError (OSError)                    stored bytes or records that fail their checksum
     └── OutOfSpaceError (OSError)                the disk is full, or nearly
 
@@ -28,6 +30,7 @@ from typing import ClassVar
 __all__ = [
     "ArtfsError",
     "BusyError",
+    "ChangedError",
     "DamageError",
     "ExistsError",
     "InvalidInputError",
@@ -35,6 +38,7 @@ __all__ = [
     "MountError",
     "NotFoundError",
     "OutOfSpaceError",
+    "OutsideError",
     "RefusedError",
     "SourceChangedError",
     "SourceError",
@@ -156,6 +160,20 @@ class BusyError(ArtfsError, OSError):
 
     kind = "busy"
     code = errno.EBUSY
+
+
+class OutsideError(ArtfsError, OSError):
+    """Say why what lies outside the store (an object, a file, a web page) cannot be read at present."""
+
+    kind = "outside"
+    code = errno.EIO
+
+
+class ChangedError(OutsideError):
+    """Say that what lies outside is gone, or is no longer what was referred to."""
+
+    kind = "changed"
+    exit_code = 5
 
 
 class DamageError(ArtfsError, OSError):

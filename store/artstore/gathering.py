@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from artstore.adding import Added, Adding, matching, refusal, shown, without_those_below
 from artstore.building import DirectoryBuilder, directory_entry
@@ -27,6 +27,10 @@ from artstore.reserve import require_room
 from artstore.source import open_source
 from artstore.staging import EntryDraft, Ref, Stager, StaleHintError
 from artstore.store import Store
+
+if TYPE_CHECKING:
+    from artstore.references.pinning import OnPinned
+    from artstore.referring import Referred
 
 __all__ = ["Gathering"]
 
@@ -202,6 +206,36 @@ class Gathering:
         edits = Edits()
         edits.put(place, entry)
         self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
+
+    def refer(
+        self,
+        uri: str,
+        to: str = "",
+        *,
+        overwrite: bool = False,
+        anonymous: bool = False,
+        checksum: bool = True,
+        report: OnPinned | None = None,
+    ) -> Referred:
+        """Let what a URI leads to stand in it without copying, as `OpenDraft.refer` does."""
+        from artstore.references.pinning import pin
+        from artstore.referring import Referring
+
+        self._require_own()
+        self._settle()
+        referring = Referring(
+            self._store, pin(uri, anonymous=anonymous, checksum=checksum, report=report), to, overwrite
+        )
+        referred: list[Referred] = []
+
+        def take(attempt: int) -> Ref:
+            root, done = referring.step(self._stager, self._tree, attempt)
+            self._stager.flush()
+            referred.append(done)
+            return root
+
+        self._become(self._again(take))
+        return referred[-1]
 
     def merge(self, digest: bytes) -> None:
         """Take in all that a directory of the store holds which the caller keeps; it wins where both have a path."""

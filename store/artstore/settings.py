@@ -23,13 +23,15 @@ class Settings:
 
     ``undelete_seconds``: how long a deleted version can be brought back; 0 for not at all.  A daemon reaps at most
     ``reap_bytes_per_second`` stored bytes and ``reap_nodes_per_second`` nodes; 0 for as many as it can beside reads.
-    Aliases that match a glob of ``protected_aliases`` are moved and taken away by force only.
+    Aliases that match a glob of ``protected_aliases`` are moved and taken away by force only.  What references fetch is
+    kept in a cache of ``reference_cache_bytes`` at most.
     """
 
     undelete_seconds: float = 24 * 3600.0
     reap_bytes_per_second: int = 0
     reap_nodes_per_second: int = 0
     protected_aliases: tuple[str, ...] = ()
+    reference_cache_bytes: int = 10_000_000_000
 
     def protects(self, alias: str) -> bool:
         """Return whether an alias is one of those that are protected."""

@@ -20,6 +20,7 @@ from artstore.nodes import find_node, node_payload, tree_view
 from artstore.packs import PackReader
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.packing import CLASS_CONTENT, CLASS_TREE
+from artstore.records.references import LONGEST_REFERENCE, ReferenceRecord
 from artstore.records.trees import TreeEntry, TreeView
 
 __all__ = ["Snapshot"]
@@ -151,6 +152,10 @@ class Snapshot:
     def read_pieces(self, node: int, offset: int, size: int) -> list[Buffer]:
         """Return what `read` does as consecutive pieces, which saves a copy where they are only passed on."""
         return content.read(self.transaction, self._reader, self._chunks, node, offset, size)
+
+    def reference(self, node: int) -> ReferenceRecord:
+        """Return the record of a file outside, whose content node this is."""
+        return ReferenceRecord.decode(self.read(node, 0, LONGEST_REFERENCE))
 
     def usage_totals(self) -> Counters:
         """Return the running totals: stored, logical and free bytes, versions."""

@@ -5,7 +5,7 @@ current           format and folder of the LMDB environment in use
 manifest.1/       the environment, and the file `lease` that every process using it holds a shared flock on
 packs/            the stored chunks
 journal/          the catalogue's changes, for a rebuild
-cache/            what may be deleted at any time: stat caches
+cache/            what may be deleted at any time: stat caches, what references have fetched
 run/              locks of drafts, run files and sockets of daemons
 reserve           blocks kept back, so that a full disk can still be freed
 """
@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from artstore import locate, manifest
 from artstore.chunkcaches import CACHE_BYTES, ChunkCache, ChunkSource
@@ -28,7 +28,11 @@ from artstore.errors import DamageError
 from artstore.manifest import Manifest
 from artstore.packs import PackReader, PackWriter
 from artstore.reserve import RESERVE
+from artstore.settings import read_settings
 from artstore.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from artstore.references.reading import Outside
 
 __all__ = ["IDENTITY", "Store", "read_identity"]
 
@@ -72,6 +76,22 @@ class Store:
         if self._generation != _generation:
             self._reader, self._generation = _reader_of(self.path, self.uuid), _generation
         return self._reader
+
+    @property
+    def outside(self) -> Outside:
+        """What references of this workspace lead to; not to be asked for inside a snapshot."""
+        with _readers_lock:
+            found = _outside.get((self.path, self.uuid))
+        if found is None:
+            from artstore.references.reading import Outside
+
+            with self.snapshot() as snapshot:
+                limit = read_settings(snapshot.transaction).reference_cache_bytes
+            cache = self.path / "cache"
+            found = Outside(cache / "references", cache / "changed", limit, self.file_mode)
+            with _readers_lock:
+                found = _outside.setdefault((self.path, self.uuid), found)
+        return found
 
     @property
     def run_dir(self) -> Path:
@@ -122,6 +142,7 @@ process_chunks: Final = ChunkCache(CACHE_BYTES)
 _generation = 0
 _readers: dict[tuple[Path, str], PackReader] = {}
 """By path and uuid, so that a workspace made anew in the place of another is not read through its packs."""
+_outside: dict[tuple[Path, str], Outside] = {}
 _readers_lock = threading.Lock()
 
 
@@ -135,6 +156,7 @@ def _forget_after_fork() -> None:
     _readers_lock = threading.Lock()
     _generation += 1
     _readers.clear()
+    _outside.clear()
     process_chunks.after_fork()
 
 

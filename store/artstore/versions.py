@@ -15,6 +15,7 @@ from artstore import catalogue
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.leases import Lease
 from artstore.records.catalogue import VersionRecord
+from artstore.records.references import ReferenceRecord
 from artstore.records.trees import Kind, TreeEntry
 from artstore.snapshot import Snapshot
 from artstore.store import Store
@@ -53,16 +54,28 @@ class FileInfo:
     executable: bool
     link_target: str | None
     mtime: datetime
+    is_reference: bool = False
+    """Whether it is a file whose bytes stay outside; ``digest`` is then that of what is kept of it."""
 
 
 class ContentFile(io.RawIOBase):
     """A file of a version, opened for reading; seekable, verified as it is read, and good after a fork.
 
-    It stays readable when its version is deleted, until it is closed.
+    It stays readable when its version is deleted, until it is closed.  With a ``reference`` (id, record) its bytes come
+    from outside; reading raises `artstore.errors.OutsideError` then where they cannot.
     """
 
-    def __init__(self, store: Store, node: int, size: int, name: str, lease: Lease) -> None:
+    def __init__(
+        self,
+        store: Store,
+        node: int,
+        size: int,
+        name: str,
+        lease: Lease,
+        reference: tuple[bytes, ReferenceRecord] | None = None,
+    ) -> None:
         super().__init__()
+        self._reference = reference
         self._lease = lease
         self._store = store
         self._node = node
@@ -119,6 +132,8 @@ class ContentFile(io.RawIOBase):
         return data
 
     def _read_at(self, offset: int, size: int) -> bytes:
+        if self._reference is not None:
+            return b"".join(self._store.outside.read(*self._reference, offset, size))
         with self._store.snapshot() as snapshot:
             return snapshot.read(self._node, offset, size)
 
@@ -308,9 +323,11 @@ class Version:
             where, entry = self._find(snapshot, path)
             if entry is None or entry.kind == Kind.DIRECTORY:
                 raise IsADirectoryError(errno.EISDIR, f"{self.name} has a directory there", os.fsdecode(where))
-        return io.BufferedReader(
-            ContentFile(self._store, entry.node, entry.size, os.fsdecode(where), lease), 128 * 1024
-        )
+            reference = None
+            if entry.kind == Kind.REFERENCE:
+                reference = snapshot.identity(entry.node), snapshot.reference(entry.node)
+        name = os.fsdecode(where)
+        return io.BufferedReader(ContentFile(self._store, entry.node, entry.size, name, lease, reference), 128 * 1024)
 
     def read_bytes(self, path: str | bytes) -> bytes:
         """Return the content of a file."""
@@ -339,7 +356,8 @@ class Version:
         target = os.fsdecode(snapshot.read(entry.node, 0, entry.size)) if entry.kind == Kind.LINK else None
         when = self.created_at if entry.kind == Kind.DIRECTORY else utc(entry.birth_ns)
         digest = snapshot.identity(entry.node).hex()
-        return FileInfo(os.fsdecode(entry.name), kind, entry.size, digest, entry.kind == Kind.EXECUTABLE, target, when)
+        executable, is_reference = entry.kind == Kind.EXECUTABLE, entry.kind == Kind.REFERENCE
+        return FileInfo(os.fsdecode(entry.name), kind, entry.size, digest, executable, target, when, is_reference)
 
     def walk(self, path: str | bytes = "") -> Iterator[tuple[str, list[str], list[str]]]:
         """Yield (directory, its subdirectories, its files and links) from a directory down, like `os.walk`.

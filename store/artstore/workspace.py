@@ -11,7 +11,7 @@ script does not need to read (putting, comparing, copying out, accounting) is im
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from artstore.purging import PurgeReport
     from artstore.reaper import Reaped
     from artstore.records.catalogue import RunRecord
+    from artstore.references.failures import Failure
+    from artstore.references.pinning import OnPinned
+    from artstore.referencing import CheckedReference, Reference
     from artstore.retention.applying import RetentionPlan, Retired
     from artstore.retention.rules import Rule
     from artstore.usage import DiskUse, GroupUsage, Usage, VersionUsage
@@ -171,6 +174,39 @@ class Workspace:
         options = PutOptions(exclude, remove, base_record, progress)
         return version_of(self.store, put(self.store, Path(path), asked, options))
 
+    def refer(
+        self,
+        uri: str,
+        name: str,
+        *,
+        to: str = "",
+        type: str | None = None,
+        aliases: Sequence[str] = (),
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: float | None = None,
+        base: str | None = None,
+        new: bool = False,
+        anonymous: bool = False,
+        checksum: bool = True,
+        report: OnPinned | None = None,
+    ) -> Version:
+        """Make what a URI leads to, as it is now, the next version of an artifact; nothing is copied.
+
+        ``s3://``, ``gs://``, ``az://``, ``https://``, ``file://`` or an absolute path; what is referred to stands at
+        ``to``, and with ``base`` is laid over that version.  Otherwise as `put`.  Raises `OutsideError` where it cannot
+        be known what is there.
+        """
+        from artstore.committing import Commit
+        from artstore.referencing import refer
+
+        asked = Commit.checked(name, type, aliases, description, metadata, ttl, force=new)
+        below = None if base is None else self._base_version(name, base)
+        if below is not None:
+            asked = replace(asked, base=below.name)
+        record = None if below is None else below.record
+        return refer(self.store, uri, asked, base=record, to=to, anonymous=anonymous, checksum=checksum, report=report)
+
     def new_draft(self, name: str, *, base: str | None = None, id: str = "", expires: float | None = None) -> OpenDraft:
         """Open a draft of the artifact's next version, empty or as ``base`` (``v3``, an alias, or ``NAME:v3``).
 
@@ -222,6 +258,36 @@ class Workspace:
         if ":" in base:
             return self.version(base)
         return self.version(f"{name}:{base}")
+
+    # -- what lies outside -----------------------------------------------------------------------------------------
+
+    def references(self, ref: str) -> list[Reference]:
+        """Return what a version, or a path in it, refers to outside."""
+        from artstore.referencing import references
+
+        version, path = self.resolve(ref)
+        return list(references(self.store, version.record.root, path))
+
+    def check_references(
+        self, ref: str, *, progress: Callable[[Progress], None] | None = None
+    ) -> Iterator[CheckedReference]:
+        """Yield for all that a version, or a path in it, refers to whether it is still what it was."""
+        from artstore.referencing import check
+
+        return check(self.store, self.references(ref), progress)
+
+    def failed_references(self, ref: str) -> list[tuple[bytes, Failure]]:
+        """Return (path, what was found) of what a version refers to and readers have found changed or gone."""
+        from artstore.referencing import known_failures
+
+        return known_failures(self.store, self.version(ref).record.root)
+
+    def fetch_references(self, ref: str, *, progress: Callable[[Progress], None] | None = None) -> Version:
+        """Make a version in which what another one, or a path in it, refers to is stored for good; return it."""
+        from artstore.referencing import fetch
+
+        version, path = self.resolve(ref)
+        return fetch(self.store, version, path, progress)
 
     # -- looking ---------------------------------------------------------------------------------------------------
 

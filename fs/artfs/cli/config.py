@@ -18,12 +18,14 @@ __all__ = ["config", "parse_duration", "parse_rate", "written_duration"]
 
 _WINDOW = "undelete-window"
 _PROTECTED = "protected-aliases"
+_CACHE = "reference-cache"
 _NONE = "none"
 _FIELDS = {
     _WINDOW: "undelete_seconds",
     "reap-bytes-per-second": "reap_bytes_per_second",
     "reap-nodes-per-second": "reap_nodes_per_second",
     _PROTECTED: "protected_aliases",
+    _CACHE: "reference_cache_bytes",
 }
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
@@ -47,6 +49,8 @@ def config(session: Session, key: str | None, value: str | None) -> None:
       protected-aliases      names and globs, with commas between, of aliases that are moved and
                              taken away by --force only, and whose versions 'artfs rm' refuses;
                              'none' for none
+      reference-cache        room for what is fetched of files outside (see 'artfs ref'), such as
+                             50GB; what was used longest ago goes first
 
     \b
     Examples:
@@ -67,7 +71,18 @@ def config(session: Session, key: str | None, value: str | None) -> None:
 def _parsed(key: str, value: str) -> object:
     if key == _PROTECTED:
         return () if value == _NONE else [glob.strip() for glob in value.split(",")]
+    if key == _CACHE:
+        return _parsed_size(value)
     return parse_duration(value) if key == _WINDOW else parse_rate(value)
+
+
+def _parsed_size(text: str) -> int:
+    from artstore.errors import InvalidInputError
+
+    number = parse_size(text)
+    if number is None:
+        raise InvalidInputError(f"{text!r} is not a size", hint="such as 50GB or 500MiB")
+    return number
 
 
 def _print_settings(session: Session, settings: Settings, keys: list[str]) -> None:
@@ -86,6 +101,8 @@ def _shown(settings: Settings, key: str) -> str:
     if key == _PROTECTED:
         return ",".join(settings.protected_aliases) or _NONE
     number = int(getattr(settings, _FIELDS[key]))
+    if key == _CACHE:
+        return size(number)
     if not number:
         return _UNLIMITED
     return size(number) if key == "reap-bytes-per-second" else f"{number:,}"

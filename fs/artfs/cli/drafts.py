@@ -26,6 +26,7 @@ from artfs.cli.output import (
 )
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import print_put, put_record, warn_of_reaped
+from artfs.cli.references import is_uri, pinning_bar
 from artfs.cli.session import Session, subcommand
 from artstore.errors import NotFoundError
 
@@ -80,8 +81,13 @@ def draft_new(session: Session, name: str, base: str | None, ident: str, expires
 @click.argument("to", metavar="[TO]", default="")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier step has added.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches; repeatable.")
-def draft_add(session: Session, ident: str, path: str, to: str, overwrite: bool, exclude: tuple[str, ...]) -> None:
+@click.option("--anonymous", is_flag=True, help="Of a URI: ask without credentials.")
+def draft_add(
+    session: Session, ident: str, path: str, to: str, overwrite: bool, exclude: tuple[str, ...], anonymous: bool
+) -> None:
     """Add the file or folder PATH to a draft, as TO inside it.
+
+    PATH can be a URI as 'artfs ref add' takes it: what that leads to is referred to and not copied.
 
     Without TO a file keeps its name, and what a folder holds goes to the top. Where TO is a folder, or ends with a
     slash, a file goes into it. Folders of one name are merged. What the draft began with is replaced; what an earlier
@@ -91,9 +97,18 @@ def draft_add(session: Session, ident: str, path: str, to: str, overwrite: bool,
     Examples:
       artfs draft add fixes ./images train
       artfs draft add fixes labels.csv
+      artfs draft add fixes s3://bucket/extra/ extra
     """
     session.on_interrupt = "the draft is as it was before"
     opened = session.open().draft(ident)
+    if is_uri(path):
+        with pinning_bar() as report:
+            done = opened.refer(path, to, overwrite=overwrite, anonymous=anonymous, report=report)
+        if session.json:
+            write_json({"id": ident, "files": len(done.paths), "bytes": done.bytes})
+        else:
+            warn(f"{counted(len(done.paths), 'reference')} to {size(done.bytes)}")
+        return
     with progress_bar() as update:
         added = opened.add(path, to, overwrite=overwrite, exclude=exclude, progress=update)
     warn_of_reaped(added.reaped_bytes)

@@ -25,6 +25,7 @@ _MODULES: Final = {
     "init": "putting",
     "put": "putting",
     "draft": "drafts",
+    "ref": "references",
     "path": "mounts",
     "ls": "browse",
     "find": "finding",

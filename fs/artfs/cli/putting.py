@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from artstore.versions import Version
     from artstore.workspace import Workspace
 
-__all__ = ["init", "print_put", "put", "put_record", "warn_of_reaped", "workspace_for_put"]
+__all__ = ["first_workspace", "init", "print_put", "put", "put_record", "warn_of_reaped", "workspace_for_put"]
 
 _COLLECT_AFTER: Final = 100_000
 """Objects after which Python looks for cycles: at its own 700, a put spends a twentieth of its time on finding none."""
@@ -134,7 +135,26 @@ def put(
 
 def workspace_for_put(session: Session, path: str, name: str) -> Workspace:
     """Open the workspace, or make the first one; but not for a put whose arguments are plainly wrong."""
-    from artstore.errors import ExistsError, NotFoundError, WorkspaceNotFoundError
+    workspace = first_workspace(session, name, lambda: _check_path(path))
+    if "://" in path:
+        _check_path(path)
+    return workspace
+
+
+def _check_path(path: str) -> None:
+    from artstore.errors import NotFoundError
+    from artstore.references.locations import SCHEMES
+
+    if os.path.lexists(path):
+        return
+    if path.lower().startswith(SCHEMES):
+        raise NotFoundError(f"{quoted(path)} is no path", hint="refer to it without copying: artfs ref add")
+    raise NotFoundError(f"{quoted(path)} does not exist", hint="put takes a folder or a file") from None
+
+
+def first_workspace(session: Session, name: str, check: Callable[[], object]) -> Workspace:
+    """Open the workspace, or make the first one for an artifact, unless its name cannot be or ``check`` raises."""
+    from artstore.errors import ExistsError, WorkspaceNotFoundError
     from artstore.locate import find_workspace
     from artstore.names import check_name
     from artstore.workspace import init_workspace
@@ -143,8 +163,7 @@ def workspace_for_put(session: Session, path: str, name: str) -> Workspace:
         return session.open()
     except WorkspaceNotFoundError:
         check_name(name)
-        if not os.path.lexists(path):
-            raise NotFoundError(f"{quoted(path)} does not exist", hint="put takes a folder or a file") from None
+        check()
         try:
             workspace = init_workspace(find_workspace(session.workspace))
         except ExistsError as error:

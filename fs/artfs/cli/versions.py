@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["diff", "log", "show"]
 
 _PURGED_PATHS = 5
+_FAILED_PATHS = 10
 
 
 @subcommand("show")
@@ -53,11 +54,20 @@ def show(session: Session, reference: str) -> None:
     workspace = session.open()
     version = workspace.version(reference)
     lineage = near(workspace.lineage(version.name, depth=1))
+    failed = [(exact_name(path), failure) for path, failure in workspace.failed_references(version.name)]
     if session.json:
-        write_json({**version_record(version), "lineage": lineage})
+        found = [
+            {"path": path, "message": failure.message, "found_at": timestamp(datetime.fromtimestamp(failure.at, UTC))}
+            for path, failure in failed
+        ]
+        write_json({**version_record(version), "lineage": lineage, "failed_references": found})
     else:
         for line in columns([*_described(version), *([kind, ", ".join(names)] for kind, names in lineage.items())]):
             write_line(line)
+        for path, failure in failed[:_FAILED_PATHS]:
+            write_line(f"not as it was: {quoted(path)}: {failure.message}")
+        if len(failed) > _FAILED_PATHS:
+            write_line(f"and {len(failed) - _FAILED_PATHS} more: artfs ref check {version.name}")
 
 
 @subcommand("log")

@@ -33,7 +33,13 @@ _EDITIONS = 1_000_000
 _DIRECTORY_MODE = stat.S_IFDIR | 0o555
 _LINK_MODE = stat.S_IFLNK | 0o777
 _FILE, _EXECUTABLE, _LINK = int(Kind.FILE), int(Kind.EXECUTABLE), int(Kind.LINK)
-_MODES = {_FILE: stat.S_IFREG | 0o444, _EXECUTABLE: stat.S_IFREG | 0o555, _LINK: _LINK_MODE}
+_FILE_MODE = stat.S_IFREG | 0o444
+_MODES = {
+    _FILE: _FILE_MODE,
+    _EXECUTABLE: stat.S_IFREG | 0o555,
+    _LINK: _LINK_MODE,
+    int(Kind.REFERENCE): _FILE_MODE,
+}
 
 
 class Attributes(NamedTuple):
@@ -77,7 +83,9 @@ class Statistics(NamedTuple):
 
 def content_inode(kind: int, node: int) -> int:
     """Return the inode of what is no directory in a version: a function of its content and executable bit alone."""
-    return inodes.link(node) if kind == _LINK else inodes.file(node, kind == _EXECUTABLE)
+    if kind < _LINK:
+        return inodes.file(node, kind == _EXECUTABLE)
+    return inodes.link(node) if kind == _LINK else inodes.reference(node)
 
 
 def of_content(kind: int, node: int, size: int, birth_ns: int) -> Attributes:

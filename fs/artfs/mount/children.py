@@ -48,10 +48,12 @@ class Transport(Protocol):
     def answer_init(self) -> None:
         """Answer the kernel's first request, and no other."""
 
-    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take) -> None:
+    def serve(
+        self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take, busy: Callable[[], None]
+    ) -> None:
         """Answer requests until the mount has ended; call ``note`` at each.
 
-        ``take`` waits for a request and reads it.
+        ``take`` waits for a request and reads it.  ``busy`` is to be called by who can answer none for a while.
         """
 
 
@@ -116,6 +118,8 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
         os.dup2(device, kit.device, inheritable=False)
         os.close(device)
         note = _be_wakeful() if kit.configuration.low_latency else _note_nothing
+        if kit.owner.uid != os.geteuid():
+            import artstore.references.reading  # noqa: F401  # the owner may not be able to reach root's interpreter
         kit.owner.become()
         kernel.die_with_parent(parent)
         store = Store.open(Path(kit.configuration.workspace))
@@ -128,8 +132,22 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
     counts.set(Field.STARTED_NS, time.time_ns())
     send(kit.news, {"from": slot, "ready": True})
     tree = Tree(store, kit.counters.epoch, record_bytes=RECORD_BYTES // kit.configuration.workers)
-    kit.transport.serve(tree, counts, note, Duty(kit.duty, kit.device).read)
+    kit.transport.serve(tree, counts, note, Duty(kit.duty, kit.device).read, _Busy(kit.news, slot).say)
     return ENDED
+
+
+class _Busy:
+    """Tell the zygote, once, that this worker is one that waits for others: it starts one more."""
+
+    def __init__(self, news: socket.socket, slot: int) -> None:
+        self._news = news
+        self._slot = slot
+        self._said = False
+
+    def say(self) -> None:
+        if not self._said:
+            self._said = True
+            send(self._news, {"from": self._slot, "busy": True})
 
 
 def _be_wakeful() -> Callable[[], None]:

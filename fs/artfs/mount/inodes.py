@@ -4,7 +4,8 @@ A number of 64 bits says by itself what it stands for, so no worker keeps a tabl
 
     class 0   62 bits: content node << 1 | executable             a file in a version
     class 1   31 bits version serial | 31 bits directory index    a directory in a version
-    class 2   62 bits: content node                               a symbolic link in a version
+    class 2   0 | 61 bits: content node                           a symbolic link in a version
+              1 | 61 bits: content node                           a file that is referred to in a version
     class 3   4 bits sort | 26 bits 0 | 32 bits value             what lies above the versions
 
 Node numbers are local and never reused, serials are global and never reused, and node numbers start at 16, so the
@@ -16,7 +17,20 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["ROOT", "Inode", "Sort", "alias", "artifact", "decode", "directory", "file", "latest", "link", "project"]
+__all__ = [
+    "ROOT",
+    "Inode",
+    "Sort",
+    "alias",
+    "artifact",
+    "decode",
+    "directory",
+    "file",
+    "latest",
+    "link",
+    "project",
+    "reference",
+]
 
 ROOT = 1
 """The root of the mount, which is the project with the empty name."""
@@ -37,6 +51,7 @@ _CLASS_MASK = (1 << _CLASS_SHIFT) - 1
 _FILE, _DIRECTORY, _LINK, _ABOVE = range(4)
 _DIRECTORY_BASE = _DIRECTORY << _CLASS_SHIFT
 _LINK_BASE = _LINK << _CLASS_SHIFT
+_REFERENCE_BASE = _LINK_BASE | _NODE_LIMIT
 
 
 class Sort(IntEnum):
@@ -50,6 +65,7 @@ class Sort(IntEnum):
     ARTIFACT = 5
     ALIAS = 6
     LATEST = 7
+    REFERENCE = 8
 
 
 _ABOVE_SORTS = {1: Sort.PROJECT, 2: Sort.ARTIFACT, 3: Sort.ALIAS, 4: Sort.LATEST}
@@ -76,6 +92,13 @@ def link(node: int) -> int:
     if not FIRST_NODE <= node < _NODE_LIMIT:
         raise ValueError(f"node {node} does not fit in an inode")
     return _LINK_BASE | node
+
+
+def reference(node: int) -> int:
+    """Return the inode of the file outside whose record is the content ``node``."""
+    if not FIRST_NODE <= node < _NODE_LIMIT:
+        raise ValueError(f"node {node} does not fit in an inode")
+    return _REFERENCE_BASE | node
 
 
 def directory(serial: int, index: int) -> int:
@@ -121,8 +144,8 @@ def decode(inode: int) -> Inode:
         return Inode(Sort.EXECUTABLE if rest & 1 else Sort.FILE, rest >> 1)
     if inode == ROOT:
         return Inode(Sort.PROJECT, 0)
-    if kind == _LINK and FIRST_NODE <= rest < _NODE_LIMIT:
-        return Inode(Sort.LINK, rest)
+    if kind == _LINK and rest & (_NODE_LIMIT - 1) >= FIRST_NODE:
+        return Inode(Sort.REFERENCE if rest & _NODE_LIMIT else Sort.LINK, rest & (_NODE_LIMIT - 1))
     if kind == _ABOVE and rest >> _SORT_SHIFT in _ABOVE_SORTS:
         sort = _ABOVE_SORTS[rest >> _SORT_SHIFT]
         value = rest & _VALUE_MASK

@@ -62,7 +62,8 @@ class Invalidator:
         """Drop the cached bytes of content nodes, and the names in directories: (version serial, preorder index)."""
         self._epoch.advance()
         for node in files:
-            for inode in (inodes.file(node, False), inodes.file(node, True), inodes.link(node)):
+            of_node = (inodes.file(node, False), inodes.file(node, True), inodes.link(node), inodes.reference(node))
+            for inode in of_node:
                 invalidate_inode(self._device, inode)
         for serial, index in directories:
             with self._source.snapshot() as snapshot:

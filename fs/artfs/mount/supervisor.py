@@ -201,7 +201,8 @@ class Supervisor:
 
     def status(self) -> dict[str, Any]:
         """Return the daemon's description, what its reaper does, and each worker's counts and memory, for JSON."""
-        workers = [self._worker(slot) for slot in range(self._counters.slots)]
+        slots = range(self._counters.slots)
+        workers = [self._worker(slot) for slot in slots if self._counters.slot(slot).get(Field.STARTED_NS)]
         return {**self._description, "workers": workers, "reaper": self._reaping.status()}
 
     def _worker(self, slot: int) -> dict[str, Any]:

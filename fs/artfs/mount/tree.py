@@ -17,12 +17,12 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_right
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from artfs.mount import catalogue, inodes, xattrs
 from artfs.mount.attributes import (
@@ -41,10 +41,14 @@ from artstore import trees
 from artstore.errors import NotFoundError
 from artstore.ids import Buffer
 from artstore.records.catalogue import VersionRecord
+from artstore.records.references import ReferenceRecord
 from artstore.records.trees import Kind, TreeEntry, TreeView
 from artstore.snapshot import Snapshot
 
-__all__ = ["LONGEST_NAME", "RECORD_BYTES", "SnapshotSource", "Tree"]
+if TYPE_CHECKING:
+    from artstore.references.reading import Outside
+
+__all__ = ["LONGEST_NAME", "RECORD_BYTES", "Fetch", "SnapshotSource", "Tree"]
 
 LONGEST_NAME = 255
 LONGEST_LINK = 4096
@@ -56,6 +60,11 @@ _PLACES = 32768
 _LISTINGS = 4
 """Listings above versions that are remembered, per worker, each until the store changes."""
 
+Fetch = Callable[[], list[Buffer]]
+"""Waits for somebody outside, and returns what was asked for then; raises as `Tree.read` does."""
+
+_REFERENCES = 4096
+"""Records of files outside that are remembered, per worker."""
 _KINDS = {Sort.FILE: Kind.FILE, Sort.EXECUTABLE: Kind.EXECUTABLE, Sort.LINK: Kind.LINK}
 _DOTS = 2
 """Cookies up to here stand for '.' and '..'; the entry at position p of a version's directory has cookie p + 3."""
@@ -75,6 +84,10 @@ class SnapshotSource(Protocol):
     @property
     def created_ns(self) -> int:
         """Return when the workspace was made."""
+
+    @property
+    def outside(self) -> Outside:
+        """Return what references lead to."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Return a consistent view."""
@@ -131,6 +144,7 @@ class Tree:
         self._records: Cache[int, TreeView] = Cache(record_bytes)
         self._places: Cache[int, _Place] = Cache(_PLACES)
         self._listings: Cache[tuple[int, int], list[DirectoryEntry]] = Cache(_LISTINGS)
+        self._references: Cache[int, tuple[bytes, ReferenceRecord]] = Cache(_REFERENCES)
         self._statistics = Statistics(4096, 0, 0, 0)
         self._statistics_until = 0.0
 
@@ -175,6 +189,10 @@ class Tree:
             if place.sort in _KINDS:
                 content = request.snapshot.content(place.value)
                 return of_content(_KINDS[place.sort], place.value, content.size, content.birth_ns)
+            if place.sort is Sort.REFERENCE:
+                birth_ns = request.snapshot.content(place.value).birth_ns
+                size = request.snapshot.reference(place.value).size
+                return of_content(Kind.REFERENCE, place.value, size, birth_ns)
             return catalogue.attributes(request.snapshot, place)
 
     def page(self, inode: int, cookie: int) -> Generator[DirectoryEntry, None, None]:
@@ -218,13 +236,30 @@ class Tree:
                 return catalogue.link_target(request.snapshot, place)
         raise NotLinkError("not a symbolic link")
 
-    def read(self, inode: int, offset: int, size: int) -> list[Buffer]:
-        """Return ``size`` verified bytes of the file ``inode`` from ``offset`` in pieces, fewer only at its end."""
+    def read(self, inode: int, offset: int, size: int) -> list[Buffer] | Fetch:
+        """Return ``size`` verified bytes of the file ``inode`` from ``offset`` in pieces, fewer only at its end.
+
+        Of a file outside that has to be fetched, return what does that instead: it takes as long as others take, may
+        be called in any thread, and looks at nothing of this object's.
+        """
         place = _decode(inode)
+        if place.sort is Sort.REFERENCE:
+            return self._read_outside(place.value, offset, size)
         if place.sort not in (Sort.FILE, Sort.EXECUTABLE):
             raise NotLinkError("not a file")
         with self._source.snapshot() as snapshot:
             return snapshot.read_pieces(place.value, offset, size)
+
+    def _read_outside(self, node: int, offset: int, size: int) -> list[Buffer] | Fetch:
+        self._follow_epoch()
+        known = self._references.get(node)
+        if known is None:
+            with self._source.snapshot() as snapshot:
+                known = snapshot.identity(node), snapshot.reference(node)
+            self._references.put(node, known)
+        outside = self._source.outside
+        found = outside.cached(*known, offset, size)
+        return partial(outside.read, *known, offset, size) if found is None else found
 
     def xattr(self, inode: int, name: bytes) -> bytes:
         """Return an extended attribute; NoAttributeError, without asking the store, for names that are not ours."""
@@ -238,6 +273,8 @@ class Tree:
         with self._source.snapshot() as snapshot:
             if place.sort in (Sort.FILE, Sort.EXECUTABLE):
                 value = xattrs.of_file(snapshot, place.value, name)
+            elif place.sort is Sort.REFERENCE:
+                value = xattrs.of_reference(snapshot, place.value, name)
             else:
                 value = self._xattrs(snapshot, place).get(name)
         if value is None:
@@ -249,6 +286,8 @@ class Tree:
         place = _decode(inode)
         if place.sort in (Sort.FILE, Sort.EXECUTABLE):
             return list(xattrs.OF_FILES)
+        if place.sort is Sort.REFERENCE:
+            return list(xattrs.OF_REFERENCES)
         with self._source.snapshot() as snapshot:
             return list(self._xattrs(snapshot, place))
 
@@ -273,6 +312,7 @@ class Tree:
         epoch = self._epoch.value
         if epoch != self._seen:
             self._places.clear()
+            self._references.clear()
             self._seen = epoch
 
     def _known(self, inode: int) -> tuple[_Place, TreeView] | None:

@@ -1,7 +1,8 @@
 """The extended attributes that answer in place what a person asks of a version or a file.
 
 On versions: ``user.artfs.digest``, ``.type``, ``.description``, ``.metadata`` (JSON), ``.created_at`` (ISO 8601 in
-UTC) and ``.aliases`` (separated by commas).  On files: ``.digest`` (BLAKE3 of the content) and ``.stored_bytes``.
+UTC) and ``.aliases`` (separated by commas).  On files: ``.digest`` (BLAKE3 of the content) and ``.stored_bytes``; on
+files whose bytes stay outside ``.reference`` (JSON: where they are, and what pins them).
 Directories also answer ``user.artfs.workspace``, which is not listed: by it, a path is known to lie in a workspace.
 """
 
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from artstore.records.catalogue import VersionRecord
 from artstore.snapshot import Snapshot
 
-__all__ = ["OF_FILES", "PREFIX", "WORKSPACE", "of_file", "of_version"]
+__all__ = ["OF_FILES", "OF_REFERENCES", "PREFIX", "WORKSPACE", "of_file", "of_reference", "of_version"]
 
 PREFIX = b"user.artfs."
 WORKSPACE = PREFIX + b"workspace"
@@ -21,6 +22,16 @@ WORKSPACE = PREFIX + b"workspace"
 
 OF_FILES = (PREFIX + b"digest", PREFIX + b"stored_bytes")
 """The attributes that every file has; programs that copy ask each file for this list."""
+
+
+OF_REFERENCES = (PREFIX + b"reference", PREFIX + b"stored_bytes")
+
+
+def of_reference(snapshot: Snapshot, node: int, name: bytes) -> bytes | None:
+    """Return one attribute of the file outside whose record is ``node``, or None where it has none of that name."""
+    if name == OF_REFERENCES[0]:
+        return snapshot.reference(node).encode()
+    return b"%d" % snapshot.stored_bytes(node) if name == OF_REFERENCES[1] else None
 
 
 def of_file(snapshot: Snapshot, node: int, name: bytes) -> bytes | None:

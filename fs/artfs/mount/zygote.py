@@ -46,6 +46,8 @@ __all__ = ["Zygote", "main", "serve"]
 
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
+_MORE_WORKERS = 8
+"""Workers that are started beside those that wait for somebody outside, at most, one for each that ever does."""
 _QUICK_DEATH_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 2.0
 _KILLS_RESCUED, _CRASHES_RESCUED = 16, 1
@@ -69,7 +71,8 @@ class Zygote:
         self._configuration = configuration
         self._directory = os.fsencode(configuration.directory)
         self._ready = configuration.ready
-        self._counters = Counters(configuration.workers)
+        self._counters = Counters(configuration.workers + _MORE_WORKERS)
+        self._most_slots = configuration.workers
         self._news, self._children_news = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._selector = selectors.DefaultSelector()
         self._slots: dict[int, int] = {}
@@ -252,8 +255,16 @@ class Zygote:
         if message.get("unmount"):
             self._answer_detach = True
             self._detach(lazy=bool(message["lazy"]))
+        elif message.get("busy"):
+            self._start_another()
         elif "error" in message:
             _log.error("worker %s cannot start: %s", message["from"], message["error"])
+
+    def _start_another(self) -> None:
+        """Start one more worker, that somebody serves while one waits for what lies outside."""
+        if self._most_slots < self._counters.slots and not self._ended:
+            self._most_slots += 1
+            self._start_worker(self._most_slots - 1)
 
     def _detach(self, *, lazy: bool) -> None:
         """Unmount in a child, for it may wait for requests that the workers are serving."""

@@ -24,7 +24,6 @@ from artstore.errors import (
     NotFoundError,
     RefusedError,
     SourceError,
-    UnsupportedError,
 )
 from artstore.gathering import Gathering
 from artstore.records.trees import Kind
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Artifact", "ArtifactEntry"]
 
 _WHOLE: Final = ("wandb-artifact://", "artfs://")
-_OUTSIDE: Final = ("s3://", "gs://", "az://", "azure://", "http://", "https://", "file://")
 
 
 class Artifact(Described):
@@ -111,27 +109,28 @@ class Artifact(Described):
         name: str | None = None,
         checksum: bool = True,
         max_objects: int | None = None,
+        overwrite: bool = False,
+        anonymous: bool = False,
     ) -> list[ArtifactEntry]:
-        """Let another version, or a folder or file of it, stand in this one; nothing is copied.
+        """Let what a URI leads to stand in the artifact as it is now; nothing is copied.
 
-        ``artfs://NAME:v3[/path]`` or ``wandb-artifact://ID[/path]``; under ``name``, or that of what it leads to.
-        Raises `NotFoundError` where that is not there, `UnsupportedError` for storage outside.
+        ``s3://``, ``gs://``, ``az://``, ``https://``, ``file://`` or an absolute path: a file under its own name or as
+        ``name``, what a folder or prefix holds at the top or below ``name``.  Another version, or a folder or file of
+        it: ``artfs://NAME:v3[/path]`` or ``wandb-artifact://ID[/path]``, under ``name`` or its own.  ``checksum`` says
+        that local files are pinned by their content, ``anonymous`` that no credentials are used; ``max_objects`` is not
+        needed.  Returns the files.  Raises `NotFoundError` where nothing is there, `OutsideError` where that cannot be
+        known, `ExistsError` for paths that came in before with other content, unless ``overwrite``.
         """
         text = uri.ref() if isinstance(uri, ArtifactEntry) else os.fspath(uri)
         scheme = next((each for each in _WHOLE if text.startswith(each)), None)
-        if scheme is None:
-            if text.startswith((*_OUTSIDE, "/")):
-                raise UnsupportedError(
-                    f"references to what lies outside, as {text!r}, are not there yet", hint="add_file stores a copy"
-                )
-            raise InvalidInputError(
-                f"{text!r} is no reference", hint="write artfs://NAME:v3 or artfs://NAME:v3/path/in/it"
-            )
         gathering = self._open()
+        if scheme is None:
+            done = gathering.refer(text, name or "", overwrite=overwrite, anonymous=anonymous, checksum=checksum)
+            return [self.get_entry(os.fsdecode(path)) for path in done.paths]
         assert self._workspace is not None
         version, inside = self._referred(text.removeprefix(scheme), is_id=scheme == _WHOLE[0])
         place = name or (inside.rpartition("/")[2] if inside else short_name(version.artifact))
-        gathering.include(place, version.record.root, os.fsencode(inside))
+        gathering.include(place, version.record.root, os.fsencode(inside), overwrite=overwrite)
         self._included.append(version.record.serial)
         return [self.get_entry(place)] if self._is_file(place) else []
 
@@ -159,33 +158,46 @@ class Artifact(Described):
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
-    def _walk(self) -> Iterator[tuple[str, int, str]]:
-        """Yield (path, size, digest) of the files."""
+    def _walk(self) -> Iterator[ArtifactEntry]:
+        """Yield the files, in the order of their paths."""
         if self._version is None:
             gathering = self._open()
             assert self._workspace is not None
             with self._workspace.store.snapshot() as snapshot:
                 for path, entry in gathering.walk():
                     if entry.kind != Kind.DIRECTORY:
-                        yield os.fsdecode(path), entry.size, snapshot.identity(entry.node).hex()
+                        digest = snapshot.identity(entry.node).hex()
+                        yield ArtifactEntry(self, os.fsdecode(path), entry.size, digest, entry.kind == Kind.REFERENCE)
             return
         for folder, _, names in self._version.walk():
             listed = {info.name: info for info in self._version.listdir(folder)}
             for name in names:
                 info = listed[name]
-                yield f"{folder}/{name}" if folder else name, info.size, info.digest
+                place = f"{folder}/{name}" if folder else name
+                yield ArtifactEntry(self, place, info.size, info.digest, info.is_reference)
 
     def _found(self, path: str) -> ArtifactEntry | None:
         """Return the file at a path, None for a folder; raise `NotFoundError` where nothing is."""
         name = path.strip("/")
         if self._version is not None:
             info = self._version.stat(name)
-            return None if info.kind == "directory" else ArtifactEntry(self, name, info.size, info.digest)
+            if info.kind == "directory":
+                return None
+            return ArtifactEntry(self, name, info.size, info.digest, info.is_reference)
         gathering = self._open()
         entry = gathering.entry(os.fsencode(name))
         if entry.kind == Kind.DIRECTORY:
             return None
-        return ArtifactEntry(self, name, entry.size, entry.id.hex())
+        return ArtifactEntry(self, name, entry.size, entry.id.hex(), entry.kind == Kind.REFERENCE)
+
+    def target(self, digest: str) -> str:
+        """Return the URI of the file outside that has an entry's digest."""
+        workspace = self._workspace
+        assert workspace is not None
+        if self._gathering is not None:
+            self._gathering.root()  # so that what was just added is in the store
+        with workspace.store.snapshot() as snapshot:
+            return snapshot.reference(snapshot.content_node(bytes.fromhex(digest))).uri
 
     def _is_file(self, path: str) -> bool:
         return self._found(path) is not None
@@ -203,7 +215,7 @@ class Artifact(Described):
         """Return the files, or those of some names, in the order of their paths."""
         if names is not None:
             return [self.get_entry(name) for name in names]
-        return [ArtifactEntry(self, path, size, digest) for path, size, digest in self._walk()]
+        return list(self._walk())
 
     def download(
         self,

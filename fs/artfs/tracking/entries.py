@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from artstore.errors import InvalidInputError
+
 if TYPE_CHECKING:
     from artfs.tracking.artifact import Artifact
 
@@ -12,9 +14,13 @@ __all__ = ["ArtifactEntry"]
 
 
 class ArtifactEntry:
-    """One file of an artifact: ``path`` and ``name`` inside it, ``size`` in bytes, ``digest`` in hex."""
+    """One file of an artifact: ``path`` and ``name`` inside it, ``size`` in bytes, ``digest`` in hex.
 
-    def __init__(self, artifact: Artifact, path: str, size: int, digest: str) -> None:
+    The digest of a file whose bytes stay outside is that of what is kept of it.
+    """
+
+    def __init__(self, artifact: Artifact, path: str, size: int, digest: str, is_reference: bool = False) -> None:
+        self._is_reference = is_reference
         self._artifact = artifact
         self.path = self.name = path
         self.size = size
@@ -30,3 +36,11 @@ class ArtifactEntry:
     def ref(self) -> str:
         """Return what names the file: ``artfs://NAME:v3/path``."""
         return f"artfs://{self._artifact.qualified_name}/{self.path}"
+
+    ref_url = ref
+
+    def ref_target(self) -> str:
+        """Return the URI of a file whose bytes stay outside; raise `InvalidInputError` for any other."""
+        if not self._is_reference:
+            raise InvalidInputError(f"{self.path!r} refers to nothing: it is stored", hint="ref() names it")
+        return self._artifact.target(self.digest)

@@ -38,6 +38,8 @@ from artstore.tables import Table
 
 __all__ = ["Regrower", "Wanted", "list_record", "tree_record"]
 
+_LEAVES: Final = (Kind.LINK, Kind.REFERENCE)
+"""What is always one chunk."""
 NOTHING: Final = TreeTotals(0, 0, 0, 0)
 """What a directory that is lost adds to those above it."""
 
@@ -172,7 +174,7 @@ def _children_of_tree(tree: CanonicalTree) -> list[Wanted]:
     return [
         Wanted(CLASS_TREE, entry.id, 0)
         if entry.kind == Kind.DIRECTORY
-        else Wanted(CLASS_CONTENT, entry.id, entry.size, entry.kind == Kind.LINK)
+        else Wanted(CLASS_CONTENT, entry.id, entry.size, entry.kind in _LEAVES)
         for entry in tree.entries
     ]
 

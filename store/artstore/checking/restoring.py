@@ -188,7 +188,8 @@ def _take_clues(payload: bytes, clues: dict[int, _Clue]) -> None:
     else:
         for entry in view.entries():
             is_tree = entry.kind == Kind.DIRECTORY
-            known.append((entry.node, CLASS_TREE, 0, 0) if is_tree else (entry.node, 0, entry.size, entry.birth_ns))
+            size = 0 if entry.kind == Kind.REFERENCE else entry.size
+            known.append((entry.node, CLASS_TREE, 0, 0) if is_tree else (entry.node, 0, size, entry.birth_ns))
     for rank, (node, klass, size, birth_ns) in enumerate(known):
         clue = clues.get(node)
         if clue is not None:

@@ -190,6 +190,8 @@ def _check_file(entry: TreeEntry, payload: bytes) -> None:
     else:
         record = decode_chunk(payload) if payload[0] == KIND_CHUNK else decode_list(payload)
         told = (record.size, record.birth_ns)
+    if entry.kind == Kind.REFERENCE:  # its size is that of what it leads to
+        told = (entry.size, told[1])
     if (entry.size, entry.birth_ns) != told:
         raise DamageError(f"it says of {entry.name!r} what is not so")
 

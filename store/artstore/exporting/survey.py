@@ -21,6 +21,7 @@ from artstore.exporting.selection import Page, Selection, join, tasks
 from artstore.exporting.workers import Workers
 from artstore.ids import ContentHasher
 from artstore.records.trees import Kind, TreeEntry
+from artstore.snapshot import Snapshot
 
 __all__ = ["Survey"]
 
@@ -91,7 +92,7 @@ class Survey:
 
     def _hash(self, page: Page, part: list[tuple[int, TreeEntry]]) -> None:
         with self._selection.store.snapshot() as snapshot:
-            ids = [snapshot.identity(entry.node) for _, entry in part]
+            ids = [_content_id(snapshot, entry) for _, entry in part]
         equal, different = [], []
         with open_folder(self._dest, page.path) as fd:
             for (index, entry), ident in zip(part, ids, strict=True):
@@ -151,9 +152,16 @@ def _listed(paths: Sequence[bytes], one: str, several: str) -> str:
     return f"{', '.join(names[:_LISTED])} and {len(names) - _LISTED} more ({len(names)} in all) {several}"
 
 
+def _content_id(snapshot: Snapshot, entry: TreeEntry) -> bytes:
+    """Return the hash of what an entry leads to; of a reference without one, nothing that a file could have."""
+    if entry.kind != Kind.REFERENCE:
+        return snapshot.identity(entry.node)
+    return bytes.fromhex(snapshot.reference(entry.node).blake3 or "")
+
+
 def _may_be_equal(entry: TreeEntry, status: os.stat_result) -> bool:
     """Say whether a file has the kind and size of an entry, so that only its content can differ."""
-    if entry.kind not in (Kind.FILE, Kind.EXECUTABLE) or not stat.S_ISREG(status.st_mode):
+    if entry.kind not in (Kind.FILE, Kind.EXECUTABLE, Kind.REFERENCE) or not stat.S_ISREG(status.st_mode):
         return False
     executable = bool(status.st_mode & stat.S_IXUSR)
     return status.st_size == entry.size and executable == (entry.kind == Kind.EXECUTABLE)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from artstore import disk
-from artstore.errors import DamageError
+from artstore.errors import DamageError, OutsideError
 from artstore.exporting.folders import make_folder, open_folder
 from artstore.exporting.meter import Meter
 from artstore.exporting.selection import Page, Selection, join, tasks
@@ -96,6 +96,8 @@ class Writing:
                     self._write_entry(fd, entry)
                 except DamageError as error:
                     raise DamageError(f"{self._path(page, entry)} is not copied: {error}") from error
+                except OutsideError:
+                    raise
                 except OSError as error:
                     error.filename, error.filename2 = self._path(page, entry), None
                     raise
@@ -138,6 +140,9 @@ class Writing:
 
     def _copy(self, fd: int, entry: TreeEntry) -> None:
         """Write an entry's content window by window and compare its hash with its id."""
+        if entry.kind == Kind.REFERENCE:
+            self._fetch(fd, entry)
+            return
         hasher = ContentHasher()
         offset = 0
         while True:
@@ -154,6 +159,17 @@ class Writing:
         if offset != entry.size or hasher.digest() != ident:
             raise DamageError(f"its content is not what its id {ident.hex()} names")
         os.ftruncate(fd, offset)
+
+    def _fetch(self, fd: int, entry: TreeEntry) -> None:
+        """Write what a reference leads to, which is compared with its pin as it comes."""
+        with self._store.snapshot() as snapshot:
+            ident, record = snapshot.identity(entry.node), snapshot.reference(entry.node)
+        for offset in range(0, record.size, _WINDOW):
+            self._workers.check()
+            data = b"".join(self._store.outside.read(ident, record, offset, _WINDOW))
+            _append_sparsely(fd, data, offset)
+            self._meter.count(0, len(data), entry.name)
+        os.ftruncate(fd, record.size)
 
 
 def _append_sparsely(fd: int, data: bytes, offset: int) -> None:

@@ -44,12 +44,17 @@ _FORMAT: Final = 1
 
 
 class Kind(IntEnum):
-    """What a directory entry is.  4 is kept for files whose bytes stay outside the store."""
+    """What a directory entry is.
+
+    The content of a `REFERENCE` is the record (see `artstore.records.references`) of a file whose bytes stay outside
+    the store; the entry's size is that file's.
+    """
 
     FILE = 0
     EXECUTABLE = 1
     LINK = 2
     DIRECTORY = 3
+    REFERENCE = 4
 
 
 class CanonicalEntry(NamedTuple):

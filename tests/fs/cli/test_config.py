@@ -23,6 +23,7 @@ def test_settings_are_shown_and_changed(artfs: Run, data: Path) -> None:
         "reap-bytes-per-second  unlimited",
         "reap-nodes-per-second  unlimited",
         "protected-aliases      none",
+        "reference-cache        10.0 GB",
     ]
     changed = artfs("config", "undelete-window", "7d")
     assert (changed.code, changed.out, changed.message) == (0, b"", "artfs: undelete-window is 7d now\n")
@@ -34,6 +35,7 @@ def test_settings_are_shown_and_changed(artfs: Run, data: Path) -> None:
         "reap_bytes_per_second": 10**8,
         "reap_nodes_per_second": 5000,
         "protected_aliases": [],
+        "reference_cache_bytes": 10_000_000_000,
     }
 
 

@@ -64,4 +64,4 @@ def serve(folder: Path) -> Served:
         assert found is not None
         places[name] = found.inode
     counters = Counters(1)
-    return Served(Dispatcher(tree, counters.slot(0), uid=7, gid=8), tree, counters, places)
+    return Served(Dispatcher(tree, counters.slot(0), uid=7, gid=8, later=lambda *_: None), tree, counters, places)

@@ -340,7 +340,9 @@ def test_the_rig_finds_a_fault(
     served: Served, monkeypatch: pytest.MonkeyPatch, bug: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     bug(monkeypatch)
-    faulty = Served(Dispatcher(served.tree, served.counters.slot(0), uid=7, gid=8), *_others(served))
+    faulty = Served(
+        Dispatcher(served.tree, served.counters.slot(0), uid=7, gid=8, later=lambda *_: None), *_others(served)
+    )
     with pytest.raises((AssertionError, ValueError, struct.error, ExceptionGroup)):
         examine(faulty, 4000)
 

@@ -84,6 +84,7 @@ def test_purged_content_and_the_names_beside_it_are_forgotten(fake_store: Any, d
         (inodes.file(99, False),),
         (inodes.file(99, True),),
         (inodes.link(99),),
+        (inodes.reference(99),),
         (inodes.artifact(version.artifact), b"v0"),
         (root,),
         (a, b"b"),

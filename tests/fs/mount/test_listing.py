@@ -28,7 +28,7 @@ class Walk:
         self.epoch = Epoch()
         self.made: list[int] = []
         self.tree = Tree(workspace.store, self.epoch)
-        self.dispatcher = Dispatcher(self.tree, Counters(1).slot(0), uid=7, gid=8)
+        self.dispatcher = Dispatcher(self.tree, Counters(1).slot(0), uid=7, gid=8, later=lambda *_: None)
         contents = self.tree.contents
 
         def noted(inode: int, cookie: int) -> Contents | None:

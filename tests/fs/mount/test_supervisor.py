@@ -231,6 +231,7 @@ async def test_unmounting_is_the_zygotes_and_its_answer_is_passed_on(daemon: Dae
 
 @served
 async def test_the_status_is_what_the_workers_count(daemon: Daemon) -> None:
+    daemon.counters.slot(0).set(Field.STARTED_NS, time.time_ns())
     slot = daemon.counters.slot(1)
     slot.set(Field.PID, os.getpid())
     slot.set(Field.STARTED_NS, time.time_ns())

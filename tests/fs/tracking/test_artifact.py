@@ -18,7 +18,6 @@ from artstore.errors import (
     NotFoundError,
     RefusedError,
     SourceError,
-    UnsupportedError,
 )
 from store.oracle import assert_sound
 
@@ -190,10 +189,45 @@ def test_another_version_in_it(run: artfs.Run, workspace: artfs.Workspace) -> No
         (f"wandb-artifact://{data.id}/nothing", NotFoundError),
         ("artfs://p/none:v0", NotFoundError),
         ("nonsense", InvalidInputError),
-        ("s3://bucket/key", UnsupportedError),
+        ("/no/such/file", NotFoundError),
     ):
         with pytest.raises(error):
             artfs.Artifact("x", "y").add_reference(text)
+
+
+def test_files_outside(run: artfs.Run, workspace: artfs.Workspace, tmp_path: Path) -> None:
+    data = tmp_path / "outside"
+    (data / "sub").mkdir(parents=True)
+    (data / "a").write_bytes(b"one")
+    (data / "sub" / "b").write_bytes(b"two")
+    artifact = artfs.Artifact("set", "dataset")
+    found = artifact.add_reference(data.as_uri(), name="in")
+    assert [(entry.path, entry.size) for entry in found] == [("in/a", 3), ("in/sub/b", 3)]
+    assert found[0].ref_target() == (data / "a").as_uri()
+    assert [entry.path for entry in artifact.add_reference(data / "a")] == ["a"]
+    artifact.add_reference(data / "a", name="in/")  # the same again
+    (data / "a").write_bytes(b"other")
+    with pytest.raises(ExistsError, match="other content"):
+        artifact.add_reference(data / "a")
+    artifact.add_reference(data / "a", overwrite=True)
+    run.log_artifact(artifact)
+    entry = artifact.get_entry("a")
+    assert (entry.size, entry.ref_target()) == (5, (data / "a").as_uri())
+    assert entry.ref_url() == entry.ref() == "artfs://p/set:v0/a"
+    assert artifact.files()[1].ref_target() == (data / "a").as_uri()
+    with pytest.raises(artfs.errors.ChangedError):
+        artifact.stored.read_bytes("in/a")  # type: ignore[union-attr]
+    stored = run.log_artifact(str(data / "a"), name="own", type="dataset")
+    with pytest.raises(InvalidInputError, match="refers to nothing"):
+        stored.get_entry("a").ref_target()
+    (tmp_path / "copy").mkdir()
+    (data / "a").write_bytes(b"one")
+    fresh = artfs.Artifact("fresh", "dataset")
+    fresh.add_reference(data)
+    run.log_artifact(fresh)
+    root = fresh.download(tmp_path / "copy")
+    assert Path(root, "sub", "b").read_bytes() == b"two"
+    fresh.verify(root)
 
 
 def test_links(run: artfs.Run, workspace: artfs.Workspace) -> None:

@@ -15,10 +15,11 @@ import numpy
 import pytest
 
 import artfs
+from servers.s3 import S3
 
 BLOCKS = Path(__file__).parents[2] / "corpora" / "guide"
-WITHOUT = {"04_external_storage", "14_cache_shell"}
-"""The one needs storage outside, the other is a shell's."""
+WITHOUT = {"14_cache_shell"}
+"""It is a shell's."""
 NAMES = sorted(path.stem for path in BLOCKS.iterdir() if path.stem not in WITHOUT)
 DAY_NS = 86400 * 10**9
 
@@ -101,7 +102,19 @@ def artifacts_of_all_blocks(workspace: artfs.Workspace, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def scene(workspace: artfs.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> artfs.Workspace:
+def bucket(moto: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """Make the bucket that the guide names, and let everybody have its keys."""
+    for name, value in moto.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = S3(moto.endpoint, moto.checks_keys, "my-bucket")
+    bucket.make()
+    for key in ("train/cat.jpg", "train/dog.jpg", "train2/other.jpg", "val/rat.jpg"):
+        bucket.put(f"imagenet/{key}", key.encode())
+    return bucket
+
+
+@pytest.fixture
+def scene(workspace: artfs.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: S3) -> artfs.Workspace:
     """Return a workspace that has what the programs begin with; the test stands among their files."""
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
     artifacts_of_all_blocks(workspace, monkeypatch)
@@ -197,6 +210,15 @@ def check_incremental_versioning(workspace: artfs.Workspace) -> None:
     version = workspace.version("incremental-versioning/processed_dataset:v2")
     assert content(version) == {"data/a": b"1", "new_batch_500.parquet": b"500"}
     assert used_by(workspace, "incremental-versioning/processed_dataset:v1") == ["v1"]
+
+
+def check_external_storage(workspace: artfs.Workspace) -> None:
+    version = workspace.version("s3-datasets/imagenet_s3")
+    paths = ["train/cat.jpg", "train/dog.jpg", "val/rat.jpg"]
+    assert content(version) == {path: path.encode() for path in paths}
+    found = {os.fsdecode(each.path): each.record.uri for each in workspace.references(version.name)}
+    assert found == {path: f"s3://my-bucket/imagenet/{path}" for path in paths}
+    assert [each.state for each in workspace.check_references(version.name)] == ["ok"] * 3
 
 
 def check_preprocessing(workspace: artfs.Workspace) -> None:

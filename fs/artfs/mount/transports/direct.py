@@ -4,8 +4,9 @@ What this gives over a library: requests carry the inode, so that opening and cl
 asks once, is told that there is no such operation, and never asks again), and listings are kept by the kernel.  Warm
 reads and listings are then the kernel's own.
 
-Guarantees: every request that wants an answer gets one, whatever is in it; nothing is answered that was not asked for,
-nor more than was asked for.  Lengths and offsets in requests are checked against what was read.
+Guarantees: every request that wants an answer gets one, whatever is in it, at once or when what it waits for is there;
+nothing is answered that was not asked for, nor more than was asked for.  Lengths and offsets in requests are checked
+against what was read.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from artfs.mount.duty import Take
 from artfs.mount.transports import protocol
 from artfs.mount.transports.answering import number_of
 from artfs.mount.transports.protocol import REQUEST, Opcode, Owner
-from artfs.mount.tree import Tree
+from artfs.mount.transports.waiting import Waiting
+from artfs.mount.tree import Fetch, Tree
 from artstore.errors import InvalidInputError, UnsupportedError
 from artstore.ids import Buffer
 
@@ -39,8 +41,9 @@ _LARGEST_ANSWER = 1 << 20
 _NO_ANSWER: Answer = ()
 
 _SILENT = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.NOTIFY_REPLY})
-"""Forgetting needs nothing done, for there is no table of inodes; and a request is answered before the next is read,
-so that there is none to interrupt."""
+"""Forgetting needs nothing done, for there is no table of inodes.  A request is answered before the next is read, so
+that there is none to interrupt, but for reads of what lies outside: those come from the page cache, whose waiters can
+be killed without it."""
 
 _CHANGING = (
     Opcode.SETATTR, Opcode.SYMLINK, Opcode.MKNOD, Opcode.MKDIR, Opcode.UNLINK, Opcode.RMDIR, Opcode.RENAME,
@@ -59,8 +62,11 @@ class MalformedError(InvalidInputError):
 class Dispatcher:
     """Answer requests, each as the kernel wrote it, from the core."""
 
-    def __init__(self, tree: Tree, counts: WorkerCounts, *, uid: int, gid: int) -> None:
-        """Show everything as owned by ``uid`` and ``gid``."""
+    def __init__(
+        self, tree: Tree, counts: WorkerCounts, *, uid: int, gid: int, later: Callable[[int, Fetch], None]
+    ) -> None:
+        """Show everything as owned by ``uid`` and ``gid``; hand reads that wait for others over to ``later``."""
+        self._later = later
         self._tree = tree
         self._counts = counts
         self._owner = Owner(uid, gid)
@@ -114,6 +120,9 @@ class Dispatcher:
     def _read(self, unique: int, inode: int, request: memoryview) -> Answer:
         _, offset, size = _unpacked(_READ, request)
         pieces = self._tree.read(inode, offset, min(size, _LARGEST_ANSWER))
+        if not isinstance(pieces, list):
+            self._later(unique, pieces)
+            return _NO_ANSWER
         length = sum(map(len, pieces))
         self._counts.read(length)
         return protocol.answer_head(unique, length), *pieces
@@ -227,12 +236,15 @@ class DirectTransport:
             os.write(self._device, outcome.answer)
             settled = outcome.settled
 
-    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take) -> None:
+    def serve(
+        self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take, busy: Callable[[], None]
+    ) -> None:
         """Answer requests from ``tree`` until the kernel says that the mount has ended; call ``note`` at each.
 
-        ``take`` waits for a request and reads it.
+        ``take`` waits for a request and reads it.  ``busy`` is not called: what waits does so in threads.
         """
-        dispatcher = Dispatcher(tree, counts, uid=self._uid, gid=self._gid)
+        later = Waiting(self._device, counts).read
+        dispatcher = Dispatcher(tree, counts, uid=self._uid, gid=self._gid, later=later)
         answer, look_ahead = dispatcher.answer, dispatcher.look_ahead
         device = self._device
         buffer = memoryview(bytearray(protocol.LARGEST_REQUEST))

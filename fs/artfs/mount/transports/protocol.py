@@ -110,7 +110,7 @@ AUTO_INVAL_DATA makes it look at a directory's mtime before it shows a listing t
 MAJOR, MINOR, OLDEST_MINOR = 7, 45, 31
 _MAX_PAGES: Final = 256
 _MAX_WRITE: Final = 4096
-_MAX_BACKGROUND: Final = 64
+_MAX_BACKGROUND: Final = 1024
 LARGEST_REQUEST: Final = 16384
 """Bytes to have ready for a request: the kernel wants 8192, and no request here is longer."""
 

@@ -54,6 +54,7 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
     tree: Tree
     counts: WorkerCounts
     note: Callable[[], None]
+    busy: Callable[[], None]
 
     def __init__(self, uid: int, gid: int) -> None:
         super().__init__()
@@ -100,7 +101,11 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
 
     @_handler
     def read(self, handle: int, offset: int, size: int) -> bytes:
-        data = b"".join(self.tree.read(handle, offset, size))
+        found = self.tree.read(handle, offset, size)
+        if not isinstance(found, list):
+            self.busy()
+            found = found()
+        data = b"".join(found)
         self.counts.read(len(data))
         return data
 
@@ -158,11 +163,14 @@ class Pyfuse3Transport:
         """Answer the kernel's first request, and no other."""
         pump.run(pyfuse3.main, requests=1)
 
-    def serve(self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take) -> None:
+    def serve(
+        self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take, busy: Callable[[], None]
+    ) -> None:
         """Answer requests from ``tree`` until the kernel says that the mount has ended; call ``note`` at each.
 
-        ``take`` is not used: libfuse waits at the device itself.
+        ``take`` is not used: libfuse waits at the device itself.  ``busy`` is called before each wait for others.
         """
+        self._handlers.busy = busy
         self._handlers.tree = tree
         self._handlers.counts = counts
         self._handlers.note = note

@@ -1,0 +1,53 @@
+"""Reads that wait for somebody outside: each goes on in a thread of its own, and is answered when it is done.
+
+The worker serves everything else meanwhile.  An answer must come from the clone of the device that the request was read
+from, in which any thread of the worker may write.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from artfs.mount.counters import WorkerCounts
+from artfs.mount.transports import protocol
+from artfs.mount.transports.answering import number_of
+from artfs.mount.tree import Fetch
+
+__all__ = ["Waiting"]
+
+_AT_ONCE: Final = 64
+"""Reads that one worker waits for at once; those beyond wait for their turn."""
+_NOBODY: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ECONNABORTED})
+"""Whoever asked was killed, or the mount has ended."""
+
+
+class Waiting:
+    """Answer slow reads on ``device``; the threads exist from the first one on."""
+
+    def __init__(self, device: int, counts: WorkerCounts) -> None:
+        self._device = device
+        self._counts = counts
+        self._threads: ThreadPoolExecutor | None = None
+
+    def read(self, unique: int, fetch: Fetch) -> None:
+        """Let the request ``unique`` be answered with what ``fetch`` returns, or with the number of what it raises."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_AT_ONCE, "artfs-fetch")
+        self._threads.submit(self._answer, unique, fetch)
+
+    def _answer(self, unique: int, fetch: Fetch) -> None:
+        try:
+            pieces = fetch()
+            length = sum(map(len, pieces))
+            self._counts.read(length)
+            answer = (protocol.answer_head(unique, length), *pieces)
+        except Exception as error:
+            answer = (protocol.failure(unique, number_of(error, "READ", self._counts)),)
+        try:
+            os.writev(self._device, answer)
+        except OSError as error:
+            if error.errno not in _NOBODY:
+                raise

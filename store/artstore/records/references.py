@@ -1,0 +1,71 @@
+"""Reference records: what a version keeps of a file whose bytes stay outside the store.
+
+A record is content like any other (a chunk, with the BLAKE3 of its bytes as its id), which a directory entry of the
+kind `REFERENCE` leads to; the entry's size is that of the file outside.  Its bytes are one JSON object with sorted keys
+and no spaces, so that the same file outside, pinned alike, has the same id on any machine.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+from artstore.errors import DamageError, InvalidInputError
+
+__all__ = ["LONGEST_REFERENCE", "ReferenceRecord"]
+
+LONGEST_REFERENCE: Final = 32 * 1024
+"""Bytes of a record, at most: it is always one chunk."""
+_LARGEST: Final = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceRecord:
+    """A file outside, as it was when it was logged: where it is, ``size`` bytes long, and what tells it from another.
+
+    That is the server's ``etag`` or ``version`` of it, or the ``blake3`` of its content, hex; one of them at least.
+    ``endpoint``, ``region`` and ``account`` say which service is meant where the URI does not, ``anonymous`` that it is
+    asked without credentials.  Secrets are never kept.
+    """
+
+    uri: str
+    size: int
+    etag: str | None = None
+    version: str | None = None
+    blake3: str | None = None
+    endpoint: str | None = None
+    region: str | None = None
+    account: str | None = None
+    anonymous: bool = False
+
+    def encode(self) -> bytes:
+        """Return the record's bytes; raise `InvalidInputError` where they would be too long."""
+        said = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
+        data = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+        if len(data) > LONGEST_REFERENCE:
+            raise InvalidInputError(f"a reference has {len(data)} bytes, and {LONGEST_REFERENCE} are the most")
+        return data
+
+    @classmethod
+    def decode(cls, data: bytes) -> ReferenceRecord:
+        """Return the record that `encode` wrote; raise `DamageError` on anything else."""
+        try:
+            said: dict[str, Any] = json.loads(data)
+            record = cls(**said)
+        except (ValueError, TypeError) as error:
+            raise DamageError("a reference's record is malformed") from error
+        texts = [getattr(record, item.name) for item in fields(cls) if item.name not in ("size", "anonymous")]
+        as_meant = all(text is None or isinstance(text, str) for text in texts) and isinstance(record.uri, str)
+        if not as_meant or not isinstance(record.anonymous, bool) or not _is_size(record.size) or not record.is_pinned:
+            raise DamageError("a reference's record is malformed")
+        return record
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether anything tells the file from another one of its size."""
+        return bool(self.etag or self.version or self.blake3)
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST

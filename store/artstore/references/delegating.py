@@ -1,0 +1,137 @@
+"""Asking services by way of a process of its own, where this one cannot.
+
+obstore's threads do not survive a fork: in the child of a process that has used it, as a DataLoader's workers are,
+every call would wait for ever.  Such a child starts a helper, which is a new program and no copy, and lets that ask.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from artstore.errors import ArtfsError, OutsideError
+from artstore.ids import Buffer
+from artstore.records.references import ReferenceRecord
+from artstore.references.access import Access
+from artstore.references.locations import Location
+from artstore.references.services import Found, NoRangesError, Service, open_here
+
+__all__ = ["Delegated", "must_delegate", "open_service"]
+
+_PIECE: Final = 8 * 1024 * 1024
+_used_by = 0
+"""The process that has used obstore first, if any."""
+_lock = threading.Lock()
+
+
+def must_delegate() -> bool:
+    """Return whether this process is a fork of one that has used obstore."""
+    return _used_by not in (0, os.getpid())
+
+
+def open_service(location: Location, access: Access) -> Service:
+    """Return a client of the service that holds a place, of this process's own or by a helper.
+
+    Raises `OutsideError` where credentials are missing.  No request is made.
+    """
+    global _used_by
+    if must_delegate():
+        return Delegated(location, access)
+    service = open_here(location, access)
+    _used_by = os.getpid()
+    return service
+
+
+class _Helper:
+    """The helper of this process: one question at a time."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-m", "artstore.references.helper", str(theirs.fileno())]
+        self._process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        theirs.close()
+        self._connection = Connection(ours.detach())
+        self._lock = threading.Lock()
+
+    def ask(self, *question: Any) -> Any:
+        """Return the answer to (location, access, method, arguments), or raise what was raised."""
+        with self._lock:
+            try:
+                self._connection.send(question)
+                answer = self._connection.recv()
+            except (OSError, EOFError) as error:
+                _forget(self)
+                raise OutsideError("the process that asks services for this one has ended") from error
+        if isinstance(answer, ArtfsError):
+            raise answer
+        return answer
+
+
+_helpers: dict[int, _Helper] = {}
+"""By process: a child begins without its parent's."""
+
+
+def _helper() -> _Helper:
+    with _lock:
+        found = _helpers.get(os.getpid())
+        if found is None:
+            found = _helpers[os.getpid()] = _Helper()
+        return found
+
+
+def _forget(helper: _Helper) -> None:
+    with _lock:
+        if _helpers.get(os.getpid()) is helper:
+            del _helpers[os.getpid()]
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class Delegated:
+    """A service that a helper asks; `artstore.references.services.Service` says what for."""
+
+    def __init__(self, location: Location, access: Access) -> None:
+        self._place = location, access
+
+    def head(self, key: str, version: str | None = None) -> Found:
+        """Describe one object."""
+        found: Found = _helper().ask(*self._place, "head", key, version)
+        return found
+
+    def listed(self, prefix: str) -> Iterator[Found]:
+        """Yield all objects below a prefix."""
+        yield from _helper().ask(*self._place, "listed", prefix)
+
+    def check(self, key: str, record: ReferenceRecord) -> None:
+        """Raise where what a record pins is not what it was."""
+        _helper().ask(*self._place, "check", key, record)
+
+    def read(self, key: str, start: int, end: int, record: ReferenceRecord) -> Buffer:
+        """Return a range of what a record pins."""
+        data: bytes = _helper().ask(*self._place, "read", key, start, end, record)
+        return data
+
+    def pieces(self, key: str, record: ReferenceRecord) -> Iterator[Buffer]:
+        """Yield all bytes of what a record pins; those of a file without an ETag are all in memory at once."""
+        if record.etag is not None or record.version is not None:
+            with suppress(NoRangesError):
+                for start in range(0, record.size, _PIECE):
+                    yield self.read(key, start, min(start + _PIECE, record.size), record)
+                return
+        yield from _helper().ask(*self._place, "pieces", key, record)

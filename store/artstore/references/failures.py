@@ -1,0 +1,51 @@
+"""Notes of what lies outside and has changed since it was referred to, for those who look at a version later."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Failure", "Failures"]
+
+
+class Failure(NamedTuple):
+    """A reference that was found changed or gone: the id of its record, a sentence, and when, in seconds since 1970."""
+
+    ident: bytes
+    message: str
+    at: float
+
+
+class Failures:
+    """The notes of a workspace: one small file for each reference, which any process may write or remove."""
+
+    def __init__(self, folder: Path, mode: int) -> None:
+        self._folder = folder
+        self._mode = mode
+
+    def note(self, ident: bytes, message: str) -> None:
+        """Keep what was found of a reference; where there is no room for it, that is no error."""
+        beside = self._folder / f".{ident.hex()}.{os.getpid()}.{threading.get_ident()}"
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            beside.write_text(message, "utf-8", "surrogateescape")
+            beside.chmod(self._mode)
+            beside.rename(self._folder / ident.hex())
+
+    def forget(self, ident: bytes) -> None:
+        """Take the note of a reference away that was found to be as it was."""
+        with suppress(OSError):
+            os.unlink(self._folder / ident.hex())
+
+    def all(self) -> list[Failure]:
+        """Return the notes, the oldest first."""
+        found = []
+        with suppress(OSError):
+            for path in self._folder.iterdir():
+                with suppress(OSError, ValueError):
+                    message = path.read_text("utf-8", "surrogateescape")
+                    found.append(Failure(bytes.fromhex(path.name), message, path.stat().st_mtime))
+        return sorted(found, key=lambda failure: failure.at)

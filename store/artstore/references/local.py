@@ -1,0 +1,171 @@
+"""Files of this machine that are referred to: pinned by their content, and read where they are.
+
+A file is read only while it is the very file whose content was found to be what the record says: the same inode, with
+the same size and times.  Where that is not so it is hashed again, once, and remembered if it is still the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from artstore.errors import ChangedError, NotFoundError, OutsideError, SourceError
+from artstore.ids import ContentHasher
+from artstore.records.references import ReferenceRecord
+from artstore.references.locations import file_uri
+
+__all__ = ["LocalFiles", "pin_file"]
+
+_RACY_NS: Final = 20_000_000
+"""A file that was changed less than this before it was hashed may change again without its times telling."""
+_WINDOW: Final = 1 << 20
+_VERIFIED: Final = "verified"
+
+_Stamp = tuple[int, int, int, int, int]
+
+
+def pin_file(path: bytes, *, checksum: bool) -> ReferenceRecord:
+    """Return a reference to a file as it is now: by its BLAKE3, or without ``checksum`` by its time and size.
+
+    Raises `SourceError` where it is no file, or changes while it is read.
+    """
+    shown = os.fsdecode(path)
+    try:
+        fd = _open(path)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is nothing at {shown}") from error
+    except OSError as error:
+        raise SourceError(f"{shown!r} cannot be read: {error.strerror}") from error
+    try:
+        before = os.fstat(fd)
+        if not stat.S_ISREG(before.st_mode):
+            raise SourceError(f"{shown!r} is not a file")
+        if not checksum:
+            return ReferenceRecord(file_uri(path), before.st_size, etag=_time_and_size(before))
+        digest = _hash(fd)
+        if _stamp(os.fstat(fd)) != _stamp(before):
+            raise SourceError(f"{shown!r} changed while it was read")
+        return ReferenceRecord(file_uri(path), before.st_size, blake3=digest)
+    finally:
+        os.close(fd)
+
+
+class LocalFiles:
+    """Read references to files; what was found of them is kept below ``folder_of`` a record's id."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._known: dict[bytes, _Stamp] = {}
+        self._lock = threading.Lock()
+
+    def read(self, ident: bytes, record: ReferenceRecord, offset: int, size: int, *, hashing: bool) -> bytes | None:
+        """Return bytes of a file; None where it would have to be hashed first, and not ``hashing``.
+
+        Raises `ChangedError` where it is gone or another, `OutsideError` where it cannot be read.
+        """
+        path = unquote_to_bytes(record.uri.removeprefix("file://"))
+        try:
+            fd = _open(path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ChangedError(f"{record.uri} is gone since it was logged") from error
+        except OSError as error:
+            raise OutsideError(f"{record.uri} cannot be read: {error.strerror}") from error
+        try:
+            if not self._is_the_one(ident, record, fd):
+                if not hashing:
+                    return None
+                self._verify(ident, record, fd)
+            data = os.pread(fd, size, offset)
+            while 0 < len(data) < size and (more := os.pread(fd, size - len(data), offset + len(data))):
+                data += more
+            if len(data) != size or not self._is_the_one(ident, record, fd):
+                raise _changed(record)
+            return data
+        except OSError as error:
+            if isinstance(error, OutsideError):
+                raise
+            raise OutsideError(f"{record.uri} cannot be read: {error.strerror}") from error
+        finally:
+            os.close(fd)
+
+    def _is_the_one(self, ident: bytes, record: ReferenceRecord, fd: int) -> bool:
+        status = os.fstat(fd)
+        if record.blake3 is None:
+            if _time_and_size(status) != record.etag:
+                raise _changed(record)
+            return True
+        known = self._known.get(ident)
+        if known is None:
+            known = self._recall(ident)
+        return known == _stamp(status)
+
+    def _verify(self, ident: bytes, record: ReferenceRecord, fd: int) -> None:
+        """Hash a file, and remember it; raise `ChangedError` where it is another."""
+        status = os.fstat(fd)
+        began_ns = time.time_ns()
+        if status.st_size != record.size or _hash(fd) != record.blake3:
+            raise _changed(record)
+        stamp = _stamp(status)
+        if _stamp(os.fstat(fd)) != stamp:
+            raise _changed(record)
+        with self._lock:
+            self._known[ident] = stamp
+        if began_ns - max(status.st_mtime_ns, status.st_ctime_ns) > _RACY_NS:
+            self._remember(ident, stamp)
+
+    def _note(self, ident: bytes) -> Path:
+        return self._cache / ident.hex()[:2] / ident.hex() / _VERIFIED
+
+    def _recall(self, ident: bytes) -> _Stamp | None:
+        try:
+            values = json.loads(self._note(ident).read_bytes())
+        except (OSError, ValueError):
+            return None
+        if not isinstance(values, list) or len(values) != 5 or not all(isinstance(value, int) for value in values):
+            return None
+        with self._lock:
+            self._known[ident] = stamp = (values[0], values[1], values[2], values[3], values[4])
+        return stamp
+
+    def _remember(self, ident: bytes, stamp: _Stamp) -> None:
+        note = self._note(ident)
+        with suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            beside = note.with_name(f".{_VERIFIED}.{os.getpid()}.{threading.get_ident()}")
+            beside.write_text(json.dumps(stamp))
+            beside.rename(note)
+
+
+def _open(path: bytes) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _time_and_size(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns}-{status.st_size}"
+
+
+def _hash(fd: int) -> str:
+    hasher = ContentHasher()
+    buffer = memoryview(bytearray(_WINDOW))
+    offset = 0
+    while count := os.preadv(fd, [buffer], offset):
+        hasher.update(buffer[:count])
+        offset += count
+    return hasher.digest().hex()
+
+
+def _changed(record: ReferenceRecord) -> ChangedError:
+    return ChangedError(
+        f"{record.uri} has changed since it was logged", hint="log it again for a version with what it is now"
+    )

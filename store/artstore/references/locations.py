@@ -1,0 +1,138 @@
+"""Where a file outside is: URIs as people write them.
+
+    s3://BUCKET/KEY[?versionId=V]                     S3, and whatever speaks its protocol
+    gs://BUCKET/KEY[#GENERATION]                      Google Cloud Storage
+    az://CONTAINER/KEY, azure://CONTAINER/KEY         Azure Blob Storage; the account is the environment's
+    https://ACCOUNT.blob.core.windows.net/CONTAINER/KEY
+    http://HOST/PATH, https://HOST/PATH               one file
+    file:///PATH, /PATH                               a file or folder of this machine
+
+Keys stand in the URIs of object stores as they are, in those of files and the web percent-encoded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes, urlsplit
+
+from artstore.errors import InvalidInputError
+
+__all__ = ["SCHEMES", "Location", "file_uri", "is_outside", "parse_location"]
+
+SCHEMES: Final = ("s3://", "gs://", "az://", "azure://", "http://", "https://", "file://")
+_BLOB_HOST: Final = ".blob.core.windows.net"
+_VERSION: Final = re.compile(r"\?versionId=([^&#]+)$")
+_GENERATION: Final = re.compile(r"#([0-9]+)$")
+_SECRETS: Final = frozenset({"sig", "x-amz-signature", "x-goog-signature", "signature", "x-amz-security-token"})
+_NAMES: Final = re.compile(r"(?!(.*/)?\.{1,2}(/|$))(?!.*%2[fF])[^?/]+(/[^?/]+)*")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Location(NamedTuple):
+    """A file or folder outside: ``root`` is the bucket, the container, or scheme and host; "" for files.
+
+    ``key`` leads on from there, without a slash at its beginning; of files it is the whole path.  ``version`` is the
+    one that the URI asks for.
+    """
+
+    scheme: str
+    root: str
+    key: str
+    account: str | None = None
+    version: str | None = None
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether a web address must be asked for as it is: it has a query, or a path that is no list of names."""
+        return self.scheme.startswith("http") and bool(self.key) and _NAMES.fullmatch(self.key) is None
+
+    def uri(self, key: str | None = None) -> str:
+        """Return what names this place, or another key in the same root."""
+        key = self.key if key is None else key
+        if self.scheme == "file":
+            return file_uri(os.fsencode(key))
+        return f"{self.root}/{key}" if self.scheme.startswith("http") else f"{self.scheme}://{self.root}/{key}"
+
+
+def is_outside(text: str) -> bool:
+    """Return whether a text names something outside: by a scheme that is known here, or by an absolute path."""
+    return text.lower().startswith(SCHEMES) or text.startswith("/")
+
+
+def file_uri(path: bytes) -> str:
+    """Return the URI of an absolute path."""
+    return "file://" + quote(path)
+
+
+def parse_location(text: str) -> Location:
+    """Return the place that a URI or absolute path names; raise `InvalidInputError` where it names none."""
+    if _CONTROLS.search(text):
+        raise InvalidInputError(f"{text!r} is not a URI: it has a control character in it")
+    if text.startswith("/"):
+        return Location("file", "", os.path.normpath(text) + ("/" if text.endswith("/") and text.strip("/") else ""))
+    scheme, separator, rest = text.partition("://")
+    scheme = scheme.lower()
+    if not separator or f"{scheme}://" not in SCHEMES:
+        raise InvalidInputError(
+            f"{text!r} is nothing that can be referred to",
+            hint="s3://, gs://, az://, https://, file://, an absolute path, or artfs://NAME:v3",
+        )
+    if scheme == "file":
+        return _file(text, rest)
+    if scheme in ("http", "https"):
+        return _web(text)
+    return _bucket(text, "az" if scheme == "azure" else scheme, rest)
+
+
+def _file(text: str, rest: str) -> Location:
+    host, _, path = rest.partition("/")
+    if host not in ("", "localhost"):
+        raise InvalidInputError(f"{text!r} is on another machine", hint="mount it here, and write file:///PATH")
+    return parse_location("/" + os.fsdecode(unquote_to_bytes(path)))
+
+
+def _bucket(text: str, scheme: str, rest: str) -> Location:
+    version = None
+    asked = {"s3": _VERSION, "gs": _GENERATION}.get(scheme)
+    if asked is not None and (found := asked.search(rest)) is not None:
+        version, rest = found[1], rest[: found.start()]
+    root, _, key = rest.partition("/")
+    if not root:
+        raise InvalidInputError(f"{text!r} names no bucket", hint=f"write {scheme}://BUCKET/KEY")
+    return Location(scheme, root, _checked_key(text, key), version=version)
+
+
+def _web(text: str) -> Location:
+    split = urlsplit(text)
+    if not split.hostname:
+        raise InvalidInputError(f"{text!r} names no host")
+    if split.username or split.password:
+        raise InvalidInputError(
+            f"the address at {split.hostname} holds a password, and references keep no secrets",
+            hint="write it without, and give credentials by the environment",
+        )
+    secrets = sorted(name for name, _ in parse_qsl(split.query, keep_blank_values=True) if name.lower() in _SECRETS)
+    if secrets:
+        raise InvalidInputError(
+            f"the address at {split.hostname} holds a secret ({secrets[0]}), and references keep none",
+            hint="refer to the object by s3://, gs:// or az://, with credentials from the environment",
+        )
+    if split.hostname.endswith(_BLOB_HOST):
+        container, _, key = unquote(split.path).strip("/").partition("/")
+        if not container:
+            raise InvalidInputError(f"{text!r} names no container")
+        key += "/" if key and split.path.endswith("/") else ""
+        return Location("az", container, _checked_key(text, key), split.hostname.removesuffix(_BLOB_HOST))
+    path = split.path.lstrip("/")
+    if split.query:
+        path += f"?{split.query}"
+    return Location(split.scheme, f"{split.scheme}://{split.netloc}", path)
+
+
+def _checked_key(text: str, key: str) -> str:
+    """Return a key; raise `InvalidInputError` for one that the client cannot ask for."""
+    if any(part in ("", ".", "..") for part in key.rstrip("/").split("/")) and key:
+        raise InvalidInputError(f"{text!r} has an empty name, . or .. in its key, which cannot be a path")
+    return key

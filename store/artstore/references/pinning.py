@@ -1,0 +1,235 @@
+"""Pinning: what a URI leads to at this moment, object by object, so that a version can refer to it.
+
+A place that ends with a slash, or where no object is, is a folder: all that lies below it is meant, however much that
+is.  Objects of no bytes are files like others, but for those that stand for folders: consoles of object stores make
+them, with a slash at the end of their keys.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, TypeVar
+from urllib.parse import unquote
+
+from artstore.errors import InvalidInputError, NotFoundError, SourceError
+from artstore.ids import ContentHasher
+from artstore.records.references import ReferenceRecord
+from artstore.records.trees import is_entry_name
+from artstore.references.access import Access, access_of
+from artstore.references.delegating import open_service
+from artstore.references.local import pin_file
+from artstore.references.locations import Location, parse_location
+from artstore.references.services import Found, Service
+
+__all__ = ["OnPinned", "Pinned", "pin"]
+
+OnPinned = Callable[[int, int, str], None]
+"""Is called now and then with (files found, their bytes, the last one's name)."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_AT_ONCE: Final = 16
+_SLASH: Final = "/"
+
+
+@dataclass(slots=True)
+class Pinned:
+    """What a URI leads to: files by their paths below it, and folders without anything.
+
+    ``name`` is what it is called where nobody says otherwise.  A single file has the empty path.
+    """
+
+    name: bytes
+    files: list[tuple[bytes, ReferenceRecord]] = field(default_factory=list)
+    folders: list[bytes] = field(default_factory=list)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one file, and no folder."""
+        return len(self.files) == 1 and not self.files[0][0]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(record.size for _, record in self.files)
+
+
+def pin(uri: str, *, anonymous: bool = False, checksum: bool = True, report: OnPinned | None = None) -> Pinned:
+    """Return what a URI or an absolute path leads to now.
+
+    ``checksum`` says that files of this machine are pinned by their content and not by their times; web servers that
+    give no ETag leave no other way.  Raises `InvalidInputError` for what is no URI, or holds what cannot be paths,
+    `NotFoundError` where nothing is, `OutsideError` where that cannot be known.
+    """
+    location = parse_location(uri)
+    say = report or (lambda files, size, name: None)
+    if location.scheme == "file":
+        return _files(location, checksum, say)
+    service = open_service(location, access := access_of(location, anonymous=anonymous))
+    make = partial(_record, location, access)
+    if location.scheme.startswith("http"):
+        return _web(location, service, checksum, make)
+    if location.key and not location.key.endswith(_SLASH):
+        with suppress(NotFoundError):
+            found = service.head(location.key, location.version)
+            say(1, found.size, found.key)
+            return Pinned(os.fsencode(found.key.rpartition(_SLASH)[2]), [(b"", make(found))])
+    if location.version is not None:
+        raise NotFoundError(f"there is nothing at {uri}")
+    return _below(location, service, make, say)
+
+
+def _record(location: Location, access: Access, found: Found) -> ReferenceRecord:
+    return ReferenceRecord(
+        location._replace(version=None).uri(found.key), found.size, found.etag, found.version, None, *access
+    )
+
+
+# -- object stores -----------------------------------------------------------------------------------------------------
+
+
+def _below(location: Location, service: Service, make: Callable[[Found], ReferenceRecord], say: OnPinned) -> Pinned:
+    prefix = location.key.rstrip(_SLASH)
+    pinned = Pinned(os.fsencode(prefix.rpartition(_SLASH)[2] or location.root))
+    by_path: dict[bytes, Found] = {}
+    size = 0
+    for found in service.listed(prefix):
+        path = os.fsencode(found.key[len(prefix) :].strip(_SLASH))
+        if not path:  # what stands for the folder itself
+            continue
+        by_path[_checked(location, found.key, path)] = found
+        size += found.size
+        say(len(by_path), size, found.key)
+    if not by_path:
+        raise NotFoundError(f"there is nothing at {location.uri()}", hint="check the bucket's name and the key")
+    folders = {path[:at] for path in by_path for at in range(len(path)) if path[at : at + 1] == b"/"}
+    for path in folders & by_path.keys():
+        found = by_path.pop(path)
+        if found.size:
+            raise InvalidInputError(
+                f"{location.uri(found.key)} is an object and a folder at once, which no folder can show",
+                hint="refer to its parts one by one",
+            )
+    empty = [item for item in by_path.items() if not item[1].size]
+    for (path, _), is_marker in zip(empty, _each(partial(_is_marker, service), empty), strict=True):
+        if is_marker:
+            del by_path[path]
+            pinned.folders.append(path)
+    first = next(iter(by_path.values()), None)
+    if first is not None and service.head(first.key).version is not None:
+        # The bucket keeps versions, which listings do not tell.
+        heads = _each(lambda item: (item[0], service.head(item[1].key)), list(by_path.items()))
+        by_path = dict(heads)
+    pinned.files = [(path, make(found)) for path, found in sorted(by_path.items())]
+    return pinned
+
+
+def _checked(location: Location, key: str, path: bytes) -> bytes:
+    for name in path.split(b"/"):
+        if not is_entry_name(name):
+            raise InvalidInputError(f"{location.uri(key)!r} cannot be a path: {os.fsdecode(name)!r} is no file's name")
+    return path
+
+
+def _is_marker(service: Service, item: tuple[bytes, Found]) -> bool:
+    """Return whether an object of no bytes is none: it stands for a folder, with a slash behind its key."""
+    try:
+        service.head(item[1].key)
+    except NotFoundError:
+        return True
+    return False
+
+
+def _each(task: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    if not items:
+        return
+    with ThreadPoolExecutor(min(_AT_ONCE, len(items))) as threads:
+        yield from threads.map(task, items)
+
+
+# -- the web -----------------------------------------------------------------------------------------------------------
+
+
+def _web(location: Location, service: Service, checksum: bool, make: Callable[[Found], ReferenceRecord]) -> Pinned:
+    if location.key.endswith(_SLASH) and "?" not in location.key:
+        raise InvalidInputError(
+            f"{location.uri()} is a folder, and web servers have no listings", hint="refer to its files one by one"
+        )
+    found = service.head(location.key)
+    record = make(found)
+    if not record.is_pinned:
+        if not checksum:
+            raise InvalidInputError(
+                f"the server of {location.uri()} gives no ETag, so that only its content tells it from another one",
+                hint="leave the checksum on: it is read once",
+            )
+        record = _by_content(service, record)
+    path = location.key.partition("?")[0]
+    name = os.fsencode(unquote(path.rstrip(_SLASH).rpartition(_SLASH)[2])) or os.fsencode(
+        location.root.rpartition("/")[2]
+    )
+    return Pinned(name.replace(b"/", b"_"), [(b"", record)])
+
+
+def _by_content(service: Service, record: ReferenceRecord) -> ReferenceRecord:
+    """Return a record with the hash of what is there; its size is what was read."""
+    hasher, size = ContentHasher(), 0
+    location = parse_location(record.uri)
+    for piece in service.pieces(location.key, record):
+        hasher.update(piece)
+        size += len(piece)
+    return ReferenceRecord(record.uri, size, blake3=hasher.digest().hex())
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def _files(location: Location, checksum: bool, say: OnPinned) -> Pinned:
+    path = os.fsencode(location.key).rstrip(b"/") or b"/"
+    name = path.rpartition(b"/")[2] or b"root"
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError as error:
+        raise NotFoundError(f"{location.key!r} cannot be found: {error.strerror}") from error
+    if not is_folder:
+        if location.key.endswith(_SLASH):
+            raise NotFoundError(f"{location.key!r} is no folder")
+        record = pin_file(path, checksum=checksum)
+        say(1, record.size, os.fsdecode(name))
+        return Pinned(name, [(b"", record)])
+    pinned = Pinned(name)
+    found = list(_walk(path, pinned))
+    size = 0
+    for (inside, _), record in zip(found, _each(lambda item: pin_file(item[1], checksum=checksum), found), strict=True):
+        pinned.files.append((inside, record))
+        size += record.size
+        say(len(pinned.files), size, os.fsdecode(inside))
+    return pinned
+
+
+def _walk(top: bytes, pinned: Pinned) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (path below the top, path) of all files, in order, and note empty folders."""
+
+    def refuse(error: OSError) -> None:
+        raise SourceError(f"{os.fsdecode(error.filename)!r} cannot be read: {error.strerror}")
+
+    for folder, folders, names in os.walk(top, onerror=refuse):
+        folders.sort()
+        inside = os.path.relpath(folder, top)
+        linked = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        if linked:
+            raise SourceError(
+                f"{os.fsdecode(os.path.join(folder, linked[0]))!r} is a link to a folder",
+                hint="refer to that folder by itself",
+            )
+        if not folders and not names and inside != b".":
+            pinned.folders.append(inside)
+        for name in sorted(names):
+            yield (name if inside == b"." else os.path.join(inside, name)), os.path.join(folder, name)

@@ -1,0 +1,272 @@
+"""Reading what references pin: from the cache, else from outside, in ranges that grow where somebody reads on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from artstore.errors import ChangedError, OutOfSpaceError, OutsideError
+from artstore.ids import Buffer, ContentHasher
+from artstore.records.references import ReferenceRecord
+from artstore.references.access import Access
+from artstore.references.blocks import BLOCK, BlockCache
+from artstore.references.delegating import open_service
+from artstore.references.failures import Failures
+from artstore.references.local import LocalFiles
+from artstore.references.locations import Location, parse_location
+from artstore.references.services import NoRangesError, Service
+
+__all__ = ["Outside"]
+
+_MOST: Final = 8
+"""Blocks that are asked for at once, at most."""
+_AHEAD: Final = 3
+"""Requests that run ahead of one reader, at most."""
+_FILE: Final = "file://"
+
+
+class Outside:
+    """What references of one workspace lead to, for one process; good in any thread, made anew after a fork.
+
+    ``cache`` is the folder of the blocks, ``failures`` that of the notes of what has changed, ``limit`` in bytes.
+    """
+
+    def __init__(self, cache: Path, failures: Path, limit: int, mode: int) -> None:
+        self.blocks = BlockCache(cache, limit, mode)
+        self.failures = Failures(failures, mode)
+        self._files = LocalFiles(cache)
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._services: dict[tuple[Location, Access], Service] = {}
+        self._running: dict[bytes, set[int]] = {}
+
+    def cached(self, ident: bytes, record: ReferenceRecord, offset: int, size: int) -> list[Buffer] | None:
+        """Return what `read` does where that needs no waiting for anybody outside, else None."""
+        size = min(offset + size, record.size) - offset
+        if size <= 0:
+            return []
+        if record.uri.startswith(_FILE):
+            data = self._files.read(ident, record, offset, size, hashing=False)
+            return None if data is None else [data]
+        found: list[Buffer] = []
+        for block, start, end, whole in _blocks(record, offset, offset + size):
+            piece = self.blocks.read(ident, block, start, end, whole)
+            if piece is None:
+                return None
+            found.append(piece)
+        self._run_ahead(ident, record, (offset + size - 1) // BLOCK)
+        return found
+
+    def read(self, ident: bytes, record: ReferenceRecord, offset: int, size: int) -> list[Buffer]:
+        """Return ``size`` bytes of what a record pins from ``offset``, in pieces, fewer only at its end.
+
+        ``ident`` is the record's id.  Raises `ChangedError` where it is gone or another by now, which is noted, and
+        `OutsideError` where nobody can tell; never returns other bytes.
+        """
+        try:
+            return self._read(ident, record, offset, size)
+        except ChangedError as error:
+            self.failures.note(ident, str(error))
+            raise
+
+    def _read(self, ident: bytes, record: ReferenceRecord, offset: int, size: int) -> list[Buffer]:
+        size = min(offset + size, record.size) - offset
+        if size <= 0:
+            return []
+        if record.uri.startswith(_FILE):
+            data = self._files.read(ident, record, offset, size, hashing=True)
+            assert data is not None
+            return [data]
+        found: list[Buffer] = []
+        fresh: dict[int, Buffer] = {}
+        last = (offset + size - 1) // BLOCK
+        for block, start, end, whole in _blocks(record, offset, offset + size):
+            piece = fresh[block][start:end] if block in fresh else self.blocks.read(ident, block, start, end, whole)
+            if piece is None:
+                fresh = self._fetch(ident, record, block, last + 1)
+                piece = memoryview(fresh[block])[start:end]
+            found.append(piece)
+        self._run_ahead(ident, record, last)
+        return found
+
+    def _fetch(self, ident: bytes, record: ReferenceRecord, block: int, until: int) -> dict[int, Buffer]:
+        """Fetch a block, those behind it up to ``until``, and more where those before it are there; return them."""
+        before = next((n for n in range(1, _MOST) if block < n or not self.blocks.has(ident, block - n)), _MOST) - 1
+        last = min(max(until, block + 2 * before, block + 1), block + _MOST, -(-record.size // BLOCK))
+        with self.blocks.fetching(ident, block, last):
+            fetched: dict[int, Buffer] = {}
+            for number in range(block, last):  # others may have brought some while we waited
+                there = self.blocks.read(ident, number, 0, _length(record, number), _length(record, number))
+                if there is None:
+                    break
+                fetched[number] = there
+            first = block + len(fetched)
+            if first < last:
+                fetched |= self._bring(ident, record, first, last)
+        self.failures.forget(ident)
+        return fetched
+
+    def _bring(self, ident: bytes, record: ReferenceRecord, first: int, last: int) -> dict[int, Buffer]:
+        location = parse_location(record.uri)
+        if record.etag is None and record.version is None:
+            return self._bring_whole(ident, record, location, first, last)
+        try:
+            data = self._ask(record, location, first * BLOCK, min(last * BLOCK, record.size))
+        except NoRangesError:
+            return self._bring_whole(ident, record, location, first, last)
+        view = memoryview(data)
+        fetched: dict[int, Buffer] = {}
+        for number in range(first, last):
+            fetched[number] = view[(number - first) * BLOCK : (number - first + 1) * BLOCK]
+            self.blocks.write(ident, number, fetched[number])
+        return fetched
+
+    def _ask(self, record: ReferenceRecord, location: Location, start: int, end: int) -> Buffer:
+        """Ask the service, twice where credentials may have been renewed since it was opened."""
+        try:
+            return self._service(record, location).read(location.key, start, end, record)
+        except ChangedError:
+            raise
+        except NoRangesError:
+            raise
+        except OutsideError:
+            if not self._forget_service(record, location):
+                raise
+            return self._service(record, location).read(location.key, start, end, record)
+
+    def _service(self, record: ReferenceRecord, location: Location) -> Service:
+        key = _service_key(record, location)
+        with self._lock:
+            service = self._services.get(key)
+        if service is None:
+            service = open_service(location, key[1])
+            with self._lock:
+                self._services[key] = service
+        return service
+
+    def _forget_service(self, record: ReferenceRecord, location: Location) -> bool:
+        """Let the client be made anew; return whether it was one that had served before."""
+        with self._lock:
+            return self._services.pop(_service_key(record, location), None) is not None and not record.anonymous
+
+    def _bring_whole(
+        self, ident: bytes, record: ReferenceRecord, location: Location, first: int, last: int
+    ) -> dict[int, Buffer]:
+        """Fetch all of a file, as its server gives no parts, or as only all of it can be verified."""
+        if record.size > self._limit:
+            raise OutsideError(
+                f"{record.uri} can only be fetched whole, and has {record.size} bytes, more than the cache may take",
+                hint="fetch it for good: artfs ref pin, or give the cache more: artfs config reference_cache_bytes",
+            )
+        try:
+            with tempfile.TemporaryFile(dir=self.blocks.folder_of(ident)) as file:
+                self._take_all(record, location, file.fileno())
+                fetched: dict[int, Buffer] = {}
+                for number in range(-(-record.size // BLOCK)):
+                    data = os.pread(file.fileno(), BLOCK, number * BLOCK)
+                    self.blocks.write(ident, number, data)
+                    if first <= number < last:
+                        fetched[number] = data
+                return fetched
+        except OutsideError:
+            raise
+        except OSError as error:
+            raise OutOfSpaceError(f"{record.uri} could not be fetched: {error.strerror}") from error
+
+    def _take_all(self, record: ReferenceRecord, location: Location, fd: int) -> None:
+        for piece in self._all(record, location):
+            view = memoryview(piece)
+            while len(view):
+                view = view[os.write(fd, view) :]
+
+    def whole(self, ident: bytes, record: ReferenceRecord, location: Location) -> Iterator[Buffer]:
+        """Yield all bytes of what a record pins, past the cache; raise as `read` does, at the end at the latest."""
+        try:
+            yield from self._all(record, location)
+        except ChangedError as error:
+            self.failures.note(ident, str(error))
+            raise
+
+    def check(self, ident: bytes, record: ReferenceRecord) -> None:
+        """Raise `ChangedError` where what a record pins is gone or another now, `OutsideError` where nobody can tell.
+
+        What is pinned by its content is read for it, a file of this machine only if its times have changed.
+        """
+        try:
+            if record.uri.startswith(_FILE):
+                self._files.read(ident, record, 0, 0, hashing=True)
+            elif record.etag is None and record.version is None:
+                for _ in self._all(record, parse_location(record.uri)):
+                    pass
+            else:
+                location = parse_location(record.uri)
+                self._service(record, location).check(location.key, record)
+        except ChangedError as error:
+            self.failures.note(ident, str(error))
+            raise
+        self.failures.forget(ident)
+
+    def _all(self, record: ReferenceRecord, location: Location) -> Iterator[Buffer]:
+        hasher, size = ContentHasher(), 0
+        for piece in self._service(record, location).pieces(location.key, record):
+            size += len(piece)
+            hasher.update(piece)
+            yield piece
+        if size != record.size or (record.blake3 is not None and hasher.digest().hex() != record.blake3):
+            raise ChangedError(
+                f"{record.uri} has changed since it was logged", hint="log it again for a version with what it is now"
+            )
+
+    # -- ahead -----------------------------------------------------------------------------------------------------
+
+    def _run_ahead(self, ident: bytes, record: ReferenceRecord, block: int) -> None:
+        """Let what follows be fetched where somebody reads on and on."""
+        if (record.etag is None and record.version is None) or not block or not self.blocks.has(ident, block - 1):
+            return
+        end = -(-record.size // BLOCK)
+        with self._lock:
+            running = self._running.setdefault(ident, set())
+            wanted = [
+                first
+                for first in range(block + 1, min(block + 1 + _AHEAD * _MOST, end))
+                if first % _MOST == 0 and first not in running
+            ][: _AHEAD - len(running)]
+            wanted = [first for first in wanted if not self.blocks.has(ident, first)]
+            running.update(wanted)
+            if not running:
+                del self._running[ident]
+        for first in wanted:
+            threading.Thread(target=self._fetch_ahead, args=(ident, record, first, min(first + _MOST, end))).start()
+
+    def _fetch_ahead(self, ident: bytes, record: ReferenceRecord, first: int, last: int) -> None:
+        try:
+            with suppress(OutsideError, OSError):  # whoever reads it is told
+                self._fetch(ident, record, first, last)
+        finally:
+            with self._lock:
+                running = self._running.get(ident, set())
+                running.discard(first)
+                if not running:
+                    self._running.pop(ident, None)
+
+
+def _service_key(record: ReferenceRecord, location: Location) -> tuple[Location, Access]:
+    """Return what tells services apart: all of a place but the key, unless that is all that can be asked for."""
+    place = location if location.is_literal else location._replace(key="", version=None)
+    return place, Access(record.endpoint, record.region, record.account, record.anonymous)
+
+
+def _length(record: ReferenceRecord, block: int) -> int:
+    return min(BLOCK, record.size - block * BLOCK)
+
+
+def _blocks(record: ReferenceRecord, offset: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (block, from, to, length of the block) of the blocks that bytes ``[offset, end)`` touch."""
+    for block in range(offset // BLOCK, -(-end // BLOCK)):
+        base = block * BLOCK
+        yield block, max(offset - base, 0), min(end - base, BLOCK), _length(record, block)

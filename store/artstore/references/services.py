@@ -1,0 +1,282 @@
+"""Asking services outside for what they hold: one small surface over object stores, the web and this machine's files.
+
+Every answer is compared with what the reference pins.  A client is opened when it is first needed, by whoever needs it:
+those of a process that forks do not work in the child.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from urllib.parse import unquote
+
+from artstore.errors import ChangedError, InvalidInputError, NotFoundError, OutsideError
+from artstore.ids import Buffer
+from artstore.records.references import ReferenceRecord
+from artstore.references.access import Access, azure_options, google_options, s3_options
+from artstore.references.locations import Location
+
+if TYPE_CHECKING:
+    from obstore import GetResult, ObjectMeta
+    from obstore.store import ObjectStore
+
+__all__ = ["Found", "NoRangesError", "Service", "open_here"]
+
+_SECONDS: Final = 20.0
+_VARIABLE: Final = "ARTFS_REFERENCE_TIMEOUT"
+_RETRIES: Final = 3
+_PIECE: Final = 4 * 1024 * 1024
+_FIRST_LINE: Final = 300
+_STATUS: Final = re.compile(r"status code: ([0-9]{3})")
+_LISTED: Final = 1000
+_QUERY: Final = re.compile(r"(https?://[^\s?]+)\?\S*")
+
+
+class Found(NamedTuple):
+    """What a service says of one of its objects."""
+
+    key: str
+    size: int
+    etag: str | None
+    version: str | None
+
+
+class NoRangesError(OutsideError):
+    """Say that a server gives a file whole or not at all."""
+
+
+class Service(Protocol):
+    """Be asked for objects by their keys."""
+
+    def head(self, key: str, version: str | None = None) -> Found:
+        """Describe one object, or one version of it.
+
+        Raises `NotFoundError` where there is none, `OutsideError` where that cannot be known.
+        """
+
+    def listed(self, prefix: str) -> Iterator[Found]:
+        """Yield all objects below a prefix, which is meant as a folder: ``train`` is not ``train2/``."""
+
+    def check(self, key: str, record: ReferenceRecord) -> None:
+        """Raise `ChangedError` where what a record pins is gone or another, `OutsideError` where nobody can tell."""
+
+    def read(self, key: str, start: int, end: int, record: ReferenceRecord) -> Buffer:
+        """Return bytes ``[start, end)`` of what a record pins.
+
+        Raises `ChangedError` where it is gone or another by now, `NoRangesError` where only all can be had, and
+        `OutsideError`.
+        """
+
+    def pieces(self, key: str, record: ReferenceRecord) -> Iterator[Buffer]:
+        """Yield all bytes of what a record pins, as far as its server tells; raise as `read` does."""
+
+
+def time_out() -> float:
+    """Return the seconds after which a request has failed: ``$ARTFS_REFERENCE_TIMEOUT``, else 20."""
+    text = os.environ.get(_VARIABLE, "")
+    try:
+        seconds = float(text) if text else _SECONDS
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 86400:
+        raise InvalidInputError(f"{_VARIABLE} is {text!r}, and must be a number of seconds")
+    return seconds
+
+
+def open_here(location: Location, access: Access) -> Service:
+    """Return a client of the service that holds a place; raise `OutsideError` where credentials are missing.
+
+    No request is made.  Of no use in a process that was forked from one that has used a client.
+    """
+    import obstore.store
+
+    seconds = time_out()
+    uri = location.uri()
+    client: dict[str, Any] = {
+        "allow_http": True,
+        "connect_timeout": f"{min(seconds, 5):f}s",
+        "timeout": f"{seconds:f}s",
+    }
+    retry = {"max_retries": _RETRIES, "retry_timeout": _delta(seconds), "backoff": {"max_backoff": _delta(2.0)}}
+    both: dict[str, Any] = {"client_options": client, "retry_config": retry}
+    with _told(uri):
+        if location.scheme == "s3":
+            store: ObjectStore = obstore.store.S3Store(location.root, **s3_options(uri, access), **both)
+        elif location.scheme == "gs":
+            store = obstore.store.GCSStore(location.root, **google_options(uri, access), **both)
+        elif location.scheme == "az":
+            store = obstore.store.AzureStore(location.root, **azure_options(uri, access), **both)
+        elif location.is_literal:
+            return _Objects(obstore.store.HTTPStore(uri, **both), location, sole="")
+        else:
+            store = obstore.store.HTTPStore(location.root, **both)
+    return _Objects(store, location)
+
+
+class _Objects:
+    """An object store, or a web server."""
+
+    def __init__(self, store: ObjectStore, location: Location, sole: str | None = None) -> None:
+        """Ask for ``sole`` whatever key is wanted, if that is given."""
+        self._store = store
+        self._location = location
+        self._sole = sole
+
+    def _path(self, key: str) -> str:
+        if self._sole is not None:
+            return self._sole
+        return unquote(key) if self._location.scheme.startswith("http") else key
+
+    def head(self, key: str, version: str | None = None) -> Found:
+        import obstore
+
+        with _told(self._location.uri(key)):
+            try:
+                if version is not None:
+                    result = obstore.get(self._store, self._path(key), options={"version": version, "head": True})
+                    return _found(key, result.meta)._replace(version=version)
+                return _found(key, obstore.head(self._store, self._path(key)))
+            except (obstore.exceptions.GenericError, FileNotFoundError):
+                # Some web servers know no HEAD, or do not say a length there: one byte says it as well.
+                if not self._location.scheme.startswith("http"):
+                    raise
+                return self._head_by_get(key)
+
+    def _head_by_get(self, key: str) -> Found:
+        import obstore
+
+        try:
+            return _found(key, obstore.get(self._store, self._path(key), options={"range": (0, 1)}).meta)
+        except (obstore.exceptions.GenericError, obstore.exceptions.NotSupportedError):
+            return _found(key, obstore.get(self._store, self._path(key)).meta)
+
+    def listed(self, prefix: str) -> Iterator[Found]:
+        import obstore
+
+        if self._location.scheme.startswith("http"):
+            raise InvalidInputError(
+                f"{self._location.uri(prefix)} is a folder, and web servers have no listings",
+                hint="refer to its files one by one",
+            )
+        with _told(self._location.uri(prefix)):
+            for part in obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=_LISTED):
+                for meta in part:
+                    yield _found(meta["path"], meta)
+
+    def check(self, key: str, record: ReferenceRecord) -> None:
+        with _told(record.uri, pinned=True):
+            self._get(key, record, head=True)
+
+    def read(self, key: str, start: int, end: int, record: ReferenceRecord) -> Buffer:
+        import obstore
+
+        with _told(record.uri, pinned=True):
+            try:
+                data = self._get(key, record, range=(start, end)).bytes()
+            except obstore.exceptions.NotSupportedError as error:
+                raise NoRangesError(f"the server of {record.uri} gives it only whole") from error
+        if len(data) != end - start:
+            raise OutsideError(f"the server of {record.uri} gave {len(data)} bytes where {end - start} were asked for")
+        return memoryview(data)
+
+    def pieces(self, key: str, record: ReferenceRecord) -> Iterator[Buffer]:
+        with _told(record.uri, pinned=bool(record.etag or record.version)):
+            yield from self._get(key, record).stream(min_chunk_size=_PIECE)
+
+    def _get(self, key: str, record: ReferenceRecord, **options: Any) -> GetResult:
+        """Ask for what is pinned, and compare what comes: some servers ignore conditions."""
+        if record.version is not None:
+            options["version"] = record.version
+        elif record.etag is not None and not record.etag.startswith("W/"):  # If-Match takes strong ones only
+            options["if_match"] = record.etag
+        result = self._get_if(key, options)
+        found = result.meta
+        etag = found["e_tag"]
+        is_same = _bare(etag) == _bare(record.etag) if record.etag and etag else record.version or not record.etag
+        if not is_same or found["size"] != record.size:
+            raise ChangedError(
+                f"{record.uri} has changed since it was logged: it has {found['size']} bytes and the ETag "
+                f"{etag}, and had {record.size} and {record.etag}",
+                hint="log it again for a version with what it is now",
+            )
+        return result
+
+    def _get_if(self, key: str, options: Any) -> GetResult:
+        """Ask on a condition; where S3's is not met, once more with the ETag bare, as some of its kind want it."""
+        import obstore
+
+        try:
+            return obstore.get(self._store, self._path(key), options=options)
+        except obstore.exceptions.PreconditionError:
+            if self._location.scheme != "s3" or "if_match" not in options:
+                raise
+            options = {**options, "if_match": _bare(options["if_match"])}
+            return obstore.get(self._store, self._path(key), options=options)
+
+
+def _found(key: str, meta: ObjectMeta) -> Found:
+    return Found(key, int(meta["size"]), meta["e_tag"], meta["version"])
+
+
+def _bare(etag: str | None) -> str:
+    """Return an ETag without what some servers add in some answers: quotes, and the mark of a weak one."""
+    return (etag or "").removeprefix("W/").strip('"')
+
+
+def _delta(seconds: float) -> Any:
+    from datetime import timedelta
+
+    return timedelta(seconds=seconds)
+
+
+@contextmanager
+def _told(uri: str, *, pinned: bool = False) -> Iterator[None]:
+    """Let the client's errors be ours, in one sentence; ``pinned`` says that what is asked for was there."""
+    import obstore.exceptions as theirs
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        if isinstance(error, NotFoundError):
+            raise
+        if pinned:
+            raise ChangedError(f"{uri} is gone since it was logged") from error
+        raise NotFoundError(f"there is nothing at {uri}") from error
+    except theirs.PreconditionError as error:
+        raise ChangedError(
+            f"{uri} has changed since it was logged", hint="log it again for a version with what it is now"
+        ) from error
+    except (theirs.PermissionDeniedError, theirs.UnauthenticatedError) as error:
+        raise OutsideError(
+            f"{uri} is refused to these credentials: {_first_line(error)}",
+            hint="check the keys, and that they may read it",
+        ) from error
+    except theirs.InvalidPathError as error:
+        raise InvalidInputError(f"{uri} holds a key that cannot be a path: {_first_line(error)}") from error
+    except OutsideError:
+        raise
+    except (theirs.BaseError, ValueError) as error:
+        raise _generic(uri, error, pinned) from error
+
+
+def _generic(uri: str, error: Exception, pinned: bool) -> OutsideError | NotFoundError:
+    text = str(error)
+    status = _STATUS.search(text)
+    if pinned and status is not None and status[1] == "416":
+        return ChangedError(f"{uri} has changed since it was logged: it is shorter by now")
+    if status is not None and status[1] in ("301", "307"):
+        return OutsideError(f"{uri} is in another region", hint="set AWS_REGION to the bucket's region")
+    if "kind: Timeout" in text or "TimedOut" in text or "timed out" in text:
+        return OutsideError(f"{uri} did not answer within {time_out():g} s", hint=f"{_VARIABLE} sets how long to wait")
+    if "kind: Connect" in text:
+        return OutsideError(f"the server of {uri} cannot be reached: {_first_line(error)}")
+    return OutsideError(f"{uri} cannot be read: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of what an error says, without queries of addresses, which may hold secrets."""
+    line = _QUERY.sub(r"\1", str(error).strip().partition("\n")[0].strip())
+    return line if len(line) <= _FIRST_LINE else line[: _FIRST_LINE - 3] + "..."

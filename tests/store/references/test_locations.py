@@ -1,0 +1,79 @@
+"""URIs lead to places, or are refused in one sentence that says why."""
+
+from __future__ import annotations
+
+import pytest
+
+from artstore.errors import InvalidInputError
+from artstore.references.locations import Location, is_outside, parse_location
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("s3://bucket/a/b c#1?.bin", Location("s3", "bucket", "a/b c#1?.bin")),
+        ("S3://bucket/train/", Location("s3", "bucket", "train/")),
+        ("s3://bucket", Location("s3", "bucket", "")),
+        ("s3://bucket/k?versionId=x.1", Location("s3", "bucket", "k", version="x.1")),
+        ("gs://bucket/k#1699", Location("gs", "bucket", "k", version="1699")),
+        ("gs://bucket/k#not", Location("gs", "bucket", "k#not")),
+        ("az://box/k", Location("az", "box", "k")),
+        ("azure://box/k/", Location("az", "box", "k/")),
+        ("https://me.blob.core.windows.net/box/a%20b", Location("az", "box", "a b", "me")),
+        ("https://host:8/a%20b?x=1", Location("https", "https://host:8", "a%20b?x=1")),
+        ("file:///tmp/a%20b", Location("file", "", "/tmp/a b")),
+        ("file://localhost/tmp", Location("file", "", "/tmp")),
+        ("/tmp/../etc/x", Location("file", "", "/etc/x")),
+        ("/tmp/folder/", Location("file", "", "/tmp/folder/")),
+    ],
+)
+def test_what_is_meant(text: str, place: Location) -> None:
+    assert parse_location(text) == place
+    assert is_outside(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("bucket/key", "nothing that can be referred to"),
+        ("ftp://host/file", "nothing that can be referred to"),
+        ("s3:///key", "names no bucket"),
+        ("s3://bucket/a//b", "empty name"),
+        ("s3://bucket/a/../b", "empty name"),
+        ("gs://", "names no bucket"),
+        ("file://other/tmp/x", "another machine"),
+        ("https:///x", "names no host"),
+        ("https://me:secret@host/x", "holds a password"),
+        ("https://host/x?X-Amz-Signature=abc", "holds a secret"),
+        ("https://me.blob.core.windows.net/box/k?sig=abc", "holds a secret"),
+        ("https://me.blob.core.windows.net/", "names no container"),
+        ("s3://bucket/a\nb", "control character"),
+    ],
+)
+def test_what_is_refused(text: str, says: str) -> None:
+    with pytest.raises(InvalidInputError, match=says) as refused:
+        parse_location(text)
+    assert "secret@" not in str(refused.value) and "abc" not in str(refused.value)
+
+
+def test_uris_of_files_lead_back() -> None:
+    for path in ("/a b/c%41", "/ä/\udcff"):
+        assert parse_location(parse_location(path).uri()).key == path
+
+
+@pytest.mark.parametrize(
+    ("uri", "literal"),
+    [
+        ("http://h/a/b.txt", False),
+        ("http://h/a%20b", False),
+        ("http://h/", False),
+        ("http://h/a?x=1", True),
+        ("http://h/a//b", True),
+        ("http://h/a%2Fb", True),
+        ("http://h/a/../b", True),
+        ("http://h/a/", True),
+        ("s3://b/a?x", False),
+    ],
+)
+def test_addresses_that_are_asked_for_as_they_are(uri: str, literal: bool) -> None:
+    assert parse_location(uri).is_literal == literal
