@@ -77,6 +77,18 @@ install_packages() {
 
 pip_error() { sed -nE 's/^ *ERROR: (.{1,200}).*/\1/p' "$log" | tail -n 1 | grep . || echo "is the network there?"; }
 
+# Let `azurite-blob`, an emulator of Azure's storage, be on the path; it comes from npm.
+need_azurite() {
+    local folder="$venv/azurite" version=3.35.0
+    export PATH="$PATH:$folder/node_modules/.bin"
+    have azurite-blob && return
+    say "installing azurite $version into $folder"
+    mkdir -p "$folder"
+    logged npm install --prefix "$folder" --no-save --no-audit --no-fund "azurite@$version" ||
+        fail "npm could not install azurite: the reason is in $log"
+    hash -r
+}
+
 # Make the virtual environment hold artfs with an extra (quickstart, dev or bench), and the system the given commands
 # (COMMAND or COMMAND=PACKAGE); nothing to do the second time. Two scripts at once wait for each other.
 need_environment() {

@@ -141,6 +141,10 @@ def _link(workspace: Path, words: Sequence[str]) -> str:
     return open_workspace(workspace).link(words[0], words[1]).name
 
 
+def _refer(workspace: Path, words: Sequence[str]) -> str:
+    return open_workspace(workspace).refer(words[0], words[1]).name
+
+
 def _work(workspace: Path, words: Sequence[str]) -> str:
     """Be a run that uses a version, logs a row, gathers a folder and makes a version of it."""
     name, used, source = words
@@ -168,7 +172,9 @@ def _watch(workspace: Path, words: Sequence[str]) -> str:
                     opened.version(version.name)
                     raise
                 continue
-            assert all(entry.kind in ("file", "link", "directory") for entry in content.values()), version.name
+            assert all(entry.kind in ("file", "link", "reference", "directory") for entry in content.values()), (
+                version.name
+            )
             seen += 1
     return str(seen)
 
@@ -200,6 +206,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "draft-bring": _draft_bring,
     "draft-commit": _draft_commit,
     "link": _link,
+    "refer": _refer,
     "work": _work,
     "rule": _rule,
     "retain": _retain,

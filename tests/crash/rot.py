@@ -141,11 +141,13 @@ def _read(view: Snapshot, entry: TreeEntry) -> Entry | str:
     if entry.kind == Kind.DIRECTORY:
         return folders.DIRECTORY
     try:
-        data = view.read(entry.node, 0, entry.size + 1)
+        data = view.read(entry.node, 0, (1 << 20) if entry.kind == Kind.REFERENCE else entry.size + 1)
     except ArtfsError:
         return DAMAGED
     if entry.kind == Kind.LINK:
         return Entry("link", size=entry.size, text=data)
+    if entry.kind == Kind.REFERENCE:
+        return Entry("reference", size=entry.size, id=blake3(data).hexdigest())
     return Entry("file", entry.kind == Kind.EXECUTABLE, len(data), blake3(data).hexdigest())
 
 

@@ -14,12 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from blake3 import blake3
+
 from artstore import manifest
 from artstore.nodes import change_counts
 from artstore.packs import PACK_LIMIT
+from artstore.records.references import ReferenceRecord
+from artstore.references.locations import file_uri
 from artstore.tables import Table
 from corpora import folders
-from corpora.folders import DIRECTORY, Content, content_of
+from corpora.folders import DIRECTORY, Content, Entry, content_of
 from crash.states import forget
 
 TESTS = Path(__file__).parents[1]
@@ -168,6 +172,10 @@ class _Stage:
         yield Scene("retain", ruled, ["retain"], ["retention", "apply"], one, {}, zero, can_be_undone=True)
         link = ["link", "data:v0", "shown"]
         yield Scene("link", both, link, link, {**zero, **one}, {"shown:v0": v0}, {})
+        outside = ["ref", "add", third, "outside"]
+        pinned = {path: _pinned(third, path, entry) for path, entry in v2.items()}
+        words = ["refer", third, "outside"]
+        yield Scene("refer", both, words, outside, {**zero, **one}, {"outside:v0": pinned}, {})
         line = ["artifact", "put", "--name", "model", third]
         yield Scene("work", both, ["work", "model", "data:v0", third], line, {**zero, **one}, {"model:v0": v2}, {})
         yield Scene("reap", deleted, ["gc", "--now"], ["gc", "--now"], one, {}, {})
@@ -259,3 +267,12 @@ class _Stage:
             damaged=zero,
             heal=["put", str(self._sources[0]), "healing"],
         )
+
+
+def _pinned(folder: str, path: bytes, entry: Entry) -> Entry:
+    """Return what a version has of a file of a folder that it refers to."""
+    if entry.kind != "file":
+        return entry
+    uri = file_uri(os.fsencode(folder) + b"/" + path)
+    record = ReferenceRecord(uri, entry.size, blake3=entry.id).encode()
+    return Entry("reference", size=entry.size, id=blake3(record).hexdigest())

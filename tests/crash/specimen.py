@@ -73,6 +73,7 @@ def _live(workspace: Workspace, source: Path) -> Workspace:
     (source / "text").write_bytes(folders.text_bytes(5_000, 7))
     workspace.put(source, "team/data")
     workspace.put(source / "deep", "other")
+    workspace.refer(str(source / "deep"), "other", to="outside", base="latest")
     record, lease = recording.start_run(workspace.store, "team", "maker", config={"lr": 0.1})
     recording.record_use(workspace.store, record.number, workspace.version("other").record, "latest")
     recording.log_rows(workspace.store, record.number, [{"loss": 0.5}], {"loss": 0.5})

@@ -59,6 +59,9 @@ def content_of_tree(store: Store, root: int) -> Content:
                 while piece := snapshot.read(entry.node, size, _PIECE):
                     digest.update(piece)
                     size += len(piece)
+                if entry.kind == Kind.REFERENCE and snapshot.reference(entry.node).size == entry.size:
+                    found[path] = Entry("reference", size=entry.size, id=digest.hexdigest())
+                    continue
                 found[path] = Entry("file", entry.kind == Kind.EXECUTABLE, size, digest.hexdigest())
                 if size != entry.size or snapshot.identity(entry.node).hex() != digest.hexdigest():
                     found[path] = Entry("file that is not what its record says")

@@ -32,6 +32,7 @@ SHARES = {
     "retain": 0.15,
     "link": 0.2,
     "work": 0.08,
+    "refer": 0.1,
     "reap": 0.15,
     "compact": 0.04,
     "purge": 0.06,

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import os
 import shutil
 import subprocess
 import tempfile
@@ -14,12 +15,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
-from pathlib import Path
 
 ACCOUNT = "devstoreaccount1"
 KEY = base64.b64encode(b"a key of tests, which is no secret at all, for Azurite").decode()
 VERSION = "2023-11-03"
-_HERE = Path(__file__).parents[2]
 
 
 def program() -> str | None:
@@ -86,7 +85,7 @@ def azurite(port: int) -> Iterator[Azure]:
             command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"},
+            env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"},
         ) as process:
             try:
                 yield Azure(f"http://127.0.0.1:{port}/{ACCOUNT}")

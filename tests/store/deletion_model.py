@@ -14,7 +14,7 @@ from artstore.codec import encode
 from artstore.ids import content_id
 from artstore.records.trees import Kind
 from artstore.staging import EntryDraft, Ref, Stager
-from store.oracle import Model, whole
+from store.oracle import Model, size_of, whole
 
 Tree: TypeAlias = Mapping[bytes, Union[bytes, tuple[Kind, bytes], "Tree"]]
 Key: TypeAlias = tuple[str, int]
@@ -38,7 +38,11 @@ _SMALL: Tree = {b"x": b"tiny", b"y": CONTENTS[2]}
 _DEEP: Tree = {b"deep": _SMALL, b"x": CONTENTS[4]}
 _WIDE: Tree = {b"%d" % number: CONTENTS[number % 3] for number in range(9)}
 FILES: Sequence[Any] = (None, *CONTENTS)
-OTHERS: Sequence[Any] = (None, (Kind.EXECUTABLE, CONTENTS[1]), (Kind.LINK, b"a"), CONTENTS[3], CONTENTS[5])
+_REFERENCE = (Kind.REFERENCE, b'{"etag":"e","size":5,"uri":"file:///nowhere"}')
+OTHERS: Sequence[Any] = (
+    *(None, (Kind.EXECUTABLE, CONTENTS[1]), (Kind.LINK, b"a")),
+    *(CONTENTS[3], CONTENTS[5], _REFERENCE),
+)
 FOLDERS: Sequence[Any] = (None, {}, _SMALL, _DEEP, _WIDE)
 
 PICTURES = st.tuples(
@@ -56,7 +60,7 @@ def tree_of(picture: tuple[int, int, int, int]) -> Tree:
 
 def model_of_tree(tree: Tree, prefix: bytes = b"") -> Model:
     """Return a directory by path, as `store.oracle.model_of` reads it."""
-    names = {Kind.FILE: "file", Kind.EXECUTABLE: "exec", Kind.LINK: "link"}
+    names = {Kind.FILE: "file", Kind.EXECUTABLE: "exec", Kind.LINK: "link", Kind.REFERENCE: "ref"}
     model: Model = {}
     for name, value in tree.items():
         if isinstance(value, Mapping):
@@ -87,7 +91,7 @@ def stage(stager: Stager, tree: Tree, chunk: int = CHUNK) -> Ref:
         for start in range(0, max(1, len(data)), chunk):
             part = data[start : start + chunk]
             chunks.add(stager.chunk(content_id(part), len(part), encode(part)), len(part))
-        builder.add(EntryDraft(name, kind, len(data), ident, chunks.finish(ident)))
+        builder.add(EntryDraft(name, kind, size_of(int(kind), data), ident, chunks.finish(ident)))
         stager.flush_if_full()
     return builder.finish()
 

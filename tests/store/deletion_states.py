@@ -482,7 +482,7 @@ class Deletion(RuleBasedStateMachine):
                 pass
             for path, entry in snapshot.walk(root):
                 kind, data = self.expected.living[key][path]
-                assert kind == "dir" or snapshot.read(entry.node, 0, entry.size) == data
+                assert kind == "dir" or snapshot.read(entry.node, 0, 1 << 40) == data
         self.expected.delete([key], due=self.due)
         kept = set(self.expected.waiting)
         self.ws.gc(now=True)

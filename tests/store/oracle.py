@@ -9,6 +9,7 @@ that makes it.
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import subprocess
@@ -31,7 +32,12 @@ from crash.recount import Records, contradictions, stray_packs
 Model = dict[bytes, tuple[str, bytes]]
 """Everything below a folder by path: ("file" | "exec" | "link" | "dir", content or link text)."""
 
-KINDS = {"file": 0, "exec": 1, "link": 2, "dir": 3}
+KINDS = {"file": 0, "exec": 1, "link": 2, "dir": 3, "ref": 4}
+
+
+def size_of(kind: int, data: bytes) -> int:
+    """Return the size that an entry tells of its content: of a reference, that of what it leads to."""
+    return int(json.loads(data)["size"]) if kind == KINDS["ref"] else len(data)
 
 
 def digest(data: bytes) -> bytes:
@@ -106,7 +112,7 @@ def canonical_digest(model: Model) -> bytes:
             if kind == "dir":
                 entries.append((name, 3, 0, of(path)))
             else:
-                entries.append((name, KINDS[kind], len(data), digest(data)))
+                entries.append((name, KINDS[kind], size_of(KINDS[kind], data), digest(data)))
         return digest(directory_records(entries)[-1])
 
     return of(b"")
@@ -147,10 +153,10 @@ def whole(model: Model) -> Model:
 
 def model_of(store: Store, root: int) -> Model:
     """Read everything below a root record."""
-    names = {Kind.FILE: "file", Kind.EXECUTABLE: "exec", Kind.LINK: "link", Kind.DIRECTORY: "dir"}
+    names = {number: name for name, number in KINDS.items()}
     with store.snapshot() as snapshot:
         return {
-            path: (names[entry.kind], b"" if entry.kind == Kind.DIRECTORY else snapshot.read(entry.node, 0, entry.size))
+            path: (names[entry.kind], b"" if entry.kind == Kind.DIRECTORY else snapshot.read(entry.node, 0, 1 << 40))
             for path, entry in snapshot.walk(root)
         }
 
@@ -394,7 +400,8 @@ class _Recount:
                 directories += below.directories + 1
             else:
                 birth = (decode_chunk(payload) if payload[0] == KIND_CHUNK else decode_list(payload)).birth_ns
-                rows.append((entry.name, int(entry.kind), len(self._bytes_of(entry.node)), payload[2:34]))
+                told = size_of(int(entry.kind), self._bytes_of(entry.node))
+                rows.append((entry.name, int(entry.kind), told, payload[2:34]))
                 expected = (rows[-1][2], birth, 0, 0)
                 files += 1
             size += 0 if entry.kind == Kind.LINK else entry.size

@@ -205,12 +205,16 @@ class _Objects:
         return result
 
     def _get_if(self, key: str, options: Any) -> GetResult:
-        """Ask on a condition; where S3's is not met, once more with the ETag bare, as some of its kind want it."""
+        """Ask on a condition; where that is not met, see whether anything is there at all.
+
+        S3's is then tried once more with the ETag bare, as some of its kind want it.
+        """
         import obstore
 
         try:
             return obstore.get(self._store, self._path(key), options=options)
         except obstore.exceptions.PreconditionError:
+            obstore.head(self._store, self._path(key))
             if self._location.scheme != "s3" or "if_match" not in options:
                 raise
             options = {**options, "if_match": _bare(options["if_match"])}
@@ -218,7 +222,10 @@ class _Objects:
 
 
 def _found(key: str, meta: ObjectMeta) -> Found:
-    return Found(key, int(meta["size"]), meta["e_tag"], meta["version"])
+    etag = meta["e_tag"]
+    if etag is not None and not etag.endswith('"'):  # as some listings have it, so that all pin the same
+        etag = f'"{etag}"'
+    return Found(key, int(meta["size"]), etag, meta["version"])
 
 
 def _bare(etag: str | None) -> str:

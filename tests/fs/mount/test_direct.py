@@ -170,7 +170,11 @@ def run(served: Served, monkeypatch: pytest.MonkeyPatch, device: Device) -> list
     """Let a worker serve a device to its end; return which requests it has answered."""
     monkeypatch.setattr(direct, "os", device)
     DirectTransport(9, uid=7, gid=8).serve(
-        served.tree, served.counters.slot(0), note=lambda: None, take=lambda buffers: device.readv(9, buffers), busy=lambda: None
+        served.tree,
+        served.counters.slot(0),
+        note=lambda: None,
+        take=lambda buffers: device.readv(9, buffers),
+        busy=lambda: None,
     )
     return [wire.OutHeader.from_buffer_copy(written).unique for written in device.written]
 
