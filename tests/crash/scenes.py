@@ -173,7 +173,7 @@ class _Stage:
         link = ["link", "data:v0", "shown"]
         yield Scene("link", both, link, link, {**zero, **one}, {"shown:v0": v0}, {})
         outside = ["ref", "add", third, "outside"]
-        pinned = {path: _pinned(third, path, entry) for path, entry in v2.items()}
+        pinned = {path: _pinned(third, path, v2) for path in v2}
         words = ["refer", third, "outside"]
         yield Scene("refer", both, words, outside, {**zero, **one}, {"outside:v0": pinned}, {})
         line = ["artifact", "put", "--name", "model", third]
@@ -269,8 +269,9 @@ class _Stage:
         )
 
 
-def _pinned(folder: str, path: bytes, entry: Entry) -> Entry:
-    """Return what a version has of a file of a folder that it refers to."""
+def _pinned(folder: str, path: bytes, content: Content) -> Entry:
+    """Return what a version has of a file of a folder that it refers to; of a link, of what that leads to."""
+    entry = content[content[path].text] if content[path].kind == "link" else content[path]
     if entry.kind != "file":
         return entry
     uri = file_uri(os.fsencode(folder) + b"/" + path)

@@ -15,7 +15,7 @@ from servers.azure import Azure
 from servers.s3 import S3
 from servers.web import Web
 
-__all__ = ["azure", "azurite", "ceph", "every_s3", "moto", "nobody", "s3", "web"]
+__all__ = ["azure", "azurite", "ceph", "every_s3", "moto", "nobody", "s3", "strict_s3", "web"]
 
 _PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR", "CLOUDSDK_")
 
@@ -85,6 +85,13 @@ def every_s3(request: pytest.FixtureRequest, nobody: Path, monkeypatch: pytest.M
     server: S3 = request.getfixturevalue(request.param)
     _be(server.environment, monkeypatch)
     return server.in_new_bucket()
+
+
+@pytest.fixture
+def strict_s3(ceph: S3, nobody: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """A bucket on the server that checks keys."""
+    _be(ceph.environment, monkeypatch)
+    return ceph.in_new_bucket()
 
 
 @pytest.fixture

@@ -31,10 +31,9 @@ sys.stdin.read()
 
 @dataclass
 class S3:
-    """A server with a bucket for each test; ``checks_keys`` says that it refuses wrong ones."""
+    """A server, and a bucket of it."""
 
     endpoint: str
-    checks_keys: bool
     bucket: str = ""
 
     def client(self) -> Any:
@@ -54,7 +53,7 @@ class S3:
 
     def in_new_bucket(self, *, versioned: bool = False, public: bool = False) -> S3:
         """Return the same server with a bucket of its own."""
-        other = S3(self.endpoint, self.checks_keys, f"b{uuid.uuid4().hex[:12]}")
+        other = S3(self.endpoint, f"b{uuid.uuid4().hex[:12]}")
         other.make(versioned=versioned, public=public)
         return other
 
@@ -100,7 +99,7 @@ def moto() -> Iterator[S3]:
     ) as process:
         assert process.stdout is not None
         try:
-            yield S3(f"http://127.0.0.1:{int(process.stdout.readline())}", checks_keys=False)
+            yield S3(f"http://127.0.0.1:{int(process.stdout.readline())}")
         finally:
             process.kill()
 
@@ -144,7 +143,7 @@ def ceph() -> Iterator[S3]:
         keys = (f"--access-key={KEY}", f"--secret={SECRET}")
         run("radosgw-admin", "user", "create", "--uid=tests", "--display-name=tests", *keys)
         await_port(gateway, process=start("radosgw", "-n", "client.admin"))
-        yield S3(f"http://127.0.0.1:{gateway}", checks_keys=True)
+        yield S3(f"http://127.0.0.1:{gateway}")
     finally:
         for process in reversed(processes):
             process.send_signal(signal.SIGKILL)
@@ -153,7 +152,11 @@ def ceph() -> Iterator[S3]:
 
 
 def _conf(folder: Path, ident: str, monitor: int, gateway: int) -> str:
-    """Return the configuration; the gateway would insist on an encrypted monitor, which takes authentication."""
+    """Return the configuration.
+
+    A gateway left to itself insists on encryption to the monitor, which there is none of without authentication; the
+    intervals keep pools, and requests that came before the storage daemon was up, from waiting for seconds.
+    """
     return f"""
 [global]
 fsid = {ident}
@@ -167,6 +170,7 @@ auth client required = none
 ms mon client mode = crc
 paxos propose interval = 0.05
 paxos min wait = 0.01
+objecter tick interval = 0.2
 osd pool default pg autoscale mode = off
 osd pool default size = 1
 osd pool default min size = 1

@@ -39,10 +39,7 @@ _DEEP: Tree = {b"deep": _SMALL, b"x": CONTENTS[4]}
 _WIDE: Tree = {b"%d" % number: CONTENTS[number % 3] for number in range(9)}
 FILES: Sequence[Any] = (None, *CONTENTS)
 _REFERENCE = (Kind.REFERENCE, b'{"etag":"e","size":5,"uri":"file:///nowhere"}')
-OTHERS: Sequence[Any] = (
-    *(None, (Kind.EXECUTABLE, CONTENTS[1]), (Kind.LINK, b"a")),
-    *(CONTENTS[3], CONTENTS[5], _REFERENCE),
-)
+OTHERS: Sequence[Any] = (None, (Kind.EXECUTABLE, CONTENTS[1]), (Kind.LINK, b"a"), _REFERENCE, CONTENTS[5])
 FOLDERS: Sequence[Any] = (None, {}, _SMALL, _DEEP, _WIDE)
 
 PICTURES = st.tuples(

@@ -94,18 +94,23 @@ class Outside:
         self._run_ahead(ident, record, last)
         return found
 
-    def _fetch(self, ident: bytes, record: ReferenceRecord, block: int, until: int) -> dict[int, Buffer]:
-        """Fetch a block, those behind it up to ``until``, and more where those before it are there; return them."""
+    def _fetch(self, ident: bytes, record: ReferenceRecord, block: int, until: int, end: int = 0) -> dict[int, Buffer]:
+        """Fetch blocks from one on up to ``end``; return at least those up to ``until``.
+
+        Without ``end`` it is up to ``until``, and beyond where those before it are there.
+        """
         before = next((n for n in range(1, _MOST) if block < n or not self.blocks.has(ident, block - n)), _MOST) - 1
-        last = min(max(until, block + 2 * before, block + 1), block + _MOST, -(-record.size // BLOCK))
+        last = min(max(end or block + 2 * before, until, block + 1), block + _MOST, -(-record.size // BLOCK))
         with self.blocks.fetching(ident, block, last):
             fetched: dict[int, Buffer] = {}
-            for number in range(block, last):  # others may have brought some while we waited
-                there = self.blocks.read(ident, number, 0, _length(record, number), _length(record, number))
+            first = block  # others may have brought some while we waited
+            while first < last and self.blocks.has(ident, first):
+                length = _length(record, first)
+                there = self.blocks.read(ident, first, 0, length, length) if first < until else b""
                 if there is None:
                     break
-                fetched[number] = there
-            first = block + len(fetched)
+                fetched[first] = there
+                first += 1
             if first < last:
                 fetched |= self._bring(ident, record, first, last)
         self.failures.forget(ident)
@@ -246,7 +251,7 @@ class Outside:
     def _fetch_ahead(self, ident: bytes, record: ReferenceRecord, first: int, last: int) -> None:
         try:
             with suppress(OutsideError, OSError):  # whoever reads it is told
-                self._fetch(ident, record, first, last)
+                self._fetch(ident, record, first, first, last)
         finally:
             with self._lock:
                 running = self._running.get(ident, set())

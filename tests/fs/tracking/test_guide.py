@@ -106,7 +106,7 @@ def bucket(moto: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     """Make the bucket that the guide names, and let everybody have its keys."""
     for name, value in moto.environment.items():
         monkeypatch.setenv(name, value)
-    bucket = S3(moto.endpoint, moto.checks_keys, "my-bucket")
+    bucket = S3(moto.endpoint, "my-bucket")
     bucket.make()
     for key in ("train/cat.jpg", "train/dog.jpg", "train2/other.jpg", "val/rat.jpg"):
         bucket.put(f"imagenet/{key}", key.encode())

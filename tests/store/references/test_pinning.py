@@ -84,20 +84,16 @@ def test_a_bucket_that_is_not_there(every_s3: S3) -> None:
         pin("s3://no-such-bucket-here/key")
 
 
-def test_wrong_keys(ceph: S3, every_s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not every_s3.checks_keys:
-        pytest.skip("moto takes every key")
-    every_s3.put("k", b"x")
+def test_wrong_keys(strict_s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    strict_s3.put("k", b"x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(OutsideError, match="refused to these credentials") as refused:
-        pin(every_s3.uri("k"))
+        pin(strict_s3.uri("k"))
     assert "wrong" not in str(refused.value)
 
 
-def test_a_public_bucket_without_credentials(ceph: S3, every_s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not every_s3.checks_keys:
-        pytest.skip("moto takes everybody")
-    public = ceph.in_new_bucket(public=True)
+def test_a_public_bucket_without_credentials(strict_s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    public = strict_s3.in_new_bucket(public=True)
     public.put("k", b"x", ACL="public-read")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)

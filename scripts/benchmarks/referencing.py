@@ -1,0 +1,179 @@
+"""Measure what reading a file outside costs through a mount, beside the client that fetches it: obstore itself.
+
+A web server in a process of its own sends a file from the page cache. In each round obstore reads all of it, then a
+mount does, with nothing in any cache of artfs's or the kernel's, and then the mount once more, from the cache of blocks
+alone. What the mount gives is hashed when the clock has stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import obstore
+from blake3 import blake3
+from obstore.store import HTTPStore
+
+from benchmarks.commands import Workspace, measured_on
+from benchmarks.content import write_checkpoint
+from benchmarks.intervals import Interval, interval
+
+PROMISE = 1.3
+"""Times that a first reading through a mount takes as long as obstore does, at most."""
+PIECE = 1 << 20
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Send a file, or a range of it, by sendfile."""
+
+    protocol_version = "HTTP/1.1"
+    path_of_file = ""
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+    def do_HEAD(self) -> None:
+        """Describe the file."""
+        self._send(body=False)
+
+    def do_GET(self) -> None:
+        """Send the file."""
+        self._send(body=True)
+
+    def _send(self, *, body: bool) -> None:
+        with open(self.path_of_file, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start, end = 0, size
+            asked = self.headers.get("Range", "")
+            if asked:
+                first, _, last = asked.removeprefix("bytes=").partition("-")
+                start, end = int(first), min(int(last) + 1 if last else size, size)
+            self.send_response(206 if asked else 200)
+            self.send_header("ETag", f'"{size:x}"')
+            self.send_header("Content-Length", str(end - start))
+            if asked:
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+            self.end_headers()
+            self.wfile.flush()
+            while body and start < end:
+                start += os.sendfile(self.connection.fileno(), file.fileno(), start, end - start)
+
+
+def serve(path: str) -> None:
+    """Be the server of one file; print the port."""
+    Handler.path_of_file = path
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    print(server.server_port, flush=True)
+    server.serve_forever()
+
+
+def read_by_obstore(url: str) -> int:
+    """Read all of a file with the client alone; return its length."""
+    store = HTTPStore(url, client_options={"allow_http": True})
+    return sum(len(piece) for piece in obstore.get(store, "file").stream(min_chunk_size=8 * PIECE))
+
+
+def read_file(path: Path) -> int:
+    """Read all of a file, front to end; return its length."""
+    buffer = memoryview(bytearray(PIECE))
+    total = 0
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            total += count
+    return total
+
+
+def timed(work: Callable[[], int], size: int) -> float:
+    """Return the seconds that reading ``size`` bytes took."""
+    begun = time.perf_counter()
+    if work() != size:
+        raise SystemExit("a read was cut short")
+    return time.perf_counter() - begun
+
+
+def drop_caches() -> None:
+    """Let the kernel forget what it has of files, but for the server's."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+
+
+class Bench:
+    """A file on a server, and a workspace that refers to it."""
+
+    def __init__(self, folder: Path, size: int, port: int) -> None:
+        self._file = folder / "file"
+        self._size = size
+        self._url = f"http://127.0.0.1:{port}"
+        self._workspace = Workspace(folder / "workspace")
+        self._mount = folder / "mount"
+        self._workspace.run("ref", "add", f"{self._url}/file", "outside")
+
+    def round(self) -> tuple[float, float, float]:
+        """Return the seconds of obstore, of the first reading through a mount, and of the second."""
+        shutil.rmtree(self._workspace.folder / "cache" / "references", ignore_errors=True)
+        with self._workspace.mounted(self._mount):
+            path = self._mount / "outside" / "v0" / "file"
+            drop_caches()
+            read_file(self._file)  # the server's, from the page cache for all
+            plain = timed(lambda: read_by_obstore(self._url), self._size)
+            first = timed(lambda: read_file(path), self._size)
+            drop_caches()
+            second = timed(lambda: read_file(path), self._size)
+            if blake3(path.read_bytes()).digest() != blake3(self._file.read_bytes()).digest():
+                raise SystemExit("the mount shows other bytes")
+        return plain, first, second
+
+
+def shown(name: str, found: Interval) -> str:
+    """Return one line."""
+    return f"{name}: {found.median:.2f} [{found.low:.2f}, {found.high:.2f}] times as long as obstore"
+
+
+def main() -> None:
+    """Measure some rounds and write the JSON file; exit with 1 where the promise is broken."""
+    if sys.argv[1:2] == ["serve"]:
+        serve(sys.argv[2])
+        return
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench references", description=__doc__.splitlines()[0] if __doc__ else None
+    )
+    parser.add_argument("--size-mb", type=int, default=1000, help="size of the file [1000]")
+    parser.add_argument("--pairs", type=int, default=7, help="rounds; 6 at least for a verdict [7]")
+    parser.add_argument("--directory", type=Path, help="where to work [$TMPDIR]")
+    parser.add_argument("--output", type=Path, default=Path("bench-references.json"), help="[bench-references.json]")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="artfs-bench-", dir=arguments.directory) as folder:
+        size = arguments.size_mb * 1_000_000
+        write_checkpoint(Path(folder, "file"), size, seed=1)
+        command = [sys.executable, "-m", "benchmarks.referencing", "serve", f"{folder}/file"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                assert server.stdout is not None
+                bench = Bench(Path(folder), size, int(server.stdout.readline()))
+                rounds = [bench.round() for _ in range(arguments.pairs)]
+            finally:
+                server.kill()
+    machine = measured_on()
+    first = interval([first / plain for plain, first, _ in rounds])
+    second = interval([second / plain for plain, _, second in rounds])
+    print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    print(f"obstore: {sorted(plain for plain, _, _ in rounds)[len(rounds) // 2]:.2f} s for {arguments.size_mb} MB")
+    print(shown("first reading", first), f"(promise: at most {PROMISE})")
+    print(shown("second reading, local", second))
+    arguments.output.write_text(json.dumps({"measured_on": machine, "seconds": rounds}, indent=2) + "\n")
+    if first.high > PROMISE:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
