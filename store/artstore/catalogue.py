@@ -6,6 +6,7 @@ wrap with their checks and their journal events.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
@@ -43,6 +44,9 @@ __all__ = [
     "version_by_number",
     "versions_of",
 ]
+
+_ALIAS_CHANGES: Final = 200
+"""Changes of aliases that are kept with an artifact."""
 
 _RETIRED: Final = b"\0"
 _FIRST_NAME: Final = b"\1"
@@ -301,7 +305,8 @@ def alias_by_serial(transaction: ReadTransaction, serial: int) -> AliasRecord | 
 
 def put_alias(transaction: WriteTransaction, artifact_number: int, name: str, number: int, now_ns: int) -> AliasRecord:
     """Let an alias name a version, moving it where it exists."""
-    remove_alias(transaction, artifact_number, name)
+    _take_alias(transaction, artifact_number, name)
+    _note_alias(transaction, artifact_number, name, number, now_ns)
     serial = transaction.state.next_alias
     transaction.state.next_alias += 1
     record = AliasRecord(serial, artifact_number, name, number, now_ns)
@@ -334,6 +339,24 @@ def named_otherwise(
 
 def remove_alias(transaction: WriteTransaction, artifact_number: int, name: str) -> AliasRecord | None:
     """Take an alias away; return what it was, or None."""
+    record = _take_alias(transaction, artifact_number, name)
+    if record is not None:
+        _note_alias(transaction, artifact_number, name, None, time.time_ns())
+    return record
+
+
+def _note_alias(
+    transaction: WriteTransaction, artifact_number: int, name: str, number: int | None, now_ns: int
+) -> None:
+    """Keep when an alias came to name a version, or none, with the artifact."""
+    record = artifact(transaction, artifact_number)
+    if record is not None:
+        change = {"alias": name, "version": number, "at_ns": now_ns}
+        history = [*record.alias_history, change][-_ALIAS_CHANGES:]
+        put_artifact(transaction, replace(record, alias_history=history))
+
+
+def _take_alias(transaction: WriteTransaction, artifact_number: int, name: str) -> AliasRecord | None:
     record = alias_by_name(transaction, artifact_number, name)
     if record is not None:
         transaction.delete(Table.ALIASES, key64(artifact_number) + name.encode())

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from artstore.usage import DiskUse, GroupUsage, Usage, VersionUsage
     from artstore.warming import Warmed
 
-__all__ = ["ArtifactInfo", "Undeletion", "Workspace", "init_workspace", "open_workspace"]
+__all__ = ["AliasChange", "ArtifactInfo", "Undeletion", "Workspace", "init_workspace", "open_workspace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,15 @@ class ArtifactInfo:
     versions: int
     description: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AliasChange:
+    """An alias came to name a version, or with ``version`` None was taken away."""
+
+    alias: str
+    version: int | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -755,6 +764,12 @@ class Workspace:
         if latest is not None:
             found["latest"] = latest.number
         return dict(sorted(found.items()))
+
+    def alias_log(self, name: str) -> list[AliasChange]:
+        """Return the last changes of an artifact's aliases, the newest first; ``latest`` is not one of them."""
+        with self.store.snapshot() as snapshot:
+            history = find_artifact(snapshot, check_name(name)).alias_history
+        return [AliasChange(one["alias"], one["version"], utc(one["at_ns"])) for one in reversed(history)]
 
     def tag_add(self, ref: str, *tags: str) -> list[str]:
         """Add tags to a version; return all that it has."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import warn, warn_of_silent, write_json, write_line, write_table
+from artfs.cli.output import timestamp, warn, warn_of_silent, write_json, write_line, write_table
 from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
@@ -85,6 +85,37 @@ def alias_ls(session: Session, name: str) -> None:
         write_json({"artifact": name, "aliases": records})
     else:
         write_table(["ALIAS", "VERSION"], [[one, version_label(number)] for one, number in aliases])
+
+
+@subcommand("log", group=alias)
+@click.argument("name", type=NAME)
+@click.argument("alias_name", metavar="[ALIAS]", required=False)
+def alias_log(session: Session, name: str, alias_name: str | None) -> None:
+    """List when aliases moved, the newest first.
+
+    The last 200 changes of an artifact's aliases are kept; '-' stands for an alias that was taken away.
+
+    \b
+    Example:
+      artfs alias log imagenet production
+    """
+    changes = [one for one in session.open().alias_log(name) if alias_name in (None, one.alias)]
+    if session.json:
+        records = [
+            {
+                "alias": one.alias,
+                "version": None if one.version is None else version_label(one.version),
+                "at": timestamp(one.at),
+            }
+            for one in changes
+        ]
+        write_json({"artifact": name, "changes": records})
+        return
+    rows = [
+        [timestamp(one.at, seconds=True), one.alias, "-" if one.version is None else version_label(one.version)]
+        for one in changes
+    ]
+    write_table(["SINCE", "ALIAS", "VERSION"], rows)
 
 
 @click.group("tag")

@@ -98,7 +98,10 @@ class CatalogueRecord:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRecord(CatalogueRecord):
-    """An artifact, or a project: a component above artifacts.  ``number`` is never reused."""
+    """An artifact, or a project: a component above artifacts.  ``number`` is never reused.
+
+    ``alias_history`` has the last changes of its aliases: ``alias``, ``version`` (a number, or None) and ``at_ns``.
+    """
 
     kind: ClassVar[str] = "artifact"
     number: int
@@ -108,6 +111,7 @@ class ArtifactRecord(CatalogueRecord):
     type: str | None = None
     next_version: int = 0
     description: str = ""
+    alias_history: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

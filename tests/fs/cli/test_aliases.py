@@ -67,3 +67,24 @@ def test_protected_aliases_take_force(artfs: Run) -> None:
     assert artfs("alias", "set", "x:v1", "production", "--force").code == 0
     assert artfs("alias", "rm", "x", "production", "-f").code == 0
     assert artfs("config", "protected-aliases", "none").message == "artfs: protected-aliases is none now\n"
+
+
+def test_when_aliases_moved(artfs: Run, data: Path) -> None:
+    artfs("put", data, "x", "-a", "good")
+    (data / "more").write_bytes(b"more")
+    artfs("put", data, "x", "--type", "dataset")
+    artfs("alias", "set", "x:v1", "good", "best")
+    artfs("alias", "set", "x:v1", "good")  # no change
+    artfs("alias", "rm", "x", "best")
+    artfs("artifact", "rename", "x", "y")
+    changes = artfs("alias", "log", "y", "--json").json["changes"]
+    said = [(one["alias"], one["version"]) for one in changes]
+    assert said == [("best", None), ("best", "v1"), ("good", "v1"), ("good", "v0")]
+    assert all(one["at"].endswith("Z") for one in changes)
+    lines = artfs("alias", "log", "y", "best").text.splitlines()
+    assert [line.split()[1:] for line in lines] == [["best", "-"], ["best", "v1"]]
+    artfs("rm", "y:v1", "--force")
+    assert artfs("alias", "log", "y", "--json").json["changes"][0]["alias"] == "good"
+    artfs("undelete", "y:v1")
+    assert artfs("alias", "log", "y", "good", "--json").json["changes"][0]["version"] == "v1"
+    assert artfs("alias", "log", "nothing").code == 3
