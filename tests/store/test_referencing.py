@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from artstore.errors import ChangedError, ExistsError, InvalidInputError, NotFoundError, OutsideError
+from artstore.ids import content_id
+from artstore.references.locations import parse_location
 from artstore.workspace import Workspace, init_workspace
 from servers.web import Web
+from store.oracle import usage_contradictions
 
 
 @pytest.fixture
@@ -56,6 +59,41 @@ def test_bytes_outside_are_not_counted_as_stored(workspace: Workspace, data: Pat
     workspace.delete(version.name)
     workspace.gc(now=True)
     assert workspace.usage().stored_bytes == 0
+    assert workspace.fsck(data=True).clean
+
+
+def test_what_was_fetched_is_counted_and_goes_with_the_last_version(workspace: Workspace, web: Web) -> None:
+    web.files["/f"] = os.urandom(3_000_000)
+    version = workspace.refer(f"{web.url}/f", "d")
+    assert version.read_bytes("f") == web.files["/f"]
+    assert usage_contradictions(workspace) == []
+    assert workspace.usage().other_bytes > 3_000_000
+    assert workspace.fsck(data=True).clean
+    workspace.gc()
+    assert workspace.store.outside.blocks.usage()[1] >= 3_000_000
+    web.files["/f"] = b"other"
+    with pytest.raises(ChangedError):
+        record = workspace.references("d")[0].record
+        list(workspace.store.outside.whole(content_id(record.encode()), record, parse_location(record.uri)))
+    workspace.delete(version.name)
+    workspace.gc()
+    assert workspace.store.outside.blocks.usage()[1] >= 3_000_000  # it can be undeleted
+    workspace.gc(now=True)
+    assert workspace.store.outside.blocks.usage() == (0, 0)
+    assert workspace.store.outside.failures.all() == []
+    assert workspace.usage().other_bytes < 1_000_000 + 32 * 1024 * 1024
+    assert usage_contradictions(workspace) == []
+
+
+def test_a_purged_reference_leaves_nothing(workspace: Workspace, web: Web) -> None:
+    web.files["/f"], web.files["/g"] = b"secret" * 1000, b"kept"
+    workspace.refer(f"{web.url}/f", "d")
+    version = workspace.refer(f"{web.url}/g", "d", base="latest")
+    assert version.read_bytes("f") == web.files["/f"] and version.read_bytes("g") == b"kept"
+    report = workspace.purge("d:v1/f", reason="of the test", everywhere=True)
+    assert sorted(report.versions) == ["d:v0", "d:v1"]
+    assert len(list(workspace.store.outside.blocks.references())) == 1
+    assert [info.name for info in workspace.version("d:v1").listdir()] == ["g"]
     assert workspace.fsck(data=True).clean
 
 

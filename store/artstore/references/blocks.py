@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import struct
 import threading
 import time
@@ -142,6 +143,16 @@ class BlockCache:
             yield
         finally:
             os.close(fd)
+
+    def references(self) -> Iterator[bytes]:
+        """Yield the ids of the references of which anything is kept."""
+        for folder in self._folder.glob("??/*"):
+            with suppress(ValueError):
+                yield bytes.fromhex(folder.name)
+
+    def forget(self, ident: bytes) -> None:
+        """Remove all that is kept of one reference."""
+        shutil.rmtree(self.folder_of(ident), ignore_errors=True)
 
     def usage(self) -> tuple[int, int]:
         """Return (blocks, bytes) of the whole cache."""
