@@ -84,7 +84,10 @@ need_azurite() {
     have azurite-blob && return
     say "installing azurite $version into $folder"
     mkdir -p "$folder"
-    logged npm install --prefix "$folder" --no-save --no-audit --no-fund "azurite@$version" ||
+    # Node.js knows its own list of certificates only; those of this system's owner come with the variable.
+    [ -n "${NODE_EXTRA_CA_CERTS:-}" ] || [ ! -e /etc/ssl/certs/ca-certificates.crt ] ||
+        export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+    logged npm install --prefix "$folder" --no-save --no-audit --no-fund --fetch-timeout=60000 "azurite@$version" ||
         fail "npm could not install azurite: the reason is in $log"
     hash -r
 }

@@ -1,4 +1,4 @@
-"""A million small files: put, put again unchanged, put with ten changes, and a walk through the mount.
+"""A million small files: put, put again unchanged, put with ten changes, a draft, and a walk through the mount.
 
 The second put must read no file, the ten changes must cost little time and little of the LMDB file, and the daemon must
 stay small while the whole tree is walked.
@@ -83,6 +83,23 @@ def put_three_times(report: Report, workspace: Workspace, tree: Path, count: int
     report.holds("diff lists the ten", len(changes) == 10 and all(change["kind"] == "changed" for change in changes))
 
 
+def draft_ten_changes(report: Report, workspace: Workspace, folder: Path, count: int) -> None:
+    """Open a draft of the million, change ten files of it, and commit that; hold the bound of the commit."""
+    changes = folder / "changes"
+    for index in range(count // 20, count, count // 10):
+        place = Path(path_of(changes, index))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content(index, generation=2))
+    opened = workspace.watch("draft", "new", "million", "--from", "latest", "--id", "ten")
+    added = workspace.watch("draft", "add", "ten", changes, "--overwrite")
+    committed = workspace.watch("draft", "commit", "ten")
+    report.holds("the draft makes v2", committed.document["version"] == "v2")
+    report.holds(f"it has {count:,} files", committed.document["files"] == count)
+    report.figure("a draft of it is opened", opened.seconds, "s", most=1)
+    report.figure("ten files are changed in it", added.seconds, "s", most=1)
+    report.figure("it is committed", committed.seconds, "s", most=1)
+
+
 def soak(report: Report, folder: Path, arguments: argparse.Namespace) -> None:
     """Run the whole case."""
     count: int = arguments.files
@@ -90,6 +107,7 @@ def soak(report: Report, folder: Path, arguments: argparse.Namespace) -> None:
     total = write_tree(tree, count)
     workspace.run("init", workspace.folder)
     put_three_times(report, workspace, tree, count, total)
+    draft_ten_changes(report, workspace, folder, count)
     with workspace.mounted(mount) as daemon:
         for turn in ("cold", "warm"):
             seconds, files, size = walk(mount / "million" / "v1")
