@@ -11,6 +11,11 @@ from typing import Self
 from urllib.parse import unquote
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Keep quiet about those who went away."""
+
+
 class Web:
     """Serve ``files`` by path; every setting may be changed at any time."""
 
@@ -28,7 +33,7 @@ class Web:
         """What is served under the ETag of what ``files`` has: a server that lies."""
         self.asked: list[tuple[str, str, str]] = []
         """(method, path, range) of the requests."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 

@@ -50,7 +50,8 @@ def config(session: Session, key: str | None, value: str | None) -> None:
                              taken away by --force only, and whose versions 'artfs rm' refuses;
                              'none' for none
       reference-cache        room for what is fetched of files outside (see 'artfs ref'), such as
-                             50GB; what was used longest ago goes first
+                             50GB; what was used longest ago goes first. Mounts take a change up
+                             when they are made again
 
     \b
     Examples:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from artstore.errors import ChangedError, OutOfSpaceError, OutsideError
 from artstore.ids import Buffer, ContentHasher
@@ -19,9 +19,11 @@ from artstore.references.delegating import open_service
 from artstore.references.failures import Failures
 from artstore.references.local import LocalFiles
 from artstore.references.locations import Location, parse_location
-from artstore.references.services import NoRangesError, Service
+from artstore.references.services import DeniedError, NoRangesError, Service
 
 __all__ = ["Outside"]
+
+T = TypeVar("T")
 
 _MOST: Final = 8
 """Blocks that are asked for at once, at most."""
@@ -121,7 +123,8 @@ class Outside:
         if record.etag is None and record.version is None:
             return self._bring_whole(ident, record, location, first, last)
         try:
-            data = self._ask(record, location, first * BLOCK, min(last * BLOCK, record.size))
+            start, end = first * BLOCK, min(last * BLOCK, record.size)
+            data = self._ask(record, location, lambda service: service.read(location.key, start, end, record))
         except NoRangesError:
             return self._bring_whole(ident, record, location, first, last)
         view = memoryview(data)
@@ -131,18 +134,14 @@ class Outside:
             self.blocks.write(ident, number, fetched[number])
         return fetched
 
-    def _ask(self, record: ReferenceRecord, location: Location, start: int, end: int) -> Buffer:
-        """Ask the service, twice where credentials may have been renewed since it was opened."""
+    def _ask(self, record: ReferenceRecord, location: Location, question: Callable[[Service], T]) -> T:
+        """Ask the service; where it refuses, once more with credentials looked up anew: they may have been renewed."""
         try:
-            return self._service(record, location).read(location.key, start, end, record)
-        except ChangedError:
-            raise
-        except NoRangesError:
-            raise
-        except OutsideError:
-            if not self._forget_service(record, location):
-                raise
-            return self._service(record, location).read(location.key, start, end, record)
+            return question(self._service(record, location))
+        except DeniedError:
+            with self._lock:
+                self._services.pop(_service_key(record, location), None)
+            return question(self._service(record, location))
 
     def _service(self, record: ReferenceRecord, location: Location) -> Service:
         key = _service_key(record, location)
@@ -153,11 +152,6 @@ class Outside:
             with self._lock:
                 self._services[key] = service
         return service
-
-    def _forget_service(self, record: ReferenceRecord, location: Location) -> bool:
-        """Let the client be made anew; return whether it was one that had served before."""
-        with self._lock:
-            return self._services.pop(_service_key(record, location), None) is not None and not record.anonymous
 
     def _bring_whole(
         self, ident: bytes, record: ReferenceRecord, location: Location, first: int, last: int
@@ -210,7 +204,7 @@ class Outside:
                     pass
             else:
                 location = parse_location(record.uri)
-                self._service(record, location).check(location.key, record)
+                self._ask(record, location, lambda service: service.check(location.key, record))
         except ChangedError as error:
             self.failures.note(ident, str(error))
             raise

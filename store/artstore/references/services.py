@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
-__all__ = ["Found", "NoRangesError", "Service", "open_here"]
+__all__ = ["DeniedError", "Found", "NoRangesError", "Service", "open_here"]
 
 _SECONDS: Final = 20.0
 _VARIABLE: Final = "ARTFS_REFERENCE_TIMEOUT"
@@ -46,6 +46,10 @@ class Found(NamedTuple):
 
 class NoRangesError(OutsideError):
     """Say that a server gives a file whole or not at all."""
+
+
+class DeniedError(OutsideError):
+    """Say that a service refuses these credentials."""
 
 
 class Service(Protocol):
@@ -257,7 +261,7 @@ def _told(uri: str, *, pinned: bool = False) -> Iterator[None]:
             f"{uri} has changed since it was logged", hint="log it again for a version with what it is now"
         ) from error
     except (theirs.PermissionDeniedError, theirs.UnauthenticatedError) as error:
-        raise OutsideError(
+        raise DeniedError(
             f"{uri} is refused to these credentials: {_first_line(error)}",
             hint="check the keys, and that they may read it",
         ) from error

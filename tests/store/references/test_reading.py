@@ -355,3 +355,24 @@ def test_a_record_that_is_too_long() -> None:
 
     with pytest.raises(InvalidInputError, match="the most"):
         replace(ReferenceRecord("s3://b/k", 5, etag="x"), uri="s3://b/" + "k" * 40_000).encode()
+
+
+def test_errors_tell_no_secrets_of_addresses() -> None:
+    from artstore.references.services import _first_line
+
+    said = _first_line(ValueError("GET https://me.blob.core.windows.net/c/k?sv=1&sig=secret failed\nand more"))
+    assert said == "GET https://me.blob.core.windows.net/c/k failed"
+
+
+def test_who_is_refused_asks_once_more(outside: Outside, web: Web) -> None:
+    web.files["/f"] = b"x"
+    reference = one(f"{web.url}/f")
+    web.asked.clear()
+    web.fail = 404
+    with pytest.raises(ChangedError):
+        read(outside, reference)
+    asked = len(web.asked)
+    web.fail = 403
+    with pytest.raises(OutsideError, match="refused"):
+        read(outside, reference)
+    assert (asked, len(web.asked) - asked) == (1, 2)
