@@ -189,3 +189,9 @@ def test_files_of_this_machine(workspace: Workspace, mounts: Mounts, tmp_path: P
     with pytest.raises(OSError) as failed:
         read_again(path)
     assert failed.value.errno == errno.EIO
+    assert "has changed since" in workspace.failed_references("ref")[0][1].message
+    (tmp_path / "f").unlink()
+    with pytest.raises(OSError) as failed:
+        read_again(path)
+    assert failed.value.errno == errno.EIO
+    assert "is gone since" in workspace.failed_references("ref")[0][1].message

@@ -53,7 +53,11 @@ class Outside:
         if size <= 0:
             return []
         if record.uri.startswith(_FILE):
-            data = self._files.read(ident, record, offset, size, hashing=False)
+            try:
+                data = self._files.read(ident, record, offset, size, hashing=False)
+            except ChangedError as error:
+                self.failures.note(ident, str(error))
+                raise
             return None if data is None else [data]
         found: list[Buffer] = []
         for block, start, end, whole in _blocks(record, offset, offset + size):
