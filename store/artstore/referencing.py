@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Final, NamedTuple
@@ -25,7 +26,7 @@ from artstore.references.reading import Outside
 from artstore.store import Store
 from artstore.versions import Version
 
-__all__ = ["CheckedReference", "Reference", "check", "fetch", "known_failures", "refer", "references"]
+__all__ = ["CheckedReference", "Reference", "check", "fetch", "include", "known_failures", "refer", "references"]
 
 _AT_ONCE: Final = 16
 _FETCHED_AT_ONCE: Final = 8
@@ -70,6 +71,22 @@ def refer(
     try:
         gathering.refer(uri, to, anonymous=anonymous, checksum=checksum, report=report)
         return version_of(store, gathering.commit(asked))
+    finally:
+        gathering.close()
+
+
+def include(
+    store: Store, version: Version, inside: bytes, asked: Commit, *, base: VersionRecord | None, to: str
+) -> Version:
+    """Make a version with another one in it, or with what that has at a path; nothing is copied.
+
+    It stands at ``to``, or under its own name.  Raises as `Gathering.include` does.
+    """
+    own = os.fsdecode(inside).rpartition("/")[2] or version.artifact.rpartition("/")[2]
+    gathering = Gathering(store, asked.name, base)
+    try:
+        gathering.include(to or own, version.record.root, inside)
+        return version_of(store, gathering.commit(replace(asked, included=(version.record.serial,))))
     finally:
         gathering.close()
 

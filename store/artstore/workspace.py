@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from artstore import catalogue, deadlist, drafts, locate
 from artstore.deadlist import Backlog
@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from artstore.warming import Warmed
 
 __all__ = ["AliasChange", "ArtifactInfo", "Undeletion", "Workspace", "init_workspace", "open_workspace"]
+
+
+_OWN: Final = "artfs://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,17 +206,21 @@ class Workspace:
         """Make what a URI leads to, as it is now, the next version of an artifact; nothing is copied.
 
         ``s3://``, ``gs://``, ``az://``, ``https://``, ``file://`` or an absolute path; what is referred to stands at
-        ``to``, and with ``base`` is laid over that version.  Otherwise as `put`.  Raises `OutsideError` where it cannot
+        ``to``, and with ``base`` is laid over that version.  ``artfs://NAME:v3[/path]`` is another version, or a part
+        of it, which is held and not pinned.  Otherwise as `put`.  Raises `OutsideError` where it cannot
         be known what is there.
         """
         from artstore.committing import Commit
-        from artstore.referencing import refer
+        from artstore.referencing import include, refer
 
         asked = Commit.checked(name, type, aliases, description, metadata, ttl, force=new)
         below = None if base is None else self._base_version(name, base)
         if below is not None:
             asked = replace(asked, base=below.name)
         record = None if below is None else below.record
+        if uri.startswith(_OWN):
+            version, inside = self.resolve(uri.removeprefix(_OWN))
+            return include(self.store, version, inside, asked, base=record, to=to)
         return refer(self.store, uri, asked, base=record, to=to, anonymous=anonymous, checksum=checksum, report=report)
 
     def new_draft(self, name: str, *, base: str | None = None, id: str = "", expires: float | None = None) -> OpenDraft:

@@ -66,7 +66,8 @@ def ref_add(
 ) -> None:
     """Make what URI leads to the next version of NAME.
 
-    URI is s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, https://HOST/PATH, file:///PATH or an absolute path. A
+    URI is s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, https://HOST/PATH, file:///PATH or an absolute path;
+    artfs://NAME:v3[/PATH] is another version, or a part of it, which then is not deleted by mistake. A
     key that ends with a slash, or names no object, means all below it. A file keeps its name or is called TO; what a
     folder or prefix holds goes to the top or below TO. Nothing is copied, and the bytes are not counted as stored.
 
@@ -82,7 +83,7 @@ def ref_add(
     from artstore.references.locations import parse_location
 
     metadata = parse_metadata(meta)
-    workspace = first_workspace(session, name, lambda: parse_location(uri))
+    workspace = first_workspace(session, name, lambda: uri.startswith("artfs://") or parse_location(uri))
     with pinning_bar() as report:
         version = workspace.refer(
             uri,

@@ -83,6 +83,20 @@ def test_files_of_this_machine(artfs: Run, tmp_path: Path) -> None:
     assert artfs("cat", "x:v0/f").text == artfs("cat", "x:v1/f").text == "own"
 
 
+def test_another_version(artfs: Run, tmp_path: Path) -> None:
+    (tmp_path / "d" / "sub").mkdir(parents=True)
+    (tmp_path / "d" / "sub" / "f").write_bytes(b"own")
+    artfs("put", tmp_path / "d", "team/x")
+    assert artfs("ref", "add", "artfs://team/x:v0", "y").text.startswith("y:v0  1 file, 3 B, ")
+    assert artfs("cat", "y:v0/x/sub/f").text == "own"
+    assert artfs("ref", "add", "artfs://team/x:latest/sub/f", "y", "in/g", "--base", "latest").code == 0
+    assert artfs("cat", "y:v1/in/g").text == "own"
+    refused = artfs("rm", "team/x:v0")
+    assert refused.code == 4 and "y:v0 includes team/x:v0" in refused.message
+    assert artfs("ref", "add", "artfs://team/x:v0/nothing", "y").code == 3
+    assert artfs("ref", "add", "artfs://none:v0", "y").code == 3
+
+
 def test_settings(artfs: Run, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"own")
     artfs("put", tmp_path / "f", "x")
