@@ -53,6 +53,8 @@ class Store:
         self._generation = _generation
         self.chunks: ChunkSource = process_chunks
         """Where decompressed chunks are kept."""
+        self.runs_ahead = True
+        """Whether this process may fetch what lies outside ahead of its readers, in threads; set before the first."""
         Manifest.of(path)
 
     @classmethod
@@ -88,7 +90,8 @@ class Store:
             with self.snapshot() as snapshot:
                 limit = read_settings(snapshot.transaction).reference_cache_bytes
             cache = self.path / "cache"
-            found = Outside(cache / "references", cache / "changed", limit, self.file_mode)
+            places = cache / "references", cache / "changed"
+            found = Outside(*places, limit, self.file_mode, runs_ahead=self.runs_ahead)
             with _readers_lock:
                 found = _outside.setdefault((self.path, self.uuid), found)
         return found

@@ -57,6 +57,14 @@ def test_they_are_ordinary_files(workspace: Workspace, mounts: Mounts, s3: S3, t
     assert (tmp_path / "copy" / "big").read_bytes() == DATA
 
 
+def test_a_large_file_is_read_to_its_end(workspace: Workspace, mounts: Mounts, web: Web) -> None:
+    """No thread that fetches ahead may wait for a worker that itself waits for a request."""
+    web.files["/f"] = DATA * 9
+    workspace.refer(f"{web.url}/f", "ref")
+    path = mounts(workers=2).directory / "ref" / "v0" / "f"
+    assert path.read_bytes() == DATA * 9
+
+
 def test_the_second_reading_is_local(workspace: Workspace, mounts: Mounts, web: Web) -> None:
     web.files["/f"] = DATA
     workspace.refer(f"{web.url}/f", "ref")

@@ -29,6 +29,8 @@ class Web:
         """Status with which every request fails, if not 0."""
         self.cut = 0
         """Bytes after which an answer breaks off, if not 0."""
+        self.pause = 0.0
+        """Seconds between the MiBs of an answer."""
         self.instead: dict[str, bytes] = {}
         """What is served under the ETag of what ``files`` has: a server that lies."""
         self.asked: list[tuple[str, str, str]] = []
@@ -112,7 +114,9 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
                     self.wfile.write(data[: web.cut])
                     self.close_connection = True
                     return None
-                self.wfile.write(data)
+                for start in range(0, len(data), 1 << 20):
+                    self.wfile.write(data[start : start + (1 << 20)])
+                    time.sleep(web.pause)
             return None
 
         def _plain(self, status: int) -> None:

@@ -5,27 +5,17 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from artstore import manifest
 from artstore.errors import ChangedError, ExistsError, InvalidInputError, NotFoundError, OutsideError
 from artstore.ids import content_id
 from artstore.references.locations import parse_location
 from artstore.workspace import Workspace, init_workspace
+from mount.conftest import nothing_stays_open  # noqa: F401  # a fixture for all tests here
 from servers.web import Web
 from store.oracle import usage_contradictions
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open() -> Iterator[None]:
-    """Close the workspaces that a test opened: each takes 1 TiB of addresses, and there are only 128."""
-    before = set(manifest._open_manifests)
-    yield
-    for path in set(manifest._open_manifests) - before:
-        manifest._open_manifests[path].drop()
 
 
 @pytest.fixture

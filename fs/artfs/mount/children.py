@@ -45,6 +45,9 @@ _log = logging.getLogger(__name__)
 class Transport(Protocol):
     """Carry the kernel's requests to the core."""
 
+    runs_threads: bool
+    """Whether other threads of a worker run while it waits for a request."""
+
     def answer_init(self) -> None:
         """Answer the kernel's first request, and no other."""
 
@@ -127,6 +130,7 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
         send(kit.news, {"from": slot, "error": str(error), "hint": getattr(error, "hint", "")})
         return FAILED
     store.chunks = kit.chunks
+    store.runs_ahead = kit.transport.runs_threads
     store.reader.share_regions(kit.regions)
     counts.set(Field.PID, os.getpid())
     counts.set(Field.STARTED_NS, time.time_ns())

@@ -38,7 +38,9 @@ class Outside:
     ``cache`` is the folder of the blocks, ``failures`` that of the notes of what has changed, ``limit`` in bytes.
     """
 
-    def __init__(self, cache: Path, failures: Path, limit: int, mode: int) -> None:
+    def __init__(self, cache: Path, failures: Path, limit: int, mode: int, *, runs_ahead: bool = True) -> None:
+        """Fetch ahead of readers, in threads, if ``runs_ahead``."""
+        self._runs_ahead = runs_ahead
         self.blocks = BlockCache(cache, limit, mode)
         self.failures = Failures(failures, mode)
         self._files = LocalFiles(cache)
@@ -229,7 +231,9 @@ class Outside:
 
     def _run_ahead(self, ident: bytes, record: ReferenceRecord, block: int) -> None:
         """Let what follows be fetched where somebody reads on and on."""
-        if (record.etag is None and record.version is None) or not block or not self.blocks.has(ident, block - 1):
+        if not self._runs_ahead or (record.etag is None and record.version is None):
+            return
+        if not block or not self.blocks.has(ident, block - 1):
             return
         end = -(-record.size // BLOCK)
         with self._lock:

@@ -1,4 +1,4 @@
-"""Asking services outside for what they hold: one small surface over object stores, the web and this machine's files.
+"""Asking services outside for what they hold: one small surface over object stores and the web.
 
 Every answer is compared with what the reference pins.  A client is opened when it is first needed, by whoever needs it:
 those of a process that forks do not work in the child.
@@ -102,7 +102,8 @@ def open_here(location: Location, access: Access) -> Service:
     client: dict[str, Any] = {
         "allow_http": True,
         "connect_timeout": f"{min(seconds, 5):f}s",
-        "timeout": f"{seconds:f}s",
+        "read_timeout": f"{seconds:f}s",
+        "timeout": "30d",  # what is large may take long, as long as it comes
     }
     retry = {"max_retries": _RETRIES, "retry_timeout": _delta(seconds), "backoff": {"max_backoff": _delta(2.0)}}
     both: dict[str, Any] = {"client_options": client, "retry_config": retry}

@@ -16,6 +16,7 @@ from artstore.errors import ChangedError, OutsideError
 from artstore.ids import content_id
 from artstore.records.references import ReferenceRecord
 from artstore.references.blocks import BLOCK
+from artstore.references.locations import parse_location
 from artstore.references.pinning import pin
 from artstore.references.reading import Outside
 from servers.azure import Azure
@@ -376,3 +377,11 @@ def test_who_is_refused_asks_once_more(outside: Outside, web: Web) -> None:
     with pytest.raises(OutsideError, match="refused"):
         read(outside, reference)
     assert (asked, len(web.asked) - asked) == (1, 2)
+
+
+def test_what_comes_slowly_is_awaited(outside: Outside, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    web.files["/f"] = DATA
+    reference = one(f"{web.url}/f")
+    monkeypatch.setenv("ARTFS_REFERENCE_TIMEOUT", "1")
+    web.pause = 0.5
+    assert b"".join(outside.whole(*reference, parse_location(reference[1].uri))) == DATA

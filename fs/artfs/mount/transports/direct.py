@@ -220,6 +220,8 @@ def _value(unique: int, value: bytes, room: int) -> Answer:
 class DirectTransport:
     """Speak for one mount: INIT before the fork, everything else in each worker."""
 
+    runs_threads = True
+
     def __init__(self, device: int, *, uid: int, gid: int) -> None:
         """Take an attached ``device``; ``uid`` and ``gid`` are shown as the owner of everything."""
         self._device = device

@@ -154,6 +154,8 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
 class Pyfuse3Transport:
     """Speak for one mount: INIT before the fork, everything else in each worker."""
 
+    runs_threads = False
+
     def __init__(self, device: int, *, uid: int, gid: int) -> None:
         """Take an attached ``device``; ``uid`` and ``gid`` are shown as the owner of everything."""
         self._handlers = _Handlers(uid, gid)
