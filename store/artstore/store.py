@@ -33,6 +33,7 @@ from artstore.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from artstore.references.reading import Outside
+    from artstore.references.recent import RecentSpans
 
 __all__ = ["IDENTITY", "Store", "read_identity"]
 
@@ -53,8 +54,10 @@ class Store:
         self._generation = _generation
         self.chunks: ChunkSource = process_chunks
         """Where decompressed chunks are kept."""
-        self.runs_ahead = True
-        """Whether this process may fetch what lies outside ahead of its readers, in threads; set before the first."""
+        self.recent: RecentSpans | None = None
+        """What was fetched last from outside, where other processes share it; set before the first of it is read."""
+        self.has_threads = True
+        """Whether this process may fetch what lies outside in threads; set before the first of it is read."""
         Manifest.of(path)
 
     @classmethod
@@ -91,10 +94,17 @@ class Store:
                 limit = read_settings(snapshot.transaction).reference_cache_bytes
             cache = self.path / "cache"
             places = cache / "references", cache / "changed"
-            found = Outside(*places, limit, self.file_mode, runs_ahead=self.runs_ahead)
+            found = Outside(*places, limit, self.file_mode, self.recent, threads=self.has_threads)
             with _readers_lock:
                 found = _outside.setdefault((self.path, self.uuid), found)
         return found
+
+    def settle(self) -> None:
+        """Wait until what this process has fetched from outside is in the cache."""
+        with _readers_lock:
+            found = _outside.get((self.path, self.uuid))
+        if found is not None:
+            found.blocks.settle()
 
     @property
     def run_dir(self) -> Path:

@@ -74,6 +74,18 @@ def test_the_second_reading_is_local(workspace: Workspace, mounts: Mounts, web: 
     assert read_again(path) == DATA
 
 
+def test_the_next_mount_asks_nobody_for_what_this_one_has_read(workspace: Workspace, mounts: Mounts, web: Web) -> None:
+    """What is still being written when the mount ends is written."""
+    data = DATA * 6
+    web.files["/f"] = data
+    workspace.refer(f"{web.url}/f", "ref")
+    mount = mounts()
+    assert (mount.directory / "ref" / "v0" / "f").read_bytes() == data
+    mount.close()
+    web.stop()
+    assert (mounts().directory / "ref" / "v0" / "f").read_bytes() == data
+
+
 def test_what_has_changed_fails_and_is_told(workspace: Workspace, mounts: Mounts, web: Web) -> None:
     web.files["/f"], web.files["/g"] = DATA, b"g"
     workspace.refer(f"{web.url}/f", "ref")

@@ -27,6 +27,7 @@ from artstore.chunkcaches import SharedChunkCache
 from artstore.errors import ArtfsError, MountError
 from artstore.live import DaemonInfo
 from artstore.readahead import Regions
+from artstore.references.recent import RecentSpans
 from artstore.store import Store
 
 __all__ = ["ENDED", "FAILED", "Kit", "Transport", "fork", "run_supervisor", "run_worker", "send"]
@@ -63,7 +64,7 @@ class Transport(Protocol):
 @dataclass(frozen=True, slots=True)
 class Kit:
     """Hold what the zygote passes on: ``news`` is the children's end of the socket to it, ``device`` the mount's,
-    and ``duty``, a file to lock, ``chunks`` and ``regions`` what the workers have together."""
+    and ``duty``, a file to lock, ``chunks``, ``regions`` and ``recent`` what the workers have together."""
 
     configuration: Configuration
     owner: Owner
@@ -74,6 +75,7 @@ class Kit:
     duty: int
     chunks: SharedChunkCache
     regions: Regions
+    recent: RecentSpans
 
 
 def send(news: socket.socket, message: dict[str, Any]) -> None:
@@ -130,13 +132,15 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
         send(kit.news, {"from": slot, "error": str(error), "hint": getattr(error, "hint", "")})
         return FAILED
     store.chunks = kit.chunks
-    store.runs_ahead = kit.transport.runs_threads
+    store.recent = kit.recent
+    store.has_threads = kit.transport.runs_threads
     store.reader.share_regions(kit.regions)
     counts.set(Field.PID, os.getpid())
     counts.set(Field.STARTED_NS, time.time_ns())
     send(kit.news, {"from": slot, "ready": True})
     tree = Tree(store, kit.counters.epoch, record_bytes=RECORD_BYTES // kit.configuration.workers)
     kit.transport.serve(tree, counts, note, Duty(kit.duty, kit.device).read, _Busy(kit.news, slot).say)
+    store.settle()
     return ENDED
 
 

@@ -20,6 +20,7 @@ import errno
 import gc
 import json
 import logging
+import math
 import os
 import select
 import selectors
@@ -41,6 +42,7 @@ from artstore.chunkcaches import SharedChunkCache
 from artstore.errors import ArtfsError, MountError, UnsupportedError
 from artstore.live import DaemonInfo, runtime_folder, socket_path
 from artstore.readahead import Regions
+from artstore.references.recent import RecentSpans
 
 __all__ = ["Zygote", "main", "serve"]
 
@@ -85,6 +87,7 @@ class Zygote:
         self._failed_starts = 0
         self._waiting: dict[int, float] = {}
         self._ended = False
+        self._last_moment = math.inf
 
     def run(self) -> int:
         """Mount, report on the ready pipe, serve until the mount has ended, and return the exit code."""
@@ -147,6 +150,7 @@ class Zygote:
             os.memfd_create("artfs-duty", os.MFD_CLOEXEC),
             SharedChunkCache(),
             Regions(),
+            RecentSpans(),
         )
         self._info = DaemonInfo(
             id=self._configuration.id,
@@ -228,7 +232,11 @@ class Zygote:
             for slot, when in list(self._waiting.items()):
                 if when <= now:
                     self._start_worker(slot)
-            pause = max(0.0, min(self._waiting.values()) - now) if self._waiting else None
+            if self._last_moment <= now:
+                self._kill(*self._slots)  # one that is suspended would never end
+                self._last_moment = math.inf
+            moments = [self._last_moment, *self._waiting.values()]
+            pause = max(0.0, min(moments) - now) if min(moments) < math.inf else None
             for key, _ in self._selector.select(pause):
                 code = key.data()
                 if code is not None:
@@ -320,7 +328,7 @@ class Zygote:
         if os.waitstatus_to_exitcode(status) == ENDED:
             self._ended = True
             self._waiting.clear()
-            self._kill(*self._slots)  # there is nothing left to serve, and one of them may be suspended
+            self._last_moment = time.monotonic() + _END_SECONDS
             return False
         if self._ended:
             return False

@@ -1,35 +1,39 @@
-"""The cache of what was fetched from outside: blocks of 1 MiB, each a file, of which the oldest go first.
+"""The cache of what was fetched from outside, in blocks of 1 MiB and spans of 8, of which the oldest go first.
 
-    cache/references/<first 2 of the id>/<id>/<block, hex>     data · one XXH3-64 for each 64 KiB of it
+    cache/references/<first 2 of the id>/<id>/<block, hex>     data · its checksums (`artstore.references.sums`)
+    cache/references/<first 2 of the id>/<id>/<block, hex>+8   the same for 8 blocks, of which the first is a multiple
     cache/references/<first 2 of the id>/<id>/lock             byte n is locked while block n is fetched
 
-The id is that of the reference's record, so that what another pin fetched is never found.  A block is there whole or
-not at all, whoever is killed, and any process may remove any block at any time.  What a disk has changed is not served:
-it is fetched again.
+The id is that of the reference's record, so that what another pin fetched is never found.  A file is there whole or
+not at all, whoever is killed, and any process may remove any of them at any time.  What a disk has changed is not
+served: it is fetched again.
+
+Spans come where a file is read on and on.  A thread writes them, past the page cache: who reads them has them in pages
+of its own already, and memory for both would cost more than all else here.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from xxhash import xxh3_64_intdigest
-
 from artstore.ids import Buffer
+from artstore.references.recent import SPAN, RecentSpans, Slot
+from artstore.references.sums import PART, SUM, are_sound, sums_of
 
 __all__ = ["BLOCK", "BlockCache"]
 
 BLOCK: Final = 1024 * 1024
-_PART: Final = 64 * 1024
-_SUM: Final = 8
+_EACH: Final = SPAN // BLOCK
 _FLOCK: Final = struct.Struct("hhqqi4x")
 _LOCK: Final = "lock"
 _USED_SECONDS: Final = 60.0
@@ -41,10 +45,14 @@ _SHARE: Final = 32
 class BlockCache:
     """The blocks in one folder, of ``limit`` bytes at most: any number of threads and processes share it."""
 
-    def __init__(self, folder: Path, limit: int, mode: int) -> None:
+    def __init__(self, folder: Path, limit: int, mode: int, recent: RecentSpans | None = None) -> None:
+        """Without ``recent`` no thread is made."""
         self._folder = folder
         self._limit = limit
         self._mode = mode
+        self._recent = recent
+        self._saving: set[threading.Thread] = set()
+        self._writes_past = True
         self._lock = threading.Lock()
         self._fetched = limit  # so that the first block that comes looks at what is there
         self._used: dict[str, float] = {}
@@ -56,15 +64,26 @@ class BlockCache:
 
     def read(self, ident: bytes, block: int, start: int, end: int, size: int) -> Buffer | None:
         """Return bytes ``[start, end)`` of a block of ``size`` bytes, verified; None where it is not there, whole."""
-        path = f"{self.folder_of(ident)}/{block:08x}"
+        if self._recent is not None:
+            found = self._recent.read(ident, block * BLOCK + start, block * BLOCK + end)
+            if found is not None:
+                return found
+        found = self._read(self._path(ident, block), start, end, size)
+        if found is None:
+            base = block % _EACH * BLOCK
+            found = self._read(self._span(ident, block), base + start, base + end, SPAN)
+        return found
+
+    def _read(self, path: str, start: int, end: int, size: int) -> Buffer | None:
+        """Return bytes ``[start, end)`` of the ``size`` that a file has, with the checksums behind them."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             return None
         try:
-            first = start - start % _PART
-            last = min(-(-end // _PART) * _PART, size)
-            sums = memoryview(bytearray(-(-size // _PART) * _SUM))
+            first = start - start % PART
+            last = min(-(-end // PART) * PART, size)
+            sums = memoryview(bytearray(-(-size // PART) * SUM))
             data = memoryview(bytearray(last - first))
             if last == size:
                 whole = os.preadv(fd, [data, sums], first) == len(data) + len(sums)
@@ -74,7 +93,7 @@ class BlockCache:
             whole = False
         finally:
             os.close(fd)
-        if not whole or not _is_sound(data, sums[first // _PART * _SUM :]):
+        if not whole or not are_sound(data, sums[first // PART * SUM :]):
             with suppress(OSError):
                 os.unlink(path)
             return None
@@ -83,7 +102,16 @@ class BlockCache:
 
     def has(self, ident: bytes, block: int) -> bool:
         """Return whether a block is there."""
-        return os.path.exists(f"{self.folder_of(ident)}/{block:08x}")
+        if self._recent is not None and self._recent.holds(ident, block * BLOCK):
+            return True
+        return os.path.exists(self._path(ident, block)) or os.path.exists(self._span(ident, block))
+
+    def _path(self, ident: bytes, block: int) -> str:
+        return f"{self.folder_of(ident)}/{block:08x}"
+
+    def _span(self, ident: bytes, block: int) -> str:
+        """Return the path of the span that would hold a block."""
+        return f"{self.folder_of(ident)}/{block - block % _EACH:08x}+{_EACH}"
 
     def _note_use(self, path: str) -> None:
         now = time.monotonic()
@@ -95,30 +123,92 @@ class BlockCache:
         with suppress(OSError):
             os.utime(path)
 
-    def write(self, ident: bytes, block: int, data: Buffer) -> None:
-        """Keep a block; a disk without room for it keeps none, which is no error."""
-        folder = self.folder_of(ident)
+    def ask_ahead(self, ident: bytes, block: int, end: int) -> None:
+        """Have the kernel read blocks ``[block, end)`` into the page cache, those that are there; a mere hint."""
+        for number in range(block, end):
+            if self._recent is not None and self._recent.holds(ident, number * BLOCK):
+                continue
+            paths = [self._path(ident, number)] + [self._span(ident, number)] * (number % _EACH == 0)
+            for path in paths:
+                with suppress(OSError):
+                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                    try:
+                        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
+                    finally:
+                        os.close(fd)
+
+    def keep(self, ident: bytes, first: int, data: Buffer) -> None:
+        """Keep what a reference has from block ``first`` on: others have it at once, the disk has a span later.
+
+        A disk without room for it keeps none, which is no error.
+        """
         view = memoryview(data).cast("B")
-        sums = struct.pack(
-            f"<{-(-len(view) // _PART)}Q",
-            *(xxh3_64_intdigest(view[at : at + _PART]) for at in range(0, len(view), _PART)),
-        )
-        temporary = f"{folder}/.{block:08x}.{os.getpid()}.{threading.get_ident()}"
+        if self.is_span(first, len(view)):
+            self.keep_span(ident, first, (view,))
+            return
+        for at in range(0, len(view), BLOCK):
+            self._put(self._path(ident, first + at // BLOCK), view[at : at + BLOCK])
+
+    def is_span(self, first: int, size: int) -> bool:
+        """Return whether ``size`` bytes from block ``first`` on are a span."""
+        return size == SPAN and not first % _EACH
+
+    def keep_span(self, ident: bytes, first: int, pieces: Iterable[Buffer]) -> None:
+        """Keep a span that comes in pieces, as `keep` does; raise what taking one raises."""
+        path = self._span(ident, first)
+        slot = self._recent.keep(ident, first * BLOCK, pieces) if self._recent is not None else None
+        if slot is None:  # or the disk is slower than what is outside, and its page cache may take some
+            self._put(path, b"".join(pieces))
+            return
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            with self._lock:
+                thread = threading.Thread(target=self._save, args=(path, slot))
+                thread.start()
+                self._saving.add(thread)
+        except RuntimeError:  # the process is ending, or has as many as it may
+            self._save(path, slot)
+
+    def settle(self) -> None:
+        """Wait until all that was kept is on the disk, or was found not to fit there."""
+        while True:
+            with self._lock:
+                saving = list(self._saving)
+            if not saving:
+                return
+            for thread in saving:
+                thread.join()
+
+    def _save(self, path: str, slot: Slot) -> None:
+        assert self._recent is not None
+        try:
+            if not self._writes_past or not self._put(path, slot.data, slot.sums, past=True):
+                self._put(path, slot.data, slot.sums)
+        finally:
+            self._recent.release(slot)
+            with self._lock:
+                self._saving.discard(threading.current_thread())
+
+    def _put(self, path: str, data: Buffer, sums: Buffer = b"", *, past: bool = False) -> bool:
+        """Write one file; return whether it is there.  What goes past the page cache begins with a page."""
+        folder, name = os.path.split(path)
+        temporary = f"{folder}/.{name}.{os.getpid()}.{threading.get_ident()}"
+        try:
+            os.makedirs(folder, exist_ok=True)
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, self._mode)
             try:
-                whole = os.writev(fd, [view, sums]) == len(view) + len(sums)
+                whole = _write(fd, data, sums or sums_of(data), past=past)
             finally:
                 os.close(fd)
             if whole:
-                os.rename(temporary, f"{folder}/{block:08x}")
-                self._count(len(view))
-                return
-        except OSError:
-            pass
+                os.rename(temporary, path)
+                self._count(len(data))
+                return True
+        except OSError as error:
+            if past and error.errno == errno.EINVAL:
+                self._writes_past = False  # the file system knows no other way than the page cache
         with suppress(OSError):
             os.unlink(temporary)
+        return False
 
     def _count(self, size: int) -> None:
         with self._lock:
@@ -155,13 +245,13 @@ class BlockCache:
         shutil.rmtree(self.folder_of(ident), ignore_errors=True)
 
     def usage(self) -> tuple[int, int]:
-        """Return (blocks, bytes) of the whole cache."""
-        found = [size for _, size, _ in self._blocks()]
+        """Return (files, bytes) of the whole cache."""
+        found = [size for _, size, _ in self._files()]
         return len(found), sum(found)
 
     def shrink(self, limit: int) -> int:
         """Remove what was used longest ago until ``limit`` bytes are left at most; return the bytes that came back."""
-        found = sorted(self._blocks())
+        found = sorted(self._files())
         total, freed = sum(size for _, size, _ in found), 0
         for _, size, path in found:
             if total - freed <= limit:
@@ -172,8 +262,8 @@ class BlockCache:
         self._remove_empty()
         return freed
 
-    def _blocks(self) -> Iterator[tuple[float, int, str]]:
-        """Yield (last use, size, path) of all blocks, and of what killed processes have left."""
+    def _files(self) -> Iterator[tuple[float, int, str]]:
+        """Yield (last use, size, path) of all files, and of what killed processes have left."""
         for folder, _, names in os.walk(self._folder):
             for name in names:
                 if name == _LOCK:
@@ -201,9 +291,12 @@ class BlockCache:
                 os.close(fd)
 
 
-def _is_sound(data: memoryview, sums: memoryview) -> bool:
-    count = -(-len(data) // _PART)
-    expected = struct.unpack_from(f"<{count}Q", sums)
-    return all(
-        xxh3_64_intdigest(data[index * _PART : (index + 1) * _PART]) == expected[index] for index in range(count)
-    )
+def _write(fd: int, data: Buffer, sums: Buffer, *, past: bool) -> bool:
+    """Write data and checksums; return whether there was room for all."""
+    if not past:
+        return os.writev(fd, (data, sums)) == len(data) + len(sums)
+    fcntl.fcntl(fd, fcntl.F_SETFL, os.O_DIRECT)
+    if os.write(fd, data) != len(data):
+        return False
+    fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+    return os.write(fd, sums) == len(sums)

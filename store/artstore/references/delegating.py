@@ -122,16 +122,11 @@ class Delegated:
         """Raise where what a record pins is not what it was."""
         _helper().ask(*self._place, "check", key, record)
 
-    def read(self, key: str, start: int, end: int, record: ReferenceRecord) -> Buffer:
-        """Return a range of what a record pins."""
-        data: bytes = _helper().ask(*self._place, "read", key, start, end, record)
-        return data
-
-    def pieces(self, key: str, record: ReferenceRecord) -> Iterator[Buffer]:
-        """Yield all bytes of what a record pins; those of a file without an ETag are all in memory at once."""
-        if record.etag is not None or record.version is not None:
+    def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
+        """Yield the bytes of what a record pins; those of a file without an ETag are all in memory at once."""
+        if part is None and (record.etag is not None or record.version is not None):
             with suppress(NoRangesError):
                 for start in range(0, record.size, _PIECE):
-                    yield self.read(key, start, min(start + _PIECE, record.size), record)
+                    yield from self.pieces(key, record, (start, min(start + _PIECE, record.size)))
                 return
-        yield from _helper().ask(*self._place, "pieces", key, record)
+        yield from _helper().ask(*self._place, "pieces", key, record, part)

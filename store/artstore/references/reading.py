@@ -19,13 +19,14 @@ from artstore.references.delegating import open_service
 from artstore.references.failures import Failures
 from artstore.references.local import LocalFiles
 from artstore.references.locations import Location, parse_location
+from artstore.references.recent import SPAN, RecentSpans
 from artstore.references.services import DeniedError, NoRangesError, Service
 
 __all__ = ["Outside"]
 
 T = TypeVar("T")
 
-_MOST: Final = 8
+_MOST: Final = SPAN // BLOCK
 """Blocks that are asked for at once, at most."""
 _AHEAD: Final = 3
 """Requests that run ahead of one reader, at most."""
@@ -38,10 +39,19 @@ class Outside:
     ``cache`` is the folder of the blocks, ``failures`` that of the notes of what has changed, ``limit`` in bytes.
     """
 
-    def __init__(self, cache: Path, failures: Path, limit: int, mode: int, *, runs_ahead: bool = True) -> None:
-        """Fetch ahead of readers, in threads, if ``runs_ahead``."""
-        self._runs_ahead = runs_ahead
-        self.blocks = BlockCache(cache, limit, mode)
+    def __init__(
+        self,
+        cache: Path,
+        failures: Path,
+        limit: int,
+        mode: int,
+        recent: RecentSpans | None = None,
+        *,
+        threads: bool = True,
+    ) -> None:
+        """Share ``recent`` with others, and fetch ahead of readers in threads; neither without ``threads``."""
+        self._threads = threads
+        self.blocks = BlockCache(cache, limit, mode, (recent or RecentSpans()) if threads else None)
         self.failures = Failures(failures, mode)
         self._files = LocalFiles(cache)
         self._limit = limit
@@ -120,25 +130,33 @@ class Outside:
                 fetched[first] = there
                 first += 1
             if first < last:
-                fetched |= self._bring(ident, record, first, last)
+                fetched |= self._bring(ident, record, first, last, wanted=until > first)
         self.failures.forget(ident)
         return fetched
 
-    def _bring(self, ident: bytes, record: ReferenceRecord, first: int, last: int) -> dict[int, Buffer]:
+    def _bring(
+        self, ident: bytes, record: ReferenceRecord, first: int, last: int, *, wanted: bool
+    ) -> dict[int, Buffer]:
+        """Fetch blocks ``[first, last)`` into the cache, and return them where they are ``wanted``."""
         location = parse_location(record.uri)
         if record.etag is None and record.version is None:
             return self._bring_whole(ident, record, location, first, last)
+        part = first * BLOCK, min(last * BLOCK, record.size)
+
+        def keep(service: Service) -> Buffer:
+            pieces = service.pieces(location.key, record, part)
+            if not wanted and self.blocks.is_span(first, part[1] - part[0]):
+                self.blocks.keep_span(ident, first, pieces)
+                return b""
+            data = b"".join(pieces)
+            self.blocks.keep(ident, first, data)
+            return memoryview(data)
+
         try:
-            start, end = first * BLOCK, min(last * BLOCK, record.size)
-            data = self._ask(record, location, lambda service: service.read(location.key, start, end, record))
+            data = self._ask(record, location, keep)
         except NoRangesError:
             return self._bring_whole(ident, record, location, first, last)
-        view = memoryview(data)
-        fetched: dict[int, Buffer] = {}
-        for number in range(first, last):
-            fetched[number] = view[(number - first) * BLOCK : (number - first + 1) * BLOCK]
-            self.blocks.write(ident, number, fetched[number])
-        return fetched
+        return {number: data[(number - first) * BLOCK :][:BLOCK] for number in range(first, last)}
 
     def _ask(self, record: ReferenceRecord, location: Location, question: Callable[[Service], T]) -> T:
         """Ask the service; where it refuses, once more with credentials looked up anew: they may have been renewed."""
@@ -174,7 +192,7 @@ class Outside:
                 fetched: dict[int, Buffer] = {}
                 for number in range(-(-record.size // BLOCK)):
                     data = os.pread(file.fileno(), BLOCK, number * BLOCK)
-                    self.blocks.write(ident, number, data)
+                    self.blocks.keep(ident, number, data)
                     if first <= number < last:
                         fetched[number] = data
                 return fetched
@@ -230,12 +248,14 @@ class Outside:
     # -- ahead -----------------------------------------------------------------------------------------------------
 
     def _run_ahead(self, ident: bytes, record: ReferenceRecord, block: int) -> None:
-        """Let what follows be fetched where somebody reads on and on."""
-        if not self._runs_ahead or (record.etag is None and record.version is None):
-            return
+        """Let what follows be fetched, or read from the disk, where somebody reads on and on."""
         if not block or not self.blocks.has(ident, block - 1):
             return
         end = -(-record.size // BLOCK)
+        if block == 1 or block % _MOST == 0:
+            self.blocks.ask_ahead(ident, block + 1, min(block + 2 * _MOST, end))
+        if not self._threads or (record.etag is None and record.version is None):
+            return
         with self._lock:
             running = self._running.setdefault(ident, set())
             wanted = [

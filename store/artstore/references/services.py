@@ -29,6 +29,8 @@ _SECONDS: Final = 20.0
 _VARIABLE: Final = "ARTFS_REFERENCE_TIMEOUT"
 _RETRIES: Final = 3
 _PIECE: Final = 4 * 1024 * 1024
+_SMALL_PIECE: Final = 64 * 1024
+"""Bytes that are copied on at once where they are: the processor has them at hand then."""
 _FIRST_LINE: Final = 300
 _STATUS: Final = re.compile(r"status code: ([0-9]{3})")
 _LISTED: Final = 1000
@@ -67,15 +69,12 @@ class Service(Protocol):
     def check(self, key: str, record: ReferenceRecord) -> None:
         """Raise `ChangedError` where what a record pins is gone or another, `OutsideError` where nobody can tell."""
 
-    def read(self, key: str, start: int, end: int, record: ReferenceRecord) -> Buffer:
-        """Return bytes ``[start, end)`` of what a record pins.
+    def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
+        """Yield all bytes of what a record pins, as far as its server tells, or those of ``part``, from and to.
 
-        Raises `ChangedError` where it is gone or another by now, `NoRangesError` where only all can be had, and
-        `OutsideError`.
+        Raises `ChangedError` where it is gone or another by now, `NoRangesError` where a part cannot be had, and
+        `OutsideError`, also where a part is not as long as was asked for.
         """
-
-    def pieces(self, key: str, record: ReferenceRecord) -> Iterator[Buffer]:
-        """Yield all bytes of what a record pins, as far as its server tells; raise as `read` does."""
 
 
 def time_out() -> float:
@@ -175,21 +174,27 @@ class _Objects:
         with _told(record.uri, pinned=True):
             self._get(key, record, head=True)
 
-    def read(self, key: str, start: int, end: int, record: ReferenceRecord) -> Buffer:
+    def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
+        with _told(record.uri, pinned=bool(part or record.etag or record.version)):
+            if part is None:
+                yield from self._get(key, record).stream(min_chunk_size=_PIECE)
+                return
+            left = part[1] - part[0]
+            for piece in self._part(key, record, part).stream(min_chunk_size=_SMALL_PIECE):
+                left -= len(piece)
+                if left < 0:
+                    break
+                yield memoryview(piece)
+            if left:
+                raise OutsideError(f"the server of {record.uri} gave another number of bytes than was asked for")
+
+    def _part(self, key: str, record: ReferenceRecord, part: tuple[int, int]) -> GetResult:
         import obstore
 
-        with _told(record.uri, pinned=True):
-            try:
-                data = self._get(key, record, range=(start, end)).bytes()
-            except obstore.exceptions.NotSupportedError as error:
-                raise NoRangesError(f"the server of {record.uri} gives it only whole") from error
-        if len(data) != end - start:
-            raise OutsideError(f"the server of {record.uri} gave {len(data)} bytes where {end - start} were asked for")
-        return memoryview(data)
-
-    def pieces(self, key: str, record: ReferenceRecord) -> Iterator[Buffer]:
-        with _told(record.uri, pinned=bool(record.etag or record.version)):
-            yield from self._get(key, record).stream(min_chunk_size=_PIECE)
+        try:
+            return self._get(key, record, range=part)
+        except obstore.exceptions.NotSupportedError as error:
+            raise NoRangesError(f"the server of {record.uri} gives it only whole") from error
 
     def _get(self, key: str, record: ReferenceRecord, **options: Any) -> GetResult:
         """Ask for what is pinned, and compare what comes: some servers ignore conditions."""

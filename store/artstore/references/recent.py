@@ -1,0 +1,140 @@
+"""What was fetched last from outside, in memory that processes share: until the disk has it, and while there is room.
+
+Who reads a large file on and on asks several workers of a mount in turn, and what one of them has fetched the others
+need next.  From here they get it at once, while it is written to the disk past the page cache.
+
+    slot: 8 MiB of a file · one page that describes them
+    page: id of the reference (32) · offset in the file, length, age (3 x 8) · checksums of the parts · that of all this
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+import threading
+import weakref
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from xxhash import xxh3_64_digest
+
+from artstore.ids import ID_LENGTH, Buffer
+from artstore.references.sums import PART, SUM, are_sound, sums_of
+
+__all__ = ["SPAN", "RecentSpans", "Slot"]
+
+SPAN: Final = 8 * 1024 * 1024
+_SLOTS: Final = 8
+_HEAD: Final = struct.Struct(f"<{ID_LENGTH}sQQQ")
+_SUMS: Final = SPAN // PART * SUM
+_PAGE: Final = mmap.PAGESIZE
+_EMPTY: Final = bytes(_HEAD.size)
+
+
+class Slot(NamedTuple):
+    """One span that its owner alone may replace until it calls ``release``: aligned to a page, with its checksums."""
+
+    number: int
+    data: memoryview
+    sums: bytes
+
+
+class RecentSpans:
+    """Keep some spans for the process that makes this and all that are forked from it; any thread may use it.
+
+    Guarantees: what is read is what was kept, whoever replaces it meanwhile or was killed while doing so, for each
+    reading is checked.  The memory is taken when it is first used.
+    """
+
+    def __init__(self, slots: int = _SLOTS) -> None:
+        self._slots = slots
+        self._fd = os.memfd_create("artfs-recent", os.MFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._fd).atexit = False
+        os.ftruncate(self._fd, slots * (SPAN + _PAGE))
+        self._memory = memoryview(mmap.mmap(self._fd, 0))
+        self._lock = threading.Lock()
+        self._owned: set[int] = set()
+
+    def holds(self, ident: bytes, offset: int) -> bool:
+        """Return whether the byte at ``offset`` of a reference seems to be here."""
+        return self._find(ident, offset, offset + 1) is not None
+
+    def read(self, ident: bytes, start: int, end: int) -> Buffer | None:
+        """Return bytes ``[start, end)`` of a reference, verified; None where they are not here, all in one span."""
+        slot = self._find(ident, start, end)
+        if slot is None:
+            return None
+        page = bytes(self._page(slot)[: _HEAD.size + _SUMS + SUM])  # at once, for it may change at any time
+        found, base, length, _ = _HEAD.unpack_from(page)
+        if xxh3_64_digest(page[:-SUM]) != page[-SUM:] or found != ident or not base <= start <= end <= base + length:
+            return None
+        low = (start - base) // PART * PART
+        high = min(-(-(end - base) // PART) * PART, length)
+        data = memoryview(bytes(self._memory[slot * SPAN + low : slot * SPAN + high]))
+        if not are_sound(data, page[_HEAD.size + low // PART * SUM :]):
+            return None
+        return data[start - base - low : end - base - low]
+
+    def keep(self, ident: bytes, start: int, pieces: Iterable[Buffer]) -> Slot | None:
+        """Take in what a reference has from ``start``, instead of the oldest; None where every slot has an owner.
+
+        Then no piece was taken.  Raises what taking one raises, and `ValueError` where they are more than a span.
+        """
+        number = self._take()
+        if number is None:
+            return None
+        try:
+            return self._fill(number, ident, start, pieces)
+        except BaseException:
+            self._give_back(number)
+            raise
+
+    def _fill(self, number: int, ident: bytes, start: int, pieces: Iterable[Buffer]) -> Slot:
+        view = self._memory[number * SPAN : (number + 1) * SPAN]
+        page, age = self._page(number), 1 + max(self._age(slot) for slot in range(self._slots))
+        page[: _HEAD.size] = _EMPTY
+        length = 0
+        for piece in pieces:
+            view[length : length + len(piece)] = piece
+            length += len(piece)
+        sums = sums_of(view[:length])
+        described = _HEAD.pack(ident, start, length, age) + sums.ljust(_SUMS, b"\0")
+        page[: len(described) + SUM] = described + xxh3_64_digest(described)
+        return Slot(number, view[:length], sums)
+
+    def release(self, slot: Slot) -> None:
+        """Let the slot be replaced by anybody."""
+        self._give_back(slot.number)
+
+    def _give_back(self, number: int) -> None:
+        with self._lock:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, number)
+            self._owned.discard(number)
+
+    def _take(self) -> int | None:
+        """Become the owner of the oldest slot that has none: a thread by ``_owned``, a process by a lock."""
+        with self._lock:
+            for slot in sorted(set(range(self._slots)) - self._owned, key=self._age):
+                with suppress(OSError):
+                    fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, slot)
+                    self._owned.add(slot)
+                    return slot
+        return None
+
+    def _find(self, ident: bytes, start: int, end: int) -> int | None:
+        for slot in range(self._slots):
+            found, base, length, _ = _HEAD.unpack_from(self._page(slot))
+            if found == ident and base <= start and end <= base + length:
+                return slot
+        return None
+
+    def _age(self, slot: int) -> int:
+        age: int = _HEAD.unpack_from(self._page(slot))[3]
+        return age
+
+    def _page(self, slot: int) -> memoryview:
+        at = self._slots * SPAN + slot * _PAGE
+        return self._memory[at : at + _PAGE]
