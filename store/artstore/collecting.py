@@ -12,12 +12,11 @@ from artstore.errors import OutOfSpaceError
 from artstore.manifest import ReadTransaction
 from artstore.names import version_label
 from artstore.planner import Plan
-from artstore.reaper import InUse, Reaped, reap
-from artstore.records.packing import CLASS_CONTENT
+from artstore.reaper import InUse, Reaped, forget_references, reap
 from artstore.reserve import room_to_free
 from artstore.store import Store
 
-__all__ = ["GcReport", "collect", "forget_references", "reap_for_room"]
+__all__ = ["GcReport", "collect", "reap_for_room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def collect(
     if dry_run:
         return _planned(store, now)
     done = reap(store, now=now, every_pack=True, progress=progress)
-    forget_references(store)
+    forget_references(store)  # also what a reaper that was killed has left
     before = after = None
     with room_to_free(store.path):
         compaction.remove_old_journals(store)
@@ -72,17 +71,6 @@ def collect(
             before, after = compaction.compact_environment(store)
     left = _left(store, done)
     return replace(left, manifest_bytes_before=before, manifest_bytes_after=after)
-
-
-def forget_references(store: Store) -> None:
-    """Remove what was fetched from outside for references that nothing in the store has any more."""
-    outside = store.outside
-    for ident in [*outside.blocks.references(), *(failure.ident for failure in outside.failures.all())]:
-        with store.snapshot() as snapshot:
-            is_there = snapshot.transaction.find(CLASS_CONTENT, ident) is not None
-        if not is_there:
-            outside.blocks.forget(ident)
-            outside.failures.forget(ident)
 
 
 def _compact_packs(store: Store, done: Reaped) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 
 from artstore import catalogue, deadlist, drafts, journal, live, space
 from artstore.building import DirectoryBuilder, directory_entry
-from artstore.collecting import forget_references
 from artstore.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
 from artstore.holders import Holders, Place, Reach, below, find_holders, label, places
 from artstore.manifest import ReadTransaction, WriteTransaction
@@ -128,7 +127,6 @@ def purge(
     silent += live.notify(store.run_dir, [live.Change(one.artifact, [one.number]) for one in held])
     reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
     _overwrite_copies(store, ids)
-    forget_references(store)
     return replace(
         report,
         freed_bytes=reaped.freed_bytes,

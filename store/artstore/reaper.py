@@ -26,11 +26,12 @@ from artstore.nodes import CountOverlay, children_of, index_keys, node_extent, n
 from artstore.packs import pack_path
 from artstore.records.deadlist import DeadEntry
 from artstore.records.nodes import Extent
+from artstore.records.packing import CLASS_CONTENT
 from artstore.reserve import room_to_free
 from artstore.store import Store
 from artstore.tables import Table
 
-__all__ = ["InUse", "Reaped", "Reaper", "Step", "next_due_ns", "reap", "tidy"]
+__all__ = ["InUse", "Reaped", "Reaper", "Step", "forget_references", "next_due_ns", "reap", "tidy"]
 
 STEP_NODES: Final = 1000
 """Nodes that one step takes off the deadlist: its transaction then holds the write lock for less than 50 ms."""
@@ -315,7 +316,22 @@ def reap(
             break
     done.in_use = reaper.in_use
     done.more = step.more
+    if done.freed_nodes:
+        forget_references(store)
     return done
+
+
+def forget_references(store: Store) -> None:
+    """Remove what was fetched from outside for references that nothing in the store has any more."""
+    if not store.has_been_outside:
+        return
+    outside = store.outside
+    for ident in [*outside.blocks.references(), *(failure.ident for failure in outside.failures.all())]:
+        with store.snapshot() as snapshot:
+            is_there = snapshot.transaction.find(CLASS_CONTENT, ident) is not None
+        if not is_there:
+            outside.blocks.forget(ident)
+            outside.failures.forget(ident)
 
 
 def tidy(store: Store, reaper: Reaper, done: Reaped) -> bool:

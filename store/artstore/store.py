@@ -92,12 +92,19 @@ class Store:
 
             with self.snapshot() as snapshot:
                 limit = read_settings(snapshot.transaction).reference_cache_bytes
-            cache = self.path / "cache"
-            places = cache / "references", cache / "changed"
-            found = Outside(*places, limit, self.file_mode, self.recent, threads=self.has_threads)
+            found = Outside(*self._outside_folders, limit, self.file_mode, self.recent, threads=self.has_threads)
             with _readers_lock:
                 found = _outside.setdefault((self.path, self.uuid), found)
         return found
+
+    @property
+    def _outside_folders(self) -> tuple[Path, Path]:
+        return self.path / "cache" / "references", self.path / "cache" / "changed"
+
+    @property
+    def has_been_outside(self) -> bool:
+        """Whether anything was ever fetched from outside, or found to be gone or another there."""
+        return any(map(os.path.exists, self._outside_folders))
 
     def settle(self) -> None:
         """Wait until what this process has fetched from outside is in the cache."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from artstore.workspace import Workspace
-from mount.conftest import Mounts
+from mount.conftest import Mounts, eventually
 from servers.s3 import S3
 from servers.web import Web
 
@@ -84,6 +84,25 @@ def test_the_next_mount_asks_nobody_for_what_this_one_has_read(workspace: Worksp
     mount.close()
     web.stop()
     assert (mounts().directory / "ref" / "v0" / "f").read_bytes() == data
+
+
+def test_what_was_fetched_goes_with_the_last_version_that_refers_to_it(
+    workspace: Workspace, mounts: Mounts, web: Web
+) -> None:
+    """The mount's reaper sees to it."""
+    workspace.configure(undelete_seconds=0)
+    web.files["/f"], web.files["/g"] = DATA, DATA[::-1]
+    workspace.refer(f"{web.url}/f", "ref")
+    workspace.refer(f"{web.url}/g", "stays")
+    directory = mounts().directory
+    assert (directory / "ref" / "v0" / "f").read_bytes() == DATA
+    assert (directory / "stays" / "v0" / "g").read_bytes() == DATA[::-1]
+    cached = workspace.path / "cache" / "references"
+    assert len(list(cached.glob("??/*"))) == 2
+    workspace.delete("ref:v0")
+    eventually(lambda: len(list(cached.glob("??/*"))) == 1)
+    web.stop()
+    assert read_again(directory / "stays" / "v0" / "g") == DATA[::-1]
 
 
 def test_what_has_changed_fails_and_is_told(workspace: Workspace, mounts: Mounts, web: Web) -> None:

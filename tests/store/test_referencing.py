@@ -64,26 +64,35 @@ def test_bytes_outside_are_not_counted_as_stored(workspace: Workspace, data: Pat
 
 
 def test_what_was_fetched_is_counted_and_goes_with_the_last_version(workspace: Workspace, web: Web) -> None:
-    web.files["/f"] = os.urandom(3_000_000)
+    web.files["/f"] = os.urandom(20_000_000)
     version = workspace.refer(f"{web.url}/f", "d")
     assert version.read_bytes("f") == web.files["/f"]
+    workspace.store.settle()
     assert usage_contradictions(workspace) == []
-    assert workspace.usage().other_bytes > 3_000_000
+    assert workspace.usage().other_bytes > 20_000_000
     assert workspace.fsck(data=True).clean
     workspace.gc()
-    assert workspace.store.outside.blocks.usage()[1] >= 3_000_000
+    assert workspace.store.outside.blocks.usage()[1] >= 20_000_000
     web.files["/f"] = b"other"
     with pytest.raises(ChangedError):
         record = workspace.references("d")[0].record
         list(workspace.store.outside.whole(content_id(record.encode()), record, parse_location(record.uri)))
     workspace.delete(version.name)
     workspace.gc()
-    assert workspace.store.outside.blocks.usage()[1] >= 3_000_000  # it can be undeleted
+    assert workspace.store.outside.blocks.usage()[1] >= 20_000_000  # it can be undeleted
     workspace.gc(now=True)
     assert workspace.store.outside.blocks.usage() == (0, 0)
     assert workspace.store.outside.failures.all() == []
     assert workspace.usage().other_bytes < 1_000_000 + 32 * 1024 * 1024
     assert usage_contradictions(workspace) == []
+
+
+def test_deleted_now_nothing_of_what_was_fetched_is_left(workspace: Workspace, web: Web) -> None:
+    web.files["/f"] = b"content" * 1000
+    version = workspace.refer(f"{web.url}/f", "d")
+    assert version.read_bytes("f") == web.files["/f"]
+    workspace.delete("d:v0", now=True)
+    assert workspace.store.outside.blocks.usage() == (0, 0)
 
 
 def test_a_purged_reference_leaves_nothing(workspace: Workspace, web: Web) -> None:

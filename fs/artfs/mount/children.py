@@ -177,7 +177,8 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
         import artfs.mount.invalidator
         import artfs.mount.reaping
         import artfs.mount.retaining
-        import artfs.mount.supervisor  # noqa: F401  # the owner may not be able to reach root's interpreter
+        import artfs.mount.supervisor  # noqa: F401
+        import artstore.references.reading  # noqa: F401  # the owner may not be able to reach root's interpreter
     kit.owner.become()
     kernel.die_with_parent(parent)
     try:

@@ -16,7 +16,7 @@ import trio
 
 from artfs.mount.counters import Counters, Field
 from artstore.errors import ArtfsError, DamageError
-from artstore.reaper import Reaped, Reaper, Step, next_due_ns, tidy
+from artstore.reaper import Reaped, Reaper, Step, forget_references, next_due_ns, tidy
 from artstore.settings import Settings, read_settings
 from artstore.store import Store
 
@@ -71,6 +71,7 @@ class Reaping:
         self._news = trio.Event()
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._status = Status()
+        self._must_forget = False
 
     def wake(self) -> None:
         """Look at the deadlist soon; call it from trio's thread."""
@@ -121,8 +122,13 @@ class Reaping:
         """Reap until there is nothing to do, and return how many seconds that will stay so."""
         settings = await trio.to_thread.run_sync(self._settings)
         while True:
+            freed = self._status.freed_nodes
             waits_for_readers = await self._reap(settings)
+            self._must_forget |= self._status.freed_nodes != freed
             if waits_for_readers or not await trio.to_thread.run_sync(self._tidy):
+                if self._must_forget:
+                    await trio.to_thread.run_sync(forget_references, self._store)
+                    self._must_forget = False
                 return await self._pause(waits_for_readers)
 
     async def _reap(self, settings: Settings) -> bool:
