@@ -105,7 +105,14 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
 def _entry(name: str, info: FileInfo) -> dict[str, Any]:
     if info.kind == "directory":
         return _directory(name)
-    return {"name": name, "type": "file", "size": info.size, "digest": info.digest, "mtime": info.mtime.timestamp()}
+    return {
+        "name": name,
+        "type": "file",
+        "size": info.size,
+        "digest": info.digest,
+        "ETag": info.digest,  # the name by which `datasets` and others look for what tells contents apart
+        "mtime": info.mtime.timestamp(),
+    }
 
 
 def _directory(name: str) -> dict[str, Any]:

@@ -74,6 +74,15 @@ def test_files(files: ArtfsFileSystem) -> None:
     assert again.cat("alone:v0/table.csv") == files.cat("alone:v0/table.csv")
 
 
+def test_an_etag_tells_contents_apart(files: ArtfsFileSystem, tmp_path: Path) -> None:
+    before = files.info("artfs://alone:latest/table.csv")
+    assert before["ETag"] == files.info("artfs://team/data:v0/table.csv")["ETag"]
+    (tmp_path / "source" / "table.csv").write_text("a,b\n7,8\n3,4\n")
+    artfs.open_workspace(tmp_path / "ws").put(tmp_path / "source" / "table.csv", "alone")
+    assert files.info("artfs://alone:latest/table.csv")["ETag"] != before["ETag"]
+    assert files.info("artfs://alone:v0/table.csv")["ETag"] == before["ETag"]
+
+
 def test_refusals(files: ArtfsFileSystem) -> None:
     for path in ("nothing:v0/x", "team/data:v7", "team/data:v0/nothing", "nothing"):
         with pytest.raises(FileNotFoundError):
