@@ -129,6 +129,8 @@ class Outside:
                     break
                 fetched[first] = there
                 first += 1
+            while last > max(first, until) and self.blocks.has(ident, last - 1):
+                last -= 1
             if first < last:
                 fetched |= self._bring(ident, record, first, last, wanted=until > first)
         self.failures.forget(ident)

@@ -221,6 +221,8 @@ def test_who_reads_on_is_ahead_of(outside: Outside, web: Web) -> None:
     settled(outside)
     assert got == data
     assert len(web.asked) < 15  # not one request for each of 41 blocks
+    ranges = [asked.removeprefix("bytes=").split("-") for _, _, asked in web.asked]
+    assert sum(int(last) + 1 - int(first) for first, last in ranges) == len(data)  # and nothing twice
     assert all(outside.blocks.has(reference[0], block) for block in range(41))
 
 
