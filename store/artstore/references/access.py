@@ -88,10 +88,10 @@ def s3_options(uri: str, access: Access) -> dict[str, Any]:
         options |= {"access_key_id": key, "secret_access_key": secret}
         token = profile.get("aws_session_token")
         return options | ({"session_token": token} if token else {})
-    if _first(*_ROLES) or "Amazon" in _vendor():
-        return options
     if profile.is_elaborate:
         return options | _by_boto3(uri, profile.name)
+    if _first(*_ROLES) or "Amazon" in _vendor():
+        return options
     raise OutsideError(
         f"there are no credentials for {uri}: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set, nor does "
         f"the profile {profile.name!r} in {profile.path} have any",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import threading
@@ -20,7 +21,7 @@ from artstore.references.locations import parse_location
 from artstore.references.pinning import pin
 from artstore.references.reading import Outside
 from servers.azure import Azure
-from servers.s3 import S3
+from servers.s3 import KEY, S3, SECRET
 from servers.web import Web
 
 
@@ -64,6 +65,42 @@ def test_s3(outside: Outside, every_s3: S3) -> None:
     outside.blocks.shrink(0)
     with pytest.raises(ChangedError, match="is gone since it was logged"):
         read(outside, reference)
+
+
+def write_profile(home: Path, text: str) -> None:
+    (home / ".aws").mkdir()
+    (home / ".aws" / "config").write_text(text)
+
+
+def test_a_profile_whose_keys_a_program_knows(
+    outside: Outside, strict_s3: S3, nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict_s3.put("k", b"content")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    said = json.dumps({"Version": 1, "AccessKeyId": KEY, "SecretAccessKey": SECRET})
+    (nobody / "said").write_text(said)
+    write_profile(nobody, f"[default]\ncredential_process = cat {nobody}/said\n")
+    assert read(outside, one(strict_s3.uri("k"))) == b"content"
+    (nobody / "said").write_text(said.replace(SECRET, "another"))
+    with pytest.raises(OutsideError, match="is refused to these credentials"):
+        one(strict_s3.uri("k"))
+    (nobody / "said").unlink()
+    with pytest.raises(OutsideError, match="the profile 'default' gives no credentials"):
+        one(strict_s3.uri("k"))
+
+
+def test_a_profile_that_takes_a_role(outside: Outside, s3: S3, nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.put("k", b"content")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    keys = f"aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
+    role = "role_arn = arn:aws:iam::123456789012:role/reader\nsource_profile = base\n"
+    write_profile(
+        nobody, f"[profile base]\n{keys}[profile work]\n{role}region = us-east-1\nendpoint_url = {s3.endpoint}\n"
+    )
+    assert read(outside, one(s3.uri("k"))) == b"content"
 
 
 def test_s3_changes(outside: Outside, every_s3: S3) -> None:
