@@ -6,7 +6,6 @@ reads: from the variables that each provider's own tools read, and from AWS's fi
 
 from __future__ import annotations
 
-import configparser
 import os
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -168,6 +167,8 @@ class _Profile:
 
 
 def _sections(path: Path) -> dict[str, dict[str, str]]:
+    import configparser
+
     parser = configparser.RawConfigParser()
     try:
         parser.read(path, encoding="utf-8")

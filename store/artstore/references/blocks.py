@@ -17,7 +17,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import struct
 import threading
 import time
@@ -242,6 +241,8 @@ class BlockCache:
 
     def forget(self, ident: bytes) -> None:
         """Remove all that is kept of one reference."""
+        import shutil
+
         shutil.rmtree(self.folder_of(ident), ignore_errors=True)
 
     def usage(self) -> tuple[int, int]:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from artstore.errors import ArtfsError, OutsideError
@@ -53,6 +51,9 @@ class _Helper:
     """The helper of this process: one question at a time."""
 
     def __init__(self) -> None:
+        import subprocess  # here and below: what few need, and no first reading shall wait for
+        from multiprocessing.connection import Connection
+
         ours, theirs = socket.socketpair()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         command = [sys.executable, "-m", "artstore.references.helper", str(theirs.fileno())]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -117,8 +116,8 @@ class Outside:
 
         Without ``end`` it is up to ``until``, and beyond where those before it are there.
         """
-        before = next((n for n in range(1, _MOST) if block < n or not self.blocks.has(ident, block - n)), _MOST) - 1
-        last = min(max(end or block + 2 * before, until, block + 1), block + _MOST, -(-record.size // BLOCK))
+        wanted = end or max(until, block + 1, block + 2 * self._before(ident, block))
+        last = min(wanted, block + _MOST, -(-record.size // BLOCK))
         with self.blocks.fetching(ident, block, last):
             fetched: dict[int, Buffer] = {}
             first = block  # others may have brought some while we waited
@@ -188,6 +187,8 @@ class Outside:
                 f"{record.uri} can only be fetched whole, and has {record.size} bytes, more than the cache may take",
                 hint="fetch it for good: artfs ref pin, or give the cache more: artfs config reference_cache_bytes",
             )
+        import tempfile
+
         try:
             with tempfile.TemporaryFile(dir=self.blocks.folder_of(ident)) as file:
                 self._take_all(record, location, file.fileno())
@@ -250,7 +251,7 @@ class Outside:
     # -- ahead -----------------------------------------------------------------------------------------------------
 
     def _run_ahead(self, ident: bytes, record: ReferenceRecord, block: int) -> None:
-        """Let what follows be fetched, or read from the disk, where somebody reads on and on."""
+        """Let what follows be fetched, or read from the disk, where somebody reads on: more, the longer that lasts."""
         if not block or not self.blocks.has(ident, block - 1):
             return
         end = -(-record.size // BLOCK)
@@ -258,19 +259,23 @@ class Outside:
             self.blocks.ask_ahead(ident, block + 1, min(block + 2 * _MOST, end))
         if not self._threads or (record.etag is None and record.version is None):
             return
+        window = range(block + _MOST - block % _MOST, min(block + 1 + _AHEAD * _MOST, end), _MOST)
+        wanted = [first for first in window if not self.blocks.has(ident, first)]
+        if not wanted:
+            return
+        most = 1 + self._before(ident, block) * _AHEAD // _MOST
         with self._lock:
             running = self._running.setdefault(ident, set())
-            wanted = [
-                first
-                for first in range(block + 1, min(block + 1 + _AHEAD * _MOST, end))
-                if first % _MOST == 0 and first not in running
-            ][: _AHEAD - len(running)]
-            wanted = [first for first in wanted if not self.blocks.has(ident, first)]
+            wanted = [first for first in wanted[:most] if first not in running][: max(most - len(running), 0)]
             running.update(wanted)
             if not running:
                 del self._running[ident]
         for first in wanted:
             threading.Thread(target=self._fetch_ahead, args=(ident, record, first, min(first + _MOST, end))).start()
+
+    def _before(self, ident: bytes, block: int) -> int:
+        """Return how many blocks right before one are there, as far as that matters."""
+        return next((n for n in range(1, _MOST) if block < n or not self.blocks.has(ident, block - n)), _MOST) - 1
 
     def _fetch_ahead(self, ident: bytes, record: ReferenceRecord, first: int, last: int) -> None:
         try:
