@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from artstore.workspace import Workspace
-from mount.conftest import Mounts, eventually
+from mount.conftest import Mounts, children, eventually
 from servers.s3 import S3
 from servers.web import Web
 
@@ -65,13 +66,34 @@ def test_a_large_file_is_read_to_its_end(workspace: Workspace, mounts: Mounts, w
     assert path.read_bytes() == DATA * 9
 
 
+def test_large_files_side_by_side(workspace: Workspace, mounts: Mounts, web: Web) -> None:
+    """More of them are read on and on than memory has room for what was fetched last."""
+    web.files.update({f"/{number}": DATA[number:] + DATA * 5 for number in range(5)})
+    for number in range(5):
+        workspace.refer(f"{web.url}/{number}", "ref", base="latest" if number else None)
+    place = mounts().directory / "ref" / "latest"
+    found: dict[str, bytes] = {}
+    threads = [
+        threading.Thread(target=lambda name=name: found.update({f"/{name}": (place / name).read_bytes()}))  # type: ignore[misc]
+        for name in map(str, range(5))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == web.files
+    web.stop()
+    assert {name: read_again(place / name[1:]) for name in found} == found
+
+
 def test_the_second_reading_is_local(workspace: Workspace, mounts: Mounts, web: Web) -> None:
-    web.files["/f"] = DATA
+    data = DATA * 5
+    web.files["/f"] = data
     workspace.refer(f"{web.url}/f", "ref")
     path = mounts().directory / "ref" / "v0" / "f"
-    assert path.read_bytes() == DATA
+    assert path.read_bytes() == data
     web.stop()
-    assert read_again(path) == DATA
+    assert read_again(path) == data
 
 
 def test_the_next_mount_asks_nobody_for_what_this_one_has_read(workspace: Workspace, mounts: Mounts, web: Web) -> None:
@@ -217,6 +239,29 @@ def test_a_killed_worker_costs_nothing(workspace: Workspace, mounts: Mounts, web
     web.delay = 0
     reader.join(30)
     assert found == [DATA]
+
+
+def test_workers_that_are_killed_while_they_keep_what_they_fetched(
+    workspace: Workspace, mounts: Mounts, web: Web
+) -> None:
+    """What they own in the memory that they share is everybody's again, and what they left half is not read."""
+    data = DATA * 20
+    web.files["/f"] = data
+    workspace.refer(f"{web.url}/f", "ref")
+    mount = mounts()
+    path = mount.directory / "ref" / "v0" / "f"
+    web.delay = 0.05
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(path.read_bytes()))
+    reader.start()
+    for _ in range(4):
+        time.sleep(0.2)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(children(mount.pid)[1], signal.SIGKILL)
+    reader.join(60)
+    assert found == [data]
+    web.delay = 0
+    assert read_again(path) == data
 
 
 def test_files_of_this_machine(workspace: Workspace, mounts: Mounts, tmp_path: Path) -> None:
