@@ -14,21 +14,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import obstore
-from blake3 import blake3
 from obstore.store import HTTPStore
 
-from benchmarks.commands import Workspace, measured_on
+from benchmarks.commands import Workspace, drop_page_cache, measured_on
 from benchmarks.content import write_checkpoint
 from benchmarks.intervals import Interval, interval
+from benchmarks.reading import hash_file, read_through
 
 PROMISE = 1.3
 """Times that a first reading through a mount takes as long as obstore does, at most."""
-PIECE = 1 << 20
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -76,34 +74,15 @@ def serve(path: str) -> None:
     server.serve_forever()
 
 
-def read_by_obstore(url: str) -> int:
-    """Read all of a file with the client alone; return its length."""
-    store = HTTPStore(url, client_options={"allow_http": True})
-    return sum(len(piece) for piece in obstore.get(store, "file").stream(min_chunk_size=8 * PIECE))
-
-
-def read_file(path: Path) -> int:
-    """Read all of a file, front to end; return its length."""
-    buffer = memoryview(bytearray(PIECE))
-    total = 0
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            total += count
-    return total
-
-
-def timed(work: Callable[[], int], size: int) -> float:
-    """Return the seconds that reading ``size`` bytes took."""
+def read_by_obstore(url: str, size: int) -> float:
+    """Read all of a file with the client alone; return the seconds."""
     begun = time.perf_counter()
-    if work() != size:
+    store = HTTPStore(url, client_options={"allow_http": True})
+    total = sum(len(piece) for piece in obstore.get(store, "file").stream(min_chunk_size=8 << 20))
+    seconds = time.perf_counter() - begun
+    if total != size:
         raise SystemExit("a read was cut short")
-    return time.perf_counter() - begun
-
-
-def drop_caches() -> None:
-    """Let the kernel forget what it has of files, but for the server's."""
-    os.sync()
-    Path("/proc/sys/vm/drop_caches").write_text("3")
+    return seconds
 
 
 class Bench:
@@ -122,13 +101,13 @@ class Bench:
         self._set_cache_aside()
         with self._workspace.mounted(self._mount):
             path = self._mount / "outside" / "v0" / "file"
-            drop_caches()
-            read_file(self._file)  # the server's, from the page cache for all
-            plain = timed(lambda: read_by_obstore(self._url), self._size)
-            first = timed(lambda: read_file(path), self._size)
-            drop_caches()
-            second = timed(lambda: read_file(path), self._size)
-            if blake3(path.read_bytes()).digest() != blake3(self._file.read_bytes()).digest():
+            drop_page_cache()
+            content = hash_file(self._file)  # which puts the server's file into the page cache
+            plain = read_by_obstore(self._url, self._size)
+            first = read_through(path).seconds
+            drop_page_cache()
+            second = read_through(path).seconds
+            if hash_file(path) != content:
                 raise SystemExit("the mount shows other bytes")
         return plain, first, second
 

@@ -21,7 +21,7 @@ from artstore.holders import Holders, Place, Reach, below, find_holders, label, 
 from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.nodes import find_node, node_extent, node_payload, tree_view
 from artstore.packs import pack_path, read_segments
-from artstore.reaper import reap
+from artstore.reaper import forget_references, reap
 from artstore.records.catalogue import VersionRecord
 from artstore.records.packing import CLASS_CONTENT, CLASS_ROOT_LIST, PackedEntry
 from artstore.records.trees import Kind
@@ -127,6 +127,7 @@ def purge(
     silent += live.notify(store.run_dir, [live.Change(one.artifact, [one.number]) for one in held])
     reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
     _overwrite_copies(store, ids)
+    forget_references(store)  # also where a mount has been quicker to reap than this
     return replace(
         report,
         freed_bytes=reaped.freed_bytes,

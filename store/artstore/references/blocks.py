@@ -46,7 +46,7 @@ class BlockCache:
 
     def __init__(self, folder: Path, limit: int, mode: int, recent: RecentSpans | None = None) -> None:
         """Without ``recent`` no thread is made."""
-        self._folder = folder
+        self._folder = str(folder)
         self._limit = limit
         self._mode = mode
         self._recent = recent
@@ -56,10 +56,10 @@ class BlockCache:
         self._fetched = limit  # so that the first block that comes looks at what is there
         self._used: dict[str, float] = {}
 
-    def folder_of(self, ident: bytes) -> Path:
-        """Return the folder of the blocks of one reference."""
+    def folder_of(self, ident: bytes) -> str:
+        """Return the folder of the blocks of one reference, as text: each reading asks for several of its files."""
         text = ident.hex()
-        return self._folder / text[:2] / text
+        return f"{self._folder}/{text[:2]}/{text}"
 
     def read(self, ident: bytes, block: int, start: int, end: int, size: int) -> Buffer | None:
         """Return bytes ``[start, end)`` of a block of ``size`` bytes, verified; None where it is not there, whole."""
@@ -183,7 +183,7 @@ class BlockCache:
             if not self._writes_past or not self._put(path, slot.data, slot.sums, past=True):
                 self._put(path, slot.data, slot.sums)
         finally:
-            self._recent.release(slot)
+            self._recent.release(slot.number)
             with self._lock:
                 self._saving.discard(threading.current_thread())
 
@@ -222,8 +222,8 @@ class BlockCache:
         """Keep others, of whatever process, from fetching blocks ``[first, last)`` meanwhile."""
         folder = self.folder_of(ident)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, self._mode)
+            os.makedirs(folder, exist_ok=True)
+            fd = os.open(f"{folder}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, self._mode)
         except OSError:  # a disk that is full or read-only: others may fetch the same
             yield
             return
@@ -235,7 +235,7 @@ class BlockCache:
 
     def references(self) -> Iterator[bytes]:
         """Yield the ids of the references of which anything is kept."""
-        for folder in self._folder.glob("??/*"):
+        for folder in Path(self._folder).glob("??/*"):
             with suppress(ValueError):
                 yield bytes.fromhex(folder.name)
 

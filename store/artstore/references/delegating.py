@@ -51,7 +51,7 @@ class _Helper:
     """The helper of this process: one question at a time."""
 
     def __init__(self) -> None:
-        import subprocess  # here and below: what few need, and no first reading shall wait for
+        import subprocess  # few need these two, and every first reading would wait for them
         from multiprocessing.connection import Connection
 
         ours, theirs = socket.socketpair()

@@ -122,11 +122,12 @@ class Outside:
             fetched: dict[int, Buffer] = {}
             first = block  # others may have brought some while we waited
             while first < last and self.blocks.has(ident, first):
-                length = _length(record, first)
-                there = self.blocks.read(ident, first, 0, length, length) if first < until else b""
-                if there is None:
-                    break
-                fetched[first] = there
+                if first < until:
+                    length = _length(record, first)
+                    there = self.blocks.read(ident, first, 0, length, length)
+                    if there is None:
+                        break
+                    fetched[first] = there
                 first += 1
             while last > max(first, until) and self.blocks.has(ident, last - 1):
                 last -= 1
@@ -144,20 +145,19 @@ class Outside:
             return self._bring_whole(ident, record, location, first, last)
         part = first * BLOCK, min(last * BLOCK, record.size)
 
-        def keep(service: Service) -> Buffer:
+        def keep(service: Service) -> dict[int, Buffer]:
             pieces = service.pieces(location.key, record, part)
             if not wanted and self.blocks.is_span(first, part[1] - part[0]):
                 self.blocks.keep_span(ident, first, pieces)
-                return b""
-            data = b"".join(pieces)
+                return {}
+            data = memoryview(b"".join(pieces))
             self.blocks.keep(ident, first, data)
-            return memoryview(data)
+            return {number: data[(number - first) * BLOCK :][:BLOCK] for number in range(first, last)}
 
         try:
-            data = self._ask(record, location, keep)
+            return self._ask(record, location, keep)
         except NoRangesError:
             return self._bring_whole(ident, record, location, first, last)
-        return {number: data[(number - first) * BLOCK :][:BLOCK] for number in range(first, last)}
 
     def _ask(self, record: ReferenceRecord, location: Location, question: Callable[[Service], T]) -> T:
         """Ask the service; where it refuses, once more with credentials looked up anew: they may have been renewed."""
@@ -185,7 +185,7 @@ class Outside:
         if record.size > self._limit:
             raise OutsideError(
                 f"{record.uri} can only be fetched whole, and has {record.size} bytes, more than the cache may take",
-                hint="fetch it for good: artfs ref pin, or give the cache more: artfs config reference_cache_bytes",
+                hint="fetch it for good: artfs ref pin, or give the cache more: artfs config reference-cache",
             )
         import tempfile
 

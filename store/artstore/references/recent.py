@@ -35,7 +35,7 @@ _EMPTY: Final = bytes(_HEAD.size)
 
 
 class Slot(NamedTuple):
-    """One span that its owner alone may replace until it calls ``release``: aligned to a page, with its checksums."""
+    """One span, aligned to a page, with its checksums; its owner alone may replace it until `RecentSpans.release`."""
 
     number: int
     data: memoryview
@@ -89,7 +89,7 @@ class RecentSpans:
         try:
             return self._fill(number, ident, start, pieces)
         except BaseException:
-            self._give_back(number)
+            self.release(number)
             raise
 
     def _fill(self, number: int, ident: bytes, start: int, pieces: Iterable[Buffer]) -> Slot:
@@ -105,11 +105,8 @@ class RecentSpans:
         page[: len(described) + SUM] = described + xxh3_64_digest(described)
         return Slot(number, view[:length], sums)
 
-    def release(self, slot: Slot) -> None:
-        """Let the slot be replaced by anybody."""
-        self._give_back(slot.number)
-
-    def _give_back(self, number: int) -> None:
+    def release(self, number: int) -> None:
+        """Let a slot be replaced by anybody."""
         with self._lock:
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, number)
             self._owned.discard(number)

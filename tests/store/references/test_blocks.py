@@ -41,7 +41,7 @@ def test_every_part_of_a_block_is_what_was_written(cache: BlockCache, size: int)
 @pytest.mark.parametrize("at", [0, 70_000, BLOCK - 1, BLOCK + 3])
 def test_a_flipped_bit_is_never_served(cache: BlockCache, at: int) -> None:
     cache.keep(A, 0, some(1))
-    path = cache.folder_of(A) / f"{0:08x}"
+    path = Path(cache.folder_of(A)) / f"{0:08x}"
     with path.open("r+b") as file:
         file.seek(at)
         byte = file.read(1)
@@ -53,14 +53,14 @@ def test_a_flipped_bit_is_never_served(cache: BlockCache, at: int) -> None:
 
 def test_a_block_that_is_cut_short_is_none(cache: BlockCache) -> None:
     cache.keep(A, 0, some(1))
-    os.truncate(cache.folder_of(A) / f"{0:08x}", 5000)
+    os.truncate(Path(cache.folder_of(A)) / f"{0:08x}", 5000)
     assert cache.read(A, 0, 0, 10, BLOCK) is None
 
 
 def test_what_was_used_longest_ago_goes_first(cache: BlockCache) -> None:
     for number in range(4):
         cache.keep(A, number, some(number))
-        os.utime(cache.folder_of(A) / f"{number:08x}", (number, number))
+        os.utime(Path(cache.folder_of(A)) / f"{number:08x}", (number, number))
     assert cache.read(A, 0, 0, 1, BLOCK) is not None  # used just now
     blocks, size = cache.usage()
     assert blocks == 4
@@ -116,10 +116,10 @@ def test_one_fetches_and_the_others_wait(cache: BlockCache) -> None:
 
 def test_what_a_killed_process_left_goes_too(cache: BlockCache) -> None:
     cache.keep(A, 0, some(1))
-    left = cache.folder_of(A) / ".00000001.99.99"
+    left = Path(cache.folder_of(A)) / ".00000001.99.99"
     left.write_bytes(b"half")
     cache.shrink(0)
-    assert not left.exists() and not cache.folder_of(A).exists()
+    assert not left.exists() and not Path(cache.folder_of(A)).exists()
 
 
 # -- spans -------------------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def test_a_span_is_there_at_once_and_on_the_disk_when_it_has_settled(cache: Bloc
     sharing.keep_span(A, 16, iter(each(WHOLE)))
     assert found_in(sharing, 16) == each(WHOLE)
     sharing.settle()
-    assert [path.name for path in cache.folder_of(A).iterdir()] == ["00000010+8"]
+    assert [path.name for path in Path(cache.folder_of(A)).iterdir()] == ["00000010+8"]
     assert found_in(cache, 16) == each(WHOLE)  # which has no memory of it
     part = cache.read(A, 18, 70_000, 70_010, BLOCK)
     assert part is not None and bytes(part) == WHOLE[2 * BLOCK + 70_000 :][:10]
@@ -208,7 +208,7 @@ def test_more_than_memory_has_room_for(cache: BlockCache, sharing: BlockCache, m
 
 def test_a_flipped_bit_in_a_span_is_never_served(cache: BlockCache) -> None:
     cache.keep(A, 0, WHOLE)
-    path = cache.folder_of(A) / "00000000+8"
+    path = Path(cache.folder_of(A)) / "00000000+8"
     with path.open("r+b") as file:
         file.seek(3 * BLOCK + 1)
         byte = file.read(1)

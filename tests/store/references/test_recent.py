@@ -27,7 +27,7 @@ def recent() -> RecentSpans:
 def kept(recent: RecentSpans, ident: bytes, start: int, data: bytes) -> None:
     slot = recent.keep(ident, start, (data,))
     assert slot is not None and bytes(slot.data) == data
-    recent.release(slot)
+    recent.release(slot.number)
 
 
 @pytest.mark.parametrize("size", [1, PART, SIZE, SPAN])
@@ -58,7 +58,7 @@ def test_the_oldest_makes_room_and_never_one_that_is_owned(recent: RecentSpans) 
     assert next(pieces) is DATA  # whoever has no slot still has the data
     for slot in slots[1:]:
         assert slot is not None
-        recent.release(slot)
+        recent.release(slot.number)
     kept(recent, B, 0, DATA[:100])
     assert [recent.holds(A, number * SPAN) for number in range(3)] == [True, False, True]
 
