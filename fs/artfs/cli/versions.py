@@ -156,8 +156,6 @@ def _described(version: Version) -> list[list[str]]:
         ["aliases", ", ".join(version.aliases) or "none"],
         ["tags", ", ".join(version.tags) or "none"],
     ]
-    if version.base is not None:
-        rows.append(["based on", version.base])
     if version.record.expires_ns:
         rows.append(["goes at", timestamp(from_nanoseconds(version.record.expires_ns), seconds=True)])
     if version.description:

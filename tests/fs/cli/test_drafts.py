@@ -39,6 +39,9 @@ def test_a_version_by_steps(artfs: Run, folder: Path) -> None:
     assert done.code == 0 and done.text.startswith("x:v1  2 files, 4 B, ")
     shown = artfs("show", "x:good", "--json").json
     assert (shown["version"], shown["metadata"], shown["type"], shown["base"]) == ("v1", {"k": 1}, "dataset", "x:v0")
+    assert [line.split() for line in artfs("show", "x:good").text.splitlines() if "x:v0" in line] == [
+        ["based", "on", "x:v0"]
+    ]
     assert artfs("draft", "ls").text == ""
 
 
