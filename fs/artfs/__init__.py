@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from artfs.api import Workspace, init_workspace, open_workspace
+    from artfs.tracking.active_run import finish, init, log, login
     from artfs.tracking.api import Api
     from artfs.tracking.artifact import Artifact
-    from artfs.tracking.current import finish, init, log, login
     from artfs.tracking.run import Run
-    from artfs.tracking.words import Words
+    from artfs.tracking.run_values import Words
     from artstore import errors
     from artstore.errors import ArtfsError
-    from artstore.versions import FileInfo, PutReceipt, Version
+    from artstore.queries.versions import FileInfo, PutReceipt, Version
     from artstore.workspace import ArtifactInfo
 
     config: Words
@@ -57,16 +57,16 @@ _HOME: Final = {
     "ArtfsError": "artstore.errors",
     "Artifact": "artfs.tracking.artifact",
     "ArtifactInfo": "artstore.workspace",
-    "FileInfo": "artstore.versions",
-    "PutReceipt": "artstore.versions",
+    "FileInfo": "artstore.queries.versions",
+    "PutReceipt": "artstore.queries.versions",
     "Run": "artfs.tracking.run",
-    "Version": "artstore.versions",
+    "Version": "artstore.queries.versions",
     "Workspace": "artfs.api",
-    "finish": "artfs.tracking.current",
-    "init": "artfs.tracking.current",
+    "finish": "artfs.tracking.active_run",
+    "init": "artfs.tracking.active_run",
     "init_workspace": "artfs.api",
-    "log": "artfs.tracking.current",
-    "login": "artfs.tracking.current",
+    "log": "artfs.tracking.active_run",
+    "login": "artfs.tracking.active_run",
     "open_workspace": "artfs.api",
 }
 _OF_THE_RUN: Final = frozenset({"config", "run", "summary"})
@@ -75,7 +75,7 @@ _OF_THE_RUN: Final = frozenset({"config", "run", "summary"})
 
 def __getattr__(name: str) -> Any:
     if name in _OF_THE_RUN:
-        return getattr(importlib.import_module("artfs.tracking.current"), name)()
+        return getattr(importlib.import_module("artfs.tracking.active_run"), name)()
     if name == "errors":
         value: Any = importlib.import_module("artstore.errors")
     elif name in _HOME:

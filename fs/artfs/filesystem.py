@@ -15,7 +15,7 @@ from fsspec.spec import AbstractFileSystem
 import artstore.workspace
 from artstore.errors import NotFoundError
 from artstore.names import version_label
-from artstore.versions import FileInfo, Version
+from artstore.queries.versions import FileInfo, Version
 
 __all__ = ["ArtfsFileSystem"]
 

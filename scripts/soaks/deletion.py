@@ -20,13 +20,13 @@ from typing import NamedTuple
 from unittest import mock
 
 import artfs
-from artstore.building import DirectoryBuilder, directory_entry
-from artstore.codec import encode
-from artstore.committing import Commit, commit
+from artstore.changes.committing import Commit, commit
 from artstore.ids import content_id
-from artstore.manifest import ReadTransaction, Table
+from artstore.ingest.building import DirectoryBuilder, directory_entry
+from artstore.ingest.staging import EntryDraft, Stager
 from artstore.records.trees import Kind
-from artstore.staging import EntryDraft, Stager
+from artstore.storage.codec import encode
+from artstore.storage.manifest import ReadTransaction, Table
 from artstore.workspace import Workspace
 from soaks.report import Report, run
 

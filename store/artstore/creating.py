@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from artstore import disk, locate
+from artstore import locate
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, UnsupportedError
-from artstore.manifest import CURRENT, FORMAT, Manifest
-from artstore.reserve import RESERVE
+from artstore.storage import disk
+from artstore.storage.manifest import CURRENT, FORMAT, Manifest
+from artstore.storage.reserve import RESERVE
 from artstore.store import IDENTITY, Store
 
 __all__ = ["create_workspace"]

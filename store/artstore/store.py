@@ -22,14 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from artstore import locate, manifest
-from artstore.chunkcaches import CACHE_BYTES, ChunkCache, ChunkSource
+from artstore import locate
 from artstore.errors import DamageError
-from artstore.manifest import Manifest
-from artstore.packs import PackReader, PackWriter
-from artstore.reserve import RESERVE
-from artstore.settings import read_settings
-from artstore.snapshot import Snapshot
+from artstore.rows.settings import read_settings
+from artstore.rows.snapshot import Snapshot
+from artstore.storage import manifest
+from artstore.storage.chunkcaches import CACHE_BYTES, ChunkCache, ChunkSource
+from artstore.storage.manifest import Manifest
+from artstore.storage.packs import PackReader, PackWriter
+from artstore.storage.reserve import RESERVE
 
 if TYPE_CHECKING:
     from artstore.references.reading import Outside

@@ -17,14 +17,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from artstore import catalogue, deadlist, drafts, locate
-from artstore.deadlist import Backlog
-from artstore.drafts import DraftInfo
+from artstore import locate
 from artstore.errors import InvalidInputError, NotFoundError
-from artstore.leases import Lease
 from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
-from artstore.records.catalogue import ArtifactRecord
-from artstore.resolving import (
+from artstore.queries.resolving import (
     find_artifact,
     is_digest,
     looks_like_path,
@@ -33,31 +29,36 @@ from artstore.resolving import (
     resolve_recorded,
     tree_of,
 )
-from artstore.settings import Settings, change_settings, read_settings
-from artstore.snapshot import Snapshot
+from artstore.queries.versions import Version, utc
+from artstore.reclaim.leases import Lease
+from artstore.records.catalogue import ArtifactRecord
+from artstore.rows import catalogue, deadlist, drafts
+from artstore.rows.deadlist import Backlog
+from artstore.rows.drafts import DraftInfo
+from artstore.rows.settings import Settings, change_settings, read_settings
+from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
-from artstore.versions import Version, utc
 
 if TYPE_CHECKING:
+    from artstore.changes.deleting import Cascade, Deletion
+    from artstore.changes.purging import PurgeReport
     from artstore.checking import OnProgress, Report
-    from artstore.collecting import GcReport
-    from artstore.deleting import Cascade, Deletion
-    from artstore.difference import Difference
-    from artstore.drafting import OpenDraft
-    from artstore.explaining import Explanation
-    from artstore.exporting import GetReceipt
-    from artstore.graph import Graph
+    from artstore.drafting.open_draft import OpenDraft
+    from artstore.drafting.reference_ops import CheckedReference, Reference
     from artstore.ingest.pipeline import Progress
-    from artstore.purging import PurgeReport
-    from artstore.reaper import Reaped
+    from artstore.queries.difference import Difference
+    from artstore.queries.explaining import Explanation
+    from artstore.queries.exporting import GetReceipt
+    from artstore.queries.graph import Graph
+    from artstore.queries.usage import DiskUse, GroupUsage, Usage, VersionUsage
+    from artstore.queries.warming import Warmed
+    from artstore.reclaim.collecting import GcReport
+    from artstore.reclaim.reaper import Reaped
     from artstore.records.catalogue import RunRecord
     from artstore.references.failures import Failure
     from artstore.references.pinning import OnPinned
-    from artstore.referencing import CheckedReference, Reference
     from artstore.retention.applying import RetentionPlan, Retired
     from artstore.retention.rules import Rule
-    from artstore.usage import DiskUse, GroupUsage, Usage, VersionUsage
-    from artstore.warming import Warmed
 
 __all__ = ["AliasChange", "ArtifactInfo", "Undeletion", "Workspace", "init_workspace", "open_workspace"]
 
@@ -170,8 +171,8 @@ class Workspace:
         Raises `SourceError` naming files that cannot be taken, `RefusedError` for another type than the artifact's,
         `OutOfSpaceError` when the disk fills up; nothing is committed then, and what was stored is found again.
         """
-        from artstore.committing import Commit
-        from artstore.putting import PutOptions, put, version_of
+        from artstore.changes.committing import Commit
+        from artstore.changes.putting import PutOptions, put, version_of
 
         if not os.fspath(path):
             raise InvalidInputError("the path to put is empty")  # Path("") would mean the current folder
@@ -210,8 +211,8 @@ class Workspace:
         of it, which is held and not pinned.  Otherwise as `put`.  Raises `OutsideError` where it cannot
         be known what is there.
         """
-        from artstore.committing import Commit
-        from artstore.referencing import include, refer
+        from artstore.changes.committing import Commit
+        from artstore.drafting.reference_ops import include, refer
 
         asked = Commit.checked(name, type, aliases, description, metadata, ttl, force=new)
         below = None if base is None else self._base_version(name, base)
@@ -229,14 +230,14 @@ class Workspace:
         It is known by ``id``, which is made up where it is not given, and stays open for ``expires`` seconds after the
         last step, 7 days unless said otherwise.  Raises `ExistsError` where a draft of that id is open.
         """
-        from artstore.drafting import EXPIRY_SECONDS, open_new
+        from artstore.drafting.open_draft import EXPIRY_SECONDS, open_new
 
         below = None if base is None else self._base_version(check_name(name), base).record
         return open_new(self.store, check_name(name), id, below, EXPIRY_SECONDS if expires is None else expires)
 
     def draft(self, id: str) -> OpenDraft:
         """Return the open draft with an id; raise `NotFoundError` where there is none, or it has expired."""
-        from artstore.drafting import find_draft
+        from artstore.drafting.open_draft import find_draft
 
         return find_draft(self.store, id)
 
@@ -254,8 +255,8 @@ class Workspace:
 
         Raises as `OpenDraft.commit` does, and `InvalidInputError` where two are of one artifact.
         """
-        from artstore.committing import Commit
-        from artstore.drafting import commit_drafts
+        from artstore.changes.committing import Commit
+        from artstore.drafting.open_draft import commit_drafts
 
         opened = [self.draft(each) for each in ids]
         asked = [
@@ -266,7 +267,7 @@ class Workspace:
 
     def open_drafts(self) -> list[OpenDraft]:
         """Return the open drafts, the oldest first."""
-        from artstore.drafting import open_drafts
+        from artstore.drafting.open_draft import open_drafts
 
         return open_drafts(self.store)
 
@@ -279,7 +280,7 @@ class Workspace:
 
     def references(self, ref: str) -> list[Reference]:
         """Return what a version, or a path in it, refers to outside."""
-        from artstore.referencing import references
+        from artstore.drafting.reference_ops import references
 
         version, path = self.resolve(ref)
         return list(references(self.store, version.record.root, path))
@@ -288,19 +289,19 @@ class Workspace:
         self, ref: str, *, progress: Callable[[Progress], None] | None = None
     ) -> Iterator[CheckedReference]:
         """Yield for all that a version, or a path in it, refers to whether it is still what it was."""
-        from artstore.referencing import check
+        from artstore.drafting.reference_ops import check
 
         return check(self.store, self.references(ref), progress)
 
     def failed_references(self, ref: str) -> list[tuple[bytes, Failure]]:
         """Return (path, what was found) of what a version refers to and readers have found changed or gone."""
-        from artstore.referencing import known_failures
+        from artstore.drafting.reference_ops import known_failures
 
         return known_failures(self.store, self.version(ref).record.root)
 
     def fetch_references(self, ref: str, *, progress: Callable[[Progress], None] | None = None) -> Version:
         """Make a version in which what another one, or a path in it, refers to is stored for good; return it."""
-        from artstore.referencing import fetch
+        from artstore.drafting.reference_ops import fetch
 
         version, path = self.resolve(ref)
         return fetch(self.store, version, path, progress)
@@ -366,7 +367,7 @@ class Workspace:
         ``artifact`` is a glob on full names, ``project`` has all below it, ``younger`` and ``older`` are ages in
         seconds; with ``latest``, of each artifact only the latest version is looked at.
         """
-        from artstore.finding import Selector, find
+        from artstore.queries.query import Selector, find
 
         selector = Selector(project, type, artifact, tag, metadata or {})
         return list(find(self.store, selector, younger=younger, older=older, latest=latest))
@@ -411,7 +412,7 @@ class Workspace:
 
     def diff(self, a: str, b: str) -> Difference:
         """Compare two versions, or two directories in versions, in time proportional to the difference."""
-        from artstore.difference import compare
+        from artstore.queries.difference import compare
 
         return compare(self.store, tree_of(self.store, a), tree_of(self.store, b))
 
@@ -475,14 +476,14 @@ class Workspace:
 
         Raises `InvalidInputError` where it is one of that artifact already, and what `put` raises.
         """
-        from artstore.linking import link
+        from artstore.changes.linking import link
 
         return link(self.store, self.version(ref).record, check_name(target), [check_alias(each) for each in aliases])
 
     def lineage(self, ref: str, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
         """Return what a version or run (``run:PROJECT/ID``) came of and what came of it, ``depth`` steps away."""
-        from artstore.graph import graph_around
-        from artstore.lineage import run_end, version_end
+        from artstore.queries.graph import graph_around
+        from artstore.rows.lineage import run_end, version_end
 
         if ref.startswith("run:"):
             end = run_end(self.run(ref.removeprefix("run:")).number)
@@ -492,14 +493,14 @@ class Workspace:
 
     def runs(self, project: str | None = None) -> list[RunRecord]:
         """Return the runs, or those of one project, the oldest first."""
-        from artstore import runs
+        from artstore.rows import runs
 
         with self.store.snapshot() as snapshot:
             return runs.all_runs(snapshot.transaction, project)
 
     def versions_of_run(self, number: int, *, used: bool) -> list[Version]:
         """Return the living versions that a run has made, or ``used``, in the order of time."""
-        from artstore.lineage import edges_from, edges_to, run_end
+        from artstore.rows.lineage import edges_from, edges_to, run_end
 
         with self.store.snapshot() as snapshot:
             transaction = snapshot.transaction
@@ -512,7 +513,7 @@ class Workspace:
 
     def run(self, title: str) -> RunRecord:
         """Return the run ``PROJECT/ID``; raise `NotFoundError` where there is none."""
-        from artstore import runs
+        from artstore.rows import runs
 
         project, _, ident = title.rpartition("/")
         with self.store.snapshot() as snapshot:
@@ -537,7 +538,7 @@ class Workspace:
         Files that are there and equal are left alone; those that differ are refused, all by name, unless
         ``overwrite``.  Nothing is ever deleted.
         """
-        from artstore.exporting import export
+        from artstore.queries.exporting import export
 
         version, path = self.resolve(ref)
         if prefix is not None:
@@ -555,7 +556,7 @@ class Workspace:
 
         Later reads, through a mount or not, find it in memory as far as there is room.
         """
-        from artstore.warming import warm
+        from artstore.queries.warming import warm
 
         version, inside = self.resolve(ref)
         where = b"/".join(part for part in (inside, os.fsencode(path).strip(b"/")) if part)
@@ -582,7 +583,7 @@ class Workspace:
         Raises `RefusedError` naming all that stands against it, `NotFoundError`, and `InvalidInputError` for a bare
         ``NAME`` that is not meant whole.
         """
-        from artstore.deleting import delete
+        from artstore.changes.deleting import delete
 
         meant = [self._mounted_reference(ref) for ref in refs]
         return delete(self.store, meant, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade)
@@ -599,7 +600,7 @@ class Workspace:
 
         Raises `NotFoundError` where its content is being given back already, `RefusedError` where it is not deleted.
         """
-        from artstore.deleting import undelete
+        from artstore.changes.deleting import undelete
 
         reference = parse_reference(ref)
         if reference.version is None or reference.path:
@@ -620,7 +621,7 @@ class Workspace:
 
         ``compact`` also copies what packs with gaps hold, and shrinks the LMDB file and the journal.
         """
-        from artstore.collecting import collect
+        from artstore.reclaim.collecting import collect
 
         return collect(self.store, now=now, dry_run=dry_run, compact=compact, progress=progress)
 
@@ -633,7 +634,7 @@ class Workspace:
 
         Raises `RefusedError` naming the other versions, `NotFoundError`, `BusyError` while a put holds the content.
         """
-        from artstore.purging import purge
+        from artstore.changes.purging import purge
 
         named: int | None = None
         if is_digest(target):
@@ -660,7 +661,7 @@ class Workspace:
         ``target`` is a reference, also of a deleted version, a digest, or a path in the workspace's folder or on a
         mount.  Raises `NotFoundError` where there is no such thing.
         """
-        from artstore import explaining
+        from artstore.queries import explaining
 
         if is_digest(target):
             return explaining.explain_digest(self.store, target, bytes.fromhex(target))
@@ -682,7 +683,7 @@ class Workspace:
 
         ``repair`` mends what can be mended and sets damaged content aside, for a put of the same content to heal.  A
         workspace that does not open is checked with `artstore.checking.check`, and rebuilt with
-        `artstore.checking.rebuild`.
+        `artstore.repairing.rebuild`.
         """
         from artstore import checking
 
@@ -692,7 +693,7 @@ class Workspace:
 
     def reap_due(self, seconds: float = 0.2) -> Reaped:
         """Give back what is due, for about ``seconds`` at most; what is left is for the next call."""
-        from artstore.reaper import reap
+        from artstore.reclaim.reaper import reap
 
         return reap(self.store, seconds=seconds)
 
@@ -711,7 +712,7 @@ class Workspace:
 
     def usage(self) -> Usage:
         """Return where the workspace's bytes are; the terms sum to what ``du`` says."""
-        from artstore.usage import workspace_usage
+        from artstore.queries.usage import workspace_usage
 
         return workspace_usage(self.store)
 
@@ -725,7 +726,7 @@ class Workspace:
 
         Raises `InvalidInputError` for another word.
         """
-        from artstore.usage import by_project, by_type
+        from artstore.queries.usage import by_project, by_type
 
         if group not in ("project", "type"):
             raise InvalidInputError(f"usage is told by project or by type, not by {group!r}")
@@ -733,7 +734,7 @@ class Workspace:
 
     def usage_by_version(self, name: str) -> list[VersionUsage]:
         """Return what each living version of an artifact refers to, holds alone, and is attributed."""
-        from artstore.usage import version_usage
+        from artstore.queries.usage import version_usage
 
         with self.store.snapshot() as snapshot:
             artifact = find_artifact(snapshot, check_name(name))
@@ -741,7 +742,7 @@ class Workspace:
 
     def du(self, ref: str) -> DiskUse:
         """Return what one version refers to, holds alone, and is attributed."""
-        from artstore.usage import disk_use
+        from artstore.queries.usage import disk_use
 
         version, _ = self.resolve(ref)
         return disk_use(self.store, version.record.serial)
@@ -750,14 +751,14 @@ class Workspace:
 
     def alias_set(self, ref: str, *aliases: str, force: bool = False) -> list[str]:
         """Let aliases name a version, moving them where they exist; return the mounts that did not answer."""
-        from artstore.aliasing import set_aliases
+        from artstore.changes.aliasing import set_aliases
 
         version = self.version(ref)
         return set_aliases(self.store, version.record, [check_alias(alias) for alias in aliases], force=force)
 
     def alias_remove(self, name: str, *aliases: str, force: bool = False) -> list[str]:
         """Take aliases away; return the mounts that did not answer.  Raises `NotFoundError` where one is not there."""
-        from artstore.aliasing import remove_aliases
+        from artstore.changes.aliasing import remove_aliases
 
         check_name(name)
         return remove_aliases(self.store, name, [check_alias(alias) for alias in aliases], force=force)
@@ -780,13 +781,13 @@ class Workspace:
 
     def tag_add(self, ref: str, *tags: str) -> list[str]:
         """Add tags to a version; return all that it has."""
-        from artstore.aliasing import change_tags
+        from artstore.changes.aliasing import change_tags
 
         return change_tags(self.store, self.version(ref).record, add=tags)
 
     def tag_remove(self, ref: str, *tags: str) -> list[str]:
         """Take tags from a version; return those that it keeps.  Raises `NotFoundError` where one is not there."""
-        from artstore.aliasing import change_tags
+        from artstore.changes.aliasing import change_tags
 
         return change_tags(self.store, self.version(ref).record, remove=tags)
 
@@ -796,7 +797,7 @@ class Workspace:
 
     def set_type(self, name: str, type: str) -> None:
         """Give an artifact another type; it is that of all its versions."""
-        from artstore.aliasing import set_type
+        from artstore.changes.aliasing import set_type
 
         set_type(self.store, check_name(name), check_type(type))
 
@@ -805,12 +806,12 @@ class Workspace:
 
         Raises `NotFoundError`, `ExistsError` where the new name is or was in use, and `InvalidInputError`.
         """
-        from artstore.aliasing import rename
+        from artstore.changes.aliasing import rename
 
         return rename(self.store, check_name(name), check_name(to))
 
     def describe(self, name: str, text: str) -> None:
         """Say something of an artifact as a whole, in the place of what was said before; nothing with empty text."""
-        from artstore.aliasing import describe
+        from artstore.changes.aliasing import describe
 
         describe(self.store, check_name(name), text)

@@ -13,10 +13,12 @@ from typing import Any
 
 import lmdb
 
-from artstore import disk, drafts, journal, manifest, packs, reaper, space
 from artstore.errors import ArtfsError
+from artstore.reclaim import reaper
 from artstore.records.nodes import Extent
-from artstore.tables import Table
+from artstore.records.tables import Table
+from artstore.rows import drafts, space
+from artstore.storage import disk, journal, manifest, packs
 
 Bug = Callable[[Path], None]
 

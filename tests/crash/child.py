@@ -17,10 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from artstore import packs, reaper, recording, staging
-from artstore.committing import Commit
+from artstore.changes import recording
+from artstore.changes.committing import Commit
+from artstore.drafting.gathering import Gathering
 from artstore.errors import ArtfsError, NotFoundError
-from artstore.gathering import Gathering
+from artstore.ingest import staging
+from artstore.reclaim import reaper
+from artstore.storage import packs
 from artstore.workspace import init_workspace, open_workspace
 from crash.bugs import BUGS
 from crash.states import content_of_version, forget
@@ -74,7 +77,7 @@ def _check(workspace: Path, words: Sequence[str]) -> str:
 
 
 def _rebuild(workspace: Path, words: Sequence[str]) -> str:
-    from artstore.checking.rebuild import rebuild
+    from artstore.repairing.rebuild import rebuild
 
     rebuild(workspace)
     return "rebuilt"

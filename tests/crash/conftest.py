@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from artstore import manifest
+from artstore.storage import manifest
 from corpora import folders
 from crash.places import cannot_mount, quick_folder
 from crash.scenes import Scene, scenes

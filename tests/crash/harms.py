@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from artstore.tables import Table
+from artstore.records.tables import Table
 from crash import pages, specimen
 from crash.specimen import Specimen, environment
 

@@ -39,7 +39,12 @@ from crash.syscalls import Call, record
 PACK_LIMIT = 300_000
 """Bytes after which a scenario starts another pack, so that packs become empty and are removed."""
 
-_LATE = ("artstore.checking.content", "artstore.collecting", "artstore.deleting", "artstore.putting")
+_LATE = (
+    "artstore.checking.content",
+    "artstore.reclaim.collecting",
+    "artstore.changes.deleting",
+    "artstore.changes.putting",
+)
 """Modules that the store imports when they are needed first: here, before the children are forked."""
 
 

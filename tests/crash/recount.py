@@ -1,6 +1,7 @@
 """Counting everything anew: what a workspace's manifest, packs and journal must say of each other.
 
-Brute force, from the invariants that `artstore.tables` and `docs/format.md` state, not from the code that keeps them.
+Brute force, from the invariants that `artstore.records.tables` and `docs/format.md` state, not from the code that keeps
+them.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from pathlib import Path
 
 from xxhash import xxh3_64_intdigest
 
-from artstore import journal, manifest
-from artstore.drafts import find_open, list_drafts
 from artstore.errors import DamageError
-from artstore.manifest import ReadTransaction, Table
-from artstore.nodes import children_of, node_extent
-from artstore.packs import pack_path, read_segments
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.deadlist import Condemned, DeadEntry, Free, decode_condemned, decode_entry, decode_free
 from artstore.records.nodes import KIND_LOST
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_TREE, HEADER_LENGTH
 from artstore.retention.rules import read_rules
+from artstore.rows.drafts import find_open, list_drafts
+from artstore.rows.nodes import children_of, node_extent
+from artstore.storage import journal, manifest
+from artstore.storage.manifest import ReadTransaction, Table
+from artstore.storage.packs import pack_path, read_segments
 
 _DENSE = struct.Struct("<128I")
 _PAIR = struct.Struct("<BI")

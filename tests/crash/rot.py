@@ -25,14 +25,16 @@ from typing import Any, Final
 
 from blake3 import blake3
 
-from artstore import checking, drafts, manifest, packs, trees
-from artstore.checking import auditing
-from artstore.checking import pages as audit_pages
+from artstore import checking
+from artstore.checking import lmdb_audit
+from artstore.checking import lmdb_check as audit_pages
 from artstore.errors import ArtfsError
+from artstore.queries.versions import Version
 from artstore.records.trees import Kind, TreeEntry
-from artstore.snapshot import Snapshot
+from artstore.rows import drafts, trees
+from artstore.rows.snapshot import Snapshot
+from artstore.storage import manifest, packs
 from artstore.store import process_chunks
-from artstore.versions import Version
 from artstore.workspace import Workspace
 from corpora import folders
 from corpora.folders import Entry
@@ -101,7 +103,7 @@ def without_audit() -> None:
 
 def with_forked_audit() -> None:
     """Let the audit be a fork of the process that asks, not an interpreter of its own: there are thousands."""
-    stand_in = SimpleNamespace(Popen=partial(Forked, auditing.main), DEVNULL=None, PIPE=None)
+    stand_in = SimpleNamespace(Popen=partial(Forked, lmdb_audit.main), DEVNULL=None, PIPE=None)
     audit_pages.subprocess = stand_in  # type: ignore[assignment]
 
 

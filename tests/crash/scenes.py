@@ -16,12 +16,12 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from artstore import manifest
-from artstore.nodes import change_counts
-from artstore.packs import PACK_LIMIT
 from artstore.records.references import ReferenceRecord
+from artstore.records.tables import Table
 from artstore.references.locations import file_uri
-from artstore.tables import Table
+from artstore.rows.nodes import change_counts
+from artstore.storage import manifest
+from artstore.storage.packs import PACK_LIMIT
 from corpora import folders
 from corpora.folders import DIRECTORY, Content, Entry, content_of
 from crash.states import forget

@@ -13,13 +13,16 @@ from typing import Any
 
 import lmdb
 
-from artstore import creating, recording, reserve, staging
-from artstore.codec import encode
+from artstore import creating
+from artstore.changes import recording
 from artstore.ids import content_id
-from artstore.reaper import Reaper
+from artstore.ingest import staging
+from artstore.reclaim.reaper import Reaper
+from artstore.records.tables import Table
+from artstore.rows.journal_events import told_of
+from artstore.storage import reserve
+from artstore.storage.codec import encode
 from artstore.store import Store
-from artstore.tables import Table
-from artstore.telling import told_of
 from artstore.workspace import Workspace, init_workspace
 from corpora import folders
 from corpora.folders import Content

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from artstore import manifest, store, trees
+from artstore import store
+from artstore.queries.versions import Version
 from artstore.records.trees import Kind
+from artstore.rows import trees
+from artstore.storage import manifest
 from artstore.store import Store
-from artstore.versions import Version
 from artstore.workspace import Workspace
 from corpora.folders import Content, Entry
 from store.oracle import problems

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from artstore.manifest import Manifest
+from artstore.storage.manifest import Manifest
 from artstore.workspace import Workspace, init_workspace, open_workspace
 from corpora import folders
 from corpora.folders import Content, content_of
@@ -89,7 +89,7 @@ def test_the_same_chunks_at_once(quick_dir: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     folders.small(source, seed=7)
-    from artstore.packs import PackWriter
+    from artstore.storage.packs import PackWriter
 
     write_segment = PackWriter.write_segment
     others = []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from artstore.versions import Version
+from artstore.queries.versions import Version
 from artstore.workspace import Workspace, init_workspace
 from corpora import folders
 from corpora.folders import MIB, Content, content_of, content_of_file, entry_of

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from artfs.mount.control import mount
-from artstore.disk import free_bytes
 from artstore.errors import OutOfSpaceError
+from artstore.storage.disk import free_bytes
 from artstore.store import RESERVE
 from artstore.workspace import Workspace, init_workspace
 from corpora import folders
@@ -125,7 +125,7 @@ def test_writes_that_meet_the_full_disk(
     versions = first_version(workspace, tmp_path / "small")
     for leave in (0, 4096, 40_000, 300_000, 2 * MIB):
         with filled(disk, leave), monkeypatch.context() as patch:
-            patch.setattr("artstore.disk.free_bytes", lambda folder: 1 << 40)
+            patch.setattr("artstore.storage.disk.free_bytes", lambda folder: 1 << 40)
             with pytest.raises(OutOfSpaceError):
                 workspace.put(source, "data")
         assert faults(workspace.path, versions) == []

@@ -19,19 +19,19 @@ import pytest
 from artfs.mount.attributes import Attributes
 from artfs.mount.counters import Epoch
 from artfs.mount.tree import Tree
-from artstore import catalogue, trees
-from artstore.building import DirectoryBuilder
-from artstore.codec import RAW, ZSTD, Encoded, block_checksums, encode
-from artstore.committing import Commit, commit
+from artstore.changes.committing import Commit, commit
 from artstore.errors import ArtfsError, DamageError
 from artstore.ids import content_id
-from artstore.manifest import Table
-from artstore.nodes import change_counts, tree_view
-from artstore.planner import plan_release
+from artstore.ingest.building import DirectoryBuilder
+from artstore.ingest.staging import EntryDraft, Stager
+from artstore.queries.versions import Version
 from artstore.records.nodes import Extent
 from artstore.records.trees import Kind
-from artstore.staging import EntryDraft, Stager
-from artstore.versions import Version
+from artstore.rows import catalogue, trees
+from artstore.rows.nodes import change_counts, tree_view
+from artstore.rows.planner import plan_release
+from artstore.storage.codec import RAW, ZSTD, Encoded, block_checksums, encode
+from artstore.storage.manifest import Table
 from artstore.workspace import Workspace, init_workspace
 from corpora import folders
 from corpora.folders import content_of

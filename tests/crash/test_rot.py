@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from artfs.mount.handle import MountHandle
-from artstore import content, nodes, staging
 from artstore.errors import DamageError
-from artstore.manifest import Manifest
-from artstore.packs import pack_path
-from artstore.tables import Table, key32, key64
-from artstore.versions import Version
+from artstore.ingest import staging
+from artstore.queries.versions import Version
+from artstore.records.tables import Table, key32, key64
+from artstore.rows import content, nodes
+from artstore.storage.manifest import Manifest
+from artstore.storage.packs import pack_path
 from artstore.workspace import Workspace, init_workspace, open_workspace
 from corpora import folders
 from crash import harms, rot, specimen

@@ -12,7 +12,7 @@ import pytest
 import artfs
 import artstore.workspace
 from artstore import errors
-from artstore.manifest import Manifest
+from artstore.storage.manifest import Manifest
 
 
 def test_what_is_exported_is_what_is_there() -> None:

@@ -21,7 +21,7 @@ from artfs.mount.control import status
 from artfs.mount.handle import MountHandle
 from artfs.mount.reports import MountStatus
 from artfs.mount.table import at
-from artstore import manifest
+from artstore.storage import manifest
 from artstore.workspace import Workspace, init_workspace
 
 ORDINARY_USER = Path(__file__).with_name("ordinary_user.py")

@@ -13,16 +13,17 @@ from typing import TypeAlias, Union
 
 import pytest
 
-from artstore import creating, reserve
-from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
-from artstore.codec import encode
-from artstore.committing import Commit, commit
+from artstore import creating
+from artstore.changes.committing import Commit, commit
 from artstore.creating import create_workspace
 from artstore.ids import content_id
-from artstore.manifest import Manifest
+from artstore.ingest.building import DirectoryBuilder, ListBuilder, directory_entry
+from artstore.ingest.staging import EntryDraft, Ref, Stager
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
-from artstore.staging import EntryDraft, Ref, Stager
+from artstore.storage import reserve
+from artstore.storage.codec import encode
+from artstore.storage.manifest import Manifest
 from artstore.store import Store
 from artstore.workspace import Workspace
 

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias, Union
 
 from hypothesis import strategies as st
 
-from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
-from artstore.codec import encode
 from artstore.ids import content_id
+from artstore.ingest.building import DirectoryBuilder, ListBuilder, directory_entry
+from artstore.ingest.staging import EntryDraft, Ref, Stager
 from artstore.records.trees import Kind
-from artstore.staging import EntryDraft, Ref, Stager
+from artstore.storage.codec import encode
 from store.oracle import Model, size_of, whole
 
 Tree: TypeAlias = Mapping[bytes, Union[bytes, tuple[Kind, bytes], "Tree"]]

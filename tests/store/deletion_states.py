@@ -27,13 +27,17 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from artstore import creating, editing, reaper, recording, splitting, staging
-from artstore.committing import Commit, commit
+from artstore import creating
+from artstore.changes import recording
+from artstore.changes.committing import Commit, commit
+from artstore.drafting import editing
 from artstore.errors import ExistsError, NotFoundError, RefusedError
-from artstore.manifest import Manifest
-from artstore.nodes import node_extent
+from artstore.ingest import content_cuts, staging
+from artstore.ingest.staging import Ref, Stager
+from artstore.reclaim import reaper
 from artstore.retention.applying import apply, plan
-from artstore.staging import Ref, Stager
+from artstore.rows.nodes import node_extent
+from artstore.storage.manifest import Manifest
 from artstore.store import Store
 from artstore.workspace import Workspace
 from crash.recount import Records, contradictions
@@ -57,7 +61,7 @@ from store.oracle import Model, leftovers, marked, model_of, problems, usage_con
 def small_steps(folder: Path) -> Iterator[None]:
     """Let records split, batches fill and steps end at a few items, so that small content goes every way."""
     with (
-        mock.patch.object(splitting, "FANOUT", 4),
+        mock.patch.object(content_cuts, "FANOUT", 4),
         mock.patch.object(editing, "FANOUT", 4),
         mock.patch.object(staging, "BATCH_NODES", 6),
         mock.patch.object(reaper, "STEP_NODES", 5),

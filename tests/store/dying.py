@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from artstore import disk, manifest
+from artstore.storage import disk, manifest
 
 
 class Death(BaseException):

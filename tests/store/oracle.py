@@ -20,11 +20,12 @@ from typing import Any
 import zstandard
 from blake3 import blake3
 
-from artstore import manifest, trees
-from artstore.nodes import node_extent
-from artstore.packs import pack_path
 from artstore.records.nodes import KIND_CHUNK, KIND_LIST, KIND_LOST, ListRecord, decode_chunk, decode_list
 from artstore.records.trees import Kind, TreeView
+from artstore.rows import trees
+from artstore.rows.nodes import node_extent
+from artstore.storage import manifest
+from artstore.storage.packs import pack_path
 from artstore.store import Store
 from artstore.workspace import Workspace
 from crash.recount import Records, contradictions, stray_packs

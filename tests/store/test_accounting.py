@@ -13,12 +13,12 @@ from unittest import mock
 
 import pytest
 
-from artstore.committing import Commit, commit
+from artstore.changes.committing import Commit, commit
 from artstore.errors import DamageError, NotFoundError
-from artstore.manifest import Manifest, ReadTransaction, Table, WriteTransaction
-from artstore.nodes import node_extent, node_payload
-from artstore.packs import pack_path
-from artstore.staging import Stager
+from artstore.ingest.staging import Stager
+from artstore.rows.nodes import node_extent, node_payload
+from artstore.storage.manifest import Manifest, ReadTransaction, Table, WriteTransaction
+from artstore.storage.packs import pack_path
 from artstore.store import Store
 from artstore.workspace import Workspace
 from store.deletion_model import Tree, model_of_tree, stage

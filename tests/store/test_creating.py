@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from artstore import creating, disk
+from artstore import creating
 from artstore.creating import create_workspace
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, OutOfSpaceError, UnsupportedError
-from artstore.manifest import Manifest
+from artstore.storage import disk
+from artstore.storage.manifest import Manifest
 from artstore.store import Store
 
 

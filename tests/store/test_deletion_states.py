@@ -13,10 +13,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from artstore import compaction, deleting, drafts, leases, manifest, nodes, reaper, space, staging
+from artstore.changes import deleting
 from artstore.errors import ArtfsError
+from artstore.ingest import staging
+from artstore.reclaim import compaction, leases, reaper
+from artstore.records.tables import Table
 from artstore.retention import judging
-from artstore.tables import Table
+from artstore.rows import drafts, nodes, space
+from artstore.storage import manifest
 from store.deletion_states import Deletion
 
 EXAMPLES, STEPS = 300, 50

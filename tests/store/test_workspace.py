@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from artstore import catalogue
 from artstore.errors import ArtfsError, InvalidInputError, InvalidNameError, NotFoundError
-from artstore.manifest import Manifest
-from artstore.versions import Version
+from artstore.queries.versions import Version
+from artstore.rows import catalogue
+from artstore.storage.manifest import Manifest
 from artstore.workspace import Workspace, init_workspace, open_workspace
 from store.oracle import Model, assert_sound, write_folder
 

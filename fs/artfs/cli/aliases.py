@@ -12,7 +12,7 @@ from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.versions import Version
+    from artstore.queries.versions import Version
 
 __all__ = ["alias", "tag"]
 

@@ -27,7 +27,7 @@ from artstore.errors import InvalidNameError, NotFoundError
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.versions import FileInfo, Version
+    from artstore.queries.versions import FileInfo, Version
     from artstore.workspace import ArtifactInfo, Workspace
 
 __all__ = ["cat", "get", "ls", "warm"]

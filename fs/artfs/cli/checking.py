@@ -28,11 +28,11 @@ from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
 
 if TYPE_CHECKING:
+    from artstore.changes.purging import PurgeReport
     from artstore.checking.report import OnProgress, Problem, Report
     from artstore.checking.report import Progress as CheckProgress
-    from artstore.explaining import Explanation
     from artstore.ingest.pipeline import Progress
-    from artstore.purging import PurgeReport
+    from artstore.queries.explaining import Explanation
 
 __all__ = ["fsck", "purge", "why"]
 
@@ -86,8 +86,8 @@ def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
 def _rebuilt(session: Session, path: Path, data: bool, progress: OnProgress | None) -> Report:
     """Make the manifest anew, and with ``data`` verify all content then; the check's report has the rebuild's too."""
     from artstore.checking import check
-    from artstore.checking.rebuild import rebuild
     from artstore.errors import WorkspaceNotFoundError
+    from artstore.repairing.rebuild import rebuild
 
     if not path.exists():
         raise WorkspaceNotFoundError(f"{path} does not exist", hint="name the workspace's folder with -w")

@@ -12,7 +12,7 @@ from artfs.cli.session import Session, subcommand
 from artfs.quantities import parse_size
 
 if TYPE_CHECKING:
-    from artstore.settings import Settings
+    from artstore.rows.settings import Settings
 
 __all__ = ["config", "parse_duration", "parse_rate", "written_duration"]
 

@@ -16,10 +16,10 @@ from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.collecting import GcReport
-    from artstore.deleting import Cascade, Deletion
+    from artstore.changes.deleting import Cascade, Deletion
     from artstore.ingest.pipeline import Progress
-    from artstore.reaper import Reaped
+    from artstore.reclaim.collecting import GcReport
+    from artstore.reclaim.reaper import Reaped
     from artstore.workspace import Undeletion, Workspace
 
 __all__ = ["gc", "rm", "undelete", "version_ranges"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from artfs.cli.output import exact_name, quoted, size, write_line
 
 if TYPE_CHECKING:
-    from artstore.difference import Change, Difference
+    from artstore.queries.difference import Change, Difference
 
 __all__ = ["change_record", "print_difference"]
 

@@ -31,7 +31,7 @@ from artfs.cli.session import Session, subcommand
 from artstore.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from artstore.drafting import OpenDraft
+    from artstore.drafting.open_draft import OpenDraft
 
 __all__ = ["draft"]
 

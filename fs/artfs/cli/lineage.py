@@ -20,7 +20,7 @@ from artfs.cli.output import (
 from artfs.cli.session import Session, subcommand
 
 if TYPE_CHECKING:
-    from artstore.graph import Graph, GraphNode
+    from artstore.queries.graph import Graph, GraphNode
     from artstore.records.catalogue import RunRecord
     from artstore.workspace import Workspace
 
@@ -175,7 +175,7 @@ def run() -> None:
 
 
 def _run_record(workspace: Workspace, record: RunRecord) -> dict[str, object]:
-    from artstore.recording import state_of
+    from artstore.changes.recording import state_of
 
     return {
         "run": record.title,
@@ -226,7 +226,7 @@ def run_show(session: Session, title: str, history: bool) -> None:
     Example:
       artfs run show dataset-pipeline/r1
     """
-    from artstore.runs import metric_rows
+    from artstore.rows.runs import metric_rows
 
     workspace = session.open()
     record = workspace.run(title)

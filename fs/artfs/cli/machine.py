@@ -96,7 +96,7 @@ def _lmdb() -> _Finding:
 
 def _chunker() -> _Finding:
     try:
-        import artstore.chunker  # noqa: F401 - it refuses to load without its compiled form
+        import artstore.ingest.chunker  # noqa: F401 - it refuses to load without its compiled form
     except ArtfsError as error:
         return _Finding("fail", error.message, error.hint)
     except ImportError as error:

@@ -29,8 +29,8 @@ from artstore.names import version_label
 
 if TYPE_CHECKING:
     from artfs.mount.reports import MountStatus, ReaperStatus, WorkerStatus
-    from artstore.deadlist import Backlog
-    from artstore.drafts import DraftInfo
+    from artstore.rows.deadlist import Backlog
+    from artstore.rows.drafts import DraftInfo
 
 __all__ = ["mount", "path", "status", "umount"]
 

@@ -18,7 +18,7 @@ from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.versions import Version
+    from artstore.queries.versions import Version
     from artstore.workspace import Workspace
 
 __all__ = ["first_workspace", "init", "print_put", "put", "put_record", "warn_of_reaped", "workspace_for_put"]

@@ -9,7 +9,7 @@ from artfs.cli.output import from_nanoseconds, timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.versions import FileInfo, Version
+    from artstore.queries.versions import FileInfo, Version
     from artstore.workspace import ArtifactInfo
 
 __all__ = ["artifact_record", "file_record", "gone_record", "purge_record", "version_record"]

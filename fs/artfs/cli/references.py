@@ -17,8 +17,8 @@ from artfs.cli.putting import first_workspace, print_put
 from artfs.cli.session import Session, subcommand
 
 if TYPE_CHECKING:
+    from artstore.drafting.reference_ops import Reference
     from artstore.references.pinning import OnPinned
-    from artstore.referencing import Reference
 
 __all__ = ["is_uri", "pinning_bar", "ref"]
 

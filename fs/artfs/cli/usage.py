@@ -25,8 +25,8 @@ from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.deadlist import Backlog
-    from artstore.usage import GroupUsage, Usage, VersionUsage
+    from artstore.queries.usage import GroupUsage, Usage, VersionUsage
+    from artstore.rows.deadlist import Backlog
 
 __all__ = ["du", "usage", "warn_if_overdue"]
 

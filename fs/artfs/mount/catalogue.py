@@ -13,7 +13,7 @@ from artfs.mount.inodes import Inode, Sort
 from artstore.errors import NotFoundError
 from artstore.names import parse_version_label, version_label
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
-from artstore.snapshot import Snapshot
+from artstore.rows.snapshot import Snapshot
 
 __all__ = [
     "LATEST",

@@ -23,11 +23,11 @@ from artfs.mount.duty import Duty, Relief, Take
 from artfs.mount.ownership import Owner
 from artfs.mount.tree import RECORD_BYTES, Tree
 from artfs.mount.wakefulness import LATENCY_DEVICE, Wakefulness
-from artstore.chunkcaches import SharedChunkCache
 from artstore.errors import ArtfsError, MountError
 from artstore.live import DaemonInfo
-from artstore.readahead import Regions
 from artstore.references.recent import RecentSpans
+from artstore.storage.chunkcaches import SharedChunkCache
+from artstore.storage.readahead import Regions
 from artstore.store import Store
 
 __all__ = ["ENDED", "FAILED", "Kit", "Transport", "fork", "run_supervisor", "run_worker", "send"]

@@ -25,7 +25,7 @@ from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
 from artstore.errors import BusyError, InvalidInputError, MountError
 from artstore.live import DaemonInfo, daemons_folder, is_held, live_daemons, request, runtime_folder
-from artstore.manifest import Manifest
+from artstore.storage.manifest import Manifest
 from artstore.store import Store
 
 if TYPE_CHECKING:

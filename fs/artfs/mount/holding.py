@@ -23,11 +23,11 @@ from typing import Any, NamedTuple, Protocol
 from artfs.mount import inodes
 from artfs.mount.counters import Epoch
 from artfs.mount.notifications import invalidate_entry, invalidate_inode
-from artstore import trees
 from artstore.errors import ArtfsError
 from artstore.names import version_label
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
+from artstore.rows import trees
 
 __all__ = ["DeletedVersion", "Holding"]
 

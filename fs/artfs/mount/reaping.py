@@ -16,8 +16,8 @@ import trio
 
 from artfs.mount.counters import Counters, Field
 from artstore.errors import ArtfsError, DamageError
-from artstore.reaper import Reaped, Reaper, Step, forget_references, next_due_ns, tidy
-from artstore.settings import Settings, read_settings
+from artstore.reclaim.reaper import Reaped, Reaper, Step, forget_references, next_due_ns, tidy
+from artstore.rows.settings import Settings, read_settings
 from artstore.store import Store
 
 __all__ = ["Reaping", "State", "Status"]

@@ -37,13 +37,13 @@ from artfs.mount.cache import Cache
 from artfs.mount.counters import Epoch
 from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError, StaleError
 from artfs.mount.inodes import Inode, Sort
-from artstore import trees
 from artstore.errors import NotFoundError
 from artstore.ids import Buffer
 from artstore.records.catalogue import VersionRecord
 from artstore.records.references import ReferenceRecord
 from artstore.records.trees import Kind, TreeEntry, TreeView
-from artstore.snapshot import Snapshot
+from artstore.rows import trees
+from artstore.rows.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from artstore.references.reading import Outside

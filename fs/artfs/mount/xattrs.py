@@ -12,7 +12,7 @@ import json
 from datetime import UTC, datetime
 
 from artstore.records.catalogue import VersionRecord
-from artstore.snapshot import Snapshot
+from artstore.rows.snapshot import Snapshot
 
 __all__ = ["OF_FILES", "OF_REFERENCES", "PREFIX", "WORKSPACE", "of_file", "of_reference", "of_version"]
 

@@ -14,26 +14,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from artfs.tracking.described import Described
+from artfs.tracking.description import Described
 from artfs.tracking.downloading import download
 from artfs.tracking.entries import ArtifactEntry
 from artfs.tracking.naming import find_version, own_name, short_name
 from artfs.tracking.workspaces import the_workspace
+from artstore.drafting.gathering import Gathering
 from artstore.errors import (
     InvalidInputError,
     NotFoundError,
     RefusedError,
     SourceError,
 )
-from artstore.gathering import Gathering
+from artstore.queries.versions import Version
 from artstore.records.trees import Kind
-from artstore.versions import Version
 from artstore.workspace import Workspace
 
 if TYPE_CHECKING:
     from artfs.tracking.run import Run
-    from artstore.deleting import Cascade
-    from artstore.graph import GraphNode
+    from artstore.changes.deleting import Cascade
+    from artstore.queries.graph import GraphNode
 
 __all__ = ["Artifact", "ArtifactEntry"]
 
@@ -256,8 +256,8 @@ class Artifact(Described):
 
     def commit(self, workspace: Workspace, name: str, run: int) -> Version:
         """Make it a version of the artifact with a full name, for a run or 0, and be that; return it."""
-        from artstore.committing import Commit
-        from artstore.putting import version_of
+        from artstore.changes.committing import Commit
+        from artstore.changes.putting import version_of
 
         gathering = self._open()
         if self.incremental and self._base is None:

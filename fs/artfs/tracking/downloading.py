@@ -17,8 +17,8 @@ from artfs.tracking.values import cache_folder, download_folder, environment
 from artstore import live
 from artstore.errors import InvalidInputError
 from artstore.ingest.pipeline import Progress
-from artstore.mounted import mounted_path
-from artstore.versions import Version
+from artstore.queries.mounted import mounted_path
+from artstore.queries.versions import Version
 from artstore.workspace import Workspace
 
 __all__ = ["Cached", "cached", "clean_up", "copy_to_cache", "download", "mounted_folder"]

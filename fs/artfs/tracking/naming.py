@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from artstore.errors import NotFoundError
 from artstore.names import LATEST, check_name, parse_reference
-from artstore.versions import Version
+from artstore.queries.versions import Version
 from artstore.workspace import Workspace
 
 __all__ = ["find_version", "own_name", "short_name"]

@@ -13,14 +13,14 @@ from typing import Any, Final, Self
 
 from artfs.tracking.artifact import Artifact, use
 from artfs.tracking.naming import own_name, short_name
+from artfs.tracking.run_values import Words
 from artfs.tracking.values import iso, metric_values, plain
-from artfs.tracking.words import Words
-from artstore import recording
+from artstore.changes import recording
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
-from artstore.leases import Lease
 from artstore.names import LATEST, check_alias
+from artstore.queries.versions import utc
+from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import RunRecord
-from artstore.versions import utc
 from artstore.workspace import Workspace
 
 __all__ = ["Run"]
@@ -146,7 +146,7 @@ class Run:
 
     def history(self) -> list[dict[str, Any]]:
         """Return the rows that it has logged, in order."""
-        from artstore.runs import metric_rows
+        from artstore.rows.runs import metric_rows
 
         self._write_rows()
         with self._workspace.store.snapshot() as snapshot:
@@ -338,7 +338,7 @@ class Run:
         ``distributed_id`` names it among them, the run's group where it is not given.  A path that another run has
         brought with other content raises `ExistsError`, which names both, unless ``on_conflict`` is ``last``.
         """
-        from artfs.tracking.together import contribute
+        from artfs.tracking.distributed import contribute
 
         self._require_running()
         if on_conflict not in ("error", "last"):
@@ -363,7 +363,7 @@ class Run:
 
         Raises `NotFoundError` where nobody has brought anything.  Once more, it returns the same version.
         """
-        from artfs.tracking.together import finish
+        from artfs.tracking.distributed import finish
 
         self._require_running()
         artifact = self._given(artifact_or_path, name, type, aliases)

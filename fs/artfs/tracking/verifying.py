@@ -7,7 +7,7 @@ from pathlib import Path
 
 from artstore.errors import DamageError
 from artstore.ids import ContentHasher
-from artstore.versions import FileInfo, Version
+from artstore.queries.versions import FileInfo, Version
 
 __all__ = ["verify"]
 

@@ -16,14 +16,14 @@ import os
 from pathlib import Path
 from typing import Final
 
-from artstore import manifest
 from artstore.checking.content import check_content
 from artstore.checking.files import Place, check_files
-from artstore.checking.pages import check_pages
+from artstore.checking.lmdb_check import check_pages
 from artstore.checking.report import OnProgress, Problem, Progress, Report, said
 from artstore.checking.structure import check_structure
-from artstore.environments import read_current
 from artstore.errors import ArtfsError, DamageError
+from artstore.storage import manifest
+from artstore.storage.environments import read_current
 from artstore.store import Store
 
 __all__ = ["OnProgress", "Problem", "Progress", "Report", "check", "check_and_repair"]
@@ -46,10 +46,10 @@ def check_and_repair(path: Path, *, data: bool = False, progress: OnProgress | N
     """Check the workspace at ``path`` as `check` does, put right what can be, and report what is left.
 
     ``repaired`` says what was done.  A workspace that does not open is left as it is: only a rebuild helps then.
-    Raises what `check` and `artstore.checking.repair.repair` raise.
+    Raises what `check` and `artstore.repairing.repair.repair` raise.
     """
-    from artstore.checking.folders import restore_lease
-    from artstore.checking.repair import repair
+    from artstore.repairing.repair import repair
+    from artstore.repairing.repair_folders import restore_lease
 
     before, damaged, can_open = _check(path, data, progress)
     if before.clean:

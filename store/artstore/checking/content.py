@@ -16,20 +16,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from artstore import disk, manifest
-from artstore.checking.naming import read_names
+from artstore.checking.bookmark import Bookmark, PackMark
+from artstore.checking.check_names import read_names
 from artstore.checking.recounting import Recount
 from artstore.checking.report import MOST_OF_A_KIND, OnProgress, Progress, Report, said
-from artstore.checking.resuming import Bookmark, PackMark
 from artstore.checking.tracing import trace
 from artstore.checking.verifying import Fault, verify
 from artstore.errors import DamageError
-from artstore.manifest import ReadTransaction
-from artstore.nodes import node_extent
-from artstore.packs import pack_path
 from artstore.records.nodes import Extent
 from artstore.records.packing import HEAD_LENGTH, HEADER_LENGTH, PackedEntry, parse_index, parse_segment_head
-from artstore.tables import Table
+from artstore.records.tables import Table
+from artstore.rows.nodes import node_extent
+from artstore.storage import disk, manifest
+from artstore.storage.manifest import ReadTransaction
+from artstore.storage.packs import pack_path
 
 __all__ = ["check_content"]
 

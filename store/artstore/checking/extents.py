@@ -7,17 +7,17 @@ import uuid as uuids
 from array import array
 from pathlib import Path
 
-from artstore import manifest
-from artstore.checking.naming import Names
+from artstore.checking.check_names import Names
 from artstore.checking.recounting import Recount
 from artstore.checking.report import Report
 from artstore.checking.tracing import trace
 from artstore.errors import DamageError
-from artstore.manifest import Counters, ReadTransaction
-from artstore.packs import pack_path
 from artstore.records.nodes import KIND_CHUNK
 from artstore.records.packing import HEADER_LENGTH, parse_header
-from artstore.tables import Table, key32
+from artstore.records.tables import Table, key32
+from artstore.storage import manifest
+from artstore.storage.manifest import Counters, ReadTransaction
+from artstore.storage.packs import pack_path
 
 __all__ = ["check_extents", "check_pack_files"]
 

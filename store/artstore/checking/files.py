@@ -8,12 +8,12 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from artstore import journal
 from artstore.checking.recounting import Recount
 from artstore.checking.report import Report, said
 from artstore.errors import ArtfsError, DamageError, UnsupportedError, WorkspaceNotFoundError
-from artstore.manifest import CURRENT, Counters, read_current
-from artstore.reserve import RESERVE
+from artstore.storage import journal
+from artstore.storage.manifest import CURRENT, Counters, read_current
+from artstore.storage.reserve import RESERVE
 from artstore.store import IDENTITY, read_identity
 
 __all__ = ["Place", "check_files", "note_strays"]

@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from artstore.checking.recounting import readable_rows
-from artstore.checking.replacing import replace_rows
 from artstore.checking.report import Report
-from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.records.counters import Counters
-from artstore.telling import TABLES, Told, read_row
+from artstore.repairing.replace_rows import replace_rows
+from artstore.rows.journal_events import TABLES, Told, read_row
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = ["check_runs", "right_runs"]
 

@@ -14,12 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from artstore import disk
 from artstore.checking.report import Report, said
-from artstore.codec import decode, verify_stored
 from artstore.errors import DamageError
 from artstore.ids import content_id
-from artstore.packs import pack_path
 from artstore.records.nodes import Extent
 from artstore.records.packing import (
     CLASS_ROOT_LIST,
@@ -30,6 +27,9 @@ from artstore.records.packing import (
     parse_index,
     parse_segment_head,
 )
+from artstore.storage import disk
+from artstore.storage.codec import decode, verify_stored
+from artstore.storage.packs import pack_path
 
 __all__ = ["Frame", "Packed", "PackedForm", "holes_between"]
 

@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from artstore.checking.report import Report, said
-from artstore.drafts import held_node
 from artstore.errors import DamageError
-from artstore.manifest import ReadTransaction
-from artstore.nodes import children_of, node_extent
 from artstore.records.catalogue import DraftRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry, decode_condemned, decode_entry, decode_free
 from artstore.records.nodes import KIND_TREE
 from artstore.records.seal import unseal, unseal_numbered
-from artstore.tables import Table
+from artstore.records.tables import Table
+from artstore.rows.drafts import held_node
+from artstore.rows.nodes import children_of, node_extent
+from artstore.storage.manifest import ReadTransaction
 
 __all__ = ["PackUse", "Recount", "readable_rows", "recount"]
 

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from artstore import manifest, nodes
+from artstore.checking.check_journal import check_journal
+from artstore.checking.check_names import Names, check_names, read_names
 from artstore.checking.extents import check_extents, check_pack_files
 from artstore.checking.files import Place, note_strays
-from artstore.checking.history import check_journal
 from artstore.checking.lineages import check_runs
-from artstore.checking.naming import Names, check_names, read_names
 from artstore.checking.recounting import Recount, readable_rows, recount
 from artstore.checking.report import OnProgress, Progress, Report
 from artstore.checking.tracing import trace
-from artstore.manifest import Counters, ReadTransaction
-from artstore.nodes import COUNT_BLOCK
 from artstore.records.catalogue import VersionRecord
 from artstore.records.deadlist import DeadEntry
 from artstore.records.nodes import KIND_LOST
 from artstore.records.packing import CLASS_CONTENT, CLASS_TREE
-from artstore.settings import read_settings
-from artstore.tables import Table
+from artstore.records.tables import Table
+from artstore.rows import nodes
+from artstore.rows.nodes import COUNT_BLOCK
+from artstore.rows.settings import read_settings
+from artstore.storage import manifest
+from artstore.storage.manifest import Counters, ReadTransaction
 
 __all__ = ["Recount", "check_structure", "recount"]
 

@@ -11,16 +11,16 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from artstore.checking.naming import Names
+from artstore.checking.check_names import Names
 from artstore.checking.report import Problem
 from artstore.errors import DamageError
-from artstore.manifest import ReadTransaction
-from artstore.nodes import children_of, tree_view
 from artstore.records.catalogue import VersionRecord
 from artstore.records.nodes import KIND_CHUNK
 from artstore.records.seal import unseal_numbered
+from artstore.records.tables import Table
 from artstore.records.trees import Kind
-from artstore.tables import Table
+from artstore.rows.nodes import children_of, tree_view
+from artstore.storage.manifest import ReadTransaction
 
 __all__ = ["MOST_TRACED", "Touched", "trace"]
 

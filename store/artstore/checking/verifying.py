@@ -6,11 +6,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from artstore.codec import decode, verify_stored
 from artstore.errors import DamageError
 from artstore.ids import content_id
-from artstore.manifest import ReadTransaction
-from artstore.nodes import node_payload
 from artstore.records.nodes import (
     KIND_CHUNK,
     KIND_LIST,
@@ -39,6 +36,9 @@ from artstore.records.trees import (
     canonical_entries,
     canonical_index,
 )
+from artstore.rows.nodes import node_payload
+from artstore.storage.codec import decode, verify_stored
+from artstore.storage.manifest import ReadTransaction
 
 __all__ = ["Fault", "Read", "verify"]
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from artstore.building import DirectoryBuilder, directory_entry
+from artstore.ingest.building import DirectoryBuilder, directory_entry
+from artstore.ingest.source import IgnoreRules
+from artstore.ingest.staging import EntryDraft, Ref, Stager
 from artstore.records.trees import Kind
-from artstore.source import IgnoreRules
-from artstore.staging import EntryDraft, Ref, Stager
+from artstore.rows.trees import entries_from
 from artstore.store import Store
-from artstore.trees import entries_from
 
 __all__ = ["Overlay"]
 

@@ -9,18 +9,18 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Final, NamedTuple
 
-from artstore.building import DirectoryBuilder, ListBuilder, directory_entry
-from artstore.codec import encode
 from artstore.errors import SourceError
 from artstore.ids import ContentHasher, content_id
+from artstore.ingest.building import DirectoryBuilder, ListBuilder, directory_entry
 from artstore.ingest.feeding import Feed, Parcel
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.reading import SMALL, FileDraft, Window, changed, encode_small, read_small, read_windows
-from artstore.nodes import has_lost, is_whole
+from artstore.ingest.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source, display
+from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.ingest.statcache import DirectoryCache, StatCache
 from artstore.records.trees import Kind
-from artstore.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source, display
-from artstore.staging import EntryDraft, Ref, Stager
-from artstore.statcache import DirectoryCache, StatCache
+from artstore.rows.nodes import has_lost, is_whole
+from artstore.storage.codec import encode
 from artstore.store import Store
 
 __all__ = ["Ingest", "Progress"]

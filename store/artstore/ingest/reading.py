@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import Final, NamedTuple
 
-from artstore.chunker import MAXIMUM, MIXED, WHOLE, Sizes, boundaries, sizes_for
-from artstore.codec import Encoded, encode_all
 from artstore.errors import SourceChangedError, SourceError
 from artstore.ids import Buffer, content_id
+from artstore.ingest.chunker import MAXIMUM, MIXED, WHOLE, Sizes, boundaries, sizes_for
+from artstore.ingest.source import FileEntry, FileStamp, display
 from artstore.records.packing import CLASS_CONTENT
-from artstore.source import FileEntry, FileStamp, display
+from artstore.storage.codec import Encoded, encode_all
 from artstore.store import Store
 
 __all__ = ["SMALL", "ChunkDraft", "FileDraft", "FileRead", "Window", "encode_small", "read_small", "read_windows"]

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from artstore import catalogue, drafts, journal
+from artstore.changes.committing import end_after
+from artstore.changes.deleting import delete
 from artstore.clock import doubt
-from artstore.committing import end_after
-from artstore.deleting import delete
 from artstore.errors import NotFoundError, RefusedError
-from artstore.holders import label
-from artstore.lineage import dependants
-from artstore.manifest import ReadTransaction
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.retention.judging import Candidate, Verdict, judge
 from artstore.retention.rules import Rule, Rules, read_rules, write_rules
-from artstore.settings import read_settings
+from artstore.rows import catalogue, drafts
+from artstore.rows.lineage import dependants
+from artstore.rows.reachability import label
+from artstore.rows.settings import read_settings
+from artstore.storage import journal
+from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
 __all__ = ["RetentionPlan", "Retired", "apply", "plan", "set_ttl"]

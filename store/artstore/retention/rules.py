@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
-from artstore import journal
 from artstore.errors import DamageError, InvalidInputError, NotFoundError
-from artstore.finding import Selector
-from artstore.manifest import ReadTransaction, WriteTransaction
 from artstore.names import check_rule
+from artstore.queries.query import Selector
 from artstore.records.catalogue import checked_metadata
+from artstore.records.tables import Table
+from artstore.storage import journal
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
-from artstore.tables import Table
 
 __all__ = ["PERIODS", "Rule", "Rules", "read_rules", "remove_rule", "set_rule", "write_rules"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from artfs.cli.main import main
-from artstore import manifest
+from artstore.storage import manifest
 
 
 @dataclass

@@ -294,7 +294,12 @@ def test_fsck_that_cannot_be_meant(artfs: Run, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("two_versions")
 @pytest.mark.parametrize(
-    ("function", "options"), [("check", ()), ("check_and_repair", ("--repair",)), ("rebuild.rebuild", ("--rebuild",))]
+    ("function", "options"),
+    [
+        ("checking.check", ()),
+        ("checking.check_and_repair", ("--repair",)),
+        ("repairing.rebuild.rebuild", ("--rebuild",)),
+    ],
 )
 def test_ctrl_c_ends_a_check_with_a_word_of_what_is_kept(
     artfs: Run, monkeypatch: pytest.MonkeyPatch, function: str, options: tuple[str, ...]
@@ -302,7 +307,7 @@ def test_ctrl_c_ends_a_check_with_a_word_of_what_is_kept(
     def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"artstore.checking.{function}", interrupt)
+    monkeypatch.setattr(f"artstore.{function}", interrupt)
     stopped = artfs("fsck", *options)
     assert stopped.code == 130 and stopped.message.startswith("artfs: interrupted; ")
     assert "run it again" in stopped.message and stopped.message.count("\n") == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import artfs as api
-from artfs.tracking import current
+from artfs.tracking import active_run
 
 Run = Callable[..., Any]
 
@@ -19,8 +19,8 @@ def worked(artfs: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return the command line, over a workspace in which a run has used and made something."""
     monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "worked"))
     monkeypatch.setenv("ARTFS_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(current, "_run", None)
-    monkeypatch.setattr(current, "_hooked", True)
+    monkeypatch.setattr(active_run, "_run", None)
+    monkeypatch.setattr(active_run, "_hooked", True)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a").write_text("a")
     workspace = api.init_workspace(tmp_path / "worked")

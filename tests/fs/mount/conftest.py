@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from artstore.content import ContentInfo
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.nodes import Extent
 from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
+from artstore.rows.content import ContentInfo
 from fs.mount.served import Served, serve
 
 Folder = dict[bytes, Any]

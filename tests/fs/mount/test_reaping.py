@@ -17,7 +17,7 @@ from artfs.mount.counters import Counters, Field
 from artfs.mount.reaping import Reaping
 from artfs.mount.reports import ReaperStatus
 from artstore.errors import DamageError, OutOfSpaceError
-from artstore.reaper import Step
+from artstore.reclaim.reaper import Step
 from artstore.workspace import Workspace, init_workspace
 
 NOTHING = Step(0, 0, False)

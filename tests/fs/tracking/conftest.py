@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import artfs
-from artfs.tracking import current
+from artfs.tracking import active_run
 
 
 @pytest.fixture
@@ -20,6 +20,6 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> artfs.Workspac
     monkeypatch.setenv("ARTFS_CACHE_DIR", str(tmp_path / "cache"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(current, "_run", None)
-    monkeypatch.setattr(current, "_hooked", True)
+    monkeypatch.setattr(active_run, "_run", None)
+    monkeypatch.setattr(active_run, "_hooked", True)
     return artfs.init_workspace(tmp_path / "ws")

@@ -13,7 +13,7 @@ import numpy
 import pytest
 
 import artfs
-from artfs.tracking import current
+from artfs.tracking import active_run
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, RefusedError
 from store.oracle import assert_sound
 
@@ -130,7 +130,7 @@ def test_a_run_goes_on(workspace: artfs.Workspace) -> None:
 def test_unused_words_are_recorded_with_one_notice(
     workspace: artfs.Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(current, "_noticed", False)
+    monkeypatch.setattr(active_run, "_noticed", False)
     run = artfs.init(project="p", entity="me", mode="offline", save_code=True, dir=Path("x"), config=Namespace(lr=1))
     artfs.init(project="p", mode="offline")
     assert capsys.readouterr().err == "artfs: dir, mode, save_code is recorded, and does nothing here\n"
@@ -176,8 +176,8 @@ def test_the_first_run_makes_the_workspace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "new"))
-    monkeypatch.setattr(current, "_run", None)
-    monkeypatch.setattr(current, "_hooked", True)
+    monkeypatch.setattr(active_run, "_run", None)
+    monkeypatch.setattr(active_run, "_hooked", True)
     with artfs.init(project="p"):
         pass
     assert capsys.readouterr().err == f"artfs: made the workspace {tmp_path / 'new'}\n"

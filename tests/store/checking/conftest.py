@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from artstore import creating, manifest, reserve
+from artstore import creating
 from artstore.checking.files import Place, check_files
 from artstore.checking.report import Report
 from artstore.checking.structure import check_structure
 from artstore.creating import create_workspace
-from artstore.manifest import WriteTransaction
+from artstore.storage import manifest, reserve
+from artstore.storage.manifest import WriteTransaction
 from artstore.store import Store
 from artstore.workspace import Workspace
 from store.checking.lived import live_through

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from artstore import recording
-from artstore.aliasing import revise
-from artstore.committing import Commit
-from artstore.putting import PutOptions, put
-from artstore.telling import told_of
+from artstore.changes import recording
+from artstore.changes.aliasing import revise
+from artstore.changes.committing import Commit
+from artstore.changes.putting import PutOptions, put
+from artstore.rows.journal_events import told_of
 from artstore.workspace import Workspace
 from store.conftest import forget
 from store.oracle import Model, model_of, write_folder

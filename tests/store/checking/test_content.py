@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from artstore import manifest
 from artstore.checking import check, check_and_repair
 from artstore.checking.content import check_content
 from artstore.checking.files import check_files
 from artstore.checking.recounting import recount
 from artstore.checking.report import Progress, Report
-from artstore.nodes import children_of, node_extent
-from artstore.packs import pack_path, read_segments
 from artstore.records.nodes import KIND_CHUNK, KIND_LIST, KIND_TREE, Extent, decode_chunk, encode_chunk
 from artstore.records.packing import HEAD_LENGTH, HEADER_LENGTH, parse_segment_head
-from artstore.tables import Table
+from artstore.records.tables import Table
+from artstore.rows.nodes import children_of, node_extent
+from artstore.storage import manifest
+from artstore.storage.packs import pack_path, read_segments
 from artstore.workspace import Workspace
 from store.checking.conftest import found
 
@@ -183,7 +183,7 @@ def test_an_interrupted_check_goes_on_where_it_was(lived: Workspace, monkeypatch
 
 
 def several_packs(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("artstore.packs.PACK_LIMIT", 1)
+    monkeypatch.setattr("artstore.storage.packs.PACK_LIMIT", 1)
     folder = ws.path.parent / "more"
     for number in range(5):
         folder.mkdir(exist_ok=True)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from artstore import creating, journal, packs
+from artstore import creating
 from artstore.checking import check
 from artstore.checking.files import check_files
 from artstore.checking.report import Report
 from artstore.creating import create_workspace
 from artstore.errors import UnsupportedError, WorkspaceNotFoundError
-from artstore.leases import Lease
+from artstore.reclaim.leases import Lease
+from artstore.storage import journal, packs
 from artstore.workspace import Workspace
 from store.checking.conftest import structure_of
 from store.conftest import forget

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from artstore import deadlist, space
 from artstore.checking.recounting import Recount, recount
 from artstore.checking.report import Report
-from artstore.nodes import all_counts, children_of, node_extent
 from artstore.records.catalogue import VersionRecord
 from artstore.records.nodes import KIND_TREE, Extent, ListChild, ListRecord, encode_list
-from artstore.tables import Table
+from artstore.records.tables import Table
+from artstore.rows import deadlist, space
+from artstore.rows.nodes import all_counts, children_of, node_extent
 from artstore.workspace import Workspace
 
 

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from artstore import catalogue, deadlist, manifest, space
 from artstore.checking import check
 from artstore.checking.report import MOST_OF_A_KIND
-from artstore.manifest import Manifest, WriteTransaction
-from artstore.nodes import change_counts, node_payload, put_lost
 from artstore.records.catalogue import DraftRecord, VersionRecord
 from artstore.records.deadlist import Condemned, Free, encode_condemned, encode_entry, encode_free
 from artstore.records.nodes import KIND_CHUNK, KIND_LIST, KIND_TREE, LostRecord, decode_chunk, encode_chunk
 from artstore.records.packing import CLASS_CONTENT, CLASS_TREE
-from artstore.tables import Table, key32, key64
+from artstore.records.tables import Table, key32, key64
+from artstore.rows import catalogue, deadlist, space
+from artstore.rows.nodes import change_counts, node_payload, put_lost
+from artstore.storage import manifest
+from artstore.storage.manifest import Manifest, WriteTransaction
 from artstore.workspace import Workspace
 from store.checking.conftest import found, structure_of
 

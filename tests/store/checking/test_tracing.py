@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from artstore.checking import tracing
-from artstore.checking.naming import read_names
+from artstore.checking.check_names import read_names
 from artstore.checking.report import Report
 from artstore.checking.tracing import Touched, trace
-from artstore.manifest import WriteTransaction
-from artstore.nodes import node_payload
 from artstore.records.catalogue import VersionRecord
 from artstore.records.nodes import Extent
+from artstore.records.tables import Table
 from artstore.records.trees import Kind, TreeEntry, TreeTotals, TreeView, encode_tree
-from artstore.tables import Table
+from artstore.rows.nodes import node_payload
+from artstore.storage.manifest import WriteTransaction
 from artstore.workspace import Workspace
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from artstore import disk
 from artstore.checking.verifying import Fault, verify
-from artstore.nodes import node_extent
-from artstore.packs import pack_path, read_segments
 from artstore.records.nodes import KIND_LIST, KIND_TREE, Extent, decode_list, encode_list
 from artstore.records.packing import PackedEntry
+from artstore.records.tables import Table
 from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
-from artstore.tables import Table
+from artstore.rows.nodes import node_extent
+from artstore.storage import disk
+from artstore.storage.packs import pack_path, read_segments
 from artstore.workspace import Workspace
 
 Rows = list[TreeEntry] | list[ChildRecord]

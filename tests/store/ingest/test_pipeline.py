@@ -13,10 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artstore import staging
 from artstore.errors import SourceChangedError, SourceError
-from artstore.ingest import feeding, pipeline, reading
-from artstore.source import FileStamp
+from artstore.ingest import feeding, pipeline, reading, staging
+from artstore.ingest.source import FileStamp
 from artstore.workspace import Workspace
 from store.oracle import Model, assert_sound, canonical_digest, model_of, whole, write_folder
 
@@ -64,7 +63,7 @@ def test_the_digest_depends_on_content_alone(
         patch.setattr(os, "cpu_count", lambda: workers)
         patch.setattr(staging, "BATCH_NODES", batch)
         patch.setattr(os, "listdir", lambda path: sorted(listdir(path), reverse=backwards))
-        patch.setattr("artstore.statcache.MARGIN_NS", -(10**18))
+        patch.setattr("artstore.ingest.statcache.MARGIN_NS", -(10**18))
         digests = [workspace.put(folder, name).record.digest for name in ("one", "one", "two")]
         assert digests == [canonical_digest(model)] * 3
         assert len(workspace.versions("one")) == 1
@@ -76,7 +75,7 @@ def test_a_known_folder_is_not_read_again(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the stat cache a second put opens no file, and a change is still seen."""
-    monkeypatch.setattr("artstore.statcache.MARGIN_NS", -(10**18))
+    monkeypatch.setattr("artstore.ingest.statcache.MARGIN_NS", -(10**18))
     folder = write_folder(tmp_path / "data", {b"a/%d" % n: ("file", b"%d" % n) for n in range(50)})
     first = workspace.put(folder, "x")
     read: list[int] = []
@@ -93,7 +92,7 @@ def test_a_lost_store_behind_a_stat_cache(
     workspace: Workspace, tmp_path: Path, new_workspace: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cache that promises content which the store does not have costs a second attempt, and nothing else."""
-    monkeypatch.setattr("artstore.statcache.MARGIN_NS", -(10**18))
+    monkeypatch.setattr("artstore.ingest.statcache.MARGIN_NS", -(10**18))
     folder = write_folder(tmp_path / "data", {b"a/%d" % n: ("file", b"%d" % n) for n in range(20)})
     digest = workspace.put(folder, "x").digest
     with new_workspace() as other:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from artstore.chunker import MAXIMUM, boundaries, sizes_for
-from artstore.codec import decode
 from artstore.errors import SourceChangedError, SourceError
 from artstore.ids import content_id
 from artstore.ingest import reading
+from artstore.ingest.chunker import MAXIMUM, boundaries, sizes_for
 from artstore.ingest.reading import SMALL, FileDraft, encode_small, read_small, read_windows
-from artstore.source import FileEntry, open_source
+from artstore.ingest.source import FileEntry, open_source
+from artstore.storage.codec import decode
 from artstore.workspace import Workspace
 
 MIB = 1024 * 1024

@@ -20,7 +20,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artstore import codec, journal
 from artstore.errors import DamageError
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, DraftRecord, VersionRecord
 from artstore.records.counters import Counters
@@ -29,6 +28,7 @@ from artstore.records.nodes import decode_chunk, decode_list, decode_lost, parse
 from artstore.records.packing import parse_header, parse_index, parse_segment_head
 from artstore.records.seal import unseal, unseal_numbered
 from artstore.records.trees import TreeView, parse_canonical_tree
+from artstore.storage import codec, journal
 
 CORPUS = Path(__file__).parents[2] / "corpora" / "malformed"
 ROOM = 16 << 20

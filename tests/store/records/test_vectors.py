@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from artstore import journal
-from artstore.building import DirectoryBuilder
 from artstore.ids import content_id
+from artstore.ingest.building import DirectoryBuilder
+from artstore.ingest.staging import EntryDraft, Ref
 from artstore.records.nodes import (
     ChunkRecord,
     Extent,
@@ -49,7 +49,7 @@ from artstore.records.trees import (
     encode_tree,
     parse_canonical_tree,
 )
-from artstore.staging import EntryDraft, Ref
+from artstore.storage import journal
 from artstore.workspace import Workspace
 from store.oracle import KINDS, canonical_digest, directory_records
 

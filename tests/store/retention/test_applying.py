@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from artstore import catalogue
-from artstore.checking.rebuild import rebuild
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
-from artstore.journal import journal_path, replay
+from artstore.records.tables import Table
+from artstore.repairing.rebuild import rebuild
 from artstore.retention import applying
 from artstore.retention.applying import apply, plan
 from artstore.retention.rules import read_rules
-from artstore.tables import Table
+from artstore.rows import catalogue
+from artstore.storage.journal import journal_path, replay
 from artstore.workspace import Workspace
 from store.checking.lived import reopened
 from store.oracle import assert_sound, leftovers, write_folder

@@ -1,0 +1,169 @@
+"""The run of this process: `artfs.init` begins it, and it ends with the process at the latest."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from artfs.tracking.run import Run
+from artfs.tracking.run_values import Words, config_of
+from artfs.tracking.values import environment, plain
+from artfs.tracking.workspaces import the_workspace
+from artstore.changes.recording import start_run
+from artstore.errors import InvalidInputError, RefusedError
+
+__all__ = ["config", "finish", "init", "log", "login", "run"]
+
+_run: Run | None = None
+_failed = False
+_hooked = False
+_noticed = False
+
+
+def init(
+    entity: str | None = None,
+    project: str | None = None,
+    dir: str | os.PathLike[str] | None = None,
+    id: str | None = None,
+    name: str | None = None,
+    notes: str | None = None,
+    tags: Sequence[str] | None = None,
+    config: Mapping[str, Any] | object | None = None,
+    config_exclude_keys: Sequence[str] | None = None,
+    config_include_keys: Sequence[str] | None = None,
+    allow_val_change: bool | None = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    mode: str | None = None,
+    force: bool | None = None,
+    anonymous: str | None = None,
+    reinit: bool | str | None = None,
+    resume: bool | str | None = None,
+    resume_from: str | None = None,
+    fork_from: str | None = None,
+    save_code: bool | None = None,
+    tensorboard: bool | None = None,
+    sync_tensorboard: bool | None = None,
+    monitor_gym: bool | None = None,
+    settings: object | None = None,
+) -> Run:
+    """Begin a run, and finish the one that is open; return it.
+
+    ``project``, ``group``, ``job_type``, ``name``, ``id``, ``notes``, ``tags`` and ``config`` are what they are in
+    wandb; so is ``resume`` as far as a run of that ``id`` goes on.  The other words are recorded, and do nothing.
+    Without ``project`` it is ``$ARTFS_PROJECT`` or ``$WANDB_PROJECT``; without one, names of artifacts are as written.
+    """
+    global _run
+    finish()
+    unused = {
+        "entity": entity,
+        "dir": None if dir is None else os.fspath(dir),
+        "allow_val_change": allow_val_change,
+        "mode": mode,
+        "force": force,
+        "anonymous": anonymous,
+        "reinit": reinit,
+        "resume_from": resume_from,
+        "fork_from": fork_from,
+        "save_code": save_code,
+        "tensorboard": tensorboard,
+        "sync_tensorboard": sync_tensorboard,
+        "monitor_gym": monitor_gym,
+        "settings": None if settings is None else str(settings),
+    }
+    recorded = {key: value for key, value in unused.items() if value is not None}
+    _notice(sorted(recorded.keys() - {"entity", "reinit"}))
+    values = plain(config_of(config), "config")
+    if config_include_keys is not None:
+        values = {key: value for key, value in values.items() if key in config_include_keys}
+    values = {key: value for key, value in values.items() if key not in (config_exclude_keys or ())}
+    if resume and id is None and resume not in ("auto", "allow", True):
+        raise InvalidInputError("a run to go on with needs its id", hint="pass id=")
+    workspace = the_workspace()
+    record, lease = start_run(
+        workspace.store,
+        project or environment("PROJECT") or "",
+        id or environment("RUN_ID") or "",
+        resume=bool(resume) and resume != "never",
+        name=name or environment("NAME") or "",
+        job_type=job_type or environment("JOB_TYPE") or "",
+        group=group or environment("RUN_GROUP") or "",
+        notes=notes or "",
+        tags=[str(tag) for tag in tags or ()],
+        config=values,
+        settings={**recorded, **({"resume": str(resume)} if resume else {})},
+    )
+    _run = Run(workspace, record, lease)
+    _hook()
+    return _run
+
+
+def _notice(unused: Sequence[str]) -> None:
+    global _noticed
+    if unused and not _noticed:
+        _noticed = True
+        print(f"artfs: {', '.join(unused)} is recorded, and does nothing here", file=sys.stderr)
+
+
+def _hook() -> None:
+    """Let the run end with the process, failed where that ends by an exception."""
+    global _hooked
+    if _hooked:
+        return
+    _hooked = True
+    before = sys.excepthook
+
+    def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        global _failed
+        _failed = True
+        before(kind, error, trace)
+
+    sys.excepthook = excepthook
+    atexit.register(_at_exit)
+
+
+def _at_exit() -> None:
+    finish(1 if _failed else 0)
+
+
+def run() -> Run | None:
+    """Return the open run of this process, or None."""
+    return _run if _run is not None and _run.is_open else None
+
+
+def _open(what: str) -> Run:
+    found = run()
+    if found is None:
+        raise RefusedError(f"there is no run for {what}", hint="begin one: artfs.init()")
+    return found
+
+
+def config() -> Words:
+    """Return the config of the open run; raise `RefusedError` where there is none."""
+    return _open("a config").config
+
+
+def summary() -> Words:
+    """Return the summary of the open run; raise `RefusedError` where there is none."""
+    return _open("a summary").summary
+
+
+def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+    """Log values for the open run, as `Run.log` does; raise `RefusedError` where there is none."""
+    _open("what is logged").log(data, step, commit)
+
+
+def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
+    """Finish the open run, if there is one."""
+    found = run()
+    if found is not None:
+        found.finish(exit_code)
+
+
+def login(*_: object, **__: object) -> bool:
+    """Return True: a workspace of this machine needs no account."""
+    return True

@@ -1,0 +1,137 @@
+"""Changes of what is said: aliases, tags, types, descriptions, metadata; each one transaction, journalled and told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from artstore import live
+from artstore.changes.committing import parent_changes, refuse_protected
+from artstore.errors import InvalidInputError, NotFoundError
+from artstore.live import Change
+from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, checked_metadata
+from artstore.rows import catalogue, drafts
+from artstore.storage import journal
+from artstore.storage.manifest import WriteTransaction
+from artstore.store import Store
+
+__all__ = ["change_tags", "describe", "remove_aliases", "rename", "revise", "set_aliases", "set_type"]
+
+
+def _artifact(transaction: WriteTransaction, name: str) -> ArtifactRecord:
+    record = catalogue.find_name(transaction, name)
+    if record is None or not record.is_artifact:
+        raise NotFoundError(f"there is no artifact {name!r}")
+    return record
+
+
+def _living(transaction: WriteTransaction, version: VersionRecord) -> tuple[ArtifactRecord, VersionRecord]:
+    artifact = catalogue.artifact(transaction, version.artifact)
+    current = catalogue.version(transaction, version.serial)
+    if artifact is None or current is None:
+        raise NotFoundError(f"v{version.number} has been deleted")
+    return artifact, current
+
+
+def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str], *, force: bool = False) -> list[str]:
+    """Let aliases name a version, protected ones by ``force``; return the mounts that did not answer."""
+    with store.write() as transaction:
+        artifact, current = _living(transaction, version)
+        if not force:
+            refuse_protected(transaction, artifact, current.number, aliases)
+        moved = catalogue.set_aliases(transaction, artifact.number, current.number, aliases, time.time_ns())
+        if moved:
+            events = [{"event": "alias", "name": artifact.name, "alias": n, "version": current.number} for n in moved]
+            journal.append(store.path, transaction, events)
+    return _told(store, artifact.name, moved)
+
+
+def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bool = False) -> list[str]:
+    """Take aliases away, all or none, protected ones by ``force``; return the mounts that did not answer."""
+    with store.write() as transaction:
+        artifact = _artifact(transaction, name)
+        if not force:
+            refuse_protected(transaction, artifact, None, aliases)
+        for alias in aliases:
+            if catalogue.remove_alias(transaction, artifact.number, alias) is None:
+                raise NotFoundError(f"{name!r} has no alias {alias!r}")
+        events = [{"event": "alias", "name": name, "alias": alias, "version": None} for alias in aliases]
+        journal.append(store.path, transaction, events)
+    return _told(store, name, aliases)
+
+
+def _told(store: Store, name: str, aliases: Sequence[str]) -> list[str]:
+    if not aliases:
+        return []
+    return [daemon.mountpoint for daemon in live.notify(store.run_dir, [Change(name, list(aliases))])]
+
+
+def change_tags(
+    store: Store, version: VersionRecord, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+) -> list[str]:
+    """Add and take tags of a version; return what it has then, sorted."""
+    for tag in add:
+        if not 1 <= len(tag) <= 128 or not tag.isprintable() or tag != tag.strip():
+            raise InvalidInputError(f"{tag!r} is not a tag: 1 to 128 printable characters, no outer spaces")
+    with store.write() as transaction:
+        artifact, current = _living(transaction, version)
+        for tag in remove:
+            if tag not in current.tags:
+                raise NotFoundError(f"{artifact.name}:v{current.number} has no tag {tag!r}")
+        tags = sorted((set(current.tags) | set(add)) - set(remove))
+        if tags != current.tags:
+            catalogue.put_version(transaction, replace(current, tags=tags))
+            event = {"event": "tags", "name": artifact.name, "version": current.number, "tags": tags}
+            journal.append(store.path, transaction, [event])
+    return tags
+
+
+def revise(
+    store: Store, version: VersionRecord, *, description: str | None = None, metadata: Metadata | None = None
+) -> VersionRecord:
+    """Say something else of a version than was said when it was made; None leaves what is said."""
+    checked = None if metadata is None else checked_metadata(metadata)
+    with store.write() as transaction:
+        artifact, current = _living(transaction, version)
+        changed = replace(
+            current,
+            description=current.description if description is None else description,
+            metadata=current.metadata if checked is None else checked,
+        )
+        if changed != current:
+            catalogue.put_version(transaction, changed)
+            about = {"name": artifact.name, "version": current.number}
+            said = {"description": changed.description, "metadata": changed.metadata}
+            journal.append(store.path, transaction, [{"event": "revision", **about, **said}])
+    return changed
+
+
+def set_type(store: Store, name: str, type_name: str) -> None:
+    """Give an artifact another type."""
+    with store.write() as transaction:
+        artifact = _artifact(transaction, name)
+        catalogue.put_artifact(transaction, replace(artifact, type=type_name))
+        journal.append(store.path, transaction, [{"event": "type", "name": name, "type": type_name}])
+
+
+def rename(store: Store, name: str, to: str) -> list[str]:
+    """Let an artifact have another full name, with all its versions; return the mounts that did not answer.
+
+    Raises `NotFoundError`, and what `artstore.rows.catalogue.rename` raises.
+    """
+    with store.write() as transaction:
+        artifact = _artifact(transaction, name)
+        gone = catalogue.rename(transaction, artifact, to, time.time_ns())
+        drafts.rename(transaction, name, to)
+        journal.append(store.path, transaction, [{"event": "rename", "name": name, "to": to}])
+    changes = [Change(above, [component]) for above, _, component in (each.rpartition("/") for each in gone)]
+    return [daemon.mountpoint for daemon in live.notify(store.run_dir, [*changes, *parent_changes(to)])]
+
+
+def describe(store: Store, name: str, text: str) -> None:
+    """Say something of an artifact, in the place of what was said before."""
+    with store.write() as transaction:
+        artifact = _artifact(transaction, name)
+        catalogue.put_artifact(transaction, replace(artifact, description=text))
+        journal.append(store.path, transaction, [{"event": "description", "name": name, "description": text}])

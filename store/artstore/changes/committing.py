@@ -1,0 +1,272 @@
+"""Making a version of a root that is in the store: one transaction that checks, records, and tells the journal.
+
+The same checks hold whoever brought the root in; they run inside the transaction, so that two processes that put to
+one artifact get consecutive numbers, and a name cannot become a project and an artifact at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+from artstore.errors import InvalidInputError, NotFoundError, RefusedError
+from artstore.ingest.staging import Ref
+from artstore.live import Change
+from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
+from artstore.records.catalogue import ArtifactRecord, EdgeRecord, Metadata, VersionRecord, checked_metadata
+from artstore.rows import catalogue, lineage, runs
+from artstore.rows.journal_events import edge_event
+from artstore.rows.lineage import Edge, End, run_end, version_end
+from artstore.rows.nodes import tree_view
+from artstore.rows.settings import read_settings
+from artstore.storage import journal
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
+from artstore.store import Store
+
+__all__ = ["Commit", "Committed", "end_after", "end_title", "parent_changes", "refuse_protected"]
+
+_LONGEST_TTL: Final = 1e10
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What is said of a version when it is made; None means that nothing was said.  ``ttl`` is in seconds.
+
+    ``runs`` are the numbers of the runs that make it; ``included`` and ``linked`` are serials of versions that it has
+    something of, or shows under its name.  ``draft`` is the open draft that it was.
+    """
+
+    name: str
+    type: str | None = None
+    aliases: Sequence[str] = ()
+    description: str | None = None
+    metadata: dict[str, Any] | None = None
+    base: str | None = None
+    force: bool = False
+    ttl: float | None = None
+    runs: Sequence[int] = ()
+    included: Sequence[int] = ()
+    linked: int = 0
+    draft: str = ""
+
+    @classmethod
+    def checked(
+        cls,
+        name: str,
+        type: str | None,
+        aliases: Sequence[str],
+        description: str | None,
+        metadata: Metadata | None,
+        ttl: float | None,
+        *,
+        force: bool,
+    ) -> Self:
+        """Return what a user says; raise `InvalidInputError` for a name, type or value that cannot be."""
+        if ttl is not None:
+            end_after(ttl)
+        return cls(
+            name=check_name(name),
+            type=None if type is None else check_type(type),
+            aliases=[check_alias(alias) for alias in aliases],
+            description=description,
+            metadata=None if metadata is None else checked_metadata(metadata),
+            force=force,
+            ttl=ttl,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The version that a commit led to, whether it is new, and what directories of a mount list differently now."""
+
+    artifact: ArtifactRecord
+    version: VersionRecord
+    created: bool
+    changes: list[Change] = field(default_factory=list)
+
+
+def end_after(seconds: float) -> int:
+    """Return the moment so many seconds from now, in nanoseconds since 1970; raise `InvalidInputError` for the past."""
+    if not 0 < seconds < _LONGEST_TTL:
+        raise InvalidInputError("the end of a version must lie in the future")
+    return time.time_ns() + int(seconds * 1e9)
+
+
+def parent_changes(name: str) -> list[Change]:
+    """Return what a new artifact changes above it: each project lists one more name."""
+    components = name.split("/")
+    return [Change("/".join(components[:depth]), [components[depth]]) for depth in range(len(components))]
+
+
+def commit(
+    store: Store, transaction: WriteTransaction, root: Ref, asked: Commit, new_bytes: int
+) -> tuple[bool, Committed]:
+    """Record a version of ``root`` unless it equals the current latest; return (whether one was made, what it is).
+
+    ``new_bytes`` are the stored bytes that bringing the root in has added.  Raises `RefusedError` for a type that
+    differs from the artifact's, `InvalidInputError` where the name cannot be an artifact.
+    """
+    now_ns = time.time_ns()
+    is_new = catalogue.find_name(transaction, asked.name) is None
+    artifact = catalogue.ensure_artifact(transaction, asked.name, now_ns)
+    typed = _with_type(artifact, asked.type)
+    events: list[dict[str, Any]] = []
+    if typed is not artifact:
+        events.append({"event": "type", "name": asked.name, "type": typed.type})
+    artifact = typed
+    latest = catalogue.latest(transaction, artifact.number)
+    if latest is not None and not asked.force and _same(latest, root, asked):
+        version, created = latest, False
+    else:
+        version, created = _record(transaction, artifact, root, asked, new_bytes, now_ns), True
+        artifact = replace(artifact, next_version=version.number + 1)
+        events.append({"event": "version", "name": asked.name, **_journalled(version)})
+    if asked.ttl is not None:
+        version = replace(version, expires_ns=end_after(asked.ttl))
+        catalogue.put_version(transaction, version)
+        about = {"name": asked.name, "version": version.number}
+        events.append({"event": "ttl", **about, "expires_ns": version.expires_ns})
+    catalogue.put_artifact(transaction, artifact)
+    refuse_protected(transaction, artifact, version.number, asked.aliases)
+    moved = catalogue.set_aliases(transaction, artifact.number, version.number, asked.aliases, now_ns)
+    events += [{"event": "alias", "name": asked.name, "alias": name, "version": version.number} for name in moved]
+    events += _add_edges(transaction, _sources(transaction, asked, version, created), artifact, version, now_ns)
+    if events:
+        journal.append(store.path, transaction, events)
+    names = ([f"v{version.number}", "latest"] if created else []) + moved
+    changes = [Change(asked.name, names)] if names else []
+    return created, Committed(artifact, version, created, (parent_changes(asked.name) if is_new else []) + changes)
+
+
+def _sources(
+    transaction: ReadTransaction, asked: Commit, version: VersionRecord, created: bool
+) -> Iterator[tuple[str, End]]:
+    """Yield (kind, end) of what a version comes of, as far as somebody says so."""
+    for number in dict.fromkeys(asked.runs):
+        yield lineage.LOGGED, run_end(number)
+    if not created:
+        return
+    if asked.linked:
+        yield lineage.LINKED, version_end(asked.linked)
+    for serial in dict.fromkeys(asked.included):
+        yield lineage.INCLUDED, version_end(serial)
+    if asked.base is not None:
+        reference = parse_reference(asked.base)
+        artifact = catalogue.find_name(transaction, reference.name)
+        if artifact is not None and reference.version is not None:
+            base = catalogue.serial_of(transaction, artifact.number, reference.version)
+            if base is not None:
+                yield lineage.BASE, version_end(base)
+
+
+def _add_edges(
+    transaction: WriteTransaction,
+    sources: Iterable[tuple[str, End]],
+    artifact: ArtifactRecord,
+    version: VersionRecord,
+    now_ns: int,
+) -> list[dict[str, Any]]:
+    """Record what a version comes of, as (kind, end); return the events that say so.
+
+    Raises `NotFoundError` for a run or version that is not there.
+    """
+    target = f"{artifact.name}:{version_label(version.number)}"
+    events = []
+    for kind, source in sources:
+        edge = Edge(source, kind, version_end(version.serial))
+        said = EdgeRecord(now_ns, end_title(transaction, source), target)
+        if lineage.put_edge(transaction, edge, said):
+            events.append(edge_event(edge, said))
+    return events
+
+
+def end_title(transaction: ReadTransaction, end: End) -> str:
+    """Return what an end of an edge is called by now; raise `NotFoundError` where it is gone."""
+    if end.is_version:
+        version = catalogue.recorded_version(transaction, end.number)
+        artifact = None if version is None else catalogue.artifact(transaction, version.artifact)
+        if version is None or artifact is None:
+            raise NotFoundError("a version that this one was to come of is gone")
+        return f"{artifact.name}:{version_label(version.number)}"
+    run = runs.run(transaction, end.number)
+    if run is None:
+        raise NotFoundError("the run is gone")
+    return run.title
+
+
+def refuse_protected(
+    transaction: ReadTransaction, artifact: ArtifactRecord, number: int | None, names: Sequence[str]
+) -> None:
+    """Raise `RefusedError` where protected aliases would name another version than they do, or (None) no longer any."""
+    settings = read_settings(transaction)
+    moving = (
+        catalogue.named_otherwise(transaction, artifact.number, number, names) if settings.protected_aliases else []
+    )
+    protected = [name for name in moving if settings.protects(name)]
+    if protected:
+        raise RefusedError(
+            f"the alias {protected[0]!r} of {artifact.name!r} is protected",
+            hint="'artfs alias set --force' moves it, 'artfs alias rm --force' takes it away",
+        )
+
+
+def _with_type(artifact: ArtifactRecord, asked: str | None) -> ArtifactRecord:
+    if asked is None or asked == artifact.type:
+        return artifact
+    if artifact.type is not None:
+        raise RefusedError(
+            f"{artifact.name!r} has the type {artifact.type!r}, not {asked!r}",
+            hint=f"leave --type out, or change it for all versions: artfs artifact set-type {artifact.name} {asked}",
+        )
+    return replace(artifact, type=asked)
+
+
+def _same(latest: VersionRecord, root: Ref, asked: Commit) -> bool:
+    return (
+        latest.digest == root.id
+        and (asked.metadata is None or asked.metadata == latest.metadata)
+        and (asked.description is None or asked.description == latest.description)
+    )
+
+
+def _record(
+    transaction: WriteTransaction, artifact: ArtifactRecord, root: Ref, asked: Commit, new_bytes: int, now_ns: int
+) -> VersionRecord:
+    state = transaction.state
+    view = tree_view(transaction, root.node)
+    version = VersionRecord(
+        serial=state.next_serial,
+        artifact=artifact.number,
+        number=artifact.next_version,
+        root=root.node,
+        digest=root.id,
+        created_ns=now_ns,
+        files=view.total_files,
+        bytes=view.total_bytes,
+        new_bytes=new_bytes,
+        description=asked.description or "",
+        metadata=asked.metadata or {},
+        base=asked.base,
+        draft=asked.draft,
+    )
+    state.next_serial += 1
+    state.versions += 1
+    state.logical_bytes += version.bytes
+    catalogue.put_version(transaction, version)
+    return version
+
+
+def _journalled(version: VersionRecord) -> dict[str, Any]:
+    """Return what a rebuild needs of a version: everything but local numbers that it will give anew."""
+    return {
+        "serial": version.serial,
+        "number": version.number,
+        "digest": version.digest.hex(),
+        "created_ns": version.created_ns,
+        "description": version.description,
+        "metadata": version.metadata,
+        "base": version.base,
+        **({"draft": version.draft} if version.draft else {}),
+    }

@@ -1,0 +1,369 @@
+"""Deleting versions, and bringing them back while that can be done.
+
+Deleting a version is one transaction of constant size: its record says that it is deleted, its root goes to the
+deadlist with the end of the undelete window, its aliases are released.  No node and no count changes, for the reference
+that the version held is now the deadlist's.  Undeleting takes it back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from artstore import live
+from artstore.changes.committing import parent_changes
+from artstore.changes.version_ranges import select
+from artstore.errors import NotFoundError, RefusedError
+from artstore.live import Change, DaemonInfo
+from artstore.names import version_label
+from artstore.queries.versions import utc
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.records.deadlist import DeadEntry
+from artstore.rows import catalogue, deadlist, drafts, lineage
+from artstore.rows.planner import Plan, plan_after_backlog
+from artstore.rows.reachability import label
+from artstore.rows.settings import read_settings
+from artstore.storage import journal
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
+from artstore.storage.reserve import room_to_free
+from artstore.store import Store
+
+if TYPE_CHECKING:
+    from artstore.reclaim.reaper import InUse
+
+__all__ = ["Cascade", "Deletion", "Undeleted", "delete", "undelete"]
+
+_BATCH: Final = 1000
+"""Versions that one transaction deletes."""
+_MOST_NAMED: Final = 20
+
+Cascade = Literal["no", "delete", "orphan"]
+"""What becomes of versions that were made from those that go: they forbid it, go too, or stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What a deletion did, or would do.
+
+    ``versions`` and released ``aliases`` as ``NAME:v3`` and ``NAME:ALIAS``.  ``freed_bytes`` are the stored bytes that
+    come back once all of them are reaped, ``reaped_bytes`` those that have come back already.  Until ``due_at`` the
+    versions can be undeleted; None where they cannot.  ``in_use`` says who keeps which version from being reaped, and
+    ``silent`` names mounts that did not answer.
+    """
+
+    versions: list[str]
+    freed_bytes: int
+    aliases: list[str] = field(default_factory=list)
+    due_at: datetime | None = None
+    reaped_bytes: int = 0
+    in_use: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+    dry_run: bool = False
+
+
+class Undeleted(NamedTuple):
+    """The version that is back, the aliases that it got back, and those that others have taken since."""
+
+    artifact: ArtifactRecord
+    version: VersionRecord
+    aliases: list[str]
+    taken: list[str]
+    silent: list[DaemonInfo]
+
+
+class _Doomed(NamedTuple):
+    artifact: ArtifactRecord
+    version: VersionRecord
+
+    @property
+    def name(self) -> str:
+        return f"{self.artifact.name}:{version_label(self.version.number)}"
+
+
+def delete(
+    store: Store,
+    refs: Sequence[str],
+    *,
+    force: bool,
+    now: bool,
+    dry_run: bool,
+    recursive: bool,
+    cascade: Cascade = "no",
+    reasons: Mapping[int, str] | None = None,
+) -> Deletion:
+    """Delete versions, all or none; see `Workspace.delete`.  ``reasons`` are kept with them, by serial."""
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        doomed = [_Doomed(*pair) for pair in select(transaction, refs, recursive=recursive)]
+        if cascade == "delete":
+            doomed = _with_dependants(transaction, doomed)
+        aliases = _released(transaction, store.run_dir, doomed, force, cascade)
+        window = read_settings(transaction).undelete_seconds
+        plan = _plan_of(store, transaction)
+        freed = sum(plan.release([one.version.root]).bytes for one in doomed)
+        planned_in = snapshot.number
+    due_ns = time.time_ns() + (0 if now else int(window * 1e9))
+    due_at = utc(due_ns) if window and not now else None
+    names = [one.name for one in doomed]
+    if dry_run:
+        return Deletion(names, freed, aliases, due_at, dry_run=True)
+    entries: list[DeadEntry] = []
+    changes: list[Change] = []
+    last = planned_in
+    going = frozenset(one.version.serial for one in doomed)
+    with room_to_free(store.path):
+        for start in range(0, len(doomed), _BATCH):
+            with store.write() as transaction:
+                batch = doomed[start : start + _BATCH]
+                entries += _delete_batch(
+                    store, transaction, batch, force, cascade, going, due_ns, changes, reasons or {}
+                )
+                last = transaction.number
+    if last == planned_in + -(-len(doomed) // _BATCH):
+        _plans[store.path] = (store.uuid, last, plan)
+    silent = [daemon.mountpoint for daemon in live.notify(store.run_dir, changes)]
+    done = Deletion(names, freed, aliases, due_at, silent=silent)
+    if now:
+        from artstore.reclaim.reaper import reap
+
+        reaped = reap(store, now=True, only=frozenset(entry.number for entry in entries))
+        in_use = [f"{_name_in(doomed, found)}: {found.by}" for found in reaped.in_use]
+        done = replace(done, reaped_bytes=reaped.freed_bytes, in_use=in_use)
+    return done
+
+
+def _name_in(doomed: list[_Doomed], found: InUse) -> str:
+    return next(one.name for one in doomed if one.version.serial == found.serial)
+
+
+_plans: dict[Path, tuple[str, int, Plan]] = {}
+"""By workspace: its uuid, a transaction, and the plan of all that is deleted as of it, for a series of deletions."""
+
+
+def _plan_of(store: Store, transaction: ReadTransaction) -> Plan:
+    """Return a plan from which all that waits already has been released."""
+    kept = _plans.pop(store.path, None)
+    if kept is not None and kept[:2] == (store.uuid, transaction.number):
+        kept[2].move_to(transaction)
+        return kept[2]
+    return plan_after_backlog(transaction)[0]
+
+
+def _with_dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed]) -> list[_Doomed]:
+    """Return versions, and all living ones that were made from them, or from those, behind them."""
+    found = {one.version.serial: one for one in doomed}
+    waiting = list(doomed)
+    while waiting:
+        for version, _ in lineage.dependants(transaction, waiting.pop().version):
+            artifact = catalogue.artifact(transaction, version.artifact)
+            if version.serial not in found and artifact is not None:
+                found[version.serial] = _Doomed(artifact, version)
+                waiting.append(found[version.serial])
+    return list(found.values())
+
+
+def _dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed], going: Collection[int]) -> list[str]:
+    """Return a phrase for each living version that was made from one that goes, and does not go with it."""
+    return [
+        f"{label(transaction, version)} {how.replace(' it', f' {one.name}')}"
+        for one in doomed
+        for version, how in lineage.dependants(transaction, one.version)
+        if version.serial not in going
+    ]
+
+
+def _released(
+    transaction: ReadTransaction,
+    run_dir: Path,
+    doomed: Sequence[_Doomed],
+    force: bool,
+    cascade: Cascade,
+    going: Collection[int] | None = None,
+) -> list[str]:
+    """Return the aliases that go with versions; raise `RefusedError` naming all that stands against the deletion.
+
+    ``going`` are the serials of all that go together, where these are a part of them.
+    """
+    found = _aliases(transaction, doomed)
+    aliases = [(one, name) for one in doomed for name in found.get((one.artifact.number, one.version.number), [])]
+    settings = read_settings(transaction)
+    protected = [f"{one.name} has the protected alias {name!r}" for one, name in aliases if settings.protects(name)]
+    if protected:
+        raise RefusedError(
+            f"nothing was deleted: {'; '.join(protected)}",
+            hint="'artfs alias rm --force' takes the alias away, then the version can be deleted",
+        )
+    serials = {one.version.serial: one for one in doomed}
+    depending = _dependants(transaction, doomed, going or serials) if cascade != "orphan" else []
+    if depending:
+        more = f"; and {len(depending) - _MOST_NAMED} more" if len(depending) > _MOST_NAMED else ""
+        raise RefusedError(
+            f"nothing was deleted: {'; '.join(depending[:_MOST_NAMED])}{more}",
+            hint="--cascade deletes those as well, --cascade=orphan keeps them without what they were made from",
+        )
+    if force:
+        return [f"{one.artifact.name}:{name}" for one, name in aliases]
+    refusals = [f"{one.name} has the alias {name!r}" for one, name in aliases]
+    refusals += [
+        f"{serials[draft.base].name} is the base of {draft.title}"
+        for draft in drafts.list_drafts(transaction, run_dir)
+        if draft.alive and draft.base in serials
+    ]
+    if refusals:
+        raise RefusedError(
+            f"nothing was deleted: {'; '.join(refusals)}",
+            hint="--force deletes them all the same; aliases can be moved with: artfs alias set",
+        )
+    return []
+
+
+def _aliases(transaction: ReadTransaction, doomed: Sequence[_Doomed]) -> dict[tuple[int, int], list[str]]:
+    """Return the aliases of all artifacts concerned, by artifact and version number."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for artifact in {one.artifact.number for one in doomed}:
+        for alias in catalogue.aliases_of(transaction, artifact):
+            found.setdefault((artifact, alias.version), []).append(alias.name)
+    return found
+
+
+def _delete_batch(
+    store: Store,
+    transaction: WriteTransaction,
+    doomed: Sequence[_Doomed],
+    force: bool,
+    cascade: Cascade,
+    going: Collection[int],
+    due_ns: int,
+    changes: list[Change],
+    reasons: Mapping[int, str],
+) -> list[DeadEntry]:
+    """Delete some versions in one transaction, if nothing stands against it by now; note what mounts have to forget."""
+    _released(transaction, store.run_dir, doomed, force, cascade, going)
+    aliases = _aliases(transaction, doomed)
+    entries, events = [], []
+    by_artifact: dict[int, tuple[ArtifactRecord, list[str]]] = {}
+    for artifact, version in doomed:
+        current = catalogue.version(transaction, version.serial)
+        if current is None:
+            raise NotFoundError(f"{artifact.name}:{version_label(version.number)} has been deleted meanwhile")
+        current = replace(current, reason=reasons.get(version.serial, ""))
+        entry, event, names = _delete_one(transaction, artifact, current, due_ns, aliases)
+        entries.append(entry)
+        events.append(event)
+        by_artifact.setdefault(artifact.number, (artifact, ["latest"]))[1].extend(names)
+    for artifact, names in by_artifact.values():
+        changes.append(Change(artifact.name, names))
+        if catalogue.latest(transaction, artifact.number) is None:
+            for gone in catalogue.retire(transaction, artifact):
+                above, _, component = gone.rpartition("/")
+                changes.append(Change(above, [component]))
+    journal.append(store.path, transaction, events)
+    return entries
+
+
+def _delete_one(
+    transaction: WriteTransaction,
+    artifact: ArtifactRecord,
+    version: VersionRecord,
+    due_ns: int,
+    aliases_by_version: dict[tuple[int, int], list[str]],
+) -> tuple[DeadEntry, dict[str, object], list[str]]:
+    """Delete one version; return its entry, the journal's event, and the names that are gone."""
+    aliases = aliases_by_version.get((artifact.number, version.number), [])
+    for alias in aliases:
+        catalogue.remove_alias(transaction, artifact.number, alias)
+    entry = deadlist.add_entry(
+        transaction,
+        [version.root],
+        due_ns,
+        serial=version.serial,
+        artifact=artifact.number,
+        version=version.number,
+    )
+    deleted = replace(
+        version,
+        state="deleted",
+        deleted_ns=entry.added_ns,
+        due_ns=due_ns,
+        entry=entry.number,
+        released_aliases=aliases,
+    )
+    catalogue.put_version(transaction, deleted)
+    transaction.state.versions -= 1
+    transaction.state.logical_bytes -= version.bytes
+    event = {
+        "event": "delete",
+        "name": artifact.name,
+        "version": version.number,
+        "serial": version.serial,
+        "due_ns": due_ns,
+        "aliases": aliases,
+        "reason": version.reason,
+    }
+    return entry, event, [version_label(version.number), *aliases]
+
+
+def undelete(store: Store, name: str, number: int) -> Undeleted:
+    """Bring a deleted version back, with its aliases as far as nobody has taken them since, and without its past end.
+
+    Raises `NotFoundError` where it never was or is being reaped already, `RefusedError` where it is not deleted, and
+    `InvalidInputError` where its name has become a project.
+    """
+    label = f"{name}:{version_label(number)}"
+    with room_to_free(store.path), store.write() as transaction:
+        artifact = catalogue.find_name(transaction, name) or catalogue.find_retired(transaction, name)
+        if artifact is None or not artifact.is_artifact:
+            raise NotFoundError(f"there is no artifact {name!r}, nor was one deleted that could come back")
+        was_retired = catalogue.find_name(transaction, name) is None
+        artifact = catalogue.ensure_artifact(transaction, name, time.time_ns())
+        version, entry = _deleted_version(transaction, artifact, number, label)
+        deadlist.remove_entry(transaction, entry)
+        ended = 0 < version.expires_ns <= time.time_ns()
+        restored = replace(
+            version,
+            state="live",
+            deleted_ns=0,
+            due_ns=0,
+            entry=0,
+            released_aliases=[],
+            reason="",
+            expires_ns=0 if ended else version.expires_ns,
+        )
+        catalogue.put_version(transaction, restored)
+        transaction.state.versions += 1
+        transaction.state.logical_bytes += version.bytes
+        taken = [
+            alias
+            for alias in version.released_aliases
+            if catalogue.alias_by_name(transaction, artifact.number, alias) is not None
+        ]
+        free = [alias for alias in version.released_aliases if alias not in taken]
+        catalogue.set_aliases(transaction, artifact.number, number, free, time.time_ns())
+        events: list[dict[str, object]] = [{"event": "undelete", "name": name, "version": number}]
+        events += [{"event": "ttl", "name": name, "version": number, "expires_ns": 0}] if ended else []
+        events += [{"event": "alias", "name": name, "alias": alias, "version": number} for alias in free]
+        journal.append(store.path, transaction, events)
+    changes = [Change(name, [version_label(number), "latest", *free])]
+    if was_retired:
+        changes += parent_changes(name)
+    return Undeleted(artifact, restored, free, taken, live.notify(store.run_dir, changes))
+
+
+def _deleted_version(
+    transaction: WriteTransaction, artifact: ArtifactRecord, number: int, label: str
+) -> tuple[VersionRecord, DeadEntry]:
+    record = catalogue.recorded_by_number(transaction, artifact.number, number)
+    if record is None:
+        if number < artifact.next_version:
+            raise NotFoundError(f"{label} cannot come back: its content is being given back or is gone")
+        raise NotFoundError(f"there never was {label}")
+    if record.state == "live":
+        raise RefusedError(f"{label} is not deleted")
+    entry = deadlist.find_entry(transaction, record.due_ns, record.entry)
+    if entry is None or entry.started:
+        raise NotFoundError(f"{label} cannot come back: its content is being given back")
+    return record, entry

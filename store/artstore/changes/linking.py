@@ -1,0 +1,44 @@
+"""Links: a version shown as a version of another artifact, which holds its content for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from artstore.changes.committing import Commit, commit
+from artstore.changes.putting import PutResult, announce, version_of
+from artstore.errors import InvalidInputError, NotFoundError
+from artstore.ingest.staging import Ref
+from artstore.queries.versions import Version
+from artstore.records.catalogue import VersionRecord
+from artstore.records.packing import CLASS_TREE
+from artstore.rows import catalogue
+from artstore.rows.nodes import change_counts, tree_view
+from artstore.rows.reachability import label
+from artstore.store import Store
+
+__all__ = ["link"]
+
+
+def link(store: Store, version: VersionRecord, target: str, aliases: Sequence[str]) -> Version:
+    """Make a version the next one of the artifact ``target`` too, with its type, metadata and description.
+
+    Nothing is copied.  The link stays whole whatever becomes of the version, which is not deleted while it is there.
+    Raises `NotFoundError` where the version is gone, and what `commit` raises.
+    """
+    with store.write() as transaction:
+        current = catalogue.version(transaction, version.serial)
+        artifact = None if current is None else catalogue.artifact(transaction, current.artifact)
+        if current is None or artifact is None:
+            raise NotFoundError("the version to link has been deleted")
+        if artifact.name == target:
+            raise InvalidInputError(
+                f"{label(transaction, current)} is a version of {target!r} already", hint="set an alias on it instead"
+            )
+        said = Commit.checked(target, artifact.type, aliases, current.description, current.metadata, None, force=False)
+        root = Ref(CLASS_TREE, tree_view(transaction, current.root).digest)
+        root.node = current.root
+        created, committed = commit(store, transaction, root, replace(said, linked=current.serial), 0)
+        if created:
+            change_counts(transaction, {current.root: 1})
+    return version_of(store, PutResult(committed, 0, announce(store, committed.changes)))

@@ -1,0 +1,294 @@
+"""Purging: content is taken out of every version that holds it, for good, and overwritten before its space is freed.
+
+Versions keep their numbers and aliases.  Each gets a new root without the content, and so a new digest; its record says
+what was taken out, when and why, with the digest before.  One transaction for each version: a purge that is interrupted
+goes on when it is run again with the digest.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from artstore import live
+from artstore.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
+from artstore.ingest.building import DirectoryBuilder, directory_entry
+from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.queries.versions import utc
+from artstore.reclaim.reaper import forget_references, reap
+from artstore.records.catalogue import VersionRecord
+from artstore.records.packing import CLASS_CONTENT, CLASS_ROOT_LIST, PackedEntry
+from artstore.records.tables import Table
+from artstore.records.trees import Kind
+from artstore.rows import catalogue, deadlist, drafts, space
+from artstore.rows.nodes import find_node, node_extent, node_payload, tree_view
+from artstore.rows.reachability import Holders, Place, Reach, below, find_holders, label, places
+from artstore.rows.snapshot import Snapshot
+from artstore.rows.trees import entries_from
+from artstore.storage import journal
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
+from artstore.storage.packs import pack_path, read_segments
+from artstore.storage.reserve import room_to_free
+from artstore.store import Store
+
+__all__ = ["PurgeReport", "purge"]
+
+_PURGED_ENTRIES = 1000
+"""Paths that the record of one version names; of more it keeps the number."""
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeReport:
+    """What was purged, or would be.
+
+    ``digests`` are the hex ids of the content, ``files`` the places it was taken from as ``NAME:v3/path``, and
+    ``versions`` those that held it.  ``freed_bytes`` came back; ``shared_bytes`` stay, for other content has the same
+    chunks; ``waiting`` says that a reader still has to end before the rest is overwritten.  ``silent`` names mounts
+    that did not answer and may show cached bytes until they end.
+    """
+
+    digests: list[str]
+    files: list[str]
+    versions: list[str]
+    reason: str
+    purged_at: datetime
+    freed_bytes: int = 0
+    shared_bytes: int = 0
+    waiting: bool = False
+    silent: list[str] = field(default_factory=list)
+    dry_run: bool = False
+
+
+@dataclass
+class _Held:
+    """One version that holds the content, and where."""
+
+    version: VersionRecord
+    label: str
+    places: list[Place]
+
+    @property
+    def artifact(self) -> str:
+        return self.label.rpartition(":")[0]
+
+    @property
+    def number(self) -> str:
+        return self.label.rpartition(":")[2]
+
+
+def purge(
+    store: Store,
+    targets: Callable[[Snapshot], Sequence[int]],
+    named: int | None,
+    *,
+    reason: str,
+    everywhere: bool,
+    dry_run: bool,
+) -> PurgeReport:
+    """Take content out of all versions; ``targets`` finds its nodes, ``named`` is the serial of the version named.
+
+    Raises `NotFoundError` where no version holds it, `RefusedError` where others than the named one do and not
+    ``everywhere``, `BusyError` while a put holds it.
+    """
+    if not reason.strip():
+        raise InvalidInputError("a purge needs a reason, which is kept in the records of the versions")
+    now_ns = time.time_ns()
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        nodes = list(dict.fromkeys(targets(snapshot)))
+        digests = [snapshot.identity(node).hex() for node in nodes]
+        leaves = below(transaction, nodes)
+        ids = {snapshot.identity(node) for node in leaves}
+        reach = Reach(transaction, nodes, whole_files=True)
+        holders = find_holders(transaction, reach)
+        held = [
+            _Held(version, label(transaction, version), list(places(transaction, version.root, reach)))
+            for version in holders.versions
+        ]
+    _refuse(store, holders, held, named, everywhere)
+    report = PurgeReport(
+        digests=digests,
+        files=[f"{one.label}/{os.fsdecode(place.path)}" for one in held for place in one.places],
+        versions=[one.label for one in held],
+        reason=reason,
+        purged_at=utc(now_ns),
+        dry_run=dry_run,
+    )
+    if dry_run:
+        return report
+    with room_to_free(store.path):
+        loosened = _loosen(store)
+        content = sorted({place.entry.node for one in held for place in one.places})
+        entries = [_purge_version(store, one, set(content), reason, now_ns) for one in held]
+    directories = sorted({(one.version.serial, place.directory) for one in held for place in one.places})
+    silent = live.notify_purged(store.run_dir, content, directories)
+    silent += live.notify(store.run_dir, [live.Change(one.artifact, [one.number]) for one in held])
+    reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
+    _overwrite_copies(store, ids)
+    forget_references(store)  # also where a mount has been quicker to reap than this
+    return replace(
+        report,
+        freed_bytes=reaped.freed_bytes,
+        shared_bytes=_remaining(store, leaves),
+        waiting=reaped.more,
+        silent=list(dict.fromkeys(daemon.mountpoint for daemon in silent)),
+    )
+
+
+def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None, everywhere: bool) -> None:
+    if not held:
+        raise NotFoundError(
+            "no version holds this content as a file", hint="it may be deleted already: artfs why DIGEST tells"
+        )
+    others = [one.label for one in held if one.version.serial != named]
+    if others and not everywhere and (named is not None or len(others) > 1):
+        other = " other" if named is not None else ""
+        count = f"1{other} version holds" if len(others) == 1 else f"{len(others)}{other} versions hold"
+        raise RefusedError(
+            f"nothing was purged: {count} this content: {', '.join(others[:10])}{' ...' * (len(others) > 10)}",
+            hint="--everywhere takes it out of all of them",
+        )
+    with store.snapshot() as snapshot:
+        alive = {
+            draft.number: draft for draft in drafts.list_drafts(snapshot.transaction, store.run_dir) if draft.alive
+        }
+    for record in holders.drafts:
+        draft = alive.get(record.draft)
+        if draft is not None:
+            raise BusyError(
+                f"nothing was purged: {draft.title} holds this content",
+                hint=f"take it out of the draft, or: artfs draft abort {draft.id}"
+                if draft.id
+                else "try again when it has ended",
+            )
+
+
+def _loosen(store: Store) -> list[int]:
+    """Let what is half reaped, and what dead drafts hold, go at once and be overwritten; return the entries."""
+    with store.write() as transaction:
+        for number in drafts.dead_drafts(transaction, store.run_dir, time.time_ns()):
+            drafts.end(transaction, number)
+        loose = [entry for entry in deadlist.entries(transaction) if entry.started or not entry.serial]
+        for entry in loose:
+            deadlist.change_entry(transaction, entry._replace(purge=True))
+    return [entry.number for entry in loose]
+
+
+def _purge_version(store: Store, held: _Held, content: set[int], reason: str, now_ns: int) -> int:
+    """Give a version a root without the content; return the deadlist's entry of its old one."""
+    stager = Stager(store, held.artifact, f"purge of {held.label}")
+    try:
+        with store.snapshot() as snapshot:
+            leads = Reach(snapshot.transaction, content, whole_files=True).leads
+            root = _without(snapshot, stager, held.version.root, leads)
+        return stager.commit(
+            root, lambda transaction, root, _: _replace_root(store, transaction, held, root, reason, now_ns)
+        )
+    finally:
+        stager.close()
+
+
+def _without(snapshot: Snapshot, stager: Stager, directory: int, leads: Callable[[int], bool]) -> Ref:
+    """Hand over a directory as it is without the files that lead to the content."""
+    builder = DirectoryBuilder(stager)
+    for entry, _ in entries_from(snapshot.tree, directory):
+        if not leads(entry.node):
+            size = 0 if entry.kind == Kind.DIRECTORY else entry.size
+            builder.add(EntryDraft(entry.name, entry.kind, size, snapshot.identity(entry.node), None))
+        elif entry.kind == Kind.DIRECTORY:
+            below = _without(snapshot, stager, entry.node, leads)
+            builder.add(directory_entry(entry.name, below.id, below))
+    return builder.finish()
+
+
+def _replace_root(
+    store: Store, transaction: WriteTransaction, held: _Held, root: Ref, reason: str, now_ns: int
+) -> tuple[bool, int]:
+    old = held.version
+    current = catalogue.recorded_version(transaction, old.serial)
+    if current is None or (current.root, current.state) != (old.root, old.state):
+        raise BusyError(f"{held.label} changed while its content was being purged", hint="run the command again")
+    purged = _record_of(transaction, held, reason, now_ns)
+    totals = tree_view(transaction, root.node).totals
+    changed = replace(
+        current,
+        root=root.node,
+        digest=root.id,
+        files=totals.files,
+        bytes=totals.bytes,
+        purged=[*current.purged, *purged],
+    )
+    catalogue.put_version(transaction, changed)
+    entry = deadlist.find_entry(transaction, old.due_ns, old.entry) if old.state == "deleted" else None
+    if entry is not None:
+        deadlist.change_entry(transaction, entry._replace(nodes=(root.node,)))
+    else:
+        transaction.state.logical_bytes += changed.bytes - old.bytes
+    journal.append(
+        store.path,
+        transaction,
+        [
+            {
+                "event": "purge",
+                "name": held.artifact,
+                "version": old.number,
+                "serial": old.serial,
+                "digest": root.id.hex(),
+                "old_digest": old.digest.hex(),
+                "purged": purged,
+            }
+        ],
+    )
+    return True, deadlist.add_entry(transaction, [old.root], now_ns, purge=True).number
+
+
+def _record_of(transaction: ReadTransaction, held: _Held, reason: str, now_ns: int) -> list[dict[str, Any]]:
+    """Return what the version's record keeps of a purge."""
+    digest = held.version.digest.hex()
+    rows: list[dict[str, Any]] = [
+        {
+            "path": os.fsdecode(place.path),
+            "id": node_payload(transaction, place.entry.node)[2:34].hex(),
+            "reason": reason,
+            "purged_ns": now_ns,
+            "old_digest": digest,
+        }
+        for place in held.places[:_PURGED_ENTRIES]
+    ]
+    if len(held.places) > _PURGED_ENTRIES:
+        rest = len(held.places) - _PURGED_ENTRIES
+        rows.append({"more": rest, "reason": reason, "purged_ns": now_ns, "old_digest": digest})
+    return rows
+
+
+def _overwrite_copies(store: Store, ids: set[bytes]) -> None:
+    """Overwrite what is left of the content where it lay before a pack was copied, or where two puts stored it at once.
+
+    The packs' own indexes say where that was.  What other content still needs of it is not touched.
+    """
+    with space.exclusive(store.path), store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        for key, end in transaction.rows(Table.PACKS):
+            number = int.from_bytes(key, "big")
+            path = pack_path(store.path, number)
+            for segment in read_segments(path, int.from_bytes(end, "little")):
+                for entry in segment:
+                    if entry.id in ids and entry.stored and not _is_alive(transaction, number, entry):
+                        space.overwrite_data(path, entry.offset, entry.stored)
+
+
+def _is_alive(transaction: ReadTransaction, pack: int, entry: PackedEntry) -> bool:
+    klass = CLASS_CONTENT if entry.klass == CLASS_ROOT_LIST else entry.klass
+    found = find_node(transaction, klass, entry.id)
+    return found is not None and node_extent(found[1])[:2] == (pack, entry.offset)
+
+
+def _remaining(store: Store, leaves: set[int]) -> int:
+    """Return the stored bytes of purged content that are still there: other content has the same chunks."""
+    with store.snapshot() as snapshot:
+        payloads = (snapshot.transaction.get_numbered(Table.NODES, node) for node in leaves)
+        return sum(node_extent(payload).stored for payload in payloads if payload)

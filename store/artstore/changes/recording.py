@@ -1,0 +1,116 @@
+"""Recording runs: what a process that uses and makes versions says of itself, while it runs.
+
+A run is alive as long as a process holds its lease; one that was killed says ``running`` for ever, and is shown as
+``crashed``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from artstore.changes.committing import end_title
+from artstore.errors import ExistsError, NotFoundError
+from artstore.names import check_name, check_run
+from artstore.reclaim.leases import RUNS, Lease, is_held
+from artstore.records.catalogue import EdgeRecord, RunRecord, VersionRecord, checked_metadata
+from artstore.rows import lineage, runs
+from artstore.rows.journal_events import edge_event, metrics_event, run_event
+from artstore.rows.lineage import Edge, run_end, version_end
+from artstore.storage import journal
+from artstore.storage.reserve import require_room
+from artstore.store import Store
+
+__all__ = ["change_run", "log_rows", "record_use", "start_run", "state_of"]
+
+_PLAIN: Final = ("name", "job_type", "group", "notes")
+
+
+def state_of(store: Store, record: RunRecord) -> str:
+    """Return ``running``, ``finished``, ``failed``, or ``crashed`` for one that was killed."""
+    return "crashed" if record.state == "running" and not is_held(store, record.number, RUNS) else record.state
+
+
+def start_run(store: Store, project: str, ident: str, *, resume: bool = False, **says: Any) -> tuple[RunRecord, Lease]:
+    """Record that a run begins, or goes on where ``resume`` and one of that id is there; return it and its lock.
+
+    ``says`` are fields of `RunRecord`.  Without ``ident`` one is made up.  Raises `ExistsError` where a run of that
+    project and id is there and not ``resume``, `InvalidInputError` for what cannot be a name or is no JSON.
+    """
+    if project:
+        check_name(project)
+    if ident:
+        check_run(ident)
+    says |= {key: checked_metadata(says[key]) for key in ("config", "settings") if key in says}
+    require_room(store.path)
+    with store.write() as transaction:
+        before = runs.find_run(transaction, project, ident) if ident else None
+        if before is not None and not resume:
+            raise ExistsError(f"a run {before.title!r} is there already", hint="go on with it by resume=True")
+        if before is not None:
+            plain = {key: says[key] for key in _PLAIN if says.get(key)}
+            config = {**before.config, **says.get("config", {})}
+            settings = {**before.settings, **says.get("settings", {})}
+            record = replace(before, **plain, config=config, settings=settings, state="running", finished_ns=0)
+            record = replace(record, pid=os.getpid())
+        else:
+            number = transaction.state.next_run
+            transaction.state.next_run += 1
+            record = RunRecord(number, project, ident or f"r{number}", time.time_ns(), pid=os.getpid(), **says)
+        lock = Lease(store, record.number, RUNS)
+        try:
+            runs.put_run(transaction, record)
+            journal.append(store.path, transaction, [run_event(record)])
+        except BaseException:
+            lock.close()
+            raise
+    return record, lock
+
+
+def _recorded(record: RunRecord | None) -> RunRecord:
+    if record is None:
+        raise NotFoundError("the run is gone")
+    return record
+
+
+def change_run(store: Store, number: int, **says: Any) -> RunRecord:
+    """Change what is recorded of a run; return it as it is then."""
+    says |= {key: checked_metadata(says[key]) for key in ("config", "summary") if key in says}
+    with store.write() as transaction:
+        before = _recorded(runs.run(transaction, number))
+        record = replace(before, **says)
+        if record != before:
+            runs.put_run(transaction, record)
+            journal.append(store.path, transaction, [run_event(record)])
+    return record
+
+
+def log_rows(store: Store, number: int, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> RunRecord:
+    """Record rows of metrics, as one block, and what they come to."""
+    with store.write() as transaction:
+        before = _recorded(runs.run(transaction, number))
+        data = runs.pack_rows(rows)
+        record = replace(
+            before,
+            steps=before.steps + len(rows),
+            blocks=before.blocks + 1,
+            summary=checked_metadata({**before.summary, **summary}),
+        )
+        runs.put_block(transaction, number, before.blocks, data)
+        runs.put_run(transaction, record)
+        journal.append(store.path, transaction, [metrics_event(number, before.blocks, data), run_event(record)])
+    return record
+
+
+def record_use(store: Store, number: int, version: VersionRecord, name: str) -> None:
+    """Record that a run uses a version, which it calls ``name``: an alias, or ``v3``."""
+    with store.write() as transaction:
+        edge = Edge(version_end(version.serial), lineage.USED, run_end(number))
+        said = EdgeRecord(
+            time.time_ns(), end_title(transaction, edge.source), end_title(transaction, edge.target), name
+        )
+        if lineage.put_edge(transaction, edge, said):
+            journal.append(store.path, transaction, [edge_event(edge, said)])

@@ -1,0 +1,126 @@
+"""Which versions a deletion means: labels, aliases, ranges and globs, each of them explicit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from artstore.errors import InvalidInputError, NotFoundError
+from artstore.names import check_name, parse_reference, parse_version_label, version_label
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.rows import catalogue
+from artstore.storage.manifest import ReadTransaction
+
+__all__ = ["select"]
+
+_GLOB = frozenset("*?[")
+Selected = tuple[ArtifactRecord, VersionRecord]
+
+
+def select(transaction: ReadTransaction, refs: Sequence[str], *, recursive: bool = False) -> list[Selected]:
+    """Return the living versions that references mean, each once, in the order of the references.
+
+    A reference is ``NAME:v3``, ``NAME:ALIAS``, ``NAME:v0..v9`` (those of them that live), or ``NAME:GLOB``, matched
+    with labels and aliases.  ``recursive`` takes whole artifacts by their ``NAME``.  Raises `InvalidInputError` for a
+    bare ``NAME`` or a path inside a version, `NotFoundError` for what is not there.
+    """
+    if not refs:
+        raise InvalidInputError("name the versions to delete")
+    found: dict[int, Selected] = {}
+    for ref in refs:
+        for artifact, version in _select_one(transaction, ref, recursive):
+            found[version.serial] = (artifact, version)
+    return list(found.values())
+
+
+def _select_one(transaction: ReadTransaction, ref: str, recursive: bool) -> list[Selected]:
+    name, colon, selector = ref.partition(":")
+    artifact = _artifact(transaction, check_name(name))
+    if recursive:
+        if colon:
+            raise InvalidInputError(f"-r takes whole artifacts, so name {name!r} without a version")
+        chosen = catalogue.versions_of(transaction, artifact.number)
+    elif not colon:
+        versions = catalogue.versions_of(transaction, artifact.number)
+        raise InvalidInputError(f"{name!r} names no version: say which", hint=_choices(name, versions))
+    else:
+        chosen = _matching(transaction, artifact, selector)
+    if not chosen and (recursive or selector == "*"):
+        raise NotFoundError(f"{artifact.name} has no living version")
+    if not chosen:
+        raise _missing(transaction, artifact, selector)
+    return [(artifact, version) for version in chosen]
+
+
+def _artifact(transaction: ReadTransaction, name: str) -> ArtifactRecord:
+    record = catalogue.find_name(transaction, name)
+    if record is None or not record.is_artifact:
+        what = f"{name!r} is a project, not an artifact" if record else f"there is no artifact {name!r}"
+        raise NotFoundError(what, hint=f"list what is there: artfs ls {name if record else ''}".rstrip())
+    return record
+
+
+def _choices(name: str, versions: list[VersionRecord]) -> str:
+    if not versions:
+        return f"list what is there: artfs ls {name}"
+    newest = version_label(versions[-1].number)
+    count = f"its {len(versions)} versions" if len(versions) > 1 else f"its one version, {newest}"
+    return f"{name}:latest deletes {newest}, '{name}:*' deletes {count}, and rm -r {name} the whole artifact"
+
+
+def _missing(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str) -> NotFoundError:
+    ref, listing = f"{artifact.name}:{selector}", f"list what is there: artfs ls {artifact.name}"
+    number = parse_version_label(selector)
+    if number is None:
+        is_alias = selector and not _GLOB & set(selector) and ".." not in selector
+        what = f"{artifact.name!r} has no alias {selector!r}" if is_alias else f"there is no {ref}"
+        return NotFoundError(what, hint=listing)
+    if catalogue.recorded_by_number(transaction, artifact.number, number) is not None:
+        return NotFoundError(f"{ref} is deleted already", hint="artfs gc --now gives back what can still be undeleted")
+    was = " any more" if number < artifact.next_version else ""
+    return NotFoundError(f"there is no {ref}{was}", hint=listing)
+
+
+def _matching(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str) -> list[VersionRecord]:
+    """Return the living versions that the part of a reference after the colon means."""
+    first, dots, last = selector.partition("..")
+    if not dots and not _GLOB & set(selector):
+        return _named(transaction, artifact, selector)
+    if dots:
+        low, high = parse_version_label(first), parse_version_label(last)
+        if low is None or high is None or low > high:
+            raise InvalidInputError(f"{selector!r} is not a range of versions", hint="write v0..v9, both included")
+        asked = range(low, min(high + 1, artifact.next_version))
+        found = (catalogue.version_by_number(transaction, artifact.number, number) for number in asked)
+        return [version for version in found if version is not None]
+    versions = catalogue.versions_of(transaction, artifact.number)
+    aliases = {alias.name: alias.version for alias in catalogue.aliases_of(transaction, artifact.number)}
+    if versions:
+        aliases["latest"] = versions[-1].number
+    numbers = {number for alias, number in aliases.items() if fnmatchcase(alias, selector)}
+    return [
+        version
+        for version in versions
+        if version.number in numbers or fnmatchcase(version_label(version.number), selector)
+    ]
+
+
+def _named(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str) -> list[VersionRecord]:
+    """Return the living version that a label or an alias names, if there is one."""
+    reference = parse_reference(f"{artifact.name}:{selector}")
+    if reference.path:
+        raise InvalidInputError(
+            f"{artifact.name}:{selector} names a path inside a version, and a version is deleted whole",
+            hint="to take content out of versions for good, see: artfs purge --help",
+        )
+    number = reference.version
+    if number is None and reference.alias == "latest":
+        found = catalogue.latest(transaction, artifact.number)
+        return [] if found is None else [found]
+    if number is None:
+        alias = catalogue.alias_by_name(transaction, artifact.number, reference.alias or "")
+        if alias is None:
+            return []
+        number = alias.version
+    version = catalogue.version_by_number(transaction, artifact.number, number)
+    return [] if version is None else [version]

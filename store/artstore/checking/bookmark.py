@@ -1,0 +1,70 @@
+"""How far a check of the content came: noted in the cache folder, so that an interrupted one goes on there."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from xxhash import xxh3_64_hexdigest
+
+from artstore.storage import disk
+
+__all__ = ["Bookmark", "PackMark"]
+
+_FRESH_NS: Final = 24 * 3600 * 10**9
+"""What was read longer ago than a day is read again."""
+
+
+@dataclass(slots=True)
+class PackMark:
+    """How far one pack was read: to offset ``verified``, but for the segments that start at ``bad``.
+
+    Packs only ever grow, and their space is not used again: what was sound up to there need not be read again, in the
+    same file (``inode``).
+    """
+
+    inode: int
+    verified: int = 0
+    bad: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Bookmark:
+    """How far each pack of a workspace was read since ``started_ns``; kept for a day."""
+
+    uuid: str
+    started_ns: int
+    packs: dict[int, PackMark] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, workspace: Path, uuid: str) -> Self:
+        """Return the bookmark of an interrupted check, or a new one where there is none that can be relied on."""
+        now_ns = time.time_ns()
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            checksum, _, text = _path(workspace).read_bytes().partition(b"\n")
+            values = json.loads(text)
+            packs = {int(number): PackMark(**mark) for number, mark in values["packs"].items()}
+            kept = cls(values["uuid"], values["started_ns"], packs)
+            is_ours = checksum.decode() == xxh3_64_hexdigest(text) and kept.uuid == uuid
+            if is_ours and 0 <= now_ns - kept.started_ns < _FRESH_NS:
+                return kept
+        return cls(uuid, now_ns)
+
+    def save(self, workspace: Path) -> None:
+        """Write the bookmark; that it cannot be written only costs time."""
+        text = json.dumps(asdict(self)).encode()
+        with suppress(OSError):
+            disk.write_file(_path(workspace), xxh3_64_hexdigest(text).encode() + b"\n" + text, 0o600)
+
+    def remove(self, workspace: Path) -> None:
+        """Forget it: the check is done."""
+        with suppress(OSError):
+            _path(workspace).unlink()
+
+
+def _path(workspace: Path) -> Path:
+    return workspace / "cache" / "fsck"

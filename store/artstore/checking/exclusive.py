@@ -1,0 +1,59 @@
+"""Having a workspace for oneself: refused, with their names, while others use it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from artstore import live
+from artstore.errors import BusyError
+from artstore.storage import disk
+from artstore.store import IDENTITY
+
+__all__ = ["alone", "users_of"]
+
+
+@contextmanager
+def alone(workspace: Path, folder: Path | None) -> Iterator[None]:
+    """Run the block while nobody else can use the workspace, whose environment is in ``folder`` as far as is known.
+
+    Raises `BusyError` naming those who do.
+    """
+    users = [f"process {pid}" for pid in users_of(workspace)]
+    with ExitStack() as held:
+        lock = os.open(workspace / IDENTITY, os.O_RDONLY | os.O_CLOEXEC)
+        held.callback(os.close, lock)
+        busy = [] if disk.try_lock(lock) else ["another rebuild"]
+        if folder is not None and (folder / "lease").exists():
+            lease = os.open(folder / "lease", os.O_RDWR | os.O_CLOEXEC)
+            held.callback(os.close, lease)
+            if not disk.try_lock(lease) and not users:
+                busy.append("another process")
+        busy += users
+        busy += [f"the mount {one.mountpoint} (process {one.pid})" for one in live.live_daemons(workspace / "run")]
+        if busy:
+            raise BusyError(
+                f"the workspace {workspace} is in use by {', '.join(busy)}",
+                hint="end them first: a rebuild needs the workspace for itself",
+            )
+        yield
+
+
+def users_of(workspace: Path) -> list[int]:
+    """Return the processes that have an environment of the workspace open, even one that was removed."""
+    prefix = os.path.join(workspace, "manifest.")
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and any(target.startswith(prefix) for target in _open_files(process)):
+            found.append(int(process.name))
+    return sorted(found)
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    """Yield the paths of what a process has open; nothing of one that has ended, or is another user's."""
+    with suppress(OSError):
+        for entry in (process / "fd").iterdir():
+            with suppress(OSError):
+                yield os.readlink(entry)

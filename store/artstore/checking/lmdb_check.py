@@ -1,0 +1,113 @@
+"""LMDB's own pages: audited by a process of its own, before this one maps them.
+
+LMDB trusts its file: a torn one kills whoever reads its map (SIGBUS), and one wrong bit in the list of free pages shows
+only when pages are overwritten that were in use.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import artstore
+from artstore.checking.lmdb_audit import UNHEARD
+from artstore.checking.report import OnProgress, Progress, Report
+from artstore.errors import BusyError
+
+__all__ = ["check_pages"]
+
+SILENCE_SECONDS: Final = 60.0
+"""How long the auditing process may say nothing; it speaks several times a second."""
+
+
+def check_pages(folder: Path, report: Report, progress: OnProgress | None = None) -> bool:
+    """Audit the environment in a folder; return whether it may be read.
+
+    A process that dies or hangs over it is a finding.  Raises `BusyError` where another pid namespace uses it, and
+    OSError where the process could not pass on what it found.
+    """
+    path = folder / "data.mdb"
+    before = len(report.problems)
+    pages = -1
+    command = [sys.executable, "-P", "-m", "artstore.checking.lmdb_audit", os.fspath(folder)]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+        start_new_session=True,  # Ctrl-C is for this process, which ends the other
+    )
+    try:
+        for message in _messages(process):
+            if "progress" in message and progress is not None:
+                progress(Progress("pages", *message["progress"]))
+            if "problem" in message:
+                report.add("pages", f"{path}: {message['problem']}")
+            if "note" in message:
+                report.note(f"{path}: {message['note']}, as after a commit that failed; the next one mends that")
+            if "busy" in message:
+                raise BusyError(
+                    f"the manifest {folder} is in use from another pid namespace",
+                    hint="run the containers that share a workspace with a shared pid namespace",
+                )
+            pages = message.get("done", pages)
+        if pages < 0:
+            _refuse_unheard(process)
+            report.add("pages", f"{path}: reading it {_end(process)}")
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+    report.count(pages=max(0, pages))
+    return len(report.problems) == before
+
+
+def _messages(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield what the process says, until it ends or has said nothing for too long."""
+    assert process.stdout is not None
+    fd = process.stdout.fileno()
+    received = b""
+    deadline = time.monotonic() + SILENCE_SECONDS
+    while select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        data = os.read(fd, 1 << 16)
+        if not data:
+            process.wait()
+            return
+        deadline = time.monotonic() + SILENCE_SECONDS
+        *lines, received = (received + data).split(b"\n")
+        for line in lines:
+            yield json.loads(line)
+
+
+def _refuse_unheard(process: subprocess.Popen[bytes]) -> None:
+    """Raise the OSError for which the process could not say what it found."""
+    number = (process.poll() or 0) - UNHEARD
+    if number > 0:
+        raise OSError(number, os.strerror(number), "the audit of LMDB's pages")
+
+
+def _end(process: subprocess.Popen[bytes]) -> str:
+    """Say how the process ended that did not finish."""
+    code = process.poll()
+    if code is None:
+        return f"does not end: nothing happened for {SILENCE_SECONDS:.0f} s"
+    if code < 0:
+        return f"kills a process with {signal.Signals(-code).name}: it is torn, or its pages lead nowhere"
+    return f"ended with exit code {code}"
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment in which another interpreter finds this package, wherever it starts."""
+    root = os.path.abspath(Path(artstore.__path__[0]).parent)
+    inherited = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([root, *inherited]))}

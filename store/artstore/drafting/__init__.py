@@ -1,0 +1,1 @@
+"""Versions put together step by step."""

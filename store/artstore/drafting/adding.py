@@ -1,0 +1,240 @@
+"""Taking a file or folder into a tree that is being made, for the step of a draft and for a program's artifact."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
+
+from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path, paths_below
+from artstore.errors import ExistsError, NotFoundError
+from artstore.ingest.building import directory_entry
+from artstore.ingest.pipeline import Ingest
+from artstore.ingest.source import IgnoreRules, Source
+from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.ingest.statcache import StatCache
+from artstore.records.catalogue import DraftRecord
+from artstore.records.trees import Kind
+from artstore.rows.snapshot import Snapshot
+from artstore.store import Store
+
+__all__ = [
+    "Added",
+    "Adding",
+    "Growing",
+    "Joining",
+    "is_of",
+    "matching",
+    "path_inside",
+    "refusal",
+    "shown",
+    "without_those_below",
+]
+
+_MOST_NAMED: Final = 100
+_GLOB: Final = frozenset("*?[")
+
+
+class Growing(Protocol):
+    """A tree that is being made: the node it is by now, and the one that it began as."""
+
+    @property
+    def root(self) -> int:
+        """The directory that it is."""
+
+    @property
+    def start(self) -> int:
+        """The directory that it began as: what that has may be replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What a step took in: files and bytes as they are read, and the stored bytes that the store lacked.
+
+    ``reaped_bytes`` of what was deleted came back early, for the disk was full.
+    """
+
+    files: int
+    bytes: int
+    new_bytes: int
+    reaped_bytes: int = 0
+
+
+def shown(path: bytes) -> str:
+    """Return a path as it stands in a sentence."""
+    return repr(os.fsdecode(path))
+
+
+def path_inside(snapshot: Snapshot, root: int, to: bytes, name: bytes) -> bytes:
+    """Return the path for something called ``name`` that is to go to ``to``: into it, where that is a folder."""
+    if not to.strip(b"/"):
+        return name
+    place = b"/".join(parse_path(to))
+    there = snapshot.resolve(root, place)
+    into = to.endswith(b"/") or (there is not None and there.kind == Kind.DIRECTORY)
+    return place + b"/" + name if into else place
+
+
+def matching(snapshot: Snapshot, root: int, pattern: str | bytes) -> list[bytes]:
+    """Return the paths that a pattern means; raise `NotFoundError` where there are none."""
+    text = os.fsdecode(pattern)
+    if _GLOB.isdisjoint(text):
+        path = b"/".join(parse_path(os.fsencode(text)))
+        entry = entry_at(snapshot, root, path)
+        if text.endswith("/") and entry.kind != Kind.DIRECTORY:
+            raise NotFoundError(f"{shown(path)} is not a folder")
+        return [path]
+    rules = IgnoreRules([text])
+    found = list(paths_below(snapshot, root, rules.excludes))
+    if not found:
+        raise NotFoundError(f"nothing matches {text!r}")
+    return found
+
+
+def without_those_below(paths: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield sorted paths, without those that lie below another one."""
+    above = b""
+    for path in sorted(paths, key=lambda path: path.split(b"/")):
+        if not above or not path.startswith(above):
+            above = path + b"/"
+            yield path
+
+
+class Adding:
+    """The step that takes a file or folder in; done again upon another tree, it does not read a folder again."""
+
+    def __init__(
+        self,
+        store: Store,
+        source: Source,
+        to: bytes,
+        overwrite: bool,
+        report: Callable[[int, int, bytes], None] | None,
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._to = to
+        self._overwrite = overwrite
+        self._report = report
+        self._refused: list[bytes] = []
+        self._folder_is: bytes | None = None
+        self.files = 0
+        self.bytes = 0
+
+    def step(self, stager: Stager, tree: Growing, stale: int) -> tuple[Ref, None]:
+        """Stage what the draft becomes; ``stale`` counts what was known to be stored and then was not."""
+        self._refused.clear()
+        edits = (self._file if self._source.is_file else self._folder)(stager, tree, stale)
+        if self._refused:
+            raise refusal(self._refused)
+        return apply_edits(self._store, stager, tree.root, edits), None
+
+    def take_file(self, stager: Stager, stale: int) -> EntryDraft:
+        """Stage the file; return its entry, under its own name."""
+        ingest = Ingest(self._store, stager, self._source, None, hints=not stale, progress=self._report)
+        (entry,) = ingest.run_entries()
+        self.files, self.bytes = ingest.files, ingest.bytes
+        return entry
+
+    def _take_folder(self, stager: Stager, stale: int) -> Ref:
+        if self._folder_is is not None and not stale:
+            return stager.known_tree(self._folder_is)
+        with StatCache.open(
+            self._store.path / "cache" / "stat", self._source.real_path, self._source.identity
+        ) as cache:
+            known = None if stale else cache
+            ingest = Ingest(self._store, stager, self._source, known, hints=not stale, progress=self._report)
+            folder = ingest.run()
+            if not stale:
+                cache.commit()
+        self.files, self.bytes = ingest.files, ingest.bytes
+        return folder
+
+    def _file(self, stager: Stager, tree: Growing, stale: int) -> Edits:
+        entry = self.take_file(stager, stale)
+        with self._store.snapshot() as snapshot:
+            place = path_inside(snapshot, tree.root, self._to, entry.name)
+            there = snapshot.resolve(tree.root, place)
+            if there is not None:
+                self._settle(snapshot, tree, place, entry_at(snapshot, tree.root, place), entry)
+        edits = Edits()
+        edits.put(place, entry)
+        return edits
+
+    def _folder(self, stager: Stager, tree: Growing, stale: int) -> Edits:
+        upper = self._take_folder(stager, stale)
+        stager.flush()
+        self._folder_is = upper.id
+        place = b"/".join(parse_path(self._to)) if self._to.strip(b"/") else b""
+        edits = Edits()
+        with self._store.snapshot() as snapshot:
+            settle = partial(self._settle, snapshot, tree)
+            there = snapshot.resolve(tree.root, place) if place else None
+            if place and there is None:
+                edits.put(place, directory_entry(place, upper.id, upper))
+                return edits
+            if there is not None and there.kind != Kind.DIRECTORY:
+                raise ExistsError(f"{shown(place)} is there and is not a folder")
+            lower = tree.root if there is None else there.node
+            inside = edits
+            for name in place.split(b"/") if place else ():
+                inside = inside.folder(name)
+            merge_edits(snapshot, lower, upper.node, inside, settle, place + b"/" if place else b"")
+        stager.withdraw(upper)
+        return edits
+
+    def _settle(self, snapshot: Snapshot, tree: Growing, path: bytes, theirs: EntryDraft, ours: EntryDraft) -> bool:
+        """Return True where what the draft has at a path is of its base, or may be replaced; else note the path."""
+        if (theirs.id, theirs.kind) == (ours.id, ours.kind):
+            return True
+        if Kind.DIRECTORY in (theirs.kind, ours.kind):
+            raise ExistsError(f"{shown(path)} is a folder on one side and a file on the other", paths=[path])
+        if not self._overwrite and not is_of(snapshot, tree.start, path, theirs):
+            self._refused.append(path)
+        return True
+
+
+class Joining:
+    """Judge whether what one program brings for a draft fits what others have brought."""
+
+    def __init__(self, record: DraftRecord, by: str, overwrite: bool) -> None:
+        self._record = record
+        self._by = by
+        self._overwrite = overwrite
+        self._refused: list[tuple[bytes, str]] = []
+
+    def settle(self, snapshot: Snapshot, path: bytes, theirs: EntryDraft, ours: EntryDraft) -> bool:
+        """Return True where what the draft has is of its base, or may be replaced; else note who has brought it."""
+        if not self._overwrite and not is_of(snapshot, self._record.start, path, theirs):
+            others = [part["by"] for part in self._record.parts if is_of(snapshot, part["node"], path, theirs)]
+            self._refused.append((path, others[-1] if others else "another program"))
+        return True
+
+    def refuse(self) -> None:
+        """Raise `ExistsError` where something did not fit."""
+        if self._refused:
+            path, other = self._refused[0]
+            more = f", and so do {len(self._refused) - 1} more paths" if len(self._refused) > 1 else ""
+            raise ExistsError(
+                f"{shown(path)} comes from {other} and with other content from {self._by}{more}",
+                hint="nothing of the latter was taken; on_conflict='last' lets the last one win",
+                paths=[path for path, _ in self._refused[:_MOST_NAMED]],
+            )
+
+
+def is_of(snapshot: Snapshot, root: int, path: bytes, entry: EntryDraft) -> bool:
+    """Return whether a tree has just this at a path."""
+    found = snapshot.resolve(root, path)
+    return found is not None and (snapshot.identity(found.node), found.kind) == (entry.id, entry.kind)
+
+
+def refusal(paths: list[bytes]) -> ExistsError:
+    """Return the error that names paths which came in before with other content."""
+    more = f", and {len(paths) - 1} more paths" if len(paths) > 1 else ""
+    return ExistsError(
+        f"{shown(paths[0])}{more} came into the draft before with other content",
+        hint="--overwrite replaces it",
+        paths=paths[:_MOST_NAMED],
+    )

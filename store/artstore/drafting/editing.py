@@ -1,0 +1,235 @@
+"""Making a tree out of one that is in the store: some paths set, taken away or merged, the rest referred to as it is.
+
+The work is in proportion to the changes and the folders that they lie in.  Of a folder with many records those without
+a change are taken over whole: the rule that cuts sequences finds the same cuts again behind a change
+(`artstore.ingest.content_cuts`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from artstore.errors import ExistsError, InvalidInputError, NotFoundError
+from artstore.ingest.building import DirectoryBuilder, directory_entry
+from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.records.trees import FANOUT, Kind, TreeEntry, TreeView, is_entry_name
+from artstore.rows import trees
+from artstore.rows.snapshot import Snapshot
+from artstore.store import Store
+
+__all__ = ["Edits", "apply_edits", "entry_at", "merge_edits", "parse_path", "paths_below"]
+
+
+def parse_path(path: bytes) -> list[bytes]:
+    """Return the names of a path inside a version; raise `InvalidInputError` where it is none."""
+    names = path.strip(b"/").split(b"/")
+    for name in names:
+        if not is_entry_name(name):
+            raise InvalidInputError(f"{os.fsdecode(path)!r} is not a path inside a version")
+    return names
+
+
+class Edits:
+    """Changes to one folder, by name: an entry to set, None for one to take away, or changes inside a folder."""
+
+    __slots__ = ("anew", "below", "entries")
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, EntryDraft | None] = {}
+        self.below: dict[bytes, Edits] = {}
+        self.anew = False
+        """Whether the folder begins empty, whatever stood there."""
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.below)
+
+    def put(self, path: bytes, entry: EntryDraft | None) -> None:
+        """Set what stands at a path, under its last name, or take it away; folders above it come by themselves.
+
+        What was said of the path, and of what is below it, before is overruled.
+        """
+        *above, name = parse_path(path)
+        edits = self
+        for each in above:
+            edits = edits.folder(each)
+        edits.below.pop(name, None)
+        edits.entries[name] = None if entry is None else entry._replace(name=name)
+
+    def folder(self, name: bytes) -> Edits:
+        """Return the changes inside a folder of this one."""
+        edits = self.below.setdefault(name, Edits())
+        if name in self.entries and self.entries[name] is None:
+            del self.entries[name]
+            edits.anew = True
+        return edits
+
+
+def _draft_of(snapshot: Snapshot, entry: TreeEntry) -> EntryDraft:
+    """Return an entry that is in the store as one for a new folder."""
+    size = 0 if entry.kind == Kind.DIRECTORY else entry.size
+    return EntryDraft(entry.name, entry.kind, size, snapshot.identity(entry.node), None)
+
+
+def entry_at(snapshot: Snapshot, root: int, path: bytes) -> EntryDraft:
+    """Return what stands at a path of a tree; raise `NotFoundError` where there is nothing."""
+    found = snapshot.resolve(root, b"/".join(parse_path(path)))
+    if found is None:
+        raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
+    return _draft_of(snapshot, found)
+
+
+def paths_below(snapshot: Snapshot, root: int, matches: Callable[[bytes, bool], bool]) -> Iterator[bytes]:
+    """Yield the paths of a tree for which ``matches(path, is a folder)``, and nothing of what is below these."""
+    waiting = [(root, b"")]
+    while waiting:
+        node, above = waiting.pop()
+        for entry, _ in trees.entries_from(snapshot.tree, node):
+            path = above + entry.name
+            is_folder = entry.kind == Kind.DIRECTORY
+            if matches(path, is_folder):
+                yield path
+            elif is_folder:
+                waiting.append((entry.node, path + b"/"))
+
+
+# -- merging -----------------------------------------------------------------------------------------------------------
+
+Settle = Callable[[bytes, EntryDraft, EntryDraft], bool]
+"""Whether, at a path, the second of two different entries takes the place of the first; it may raise."""
+
+
+def merge_edits(snapshot: Snapshot, lower: int, upper: int, edits: Edits, settle: Settle, path: bytes = b"") -> None:
+    """Add to ``edits`` what makes the folder ``lower`` hold all that the folder ``upper`` holds, too.
+
+    Folders of one name are merged; of anything else that both have, and that differs, ``settle`` decides.  The work is
+    in proportion to ``upper``'s entries in folders that both have.
+    """
+    for entry, _ in trees.entries_from(snapshot.tree, upper):
+        found = trees.lookup(snapshot.tree, lower, entry.name)
+        ours = _draft_of(snapshot, entry)
+        if found is None:
+            edits.entries[entry.name] = ours
+            continue
+        theirs = _draft_of(snapshot, found[0])
+        if (theirs.id, theirs.kind) == (ours.id, ours.kind):
+            continue
+        full = path + entry.name
+        if theirs.kind == ours.kind == Kind.DIRECTORY:
+            below = Edits()
+            merge_edits(snapshot, found[0].node, entry.node, below, settle, full + b"/")
+            if below:
+                edits.below[entry.name] = below
+        elif settle(full, theirs, ours):
+            edits.entries[entry.name] = ours
+
+
+# -- applying ----------------------------------------------------------------------------------------------------------
+
+
+class _Record(NamedTuple):
+    """One record of level 0 of a folder: its last name and its node."""
+
+    last_name: bytes
+    node: int
+
+
+def apply_edits(store: Store, stager: Stager, root: int | None, edits: Edits) -> Ref:
+    """Stage the tree that ``root`` becomes by ``edits``; None stands for an empty folder.
+
+    A folder that loses its last entry goes too, unless it is the root.  Raises `NotFoundError` for a path to take away
+    that is not there, `ExistsError` for a folder where something else stands.
+    """
+    return _Applying(store, stager).folder(root, edits, b"") or DirectoryBuilder(stager).finish()
+
+
+class _Applying:
+    def __init__(self, store: Store, stager: Stager) -> None:
+        self._store = store
+        self._stager = stager
+
+    def folder(self, node: int | None, edits: Edits, path: bytes) -> Ref | None:
+        """Stage a folder; None where nothing is left of one that held something."""
+        wanted = dict(edits.entries)
+        for name, below in edits.below.items():
+            place = path + name
+            under = None if below.anew else self._folder_below(node, wanted.get(name), name, place)
+            ref = self.folder(under, below, place + b"/")
+            wanted[name] = None if ref is None else directory_entry(name, ref.id, ref)
+        with self._store.snapshot() as snapshot:
+            before = 0 if node is None else snapshot.tree(node).totals.entries
+            there = {name for name in wanted if node is not None and trees.lookup(snapshot.tree, node, name)}
+        for name, entry in edits.entries.items():
+            if entry is None and name not in there:
+                raise NotFoundError(f"there is no {os.fsdecode(path + name)!r}")
+        set_ = sum(entry is not None for entry in wanted.values())
+        after = before - len(there) + set_
+        if not after and (there or node is not None):
+            return None
+        return self._build(node, dict(sorted(wanted.items())), many=after > FANOUT)
+
+    def _folder_below(self, node: int | None, put: EntryDraft | None, name: bytes, place: bytes) -> int | None:
+        """Return the folder to change inside another one, or None where it begins empty."""
+        with self._store.snapshot() as snapshot:
+            if put is not None:
+                found_kind = put.kind
+                found = snapshot.tree_node(put.id) if put.kind == Kind.DIRECTORY else 0
+            else:
+                entry = None if node is None else trees.lookup(snapshot.tree, node, name)
+                if entry is None:
+                    return None
+                found_kind, found = entry[0].kind, entry[0].node
+        if found_kind != Kind.DIRECTORY:
+            raise ExistsError(f"{os.fsdecode(place)!r} is there and is not a folder")
+        return found
+
+    def _build(self, node: int | None, wanted: dict[bytes, EntryDraft | None], *, many: bool) -> Ref:
+        builder = DirectoryBuilder(self._stager, many=many)
+        names = iter(wanted)
+        name = next(names, None)
+        records = [] if node is None else self._records(node)
+        for position, record in enumerate(records):
+            last = position == len(records) - 1
+            if many and not last and builder.between_records and (name is None or name > record.last_name):
+                with self._store.snapshot() as snapshot:
+                    ident = snapshot.identity(record.node)
+                builder.add_record(record.last_name, self._stager.known_tree(ident))
+                self._stager.flush_if_full()
+                continue
+            for entry in self._entries(record.node):
+                while name is not None and name < entry.name:
+                    self._add(builder, wanted[name])
+                    name = next(names, None)
+                if name == entry.name:
+                    self._add(builder, wanted[name])
+                    name = next(names, None)
+                else:
+                    self._add(builder, entry)
+        while name is not None:
+            self._add(builder, wanted[name])
+            name = next(names, None)
+        return builder.finish()
+
+    def _add(self, builder: DirectoryBuilder, entry: EntryDraft | None) -> None:
+        if entry is not None:
+            builder.add(entry)
+            self._stager.flush_if_full()
+
+    def _entries(self, node: int) -> list[EntryDraft]:
+        with self._store.snapshot() as snapshot:
+            return [_draft_of(snapshot, entry) for entry in snapshot.tree(node).entries()]
+
+    def _records(self, node: int) -> list[_Record]:
+        """Return a folder's records of level 0, in order."""
+        with self._store.snapshot() as snapshot:
+            return list(_records_below(snapshot, snapshot.tree(node), _Record(b"", node)))
+
+
+def _records_below(snapshot: Snapshot, view: TreeView, place: _Record) -> Iterator[_Record]:
+    if not view.level:
+        yield place
+        return
+    for child in view.children():
+        below = trees.record_below(snapshot.tree, view, child)
+        yield from _records_below(snapshot, below, _Record(child.last_name, child.node))

@@ -1,0 +1,325 @@
+"""Gathering: the content of a version that one program puts together by many calls, and commits at the end.
+
+Content is taken when it is added.  What was gathered is owned by a draft without a name, which dies with the process;
+the reaper takes what nobody took up.  Files that come one by one are staged together: the tree is made anew only where
+somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from artstore.changes.committing import Commit
+from artstore.changes.putting import PutResult, commit_staged, forbidden_folders, reporter, with_room
+from artstore.drafting.adding import Added, Adding, matching, refusal, shown, without_those_below
+from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
+from artstore.errors import ExistsError, NotFoundError, RefusedError
+from artstore.ingest.building import DirectoryBuilder, directory_entry
+from artstore.ingest.pipeline import Progress
+from artstore.ingest.source import open_source
+from artstore.ingest.staging import EntryDraft, Ref, Stager, StaleHintError
+from artstore.records.catalogue import VersionRecord
+from artstore.records.trees import Kind, TreeEntry, TreeTotals
+from artstore.storage.reserve import require_room
+from artstore.store import Store
+
+if TYPE_CHECKING:
+    from artstore.drafting.stage_reference import Referred
+    from artstore.references.pinning import OnPinned
+
+__all__ = ["Gathering"]
+
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 3
+_SMALL: Final = 1024 * 1024
+"""Files up to this many bytes are stored without looking whether they are there: it costs less than to look twice."""
+
+
+@dataclass
+class _Tree:
+    root: int
+    start: int
+
+
+class Gathering:
+    """What a version will hold, by now; for one thread of one process, ended by `commit` or `close`.
+
+    ``base`` is the version that it begins as.  Raises `NotFoundError` where that is gone.
+    """
+
+    def __init__(self, store: Store, artifact: str, base: VersionRecord | None = None) -> None:
+        require_room(store.path)
+        self._store = store
+        self._pid = os.getpid()
+        self._stager = Stager(store, artifact, "")
+        self._edits = Edits()
+        self._files: dict[bytes, EntryDraft] = {}
+        self._folders: set[bytes] = set()
+        try:
+            root = DirectoryBuilder(self._stager).finish() if base is None else self._stager.known_tree(base.digest)
+            self._stager.flush()
+        except StaleHintError as error:
+            self.close()
+            raise NotFoundError("the base has been deleted and is gone") from error
+        except BaseException:
+            self.close()
+            raise
+        self._root = root
+        self._tree = _Tree(root.node, root.node)
+
+    @property
+    def new_bytes(self) -> int:
+        """Stored bytes that it has added."""
+        return self._stager.stored_bytes
+
+    def _require_own(self) -> None:
+        if os.getpid() != self._pid:
+            raise RefusedError(
+                "what was gathered belongs to the process that began it",
+                hint="begin one in each process, or let several make one version: upsert_artifact",
+            )
+
+    # -- adding ----------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        path: str | os.PathLike[str],
+        to: str = "",
+        *,
+        overwrite: bool = False,
+        exclude: Sequence[str] = (),
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Added:
+        """Take a file in, as ``to`` or under its own name, or what a folder holds, at the top or below ``to``.
+
+        Folders of one name are merged, and what the base has is replaced.  Raises `ExistsError` for paths that came in
+        before with other content, unless ``overwrite``; and what putting raises.
+        """
+        self._require_own()
+        with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
+            adding = Adding(self._store, source, os.fsencode(to), overwrite, reporter(source, progress))
+            before = self._stager.stored_bytes
+            if source.is_file:
+                is_small = os.path.getsize(path) <= _SMALL
+                _, reaped = with_room(
+                    self._store, lambda: self._take_file(adding, os.fsencode(to), is_small, overwrite=overwrite)
+                )
+            else:
+                _, reaped = with_room(self._store, lambda: self._take_folder(adding))
+        return Added(adding.files, adding.bytes, self._stager.stored_bytes - before, reaped)
+
+    def _again(self, action: Callable[[int], T]) -> T:
+        """Do what may find that content which was there a moment ago is gone; then without taking it for granted."""
+        self._stager.flush()  # so that what is to be forgotten is of the attempt alone
+        for attempt in range(_ATTEMPTS):
+            try:
+                return action(attempt)
+            except StaleHintError:
+                self._stager.discard()
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _take_file(self, adding: Adding, to: bytes, is_small: bool, *, overwrite: bool) -> None:
+        def take(attempt: int) -> EntryDraft:
+            entry = adding.take_file(self._stager, attempt + is_small)
+            if not is_small:
+                self._stager.flush()
+            return entry
+
+        entry = take(0) if is_small else self._again(take)
+        path = b"/".join(parse_path(to)) if to.strip(b"/") else entry.name
+        self._set(path, entry, overwrite=overwrite)
+        self._stager.flush_if_full()
+
+    def _set(self, path: bytes, entry: EntryDraft, *, overwrite: bool) -> None:
+        """Let a file stand at a path, unless something else came there before."""
+        names = path.split(b"/")
+        above = {b"/".join(names[:depth]) for depth in range(1, len(names))}
+        if path in self._folders or not above.isdisjoint(self._files):
+            raise ExistsError(f"{shown(path)} is, or lies below, what is a file or folder already", paths=[path])
+        present = self._files.get(path)
+        if present is not None:
+            if (present.id, present.kind) == (entry.id, entry.kind):
+                if entry.ref is not None:
+                    self._stager.withdraw(entry.ref)
+                return
+            if not overwrite:
+                raise refusal([path])
+            if present.ref is not None:
+                self._stager.withdraw(present.ref)
+        else:
+            self._require_free(path, entry, above, overwrite=overwrite)
+        self._edits.put(path, entry)
+        self._files[path] = entry
+        self._folders |= above
+
+    def _require_free(self, path: bytes, entry: EntryDraft, above: Iterable[bytes], *, overwrite: bool) -> None:
+        with self._store.snapshot() as snapshot:
+            for folder in above:
+                found = snapshot.resolve(self._tree.root, folder)
+                if found is not None and found.kind != Kind.DIRECTORY:
+                    raise ExistsError(f"{shown(folder)} is a file already", paths=[folder])
+            there = snapshot.resolve(self._tree.root, path)
+            if there is None:
+                return
+            if there.kind == Kind.DIRECTORY:
+                raise ExistsError(f"{shown(path)} is a folder already", paths=[path])
+            began = snapshot.resolve(self._tree.start, path)
+            same = (snapshot.identity(there.node), there.kind) == (entry.id, entry.kind)
+            if not (same or overwrite or (began is not None and began.node == there.node)):
+                raise refusal([path])
+
+    def _take_folder(self, adding: Adding) -> None:
+        self._settle()
+
+        def take(attempt: int) -> Ref:
+            root, _ = adding.step(self._stager, self._tree, attempt)
+            self._stager.flush()
+            return root
+
+        self._become(self._again(take))
+
+    def include(self, path: str, root: int, inside: bytes = b"", *, overwrite: bool = False) -> None:
+        """Let a directory or file of a version that the caller keeps stand at a path; nothing is copied.
+
+        Raises `NotFoundError` where the version has nothing ``inside``, `ExistsError` where something stands there.
+        """
+        self._require_own()
+        self._settle()
+        place = b"/".join(parse_path(os.fsencode(path)))
+        with self._store.snapshot() as snapshot:
+            if inside:
+                entry = entry_at(snapshot, root, inside)
+            else:
+                entry = directory_entry(place, snapshot.identity(root), None)
+            there = snapshot.resolve(self._tree.root, place)
+            same = there is not None and snapshot.identity(there.node) == entry.id
+        if there is not None and not same and not overwrite:
+            raise ExistsError(f"{shown(place)} is there already", paths=[place])
+        edits = Edits()
+        edits.put(place, entry)
+        self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
+
+    def refer(
+        self,
+        uri: str,
+        to: str = "",
+        *,
+        overwrite: bool = False,
+        anonymous: bool = False,
+        checksum: bool = True,
+        report: OnPinned | None = None,
+    ) -> Referred:
+        """Let what a URI leads to stand in it without copying, as `OpenDraft.refer` does."""
+        from artstore.drafting.stage_reference import Referring
+        from artstore.references.pinning import pin
+
+        self._require_own()
+        self._settle()
+        referring = Referring(
+            self._store, pin(uri, anonymous=anonymous, checksum=checksum, report=report), to, overwrite
+        )
+        referred: list[Referred] = []
+
+        def take(attempt: int) -> Ref:
+            root, done = referring.step(self._stager, self._tree, attempt)
+            self._stager.flush()
+            referred.append(done)
+            return root
+
+        self._become(self._again(take))
+        return referred[-1]
+
+    def merge(self, digest: bytes) -> None:
+        """Take in all that a directory of the store holds which the caller keeps; it wins where both have a path."""
+        self._require_own()
+        self._settle()
+        upper = self._stager.known_tree(digest)
+        self._stager.flush()
+        edits = Edits()
+        with self._store.snapshot() as snapshot:
+            merge_edits(snapshot, self._tree.root, upper.node, edits, lambda *_: True)
+        self._stager.withdraw(upper)
+        self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
+
+    def remove(self, *patterns: str) -> list[bytes]:
+        """Take paths away, as `OpenDraft.remove` does; return them."""
+        self._require_own()
+        self._settle()
+        with self._store.snapshot() as snapshot:
+            gone = sorted({path for each in patterns for path in matching(snapshot, self._tree.root, each)})
+        edits = Edits()
+        for path in without_those_below(gone):
+            edits.put(path, None)
+        self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
+        return gone
+
+    # -- looking, and the end --------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Let the tree have the files that came one by one."""
+        if self._edits:
+            self._become(apply_edits(self._store, self._stager, self._tree.root, self._edits))
+            self._edits = Edits()
+            self._files.clear()
+            self._folders.clear()
+
+    def _become(self, root: Ref) -> None:
+        self._stager.withdraw(self._root)
+        self._stager.flush()
+        self._root, self._tree.root = root, root.node
+
+    def root(self) -> Ref:
+        """Return the directory that it is, which is in the store and is kept until the end."""
+        self._require_own()
+        self._settle()
+        return self._root
+
+    def entry(self, path: bytes) -> EntryDraft:
+        """Return what stands at a path; raise `NotFoundError` where there is nothing."""
+        self._require_own()
+        waiting = self._files.get(path)
+        if waiting is not None:
+            return waiting
+        if path in self._folders:
+            self._settle()
+        with self._store.snapshot() as snapshot:
+            return entry_at(snapshot, self._tree.root, path)
+
+    def totals(self) -> TreeTotals:
+        """Return what it holds, in numbers."""
+        node = self.root().node
+        with self._store.snapshot() as snapshot:
+            return snapshot.tree(node).totals
+
+    def walk(self) -> Iterator[tuple[bytes, TreeEntry]]:
+        """Yield (path, entry) of all that it holds."""
+        node = self.root().node
+        with self._store.snapshot() as snapshot:
+            yield from snapshot.walk(node)
+
+    def commit(self, asked: Commit) -> PutResult:
+        """Make it a version; raise what `artstore.changes.committing.commit` does, and stay as it is then."""
+        root = self.root()
+        done = commit_staged(self._store, self._stager, root, asked)
+        self.close()
+        return done
+
+    def close(self) -> None:
+        """Let go of what was gathered: it is a dead draft's then, unless it was committed.
+
+        Nothing in a forked child, whose parent goes on.
+        """
+        if os.getpid() == self._pid:
+            self._stager.close()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # the end of one whose beginning failed
+            self.close()

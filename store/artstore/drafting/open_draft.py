@@ -1,0 +1,383 @@
+"""Open drafts: a version that is put together step by step, by commands or programs that come and go.
+
+A draft begins empty or as a version, without copying anything.  Each step (adding, removing, moving) makes a new tree
+in the store and lets the draft be that, in one transaction: a step that fails or is killed leaves the draft as it was.
+Steps of several processes come one after another; one that finds the draft changed meanwhile is done again upon that.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from artstore.changes.committing import Commit, commit
+from artstore.changes.putting import PutResult, announce, forbidden_folders, reporter, version_of, with_room
+from artstore.drafting.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
+from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
+from artstore.errors import BusyError, ExistsError, InvalidInputError, NotFoundError
+from artstore.ingest.building import DirectoryBuilder
+from artstore.ingest.pipeline import Progress
+from artstore.ingest.source import open_source
+from artstore.ingest.staging import Ref, Stager, StaleHintError
+from artstore.names import check_draft
+from artstore.queries.difference import Difference, compare
+from artstore.queries.versions import Version
+from artstore.records.catalogue import DraftRecord, Metadata, VersionRecord
+from artstore.records.packing import CLASS_TREE
+from artstore.records.trees import Kind
+from artstore.rows import catalogue, drafts
+from artstore.rows.nodes import change_counts, read_count, tree_view
+from artstore.rows.reachability import label
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
+from artstore.storage.reserve import require_room
+from artstore.store import Store
+
+if TYPE_CHECKING:
+    from artstore.drafting.stage_reference import Referred
+    from artstore.references.pinning import OnPinned
+
+__all__ = ["EXPIRY_SECONDS", "OpenDraft", "commit_drafts", "find_draft", "open_drafts", "open_new"]
+
+T = TypeVar("T")
+
+EXPIRY_SECONDS: Final = 7 * 86400.0
+"""How long a draft stays open after the last step, unless told otherwise."""
+_ATTEMPTS: Final = 5
+_MOST_LOST: Final = 1000
+_LONGEST_PAUSE_SECONDS: Final = 0.02
+
+
+class _ChangedError(BusyError):
+    """Say that another process has changed the draft meanwhile."""
+
+
+@dataclass
+class _Part:
+    """What one of several programs brings for a draft: a directory, and what they say of the version."""
+
+    by: str
+    said: Mapping[str, Any]
+    node: int = 0
+
+    def joined(self, record: DraftRecord) -> dict[str, Any]:
+        """Return the fields of the draft's record that this adds to."""
+        part = {"by": self.by, "node": self.node}
+        parts = record.parts if part in record.parts else [*record.parts, part]
+        return {"parts": parts, "said": _joined(record.said, self.said)}
+
+
+def open_new(
+    store: Store, artifact: str, ident: str, base: VersionRecord | None, seconds: float, source: str = ""
+) -> OpenDraft:
+    """Open a draft, empty or as ``base``, under a name (of its own making where that is empty).
+
+    Raises `ExistsError` where one of that name is open, `NotFoundError` where the base is gone.
+    """
+    if ident:
+        check_draft(ident)
+    if not seconds > 0:
+        raise InvalidInputError("a draft cannot expire before it is opened")
+    require_room(store.path)
+
+    def make(transaction: WriteTransaction, root: Ref, added: int) -> tuple[bool, DraftRecord]:
+        if base is not None and not read_count(transaction, root.node):
+            raise NotFoundError("the base has been deleted and is gone")
+        serial = 0 if base is None else base.serial
+        return True, drafts.open_draft(transaction, artifact, ident, root.node, serial, int(seconds * 1e9), source)
+
+    with closing(Stager(store, artifact, "")) as stager:
+        root = DirectoryBuilder(stager).finish() if base is None else stager.known_tree(base.digest)
+        try:
+            record = stager.commit(root, make)
+        except StaleHintError as error:
+            raise NotFoundError("the base has been deleted and is gone") from error
+    return OpenDraft(store, record.id)
+
+
+def open_drafts(store: Store) -> list[OpenDraft]:
+    """Return the open drafts, the oldest first."""
+    with store.snapshot() as snapshot:
+        found = drafts.list_drafts(snapshot.transaction, store.run_dir)
+    return [OpenDraft(store, info.id) for info in found if info.id and info.alive]
+
+
+def find_draft(store: Store, ident: str) -> OpenDraft:
+    """Return the open draft with an id; raise `NotFoundError` where there is none, or it has expired."""
+    draft = OpenDraft(store, ident)
+    draft.record()
+    return draft
+
+
+class OpenDraft:
+    """A draft that was opened by a name: changed by steps, until it is committed, given up, or has expired.
+
+    Whoever holds one may find at any call, by `NotFoundError`, that another process has ended it.
+    """
+
+    def __init__(self, store: Store, ident: str) -> None:
+        self._store = store
+        self.id = ident
+
+    def __repr__(self) -> str:
+        return f"<OpenDraft {self.id}>"
+
+    def record(self) -> DraftRecord:
+        """Return what is recorded of it; raise `NotFoundError` where it is not open any more."""
+        with self._store.snapshot() as snapshot:
+            return self.found(snapshot.transaction)
+
+    def found(self, transaction: ReadTransaction) -> DraftRecord:
+        """Return what a transaction shows of it; raise `NotFoundError` where it is not open any more."""
+        record = drafts.find_open(transaction, self.id)
+        if record is None:
+            raise NotFoundError(f"no draft {self.id!r} is open", hint="those that are: artfs draft ls")
+        if record.expires_ns <= time.time_ns():
+            raise NotFoundError(f"the draft {self.id!r} has expired", hint="open another one: artfs draft new")
+        return record
+
+    @property
+    def artifact(self) -> str:
+        """The name of the artifact of which a version is being made."""
+        return self.record().artifact
+
+    @property
+    def base(self) -> str | None:
+        """The version that it began as, as ``NAME:v3``, or None."""
+        with self._store.snapshot() as snapshot:
+            record = self.found(snapshot.transaction)
+            return _base_name(snapshot.transaction, record)
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        path: str | os.PathLike[str],
+        to: str | bytes = "",
+        *,
+        overwrite: bool = False,
+        exclude: Sequence[str] = (),
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Added:
+        """Take a file or folder in: a file under its own name or as ``to``, what a folder holds at the top or below it.
+
+        ``to`` that ends with a slash, or is a folder already, is the folder to put a file into.  Folders of one name
+        are merged, and what the base has is replaced.  Raises `ExistsError` naming the paths that the draft has been
+        given before with other content, unless ``overwrite``; and what putting raises.
+        """
+        with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
+            adding = Adding(self._store, source, os.fsencode(to), overwrite, reporter(source, progress))
+            (_, new_bytes), reaped = with_room(self._store, lambda: self._step(adding.step))
+        return Added(adding.files, adding.bytes, new_bytes, reaped)
+
+    def refer(
+        self,
+        uri: str,
+        to: str = "",
+        *,
+        overwrite: bool = False,
+        anonymous: bool = False,
+        checksum: bool = True,
+        report: OnPinned | None = None,
+    ) -> Referred:
+        """Let what a URI leads to stand in the draft without copying it, as it is now.
+
+        A single file under its own name or as ``to``, what a folder or prefix holds at the top or below ``to``.  Raises
+        what `artstore.references.pinning.pin` does, and `ExistsError` as `add` does.
+        """
+        from artstore.drafting.stage_reference import Referring
+        from artstore.references.pinning import pin
+
+        self.record()  # before anybody outside is asked
+        pinned = pin(uri, anonymous=anonymous, checksum=checksum, report=report)
+        return self._step(Referring(self._store, pinned, to, overwrite).step)[0]
+
+    def remove(self, *patterns: str | bytes) -> list[bytes]:
+        """Take paths away: a file, a folder (with or without a ``/`` at its end), or what a glob matches.
+
+        Globs are git's: ``*.tmp`` is meant at any depth, ``/*.tmp`` and ``a/*.tmp`` from the top.  Returns the paths, a
+        folder's without what it held.  Raises `NotFoundError` where there is nothing of that name.
+        """
+
+        def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, list[bytes]]:
+            with self._store.snapshot() as snapshot:
+                gone = sorted({path for each in patterns for path in matching(snapshot, record.root, each)})
+            edits = Edits()
+            for path in without_those_below(gone):
+                edits.put(path, None)
+            return apply_edits(self._store, stager, record.root, edits), gone
+
+        return self._step(step)[0]
+
+    def move(self, source: str | bytes, target: str | bytes, *, overwrite: bool = False) -> bytes:
+        """Let what stands at one path stand at another one, into which it goes where that is a folder.
+
+        Returns the path where it stands.  Raises `NotFoundError`, and `ExistsError` where a file is in the way.
+        """
+        old = b"/".join(parse_path(os.fsencode(source)))
+
+        def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, bytes]:
+            with self._store.snapshot() as snapshot:
+                entry = entry_at(snapshot, record.root, old)
+                new = path_inside(snapshot, record.root, os.fsencode(target), entry.name)
+                in_the_way = snapshot.resolve(record.root, new)
+            if new == old:
+                raise InvalidInputError(f"{shown(old)} is there already")
+            if new.startswith(old + b"/"):
+                raise InvalidInputError(f"{shown(old)} cannot be moved into itself")
+            if in_the_way is not None and (not overwrite or in_the_way.kind == Kind.DIRECTORY):
+                raise ExistsError(f"{shown(new)} is in the way", hint="--overwrite replaces a file")
+            edits = Edits()
+            edits.put(old, None)
+            edits.put(new, entry)
+            return apply_edits(self._store, stager, record.root, edits), new
+
+        return self._step(step)[0]
+
+    def merge(self, digest: bytes, by: str, *, overwrite: bool = False, said: Mapping[str, Any] | None = None) -> None:
+        """Take in all that a directory holds which is in the store, and whose caller keeps it meanwhile.
+
+        ``by`` says from whom it comes, and ``said`` what they say of the version.  Raises `ExistsError` where others
+        have brought other content for one of its paths, naming them, unless ``overwrite``.
+        """
+        part = _Part(by, said or {})
+
+        def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, None]:
+            upper = stager.known_tree(digest)
+            stager.flush()
+            part.node = upper.node
+            edits = Edits()
+            joining = Joining(record, by, overwrite)
+            with self._store.snapshot() as snapshot:
+                merge_edits(snapshot, record.root, upper.node, edits, partial(joining.settle, snapshot))
+            joining.refuse()
+            stager.withdraw(upper)
+            return apply_edits(self._store, stager, record.root, edits), None
+
+        self._step(step, part)
+
+    def _step(
+        self,
+        step: Callable[[Stager, DraftRecord, int], tuple[Ref, T]],
+        part: _Part | None = None,
+    ) -> tuple[T, int]:
+        """Make a new tree out of the present one, and the draft that; again where somebody else was quicker.
+
+        That means that another step was done: of all who take steps at once, one always gets on.
+        """
+        stale = stored = 0
+        for _ in range(_MOST_LOST):
+            record = self.record()
+            try:
+                with closing(Stager(self._store, record.artifact, "")) as stager:
+                    try:
+                        root, result = step(stager, record, stale)
+                        return result, stager.commit(root, partial(self._become, stager, record, stored, part))
+                    finally:
+                        stored += stager.stored_bytes
+            except _ChangedError:
+                time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
+            except StaleHintError:
+                stale += 1
+                if stale == _ATTEMPTS:
+                    raise
+        raise BusyError(f"the draft {self.id!r} is being changed by others all the time", hint="try again")
+
+    def _become(
+        self,
+        stager: Stager,
+        before: DraftRecord,
+        stored: int,
+        part: _Part | None,
+        transaction: WriteTransaction,
+        root: Ref,
+        added: int,
+    ) -> tuple[bool, int]:
+        record = self.found(transaction)
+        if record.root != before.root:
+            raise _ChangedError("the draft has changed meanwhile")
+        new_bytes = stored + stager.stored_bytes + added
+        changes = {} if part is None else part.joined(record)
+        held = drafts.move_root(transaction, record, root.node, new_bytes, **changes)
+        change_counts(transaction, dict.fromkeys(held - {root.node}, 1))
+        return root.node in held, new_bytes
+
+    # -- looking, and the end --------------------------------------------------------------------------------------
+
+    def status(self) -> Difference:
+        """Return what differs from what the draft began as."""
+        record = self.record()
+        return compare(self._store, record.start, record.root)
+
+    def commit(
+        self,
+        *,
+        type: str | None = None,
+        aliases: Sequence[str] = (),
+        description: str | None = None,
+        metadata: Metadata | None = None,
+        ttl: float | None = None,
+        new: bool = False,
+    ) -> Version:
+        """Make it the artifact's next version, unless it equals the latest and not ``new``; the draft is gone then.
+
+        ``receipt.created`` of the version returned says which.  Raises as `Workspace.put` does; the draft stays then.
+        """
+        asked = Commit.checked(self.artifact, type, aliases, description, metadata, ttl, force=new)
+        return commit_drafts(self._store, [(self, asked)])[0]
+
+    def abort(self) -> None:
+        """Give it up: what it alone holds goes to the deadlist."""
+        with self._store.write() as transaction:
+            record = drafts.find_open(transaction, self.id)
+            if record is not None:
+                drafts.end(transaction, record.draft)
+
+
+def commit_drafts(store: Store, asked: Sequence[tuple[OpenDraft, Commit]]) -> list[Version]:
+    """Commit several drafts in one transaction: all of them, or none.
+
+    Raises as `OpenDraft.commit` does, and `InvalidInputError` where two are of one artifact; all drafts stay then.
+    """
+    names = [what.name for _, what in asked]
+    if len(set(names)) < len(names):
+        raise InvalidInputError("two of the drafts are of one artifact", hint="commit them one after the other")
+    done = []
+    with store.write() as transaction:
+        for draft, what in asked:
+            record = draft.found(transaction)
+            root = Ref(CLASS_TREE, tree_view(transaction, record.root).digest)
+            root.node = record.root
+            what = replace(what, base=_base_name(transaction, record), draft=record.id)
+            created, committed = commit(store, transaction, root, what, record.new_bytes)
+            if created:
+                change_counts(transaction, {record.root: 1})
+            drafts.end(transaction, record.draft)
+            done.append((committed, record.new_bytes))
+    silent = announce(store, [change for committed, _ in done for change in committed.changes])
+    return [version_of(store, PutResult(committed, new_bytes, silent)) for committed, new_bytes in done]
+
+
+def _joined(before: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what several said: of metadata all, of lists all, of anything else the last."""
+    joined = dict(before)
+    for key, value in said.items():
+        present = joined.get(key)
+        if isinstance(present, dict) and isinstance(value, Mapping):
+            joined[key] = {**present, **value}
+        elif isinstance(present, list) and isinstance(value, list):
+            joined[key] = [*present, *(each for each in value if each not in present)]
+        else:
+            joined[key] = value
+    return joined
+
+
+def _base_name(transaction: ReadTransaction, record: DraftRecord) -> str | None:
+    version = catalogue.recorded_version(transaction, record.base) if record.base else None
+    return None if version is None else label(transaction, version)

@@ -1,0 +1,192 @@
+"""Versions that refer to what lies outside: making one, looking what became of what it refers to, and fetching that."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+from artstore.changes.committing import Commit
+from artstore.changes.putting import version_of
+from artstore.drafting.gathering import Gathering
+from artstore.errors import ArtfsError, ChangedError, NotFoundError
+from artstore.ingest.pipeline import Progress
+from artstore.queries.versions import Version
+from artstore.records.catalogue import VersionRecord
+from artstore.records.references import ReferenceRecord
+from artstore.records.trees import Kind
+from artstore.references.failures import Failure
+from artstore.references.locations import parse_location
+from artstore.references.pinning import OnPinned
+from artstore.references.reading import Outside
+from artstore.store import Store
+
+__all__ = ["CheckedReference", "Reference", "check", "fetch", "include", "known_failures", "refer", "references"]
+
+_AT_ONCE: Final = 16
+_FETCHED_AT_ONCE: Final = 8
+_WINDOW: Final = 8 * 1024 * 1024
+_PAGE: Final = 10_000
+
+OnProgress = Callable[[Progress], None]
+
+
+class Reference(NamedTuple):
+    """A file of a version whose bytes stay outside: its path, the id of its record, and the record."""
+
+    path: bytes
+    ident: bytes
+    record: ReferenceRecord
+
+
+class CheckedReference(NamedTuple):
+    """What became of a reference: ``state`` is ok, changed (or gone), or unknown, and ``message`` says more."""
+
+    reference: Reference
+    state: str
+    message: str
+
+
+def refer(
+    store: Store,
+    uri: str,
+    asked: Commit,
+    *,
+    base: VersionRecord | None,
+    to: str,
+    anonymous: bool,
+    checksum: bool,
+    report: OnPinned | None = None,
+) -> Version:
+    """Make what a URI leads to the next version of an artifact, or lay it over ``base``; nothing is copied.
+
+    Raises what `artstore.references.pinning.pin` and `artstore.changes.committing.commit` do.
+    """
+    gathering = Gathering(store, asked.name, base)
+    try:
+        gathering.refer(uri, to, anonymous=anonymous, checksum=checksum, report=report)
+        return version_of(store, gathering.commit(asked))
+    finally:
+        gathering.close()
+
+
+def include(
+    store: Store, version: Version, inside: bytes, asked: Commit, *, base: VersionRecord | None, to: str
+) -> Version:
+    """Make a version with another one in it, or with what that has at a path; nothing is copied.
+
+    It stands at ``to``, or under its own name.  Raises as `Gathering.include` does.
+    """
+    own = os.fsdecode(inside).rpartition("/")[2] or version.artifact.rpartition("/")[2]
+    gathering = Gathering(store, asked.name, base)
+    try:
+        gathering.include(to or own, version.record.root, inside)
+        return version_of(store, gathering.commit(replace(asked, included=(version.record.serial,))))
+    finally:
+        gathering.close()
+
+
+def references(store: Store, root: int, path: bytes = b"") -> Iterator[Reference]:
+    """Yield the references at or below a path of a version's root; raise `NotFoundError` where nothing is there."""
+    with store.snapshot() as snapshot:
+        entry = snapshot.resolve(root, path) if path else None
+        if path and entry is None:
+            raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
+        if entry is not None and entry.kind != Kind.DIRECTORY:
+            found = [(path, entry)]
+        else:
+            below = snapshot.walk(root if entry is None else entry.node, path + b"/" if path else b"")
+            found = [(each, inside) for each, inside in below if inside.kind == Kind.REFERENCE]
+    for start in range(0, len(found), _PAGE):
+        with store.snapshot() as snapshot:
+            page = [
+                Reference(each, snapshot.identity(inside.node), snapshot.reference(inside.node))
+                for each, inside in found[start : start + _PAGE]
+                if inside.kind == Kind.REFERENCE
+            ]
+        yield from page
+
+
+def check(store: Store, found: Sequence[Reference], report: OnProgress | None = None) -> Iterator[CheckedReference]:
+    """Yield what became of references, in their order: each is asked for, and those pinned by content are read."""
+    outside = store.outside
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        for count, checked in enumerate(threads.map(partial(_check, outside), found), 1):
+            if report is not None:
+                report(Progress("checking", count, 0, len(found), None, os.fsdecode(checked.reference.path)))
+            yield checked
+
+
+def _check(outside: Outside, reference: Reference) -> CheckedReference:
+    try:
+        outside.check(reference.ident, reference.record)
+    except ChangedError as error:
+        return CheckedReference(reference, "changed", str(error))
+    except ArtfsError as error:
+        return CheckedReference(reference, "unknown", str(error))
+    return CheckedReference(reference, "ok", "")
+
+
+def known_failures(store: Store, root: int) -> list[tuple[bytes, Failure]]:
+    """Return (path, what was found) of the references of a version that readers have found changed or gone."""
+    noted = {failure.ident: failure for failure in store.outside.failures.all()}
+    if not noted:
+        return []
+    return [(each.path, noted[each.ident]) for each in references(store, root) if each.ident in noted]
+
+
+def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress | None = None) -> Version:
+    """Make a version with what another one refers to stored for good, at or below a path; return it.
+
+    Raises `NotFoundError` where there is no reference, `ChangedError` where one is not what it was any more.
+    """
+    found = list(references(store, version.record.root, path))
+    if not found:
+        raise NotFoundError(f"{version.name} refers to nothing outside{' there' if path else ''}")
+    total = sum(each.record.size for each in found)
+    asked = Commit(version.artifact, base=version.name, metadata=version.metadata, description=version.description)
+    gathering = Gathering(store, version.artifact, version.record)
+    done = files = 0
+    (store.path / "cache").mkdir(exist_ok=True)  # what is in there may be deleted at any time
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="fetch-", dir=store.path / "cache") as folder,
+            ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads,
+        ):
+            for start in range(0, len(found), _FETCHED_AT_ONCE):
+                part = found[start : start + _FETCHED_AT_ONCE]
+                copies = threads.map(partial(_copy, store.outside, Path(folder)), range(len(part)), part)
+                for each, copy in zip(part, copies, strict=True):
+                    gathering.add(copy, os.fsdecode(each.path), overwrite=True)
+                    copy.unlink()
+                    done, files = done + each.record.size, files + 1
+                    if report is not None:
+                        name = os.fsdecode(each.path)
+                        report(Progress("fetching", files, done, len(found), total, name))
+        return version_of(store, gathering.commit(asked))
+    finally:
+        gathering.close()
+
+
+def _copy(outside: Outside, folder: Path, number: int, reference: Reference) -> Path:
+    """Write what a reference leads to into a file of its own; return its path."""
+    copy = folder / str(number)
+    with copy.open("wb") as file:
+        _write(outside, reference, file)
+    return copy
+
+
+def _write(outside: Outside, reference: Reference, file: IO[bytes]) -> None:
+    record = reference.record
+    if record.uri.startswith("file://"):
+        for offset in range(0, record.size, _WINDOW):
+            for piece in outside.read(reference.ident, record, offset, _WINDOW):
+                file.write(piece)
+        return
+    for piece in outside.whole(reference.ident, record, parse_location(record.uri)):
+        file.write(piece)

@@ -1,0 +1,87 @@
+"""Letting a tree that is being made refer to files outside, which are pinned as they are and not copied."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from artstore.drafting.adding import Growing, is_of, refusal, shown
+from artstore.drafting.editing import Edits, apply_edits, parse_path
+from artstore.errors import ExistsError
+from artstore.ids import content_id
+from artstore.ingest.building import DirectoryBuilder, directory_entry
+from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.records.trees import Kind
+from artstore.references.pinning import Pinned
+from artstore.rows.snapshot import Snapshot
+from artstore.storage.codec import encode
+from artstore.store import Store
+
+__all__ = ["Referred", "Referring"]
+
+
+class Referred(NamedTuple):
+    """What a step refers to: the paths of the files, in order, and their bytes as they are outside."""
+
+    paths: list[bytes]
+    bytes: int
+
+
+class Referring:
+    """The step that refers to what was pinned, as ``to`` inside the tree.
+
+    Without ``to`` a file has its own name, and what a folder holds goes to the top; where ``to`` ends with a slash a
+    file goes into it.
+    """
+
+    def __init__(self, store: Store, pinned: Pinned, to: str, overwrite: bool) -> None:
+        place = b"/".join(parse_path(os.fsencode(to))) if to.strip("/") else b""
+        if pinned.is_single and (not place or to.endswith("/")):
+            place += b"/" + pinned.name if place else pinned.name
+        self._store = store
+        self._pinned = pinned
+        self._place = place
+        self._overwrite = overwrite
+
+    def step(self, stager: Stager, tree: Growing, stale: int) -> tuple[Ref, Referred]:
+        """Stage what the tree becomes; raise `ExistsError` naming the paths where other content came before."""
+        edits = Edits()
+        refused: list[bytes] = []
+        paths: list[bytes] = []
+        for path, entry in self._entries(stager):
+            with self._store.snapshot() as snapshot:
+                if not self._may_stand(snapshot, tree, path, entry):
+                    refused.append(path)
+            edits.put(path, entry)
+            if entry.kind == Kind.REFERENCE:
+                paths.append(path)
+        if refused:
+            raise refusal(refused)
+        return apply_edits(self._store, stager, tree.root, edits), Referred(paths, self._pinned.bytes)
+
+    def _entries(self, stager: Stager) -> Iterator[tuple[bytes, EntryDraft]]:
+        place = self._place
+        for inside in self._pinned.folders:
+            folder = DirectoryBuilder(stager).finish()
+            path = place + b"/" + inside if place else inside
+            yield path, directory_entry(inside, folder.id, folder)
+        for inside, record in self._pinned.files:
+            data = record.encode()
+            ident = content_id(data)
+            ref = stager.chunk(ident, len(data), encode(data))
+            path = b"/".join(part for part in (place, inside) if part)
+            yield path, EntryDraft(path.rpartition(b"/")[2], Kind.REFERENCE, record.size, ident, ref)
+            stager.flush_if_full()
+
+    def _may_stand(self, snapshot: Snapshot, tree: Growing, path: bytes, entry: EntryDraft) -> bool:
+        there = snapshot.resolve(tree.root, path)
+        if there is None:
+            return True
+        if Kind.DIRECTORY in (there.kind, entry.kind):
+            if there.kind == entry.kind:
+                return True
+            raise ExistsError(f"{shown(path)} is a folder on one side and a file on the other", paths=[path])
+        theirs = EntryDraft(there.name, there.kind, there.size, snapshot.identity(there.node), None)
+        same = (theirs.id, theirs.kind) == (entry.id, entry.kind)
+        return same or self._overwrite or is_of(snapshot, tree.start, path, theirs)

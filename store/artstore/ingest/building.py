@@ -1,0 +1,112 @@
+"""Building directories and extent lists of any size from a stream, holding at most one part of each level."""
+
+from __future__ import annotations
+
+from artstore.ingest.content_cuts import Splitter, name_hash
+from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.records.trees import Kind
+from artstore.storage.codec import encode
+
+__all__ = ["DirectoryBuilder", "ListBuilder"]
+
+
+class DirectoryBuilder:
+    """Build one directory from its entries, given in name order."""
+
+    def __init__(self, stager: Stager, *, many: bool = False) -> None:
+        """With ``many``, more than `FANOUT` entries are known to come."""
+        self._stager = stager
+        self._entries: Splitter[EntryDraft] = Splitter(0, lambda entry: name_hash(entry.name), many=many)
+        self._above: list[Splitter[tuple[bytes, Ref]]] = []
+
+    @property
+    def split(self) -> bool:
+        """Whether records of this directory have been handed over already."""
+        return self._entries.split
+
+    @property
+    def between_records(self) -> bool:
+        """Whether the next entry begins a record."""
+        return self._entries.between_parts
+
+    def add_record(self, last_name: bytes, record: Ref) -> None:
+        """Take the next entries by a record of level 0 that another directory has; only between records, of many."""
+        self._push(0, (last_name, record))
+
+    def add(self, entry: EntryDraft) -> None:
+        """Take the next entry."""
+        for part in self._entries.push(entry):
+            self._push(0, (part[-1].name, self._stager.tree(part)))
+
+    def discard(self) -> None:
+        """Give the entries up, nothing of this directory having been handed over; it is known whole instead."""
+        for entry in self._entries.finish():
+            if entry.ref is not None:
+                self._stager.withdraw(entry.ref)
+
+    def _push(self, level: int, child: tuple[bytes, Ref]) -> None:
+        if level == len(self._above):
+            self._above.append(Splitter(level + 1, lambda child: name_hash(child[0])))
+        for part in self._above[level].push(child):
+            self._push(level + 1, (part[-1][0], self._stager.index(level + 1, part)))
+
+    def finish(self) -> Ref:
+        """Hand over what is left; return the directory's root record."""
+        rest = self._entries.finish()
+        if not self._entries.split:
+            return self._stager.tree(rest)
+        if rest:
+            self._push(0, (rest[-1].name, self._stager.tree(rest)))
+        level = 0
+        while True:
+            children = self._above[level].finish()
+            if not self._above[level].split:
+                return self._stager.index(level + 1, children)
+            if children:
+                self._push(level + 1, (children[-1][0], self._stager.index(level + 1, children)))
+            level += 1
+
+
+class ListBuilder:
+    """Build one file's content from its chunks, given in order."""
+
+    def __init__(self, stager: Stager) -> None:
+        self._stager = stager
+        self._levels: list[Splitter[tuple[Ref, int]]] = []
+
+    def add(self, chunk: Ref, size: int) -> None:
+        """Take the next chunk."""
+        self._push(0, (chunk, size))
+
+    def _push(self, level: int, child: tuple[Ref, int]) -> None:
+        if level == len(self._levels):
+            self._levels.append(Splitter(level, lambda child: int.from_bytes(child[0].id[:8], "little")))
+        for part in self._levels[level].push(child):
+            self._push(level + 1, self._list(level, part))
+
+    def _list(self, level: int, part: list[tuple[Ref, int]]) -> tuple[Ref, int]:
+        return self._stager.list(level, part, None), sum(size for _, size in part)
+
+    def finish(self, content_id: bytes) -> Ref:
+        """Hand over what is left; return the content's node, which is the chunk itself where there is only one.
+
+        Content without chunks is empty, and a chunk of no bytes.
+        """
+        if not self._levels:
+            return self._stager.chunk(content_id, 0, encode(b""))
+        level = 0
+        while True:
+            splitter = self._levels[level]
+            rest = splitter.finish()
+            if not splitter.split:
+                if level == 0 and len(rest) == 1:
+                    return rest[0][0]
+                return self._stager.list(level, rest, content_id)
+            if rest:
+                self._push(level + 1, self._list(level, rest))
+            level += 1
+
+
+def directory_entry(name: bytes, digest: bytes, ref: Ref | None) -> EntryDraft:
+    """Return the entry of a subdirectory."""
+    return EntryDraft(name, Kind.DIRECTORY, 0, digest, ref)

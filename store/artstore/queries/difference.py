@@ -1,0 +1,282 @@
+"""What differs between two directory trees, in time proportional to the difference.
+
+A node number stands for its content, so records that both sides have are dropped unread.  A directory that is split
+into many records is compared record by record, from the highest level down, until only the differing entries of the
+differing records are left.
+
+How entries are compared:
+
+- files and links are entries; a directory is listed by what it holds, and itself (with a trailing ``/``) only where
+  it is empty and the other side has no directory of that name;
+- what is a file or a link on both sides and differs is *changed*, also where a file became a link; a file that only
+  got or lost the executable bit is a *mode* change;
+- a file or link that became a directory is removed, and what the directory holds is added; and the reverse;
+- removed and added files with the same content, kind and a size above zero are *renamed*, same base names first, then
+  in the order of their paths.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple, overload
+
+from artstore.errors import DamageError
+from artstore.records.trees import Kind, TreeEntry, TreeView
+from artstore.rows.trees import Loader, check_directory, walk
+from artstore.store import Store
+
+__all__ = ["Change", "Difference", "compare"]
+
+_CACHED_RECORDS: Final = 256
+_FILES: Final = frozenset({Kind.FILE, Kind.EXECUTABLE})
+
+
+class Change(NamedTuple):
+    """One path that differs; ``kind`` is added, removed, changed, renamed or mode.
+
+    ``path`` is where it is now (or was, for removed), ``old_path`` where a renamed file was.  Sizes are in bytes, None
+    on a side that has nothing there.
+    """
+
+    kind: str
+    path: bytes
+    old_path: bytes | None
+    old_size: int | None
+    new_size: int | None
+
+
+class Difference(Sequence[Change]):
+    """The changes that lead from one tree to another, sorted by path."""
+
+    __slots__ = ("_changes",)
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self._changes = tuple(sorted(changes, key=lambda change: (change.path, change.kind)))
+
+    def __repr__(self) -> str:
+        counts = Counter(change.kind for change in self._changes)
+        return f"<Difference {', '.join(f'{count} {kind}' for kind, count in sorted(counts.items())) or 'none'}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Difference) and self._changes == other._changes
+
+    def __hash__(self) -> int:
+        return hash(self._changes)
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    @overload
+    def __getitem__(self, index: int) -> Change: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Change]: ...
+    def __getitem__(self, index: int | slice) -> Change | Sequence[Change]:
+        return self._changes[index]
+
+    def _of(self, kind: str) -> list[Change]:
+        return [change for change in self._changes if change.kind == kind]
+
+    @property
+    def added(self) -> list[Change]:
+        """What only the second tree has."""
+        return self._of("added")
+
+    @property
+    def removed(self) -> list[Change]:
+        """What only the first tree has."""
+        return self._of("removed")
+
+    @property
+    def changed(self) -> list[Change]:
+        """What has other content, or is a link on one side only."""
+        return self._of("changed")
+
+    @property
+    def renamed(self) -> list[Change]:
+        """What is at another path."""
+        return self._of("renamed")
+
+    @property
+    def mode_changed(self) -> list[Change]:
+        """What only got or lost the executable bit."""
+        return self._of("mode")
+
+    @property
+    def added_bytes(self) -> int:
+        """Bytes of what was added."""
+        return sum(change.new_size or 0 for change in self.added)
+
+    @property
+    def removed_bytes(self) -> int:
+        """Bytes of what was removed."""
+        return sum(change.old_size or 0 for change in self.removed)
+
+    @property
+    def changed_bytes(self) -> int:
+        """Bytes, as they are now, of what was changed."""
+        return sum(change.new_size or 0 for change in self.changed)
+
+    @property
+    def renamed_bytes(self) -> int:
+        """Bytes of what was renamed."""
+        return sum(change.new_size or 0 for change in self.renamed)
+
+
+class _Item(NamedTuple):
+    """A file, link or empty directory that one side has."""
+
+    path: bytes
+    kind: Kind
+    node: int
+    size: int
+
+
+def compare(store: Store, root_a: int, root_b: int) -> Difference:
+    """Return what leads from the tree below record ``root_a`` to that below ``root_b``."""
+    with store.snapshot() as snapshot:
+        return _Comparison(lru_cache(_CACHED_RECORDS)(snapshot.tree)).run(root_a, root_b)
+
+
+class _Comparison:
+    """One comparison, over a loader that is valid while it runs."""
+
+    def __init__(self, load: Loader) -> None:
+        self._load = load
+        self._changes: list[Change] = []
+        self._removed: list[_Item] = []
+        self._added: list[_Item] = []
+        self._pending: list[tuple[bytes, int, int]] = []
+
+    def run(self, root_a: int, root_b: int) -> Difference:
+        self._pending.append((b"", root_a, root_b))
+        while self._pending:
+            prefix, a, b = self._pending.pop()
+            if a != b:
+                for old, new in _differing_entries(self._load, a, b):
+                    self._entry(prefix, old, new)
+        self._pair_renamed()
+        self._changes += [Change("removed", item.path, None, item.size, None) for item in self._removed]
+        self._changes += [Change("added", item.path, None, None, item.size) for item in self._added]
+        return Difference(self._changes)
+
+    def _entry(self, prefix: bytes, old: TreeEntry | None, new: TreeEntry | None) -> None:
+        if old is not None and new is not None and (old.kind == Kind.DIRECTORY) == (new.kind == Kind.DIRECTORY):
+            path = prefix + old.name
+            if old.kind == Kind.DIRECTORY:
+                for entry in (old, new):
+                    check_directory(self._load(entry.node), entry.directories)
+                self._pending.append((path + b"/", old.node, new.node))
+                return
+            kind = "mode" if old.node == new.node and {old.kind, new.kind} == _FILES else "changed"
+            self._changes.append(Change(kind, path, None, old.size, new.size))
+            return
+        if old is not None:
+            self._removed += self._items(prefix, old)
+        if new is not None:
+            self._added += self._items(prefix, new)
+
+    def _items(self, prefix: bytes, entry: TreeEntry) -> Iterator[_Item]:
+        """Yield what an entry that only one side has consists of."""
+        path = prefix + entry.name
+        if entry.kind != Kind.DIRECTORY:
+            yield _Item(path, entry.kind, entry.node, entry.size)
+            return
+        if not self._load(entry.node).total_entries:
+            yield _Item(path + b"/", entry.kind, entry.node, 0)
+            return
+        for below, inner in walk(self._load, entry.node, path + b"/"):
+            if inner.kind != Kind.DIRECTORY:
+                yield _Item(below, inner.kind, inner.node, inner.size)
+            elif not self._load(inner.node).total_entries:
+                yield _Item(below + b"/", inner.kind, inner.node, 0)
+
+    def _pair_renamed(self) -> None:
+        """Turn removed and added files of the same content and kind into renamed ones."""
+        old_by_content = _by_content(self._removed)
+        new_by_content = _by_content(self._added)
+        paired: set[bytes] = set()
+        taken: set[bytes] = set()
+        for content in old_by_content.keys() & new_by_content.keys():
+            for old, new in _pairs(old_by_content[content], new_by_content[content]):
+                self._changes.append(Change("renamed", new.path, old.path, old.size, new.size))
+                paired.add(old.path)
+                taken.add(new.path)
+        self._removed = [item for item in self._removed if item.path not in paired]
+        self._added = [item for item in self._added if item.path not in taken]
+
+
+def _by_content(items: Sequence[_Item]) -> dict[tuple[Kind, int], list[_Item]]:
+    found: dict[tuple[Kind, int], list[_Item]] = {}
+    for item in sorted(items):
+        if item.size:
+            found.setdefault((item.kind, item.node), []).append(item)
+    return found
+
+
+def _pairs(old: list[_Item], new: list[_Item]) -> Iterator[tuple[_Item, _Item]]:
+    """Yield pairs of items with equal content: those that kept their base name first, then in path order."""
+    waiting: dict[bytes, list[_Item]] = {}
+    for item in reversed(new):
+        waiting.setdefault(_base_name(item), []).append(item)
+    moved, taken = [], set()
+    for item in old:
+        same_name = waiting.get(_base_name(item))
+        if same_name:
+            taken.add(same_name[-1].path)
+            yield item, same_name.pop()
+        else:
+            moved.append(item)
+    yield from zip(moved, (item for item in new if item.path not in taken), strict=False)
+
+
+def _base_name(item: _Item) -> bytes:
+    return item.path.rpartition(b"/")[2]
+
+
+def _differing_entries(load: Loader, a: int, b: int) -> Iterator[tuple[TreeEntry | None, TreeEntry | None]]:
+    """Yield (entry of ``a``, entry of ``b``) by name where two directories differ, None where one has none."""
+    old, new = _differing_records(load, a, b)
+    right_entries = _entries(new)
+    right = next(right_entries, None)
+    for left in _entries(old):
+        while right is not None and right.name < left.name:
+            yield None, right
+            right = next(right_entries, None)
+        if right is None or left.name < right.name:
+            yield left, None
+            continue
+        if (left.kind, left.node) != (right.kind, right.node):
+            yield left, right
+        right = next(right_entries, None)
+    while right is not None:
+        yield None, right
+        right = next(right_entries, None)
+
+
+def _entries(records: Sequence[TreeView]) -> Iterator[TreeEntry]:
+    for record in records:
+        yield from record.entries()
+
+
+def _differing_records(load: Loader, a: int, b: int) -> tuple[list[TreeView], list[TreeView]]:
+    """Return the records of level 0 that only one of two directories has, in order.
+
+    Both sides are opened level by level, the higher one first.  Records stand for their content, so those that both
+    sides have at a level are dropped before they are read.
+    """
+    old, new = [a], [b]
+    views = {a: load(a), b: load(b)}
+    while level := max((view.level for view in views.values()), default=0):
+        old, new = ([node for above in side for node in _opened(views[above], above, level)] for side in (old, new))
+        common = set(old) & set(new)
+        old, new = ([node for node in side if node not in common] for side in (old, new))
+        views = {node: views.get(node) or load(node) for node in (*old, *new)}
+        if any(view.level >= level for view in views.values()):
+            raise DamageError("a directory record stands below itself")
+    return [views[node] for node in old], [views[node] for node in new]
+
+
+def _opened(view: TreeView, node: int, level: int) -> list[int]:
+    return view.nodes() if view.level == level else [node]

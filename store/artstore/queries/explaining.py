@@ -1,0 +1,242 @@
+"""`why`: what keeps a version, some content or a file of the workspace, and what it waits for where it is deleted."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from artstore import live
+from artstore.errors import NotFoundError
+from artstore.reclaim import leases
+from artstore.records.catalogue import VersionRecord
+from artstore.records.deadlist import DeadEntry
+from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_TREE
+from artstore.records.tables import Table, key64
+from artstore.rows import deadlist, drafts, space
+from artstore.rows.drafts import DraftInfo
+from artstore.rows.nodes import find_node, node_extent, node_payload, read_count
+from artstore.rows.reachability import Reach, below, find_holders, label, places
+from artstore.rows.snapshot import Snapshot
+from artstore.store import Store
+
+__all__ = ["Explanation", "explain_digest", "explain_file", "explain_node", "explain_version"]
+
+_SHOWN: Final = 20
+
+
+@dataclass
+class Explanation:
+    """What something is and why it is there.
+
+    ``what`` is one sentence.  ``state`` is ``live``, ``waiting`` (deleted, and not yet given back), ``file`` (of the
+    workspace folder).  ``versions`` (``NAME:v3``, or ``NAME:v3/path``), ``drafts``, ``deleted`` and ``users`` say what
+    holds it, a sentence each; ``more`` counts versions beyond those named.  ``counted_in`` is the term of ``usage``
+    that counts it, ``stored_bytes`` its size in packs where that applies, ``advice`` what to do or not to do.
+    """
+
+    target: str
+    what: str
+    state: str
+    stored_bytes: int | None = None
+    versions: list[str] = field(default_factory=list)
+    more: int = 0
+    drafts: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    users: list[str] = field(default_factory=list)
+    counted_in: str = ""
+    advice: str = ""
+
+    @property
+    def reasons(self) -> list[str]:
+        """All that is to be said of it beyond what it is, a sentence each."""
+        held = [f"held by {place}" for place in self.versions]
+        held += [f"and by {self.more} more versions"] if self.more else []
+        counted = [f"counted in '{self.counted_in}' of artfs usage"] if self.counted_in else []
+        return [*held, *self.drafts, *self.deleted, *self.users, *counted, *([self.advice] if self.advice else [])]
+
+
+def explain_version(store: Store, target: str, version: VersionRecord) -> Explanation:
+    """Return why a recorded version is there, or what it waits for."""
+    with store.snapshot() as snapshot:
+        name = label(snapshot.transaction, version)
+        aliases = [alias.name for alias in snapshot.aliases_of(version.artifact) if alias.version == version.number]
+        entry = None
+        if version.state == "deleted":
+            entry = _entry_of(snapshot, version)
+    if entry is None:
+        named = f", and has the aliases {', '.join(aliases)}" if aliases else ""
+        return Explanation(
+            target,
+            f"{name} is a living version{named}",
+            "live",
+            counted_in="stored",
+            advice=f"delete it with: artfs rm {name}",
+        )
+    users = _users(store, version, entry)
+    return Explanation(
+        target,
+        f"{name} has been deleted and waits to be reaped",
+        "waiting",
+        deleted=[_waits(name, entry, bool(users))],
+        users=users,
+        counted_in="deadlist",
+        advice=f"bring it back with: artfs undelete {name}",
+    )
+
+
+def _entry_of(snapshot: Snapshot, version: VersionRecord) -> DeadEntry | None:
+    return deadlist.find_entry(snapshot.transaction, version.due_ns, version.entry)
+
+
+def _waits(name: str, entry: DeadEntry, in_use: bool) -> str:
+    due = datetime.fromtimestamp(entry.due_ns / 1e9, UTC)
+    when = f"{due:%Y-%m-%d %H:%M:%S}Z"
+    if entry.due_ns > time.time_ns():
+        return f"{name} can be undeleted until {when} at least"
+    if entry.started:
+        return f"{name} is being reaped"
+    return f"{name} is due since {when} and {'in use' if in_use else 'the next gc, or a daemon, reaps it'}"
+
+
+def _holds(draft: DraftInfo) -> str:
+    if draft.id:
+        state = "artfs draft abort gives it up" if draft.alive else "it has expired, and waits for gc"
+        return f"{draft.title}: {state}"
+    state = "is running" if draft.alive else "has died, and waits for gc"
+    return f"a put to {draft.artifact!r} by process {draft.pid}, which {state}"
+
+
+def _users(store: Store, version: VersionRecord, entry: DeadEntry) -> list[str]:
+    """Return who has something of a deleted version open, a sentence each."""
+    found = []
+    if leases.is_held(store, version.serial):
+        found.append("a program has a file of it open through the Python API")
+    mounts = live.in_use(store.run_dir, [(version.artifact, version.number, version.serial)])
+    found += [f"in use under a mount: {who}" for who in mounts.values()]
+    return found
+
+
+def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> Explanation:
+    """Return what holds some nodes: versions with paths, drafts, and what is deleted and waits."""
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        reach = Reach(transaction, nodes)
+        holders = find_holders(transaction, reach)
+        found = Explanation(target, what, "live")
+        found.stored_bytes = sum(
+            node_extent(node_payload(transaction, node)).stored for node in below(transaction, nodes)
+        )
+        living = [version for version in holders.versions if version.state == "live"]
+        for version in living[:_SHOWN]:
+            name = label(transaction, version)
+            paths = [place.path for place in islice(places(transaction, version.root, reach), 3)]
+            found.versions += [f"{name}/{os.fsdecode(path)}" for path in paths] or [name]
+        found.more = max(0, len(living) - _SHOWN)
+        known = {one.number: one for one in drafts.list_drafts(transaction, store.run_dir)}
+        found.drafts += [_holds(known[draft.draft]) for draft in holders.drafts]
+        records = {version.serial: version for version in holders.versions}
+        waiting = [(entry, records.get(entry.serial)) for entry in holders.entries]
+        names = {record.serial: label(transaction, record) for _, record in waiting if record is not None}
+    for entry, record in waiting:
+        users = _users(store, record, entry) if record is not None else []
+        name = names[record.serial] if record is not None else "what a draft, a purge or a reaped version left"
+        found.deleted.append(_waits(name, entry, bool(users)))
+        found.users += users
+    if not living and not holders.drafts:
+        found.state = "waiting"
+    found.counted_in = "deadlist" if found.state == "waiting" else "stored"
+    return found
+
+
+def explain_digest(store: Store, target: str, ident: bytes) -> Explanation:
+    """Return what holds the content, directory or version with a digest; raise `NotFoundError` where nothing has it."""
+    kinds = {CLASS_CONTENT: "content", CLASS_TREE: "a directory", CLASS_LIST: "part of the list of a large file"}
+    with store.snapshot() as snapshot:
+        for klass, kind in kinds.items():
+            found = find_node(snapshot.transaction, klass, ident)
+            if found is not None:
+                count = read_count(snapshot.transaction, found[0])
+                what = f"{kind} with {count} reference{'s' * (count != 1)} to it"
+                break
+        else:
+            raise NotFoundError(f"nothing in the store has the digest {target}", hint="what was reaped leaves no trace")
+    return explain_node(store, target, what, [found[0]])
+
+
+def explain_file(store: Store, target: str, path: Path) -> Explanation:
+    """Return what a file or folder of the workspace is, and where `usage` counts it."""
+    inside = path.relative_to(store.path)
+    parts = inside.parts
+    for what, counted_in, names in _files(store, parts):
+        if names:
+            is_cache = counted_in == "cache"
+            term = "other" if is_cache else counted_in
+            return Explanation(target, what, "file", counted_in=term, advice=_ADVICE[is_cache])
+    return Explanation(
+        target,
+        f"{inside} is none of artfs's files",
+        "file",
+        counted_in="other",
+        advice="whoever put it there may remove it",
+    )
+
+
+_ADVICE: Final = (
+    "do not change or delete it by hand: artfs rm and artfs gc give space back",
+    "it may be deleted at any time: the next put makes it anew, more slowly",
+)
+
+
+def _files(store: Store, parts: tuple[str, ...]) -> Iterator[tuple[str, str, bool]]:
+    """Yield (what it is, the term that counts it, whether the path is that) for all that a workspace has."""
+    top = parts[0] if parts else ""
+    name = parts[-1] if parts else ""
+    yield "the workspace itself", "disk", not parts
+    yield "the workspace's identity: format, uuid, when it was made", "other", parts == ("artfs.json",)
+    yield "which LMDB environment is in use", "other", parts == ("current",)
+    yield "blocks kept back, so that a full disk can still be freed", "other", parts == ("reserve",)
+    manifest = top.startswith("manifest.")
+    yield "the folder of an LMDB environment", "manifest", manifest and len(parts) == 1
+    yield "names, records and reference counts (LMDB)", "manifest", manifest and name == "data.mdb"
+    yield "the lock and the readers' table of LMDB", "manifest", manifest and name == "lock.mdb"
+    yield "the lock that says who uses this LMDB environment", "manifest", manifest and name == "lease"
+    yield "what a rebuild put aside, damaged", "other", top.startswith("damaged-manifest.")
+    yield "what a rebuild put aside, damaged", "manifest", top == "journal" and name.endswith(".damaged")
+    yield "the folder of packs", "other", parts == ("packs",)
+    yield _pack(store, name), "stored", top == "packs" and name.endswith(".pack")
+    yield "the journal of the catalogue, for a rebuild", "manifest", top == "journal" and name.endswith(".journal")
+    yield "the folder of the journal", "other", parts == ("journal",)
+    yield "what put remembers of folders it has read", "cache", top == "cache"
+    yield _draft(store, name), "other", top == "run" and len(parts) == 3 and parts[1] == "drafts"
+    yield "a mount's daemon: where it serves, or its log", "other", top == "run" and len(parts) == 3
+    yield "which versions programs have open through the Python API", "other", parts == ("run", "leases")
+    yield "which runs go on", "other", parts == ("run", "runs")
+    yield "the lock of whoever gives space back", "other", parts == ("run", "reaper")
+    yield "files of running processes", "other", top == "run"
+
+
+def _pack(store: Store, name: str) -> str:
+    stem = name.partition(".")[0]
+    if not stem.isdigit():
+        return "a file among the packs that is no pack"
+    with store.snapshot() as snapshot:
+        end = snapshot.transaction.get(Table.PACKS, int(stem).to_bytes(4, "big"))
+        gaps = sum(gap.length for gap in space.free_extents(snapshot.transaction, int(stem)))
+    if end is None:
+        return "a pack that nothing refers to; the next gc removes it"
+    size = int.from_bytes(end, "little")
+    return f"a pack: {size:,} bytes of compressed content and records, {gaps:,} of which are gaps"
+
+
+def _draft(store: Store, name: str) -> str:
+    if not name.isdigit():
+        return "files of running processes"
+    with store.snapshot() as snapshot:
+        known = snapshot.transaction.get(Table.DRAFTS, key64(int(name))) is not None
+    return "the lock of a put" if known else "the lock of a put that has ended"

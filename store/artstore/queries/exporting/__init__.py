@@ -1,0 +1,61 @@
+"""Copying a version out: `export` writes what a tree holds into a folder, verified, and deletes nothing.
+
+First the folder is surveyed (``survey``): what is there already and equal is left alone, and what differs is collected,
+so that a refusal names everything and nothing has been written.  Then files are written (``writing``) by several
+threads, each beside its place and renamed into it when its content has been hashed.
+
+Guarantees:
+
+- A file appears under its name whole and verified, or not at all; an exception leaves no temporary files.
+- No folder is reached through a link (``folders``), so nothing is written outside the destination.
+- Memory is bounded: a page of entries of each directory at a time, a window of each file, whatever their sizes.
+- No transaction outlives a page or a window.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from artstore.errors import ExistsError
+from artstore.ingest.pipeline import Progress
+from artstore.queries.exporting.meter import Meter
+from artstore.queries.exporting.selection import Selection
+from artstore.queries.exporting.survey import Survey
+from artstore.queries.exporting.workers import Workers
+from artstore.queries.exporting.writing import GetReceipt, Writing
+from artstore.store import Store
+
+__all__ = ["GetReceipt", "export"]
+
+
+def export(
+    store: Store,
+    root: int,
+    dest: Path,
+    *,
+    prefix: bytes | None = None,
+    overwrite: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> GetReceipt:
+    """Copy the tree below record ``root``, or the file or directory at ``prefix`` in it, into ``dest``.
+
+    Paths are kept: ``a/b`` is written to ``dest/a/b`` with a prefix too.  Executable bits, links and empty directories
+    are kept; a file's mtime is when its content first came to the store.  Equal files are left as they are.
+
+    Raises `ExistsError`, before anything is written, for all that differs, unless ``overwrite``; a folder in a file's
+    place is refused even then.  Raises `NotFoundError` for a prefix that the tree has not, `DamageError` for content
+    that fails its checksum, `OutOfSpaceError` when the disk fills up: what was written before then stays.
+    """
+    dest = Path(os.path.abspath(dest))
+    selection = Selection(store, root, (prefix or b"").strip(b"/"))
+    if dest.exists() and not dest.is_dir():
+        raise ExistsError(f"{dest} is there and is not a folder")
+    meters = [Meter(phase, selection.files, selection.bytes, progress) for phase in ("check", "get")]
+    with Workers() as workers:
+        survey = Survey(selection, dest, workers, meters[0])
+        if dest.is_dir():
+            survey.run()
+            survey.refuse(overwrite=overwrite)
+        return Writing(selection, dest, workers, survey, overwrite=overwrite, meter=meters[1]).run()

@@ -1,0 +1,187 @@
+"""Writing a selection into its destination: folders first, then files and links by several threads."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from artstore.errors import DamageError, OutsideError
+from artstore.ids import ContentHasher
+from artstore.queries.exporting.folders import make_folder, open_folder
+from artstore.queries.exporting.meter import Meter
+from artstore.queries.exporting.selection import Page, Selection, join, tasks
+from artstore.queries.exporting.survey import Survey
+from artstore.queries.exporting.workers import Workers
+from artstore.records.trees import Kind, TreeEntry
+from artstore.storage import disk
+
+__all__ = ["GetReceipt", "Writing"]
+
+_WINDOW: Final = 4 * 1024 * 1024
+_HOLE: Final = 64 * 1024
+_ZEROS: Final = bytes(_HOLE)
+
+
+class GetReceipt(NamedTuple):
+    """What was copied: files and links written, bytes of the files, and files that were there already."""
+
+    files: int
+    bytes: int
+    skipped: int
+
+
+class Writing:
+    """The second pass: make folders, write files and links."""
+
+    def __init__(
+        self,
+        selection: Selection,
+        dest: Path,
+        workers: Workers,
+        survey: Survey,
+        *,
+        overwrite: bool,
+        meter: Meter,
+    ) -> None:
+        self._selection = selection
+        self._store = selection.store
+        self._dest = dest
+        self._workers = workers
+        self._survey = survey
+        self._overwrite = overwrite
+        self._meter = meter
+        self._lock = threading.Lock()
+        self._files = self._bytes = self._skipped = 0
+
+    def run(self) -> GetReceipt:
+        """Write everything that is not there already."""
+        with disk.out_of_space(self._dest, "the copy"):
+            self._dest.mkdir(parents=True, exist_ok=True)
+            for page in self._selection.pages(_always):
+                self._take(page)
+                self._meter.report()
+            self._workers.finish(self._meter.report)
+        self._meter.report(last=True)
+        return GetReceipt(self._files, self._bytes, self._skipped)
+
+    def _take(self, page: Page) -> None:
+        equal = self._survey.equal(page)
+        to_write: list[tuple[int, TreeEntry]] = []
+        directories: list[TreeEntry] = []
+        for index, entry in enumerate(page.entries):
+            if entry.kind == Kind.DIRECTORY:
+                directories.append(entry)
+            elif equal >> index & 1:
+                self._skipped += 1
+                self._meter.count(1, 0 if entry.kind == Kind.LINK else entry.size, entry.name)
+            else:
+                to_write.append((index, entry))
+        if directories:
+            with open_folder(self._dest, page.path) as fd:
+                for entry in directories:
+                    make_folder(fd, entry.name, overwrite=self._overwrite)
+        for part in tasks(to_write):
+            self._workers.submit(partial(self._write, page, part), self._meter.report)
+
+    def _write(self, page: Page, part: list[tuple[int, TreeEntry]]) -> None:
+        with open_folder(self._dest, page.path) as fd:
+            for _, entry in part:
+                self._workers.check()
+                try:
+                    self._write_entry(fd, entry)
+                except DamageError as error:
+                    raise DamageError(f"{self._path(page, entry)} is not copied: {error}") from error
+                except OutsideError:
+                    raise
+                except OSError as error:
+                    error.filename, error.filename2 = self._path(page, entry), None
+                    raise
+
+    def _path(self, page: Page, entry: TreeEntry) -> str:
+        return os.path.join(self._dest, os.fsdecode(join(page.path, entry.name)))
+
+    def _write_entry(self, directory: int, entry: TreeEntry) -> None:
+        temporary = b".artfs-get-" + secrets.token_hex(8).encode()
+        try:
+            if entry.kind == Kind.LINK:
+                self._write_link(directory, temporary, entry)
+            else:
+                self._write_file(directory, temporary, entry)
+            times = (entry.birth_ns, entry.birth_ns)
+            os.utime(temporary, ns=times, dir_fd=directory, follow_symlinks=False)
+            os.rename(temporary, entry.name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
+            raise
+        with self._lock:
+            self._files += 1
+            self._bytes += 0 if entry.kind == Kind.LINK else entry.size
+        self._meter.count(1, 0, entry.name)
+
+    def _write_link(self, directory: int, name: bytes, entry: TreeEntry) -> None:
+        with self._store.snapshot() as snapshot:
+            text = snapshot.read(entry.node, 0, entry.size)
+        os.symlink(text, name, dir_fd=directory)
+
+    def _write_file(self, directory: int, name: bytes, entry: TreeEntry) -> None:
+        mode = 0o777 if entry.kind == Kind.EXECUTABLE else 0o666
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(name, flags, mode, dir_fd=directory)
+        try:
+            self._copy(fd, entry)
+        finally:
+            os.close(fd)
+
+    def _copy(self, fd: int, entry: TreeEntry) -> None:
+        """Write an entry's content window by window and compare its hash with its id."""
+        if entry.kind == Kind.REFERENCE:
+            self._fetch(fd, entry)
+            return
+        hasher = ContentHasher()
+        offset = 0
+        while True:
+            with self._store.snapshot() as snapshot:
+                ident = snapshot.identity(entry.node)
+                data = snapshot.read(entry.node, offset, _WINDOW)
+            hasher.update(data)
+            _append_sparsely(fd, data, offset)
+            offset += len(data)
+            self._meter.count(0, len(data), entry.name)
+            if len(data) < _WINDOW:
+                break
+            self._workers.check()
+        if offset != entry.size or hasher.digest() != ident:
+            raise DamageError(f"its content is not what its id {ident.hex()} names")
+        os.ftruncate(fd, offset)
+
+    def _fetch(self, fd: int, entry: TreeEntry) -> None:
+        """Write what a reference leads to, which is compared with its pin as it comes."""
+        with self._store.snapshot() as snapshot:
+            ident, record = snapshot.identity(entry.node), snapshot.reference(entry.node)
+        for offset in range(0, record.size, _WINDOW):
+            self._workers.check()
+            data = b"".join(self._store.outside.read(ident, record, offset, _WINDOW))
+            _append_sparsely(fd, data, offset)
+            self._meter.count(0, len(data), entry.name)
+        os.ftruncate(fd, record.size)
+
+
+def _append_sparsely(fd: int, data: bytes, offset: int) -> None:
+    """Write a window, leaving out blocks of zeros; the caller sets the file's length at the end."""
+    view = memoryview(data)
+    start = 0
+    for position in range(0, len(data), _HOLE):
+        if data.startswith(_ZEROS, position):
+            disk.append(fd, [view[start:position]], offset + start)
+            start = position + _HOLE
+    disk.append(fd, [view[start:]], offset + start)
+
+
+def _always(_: bytes) -> bool:
+    return True

@@ -1,0 +1,85 @@
+"""Figures of versions that took a walk to work out, kept in ``cache/`` so that the next question is quick.
+
+*Logical* bytes belong to a root and never change.  *Attributed* bytes are right for one set of living versions: the
+file says for which, and for any other they are worked out anew.  The file may be deleted at any time.
+
+While content is lost nothing is kept, for the figures change when it comes back; a repair and a rebuild forget them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from xxhash import xxh3_128_hexdigest
+
+from artstore.errors import ArtfsError
+from artstore.records.catalogue import VersionRecord
+from artstore.rows.nodes import has_lost
+from artstore.storage import disk
+from artstore.storage.manifest import ReadTransaction
+from artstore.store import Store
+
+__all__ = ["Figures", "forget"]
+
+_FORMAT: Final = 1
+
+
+def _path(workspace: Path) -> Path:
+    return workspace / "cache" / "figures.json"
+
+
+def forget(workspace: Path) -> None:
+    """Remove what is kept, because nodes have other sizes or numbers from now on."""
+    _path(workspace).unlink(missing_ok=True)
+
+
+def _living_key(living: Iterable[VersionRecord]) -> str:
+    return xxh3_128_hexdigest(b"".join(b"%d:%d;" % (record.serial, record.root) for record in living))
+
+
+class Figures:
+    """What is known of the living versions: logical bytes by root, attributed bytes by serial if still right."""
+
+    def __init__(self, store: Store, transaction: ReadTransaction, living: list[VersionRecord]) -> None:
+        self._store = store
+        self._path = _path(store.path)
+        self._steady = not has_lost(transaction)
+        self._key = _living_key(living)
+        self._roots = {record.root for record in living}
+        self._changed = False
+        self.logical: dict[int, int] = {}
+        self.attributed: dict[int, int] | None = None
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            kept = json.loads(self._path.read_bytes())
+            if self._steady and kept["format"] == _FORMAT and kept["workspace"] == store.uuid:
+                self.logical = {int(root): int(size) for root, size in kept["logical"].items()}
+                if kept["living"] == self._key:
+                    self.attributed = {int(serial): int(size) for serial, size in kept["attributed"].items()}
+
+    def keep_logical(self, root: int, size: int) -> None:
+        """Note what a version's root reaches."""
+        self.logical[root] = size
+        self._changed = True
+
+    def keep_attributed(self, attributed: dict[int, int]) -> None:
+        """Note what all living versions are attributed."""
+        self.attributed = attributed
+        self._changed = True
+
+    def save(self) -> None:
+        """Write what is new; where that cannot be, the next question takes as long as this one."""
+        if not (self._changed and self._steady):
+            return
+        values = {
+            "format": _FORMAT,
+            "workspace": self._store.uuid,
+            "living": self._key if self.attributed is not None else "",
+            "attributed": self.attributed or {},
+            "logical": {root: size for root, size in self.logical.items() if root in self._roots},
+        }
+        with suppress(OSError, ArtfsError):
+            disk.write_file(self._path, json.dumps(values, separators=(",", ":")).encode(), self._store.file_mode)

@@ -1,0 +1,117 @@
+"""The graph of lineage around a version or run, as it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from artstore.reclaim.leases import RUNS, is_held
+from artstore.records.catalogue import EdgeRecord
+from artstore.rows import catalogue, lineage, runs
+from artstore.rows.lineage import Edge, End, edges_from, edges_to
+from artstore.rows.reachability import label
+from artstore.storage.manifest import ReadTransaction
+from artstore.store import Store
+
+__all__ = ["Graph", "GraphEdge", "GraphNode", "graph_around"]
+
+KINDS: Final = {
+    lineage.USED: "used by",
+    lineage.LOGGED: "logged",
+    lineage.BASE: "base of",
+    lineage.INCLUDED: "included in",
+    lineage.LINKED: "linked as",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """A version (``NAME:v3``) or a run (``PROJECT/ID``); ``state`` is ``live``, ``deleted``, ``gone``, or a run's."""
+
+    key: str
+    kind: str
+    name: str
+    state: str
+    type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphEdge:
+    """What leads from one node to another, by their keys; ``name`` is what a run called a version that it used."""
+
+    source: str
+    target: str
+    kind: str
+    at_ns: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """All that a version or run came of, or that came of it; ``root`` is its key."""
+
+    root: str
+    nodes: list[GraphNode]
+    edges: list[GraphEdge]
+
+
+def graph_around(store: Store, root: End, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
+    """Return what leads to ``root`` (``up``) and what it leads to (``down``), in the order of time.
+
+    Not further than ``depth`` edges away, where that is given.
+    """
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        found: dict[Edge, EdgeRecord] = {}
+        if up:
+            found.update(_walk(transaction, root, edges_to, lambda edge: edge.source, depth))
+        if down:
+            found.update(_walk(transaction, root, edges_from, lambda edge: edge.target, depth))
+        titles = {root: ""}
+        for edge, said in found.items():
+            titles[edge.source], titles[edge.target] = said.source, said.target
+        nodes = [_node(store, transaction, end, title) for end, title in titles.items()]
+    edges = [
+        GraphEdge(str(edge.source), str(edge.target), KINDS[edge.kind], said.at_ns, said.name)
+        for edge, said in sorted(found.items(), key=lambda item: item[1].at_ns)
+    ]
+    return Graph(str(root), nodes, edges)
+
+
+def _walk(
+    transaction: ReadTransaction,
+    root: End,
+    step: Callable[[ReadTransaction, End], Iterator[tuple[Edge, EdgeRecord]]],
+    after: Callable[[Edge], End],
+    depth: int | None,
+) -> Iterator[tuple[Edge, EdgeRecord]]:
+    seen = {root}
+    waiting = [root]
+    while waiting and depth != 0:
+        depth = None if depth is None else depth - 1
+        following: list[End] = []
+        for here in waiting:
+            for edge, said in step(transaction, here):
+                yield edge, said
+                end = after(edge)
+                if end not in seen:
+                    seen.add(end)
+                    following.append(end)
+        waiting = following
+
+
+def _node(store: Store, transaction: ReadTransaction, end: End, title: str) -> GraphNode:
+    if not end.is_version:
+        run = runs.run(transaction, end.number)
+        if run is None:
+            return GraphNode(str(end), "run", title, "gone", None)
+        crashed = run.state == "running" and not is_held(store, run.number, RUNS)
+        return GraphNode(str(end), "run", run.title, "crashed" if crashed else run.state, run.job_type or None)
+    version = catalogue.recorded_version(transaction, end.number)
+    if version is None:
+        return GraphNode(str(end), "version", title, "gone", None)
+    artifact = catalogue.artifact(transaction, version.artifact)
+    return GraphNode(
+        str(end), "version", label(transaction, version), version.state, artifact.type if artifact else None
+    )

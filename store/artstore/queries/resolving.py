@@ -1,0 +1,107 @@
+"""From what a person writes to what it names: references, paths on a mount, digests."""
+
+from __future__ import annotations
+
+import os
+
+from artstore.errors import InvalidInputError, NotFoundError
+from artstore.names import Reference, parse_reference, parse_version_label, version_label
+from artstore.queries.mounted import mounted_path
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.rows import catalogue
+from artstore.rows.snapshot import Snapshot
+from artstore.store import Store
+
+__all__ = ["find_artifact", "is_digest", "looks_like_path", "reference_of", "resolve", "resolve_recorded", "tree_of"]
+
+
+def looks_like_path(ref: str) -> bool:
+    """Return whether a reference is a path: it starts like one, or has a component that no name can have."""
+    if ref.startswith(("/", "./", "../", "~")) or ref in (".", ".."):
+        return True
+    return ":" not in ref and any(parse_version_label(component) is not None for component in ref.split("/"))
+
+
+def is_digest(text: str) -> bool:
+    """Return whether a text is a digest in hex."""
+    return len(text) == 64 and not set(text) - set("0123456789abcdef")
+
+
+def reference_of(store: Store, ref: str) -> Reference:
+    """Return the reference that a text is, or that a path on a mount stands for."""
+    if not looks_like_path(ref):
+        return parse_reference(ref)
+    place = mounted_path(store, os.path.expanduser(ref))
+    if place is None:
+        raise NotFoundError(f"{ref!r} is not a version on a mount of the workspace {store.path}")
+    return Reference(place.name, place.number, None, place.path)
+
+
+def find_artifact(snapshot: Snapshot, name: str) -> ArtifactRecord:
+    """Return the artifact of a full name; raise `NotFoundError` where there is none."""
+    record = catalogue.find_name(snapshot.transaction, name)
+    if record is None or not record.is_artifact:
+        what = f"{name!r} is a project, not an artifact" if record else f"there is no artifact {name!r}"
+        raise NotFoundError(what, hint=f"list what is there with: artfs ls {name if record else ''}".rstrip())
+    return record
+
+
+def resolve(store: Store, ref: str) -> tuple[ArtifactRecord, VersionRecord, bytes]:
+    """Return (artifact, living version, path inside it) of a reference; whether the path is there is not looked at."""
+    reference = reference_of(store, ref)
+    with store.snapshot() as snapshot:
+        artifact = find_artifact(snapshot, reference.name)
+        return artifact, _version_of(snapshot, artifact, reference), reference.path
+
+
+def resolve_recorded(store: Store, ref: str) -> tuple[VersionRecord, bytes]:
+    """Return (version, path inside) of a reference, also to a version that is deleted and waits to be reaped."""
+    reference = reference_of(store, ref)
+    if reference.version is not None:
+        with store.snapshot() as snapshot:
+            transaction = snapshot.transaction
+            artifact = catalogue.find_name(transaction, reference.name)
+            artifact = artifact or catalogue.find_retired(transaction, reference.name)
+            found = None
+            if artifact is not None:
+                found = catalogue.recorded_by_number(transaction, artifact.number, reference.version)
+        if found is not None:
+            return found, reference.path
+    return resolve(store, ref)[1:]
+
+
+def tree_of(store: Store, ref: str) -> int:
+    """Return the node of the directory that a reference names: a version's root, or one inside it."""
+    artifact, version, path = resolve(store, ref)
+    if not path:
+        return version.root
+    with store.snapshot() as snapshot:
+        entry = snapshot.resolve(version.root, path)
+    if entry is None:
+        raise NotFoundError(f"{artifact.name}:{version_label(version.number)} has no {os.fsdecode(path)!r}")
+    if not entry.directories:
+        raise InvalidInputError(f"{ref!r} is not a directory", hint="compare versions or directories")
+    return entry.node
+
+
+def _version_of(snapshot: Snapshot, artifact: ArtifactRecord, reference: Reference) -> VersionRecord:
+    number = reference.version
+    if number is None and reference.alias not in (None, "latest"):
+        alias = catalogue.alias_by_name(snapshot.transaction, artifact.number, reference.alias or "")
+        if alias is None:
+            raise NotFoundError(
+                f"{artifact.name!r} has no alias {reference.alias!r}", hint=f"list them: artfs alias ls {artifact.name}"
+            )
+        number = alias.version
+    if number is None:
+        latest = snapshot.latest(artifact.number)
+        if latest is None:
+            raise NotFoundError(f"{artifact.name!r} has no living version")
+        return latest
+    record = snapshot.version_by_number(artifact.number, number)
+    if record is None:
+        label = f"{artifact.name}:{version_label(number)}"
+        if catalogue.recorded_by_number(snapshot.transaction, artifact.number, number) is not None:
+            raise NotFoundError(f"{label} was deleted", hint=f"bring it back: artfs undelete {label}")
+        raise NotFoundError(f"there is no {label}", hint=f"list what is there: artfs ls {artifact.name}")
+    return record

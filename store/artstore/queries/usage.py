@@ -1,0 +1,367 @@
+"""Where the bytes are: of the workspace on its disk, and of versions in the packs.
+
+The workspace's terms say where every byte on the disk is, and none twice:
+
+    disk = stored + manifest + deadlist + condemned + free + other
+
+The manifest counts stored and free bytes and the framing of packs, and knows where each pack ends; the rest is read
+off the blocks that the files have.  Each term is measured by itself, and none is what remains of the others: a sum
+that does not hold means that a counter is wrong.
+
+A version is measured in stored bytes, what its nodes take in packs: *logical* counts each node that it reaches, once;
+*unique* is what would come back if it alone were deleted; *attributed* is what it reaches and no version put before it
+does.  Attributed bytes sum to the stored bytes, but for what only drafts hold.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from artstore.errors import BusyError, DamageError, NotFoundError
+from artstore.names import version_label
+from artstore.queries.figures import Figures
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.rows import catalogue, deadlist, space
+from artstore.rows.nodes import children_of, node_extent, node_payload
+from artstore.rows.planner import Plan, plan_after_backlog
+from artstore.storage.environments import numbered_folders
+from artstore.storage.manifest import ReadTransaction, Table
+from artstore.storage.packs import pack_path
+from artstore.store import Store
+
+__all__ = [
+    "DRAFTS",
+    "DiskUse",
+    "GroupUsage",
+    "Usage",
+    "VersionUsage",
+    "by_project",
+    "by_type",
+    "disk_use",
+    "version_usage",
+    "workspace_usage",
+]
+
+DRAFTS: Final = "[drafts]"
+"""The name of the group of bytes that no version holds; no project can be called so."""
+_BLOCK: Final = 512
+_OVERDUE_NS: Final = 3600 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a workspace holds and takes, in bytes; ``versions`` counts the living.
+
+    ``logical_bytes`` are what the versions' files would take as copies.  The terms of the disk: ``stored_bytes`` of
+    content and directory records that versions and drafts hold; ``manifest_bytes`` of the LMDB files and the journal;
+    ``deadlist_bytes`` of what was deleted, waits in ``deadlist_entries`` entries, and nothing else holds;
+    ``condemned_bytes`` of what was reaped and may still be read; ``free_bytes`` of gaps in packs that still take room;
+    ``other_bytes``: framing and block edges of packs, folders, the reserve, caches and run-time files.  ``disk_bytes``
+    is their sum and what ``du --block-size=1`` says.
+
+    Of the deadlist, ``due_entries`` may be reaped now; ``oldest_ns`` is when the oldest entry was added, and
+    ``oldest_due_ns`` when the first was or will be due (nanoseconds since 1970).
+    """
+
+    logical_bytes: int
+    stored_bytes: int
+    manifest_bytes: int
+    deadlist_bytes: int
+    deadlist_entries: int
+    condemned_bytes: int
+    free_bytes: int
+    other_bytes: int
+    disk_bytes: int
+    versions: int
+    due_entries: int = 0
+    oldest_ns: int | None = None
+    oldest_due_ns: int | None = None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether something has been due for over an hour: nothing reaps, or somebody uses what was deleted."""
+        return self.oldest_due_ns is not None and self.oldest_due_ns < time.time_ns() - _OVERDUE_NS
+
+
+class VersionUsage(NamedTuple):
+    """What a version refers to, holds alone, and is attributed, in stored bytes."""
+
+    number: int
+    serial: int
+    logical: int
+    unique: int
+    attributed: int
+
+    @property
+    def version(self) -> str:
+        """The version's label, as in ``v3``."""
+        return version_label(self.number)
+
+
+class DiskUse(NamedTuple):
+    """A version's usage in stored bytes, and its ``files`` and apparent ``bytes`` as a reader sees them."""
+
+    number: int
+    serial: int
+    logical: int
+    unique: int
+    attributed: int
+    files: int
+    bytes: int
+
+    @property
+    def version(self) -> str:
+        """The version's label, as in ``v3``."""
+        return version_label(self.number)
+
+
+class GroupUsage(NamedTuple):
+    """The living versions of a project or type: how many, their apparent bytes, and the stored bytes attributed."""
+
+    name: str
+    versions: int
+    logical: int
+    attributed: int
+
+
+# -- the workspace on its disk -----------------------------------------------------------------------------------------
+
+
+def workspace_usage(store: Store) -> Usage:
+    """Return where the workspace's bytes are, by one walk over its files: time proportional to their number."""
+    with _at_rest(store), store.snapshot() as snapshot:
+        return _measure(store, snapshot.transaction)
+
+
+@contextmanager
+def _at_rest(store: Store) -> Iterator[None]:
+    """Keep reapers from giving space back while it is measured, where this process may."""
+    with ExitStack() as stack:
+        with suppress(BusyError, OSError):
+            stack.enter_context(space.exclusive(store.path, seconds=1))
+        yield
+
+
+def _measure(store: Store, transaction: ReadTransaction) -> Usage:
+    counters = transaction.counters()
+    ends = {
+        pack_path(store.path, int.from_bytes(key, "big")): int.from_bytes(value, "little")
+        for key, value in transaction.rows(Table.PACKS)
+    }
+    waiting = list(deadlist.entries(transaction))
+    dead = Plan(transaction).release_entries(waiting)
+    holes = sum(gap.punched for gap in space.free_extents(transaction))
+    now_ns = time.time_ns()
+    manifest = disk = 0
+    other = counters.framing_bytes + holes
+    kept_there = {*numbered_folders(store.path).values(), store.path / "journal"}
+    for path, allocated in _allocations(store.path):
+        disk += allocated
+        if path in ends:
+            other += allocated - ends.pop(path)  # holes, which were added, block edges, torn tails
+        elif path.parent in kept_there:
+            manifest += allocated
+        else:
+            other += allocated
+    if ends:
+        raise DamageError(f"the pack {min(ends)} is missing")
+    return Usage(
+        logical_bytes=counters.logical_bytes,
+        stored_bytes=counters.stored_bytes - dead,
+        manifest_bytes=manifest,
+        deadlist_bytes=dead,
+        deadlist_entries=len(waiting),
+        condemned_bytes=counters.condemned_bytes,
+        free_bytes=counters.free_bytes,
+        other_bytes=other,
+        disk_bytes=disk,
+        versions=counters.versions,
+        due_entries=sum(entry.due_ns <= now_ns for entry in waiting),
+        oldest_ns=min((entry.added_ns for entry in waiting), default=None),
+        oldest_due_ns=waiting[0].due_ns if waiting else None,
+    )
+
+
+def _allocations(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Yield (path, bytes of its blocks) of a folder and all below it, each inode once; links are not followed."""
+    status = folder.stat()
+    seen = {(status.st_dev, status.st_ino)}
+    yield folder, status.st_blocks * _BLOCK
+    stack = [folder]
+    while stack:
+        try:
+            with os.scandir(stack.pop()) as entries:
+                found = list(entries)
+        except FileNotFoundError:
+            continue  # a run-time folder that went while the walk was on its way
+        for entry in found:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            path = Path(entry.path)
+            yield path, status.st_blocks * _BLOCK
+            if entry.is_dir(follow_symlinks=False):
+                stack.append(path)
+
+
+# -- versions in the packs ---------------------------------------------------------------------------------------------
+
+
+class _Reach:
+    """The nodes that a set of roots reaches, and the sum of their stored bytes.
+
+    Each node counts the references that reached nodes make to it, so that adding or removing a root enters only what
+    changes: to go from one version to the next costs time in proportion to their difference.
+    """
+
+    def __init__(self, transaction: ReadTransaction) -> None:
+        self._transaction = transaction
+        # Pages of a zeroed bytearray that are never touched take no memory: four bytes for each node that is reached.
+        self._counts = memoryview(bytearray(4 * transaction.counters().next_node)).cast("I")
+        self.bytes = 0
+
+    def add(self, root: int) -> int:
+        """Reach a root and all below it; return the bytes of what was not reached before."""
+        before = self.bytes
+        counts = self._counts
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            counts[node] += 1
+            if counts[node] == 1:
+                self._enter(node, stack, 1)
+        return self.bytes - before
+
+    def remove(self, root: int) -> None:
+        """Undo one `add` of a root."""
+        counts = self._counts
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            counts[node] -= 1
+            if not counts[node]:
+                self._enter(node, stack, -1)
+
+    def _enter(self, node: int, stack: list[int], sign: int) -> None:
+        payload = node_payload(self._transaction, node)
+        self.bytes += sign * node_extent(payload).stored
+        stack.extend(reversed(children_of(payload)))
+
+
+def _living(transaction: ReadTransaction) -> Iterator[VersionRecord]:
+    """Yield the living versions of all artifacts in the order in which they were committed."""
+    for _, payload in transaction.rows(Table.VERSIONS):
+        record = VersionRecord.decode(payload)
+        if record.state == "live":
+            yield record
+
+
+def _attributed(transaction: ReadTransaction, living: list[VersionRecord], figures: Figures) -> dict[int, int]:
+    """Return the attributed bytes of the living versions by serial; unless they are known, by a walk over all nodes."""
+    if figures.attributed is None:
+        reach = _Reach(transaction)
+        figures.keep_attributed({record.serial: reach.add(record.root) for record in living})
+    return figures.attributed or {}
+
+
+def _logical(transaction: ReadTransaction, records: list[VersionRecord], figures: Figures) -> dict[int, int]:
+    """Return the logical bytes of versions by root; those not known by a walk from each to the next."""
+    unknown = [record.root for record in records if record.root not in figures.logical]
+    reach = _Reach(transaction)
+    for position, root in enumerate(unknown):
+        reach.add(root)
+        if position:
+            reach.remove(unknown[position - 1])
+        figures.keep_logical(root, reach.bytes)
+    return figures.logical
+
+
+def version_usage(store: Store, artifact_number: int) -> list[VersionUsage]:
+    """Return the usage of each living version of an artifact, by number.
+
+    Costs time in proportion to what is unique, and one pass over the nodes of the versions that were made, or the
+    living ones that changed, since it was last asked.
+    """
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        records = snapshot.versions_of(artifact_number)
+        living = list(_living(transaction))
+        figures = Figures(store, transaction, living)
+        attributed = _attributed(transaction, living, figures)
+        logical = _logical(transaction, records, figures)
+        plan, _ = plan_after_backlog(transaction)
+        rows = [
+            VersionUsage(
+                record.number,
+                record.serial,
+                logical[record.root],
+                plan.unique(record.root),
+                attributed[record.serial],
+            )
+            for record in records
+        ]
+    figures.save()
+    return rows
+
+
+def disk_use(store: Store, serial: int) -> DiskUse:
+    """Return the usage of the living version with a serial; raise `NotFoundError` where there is none."""
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        record = snapshot.version(serial)
+        if record is None:
+            raise NotFoundError(f"there is no version with the serial {serial}")
+        living = list(_living(transaction))
+        figures = Figures(store, transaction, living)
+        logical = _logical(transaction, [record], figures)[record.root]
+        unique = plan_after_backlog(transaction)[0].unique(record.root)
+        attributed = _attributed(transaction, living, figures)[serial]
+    figures.save()
+    return DiskUse(record.number, serial, logical, unique, attributed, record.files, record.bytes)
+
+
+def by_project(store: Store) -> list[GroupUsage]:
+    """Return the usage of each project ("" for the top level), by name; the attributed bytes sum to the stored ones.
+
+    What no version holds is the last row, `DRAFTS`.
+    """
+    return _grouped(store, lambda artifact: artifact.name.rpartition("/")[0])
+
+
+def by_type(store: Store) -> list[GroupUsage]:
+    """Return the usage of each type ("" for artifacts without), by name; see `by_project`."""
+    return _grouped(store, lambda artifact: artifact.type or "")
+
+
+def _grouped(store: Store, group_of: Callable[[ArtifactRecord], str]) -> list[GroupUsage]:
+    groups: dict[str, GroupUsage] = {}
+    names: dict[int, str] = {}
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        living = list(_living(transaction))
+        figures = Figures(store, transaction, living)
+        attributed = _attributed(transaction, living, figures)
+        for record in living:
+            name = names.get(record.artifact)
+            if name is None:
+                artifact = catalogue.artifact(transaction, record.artifact)
+                if artifact is None:
+                    raise DamageError(f"the record of artifact number {record.artifact} is missing")
+                name = names[record.artifact] = group_of(artifact)
+            _, versions, logical, stored = groups.get(name, GroupUsage(name, 0, 0, 0))
+            groups[name] = GroupUsage(name, versions + 1, logical + record.bytes, stored + attributed[record.serial])
+        stored = transaction.counters().stored_bytes - plan_after_backlog(transaction)[1]
+        held = stored - sum(attributed.values())
+    figures.save()
+    rows = sorted(groups.values())
+    return [*rows, GroupUsage(DRAFTS, 0, 0, held)]

@@ -1,0 +1,400 @@
+"""`Version`: what Python code holds of a version.  A plain value over the store: it pickles, forks and spawns."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from artstore.errors import InvalidInputError, NotFoundError
+from artstore.reclaim.leases import Lease
+from artstore.records.catalogue import VersionRecord
+from artstore.records.references import ReferenceRecord
+from artstore.records.trees import Kind, TreeEntry
+from artstore.rows import catalogue
+from artstore.rows.snapshot import Snapshot
+from artstore.rows.trees import check_directory, entries_from, lookup
+from artstore.store import Store
+
+__all__ = ["ContentFile", "FileInfo", "PutReceipt", "Version", "utc"]
+
+_LINK_STEPS = 40
+
+
+def utc(nanoseconds: int) -> datetime:
+    """Return a time in UTC, to the microsecond."""
+    return datetime.fromtimestamp(nanoseconds // 1000 / 1e6, UTC)
+
+
+class PutReceipt(NamedTuple):
+    """What a put did: whether it made a version, the stored bytes it added, and the mounts that did not answer.
+
+    ``reaped_bytes`` of what was deleted and could still have been undeleted came back early, for the disk was full.
+    """
+
+    created: bool
+    new_bytes: int
+    silent_daemons: list[str]
+    reaped_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One entry of a directory; ``kind`` is file, directory or link, ``digest`` the hex BLAKE3 of content or tree."""
+
+    name: str
+    kind: str
+    size: int
+    digest: str
+    executable: bool
+    link_target: str | None
+    mtime: datetime
+    is_reference: bool = False
+    """Whether it is a file whose bytes stay outside; ``digest`` is then that of what is kept of it."""
+
+
+class ContentFile(io.RawIOBase):
+    """A file of a version, opened for reading; seekable, verified as it is read, and good after a fork.
+
+    It stays readable when its version is deleted, until it is closed.  With a ``reference`` (id, record) its bytes come
+    from outside; reading raises `artstore.errors.OutsideError` then where they cannot.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        node: int,
+        size: int,
+        name: str,
+        lease: Lease,
+        reference: tuple[bytes, ReferenceRecord] | None = None,
+    ) -> None:
+        super().__init__()
+        self._reference = reference
+        self._lease = lease
+        self._store = store
+        self._node = node
+        self._size = size
+        self._position = 0
+        self.name = name
+
+    def close(self) -> None:
+        """Close the file; a version that was deleted meanwhile can be reaped then."""
+        if not self.closed:
+            self._lease.close()
+        super().close()
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset from the start, the position or the end; return the new position."""
+        self._check_open()
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}.get(whence)
+        if base is None or base + offset < 0:
+            raise OSError(errno.EINVAL, "no such position in the file")
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        self._check_open()
+        return self._position
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the file is closed")
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer`` from the position; return how many bytes were read, 0 at the end."""
+        self._check_open()
+        view = memoryview(buffer).cast("B")
+        data = self._read_at(self._position, len(view))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def readall(self) -> bytes:
+        """Return everything from the position to the end."""
+        self._check_open()
+        data = self._read_at(self._position, max(0, self._size - self._position))
+        self._position += len(data)
+        return data
+
+    def _read_at(self, offset: int, size: int) -> bytes:
+        if self._reference is not None:
+            return b"".join(self._store.outside.read(*self._reference, offset, size))
+        with self._store.snapshot() as snapshot:
+            return snapshot.read(self._node, offset, size)
+
+
+class Version:
+    """One version of an artifact: its record, and reading below it.
+
+    Paths inside are ``str`` (surrogateescape for names that are not UTF-8) or ``bytes``, relative, with ``/``.
+    """
+
+    __slots__ = ("_artifact", "_record", "_store", "_type", "receipt")
+
+    def __init__(
+        self,
+        store: Store,
+        artifact: str,
+        record: VersionRecord,
+        type_name: str | None,
+        receipt: PutReceipt | None = None,
+    ) -> None:
+        self._store = store
+        self._artifact = artifact
+        self._record = record
+        self._type = type_name
+        self.receipt = receipt
+
+    def __repr__(self) -> str:
+        return f"<Version {self.name} {self.digest[:12]}>"
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Version)
+            and self._store.uuid == other._store.uuid
+            and self._record.serial == other._record.serial
+        )
+
+    def __hash__(self) -> int:
+        return hash((self._store.uuid, self._record.serial))
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return (self._store, self._artifact, self._record, self._type, self.receipt)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._store, self._artifact, self._record, self._type, self.receipt = state
+
+    @property
+    def record(self) -> VersionRecord:
+        """The record as it was when this object was made."""
+        return self._record
+
+    @property
+    def artifact(self) -> str:
+        """The artifact's full name."""
+        return self._artifact
+
+    @property
+    def number(self) -> int:
+        """3 for v3."""
+        return self._record.number
+
+    @property
+    def name(self) -> str:
+        """``NAME:v3``."""
+        return f"{self._artifact}:v{self._record.number}"
+
+    @property
+    def digest(self) -> str:
+        """The digest of the content, hex: the same for the same content on any machine."""
+        return self._record.digest.hex()
+
+    @property
+    def type(self) -> str | None:
+        """The artifact's type, None until one was given."""
+        return self._type
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """A copy of the metadata."""
+        return deepcopy(self._record.metadata)
+
+    @property
+    def description(self) -> str:
+        """What was said of the version."""
+        return self._record.description
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags at this moment, sorted."""
+        with self._store.snapshot() as snapshot:
+            record = catalogue.recorded_version(snapshot.transaction, self._record.serial)
+        return sorted((record or self._record).tags)
+
+    @property
+    def aliases(self) -> list[str]:
+        """The aliases at this moment, ``latest`` among them where it applies, sorted."""
+        with self._store.snapshot() as snapshot:
+            names = [
+                alias.name
+                for alias in snapshot.aliases_of(self._record.artifact)
+                if alias.version == self._record.number
+            ]
+            latest = snapshot.latest(self._record.artifact)
+        if latest is not None and latest.serial == self._record.serial:
+            names.append("latest")
+        return sorted(names)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return self._record.bytes
+
+    @property
+    def file_count(self) -> int:
+        """Number of files and links."""
+        return self._record.files
+
+    @property
+    def new_bytes(self) -> int:
+        """Stored bytes that the put of this version added."""
+        return self._record.new_bytes
+
+    @property
+    def base(self) -> str | None:
+        """The version that this one was laid over, as ``NAME:vN``."""
+        return self._record.base
+
+    @property
+    def state(self) -> str:
+        """``live`` or ``deleted``."""
+        return self._record.state
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was committed, UTC."""
+        return utc(self._record.created_ns)
+
+    @property
+    def undeletable_until(self) -> datetime | None:
+        """Until when at least a deleted version can be undeleted; None for a living one."""
+        return utc(self._record.due_ns) if self._record.due_ns else None
+
+    @property
+    def purged(self) -> list[dict[str, Any]]:
+        """What was taken out of the version for good, with when and why."""
+        return deepcopy(self._record.purged)
+
+    def _living(self, snapshot: Snapshot) -> None:
+        if snapshot.version(self._record.serial) is None:
+            raise NotFoundError(f"{self.name} has been deleted")
+
+    def _find(self, snapshot: Snapshot, path: str | bytes) -> tuple[bytes, TreeEntry | None]:
+        """Return (path, entry) behind links; the entry is None for the root."""
+        self._living(snapshot)
+        cleaned = _clean(path)
+        waiting = cleaned.split(b"/")[::-1] if cleaned else []
+        passed: list[TreeEntry] = []
+        links = 0
+        while waiting:
+            name = waiting.pop()
+            if name in (b"", b"."):
+                continue
+            if name == b"..":  # of what a link led to, not of the link: so it waits until all before it is known
+                passed = passed[:-1]
+                continue
+            is_directory = not passed or passed[-1].kind == Kind.DIRECTORY
+            node = passed[-1].node if passed else self._record.root
+            found = lookup(snapshot.tree, node, name) if is_directory else None
+            if found is None:
+                raise NotFoundError(f"{self.name} has no {os.fsdecode(cleaned)!r}")
+            entry = found[0]
+            if entry.kind != Kind.LINK:
+                passed.append(entry)
+                continue
+            links += 1
+            if links > _LINK_STEPS:
+                raise NotFoundError(f"{self.name}: the links of {os.fsdecode(cleaned)!r} lead in a circle")
+            waiting += snapshot.read(entry.node, 0, entry.size).split(b"/")[::-1]
+        return b"/".join(entry.name for entry in passed), passed[-1] if passed else None
+
+    def open(self, path: str | bytes) -> io.BufferedReader:
+        """Open a file for reading: seekable, binary, verified.
+
+        Raises `NotFoundError`, or `IsADirectoryError` for a directory.
+        """
+        lease = Lease(self._store, self._record.serial)  # first, so that what is found then is there to be read
+        with self._store.snapshot() as snapshot:
+            where, entry = self._find(snapshot, path)
+            if entry is None or entry.kind == Kind.DIRECTORY:
+                raise IsADirectoryError(errno.EISDIR, f"{self.name} has a directory there", os.fsdecode(where))
+            reference = None
+            if entry.kind == Kind.REFERENCE:
+                reference = snapshot.identity(entry.node), snapshot.reference(entry.node)
+        name = os.fsdecode(where)
+        return io.BufferedReader(ContentFile(self._store, entry.node, entry.size, name, lease, reference), 128 * 1024)
+
+    def read_bytes(self, path: str | bytes) -> bytes:
+        """Return the content of a file."""
+        with self.open(path) as file:
+            return file.read()
+
+    def stat(self, path: str | bytes = "") -> FileInfo:
+        """Describe the file or directory at a path, links followed."""
+        with self._store.snapshot() as snapshot:
+            _, entry = self._find(snapshot, path)
+            if entry is None:
+                return FileInfo("", "directory", self.size, self.digest, False, None, self.created_at)
+            return self._info(snapshot, entry)
+
+    def listdir(self, path: str | bytes = "") -> list[FileInfo]:
+        """Describe what is in a directory, in name order; links are not followed."""
+        with self._store.snapshot() as snapshot:
+            where, entry = self._find(snapshot, path)
+            if entry is not None and entry.kind != Kind.DIRECTORY:
+                raise NotADirectoryError(errno.ENOTDIR, f"{self.name} has a file there", os.fsdecode(where))
+            node = self._record.root if entry is None else entry.node
+            return [self._info(snapshot, child) for child, _ in entries_from(snapshot.tree, node)]
+
+    def _info(self, snapshot: Snapshot, entry: TreeEntry) -> FileInfo:
+        kind = {Kind.DIRECTORY: "directory", Kind.LINK: "link"}.get(entry.kind, "file")
+        target = os.fsdecode(snapshot.read(entry.node, 0, entry.size)) if entry.kind == Kind.LINK else None
+        when = self.created_at if entry.kind == Kind.DIRECTORY else utc(entry.birth_ns)
+        digest = snapshot.identity(entry.node).hex()
+        executable, is_reference = entry.kind == Kind.EXECUTABLE, entry.kind == Kind.REFERENCE
+        return FileInfo(os.fsdecode(entry.name), kind, entry.size, digest, executable, target, when, is_reference)
+
+    def walk(self, path: str | bytes = "") -> Iterator[tuple[str, list[str], list[str]]]:
+        """Yield (directory, its subdirectories, its files and links) from a directory down, like `os.walk`.
+
+        Directories are relative to the version, "" for its root.  The list of subdirectories may be pruned.
+        """
+        with self._store.snapshot() as snapshot:
+            where, entry = self._find(snapshot, path)
+            if entry is not None and entry.kind != Kind.DIRECTORY:
+                return
+            node = self._record.root if entry is None else entry.node
+        stack = [(where, node, 0 if entry is None else entry.directories)]
+        while stack:
+            where, node, count = stack.pop()
+            with self._store.snapshot() as snapshot:
+                self._living(snapshot)
+                if count:
+                    check_directory(snapshot.tree(node), count)
+                children = [child for child, _ in entries_from(snapshot.tree, node)]
+            below = {os.fsdecode(child.name): child for child in children if child.kind == Kind.DIRECTORY}
+            directories = list(below)
+            yield os.fsdecode(where), directories, [os.fsdecode(c.name) for c in children if c.kind != Kind.DIRECTORY]
+            stack += [
+                (
+                    where + b"/" + os.fsencode(name) if where else os.fsencode(name),
+                    below[name].node,
+                    below[name].directories,
+                )
+                for name in reversed(directories)
+                if name in below
+            ]
+
+
+def _clean(path: str | bytes) -> bytes:
+    """Return a path inside a version as bytes, without empty and ``.`` components."""
+    raw = os.fsencode(path)
+    components = [part for part in raw.split(b"/") if part not in (b"", b".")]
+    if raw.startswith(b"/") or b".." in components or b"\0" in raw:
+        raise InvalidInputError(f"{os.fsdecode(raw)!r} is not a path inside a version")
+    return b"/".join(components)

@@ -1,0 +1,101 @@
+"""Reading what a version has in packs into the page cache, in the order in which it lies there.
+
+An epoch of shuffled reads waits for the disk at every file; one pass from front to end does not.  What is cached are
+the stored forms, compressed as they are; mounts and the Python API read them from memory then.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, zip_longest
+from typing import Final, NamedTuple
+
+from artstore.errors import DamageError
+from artstore.ingest.pipeline import Progress
+from artstore.rows.content import chunks_between
+from artstore.storage.packs import pack_path
+from artstore.storage.readahead import ask_for
+from artstore.store import Store
+
+__all__ = ["Warmed", "warm"]
+
+_PIECE: Final = 4 * 1024 * 1024
+_GAP: Final = 256 * 1024
+"""Bytes between two stored forms that are read as well: that is quicker than passing over them."""
+
+
+class Warmed(NamedTuple):
+    """What is in the page cache now: the files (those with equal content counted once), and bytes of packs read."""
+
+    files: int
+    bytes: int
+
+
+class _Run(NamedTuple):
+    """Bytes ``[start, end)`` of one pack."""
+
+    pack: int
+    start: int
+    end: int
+
+
+def warm(store: Store, root: int, path: bytes, progress: Callable[[Progress], None] | None = None) -> Warmed:
+    """Read the stored forms of all files at a path below a version's root, "" for all of it.
+
+    Nothing is verified or decompressed: readers do that.  Memory may hold less than was read; what is read last stays.
+    Raises `NotFoundError` where there is no such path, and `DamageError` where a pack is missing or too short.
+    """
+    with store.snapshot() as snapshot:
+        if path:
+            nodes = snapshot.files_at(root, path)
+        else:
+            nodes = list({entry.node: None for _, entry in snapshot.walk(root) if not entry.directories})
+        places = set()
+        for count, node in enumerate(nodes):
+            for chunk, _, _ in chunks_between(snapshot.transaction, node, 0, snapshot.content(node).size):
+                extent = chunk.extent
+                places.add((extent.pack, extent.offset, extent.offset + extent.stored))
+            if progress is not None:
+                progress(Progress("looking", count + 1, 0, len(nodes), None, ""))
+    runs = list(_runs(sorted(places)))
+    total, done = sum(run.end - run.start for run in runs), 0
+    for size in _read_all(store, runs):
+        done += size
+        if progress is not None:
+            progress(Progress("reading", len(nodes) if done == total else 0, done, None, total, ""))
+    return Warmed(len(nodes), total)
+
+
+def _runs(places: Iterable[tuple[int, int, int]]) -> Iterator[_Run]:
+    """Join places, in order, that lie close to each other."""
+    run: _Run | None = None
+    for pack, start, end in places:
+        if start == end:
+            continue
+        if run is not None and run.pack == pack and start - run.end <= _GAP:
+            run = run._replace(end=max(end, run.end))
+            continue
+        if run is not None:
+            yield run
+        run = _Run(pack, start, end)
+    if run is not None:
+        yield run
+
+
+def _read_all(store: Store, runs: Iterable[_Run]) -> Iterator[int]:
+    """Read all runs piece by piece, asking for each piece while the one before it is read; yield their sizes."""
+    room = memoryview(bytearray(_PIECE))
+    for pack, group in groupby(runs, key=lambda run: run.pack):
+        pieces = [(at, min(_PIECE, run.end - at)) for run in group for at in range(run.start, run.end, _PIECE)]
+        path = pack_path(store.path, pack)
+        try:
+            with path.open("rb", buffering=0) as file:
+                for (at, size), following in zip_longest(pieces, pieces[1:]):
+                    if following is not None:
+                        ask_for(file.fileno(), *following)
+                    if os.preadv(file.fileno(), [room[:size]], at) < size:
+                        raise DamageError(f"the pack {path} ends before byte {at + size}")
+                    yield size
+        except FileNotFoundError as error:
+            raise DamageError(f"the pack {path} is missing") from error

@@ -1,0 +1,160 @@
+"""`gc`: reap all that is due, say what waits still, and shrink what has become too large."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from artstore.errors import OutOfSpaceError
+from artstore.names import version_label
+from artstore.reclaim import compaction
+from artstore.reclaim.reaper import InUse, Reaped, forget_references, reap
+from artstore.rows import catalogue, deadlist, space
+from artstore.rows.planner import Plan
+from artstore.storage.manifest import ReadTransaction
+from artstore.storage.reserve import room_to_free
+from artstore.store import Store
+
+__all__ = ["GcReport", "collect", "reap_for_room"]
+
+
+@dataclass(frozen=True, slots=True)
+class GcReport:
+    """What a run gave back, and what the deadlist holds after it.
+
+    ``freed_bytes`` are stored bytes.  ``deadlist_entries`` and ``deadlist_bytes`` count all that is left on the
+    deadlist; ``waiting_entries`` and ``waiting_bytes`` those of it that are still in their window or in use, of which
+    the first is due at ``next_due``.  ``in_use`` says who keeps which version.  ``condemned_bytes`` were reaped, and
+    wait for a reader to end.  With ``compact``: the bytes of the LMDB file before and after.
+    """
+
+    freed_bytes: int
+    freed_nodes: int
+    deadlist_entries: int
+    deadlist_bytes: int
+    waiting_entries: int
+    waiting_bytes: int
+    next_due: datetime | None
+    condemned_bytes: int
+    in_use: list[str] = field(default_factory=list)
+    packs_removed: int = 0
+    packs_compacted: int = 0
+    manifest_bytes_before: int | None = None
+    manifest_bytes_after: int | None = None
+    dry_run: bool = False
+
+
+def collect(
+    store: Store,
+    *,
+    now: bool,
+    dry_run: bool,
+    compact: bool,
+    progress: Callable[[Reaped], None] | None = None,
+) -> GcReport:
+    """Reap what is due, and with ``now`` what is still in its window; ``compact`` also shrinks the LMDB file and packs.
+
+    ``dry_run`` tells what would be given back, without taking a lock.  Raises what `artstore.reclaim.reaper.reap` does.
+    """
+    if dry_run:
+        return _planned(store, now)
+    done = reap(store, now=now, every_pack=True, progress=progress)
+    forget_references(store)  # also what a reaper that was killed has left
+    before = after = None
+    with room_to_free(store.path):
+        compaction.remove_old_journals(store)
+    if compact:
+        _compact_packs(store, done)
+        with room_to_free(store.path):
+            compaction.compact_journal(store)
+            before, after = compaction.compact_environment(store)
+    left = _left(store, done)
+    return replace(left, manifest_bytes_before=before, manifest_bytes_after=after)
+
+
+def _compact_packs(store: Store, done: Reaped) -> None:
+    """Copy what packs with gaps hold, and give the old space back."""
+    with space.exclusive(store.path):
+        worthwhile = compaction.worthwhile(store, None, eager=True)
+    for number in worthwhile:
+        with space.exclusive(store.path):
+            compaction.compact_pack(store, number, avoid=worthwhile)
+        done.packs_compacted += 1
+        _add(done, reap(store, only=()))  # a pack's worth of room is all that copying needs
+    with space.exclusive(store.path):
+        done.packs_removed += compaction.remove_empty(store)
+
+
+def _add(done: Reaped, more: Reaped) -> None:
+    done.packs_removed += more.packs_removed
+
+
+def _left(store: Store, done: Reaped) -> GcReport:
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        plan = Plan(transaction)
+        now_ns = time.time_ns()
+        entries = list(deadlist.entries(transaction))
+        using = {found.serial for found in done.in_use}
+        due = [entry for entry in entries if entry.due_ns <= now_ns and entry.serial not in using]
+        waiting = [entry for entry in entries if entry.due_ns > now_ns or entry.serial in using]
+        due_bytes = plan.release_entries(due)
+        waiting_bytes = plan.release_entries(waiting)
+        return GcReport(
+            freed_bytes=done.freed_bytes,
+            freed_nodes=done.freed_nodes,
+            deadlist_entries=len(entries),
+            deadlist_bytes=due_bytes + waiting_bytes,
+            waiting_entries=len(waiting),
+            waiting_bytes=waiting_bytes,
+            next_due=datetime.fromtimestamp(waiting[0].due_ns / 1e9, UTC) if waiting else None,
+            condemned_bytes=transaction.counters().condemned_bytes,
+            in_use=[f"{_name(transaction, found)}: {found.by}" for found in done.in_use],
+            packs_removed=done.packs_removed,
+            packs_compacted=done.packs_compacted,
+        )
+
+
+def _name(transaction: ReadTransaction, found: InUse) -> str:
+    artifact = catalogue.artifact(transaction, found.artifact)
+    return f"{artifact.name if artifact else '?'}:{version_label(found.version)}"
+
+
+def _planned(store: Store, now: bool) -> GcReport:
+    """Return what a run would give back if nobody used anything."""
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        plan = Plan(transaction)
+        now_ns = time.time_ns()
+        entries = list(deadlist.entries(transaction))
+        due = [entry for entry in entries if now or entry.due_ns <= now_ns]
+        waiting = entries[len(due) :]
+        freed = [plan.release(entry.nodes) for entry in due]
+        waiting_bytes = plan.release_entries(waiting)
+    return GcReport(
+        freed_bytes=sum(release.bytes for release in freed),
+        freed_nodes=sum(len(release.nodes) for release in freed),
+        deadlist_entries=len(waiting),
+        deadlist_bytes=waiting_bytes,
+        waiting_entries=len(waiting),
+        waiting_bytes=waiting_bytes,
+        next_due=datetime.fromtimestamp(waiting[0].due_ns / 1e9, UTC) if waiting else None,
+        condemned_bytes=0,
+        dry_run=True,
+    )
+
+
+def reap_for_room(store: Store, enough: Callable[[], bool]) -> int:
+    """Reap what is due, then what still waits in its window, the oldest first, until there is room.
+
+    What dead drafts hold stays: a put that meets the full disk would give back what it has just stored, and go on for
+    ever.  Returns the stored bytes that came back; 0 where there was nothing to reap, or no room to do so.
+    """
+    with store.snapshot() as snapshot:
+        waiting = frozenset(entry.number for entry in deadlist.entries(snapshot.transaction))
+    try:
+        return reap(store, now=True, only=waiting, until=enough).freed_bytes
+    except OutOfSpaceError:
+        return 0

@@ -1,0 +1,69 @@
+"""Leases: readers of the Python API say which versions they have open, and runs that they go on.
+
+A reader holds a shared lock on the byte of ``run/leases`` whose offset is the version's serial, and then looks whether
+the version is still there; the reaper asks whether it could lock that byte alone.  A run holds the byte of ``run/runs``
+at its number.  The locks are those of an open file description: they belong to no process or thread, pass to forked
+children, and end with the last descriptor.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from typing import Final
+
+from artstore.storage import disk
+from artstore.store import Store
+
+__all__ = ["RUNS", "Lease", "is_held"]
+
+_FLOCK: Final = struct.Struct("hhqqi4x")
+
+
+VERSIONS: Final = "leases"
+RUNS: Final = "runs"
+
+
+def _request(kind: int, number: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, number, 1, 0)
+
+
+class Lease:
+    """Keep a version's content from being reaped, or show that a run goes on, until `close` or the process's end."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, store: Store, number: int, file: str = VERSIONS) -> None:
+        self._fd = -1
+        try:
+            self._fd = disk.open_lock_file(store.run_dir / file, store.file_mode)
+            # A reader may wait for a moment: for a reaper that is just asking.
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, _request(fcntl.F_RDLCK, number))
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            self.close()  # a workspace that is only ours to read: its owner's reaper does not hear of us
+
+    def close(self) -> None:
+        """Let go."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def is_held(store: Store, number: int, file: str = VERSIONS) -> bool:
+    """Return whether any process has the version with a serial open through the Python API, or is a run."""
+    try:
+        fd = os.open(store.run_dir / file, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _request(fcntl.F_WRLCK, number))
+    finally:
+        os.close(fd)
+    return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)

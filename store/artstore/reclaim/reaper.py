@@ -1,0 +1,364 @@
+"""The reaper: gives back what the deadlist holds, in small steps, each of which leaves the store whole.
+
+A node is freed in three parts, so that neither a crash nor an older reader ever finds it half gone:
+
+(a) one durable transaction takes the entry's reference off a node; where that was the last, the node leaves the tables
+    and the index, its children lose their reference in turn, and its extent is condemned with the transaction's number;
+(b) when no reader looks at an older transaction any more, condemned extents are punched out of their packs;
+(c) a later transaction, which is the next step's (a), turns them into free ones.
+
+Part (b) may be repeated, and space in packs is never used again, so a reaper can be killed anywhere and any number may
+run: each step holds the lock of `space.exclusive`.  A version that somebody still uses is left whole on the deadlist.
+Where a record does not read or a count is wrong, the reaper stops with `DamageError` and frees nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from artstore import live
+from artstore.errors import OutOfSpaceError
+from artstore.reclaim import compaction, leases
+from artstore.records.deadlist import DeadEntry
+from artstore.records.nodes import Extent
+from artstore.records.packing import CLASS_CONTENT
+from artstore.records.tables import Table
+from artstore.rows import catalogue, deadlist, drafts, lineage, space
+from artstore.rows.nodes import CountOverlay, children_of, index_keys, node_extent, node_payload
+from artstore.storage import journal, manifest
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
+from artstore.storage.packs import pack_path
+from artstore.storage.reserve import room_to_free
+from artstore.store import Store
+
+__all__ = ["InUse", "Reaped", "Reaper", "Step", "forget_references", "next_due_ns", "reap", "tidy"]
+
+STEP_NODES: Final = 1000
+"""Nodes that one step takes off the deadlist: its transaction then holds the write lock for less than 50 ms."""
+_STEP_REFERENCES: Final = 8000
+_STEP_EXTENTS: Final = 4096
+_ASK_AT_ONCE: Final = 256
+_READER_SECONDS: Final = 1.0
+_ASK_AGAIN_SECONDS: Final = 1.0
+
+
+class InUse(NamedTuple):
+    """A deleted version that stays whole, and who uses it."""
+
+    serial: int
+    artifact: int
+    version: int
+    by: str
+
+
+class Step(NamedTuple):
+    """What one step did: nodes taken out, their stored bytes, and whether there may be more to do at once.
+
+    ``punched_bytes`` went back to the disk: of nodes that steps before had taken out, and of what compaction copied.
+    """
+
+    nodes: int
+    freed_bytes: int
+    more: bool
+    punched_bytes: int = 0
+
+    @property
+    def did_something(self) -> bool:
+        """Whether the step got anything further."""
+        return bool(self.nodes or self.freed_bytes or self.punched_bytes)
+
+
+@dataclass
+class Reaped:
+    """What a run of the reaper did.
+
+    ``freed_bytes`` are the stored bytes of the nodes that went; ``more`` says that there is more to do at once, for the
+    time was up or somebody still reads what was condemned.
+    """
+
+    freed_nodes: int = 0
+    freed_bytes: int = 0
+    in_use: list[InUse] = field(default_factory=list)
+    packs_removed: int = 0
+    packs_compacted: int = 0
+    more: bool = False
+
+
+class Reaper:
+    """Reap step by step; for one thread at a time.
+
+    ``patience`` is how long to wait for readers, in seconds.  With ``every_pack``, `tidy` looks at all packs and locks
+    of drafts when it is first called: a process that was killed may have left some that are of no use.
+    """
+
+    def __init__(self, store: Store, *, patience: float = _READER_SECONDS, every_pack: bool = False) -> None:
+        self._store = store
+        self._patience = patience
+        self._in_use: dict[int, tuple[InUse, float]] = {}
+        self._known_unused: set[int] = set()
+        self.touched: set[int] | None = None if every_pack else set()
+        """Packs that have new gaps since they were last looked at for compaction; None for all packs."""
+
+    @property
+    def in_use(self) -> list[InUse]:
+        """The deleted versions that were found in use when they were last asked about."""
+        return [found for found, _ in self._in_use.values()]
+
+    def step(self, *, now: bool = False, only: Collection[int] | None = None) -> Step:
+        """Do one bounded piece of what is due; ``now`` takes also what is still in its window.
+
+        ``only`` names the entries that may be reaped.  Raises `DamageError` on doubt, `OutOfSpaceError` where the disk
+        is full past the reserve, `BusyError` where another reaper hangs.
+        """
+        store = self._store
+        compaction.retire_replaced(store)
+        entries = self._choose(now, only)
+        with store.snapshot() as snapshot:
+            dead = self._dead_drafts(snapshot.transaction, now) if only is None else []
+            is_idle = not entries and not dead and next(space.condemned(snapshot.transaction), None) is None
+        if is_idle:
+            return Step(0, 0, False)  # the reserve and the lock are for those who have something to free
+        with room_to_free(store.path), space.exclusive(store.path):
+            merges = self._punch()
+            if not (entries or merges or dead):
+                return Step(0, 0, self._waits_for_readers())
+            with store.write() as transaction:
+                punched = space.apply_merges(transaction, merges)
+                for number in dead:
+                    drafts.abandon(transaction, number)
+                if dead:
+                    drafts.remove_stray_locks(transaction, store.run_dir)
+                work = _Work(transaction)
+                for entry in entries:
+                    if work.is_full:
+                        break
+                    work.take(entry)
+                work.finish()
+        if self.touched is not None:
+            self.touched.update(merge.gap.pack for merge in merges)
+        return Step(work.nodes, work.freed_bytes, True, punched)
+
+    def _waits_for_readers(self) -> bool:
+        with self._store.snapshot() as snapshot:
+            return next(space.condemned(snapshot.transaction), None) is not None
+
+    def _punch(self) -> list[space.Merge]:
+        """Give the blocks of condemned extents back that nobody can read any more; return the gaps they make."""
+        oldest = manifest.oldest_reader(self._store.path)
+        with self._store.snapshot() as snapshot:
+            merges = space.plan_merges(snapshot.transaction, space.ripe(snapshot.transaction, oldest, _STEP_EXTENTS))
+        by_pack: dict[int, list[space.Merge]] = {}
+        for merge in merges:
+            by_pack.setdefault(merge.gap.pack, []).append(merge)
+        return [
+            done
+            for pack, planned in by_pack.items()
+            for done in space.punch(pack_path(self._store.path, pack), planned)
+        ]
+
+    def _dead_drafts(self, transaction: ReadTransaction, now: bool) -> list[int]:
+        before = time.time_ns() - (0 if now else int(drafts.RESUME_SECONDS * 1e9))
+        generation = transaction.counters().journal_generation
+        recorded_ns = journal.journal_path(self._store.path, generation).stat().st_mtime_ns
+        return drafts.dead_drafts(transaction, self._store.run_dir, before, recorded_ns=recorded_ns)
+
+    def _choose(self, now: bool, only: Collection[int] | None) -> list[DeadEntry]:
+        """Return entries that are due and that nobody uses."""
+        due_ns = time.time_ns()
+        clock = time.monotonic()
+        self._in_use = {number: kept for number, kept in self._in_use.items() if kept[1] > clock}
+        chosen: list[DeadEntry] = []
+        nodes = 0
+        with self._store.snapshot() as snapshot:
+            for entry in deadlist.entries(snapshot.transaction):
+                if (entry.due_ns > due_ns and not now) or nodes >= STEP_NODES or len(chosen) == _ASK_AT_ONCE:
+                    break
+                if entry.number in self._in_use or (only is not None and entry.number not in only):
+                    continue
+                chosen.append(entry)
+                nodes += len(entry.nodes)
+        return self._unused(chosen)
+
+    def _unused(self, entries: list[DeadEntry]) -> list[DeadEntry]:
+        """Return the entries that nobody uses, and remember the others for a while.
+
+        What has begun to go, and what was no version, nobody can use.  A reader that began before the deletion may be
+        about to open a file; the Python API holds a lease; of the daemons' users, their kernels know.
+        """
+        asked = [
+            entry for entry in entries if entry.serial and not entry.started and entry.number not in self._known_unused
+        ]
+        if not asked:
+            return entries
+        users: dict[int, str] = {}
+        newest = max(entry.transaction for entry in asked)
+        oldest = self._wait_for_readers(newest)
+        for entry in asked:
+            if oldest is not None and oldest < entry.transaction:
+                users[entry.serial] = "a reader that began before the deletion"
+            elif leases.is_held(self._store, entry.serial):
+                users[entry.serial] = "a file that is open through the Python API"
+        rest = [(entry.artifact, entry.version, entry.serial) for entry in asked if entry.serial not in users]
+        users |= live.in_use(self._store.run_dir, rest)
+        until = time.monotonic() + _ASK_AGAIN_SECONDS
+        for entry in asked:
+            if entry.serial in users:
+                found = InUse(entry.serial, entry.artifact, entry.version, users[entry.serial])
+                self._in_use[entry.number] = (found, until)
+            else:
+                self._known_unused.add(entry.number)  # for good: nobody can find the version any more
+        return [entry for entry in entries if entry.number not in self._in_use]
+
+    def _wait_for_readers(self, transaction: int) -> int | None:
+        """Wait a moment for readers that began before a transaction; return the oldest that is left."""
+        until = time.monotonic() + self._patience
+        while True:
+            oldest = manifest.oldest_reader(self._store.path)
+            if oldest is None or oldest >= transaction or time.monotonic() >= until:
+                return oldest
+            time.sleep(0.002)
+
+
+class _Work:
+    """The inside of one step's transaction: nodes that go, and the counts that follow."""
+
+    def __init__(self, transaction: WriteTransaction) -> None:
+        self.nodes = 0
+        self.freed_bytes = 0
+        self._references = 0
+        self._transaction = transaction
+        self._counts = CountOverlay(transaction)
+        self._extents: dict[bool, list[Extent]] = {False: [], True: []}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the step has done as much as one may."""
+        return self.nodes >= STEP_NODES or self._references >= _STEP_REFERENCES
+
+    def take(self, chosen: DeadEntry) -> None:
+        """Take references of an entry off their nodes, as many as the step may."""
+        transaction = self._transaction
+        entry = deadlist.find_entry(transaction, chosen.due_ns, chosen.number)
+        if entry is None:
+            return  # undeleted, or reaped by another
+        if entry.serial and not entry.started:
+            catalogue.remove_version(transaction, entry.serial, entry.artifact, entry.version)
+            lineage.forget_version(transaction, entry.serial)
+        stack = list(entry.nodes)
+        while stack and not self.is_full:
+            node = stack.pop()
+            self._references += 1
+            if not self._counts.drop(node):
+                stack.extend(reversed(self._dismantle(node, entry.purge)))
+        if stack:
+            deadlist.change_entry(transaction, entry._replace(nodes=tuple(stack), started=True))
+        else:
+            deadlist.remove_entry(transaction, entry)
+
+    def _dismantle(self, node: int, purge: bool) -> list[int]:
+        """Take a node out of the tables; return the nodes that it refers to."""
+        transaction = self._transaction
+        payload = node_payload(transaction, node)
+        extent = node_extent(payload)
+        children = children_of(payload)
+        for key in index_keys(payload):
+            if transaction.find(key[0], key[1:]) == node:
+                transaction.delete(Table.INDEX, key)
+        transaction.delete(Table.NODES, node.to_bytes(8, "big"))
+        transaction.state.stored_bytes -= extent.stored
+        self.freed_bytes += extent.stored
+        self._extents[purge].append(extent)
+        self.nodes += 1
+        return children
+
+    def finish(self) -> None:
+        """Write the counts, and condemn the extents of what has gone."""
+        self._counts.save(self._transaction)
+        for purge, extents in self._extents.items():
+            space.condemn(self._transaction, extents, purge=purge)
+
+
+def reap(
+    store: Store,
+    *,
+    now: bool = False,
+    seconds: float | None = None,
+    only: Collection[int] | None = None,
+    until: Callable[[], bool] | None = None,
+    every_pack: bool = False,
+    progress: Callable[[Reaped], None] | None = None,
+) -> Reaped:
+    """Reap what is due, with ``now`` also what is still in its window, until nothing is left or the time is up.
+
+    ``seconds`` bounds the time, ``only`` the entries, and ``until`` is asked after each step whether that was enough.
+    ``every_pack`` is that of `Reaper`.  Raises what `Reaper.step` does.
+    """
+    waiting = _READER_SECONDS if seconds is None else min(_READER_SECONDS, seconds)
+    reaper = Reaper(store, patience=waiting, every_pack=every_pack)
+    done = Reaped()
+    deadline = None if seconds is None else time.monotonic() + seconds
+    patience = time.monotonic() + waiting
+    while True:
+        step = reaper.step(now=now, only=only)
+        done.freed_nodes += step.nodes
+        done.freed_bytes += step.freed_bytes
+        if step.did_something:
+            patience = time.monotonic() + waiting
+            if progress is not None:
+                progress(done)
+        elif step.more:
+            time.sleep(0.005)
+        late = deadline is not None and time.monotonic() >= deadline
+        enough = until is not None and until()
+        if late or enough or time.monotonic() >= patience:
+            break
+        if not step.more and not tidy(store, reaper, done):
+            break
+    done.in_use = reaper.in_use
+    done.more = step.more
+    if done.freed_nodes:
+        forget_references(store)
+    return done
+
+
+def forget_references(store: Store) -> None:
+    """Remove what was fetched from outside for references that nothing in the store has any more."""
+    if not store.has_been_outside:
+        return
+    outside = store.outside
+    for ident in [*outside.blocks.references(), *(failure.ident for failure in outside.failures.all())]:
+        with store.snapshot() as snapshot:
+            is_there = snapshot.transaction.find(CLASS_CONTENT, ident) is not None
+        if not is_there:
+            outside.blocks.forget(ident)
+            outside.failures.forget(ident)
+
+
+def tidy(store: Store, reaper: Reaper, done: Reaped) -> bool:
+    """Remove packs that are empty and copy those that holes cannot free; return whether there is more to reap then."""
+    touched, reaper.touched = reaper.touched, set()
+    if touched is not None and not touched:
+        return False
+    if touched is None and any((store.run_dir / "drafts").iterdir()):
+        with store.write() as transaction:
+            drafts.remove_stray_locks(transaction, store.run_dir)
+    with space.exclusive(store.path):
+        done.packs_removed += compaction.remove_empty(store)
+        worthwhile = compaction.worthwhile(store, touched, eager=False)
+        copied = 0
+        try:
+            for number in worthwhile:
+                copied += compaction.compact_pack(store, number, avoid=worthwhile).nodes
+                done.packs_compacted += 1
+        except OutOfSpaceError:
+            return False  # what could be freed without room to copy is free
+    return bool(copied)
+
+
+def next_due_ns(transaction: ReadTransaction) -> int | None:
+    """Return when the first entry of the deadlist is due, or None where it is empty."""
+    entry = next(deadlist.entries(transaction), None)
+    return None if entry is None else entry.due_ns

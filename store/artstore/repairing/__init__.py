@@ -1,0 +1,1 @@
+"""Mending what a check has found, and making a lost manifest again."""

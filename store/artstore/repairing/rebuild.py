@@ -1,0 +1,285 @@
+"""Making the LMDB environment anew, from packs and journal, where it is lost or does not read.
+
+Offline: nobody else may use the workspace.  The new environment grows in a folder of its own; it is renamed into place
+and `current` is switched once it is whole and synced, so that a rebuild can be killed anywhere and started again.  The
+old one is kept beside it.
+
+Brought back: every living version with its number, serial, digest, time, description, metadata, tags and base; types,
+aliases, and the numbers that come next.  Deleted versions stay deleted, and cannot be undeleted any more: what only
+they held is condemned, and the next gc gives it back.  Where something could not be read, nothing is condemned: the
+bytes may serve another rebuild, once a missing pack or journal has been put back.  Not brought back: drafts, what
+waited on the deadlist, settings, and when aliases were set; node numbers are given anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid as uuids
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from artstore import locate
+from artstore.checking.exclusive import alone
+from artstore.checking.packed import Packed
+from artstore.checking.report import OnProgress, Progress, Report
+from artstore.errors import DamageError, UnsupportedError, WorkspaceNotFoundError
+from artstore.queries.figures import forget
+from artstore.records.deadlist import encode_free
+from artstore.records.nodes import Extent, decode_lost
+from artstore.records.tables import Table, key32
+from artstore.repairing.rebuild_nodes import Regrower
+from artstore.repairing.repair_folders import modes_of, own, restore_folders
+from artstore.repairing.repair_space import whole_hole
+from artstore.repairing.replay_journal import Recalled, Root, events_of, label, read_journal, write_catalogue
+from artstore.rows import space
+from artstore.rows.nodes import change_counts, node_payload
+from artstore.storage import disk, journal, manifest
+from artstore.storage.manifest import CURRENT, FORMAT, Manifest, WriteTransaction
+from artstore.store import read_identity
+
+__all__ = ["rebuild"]
+
+_BATCH_NODES: Final = 20_000
+_KEPT: Final = "damaged-"
+_FOLDER: Final = re.compile(rf"(?:{_KEPT})?manifest\.([0-9]+)")
+
+
+def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) -> Report:
+    """Make the environment of the workspace at ``path`` anew; the report says what was done and what is lost.
+
+    Needs no environment that opens.  Raises `BusyError` naming the processes that use the workspace, `DamageError`
+    where journal or identity are gone, `OutOfSpaceError` where the new environment does not fit; nothing has changed
+    then.
+    """
+    workspace = Path(os.path.realpath(path))
+    locate.refuse_unencodable(workspace)
+    uuid = uuids.UUID(read_identity(workspace)["uuid"]).bytes
+    old = _old_folder(workspace)
+    report = Report()
+    with alone(workspace, old):
+        report.repaired += restore_folders(workspace)
+        recalled = read_journal(journal.journal_path(workspace), report)
+        packed = Packed(workspace, uuid, report, _told(progress, "packs"))
+        try:
+            with _scratch(workspace) as scratch:
+                new = _grow(workspace, scratch, packed, recalled, report, progress)
+                forget(workspace)
+                _put_in_place(workspace, scratch, old, new, report)
+        finally:
+            packed.close()
+        report.repaired.append(f"made the manifest anew in {new}")
+    return report
+
+
+def _told(progress: OnProgress | None, phase: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(Progress(phase, done, total))
+
+
+def _old_folder(workspace: Path) -> Path | None:
+    """Return the folder of the environment that was in use, as far as that can be told."""
+    try:
+        return workspace / manifest.read_current(workspace)[1]
+    except UnsupportedError:
+        raise
+    except (WorkspaceNotFoundError, DamageError):
+        return None  # what says so is lost as well
+
+
+# -- growing -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _scratch(workspace: Path) -> Iterator[Path]:
+    """Run the block with an empty environment in a folder that has the form of a workspace."""
+    scratch = workspace / "run" / "rebuild"
+    shutil.rmtree(scratch, ignore_errors=True)
+    with disk.out_of_space(workspace, "a new manifest"):
+        (scratch / "manifest").mkdir(parents=True)
+        disk.write_file(scratch / "manifest" / "lease", b"", modes_of(workspace)[1])
+        disk.write_file(scratch / CURRENT, f"{FORMAT} manifest\n".encode(), 0o600)
+    try:
+        Manifest.create(scratch)
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _Writer:
+    """Transactions of bounded size, one after another."""
+
+    def __init__(self, scratch: Path, packed: Packed) -> None:
+        self._scratch = scratch
+        self._stack = ExitStack()
+        self._nodes = 0
+        self.regrower = Regrower(packed, self._stack.enter_context(manifest.write(scratch)), self._pause)
+
+    @property
+    def transaction(self) -> WriteTransaction:
+        """The transaction that is open."""
+        return self.regrower.transaction
+
+    def _pause(self) -> None:
+        self._nodes += 1
+        if self._nodes % _BATCH_NODES == 0:
+            self.settle()
+            self._stack.close()
+            self.regrower.transaction = self._stack.enter_context(manifest.write(self._scratch))
+
+    def settle(self) -> None:
+        """Write the counts that have come together."""
+        change_counts(self.transaction, self.regrower.changes)
+        self.transaction.state.stored_bytes += self.regrower.stored_bytes
+        self.regrower.changes.clear()
+        self.regrower.stored_bytes = 0
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *error: object) -> bool | None:
+        return self._stack.__exit__(*error)  # type: ignore[arg-type]
+
+
+def _grow(
+    workspace: Path,
+    scratch: Path,
+    packed: Packed,
+    recalled: Recalled,
+    report: Report,
+    progress: OnProgress | None,
+) -> str:
+    """Fill the empty environment; return the name of the folder that it will have."""
+    told = _told(progress, "versions") or (lambda done, total: None)
+    roots: dict[tuple[str, int], Root] = {}
+    living = recalled.living
+    try:
+        with _Writer(scratch, packed) as writer:
+            regrower = writer.regrower
+            for done, (name, number, version) in enumerate(living):
+                first = len(regrower.used)
+                node = regrower.grow(bytes.fromhex(version.digest))
+                if node:
+                    roots[name, number] = Root(node, sum(extent.stored for extent in regrower.used[first:]))
+                    regrower.changes[node] = regrower.changes.get(node, 0) + 1
+                else:
+                    gone = label(name, number)
+                    report.add("catalogue", f"{gone} is lost: its directory is in no pack", versions=[gone])
+                told(done + 1, len(living))
+            writer.settle()
+            transaction = writer.transaction
+            _name_lost(transaction, regrower.lost, report)
+            write_catalogue(transaction, recalled.history, roots, report)
+            doubt = packed.doubt or recalled.is_damaged or bool(regrower.lost) or len(roots) < len(living)
+            _write_space(transaction, packed, regrower.used, report, doubt=doubt, purge=recalled.has_purged)
+            _write_journal(workspace, transaction, recalled)
+            report.count(versions=len(roots), nodes=transaction.state.next_node - 16)
+    finally:
+        Manifest.of(scratch).drop()
+    return _next_folder(workspace)
+
+
+def _name_lost(transaction: WriteTransaction, lost: list[int], report: Report) -> None:
+    for node in lost:
+        ident = decode_lost(node_payload(transaction, node)).id.hex()
+        report.add("chunk", f"content {ident} is in no pack, or damaged there: it is lost", chunk=ident, node=node)
+
+
+def _write_space(
+    transaction: WriteTransaction, packed: Packed, used: list[Extent], report: Report, *, doubt: bool, purge: bool
+) -> None:
+    """Write packs, and what is left of them: gaps are condemned, or free where they are holes already."""
+    state = transaction.state
+    ends = dict(packed.ends)
+    covered = sum(extent.stored for extent in used)
+    if doubt:
+        ends = {pack: max(end, os.fstat(packed.fd(pack)).st_size) for pack, end in ends.items()}
+        report.note("bytes in packs that nothing refers to are kept, for another rebuild; fsck --repair frees them")
+    else:
+        for gap in list(_gaps(packed, used)):
+            covered += gap.stored
+            free = whole_hole(packed.fd(gap.pack), gap)
+            if free is None or purge:
+                space.condemn(transaction, [gap], purge=purge)
+            else:
+                transaction.put(Table.FREE, *encode_free(free))
+                state.free_bytes += free.length - free.punched
+    for pack, end in ends.items():
+        transaction.put(Table.PACKS, key32(pack), end.to_bytes(8, "little"))
+    state.next_pack = max(ends, default=0) + 1
+    state.framing_bytes = sum(ends.values()) - covered
+
+
+def _gaps(packed: Packed, used: list[Extent]) -> Iterator[Extent]:
+    """Yield the stretches of the segments' data that are not used."""
+    places = iter(sorted(used))
+    place = next(places, None)
+    for frame in sorted(packed.frames):
+        position = frame.data
+        while place is not None and (place.pack, place.offset) < (frame.pack, frame.data_end):
+            if place.offset > position:
+                yield Extent(frame.pack, position, place.offset - position, 0)
+            position = place.offset + place.stored
+            place = next(places, None)
+        if position < frame.data_end:
+            yield Extent(frame.pack, position, frame.data_end - position, 0)
+
+
+def _write_journal(workspace: Path, transaction: WriteTransaction, recalled: Recalled) -> None:
+    """Note how far the journal goes; where some of it does not read, write one that says what is known."""
+    state = transaction.state
+    path = journal.journal_path(workspace)
+    state.journal_generation = journal.generation_of(path)
+    state.journal_end = recalled.end
+    if recalled.is_damaged:
+        transaction.save_state()
+        data = journal.encode_events(events_of(transaction))
+        state.journal_generation += 1
+        state.journal_end = len(data)
+        with disk.out_of_space(workspace, "the journal"):
+            new = journal.journal_path(workspace, state.journal_generation)
+            shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
+            disk.write_file(new, data, modes_of(workspace)[1])
+            own(workspace, new, modes_of(workspace)[1])
+
+
+# -- into place --------------------------------------------------------------------------------------------------------
+
+
+def _next_folder(workspace: Path) -> str:
+    numbers = [int(match[1]) for match in map(_FOLDER.fullmatch, os.listdir(workspace)) if match]
+    return f"manifest.{max(numbers, default=0) + 1}"
+
+
+def _put_in_place(workspace: Path, scratch: Path, old: Path | None, name: str, report: Report) -> None:
+    """Move the new environment to where it belongs, and let `current` lead to it: from then on it is the manifest.
+
+    The old one goes out of the way before: one that cannot be read is not to be taken for one that was compacted.
+    """
+    folder_mode, file_mode = modes_of(workspace)
+    built = scratch / "manifest"
+    with disk.out_of_space(workspace, "a new manifest"):
+        for path in built.iterdir():
+            own(workspace, path, file_mode)
+        own(workspace, built, folder_mode)
+        disk.sync_folder(built)
+        _put_aside(workspace, old, report)
+        built.rename(workspace / name)
+        disk.sync_folder(workspace)
+        disk.write_file(workspace / CURRENT, f"{FORMAT} {name}\n".encode(), file_mode)
+        own(workspace, workspace / CURRENT, file_mode)
+
+
+def _put_aside(workspace: Path, old: Path | None, report: Report) -> None:
+    """Keep the old environment under another name, unless there is nothing in it; remove what was not in use."""
+    for path in sorted(workspace.glob("manifest.*")):
+        data = path / "data.mdb"
+        if (old is not None and path != old) or not data.exists() or not data.stat().st_size:
+            shutil.rmtree(path)
+        else:
+            kept = path.rename(workspace / f"{_KEPT}{path.name}")
+            report.note(f"the old manifest is kept in {kept}: remove it when all is well")

@@ -1,0 +1,192 @@
+"""Putting right what a check found: what follows from other records is made of them, what is damaged comes from copies.
+
+The order is from what is stored to what is counted: folders; the counters, if they do not read; records of nodes that
+do not read, from the packs; stored forms that are damaged, from copies; the catalogue, from the journal; drafts,
+deadlist, index and counts, from a recount; packs and gaps; the journal.  Each step commits by itself and leaves no more
+wrong than there was, so that a repair can be killed anywhere and run again.  Other processes may go on meanwhile.
+
+Nothing that a node uses is ever freed.  Content that is nowhere becomes a lost node: all other files of its versions
+stay, and a put of the same content heals every version.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid as uuids
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Final
+
+import lmdb
+
+from artstore.checking.packed import Packed
+from artstore.checking.recounting import Recount, readable_rows, recount
+from artstore.checking.report import OnProgress, Progress, Report
+from artstore.errors import DamageError
+from artstore.ids import EMPTY_ID
+from artstore.queries.figures import forget
+from artstore.records.packing import CLASS_CONTENT, HEADER_LENGTH, encode_header, parse_header
+from artstore.records.tables import Table
+from artstore.repairing.merge_duplicates import merge_twins
+from artstore.repairing.repair_catalogue import right_catalogue, right_journal
+from artstore.repairing.repair_chunks import renew
+from artstore.repairing.repair_counts import right_counts, right_deadlist, right_drafts, right_index
+from artstore.repairing.repair_folders import restore_folders
+from artstore.repairing.repair_records import restore_counters, restore_nodes
+from artstore.repairing.repair_space import right_ends, right_space
+from artstore.rows import space
+from artstore.rows.nodes import find_node, node_extent
+from artstore.storage import disk
+from artstore.storage.manifest import ReadTransaction
+from artstore.storage.packs import pack_path
+from artstore.store import Store
+
+__all__ = ["repair"]
+
+_LOW: Final = (1 << 32) - 1
+
+
+def repair(store: Store, damaged: Iterable[int] = (), progress: OnProgress | None = None) -> list[str]:
+    """Put a workspace right; return one sentence for each kind of thing that was done.
+
+    ``damaged`` are nodes whose stored forms failed a check of the data.  Raises `DamageError` where LMDB's own pages
+    are damaged, which only a rebuild puts right, and `BusyError` where a reaper does not get on.
+    """
+    done = restore_folders(store.path)
+    with space.exclusive(store.path), _pages():
+        if restore_counters(store.path):
+            done.append("wrote the counters anew")
+        done += _right_parameters(store)
+        done += _right_headers(store)
+        with closing(_scanned(store, progress)) as packed:
+            righted = _right_nodes(store, packed, frozenset(damaged))
+            done += righted or _right_rest(store, packed)
+        if righted:
+            with closing(_scanned(store, progress)) as packed:  # once more: something lies elsewhere now
+                done += _right_rest(store, packed)
+    return done
+
+
+@contextmanager
+def _pages() -> Iterator[None]:
+    """Turn LMDB's own complaints inside the block into one sentence."""
+    try:
+        yield
+    except lmdb.Error as error:
+        raise DamageError(
+            f"the manifest's own pages are damaged: {error}", hint="make it anew with: artfs fsck --rebuild"
+        ) from error
+
+
+def _scanned(store: Store, progress: OnProgress | None) -> Packed:
+    def told(done: int, total: int) -> None:
+        if progress is not None:
+            progress(Progress("packs", done, total))
+
+    return Packed(store.path, uuids.UUID(store.uuid).bytes, Report(), told)
+
+
+def _right_parameters(store: Store) -> list[str]:
+    """Take settings away that do not read."""
+    with store.write() as transaction:
+        with transaction.raw.cursor(transaction.handles[Table.META]) as cursor:
+            there = set(cursor.iternext(values=False))
+        unread = there - {key for key, _ in readable_rows(transaction, Table.META, Report())}
+        for key in unread:
+            transaction.delete(Table.META, key)
+    return ["gave the settings their defaults again"] if unread else []
+
+
+def _right_headers(store: Store) -> list[str]:
+    """Write the headers of packs anew that do not read."""
+    done = []
+    with store.snapshot() as snapshot:
+        packs = [int.from_bytes(key, "big") for key, _ in readable_rows(snapshot.transaction, Table.PACKS, Report())]
+    for path in (pack_path(store.path, pack) for pack in packs):
+        if not path.exists() or path.stat().st_size < HEADER_LENGTH:
+            continue
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            parse_header(os.pread(fd, HEADER_LENGTH, 0))
+        except DamageError:
+            header = encode_header(uuids.UUID(store.uuid).bytes, int(path.stem), time.time_ns())
+            with disk.out_of_space(store.path, "a pack"):
+                disk.append(fd, [header], 0)
+                disk.sync_data(fd)
+            done.append(f"wrote the header of the pack {path.name} anew")
+        finally:
+            os.close(fd)
+    return done
+
+
+def _right_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> list[str]:
+    """Bring back nodes whose records or stored forms are damaged, or give them up."""
+    done = []
+    with store.snapshot() as snapshot:
+        found = recount(snapshot.transaction, Report())
+    unread = {*found.damaged, *found.missing}
+    if unread:
+        with store.write() as transaction:
+            restored, lost = restore_nodes(transaction, packed, unread)
+        done += [f"made {restored} records of nodes anew, from the packs"] if restored else []
+        done += [f"gave {len(lost)} nodes up whose records are nowhere"] if lost else []
+        with store.snapshot() as snapshot:
+            found = recount(snapshot.transaction, Report())
+    suspects = {*damaged, *_misplaced(found, packed)}
+    with store.snapshot() as snapshot:
+        suspects.update(_unnamed_empty(snapshot.transaction, packed))
+    if suspects or unread:
+        forget(store.path)
+    if suspects:
+        renewed = renew(store, packed, suspects)
+        done += [f"wrote {renewed.written} stored forms anew"] if renewed.written else []
+        done += [f"set {len(renewed.lost)} chunks aside that are damaged"] if renewed.lost else []
+    return done
+
+
+def _misplaced(found: Recount, packed: Packed) -> Iterator[int]:
+    """Yield the nodes whose stored forms are in no whole segment, or overlap others."""
+    for pack, use in found.packs.items():
+        end = last = 0
+        for place, rank in sorted(zip(use.nodes, use.ranks, strict=True)):
+            start, length = place >> 32, place & _LOW
+            node = found.numbers[rank]
+            if start < end:
+                yield from (last, node)
+            elif not packed.holds(pack, start, length):
+                yield node
+            end, last = max(end, start + length), node
+
+
+def _unnamed_empty(transaction: ReadTransaction, packed: Packed) -> Iterator[int]:
+    """Yield the chunk of no bytes where no whole segment has it: it lives by its entry in an index."""
+    found = find_node(transaction, CLASS_CONTENT, EMPTY_ID)
+    if found is not None:
+        extent = node_extent(found[1])
+        if not packed.holds(extent.pack, extent.offset, 0):
+            yield found[0]
+
+
+def _right_rest(store: Store, packed: Packed) -> list[str]:
+    """Put right what follows from the nodes and from the packs, in one transaction."""
+    with store.write() as transaction:
+        found = recount(transaction, Report())
+        state = transaction.state
+        before = replace(state)
+        state.next_node = max([state.next_node, *(node + 1 for node in found.numbers[-1:])])
+        done = merge_twins(transaction, found)
+        found = recount(transaction, Report()) if done else found
+        done += right_index(transaction, found)
+        done += right_catalogue(store.path, transaction)
+        done += right_drafts(transaction)
+        done += right_deadlist(transaction)
+        found = recount(transaction, Report())
+        done += right_counts(transaction, found)
+        done += right_ends(store.path, transaction, packed, found)
+        done += right_space(transaction, packed, found)
+        done += right_journal(store.path, transaction)
+        if state != before:
+            done.append("brought the counters up to date")
+    return done

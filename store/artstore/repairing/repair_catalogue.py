@@ -1,0 +1,299 @@
+"""The catalogue made right: records that do not read come back from the journal, and what follows from records follows.
+
+Artifacts, versions and aliases are the records; names, numbers, alias serials and the counters of the catalogue follow
+from them.  Where journal and catalogue still disagree after that, the journal is written anew, for a rebuild.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from artstore.checking.check_journal import History, check_journal
+from artstore.checking.check_names import read_names
+from artstore.checking.lineages import right_runs
+from artstore.checking.recounting import readable_rows
+from artstore.checking.report import Report
+from artstore.errors import DamageError
+from artstore.records.catalogue import AliasRecord, ArtifactRecord, CatalogueRecord, VersionRecord
+from artstore.records.deadlist import DeadEntry, decode_entry
+from artstore.records.packing import CLASS_TREE
+from artstore.records.tables import Table, key32, key64
+from artstore.repairing.repair_folders import modes_of, own
+from artstore.repairing.replace_rows import put_row, replace_rows
+from artstore.repairing.replay_journal import Root, events_of, version_record
+from artstore.retention.rules import Rule, Rules, read_rules, write_rules
+from artstore.rows import catalogue
+from artstore.rows.nodes import find_node
+from artstore.storage import disk, journal
+from artstore.storage.manifest import WriteTransaction
+
+__all__ = ["right_catalogue", "right_journal"]
+
+_RETIRED = b"\0"
+
+
+def right_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str]:
+    """Bring back what does not read, and write anew what follows from the records; return a sentence for each."""
+    work = _Work(transaction, *_history(workspace, transaction))
+    work.restore_artifacts()
+    work.restore_versions()
+    work.restore_aliases()
+    work.derive()
+    work.restore_rules()
+    work.restore_runs()
+    return work.done
+
+
+def _history(workspace: Path, transaction: WriteTransaction) -> tuple[History, bool]:
+    """Return what the acknowledged part of the journal tells, and whether that is all that it ever told."""
+    history = History()
+    state = transaction.state
+    path = journal.journal_path(workspace, state.journal_generation)
+    position, is_whole = 0, True
+    for end, event in journal.salvage(path) if path.exists() else ():
+        if end > state.journal_end:
+            break
+        position = end
+        try:
+            history.apply(event or {})
+        except DamageError:
+            is_whole = False
+    return history, is_whole and position == state.journal_end
+
+
+class _Work:
+    """The inside of `right_catalogue`.
+
+    A row that does not read comes back from what can be read of the journal.  One that is not there at all comes back
+    only from a journal that is whole: else the event that took it away may be what is missing.
+    """
+
+    def __init__(self, transaction: WriteTransaction, history: History, is_whole: bool) -> None:
+        self.done: list[str] = []
+        self._transaction = transaction
+        self._history = history
+        self._is_whole = is_whole
+        self._unread: dict[Table, set[bytes]] = {}
+        self._told = {
+            version.serial: (name, number)
+            for name, artifact in history.artifacts.items()
+            for number, version in artifact.versions.items()
+        }
+        self._artifacts: dict[int, ArtifactRecord] = {}
+        self._versions: dict[int, VersionRecord] = {}
+
+    def _read(self, table: Table, kind: type[CatalogueRecord]) -> list[tuple[bytes, CatalogueRecord]]:
+        """Return the rows of a table that read, and take the others away."""
+        rows = []
+        for key, payload in list(readable_rows(self._transaction, table, Report())):
+            try:
+                rows.append((key, kind.decode(payload)))
+            except DamageError:
+                continue
+        good = {key for key, _ in rows}
+        with self._transaction.raw.cursor(self._transaction.handles[table]) as cursor:
+            keys = list(cursor.iternext(values=False))
+        self._unread[table] = {key for key in keys if key not in good}
+        for key in self._unread[table]:
+            self._transaction.delete(table, key)
+            self.done.append(f"took the {kind.kind} record {key.hex()} away, which did not read")
+        return rows
+
+    def restore_artifacts(self) -> None:
+        """Read the artifacts; make those anew that are missing, by the numbers that names and versions lead to."""
+        for key, record in self._read(Table.ARTIFACTS, ArtifactRecord):
+            assert isinstance(record, ArtifactRecord)
+            self._artifacts[int.from_bytes(key, "big")] = replace(record, number=int.from_bytes(key, "big"))
+        wanted: dict[int, str] = {}
+        for key, payload in readable_rows(self._transaction, Table.NAMES, Report()):
+            wanted[int.from_bytes(payload, "big")] = key.removeprefix(_RETIRED).decode("utf-8", "replace")
+        for key, record in self._read(Table.VERSIONS, VersionRecord):
+            assert isinstance(record, VersionRecord)
+            self._versions[int.from_bytes(key, "big")] = record
+            if record.serial in self._told:
+                wanted.setdefault(record.artifact, self._told[record.serial][0])
+        named = {artifact.name for artifact in self._artifacts.values()}
+        for number, name in wanted.items():
+            if number not in self._artifacts and name not in named and name in self._history.artifacts:
+                self._make_artifact(number, name)
+        for name, artifact in self._history.artifacts.items():
+            if self._is_whole and artifact.versions and name not in {one.name for one in self._artifacts.values()}:
+                self._make_artifact(max([*self._artifacts, self._transaction.state.next_name - 1]) + 1, name)
+
+    def _make_artifact(self, number: int, name: str) -> None:
+        told = self._history.artifacts[name]
+        self._artifacts[number] = ArtifactRecord(
+            number, name, True, told.created_ns, told.type, told.next_version, told.description
+        )
+        self.done.append(f"made the record of the artifact {name!r} anew, from the journal")
+
+    def restore_versions(self) -> None:
+        """Make the versions anew that the journal tells of and that are missing, where their trees are there."""
+        numbers = {artifact.name: number for number, artifact in self._artifacts.items() if artifact.is_artifact}
+        entries = self._waiting()
+        known = {int.from_bytes(key, "big") for key in self._unread[Table.VERSIONS]}
+        for _, payload in readable_rows(self._transaction, Table.NUMBERS, Report()):
+            known.add(int.from_bytes(payload, "big"))
+        for serial, (name, number) in sorted(self._told.items()):
+            told = self._history.artifacts[name].versions[number]
+            entry = entries.get(serial)
+            if serial in self._versions or name not in numbers or (told.deleted and entry is None):
+                continue
+            if not self._is_whole and serial not in known:
+                continue
+            try:
+                found = find_node(self._transaction, CLASS_TREE, bytes.fromhex(told.digest))
+            except DamageError:
+                found = None
+            if found is None:
+                self.done.append(f"{name}:v{number} is lost: its directory is nowhere")
+                continue
+            record = version_record(self._transaction, numbers[name], number, told, Root(found[0], 0))
+            if entry is not None:
+                record = replace(
+                    record, state="deleted", deleted_ns=entry.added_ns, due_ns=entry.due_ns, entry=entry.number
+                )
+            self._versions[serial] = record
+            self.done.append(f"made the record of {name}:v{number} anew, from the journal")
+        for serial, record in list(self._versions.items()):
+            if record.artifact not in self._artifacts:
+                del self._versions[serial]
+                self._transaction.delete(Table.VERSIONS, key32(serial))
+                self.done.append(f"took the version with serial {serial} away, which is of no artifact")
+
+    def _waiting(self) -> dict[int, DeadEntry]:
+        entries = {}
+        for key, payload in readable_rows(self._transaction, Table.DEADLIST, Report()):
+            try:
+                entry = decode_entry(key, payload)
+            except DamageError:
+                continue
+            if entry.serial and not entry.started:
+                entries[entry.serial] = entry
+        return entries
+
+    def restore_aliases(self) -> None:
+        """Keep the aliases that name living versions, and take missing ones from the journal."""
+        transaction = self._transaction
+        living = {(one.artifact, one.number) for one in self._versions.values() if one.state == "live"}
+        there: dict[tuple[int, str], AliasRecord] = {}
+        for key, record in self._read(Table.ALIASES, AliasRecord):
+            assert isinstance(record, AliasRecord)
+            place = (record.artifact, record.version)
+            if place in living and key == key64(record.artifact) + record.name.encode():
+                there[record.artifact, record.name] = record
+            else:
+                transaction.delete(Table.ALIASES, key)
+                self.done.append(f"took the alias {record.name!r} away, which named no living version")
+        for number, artifact in self._artifacts.items():
+            told = self._history.artifacts.get(artifact.name)
+            for name, version in told.aliases.items() if told is not None else ():
+                key = key64(number) + name.encode()
+                is_known = self._is_whole or key in self._unread[Table.ALIASES]
+                if is_known and (number, name) not in there and (number, version) in living:
+                    serial = transaction.state.next_alias
+                    transaction.state.next_alias += 1
+                    created_ns = next(
+                        one.created_ns
+                        for one in self._versions.values()
+                        if (one.artifact, one.number) == (number, version)
+                    )
+                    there[number, name] = AliasRecord(serial, number, name, version, created_ns)
+                    self.done.append(f"made the alias {artifact.name}:{name} anew, from the journal")
+        rows = {key64(one.artifact) + one.name.encode(): one for one in there.values()}
+        for key, alias in rows.items():
+            put_row(self._transaction, Table.ALIASES, key, alias.encode())
+            transaction.state.next_alias = max(transaction.state.next_alias, alias.serial + 1)
+        self._replace(Table.ALIAS_SERIALS, {key32(alias.serial): key for key, alias in rows.items()})
+
+    def derive(self) -> None:
+        """Write what follows from artifacts and versions: projects, names, numbers, counters."""
+        transaction, state = self._transaction, self._transaction.state
+        living = [one for one in self._versions.values() if one.state == "live"]
+        for number, record in list(self._artifacts.items()):
+            highest = max((one.number for one in self._versions.values() if one.artifact == number), default=-1)
+            self._artifacts[number] = replace(record, next_version=max(record.next_version, highest + 1))
+        self._right_projects({self._artifacts[one.artifact].name for one in living})
+        state.next_name = max([state.next_name, *(number + 1 for number in self._artifacts)])
+        state.next_serial = max([state.next_serial, self._history.next_serial, *(one + 1 for one in self._versions)])
+        state.versions = len(living)
+        state.logical_bytes = sum(one.bytes for one in living)
+        for serial, version in self._versions.items():
+            put_row(transaction, Table.VERSIONS, key32(serial), version.encode())
+        numbers = {key64(one.artifact) + key32(one.number): key32(one.serial) for one in self._versions.values()}
+        self._replace(Table.NUMBERS, numbers)
+        with_living = {one.artifact for one in living}
+        names = {}
+        for number, record in self._artifacts.items():
+            catalogue.put_artifact(transaction, record)
+            retired = record.is_artifact and number not in with_living
+            names[(_RETIRED if retired else b"") + record.name.encode()] = key64(number)
+        self._replace(Table.NAMES, names)
+
+    def _right_projects(self, living: set[str]) -> None:
+        """Let there be just the projects that stand above living artifacts."""
+        wanted = {
+            "/".join(components[:depth])
+            for components in (name.split("/") for name in living)
+            for depth in range(1, len(components))
+        }
+        for number, record in list(self._artifacts.items()):
+            if not record.is_artifact and record.name not in wanted:
+                del self._artifacts[number]
+                self._transaction.delete(Table.ARTIFACTS, key64(number))
+                self.done.append(f"took the project {record.name!r} away, which held nothing")
+            wanted.discard(record.name)
+        for name in sorted(wanted):
+            number = max([self._transaction.state.next_name, *(number + 1 for number in self._artifacts)])
+            created_ns = min(one.created_ns for one in self._artifacts.values() if one.name.startswith(f"{name}/"))
+            self._artifacts[number] = ArtifactRecord(number, name, False, created_ns)
+            self.done.append(f"made the project {name!r} anew")
+
+    def restore_rules(self) -> None:
+        """Bring the retention rules back where they do not read or are gone, from a journal that is whole.
+
+        Without one there are none then: fewer rules could let more versions go, no rules let none.
+        """
+        told = tuple(map(Rule.of, self._history.rules)) if self._is_whole else ()
+        try:
+            if read_rules(self._transaction).rules or not told:
+                return
+        except DamageError:
+            pass
+        write_rules(self._transaction, Rules(told))
+        self.done.append(
+            "brought the retention rules back" if told else "took the retention rules away: set them again"
+        )
+
+    def restore_runs(self) -> None:
+        """Bring runs and lineage back where they do not read, or do not lead to each other."""
+        self.done += right_runs(
+            self._transaction, self._history.told, is_whole=self._is_whole, recorded=self._versions.keys()
+        )
+
+    def _replace(self, table: Table, rows: dict[bytes, bytes]) -> None:
+        if replace_rows(self._transaction, table, rows):
+            self.done.append(f"wrote the table {table.name.lower()} anew")
+
+
+def right_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:
+    """Write a journal that says what the catalogue does, unless the present one does; return a sentence if so."""
+    transaction.save_state()
+    state = transaction.state
+    trial = Report()
+    if journal.journal_path(workspace, state.journal_generation).exists():
+        names = read_names(transaction, trial)
+        versions = [VersionRecord.decode(payload) for _, payload in transaction.rows(Table.VERSIONS)]
+        check_journal(workspace, transaction, names, versions, trial)
+        if trial.clean:
+            return []
+    data = journal.encode_events(events_of(transaction))
+    state.journal_generation = journal.generation_of(journal.journal_path(workspace)) + 1
+    state.journal_end = len(data)
+    mode = modes_of(workspace)[1]
+    with disk.out_of_space(workspace, "the journal"):
+        path = journal.journal_path(workspace, state.journal_generation)
+        disk.write_file(path, data, mode)
+        own(workspace, path, mode)
+    return ["wrote the journal anew, from the catalogue"]

@@ -1,0 +1,208 @@
+"""Stored forms that are damaged: written anew where the content is found elsewhere, else given up.
+
+A chunk may have another stored form that is sound; a list or directory record says itself what its canonical form is.
+What is found is written into a new segment, so that it lies in a pack that reads and is named by an index.  A chunk
+that is nowhere becomes a lost node: what refers to it stays, no put finds it any more, and the next put of the same
+content gives it back to every version.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from artstore.checking.packed import Packed, PackedForm
+from artstore.ids import content_id
+from artstore.records.nodes import (
+    KIND_CHUNK,
+    KIND_LIST,
+    KIND_LOST,
+    KIND_TREE,
+    Extent,
+    LostRecord,
+    canonical_list,
+    decode_chunk,
+    decode_list,
+    encode_chunk,
+    with_extent,
+)
+from artstore.records.packing import (
+    CLASS_CONTENT,
+    CLASS_LIST,
+    CLASS_ROOT_LIST,
+    CLASS_TREE,
+    PackedEntry,
+)
+from artstore.records.tables import Table
+from artstore.records.trees import (
+    CanonicalEntry,
+    Kind,
+    TreeView,
+    canonical_entries,
+    canonical_index,
+    tree_with_extent,
+)
+from artstore.rows import space
+from artstore.rows.nodes import node_extent, node_payload, put_lost
+from artstore.storage.codec import Encoded, encode
+from artstore.storage.manifest import ReadTransaction
+from artstore.storage.packs import PackWriter
+from artstore.store import Store
+
+__all__ = ["Renewed", "renew"]
+
+_ROUND_BYTES: Final = 16 * 1024 * 1024
+_ROUND_NODES: Final = 1500
+
+
+class Renewed(NamedTuple):
+    """How many stored forms were written anew, and the nodes of the content that is lost."""
+
+    written: int
+    lost: list[int]
+
+
+class _Fresh(NamedTuple):
+    """A node's record as it was read, and its content in a new stored form, or None where that is nowhere."""
+
+    node: int
+    payload: bytes
+    packed_class: int
+    size: int
+    encoded: Encoded | None
+
+
+def renew(store: Store, packed: Packed, suspects: Iterable[int]) -> Renewed:
+    """Look at the stored forms of some nodes, and write those anew that are damaged or lie in no whole segment.
+
+    In rounds of bounded size, each of which leaves the store whole.  For the holder of `space.exclusive`.
+    """
+    done = Renewed(0, [])
+    writer = store.pack_writer()
+    try:
+        for fresh in _rounds(_looked_at(store, packed, suspects)):
+            done = Renewed(done.written + _write(store, writer, fresh, done.lost), done.lost)
+    finally:
+        writer.close()
+    return done
+
+
+def _rounds(found: Iterable[_Fresh]) -> Iterator[list[_Fresh]]:
+    waiting: list[_Fresh] = []
+    size = 0
+    for fresh in found:
+        waiting.append(fresh)
+        size += len(fresh.encoded.data) if fresh.encoded is not None else 0
+        if size >= _ROUND_BYTES or len(waiting) == _ROUND_NODES:
+            yield waiting
+            waiting, size = [], 0
+    if waiting:
+        yield waiting
+
+
+def _looked_at(store: Store, packed: Packed, suspects: Iterable[int]) -> Iterator[_Fresh]:
+    """Yield what is to become of each suspect that cannot stay as it is."""
+    for node in sorted(suspects):
+        with store.snapshot() as snapshot:
+            payload = snapshot.transaction.get_numbered(Table.NODES, node)
+            if payload is None or payload[0] == KIND_LOST:
+                continue
+            if payload[0] == KIND_CHUNK:
+                klass, data = CLASS_CONTENT, _chunk_content(packed, payload)
+            else:
+                klass, data = _canonical(snapshot.transaction, payload)
+        extent = node_extent(payload)
+        own = next((form for form in packed.forms(klass, payload[2:34]) if form.extent == extent), None)
+        if own is None or data is None or packed.read(own) != data:
+            yield _Fresh(node, payload, klass, len(data or b""), None if data is None else encode(data))
+
+
+def _own_form(payload: bytes) -> PackedForm:
+    """Return a chunk's stored form as its record tells of it."""
+    ident, birth_ns, size, extent, checksums = decode_chunk(payload)
+    entry = PackedEntry(CLASS_CONTENT, extent.codec, ident, extent.offset, extent.stored, size, birth_ns, checksums)
+    return PackedForm(extent.pack, entry)
+
+
+def _chunk_content(packed: Packed, payload: bytes) -> bytes | None:
+    """Return a chunk's content, from any stored form that has it, or None."""
+    ident = payload[2:34]
+    for form in (_own_form(payload), *packed.forms(CLASS_CONTENT, ident)):
+        data = packed.read(form)
+        if data is not None and content_id(data) == ident:
+            return data
+    return None
+
+
+def _canonical(transaction: ReadTransaction, payload: bytes) -> tuple[int, bytes]:
+    """Return (class in packs, canonical form) of a list or directory record, from its local record."""
+
+    def child(node: int) -> bytes:
+        return node_payload(transaction, node)
+
+    if payload[0] == KIND_LIST:
+        record = decode_list(payload)
+        rows, before = [], 0
+        for item in record.children:
+            below = child(item.node)
+            inner = transaction.find(CLASS_LIST, below[2:34]) == item.node
+            rows.append((CLASS_LIST if inner else CLASS_CONTENT, below[2:34], item.end - before))
+            before = item.end
+        data = canonical_list(record.level, rows)
+        return (CLASS_LIST if content_id(data) == record.id else CLASS_ROOT_LIST), data
+    view = TreeView(payload)
+    if view.level:
+        data = canonical_index(view.level, [(row.last_name, child(row.node)[2:34]) for row in view.children()])
+    else:
+        data = canonical_entries(
+            [
+                CanonicalEntry(
+                    entry.name, entry.kind, 0 if entry.kind == Kind.DIRECTORY else entry.size, child(entry.node)[2:34]
+                )
+                for entry in view.entries()
+            ]
+        )
+    return CLASS_TREE, data
+
+
+def _write(store: Store, writer: PackWriter, fresh: list[_Fresh], lost: list[int]) -> int:
+    """Write some stored forms, and let their nodes lead to them; return how many."""
+    places: dict[int, Extent] = {}
+    if any(one.encoded is not None for one in fresh):
+        segment = writer.new_segment()
+        for one in fresh:
+            if one.encoded is not None:
+                birth_ns = time.time_ns()
+                if one.packed_class != CLASS_TREE:
+                    birth_ns = int.from_bytes(one.payload[34:42], "little", signed=True)
+                offset = segment.add(one.packed_class, one.payload[2:34], one.encoded, one.size, birth_ns)
+                places[one.node] = Extent(writer.number, offset, len(one.encoded.data), one.encoded.codec)
+        writer.write_segment(segment)
+    with store.write() as transaction:
+        left: list[Extent] = []
+        for one in fresh:
+            place = places.get(one.node)
+            if transaction.get_numbered(Table.NODES, one.node) != one.payload:
+                left += [] if place is None else [place]  # reaped, or put again meanwhile
+                continue
+            left.append(node_extent(one.payload))
+            transaction.state.stored_bytes -= left[-1].stored
+            if place is not None and one.encoded is not None:
+                transaction.state.stored_bytes += place.stored
+                transaction.put_numbered(Table.NODES, one.node, _moved(one.payload, place, one.encoded))
+            else:
+                chunk = decode_chunk(one.payload)
+                put_lost(transaction, one.node, LostRecord(CLASS_CONTENT, chunk.id, chunk.birth_ns, chunk.size))
+                lost.append(one.node)
+        space.condemn(transaction, left)
+        if places:
+            writer.record_end(transaction)
+    return len(places)
+
+
+def _moved(payload: bytes, extent: Extent, encoded: Encoded) -> bytes:
+    """Return a node's record with another stored form."""
+    if payload[0] == KIND_CHUNK:
+        return encode_chunk(decode_chunk(payload)._replace(extent=extent, checksums=encoded.checksums))
+    return tree_with_extent(payload, extent) if payload[0] == KIND_TREE else with_extent(payload, extent)

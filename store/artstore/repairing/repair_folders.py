@@ -1,0 +1,74 @@
+"""The folders and files of a workspace that hold nothing of their own: made anew where they are missing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from artstore.checking.exclusive import alone
+from artstore.errors import ArtfsError
+from artstore.locate import refuse_unsafe_filesystem
+from artstore.storage import disk
+from artstore.storage.manifest import read_current
+from artstore.storage.reserve import RESERVE
+from artstore.store import read_identity
+
+__all__ = ["modes_of", "own", "restore_folders", "restore_lease"]
+
+_FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemons")
+
+
+def modes_of(workspace: Path) -> tuple[int, int]:
+    """Return the modes of a workspace's folders and files: for its owner, or for the group that it is shared with."""
+    return (0o2770, 0o660) if read_identity(workspace).get("group") else (0o700, 0o600)
+
+
+def own(workspace: Path, path: Path, mode: int) -> None:
+    """Give something that was made anew the group and mode that it has in a workspace."""
+    os.chown(path, -1, workspace.stat().st_gid)
+    path.chmod(mode)
+
+
+def restore_lease(workspace: Path) -> bool:
+    """Make the file anew that processes hold while they use the manifest; return whether it was missing.
+
+    Raises `BusyError` while any use it: they would hold the one that is gone.
+    """
+    folder = workspace / read_current(workspace)[1]
+    data = folder / "data.mdb"
+    if (folder / "lease").exists() or not data.exists() or not data.stat().st_size:
+        return False
+    with alone(workspace, None):
+        mode = modes_of(workspace)[1]
+        disk.write_file(folder / "lease", b"", mode)
+        own(workspace, folder / "lease", mode)
+    return True
+
+
+def restore_folders(workspace: Path) -> list[str]:
+    """Make missing folders and the reserve; return a sentence for each.
+
+    The reserve is left out where the disk has no room for it.
+    """
+    refuse_unsafe_filesystem(workspace)
+    folder_mode, file_mode = modes_of(workspace)
+    made = []
+    for name in _FOLDERS:
+        path = workspace / name
+        if not path.is_dir():
+            with disk.out_of_space(workspace, "a folder"):
+                path.mkdir()
+                own(workspace, path, folder_mode)
+                disk.sync_folder(path.parent)
+            made.append(f"made the folder {name} anew")
+    reserve = workspace / "reserve"
+    if not reserve.exists() and disk.free_bytes(workspace) > 3 * RESERVE:
+        try:
+            with disk.out_of_space(workspace, "the reserve"):
+                disk.preallocate(reserve, RESERVE, file_mode)
+                own(workspace, reserve, file_mode)
+            made.append("made the reserve anew")
+        except ArtfsError:
+            reserve.unlink(missing_ok=True)
+    return made

@@ -1,0 +1,259 @@
+"""Records of the manifest that do not read, made anew: counters from what there is, nodes from the packs.
+
+A node's id is found in the index, which leads to it still, or else nowhere; what it was is told by the index of its
+segment, by the canonical form of a list or directory, and by the records that refer to it.  A node that is nowhere
+becomes a lost one, so that everything else goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from artstore.checking.packed import Packed
+from artstore.checking.recounting import readable_rows, recount
+from artstore.checking.report import Report
+from artstore.errors import DamageError
+from artstore.ids import content_id
+from artstore.records.catalogue import VersionRecord
+from artstore.records.nodes import (
+    KIND_LIST,
+    KIND_TREE,
+    ChunkRecord,
+    LostRecord,
+    decode_list,
+    encode_chunk,
+    parse_canonical_list,
+)
+from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_ROOT_LIST, CLASS_TREE
+from artstore.records.seal import unseal_numbered
+from artstore.records.tables import Table, key64
+from artstore.records.trees import Kind, TreeView, parse_canonical_tree
+from artstore.repairing.rebuild_nodes import Wanted, list_record, tree_record
+from artstore.rows.nodes import children_of, find_lost, put_lost
+from artstore.storage import journal, manifest
+from artstore.storage.manifest import Manifest, ReadTransaction, WriteTransaction
+
+__all__ = ["restore_counters", "restore_nodes"]
+
+
+_LENGTH: Final = (1 << 32) - 1
+
+# -- counters ----------------------------------------------------------------------------------------------------------
+
+
+def restore_counters(workspace: Path) -> bool:
+    """Write the counters anew where they do not read; return whether that was so.
+
+    Numbers go on behind the highest that is there.
+    """
+    try:
+        with manifest.read(workspace) as snapshot:
+            snapshot.counters()
+            return False
+    except DamageError:
+        pass
+    held = Manifest.of(workspace)
+    raw = held.begin(write=True)
+    try:
+        transaction = WriteTransaction(raw, held.handles, new=True)
+        _number_anew(workspace, transaction)
+        _sum_anew(transaction)
+        transaction.save_state()
+    except BaseException:
+        raw.abort()
+        raise
+    raw.commit()
+    return True
+
+
+def _number_anew(workspace: Path, transaction: WriteTransaction) -> None:
+    state = transaction.state
+    state.next_node = max(state.next_node, _last(transaction, Table.NODES, 8) + 1)
+    state.next_serial = _last(transaction, Table.VERSIONS, 4) + 1
+    state.next_name = _last(transaction, Table.ARTIFACTS, 8) + 1
+    state.next_run = _last(transaction, Table.RUNS, 8) + 1
+    state.next_draft = max(_last(transaction, Table.DRAFTS, 8), _last(transaction, Table.STAGED, 8)) + 1
+    state.next_alias = _last(transaction, Table.ALIAS_SERIALS, 4) + 1
+    with transaction.raw.cursor(transaction.handles[Table.DEADLIST]) as cursor:
+        numbers = [int.from_bytes(key[8:], "big") for key in cursor.iternext(values=False)]
+    state.next_entry = max(numbers, default=0) + 1
+    packs = [int(path.stem) for path in (workspace / "packs").glob("*.pack") if path.stem.isdigit()]
+    state.next_pack = max([*packs, _last(transaction, Table.PACKS, 4)]) + 1
+    path = journal.journal_path(workspace)
+    state.journal_generation = journal.generation_of(path)
+    for end, event in journal.salvage(path) if path.exists() else ():
+        if event is not None:
+            state.journal_end = end
+            state.next_serial = max(state.next_serial, event.get("serial", 0) + 1, event.get("next_serial", 0))
+
+
+def _sum_anew(transaction: WriteTransaction) -> None:
+    found = recount(transaction, Report())
+    state = transaction.state
+    living = [version for version in found.versions if version.state == "live"]
+    state.versions, state.logical_bytes = len(living), sum(version.bytes for version in living)
+    state.stored_bytes, state.free_bytes = found.stored_bytes, found.free_bytes
+    state.condemned_bytes, state.deadlist_entries = found.condemned_bytes, len(found.entries)
+    places = [place for use in found.packs.values() for place in (*use.nodes, *use.condemned, *use.free)]
+    state.framing_bytes = max(0, sum(found.ends.values()) - sum(place & _LENGTH for place in places))
+
+
+def _last(transaction: ReadTransaction, table: Table, width: int) -> int:
+    """Return the number that the first ``width`` bytes of a table's last key are, or 0."""
+    with transaction.raw.cursor(transaction.handles[table]) as cursor:
+        return int.from_bytes(cursor.key()[:width], "big") if cursor.last() else 0
+
+
+# -- nodes -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Clue:
+    """What is known of a node from others; ``klass`` 0 where nothing is."""
+
+    klass: int = 0
+    id: bytes = b""
+    size: int = 0
+    birth_ns: int = 0
+    parent: bytes = b""
+    rank: int = 0
+
+    @property
+    def is_referred_to(self) -> bool:
+        """Whether a record or a version refers to it."""
+        return bool(self.parent or self.id)
+
+
+def restore_nodes(transaction: WriteTransaction, packed: Packed, damaged: Collection[int]) -> tuple[int, list[int]]:
+    """Make the records of nodes anew that do not read or are missing; return (how many came back, which are lost).
+
+    In the order of numbers, since records refer to lower ones.  A row that nothing tells of is dropped.  Counts are
+    left to a recount.
+    """
+    clues = _clues(transaction, frozenset(damaged))
+    restored, lost = 0, []
+    for node in sorted(clues):
+        clue = clues[node]
+        if not clue.is_referred_to:
+            transaction.delete(Table.NODES, key64(node))
+            continue
+        if not clue.id:
+            _identify(packed, clue)
+        payload = _made_anew(transaction, packed, node, clue)
+        if payload is not None:
+            transaction.put_numbered(Table.NODES, node, payload)
+            transaction.put_index(clue.klass, clue.id, node)
+            restored += 1
+        else:
+            ident = clue.id or content_id(b"lost node %d" % node)
+            put_lost(transaction, node, LostRecord(clue.klass or CLASS_CONTENT, ident, clue.birth_ns, clue.size))
+            lost.append(node)
+    return restored, lost
+
+
+def _clues(transaction: ReadTransaction, nodes: frozenset[int]) -> dict[int, _Clue]:
+    """Return what the index, the records of parents, and other holders say of some nodes."""
+    clues = {node: _Clue() for node in nodes}
+    with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
+        for key, value in cursor:
+            clue = clues.get(int.from_bytes(value, "big"))
+            if clue is not None and len(key) == 33:
+                clue.klass, clue.id = key[0] & ~CLASS_LOST, key[1:]
+    with transaction.raw.cursor(transaction.handles[Table.NODES]) as cursor:
+        for key, value in cursor:
+            try:
+                _take_clues(unseal_numbered(Table.NODES, int.from_bytes(key, "big"), value), clues)
+            except DamageError:
+                continue
+    for node, digest in _roots(transaction):
+        if node in clues:
+            clues[node].klass, clues[node].id = CLASS_TREE, digest
+    return clues
+
+
+def _take_clues(payload: bytes, clues: dict[int, _Clue]) -> None:
+    """Note what one record says of those that it refers to."""
+    if payload[0] not in (KIND_LIST, KIND_TREE) or clues.keys().isdisjoint(children_of(payload)):
+        return
+    known: list[tuple[int, int, int, int]] = []  # node, class, size, birth
+    if payload[0] == KIND_LIST:
+        ends = [0, *(child.end for child in decode_list(payload).children)]
+        known = [(node, 0, ends[rank + 1] - ends[rank], 0) for rank, node in enumerate(children_of(payload))]
+    elif (view := TreeView(payload)).level:
+        known = [(node, CLASS_TREE, 0, 0) for node in view.nodes()]
+    else:
+        for entry in view.entries():
+            is_tree = entry.kind == Kind.DIRECTORY
+            size = 0 if entry.kind == Kind.REFERENCE else entry.size
+            known.append((entry.node, CLASS_TREE, 0, 0) if is_tree else (entry.node, 0, size, entry.birth_ns))
+    for rank, (node, klass, size, birth_ns) in enumerate(known):
+        clue = clues.get(node)
+        if clue is not None:
+            clue.klass, clue.size = clue.klass or klass, clue.size or size
+            clue.birth_ns = clue.birth_ns or birth_ns
+            clue.parent, clue.rank = payload, rank
+
+
+def _roots(transaction: ReadTransaction) -> Iterator[tuple[int, bytes]]:
+    """Yield (root, digest) of versions; what drafts and the deadlist hold need not be there."""
+    for _, payload in readable_rows(transaction, Table.VERSIONS, Report()):
+        with suppress(DamageError):
+            version = VersionRecord.decode(payload)
+            yield version.root, version.digest
+
+
+def _identify(packed: Packed, clue: _Clue) -> None:
+    """Take the id of a node from the canonical form of the record that refers to it, if that can be read."""
+    ident = clue.parent[2:34]
+    classes = (CLASS_TREE,) if clue.parent[0] == KIND_TREE else (CLASS_ROOT_LIST, CLASS_LIST)
+    found = next((one for one in (packed.canonical(klass, ident) for klass in classes) if one is not None), None)
+    if found is None:
+        return
+    with suppress(DamageError, IndexError):
+        if clue.parent[0] == KIND_LIST:
+            clue.klass, clue.id, _ = parse_canonical_list(found[1])[1][clue.rank]
+            return
+        tree = parse_canonical_tree(found[1])
+        if tree.level:
+            clue.klass, clue.id = CLASS_TREE, tree.children[clue.rank][1]
+        else:
+            clue.klass = clue.klass or CLASS_CONTENT
+            clue.id = tree.entries[clue.rank].id
+
+
+def _made_anew(transaction: WriteTransaction, packed: Packed, node: int, clue: _Clue) -> bytes | None:
+    """Return a node's record as the packs have it, or None where they do not, or not all that is below it."""
+    if clue.klass == CLASS_CONTENT:
+        chunk = packed.sound_form(CLASS_CONTENT, clue.id)
+        if chunk is not None:
+            birth = clue.birth_ns or chunk.entry.birth_ns
+            return encode_chunk(ChunkRecord(clue.id, birth, chunk.entry.size, chunk.extent, chunk.entry.checksums))
+    if clue.klass not in (CLASS_CONTENT, CLASS_LIST, CLASS_TREE):
+        return None
+    found = packed.canonical(CLASS_ROOT_LIST if clue.klass == CLASS_CONTENT else clue.klass, clue.id)
+    if found is None:
+        return None
+    form, data = found
+
+    def below(wanted: Wanted) -> int:
+        child = transaction.find(wanted.klass, wanted.id)
+        if child is None:
+            lost = find_lost(transaction, wanted.klass, wanted.id)
+            child = lost[0] if lost is not None else 0
+        if not 0 < child < node:
+            raise DamageError("what it refers to is not there")
+        return child
+
+    try:
+        if clue.klass == CLASS_TREE:
+            return tree_record(transaction, clue.id, parse_canonical_tree(data), form.extent, below)
+        level, rows = parse_canonical_list(data)
+        nodes = [below(Wanted(klass, ident, length)) for klass, ident, length in rows]
+        birth = clue.birth_ns or form.entry.birth_ns
+        return list_record(clue.id, form.extent, birth, level, nodes, [length for *_, length in rows])
+    except DamageError:
+        return None

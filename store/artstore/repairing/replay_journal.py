@@ -1,0 +1,224 @@
+"""The catalogue made anew from what the journal tells, and the journal from the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from artstore.checking.check_journal import History, ToldArtifact, ToldVersion
+from artstore.checking.report import Report, said
+from artstore.errors import DamageError, InvalidInputError
+from artstore.names import version_label
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.records.tables import Table
+from artstore.retention.rules import Rule, Rules, read_rules, write_rules
+from artstore.rows import catalogue
+from artstore.rows.journal_events import told_of
+from artstore.rows.nodes import tree_view
+from artstore.storage import journal
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
+
+__all__ = ["Recalled", "Root", "events_of", "read_journal", "write_catalogue"]
+
+
+@dataclass
+class Recalled:
+    """What a journal tells; ``end`` is the place after its last whole event; ``is_damaged`` where some are missing."""
+
+    history: History = field(default_factory=History)
+    end: int = 0
+    is_damaged: bool = False
+
+    @property
+    def living(self) -> list[tuple[str, int, ToldVersion]]:
+        """The versions that were not deleted, as (name, number, version), in the order in which they were made."""
+        found = [
+            (name, number, version)
+            for name, artifact in self.history.artifacts.items()
+            for number, version in artifact.versions.items()
+            if not version.deleted
+        ]
+        return sorted(found, key=lambda item: item[2].serial)
+
+    @property
+    def has_purged(self) -> bool:
+        """Whether anything was taken out of a version for good."""
+        versions = (version for artifact in self.history.artifacts.values() for version in artifact.versions.values())
+        return any(version.purged for version in versions)
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The node of a version's root, and the stored bytes that it needs and no version before it does."""
+
+    node: int
+    new_bytes: int
+
+
+def read_journal(path: Path, report: Report) -> Recalled:
+    """Replay a journal without a manifest, with all of it that can be read; what cannot goes to the report.
+
+    A torn tail is nobody's: it was never acknowledged.  The last events that are whole may be of a transaction that
+    never committed either.  They count as done: the content of a version was synced before, so that it is there, and
+    whether a deletion was acknowledged nobody can tell.  Raises `DamageError` where there is nothing to replay.
+    """
+    recalled = Recalled()
+    try:
+        events = list(journal.salvage(path))
+    except OSError as error:
+        raise DamageError(
+            f"the journal {path} cannot be read ({said(error)}), and nothing else tells which versions there are",
+            hint="put a copy of it in its place, if there is one",
+        ) from error
+    while events and events[-1][1] is None:
+        events.pop()
+    recalled.is_damaged = any(path.parent.glob("*.damaged"))  # kept by a rebuild that may not have come to its end
+    for end, event in events:
+        if event is None:
+            recalled.is_damaged = True
+            report.add("journal", f"the journal {path} does not read before byte {end}: what it said there is lost")
+        else:
+            try:
+                recalled.history.apply(event)
+            except DamageError as error:
+                recalled.is_damaged = True
+                report.add("journal", f"of the journal {path}, before byte {end}: {error}")
+        recalled.end = end
+    return recalled
+
+
+def write_catalogue(
+    transaction: WriteTransaction, history: History, roots: dict[tuple[str, int], Root], report: Report
+) -> None:
+    """Write names, artifacts, versions and aliases into an empty catalogue; ``roots`` has the versions that are there.
+
+    What a name was used for before, and is not any more, is retired first, so that it is in nobody's way.
+    """
+    living = {name for name, _ in roots}
+    state = transaction.state
+    by_age = sorted(history.artifacts.items(), key=lambda item: (item[1].created_ns, item[0]))
+    for name, told in by_age:
+        if name not in living:
+            record = _write_artifact(transaction, name, told)
+            catalogue.retire(transaction, record)
+    for name, told in by_age:
+        if name not in living:
+            continue
+        try:
+            record = _write_artifact(transaction, name, told)
+        except InvalidInputError as error:
+            report.add("catalogue", f"{name!r} cannot come back: {error}")
+            continue
+        for number, version in sorted(told.versions.items()):
+            root = roots.get((name, number))
+            if root is not None:
+                recorded = version_record(transaction, record.number, number, version, root)
+                catalogue.put_version(transaction, recorded)
+                state.versions += 1
+                state.logical_bytes += recorded.bytes
+        for alias, number in sorted(told.aliases.items()):
+            if (name, number) in roots:
+                catalogue.put_alias(transaction, record.number, alias, number, told.versions[number].created_ns)
+    if history.rules:
+        write_rules(transaction, Rules(tuple(map(Rule.of, history.rules))))
+    history.told.prune({history.artifacts[name].versions[number].serial for name, number in roots})
+    history.told.write(transaction)
+    state.next_serial = max(state.next_serial, history.next_serial)
+
+
+def _write_artifact(transaction: WriteTransaction, name: str, told: ToldArtifact) -> ArtifactRecord:
+    record = replace(
+        catalogue.ensure_artifact(transaction, name, told.created_ns),
+        type=told.type,
+        description=told.description,
+        next_version=told.next_version,
+    )
+    catalogue.put_artifact(transaction, record)
+    return record
+
+
+def version_record(
+    transaction: ReadTransaction, artifact: int, number: int, told: ToldVersion, root: Root
+) -> VersionRecord:
+    """Return the record of a living version, from what the journal tells and from its root."""
+    view = tree_view(transaction, root.node)
+    return VersionRecord(
+        serial=told.serial,
+        artifact=artifact,
+        number=number,
+        root=root.node,
+        digest=bytes.fromhex(told.digest),
+        created_ns=told.created_ns,
+        files=view.total_files,
+        bytes=view.total_bytes,
+        new_bytes=root.new_bytes,
+        description=told.description,
+        metadata=told.metadata,
+        tags=told.tags,
+        base=told.base,
+        draft=told.draft,
+        purged=told.purged,
+        expires_ns=told.expires_ns,
+    )
+
+
+def events_of(transaction: ReadTransaction) -> Iterator[dict[str, Any]]:
+    """Yield the events that lead to the catalogue as it is: a journal that says what the manifest does."""
+    artifacts = {
+        number: ArtifactRecord.decode(payload) for number, payload in transaction.numbered_rows(Table.ARTIFACTS)
+    }
+    next_serial = transaction.counters().next_serial
+    if rules := read_rules(transaction).rules:
+        yield {"event": "retention", "rules": [rule.record() for rule in rules]}
+    for artifact in artifacts.values():
+        if artifact.is_artifact:
+            yield {
+                "event": "artifact",
+                "name": artifact.name,
+                "type": artifact.type,
+                "next_version": artifact.next_version,
+                "next_serial": next_serial,
+                "created_ns": artifact.created_ns,
+                "description": artifact.description,
+            }
+    for _, payload in transaction.rows(Table.VERSIONS):
+        version = VersionRecord.decode(payload)
+        if version.artifact in artifacts:
+            yield from _version_events(artifacts[version.artifact].name, version)
+    for artifact in artifacts.values():
+        for alias in catalogue.aliases_of(transaction, artifact.number):
+            yield {"event": "alias", "name": artifact.name, "alias": alias.name, "version": alias.version}
+    yield from told_of(transaction).events()
+
+
+def _version_events(name: str, version: VersionRecord) -> Iterator[dict[str, Any]]:
+    digest = version.digest.hex()
+    yield {
+        "event": "version",
+        "name": name,
+        "serial": version.serial,
+        "number": version.number,
+        "digest": digest,
+        "created_ns": version.created_ns,
+        "description": version.description,
+        "metadata": version.metadata,
+        "base": version.base,
+        **({"draft": version.draft} if version.draft else {}),
+    }
+    about = {"name": name, "version": version.number}
+    if version.tags:
+        yield {"event": "tags", **about, "tags": version.tags}
+    if version.expires_ns:
+        yield {"event": "ttl", **about, "expires_ns": version.expires_ns}
+    if version.purged:
+        yield {"event": "purge", **about, "digest": digest, "purged": version.purged}
+    if version.state != "live":
+        gone = {"serial": version.serial, "due_ns": version.due_ns, "aliases": version.released_aliases}
+        yield {"event": "delete", **about, **gone, "reason": version.reason}
+
+
+def label(name: str, number: int) -> str:
+    """Return ``NAME:vN``."""
+    return f"{name}:{version_label(number)}"

@@ -1,0 +1,1 @@
+"""The rows of the manifest, typed: reading and counting over one transaction."""

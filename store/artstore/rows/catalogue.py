@@ -1,0 +1,364 @@
+"""The catalogue: names, artifacts and projects, versions and aliases, as rows of the manifest.
+
+Reading works in any transaction; writing is plain edits of a write transaction, which the callers (`put`, `alias`, ...)
+wrap with their checks and their journal events.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from artstore.errors import DamageError, ExistsError, InvalidInputError
+from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
+from artstore.storage.manifest import ReadTransaction, Table, WriteTransaction, key32, key64
+
+__all__ = [
+    "NameEntry",
+    "alias_by_name",
+    "alias_by_serial",
+    "aliases_of",
+    "all_artifacts",
+    "artifact",
+    "count_versions",
+    "ensure_artifact",
+    "find_name",
+    "find_retired",
+    "latest",
+    "names_in",
+    "put_alias",
+    "put_artifact",
+    "put_version",
+    "recorded_by_number",
+    "recorded_version",
+    "recorded_versions",
+    "remove_alias",
+    "remove_version",
+    "rename",
+    "retire",
+    "serial_of",
+    "set_aliases",
+    "version",
+    "version_by_number",
+    "versions_of",
+]
+
+_ALIAS_CHANGES: Final = 200
+"""Changes of aliases that are kept with an artifact."""
+
+_RETIRED: Final = b"\0"
+_FIRST_NAME: Final = b"\1"
+_SLASH: Final = b"/"
+_AFTER_SLASH: Final = b"0"
+
+
+class NameEntry(NamedTuple):
+    """A direct child of a project: its number, last component, and whether it is an artifact or a project."""
+
+    number: int
+    component: str
+    is_artifact: bool
+
+
+def find_name(transaction: ReadTransaction, name: str) -> ArtifactRecord | None:
+    """Return the artifact or project with a full name."""
+    value = transaction.get(Table.NAMES, name.encode())
+    return None if value is None else _known_artifact(transaction, int.from_bytes(value, "big"))
+
+
+def artifact(transaction: ReadTransaction, number: int) -> ArtifactRecord | None:
+    """Return the artifact or project with a number."""
+    payload = transaction.get_numbered(Table.ARTIFACTS, number)
+    return None if payload is None else ArtifactRecord.decode(payload)
+
+
+def _known_artifact(transaction: ReadTransaction, number: int) -> ArtifactRecord:
+    record = artifact(transaction, number)
+    if record is None:
+        raise DamageError(f"the record of artifact number {number} is missing")
+    return record
+
+
+def names_in(transaction: ReadTransaction, project: str) -> list[NameEntry]:
+    """Return the direct children of a project ("" for the top level), by number."""
+    prefix = project.encode() + _SLASH if project else b""
+    found: list[NameEntry] = []
+    with transaction.raw.cursor(transaction.handles[Table.NAMES]) as cursor:
+        more = cursor.set_range(prefix or _FIRST_NAME)
+        while more and (key := bytes(cursor.key())).startswith(prefix):
+            component, below, _ = key[len(prefix) :].partition(_SLASH)
+            if below:  # a child's own row comes before those below it, unless other names sort between them
+                more = cursor.set_range(prefix + component + _AFTER_SLASH)
+                continue
+            record = find_name(transaction, key.decode())
+            if record is not None:
+                found.append(NameEntry(record.number, component.decode(), record.is_artifact))
+            more = cursor.next()
+    return sorted(found)
+
+
+def all_artifacts(transaction: ReadTransaction, project: str = "") -> list[ArtifactRecord]:
+    """Return the artifacts below a project at any depth, by name."""
+    prefix = project.encode() + _SLASH if project else b""
+    records = (
+        _known_artifact(transaction, int.from_bytes(value, "big"))
+        for key, value in transaction.rows(Table.NAMES, prefix)
+        if not key.startswith(_RETIRED)
+    )
+    return [record for record in records if record.is_artifact]
+
+
+def find_retired(transaction: ReadTransaction, name: str) -> ArtifactRecord | None:
+    """Return the artifact of a full name that has no living version any more."""
+    value = transaction.get(Table.NAMES, _RETIRED + name.encode())
+    return None if value is None else _known_artifact(transaction, int.from_bytes(value, "big"))
+
+
+def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> ArtifactRecord:
+    """Return the artifact of a full name, making it and the projects above it where they are missing.
+
+    A retired one comes back, so that the numbers of its versions go on.  Raises `InvalidInputError` where the name is a
+    project already, or where a component above it is an artifact.
+    """
+    record = find_name(transaction, name)
+    if record is not None:
+        if not record.is_artifact:
+            raise InvalidInputError(
+                f"{name!r} is a project that holds other artifacts, so it cannot be an artifact itself",
+                hint=f"use another name, such as {name}/data",
+            )
+        return record
+    _ensure_projects(transaction, name, now_ns)
+    retired = find_retired(transaction, name)
+    if retired is None:
+        return _create(transaction, name, now_ns, is_artifact=True)
+    transaction.delete(Table.NAMES, _RETIRED + name.encode())
+    transaction.put(Table.NAMES, name.encode(), key64(retired.number))
+    return retired
+
+
+def _ensure_projects(transaction: WriteTransaction, name: str, now_ns: int) -> None:
+    """Make the projects above a name where they are missing; raise `InvalidInputError` where one is an artifact."""
+    components = name.split("/")
+    for depth in range(1, len(components)):
+        project = "/".join(components[:depth])
+        above = find_name(transaction, project)
+        if above is None:
+            _create(transaction, project, now_ns, is_artifact=False)
+        elif above.is_artifact:
+            raise InvalidInputError(
+                f"{project!r} is an artifact, so {name!r} cannot stand below it", hint="use another name"
+            )
+
+
+def rename(transaction: WriteTransaction, record: ArtifactRecord, name: str, now_ns: int) -> list[str]:
+    """Let an artifact have another full name, which nothing has or had; return the full names that are gone.
+
+    Raises `ExistsError` where something has it or had it, `InvalidInputError` where it cannot be an artifact.
+    """
+    if find_name(transaction, name) is not None:
+        raise ExistsError(f"there is {name!r} already", hint="use another name")
+    if find_retired(transaction, name) is not None:
+        raise ExistsError(f"{name!r} was an artifact, whose numbers are not given again", hint="use another name")
+    transaction.delete(Table.NAMES, record.name.encode())
+    gone = [record.name, *_drop_empty_projects(transaction, record.name)]
+    _ensure_projects(transaction, name, now_ns)
+    transaction.put(Table.NAMES, name.encode(), key64(record.number))
+    put_artifact(transaction, replace(record, name=name))
+    return gone
+
+
+def retire(transaction: WriteTransaction, record: ArtifactRecord) -> list[str]:
+    """Take an artifact without living versions out of all listings; return the full names that are gone.
+
+    Its record stays, so that the numbers of its versions are never given again.  Projects that are empty then go.
+    """
+    transaction.delete(Table.NAMES, record.name.encode())
+    transaction.put(Table.NAMES, _RETIRED + record.name.encode(), key64(record.number))
+    return [record.name, *_drop_empty_projects(transaction, record.name)]
+
+
+def _drop_empty_projects(transaction: WriteTransaction, name: str) -> list[str]:
+    """Take the projects above a name away that hold nothing any more; return their full names."""
+    gone = []
+    project = name.rpartition("/")[0]
+    while project and not names_in(transaction, project):
+        above = find_name(transaction, project)
+        transaction.delete(Table.NAMES, project.encode())
+        if above is not None:
+            transaction.delete(Table.ARTIFACTS, key64(above.number))
+        gone.append(project)
+        project = project.rpartition("/")[0]
+    return gone
+
+
+def _create(transaction: WriteTransaction, name: str, now_ns: int, *, is_artifact: bool) -> ArtifactRecord:
+    number = transaction.state.next_name
+    transaction.state.next_name += 1
+    record = ArtifactRecord(number, name, is_artifact, now_ns)
+    transaction.put(Table.NAMES, name.encode(), key64(number))
+    put_artifact(transaction, record)
+    return record
+
+
+def put_artifact(transaction: WriteTransaction, record: ArtifactRecord) -> None:
+    """Write an artifact's record."""
+    transaction.put_numbered(Table.ARTIFACTS, record.number, record.encode())
+
+
+def put_version(transaction: WriteTransaction, record: VersionRecord) -> None:
+    """Write a version's record, and the row that leads to it by number."""
+    transaction.put(Table.VERSIONS, key32(record.serial), record.encode())
+    transaction.put(Table.NUMBERS, key64(record.artifact) + key32(record.number), key32(record.serial))
+
+
+def remove_version(transaction: WriteTransaction, serial: int, artifact_number: int, number: int) -> None:
+    """Remove all that is recorded of a version, whose reaping begins."""
+    transaction.delete(Table.VERSIONS, key32(serial))
+    transaction.delete(Table.NUMBERS, key64(artifact_number) + key32(number))
+
+
+def recorded_version(transaction: ReadTransaction, serial: int) -> VersionRecord | None:
+    """Return a version's record, living or deleted."""
+    payload = transaction.get(Table.VERSIONS, key32(serial))
+    return None if payload is None else VersionRecord.decode(payload)
+
+
+def version(transaction: ReadTransaction, serial: int) -> VersionRecord | None:
+    """Return the living version with a serial."""
+    record = recorded_version(transaction, serial)
+    return record if record is not None and record.state == "live" else None
+
+
+def recorded_by_number(transaction: ReadTransaction, artifact_number: int, number: int) -> VersionRecord | None:
+    """Return the version of an artifact with a number, living or deleted."""
+    serial = serial_of(transaction, artifact_number, number)
+    return None if serial is None else recorded_version(transaction, serial)
+
+
+def serial_of(transaction: ReadTransaction, artifact_number: int, number: int) -> int | None:
+    """Return the serial of the version of an artifact with a number, living or deleted."""
+    if number >= 1 << 32:
+        return None
+    serial = transaction.get(Table.NUMBERS, key64(artifact_number) + key32(number))
+    return None if serial is None else int.from_bytes(serial, "big")
+
+
+def version_by_number(transaction: ReadTransaction, artifact_number: int, number: int) -> VersionRecord | None:
+    """Return the living version of an artifact with a number."""
+    record = recorded_by_number(transaction, artifact_number, number)
+    return record if record is not None and record.state == "live" else None
+
+
+def recorded_versions(transaction: ReadTransaction, artifact_number: int) -> Iterator[VersionRecord]:
+    """Yield an artifact's versions, deleted ones too, by number."""
+    for _, serial in transaction.rows(Table.NUMBERS, key64(artifact_number)):
+        record = recorded_version(transaction, int.from_bytes(serial, "big"))
+        if record is None:
+            raise DamageError(f"the record of version serial {int.from_bytes(serial, 'big')} is missing")
+        yield record
+
+
+def versions_of(transaction: ReadTransaction, artifact_number: int) -> list[VersionRecord]:
+    """Return an artifact's living versions, by number."""
+    return [record for record in recorded_versions(transaction, artifact_number) if record.state == "live"]
+
+
+def count_versions(transaction: ReadTransaction, artifact_number: int) -> int:
+    """Return how many living versions an artifact has."""
+    return sum(1 for record in recorded_versions(transaction, artifact_number) if record.state == "live")
+
+
+def latest(transaction: ReadTransaction, artifact_number: int) -> VersionRecord | None:
+    """Return an artifact's highest living version."""
+    prefix = key64(artifact_number)
+    with transaction.raw.cursor(transaction.handles[Table.NUMBERS]) as cursor:
+        more = cursor.prev() if cursor.set_range(key64(artifact_number + 1)) else cursor.last()
+        while more and (key := bytes(cursor.key())).startswith(prefix):
+            serial = transaction.get(Table.NUMBERS, key)
+            record = version(transaction, int.from_bytes(serial or b"", "big"))
+            if record is not None:
+                return record
+            more = cursor.prev()
+    return None
+
+
+def aliases_of(transaction: ReadTransaction, artifact_number: int) -> list[AliasRecord]:
+    """Return an artifact's aliases, by name; `latest` is not one of them."""
+    return [AliasRecord.decode(payload) for _, payload in transaction.rows(Table.ALIASES, key64(artifact_number))]
+
+
+def alias_by_name(transaction: ReadTransaction, artifact_number: int, name: str) -> AliasRecord | None:
+    """Return one alias of an artifact."""
+    payload = transaction.get(Table.ALIASES, key64(artifact_number) + name.encode())
+    return None if payload is None else AliasRecord.decode(payload)
+
+
+def alias_by_serial(transaction: ReadTransaction, serial: int) -> AliasRecord | None:
+    """Return the alias that was set with a serial and has not moved since."""
+    key = transaction.get(Table.ALIAS_SERIALS, key32(serial))
+    payload = None if key is None else transaction.get(Table.ALIASES, key)
+    return None if payload is None else AliasRecord.decode(payload)
+
+
+def put_alias(transaction: WriteTransaction, artifact_number: int, name: str, number: int, now_ns: int) -> AliasRecord:
+    """Let an alias name a version, moving it where it exists."""
+    _take_alias(transaction, artifact_number, name)
+    _note_alias(transaction, artifact_number, name, number, now_ns)
+    serial = transaction.state.next_alias
+    transaction.state.next_alias += 1
+    record = AliasRecord(serial, artifact_number, name, number, now_ns)
+    key = key64(artifact_number) + name.encode()
+    transaction.put(Table.ALIASES, key, record.encode())
+    transaction.put(Table.ALIAS_SERIALS, key32(serial), key)
+    return record
+
+
+def set_aliases(
+    transaction: WriteTransaction, artifact_number: int, number: int, names: Sequence[str], now_ns: int
+) -> list[str]:
+    """Let aliases name a version; return those that did not before."""
+    moved = []
+    for name in dict.fromkeys(names):
+        present = alias_by_name(transaction, artifact_number, name)
+        if present is None or present.version != number:
+            put_alias(transaction, artifact_number, name, number, now_ns)
+            moved.append(name)
+    return moved
+
+
+def named_otherwise(
+    transaction: ReadTransaction, artifact_number: int, number: int | None, names: Sequence[str]
+) -> list[str]:
+    """Return those of some aliases that are there and name another version than ``number``, which None never is."""
+    found = [(name, alias_by_name(transaction, artifact_number, name)) for name in dict.fromkeys(names)]
+    return [name for name, alias in found if alias is not None and alias.version != number]
+
+
+def remove_alias(transaction: WriteTransaction, artifact_number: int, name: str) -> AliasRecord | None:
+    """Take an alias away; return what it was, or None."""
+    record = _take_alias(transaction, artifact_number, name)
+    if record is not None:
+        _note_alias(transaction, artifact_number, name, None, time.time_ns())
+    return record
+
+
+def _note_alias(
+    transaction: WriteTransaction, artifact_number: int, name: str, number: int | None, now_ns: int
+) -> None:
+    """Keep when an alias came to name a version, or none, with the artifact."""
+    record = artifact(transaction, artifact_number)
+    if record is not None:
+        change = {"alias": name, "version": number, "at_ns": now_ns}
+        history = [*record.alias_history, change][-_ALIAS_CHANGES:]
+        put_artifact(transaction, replace(record, alias_history=history))
+
+
+def _take_alias(transaction: WriteTransaction, artifact_number: int, name: str) -> AliasRecord | None:
+    record = alias_by_name(transaction, artifact_number, name)
+    if record is not None:
+        transaction.delete(Table.ALIASES, key64(artifact_number) + name.encode())
+        transaction.delete(Table.ALIAS_SERIALS, key32(record.serial))
+    return record

@@ -1,0 +1,101 @@
+"""The deadlist: the durable queue of what has lost a reference that nobody will take over.
+
+Each entry holds one reference to every node that it lists, so a node that waits here has a count above zero until the
+reaper has taken the reference off it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from artstore.records.deadlist import DeadEntry, decode_entry, encode_entry, entry_key
+from artstore.records.tables import Table
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
+
+__all__ = ["Backlog", "add_entry", "backlog", "change_entry", "entries", "find_entry", "remove_entry"]
+
+_OVERDUE_NS: Final = 3600 * 10**9
+
+
+class Backlog(NamedTuple):
+    """How much waits on the deadlist, in entries, and since when (nanoseconds since 1970).
+
+    Of all ``entries``, ``due_entries`` may be reaped now.  The oldest was added at ``oldest_ns``, and the first was or
+    will be due at ``oldest_due_ns``; None where there is none.
+    """
+
+    entries: int
+    due_entries: int
+    oldest_ns: int | None
+    oldest_due_ns: int | None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether something has been due for over an hour: nothing reaps, or somebody uses what was deleted."""
+        return self.oldest_due_ns is not None and self.oldest_due_ns < time.time_ns() - _OVERDUE_NS
+
+
+def backlog(waiting: Sequence[DeadEntry]) -> Backlog:
+    """Sum up entries, those that are due first first."""
+    now_ns = time.time_ns()
+    return Backlog(
+        entries=len(waiting),
+        due_entries=sum(entry.due_ns <= now_ns for entry in waiting),
+        oldest_ns=min((entry.added_ns for entry in waiting), default=None),
+        oldest_due_ns=waiting[0].due_ns if waiting else None,
+    )
+
+
+def entries(transaction: ReadTransaction) -> Iterator[DeadEntry]:
+    """Yield all entries, those that are due first first."""
+    for key, payload in transaction.rows(Table.DEADLIST):
+        yield decode_entry(key, payload)
+
+
+def find_entry(transaction: ReadTransaction, due_ns: int, number: int) -> DeadEntry | None:
+    """Return one entry, or None where it is gone."""
+    key = entry_key(due_ns, number)
+    payload = transaction.get(Table.DEADLIST, key)
+    return None if payload is None else decode_entry(key, payload)
+
+
+def add_entry(
+    transaction: WriteTransaction,
+    nodes: Sequence[int],
+    due_ns: int,
+    *,
+    serial: int = 0,
+    artifact: int = 0,
+    version: int = 0,
+    purge: bool = False,
+) -> DeadEntry:
+    """Queue one reference to each of ``nodes``; the caller has them in the nodes' counts already."""
+    number = transaction.state.next_entry
+    transaction.state.next_entry += 1
+    transaction.state.deadlist_entries += 1
+    entry = DeadEntry(
+        due_ns=due_ns,
+        number=number,
+        serial=serial,
+        artifact=artifact,
+        version=version,
+        transaction=transaction.number,
+        added_ns=time.time_ns(),
+        nodes=tuple(nodes),
+        purge=purge,
+    )
+    transaction.put(Table.DEADLIST, *encode_entry(entry))
+    return entry
+
+
+def change_entry(transaction: WriteTransaction, entry: DeadEntry) -> None:
+    """Write an entry anew; ``due_ns`` and ``number`` say which."""
+    transaction.put(Table.DEADLIST, *encode_entry(entry))
+
+
+def remove_entry(transaction: WriteTransaction, entry: DeadEntry) -> None:
+    """Take an entry off the list; its references are the caller's then."""
+    if transaction.delete(Table.DEADLIST, entry_key(entry.due_ns, entry.number)):
+        transaction.state.deadlist_entries -= 1

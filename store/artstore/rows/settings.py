@@ -1,0 +1,77 @@
+"""What an owner sets for a workspace: kept in the manifest, the same for every process that uses it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from artstore.errors import DamageError, InvalidInputError
+from artstore.records.tables import Table
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
+
+__all__ = ["Settings", "change_settings", "read_settings"]
+
+_KEY: Final = b"settings"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a workspace.
+
+    ``undelete_seconds``: how long a deleted version can be brought back; 0 for not at all.  A daemon reaps at most
+    ``reap_bytes_per_second`` stored bytes and ``reap_nodes_per_second`` nodes; 0 for as many as it can beside reads.
+    Aliases that match a glob of ``protected_aliases`` are moved and taken away by force only.  What references fetch is
+    kept in a cache of ``reference_cache_bytes`` at most.
+    """
+
+    undelete_seconds: float = 24 * 3600.0
+    reap_bytes_per_second: int = 0
+    reap_nodes_per_second: int = 0
+    protected_aliases: tuple[str, ...] = ()
+    reference_cache_bytes: int = 10_000_000_000
+
+    def protects(self, alias: str) -> bool:
+        """Return whether an alias is one of those that are protected."""
+        return any(fnmatchcase(alias, glob) for glob in self.protected_aliases)
+
+
+def read_settings(transaction: ReadTransaction) -> Settings:
+    """Return the settings; what was never set has its default."""
+    payload = transaction.get(Table.META, _KEY)
+    if payload is None:
+        return Settings()
+    try:
+        values = dict(json.loads(payload).items())
+        values["protected_aliases"] = tuple(values.get("protected_aliases", ()))
+        return Settings(**{item.name: values[item.name] for item in fields(Settings) if item.name in values})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamageError("the settings of the workspace are malformed") from error
+
+
+def change_settings(transaction: WriteTransaction, changes: dict[str, Any]) -> Settings:
+    """Change settings by name; raise `InvalidInputError` for an unknown name or a value that cannot be."""
+    known = {item.name for item in fields(Settings)}
+    for name, value in changes.items():
+        if name not in known:
+            raise InvalidInputError(f"there is no setting {name!r}", hint=f"known are {', '.join(sorted(known))}")
+        if name == "protected_aliases":
+            changes = {**changes, name: _checked_globs(value)}
+            continue
+        whole = name != "undelete_seconds"
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise InvalidInputError(f"{name} must be a {'whole ' if whole else ''}number")
+        if not 0 <= value < 1 << 40 or not math.isfinite(value):
+            raise InvalidInputError(f"{name} must not be less than 0 nor beyond any use")
+    settings = replace(read_settings(transaction), **changes)
+    transaction.put(Table.META, _KEY, json.dumps(asdict(settings)).encode())
+    return settings
+
+
+def _checked_globs(value: Any) -> tuple[str, ...]:
+    given = value if isinstance(value, list | tuple) else [None]
+    if not all(isinstance(glob, str) and glob and glob.isprintable() for glob in given):
+        raise InvalidInputError("protected_aliases must be names or globs of aliases")
+    return tuple(dict.fromkeys(given))

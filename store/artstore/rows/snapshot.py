@@ -1,0 +1,162 @@
+"""A consistent view of a workspace: the catalogue, the trees and the content as of one moment.
+
+A snapshot is one LMDB read transaction.  It pins the pages that it may look at, so it lives for one call or one
+request, never longer; node numbers and parsed records may be kept, for they never change meaning.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from artstore.errors import NotFoundError
+from artstore.ids import Buffer
+from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
+from artstore.records.packing import CLASS_CONTENT, CLASS_TREE
+from artstore.records.references import LONGEST_REFERENCE, ReferenceRecord
+from artstore.records.trees import TreeEntry, TreeView
+from artstore.rows import catalogue, content, trees
+from artstore.rows.catalogue import NameEntry
+from artstore.rows.content import ContentInfo
+from artstore.rows.nodes import find_node, node_payload, tree_view
+from artstore.storage.chunkcaches import ChunkSource
+from artstore.storage.manifest import Counters, ReadTransaction
+from artstore.storage.packs import PackReader
+
+__all__ = ["Snapshot"]
+
+
+class Snapshot:
+    """Read everything as of one moment; made by `Store.snapshot`."""
+
+    __slots__ = ("_chunks", "_reader", "transaction")
+
+    def __init__(self, transaction: ReadTransaction, reader: PackReader, chunks: ChunkSource) -> None:
+        self.transaction = transaction
+        self._reader = reader
+        self._chunks = chunks
+
+    @property
+    def number(self) -> int:
+        """The transaction that this snapshot shows: equal numbers, equal content."""
+        return int(self.transaction.raw.id())
+
+    @property
+    def edition(self) -> int:
+        """A number that is another one after each change of the catalogue, which the journal holds all of."""
+        counters = self.transaction.counters()
+        return counters.journal_end + counters.journal_generation
+
+    def names_in(self, project: str) -> list[NameEntry]:
+        """Return the direct children of a project ("" for the top level), by number."""
+        return catalogue.names_in(self.transaction, project)
+
+    def name_number(self, full: str) -> tuple[int, bool] | None:
+        """Return (number, whether it is an artifact) of a full name, or None."""
+        record = catalogue.find_name(self.transaction, full)
+        return None if record is None else (record.number, record.is_artifact)
+
+    def retired_number(self, full: str) -> int | None:
+        """Return the number of the artifact of a full name that has no living version any more, or None."""
+        record = catalogue.find_retired(self.transaction, full)
+        return None if record is None else record.number
+
+    def artifact(self, number: int) -> ArtifactRecord | None:
+        """Return the artifact or project with a number."""
+        return catalogue.artifact(self.transaction, number)
+
+    def versions_of(self, artifact: int) -> list[VersionRecord]:
+        """Return an artifact's living versions, by number."""
+        return catalogue.versions_of(self.transaction, artifact)
+
+    def version(self, serial: int) -> VersionRecord | None:
+        """Return the living version with a serial."""
+        return catalogue.version(self.transaction, serial)
+
+    def version_by_number(self, artifact: int, number: int) -> VersionRecord | None:
+        """Return the living version of an artifact with a number."""
+        return catalogue.version_by_number(self.transaction, artifact, number)
+
+    def recorded_version(self, serial: int) -> VersionRecord | None:
+        """Return the version with a serial, living or deleted."""
+        return catalogue.recorded_version(self.transaction, serial)
+
+    def serial_of(self, artifact: int, number: int) -> int | None:
+        """Return the serial of the version of an artifact with a number, living or deleted."""
+        return catalogue.serial_of(self.transaction, artifact, number)
+
+    def latest(self, artifact: int) -> VersionRecord | None:
+        """Return an artifact's highest living version."""
+        return catalogue.latest(self.transaction, artifact)
+
+    def aliases_of(self, artifact: int) -> list[AliasRecord]:
+        """Return an artifact's aliases, by name; `latest` is not one of them."""
+        return catalogue.aliases_of(self.transaction, artifact)
+
+    def alias(self, serial: int) -> AliasRecord | None:
+        """Return the alias that was set with a serial and has not moved since."""
+        return catalogue.alias_by_serial(self.transaction, serial)
+
+    def tree(self, node: int) -> TreeView:
+        """Return a directory record."""
+        return tree_view(self.transaction, node)
+
+    def resolve(self, root: int, path: bytes) -> TreeEntry | None:
+        """Return the entry at a path below a root, or None; links are not followed."""
+        return trees.resolve(self.tree, root, path)
+
+    def walk(self, root: int, prefix: bytes = b"") -> Iterator[tuple[bytes, TreeEntry]]:
+        """Yield (path, entry) of everything below a root, within this snapshot's life."""
+        return trees.walk(self.tree, root, prefix)
+
+    def content(self, node: int) -> ContentInfo:
+        """Return a content node's id, size and birth."""
+        return content.describe(self.transaction, node)
+
+    def stored_bytes(self, node: int) -> int:
+        """Return a content node's bytes in packs, in time proportional to its chunks."""
+        return content.stored_bytes(self.transaction, node)
+
+    def identity(self, node: int) -> bytes:
+        """Return a content node's id, or a directory's digest."""
+        return node_payload(self.transaction, node)[2:34]
+
+    def content_node(self, ident: bytes) -> int:
+        """Return the node of the content with an id; raise `NotFoundError` where there is none."""
+        found = find_node(self.transaction, CLASS_CONTENT, ident)
+        if found is None:
+            raise NotFoundError(f"no content in the store has the digest {ident.hex()}")
+        return found[0]
+
+    def tree_node(self, digest: bytes) -> int:
+        """Return the node of the directory with a digest; raise `NotFoundError` where there is none."""
+        found = find_node(self.transaction, CLASS_TREE, digest)
+        if found is None:
+            raise NotFoundError(f"no directory in the store has the digest {digest.hex()}")
+        return found[0]
+
+    def files_at(self, root: int, path: bytes) -> list[int]:
+        """Return the content nodes of the file at a path below a root, or of all files in the directory there."""
+        entry = self.resolve(root, path)
+        if entry is None:
+            raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
+        if not entry.directories:
+            return [entry.node]
+        return list({below.node: None for _, below in self.walk(entry.node) if not below.directories})
+
+    def read(self, node: int, offset: int, size: int) -> bytes:
+        """Return verified bytes of a content node, fewer than ``size`` only at its end; `DamageError` otherwise."""
+        parts = self.read_pieces(node, offset, size)
+        return parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts)
+
+    def read_pieces(self, node: int, offset: int, size: int) -> list[Buffer]:
+        """Return what `read` does as consecutive pieces, which saves a copy where they are only passed on."""
+        return content.read(self.transaction, self._reader, self._chunks, node, offset, size)
+
+    def reference(self, node: int) -> ReferenceRecord:
+        """Return the record of a file outside, whose content node this is."""
+        return ReferenceRecord.decode(self.read(node, 0, LONGEST_REFERENCE))
+
+    def usage_totals(self) -> Counters:
+        """Return the running totals: stored, logical and free bytes, versions."""
+        return self.transaction.counters()

@@ -1,0 +1,177 @@
+"""The journal: every change of the catalogue, appended and synced before the LMDB commit that makes it so.
+
+It exists for rebuilding a lost manifest from packs and journal.  A record is
+
+    length u32, xxh3-64 of the payload, payload (JSON)
+
+and the manifest knows how far the journal was acknowledged; what lies past that came from a transaction that never
+committed, and the next writer cuts it off.  Written only inside a write transaction, which makes it single-writer.
+
+**Generations.**  A journal that has grown long is written anew, as the fewest events that lead to the same catalogue,
+into a file of its own: generation 0 is ``journal/catalogue.journal``, generation G ``journal/catalogue.G.journal``.
+The manifest's counters say which generation is in use; it changes in the transaction that acknowledges the new file.
+
+Who has no manifest takes the highest generation that is there.  That is right, because
+
+- a generation is written beside, synced and renamed, so that under its name it is whole;
+- whoever appends removes every other generation first, and syncs the folder.  While there are two, nothing has been
+  appended to either since one was made from the other, and both lead to the same catalogue.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from xxhash import xxh3_64_intdigest
+
+from artstore.errors import DamageError
+from artstore.records.catalogue import dump_json
+from artstore.storage import disk
+from artstore.storage.manifest import WriteTransaction
+
+__all__ = ["append", "encode_events", "generation_of", "journal_path", "others", "remove_others", "replay", "salvage"]
+
+_HEAD: Final = struct.Struct("<IQ")
+_NAME: Final = re.compile(r"catalogue(?:\.([1-9][0-9]*))?\.journal")
+_TEMPORARY: Final = re.compile(r"\.catalogue\..*\.tmp")
+
+
+def journal_path(workspace: Path, generation: int | None = None) -> Path:
+    """Return the path of a generation of the journal; of the newest that is there, where none is named."""
+    folder = workspace / "journal"
+    if generation is None:
+        found = [match for match in map(_NAME.fullmatch, _names_in(folder)) if match]
+        generation = max((int(match[1] or 0) for match in found), default=0)
+    return folder / (f"catalogue.{generation}.journal" if generation else "catalogue.journal")
+
+
+def generation_of(path: Path) -> int:
+    """Return which generation of the journal a file is, by its name."""
+    match = _NAME.fullmatch(path.name)
+    return int(match[1] or 0) if match else 0
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def encode_events(events: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return events as records of the journal."""
+    payloads = [dump_json(event) for event in events]
+    return b"".join(_HEAD.pack(len(payload), xxh3_64_intdigest(payload)) + payload for payload in payloads)
+
+
+def append(workspace: Path, transaction: WriteTransaction, events: list[dict[str, Any]]) -> None:
+    """Append events durably and note the new end in the transaction.
+
+    Raises `OutOfSpaceError` on a full disk, and `DamageError` where the journal is gone or shorter than was
+    acknowledged.
+    """
+    data = encode_events(events)
+    state = transaction.state
+    with disk.out_of_space(workspace, "the journal"):
+        try:
+            fd = os.open(journal_path(workspace, state.journal_generation), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise DamageError(f"the journal of {workspace} is missing") from error
+        try:
+            end = state.journal_end
+            length = os.fstat(fd).st_size
+            if length < end:
+                raise DamageError(f"the journal of {workspace} ends at {length}, before its acknowledged end {end}")
+            remove_others(workspace, state.journal_generation)
+            if length > end:
+                os.ftruncate(fd, end)
+            state.journal_end = disk.append(fd, [data], end)
+            disk.sync_data(fd)
+        finally:
+            os.close(fd)
+
+
+def others(workspace: Path, generation: int) -> list[Path]:
+    """Return the files of all generations but one, and what killed writers of one left."""
+    kept = journal_path(workspace, generation)
+    return [
+        kept.with_name(name)
+        for name in _names_in(kept.parent)
+        if name != kept.name and (_NAME.fullmatch(name) or _TEMPORARY.fullmatch(name))
+    ]
+
+
+def remove_others(workspace: Path, generation: int) -> None:
+    """Remove what `others` finds, durably; inside a write transaction."""
+    found = others(workspace, generation)
+    for path in found:
+        path.unlink(missing_ok=True)
+    if found:
+        disk.sync_folder(found[0].parent)
+
+
+def replay(path: Path, end: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the journal's events in order; stops before a torn or damaged record, and at ``end``.
+
+    Without ``end``, the last one may be of a transaction that never committed: only the manifest knows.
+    """
+    with path.open("rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        left = length if end is None else min(length, end)
+        while left >= _HEAD.size:
+            length, checksum = _HEAD.unpack(file.read(_HEAD.size))
+            left -= _HEAD.size + length
+            event = None if left < 0 else _event(file.read(length), checksum)
+            if event is None:
+                return
+            yield event
+
+
+def _event(payload: bytes, checksum: int) -> dict[str, Any] | None:
+    if xxh3_64_intdigest(payload) != checksum:
+        return None
+    try:
+        event = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def salvage(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Yield (offset after it, event) for every record that can be read, None for each stretch that cannot.
+
+    Goes on behind what is damaged: a record is known by its checksum wherever it stands.
+    """
+    data = path.read_bytes()
+    position = 0
+    while position < len(data):
+        event, end = _event_at(data, position)
+        if event is None:
+            end = _next_event(data, position + 1)
+        yield end, event
+        position = end
+
+
+def _event_at(data: bytes, position: int) -> tuple[dict[str, Any] | None, int]:
+    start = position + _HEAD.size
+    if start >= len(data):
+        return None, len(data)
+    length, checksum = _HEAD.unpack_from(data, position)
+    payload = data[start : start + length] if length <= len(data) - start else b""
+    return _event(payload, checksum), start + length
+
+
+def _next_event(data: bytes, position: int) -> int:
+    """Return where the next record that can be read begins, or the end of the data."""
+    while (brace := data.find(b"{", position + _HEAD.size)) >= 0:
+        position = brace - _HEAD.size
+        if _event_at(data, position)[0] is not None:
+            return position
+        position += 1
+    return len(data)

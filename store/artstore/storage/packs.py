@@ -1,0 +1,329 @@
+"""Pack files: append-only, one writer at a time, read with pread.
+
+Guarantees:
+
+- A segment is on the disk before the transaction that refers to it commits: `PackWriter.write_segment` syncs.
+- Bytes past a pack's end in the manifest belong to nobody; the next writer cuts them off under the pack's lock.
+- A reader returns verified bytes or raises `DamageError`; packs are never mapped, for a truncated map is SIGBUS.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from artstore.errors import DamageError, OutOfSpaceError
+from artstore.ids import Buffer
+from artstore.records.nodes import ChunkRecord, Extent, block_length
+from artstore.records.packing import (
+    HEAD_LENGTH,
+    HEADER_LENGTH,
+    PackedEntry,
+    encode_header,
+    encode_index,
+    encode_segment_head,
+    parse_header,
+    parse_index,
+    parse_segment_head,
+)
+from artstore.storage import disk, manifest
+from artstore.storage.codec import RAW, Encoded, decode, verify_blocks, verify_stored
+from artstore.storage.manifest import Table, WriteTransaction, key32
+from artstore.storage.readahead import ReadAhead, Regions
+
+__all__ = ["PACK_LIMIT", "ChunkPart", "PackReader", "PackWriter", "Segment", "damaged", "pack_path", "read_segments"]
+
+PACK_LIMIT: Final = 256 * 1024 * 1024
+"""A pack past this length takes no further segment."""
+_OPEN_PACKS: Final = 128
+_WRITTEN_AT_ONCE: Final = 1024 * 1024
+
+
+ChunkPart = tuple[ChunkRecord, int, int]
+"""A chunk, and the bytes of its content that are meant: from, to."""
+
+
+def pack_path(workspace: Path, number: int) -> Path:
+    """Return the path of a pack."""
+    return workspace / "packs" / f"{number:08d}.pack"
+
+
+class _OpenPack:
+    """An open pack; the last reader to let go of it closes it, so that eviction never closes one that is in use."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, path: Path) -> None:
+        self.fd = -1
+        try:
+            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise DamageError(f"the pack {path} is missing") from error
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+
+
+class PackReader:
+    """Read stored forms; shared by the threads of one process, and opened anew in a forked child."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+        self._files: dict[int, _OpenPack] = {}
+        self._lock = threading.Lock()
+        self._ahead = ReadAhead()
+
+    def share_regions(self, regions: Regions) -> None:
+        """Look ahead together with the other processes that have ``regions``."""
+        self._ahead.regions = regions
+
+    def touch(self, extent: Extent) -> None:
+        """Say that the whole stored form of a small file is about to be read."""
+        self._ahead.touch(self._descriptor(extent.pack), extent.pack, extent.offset)
+
+    def follow(self, node: int, start: int, end: int, pack: int, low: int, high: int) -> None:
+        """Say that bytes ``[start, end)`` of the large file ``node`` are about to be read, stored at ``[low, high)``.
+
+        ``low`` is negative where the first of them are in another pack.
+        """
+        self._ahead.follow(self._descriptor(pack), node, start, end, pack, low, high)
+
+    def _descriptor(self, pack: int) -> int:
+        return (self._files.get(pack) or self._open(pack)).fd
+
+    def _pread(self, pack: int, size: int, offset: int) -> bytes:
+        file = self._files.get(pack) or self._open(pack)
+        return disk.read_exactly(file.fd, size, offset)
+
+    def _open(self, pack: int) -> _OpenPack:
+        with self._lock:
+            if pack not in self._files:
+                if len(self._files) >= _OPEN_PACKS:
+                    del self._files[next(iter(self._files))]
+                self._files[pack] = _OpenPack(pack_path(self._workspace, pack))
+            return self._files[pack]
+
+    def close(self) -> None:
+        """Close the packs that no thread is reading at this moment; the next read opens them again."""
+        with self._lock:
+            self._files.clear()
+
+    def read(self, extent: Extent, size: int, checksums: tuple[int, ...]) -> bytes:
+        """Return the whole content of a stored form: ``size`` bytes, verified."""
+        if not extent.stored:
+            return b""
+        stored = self._pread(extent.pack, extent.stored, extent.offset)
+        verify_stored(stored, checksums)
+        return decode(extent.codec, stored, size)
+
+    def read_parts(self, parts: Sequence[ChunkPart]) -> list[Buffer]:
+        """Return parts of raw chunks that lie behind each other in a pack, by one read of the blocks they touch.
+
+        Each is verified by itself; `DamageError` names the chunk that is damaged.
+        """
+        blocks = [_blocks_of(*part) for part in parts]
+        pack, begin = parts[0][0].extent.pack, blocks[0].low
+        stored = memoryview(self._pread(pack, blocks[-1].high - begin, begin))
+        found: list[Buffer] = []
+        for (chunk, start, end), (low, high, length) in zip(parts, blocks, strict=True):
+            data = stored[low - begin : high - begin]
+            before = low - chunk.extent.offset
+            try:
+                verify_blocks(data, before // length, chunk.checksums, length)
+            except DamageError as error:
+                raise damaged(chunk, error) from error
+            found.append(data[start - before : end - before])
+        return found
+
+
+class _Blocks(NamedTuple):
+    """Whole blocks of one stored form: bytes ``[low, high)`` of its pack, ``length`` bytes each."""
+
+    low: int
+    high: int
+    length: int
+
+
+def _blocks_of(chunk: ChunkRecord, start: int, end: int) -> _Blocks:
+    """Return the blocks that hold bytes ``[start, end)`` of a raw chunk."""
+    extent = chunk.extent
+    if extent.codec != RAW:
+        raise DamageError("a compressed chunk cannot be read in part")
+    if end > extent.stored:
+        raise damaged(chunk, DamageError(f"{extent.stored} raw bytes are to be {end}"))
+    length = block_length(extent.stored, len(chunk.checksums))
+    high = min(extent.stored, -(-end // length) * length)
+    return _Blocks(extent.offset + start - start % length, extent.offset + high, length)
+
+
+def damaged(chunk: ChunkRecord, error: DamageError) -> DamageError:
+    """Return the error that says which chunk is damaged, and how."""
+    place = f"pack {chunk.extent.pack}, offset {chunk.extent.offset}"
+    return DamageError(f"chunk {chunk.id.hex()} ({place}) is damaged: {error}")
+
+
+class Segment:
+    """Stored forms that wait to be written together, and the index that will close them."""
+
+    def __init__(self, base: int) -> None:
+        self._base = base + HEAD_LENGTH
+        self.entries: list[PackedEntry] = []
+        self.buffers: list[Buffer] = []
+        self.length = 0
+
+    def add(self, klass: int, ident: bytes, encoded: Encoded, size: int, birth_ns: int) -> int:
+        """Queue a stored form; return its offset in the pack."""
+        offset = self._base + self.length
+        stored = len(encoded.data)
+        self.entries.append(PackedEntry(klass, encoded.codec, ident, offset, stored, size, birth_ns, encoded.checksums))
+        self.buffers.append(encoded.data)
+        self.length += stored
+        return offset
+
+
+class PackWriter:
+    """Append segments to a pack that no other process writes.
+
+    Picks a pack that has room and whose lock is free, else starts one, so that several puts run side by side; never one
+    of those to ``avoid``.
+    Not for use by several threads at once.
+    """
+
+    def __init__(self, workspace: Path, uuid: bytes, mode: int, reserve: int, avoid: Collection[int] = ()) -> None:
+        self._workspace = workspace
+        self._uuid = uuid
+        self._mode = mode
+        self._reserve = reserve
+        self._avoid = avoid
+        self._fd = -1
+        self._written = 0
+        self.number = 0
+        self.end = 0
+
+    def new_segment(self) -> Segment:
+        """Return an empty segment for the pack's present end, starting another pack where this one is full."""
+        if self._fd < 0 or self.end >= PACK_LIMIT:
+            self.close()
+            if not self._take_existing():
+                self._create()
+        return Segment(self.end)
+
+    def _take_existing(self) -> bool:
+        with manifest.read(self._workspace) as snapshot:
+            ends = [
+                (int.from_bytes(key, "big"), int.from_bytes(value, "little"))
+                for key, value in snapshot.rows(Table.PACKS)
+            ]
+        return any(end < PACK_LIMIT and number not in self._avoid and self._take(number) for number, end in ends)
+
+    def _take(self, number: int) -> bool:
+        try:
+            fd = os.open(pack_path(self._workspace, number), os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False  # a pack that is gone or not ours to write: another will do
+        if not disk.try_lock(fd):
+            os.close(fd)
+            return False
+        with manifest.read(self._workspace) as snapshot:
+            value = snapshot.get(Table.PACKS, key32(number))
+        end = int.from_bytes(value or b"", "little")
+        length = os.fstat(fd).st_size
+        if value is None or end >= PACK_LIMIT or length < end:
+            os.close(fd)
+            return False
+        if length > end:
+            os.ftruncate(fd, end)  # a torn tail, or one whose transaction never committed
+        self._fd, self.number, self.end = fd, number, end
+        return True
+
+    def _create(self) -> None:
+        with manifest.write(self._workspace) as transaction:
+            self.number = transaction.state.next_pack
+            transaction.state.next_pack += 1
+            path = pack_path(self._workspace, self.number)
+            # A file of that number is left from a transaction that never committed; its process may still hold it.
+            path.unlink(missing_ok=True)
+            with disk.out_of_space(self._workspace, "a new pack"):
+                self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode)
+                os.fchmod(self._fd, self._mode)
+                disk.try_lock(self._fd)
+                disk.append(self._fd, [encode_header(self._uuid, self.number, time.time_ns())], 0)
+                disk.sync_data(self._fd)
+                disk.sync_folder(path.parent)
+            self.end = HEADER_LENGTH
+            transaction.state.framing_bytes += self.end
+            transaction.put(Table.PACKS, key32(self.number), self.end.to_bytes(8, "little"))
+
+    def write_segment(self, segment: Segment) -> None:
+        """Write and sync a segment at the pack's end; `record_end` must follow in the transaction that refers to it."""
+        index = encode_index(segment.entries)
+        needed = segment.length + len(index) + HEAD_LENGTH
+        free = disk.free_bytes(self._workspace)
+        if free < needed + self._reserve:
+            raise OutOfSpaceError(
+                f"only {free} bytes are left on the disk of {self._workspace}",
+                hint="free some space and run the command again: what was stored is kept",
+            )
+        with disk.out_of_space(self._workspace, "a pack"):
+            buffers = [encode_segment_head(segment.length, len(index)), *_joined(segment.buffers), index]
+            self.end = disk.append(self._fd, buffers, self.end)
+            disk.sync_data(self._fd)
+        self._written = segment.length
+
+    def record_end(self, transaction: WriteTransaction) -> None:
+        """Tell the manifest how far the pack goes, and how much of the last segment is framing.
+
+        The stored forms in it are for the caller to count, as used or as free; what belongs to neither is framing, and
+        so is a segment before it whose transaction never committed.
+        """
+        before = int.from_bytes(transaction.get(Table.PACKS, key32(self.number)) or b"", "little")
+        transaction.state.framing_bytes += self.end - before - self._written
+        transaction.put(Table.PACKS, key32(self.number), self.end.to_bytes(8, "little"))
+
+    def close(self) -> None:
+        """Let the pack go, for others to append to."""
+        if self._fd >= 0:
+            disk.unlock(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _joined(buffers: Sequence[Buffer]) -> Iterator[bytes]:
+    """Yield the buffers' bytes in pieces that are few, and that still lie in the processor's cache when written."""
+    group: list[Buffer] = []
+    size = 0
+    for buffer in buffers:
+        group.append(buffer)
+        size += len(buffer)
+        if size >= _WRITTEN_AT_ONCE:
+            yield b"".join(group)
+            group, size = [], 0
+    yield b"".join(group)
+
+
+def read_segments(path: Path, end: int | None = None) -> list[list[PackedEntry]]:
+    """Return the entries of each whole segment of a pack, in order; stops at a torn tail.
+
+    ``end`` limits the reading to the bytes that the manifest knows.
+    """
+    segments: list[list[PackedEntry]] = []
+    with path.open("rb") as file:
+        parse_header(file.read(HEADER_LENGTH))
+        limit = os.fstat(file.fileno()).st_size if end is None else end
+        position = HEADER_LENGTH
+        with suppress(DamageError):
+            while position < limit:
+                file.seek(position)
+                data_length, index_length = parse_segment_head(file.read(HEAD_LENGTH))
+                file.seek(position + HEAD_LENGTH + data_length)
+                position += HEAD_LENGTH + data_length + index_length
+                if position > limit:
+                    break  # torn; and no room is made for what is not there
+                segments.append(parse_index(file.read(index_length)))
+    return segments
