@@ -1,10 +1,10 @@
 """Directory records: the canonical form that is hashed and packed, and the local form that is read.
 
 A directory is one record while it has at most `FANOUT` entries; a larger one is split (see
-`artstore.ingest.content_cuts`) into records of level 0, and records of level 1 and up list those below them.  The *canonical* form holds names, kinds,
-sizes and ids and nothing local, so its BLAKE3 is the same on any machine: a version's digest is that of its root
-record.  The *local* form holds node numbers, birth times and running totals, in rows of fixed width, so that a name is
-found by bisection without parsing the record.
+`artstore.ingest.content_cuts`) into records of level 0, and records of level 1 and up list those below them.  The
+*canonical* form holds names, kinds, sizes and ids and nothing local, so its BLAKE3 is the same on any machine: a
+version's digest is that of its root record.  The *local* form holds node numbers, birth times and running totals, in
+rows of fixed width, so that a name is found by bisection without parsing the record.
 """
 
 from __future__ import annotations

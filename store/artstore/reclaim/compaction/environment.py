@@ -12,8 +12,8 @@ use any more.  So, from then on, no transaction in the old environment writes, a
 **Who reads on in the old one** may read there, in packs, what is freed in the new one.  As long as the old folder is
 there, nothing that was condemned counts as unread (`artstore.storage.manifest.oldest_reader`).  It is removed when its
 reader table shows that nobody reads there; that is what `retire_replaced` looks at, and every step of the reaper calls
-it, so that one who is killed leaves no more than a moment's work.  A process that is idle does not count: it has the old file
-mapped and open, which its next begin ends, and holds the blocks of the old file until then, but nothing else.
+it, so that one who is killed leaves no more than a moment's work.  A process that is idle does not count: it has the
+old file mapped and open, which its next begin ends, and holds the blocks of the old file until then, but nothing else.
 
 **Refused** is only what would take long: where somebody has been reading since before, for ten seconds, nothing is
 copied, and the sentence names who it is.
