@@ -175,7 +175,7 @@ def test_many_reapers(quick_dir: Path, place: tuple[Path, dict[str, Content]]) -
 READER = """
 import sys
 from artstore.workspace import open_workspace
-from artstore import trees
+from artstore.rows import trees
 workspace = open_workspace(sys.argv[1])
 version = workspace.version(sys.argv[2])
 with workspace.store.snapshot() as snapshot:

@@ -181,7 +181,7 @@ def test_a_stopped_put_stops_no_reader(quick_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     version = workspace.put(tmp_path / "file", "data")
     code = (
-        "import os, signal, sys; from pathlib import Path; from artstore import manifest\n"
+        "import os, signal, sys; from pathlib import Path; from artstore.storage import manifest\n"
         "with manifest.write(Path(sys.argv[1])):\n"
         "    print('inside', flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGSTOP)"

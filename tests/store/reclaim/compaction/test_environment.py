@@ -412,7 +412,7 @@ def test_an_idle_reaper_asks_the_environment_that_is_in_use(grown: Workspace) ->
     """Its own may have been replaced since its last transaction; nobody reads there any more, and that says nothing."""
     with child(
         grown,
-        "from artstore import manifest\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+        "from artstore.storage import manifest\nprint('ready', flush=True)\nsys.stdin.readline()\n"
         "print(manifest.oldest_reader(ws.path), flush=True)\nsys.stdin.read()",
     ) as process:
         compact_environment(grown.store)
