@@ -685,11 +685,13 @@ class Workspace:
         workspace that does not open is checked with `artstore.checking.check`, and rebuilt with
         `artstore.repairing.rebuild`.
         """
-        from artstore import checking
-
         if repair:
-            return checking.check_and_repair(self.path, data=data, progress=progress)
-        return checking.check(self.path, data=data, progress=progress)
+            from artstore.repairing import check_and_repair
+
+            return check_and_repair(self.path, data=data, progress=progress)
+        from artstore.checking import check
+
+        return check(self.path, data=data, progress=progress)
 
     def reap_due(self, seconds: float = 0.2) -> Reaped:
         """Give back what is due, for about ``seconds`` at most; what is left is for the next call."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -88,6 +89,40 @@ def workspace(new_workspace: Callable[[], AbstractContextManager[Workspace]]) ->
     """Return a new workspace in memory, as its Python API."""
     with new_workspace() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a workspace with shared, deleted and reaped versions, aliases, tags, lists and split directories.
+
+    No process has it open.  Tests work on copies of it.
+    """
+    from store.lived import live_through  # which imports this module
+
+    folder = tmp_path_factory.mktemp("past")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (creating, reserve):
+            patch.setattr(module, "RESERVE", 4096)
+        made = Workspace(create_workspace(folder / "ws"))
+    live_through(made, folder)
+    forget(made.store)
+    return made.path
+
+
+@pytest.fixture
+def copy(past: Path, quick_dir: Path) -> Path:
+    """Return a copy of `past`, with its holes, that no process has open."""
+    subprocess.run(["cp", "-a", "--sparse=always", past, quick_dir / "ws"], check=True)
+    return quick_dir / "ws"
+
+
+@pytest.fixture
+def lived(past: Path, copy: Path, tmp_path: Path) -> Iterator[Workspace]:
+    """Return an open copy of `past`; what was put into it is in ``first``, ``second`` and ``third`` of `tmp_path`."""
+    subprocess.run(["cp", "-a", *(past.parent / name for name in ("first", "second", "third")), tmp_path], check=True)
+    ws = Workspace(Store.open(copy))
+    yield ws
+    forget(ws.store)
 
 
 @pytest.fixture

@@ -63,8 +63,9 @@ def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
       artfs fsck
       artfs fsck --data --repair
     """
-    from artstore.checking import check, check_and_repair
+    from artstore.checking import check
     from artstore.locate import find_workspace
+    from artstore.repairing import check_and_repair
 
     if rebuild and repair:
         raise click.UsageError("--rebuild makes everything anew: leave --repair out, and run it afterwards if need be")

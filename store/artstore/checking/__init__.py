@@ -1,20 +1,19 @@
 """Checking a workspace (`fsck`): that all is there, and as it was put.
 
 ``files``       what lies in the workspace's folder
-``pages``       LMDB's own pages, audited in a child process (``auditing``) before this one maps them
+``lmdb_check``  LMDB's own pages, audited in a child process (`lmdb_audit`) before this one maps them
 ``structure``   counts, index, extents, deadlist, names, journal and counters against each other
 ``content``     every stored form read and verified
 
-``repair``      what can be put right, ``rebuild`` a manifest that is lost
-
-``recounting`` adds up what there is, ``tracing`` leads from damage to files and versions.
+``recounting`` adds up what there is, ``tracing`` leads from damage to files and versions.  `artstore.repairing` repairs
+what a check has found.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from artstore.checking.content import check_content
 from artstore.checking.files import Place, check_files
@@ -24,12 +23,19 @@ from artstore.checking.structure import check_structure
 from artstore.errors import ArtfsError, DamageError
 from artstore.storage import manifest
 from artstore.storage.environments import read_current
-from artstore.store import Store
 
-__all__ = ["OnProgress", "Problem", "Progress", "Report", "check", "check_and_repair"]
+__all__ = ["OnProgress", "Problem", "Progress", "Report", "Result", "check", "examine"]
 
 
 _UNCHECKED: Final = "the records and what they refer to were not checked"
+
+
+class Result(NamedTuple):
+    """The report of a check, the nodes whose stored forms are damaged, and whether the workspace opens."""
+
+    report: Report
+    damaged: list[int]
+    opens: bool
 
 
 def check(path: Path, *, data: bool = False, progress: OnProgress | None = None) -> Report:
@@ -39,47 +45,24 @@ def check(path: Path, *, data: bool = False, progress: OnProgress | None = None)
     Changes nothing but a bookmark in the cache folder.  Raises `WorkspaceNotFoundError`, `BusyError`, and
     `UnsupportedError` for a newer format or a read-only file system; all that is wrong is in the report.
     """
-    return _check(path, data, progress)[0]
+    return examine(path, data=data, progress=progress).report
 
 
-def check_and_repair(path: Path, *, data: bool = False, progress: OnProgress | None = None) -> Report:
-    """Check the workspace at ``path`` as `check` does, put right what can be, and report what is left.
-
-    ``repaired`` says what was done.  A workspace that does not open is left as it is: only a rebuild helps then.
-    Raises what `check` and `artstore.repairing.repair.repair` raise.
-    """
-    from artstore.repairing.repair import repair
-    from artstore.repairing.repair_folders import restore_lease
-
-    before, damaged, can_open = _check(path, data, progress)
-    if before.clean:
-        return before
-    made_anew = not can_open and restore_lease(Path(os.path.realpath(path)))
-    if made_anew:
-        before, damaged, can_open = _check(path, data, progress)
-    if not can_open:
-        return before
-    done = ["made the manifest's lease anew"] * made_anew
-    done += repair(Store.open(path), damaged, progress)
-    after = _check(path, data and bool(damaged), progress)[0]
-    after.repaired = done
-    return after
-
-
-def _check(path: Path, data: bool, progress: OnProgress | None) -> tuple[Report, list[int], bool]:
-    """Return the report, the nodes whose stored forms are at fault, and whether the workspace opens."""
+def examine(path: Path, *, data: bool = False, progress: OnProgress | None = None) -> Result:
+    """Check the workspace at ``path`` as `check` does; return what a repair needs besides the report."""
     workspace = Path(os.path.realpath(path))
     while True:
         report = Report()
         place = check_files(workspace, report)
         if place.manifest is None:
             report.add("unchecked", f"{_UNCHECKED}, for the manifest does not open")
-            return report, [], False
+            return Result(report, [], opens=False)
         if check_pages(place.manifest, report, progress):
-            return report, _check_records(workspace, place, data, report, progress), bool(place.uuid)
+            damaged = _check_records(workspace, place, data, report, progress)
+            return Result(report, damaged, opens=bool(place.uuid))
         if read_current(workspace)[1] == place.manifest.name:  # else a compacted copy took its place meanwhile
             report.add("unchecked", f"{_UNCHECKED}, for LMDB's pages are damaged")
-            return report, [], False
+            return Result(report, [], opens=False)
 
 
 def _check_records(workspace: Path, place: Place, data: bool, report: Report, progress: OnProgress | None) -> list[int]:

@@ -1,23 +1,21 @@
-"""Runs and lineage: that records, ids and both ends of edges lead to each other, and to versions; and right again."""
+"""Runs and lineage: that records, ids and both ends of edges lead to each other, and to versions."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 from artstore.checking.recounting import readable_rows
 from artstore.checking.report import Report
 from artstore.records.counters import Counters
-from artstore.repairing.replace_rows import replace_rows
 from artstore.rows.journal_events import TABLES, Told, read_row
-from artstore.storage.manifest import ReadTransaction, WriteTransaction
+from artstore.storage.manifest import ReadTransaction
 
-__all__ = ["check_runs", "right_runs"]
+__all__ = ["check_runs", "readable_runs"]
 
 
 def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters: Counters, report: Report) -> None:
     """Check the tables of runs and lineage against each other, and against the serials of recorded versions."""
-    told = _readable(transaction, report)
+    told = readable_runs(transaction, report)
     wanted = told.rows()
     for table in TABLES:
         there = dict(readable_rows(transaction, table, Report()))
@@ -46,51 +44,11 @@ def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters
             report.add("catalogue", f"an edge of lineage leads to version {edge.target.number}, of which nothing came")
 
 
-def _readable(transaction: ReadTransaction, report: Report) -> Told:
+def readable_runs(transaction: ReadTransaction, report: Report) -> Told:
+    """Return the runs and edges whose rows read; the others are problems of the report."""
     told = Told()
     for table in TABLES:
         for key, payload in readable_rows(transaction, table, report):
             with report.guard("record", f"the row {key.hex()} of the table {table.name.lower()}"):
                 read_row(told, table, key, payload)
     return told
-
-
-def right_runs(transaction: WriteTransaction, history: Told, *, is_whole: bool, recorded: Collection[int]) -> list[str]:
-    """Write runs and lineage anew where they are not right; return a sentence for each table.
-
-    From a journal that is whole, else from the rows that read and what the journal tells besides.
-    """
-    if is_whole:
-        told = history
-    else:
-        told = _readable(transaction, Report())
-        told.runs = {**history.runs, **{number: run for number, run in told.runs.items() if run.number == number}}
-        told.blocks = {**history.blocks, **told.blocks}
-        told.edges = {**history.edges, **told.edges}
-        _drop_loose(told)
-    told.prune(recorded)
-    done = []
-    for table, rows in told.rows().items():
-        if replace_rows(transaction, table, rows):
-            done.append(f"wrote the table {table.name.lower()} anew")
-    transaction.state.next_run = max([transaction.state.next_run, *(number + 1 for number in told.runs)])
-    return done
-
-
-def _drop_loose(told: Told) -> None:
-    """Drop what leads to runs that nothing tells of, and let each have just the blocks that are there, in order."""
-    for number, record in told.runs.items():
-        blocks = 0
-        while (number, blocks) in told.blocks:
-            blocks += 1
-        told.runs[number] = replace(record, blocks=blocks)
-    told.blocks = {
-        place: data
-        for place, data in told.blocks.items()
-        if place[0] in told.runs and place[1] < told.runs[place[0]].blocks
-    }
-    told.edges = {
-        edge: said
-        for edge, said in told.edges.items()
-        if all(end.is_version or end.number in told.runs for end in (edge.source, edge.target))
-    }

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from artstore.checking.check_journal import History, check_journal
 from artstore.checking.check_names import read_names
-from artstore.checking.lineages import right_runs
 from artstore.checking.recounting import readable_rows
 from artstore.checking.report import Report
 from artstore.errors import DamageError
@@ -20,6 +19,7 @@ from artstore.records.deadlist import DeadEntry, decode_entry
 from artstore.records.packing import CLASS_TREE
 from artstore.records.tables import Table, key32, key64
 from artstore.repairing.repair_folders import modes_of, own
+from artstore.repairing.repair_runs import repair_runs
 from artstore.repairing.replace_rows import put_row, replace_rows
 from artstore.repairing.replay_journal import Root, events_of, version_record
 from artstore.retention.rules import Rule, Rules, read_rules, write_rules
@@ -268,8 +268,8 @@ class _Work:
 
     def restore_runs(self) -> None:
         """Bring runs and lineage back where they do not read, or do not lead to each other."""
-        self.done += right_runs(
-            self._transaction, self._history.told, is_whole=self._is_whole, recorded=self._versions.keys()
+        self.done += repair_runs(
+            self._transaction, self._history.told, is_whole=self._is_whole, serials=self._versions.keys()
         )
 
     def _replace(self, table: Table, rows: dict[bytes, bytes]) -> None:

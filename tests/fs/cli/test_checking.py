@@ -297,7 +297,7 @@ def test_fsck_that_cannot_be_meant(artfs: Run, tmp_path: Path) -> None:
     ("function", "options"),
     [
         ("checking.check", ()),
-        ("checking.check_and_repair", ("--repair",)),
+        ("repairing.check_and_repair", ("--repair",)),
         ("repairing.rebuild.rebuild", ("--rebuild",)),
     ],
 )

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from artstore import checking
-from artstore.checking import check, check_and_repair
+from artstore.checking import check
 from artstore.checking.report import Progress, Report
 from artstore.errors import BusyError, UnsupportedError
 from artstore.reclaim import compaction
+from artstore.repairing import check_and_repair
 from artstore.storage import manifest
 from artstore.store import Store
 from artstore.workspace import Workspace

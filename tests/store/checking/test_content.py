@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from artstore.checking import check, check_and_repair
+from artstore.checking import check
 from artstore.checking.content import check_content
 from artstore.checking.files import check_files
 from artstore.checking.recounting import recount
@@ -16,6 +16,7 @@ from artstore.checking.report import Progress, Report
 from artstore.records.nodes import KIND_CHUNK, KIND_LIST, KIND_TREE, Extent, decode_chunk, encode_chunk
 from artstore.records.packing import HEAD_LENGTH, HEADER_LENGTH, parse_segment_head
 from artstore.records.tables import Table
+from artstore.repairing import check_and_repair
 from artstore.rows.nodes import children_of, node_extent
 from artstore.storage import manifest
 from artstore.storage.packs import pack_path, read_segments

@@ -19,8 +19,8 @@ from artstore.storage import disk, journal
 from artstore.storage.packs import pack_path, read_segments
 from artstore.store import Store
 from artstore.workspace import Workspace
-from store.checking.lived import aged, reopened, told
 from store.conftest import forget
+from store.lived import aged, reopened, told
 from store.oracle import assert_sound, leftovers, usage_contradictions, write_folder
 
 

@@ -38,8 +38,8 @@ from artstore.store import Store
 from artstore.workspace import Workspace
 from crash.recount import all_nodes, contradictions
 from store.checking.conftest import structure_of
-from store.checking.lived import told
 from store.conftest import forget
+from store.lived import told
 from store.oracle import assert_sound, leftovers, problems, usage_contradictions
 
 Damage = Callable[[Workspace, WriteTransaction], None]

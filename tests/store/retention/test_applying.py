@@ -17,7 +17,7 @@ from artstore.retention.rules import read_rules
 from artstore.rows import catalogue
 from artstore.storage.journal import journal_path, replay
 from artstore.workspace import Workspace
-from store.checking.lived import reopened
+from store.lived import reopened
 from store.oracle import assert_sound, leftovers, write_folder
 
 DAY = 86400 * 10**9

@@ -1,0 +1,56 @@
+"""Repairing the tables of runs and lineage, from the journal or from the rows that read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from artstore.checking.lineages import readable_runs
+from artstore.checking.report import Report
+from artstore.repairing.replace_rows import replace_rows
+from artstore.rows.journal_events import Told
+from artstore.storage.manifest import WriteTransaction
+
+__all__ = ["repair_runs"]
+
+
+def repair_runs(transaction: WriteTransaction, history: Told, *, is_whole: bool, serials: Collection[int]) -> list[str]:
+    """Rewrite the tables of runs and lineage that are wrong; return a sentence for each.
+
+    The source is the journal if it is whole, else the rows that read and what the journal adds to them.
+    ``serials`` are those of the recorded versions.
+    """
+    if is_whole:
+        told = history
+    else:
+        told = readable_runs(transaction, Report())
+        told.runs = {**history.runs, **{number: run for number, run in told.runs.items() if run.number == number}}
+        told.blocks = {**history.blocks, **told.blocks}
+        told.edges = {**history.edges, **told.edges}
+        _drop_loose(told)
+    told.prune(serials)
+    repairs = []
+    for table, rows in told.rows().items():
+        if replace_rows(transaction, table, rows):
+            repairs.append(f"wrote the table {table.name.lower()} anew")
+    transaction.state.next_run = max([transaction.state.next_run, *(number + 1 for number in told.runs)])
+    return repairs
+
+
+def _drop_loose(told: Told) -> None:
+    """Drop what leads to runs that have no record, and count for each run the blocks that follow without a gap."""
+    for number, record in told.runs.items():
+        blocks = 0
+        while (number, blocks) in told.blocks:
+            blocks += 1
+        told.runs[number] = replace(record, blocks=blocks)
+    told.blocks = {
+        place: data
+        for place, data in told.blocks.items()
+        if place[0] in told.runs and place[1] < told.runs[place[0]].blocks
+    }
+    told.edges = {
+        edge: said
+        for edge, said in told.edges.items()
+        if all(end.is_version or end.number in told.runs for end in (edge.source, edge.target))
+    }
