@@ -1,8 +1,8 @@
 """Write scikit-learn's handwritten digits out as image files in class folders: train/3/0042.pgm, test/3/1201.pgm.
 
-The first call writes what a hurried collection looks like: 400 training images, about one in four in the wrong class
-folder. With --corrected the same folder is put right: misfiled images move, and 800 more come. The 597 test images are
-rightly labelled from the start and never touched, so both versions can be judged by the same files.
+The first call writes 400 training images, about one in four of them in the wrong class folder. With --corrected it
+corrects the same folder: misfiled images move, and 800 more are added. The labels of the 597 test images are correct
+from the start and never change, so both versions can be evaluated on the same files.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The main job, step by step, each command shown before it runs: the README's tour is the same by hand.
-# Everything happens in one temporary folder, which is removed at the end; with --keep it stays.
+# Run the README's tour, printing each command before it runs.
+# Everything happens in one temporary folder, which is removed at the end unless --keep is given.
 set -euo pipefail
-here=$(printf '%q' "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)") # quoted: it becomes part of commands
+here=$(printf '%q' "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)") # quoted, because it becomes part of commands
 case "${1:-}" in
     "") keep= ;;
     --keep) keep=1 ;;
@@ -34,15 +34,15 @@ run() {
     eval "$*"
 }
 
-step "A data set, written in a hurry: class folders of images, some of them in the wrong one. It becomes v0."
+step "A data set put together in a hurry: class folders of images, some of them in the wrong folder. It becomes v0."
 run "python $here/make_digits.py digits"
 run "artfs put digits digits --type dataset --description 'as collected'"
 
-step "The same folder with the labels put right and more images. It becomes v1."
+step "The same folder with corrected labels and more images. It becomes v1."
 run "python $here/make_digits.py digits --corrected"
 run "artfs put digits digits --description 'labels corrected, 800 images added'"
 
-step "Every version is a directory, for any tool to read."
+step "Every version is a directory that any tool can read."
 run "mkdir mnt"
 run "artfs mount mnt"
 run "ls -l mnt/digits"
@@ -50,13 +50,13 @@ run "ls mnt/digits/v1/train"
 run "diff -rq mnt/digits/v0/test mnt/digits/v1/test && echo 'the test images are the same in both'"
 run "artfs diff digits:v0 digits:v1 | tail -n 3"
 
-step "Train by plain file reads. 'artfs path' gives the folder of one version, .../v1, never .../latest:" \
+step "Train with plain file reads. 'artfs path' prints the folder of one version, .../v1, never .../latest:" \
     "latest moves with the next put, and a training run that reads through it would see half of each."
 run 'artfs path digits'
 run "python $here/train.py \"\$(artfs path digits:v0)\""
 run "python $here/train.py \"\$(artfs path digits)\""
 
-step "What they cost. LOGICAL is what a version would take alone, ATTRIBUTED what is stored because of it: v1 shares" \
-    "every test image and most training images with v0, so it adds far less than it holds."
+step "What the versions cost. LOGICAL is the size of a version on its own, ATTRIBUTED is what is stored because of it:" \
+    "v1 shares every test image and most training images with v0, so it adds far less than it contains."
 run "artfs usage digits"
 run "artfs umount mnt"
