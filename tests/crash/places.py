@@ -13,10 +13,16 @@ from pathlib import Path
 MIB = 1 << 20
 
 
+def memory_folder() -> Path:
+    """Return the folder for temporary files if it is in memory already, else the system's folder in memory."""
+    memory, temporary = Path("/dev/shm"), Path(tempfile.gettempdir())
+    return temporary if temporary.is_relative_to(memory) else memory
+
+
 @contextmanager
 def quick_folder(otherwise: Path) -> Iterator[Path]:
     """Make a folder in memory for the block; where memory is not to be had, use the folder ``otherwise``."""
-    memory = Path("/dev/shm")
+    memory = memory_folder()
     if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 2 << 30:
         yield otherwise
         return

@@ -48,9 +48,9 @@ def forget(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def test_all_stored_bytes_are_in_memory(tmp_path: Path, source: Path) -> None:
+def test_all_stored_bytes_are_in_memory(disk_dir: Path, source: Path) -> None:
     """Files with equal content count once; each stored byte is read once; progress ends at the total."""
-    workspace = init_workspace(tmp_path / "workspace")  # on a disk: memory file systems forget nothing
+    workspace = init_workspace(disk_dir / "workspace")
     workspace.put(source, "a")
     pack = pack_path(workspace.path, 1)
     forget(pack)
