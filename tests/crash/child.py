@@ -48,7 +48,7 @@ def _put(workspace: Path, words: Sequence[str]) -> str:
 
 
 def _alias(workspace: Path, words: Sequence[str]) -> str:
-    open_workspace(workspace).alias_set(*words)
+    open_workspace(workspace).aliases.set(*words)
     return " ".join(words)
 
 
@@ -96,9 +96,9 @@ def _draft(workspace: Path, words: Sequence[str]) -> str:
     if len(opened.versions(name)) > 1:
         return "done before"
     try:
-        draft = opened.draft("rig")
+        draft = opened.drafts.get("rig")
     except NotFoundError:
-        draft = opened.new_draft(name, base="latest", id="rig")
+        draft = opened.drafts.new(name, base="latest", id="rig")
     draft.add(source, "added")
     with suppress(NotFoundError):
         draft.remove("class-0")
@@ -109,12 +109,12 @@ def _draft(workspace: Path, words: Sequence[str]) -> str:
 
 def _draft_new(workspace: Path, words: Sequence[str]) -> str:
     name, ident = words
-    return open_workspace(workspace).new_draft(name, base="latest", id=ident).id
+    return open_workspace(workspace).drafts.new(name, base="latest", id=ident).id
 
 
 def _draft_add(workspace: Path, words: Sequence[str]) -> str:
     ident, source, to = words
-    return str(open_workspace(workspace).draft(ident).add(source, to).files)
+    return str(open_workspace(workspace).drafts.get(ident).add(source, to).files)
 
 
 def _draft_bring(workspace: Path, words: Sequence[str]) -> str:
@@ -123,21 +123,21 @@ def _draft_bring(workspace: Path, words: Sequence[str]) -> str:
     opened = open_workspace(workspace)
     gathering = Gathering(opened.store, "data")
     gathering.add(source)
-    opened.draft(ident).merge(gathering.root().id, "rig", said={"metadata": {"by": ["rig"]}})
+    opened.drafts.get(ident).merge(gathering.root().id, "rig", said={"metadata": {"by": ["rig"]}})
     gathering.close()
     return ident
 
 
 def _draft_commit(workspace: Path, words: Sequence[str]) -> str:
-    return open_workspace(workspace).draft(words[0]).commit().name
+    return open_workspace(workspace).drafts.get(words[0]).commit().name
 
 
 def _rule(workspace: Path, words: Sequence[str]) -> str:
-    return open_workspace(workspace).set_retention(words[0], last=1).name
+    return open_workspace(workspace).retention.set(words[0], last=1).name
 
 
 def _retain(workspace: Path, words: Sequence[str]) -> str:
-    return " ".join(open_workspace(workspace).apply_retention().versions)
+    return " ".join(open_workspace(workspace).retention.apply().versions)
 
 
 def _link(workspace: Path, words: Sequence[str]) -> str:

@@ -155,14 +155,14 @@ def _examine_put(scene: Scene, workspace: Path, tally: Tally, full: Counters | N
     wrong = []
     before, between = counters(scene.base), counters(workspace)
     with opened(workspace) as again:
-        dead = len(again.drafts())
+        dead = len(again.drafts.states())
         if between.stored_bytes > before.stored_bytes and between.versions == before.versions and not dead:
             wrong.append("a put that stored something and was killed left no draft")
     tally.staged += bool(dead)
     perform(workspace, scene.words)
     with opened(workspace) as again:
-        if len(again.drafts()) != dead:
-            wrong.append(f"{dead} drafts became {len(again.drafts())} by running it again")
+        if len(again.drafts.states()) != dead:
+            wrong.append(f"{dead} drafts became {len(again.drafts.states())} by running it again")
     after = counters(workspace)
     if full is not None and (after.stored_bytes, after.free_bytes) != (full.stored_bytes, full.free_bytes):
         wrong.append(
@@ -175,7 +175,7 @@ def _examine_put(scene: Scene, workspace: Path, tally: Tally, full: Counters | N
 def _examine_draft(scene: Scene, workspace: Path, said: str) -> list[str]:
     """The open draft must be as it was, or as the step makes it; and the latter if the step was acknowledged."""
     with opened(workspace) as found:
-        content = content_of_tree(found.store, found.draft("rig").record().root)
+        content = content_of_tree(found.store, found.drafts.get("rig").record().root)
     return (
         [] if content in scene.draft[1 if said else 0 :] else ["the open draft is neither as it was nor as it is to be"]
     )
@@ -194,7 +194,7 @@ def _finish(scene: Scene, workspace: Path) -> list[str]:
     else:
         wrong = faults(workspace, versions)
     with opened(workspace) as again:
-        if scene.aliased is not None and again.aliases("data").get("good") != scene.aliased:
+        if scene.aliased is not None and again.aliases.of("data").get("good") != scene.aliased:
             wrong.append("the alias does not name what it was set to")
         for name, content in scene.gone.items() if scene.can_be_undone else ():
             versions[again.undelete(name).version.name] = content
@@ -295,7 +295,7 @@ def kill_at_random(folder: Path, tally: Tally, *, seed: int, rounds: int) -> Non
             return
         with opened(workspace) as living:
             there = living.versions(name) if any(item.name == name for item in living.artifacts()) else []
-            tally.staged = len(living.drafts())
+            tally.staged = len(living.drafts.states())
         if len(there) > versions:
             acknowledged |= expected
 

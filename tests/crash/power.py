@@ -232,7 +232,7 @@ def examine(folder: Path, steps: Sequence[Step], source: Path, acknowledged: int
     surely = {name: content for name, content in before.after.items() if name in after.after}
     wrong = faults(workspace, surely, {**before.after, **after.after})
     with opened(workspace) as again:
-        good = again.aliases("data").get("good") if before.good is not None else None
+        good = again.aliases.of("data").get("good") if before.good is not None else None
         if good not in (before.good, after.good):
             wrong.append(f"the alias names {good}, which is neither {before.good} nor {after.good}")
     if wrong:

@@ -203,8 +203,8 @@ def commit_further(workspace: Workspace, source: Path) -> None:
                 return
         source.write_bytes(b"further %d\n" % turn * 300)
         version = workspace.put(source, "further/commits")
-        workspace.alias_set(version.name, "tip")
-        workspace.tag_add(version.name, f"turn-{turn}")
+        workspace.aliases.set(version.name, "tip")
+        workspace.tags.add(version.name, f"turn-{turn}")
         if turn % 2:
             workspace.delete(f"further/commits:v{turn - 1}", now=True)
         turn += 1

@@ -72,7 +72,7 @@ def _live(workspace: Workspace, source: Path) -> Workspace:
     (source / "text").write_bytes(folders.text_bytes(9_000, 5))
     (source / "deep" / "more").write_bytes(folders.random_bytes(800, 6))
     workspace.put(source, "team/data", aliases=["better"])
-    workspace.tag_add("team/data:v1", "checked")
+    workspace.tags.add("team/data:v1", "checked")
     (source / "text").write_bytes(folders.text_bytes(5_000, 7))
     workspace.put(source, "team/data")
     workspace.put(source / "deep", "other")
@@ -158,7 +158,7 @@ def facts_of(workspace: Workspace) -> Facts:
             for version in versions
         ],
         "deleted": [version.name for version in workspace.log("waiting")],
-        "drafts": [(draft.number, draft.artifact, draft.staged_nodes) for draft in workspace.drafts()],
+        "drafts": [(draft.number, draft.artifact, draft.staged_nodes) for draft in workspace.drafts.states()],
         "runs": _told(workspace),
     }
 

@@ -89,7 +89,9 @@ def faults(
         with opened(path) as workspace:
             wrong += problems(workspace.store) if sound and not damaged else []
             wrong += _versions(workspace, acknowledged, possible or {}, damaged)
-            wrong += [f"{draft.title} counts as alive" for draft in workspace.drafts() if draft.alive and not draft.id]
+            wrong += [
+                f"{draft.title} counts as alive" for draft in workspace.drafts.states() if draft.alive and not draft.id
+            ]
     except Exception as error:
         wrong.append(f"{type(error).__name__}: {error}")
     return wrong
@@ -120,7 +122,7 @@ def converge(path: Path) -> list[str]:
     wrong = []
     try:
         with opened(path) as workspace:
-            for draft in workspace.open_drafts():
+            for draft in workspace.drafts.all():
                 draft.abort()
             due = workspace.gc()
             if due.deadlist_entries != due.waiting_entries or due.condemned_bytes:
@@ -128,7 +130,7 @@ def converge(path: Path) -> list[str]:
             rest = workspace.gc(now=True)
             if rest.deadlist_entries or rest.waiting_entries or rest.condemned_bytes:
                 wrong.append(f"after gc --now, something waits: {rest}")
-            if drafts := workspace.drafts():
+            if drafts := workspace.drafts.states():
                 wrong.append(f"after gc --now, there are the drafts {drafts}")
             report = workspace.fsck(data=True)
             wrong += [f"fsck finds {problem.kind}: {problem.message}" for problem in report.problems]

@@ -333,7 +333,7 @@ def test_bad_aliases(sound: Sound, source: Path, alias: str) -> None:
     with pytest.raises(InvalidNameError):
         sound.workspace.put(source, "data", aliases=["good", alias])
     with pytest.raises(InvalidNameError):
-        sound.workspace.alias_set("sound:v0", alias)
+        sound.workspace.aliases.set("sound:v0", alias)
     words = [sys.executable, "-m", "artfs", "-w", sound.workspace.path, "put", source, "data", f"--alias={alias}"]
     check_sentence(subprocess.run(words, env=environment(), capture_output=True, timeout=60), 2, "")
 

@@ -77,7 +77,7 @@ def test_puts_to_one_artifact(quick_dir: Path, make: Callable[[Path, int], None]
     assert sorted(expected) == [f"data:v{number}" for number in range(versions)]
     assert faults(workspace, expected) == []
     with opened(workspace) as after:
-        assert after.drafts() == []
+        assert after.drafts.states() == []
 
 
 def test_the_same_chunks_at_once(quick_dir: Path, tmp_path: Path) -> None:

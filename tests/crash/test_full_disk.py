@@ -83,10 +83,10 @@ def test_disk_fills_up(disk: Path, source: Path, tmp_path: Path) -> None:
             assert caught.value.errno == errno.ENOSPC and caught.value.exit_code == 6
             assert content_of_version(workspace.version("before")) == versions["before:v0"]
             assert [item.name for item in workspace.artifacts()] == ["before"]
-            assert not any(draft.alive for draft in workspace.drafts())
+            assert not any(draft.alive for draft in workspace.drafts.states())
             forget(workspace.path)  # what follows is seen as a new process would
             assert faults(workspace.path, versions) == []
-        dead = {f"drafts/{draft.number}" for draft in workspace.drafts()}
+        dead = {f"drafts/{draft.number}" for draft in workspace.drafts.states()}
         assert files_below(workspace.path / "cache") | files_below(workspace.path / "run") <= before | dead
         assert open_descriptors() <= descriptors
     version = workspace.put(source, "data")
@@ -104,15 +104,15 @@ def test_disk_full_to_the_last_byte(disk: Path, source: Path, tmp_path: Path) ->
     with pytest.raises(OutOfSpaceError):
         workspace.put(source, "data", progress=lambda _: take_all(ballast))
     assert content_of_version(workspace.version("before")) == versions["before:v0"]
-    for change in (lambda: workspace.alias_set("before", "good"), lambda: workspace.tag_add("before", "checked")):
+    for change in (lambda: workspace.aliases.set("before", "good"), lambda: workspace.tags.add("before", "checked")):
         with pytest.raises(OutOfSpaceError):
             change()
     with pytest.raises(OutOfSpaceError):
         init_workspace(disk / "another")
     assert not (disk / "another").exists() and not list(disk.glob(".artfs-*"))
     ballast.unlink()
-    assert workspace.version("before").aliases == ["latest"] and workspace.tags("before") == []
-    workspace.alias_set("before", "good")
+    assert workspace.version("before").aliases == ["latest"] and workspace.tags.of("before") == []
+    workspace.aliases.set("before", "good")
     assert content_of_version(workspace.put(source, "data")) == content_of(source)
     assert faults(workspace.path, {**versions, "data:v0": content_of(source)}) == []
 

@@ -117,7 +117,7 @@ def test_interrupted_put_goes_on(quick_dir: Path) -> None:
     child.send_signal(signal.SIGINT)
     assert child.wait(timeout=30) != 0
     with opened(workspace) as interrupted:
-        [draft] = interrupted.drafts()
+        [draft] = interrupted.drafts.states()
         assert not draft.alive and draft.artifact == "data" and draft.staged_nodes > 0
         staged = interrupted.usage().stored_bytes
         again = interrupted.put(source, "data")
@@ -132,7 +132,7 @@ def _wait_for_draft(workspace: Path, child: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 30
     with opened(workspace) as watched:
         while time.monotonic() < deadline and child.poll() is None:
-            if any(draft.staged_nodes for draft in watched.drafts()):
+            if any(draft.staged_nodes for draft in watched.drafts.states()):
                 return
             time.sleep(0.005)
     raise AssertionError("the put staged nothing, or ended at once")

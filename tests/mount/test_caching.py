@@ -18,7 +18,7 @@ import sys, time
 from artstore.workspace import open_workspace
 workspace = open_workspace(sys.argv[1])
 version = workspace.put(sys.argv[2], "team/data")
-workspace.alias_set(f"team/data:v{version.number}", "production")
+workspace.aliases.set(f"team/data:v{version.number}", "production")
 print(version.number)
 """
 
@@ -74,7 +74,7 @@ def test_a_change_is_seen_by_the_next_look(
             assert os.readlink(folder / "latest") == os.readlink(folder / "production") == f"v{number - 1}"
         (source / "x").write_text(str(number))
         if number % 3:
-            workspace.alias_set(workspace.put(source, "team/data").name, "production")
+            workspace.aliases.set(workspace.put(source, "team/data").name, "production")
         else:
             elsewhere(PUT, workspace.path, source)
         for folder in seen:

@@ -143,7 +143,7 @@ def test_what_has_changed_fails_and_is_told(workspace: Workspace, mounts: Mounts
         assert failed.value.errno == errno.EIO
     log = "".join(file.read_text() for file in (workspace.path / "run" / "daemons").glob("*.log"))
     assert f"{web.url}/f has changed since it was logged" in log and f"{web.url}/g is gone" in log
-    assert [path for path, _ in workspace.failed_references("ref")] == [b"f", b"g"]
+    assert [path for path, _ in workspace.references.failed("ref")] == [b"f", b"g"]
     with path.open("rb") as file:
         assert file.read(10) == DATA[:10]  # what was fetched is still what was logged
 
@@ -273,9 +273,9 @@ def test_files_of_this_machine(workspace: Workspace, mounts: Mounts, tmp_path: P
     with pytest.raises(OSError) as failed:
         read_again(path)
     assert failed.value.errno == errno.EIO
-    assert "has changed since" in workspace.failed_references("ref")[0][1].message
+    assert "has changed since" in workspace.references.failed("ref")[0][1].message
     (tmp_path / "f").unlink()
     with pytest.raises(OSError) as failed:
         read_again(path)
     assert failed.value.errno == errno.EIO
-    assert "is gone since" in workspace.failed_references("ref")[0][1].message
+    assert "is gone since" in workspace.references.failed("ref")[0][1].message

@@ -253,7 +253,7 @@ def test_links_after_aliases_have_moved(workspace: Workspace, mounts: Any, sourc
         (source / "link").symlink_to(texts[-1])
         workspace.put(source, "a")
         held = os.open(folder / "good", os.O_PATH | os.O_NOFOLLOW)
-        workspace.alias_set(f"a:v{number}", "good")
+        workspace.aliases.set(f"a:v{number}", "good")
         assert os.readlink(folder / "good") == f"v{number}"
         assert (folder / "good" / "link").read_text() == str(number)
         assert text_or_error(held) in (f"v{number - 1}", errno.ESTALE), "what was opened is never the new link"

@@ -17,7 +17,7 @@ def test_the_daemon_applies_the_rules(workspace: Workspace, mounts: Any, tmp_pat
     for number in range(3):
         (tmp_path / "file").write_text(str(number))
         workspace.put(tmp_path / "file", "a", aliases=["first"] if number == 0 else [])
-    workspace.set_retention("last", last=1)
+    workspace.retention.set("last", last=1)
     mount = mounts()
     folder = mount.directory / "a"
     assert set(os.listdir(folder)) >= {"v0", "v2", "first", "latest"}

@@ -253,7 +253,7 @@ class Deletion(RuleBasedStateMachine):
     def open_draft(self, name: str, pick: int, empty: bool) -> None:
         """Open a draft, empty or as a version of any artifact."""
         base = None if empty or not self.expected.living else self._living(pick)
-        opened = self.ws.new_draft(name, base=None if base is None else label(base))
+        opened = self.ws.drafts.new(name, base=None if base is None else label(base))
         model = {} if base is None else dict(self.expected.living[base])
         self.expected.opened[opened.id] = Opened(name, base, model)
 
@@ -266,7 +266,7 @@ class Deletion(RuleBasedStateMachine):
 
     def _step(self, opened: Opened, ident: str, pick: int, file: int, kind: str) -> None:
         """Take a step in the model, then in the workspace."""
-        draft = self.ws.draft(ident)
+        draft = self.ws.drafts.get(ident)
         if kind == "add":
             files: Model = {b"c/new": ("file", CONTENTS[file]), b"over": ("file", CONTENTS[pick % len(CONTENTS)])}
             opened.add(files)
@@ -294,7 +294,7 @@ class Deletion(RuleBasedStateMachine):
         try:
             root = stage(stager, tree_of(picture))
             stager.flush()
-            self.ws.draft(ident).merge(root.id, by, overwrite=True, said={"metadata": {by: pick}})
+            self.ws.drafts.get(ident).merge(root.id, by, overwrite=True, said={"metadata": {by: pick}})
         finally:
             stager.close()
         opened.model = {**opened.model, **model_of_tree(tree_of(picture))}
@@ -305,10 +305,10 @@ class Deletion(RuleBasedStateMachine):
         """Commit an open draft, or give it up."""
         ident = sorted(self.expected.opened)[pick % len(self.expected.opened)]
         if commits:
-            version = self.ws.draft(ident).commit()
+            version = self.ws.drafts.get(ident).commit()
             assert version.receipt is not None and version.receipt.created == self.expected.commit(ident)
         else:
-            self.ws.draft(ident).abort()
+            self.ws.drafts.get(ident).abort()
             del self.expected.opened[ident]
 
     # -- naming, deleting, bringing back ---------------------------------------------------------------------------
@@ -318,7 +318,7 @@ class Deletion(RuleBasedStateMachine):
     def alias(self, pick: int, alias: str) -> None:
         """Let an alias name a version, wherever it was before."""
         key = self._living(pick)
-        self.ws.alias_set(label(key), alias)
+        self.ws.aliases.set(label(key), alias)
         self.expected.aliases[key[0], alias] = key[1]
 
     @precondition(lambda self: self.expected.living)
@@ -433,9 +433,9 @@ class Deletion(RuleBasedStateMachine):
     def retain(self, last: int, days: int) -> None:
         """Set the only rule, or none, and apply it some days from now."""
         if last:
-            self.ws.set_retention("only", last=last)
-        elif self.ws.retention():
-            self.ws.remove_retention("only")
+            self.ws.retention.set("only", last=last)
+        elif self.ws.retention.rules():
+            self.ws.retention.remove("only")
         now_ns = time.time_ns() + days * 86400 * 10**9 + 60 * 10**9
         going = self.expected.retired(last, days)
         planned = plan(self.ws.store, now_ns)
@@ -457,7 +457,7 @@ class Deletion(RuleBasedStateMachine):
     def gc(self, now: bool, compact: bool) -> None:
         """Reap what is due, or everything; files that are open keep their versions."""
         planned = self.ws.gc(now=now, dry_run=True)
-        undisturbed = not self.open and all(draft.alive for draft in self.ws.drafts())
+        undisturbed = not self.open and all(draft.alive for draft in self.ws.drafts.states())
         report = self.ws.gc(now=now, compact=compact)
         self._reaped(now=now)
         if undisturbed:
@@ -579,7 +579,7 @@ class Deletion(RuleBasedStateMachine):
                     self._step(after.opened[ident], ident, pick, 3, ("add", "remove", "move")[pick % 3])
                 else:
                     after.commit(ident)
-                    self.ws.draft(ident).commit()
+                    self.ws.drafts.get(ident).commit()
             elif doing == "undelete" and after.waiting:
                 key = sorted(after.waiting)[pick % len(after.waiting)]
                 after.undelete(key)
@@ -588,7 +588,7 @@ class Deletion(RuleBasedStateMachine):
                 key = self._living(pick)
                 if doing == "alias":
                     after.aliases[key[0], ALIASES[pick % 2]] = key[1]
-                    self.ws.alias_set(label(key), ALIASES[pick % 2])
+                    self.ws.aliases.set(label(key), ALIASES[pick % 2])
                 else:
                     after.delete([key], due=self.due)
                     self.ws.delete(label(key), force=True, cascade="orphan")
@@ -623,13 +623,13 @@ class Deletion(RuleBasedStateMachine):
         aliases = {
             (name, alias): number
             for name in found
-            for alias, number in self.ws.aliases(name).items()
+            for alias, number in self.ws.aliases.of(name).items()
             if alias != "latest"
         }
         with self.ws.store.snapshot() as snapshot:
             records = Records(snapshot.transaction)
             waiting = {(records.artifacts[version.artifact].name, version.number) for version in records.deleted}
-        opened = {draft.id: model_of(self.ws.store, draft.record().root) for draft in self.ws.open_drafts()}
+        opened = {draft.id: model_of(self.ws.store, draft.record().root) for draft in self.ws.drafts.all()}
         return living, aliases, waiting, opened
 
     # -- what must hold ----------------------------------------------------------------------------------------------
@@ -659,7 +659,7 @@ class Deletion(RuleBasedStateMachine):
         """Let everything go: what remains is what is alive, to the node and to the file."""
         try:
             self._die()
-            for draft in self.ws.open_drafts():
+            for draft in self.ws.drafts.all():
                 draft.abort()
             self.expected.opened.clear()
             report = self.ws.gc(now=True)

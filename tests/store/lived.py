@@ -51,17 +51,17 @@ def live_through(ws: Workspace, folder: Path) -> None:
     ws.put(fourth, "team/vision/data")
     ws.put(third, "alone", type="model", aliases=["best"])
     ws.put(first, "gone/away")
-    ws.alias_set("team/vision/data:v1", "clean")
-    ws.tag_add("team/vision/data:v1", "good", "kept")
+    ws.aliases.set("team/vision/data:v1", "clean")
+    ws.tags.add("team/vision/data:v1", "good", "kept")
     ws.delete("team/vision/data:v2")
     ws.gc(now=True)
     ws.configure(undelete_seconds=7200.0)
     ws.put(second, "alone")
     ws.delete("alone:v0", force=True)
     ws.delete("gone/away:v0")
-    ws.set_retention("checkpoints", type="model", best=5, field="accuracy", aliases=["prod*"])
-    ws.set_retention("logs", project="team", within=1e6)
-    ws.remove_retention("logs")
+    ws.retention.set("checkpoints", type="model", best=5, field="accuracy", aliases=["prod*"])
+    ws.retention.set("logs", project="team", within=1e6)
+    ws.retention.remove("logs")
     ws.set_ttl("team/vision/data:v0", 1e9)
     ws.describe("team/vision/data", "all that was collected")
     record, lease = recording.start_run(ws.store, "team", "maker", config={"lr": 0.1}, job_type="train")
@@ -96,7 +96,7 @@ def told(ws: Workspace) -> Told:
             for version in ws.versions(artifact.name)
         }
         about = (artifact.type, artifact.latest, artifact.description, runs)
-        found[artifact.name] = {"about": about, "aliases": ws.aliases(artifact.name), "versions": versions}
+        found[artifact.name] = {"about": about, "aliases": ws.aliases.of(artifact.name), "versions": versions}
     return found
 
 

@@ -24,50 +24,50 @@ def filled(workspace: Workspace, tmp_path: Path) -> Workspace:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda ws, _: ws.alias_set("a:v1", "production"),
-        lambda ws, _: ws.alias_set("a:v1", "mine", "release-1"),
-        lambda ws, _: ws.alias_remove("a", "production"),
-        lambda ws, _: ws.alias_remove("a", "mine", "release-1"),
+        lambda ws, _: ws.aliases.set("a:v1", "production"),
+        lambda ws, _: ws.aliases.set("a:v1", "mine", "release-1"),
+        lambda ws, _: ws.aliases.remove("a", "production"),
+        lambda ws, _: ws.aliases.remove("a", "mine", "release-1"),
         lambda ws, path: ws.put(path, "a", aliases=["production"], new=True),
         lambda ws, path: ws.put(path, "a", aliases=["production"]),
-        lambda ws, _: ws.new_draft("a", base="v1").commit(aliases=["release-1"]),
+        lambda ws, _: ws.drafts.new("a", base="v1").commit(aliases=["release-1"]),
         lambda ws, _: ws.delete("a:v0"),
         lambda ws, _: ws.delete("a:v0", force=True),
         lambda ws, _: ws.delete("a:*", force=True, now=True),
     ],
 )
 def test_they_stay_where_they_are(filled: Workspace, tmp_path: Path, change: Callable[[Workspace, Path], None]) -> None:
-    before = filled.aliases("a"), [version.name for version in filled.versions("a")]
+    before = filled.aliases.of("a"), [version.name for version in filled.versions("a")]
     with pytest.raises(RefusedError, match="protected"):
         change(filled, tmp_path / "file")
-    assert (filled.aliases("a"), [version.name for version in filled.versions("a")]) == before
+    assert (filled.aliases.of("a"), [version.name for version in filled.versions("a")]) == before
 
 
 def test_what_moves_none_of_them_goes_on(filled: Workspace, tmp_path: Path) -> None:
-    filled.alias_set("a:v0", "production")
-    filled.alias_set("a:v1", "mine", "release-2", "release-3")
-    filled.alias_remove("a", "mine")
+    filled.aliases.set("a:v0", "production")
+    filled.aliases.set("a:v1", "mine", "release-2", "release-3")
+    filled.aliases.remove("a", "mine")
     filled.delete("a:v2")
     filled.put(tmp_path / "file", "b", aliases=["production"])
-    assert filled.aliases("a") == {
+    assert filled.aliases.of("a") == {
         "latest": 1, "production": 0, "release-1": 0, "release-2": 1, "release-3": 1
     }  # fmt: skip
 
 
 def test_by_force(filled: Workspace) -> None:
-    filled.alias_set("a:v1", "production", force=True)
-    filled.alias_remove("a", "release-1", force=True)
+    filled.aliases.set("a:v1", "production", force=True)
+    filled.aliases.remove("a", "release-1", force=True)
     filled.delete("a:v0", force=True)
     filled.configure(protected_aliases=())
     filled.delete("a:v1", force=True)
-    assert filled.aliases("a") == {"latest": 2}
+    assert filled.aliases.of("a") == {"latest": 2}
 
 
 def test_no_rule_takes_them(filled: Workspace) -> None:
-    filled.set_retention("r", last=1, aliased=True)
-    (verdict,) = [each for each in filled.retention_plan().verdicts if each.candidate.number == 0]
+    filled.retention.set("r", last=1, aliased=True)
+    (verdict,) = [each for each in filled.retention.plan().verdicts if each.candidate.number == 0]
     assert not verdict.goes and "has the protected alias 'production'" in verdict.reasons
-    assert filled.apply_retention().versions == ["a:v1"]
+    assert filled.retention.apply().versions == ["a:v1"]
 
 
 @pytest.mark.parametrize("globs", ["production", [""], [1], ["a\n"], 5])

@@ -35,7 +35,7 @@ def test_references(workspace: Workspace, folder: Path) -> None:
     """By number, alias, `latest` and nothing; what is not there is named with a way out."""
     for _ in range(3):
         workspace.put(folder, "team/x", new=True)
-    workspace.alias_set("team/x:v1", "best")
+    workspace.aliases.set("team/x:v1", "best")
     for ref, number in (("team/x", 2), ("team/x:latest", 2), ("team/x:v0", 0), ("team/x:best", 1), ("team/x:v1:v1", 1)):
         assert workspace.version(ref).number == number
     version, path = workspace.resolve("team/x:v1/a/b")
@@ -70,7 +70,7 @@ def test_lists(workspace: Workspace, folder: Path) -> None:
         catalogue.put_version(transaction, replace(last, state="deleted"))
     assert [v.number for v in workspace.versions("team/x")] == [0, 1]
     assert [(v.number, v.state) for v in workspace.log("team/x")] == [(2, "deleted"), (1, "live"), (0, "live")]
-    assert workspace.aliases("team/x") == {"latest": 1}
+    assert workspace.aliases.of("team/x") == {"latest": 1}
     assert [a.latest for a in workspace.artifacts("team")] == [1]
     with pytest.raises(NotFoundError):
         workspace.version("team/x:v2")
@@ -86,7 +86,7 @@ def test_metadata_that_json_cannot_hold(workspace: Workspace, folder: Path, meta
     """It is refused before anything is read."""
     with pytest.raises(InvalidInputError):
         workspace.put(folder, "x", metadata=metadata)
-    assert workspace.artifacts() == [] and workspace.drafts() == []
+    assert workspace.artifacts() == [] and workspace.drafts.states() == []
 
 
 def test_metadata_is_kept(workspace: Workspace, folder: Path) -> None:

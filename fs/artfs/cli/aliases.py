@@ -42,7 +42,7 @@ def alias_set(session: Session, reference: str, names: tuple[str, ...], force: b
     """
     workspace = session.open()
     version = workspace.version(reference)
-    warn_of_silent(workspace.alias_set(version.name, *names, force=force))
+    warn_of_silent(workspace.aliases.set(version.name, *names, force=force))
     if session.json:
         write_json({"artifact": version.artifact, "version": version_label(version.number), "aliases": list(names)})
         return
@@ -63,7 +63,7 @@ def alias_rm(session: Session, name: str, alias_name: str, force: bool) -> None:
     Example:
       artfs alias rm imagenet clean
     """
-    warn_of_silent(session.open().alias_remove(name, alias_name, force=force))
+    warn_of_silent(session.open().aliases.remove(name, alias_name, force=force))
     if session.json:
         write_json({"artifact": name, "removed": [alias_name]})
     else:
@@ -79,7 +79,7 @@ def alias_ls(session: Session, name: str) -> None:
     Example:
       artfs alias ls imagenet
     """
-    aliases = sorted(session.open().aliases(name).items())
+    aliases = sorted(session.open().aliases.of(name).items())
     if session.json:
         records = [{"alias": one, "version": version_label(number)} for one, number in aliases]
         write_json({"artifact": name, "aliases": records})
@@ -99,7 +99,7 @@ def alias_log(session: Session, name: str, alias_name: str | None) -> None:
     Example:
       artfs alias log imagenet production
     """
-    changes = [one for one in session.open().alias_log(name) if alias_name in (None, one.alias)]
+    changes = [one for one in session.open().aliases.log(name) if alias_name in (None, one.alias)]
     if session.json:
         records = [
             {
@@ -140,7 +140,7 @@ def tag_add(session: Session, reference: str, names: tuple[str, ...]) -> None:
     """
     workspace = session.open()
     version = workspace.version(reference)
-    _print_change(session, version, workspace.tag_add(version.name, *names))
+    _print_change(session, version, workspace.tags.add(version.name, *names))
 
 
 @subcommand("rm", group=tag, writes=True)
@@ -155,7 +155,7 @@ def tag_rm(session: Session, reference: str, names: tuple[str, ...]) -> None:
     """
     workspace = session.open()
     version = workspace.version(reference)
-    _print_change(session, version, workspace.tag_remove(version.name, *names))
+    _print_change(session, version, workspace.tags.remove(version.name, *names))
 
 
 @subcommand("ls", group=tag)

@@ -57,7 +57,7 @@ class _Reference(_Known):
         if self._deleted:
             return [version.name for version in workspace.log(name) if version.state == "deleted"]
         versions = [version.name for version in workspace.versions(name)]
-        return versions + [f"{name}:{alias}" for alias in workspace.aliases(name)]
+        return versions + [f"{name}:{alias}" for alias in workspace.aliases.of(name)]
 
 
 class _Draft(_Known):
@@ -66,7 +66,7 @@ class _Draft(_Known):
     name = "draft"
 
     def _candidates(self, workspace: Workspace, incomplete: str) -> list[str]:
-        return [draft.id for draft in workspace.open_drafts()]
+        return [draft.id for draft in workspace.drafts.all()]
 
 
 class _Rule(_Known):
@@ -75,7 +75,7 @@ class _Rule(_Known):
     name = "rule"
 
     def _candidates(self, workspace: Workspace, incomplete: str) -> list[str]:
-        return [rule.name for rule in workspace.retention()]
+        return [rule.name for rule in workspace.retention.rules()]
 
 
 DRAFT = _Draft()

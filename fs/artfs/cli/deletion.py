@@ -16,11 +16,11 @@ from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artstore.changes.deleting import Cascade, Deletion
+    from artstore.changes.deleting import Cascade, Deletion, Undeletion
     from artstore.ingest.pipeline import Progress
     from artstore.reclaim.collecting import GcReport
     from artstore.reclaim.reaper import Reaped
-    from artstore.workspace import Undeletion, Workspace
+    from artstore.workspace import Workspace
 
 __all__ = ["gc", "rm", "undelete", "version_ranges"]
 

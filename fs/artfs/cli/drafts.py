@@ -68,7 +68,7 @@ def draft_new(session: Session, name: str, base: str | None, ident: str, expires
       artfs draft new imagenet --from latest --id fixes
     """
     seconds = None if expires is None else parse_duration(expires)
-    opened = session.open().new_draft(name, base=base, id=ident, expires=seconds)
+    opened = session.open().drafts.new(name, base=base, id=ident, expires=seconds)
     if session.json:
         write_json(_draft_record(opened))
     else:
@@ -100,7 +100,7 @@ def draft_add(
       artfs draft add fixes s3://bucket/extra/ extra
     """
     session.on_interrupt = "the draft is as it was before"
-    opened = session.open().draft(ident)
+    opened = session.open().drafts.get(ident)
     if is_uri(path):
         with pinning_bar() as report:
             done = opened.refer(path, to, overwrite=overwrite, anonymous=anonymous, report=report)
@@ -131,7 +131,7 @@ def draft_rm(session: Session, ident: str, patterns: tuple[str, ...]) -> None:
     Example:
       artfs draft rm fixes train/broken.jpg '*.tmp'
     """
-    gone = session.open().draft(ident).remove(*patterns)
+    gone = session.open().drafts.get(ident).remove(*patterns)
     if session.json:
         write_json({"id": ident, "removed": [exact_name(path) for path in gone]})
     else:
@@ -153,7 +153,7 @@ def draft_mv(session: Session, ident: str, source: str, target: str, overwrite: 
     Example:
       artfs draft mv fixes train/cat.jpg val/
     """
-    path = session.open().draft(ident).move(source, target, overwrite=overwrite)
+    path = session.open().drafts.get(ident).move(source, target, overwrite=overwrite)
     if session.json:
         write_json({"id": ident, "path": exact_name(path)})
     else:
@@ -171,7 +171,7 @@ def draft_status(session: Session, ident: str) -> None:
     Example:
       artfs draft status fixes
     """
-    opened = session.open().draft(ident)
+    opened = session.open().drafts.get(ident)
     difference = opened.status()
     if session.json:
         write_json({**_draft_record(opened), "changes": [change_record(change) for change in difference]})
@@ -203,7 +203,7 @@ def draft_commit(
       artfs draft commit fixes -a reviewed
       artfs draft commit model tokenizer config
     """
-    versions = session.open().commit_drafts(
+    versions = session.open().drafts.commit(
         *idents,
         type=type_,
         aliases=aliases,
@@ -228,7 +228,7 @@ def draft_abort(session: Session, ident: str) -> None:
     Example:
       artfs draft abort fixes
     """
-    session.open().draft(ident).abort()
+    session.open().drafts.get(ident).abort()
     if session.json:
         write_json({"id": ident, "aborted": True})
     else:
@@ -244,7 +244,7 @@ def draft_ls(session: Session) -> None:
       artfs draft ls
     """
     records = []
-    for opened in session.open().open_drafts():
+    for opened in session.open().drafts.all():
         with suppress(NotFoundError):  # ended by another process meanwhile
             records.append(_draft_record(opened))
     if session.json:

@@ -206,7 +206,7 @@ def run_ls(session: Session, project: str | None) -> None:
       artfs run ls dataset-pipeline
     """
     workspace = session.open()
-    records = [_run_record(workspace, record) for record in workspace.runs(project)]
+    records = [_run_record(workspace, record) for record in workspace.runs.all(project)]
     if session.json:
         write_json({"runs": records})
         return
@@ -229,9 +229,9 @@ def run_show(session: Session, title: str, history: bool) -> None:
     from artstore.rows.runs import metric_rows
 
     workspace = session.open()
-    record = workspace.run(title)
-    used = [version.name for version in workspace.versions_of_run(record.number, used=True)]
-    made = [version.name for version in workspace.versions_of_run(record.number, used=False)]
+    record = workspace.runs.get(title)
+    used = [version.name for version in workspace.runs.versions(record.number, used=True)]
+    made = [version.name for version in workspace.runs.versions(record.number, used=False)]
     found = {**_run_record(workspace, record), "used": used, "logged": made}
     if history:
         with workspace.store.snapshot() as snapshot:

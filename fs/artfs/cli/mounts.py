@@ -182,7 +182,8 @@ def status(session: Session, directory: str | None) -> None:
         mounts = mounts_of(directory=directory)
     else:
         workspace = session.open()
-        mounts, drafts, backlog = mounts_of(workspace_path=workspace.path), workspace.drafts(), workspace.backlog()
+        mounts = mounts_of(workspace_path=workspace.path)
+        drafts, backlog = workspace.drafts.states(), workspace.backlog()
         warn_if_overdue(backlog)
     if session.json:
         found = {"mounts": [_mount_record(one) for one in mounts], "drafts": [_draft_record(one) for one in drafts]}

@@ -114,7 +114,7 @@ def ref_ls(session: Session, reference: str) -> None:
     Example:
       artfs ref ls imagenet:v3
     """
-    found = session.open().references(reference)
+    found = session.open().references.of(reference)
     if session.json:
         write_json({"references": [_record(each) for each in found]})
         return
@@ -135,7 +135,7 @@ def ref_check(session: Session, reference: str) -> None:
       artfs ref check imagenet:v3
     """
     with progress_bar() as update:
-        checked = list(session.open().check_references(reference, progress=update))
+        checked = list(session.open().references.check(reference, progress=update))
     bad = [each for each in checked if each.state != "ok"]
     if session.json:
         records = [{**_record(each.reference), "state": each.state, "message": each.message} for each in checked]
@@ -163,7 +163,7 @@ def ref_pin(session: Session, reference: str) -> None:
     """
     session.on_interrupt = "no version was made"
     with progress_bar() as update:
-        version = session.open().fetch_references(reference, progress=update)
+        version = session.open().references.fetch(reference, progress=update)
     print_put(session, version)
 
 

@@ -87,7 +87,7 @@ def retention_set(
     given.update({"within": parse_duration(within)} if within is not None else {})
     given.update({"type": type_} if type_ is not None else {})
     given.update({"metadata": parse_metadata(meta)} if meta else {})
-    rule = session.open().set_retention(name, **given)
+    rule = session.open().retention.set(name, **given)
     if session.json:
         write_json(rule.record())
     else:
@@ -114,7 +114,7 @@ def retention_rm(session: Session, name: str) -> None:
     Example:
       artfs retention rm checkpoints
     """
-    session.open().remove_retention(name)
+    session.open().retention.remove(name)
     if session.json:
         write_json({"removed": name})
     else:
@@ -129,7 +129,7 @@ def retention_show(session: Session) -> None:
     Example:
       artfs retention show
     """
-    rules = session.open().retention()
+    rules = session.open().retention.rules()
     if session.json:
         write_json({"rules": [rule.record() for rule in rules]})
     else:
@@ -147,7 +147,7 @@ def retention_plan(session: Session, going: bool) -> None:
     Example:
       artfs retention plan --going
     """
-    found = session.open().retention_plan()
+    found = session.open().retention.plan()
     shown = found.going if going else found.verdicts
     if session.json:
         write_json(_plan_record(found, shown))
@@ -191,10 +191,10 @@ def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
     """
     workspace = session.open()
     if dry_run:
-        found = workspace.retention_plan()
+        found = workspace.retention.plan()
         names, freed, due, kept = [one.candidate.name for one in found.going], found.freed_bytes, None, list[str]()
     else:
-        done = workspace.apply_retention(trust_clock=trust_clock)
+        done = workspace.retention.apply(trust_clock=trust_clock)
         names, freed, due, kept = done.versions, done.freed_bytes, done.due_at, done.kept
         warn_of_silent(done.silent)
     if session.json:

@@ -54,7 +54,7 @@ def show(session: Session, reference: str) -> None:
     workspace = session.open()
     version = workspace.version(reference)
     lineage = near(workspace.lineage(version.name, depth=1))
-    failed = [(exact_name(path), failure) for path, failure in workspace.failed_references(version.name)]
+    failed = [(exact_name(path), failure) for path, failure in workspace.references.failed(version.name)]
     if session.json:
         found = [
             {"path": path, "message": failure.message, "found_at": timestamp(datetime.fromtimestamp(failure.at, UTC))}

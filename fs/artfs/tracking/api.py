@@ -22,7 +22,7 @@ def _run_of(workspace: Workspace, record: RunRecord) -> Run:
 
 def recorded_run(workspace: Workspace, title: str) -> Run:
     """Return a run ``PROJECT/ID`` as it is recorded; raise `NotFoundError` where there is none."""
-    return _run_of(workspace, workspace.run(title))
+    return _run_of(workspace, workspace.runs.get(title))
 
 
 class Api:
@@ -93,7 +93,7 @@ class Api:
         """Return the runs, or those of a project, before which an entity may stand; the newest first."""
         workspace = the_workspace()
         project = path if path is not None else self._project or None
-        found = workspace.runs(project)
+        found = workspace.runs.all(project)
         if project is not None and not found and "/" in project:
-            found = workspace.runs(project.partition("/")[2])
+            found = workspace.runs.all(project.partition("/")[2])
         return [_run_of(workspace, record) for record in reversed(found)]

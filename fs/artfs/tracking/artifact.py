@@ -265,12 +265,12 @@ class Artifact(Described):
         said = self.said()
         tags, included = said.pop("tags"), said.pop("included")
         ttl = said.pop("ttl")
-        checked = Commit.checked(name, **said, ttl=ttl, force=False)
+        checked = Commit.checked(name, **said, ttl=ttl)
         base = None if self._base is None else self._base.name
         asked = replace(checked, base=base, runs=(run,) if run else (), included=tuple(included))
         version = version_of(workspace.store, gathering.commit(asked))
         if tags:
-            workspace.tag_add(version.name, *tags)
+            workspace.tags.add(version.name, *tags)
         self._become(workspace, version)
         return version
 

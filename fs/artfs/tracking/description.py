@@ -277,14 +277,14 @@ class Described:
         before = set(version.aliases) - {LATEST}
         wanted = {check_alias(each) for each in self._aliases if each != LATEST}
         if wanted - before:
-            workspace.alias_set(version.name, *sorted(wanted - before))
+            workspace.aliases.set(version.name, *sorted(wanted - before))
         if before - wanted:
-            workspace.alias_remove(version.artifact, *sorted(before - wanted))
+            workspace.aliases.remove(version.artifact, *sorted(before - wanted))
         tags, had = set(self._tags), set(version.tags)
         if tags - had:
-            workspace.tag_add(version.name, *sorted(tags - had))
+            workspace.tags.add(version.name, *sorted(tags - had))
         if had - tags:
-            workspace.tag_remove(version.name, *sorted(had - tags))
+            workspace.tags.remove(version.name, *sorted(had - tags))
         self._save_ttl(workspace, version)
         self._become(workspace, workspace.version(version.name))
 

@@ -83,17 +83,16 @@ def _commit(workspace: Workspace, draft: OpenDraft, full: str, own: dict[str, An
     metadata = {**said.get("metadata", {}), **(own["metadata"] or {})}
     asked = Commit.checked(
         full,
-        own["type"] or said.get("type"),
-        [*said.get("aliases", []), *own["aliases"]],
-        own["description"] or said.get("description"),
-        metadata or None,
-        own["ttl"] or said.get("ttl"),
-        force=False,
+        type=own["type"] or said.get("type"),
+        aliases=[*said.get("aliases", []), *own["aliases"]],
+        description=own["description"] or said.get("description"),
+        metadata=metadata or None,
+        ttl=own["ttl"] or said.get("ttl"),
     )
     included = [*said.get("included", []), *own["included"]]
     runs = dict.fromkeys([run.number, *said.get("runs", [])])
     version = commit_drafts(workspace.store, [(draft, replace(asked, runs=tuple(runs), included=tuple(included)))])[0]
     tags = sorted({*said.get("tags", []), *own["tags"]})
     if tags:
-        workspace.tag_add(version.name, *tags)
+        workspace.tags.add(version.name, *tags)
     return version

@@ -307,7 +307,7 @@ class Run:
         return self._versions(used=True)
 
     def _versions(self, *, used: bool) -> list[Artifact]:
-        found = self._workspace.versions_of_run(self._record.number, used=used)
+        found = self._workspace.runs.versions(self._record.number, used=used)
         return [Artifact.of(self._workspace, version) for version in found]
 
     # -- many writers ----------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ one artifact get consecutive numbers, and a name cannot become a project and an 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypedDict
 
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.ingest.staging import Ref
@@ -25,9 +25,25 @@ from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
 
-__all__ = ["Commit", "Committed", "end_after", "end_title", "parent_changes", "refuse_protected"]
+__all__ = ["Commit", "Committed", "VersionOptions", "end_after", "end_title", "parent_changes", "refuse_protected"]
 
 _LONGEST_TTL: Final = 1e10
+
+
+class VersionOptions(TypedDict, total=False):
+    """What a caller can say of a version that is to be made.
+
+    ``type`` is the artifact's: fixed by the first version that has one.  ``aliases`` are pointed to the version, and
+    ``metadata`` is what JSON can hold.  The version expires ``ttl`` seconds after it was made.  Without ``new`` no
+    version is made if the content, and the metadata and description that are given, equal those of the latest one.
+    """
+
+    type: str | None
+    aliases: Sequence[str]
+    description: str | None
+    metadata: Mapping[str, Any] | None
+    ttl: float | None
+    new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +71,15 @@ class Commit:
     def checked(
         cls,
         name: str,
-        type: str | None,
-        aliases: Sequence[str],
-        description: str | None,
-        metadata: Metadata | None,
-        ttl: float | None,
         *,
-        force: bool,
+        type: str | None = None,
+        aliases: Sequence[str] = (),
+        description: str | None = None,
+        metadata: Metadata | None = None,
+        ttl: float | None = None,
+        new: bool = False,
     ) -> Self:
-        """Return what a user says; raise `InvalidInputError` for a name, type or value that cannot be."""
+        """Return the commit for an artifact's name and `VersionOptions`; raise `InvalidInputError` for invalid ones."""
         if ttl is not None:
             end_after(ttl)
         return cls(
@@ -72,7 +88,7 @@ class Commit:
             aliases=[check_alias(alias) for alias in aliases],
             description=description,
             metadata=None if metadata is None else checked_metadata(metadata),
-            force=force,
+            force=new,
             ttl=ttl,
         )
 

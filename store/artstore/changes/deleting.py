@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from artstore import live
 from artstore.changes.committing import parent_changes
 from artstore.changes.version_ranges import select
-from artstore.errors import NotFoundError, RefusedError
-from artstore.live import Change, DaemonInfo
-from artstore.names import version_label
-from artstore.queries.versions import utc
+from artstore.errors import InvalidInputError, NotFoundError, RefusedError
+from artstore.live import Change
+from artstore.names import parse_reference, version_label
+from artstore.queries.versions import Version, utc
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry
 from artstore.rows import catalogue, deadlist, drafts, lineage
@@ -35,7 +35,7 @@ from artstore.store import Store
 if TYPE_CHECKING:
     from artstore.reclaim.reaper import InUse
 
-__all__ = ["Cascade", "Deletion", "Undeleted", "delete", "undelete"]
+__all__ = ["Cascade", "Deletion", "Undeletion", "delete", "undelete"]
 
 _BATCH: Final = 1000
 """Versions that one transaction deletes."""
@@ -65,14 +65,17 @@ class Deletion:
     dry_run: bool = False
 
 
-class Undeleted(NamedTuple):
-    """The version that is back, the aliases that it got back, and those that others have taken since."""
+@dataclass(frozen=True, slots=True)
+class Undeletion:
+    """A version that is back, the ``aliases`` it got back, and those ``skipped`` that name other versions by now.
 
-    artifact: ArtifactRecord
-    version: VersionRecord
+    ``silent`` are the mounts that did not answer.
+    """
+
+    version: Version
     aliases: list[str]
-    taken: list[str]
-    silent: list[DaemonInfo]
+    skipped_aliases: list[str]
+    silent: list[str]
 
 
 class _Doomed(NamedTuple):
@@ -307,12 +310,16 @@ def _delete_one(
     return entry, event, [version_label(version.number), *aliases]
 
 
-def undelete(store: Store, name: str, number: int) -> Undeleted:
-    """Bring a deleted version back, with its aliases as far as nobody has taken them since, and without its past end.
+def undelete(store: Store, ref: str) -> Undeletion:
+    """Bring the deleted version ``NAME:v3`` back, with its aliases that no other version has by now.
 
-    Raises `NotFoundError` where it never was or is being reaped already, `RefusedError` where it is not deleted, and
-    `InvalidInputError` where its name has become a project.
+    An end that has passed is removed.  Raises `NotFoundError` if it never existed or is being reaped, `RefusedError` if
+    it is not deleted, and `InvalidInputError` if ``ref`` has no version's number or its name has become a project.
     """
+    reference = parse_reference(ref)
+    if reference.version is None or reference.path:
+        raise InvalidInputError(f"{ref!r} names no version by its number", hint="write NAME:v3")
+    name, number = reference.name, reference.version
     label = f"{name}:{version_label(number)}"
     with room_to_free(store.path), store.write() as transaction:
         artifact = catalogue.find_name(transaction, name) or catalogue.find_retired(transaction, name)
@@ -350,7 +357,8 @@ def undelete(store: Store, name: str, number: int) -> Undeleted:
     changes = [Change(name, [version_label(number), "latest", *free])]
     if was_retired:
         changes += parent_changes(name)
-    return Undeleted(artifact, restored, free, taken, live.notify(store.run_dir, changes))
+    silent = [daemon.mountpoint for daemon in live.notify(store.run_dir, changes)]
+    return Undeletion(Version(store, artifact.name, restored, artifact.type), free, taken, silent)
 
 
 def _deleted_version(

@@ -35,7 +35,13 @@ def link(store: Store, version: VersionRecord, target: str, aliases: Sequence[st
             raise InvalidInputError(
                 f"{label(transaction, current)} is a version of {target!r} already", hint="set an alias on it instead"
             )
-        said = Commit.checked(target, artifact.type, aliases, current.description, current.metadata, None, force=False)
+        said = Commit.checked(
+            target,
+            type=artifact.type,
+            aliases=aliases,
+            description=current.description,
+            metadata=current.metadata,
+        )
         root = Ref(CLASS_TREE, tree_view(transaction, current.root).digest)
         root.node = current.root
         created, committed = commit(store, transaction, root, replace(said, linked=current.serial), 0)

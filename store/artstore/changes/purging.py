@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from artstore import live
 from artstore.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
 from artstore.ingest.building import DirectoryBuilder, directory_entry
 from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.queries.resolving import is_digest, resolve_recorded
 from artstore.queries.versions import utc
 from artstore.reclaim.reaper import forget_references, reap
 from artstore.records.catalogue import VersionRecord
@@ -80,26 +81,47 @@ class _Held:
         return self.label.rpartition(":")[2]
 
 
-def purge(
-    store: Store,
-    targets: Callable[[Snapshot], Sequence[int]],
-    named: int | None,
-    *,
-    reason: str,
-    everywhere: bool,
-    dry_run: bool,
-) -> PurgeReport:
-    """Take content out of all versions; ``targets`` finds its nodes, ``named`` is the serial of the version named.
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What is to be purged: the content with an id, or the files at a path of the version that is named."""
+
+    ident: bytes = b""
+    version: VersionRecord | None = None
+    path: bytes = b""
+
+    @classmethod
+    def of(cls, store: Store, text: str) -> Self:
+        """Return the target that a digest or ``NAME:v3/path`` names; raise `InvalidInputError` for a whole version."""
+        if is_digest(text):
+            return cls(bytes.fromhex(text))
+        version, path = resolve_recorded(store, text)
+        if not path:
+            raise InvalidInputError(
+                f"{text!r} names a whole version", hint="delete it with artfs rm, or name a path in it"
+            )
+        return cls(version=version, path=path)
+
+    def nodes(self, snapshot: Snapshot) -> list[int]:
+        """Return the nodes of the content."""
+        if self.version is None:
+            return [snapshot.content_node(self.ident)]
+        return snapshot.files_at(self.version.root, self.path)
+
+
+def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bool) -> PurgeReport:
+    """Take content, named by its digest or as ``NAME:v3/path``, out of all versions.
 
     Raises `NotFoundError` where no version holds it, `RefusedError` where others than the named one do and not
     ``everywhere``, `BusyError` while a put holds it.
     """
+    target = _Target.of(store, text)
+    named = None if target.version is None else target.version.serial
     if not reason.strip():
         raise InvalidInputError("a purge needs a reason, which is kept in the records of the versions")
     now_ns = time.time_ns()
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
-        nodes = list(dict.fromkeys(targets(snapshot)))
+        nodes = list(dict.fromkeys(target.nodes(snapshot)))
         digests = [snapshot.identity(node).hex() for node in nodes]
         leaves = below(transaction, nodes)
         ids = {snapshot.identity(node) for node in leaves}

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from artstore import live
 from artstore.changes.committing import Commit, Committed, commit
-from artstore.errors import NotFoundError, OutOfSpaceError
+from artstore.errors import InvalidInputError, NotFoundError, OutOfSpaceError
 from artstore.ingest.building import DirectoryBuilder
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.pipeline import Ingest, Progress
@@ -20,6 +20,7 @@ from artstore.ingest.staging import EntryDraft, Ref, Stager, StaleHintError
 from artstore.ingest.statcache import StatCache
 from artstore.live import DaemonInfo
 from artstore.queries.mounted import MountedPath, mounted_path
+from artstore.queries.resolving import base_version
 from artstore.queries.versions import PutReceipt, Version
 from artstore.reclaim.collecting import reap_for_room
 from artstore.records.catalogue import VersionRecord
@@ -35,6 +36,7 @@ __all__ = [
     "commit_staged",
     "forbidden_folders",
     "put",
+    "put_version",
     "reporter",
     "version_of",
     "with_room",
@@ -81,6 +83,28 @@ def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResu
     """
     done, reaped = with_room(store, lambda: _put(store, path, asked, options))
     return replace(done, reaped_bytes=reaped)
+
+
+def put_version(
+    store: Store,
+    path: str | os.PathLike[str],
+    asked: Commit,
+    *,
+    base: str | None = None,
+    exclude: Sequence[str] = (),
+    remove: Sequence[str] = (),
+    progress: Callable[[Progress], None] | None = None,
+) -> Version:
+    """Do as `put`; ``base`` is ``v3``, an alias or ``NAME:v3``.  Return the version, with the receipt for it."""
+    if not os.fspath(path):
+        raise InvalidInputError("the path to put is empty")  # Path("") would mean the current folder
+    if remove and base is None:
+        raise InvalidInputError("--remove needs --base")
+    below = None if base is None else base_version(store, asked.name, base)
+    if below is not None:
+        asked = replace(asked, base=below.name)
+    options = PutOptions(exclude, remove, None if below is None else below.record, progress)
+    return version_of(store, put(store, Path(path), asked, options))
 
 
 def with_room(store: Store, action: Callable[[], T]) -> tuple[T, int]:

@@ -15,9 +15,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
-from artstore.changes.committing import Commit, commit
+from artstore.changes.committing import Commit, VersionOptions, commit
 from artstore.changes.putting import PutResult, announce, forbidden_folders, reporter, version_of, with_room
 from artstore.drafting.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
@@ -29,7 +29,7 @@ from artstore.ingest.staging import Ref, Stager, StaleHintError
 from artstore.names import check_draft
 from artstore.queries.difference import Difference, compare
 from artstore.queries.versions import Version
-from artstore.records.catalogue import DraftRecord, Metadata, VersionRecord
+from artstore.records.catalogue import DraftRecord, VersionRecord
 from artstore.records.packing import CLASS_TREE
 from artstore.records.trees import Kind
 from artstore.rows import catalogue, drafts
@@ -315,22 +315,12 @@ class OpenDraft:
         record = self.record()
         return compare(self._store, record.start, record.root)
 
-    def commit(
-        self,
-        *,
-        type: str | None = None,
-        aliases: Sequence[str] = (),
-        description: str | None = None,
-        metadata: Metadata | None = None,
-        ttl: float | None = None,
-        new: bool = False,
-    ) -> Version:
+    def commit(self, **options: Unpack[VersionOptions]) -> Version:
         """Make it the artifact's next version, unless it equals the latest and not ``new``; the draft is gone then.
 
         ``receipt.created`` of the version returned says which.  Raises as `Workspace.put` does; the draft stays then.
         """
-        asked = Commit.checked(self.artifact, type, aliases, description, metadata, ttl, force=new)
-        return commit_drafts(self._store, [(self, asked)])[0]
+        return commit_drafts(self._store, [(self, Commit.checked(self.artifact, **options))])[0]
 
     def abort(self) -> None:
         """Give it up: what it alone holds goes to the deadlist."""

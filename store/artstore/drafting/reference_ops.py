@@ -16,6 +16,7 @@ from artstore.changes.putting import version_of
 from artstore.drafting.gathering import Gathering
 from artstore.errors import ArtfsError, ChangedError, NotFoundError
 from artstore.ingest.pipeline import Progress
+from artstore.queries.resolving import base_version, resolve_version
 from artstore.queries.versions import Version
 from artstore.records.catalogue import VersionRecord
 from artstore.records.references import ReferenceRecord
@@ -28,6 +29,7 @@ from artstore.store import Store
 
 __all__ = ["CheckedReference", "Reference", "check", "fetch", "include", "known_failures", "refer", "references"]
 
+_OWN: Final = "artfs://"
 _AT_ONCE: Final = 16
 _FETCHED_AT_ONCE: Final = 8
 _WINDOW: Final = 8 * 1024 * 1024
@@ -57,17 +59,25 @@ def refer(
     uri: str,
     asked: Commit,
     *,
-    base: VersionRecord | None,
-    to: str,
-    anonymous: bool,
-    checksum: bool,
+    base: str | None = None,
+    to: str = "",
+    anonymous: bool = False,
+    checksum: bool = True,
     report: OnPinned | None = None,
 ) -> Version:
     """Make what a URI leads to the next version of an artifact, or lay it over ``base``; nothing is copied.
 
-    Raises what `artstore.references.pinning.pin` and `artstore.changes.committing.commit` do.
+    ``artfs://NAME:v3[/path]`` includes another version, or a part of it.  Raises what `artstore.references.pinning.pin`
+    and `artstore.changes.committing.commit` do.
     """
-    gathering = Gathering(store, asked.name, base)
+    below = None if base is None else base_version(store, asked.name, base)
+    if below is not None:
+        asked = replace(asked, base=below.name)
+    record = None if below is None else below.record
+    if uri.startswith(_OWN):
+        version, inside = resolve_version(store, uri.removeprefix(_OWN))
+        return include(store, version, inside, asked, base=record, to=to)
+    gathering = Gathering(store, asked.name, record)
     try:
         gathering.refer(uri, to, anonymous=anonymous, checksum=checksum, report=report)
         return version_of(store, gathering.commit(asked))

@@ -13,6 +13,7 @@ from typing import Final
 
 from artstore import live
 from artstore.errors import NotFoundError
+from artstore.queries.resolving import is_digest, resolve_recorded
 from artstore.reclaim import leases
 from artstore.records.catalogue import VersionRecord
 from artstore.records.deadlist import DeadEntry
@@ -25,7 +26,7 @@ from artstore.rows.reachability import Reach, below, find_holders, label, places
 from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
 
-__all__ = ["Explanation", "explain_digest", "explain_file", "explain_node", "explain_version"]
+__all__ = ["Explanation", "explain", "explain_digest", "explain_file", "explain_node", "explain_version"]
 
 _SHOWN: Final = 20
 
@@ -59,6 +60,26 @@ class Explanation:
         held += [f"and by {self.more} more versions"] if self.more else []
         counted = [f"counted in '{self.counted_in}' of artfs usage"] if self.counted_in else []
         return [*held, *self.drafts, *self.deleted, *self.users, *counted, *([self.advice] if self.advice else [])]
+
+
+def explain(store: Store, target: str) -> Explanation:
+    """Return what holds a version (also a deleted one), a path in one, a digest, or a file of the workspace's folder.
+
+    Raises `NotFoundError` if there is no such thing.
+    """
+    if is_digest(target):
+        return explain_digest(store, target, bytes.fromhex(target))
+    real = Path(os.path.realpath(target))
+    if os.path.lexists(target) and real.is_relative_to(store.path):
+        return explain_file(store, target, real)
+    version, path = resolve_recorded(store, target)
+    if not path:
+        return explain_version(store, target, version)
+    with store.snapshot() as snapshot:
+        entry = snapshot.resolve(version.root, path)
+    if entry is None:
+        raise NotFoundError(f"{target!r} is not there")
+    return explain_node(store, target, "a directory" if entry.directories else "a file", [entry.node])
 
 
 def explain_version(store: Store, target: str, version: VersionRecord) -> Explanation:

@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from artstore.queries.resolving import resolve_recorded
+from artstore.queries.runs import run_by_title
 from artstore.reclaim.leases import RUNS, is_held
 from artstore.records.catalogue import EdgeRecord
 from artstore.rows import catalogue, lineage, runs
-from artstore.rows.lineage import Edge, End, edges_from, edges_to
+from artstore.rows.lineage import Edge, End, edges_from, edges_to, run_end, version_end
 from artstore.rows.reachability import label
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
-__all__ = ["Graph", "GraphEdge", "GraphNode", "graph_around"]
+__all__ = ["Graph", "GraphEdge", "GraphNode", "graph_around", "graph_of"]
 
+_RUN: Final = "run:"
 KINDS: Final = {
     lineage.USED: "used by",
     lineage.LOGGED: "logged",
@@ -54,6 +57,15 @@ class Graph:
     root: str
     nodes: list[GraphNode]
     edges: list[GraphEdge]
+
+
+def graph_of(store: Store, ref: str, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
+    """Return the graph around a version, also a deleted one, or a run (``run:PROJECT/ID``)."""
+    if ref.startswith(_RUN):
+        end = run_end(run_by_title(store, ref.removeprefix(_RUN)).number)
+    else:
+        end = version_end(resolve_recorded(store, ref)[0].serial)
+    return graph_around(store, end, up=up, down=down, depth=depth)
 
 
 def graph_around(store: Store, root: End, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:

@@ -7,12 +7,26 @@ import os
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.names import Reference, parse_reference, parse_version_label, version_label
 from artstore.queries.mounted import mounted_path
+from artstore.queries.versions import Version
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.rows import catalogue
 from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
 
-__all__ = ["find_artifact", "is_digest", "looks_like_path", "reference_of", "resolve", "resolve_recorded", "tree_of"]
+__all__ = [
+    "base_version",
+    "find_artifact",
+    "is_digest",
+    "looks_like_path",
+    "numbered_reference",
+    "reference_of",
+    "resolve",
+    "resolve_recorded",
+    "resolve_version",
+    "tree_of",
+    "version_by_serial",
+    "version_of_reference",
+]
 
 
 def looks_like_path(ref: str) -> bool:
@@ -52,6 +66,47 @@ def resolve(store: Store, ref: str) -> tuple[ArtifactRecord, VersionRecord, byte
     with store.snapshot() as snapshot:
         artifact = find_artifact(snapshot, reference.name)
         return artifact, _version_of(snapshot, artifact, reference), reference.path
+
+
+def resolve_version(store: Store, ref: str) -> tuple[Version, bytes]:
+    """Return (living version, path inside it) of a reference; whether the path is there is not looked at."""
+    artifact, record, path = resolve(store, ref)
+    return Version(store, artifact.name, record, artifact.type), path
+
+
+def version_of_reference(store: Store, ref: str) -> Version:
+    """Return the version that a reference names: ``NAME``, ``NAME:v3``, ``NAME:ALIAS``, or a path on a mount.
+
+    Raises `NotFoundError`, or `InvalidInputError` if the reference has a path inside the version.
+    """
+    version, path = resolve_version(store, ref)
+    if path:
+        raise InvalidInputError(f"{ref!r} names a path inside {version.name}, not a version")
+    return version
+
+
+def base_version(store: Store, name: str, base: str) -> Version:
+    """Return the version that a new one of the artifact ``name`` is based on: ``v3``, an alias, or ``NAME:v3``."""
+    return version_of_reference(store, base if ":" in base else f"{name}:{base}")
+
+
+def version_by_serial(store: Store, serial: int) -> Version | None:
+    """Return the living version with a serial, which it keeps when its artifact is renamed."""
+    with store.snapshot() as snapshot:
+        record = snapshot.version(serial)
+        artifact = None if record is None else snapshot.artifact(record.artifact)
+    if record is None or artifact is None:
+        return None
+    return Version(store, artifact.name, record, artifact.type)
+
+
+def numbered_reference(store: Store, ref: str) -> str:
+    """Return a reference as it is, or for a path on a mount the ``NAME:v3[/path]`` that it stands for."""
+    if not looks_like_path(ref):
+        return ref
+    reference = reference_of(store, ref)
+    inside = f"/{os.fsdecode(reference.path)}" if reference.path else ""
+    return f"{reference.name}:{version_label(reference.version or 0)}{inside}"
 
 
 def resolve_recorded(store: Store, ref: str) -> tuple[VersionRecord, bytes]:

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from artstore.errors import BusyError, DamageError, NotFoundError
-from artstore.names import version_label
+from artstore.errors import BusyError, DamageError, InvalidInputError, NotFoundError
+from artstore.names import check_name, version_label
 from artstore.queries.figures import Figures
+from artstore.queries.resolving import find_artifact
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.rows import catalogue, deadlist, space
 from artstore.rows.nodes import children_of, node_extent, node_payload
@@ -41,9 +42,11 @@ __all__ = [
     "GroupUsage",
     "Usage",
     "VersionUsage",
+    "artifact_usage",
     "by_project",
     "by_type",
     "disk_use",
+    "usage_by",
     "version_usage",
     "workspace_usage",
 ]
@@ -328,6 +331,20 @@ def disk_use(store: Store, serial: int) -> DiskUse:
         attributed = _attributed(transaction, living, figures)[serial]
     figures.save()
     return DiskUse(record.number, serial, logical, unique, attributed, record.files, record.bytes)
+
+
+def artifact_usage(store: Store, name: str) -> list[VersionUsage]:
+    """Return the usage of each living version of the artifact with a full name, by number."""
+    with store.snapshot() as snapshot:
+        artifact = find_artifact(snapshot, check_name(name))
+    return version_usage(store, artifact.number)
+
+
+def usage_by(store: Store, group: str) -> list[GroupUsage]:
+    """Return attributed bytes by ``project`` or ``type``; raise `InvalidInputError` for another group."""
+    if group not in ("project", "type"):
+        raise InvalidInputError(f"usage can be grouped by project or type, not by {group!r}")
+    return by_project(store) if group == "project" else by_type(store)
 
 
 def by_project(store: Store) -> list[GroupUsage]:

@@ -13,12 +13,13 @@ from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
 from artstore.ingest.pipeline import Progress
+from artstore.queries.resolving import resolve_version
 from artstore.rows.content import chunks_between
 from artstore.storage.packs import pack_path
 from artstore.storage.readahead import ask_for
 from artstore.store import Store
 
-__all__ = ["Warmed", "warm"]
+__all__ = ["Warmed", "warm", "warm_version"]
 
 _PIECE: Final = 4 * 1024 * 1024
 _GAP: Final = 256 * 1024
@@ -38,6 +39,15 @@ class _Run(NamedTuple):
     pack: int
     start: int
     end: int
+
+
+def warm_version(
+    store: Store, ref: str, path: str | bytes, progress: Callable[[Progress], None] | None = None
+) -> Warmed:
+    """Do as `warm` for a version, at the path of the reference and ``path`` below that."""
+    version, inside = resolve_version(store, ref)
+    place = b"/".join(part for part in (inside, os.fsencode(path).strip(b"/")) if part)
+    return warm(store, version.record.root, place, progress)
 
 
 def warm(store: Store, root: int, path: bytes, progress: Callable[[Progress], None] | None = None) -> Warmed:

@@ -272,8 +272,8 @@ WRITING += ["rm x:v2 --force", "undelete y:v0"]
 @pytest.mark.parametrize("command", [*WRITING, "put"])
 def test_every_command_that_writes_gives_back_what_is_due(artfs: Run, data: Path, command: str) -> None:
     workspace = open_workspace()
-    workspace.alias_set("x:v2", "other")
-    workspace.tag_add("x:v2", "b")
+    workspace.aliases.set("x:v2", "other")
+    workspace.tags.add("x:v2", "b")
     workspace.put(data, "y")
     workspace.delete("y:v0")
     assert entries(artfs) == 3

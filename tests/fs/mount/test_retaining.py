@@ -38,7 +38,7 @@ async def test_it_applies_the_rules_that_are_set_meanwhile(
         nursery.start_soon(run_for, 2.0, workspace.store)
         await trio.sleep(0.1)
         assert len(workspace.versions("a")) == 3
-        workspace.set_retention("r", last=2)
+        workspace.retention.set("r", last=2)
         while len(workspace.versions("a")) == 3:
             await trio.sleep(0.02)
         nursery.cancel_scope.cancel()

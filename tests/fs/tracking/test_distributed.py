@@ -97,15 +97,15 @@ def test_names_of_what_is_made_together(workspace: artfs.Workspace) -> None:
     unnamed.discard()
     for shared in ("batch_42", "a/b:c", "x" * 300, "..", "ünï"):
         run.upsert_artifact(brought(run, "a", "a"), distributed_id=shared)
-    drafts = workspace.open_drafts()
+    drafts = workspace.drafts.all()
     assert len(drafts) == 5
     assert {draft.artifact for draft in drafts} == {"p/results"}
     drafts[0].abort()
     with pytest.raises(NotFoundError):
         run.finish_artifact(artfs.Artifact("results", "dataset"), distributed_id="batch_42")
     run.finish_artifact(artfs.Artifact("results", "dataset"), distributed_id="..")
-    assert len(workspace.open_drafts()) == 3
-    for draft in workspace.open_drafts():
+    assert len(workspace.drafts.all()) == 3
+    for draft in workspace.drafts.all():
         draft.abort()
     workspace.gc(now=True)
     assert_sound(workspace)

@@ -216,9 +216,9 @@ def check_external_storage(workspace: artfs.Workspace) -> None:
     version = workspace.version("s3-datasets/imagenet_s3")
     paths = ["train/cat.jpg", "train/dog.jpg", "val/rat.jpg"]
     assert content(version) == {path: path.encode() for path in paths}
-    found = {os.fsdecode(each.path): each.record.uri for each in workspace.references(version.name)}
+    found = {os.fsdecode(each.path): each.record.uri for each in workspace.references.of(version.name)}
     assert found == {path: f"s3://my-bucket/imagenet/{path}" for path in paths}
-    assert [each.state for each in workspace.check_references(version.name)] == ["ok"] * 3
+    assert [each.state for each in workspace.references.check(version.name)] == ["ok"] * 3
 
 
 def check_preprocessing(workspace: artfs.Workspace) -> None:
@@ -266,7 +266,7 @@ def check_bundle(workspace: artfs.Workspace) -> None:
 
 def check_worker(workspace: artfs.Workspace) -> None:
     assert not workspace.find("distributed-processing/*")
-    (draft,) = workspace.open_drafts()
+    (draft,) = workspace.drafts.all()
     assert draft.artifact == "distributed-processing/processed_results"
 
 
@@ -274,7 +274,7 @@ def check_coordinator(workspace: artfs.Workspace) -> None:
     version = workspace.version("distributed-processing/processed_results")
     assert content(version) == {f"results_worker_{n}.parquet": f"results {n}".encode() for n in range(3)}
     assert version.metadata == {"workers": 8, "batch_id": 42}
-    assert not workspace.open_drafts()
+    assert not workspace.drafts.all()
     graph = workspace.lineage(version.name, down=False)
     makers = [node for node in graph.nodes if node.kind == "run"]
     assert sorted(node.type or "" for node in makers) == ["finalize", *["process-shard"] * 3]

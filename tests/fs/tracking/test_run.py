@@ -37,7 +37,7 @@ def test_a_run_is_what_was_said(workspace: artfs.Workspace) -> None:
     run.config.batch = 32
     run.finish()
     assert artfs.run is None
-    record = workspace.run(f"p/{run.id}")
+    record = workspace.runs.get(f"p/{run.id}")
     assert record.config == {"lr": 0.5, "epochs": 3, "shape": [2, 3], "seed": 7, "batch": 32}
     assert record.state == "finished"
     assert record.finished_ns > record.created_ns
@@ -98,7 +98,7 @@ def test_what_is_logged(workspace: artfs.Workspace) -> None:
     ]
     run.summary["best"] = 0.05
     artfs.finish()
-    record = workspace.run(f"p/{run.id}")
+    record = workspace.runs.get(f"p/{run.id}")
     assert (record.summary["loss"], record.summary["best"], record.steps) == (0.05, 0.05, 4)
     assert_sound(workspace)
 
@@ -107,7 +107,7 @@ def test_many_rows(workspace: artfs.Workspace) -> None:
     with artfs.init(project="p") as run:
         for step in range(2500):
             run.log({"loss": step})
-    record = workspace.run(f"p/{run.id}")
+    record = workspace.runs.get(f"p/{run.id}")
     assert (record.steps, record.blocks) == (2500, 3)
     assert [row["loss"] for row in artfs.Api().run(f"p/{run.id}").history()] == list(range(2500))
 
@@ -134,7 +134,7 @@ def test_unused_words_are_recorded_with_one_notice(
     run = artfs.init(project="p", entity="me", mode="offline", save_code=True, dir=Path("x"), config=Namespace(lr=1))
     artfs.init(project="p", mode="offline")
     assert capsys.readouterr().err == "artfs: dir, mode, save_code is recorded, and does nothing here\n"
-    record = workspace.run(f"p/{run.id}")
+    record = workspace.runs.get(f"p/{run.id}")
     assert record.settings == {"entity": "me", "mode": "offline", "save_code": True, "dir": "x"}
     assert record.config == {"lr": 1}
 

@@ -28,13 +28,13 @@ def events(workspace: Workspace) -> list[dict[str, object]]:
 
 def test_aliases(artifact: Workspace) -> None:
     """They name versions, move, and go; `latest` is always the highest."""
-    artifact.alias_set("a:v0", "best", "clean")
-    artifact.alias_set("a:latest", "best")
-    assert artifact.aliases("a") == {"best": 2, "clean": 0, "latest": 2}
+    artifact.aliases.set("a:v0", "best", "clean")
+    artifact.aliases.set("a:latest", "best")
+    assert artifact.aliases.of("a") == {"best": 2, "clean": 0, "latest": 2}
     assert artifact.version("a:best").number == 2
     assert artifact.version("a:v2").aliases == ["best", "latest"]
-    artifact.alias_remove("a", "best")
-    assert artifact.aliases("a") == {"clean": 0, "latest": 2}
+    artifact.aliases.remove("a", "best")
+    assert artifact.aliases.of("a") == {"clean": 0, "latest": 2}
     assert [(event["alias"], event["version"]) for event in events(artifact)] == [
         ("best", 0),
         ("clean", 0),
@@ -46,12 +46,12 @@ def test_aliases(artifact: Workspace) -> None:
 
 def test_removing_is_all_or_none(artifact: Workspace) -> None:
     """One that is not there refuses the call."""
-    artifact.alias_set("a:v0", "best")
+    artifact.aliases.set("a:v0", "best")
     with pytest.raises(NotFoundError, match="'worst'"):
-        artifact.alias_remove("a", "best", "worst")
-    assert artifact.aliases("a") == {"best": 0, "latest": 2}
+        artifact.aliases.remove("a", "best", "worst")
+    assert artifact.aliases.of("a") == {"best": 0, "latest": 2}
     with pytest.raises(NotFoundError):
-        artifact.alias_remove("b", "best")
+        artifact.aliases.remove("b", "best")
     assert_sound(artifact)
 
 
@@ -59,16 +59,16 @@ def test_removing_is_all_or_none(artifact: Workspace) -> None:
 def test_names_that_no_alias_may_have(artifact: Workspace, name: str) -> None:
     """They are refused before anything is written, in `put` too."""
     with pytest.raises(InvalidNameError):
-        artifact.alias_set("a:v0", name)
+        artifact.aliases.set("a:v0", name)
     with pytest.raises(InvalidNameError):
         artifact.put(artifact.path / "artfs.json", "a", aliases=[name])
-    assert artifact.aliases("a") == {"latest": 2}
+    assert artifact.aliases.of("a") == {"latest": 2}
 
 
 @pytest.mark.parametrize("name", ["x" * 128, "é" * 127, "\U0001f408" * 63])
 def test_the_longest_aliases(artifact: Workspace, name: str) -> None:
     """What the grammar allows fits the tables."""
-    artifact.alias_set("a:v1", name)
+    artifact.aliases.set("a:v1", name)
     assert artifact.version(f"a:{name}").number == 1
 
 
@@ -76,8 +76,8 @@ def test_nothing_new_is_not_told(artifact: Workspace, monkeypatch: pytest.Monkey
     """An alias that names the version already changes nothing; one that moves tells the artifact's folder."""
     told: list[list[live.Change]] = []
     monkeypatch.setattr(live, "notify", lambda _, changes: told.append(changes) or [])
-    artifact.alias_set("a:v0", "best")
-    artifact.alias_set("a:v0", "best")
+    artifact.aliases.set("a:v0", "best")
+    artifact.aliases.set("a:v0", "best")
     assert told == [[live.Change("a", ["best"])]]
     assert len(events(artifact)) == 1
 
@@ -85,16 +85,16 @@ def test_nothing_new_is_not_told(artifact: Workspace, monkeypatch: pytest.Monkey
 def test_tags(artifact: Workspace) -> None:
     """Sorted, without repetition; a tag that is not there cannot be taken."""
     version = artifact.version("a:v1")
-    assert artifact.tag_add("a:v1", "b", "a", "b") == ["a", "b"]
-    assert artifact.tag_remove("a:v1", "b") == ["a"]
-    assert artifact.tags("a:v1") == version.tags == ["a"]
+    assert artifact.tags.add("a:v1", "b", "a", "b") == ["a", "b"]
+    assert artifact.tags.remove("a:v1", "b") == ["a"]
+    assert artifact.tags.of("a:v1") == version.tags == ["a"]
     with pytest.raises(NotFoundError, match="'b'"):
-        artifact.tag_remove("a:v1", "a", "b")
+        artifact.tags.remove("a:v1", "a", "b")
     for tag in ("", " a", "a\n", "x" * 129):
         with pytest.raises(InvalidInputError):
-            artifact.tag_add("a:v1", tag)
-    assert artifact.tags("a:v1") == ["a"]
-    assert artifact.tags("a:v0") == []
+            artifact.tags.add("a:v1", tag)
+    assert artifact.tags.of("a:v1") == ["a"]
+    assert artifact.tags.of("a:v0") == []
     assert [event["tags"] for event in events(artifact)] == [["a", "b"], ["a"]]
     assert_sound(artifact)
 

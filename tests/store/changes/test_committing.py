@@ -47,7 +47,7 @@ def test_equal_content_makes_no_second_version(workspace: Workspace, folder: Cal
     for options in ({}, {"metadata": {"k": 1}}, {"description": "d"}, {"aliases": ["best"]}):
         version = workspace.put(one, "a", **options)
         assert (version.number, version.receipt and version.receipt.created) == (0, False)
-    assert workspace.aliases("a") == {"best": 0, "latest": 0}
+    assert workspace.aliases.of("a") == {"best": 0, "latest": 0}
     expected = 0
     for path, options in (
         (one, {"new": True}),
@@ -135,7 +135,7 @@ def test_the_rule_against_a_model(new_workspace: Any, folder: Callable[..., Path
             if known:
                 found = workspace.versions(name)
                 assert [(int(v.read_bytes("file")), v.metadata, v.description) for v in found] == known
-                assert workspace.aliases(name) == {**aliases[name], "latest": len(known) - 1}
+                assert workspace.aliases.of(name) == {**aliases[name], "latest": len(known) - 1}
         events = list(journal.replay(journal.journal_path(workspace.path)))
         for name, known in versions.items():
             told = [event for event in events if event["event"] == "version" and event["name"] == name]

@@ -41,7 +41,7 @@ def test_a_deleted_version_is_gone_and_can_come_back(workspace: Workspace, put: 
     """Its number, its record and its aliases are as before; nothing was stored or freed."""
     put("a", x=b"one")
     put("a", x=b"two")
-    workspace.alias_set("a:v1", "best", "prod")
+    workspace.aliases.set("a:v1", "best", "prod")
     before = workspace.usage()
     done = workspace.delete("a:v1", force=True)
     assert (done.versions, done.aliases) == (["a:v1"], ["a:best", "a:prod"])
@@ -49,11 +49,11 @@ def test_a_deleted_version_is_gone_and_can_come_back(workspace: Workspace, put: 
     assert workspace.version("a").name == "a:v0"  # latest is the highest that lives
     with pytest.raises(NotFoundError):
         workspace.version("a:v1")
-    workspace.alias_set("a:v0", "best")
+    workspace.aliases.set("a:v0", "best")
     back = workspace.undelete("a:v1")
     assert (back.version.name, back.aliases, back.skipped_aliases) == ("a:v1", ["prod"], ["best"])
     assert workspace.version("a").read_bytes("x") == b"two"
-    assert workspace.aliases("a") == {"best": 0, "prod": 1, "latest": 1}
+    assert workspace.aliases.of("a") == {"best": 0, "prod": 1, "latest": 1}
     assert workspace.usage().stored_bytes == before.stored_bytes
     assert contradictions(workspace.path) == []
 
@@ -62,8 +62,8 @@ def test_one_refusal_refuses_the_call_and_names_all(workspace: Workspace, put: C
     """Aliases stand against a deletion; what is deleted is all or nothing."""
     for number in range(4):
         put("a", x=b"%d" % number)
-    workspace.alias_set("a:v1", "one")
-    workspace.alias_set("a:v2", "two")
+    workspace.aliases.set("a:v1", "one")
+    workspace.aliases.set("a:v2", "two")
     with pytest.raises(RefusedError) as caught:
         workspace.delete("a:*")
     assert "a:v1 has the alias 'one'" in str(caught.value) and "a:v2 has the alias 'two'" in str(caught.value)
@@ -91,7 +91,7 @@ def test_what_references_mean(workspace: Workspace, put: Callable[..., str], ref
     """Labels, aliases, ranges with both ends, and globs over labels and aliases; a dry run says the same."""
     for number in range(5):
         put("a", x=b"%d" % number)
-    workspace.alias_set("a:v2", "best")
+    workspace.aliases.set("a:v2", "best")
     promised = workspace.delete(*refs, force=True, dry_run=True)
     assert len(workspace.versions("a")) == 5 and promised.dry_run
     done = workspace.delete(*refs, force=True, now=True)
@@ -244,7 +244,7 @@ def test_the_base_of_a_running_put_is_refused_and_survives_force(workspace: Work
 def test_deletions_are_in_the_journal(workspace: Workspace, put: Callable[..., str]) -> None:
     """A rebuild finds deleted versions deleted and undeleted ones alive."""
     put("a", x=b"1")
-    workspace.alias_set("a:v0", "best")
+    workspace.aliases.set("a:v0", "best")
     workspace.delete("a:v0", force=True)
     workspace.undelete("a:v0")
     events = [event["event"] for event in journal.replay(journal.journal_path(workspace.path))]

@@ -158,7 +158,7 @@ def test_an_interrupted_put_stores_nothing_twice(
             workspace.put(folder, "x", progress=lambda _: None)
     with workspace.store.snapshot() as snapshot:
         before = snapshot.usage_totals().stored_bytes
-    (draft,) = workspace.drafts()
+    (draft,) = workspace.drafts.states()
     assert not draft.alive and draft.staged_nodes > 20 and before > 100_000
     assert_sound(workspace)
     version = workspace.put(folder, "x")

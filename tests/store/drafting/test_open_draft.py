@@ -61,7 +61,7 @@ def age(workspace: Workspace, draft: OpenDraft, seconds: float) -> None:
 
 
 def test_a_draft_becomes_a_version(workspace: Workspace, source: Path, tmp_path: Path) -> None:
-    draft = workspace.new_draft("team/data")
+    draft = workspace.drafts.new("team/data")
     assert content(draft) == {} and draft.base is None and draft.artifact == "team/data"
     added = draft.add(source)
     assert (added.files, added.bytes) == (4, 5003) and added.new_bytes > 0
@@ -71,7 +71,7 @@ def test_a_draft_becomes_a_version(workspace: Workspace, source: Path, tmp_path:
     assert (version.digest, version.metadata, version.aliases) == (
         canonical_digest(whole(MODEL)).hex(), {"k": [1, 2]}, ["good", "latest"]
     )  # fmt: skip
-    assert workspace.drafts() == [] and workspace.open_drafts() == []
+    assert workspace.drafts.states() == [] and workspace.drafts.all() == []
     with pytest.raises(NotFoundError, match="no draft 'd1' is open"):
         draft.add(source)
     workspace.gc()
@@ -82,7 +82,7 @@ def test_a_draft_becomes_a_version(workspace: Workspace, source: Path, tmp_path:
 def test_a_draft_begins_as_a_version_and_copies_nothing(workspace: Workspace, source: Path) -> None:
     workspace.put(source, "data")
     before = workspace.usage().stored_bytes
-    draft = workspace.new_draft("other", base="data:latest", id="fixes")
+    draft = workspace.drafts.new("other", base="data:latest", id="fixes")
     assert content(draft) == whole(MODEL) and draft.base == "data:v0" and workspace.usage().stored_bytes == before
     version = draft.commit()
     assert version.name == "other:v0" and version.digest == workspace.version("data:v0").digest
@@ -93,12 +93,12 @@ def test_what_equals_the_latest_makes_no_version(workspace: Workspace, source: P
     workspace.put(source, "data", metadata={"k": 1})
     (source / "top").write_bytes(b"other")
     workspace.put(source, "data")
-    unchanged = workspace.new_draft("data", base="latest").commit()
+    unchanged = workspace.drafts.new("data", base="latest").commit()
     assert unchanged.name == "data:v1" and unchanged.receipt is not None and not unchanged.receipt.created
-    assert workspace.new_draft("data", base="latest").commit(new=True).name == "data:v2"
-    again = workspace.new_draft("data", base="v0").commit()
+    assert workspace.drafts.new("data", base="latest").commit(new=True).name == "data:v2"
+    again = workspace.drafts.new("data", base="v0").commit()
     assert again.name == "data:v3", "what an older version had is made anew"
-    assert workspace.new_draft("data", base="latest").commit(metadata={"k": 1}).name == "data:v4"
+    assert workspace.drafts.new("data", base="latest").commit(metadata={"k": 1}).name == "data:v4"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_equals_the_latest_makes_no_version(workspace: Workspace, source: P
     ],
 )
 def test_where_a_file_goes(workspace: Workspace, source: Path, path: str, to: str, expected: bytes | None) -> None:
-    draft = workspace.new_draft("data")
+    draft = workspace.drafts.new("data")
     draft.add(source / "a", "a")
     if expected is None:
         draft.add(source / path, to)
@@ -124,7 +124,7 @@ def test_where_a_file_goes(workspace: Workspace, source: Path, path: str, to: st
 
 
 def test_where_a_folder_goes(workspace: Workspace, source: Path) -> None:
-    draft = workspace.new_draft("data")
+    draft = workspace.drafts.new("data")
     draft.add(source / "a", "deep/down")
     draft.add(source / "b", "deep")
     (source / "nothing").mkdir()
@@ -144,7 +144,7 @@ def test_what_was_added_before_is_not_replaced_by_chance(workspace: Workspace, s
     workspace.put(source, "data")
     other = write_folder(tmp_path / "other", {b"a/x": ("file", b"9"), b"a/y": ("exec", b"2"), b"n": ("file", b"n")})
     third = write_folder(tmp_path / "third", {b"a/x": ("file", b"8"), b"n": ("file", b"m"), b"top": ("file", b"5")})
-    draft = workspace.new_draft("data", base="v0")
+    draft = workspace.drafts.new("data", base="v0")
     draft.add(other)  # a/x is of the base
     before = content(draft)
     with pytest.raises(ExistsError, match="'a/x', and 1 more paths came into the draft before") as caught:
@@ -160,7 +160,7 @@ def test_what_was_added_before_is_not_replaced_by_chance(workspace: Workspace, s
 
 
 def test_a_folder_and_a_file_do_not_take_each_others_place(workspace: Workspace, source: Path, tmp_path: Path) -> None:
-    draft = workspace.new_draft("data")
+    draft = workspace.drafts.new("data")
     draft.add(source)
     folder = write_folder(tmp_path / "folder", {b"top/x": ("file", b"")})
     file = write_folder(tmp_path / "file", {b"a": ("file", b"")})
@@ -176,7 +176,7 @@ def test_a_folder_and_a_file_do_not_take_each_others_place(workspace: Workspace,
 
 def test_removing(workspace: Workspace, source: Path) -> None:
     workspace.put(source, "data")
-    draft = workspace.new_draft("data", base="v0")
+    draft = workspace.drafts.new("data", base="v0")
     assert draft.remove("a/x", "b/") == [b"a/x", b"b"]
     assert content(draft) == whole({b"a/y": MODEL[b"a/y"], b"top": MODEL[b"top"]})
     assert draft.remove("*") == [b"a", b"top"]
@@ -186,7 +186,7 @@ def test_removing(workspace: Workspace, source: Path) -> None:
             draft.remove(pattern)
     with pytest.raises(InvalidInputError):
         draft.remove("../x")
-    other = workspace.new_draft("data", base="v0")
+    other = workspace.drafts.new("data", base="v0")
     with pytest.raises(NotFoundError, match="'top' is not a folder"):
         other.remove("top/")
     assert other.remove("[xy]") == [b"a/x", b"a/y"]
@@ -196,7 +196,7 @@ def test_removing(workspace: Workspace, source: Path) -> None:
 
 def test_moving(workspace: Workspace, source: Path) -> None:
     workspace.put(source, "data")
-    draft = workspace.new_draft("data", base="v0")
+    draft = workspace.drafts.new("data", base="v0")
     assert draft.move("a/x", "b") == b"b/x"
     assert draft.move("b/c", "d/e") == b"d/e"
     assert draft.move("top", "a/y2") == b"a/y2"
@@ -219,7 +219,7 @@ def test_moving(workspace: Workspace, source: Path) -> None:
 
 def test_status_is_the_difference_to_the_beginning(workspace: Workspace, source: Path, tmp_path: Path) -> None:
     workspace.put(source, "data")
-    draft = workspace.new_draft("data", base="v0")
+    draft = workspace.drafts.new("data", base="v0")
     assert list(draft.status()) == []
     (tmp_path / "x").write_bytes(b"new")
     draft.add(tmp_path / "x", "a/")
@@ -254,7 +254,7 @@ def test_steps_are_those_of_a_dictionary(
     with new_workspace() as workspace:
         start = files_of(base)
         workspace.put(write_folder(folder / "base", start), "data")
-        draft = workspace.new_draft("data", base="v0")
+        draft = workspace.drafts.new("data", base="v0")
         model = dict(start)
         for number, (kind, first, second) in enumerate(steps):
             model = done(draft, model, start, kind, first, second, folder / str(number))
@@ -328,81 +328,81 @@ def stepped(model: Model, start: Model, kind: str, first: object, second: object
 
 
 def test_names_of_drafts(workspace: Workspace) -> None:
-    workspace.new_draft("a", id="one")
+    workspace.drafts.new("a", id="one")
     with pytest.raises(ExistsError, match="a draft 'one' is open already"):
-        workspace.new_draft("b", id="one")
-    assert workspace.new_draft("a").id == "d2"
-    assert [draft.id for draft in workspace.open_drafts()] == ["one", "d2"]
-    assert workspace.draft("one").artifact == "a"
+        workspace.drafts.new("b", id="one")
+    assert workspace.drafts.new("a").id == "d2"
+    assert [draft.id for draft in workspace.drafts.all()] == ["one", "d2"]
+    assert workspace.drafts.get("one").artifact == "a"
     for ident in ("a/b", "v1", "latest", ".x", "-x"):
         with pytest.raises(InvalidNameError):
-            workspace.new_draft("a", id=ident)
+            workspace.drafts.new("a", id=ident)
     with pytest.raises(InvalidNameError):
-        workspace.new_draft("a:b")
+        workspace.drafts.new("a:b")
     with pytest.raises(NotFoundError):
-        workspace.draft("two")
+        workspace.drafts.get("two")
     with pytest.raises(NotFoundError):
-        workspace.new_draft("a", base="v0")
+        workspace.drafts.new("a", base="v0")
 
 
 def test_a_draft_outlives_the_process_that_opened_it(workspace: Workspace, source: Path) -> None:
     program = (
         "import sys; from artstore.workspace import open_workspace\n"
-        "draft = open_workspace(sys.argv[1]).new_draft('data', id='kept'); draft.add(sys.argv[2])"
+        "draft = open_workspace(sys.argv[1]).drafts.new('data', id='kept'); draft.add(sys.argv[2])"
     )
     subprocess.run([sys.executable, "-c", program, workspace.path, source], check=True)
     workspace.gc(now=True)
-    draft = workspace.draft("kept")
+    draft = workspace.drafts.get("kept")
     assert content(draft) == whole(MODEL)
     assert draft.commit().file_count == 4
 
 
 def test_a_draft_expires(workspace: Workspace, source: Path) -> None:
     """A week after the last step, and not before; then gc takes it, and what it alone held."""
-    draft = workspace.new_draft("data", id="x")
+    draft = workspace.drafts.new("data", id="x")
     draft.add(source)
     age(workspace, draft, 6.9 * 86400)
     workspace.gc(now=True)
     (source / "top").write_bytes(b"other")
     draft.add(source / "top", "later")  # a step: another week begins
     age(workspace, draft, 6.9 * 86400)
-    assert workspace.draft("x").id == "x"
+    assert workspace.drafts.get("x").id == "x"
     age(workspace, draft, 0.2 * 86400)
-    for use in (lambda: workspace.draft("x"), draft.commit, lambda: draft.add(source), draft.status):
+    for use in (lambda: workspace.drafts.get("x"), draft.commit, lambda: draft.add(source), draft.status):
         with pytest.raises(NotFoundError, match="'x' has expired"):
             use()
-    assert workspace.open_drafts() == []
+    assert workspace.drafts.all() == []
     workspace.gc()
-    assert workspace.drafts() == []
+    assert workspace.drafts.states() == []
     assert leftovers(workspace) == []
     for seconds in (0.0, -1.0, float("nan")):
         with pytest.raises(InvalidInputError, match="cannot expire before it is opened"):
-            workspace.new_draft("data", id="x", expires=seconds)
+            workspace.drafts.new("data", id="x", expires=seconds)
 
 
 def test_by_a_wrong_clock_no_draft_is_lost(workspace: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Far ahead of all that is recorded it may be wrong: the draft has expired by it, and comes back with the clock."""
-    draft = workspace.new_draft("data", id="x")
+    draft = workspace.drafts.new("data", id="x")
     draft.add(source)
     now_ns = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: now_ns + 40 * 86400 * 10**9)
-    assert workspace.open_drafts() == []
+    assert workspace.drafts.all() == []
     workspace.gc(now=True)
     monkeypatch.setattr(time, "time_ns", lambda: now_ns + 1)
-    assert content(workspace.draft("x")) == whole(MODEL)
+    assert content(workspace.drafts.get("x")) == whole(MODEL)
     monkeypatch.setattr(time, "time_ns", lambda: now_ns + 20 * 86400 * 10**9)
     workspace.gc()
-    assert workspace.drafts() == []
+    assert workspace.drafts.states() == []
 
 
 def test_the_name_of_an_expired_draft_is_free(workspace: Workspace) -> None:
-    age(workspace, workspace.new_draft("data", id="x", expires=10.0), 11.0)
-    assert workspace.new_draft("other", id="x").artifact == "other"
+    age(workspace, workspace.drafts.new("data", id="x", expires=10.0), 11.0)
+    assert workspace.drafts.new("other", id="x").artifact == "other"
 
 
 def test_the_base_of_an_open_draft_is_kept(workspace: Workspace, source: Path, tmp_path: Path) -> None:
     workspace.put(source, "data")
-    draft = workspace.new_draft("data", base="v0", id="x")
+    draft = workspace.drafts.new("data", base="v0", id="x")
     draft.remove("b")
     with pytest.raises(RefusedError, match="data:v0 is the base of the open draft 'x' of 'data'"):
         workspace.delete("data:v0")
@@ -423,7 +423,7 @@ def blake(data: bytes) -> str:
 
 
 def test_why_names_an_open_draft(workspace: Workspace, source: Path) -> None:
-    draft = workspace.new_draft("data", id="x")
+    draft = workspace.drafts.new("data", id="x")
     draft.add(source)
     assert any("the open draft 'x' of 'data'" in line for line in workspace.why(blake(b"1")).drafts)
     age(workspace, draft, 8 * 86400)
@@ -432,10 +432,10 @@ def test_why_names_an_open_draft(workspace: Workspace, source: Path) -> None:
 
 def test_steps_of_several_processes_are_all_done(workspace: Workspace, tmp_path: Path) -> None:
     """Each upon what the one before it made, whoever comes first."""
-    workspace.new_draft("data", id="x")
+    workspace.drafts.new("data", id="x")
     program = (
         "import sys; from artstore.workspace import open_workspace\n"
-        "draft = open_workspace(sys.argv[1]).draft('x')\n"
+        "draft = open_workspace(sys.argv[1]).drafts.get('x')\n"
         "for number in range(5): draft.add(sys.argv[2], f'{sys.argv[3]}/{number}')"
     )
     (tmp_path / "f").write_bytes(b"f")
@@ -443,7 +443,7 @@ def test_steps_of_several_processes_are_all_done(workspace: Workspace, tmp_path:
         subprocess.Popen([sys.executable, "-c", program, workspace.path, tmp_path / "f", name]) for name in "abc"
     ]
     assert [process.wait(60) for process in started] == [0, 0, 0]
-    draft = workspace.draft("x")
+    draft = workspace.drafts.get("x")
     assert sorted(path for path, (kind, _) in content(draft).items() if kind == "file") == sorted(
         b"%s/%d" % (name, number) for name in (b"a", b"b", b"c") for number in range(5)
     )
@@ -454,7 +454,7 @@ def test_a_folder_is_read_once_however_often_others_are_quicker(
     workspace: Workspace, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it holds is in the store by then; and all that was stored for it is told."""
-    draft = workspace.new_draft("data", id="x")
+    draft = workspace.drafts.new("data", id="x")
     (tmp_path / "f").write_bytes(b"f")
     step, run = adding.Adding.step, adding.Ingest.run
     losses, reads = [3], []
@@ -483,7 +483,7 @@ def test_a_folder_is_read_once_however_often_others_are_quicker(
 
 
 def test_one_of_two_commits_makes_the_version(workspace: Workspace, source: Path) -> None:
-    draft = workspace.new_draft("data", id="x")
+    draft = workspace.drafts.new("data", id="x")
     draft.add(source)
     outcomes: list[str] = []
 
@@ -502,7 +502,7 @@ def test_one_of_two_commits_makes_the_version(workspace: Workspace, source: Path
 
 
 def test_a_failed_step_leaves_the_draft_as_it_was(workspace: Workspace, source: Path, tmp_path: Path) -> None:
-    draft = workspace.new_draft("data")
+    draft = workspace.drafts.new("data")
     draft.add(source)
     os.mkfifo(source / "pipe")
     for use in (lambda: draft.add(source, "more"), lambda: draft.add(tmp_path / "absent")):
@@ -513,16 +513,16 @@ def test_a_failed_step_leaves_the_draft_as_it_was(workspace: Workspace, source: 
         draft.add(workspace.path)
     version = draft.commit(type="model")
     with pytest.raises(RefusedError, match="type"):
-        other = workspace.new_draft("data", base="v0", id="y")
+        other = workspace.drafts.new("data", base="v0", id="y")
         other.commit(type="dataset", new=True)
-    assert workspace.draft("y").commit().name == version.name
+    assert workspace.drafts.get("y").commit().name == version.name
 
 
 def test_on_a_full_disk_what_was_deleted_makes_room(
     workspace: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for a put: it is reaped early, and that is told; where nothing waits, the step fails."""
-    draft = workspace.new_draft("data")
+    draft = workspace.drafts.new("data")
     full = [True]
 
     def require_room(path: Path) -> None:
@@ -543,9 +543,9 @@ def test_on_a_full_disk_what_was_deleted_makes_room(
 
 
 def test_a_listed_draft_may_end_meanwhile(workspace: Workspace) -> None:
-    workspace.new_draft("data", id="x")
-    (listed,) = workspace.open_drafts()
-    workspace.draft("x").abort()
+    workspace.drafts.new("data", id="x")
+    (listed,) = workspace.drafts.all()
+    workspace.drafts.get("x").abort()
     assert listed.id == "x"
     with pytest.raises(NotFoundError, match="no draft 'x' is open"):
         listed.record()
@@ -553,7 +553,7 @@ def test_a_listed_draft_may_end_meanwhile(workspace: Workspace) -> None:
 
 def test_only_folders_are_remembered(workspace: Workspace, source: Path) -> None:
     """One file costs no cache of its own: there is nothing to skip in it."""
-    draft = workspace.new_draft("data")
+    draft = workspace.drafts.new("data")
     draft.add(source / "top")
     assert list((workspace.path / "cache").rglob("*")) in ([], [workspace.path / "cache" / "stat"])
     draft.add(source / "a")
@@ -561,7 +561,7 @@ def test_only_folders_are_remembered(workspace: Workspace, source: Path) -> None
 
 
 def test_aborting_is_for_good(workspace: Workspace, source: Path) -> None:
-    draft = workspace.new_draft("data")
+    draft = workspace.drafts.new("data")
     draft.add(source)
     draft.abort()
     draft.abort()
@@ -573,7 +573,7 @@ def test_many_changes_of_a_large_version_are_quick(workspace: Workspace, tmp_pat
     """Records that a step reads and writes are in proportion to it: 20,000 files, ten steps."""
     model = {b"%03d/%03d" % (number // 200, number % 200): ("file", b"") for number in range(20_000)}
     workspace.put(write_folder(tmp_path / "many", model), "many")
-    draft = workspace.new_draft("many", base="v0")
+    draft = workspace.drafts.new("many", base="v0")
     (tmp_path / "new").write_bytes(b"new")
     before = next_node(workspace)
     for number in range(5):
@@ -590,9 +590,9 @@ def next_node(workspace: Workspace) -> int:
 
 
 def test_dead_puts_and_open_drafts_are_told_apart(workspace: Workspace, source: Path) -> None:
-    draft = workspace.new_draft("data", id="x")
+    draft = workspace.drafts.new("data", id="x")
     draft.add(source)
-    (info,) = [one for one in workspace.drafts() if one.id]
+    (info,) = [one for one in workspace.drafts.states() if one.id]
     assert info.alive and info.title == "the open draft 'x' of 'data'" and info.expires_ns > time.time_ns()
     with workspace.store.snapshot() as snapshot:
         assert drafts.dead_drafts(snapshot.transaction, workspace.store.run_dir, time.time_ns()) == []

@@ -44,11 +44,11 @@ def test_a_version_of_references(workspace: Workspace, data: Path) -> None:
         assert file.seek(-3, os.SEEK_END) and file.read() == b"two"
     info = version.stat("in/a")
     assert (info.kind, info.size, info.is_reference, info.executable) == ("file", 3, True, False)
-    found = [(each.path, each.record.size) for each in workspace.references("d:v0/in")]
+    found = [(each.path, each.record.size) for each in workspace.references.of("d:v0/in")]
     assert found == [(b"in/a", 3), (b"in/sub/b", 300_000)]
-    assert [each.path for each in workspace.references("d:v0/in/sub/b")] == [b"in/sub/b"]
+    assert [each.path for each in workspace.references.of("d:v0/in/sub/b")] == [b"in/sub/b"]
     with pytest.raises(NotFoundError):
-        workspace.references("d:v0/nothing")
+        workspace.references.of("d:v0/nothing")
 
 
 def test_bytes_outside_are_not_counted_as_stored(workspace: Workspace, data: Path) -> None:
@@ -75,7 +75,7 @@ def test_what_was_fetched_is_counted_and_goes_with_the_last_version(workspace: W
     assert workspace.store.outside.blocks.usage()[1] >= 20_000_000
     web.files["/f"] = b"other"
     with pytest.raises(ChangedError):
-        record = workspace.references("d")[0].record
+        record = workspace.references.of("d")[0].record
         list(workspace.store.outside.whole(content_id(record.encode()), record, parse_location(record.uri)))
     workspace.delete(version.name)
     workspace.gc()
@@ -128,7 +128,7 @@ def test_laid_over_a_version(workspace: Workspace, data: Path, tmp_path: Path) -
 
 
 def test_in_a_draft(workspace: Workspace, data: Path) -> None:
-    draft = workspace.new_draft("d")
+    draft = workspace.drafts.new("d")
     assert draft.refer(str(data), "x").paths == [b"x/a", b"x/sub/b"]
     assert draft.refer(str(data / "a"), "x/").paths == [b"x/a"]  # the same again
     draft.move("x/a", "y")
@@ -146,51 +146,51 @@ def test_in_a_draft(workspace: Workspace, data: Path) -> None:
 
 def test_what_changed_is_told_by_reading_checking_and_showing(workspace: Workspace, data: Path) -> None:
     version = workspace.refer(str(data), "d")
-    assert [each.state for each in workspace.check_references("d")] == ["ok", "ok"]
+    assert [each.state for each in workspace.references.check("d")] == ["ok", "ok"]
     (data / "a").write_bytes(b"TWO")
     (data / "sub" / "b").unlink()
-    assert workspace.failed_references("d") == []  # nobody has looked
+    assert workspace.references.failed("d") == []  # nobody has looked
     with pytest.raises(ChangedError, match="has changed since it was logged"):
         version.read_bytes("a")
-    ((path, failure),) = workspace.failed_references("d")
+    ((path, failure),) = workspace.references.failed("d")
     assert path == b"a" and "file://" in failure.message
-    checked = list(workspace.check_references("d"))
+    checked = list(workspace.references.check("d"))
     assert [(each.state, each.reference.path) for each in checked] == [("changed", b"a"), ("changed", b"sub/b")]
     assert "gone" in checked[1].message
     (data / "a").write_bytes(b"one")
-    assert next(iter(workspace.check_references("d:v0/a"))).state == "ok"
-    assert [path for path, _ in workspace.failed_references("d")] == [b"sub/b"]
+    assert next(iter(workspace.references.check("d:v0/a"))).state == "ok"
+    assert [path for path, _ in workspace.references.failed("d")] == [b"sub/b"]
 
 
 def test_a_server_that_cannot_be_asked_is_no_change(workspace: Workspace, web: Web) -> None:
     web.files["/f"] = b"hello"
     version = workspace.refer(f"{web.url}/f", "d")
     web.fail = 403
-    (checked,) = workspace.check_references("d")
+    (checked,) = workspace.references.check("d")
     assert checked.state == "unknown" and f"{web.url}/f" in checked.message
     with pytest.raises(OutsideError):
         version.read_bytes("f")
-    assert workspace.failed_references("d") == []
+    assert workspace.references.failed("d") == []
 
 
 def test_fetched_for_good(workspace: Workspace, data: Path, web: Web) -> None:
     web.files["/f"] = b"hello" * 1000
     workspace.refer(str(data), "d", metadata={"k": 1}, description="said")
     workspace.refer(f"{web.url}/f", "d", to="web/", base="latest")
-    part = workspace.fetch_references("d:v1/sub")
-    assert [each.path for each in workspace.references(part.name)] == [b"a", b"web/f"]
-    version = workspace.fetch_references("d")
+    part = workspace.references.fetch("d:v1/sub")
+    assert [each.path for each in workspace.references.of(part.name)] == [b"a", b"web/f"]
+    version = workspace.references.fetch("d")
     assert (version.name, version.base, version.file_count) == ("d:v3", "d:v2", 3)
-    assert workspace.references("d") == []
+    assert workspace.references.of("d") == []
     shutil.rmtree(data)
     web.files.clear()
     shutil.rmtree(workspace.path / "cache", ignore_errors=True)
     assert version.read_bytes("a") == b"one" and version.read_bytes("web/f") == b"hello" * 1000
     assert version.read_bytes("sub/b") == b"two" * 100_000
     with pytest.raises(NotFoundError, match="refers to nothing outside"):
-        workspace.fetch_references("d")
+        workspace.references.fetch("d")
     with pytest.raises(ChangedError):
-        workspace.fetch_references("d:v0")
+        workspace.references.fetch("d:v0")
     assert workspace.version("d").name == "d:v3"
 
 
@@ -244,7 +244,7 @@ def test_wrong_words(workspace: Workspace) -> None:
         workspace.refer("/no/such/file", "d")
     assert workspace.artifacts() == []
     with pytest.raises(NotFoundError, match="no draft"):
-        workspace.draft("x").refer("/etc/hostname")
+        workspace.drafts.get("x").refer("/etc/hostname")
 
 
 def test_rebuilt_from_packs(workspace: Workspace, data: Path) -> None:

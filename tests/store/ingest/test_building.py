@@ -173,7 +173,7 @@ def test_a_directory_given_up_leaves_counts_right(workspace: Workspace, monkeypa
         root.add(EntryDraft(b"kept", Kind.FILE, 3, ref.id, ref))
         commit_root(workspace.store, stager, root.finish())
     assert_sound(workspace.store)
-    assert workspace.drafts() == []
+    assert workspace.drafts.states() == []
     with workspace.store.snapshot() as snapshot:
         assert [len(entry.nodes) for entry in deadlist.entries(snapshot.transaction)] == [1]
     assert workspace.gc().freed_nodes == 1

@@ -161,7 +161,7 @@ def test_a_put_that_ends_leaves_no_draft(
         patch.setattr(staging, "BATCH_NODES", batch)
         for folder in folders:
             Putter(workspace.store, random.Random(seed), give_up=False).put({b"once": folder, b"twice": folder})
-            assert workspace.drafts() == []
+            assert workspace.drafts.states() == []
         assert_sound(workspace)
 
 
@@ -174,9 +174,9 @@ def test_batches_by_bytes(workspace: Workspace, monkeypatch: pytest.MonkeyPatch)
             stager.chunk(content_id(data), 30, encode(data))
             stager.flush_if_full()
         assert_sound(workspace.store)
-        (draft,) = workspace.drafts()
+        (draft,) = workspace.drafts.states()
         assert (draft.alive, draft.artifact, draft.staged_nodes) == (True, "a", 4)
-    (draft,) = workspace.drafts()
+    (draft,) = workspace.drafts.states()
     assert not draft.alive
     assert_sound(workspace.store)
 
@@ -235,7 +235,7 @@ def test_a_stale_hint_is_told(workspace: Workspace, kind: str) -> None:
         with pytest.raises(StaleHintError) as caught:
             stager.commit(root, lambda *_: pytest.fail("the action must not run"))
     assert isinstance(caught.value, BusyError)
-    assert workspace.artifacts() == [] and workspace.drafts() == []
+    assert workspace.artifacts() == [] and workspace.drafts.states() == []
     with store.snapshot() as snapshot:
         assert snapshot.usage_totals().next_node == 16
     assert_sound(store)
@@ -255,7 +255,7 @@ def test_a_failing_action_leaves_nothing(workspace: Workspace) -> None:
 
         with pytest.raises(KeyError):
             stager.commit(root, fail)
-    assert workspace.drafts() == []
+    assert workspace.drafts.states() == []
     assert list((store.run_dir / "drafts").iterdir()) == []
     assert_sound(store)
 
@@ -273,7 +273,7 @@ def test_a_root_that_no_version_wants_is_let_go(workspace: Workspace) -> None:
                 stager._write(None, None)
             stager.commit(root, lambda *_: (False, None))
         assert_sound(store)
-    assert workspace.drafts() == []
+    assert workspace.drafts.states() == []
     assert workspace.gc().freed_nodes == 4
     assert workspace.usage().stored_bytes == 0
 

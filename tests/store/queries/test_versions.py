@@ -190,7 +190,8 @@ def test_no_snapshot_outlives_a_call(workspace: Workspace, version: Version) -> 
         with pytest.raises(NotFoundError):
             call("nothing")
         assert held_readers(workspace) == []
-    for look in (workspace.artifacts, workspace.drafts, lambda: workspace.log("team/x"), lambda: version.aliases):
+    looks = (workspace.artifacts, workspace.drafts.states, lambda: workspace.log("team/x"), lambda: version.aliases)
+    for look in looks:
         look()
         assert held_readers(workspace) == []
     walk.close()

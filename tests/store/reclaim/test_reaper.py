@@ -175,9 +175,9 @@ def test_dead_drafts_are_taken_after_an_hour(workspace: Workspace, monkeypatch: 
     stager.close()
     monkeypatch.undo()
     assert workspace.gc().freed_nodes == 0
-    assert len(workspace.drafts()) == 1
+    assert len(workspace.drafts.states()) == 1
     assert workspace.gc(now=True).freed_bytes == 50_000
-    assert workspace.drafts() == [] and list((workspace.path / "run" / "drafts").iterdir()) == []
+    assert workspace.drafts.states() == [] and list((workspace.path / "run" / "drafts").iterdir()) == []
     assert contradictions(workspace.path) == []
 
 

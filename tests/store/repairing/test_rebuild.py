@@ -144,8 +144,8 @@ def test_purged_content_stays_purged(lived: Workspace) -> None:
 def test_after_the_journal_was_written_anew(lived: Workspace) -> None:
     """A compacted journal leads to the same catalogue."""
     for number in range(200):
-        lived.tag_add("alone:v1", f"tag{number}")
-        lived.tag_remove("alone:v1", f"tag{number}")
+        lived.tags.add("alone:v1", f"tag{number}")
+        lived.tags.remove("alone:v1", f"tag{number}")
     before, after = compact_journal(lived.store)
     assert after < before
     catalogue = told(lived)
@@ -154,7 +154,7 @@ def test_after_the_journal_was_written_anew(lived: Workspace) -> None:
     ws = _rebuilt(lived)
     assert told(ws) == catalogue
     assert_sound(ws)
-    ws.tag_add("alone:v1", "later")
+    ws.tags.add("alone:v1", "later")
     assert_sound(ws)
 
 
@@ -248,7 +248,7 @@ def test_a_damaged_journal_gives_what_can_be_read(lived: Workspace) -> None:
     report = rebuild(lived.path)
     assert [problem.kind for problem in report.problems] == ["journal"]
     ws = Workspace(Store.open(lived.path))
-    assert ws.tags("team/vision/data:v1") == []
+    assert ws.tags.of("team/vision/data:v1") == []
     assert told(ws)["alone"] == before["alone"]
     assert_sound(ws)
     assert path.with_name(f"{path.name}.damaged").read_bytes() == bytes(data)
@@ -275,7 +275,7 @@ def test_a_torn_end_of_the_journal_is_passed_over(lived: Workspace, cut: int) ->
     (_folder(lived) / "data.mdb").unlink()
     ws = _rebuilt(lived)
     assert told(ws) == before
-    ws.tag_add("alone:v1", "later")
+    ws.tags.add("alone:v1", "later")
     assert_sound(ws)
 
 

@@ -337,14 +337,14 @@ SMALL_DAMAGE: list[Damage] = [
 @pytest.mark.parametrize("damage", SMALL_DAMAGE, ids=lambda damage: damage.__name__.strip("_"))
 def test_what_follows_from_other_records_is_put_right(lived: Workspace, damage: Damage) -> None:
     """Found before, gone after; every version as it was; the space comes back; a second repair has nothing to do."""
-    before, rules = told(lived), lived.retention()
+    before, rules = told(lived), lived.retention.rules()
     with lived.store.write() as transaction:
         damage(lived, transaction)
     assert not structure_of(lived.path).clean
     assert repair(lived.store)
     assert structure_of(lived.path).clean
     assert_sound(lived)
-    assert told(lived) == before and lived.retention() == rules
+    assert told(lived) == before and lived.retention.rules() == rules
     assert repair(lived.store) == []
     assert usage_contradictions(lived) == []
     lived.gc(now=True)
@@ -604,7 +604,7 @@ def test_missing_folders_are_made_anew(lived: Workspace, name: str) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert repair(lived.store)
     assert path.exists()
-    lived.tag_add("alone:v1", "later")
+    lived.tags.add("alone:v1", "later")
     assert_sound(lived)
     assert told(lived).keys() == before.keys()
 
@@ -627,7 +627,7 @@ def test_a_damaged_journal_is_written_anew(lived: Workspace, damage: Callable[[P
     assert repair(lived.store)
     assert_sound(lived)
     assert told(lived) == before
-    lived.tag_add("alone:v1", "later")
+    lived.tags.add("alone:v1", "later")
     assert_sound(lived)
     forget(lived.store)
     shutil.rmtree(lived.path / "manifest.1")

@@ -43,19 +43,19 @@ def later(days: float) -> int:
 
 
 def test_what_was_planned_goes_and_can_come_back(filled: Workspace) -> None:
-    filled.set_retention("best", type="model", best=2, field="acc")
-    found = filled.retention_plan()
+    filled.retention.set("best", type="model", best=2, field="acc")
+    found = filled.retention.plan()
     going = ["team/model:v4", "team/model:v1", "team/model:v0"]
     assert [verdict.candidate.name for verdict in found.going] == going
     assert len(found.verdicts) == 8 and len(names(filled)) == 8, "a plan changes nothing"
     expected = filled.delete(*going, dry_run=True).freed_bytes
     assert found.freed_bytes == expected > 0
-    done = filled.apply_retention()
+    done = filled.retention.apply()
     assert sorted(done.versions) == sorted(going) and done.freed_bytes == expected and done.due_at is not None
     assert names(filled) == ["data:v0", "data:v1", "team/model:v2", "team/model:v3", "team/model:v5"]
     (gone,) = [version for version in filled.log("team/model") if version.number == 4]
     assert gone.record.reason == "best: keeps it no longer, it is less than a minute old"
-    assert filled.apply_retention().versions == []
+    assert filled.retention.apply().versions == []
     assert filled.undelete("team/model:v4").version.record.reason == ""
     assert_sound(filled)
     filled.gc(now=True)
@@ -63,7 +63,7 @@ def test_what_was_planned_goes_and_can_come_back(filled: Workspace) -> None:
 
 
 def test_without_rules_nothing_goes(filled: Workspace) -> None:
-    assert filled.retention_plan().verdicts == []
+    assert filled.retention.plan().verdicts == []
     assert apply(filled.store, trust_clock=True, now_ns=later(5000)).versions == []
     assert len(names(filled)) == 8
     with filled.store.snapshot() as snapshot:
@@ -71,20 +71,20 @@ def test_without_rules_nothing_goes(filled: Workspace) -> None:
 
 
 def test_aliases_and_drafts_protect(filled: Workspace) -> None:
-    filled.set_retention("young", within=86400.0)
-    filled.alias_set("team/model:v0", "production")
-    filled.new_draft("q", base="data:v0", id="d")
+    filled.retention.set("young", within=86400.0)
+    filled.aliases.set("team/model:v0", "production")
+    filled.drafts.new("q", base="data:v0", id="d")
     told = {verdict.candidate.name: verdict for verdict in plan(filled.store, later(20)).verdicts}
     assert told["data:v0"].reasons == ["is the base of the open draft 'd' of 'q'"]
     apply(filled.store, trust_clock=True, now_ns=later(5))
     assert names(filled) == ["data:v0", "data:v1", "team/model:v0", "team/model:v5"]
-    filled.set_retention("young", within=86400.0, aliased=True, aliases=["prod*"])
-    filled.alias_set("team/model:v5", "old")
+    filled.retention.set("young", within=86400.0, aliased=True, aliases=["prod*"])
+    filled.aliases.set("team/model:v5", "old")
     apply(filled.store, trust_clock=True, now_ns=later(5))
     assert names(filled) == ["data:v0", "data:v1", "team/model:v0", "team/model:v5"]
-    filled.set_retention("young", within=86400.0, aliased=True)
+    filled.retention.set("young", within=86400.0, aliased=True)
     assert apply(filled.store, trust_clock=True, now_ns=later(5)).versions == ["team/model:v0"]
-    assert filled.aliases("team/model") == {"latest": 5, "old": 5}
+    assert filled.aliases.of("team/model") == {"latest": 5, "old": 5}
 
 
 def test_who_needs_a_version_at_the_last_moment_keeps_it(filled: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,14 +93,14 @@ def test_who_needs_a_version_at_the_last_moment_keeps_it(filled: Workspace, monk
 
     def delete(*arguments: object, **options: object) -> object:
         if not tried:
-            filled.alias_set("team/model:v1", "mine")
+            filled.aliases.set("team/model:v1", "mine")
             filled.delete("team/model:v2")
         tried.append(1)
         return real(*arguments, **options)  # type: ignore[arg-type]
 
-    filled.set_retention("last", artifact="team/*", last=1)
+    filled.retention.set("last", artifact="team/*", last=1)
     monkeypatch.setattr(applying, "delete", delete)
-    done = filled.apply_retention()
+    done = filled.retention.apply()
     assert sorted(done.versions) == ["team/model:v0", "team/model:v3", "team/model:v4"]
     assert len(done.kept) == 2 and "has the alias 'mine'" in " ".join(done.kept)
     assert names(filled) == ["data:v0", "data:v1", "team/model:v1", "team/model:v5"]
@@ -141,7 +141,7 @@ def test_ends_are_set_and_taken_away(filled: Workspace, tmp_path: Path) -> None:
     unchanged = filled.put(tmp_path / "d1", "data", ttl=3600.0)
     assert unchanged.receipt is not None and not unchanged.receipt.created
     assert filled.version("data:v1").record.expires_ns > 0, "said of a version that is there already"
-    draft = filled.new_draft("data", base="v1")
+    draft = filled.drafts.new("data", base="v1")
     draft.remove("x")
     assert draft.commit(ttl=60.0).record.expires_ns > 0
     assert_sound(filled)
@@ -152,7 +152,7 @@ def test_ends_are_set_and_taken_away(filled: Workspace, tmp_path: Path) -> None:
 
 def test_a_wrong_clock_deletes_nothing(filled: Workspace) -> None:
     """Behind the newest version, or far ahead of all that is recorded; until somebody says that it is right."""
-    filled.set_retention("last", last=1)
+    filled.retention.set("last", last=1)
     with pytest.raises(RefusedError, match="the clock is behind the newest record"):
         apply(filled.store, now_ns=later(-1))
     with pytest.raises(RefusedError, match="more than 30 days ahead"):
@@ -163,10 +163,10 @@ def test_a_wrong_clock_deletes_nothing(filled: Workspace) -> None:
 
 def test_a_clock_that_was_watched_is_right(filled: Workspace) -> None:
     """Whoever applies the rules now and then need confirm nothing, however long nothing is put."""
-    filled.set_retention("young", within=200 * 86400.0)
+    filled.retention.set("young", within=200 * 86400.0)
     for days in (29, 58, 87, 116, 100, 150):
         assert apply(filled.store, now_ns=later(days)).versions == []
-    filled.set_retention("young", within=100 * 86400.0)
+    filled.retention.set("young", within=100 * 86400.0)
     with pytest.raises(RefusedError, match="behind"):
         apply(filled.store, now_ns=later(101))
     with pytest.raises(RefusedError, match="ahead"):
@@ -175,7 +175,7 @@ def test_a_clock_that_was_watched_is_right(filled: Workspace) -> None:
 
 
 def test_the_clock_is_noted_once_in_an_hour(filled: Workspace) -> None:
-    filled.set_retention("young", within=86400.0)
+    filled.retention.set("young", within=86400.0)
     apply(filled.store)
     number = transaction_of(filled)
     apply(filled.store)
@@ -193,13 +193,13 @@ def transaction_of(workspace: Workspace) -> int:
 
 
 def test_rules_are_kept_and_told_to_the_journal(filled: Workspace) -> None:
-    filled.set_retention("b", last=1)
-    filled.set_retention("a", within=60.0)
-    filled.set_retention("b", last=2)
-    assert [(rule.name, rule.last) for rule in reopened(filled).retention()] == [("a", 0), ("b", 2)]
-    filled.remove_retention("a")
+    filled.retention.set("b", last=1)
+    filled.retention.set("a", within=60.0)
+    filled.retention.set("b", last=2)
+    assert [(rule.name, rule.last) for rule in reopened(filled).retention.rules()] == [("a", 0), ("b", 2)]
+    filled.retention.remove("a")
     with pytest.raises(NotFoundError, match="there is no retention rule 'a'"):
-        filled.remove_retention("a")
+        filled.retention.remove("a")
     with filled.store.snapshot() as snapshot:
         counters = snapshot.transaction.counters()
         events = list(replay(journal_path(filled.path, counters.journal_generation), counters.journal_end))
@@ -208,7 +208,7 @@ def test_rules_are_kept_and_told_to_the_journal(filled: Workspace) -> None:
 
 
 def test_a_rebuild_brings_rules_and_ends_back(filled: Workspace) -> None:
-    filled.set_retention("b", last=2, metadata={"k": [1]})
+    filled.retention.set("b", last=2, metadata={"k": [1]})
     filled.set_ttl("data:v0", 1e6)
     ends = filled.version("data:v0").record.expires_ns
     (filled.path / "manifest.1" / "data.mdb").unlink()
@@ -219,17 +219,17 @@ def test_a_rebuild_brings_rules_and_ends_back(filled: Workspace) -> None:
     forget(reopen)
     rebuild(reopen)
     again = reopened(filled)
-    assert [rule.record() for rule in again.retention()] == [{"name": "b", "last": 2, "metadata": {"k": [1]}}]
+    assert [rule.record() for rule in again.retention.rules()] == [{"name": "b", "last": 2, "metadata": {"k": [1]}}]
     assert again.version("data:v0").record.expires_ns == ends
     assert again.fsck().clean
 
 
 def test_rules_that_do_not_read_let_nothing_go(filled: Workspace) -> None:
-    filled.set_retention("b", last=1)
+    filled.retention.set("b", last=1)
     with filled.store.write() as transaction:
         transaction.put(Table.META, b"retention", b'{"rules": [{"name": "b"}], "seen_ns": 0}')
     with pytest.raises(Exception, match="retention rules of the workspace are malformed"):
-        filled.apply_retention()
+        filled.retention.apply()
     assert len(names(filled)) == 8
     assert not filled.fsck().clean
     assert filled.fsck(repair=True).repaired

@@ -29,16 +29,16 @@ def make(store: Store, *, commit: bool = True) -> Draft:
 def test_a_draft_lives_as_long_as_its_lock(workspace: Workspace) -> None:
     """Its record says whose it is; closing it declares it dead, and what it holds stays."""
     draft = make(workspace.store)
-    (info,) = workspace.drafts()
+    (info,) = workspace.drafts.states()
     assert (info.number, info.artifact, info.pid, info.alive, info.staged_nodes) == (1, "team/x", os.getpid(), True, 2)
     draft.close()
     draft.close()
-    assert [info.alive for info in workspace.drafts()] == [False]
+    assert [info.alive for info in workspace.drafts.states()] == [False]
     with workspace.store.write() as transaction:
         assert list(staged_nodes(transaction, 1)) == [20, 30]
         draft.release(transaction, 20)
         draft.remove(transaction)
-    assert workspace.drafts() == []
+    assert workspace.drafts.states() == []
     with workspace.store.snapshot() as snapshot:
         assert [entry.nodes for entry in deadlist.entries(snapshot.transaction)] == [(30,)]
 
@@ -48,11 +48,11 @@ def test_the_draft_of_an_aborted_transaction_does_not_hide_the_next(workspace: W
     lost = make(workspace.store, commit=False)
     living = make(workspace.store)
     assert living.number == lost.number
-    assert [info.alive for info in workspace.drafts()] == [True]
+    assert [info.alive for info in workspace.drafts.states()] == [True]
     lost.close()
-    assert [info.alive for info in workspace.drafts()] == [True]
+    assert [info.alive for info in workspace.drafts.states()] == [True]
     living.close()
-    assert [info.alive for info in workspace.drafts()] == [False]
+    assert [info.alive for info in workspace.drafts.states()] == [False]
     assert [path.name for path in (workspace.store.run_dir / "drafts").iterdir()] == ["1"]  # says when it was at work
 
 
@@ -70,7 +70,7 @@ def test_a_killed_process_leaves_a_dead_draft(workspace: Workspace) -> None:
 
     with (workspace.store.run_dir / "drafts" / "1").open("rb") as asking:
         fcntl.flock(asking, fcntl.LOCK_SH)
-        (info,) = workspace.drafts()
+        (info,) = workspace.drafts.states()
     assert (info.alive, info.pid, info.staged_nodes) == (False, pid, 2)
 
 

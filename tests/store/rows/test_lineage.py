@@ -189,9 +189,9 @@ def test_what_nothing_came_of_leaves_nothing(workspace: Workspace, tmp_path: Pat
     for index in range(3):
         (tmp_path / "source").write_text(str(index))
         made_by(workspace, number, tmp_path / "source", "log")
-    assert [version.name for version in workspace.versions_of_run(number, used=False)] == ["log:v0", "log:v1", "log:v2"]
+    assert [version.name for version in workspace.runs.versions(number, used=False)] == ["log:v0", "log:v1", "log:v2"]
     workspace.delete("log:*", now=True)
-    assert workspace.versions_of_run(number, used=False) == []
+    assert workspace.runs.versions(number, used=False) == []
     with workspace.store.snapshot() as snapshot:
         assert not told_of(snapshot.transaction).edges
     sound(workspace)
@@ -201,12 +201,12 @@ def test_retention_keeps_what_others_were_made_from(workspace: Workspace, put: P
     data = put("data", "1")
     put("data", "2")
     put("model", "3", uses=(data,))
-    workspace.set_retention("few", last=1, artifact="data")
-    verdicts = {verdict.candidate.name: verdict for verdict in workspace.retention_plan().verdicts}
+    workspace.retention.set("few", last=1, artifact="data")
+    verdicts = {verdict.candidate.name: verdict for verdict in workspace.retention.plan().verdicts}
     assert not verdicts["data:v0"].goes
     assert verdicts["data:v0"].reasons == ["model:v0 was made from it"]
     workspace.delete("model:v0")
-    assert workspace.apply_retention().versions == ["data:v0"]
+    assert workspace.retention.apply().versions == ["data:v0"]
 
 
 # -- links -------------------------------------------------------------------------------------------------------------
@@ -248,19 +248,19 @@ def test_links_that_cannot_be(workspace: Workspace, put: Put) -> None:
 
 def test_a_run_is_found_by_its_id(workspace: Workspace) -> None:
     record, lease = recording.start_run(workspace.store, "p/q", "one", config={"lr": 0.1})
-    assert workspace.run("p/q/one") == record
+    assert workspace.runs.get("p/q/one") == record
     assert recording.state_of(workspace.store, record) == "running"
     lease.close()
     assert recording.state_of(workspace.store, record) == "crashed"
-    assert [one.title for one in workspace.runs("p/q")] == ["p/q/one"]
-    assert workspace.runs("p") == []
+    assert [one.title for one in workspace.runs.all("p/q")] == ["p/q/one"]
+    assert workspace.runs.all("p") == []
     with pytest.raises(ExistsError, match="p/q/one"):
         recording.start_run(workspace.store, "p/q", "one")
     resumed, lease = recording.start_run(workspace.store, "p/q", "one", resume=True, config={"epochs": 2})
     lease.close()
     assert (resumed.number, resumed.config) == (record.number, {"lr": 0.1, "epochs": 2})
     with pytest.raises(NotFoundError, match="p/q/two"):
-        workspace.run("p/q/two")
+        workspace.runs.get("p/q/two")
     with pytest.raises(InvalidNameError, match="run's id"):
         recording.start_run(workspace.store, "p", "a/b")
     sound(workspace)
@@ -299,7 +299,7 @@ def told(workspace: Workspace, put: Put) -> Workspace:
     put("old", "0")
     model = put("model", "2", uses=(data, workspace.version("old")))
     workspace.link(model.name, "registry/model")
-    number = workspace.runs()[0].number
+    number = workspace.runs.all()[0].number
     recording.log_rows(workspace.store, number, [{"loss": 0.5}], {"loss": 0.5})
     put("model", "3", base="v0")
     workspace.delete("old:v0", cascade="orphan", now=True)
@@ -332,7 +332,7 @@ def test_a_rebuild_brings_all_back(told: Workspace) -> None:
 
 def test_the_journal_written_anew_says_the_same(told: Workspace) -> None:
     for index in range(40):
-        told.tag_add("model:v1", f"t{index}")
+        told.tags.add("model:v1", f"t{index}")
     before = everything(told)
     assert compact_journal(told.store)[1] < compact_journal(told.store)[0] + 1
     assert everything(told) == before
@@ -383,8 +383,8 @@ def test_ends_as_text() -> None:
 
 def test_an_artifact_has_another_name(told: Workspace) -> None:
     before = told.version("model:v1")
-    told.alias_set("model:v1", "best")
-    draft = told.new_draft("model", base="v1", id="open")
+    told.aliases.set("model:v1", "best")
+    draft = told.drafts.new("model", base="v1", id="open")
     told.rename("model", "team/vision/model")
     renamed = told.version("team/vision/model:best")
     assert (renamed.record.serial, renamed.digest) == (before.record.serial, before.digest)
@@ -406,7 +406,7 @@ def test_an_artifact_has_another_name(told: Workspace) -> None:
     sound(told)
     again = rebuilt(told)
     assert everything(again) == before_journal
-    assert again.aliases("model") == {"best": 1, "latest": 1}
+    assert again.aliases.of("model") == {"best": 1, "latest": 1}
     sound(again)
 
 
@@ -416,7 +416,7 @@ def test_names_change_places(workspace: Workspace, put: Put) -> None:
     put("b", "2")
     workspace.rename("a", "c")
     workspace.rename("b", "a/b")
-    workspace.tag_add("c:v0", "first")
+    workspace.tags.add("c:v0", "first")
     workspace.rename("c", "b")
     put("c", "3")
     sound(workspace)

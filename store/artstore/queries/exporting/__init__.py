@@ -25,9 +25,32 @@ from artstore.queries.exporting.selection import Selection
 from artstore.queries.exporting.survey import Survey
 from artstore.queries.exporting.workers import Workers
 from artstore.queries.exporting.writing import GetReceipt, Writing
+from artstore.queries.resolving import resolve_version, version_of_reference
+from artstore.reclaim.leases import Lease
 from artstore.store import Store
 
-__all__ = ["GetReceipt", "export"]
+__all__ = ["GetReceipt", "export", "export_version"]
+
+
+def export_version(
+    store: Store,
+    ref: str,
+    dest: str | os.PathLike[str],
+    *,
+    prefix: str | bytes | None = None,
+    overwrite: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> GetReceipt:
+    """Do as `export` for a version, which is held meanwhile; the part at the reference's path, and ``prefix`` in it."""
+    version, path = resolve_version(store, ref)
+    if prefix is not None:
+        path = b"/".join(part for part in (path, os.fsencode(prefix).strip(b"/")) if part)
+    lease = Lease(store, version.record.serial)
+    try:
+        root = version_of_reference(store, version.name).record.root  # a purge may have changed it before the lease
+        return export(store, root, Path(dest), prefix=path or None, overwrite=overwrite, progress=progress)
+    finally:
+        lease.close()
 
 
 def export(

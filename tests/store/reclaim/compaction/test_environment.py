@@ -134,13 +134,13 @@ def test_the_same_rows_in_fewer_pages(grown: Workspace, tmp_path: Path) -> None:
 def test_numbers_go_on(grown: Workspace, commits: int) -> None:
     """Odd or even, few or many: the copy shows a number that is not lower, and every commit after it a higher one."""
     for step in range(commits):
-        grown.alias_set("keep:v0", f"before{step}")
+        grown.aliases.set("keep:v0", f"before{step}")
     number = number_of(grown)
     compact_environment(grown.store)
     assert number_of(grown) <= max(number, 40) + 5
     for step in range(4):
         assert number_of(grown) >= number + 1 + step
-        grown.alias_set("keep:v0", f"step{step}")
+        grown.aliases.set("keep:v0", f"step{step}")
     assert contradictions(grown.path) == []
 
 
@@ -324,7 +324,7 @@ def test_a_thread_that_reads_on_keeps_no_other_waiting(grown: Workspace, monkeyp
     compact_environment(grown.store)
     assert retire_replaced(grown.store) == [os.getpid()]
     start = time.monotonic()
-    grown.alias_set("keep:v0", "meanwhile")
+    grown.aliases.set("keep:v0", "meanwhile")
     assert time.monotonic() - start < 5
     ended.set()
     thread.join()
@@ -419,7 +419,7 @@ def test_an_idle_reaper_asks_the_environment_that_is_in_use(grown: Workspace) ->
         with manifest.read(grown.path) as transaction:
             number = transaction.number
             for step in range(3):
-                grown.alias_set("keep:v0", f"step{step}")
+                grown.aliases.set("keep:v0", f"step{step}")
             tell(process)
             assert int(line(process)) == number
 
@@ -428,7 +428,7 @@ def test_who_begins_later_is_no_reason_to_free_more(grown: Workspace) -> None:
     """Where nobody reads, the last transaction is what counts: whoever begins now may look at that one."""
     assert manifest.oldest_reader(grown.path) == number_of(grown)
     with manifest.read(grown.path) as transaction:
-        grown.alias_set("keep:v0", "later")
+        grown.aliases.set("keep:v0", "later")
         assert manifest.oldest_reader(grown.path) == transaction.number
 
 

@@ -30,10 +30,10 @@ def busy(workspace: Workspace, tmp_path: Path) -> Workspace:
         workspace.put(tmp_path, "team/data", type="dataset", description=f"the {number}th", metadata={"n": number})
     workspace.put(tmp_path, "other")
     for step in range(60):
-        workspace.alias_set(f"team/data:v{step % 6}", "good", f"step{step % 4}")
-    workspace.tag_add("team/data:v4", "first", "second")
-    workspace.tag_remove("team/data:v4", "first")
-    workspace.alias_set("team/data:v3", "waits")
+        workspace.aliases.set(f"team/data:v{step % 6}", "good", f"step{step % 4}")
+    workspace.tags.add("team/data:v4", "first", "second")
+    workspace.tags.remove("team/data:v4", "first")
+    workspace.aliases.set("team/data:v3", "waits")
     workspace.delete("team/data:v0..v2", "other:v0", force=True, now=True)
     workspace.delete("team/data:v3", force=True)
     return workspace
@@ -82,7 +82,7 @@ def test_it_goes_on_from_there(busy: Workspace, tmp_path: Path) -> None:
     """Later events are appended to the new generation, which is written anew in its turn."""
     compact_journal(busy.store)
     for step in range(60):
-        busy.alias_set(f"team/data:v{4 + step % 2}", "good")
+        busy.aliases.set(f"team/data:v{4 + step % 2}", "good")
     (tmp_path / "file").write_bytes(b"more")
     assert busy.put(tmp_path, "other").name == "other:v1"
     compact_journal(busy.store)
@@ -105,7 +105,7 @@ def test_what_is_appended_meanwhile_is_kept(busy: Workspace, monkeypatch: pytest
 
     def late(self: Store) -> Any:
         monkeypatch.setattr(Store, "write", original)
-        busy.alias_set("team/data:v5", "late")
+        busy.aliases.set("team/data:v5", "late")
         return original(self)
 
     monkeypatch.setattr(Store, "write", late)
@@ -128,7 +128,7 @@ def test_killed_before_the_commit(busy: Workspace, monkeypatch: pytest.MonkeyPat
     assert names(busy) == ["catalogue.1.journal", "catalogue.journal"] and generation(busy) == 0
     assert _catalogue(events(busy)) == _catalogue(before)
     assert contradictions(busy.path) == []
-    busy.alias_set("team/data:v5", "late")
+    busy.aliases.set("team/data:v5", "late")
     assert names(busy) == ["catalogue.journal"]
     assert events(busy)[-1]["alias"] == "late"
     assert contradictions(busy.path) == []
@@ -138,7 +138,7 @@ def test_killed_after_the_commit(busy: Workspace, monkeypatch: pytest.MonkeyPatc
     """The old generation is still there; whoever comes next removes it, with what killed writers left."""
     before = (busy.path / "journal" / "catalogue.journal").read_bytes()
     compact_journal(busy.store)
-    for write in (lambda: busy.alias_set("team/data:v5", "late"), lambda: compact_journal(busy.store)):
+    for write in (lambda: busy.aliases.set("team/data:v5", "late"), lambda: compact_journal(busy.store)):
         (busy.path / "journal" / "catalogue.journal").write_bytes(before)
         (busy.path / "journal" / ".catalogue.2.journal.77.tmp").write_bytes(b"{")
         (busy.path / "journal" / "README").write_bytes(b"not ours")
@@ -183,7 +183,7 @@ def test_faults_at_every_call(busy: Workspace, faults: Faults, number: int, afte
         if not reached:
             break
         for step in range(60):
-            busy.alias_set(f"team/data:v{4 + step % 2}", "turn")
+            busy.aliases.set(f"team/data:v{4 + step % 2}", "turn")
         catalogue = _catalogue(events(busy))
     assert failed >= 2 and names(busy) == [f"catalogue.{generation(busy)}.journal"]
 
@@ -219,7 +219,7 @@ def test_a_journal_that_is_gone_is_damage(busy: Workspace) -> None:
     with pytest.raises(DamageError, match="missing"):
         compact_journal(busy.store)
     with pytest.raises(DamageError, match="missing"):
-        busy.alias_set("team/data:v5", "late")
+        busy.aliases.set("team/data:v5", "late")
 
 
 def test_modes_are_kept(busy: Workspace) -> None:

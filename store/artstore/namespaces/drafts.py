@@ -1,0 +1,70 @@
+"""``ws.drafts``: versions that are put together step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
+
+from artstore.names import check_name
+from artstore.queries.resolving import base_version
+from artstore.store import Store
+
+if TYPE_CHECKING:
+    from artstore.changes.committing import VersionOptions
+    from artstore.drafting.open_draft import OpenDraft
+    from artstore.queries.versions import Version
+    from artstore.rows.drafts import DraftInfo
+
+__all__ = ["Drafts"]
+
+
+class Drafts:
+    """The drafts of a workspace."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def new(self, name: str, *, base: str | None = None, id: str = "", expires: float | None = None) -> OpenDraft:
+        """Open a draft of an artifact's next version, empty or with the content of ``base``.
+
+        ``base`` is ``v3``, an alias, or ``NAME:v3``.  Without ``id`` the draft gets one of its own.  It expires
+        ``expires`` seconds after its last step, by default after 7 days.  Raises `ExistsError` if ``id`` is open.
+        """
+        from artstore.drafting.open_draft import EXPIRY_SECONDS, open_new
+
+        below = None if base is None else base_version(self._store, check_name(name), base).record
+        return open_new(self._store, check_name(name), id, below, EXPIRY_SECONDS if expires is None else expires)
+
+    def get(self, id: str) -> OpenDraft:
+        """Return the open draft with an id; raise `NotFoundError` if there is none, or it has expired."""
+        from artstore.drafting.open_draft import find_draft
+
+        return find_draft(self._store, id)
+
+    def all(self) -> list[OpenDraft]:
+        """Return the open drafts, oldest first."""
+        from artstore.drafting.open_draft import open_drafts
+
+        return open_drafts(self._store)
+
+    def commit(self, *ids: str, **options: Unpack[VersionOptions]) -> list[Version]:
+        """Make several drafts versions in one transaction, all or none; the options apply to each of them.
+
+        Raises as `OpenDraft.commit` does, and `InvalidInputError` if two are of one artifact.
+        """
+        from artstore.changes.committing import Commit
+        from artstore.drafting.open_draft import commit_drafts
+
+        drafts = [self.get(ident) for ident in ids]
+        return commit_drafts(self._store, [(draft, Commit.checked(draft.artifact, **options)) for draft in drafts])
+
+    def states(self) -> list[DraftInfo]:
+        """Return all that holds content which is not yet a version: open drafts, running puts, and dead ones.
+
+        A dead draft waits until a put of the same content takes it up, or until it is reaped.
+        """
+        from artstore.rows.drafts import list_drafts
+
+        with self._store.snapshot() as snapshot:
+            return list_drafts(snapshot.transaction, self._store.run_dir)

@@ -1,0 +1,52 @@
+"""``ws.references``: files of versions whose bytes stay outside of the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from artstore.queries.resolving import resolve_version, version_of_reference
+from artstore.store import Store
+
+if TYPE_CHECKING:
+    from artstore.drafting.reference_ops import CheckedReference, Reference
+    from artstore.ingest.pipeline import Progress
+    from artstore.queries.versions import Version
+    from artstore.references.failures import Failure
+
+__all__ = ["References"]
+
+
+class References:
+    """The references in a workspace's versions; `Workspace.refer` makes them."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def of(self, ref: str) -> list[Reference]:
+        """Return the references in a version, or at or below a path in it."""
+        from artstore.drafting.reference_ops import references
+
+        version, path = resolve_version(self._store, ref)
+        return list(references(self._store, version.record.root, path))
+
+    def check(self, ref: str, *, progress: Callable[[Progress], None] | None = None) -> Iterator[CheckedReference]:
+        """Check each reference in a version, or below a path in it, and yield whether its file is unchanged."""
+        from artstore.drafting.reference_ops import check
+
+        return check(self._store, self.of(ref), progress)
+
+    def failed(self, ref: str) -> list[tuple[bytes, Failure]]:
+        """Return (path, failure) of a version's references that a reader has found changed or gone."""
+        from artstore.drafting.reference_ops import known_failures
+
+        return known_failures(self._store, version_of_reference(self._store, ref).record.root)
+
+    def fetch(self, ref: str, *, progress: Callable[[Progress], None] | None = None) -> Version:
+        """Store the bytes of the references in a version, or below a path in it, as a new version; return it."""
+        from artstore.drafting.reference_ops import fetch
+
+        version, path = resolve_version(self._store, ref)
+        return fetch(self._store, version, path, progress)

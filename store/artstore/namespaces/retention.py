@@ -1,0 +1,61 @@
+"""``ws.retention``: rules that say which versions stay, and what deletes the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from artstore.store import Store
+
+if TYPE_CHECKING:
+    from artstore.retention.applying import RetentionPlan, Retired
+    from artstore.retention.rules import Rule
+
+__all__ = ["Retention"]
+
+
+class Retention:
+    """The retention rules of a workspace."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def rules(self) -> list[Rule]:
+        """Return the rules, by name."""
+        from artstore.retention.rules import read_rules
+
+        with self._store.snapshot() as snapshot:
+            return list(read_rules(snapshot.transaction).rules)
+
+    def set(self, name: str, **fields: Any) -> Rule:
+        """Set the rule ``name``; `artstore.retention.rules.Rule` has its fields.
+
+        Raises `InvalidInputError` for an invalid rule, or one that would keep nothing.
+        """
+        from artstore.retention.rules import Rule, set_rule
+
+        rule = Rule.of({"name": name, **fields})
+        set_rule(self._store, rule)
+        return rule
+
+    def remove(self, name: str) -> None:
+        """Remove a rule; raise `NotFoundError` if there is none of that name."""
+        from artstore.retention.rules import remove_rule
+
+        remove_rule(self._store, name)
+
+    def plan(self) -> RetentionPlan:
+        """Return for each living version whether the rules keep it, and why; nothing is changed."""
+        from artstore.retention.applying import plan
+
+        return plan(self._store)
+
+    def apply(self, *, trust_clock: bool = False) -> Retired:
+        """Delete the versions that the rules do not keep, and those that have expired; they can be undeleted.
+
+        Raises `RefusedError` if the clock may be wrong, unless ``trust_clock``.
+        """
+        from artstore.retention.applying import apply
+
+        return apply(self._store, trust_clock=trust_clock)

@@ -1,0 +1,33 @@
+"""``ws.tags``: words on versions; unlike an alias, one tag can be on many versions."""
+
+from __future__ import annotations
+
+from artstore.queries.resolving import version_of_reference
+from artstore.store import Store
+
+__all__ = ["Tags"]
+
+
+class Tags:
+    """The tags of a workspace's versions."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def of(self, ref: str) -> list[str]:
+        """Return a version's tags, sorted."""
+        return version_of_reference(self._store, ref).tags
+
+    def add(self, ref: str, *tags: str) -> list[str]:
+        """Add tags to a version; return all its tags."""
+        from artstore.changes.aliasing import change_tags
+
+        return change_tags(self._store, version_of_reference(self._store, ref).record, add=tags)
+
+    def remove(self, ref: str, *tags: str) -> list[str]:
+        """Remove tags from a version; return the tags that are left.  Raises `NotFoundError` if it lacks one."""
+        from artstore.changes.aliasing import change_tags
+
+        return change_tags(self._store, version_of_reference(self._store, ref).record, remove=tags)

@@ -1,0 +1,117 @@
+"""Artifacts with what belongs to them: their versions, their aliases, and the changes of those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from artstore.names import check_name
+from artstore.queries.resolving import find_artifact
+from artstore.queries.versions import Version, utc
+from artstore.records.catalogue import ArtifactRecord
+from artstore.rows import catalogue
+from artstore.rows.snapshot import Snapshot
+from artstore.store import Store
+
+__all__ = [
+    "AliasChange",
+    "ArtifactInfo",
+    "alias_changes",
+    "aliases_of",
+    "all_artifacts",
+    "has_name",
+    "living_versions",
+    "next_version",
+    "recorded_versions",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactInfo:
+    """An artifact: its full name, its type (None until one was given), and its highest living version's number."""
+
+    name: str
+    type: str | None
+    latest: int | None
+    versions: int
+    description: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AliasChange:
+    """An alias was pointed to a version, or removed (``version`` is None)."""
+
+    alias: str
+    version: int | None
+    at: datetime
+
+
+def all_artifacts(store: Store, project: str = "") -> list[ArtifactInfo]:
+    """Return all artifacts, or those below a project, by name."""
+    with store.snapshot() as snapshot:
+        return [_info(snapshot, record) for record in catalogue.all_artifacts(snapshot.transaction, project)]
+
+
+def _info(snapshot: Snapshot, record: ArtifactRecord) -> ArtifactInfo:
+    latest = snapshot.latest(record.number)
+    return ArtifactInfo(
+        record.name,
+        record.type,
+        latest.number if latest else None,
+        catalogue.count_versions(snapshot.transaction, record.number),
+        record.description,
+        utc(record.created_ns),
+    )
+
+
+def has_name(store: Store, name: str, *, artifact: bool) -> bool:
+    """Return whether a full name is that of an artifact with a living version, or (not ``artifact``) of a project."""
+    with store.snapshot() as snapshot:
+        entry = snapshot.name_number(name)
+    return entry is not None and entry[1] == artifact
+
+
+def living_versions(store: Store, name: str) -> list[Version]:
+    """Return an artifact's living versions, oldest first."""
+    with store.snapshot() as snapshot:
+        artifact = find_artifact(snapshot, check_name(name))
+        records = snapshot.versions_of(artifact.number)
+    return [Version(store, artifact.name, record, artifact.type) for record in records]
+
+
+def recorded_versions(store: Store, name: str) -> list[Version]:
+    """Return an artifact's living versions and those that can be undeleted, newest first."""
+    with store.snapshot() as snapshot:
+        artifact = _recorded_artifact(snapshot, name)
+        records = list(catalogue.recorded_versions(snapshot.transaction, artifact.number))
+    return [Version(store, artifact.name, record, artifact.type) for record in reversed(records)]
+
+
+def next_version(store: Store, name: str) -> int:
+    """Return the number that an artifact's next version gets."""
+    with store.snapshot() as snapshot:
+        return _recorded_artifact(snapshot, name).next_version
+
+
+def _recorded_artifact(snapshot: Snapshot, name: str) -> ArtifactRecord:
+    """Return an artifact, also one whose versions were all deleted."""
+    return catalogue.find_retired(snapshot.transaction, check_name(name)) or find_artifact(snapshot, name)
+
+
+def aliases_of(store: Store, name: str) -> dict[str, int]:
+    """Return an artifact's aliases with the version that each points to, ``latest`` included."""
+    with store.snapshot() as snapshot:
+        artifact = find_artifact(snapshot, check_name(name))
+        aliases = {alias.name: alias.version for alias in snapshot.aliases_of(artifact.number)}
+        latest = snapshot.latest(artifact.number)
+    if latest is not None:
+        aliases["latest"] = latest.number
+    return dict(sorted(aliases.items()))
+
+
+def alias_changes(store: Store, name: str) -> list[AliasChange]:
+    """Return the last changes of an artifact's aliases, newest first, without those of ``latest``."""
+    with store.snapshot() as snapshot:
+        history = find_artifact(snapshot, check_name(name)).alias_history
+    return [AliasChange(change["alias"], change["version"], utc(change["at_ns"])) for change in reversed(history)]
