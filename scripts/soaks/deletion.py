@@ -24,9 +24,10 @@ from artstore.changes.committing import Commit, commit
 from artstore.ids import content_id
 from artstore.ingest.building import DirectoryBuilder, directory_entry
 from artstore.ingest.staging import EntryDraft, Stager
+from artstore.records.tables import Table
 from artstore.records.trees import Kind
 from artstore.storage.codec import encode
-from artstore.storage.manifest import ReadTransaction, Table
+from artstore.storage.manifest import ReadTransaction
 from artstore.workspace import Workspace
 from soaks.report import Report, run
 

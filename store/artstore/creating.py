@@ -17,8 +17,8 @@ from typing import Final
 
 from artstore import locate
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, UnsupportedError
-from artstore.storage import disk
-from artstore.storage.manifest import CURRENT, FORMAT, Manifest
+from artstore.storage import disk, manifest
+from artstore.storage.manifest_folders import CURRENT, FORMAT
 from artstore.storage.reserve import RESERVE
 from artstore.store import IDENTITY, Store
 
@@ -156,7 +156,7 @@ def _build(folder: Path, group: str | None, gid: int | None) -> None:
         identity["group"] = group
     disk.write_file(folder / IDENTITY, (json.dumps(identity) + "\n").encode(), file_mode)
     disk.write_file(folder / CURRENT, f"{FORMAT} {_MANIFEST}\n".encode(), file_mode)
-    Manifest.create(folder)
+    manifest.create(folder)
     for name in ("data.mdb", "lock.mdb"):
         (folder / _MANIFEST / name).chmod(file_mode)  # LMDB made them under the umask, which may keep a group out
         if gid is not None:

@@ -28,7 +28,8 @@ from artstore.rows.settings import read_settings
 from artstore.rows.snapshot import Snapshot
 from artstore.storage import manifest
 from artstore.storage.chunkcaches import CACHE_BYTES, ChunkCache, ChunkSource
-from artstore.storage.manifest import Manifest
+from artstore.storage.environment import Environment
+from artstore.storage.manifest_folders import read_current
 from artstore.storage.packs import PackReader, PackWriter
 from artstore.storage.reserve import RESERVE
 
@@ -59,7 +60,7 @@ class Store:
         """What was fetched last from outside, where other processes share it; set before the first of it is read."""
         self.has_threads = True
         """Whether this process may fetch what lies outside in threads; set before the first of it is read."""
-        Manifest.of(path)
+        Environment.of(path)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -68,7 +69,7 @@ class Store:
         Raises `WorkspaceNotFoundError`, `UnsupportedError` (a newer format, a network file system) or `DamageError`.
         """
         path = Path(os.path.realpath(path))
-        manifest.read_current(path)
+        read_current(path)
         locate.refuse_unencodable(path)
         locate.refuse_unsafe_filesystem(path)
         return cls(path)

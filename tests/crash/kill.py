@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from artstore.errors import NotFoundError, RefusedError
-from artstore.storage.manifest import Counters
+from artstore.records.counters import Counters
 from corpora import folders
 from corpora.folders import Content, content_of, content_of_file
 from crash.child import perform

@@ -23,11 +23,12 @@ from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecor
 from artstore.records.deadlist import Condemned, DeadEntry, Free, decode_condemned, decode_entry, decode_free
 from artstore.records.nodes import KIND_LOST
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_TREE, HEADER_LENGTH
+from artstore.records.tables import Table
 from artstore.retention.rules import read_rules
 from artstore.rows.drafts import find_open, list_drafts
 from artstore.rows.nodes import children_of, node_extent
 from artstore.storage import journal, manifest
-from artstore.storage.manifest import ReadTransaction, Table
+from artstore.storage.manifest import ReadTransaction
 from artstore.storage.packs import pack_path, read_segments
 
 _DENSE = struct.Struct("<128I")

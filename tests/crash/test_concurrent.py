@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from artstore.storage.manifest import Manifest
+from artstore.storage.environment import Environment
 from artstore.workspace import Workspace, init_workspace, open_workspace
 from corpora import folders
 from corpora.folders import Content, content_of
@@ -228,7 +228,7 @@ def test_threads_read_while_the_environment_is_replaced(quick_dir: Path, tmp_pat
         thread.start()
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline and not failures:
-        Manifest.of(workspace.path).drop()
+        Environment.of(workspace.path).drop()
         time.sleep(0.005)
     stop.set()
     for thread in threads:

@@ -26,12 +26,12 @@ from artstore.ingest.building import DirectoryBuilder
 from artstore.ingest.staging import EntryDraft, Stager
 from artstore.queries.versions import Version
 from artstore.records.nodes import Extent
+from artstore.records.tables import Table
 from artstore.records.trees import Kind
 from artstore.rows import catalogue, trees
 from artstore.rows.nodes import change_counts, tree_view
 from artstore.rows.planner import plan_release
 from artstore.storage.codec import RAW, ZSTD, Encoded, block_checksums, encode
-from artstore.storage.manifest import Table
 from artstore.workspace import Workspace, init_workspace
 from corpora import folders
 from corpora.folders import content_of

@@ -22,7 +22,7 @@ from artstore.ingest import staging
 from artstore.queries.versions import Version
 from artstore.records.tables import Table, key32, key64
 from artstore.rows import content, nodes
-from artstore.storage.manifest import Manifest
+from artstore.storage.environment import Environment
 from artstore.storage.packs import pack_path
 from artstore.workspace import Workspace, init_workspace, open_workspace
 from corpora import folders
@@ -276,8 +276,8 @@ def test_packs_that_rot_under_a_mount(mounted: Mounted) -> None:
 
 def exchange_row(workspace: Workspace, table: Table, key: bytes, change: Callable[[bytes], bytes]) -> bytes:
     """Change a row as it is stored; return what it was."""
-    manifest = Manifest.of(workspace.path)
-    with manifest.env.begin(write=True, db=manifest.handles[table]) as transaction:
+    environment = Environment.of(workspace.path)
+    with environment.env.begin(write=True, db=environment.handles[table]) as transaction:
         value = bytes(transaction.get(key) or b"")
         transaction.put(key, change(value))
     return value

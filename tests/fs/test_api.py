@@ -12,7 +12,7 @@ import pytest
 import artfs
 import artstore.workspace
 from artstore import errors
-from artstore.storage.manifest import Manifest
+from artstore.storage.environment import Environment
 
 
 def test_what_is_exported_is_what_is_there() -> None:
@@ -60,4 +60,4 @@ def test_workspaces_of_the_package(tmp_path: Path) -> None:
     assert isinstance(version, artfs.Version) and version.read_bytes("file") == b"x"
     assert isinstance(version.listdir()[0], artfs.FileInfo) and isinstance(version.receipt, artfs.PutReceipt)
     assert isinstance(workspace.artifacts()[0], artfs.ArtifactInfo)
-    Manifest.of(workspace.path).drop()
+    Environment.of(workspace.path).drop()

@@ -23,7 +23,7 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
 from artstore.storage import reserve
 from artstore.storage.codec import encode
-from artstore.storage.manifest import Manifest
+from artstore.storage.environment import Environment
 from artstore.store import Store
 from artstore.workspace import Workspace
 from crash.places import quick_folder
@@ -52,7 +52,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def forget(store: Store) -> None:
     """Close this process's environment of a workspace: each takes 1 TiB of addresses, and there are only 128."""
     store.reader.close()
-    Manifest.of(store.path).drop()
+    Environment.of(store.path).drop()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from artstore.ingest.staging import Ref, Stager
 from artstore.reclaim import reaper
 from artstore.retention.applying import apply, plan
 from artstore.rows.nodes import node_extent
-from artstore.storage.manifest import Manifest
+from artstore.storage.environment import Environment
 from artstore.store import Store
 from artstore.workspace import Workspace
 from crash.recount import Records, contradictions
@@ -553,7 +553,7 @@ class Deletion(RuleBasedStateMachine):
 
     def _forget(self) -> None:
         self.ws.store.reader.close()
-        Manifest.of(self.ws.store.path).drop()
+        Environment.of(self.ws.store.path).drop()
         self.ws = Workspace(Store.open(self.home / "ws"))
         self._checked = -1
 
@@ -671,6 +671,6 @@ class Deletion(RuleBasedStateMachine):
         finally:
             with suppress(Exception):
                 self.ws.store.reader.close()
-                Manifest.of(self.ws.store.path).drop()
+                Environment.of(self.ws.store.path).drop()
             shutil.rmtree(self.home)
             self._patches.__exit__(None, None, None)

@@ -16,8 +16,10 @@ import pytest
 from artstore.changes.committing import Commit, commit
 from artstore.errors import DamageError, NotFoundError
 from artstore.ingest.staging import Stager
+from artstore.records.tables import Table
 from artstore.rows.nodes import node_extent, node_payload
-from artstore.storage.manifest import Manifest, ReadTransaction, Table, WriteTransaction
+from artstore.storage.environment import Environment
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.storage.packs import pack_path
 from artstore.store import Store
 from artstore.workspace import Workspace
@@ -324,7 +326,7 @@ def test_deleting_is_one_small_transaction(workspace: Workspace) -> None:
         put(workspace, {b"one": b"one"}, f"n{files}")
     written: list[Counter[str]] = []
     changed = []
-    data = Manifest.of(workspace.store.path).folder / "data.mdb"
+    data = Environment.of(workspace.store.path).folder / "data.mdb"
     for files in sizes:
         with workspace.store.snapshot() as snapshot:
             number = snapshot.number

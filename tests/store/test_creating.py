@@ -16,7 +16,7 @@ from artstore import creating
 from artstore.creating import create_workspace
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, OutOfSpaceError, UnsupportedError
 from artstore.storage import disk
-from artstore.storage.manifest import Manifest
+from artstore.storage.environment import Environment
 from artstore.store import Store
 
 
@@ -30,7 +30,7 @@ def place(quick_dir: Path) -> Iterator[Path]:
     path = quick_dir / "place"
     yield path
     if (path / "current").exists():
-        Manifest.of(path).drop()
+        Environment.of(path).drop()
 
 
 def test_what_is_made(place: Path) -> None:
@@ -76,18 +76,18 @@ def test_an_empty_folder_is_used(place: Path, monkeypatch: pytest.MonkeyPatch) -
     """Replaced where that is possible, filled where it is a mount point; missing parents are made."""
     place.mkdir()
     create_workspace(place)
-    Manifest.of(place).drop()
+    Environment.of(place).drop()
     filled = place.with_name("filled")
     filled.mkdir()
     inode = filled.stat().st_ino
     monkeypatch.setattr(creating, "_can_replace", lambda path: False)
     create_workspace(filled)
-    Manifest.of(filled).drop()
+    Environment.of(filled).drop()
     assert filled.stat().st_ino == inode and stat.S_IMODE(filled.stat().st_mode) == 0o700
     monkeypatch.undo()
     monkeypatch.setattr(creating, "RESERVE", 4096)
     create_workspace(place.with_name("a") / "b" / "c")
-    Manifest.of(place.with_name("a") / "b" / "c").drop()
+    Environment.of(place.with_name("a") / "b" / "c").drop()
 
 
 @pytest.mark.parametrize("call", ["write_file", "preallocate", "sync_folder"])

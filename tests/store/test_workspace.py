@@ -18,7 +18,7 @@ import pytest
 from artstore.errors import ArtfsError, InvalidInputError, InvalidNameError, NotFoundError
 from artstore.queries.versions import Version
 from artstore.rows import catalogue
-from artstore.storage.manifest import Manifest
+from artstore.storage.environment import Environment
 from artstore.workspace import Workspace, init_workspace, open_workspace
 from store.oracle import Model, assert_sound, write_folder
 
@@ -124,7 +124,7 @@ def test_workspaces_are_values(workspace: Workspace, tmp_path: Path, monkeypatch
     assert workspace != "workspace" and repr(workspace) == f"<Workspace {workspace.path}>"
     other = init_workspace(tmp_path / "other")
     assert other != workspace
-    Manifest.of(other.path).drop()
+    Environment.of(other.path).drop()
     with pytest.raises(ArtfsError):
         open_workspace(tmp_path / "nothing")
 
@@ -181,7 +181,7 @@ def test_a_pool_of_workers_reads_while_the_parent_writes(workspace: Workspace, f
         writer.join()
     assert found == list(digests.values()) * 2
     assert failures == []
-    assert Manifest.of(workspace.path).env.reader_check() >= 0
+    assert Environment.of(workspace.path).env.reader_check() >= 0
     check_item((version, 5))
     assert_sound(workspace)
 
@@ -201,12 +201,12 @@ def test_workers_over_many_epochs(workspace: Workspace, folder: Path) -> None:
                 workers[0].kill()
             for worker in workers:
                 worker.join()
-            rows = [row.split() for row in Manifest.of(workspace.path).env.readers().splitlines()[1:]]
+            rows = [row.split() for row in Environment.of(workspace.path).env.readers().splitlines()[1:]]
             held = [row for row in rows if row[-1] != "-" and int(row[0]) == os.getpid()]
             assert len(held) == 1
             assert snapshot.read(snapshot.resolve(version.record.root, b"03").node, 0, 5) == MODEL[b"03"][1][:5]  # type: ignore[union-attr]
-    Manifest.of(workspace.path).env.reader_check()
-    rows = [row.split() for row in Manifest.of(workspace.path).env.readers().splitlines()[1:]]
+    Environment.of(workspace.path).env.reader_check()
+    rows = [row.split() for row in Environment.of(workspace.path).env.readers().splitlines()[1:]]
     assert {int(row[0]) for row in rows} <= {os.getpid()}
 
 

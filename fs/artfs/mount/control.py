@@ -25,7 +25,7 @@ from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
 from artstore.errors import BusyError, InvalidInputError, MountError
 from artstore.live import DaemonInfo, daemons_folder, is_held, live_daemons, request, runtime_folder
-from artstore.storage.manifest import Manifest
+from artstore.storage.environment import Environment
 from artstore.store import Store
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def mount(
     workspace = Path(os.path.realpath(workspace_path))
     run_dir = Store.open(workspace).run_dir
     if forked:
-        Manifest.of(workspace).drop()  # the daemon's first process has no business with it
+        Environment.of(workspace).drop()  # the daemon's first process has no business with it
     target = table.resolve(directory)
     remove_dead(run_dir)
     checks.check(workspace, target, allow_other=allow_other)

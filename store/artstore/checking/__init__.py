@@ -22,7 +22,7 @@ from artstore.checking.report import OnProgress, Problem, Progress, Report, said
 from artstore.checking.structure import check_structure
 from artstore.errors import ArtfsError, DamageError
 from artstore.storage import manifest
-from artstore.storage.environments import read_current
+from artstore.storage.manifest_folders import read_current
 
 __all__ = ["OnProgress", "Problem", "Progress", "Report", "Result", "check", "examine"]
 

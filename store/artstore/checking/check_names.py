@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from artstore.checking.recounting import readable_rows
 from artstore.checking.report import Report
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
+from artstore.records.counters import Counters
 from artstore.records.tables import Table, key32, key64
-from artstore.storage.manifest import Counters, ReadTransaction
+from artstore.storage.manifest import ReadTransaction
 
 __all__ = ["Names", "check_names", "read_names"]
 

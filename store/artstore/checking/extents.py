@@ -12,11 +12,12 @@ from artstore.checking.recounting import Recount
 from artstore.checking.report import Report
 from artstore.checking.tracing import trace
 from artstore.errors import DamageError
+from artstore.records.counters import Counters
 from artstore.records.nodes import KIND_CHUNK
 from artstore.records.packing import HEADER_LENGTH, parse_header
 from artstore.records.tables import Table, key32
 from artstore.storage import manifest
-from artstore.storage.manifest import Counters, ReadTransaction
+from artstore.storage.manifest import ReadTransaction
 from artstore.storage.packs import pack_path
 
 __all__ = ["check_extents", "check_pack_files"]

@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 from artstore.checking.recounting import Recount
 from artstore.checking.report import Report, said
 from artstore.errors import ArtfsError, DamageError, UnsupportedError, WorkspaceNotFoundError
+from artstore.records.counters import Counters
 from artstore.storage import journal
-from artstore.storage.manifest import CURRENT, Counters, read_current
+from artstore.storage.manifest_folders import CURRENT, read_current
 from artstore.storage.reserve import RESERVE
 from artstore.store import IDENTITY, read_identity
 

@@ -18,6 +18,7 @@ from artstore.checking.recounting import Recount, readable_rows, recount
 from artstore.checking.report import OnProgress, Progress, Report
 from artstore.checking.tracing import trace
 from artstore.records.catalogue import VersionRecord
+from artstore.records.counters import Counters
 from artstore.records.deadlist import DeadEntry
 from artstore.records.nodes import KIND_LOST
 from artstore.records.packing import CLASS_CONTENT, CLASS_TREE
@@ -26,7 +27,7 @@ from artstore.rows import nodes
 from artstore.rows.nodes import COUNT_BLOCK
 from artstore.rows.settings import read_settings
 from artstore.storage import manifest
-from artstore.storage.manifest import Counters, ReadTransaction
+from artstore.storage.manifest import ReadTransaction
 
 __all__ = ["Recount", "check_structure", "recount"]
 

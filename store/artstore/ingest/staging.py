@@ -23,6 +23,7 @@ from artstore.errors import BusyError
 from artstore.ids import content_id
 from artstore.records.nodes import ChunkRecord, Extent, ListChild, ListRecord, canonical_list, encode_chunk, encode_list
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_ROOT_LIST, CLASS_TREE
+from artstore.records.tables import Table
 from artstore.records.trees import (
     CanonicalEntry,
     ChildRecord,
@@ -38,7 +39,7 @@ from artstore.rows import space
 from artstore.rows.drafts import Draft, pin
 from artstore.rows.nodes import change_counts, find_lost, find_node, has_lost, read_count
 from artstore.storage.codec import Encoded, encode
-from artstore.storage.manifest import Table, WriteTransaction
+from artstore.storage.manifest import WriteTransaction
 from artstore.store import Store
 
 __all__ = ["EntryDraft", "Ref", "Stager", "StaleHintError"]

@@ -28,11 +28,12 @@ from artstore.names import check_name, version_label
 from artstore.queries.figures import Figures
 from artstore.queries.resolving import find_artifact
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.records.tables import Table
 from artstore.rows import catalogue, deadlist, space
 from artstore.rows.nodes import children_of, node_extent, node_payload
 from artstore.rows.planner import Plan, plan_after_backlog
-from artstore.storage.environments import numbered_folders
-from artstore.storage.manifest import ReadTransaction, Table
+from artstore.storage.manifest import ReadTransaction
+from artstore.storage.manifest_folders import numbered_folders
 from artstore.storage.packs import pack_path
 from artstore.store import Store
 

@@ -38,7 +38,9 @@ from artstore.repairing.replay_journal import Recalled, Root, events_of, label, 
 from artstore.rows import space
 from artstore.rows.nodes import change_counts, node_payload
 from artstore.storage import disk, journal, manifest
-from artstore.storage.manifest import CURRENT, FORMAT, Manifest, WriteTransaction
+from artstore.storage.environment import Environment
+from artstore.storage.manifest import WriteTransaction
+from artstore.storage.manifest_folders import CURRENT, FORMAT, read_current
 from artstore.store import read_identity
 
 __all__ = ["rebuild"]
@@ -84,7 +86,7 @@ def _told(progress: OnProgress | None, phase: str) -> Callable[[int, int], None]
 def _old_folder(workspace: Path) -> Path | None:
     """Return the folder of the environment that was in use, as far as that can be told."""
     try:
-        return workspace / manifest.read_current(workspace)[1]
+        return workspace / read_current(workspace)[1]
     except UnsupportedError:
         raise
     except (WorkspaceNotFoundError, DamageError):
@@ -104,7 +106,7 @@ def _scratch(workspace: Path) -> Iterator[Path]:
         disk.write_file(scratch / "manifest" / "lease", b"", modes_of(workspace)[1])
         disk.write_file(scratch / CURRENT, f"{FORMAT} manifest\n".encode(), 0o600)
     try:
-        Manifest.create(scratch)
+        manifest.create(scratch)
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -179,7 +181,7 @@ def _grow(
             _write_journal(workspace, transaction, recalled)
             report.count(versions=len(roots), nodes=transaction.state.next_node - 16)
     finally:
-        Manifest.of(scratch).drop()
+        Environment.of(scratch).drop()
     return _next_folder(workspace)
 
 

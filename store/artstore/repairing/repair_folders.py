@@ -10,7 +10,7 @@ from artstore.checking.exclusive import alone
 from artstore.errors import ArtfsError
 from artstore.locate import refuse_unsafe_filesystem
 from artstore.storage import disk
-from artstore.storage.manifest import read_current
+from artstore.storage.manifest_folders import read_current
 from artstore.storage.reserve import RESERVE
 from artstore.store import read_identity
 

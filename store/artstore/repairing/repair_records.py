@@ -35,7 +35,8 @@ from artstore.records.trees import Kind, TreeView, parse_canonical_tree
 from artstore.repairing.rebuild_nodes import Wanted, list_record, tree_record
 from artstore.rows.nodes import children_of, find_lost, put_lost
 from artstore.storage import journal, manifest
-from artstore.storage.manifest import Manifest, ReadTransaction, WriteTransaction
+from artstore.storage.environment import Environment
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = ["restore_counters", "restore_nodes"]
 
@@ -56,7 +57,7 @@ def restore_counters(workspace: Path) -> bool:
             return False
     except DamageError:
         pass
-    held = Manifest.of(workspace)
+    held = Environment.of(workspace)
     raw = held.begin(write=True)
     try:
         transaction = WriteTransaction(raw, held.handles, new=True)

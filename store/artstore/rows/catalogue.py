@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from artstore.errors import DamageError, ExistsError, InvalidInputError
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
-from artstore.storage.manifest import ReadTransaction, Table, WriteTransaction, key32, key64
+from artstore.records.tables import Table, key32, key64
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = [
     "NameEntry",

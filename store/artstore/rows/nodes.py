@@ -27,9 +27,9 @@ from artstore.records.nodes import (
     view_list,
 )
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_TREE
-from artstore.records.tables import key64
+from artstore.records.tables import Table, key64
 from artstore.records.trees import TreeView
-from artstore.storage.manifest import ReadTransaction, Table, WriteTransaction
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = [
     "COUNT_BLOCK",

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from artstore.errors import NotFoundError
 from artstore.ids import Buffer
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
+from artstore.records.counters import Counters
 from artstore.records.packing import CLASS_CONTENT, CLASS_TREE
 from artstore.records.references import LONGEST_REFERENCE, ReferenceRecord
 from artstore.records.trees import TreeEntry, TreeView
@@ -20,7 +21,7 @@ from artstore.rows.catalogue import NameEntry
 from artstore.rows.content import ContentInfo
 from artstore.rows.nodes import find_node, node_payload, tree_view
 from artstore.storage.chunkcaches import ChunkSource
-from artstore.storage.manifest import Counters, ReadTransaction
+from artstore.storage.manifest import ReadTransaction
 from artstore.storage.packs import PackReader
 
 __all__ = ["Snapshot"]

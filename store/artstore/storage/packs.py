@@ -31,9 +31,10 @@ from artstore.records.packing import (
     parse_index,
     parse_segment_head,
 )
+from artstore.records.tables import Table, key32
 from artstore.storage import disk, manifest
 from artstore.storage.codec import RAW, Encoded, decode, verify_blocks, verify_stored
-from artstore.storage.manifest import Table, WriteTransaction, key32
+from artstore.storage.manifest import WriteTransaction
 from artstore.storage.readahead import ReadAhead, Regions
 
 __all__ = ["PACK_LIMIT", "ChunkPart", "PackReader", "PackWriter", "Segment", "damaged", "pack_path", "read_segments"]

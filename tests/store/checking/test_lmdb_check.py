@@ -20,7 +20,7 @@ from artstore.checking.lmdb_check import check_pages
 from artstore.checking.report import Progress, Report
 from artstore.errors import BusyError
 from artstore.records.tables import Table
-from artstore.storage.manifest import Manifest
+from artstore.storage.environment import Environment
 from artstore.workspace import Workspace
 from store.checking.conftest import found
 
@@ -138,7 +138,7 @@ def test_no_damage_is_found_while_a_writer_commits(lived: Workspace) -> None:
     try:
         for _ in range(5):
             report = Report()
-            check_pages(Manifest.of(lived.path).folder, report)
+            check_pages(Environment.of(lived.path).folder, report)
             assert report.problems == []
     finally:
         stop.set()

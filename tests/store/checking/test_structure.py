@@ -19,7 +19,8 @@ from artstore.records.tables import Table, key32, key64
 from artstore.rows import catalogue, deadlist, space
 from artstore.rows.nodes import change_counts, node_payload, put_lost
 from artstore.storage import manifest
-from artstore.storage.manifest import Manifest, WriteTransaction
+from artstore.storage.environment import Environment
+from artstore.storage.manifest import WriteTransaction
 from artstore.workspace import Workspace
 from store.checking.conftest import found, structure_of
 
@@ -375,7 +376,7 @@ def test_a_bit_that_flips_in_any_record_is_found(lived: Workspace, table: Table)
 
 def flip_raw(ws: Workspace, table: Table, key: bytes) -> None:
     """Flip one bit of a row past artfs, which would write the counters anew."""
-    opened = Manifest.of(ws.path)
+    opened = Environment.of(ws.path)
     with opened.env.begin(write=True) as raw:
         value = bytearray(raw.get(key, db=opened.handles[table]) or b"")
         value[len(value) // 2] ^= 4
@@ -421,7 +422,7 @@ def test_content_that_was_given_up_is_named_until_it_is_put_again(lived: Workspa
 
 
 def test_a_lost_pack_is_named_with_what_it_held(lived: Workspace) -> None:
-    Manifest.of(lived.path).drop()
+    Environment.of(lived.path).drop()
     (lived.path / "packs" / "00000001.pack").unlink()
     [problem] = structure_of(lived.path).problems
     assert problem.kind == "file"

@@ -249,10 +249,10 @@ def test_wrong_words(workspace: Workspace) -> None:
 
 def test_rebuilt_from_packs(workspace: Workspace, data: Path) -> None:
     from artstore.repairing.rebuild import rebuild
-    from artstore.storage.manifest import Manifest
+    from artstore.storage.environment import Environment
 
     digest = workspace.refer(str(data), "d").digest
-    Manifest.of(workspace.path).drop()
+    Environment.of(workspace.path).drop()
     shutil.rmtree(workspace.path / "manifest.1")
     rebuild(workspace.path)
     again = Workspace(type(workspace.store).open(workspace.path))

@@ -30,9 +30,10 @@ from artstore.queries.usage import (
 )
 from artstore.records.catalogue import VersionRecord
 from artstore.records.packing import HEADER_LENGTH
+from artstore.records.tables import Table
 from artstore.rows.nodes import children_of, node_extent, node_payload
 from artstore.storage.codec import encode
-from artstore.storage.manifest import ReadTransaction, Table
+from artstore.storage.manifest import ReadTransaction
 from artstore.storage.packs import pack_path, read_segments
 from artstore.storage.reserve import RESERVE
 from artstore.store import Store

@@ -16,7 +16,7 @@ import pytest
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.queries.versions import Version, utc
 from artstore.rows import catalogue
-from artstore.storage.manifest import Manifest
+from artstore.storage.environment import Environment
 from artstore.workspace import Workspace
 from store.oracle import Model, write_folder
 
@@ -171,7 +171,7 @@ def test_walking_is_that_of_os_walk(version: Version, tmp_path: Path) -> None:
 
 def held_readers(workspace: Workspace) -> list[str]:
     """Return the reader slots of LMDB that hold a snapshot."""
-    rows = Manifest.of(workspace.path).env.readers().splitlines()[1:]
+    rows = Environment.of(workspace.path).env.readers().splitlines()[1:]
     return [row for row in rows if row.split()[-1] != "-"]
 
 

@@ -14,9 +14,10 @@ from artstore.errors import BusyError, DamageError, OutOfSpaceError
 from artstore.ids import content_id
 from artstore.ingest.staging import Stager
 from artstore.reclaim.reaper import STEP_NODES, Reaper, reap
+from artstore.records.tables import Table
 from artstore.rows import deadlist, drafts, space
 from artstore.rows.nodes import change_counts
-from artstore.storage import disk, manifest
+from artstore.storage import disk
 from artstore.storage.codec import encode
 from artstore.storage.packs import pack_path
 from artstore.workspace import Workspace
@@ -154,11 +155,11 @@ def test_it_stops_on_doubt(many: Workspace) -> None:
         many.gc(now=True)
     with many.store.write() as transaction:
         change_counts(transaction, {entry.nodes[0]: 1})
-        transaction.raw.put(b"\0" * 16, b"junk", db=transaction.handles[manifest.Table.DEADLIST])
+        transaction.raw.put(b"\0" * 16, b"junk", db=transaction.handles[Table.DEADLIST])
     with pytest.raises(DamageError):
         many.gc(now=True)
     with many.store.write() as transaction:
-        transaction.delete(manifest.Table.DEADLIST, b"\0" * 16)
+        transaction.delete(Table.DEADLIST, b"\0" * 16)
     assert contradictions(many.path) == []
     assert before().deadlist_entries == 1
     assert many.gc(now=True).deadlist_entries == 0

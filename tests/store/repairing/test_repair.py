@@ -25,14 +25,15 @@ from artstore.records.nodes import (
     Extent,
 )
 from artstore.records.packing import CLASS_CONTENT, HEADER_LENGTH
-from artstore.records.tables import key32, key64
+from artstore.records.tables import Table, key32, key64
 from artstore.repairing.rebuild import rebuild
 from artstore.repairing.repair import repair
 from artstore.rows import catalogue, deadlist, space
 from artstore.rows.nodes import change_counts, children_of, index_keys, node_extent, node_payload
 from artstore.storage import disk, journal
 from artstore.storage.codec import encode
-from artstore.storage.manifest import Manifest, Table, WriteTransaction
+from artstore.storage.environment import Environment
+from artstore.storage.manifest import WriteTransaction
 from artstore.storage.packs import pack_path
 from artstore.store import Store
 from artstore.workspace import Workspace
@@ -356,8 +357,8 @@ def test_what_follows_from_other_records_is_put_right(lived: Workspace, damage: 
 def test_lost_counters_are_made_anew(lived: Workspace, tmp_path: Path) -> None:
     """What comes next goes on behind what is there, and the sums are recounted."""
     before = told(lived)
-    with Manifest.of(lived.path).begin(write=True) as raw:
-        handle = Manifest.of(lived.path).handles[Table.META]
+    with Environment.of(lived.path).begin(write=True) as raw:
+        handle = Environment.of(lived.path).handles[Table.META]
         raw.put(b"counters", b"nothing of the sort", db=handle)
     repair(lived.store)
     assert_sound(lived)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from artstore.errors import DamageError, InvalidInputError
 from artstore.records.catalogue import VersionRecord
+from artstore.records.tables import Table, key32, key64
 from artstore.rows import catalogue
 from artstore.storage import manifest
-from artstore.storage.manifest import Table
 from artstore.workspace import Workspace
 
 NewWorkspace = Callable[[], AbstractContextManager[Workspace]]
@@ -114,10 +114,10 @@ def test_missing_records_are_damage(workspace: Workspace) -> None:
     with manifest.write(workspace.path) as transaction:
         artifact = catalogue.ensure_artifact(transaction, "a", 1)
         catalogue.put_version(transaction, record(artifact.number, 1, 0))
-        transaction.delete(Table.VERSIONS, manifest.key32(1))
+        transaction.delete(Table.VERSIONS, key32(1))
     with manifest.read(workspace.path) as transaction, pytest.raises(DamageError):
         catalogue.versions_of(transaction, artifact.number)
     with manifest.write(workspace.path) as transaction:
-        transaction.delete(Table.ARTIFACTS, manifest.key64(artifact.number))
+        transaction.delete(Table.ARTIFACTS, key64(artifact.number))
     with manifest.read(workspace.path) as transaction, pytest.raises(DamageError):
         catalogue.find_name(transaction, "a")

@@ -13,6 +13,7 @@ from artstore.errors import DamageError
 from artstore.ids import content_id
 from artstore.records.nodes import ChunkRecord, Extent, ListChild, ListRecord, encode_chunk, encode_list
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_TREE
+from artstore.records.tables import Table
 from artstore.records.trees import Kind, TreeEntry, TreeTotals, encode_tree
 from artstore.rows.nodes import (
     all_counts,
@@ -26,7 +27,6 @@ from artstore.rows.nodes import (
     tree_view,
 )
 from artstore.storage import manifest
-from artstore.storage.manifest import Table
 from artstore.workspace import Workspace
 
 NODES = st.sampled_from([16, 17, 127, 128, 129, 255, 256, 5000])

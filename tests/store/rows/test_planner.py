@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from artstore.errors import DamageError
+from artstore.records.tables import Table
 from artstore.records.trees import Kind
 from artstore.rows.catalogue import recorded_versions
 from artstore.rows.nodes import all_counts, change_counts, children_of, node_extent
 from artstore.rows.planner import plan_release
-from artstore.storage.manifest import ReadTransaction, Table, WriteTransaction
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
 
 CommitTree = Callable[..., Any]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from artstore.errors import DamageError, InvalidInputError
+from artstore.records.tables import Table
 from artstore.rows.settings import Settings
-from artstore.storage.manifest import Table
 from artstore.workspace import Workspace
 
 

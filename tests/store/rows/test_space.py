@@ -9,9 +9,9 @@ import pytest
 
 from artstore.records.deadlist import Free, encode_free
 from artstore.records.nodes import Extent
+from artstore.records.tables import Table
 from artstore.rows import space
 from artstore.storage import disk
-from artstore.storage.manifest import Table
 from artstore.storage.packs import pack_path
 from artstore.workspace import Workspace
 

@@ -13,8 +13,10 @@ import pytest
 
 from artstore.creating import create_workspace
 from artstore.errors import BusyError, DamageError, OutOfSpaceError, UnsupportedError, WorkspaceNotFoundError
-from artstore.storage import manifest
-from artstore.storage.manifest import CURRENT, Manifest, Table, key32, key64
+from artstore.records.tables import Table, key32, key64
+from artstore.storage import disk, manifest
+from artstore.storage.environment import Environment
+from artstore.storage.manifest_folders import CURRENT
 from artstore.store import Store
 from artstore.workspace import Workspace
 
@@ -29,7 +31,7 @@ def empty(quick_dir: Path) -> Iterator[Path]:
     """A workspace that nothing has open."""
     folder = quick_dir / "empty"
     create_workspace(folder)
-    Manifest.of(folder).drop()
+    Environment.of(folder).drop()
     yield folder
 
 
@@ -100,7 +102,7 @@ def test_a_flipped_byte_in_a_row_is_damage(path: Path, at: int) -> None:
 
 def test_lost_counters_are_damage(path: Path) -> None:
     """A manifest without its counters is not taken for a new one."""
-    environment = Manifest.of(path)
+    environment = Environment.of(path)
     raw = environment.begin(write=True)
     raw.put(b"counters", b"short", db=environment.handles[Table.META])
     raw.commit()
@@ -111,7 +113,7 @@ def test_lost_counters_are_damage(path: Path) -> None:
 def test_one_environment_for_all_paths_to_a_workspace(path: Path, tmp_path: Path) -> None:
     """LMDB's locks forbid opening one twice in a process, by whatever path."""
     (tmp_path / "link").symlink_to(path)
-    assert Manifest.of(tmp_path / "link") is Manifest.of(path)
+    assert Environment.of(tmp_path / "link") is Environment.of(path)
     with manifest.write(tmp_path / "link") as transaction:
         transaction.put(Table.FREE, b"key", b"value")
     with manifest.read(path) as transaction:
@@ -136,8 +138,8 @@ def test_a_workspace_made_anew_at_the_same_path(path: Path, quick_dir: Path) -> 
     for thread in threads:
         thread.join()
     assert seen == [None] * 4
-    Manifest.of(path).drop()
-    Manifest.of(path).drop()
+    Environment.of(path).drop()
+    Environment.of(path).drop()
 
 
 def test_what_is_no_workspace(tmp_path: Path) -> None:
@@ -196,13 +198,13 @@ def test_a_manifest_that_is_being_replaced_is_busy(empty: Path) -> None:
         with pytest.raises(BusyError):
             Store.open(empty)
     Store.open(empty)
-    Manifest.of(empty).drop()
+    Environment.of(empty).drop()
 
 
 def test_a_failed_commit_is_classed_by_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """LMDB calls a full disk an input/output error; the next transaction starts from a new environment."""
     for free, expected in ((1000, OutOfSpaceError), (1 << 40, DamageError)):
-        monkeypatch.setattr(manifest.disk, "free_bytes", lambda _, free=free: free)
+        monkeypatch.setattr(disk, "free_bytes", lambda _, free=free: free)
         with pytest.raises(expected), manifest.write(path):
             raise lmdb.Error("mdb_put: Input/output error")
     with manifest.write(path) as transaction:
@@ -213,7 +215,7 @@ def test_a_failed_commit_is_classed_by_the_disk(path: Path, monkeypatch: pytest.
 
 def test_too_many_readers_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said in one sentence."""
-    environment = Manifest.of(path)
+    environment = Environment.of(path)
 
     class Full:
         def begin(self, write: bool) -> None:
@@ -234,7 +236,7 @@ def test_a_dying_child_does_not_give_back_its_parents_readers(path: Path) -> Non
     """A fork inside a snapshot, and one beside it: the parent's slot stays, and its snapshot stays what it was."""
     with manifest.write(path) as transaction:
         transaction.put(Table.FREE, b"key", b"value")
-    environment = Manifest.of(path)
+    environment = Environment.of(path)
     with manifest.read(path) as snapshot:
         before = [line for line in environment.env.readers().splitlines() if str(os.getpid()) in line]
         assert len(before) == 1
@@ -249,7 +251,7 @@ def test_a_dying_child_does_not_give_back_its_parents_readers(path: Path) -> Non
         with manifest.write(path) as transaction:
             transaction.put(Table.FREE, b"key", b"another")
         assert snapshot.get(Table.FREE, b"key") == b"value"
-    assert Manifest.of(path) is environment
+    assert Environment.of(path) is environment
 
 
 def test_a_child_of_a_process_whose_other_threads_read(path: Path) -> None:
@@ -268,13 +270,13 @@ def test_a_child_of_a_process_whose_other_threads_read(path: Path) -> None:
     thread = threading.Thread(target=hold)
     thread.start()
     reading.wait()
-    before = Manifest.of(path).env.readers()
+    before = Environment.of(path).env.readers()
     child = multiprocessing.get_context("fork").Process(target=_read_in_child, args=(path,))
     child.start()
     child.join()
     assert child.exitcode == 0
-    Manifest.of(path).env.reader_check()
-    assert Manifest.of(path).env.readers() == before
+    Environment.of(path).env.reader_check()
+    assert Environment.of(path).env.readers() == before
     with manifest.write(path) as transaction:
         transaction.put(Table.FREE, b"key", b"another")
     done.set()

@@ -14,9 +14,9 @@ from artstore.errors import DamageError, OutOfSpaceError
 from artstore.ids import content_id
 from artstore.records.nodes import BLOCK, ChunkRecord, Extent
 from artstore.records.packing import CLASS_CONTENT, HEADER_LENGTH, PackedEntry, parse_header
+from artstore.records.tables import Table, key32
 from artstore.storage import disk, manifest, packs
 from artstore.storage.codec import RAW, ZSTD, encode
-from artstore.storage.manifest import Table, key32
 from artstore.storage.packs import PackReader, PackWriter, Segment, pack_path, read_segments
 from artstore.workspace import Workspace
 

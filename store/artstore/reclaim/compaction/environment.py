@@ -35,8 +35,17 @@ import lmdb
 from artstore.errors import BusyError, DamageError, OutOfSpaceError
 from artstore.records.tables import Table
 from artstore.storage import disk, manifest
-from artstore.storage.environments import CURRENT, FORMAT, folder_number, numbered_folders, readers_of, replaced
-from artstore.storage.manifest import Manifest, ReadTransaction
+from artstore.storage.environment import Environment, map_size
+from artstore.storage.manifest import ReadTransaction
+from artstore.storage.manifest_folders import (
+    CURRENT,
+    FORMAT,
+    folder_number,
+    numbered_folders,
+    read_current,
+    readers_of,
+    replaced,
+)
 from artstore.storage.reserve import RESERVE
 from artstore.store import Store
 
@@ -121,7 +130,7 @@ def _wait_for_readers(store: Store) -> None:
 # -- the copy ----------------------------------------------------------------------------------------------------------
 
 
-def _build(store: Store, old: Manifest, transaction: ReadTransaction, new: Path) -> None:
+def _build(store: Store, old: Environment, transaction: ReadTransaction, new: Path) -> None:
     """Make a durable copy of an environment, which nobody can write to meanwhile, in a folder of its own."""
     pages = int(old.env.info()["last_pgno"]) + 1
     needed = pages * int(old.env.stat()["psize"])
@@ -158,7 +167,7 @@ def _give(path: Path, like: Path) -> None:
             os.chown(path, status.st_uid, status.st_gid)
 
 
-def _load(old: Manifest, transaction: ReadTransaction, new: Path) -> int:
+def _load(old: Environment, transaction: ReadTransaction, new: Path) -> int:
     """Copy all rows, in the order of their keys; return the number of the last transaction that the copy shows."""
     if int(old.env.stat()["entries"]) != len(Table):
         raise DamageError(f"the manifest of {old.workspace} has tables that this artfs does not know")
@@ -231,7 +240,7 @@ def _commit_twice(new: Path, size: int) -> int:
         env.close()
 
 
-def _check(old: Manifest, transaction: ReadTransaction, new: Path, last: int) -> None:
+def _check(old: Environment, transaction: ReadTransaction, new: Path, last: int) -> None:
     """Raise `DamageError` unless a copy opens, with the rows and the transaction number that it must have."""
     size = int(old.env.info()["map_size"])
     env = lmdb.open(os.fspath(new), map_size=size, max_dbs=64, readonly=True, create=False)
@@ -262,13 +271,13 @@ def _switch(store: Store, new: Path) -> None:
 
 def _discard(store: Store, new: Path) -> None:
     """Remove a copy, unless it is in use: a switch that failed in its last step may have happened."""
-    if manifest.read_current(store.path)[1] != new.name:
+    if read_current(store.path)[1] != new.name:
         import shutil
 
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _remove_unfinished(store: Store, current: Manifest) -> None:
+def _remove_unfinished(store: Store, current: Environment) -> None:
     """Remove copies that killed processes have begun; inside `manifest.frozen`, so that none is being made."""
     import shutil
 
@@ -303,7 +312,7 @@ def _readers(folder: Path) -> list[int]:
     if not data.exists():
         return []
     try:
-        env = lmdb.open(os.fspath(folder), map_size=manifest.map_size(), readonly=True, create=False)
+        env = lmdb.open(os.fspath(folder), map_size=map_size(), readonly=True, create=False)
     except lmdb.Error as error:
         if "already open in this process" in str(error):
             return [os.getpid()]

@@ -20,8 +20,8 @@ from artstore.errors import ArtfsError, BusyError, DamageError, OutOfSpaceError
 from artstore.reclaim import compaction
 from artstore.reclaim.compaction import compact_environment, environment, retire_replaced
 from artstore.records.tables import Table, key64
-from artstore.storage import disk, environments, manifest
-from artstore.storage.manifest import Manifest
+from artstore.storage import disk, manifest, manifest_folders
+from artstore.storage.environment import Environment
 from artstore.workspace import Workspace
 from corpora.folders import content_of
 from crash.kill import environment as child_environment
@@ -160,7 +160,7 @@ def test_modes_of_a_group(grown: Workspace) -> None:
 
 def test_a_table_that_is_not_known_is_not_dropped(grown: Workspace) -> None:
     """Refused before anything is copied."""
-    grown_manifest = Manifest.of(grown.path)
+    grown_manifest = Environment.of(grown.path)
     grown_manifest.env.open_db(b"of tomorrow")
     with pytest.raises(DamageError, match="does not know"):
         compact_environment(grown.store)
@@ -395,15 +395,15 @@ def _listen(process: subprocess.Popen[str], said: list[str]) -> None:
 
 def test_opening_while_it_is_replaced(grown: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who read `current` a moment too early finds the old environment gone, and looks again."""
-    stale = environments.read_current(grown.path)
+    stale = manifest_folders.read_current(grown.path)
     compact_environment(grown.store)
-    Manifest.of(grown.path).drop()
+    Environment.of(grown.path).drop()
     answers = [stale, stale]
 
     def early(workspace: Path) -> tuple[tuple[int, int], str]:
-        return answers.pop() if answers else environments.read_current(workspace)
+        return answers.pop() if answers else manifest_folders.read_current(workspace)
 
-    monkeypatch.setattr(manifest, "read_current", early)
+    monkeypatch.setattr("artstore.storage.environment.read_current", early)
     assert grown.version("keep:good").name == "keep:v0"
     assert not answers
 

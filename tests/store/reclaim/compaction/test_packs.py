@@ -13,12 +13,12 @@ from artstore.errors import ArtfsError, DamageError, OutOfSpaceError
 from artstore.ids import content_id
 from artstore.reclaim.compaction import compact_pack, remove_empty, worthwhile
 from artstore.reclaim.compaction import packs as compacting
+from artstore.records.counters import Counters
 from artstore.records.packing import CLASS_CONTENT
 from artstore.rows import space
 from artstore.rows.nodes import node_extent
 from artstore.storage import disk, manifest
 from artstore.storage.codec import encode
-from artstore.storage.manifest import Counters
 from artstore.storage.packs import PackWriter, Segment, pack_path, read_segments
 from artstore.workspace import Workspace
 from corpora import folders

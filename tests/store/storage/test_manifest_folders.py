@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from artstore.errors import DamageError, UnsupportedError, WorkspaceNotFoundError
-from artstore.storage import environments, manifest
-from artstore.storage.environments import Reader, folder_number, identity_of, numbered_folders, read_current, replaced
-from artstore.storage.manifest import Manifest
+from artstore.storage import manifest
+from artstore.storage.environment import Environment
+from artstore.storage.manifest_folders import (
+    Reader,
+    folder_number,
+    identity_of,
+    numbered_folders,
+    read_current,
+    readers_of,
+    replaced,
+)
 from artstore.workspace import Workspace
 
 
@@ -62,8 +70,8 @@ def test_identity_of_what_is_not_there(tmp_path: Path) -> None:
 
 def test_who_reads(workspace: Workspace) -> None:
     """A reader counts while it looks at a transaction, not while it is idle."""
-    env = Manifest.of(workspace.path).env
-    assert environments.readers_of(env) == []
+    env = Environment.of(workspace.path).env
+    assert readers_of(env) == []
     with manifest.read(workspace.path) as transaction:
-        assert environments.readers_of(env) == [Reader(os.getpid(), transaction.number)]
-    assert environments.readers_of(env) == []
+        assert readers_of(env) == [Reader(os.getpid(), transaction.number)]
+    assert readers_of(env) == []
