@@ -73,6 +73,47 @@ def test_files_in_documents_exist(document: Path) -> None:
         assert os.access(ROOT / script, os.X_OK), script
 
 
+SOURCES = (ROOT / "store/artstore", ROOT / "fs/artfs")
+
+
+def modules_named(document: Path) -> set[str]:
+    """Return the paths of modules and packages in a document's spans of code: `changes/putting`, `references/`."""
+    return set(re.findall(r"`([a-z_]+(?:/[a-z_]+)+/?|[a-z_]+/|[a-z_]+\.py)`", document.read_text()))
+
+
+def test_modules_in_the_architecture_exist() -> None:
+    """Every path of a module or package that ARCHITECTURE.md names leads to one."""
+    named = modules_named(ROOT / "ARCHITECTURE.md")
+    assert len(named) > 50
+    for name in sorted(named):
+        places = [folder / name for folder in (*SOURCES, ROOT)]
+        assert any(place.exists() or place.with_suffix(".py").exists() for place in places), name
+
+
+def test_the_architecture_shows_the_layout() -> None:
+    """The layout in ARCHITECTURE.md is what the two source folders hold; its layers are the contract's."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    layout = re.search(r"^## Layout\n+```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert layout is not None
+    shown: dict[str, set[str]] = {}
+    folder = ""
+    for line in layout[1].splitlines():
+        name = line.split()[0]
+        if line.startswith(" "):
+            shown[folder].add(name)
+        else:
+            folder = name.rstrip("/")
+            shown[folder] = set()
+    for source in SOURCES:
+        present = {file.name for file in source.glob("[!_]*.py")} | {
+            f"{package.parent.name}/" for package in source.glob("*/__init__.py")
+        }
+        assert shown[str(source.relative_to(ROOT))] == present
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract.get("exhaustive")]
+    assert "\n".join(f"    {layer}" for layer in layers) in text
+
+
 def test_every_command_is_in_the_readme() -> None:
     """The README's table names all commands but the rare ones of the group `artifact`."""
     named = set(re.findall(r"`artfs ([a-z]+)", (ROOT / "README.md").read_text()))
