@@ -106,11 +106,13 @@ def test_a_file_that_vanishes_or_changes_kind_is_named(tmp_path: Path) -> None:
             list(source.walk())
 
 
-def test_an_unreadable_file_is_refused(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_an_unreadable_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """A file that the user may not read is refused when it is opened as a source."""
     file = tmp_path / "file"
     file.touch(mode=0o000)
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     request.getfixturevalue("as_nobody")
     with pytest.raises(SourceError, match=r"Permission denied"):
         open_source("file")
