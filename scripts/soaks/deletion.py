@@ -22,8 +22,9 @@ from unittest import mock
 import artfs
 from artstore.changes.committing import Commit, commit
 from artstore.ids import content_id
+from artstore.ingest.batch import EntryDraft
 from artstore.ingest.building import DirectoryBuilder, directory_entry
-from artstore.ingest.staging import EntryDraft, Stager
+from artstore.ingest.staging import Stager
 from artstore.records.tables import Table
 from artstore.records.trees import Kind
 from artstore.storage.codec import encode

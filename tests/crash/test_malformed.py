@@ -22,8 +22,9 @@ from artfs.mount.tree import Tree
 from artstore.changes.committing import Commit, commit
 from artstore.errors import ArtfsError, DamageError
 from artstore.ids import content_id
+from artstore.ingest.batch import EntryDraft
 from artstore.ingest.building import DirectoryBuilder
-from artstore.ingest.staging import EntryDraft, Stager
+from artstore.ingest.staging import Stager
 from artstore.queries.versions import Version
 from artstore.records.nodes import Extent
 from artstore.records.tables import Table

@@ -17,8 +17,9 @@ from artstore import creating
 from artstore.changes.committing import Commit, commit
 from artstore.creating import create_workspace
 from artstore.ids import content_id
+from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, ListBuilder, directory_entry
-from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.ingest.staging import Stager
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
 from artstore.storage import reserve

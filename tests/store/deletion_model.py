@@ -10,8 +10,9 @@ from typing import Any, TypeAlias, Union
 from hypothesis import strategies as st
 
 from artstore.ids import content_id
+from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, ListBuilder, directory_entry
-from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.ingest.staging import Stager
 from artstore.records.trees import Kind
 from artstore.storage.codec import encode
 from store.oracle import Model, size_of, whole

@@ -33,7 +33,8 @@ from artstore.changes.committing import Commit, commit
 from artstore.drafting import editing
 from artstore.errors import ExistsError, NotFoundError, RefusedError
 from artstore.ingest import content_cuts, staging
-from artstore.ingest.staging import Ref, Stager
+from artstore.ingest.batch import Ref
+from artstore.ingest.staging import Stager
 from artstore.reclaim import reaper
 from artstore.retention.applying import apply, plan
 from artstore.rows.nodes import node_extent

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self, TypedDict
 
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
-from artstore.ingest.staging import Ref
+from artstore.ingest.batch import Ref
 from artstore.live import Change
 from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
 from artstore.records.catalogue import ArtifactRecord, EdgeRecord, Metadata, VersionRecord, checked_metadata

@@ -8,7 +8,7 @@ from dataclasses import replace
 from artstore.changes.committing import Commit, commit
 from artstore.changes.putting import PutResult, announce, version_of
 from artstore.errors import InvalidInputError, NotFoundError
-from artstore.ingest.staging import Ref
+from artstore.ingest.batch import Ref
 from artstore.queries.versions import Version
 from artstore.records.catalogue import VersionRecord
 from artstore.records.packing import CLASS_TREE

@@ -16,8 +16,9 @@ from typing import Any, Self
 
 from artstore import live
 from artstore.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
+from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, directory_entry
-from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.ingest.staging import Stager
 from artstore.queries.resolving import is_digest, resolve_recorded
 from artstore.queries.versions import utc
 from artstore.reclaim.reaper import forget_references, reap

@@ -12,11 +12,12 @@ from typing import Final, TypeVar
 from artstore import live
 from artstore.changes.committing import Commit, Committed, commit
 from artstore.errors import InvalidInputError, NotFoundError, OutOfSpaceError
+from artstore.ingest.batch import EntryDraft, Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.pipeline import Ingest, Progress
 from artstore.ingest.source import FileEntry, Identity, LinkEntry, Source, open_source
-from artstore.ingest.staging import EntryDraft, Ref, Stager, StaleHintError
+from artstore.ingest.staging import Stager
 from artstore.ingest.statcache import StatCache
 from artstore.live import DaemonInfo
 from artstore.queries.mounted import MountedPath, mounted_path

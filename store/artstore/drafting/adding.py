@@ -10,10 +10,11 @@ from typing import Final, Protocol
 
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path, paths_below
 from artstore.errors import ExistsError, NotFoundError
+from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import directory_entry
 from artstore.ingest.pipeline import Ingest
 from artstore.ingest.source import IgnoreRules, Source
-from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.ingest.staging import Stager
 from artstore.ingest.statcache import StatCache
 from artstore.records.catalogue import DraftRecord
 from artstore.records.trees import Kind

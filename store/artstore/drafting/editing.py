@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError
+from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, directory_entry
-from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.ingest.staging import Stager
 from artstore.records.trees import FANOUT, Kind, TreeEntry, TreeView, is_entry_name
 from artstore.rows import trees
 from artstore.rows.snapshot import Snapshot

@@ -19,10 +19,11 @@ from artstore.changes.putting import PutResult, commit_staged, forbidden_folders
 from artstore.drafting.adding import Added, Adding, matching, refusal, shown, without_those_below
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
 from artstore.errors import ExistsError, NotFoundError, RefusedError
+from artstore.ingest.batch import EntryDraft, Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder, directory_entry
 from artstore.ingest.pipeline import Progress
 from artstore.ingest.source import open_source
-from artstore.ingest.staging import EntryDraft, Ref, Stager, StaleHintError
+from artstore.ingest.staging import Stager
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind, TreeEntry, TreeTotals
 from artstore.storage.reserve import require_room

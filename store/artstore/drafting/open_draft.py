@@ -22,10 +22,11 @@ from artstore.changes.putting import PutResult, announce, forbidden_folders, rep
 from artstore.drafting.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
 from artstore.errors import BusyError, ExistsError, InvalidInputError, NotFoundError
+from artstore.ingest.batch import Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder
 from artstore.ingest.pipeline import Progress
 from artstore.ingest.source import open_source
-from artstore.ingest.staging import Ref, Stager, StaleHintError
+from artstore.ingest.staging import Stager
 from artstore.names import check_draft
 from artstore.queries.difference import Difference, compare
 from artstore.queries.versions import Version

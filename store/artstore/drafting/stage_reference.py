@@ -10,8 +10,9 @@ from artstore.drafting.adding import Growing, is_of, refusal, shown
 from artstore.drafting.editing import Edits, apply_edits, parse_path
 from artstore.errors import ExistsError
 from artstore.ids import content_id
+from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, directory_entry
-from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.ingest.staging import Stager
 from artstore.records.trees import Kind
 from artstore.references.pinning import Pinned
 from artstore.rows.snapshot import Snapshot

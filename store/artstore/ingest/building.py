@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.content_cuts import Splitter, name_hash
-from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.ingest.staging import Stager
 from artstore.records.trees import Kind
 from artstore.storage.codec import encode
 

@@ -11,12 +11,13 @@ from typing import Final, NamedTuple
 
 from artstore.errors import SourceError
 from artstore.ids import ContentHasher, content_id
+from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, ListBuilder, directory_entry
 from artstore.ingest.feeding import Feed, Parcel
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.reading import SMALL, FileDraft, Window, changed, encode_small, read_small, read_windows
 from artstore.ingest.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source, display
-from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.ingest.staging import Stager
 from artstore.ingest.statcache import DirectoryCache, StatCache
 from artstore.records.trees import Kind
 from artstore.rows.nodes import has_lost, is_whole

@@ -12,8 +12,8 @@ import pytest
 from artstore import live
 from artstore.changes import putting
 from artstore.errors import InvalidInputError, NotFoundError, OutOfSpaceError, RefusedError
+from artstore.ingest.batch import StaleHintError
 from artstore.ingest.pipeline import Progress
-from artstore.ingest.staging import StaleHintError
 from artstore.live import DaemonInfo
 from artstore.storage import disk
 from artstore.workspace import Workspace

@@ -15,7 +15,8 @@ from artstore.drafting import editing
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path, paths_below
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError
 from artstore.ids import content_id
-from artstore.ingest.staging import EntryDraft, Ref, Stager
+from artstore.ingest.batch import EntryDraft, Ref
+from artstore.ingest.staging import Stager
 from artstore.records.trees import Kind
 from artstore.storage.codec import encode
 from artstore.store import Store

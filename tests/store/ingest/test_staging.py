@@ -15,8 +15,9 @@ from artstore.changes.committing import Commit, commit
 from artstore.errors import BusyError
 from artstore.ids import content_id
 from artstore.ingest import content_cuts, staging
+from artstore.ingest.batch import EntryDraft, Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder, ListBuilder, directory_entry
-from artstore.ingest.staging import EntryDraft, Ref, Stager, StaleHintError
+from artstore.ingest.staging import Stager
 from artstore.records.packing import CLASS_CONTENT
 from artstore.records.trees import Kind
 from artstore.rows import space

@@ -103,8 +103,9 @@ def test_links_in_a_circle(workspace: Workspace, tmp_path: Path) -> None:
     """They end with an error.  A put refuses them, so they are made behind its back."""
     from artstore.changes.committing import Commit, commit
     from artstore.ids import content_id
+    from artstore.ingest.batch import EntryDraft
     from artstore.ingest.building import DirectoryBuilder
-    from artstore.ingest.staging import EntryDraft, Stager
+    from artstore.ingest.staging import Stager
     from artstore.records.trees import Kind
     from artstore.storage.codec import encode
 

@@ -16,8 +16,8 @@ import pytest
 from blake3 import blake3
 
 from artstore.ids import content_id
+from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder
-from artstore.ingest.staging import EntryDraft, Ref
 from artstore.records.nodes import (
     ChunkRecord,
     Extent,

@@ -1,0 +1,283 @@
+"""A batch of nodes that come into the store in one write transaction.
+
+Whatever is looked up outside the write transaction is a hint.  The transaction looks again: a stored form that another
+put brought first is condemned, and a node that has vanished raises `StaleHintError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from artstore.errors import BusyError
+from artstore.records.nodes import ChunkRecord, Extent, ListChild, ListRecord, encode_chunk, encode_list
+from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_ROOT_LIST, CLASS_TREE
+from artstore.records.tables import Table
+from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
+from artstore.rows.nodes import find_lost, find_node, has_lost
+from artstore.storage.codec import Encoded, encode
+from artstore.storage.manifest import WriteTransaction
+
+__all__ = [
+    "Batch",
+    "EntryDraft",
+    "KnownNode",
+    "NewChunk",
+    "NewIndex",
+    "NewList",
+    "NewTree",
+    "Operation",
+    "Ref",
+    "StaleHintError",
+]
+
+
+class StaleHintError(BusyError):
+    """Say that content which was there a moment ago has been reaped: the put must look again."""
+
+
+class Ref:
+    """A node that was handed over; its number is known once its batch is written."""
+
+    __slots__ = ("birth_ns", "id", "klass", "node", "totals")
+
+    def __init__(self, klass: int, ident: bytes) -> None:
+        self.klass = klass
+        self.id = ident
+        self.node = 0
+        self.birth_ns = 0
+        self.totals: TreeTotals | None = None
+
+
+class EntryDraft(NamedTuple):
+    """An entry of a directory that is being built; ``ref`` is None for content or a directory known by its id."""
+
+    name: bytes
+    kind: Kind
+    size: int
+    id: bytes
+    ref: Ref | None
+
+
+class Operation:
+    """A node of a batch; ``encoded`` is its stored form unless it is known to be there."""
+
+    __slots__ = ("encoded", "extent", "promises", "ref")
+
+    def __init__(self, ref: Ref, encoded: Encoded | None) -> None:
+        self.ref = ref
+        self.encoded = encoded
+        self.extent: Extent | None = None
+        self.promises = 1
+        """How often the node was handed over, each time to become the child of some parent."""
+
+    packed_class = 0
+    size = 0
+
+    def make(self, batch: Batch, extent: Extent) -> bytes:
+        """Return the local record of a node that is not there yet, counting its children."""
+        raise StaleHintError("content that was there a moment ago is gone")
+
+    def consumed(self) -> list[Ref]:
+        """Return the handed-over nodes that this one becomes the parent of."""
+        return []
+
+
+class KnownNode(Operation):
+    """A node that a hint says is there."""
+
+
+class NewChunk(Operation):
+    """A chunk of content with its stored form."""
+
+    __slots__ = ("size",)
+    packed_class = CLASS_CONTENT
+
+    def __init__(self, ref: Ref, encoded: Encoded, size: int) -> None:
+        super().__init__(ref, encoded)
+        self.size = size
+
+    def make(self, batch: Batch, extent: Extent) -> bytes:
+        """Return the local record."""
+        assert self.encoded is not None
+        return encode_chunk(ChunkRecord(self.ref.id, self.ref.birth_ns, self.size, extent, self.encoded.checksums))
+
+
+class NewList(Operation):
+    """An extent list: the chunks or lists below it, in order."""
+
+    __slots__ = ("_children", "_level", "packed_class", "size")
+
+    def __init__(self, ref: Ref, data: bytes, level: int, children: Sequence[tuple[Ref, int]]) -> None:
+        super().__init__(ref, encode(data))
+        self.size = len(data)
+        self.packed_class = CLASS_LIST if ref.klass == CLASS_LIST else CLASS_ROOT_LIST
+        self._level = level
+        self._children = children
+
+    def consumed(self) -> list[Ref]:
+        """Return the children."""
+        return [child for child, _ in self._children]
+
+    def make(self, batch: Batch, extent: Extent) -> bytes:
+        """Return the local record, counting the children."""
+        rows, end = [], 0
+        for child, length in self._children:
+            end += length
+            batch.count(child.node)
+            rows.append(ListChild(child.node, end))
+        return encode_list(ListRecord(self.ref.id, self.ref.birth_ns, end, self._level, extent, tuple(rows)))
+
+
+class NewTree(Operation):
+    """A directory record of level 0."""
+
+    __slots__ = ("_entries", "size")
+    packed_class = CLASS_TREE
+
+    def __init__(self, ref: Ref, data: bytes, entries: Sequence[EntryDraft]) -> None:
+        super().__init__(ref, encode(data))
+        self.size = len(data)
+        self._entries = entries
+
+    def consumed(self) -> list[Ref]:
+        """Return the children."""
+        return [entry.ref for entry in self._entries if entry.ref is not None]
+
+    def make(self, batch: Batch, extent: Extent) -> bytes:
+        """Return the local record, counting the children."""
+        rows: list[TreeEntry] = []
+        files = directories = size_of_all = 0
+        for entry in self._entries:
+            ref = entry.ref or batch.known(CLASS_TREE if entry.kind == Kind.DIRECTORY else CLASS_CONTENT, entry.id)
+            batch.count(ref.node)
+            if entry.kind == Kind.DIRECTORY:
+                below = batch.totals(ref)
+                count = below.directories + 1
+                rows.append(TreeEntry(entry.name, entry.kind, ref.node, below.bytes, 0, count, directories))
+                files += below.files
+                directories += count
+                size_of_all += below.bytes
+            else:
+                rows.append(TreeEntry(entry.name, entry.kind, ref.node, entry.size, ref.birth_ns, 0, 0))
+                files += 1
+                size_of_all += 0 if entry.kind == Kind.LINK else entry.size
+        self.ref.totals = TreeTotals(len(rows), files, directories, size_of_all)
+        return encode_tree(0, self.ref.id, self.ref.totals, extent, rows)
+
+
+class NewIndex(Operation):
+    """A directory record above level 0."""
+
+    __slots__ = ("_children", "_level", "size")
+    packed_class = CLASS_TREE
+
+    def __init__(self, ref: Ref, data: bytes, level: int, children: Sequence[tuple[bytes, Ref]]) -> None:
+        super().__init__(ref, encode(data))
+        self.size = len(data)
+        self._level = level
+        self._children = children
+
+    def consumed(self) -> list[Ref]:
+        """Return the children."""
+        return [child for _, child in self._children]
+
+    def make(self, batch: Batch, extent: Extent) -> bytes:
+        """Return the local record, counting the children."""
+        rows: list[ChildRecord] = []
+        entries = files = directories = size_of_all = 0
+        for last_name, child in self._children:
+            below = batch.totals(child)
+            batch.count(child.node)
+            rows.append(ChildRecord(child.node, last_name, below.entries, entries, below.directories, directories))
+            entries += below.entries
+            files += below.files
+            directories += below.directories
+            size_of_all += below.bytes
+        self.ref.totals = TreeTotals(entries, files, directories, size_of_all)
+        return encode_tree(self._level, self.ref.id, self.ref.totals, extent, rows)
+
+
+class Batch:
+    """The inside of one batch's transaction: nodes that come in, and counts that change."""
+
+    def __init__(self, transaction: WriteTransaction, now_ns: int) -> None:
+        self.transaction = transaction
+        self.now_ns = now_ns
+        self.changes: dict[int, int] = {}
+        self.created: list[int] = []
+        self.stored = 0
+        self.lost: list[Extent] = []
+        self._known: dict[tuple[int, bytes], Ref] = {}
+        self._has_lost = has_lost(transaction)
+
+    def count(self, node: int, change: int = 1) -> None:
+        """Add to a node's references."""
+        self.changes[node] = self.changes.get(node, 0) + change
+
+    def adopt(self, ref: Ref) -> bool:
+        """Let a ref lead to the node that the store has for its id; return whether it has one."""
+        if ref.node:
+            return True
+        found = find_node(self.transaction, ref.klass, ref.id)
+        if found is None:
+            return False
+        ref.node, payload = found
+        if ref.klass == CLASS_TREE:
+            ref.totals = TreeView(payload).totals
+        else:
+            ref.birth_ns = int.from_bytes(payload[34:42], "little", signed=True)
+        return True
+
+    def known(self, klass: int, ident: bytes) -> Ref:
+        """Return a ref to a node that must be there; raise `StaleHintError` where it is not."""
+        ref = self._known.get((klass, ident))
+        if ref is None:
+            ref = self._known[klass, ident] = Ref(klass, ident)
+            if not self.adopt(ref) and not self._adopt_lost(ref):
+                raise StaleHintError("content that was there a moment ago is gone")
+        return ref
+
+    def _adopt_lost(self, ref: Ref) -> bool:
+        """Let a ref lead to a lost file: a version that takes it over from another is as damaged as that one."""
+        lost = find_lost(self.transaction, ref.klass, ref.id) if self._has_lost and ref.klass != CLASS_TREE else None
+        if lost is not None:
+            ref.node, ref.birth_ns = lost[0], lost[1].birth_ns
+        return lost is not None
+
+    def totals(self, ref: Ref) -> TreeTotals:
+        """Return the totals of a directory record that is in the store by now."""
+        assert ref.totals is not None
+        return ref.totals
+
+    def apply(self, operation: Operation) -> None:
+        """Bring one node in, or find it; a stored form that lost the race is nobody's."""
+        ref, extent, state = operation.ref, operation.extent, self.transaction.state
+        if self.adopt(ref):
+            if extent is not None:
+                self.lost.append(extent)
+            return
+        if extent is None:
+            raise StaleHintError("content that was there a moment ago is gone")
+        self.stored += extent.stored
+        if isinstance(operation, NewChunk) and self._heal(operation, extent):
+            return
+        ref.birth_ns = self.now_ns
+        payload = operation.make(self, extent)
+        ref.node = state.next_node
+        state.next_node += 1
+        self.transaction.append_numbered(Table.NODES, ref.node, payload)
+        self.transaction.put_index(ref.klass, ref.id, ref.node)
+        self.created.append(ref.node)
+
+    def _heal(self, operation: NewChunk, extent: Extent) -> bool:
+        """Give a node that was lost its content again, for all that refer to it; return whether there is one."""
+        ref = operation.ref
+        lost = find_lost(self.transaction, ref.klass, ref.id) if self._has_lost else None
+        if lost is None:
+            return False
+        ref.node, ref.birth_ns = lost[0], lost[1].birth_ns
+        self.transaction.delete(Table.INDEX, (CLASS_LOST + ref.klass).to_bytes(1, "big") + ref.id)
+        self.transaction.put_numbered(Table.NODES, ref.node, operation.make(self, extent))
+        self.transaction.put_index(ref.klass, ref.id, ref.node)
+        return True
