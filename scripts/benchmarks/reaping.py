@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from artstore.live import live_daemons, request
+from artstore.daemon_requests import request
+from artstore.daemons import live_daemons
 from benchmarks.commands import Workspace, measured_on
 from benchmarks.content import write_checkpoint
 

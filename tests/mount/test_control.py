@@ -15,8 +15,8 @@ from artfs.mount import checks, wakefulness
 from artfs.mount.control import mount, status, unmount
 from artfs.mount.kernel import attach
 from artfs.mount.table import at
+from artstore.daemons import live_daemons
 from artstore.errors import ArtfsError, InvalidInputError, MountError, WorkspaceNotFoundError
-from artstore.live import live_daemons
 from artstore.workspace import Workspace
 
 pytestmark = pytest.mark.one_transport

@@ -19,8 +19,8 @@ from artfs.mount.control import mount as make_mount
 from artfs.mount.control import mount_for, status, unmount
 from artfs.mount.table import at
 from artfs.mount.wakefulness import LATENCY_DEVICE
+from artstore.daemons import live_daemons
 from artstore.errors import BusyError, MountError
-from artstore.live import live_daemons
 from artstore.workspace import Workspace
 
 BIG = 40_000_000

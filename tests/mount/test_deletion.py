@@ -24,7 +24,8 @@ import pytest
 
 from artfs.mount.control import mount as make_mount
 from artfs.mount.handle import MountHandle
-from artstore.live import live_daemons, request
+from artstore.daemon_requests import request
+from artstore.daemons import live_daemons
 from artstore.workspace import Workspace, init_workspace
 
 HOLDER = """

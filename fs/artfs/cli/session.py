@@ -46,8 +46,8 @@ class Session:
         """
         if self._opened is None:
             return
+        from artstore.daemons import live_daemons
         from artstore.errors import ArtfsError, BusyError
-        from artstore.live import live_daemons
 
         self.on_interrupt = "the command itself was done"
         try:

@@ -23,8 +23,8 @@ from artfs.mount.duty import Duty, Relief, Take
 from artfs.mount.ownership import Owner
 from artfs.mount.tree import RECORD_BYTES, Tree
 from artfs.mount.wakefulness import LATENCY_DEVICE, Wakefulness
+from artstore.daemons import DaemonInfo
 from artstore.errors import ArtfsError, MountError
-from artstore.live import DaemonInfo
 from artstore.references.recent import RecentSpans
 from artstore.storage.chunkcaches import SharedChunkCache
 from artstore.storage.readahead import Regions

@@ -23,8 +23,9 @@ from artfs.mount.daemon import Daemon
 from artfs.mount.handle import MountHandle
 from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
+from artstore.daemon_requests import request
+from artstore.daemons import DaemonInfo, daemons_folder, is_held, live_daemons, runtime_folder
 from artstore.errors import BusyError, InvalidInputError, MountError
-from artstore.live import DaemonInfo, daemons_folder, is_held, live_daemons, request, runtime_folder
 from artstore.storage.environment import Environment
 from artstore.store import Store
 

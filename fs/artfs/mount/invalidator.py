@@ -12,7 +12,7 @@ from artfs.mount import inodes
 from artfs.mount.counters import Epoch
 from artfs.mount.holding import DeletedVersion, Holding, SnapshotSource
 from artfs.mount.notifications import expire_entries, invalidate_entry, invalidate_inode
-from artstore.live import Change
+from artstore.daemon_requests import Change
 from artstore.names import parse_version_label, version_label
 from artstore.rows import trees
 from artstore.rows.snapshot import Snapshot

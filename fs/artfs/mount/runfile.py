@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from artfs.mount.ownership import Owner
-from artstore.live import DaemonInfo, daemons_folder, is_held, recorded_daemons
+from artstore.daemons import DaemonInfo, daemons_folder, is_held, recorded_daemons
 
 __all__ = ["RunFile", "log_file", "remove_dead"]
 

@@ -19,8 +19,8 @@ import trio
 
 from artfs.mount.counters import Counters, Field
 from artfs.mount.holding import DeletedVersion
+from artstore.daemon_requests import Change, peer
 from artstore.errors import ArtfsError
-from artstore.live import Change, peer
 
 __all__ = ["Forgetting", "Reaping", "Relief", "Retaining", "Supervisor", "memory_of"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artfs.mount.kernel import FILESYSTEM
-from artstore.live import DaemonInfo, live_daemons
+from artstore.daemons import DaemonInfo, live_daemons
 from artstore.locate import MountPoint, mount_points
 
 __all__ = ["Mounted", "artfs_mounts", "at", "is_dead", "resolve"]

@@ -38,8 +38,8 @@ from artfs.mount.counters import Counters, Field
 from artfs.mount.notifications import resend_requests
 from artfs.mount.ownership import Owner
 from artfs.mount.runfile import RunFile, log_file
+from artstore.daemons import DaemonInfo, runtime_folder, socket_path
 from artstore.errors import ArtfsError, MountError, UnsupportedError
-from artstore.live import DaemonInfo, runtime_folder, socket_path
 from artstore.references.recent import RecentSpans
 from artstore.storage.chunkcaches import SharedChunkCache
 from artstore.storage.readahead import Regions

@@ -14,7 +14,7 @@ from tempfile import mkdtemp
 from artfs.quantities import parse_size
 from artfs.tracking.naming import short_name
 from artfs.tracking.values import cache_folder, download_folder, environment
-from artstore import live
+from artstore import daemons
 from artstore.errors import InvalidInputError
 from artstore.ingest.pipeline import Progress
 from artstore.queries.mounted import mounted_path
@@ -60,7 +60,7 @@ def download(workspace: Workspace, version: Version, root: str | os.PathLike[str
 
 def mounted_folder(workspace: Workspace, version: Version) -> Path | None:
     """Return the version's folder on a mount that this process sees, or None."""
-    for daemon in live.live_daemons(workspace.store.run_dir):
+    for daemon in daemons.live_daemons(workspace.store.run_dir):
         place = Path(daemon.mountpoint, version.artifact, f"v{version.number}")
         with suppress(OSError, InvalidInputError):
             found = mounted_path(workspace.store, place)  # another mount may stand there by now, or in this namespace

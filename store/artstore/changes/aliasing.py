@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from artstore import live
-from artstore.changes.committing import parent_changes, refuse_protected
+from artstore import daemon_requests
+from artstore.changes.committing import refuse_protected
+from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import InvalidInputError, NotFoundError
-from artstore.live import Change
 from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, checked_metadata
 from artstore.rows import catalogue, drafts
 from artstore.storage import journal
@@ -64,7 +64,7 @@ def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bo
 def _told(store: Store, name: str, aliases: Sequence[str]) -> list[str]:
     if not aliases:
         return []
-    return [daemon.mountpoint for daemon in live.notify(store.run_dir, [Change(name, list(aliases))])]
+    return [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, [Change(name, list(aliases))])]
 
 
 def change_tags(
@@ -126,7 +126,7 @@ def rename(store: Store, name: str, to: str) -> list[str]:
         drafts.rename(transaction, name, to)
         journal.append(store.path, transaction, [{"event": "rename", "name": name, "to": to}])
     changes = [Change(above, [component]) for above, _, component in (each.rpartition("/") for each in gone)]
-    return [daemon.mountpoint for daemon in live.notify(store.run_dir, [*changes, *parent_changes(to)])]
+    return [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, [*changes, *parent_changes(to)])]
 
 
 def describe(store: Store, name: str, text: str) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self, TypedDict
 
+from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
-from artstore.live import Change
 from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
 from artstore.records.catalogue import ArtifactRecord, EdgeRecord, Metadata, VersionRecord, checked_metadata
 from artstore.rows import catalogue, lineage, runs
@@ -25,7 +25,7 @@ from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
 
-__all__ = ["Commit", "Committed", "VersionOptions", "end_after", "end_title", "parent_changes", "refuse_protected"]
+__all__ = ["Commit", "Committed", "VersionOptions", "end_after", "end_title", "refuse_protected"]
 
 _LONGEST_TTL: Final = 1e10
 
@@ -108,12 +108,6 @@ def end_after(seconds: float) -> int:
     if not 0 < seconds < _LONGEST_TTL:
         raise InvalidInputError("the end of a version must lie in the future")
     return time.time_ns() + int(seconds * 1e9)
-
-
-def parent_changes(name: str) -> list[Change]:
-    """Return what a new artifact changes above it: each project lists one more name."""
-    components = name.split("/")
-    return [Change("/".join(components[:depth]), [components[depth]]) for depth in range(len(components))]
 
 
 def commit(

@@ -14,11 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from artstore import live
-from artstore.changes.committing import parent_changes
+from artstore import daemon_requests
 from artstore.changes.version_ranges import select
+from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
-from artstore.live import Change
 from artstore.names import parse_reference, version_label
 from artstore.queries.versions import Version, utc
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
@@ -128,7 +127,7 @@ def delete(
                 last = transaction.number
     if last == planned_in + -(-len(doomed) // _BATCH):
         _plans[store.path] = (store.uuid, last, plan)
-    silent = [daemon.mountpoint for daemon in live.notify(store.run_dir, changes)]
+    silent = [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, changes)]
     done = Deletion(names, freed, aliases, due_at, silent=silent)
     if now:
         from artstore.reclaim.reaper import reap
@@ -357,7 +356,7 @@ def undelete(store: Store, ref: str) -> Undeletion:
     changes = [Change(name, [version_label(number), "latest", *free])]
     if was_retired:
         changes += parent_changes(name)
-    silent = [daemon.mountpoint for daemon in live.notify(store.run_dir, changes)]
+    silent = [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, changes)]
     return Undeletion(Version(store, artifact.name, restored, artifact.type), free, taken, silent)
 
 

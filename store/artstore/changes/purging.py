@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
 
-from artstore import live
+from artstore import daemon_requests
+from artstore.daemon_requests import Change
 from artstore.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
 from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, directory_entry
@@ -148,8 +149,8 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
         content = sorted({place.entry.node for one in held for place in one.places})
         entries = [_purge_version(store, one, set(content), reason, now_ns) for one in held]
     directories = sorted({(one.version.serial, place.directory) for one in held for place in one.places})
-    silent = live.notify_purged(store.run_dir, content, directories)
-    silent += live.notify(store.run_dir, [live.Change(one.artifact, [one.number]) for one in held])
+    silent = daemon_requests.notify_purged(store.run_dir, content, directories)
+    silent += daemon_requests.notify(store.run_dir, [Change(one.artifact, [one.number]) for one in held])
     reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
     _overwrite_copies(store, ids)
     forget_references(store)  # also where a mount has been quicker to reap than this

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from artstore import live
+from artstore import daemon_requests, daemons
 from artstore.changes.committing import Commit, Committed, commit
+from artstore.daemon_requests import Change
+from artstore.daemons import DaemonInfo
 from artstore.errors import InvalidInputError, NotFoundError, OutOfSpaceError
 from artstore.ingest.batch import EntryDraft, Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder
@@ -19,7 +21,6 @@ from artstore.ingest.pipeline import Ingest, Progress
 from artstore.ingest.source import FileEntry, Identity, LinkEntry, Source, open_source
 from artstore.ingest.staging import Stager
 from artstore.ingest.statcache import StatCache
-from artstore.live import DaemonInfo
 from artstore.queries.mounted import MountedPath, mounted_path
 from artstore.queries.resolving import base_version
 from artstore.queries.versions import PutReceipt, Version
@@ -161,9 +162,9 @@ def version_of(store: Store, result: PutResult) -> Version:
     return Version(store, committed.artifact.name, committed.version, committed.artifact.type, receipt)
 
 
-def announce(store: Store, changes: list[live.Change]) -> list[DaemonInfo]:
+def announce(store: Store, changes: list[Change]) -> list[DaemonInfo]:
     """Tell every live daemon what changed; return those that stayed silent."""
-    return live.notify(store.run_dir, changes) if changes else []
+    return daemon_requests.notify(store.run_dir, changes) if changes else []
 
 
 def _put_source(
@@ -191,7 +192,7 @@ def forbidden_folders(store: Store) -> dict[Identity, str]:
     """Return the folders that a source must not hold: the workspace, and where it is mounted."""
     status = store.path.stat()
     found = {(status.st_dev, status.st_ino): f"the folder holds the workspace {store.path} itself"}
-    for daemon in live.live_daemons(store.run_dir):
+    for daemon in daemons.live_daemons(store.run_dir):
         major, _, minor = daemon.device.partition(":")
         device = os.makedev(int(major), int(minor))
         found[device, 1] = f"the folder holds {daemon.mountpoint}, a mount of the same workspace"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from artstore import live
+from artstore import daemons
 from artstore.errors import BusyError
 from artstore.storage import disk
 from artstore.store import IDENTITY
@@ -32,7 +32,7 @@ def alone(workspace: Path, folder: Path | None) -> Iterator[None]:
             if not disk.try_lock(lease) and not users:
                 busy.append("another process")
         busy += users
-        busy += [f"the mount {one.mountpoint} (process {one.pid})" for one in live.live_daemons(workspace / "run")]
+        busy += [f"the mount {one.mountpoint} (process {one.pid})" for one in daemons.live_daemons(workspace / "run")]
         if busy:
             raise BusyError(
                 f"the workspace {workspace} is in use by {', '.join(busy)}",

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from artstore import live
+from artstore import daemon_requests
 from artstore.errors import NotFoundError
 from artstore.queries.resolving import is_digest, resolve_recorded
 from artstore.reclaim import leases
@@ -138,7 +138,7 @@ def _users(store: Store, version: VersionRecord, entry: DeadEntry) -> list[str]:
     found = []
     if leases.is_held(store, version.serial):
         found.append("a program has a file of it open through the Python API")
-    mounts = live.in_use(store.run_dir, [(version.artifact, version.number, version.serial)])
+    mounts = daemon_requests.in_use(store.run_dir, [(version.artifact, version.number, version.serial)])
     found += [f"in use under a mount: {who}" for who in mounts.values()]
     return found
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from artstore import live
+from artstore import daemon_requests
 from artstore.errors import OutOfSpaceError
 from artstore.reclaim import compaction, leases
 from artstore.records.deadlist import DeadEntry
@@ -202,7 +202,7 @@ class Reaper:
             elif leases.is_held(self._store, entry.serial):
                 users[entry.serial] = "a file that is open through the Python API"
         rest = [(entry.artifact, entry.version, entry.serial) for entry in asked if entry.serial not in users]
-        users |= live.in_use(self._store.run_dir, rest)
+        users |= daemon_requests.in_use(self._store.run_dir, rest)
         until = time.monotonic() + _ASK_AGAIN_SECONDS
         for entry in asked:
             if entry.serial in users:

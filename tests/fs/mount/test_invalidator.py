@@ -12,7 +12,7 @@ from artfs.mount import holding, inodes, invalidator
 from artfs.mount.counters import Epoch
 from artfs.mount.invalidator import Invalidator
 from artfs.mount.notifications import expire_entries, invalidate_entry, invalidate_inode
-from artstore.live import Change
+from artstore.daemon_requests import Change
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from artfs.mount.ownership import Owner
 from artfs.mount.runfile import RunFile, log_file, remove_dead
-from artstore.live import DaemonInfo, daemons_folder, is_held, live_daemons
+from artstore.daemons import DaemonInfo, daemons_folder, is_held, live_daemons
 
 
 def info(name: str, socket: Path) -> DaemonInfo:

@@ -22,8 +22,8 @@ from artfs.mount.counters import Counters, Field
 from artfs.mount.holding import DeletedVersion
 from artfs.mount.reports import WorkerStatus
 from artfs.mount.supervisor import Supervisor, memory_of
+from artstore.daemon_requests import Change, Peer
 from artstore.errors import DamageError
-from artstore.live import Change, Peer
 
 
 class Daemon:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from artstore import live
+from artstore import daemon_requests
 from artstore.changes import aliasing
+from artstore.daemon_requests import Change
 from artstore.errors import InvalidInputError, InvalidNameError, NotFoundError
 from artstore.storage import journal
 from artstore.workspace import Workspace
@@ -74,11 +75,11 @@ def test_the_longest_aliases(artifact: Workspace, name: str) -> None:
 
 def test_nothing_new_is_not_told(artifact: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """An alias that names the version already changes nothing; one that moves tells the artifact's folder."""
-    told: list[list[live.Change]] = []
-    monkeypatch.setattr(live, "notify", lambda _, changes: told.append(changes) or [])
+    told: list[list[Change]] = []
+    monkeypatch.setattr(daemon_requests, "notify", lambda _, changes: told.append(changes) or [])
     artifact.aliases.set("a:v0", "best")
     artifact.aliases.set("a:v0", "best")
-    assert told == [[live.Change("a", ["best"])]]
+    assert told == [[Change("a", ["best"])]]
     assert len(events(artifact)) == 1
 
 

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artstore.changes.committing import parent_changes
+from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import InvalidInputError, RefusedError
-from artstore.live import Change
 from artstore.storage import journal
 from artstore.workspace import Workspace, open_workspace
 from store.oracle import assert_sound

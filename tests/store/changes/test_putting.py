@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from artstore import live
+from artstore import daemon_requests, daemons
 from artstore.changes import putting
+from artstore.daemon_requests import Change
+from artstore.daemons import DaemonInfo
 from artstore.errors import InvalidInputError, NotFoundError, OutOfSpaceError, RefusedError
 from artstore.ingest.batch import StaleHintError
 from artstore.ingest.pipeline import Progress
-from artstore.live import DaemonInfo
 from artstore.storage import disk
 from artstore.workspace import Workspace
 from store.oracle import Model, assert_sound, write_folder
@@ -170,22 +171,26 @@ def test_mounts_are_told_of_what_lists_differently(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The version, `latest`, aliases that moved, and new names above; the silent are named in the receipt."""
-    told: list[list[live.Change]] = []
+    told: list[list[Change]] = []
     silent = DaemonInfo(**dict.fromkeys(DaemonInfo.__dataclass_fields__) | {"mountpoint": "/mnt"})
 
-    def notify(_: Path, changes: list[live.Change]) -> list[DaemonInfo]:
+    def notify(_: Path, changes: list[Change]) -> list[DaemonInfo]:
         told.append(changes)
         return [silent]
 
-    monkeypatch.setattr(live, "notify", notify)
+    monkeypatch.setattr(daemon_requests, "notify", notify)
     folder = write_folder(tmp_path / "data", {b"f": ("file", b"1")})
     version = workspace.put(folder, "team/x", aliases=["best"])
     assert version.receipt is not None and version.receipt.silent_daemons == ["/mnt"]
     workspace.put(folder, "team/x")
     workspace.put(folder, "team/x", aliases=["best", "other"])
     assert told == [
-        [live.Change("", ["team"]), live.Change("team", ["x"]), live.Change("team/x", ["v0", "latest", "best"])],
-        [live.Change("team/x", ["other"])],
+        [
+            Change("", ["team"]),
+            Change("team", ["x"]),
+            Change("team/x", ["v0", "latest", "best"]),
+        ],
+        [Change("team/x", ["other"])],
     ]
 
 
@@ -195,5 +200,5 @@ def test_a_mount_inside_the_folder(workspace: Workspace, tmp_path: Path, monkeyp
     status = (tmp_path / "data" / "mnt").stat()
     device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
     values = dict.fromkeys(DaemonInfo.__dataclass_fields__) | {"mountpoint": "/mnt", "device": device}
-    monkeypatch.setattr(live, "live_daemons", lambda _: [DaemonInfo(**values)])
+    monkeypatch.setattr(daemons, "live_daemons", lambda _: [DaemonInfo(**values)])
     assert putting.forbidden_folders(workspace.store)[status.st_dev, 1].startswith("the folder holds /mnt")

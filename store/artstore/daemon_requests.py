@@ -1,7 +1,6 @@
-"""Talk to the daemons that serve this workspace under a mount: the client's side of the control protocol.
+"""Requests to the daemons that serve a workspace under a mount: the client's side of the control protocol.
 
-A live daemon holds an exclusive flock on its run file ``run/daemons/<id>.json`` and listens on the socket that the
-file names.  A request and its answer are one line of JSON each, on a connection of their own:
+A request and its answer are one line of JSON each, on a connection of their own:
 
     {"op": "invalidate", "changes": [["team/vision/imagenet", ["v3", "latest"]]]}    ->    {"ok": true}
     {"op": "in_use", "versions": [[4, 3, 17], ...]}      ->    {"ok": true, "in_use": [17, ...]}
@@ -9,46 +8,34 @@ file names.  A request and its answer are one line of JSON each, on a connection
     {"op": "status"}                    ->    {"ok": true, "status": {...}}
     {"op": "unmount", "lazy": false}    ->    {"ok": true}   or   {"ok": false, "errno": 16, "error": "..."}
 
-Sockets live in a folder of the user's that only the user may enter, for the path of a workspace may be longer than the
-108 bytes that a socket's address holds.  Each side asks the kernel who the other is, and talks to its own user and to
-root only.
+Each side asks the kernel who the other is, and talks to its own user and to root only.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import selectors
 import socket
-import stat
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from blake3 import blake3
-
+from artstore.daemons import DaemonInfo, daemons_folder, is_held, live_daemons
 from artstore.errors import BusyError, RefusedError
 
 __all__ = [
     "CACHE_SECONDS",
     "PATIENCE_SECONDS",
     "Change",
-    "DaemonInfo",
-    "daemons_folder",
     "in_use",
-    "is_held",
-    "live_daemons",
     "notify",
     "notify_purged",
+    "parent_changes",
     "peer",
-    "recorded_daemons",
     "request",
-    "runtime_folder",
-    "socket_path",
 ]
 
 CACHE_SECONDS = 1.0
@@ -70,26 +57,6 @@ class Change(NamedTuple):
     names: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonInfo:
-    """Describe a daemon as its run file does; ``started_at`` is in seconds since 1970, ``uid`` the daemon's user.
-
-    ``mounter`` is the user whom the kernel lets in, ``allow_other`` says that it lets in the others as well.
-    """
-
-    id: str
-    pid: int
-    mountpoint: str
-    socket: str
-    device: str
-    started_at: float
-    transport: str
-    uid: int
-    mounter: int
-    allow_other: bool = False
-    low_latency: bool = False
-
-
 class Peer(NamedTuple):
     """Say who is at the other end of a socket."""
 
@@ -98,95 +65,15 @@ class Peer(NamedTuple):
     gid: int
 
 
-def daemons_folder(run_dir: Path) -> Path:
-    """Return where the run files of a workspace's daemons are."""
-    return run_dir / "daemons"
-
-
-def runtime_folder(uid: int) -> Path:
-    """Return the folder for the sockets and mounts of the user ``uid``, made if it is missing.
-
-    It is ``artfs`` in the user's run-time folder, else ``/tmp/artfs-<uid>``.  Guarantees: the user's own, and closed to
-    others.  Raises RefusedError if somebody else made it first.
-    """
-    candidate = os.environ.get("XDG_RUNTIME_DIR", "") if uid == os.getuid() else f"/run/user/{uid}"
-    folder = Path(f"/tmp/artfs-{uid}")
-    if candidate.startswith("/") and _belongs_to(Path(candidate), uid):
-        folder = Path(candidate) / "artfs"
-    try:
-        folder.mkdir(mode=0o700)
-        if os.geteuid() != uid:
-            os.chown(folder, uid, -1, follow_symlinks=False)
-    except FileExistsError:
-        pass
-    if not _belongs_to(folder, uid):
-        raise RefusedError(
-            f"{folder} is not a folder that belongs to user {uid} alone",
-            hint=f"remove {folder}, or set XDG_RUNTIME_DIR",
-        )
-    return folder
-
-
-def _belongs_to(folder: Path, uid: int) -> bool:
-    try:
-        status = folder.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == uid and not status.st_mode & 0o077
-
-
-def socket_path(folder: Path, workspace: Path, daemon: str) -> Path:
-    """Return the address of a daemon's socket in ``folder``: a hash of the workspace and the daemon's id."""
-    name = blake3(os.fsencode(workspace) + b"\0" + daemon.encode()).hexdigest(12)
-    return folder / f"{name}.sock"
-
-
 def peer(connection: socket.socket) -> Peer:
     """Return who is at the other end of a Unix socket, as the kernel knows it."""
     return Peer(*_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)))
 
 
-def is_held(run_file: Path) -> bool:
-    """Return whether a living daemon holds its flock on ``run_file``."""
-    try:
-        handle = os.open(run_file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
-def recorded_daemons(run_dir: Path) -> Iterator[tuple[Path, DaemonInfo]]:
-    """Yield (run file, daemon) of all daemons that left a readable run file, living or dead, by id."""
-    try:
-        files = sorted(daemons_folder(run_dir).glob("[!.]*.json"))
-    except OSError:
-        return
-    for run_file in files:
-        info = _read(run_file)
-        if info is not None:
-            yield run_file, info
-
-
-def live_daemons(run_dir: Path) -> list[DaemonInfo]:
-    """Return the daemons of a workspace that are alive: those whose run file is held."""
-    return [info for run_file, info in recorded_daemons(run_dir) if is_held(run_file)]
-
-
-def _read(run_file: Path) -> DaemonInfo | None:
-    try:
-        values = json.loads(run_file.read_bytes())
-        return DaemonInfo(**{name: value for name, value in values.items() if name in _FIELDS})
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None
-
-
-_FIELDS = frozenset(item.name for item in fields(DaemonInfo))
+def parent_changes(name: str) -> list[Change]:
+    """Return what a new artifact changes above it: each project lists one more name."""
+    components = name.split("/")
+    return [Change("/".join(components[:depth]), [components[depth]]) for depth in range(len(components))]
 
 
 def notify(run_dir: Path, changes: Iterable[Change]) -> list[DaemonInfo]:

@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from artstore import live
+from artstore import daemon_requests
+from artstore.daemon_requests import CACHE_SECONDS, PATIENCE_SECONDS, Change
+from artstore.daemons import DaemonInfo, daemons_folder, live_daemons, runtime_folder, socket_path
 from artstore.errors import BusyError, RefusedError
-from artstore.live import CACHE_SECONDS, PATIENCE_SECONDS, Change, DaemonInfo
 
 Answer = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -32,7 +33,7 @@ class FakeDaemon:
             id=name,
             pid=os.getpid(),
             mountpoint=f"/mnt/{name}",
-            socket=str(live.socket_path(folder, run_dir, name)),
+            socket=str(socket_path(folder, run_dir, name)),
             device="0:99",
             started_at=1.0,
             transport="fake",
@@ -41,7 +42,7 @@ class FakeDaemon:
         )
         self.heard: list[dict[str, Any]] = []
         self._answer = answer
-        path = live.daemons_folder(run_dir) / f"{name}.json"
+        path = daemons_folder(run_dir) / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w")
         fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -88,7 +89,7 @@ class FakeDaemon:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., FakeDaemon]]:
-    folder = live.runtime_folder(os.getuid())
+    folder = runtime_folder(os.getuid())
     daemons: list[FakeDaemon] = []
 
     def started(name: str, answer: Answer | None = lambda _: {"ok": True}, *, listening: bool = True) -> FakeDaemon:
@@ -116,32 +117,32 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
 
 def test_every_live_daemon_hears_of_a_change(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
     daemons = [start(name) for name in "abc"]
-    silent, seconds = timed(lambda: live.notify(tmp_path, CHANGES))
+    silent, seconds = timed(lambda: daemon_requests.notify(tmp_path, CHANGES))
     assert silent == []
     assert seconds < 1
     expected = {"op": "invalidate", "changes": [["team", ["data"]], ["team/data", ["v1", "latest"]]]}
     assert [daemon.heard for daemon in daemons] == [[expected]] * 3
-    assert live.live_daemons(tmp_path) == [daemon.info for daemon in daemons]
+    assert live_daemons(tmp_path) == [daemon.info for daemon in daemons]
 
 
 def test_nobody_is_nobody(tmp_path: Path, start: Callable[..., FakeDaemon]) -> None:
     """No daemons, no changes, no run files that can be read: nothing to wait for."""
-    assert live.notify(tmp_path, CHANGES) == []
+    assert daemon_requests.notify(tmp_path, CHANGES) == []
     daemon = start("a")
-    assert live.notify(tmp_path, []) == []
+    assert daemon_requests.notify(tmp_path, []) == []
     assert daemon.heard == []
-    (live.daemons_folder(tmp_path) / "torn.json").write_text('{"id": "torn"')
-    (live.daemons_folder(tmp_path) / "other.json").write_text("[]")
-    assert live.live_daemons(tmp_path) == [daemon.info]
+    (daemons_folder(tmp_path) / "torn.json").write_text('{"id": "torn"')
+    (daemons_folder(tmp_path) / "other.json").write_text("[]")
+    assert live_daemons(tmp_path) == [daemon.info]
 
 
 def test_the_dead_are_not_waited_for(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
     start("a").die()
     alive = start("b")
-    silent, seconds = timed(lambda: live.notify(tmp_path, CHANGES))
+    silent, seconds = timed(lambda: daemon_requests.notify(tmp_path, CHANGES))
     assert silent == []
     assert seconds < 0.5
-    assert live.live_daemons(tmp_path) == [alive.info]
+    assert live_daemons(tmp_path) == [alive.info]
 
 
 @pytest.mark.parametrize("answer", [None, lambda _: None, lambda _: {"ok": False}, lambda _: {}])
@@ -150,7 +151,7 @@ def test_silence_costs_the_life_of_the_cache_and_no_more(
 ) -> None:
     """One that does not answer or agree is named once what it may have cached has expired; others have heard."""
     silent_one, other_silent, heard = start("a", answer), start("b", answer), start("c")
-    silent, seconds = timed(lambda: live.notify(tmp_path, CHANGES))
+    silent, seconds = timed(lambda: daemon_requests.notify(tmp_path, CHANGES))
     assert silent == [silent_one.info, other_silent.info]
     assert CACHE_SECONDS < seconds < PATIENCE_SECONDS + 0.4
     assert len(heard.heard) == 1
@@ -161,7 +162,7 @@ def test_a_daemon_that_is_just_starting_is_waited_for(start: Callable[..., FakeD
     starting = start("a", listening=False)
     timer = threading.Timer(0.3, starting.listen)
     timer.start()
-    silent, seconds = timed(lambda: live.notify(tmp_path, CHANGES))
+    silent, seconds = timed(lambda: daemon_requests.notify(tmp_path, CHANGES))
     timer.join()
     assert silent == []
     assert 0.25 < seconds < 1
@@ -172,7 +173,7 @@ def test_a_daemon_that_dies_meanwhile_holds_nothing(start: Callable[..., FakeDae
     dying = start("a", None)
     timer = threading.Timer(0.3, dying.die)
     timer.start()
-    silent, seconds = timed(lambda: live.notify(tmp_path, CHANGES))
+    silent, seconds = timed(lambda: daemon_requests.notify(tmp_path, CHANGES))
     timer.join()
     assert silent == []
     assert seconds < 1
@@ -181,14 +182,14 @@ def test_a_daemon_that_dies_meanwhile_holds_nothing(start: Callable[..., FakeDae
 def test_a_long_answer_and_a_long_request_arrive_whole(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
     daemon = start("a", lambda message: {"ok": True, "echo": message["text"]})
     text = "ä" * 200_000
-    assert live.request(daemon.info, {"op": "echo", "text": text}, timeout=5)["echo"] == text
+    assert daemon_requests.request(daemon.info, {"op": "echo", "text": text}, timeout=5)["echo"] == text
 
 
 def test_a_request_that_is_not_answered_is_an_error(start: Callable[..., FakeDaemon]) -> None:
     with pytest.raises(BusyError, match="does not answer"):
-        live.request(start("a", None).info, {"op": "status"}, timeout=0.2)
+        daemon_requests.request(start("a", None).info, {"op": "status"}, timeout=0.2)
     with pytest.raises(BusyError, match="does not answer"):
-        live.request(start("b", listening=False).info, {"op": "status"}, timeout=0.2)
+        daemon_requests.request(start("b", listening=False).info, {"op": "status"}, timeout=0.2)
 
 
 def test_nobody_else_is_talked_to(
@@ -196,10 +197,10 @@ def test_nobody_else_is_talked_to(
 ) -> None:
     """A socket that another user holds gets no message."""
     impostor = start("a")
-    monkeypatch.setattr(live, "peer", lambda _: live.Peer(1, os.getuid() + 1, 1))
+    monkeypatch.setattr(daemon_requests, "peer", lambda _: daemon_requests.Peer(1, os.getuid() + 1, 1))
     with pytest.raises(RefusedError, match="held by user"):
-        live.request(impostor.info, {"op": "status"}, timeout=1)
-    assert live.notify(tmp_path, CHANGES) == [impostor.info]
+        daemon_requests.request(impostor.info, {"op": "status"}, timeout=1)
+    assert daemon_requests.notify(tmp_path, CHANGES) == [impostor.info]
     assert impostor.heard == []
 
 
@@ -207,29 +208,29 @@ def test_the_folder_of_sockets_is_the_users_alone(tmp_path: Path, monkeypatch: p
     run_time = tmp_path / "run"
     run_time.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(run_time))
-    folder = live.runtime_folder(os.getuid())
+    folder = runtime_folder(os.getuid())
     assert folder == run_time / "artfs"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert live.runtime_folder(os.getuid()) == folder
+    assert runtime_folder(os.getuid()) == folder
     folder.chmod(0o755)
     with pytest.raises(RefusedError, match="belongs to user"):
-        live.runtime_folder(os.getuid())
+        runtime_folder(os.getuid())
     folder.rmdir()
     folder.symlink_to(tmp_path)
     with pytest.raises(RefusedError, match="belongs to user"):
-        live.runtime_folder(os.getuid())
+        runtime_folder(os.getuid())
 
 
 def test_an_open_run_time_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o755)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert live.runtime_folder(os.getuid()) == Path(f"/tmp/artfs-{os.getuid()}")
+    assert runtime_folder(os.getuid()) == Path(f"/tmp/artfs-{os.getuid()}")
 
 
 def test_a_socket_has_a_short_path_for_any_workspace() -> None:
     long = Path("/" + "/".join("n" * 200 for _ in range(10)))
     folder = Path("/tmp/artfs-1000")
-    paths = {live.socket_path(folder, workspace, name) for workspace in (long, Path("/w")) for name in "ab"}
+    paths = {socket_path(folder, workspace, name) for workspace in (long, Path("/w")) for name in "ab"}
     assert len(paths) == 4
     assert all(len(os.fsencode(path)) < 107 for path in paths)
 
@@ -241,9 +242,9 @@ def test_a_version_is_in_use_where_any_mount_says_so(start: Callable[..., FakeDa
     first = start("a", lambda _: {"ok": True, "in_use": [17]})
     start("b", lambda _: {"ok": True, "in_use": []})
     start("c", lambda _: {"ok": True, "in_use": [19]})
-    assert live.in_use(tmp_path, VERSIONS) == {17: "/mnt/a", 19: "/mnt/c"}
+    assert daemon_requests.in_use(tmp_path, VERSIONS) == {17: "/mnt/a", 19: "/mnt/c"}
     assert first.heard == [{"op": "in_use", "versions": [[4, 0, 17], [4, 1, 18], [5, 0, 19]]}]
-    assert live.in_use(tmp_path, []) == {}
+    assert daemon_requests.in_use(tmp_path, []) == {}
     assert len(first.heard) == 1
 
 
@@ -254,7 +255,7 @@ def test_who_does_not_say_counts_as_using_all(
     """A daemon that is silent, refuses or does not know the question keeps everything; the wait for it is bounded."""
     start("a", answer)
     start("b", lambda _: {"ok": True, "in_use": [18]})
-    found, seconds = timed(lambda: live.in_use(tmp_path, VERSIONS))
+    found, seconds = timed(lambda: daemon_requests.in_use(tmp_path, VERSIONS))
     assert set(found) == {17, 18, 19}
     assert "/mnt/a" in found[17]
     assert "does not answer" in found[17]
@@ -266,7 +267,7 @@ def test_a_dead_daemon_uses_nothing(start: Callable[..., FakeDaemon], tmp_path: 
     dying = start("b", None)
     timer = threading.Timer(0.3, dying.die)
     timer.start()
-    found, seconds = timed(lambda: live.in_use(tmp_path, VERSIONS))
+    found, seconds = timed(lambda: daemon_requests.in_use(tmp_path, VERSIONS))
     timer.join()
     assert found == {}
     assert seconds < 1
@@ -276,15 +277,15 @@ def test_a_long_question_arrives_whole(start: Callable[..., FakeDaemon], tmp_pat
     """More than a socket takes at once."""
     daemon = start("a", lambda message: {"ok": True, "in_use": [serial for _, _, serial in message["versions"]]})
     versions = [(1, number, 100_000 + number) for number in range(30_000)]
-    assert set(live.in_use(tmp_path, versions)) == {serial for _, _, serial in versions}
+    assert set(daemon_requests.in_use(tmp_path, versions)) == {serial for _, _, serial in versions}
     assert len(daemon.heard) == 1
 
 
 def test_every_live_daemon_hears_of_a_purge(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
     """In parts, where it is long; and who did not hear of each part is named."""
     heard, silent = start("a"), start("b", lambda message: {"ok": 50_000 not in message["files"]})
-    assert live.notify_purged(tmp_path, [], []) == []
-    assert live.notify_purged(tmp_path, list(range(50_001)), [(7, 0), (7, 3)]) == [silent.info]
+    assert daemon_requests.notify_purged(tmp_path, [], []) == []
+    assert daemon_requests.notify_purged(tmp_path, list(range(50_001)), [(7, 0), (7, 3)]) == [silent.info]
     assert [len(message["files"]) for message in heard.heard] == [50_000, 1]
     assert [message["directories"] for message in heard.heard] == [[[7, 0], [7, 3]], []]
     assert {message["op"] for message in heard.heard} == {"purged"}

@@ -1,0 +1,136 @@
+"""The daemons that serve a workspace under a mount: their run files and the addresses of their sockets.
+
+A live daemon holds an exclusive flock on its run file ``run/daemons/<id>.json`` and listens on the socket that the
+file names.  Sockets lie in a folder that only their user may enter: the path of a workspace may be longer than the 108
+bytes that the address of a socket can hold.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from blake3 import blake3
+
+from artstore.errors import RefusedError
+
+__all__ = [
+    "DaemonInfo",
+    "daemons_folder",
+    "is_held",
+    "live_daemons",
+    "recorded_daemons",
+    "runtime_folder",
+    "socket_path",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonInfo:
+    """Describe a daemon as its run file does; ``started_at`` is in seconds since 1970, ``uid`` the daemon's user.
+
+    ``mounter`` is the user whom the kernel lets in, ``allow_other`` says that it lets in the others as well.
+    """
+
+    id: str
+    pid: int
+    mountpoint: str
+    socket: str
+    device: str
+    started_at: float
+    transport: str
+    uid: int
+    mounter: int
+    allow_other: bool = False
+    low_latency: bool = False
+
+
+def daemons_folder(run_dir: Path) -> Path:
+    """Return where the run files of a workspace's daemons are."""
+    return run_dir / "daemons"
+
+
+def runtime_folder(uid: int) -> Path:
+    """Return the folder for the sockets and mounts of the user ``uid``, made if it is missing.
+
+    It is ``artfs`` in the user's run-time folder, else ``/tmp/artfs-<uid>``.  Guarantees: the user's own, and closed to
+    others.  Raises RefusedError if somebody else made it first.
+    """
+    candidate = os.environ.get("XDG_RUNTIME_DIR", "") if uid == os.getuid() else f"/run/user/{uid}"
+    folder = Path(f"/tmp/artfs-{uid}")
+    if candidate.startswith("/") and _belongs_to(Path(candidate), uid):
+        folder = Path(candidate) / "artfs"
+    try:
+        folder.mkdir(mode=0o700)
+        if os.geteuid() != uid:
+            os.chown(folder, uid, -1, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    if not _belongs_to(folder, uid):
+        raise RefusedError(
+            f"{folder} is not a folder that belongs to user {uid} alone",
+            hint=f"remove {folder}, or set XDG_RUNTIME_DIR",
+        )
+    return folder
+
+
+def _belongs_to(folder: Path, uid: int) -> bool:
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == uid and not status.st_mode & 0o077
+
+
+def socket_path(folder: Path, workspace: Path, daemon: str) -> Path:
+    """Return the address of a daemon's socket in ``folder``: a hash of the workspace and the daemon's id."""
+    name = blake3(os.fsencode(workspace) + b"\0" + daemon.encode()).hexdigest(12)
+    return folder / f"{name}.sock"
+
+
+def is_held(run_file: Path) -> bool:
+    """Return whether a living daemon holds its flock on ``run_file``."""
+    try:
+        handle = os.open(run_file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def recorded_daemons(run_dir: Path) -> Iterator[tuple[Path, DaemonInfo]]:
+    """Yield (run file, daemon) of all daemons that left a readable run file, living or dead, by id."""
+    try:
+        files = sorted(daemons_folder(run_dir).glob("[!.]*.json"))
+    except OSError:
+        return
+    for run_file in files:
+        info = _read(run_file)
+        if info is not None:
+            yield run_file, info
+
+
+def live_daemons(run_dir: Path) -> list[DaemonInfo]:
+    """Return the daemons of a workspace that are alive: those whose run file is held."""
+    return [info for run_file, info in recorded_daemons(run_dir) if is_held(run_file)]
+
+
+def _read(run_file: Path) -> DaemonInfo | None:
+    try:
+        values = json.loads(run_file.read_bytes())
+        return DaemonInfo(**{name: value for name, value in values.items() if name in _FIELDS})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+_FIELDS = frozenset(item.name for item in fields(DaemonInfo))
