@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from artstore.storage import manifest
+from artstore.storage import environment
 from corpora import folders
 from crash.places import cannot_mount, quick_folder
 from crash.scenes import Scene, scenes
@@ -19,7 +19,7 @@ from crash.sound import Sound
 def nothing_stays_open() -> Iterator[None]:
     """Close the workspaces that a test opened: each takes 1 TiB of addresses, and there are only 128."""
     yield
-    for opened in list(manifest._open_manifests.values()):
+    for opened in list(environment._open_environments.values()):
         opened.drop()
 
 

@@ -13,7 +13,7 @@ from artstore import store
 from artstore.queries.versions import Version
 from artstore.records.trees import Kind
 from artstore.rows import trees
-from artstore.storage import manifest
+from artstore.storage import environment
 from artstore.store import Store
 from artstore.workspace import Workspace
 from corpora.folders import Content, Entry
@@ -38,8 +38,8 @@ def forget(path: Path) -> None:
     for (place, _), reader in store._readers.items():
         if place == workspace:
             reader.close()
-    if workspace in manifest._open_manifests:
-        manifest._open_manifests[workspace].drop()
+    if workspace in environment._open_environments:
+        environment._open_environments[workspace].drop()
 
 
 def content_of_version(version: Version) -> Content:

@@ -21,7 +21,7 @@ from artfs.mount.control import status
 from artfs.mount.handle import MountHandle
 from artfs.mount.reports import MountStatus
 from artfs.mount.table import at
-from artstore.storage import manifest
+from artstore.storage.environment import _open_environments
 from artstore.workspace import Workspace, init_workspace
 
 ORDINARY_USER = Path(__file__).with_name("ordinary_user.py")
@@ -30,10 +30,10 @@ ORDINARY_USER = Path(__file__).with_name("ordinary_user.py")
 @pytest.fixture(autouse=True)
 def nothing_stays_open() -> Iterator[None]:
     """Close the workspaces that a test opened: each takes 1 TiB of addresses, and there are only 128."""
-    before = set(manifest._open_manifests)
+    before = set(_open_environments)
     yield
-    for path in set(manifest._open_manifests) - before:
-        manifest._open_manifests[path].drop()
+    for path in set(_open_environments) - before:
+        _open_environments[path].drop()
 
 
 @pytest.fixture

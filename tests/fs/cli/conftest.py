@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from artfs.cli.main import main
-from artstore.storage import manifest
+from artstore.storage import environment
 
 
 @dataclass
@@ -65,7 +65,7 @@ def artfs(home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Run
         return Result(code, captured.out, captured.err)
 
     yield run
-    for opened in set(manifest._open_manifests.values()):
+    for opened in set(environment._open_environments.values()):
         opened.drop()
 
 
