@@ -98,40 +98,45 @@ def plain_cell(line: Line) -> str:
 
 
 def sheets_of(results: Results) -> list[Sheet]:
-    """Return all tables."""
+    """Return all tables: the comparison first, then the goals."""
     goals = goal_sheet(results)
-    return [*([goals] if goals.rows else []), *side_sheets(results)]
+    return [*side_sheets(results), *([goals] if goals.rows else [])]
 
 
 def notes(results: Results) -> list[str]:
-    """Return what a reader has to know beside the tables."""
+    """Return the facts of the machine, and which sides were left out of which works and why."""
+    works: dict[str, list[str]] = {}
+    for where, why in results.left_out.items():
+        work, _, side = where.partition(": ")
+        works.setdefault(f"{side}: {why}", []).append(work)
     lines = [f"{key}: {value}" for key, value in results.facts.items()]
-    return lines + [f"left out of {where}: {why}" for where, why in results.left_out.items()]
+    return lines + [f"left out of {', '.join(names)}: {reason}" for reason, names in works.items()]
 
 
 def print_report(results: Results) -> None:
-    """Print all tables."""
+    """Print all tables, then the notes."""
     console = Console(width=160, highlight=False)
-    for note in notes(results):
-        console.print(note, markup=False)
     for sheet in sheets_of(results):
         table = Table(title=sheet.title, title_justify="left", box=None, pad_edge=False)
         for index, heading in enumerate(sheet.headings):
             table.add_column(heading, justify="right" if index else "left")
         for row in sheet.rows:
             table.add_row(*(cell.replace("[", "\\[") for cell in row))
-        console.print()
         console.print(table)
+        console.print()
+    for note in notes(results):
+        console.print(note, markup=False)
 
 
 def markdown(results: Results) -> str:
-    """Return the tables for a document."""
-    parts = ["\n".join(f"- {note}" for note in notes(results))]
+    """Return the tables and the notes for a document."""
+    parts = []
     for sheet in sheets_of(results):
         lines = [f"**{sheet.title}**", "", "| " + " | ".join(sheet.headings) + " |"]
         lines.append("|---|" + "---:|" * (len(sheet.headings) - 1))
         lines += ["| " + " | ".join(row) + " |" for row in sheet.rows]
         parts.append("\n".join(lines))
+    parts.append("\n".join(f"- {note}" for note in notes(results)))
     return "\n\n".join(parts) + "\n"
 
 
