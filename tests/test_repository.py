@@ -8,12 +8,14 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import click
 import pytest
 from packaging.requirements import Requirement
 
+import artfs
 from artfs.cli.main import cli
 
 ROOT = Path(__file__).parents[1]
@@ -130,12 +132,11 @@ def test_readme_tour_is_the_quickstart() -> None:
 
 
 def test_versions_agree() -> None:
-    """pyproject.toml, the installed distribution and the newest entry of the changelog name one version."""
-    from importlib.metadata import version
-
+    """The package, where the build reads the version, what is installed, and the changelog name the same one."""
+    assert PROJECT["dynamic"] == ["version"]
     newest = re.search(r"^## \[?(?:Unreleased\] )?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest is not None
-    assert newest[1] == PROJECT["version"] == version("artfs")
+    assert newest[1] == artfs.__version__ == version("artfs")
 
 
 def test_constraints_satisfy_the_project() -> None:
@@ -188,5 +189,5 @@ def test_wheel_holds_both_packages(tmp_path: Path) -> None:
     [wheel] = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    assert tops == {"artfs", "artstore", f"artfs-{PROJECT['version']}.dist-info"}
+    assert tops == {"artfs", "artstore", f"artfs-{artfs.__version__}.dist-info"}
     assert {"artfs/py.typed", "artstore/py.typed", "artfs/cli/main.py"} <= set(names)

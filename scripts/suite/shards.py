@@ -110,12 +110,13 @@ def _terminated_at_the_end(shards: Sequence[Shard]) -> Iterator[None]:
     try:
         yield
     finally:
-        for process in [shard.process for shard in shards if shard.process is not None]:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(10)
-                process.kill()
+        processes = [shard.process for shard in shards if shard.process is not None]
+        for process in processes:
+            process.send_signal(signal.SIGINT)  # which does nothing where the process has ended
+        for process in processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
 
 
 def main() -> int:
