@@ -4,8 +4,8 @@
     v = ws.put("data/", "imagenet", type="dataset", aliases=["clean"], metadata={"split": "train"})
     with v.open("train/cat/0001.jpg") as f: ...
 
-A `Workspace` is cheap to make, and good in threads, in forked and spawned children, and pickled.  What a training
-script does not need to read (putting, comparing, copying out, accounting) is imported when it is first called.
+A `Workspace` is cheap to make, works in threads and in forked and spawned children, and can be pickled.  It has no
+logic of its own: each method calls an operation, which is imported at its first call unless reading needs it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from artstore import locate
 from artstore.names import check_alias, check_name, check_type
-from artstore.queries.artifacts import (
-    ArtifactInfo,
-    all_artifacts,
-    has_name,
-    living_versions,
-    next_version,
-    recorded_versions,
-)
-from artstore.queries.resolving import (
-    numbered_reference,
-    resolve_version,
-    tree_of,
-    version_by_serial,
-    version_of_reference,
-)
+from artstore.queries import artifacts, resolving
+from artstore.queries.artifacts import ArtifactInfo
 from artstore.queries.versions import Version, utc
 from artstore.rows.settings import Settings, change_settings, read_settings
 from artstore.store import Store
@@ -64,18 +51,18 @@ __all__ = ["ArtifactInfo", "Workspace", "init_workspace", "open_workspace"]
 
 
 def open_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
-    """Open the workspace at ``path``, else the one that the command line would use.
+    """Open the workspace at ``path``, else the one that the command line uses.
 
-    That is ``$ARTFS_WORKSPACE``, else the default that ``artfs init DIR --default`` noted, else
-    ``~/.local/share/artfs``.  Raises `WorkspaceNotFoundError` where there is none.
+    That is ``$ARTFS_WORKSPACE``, else the default that ``artfs init DIR --default`` stored, else
+    ``~/.local/share/artfs``.  Raises `WorkspaceNotFoundError` if there is none.
     """
     return Workspace(Store.open(locate.find_workspace(path)))
 
 
 def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | None = None) -> Workspace:
-    """Make a workspace at ``path`` (else where `open_workspace` looks) and open it.
+    """Create a workspace at ``path``, else where `open_workspace` looks, and open it.
 
-    Raises `ExistsError` where something is there already.
+    ``group`` shares it with a Unix group.  Raises `ExistsError` if something is there already.
     """
     from artstore.creating import create_workspace
 
@@ -101,7 +88,7 @@ class Workspace:
 
     @property
     def path(self) -> Path:
-        """Where the workspace lies."""
+        """The workspace's folder."""
         return self.store.path
 
     @property
@@ -134,7 +121,7 @@ class Workspace:
 
     @property
     def references(self) -> References:
-        """The files whose bytes stay outside: ``of``, ``check``, ``failed``, ``fetch``."""
+        """The files whose bytes stay outside: ``of``, ``uri``, ``check``, ``failed``, ``fetch``."""
         from artstore.namespaces.references import References
 
         return References(self.store)
@@ -148,7 +135,7 @@ class Workspace:
 
     @property
     def runs(self) -> Runs:
-        """The programs that use and make versions: ``get``, ``all``, ``versions``."""
+        """The programs that use and make versions: ``get``, ``all``, ``versions``, ``rows``, and what records them."""
         from artstore.namespaces.runs import Runs
 
         return Runs(self.store)
@@ -166,15 +153,14 @@ class Workspace:
         progress: Callable[[Progress], None] | None = None,
         **options: Unpack[VersionOptions],
     ) -> Version:
-        """Store a folder or file, and make it the next version of an artifact.
+        """Store a folder or file as the next version of an artifact; `VersionOptions` has the other options.
 
-        No version is made when content and given metadata equal the current latest's, unless ``new``; the version
-        returned is then that one, and ``receipt.created`` is False.  With ``base`` (``v3``, an alias, or
-        ``NAME:v3``) the folder is laid over that version: what it lacks stays, and ``remove`` globs take away.
-        ``exclude`` globs and ``.artfsignore`` files keep files out.  After ``ttl`` seconds the version goes by itself.
+        If no version is made, the latest one is returned, and ``receipt.created`` is False.  With ``base`` (``v3``, an
+        alias, or ``NAME:v3``) the folder is laid over that version: files that it lacks stay, and ``remove`` globs
+        remove some.  ``exclude`` globs and ``.artfsignore`` files leave files out.
 
-        Raises `SourceError` naming files that cannot be taken, `RefusedError` for another type than the artifact's,
-        `OutOfSpaceError` when the disk fills up; nothing is committed then, and what was stored is found again.
+        Raises `SourceError` naming files that cannot be stored, `RefusedError` if the artifact has another type,
+        `OutOfSpaceError` if the disk fills up.  Then no version is made, and the next put reuses what was stored.
         """
         from artstore.changes.committing import Commit
         from artstore.changes.putting import put_version
@@ -194,12 +180,11 @@ class Workspace:
         report: OnPinned | None = None,
         **options: Unpack[VersionOptions],
     ) -> Version:
-        """Make what a URI leads to, as it is now, the next version of an artifact; nothing is copied.
+        """Make what a URI names the next version of an artifact; nothing is copied.
 
-        ``s3://``, ``gs://``, ``az://``, ``https://``, ``file://`` or an absolute path; what is referred to stands at
-        ``to``, and with ``base`` is laid over that version.  ``artfs://NAME:v3[/path]`` is another version, or a part
-        of it, which is held and not pinned.  Otherwise as `put`.  Raises `OutsideError` where it cannot
-        be known what is there.
+        ``uri`` is ``s3://``, ``gs://``, ``az://``, ``https://``, ``file://``, an absolute path, or another version or a
+        part of it: ``artfs://NAME:v3[/path]``.  Its files are at ``to``, over those of ``base``.  The other options
+        and errors are those of `put`; `OutsideError` if the URI cannot be read.
         """
         from artstore.changes.committing import Commit
         from artstore.drafting.reference_ops import refer
@@ -207,28 +192,32 @@ class Workspace:
         asked = Commit.checked(name, **options)
         return refer(self.store, uri, asked, base=base, to=to, anonymous=anonymous, checksum=checksum, report=report)
 
-    # -- what lies outside -----------------------------------------------------------------------------------------
-
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def version(self, ref: str) -> Version:
         """Return the version that a reference names: ``NAME``, ``NAME:v3``, ``NAME:ALIAS``, or a path on a mount.
 
-        Raises `NotFoundError`, or `InvalidInputError` where the reference has a path inside the version.
+        Raises `NotFoundError`, or `InvalidInputError` if the reference has a path inside the version.
         """
-        return version_of_reference(self.store, ref)
+        return resolving.version_of_reference(self.store, ref)
 
     def resolve(self, ref: str) -> tuple[Version, bytes]:
-        """Return (version, path inside it) for a reference; whether the path is there is not looked at."""
-        return resolve_version(self.store, ref)
+        """Return (version, path inside it) for a reference; whether the path exists is not checked."""
+        return resolving.resolve_version(self.store, ref)
 
     def version_by_serial(self, serial: int) -> Version | None:
-        """Return the living version with a serial, which it keeps whatever its artifact is called."""
-        return version_by_serial(self.store, serial)
+        """Return the living version with a serial, which stays the same when its artifact is renamed."""
+        return resolving.version_by_serial(self.store, serial)
+
+    def mounted_folder(self, version: Version) -> Path | None:
+        """Return the version's folder on a mount that this process can reach, or None."""
+        from artstore.queries.mounted import mounted_folder
+
+        return mounted_folder(self.store, version.artifact, version.number)
 
     def artifacts(self, project: str = "") -> list[ArtifactInfo]:
         """Return all artifacts, or those below a project, by name."""
-        return all_artifacts(self.store, project)
+        return artifacts.all_artifacts(self.store, project)
 
     def find(
         self,
@@ -242,10 +231,10 @@ class Workspace:
         older: float | None = None,
         latest: bool = False,
     ) -> list[Version]:
-        """Return the living versions of which all that is given is true, by name and number.
+        """Return the living versions that match every selector, by name and number.
 
-        ``artifact`` is a glob on full names, ``project`` has all below it, ``younger`` and ``older`` are ages in
-        seconds; with ``latest``, of each artifact only the latest version is looked at.
+        ``artifact`` is a glob on full names, ``project`` includes all below it, ``younger`` and ``older`` are ages in
+        seconds.  With ``latest`` only the latest version of each artifact is considered.
         """
         from artstore.queries.query import Selector, find
 
@@ -253,56 +242,50 @@ class Workspace:
         return list(find(self.store, selector, younger=younger, older=older, latest=latest))
 
     def has_artifact(self, name: str) -> bool:
-        """Return whether there is an artifact of a full name, with a living version."""
-        return has_name(self.store, name, artifact=True)
+        """Return whether a full name is that of an artifact with a living version."""
+        return artifacts.has_name(self.store, name, artifact=True)
 
     def is_project(self, name: str) -> bool:
         """Return whether a name is a project: a component above artifacts."""
-        return has_name(self.store, name, artifact=False)
+        return artifacts.has_name(self.store, name, artifact=False)
 
     def versions(self, name: str) -> list[Version]:
         """Return an artifact's living versions, oldest first."""
-        return living_versions(self.store, name)
+        return artifacts.living_versions(self.store, name)
 
     def log(self, name: str) -> list[Version]:
-        """Return the versions that an artifact has or could get back, newest first; ``state`` tells the deleted ones.
+        """Return an artifact's living versions and those that can be undeleted, newest first; ``state`` tells which.
 
-        Numbers that are missing are those of versions that are gone for good.
+        Missing numbers are those of versions that were reaped.
         """
-        return recorded_versions(self.store, name)
+        return artifacts.recorded_versions(self.store, name)
 
     def next_version(self, name: str) -> int:
-        """Return the number that the next version of an artifact gets: all below it were given out once."""
-        return next_version(self.store, name)
+        """Return the number that the next version of an artifact gets; numbers are never reused."""
+        return artifacts.next_version(self.store, name)
 
     def diff(self, a: str, b: str) -> Difference:
         """Compare two versions, or two directories in versions, in time proportional to the difference."""
         from artstore.queries.difference import compare
 
-        return compare(self.store, tree_of(self.store, a), tree_of(self.store, b))
-
-    # -- retention -------------------------------------------------------------------------------------------------
-
-    def set_ttl(self, ref: str, seconds: float | None) -> datetime | None:
-        """Let a version go by itself so many seconds from now (None: not any more); return when that will be."""
-        from artstore.retention.applying import set_ttl
-
-        expires_ns = set_ttl(self.store, self.version(ref).record, seconds)
-        return utc(expires_ns) if expires_ns else None
+        return compare(self.store, resolving.tree_of(self.store, a), resolving.tree_of(self.store, b))
 
     # -- lineage ---------------------------------------------------------------------------------------------------
 
     def link(self, ref: str, target: str, *, aliases: Sequence[str] = ()) -> Version:
-        """Make a version the next one of the artifact ``target`` too; nothing is copied, and the link holds it.
+        """Make a version the next one of the artifact ``target``, too; nothing is copied, and the link keeps it.
 
-        Raises `InvalidInputError` where it is one of that artifact already, and what `put` raises.
+        Raises `InvalidInputError` if it is already one of that artifact, and what `put` raises.
         """
         from artstore.changes.linking import link
 
         return link(self.store, self.version(ref).record, check_name(target), [check_alias(each) for each in aliases])
 
     def lineage(self, ref: str, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
-        """Return what a version or run (``run:PROJECT/ID``) came of and what came of it, ``depth`` steps away."""
+        """Return what a version or run (``run:PROJECT/ID``) was made from, and what was made from it.
+
+        ``depth`` limits the number of steps.
+        """
         from artstore.queries.graph import graph_of
 
         return graph_of(self.store, ref, up=up, down=down, depth=depth)
@@ -318,17 +301,17 @@ class Workspace:
         overwrite: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> GetReceipt:
-        """Copy a version's contents, or the part at ``prefix`` or at the reference's path, into a folder, verified.
+        """Copy a version, or the part at ``prefix`` or at the reference's path, into a folder, and verify it.
 
-        Files that are there and equal are left alone; those that differ are refused, all by name, unless
-        ``overwrite``.  Nothing is ever deleted.
+        Equal files are left as they are.  Files that differ are refused, with their names, unless ``overwrite``.
+        Nothing is deleted.
         """
         from artstore.queries.exporting import export_version
 
         return export_version(self.store, ref, dest, prefix=prefix, overwrite=overwrite, progress=progress)
 
     def warm(self, ref: str, *, path: str | bytes = b"", progress: Callable[[Progress], None] | None = None) -> Warmed:
-        """Read what a version, or the part at ``path`` or at the reference's path, has in packs into the page cache.
+        """Read the stored content of a version, or of the part at ``path``, into the page cache.
 
         Later reads, through a mount or not, find it in memory as far as there is room.
         """
@@ -349,23 +332,23 @@ class Workspace:
     ) -> Deletion:
         """Delete versions, all or none: ``NAME:v3``, ``NAME:ALIAS``, ``NAME:v0..v9``, ``NAME:*`` or a path on a mount.
 
-        They are out of sight at once and can be undeleted for a while; then their bytes come back.  ``now`` takes them
-        away for good and gives their bytes back before it returns.  ``recursive`` takes whole artifacts by ``NAME``.
-        ``force`` takes versions that have aliases other than ``latest``, or are the base of a running put.  Versions
-        that others were made from stay, unless ``cascade``: ``delete`` takes those too, ``orphan`` lets them be.
+        They are hidden at once and can be undeleted for a while, after which their bytes are freed.  ``now`` deletes
+        them for good and frees their bytes before it returns.  ``recursive`` accepts whole artifacts as ``NAME``.
+        ``force`` deletes versions that have aliases other than ``latest``, or are the base of a running put.  Versions
+        that others were made from are refused, unless ``cascade``: ``delete`` deletes the others too, ``orphan`` keeps
+        them.
 
-        Raises `RefusedError` naming all that stands against it, `NotFoundError`, and `InvalidInputError` for a bare
-        ``NAME`` that is not meant whole.
+        Raises `RefusedError` naming every obstacle, `NotFoundError`, and `InvalidInputError` for a bare ``NAME``.
         """
         from artstore.changes.deleting import delete
 
-        names = [numbered_reference(self.store, ref) for ref in refs]
+        names = [resolving.numbered_reference(self.store, ref) for ref in refs]
         return delete(self.store, names, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade)
 
     def undelete(self, ref: str) -> Undeletion:
-        """Bring a deleted version ``NAME:v3`` back, with its aliases as far as no other version has them since.
+        """Restore a deleted version ``NAME:v3``, with its aliases that no other version has by now.
 
-        Raises `NotFoundError` where its content is being given back already, `RefusedError` where it is not deleted.
+        Raises `NotFoundError` if its content is being reaped, `RefusedError` if it is not deleted.
         """
         from artstore.changes.deleting import undelete
 
@@ -379,43 +362,42 @@ class Workspace:
         compact: bool = False,
         progress: Callable[[Reaped], None] | None = None,
     ) -> GcReport:
-        """Give back what was deleted and is due; with ``now`` also what could still be undeleted.
+        """Free the bytes of deleted versions that are due; with ``now`` also of those that could be undeleted.
 
-        ``compact`` also copies what packs with gaps hold, and shrinks the LMDB file and the journal.
+        ``compact`` also copies packs with gaps, and shrinks the LMDB file and the journal.
         """
         from artstore.reclaim.collecting import collect
 
         return collect(self.store, now=now, dry_run=dry_run, compact=compact, progress=progress)
 
     def purge(self, target: str, *, reason: str, everywhere: bool = False, dry_run: bool = False) -> PurgeReport:
-        """Take content out of every version that holds it, for good, and overwrite it before its space is freed.
+        """Remove content from every version for good, and overwrite it before its space is freed.
 
-        ``target`` is ``NAME:v3/path`` of a file or folder, or the digest of a file's content.  Where other versions
-        than the one named hold the content, ``everywhere`` says that it goes from those as well; the versions keep
-        their numbers and aliases, and their records keep what was purged, when and why.
+        ``target`` is ``NAME:v3/path`` of a file or folder, or the digest of a file's content.  ``everywhere`` allows
+        that other versions lose the content too.  Versions keep their numbers and aliases, and their records keep what
+        was purged, when and why.
 
-        Raises `RefusedError` naming the other versions, `NotFoundError`, `BusyError` while a put holds the content.
+        Raises `RefusedError` naming the other versions, `NotFoundError`, `BusyError` if a put holds the content.
         """
         from artstore.changes.purging import purge
 
         return purge(self.store, target, reason=reason, everywhere=everywhere, dry_run=dry_run)
 
     def why(self, target: str) -> Explanation:
-        """Return what keeps a version, content or a file of the workspace alive, or what it waits for.
+        """Return what keeps a version, content or a file of the workspace, or what it waits for.
 
-        ``target`` is a reference, also of a deleted version, a digest, or a path in the workspace's folder or on a
-        mount.  Raises `NotFoundError` where there is no such thing.
+        ``target`` is a reference, also to a deleted version, a digest, or a path in the workspace's folder or on a
+        mount.  Raises `NotFoundError` if it does not exist.
         """
         from artstore.queries.explaining import explain
 
         return explain(self.store, target)
 
     def fsck(self, *, data: bool = False, repair: bool = False, progress: OnProgress | None = None) -> Report:
-        """Check that all is there and as it was put; with ``data`` read and verify all content as well.
+        """Check the workspace; with ``data`` also read and verify all content.
 
-        ``repair`` mends what can be mended and sets damaged content aside, for a put of the same content to heal.  A
-        workspace that does not open is checked with `artstore.checking.check`, and rebuilt with
-        `artstore.repairing.rebuild`.
+        ``repair`` repairs what it can, and sets damaged content aside until a put brings the same content.  A workspace
+        that does not open is checked with `artstore.checking.check`, and rebuilt with `artstore.repairing.rebuild`.
         """
         if repair:
             from artstore.repairing import check_and_repair
@@ -426,78 +408,92 @@ class Workspace:
         return check(self.path, data=data, progress=progress)
 
     def reap_due(self, seconds: float = 0.2) -> Reaped:
-        """Give back what is due, for about ``seconds`` at most; what is left is for the next call."""
+        """Free the bytes that are due, for about ``seconds``; the rest is left for the next call."""
         from artstore.reclaim.reaper import reap
 
         return reap(self.store, seconds=seconds)
 
     @property
     def settings(self) -> Settings:
-        """What the owner has set for this workspace."""
+        """The workspace's settings."""
         with self.store.snapshot() as snapshot:
             return read_settings(snapshot.transaction)
 
     def configure(self, **changes: Any) -> Settings:
-        """Change settings by name; raise `InvalidInputError` for an unknown name or a value that cannot be."""
+        """Change settings by name; raise `InvalidInputError` for an unknown name or an invalid value."""
         with self.store.write() as transaction:
             return change_settings(transaction, changes)
 
     # -- accounting ------------------------------------------------------------------------------------------------
 
     def usage(self) -> Usage:
-        """Return where the workspace's bytes are; the terms sum to what ``du`` says."""
+        """Return how the workspace's bytes are used; the terms sum to what ``du`` prints."""
         from artstore.queries.usage import workspace_usage
 
         return workspace_usage(self.store)
 
     def backlog(self) -> Backlog:
-        """Return how much of what was deleted waits to be reaped, and since when."""
+        """Return how much of the deleted content waits to be reaped, and since when."""
         from artstore.rows.deadlist import backlog, entries
 
         with self.store.snapshot() as snapshot:
             return backlog(list(entries(snapshot.transaction)))
 
     def usage_by(self, group: str) -> list[GroupUsage]:
-        """Return attributed bytes by ``project`` or ``type``; with what drafts hold they sum to stored bytes.
+        """Return attributed bytes by ``project`` or ``type``; with those of drafts they sum to the stored bytes.
 
-        Raises `InvalidInputError` for another word.
+        Raises `InvalidInputError` for another group.
         """
         from artstore.queries.usage import usage_by
 
         return usage_by(self.store, group)
 
     def usage_by_version(self, name: str) -> list[VersionUsage]:
-        """Return what each living version of an artifact refers to, holds alone, and is attributed."""
+        """Return the logical, unique and attributed bytes of each living version of an artifact."""
         from artstore.queries.usage import artifact_usage
 
         return artifact_usage(self.store, name)
 
     def du(self, ref: str) -> DiskUse:
-        """Return what one version refers to, holds alone, and is attributed."""
+        """Return the logical, unique and attributed bytes of one version."""
         from artstore.queries.usage import disk_use
 
         version, _ = self.resolve(ref)
         return disk_use(self.store, version.record.serial)
 
-    # -- naming ----------------------------------------------------------------------------------------------------
+    # -- names, types and descriptions -----------------------------------------------------------------------------
 
     def set_type(self, name: str, type: str) -> None:
-        """Give an artifact another type; it is that of all its versions."""
+        """Change the type of an artifact, and so of all its versions."""
         from artstore.changes.aliasing import set_type
 
         set_type(self.store, check_name(name), check_type(type))
 
     def rename(self, name: str, to: str) -> list[str]:
-        """Let an artifact have another full name; return the mounts that did not answer.
+        """Change the full name of an artifact; return the mounts that did not answer.
 
-        Raises `NotFoundError`, `ExistsError` where the new name is or was in use, and `InvalidInputError`.
+        Raises `NotFoundError`, `ExistsError` if the new name is or was in use, and `InvalidInputError`.
         """
         from artstore.changes.aliasing import rename
 
         return rename(self.store, check_name(name), check_name(to))
 
     def describe(self, name: str, text: str) -> None:
-        """Say something of an artifact as a whole, in the place of what was said before; nothing with empty text."""
+        """Replace the description of an artifact; an empty text removes it."""
         from artstore.changes.aliasing import describe
 
         describe(self.store, check_name(name), text)
+
+    def set_ttl(self, ref: str, seconds: float | None) -> datetime | None:
+        """Set the seconds from now after which a version expires, None for never; return when it expires."""
+        from artstore.retention.applying import set_ttl
+
+        expires_ns = set_ttl(self.store, self.version(ref).record, seconds)
+        return utc(expires_ns) if expires_ns else None
+
+    def revise(self, ref: str, *, description: str | None = None, metadata: Mapping[str, Any] | None = None) -> None:
+        """Replace the description or the metadata of a version; None leaves what it has."""
+        from artstore.changes.aliasing import revise
+
+        given = None if metadata is None else dict(metadata)
+        revise(self.store, self.version(ref).record, description=description, metadata=given)

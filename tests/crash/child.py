@@ -157,10 +157,10 @@ def _work(workspace: Path, words: Sequence[str]) -> str:
     recording.log_rows(opened.store, record.number, [{"loss": 0.5}], {"loss": 0.5})
     gathering = Gathering(opened.store, name)
     gathering.add(source)
-    done = gathering.commit(Commit(name, runs=(record.number,))).committed
+    version = gathering.commit(Commit(name, runs=(record.number,)))
     recording.change_run(opened.store, record.number, state="finished")
     lease.close()
-    return f"{name}:v{done.version.number}"
+    return version.name
 
 
 def _watch(workspace: Path, words: Sequence[str]) -> str:

@@ -1,15 +1,20 @@
-"""Runs and artifacts as people know them from Weights & Biases, upon a workspace of this machine.
+"""Runs and artifacts with the API of Weights & Biases, kept in a workspace of this machine.
 
-    values            what users pass becomes JSON; the environment's words
+    values            what users pass becomes JSON; the environment variables
     naming            which artifact a name means for a run of a project
     aliases           lists that are changed in place and saved
-    described         what an artifact is called, and what is said of it
-    artifact          `Artifact`: one that is being put together, or a version
-    together          one version that several runs make
-    downloading       where the content of a version is for a program: a mount, the cache, a copy
+    description       what a program says of an artifact: metadata, aliases, tags, time to live
+    assembly          the content that it puts together
+    entries           the files of an artifact
+    downloading       the folder with a version's content: on a mount, in the cache, or a copy
+    verifying         comparing a folder with a version
+    artifact          `Artifact`: what is put together, or a version
+    run_values        `Run.config` and `Run.summary`
+    distributed       one version that several runs make
     run               `Run`: what a process uses and makes
-    current           the run of this process: `artfs.init`, `artfs.log`, `artfs.finish`
-    api               `Api`: looking at artifacts and runs from outside
+    active_run        the run of this process: `artfs.init`, `artfs.log`, `artfs.finish`
+    api               `Api`: reading artifacts and runs from outside
+    workspaces        the workspace that they are kept in
 
-Everything is kept in the workspace; nothing talks to a network.
+Everything is kept in the workspace; nothing uses a network.  The store is reached through `Workspace`.
 """

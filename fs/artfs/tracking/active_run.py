@@ -13,7 +13,6 @@ from artfs.tracking.run import Run
 from artfs.tracking.run_values import Words, config_of
 from artfs.tracking.values import environment, plain
 from artfs.tracking.workspaces import the_workspace
-from artstore.changes.recording import start_run
 from artstore.errors import InvalidInputError, RefusedError
 
 __all__ = ["config", "finish", "init", "log", "login", "run"]
@@ -24,6 +23,7 @@ _hooked = False
 _noticed = False
 
 
+# Longer than other functions: the signature is that of wandb.init, and each parameter without effect is recorded.
 def init(
     entity: str | None = None,
     project: str | None = None,
@@ -77,15 +77,10 @@ def init(
     }
     recorded = {key: value for key, value in unused.items() if value is not None}
     _notice(sorted(recorded.keys() - {"entity", "reinit"}))
-    values = plain(config_of(config), "config")
-    if config_include_keys is not None:
-        values = {key: value for key, value in values.items() if key in config_include_keys}
-    values = {key: value for key, value in values.items() if key not in (config_exclude_keys or ())}
     if resume and id is None and resume not in ("auto", "allow", True):
         raise InvalidInputError("a run to go on with needs its id", hint="pass id=")
     workspace = the_workspace()
-    record, lease = start_run(
-        workspace.store,
+    record, lease = workspace.runs.start(
         project or environment("PROJECT") or "",
         id or environment("RUN_ID") or "",
         resume=bool(resume) and resume != "never",
@@ -94,12 +89,24 @@ def init(
         group=group or environment("RUN_GROUP") or "",
         notes=notes or "",
         tags=[str(tag) for tag in tags or ()],
-        config=values,
+        config=_selected(config, config_include_keys, config_exclude_keys),
         settings={**recorded, **({"resume": str(resume)} if resume else {})},
     )
     _run = Run(workspace, record, lease)
     _hook()
     return _run
+
+
+def _selected(
+    config: Mapping[str, Any] | object | None, include: Sequence[str] | None, exclude: Sequence[str] | None
+) -> dict[str, Any]:
+    """Return the values of a config that ``include`` names, all by default, without those that ``exclude`` names."""
+    values = plain(config_of(config), "config")
+    return {
+        key: value
+        for key, value in values.items()
+        if (include is None or key in include) and key not in (exclude or ())
+    }
 
 
 def _notice(unused: Sequence[str]) -> None:

@@ -5,24 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from artfs.tracking.artifact import Artifact, use
-from artfs.tracking.run import Run
+from artfs.tracking.artifact import Artifact
+from artfs.tracking.run import Run, recorded_run
 from artfs.tracking.values import environment
 from artfs.tracking.workspaces import the_workspace
 from artstore.errors import InvalidInputError, NotFoundError
-from artstore.records.catalogue import RunRecord
-from artstore.workspace import Workspace
 
-__all__ = ["Api", "recorded_run"]
-
-
-def _run_of(workspace: Workspace, record: RunRecord) -> Run:
-    return Run(workspace, record, None)
-
-
-def recorded_run(workspace: Workspace, title: str) -> Run:
-    """Return a run ``PROJECT/ID`` as it is recorded; raise `NotFoundError` where there is none."""
-    return _run_of(workspace, workspace.runs.get(title))
+__all__ = ["Api"]
 
 
 class Api:
@@ -33,7 +22,7 @@ class Api:
 
     def artifact(self, name: str, type: str | None = None) -> Artifact:
         """Return a version by name; raise `NotFoundError`, or `InvalidInputError` for another type."""
-        found, _ = use(the_workspace(), name, self._project)
+        found, _ = Artifact.named(the_workspace(), name, self._project)
         if type is not None and found.type != type:
             raise InvalidInputError(f"{found.qualified_name} has the type {found.type!r}, not {type!r}")
         return found
@@ -96,4 +85,4 @@ class Api:
         found = workspace.runs.all(project)
         if project is not None and not found and "/" in project:
             found = workspace.runs.all(project.partition("/")[2])
-        return [_run_of(workspace, record) for record in reversed(found)]
+        return [Run(workspace, record, None) for record in reversed(found)]

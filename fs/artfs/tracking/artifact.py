@@ -1,33 +1,29 @@
-"""`Artifact`: one that is being put together by a program, or a version that is there.
+"""`Artifact`: content that a program puts together, or a version.
 
-Making one touches no store; what is added is taken at the call.  It becomes a version when a run logs it, and is that
-version from then on.
+Making one opens no workspace; what is added is read at the call.  It becomes a version when a run logs it.
+
+This module and `artfs.tracking.run` know each other, as the API that they follow has it: a run logs and uses artifacts,
+and an artifact names the runs that logged and used it.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import IO, TYPE_CHECKING, Any
 
-from artfs.tracking.description import Described
+from artfs.tracking.aliases import NameList
+from artfs.tracking.assembly import Assembly
+from artfs.tracking.description import Description
 from artfs.tracking.downloading import download
-from artfs.tracking.entries import ArtifactEntry
-from artfs.tracking.naming import find_version, own_name, short_name
-from artfs.tracking.workspaces import the_workspace
-from artstore.drafting.gathering import Gathering
-from artstore.errors import (
-    InvalidInputError,
-    NotFoundError,
-    RefusedError,
-    SourceError,
-)
+from artfs.tracking.entries import ArtifactEntry, entries_of
+from artfs.tracking.naming import find_version, own_name, short_name, version_id
+from artfs.tracking.values import iso, plain
+from artstore.errors import InvalidInputError, NotFoundError, RefusedError
+from artstore.names import check_name, check_type, version_label
 from artstore.queries.versions import Version
-from artstore.records.trees import Kind
 from artstore.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -37,24 +33,226 @@ if TYPE_CHECKING:
 
 __all__ = ["Artifact", "ArtifactEntry"]
 
-_WHOLE: Final = ("wandb-artifact://", "artfs://")
+_DRAFT, _COMMITTED, _DELETED = "PENDING", "COMMITTED", "DELETED"
 
 
-class Artifact(Described):
-    """An artifact of a type, to be logged by a run; or a version that was.
+class Artifact:
+    """An artifact of a type, to be logged by a run; or a version.
 
-    ``metadata`` is whatever JSON holds, and numpy's numbers; ``ttl_days`` in it gives the version an end.  With
-    ``incremental`` it is laid over the latest version when it is logged.  Raises `InvalidNameError` for a name that
-    cannot be one.
+    ``metadata`` is whatever JSON can hold, and numpy's numbers; ``ttl_days`` in it sets the time to live.  With
+    ``incremental`` it is laid over the latest version when it is logged.  Raises `InvalidNameError` for an invalid
+    name.
     """
+
+    def __init__(
+        self,
+        name: str,
+        type: str,
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        incremental: bool = False,
+        use_as: str | None = None,
+    ) -> None:
+        self._name = check_name(name)
+        self.incremental = incremental
+        self._use_as = use_as
+        self._version: Version | None = None
+        self._assembly = Assembly(self._name)
+        self._description = Description(
+            check_type(type),
+            description,
+            None if metadata is None else plain(metadata),
+            NameList((), self.save),
+            NameList((), self.save),
+        )
 
     @classmethod
     def of(cls, workspace: Workspace, version: Version) -> Artifact:
-        """Return a version that is there."""
-        artifact = cls.__new__(cls)
-        Artifact.__init__(artifact, version.artifact, version.type or "artifact")
+        """Return the artifact that a version is."""
+        artifact = Artifact(version.artifact, version.type or "artifact")
         artifact._become(workspace, version)
         return artifact
+
+    @classmethod
+    def named(cls, workspace: Workspace, text: str, project: str) -> tuple[Artifact, str]:
+        """Return (artifact, the alias or ``v3`` that it was called by) for a name as users write it."""
+        version, called = find_version(workspace, text, project)
+        return cls.of(workspace, version), called
+
+    def _become(self, workspace: Workspace, version: Version) -> None:
+        """Be a version from now on."""
+        self._assembly = Assembly(self._name, workspace, self._assembly.base)
+        self._version = version
+        self._description = Description.of(version, self.save)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.qualified_name}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Artifact) or self._version is None or other._version is None:
+            return self is other
+        return self._version == other._version
+
+    def __hash__(self) -> int:
+        return hash(self._version) if self._version is not None else id(self)
+
+    # -- what it is ------------------------------------------------------------------------------------------------
+
+    def _logged(self, what: str) -> Version:
+        if self._version is None:
+            raise RefusedError(
+                f"the artifact {self._name!r} has no {what} before it is logged", hint="log it: run.log_artifact"
+            )
+        return self._version
+
+    def _open(self) -> Assembly:
+        """Return what is being put together; raise `RefusedError` if it is a version already."""
+        if self._version is not None:
+            raise RefusedError(
+                f"{self._version.name} is a version, and does not change",
+                hint="begin the next version: artifact.new_draft()",
+            )
+        return self._assembly
+
+    @property
+    def _workspace(self) -> Workspace:
+        return self._assembly.workspace
+
+    @property
+    def name(self) -> str:
+        """Its name; with its version (``imagenet:v3``) once it is logged."""
+        return self._name if self._version is None else short_name(self._version.name)
+
+    @property
+    def qualified_name(self) -> str:
+        """Its full name, with its version once it is logged: ``project/imagenet:v3``."""
+        return self._name if self._version is None else self._version.name
+
+    @property
+    def project(self) -> str:
+        """The project that it is in, or an empty text."""
+        return self.qualified_name.rpartition("/")[0]
+
+    @property
+    def entity(self) -> str:
+        """Empty: a workspace has one owner."""
+        return ""
+
+    @property
+    def collection(self) -> str:
+        """The name of the artifact without a version."""
+        return short_name(self._name if self._version is None else self._version.artifact)
+
+    @property
+    def version(self) -> str:
+        """``v3``."""
+        return version_label(self._logged("version").number)
+
+    @property
+    def type(self) -> str | None:
+        """Its type."""
+        return self._description.type
+
+    @property
+    def state(self) -> str:
+        """``PENDING`` until it is logged, then ``COMMITTED``; ``DELETED`` once the version is deleted."""
+        if self._version is None:
+            return _DRAFT
+        is_living = self._workspace.version_by_serial(self._version.record.serial) is not None
+        return _COMMITTED if is_living else _DELETED
+
+    @property
+    def stored(self) -> Version | None:
+        """The version that it is, or None."""
+        return self._version
+
+    @property
+    def has_base(self) -> bool:
+        """Whether it began as a version."""
+        return self._assembly.base is not None
+
+    def is_draft(self) -> bool:
+        """Return whether it has not been logged."""
+        return self._version is None
+
+    @property
+    def id(self) -> str:
+        """The version's id, hex: it stays the same when the artifact is renamed."""
+        return version_id(self._workspace, self._logged("id"))
+
+    @property
+    def digest(self) -> str:
+        """The digest of its content, hex."""
+        return self._version.digest if self._version is not None else self._open().root_digest().hex()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return self._version.size if self._version is not None else self._open().gathering().totals().bytes
+
+    @property
+    def file_count(self) -> int:
+        """Number of files."""
+        return self._version.file_count if self._version is not None else self._open().gathering().totals().files
+
+    @property
+    def created_at(self) -> str:
+        """When it was logged: ISO 8601, UTC, with ``Z``."""
+        return iso(self._logged("time").created_at)
+
+    @property
+    def updated_at(self) -> str:
+        """When it was logged: a version does not change."""
+        return self.created_at
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Values by name; changes are kept when it is logged, or by ``save``."""
+        if self._description.metadata is None:
+            self._description.metadata = {}
+        return self._description.metadata
+
+    @metadata.setter
+    def metadata(self, value: Mapping[str, Any]) -> None:
+        self._description.metadata = plain(value)
+
+    @property
+    def description(self) -> str | None:
+        """Its description; a change is kept when it is logged, or by ``save``."""
+        return self._description.text
+
+    @description.setter
+    def description(self, value: str | None) -> None:
+        self._description.text = value
+
+    @property
+    def aliases(self) -> NameList:
+        """Its aliases, with ``latest`` if it is that; a change is kept when it is logged, or by ``save``."""
+        return self._description.aliases
+
+    @aliases.setter
+    def aliases(self, value: Sequence[str]) -> None:
+        self._description.aliases = NameList(value, self.save)
+
+    @property
+    def tags(self) -> NameList:
+        """Its tags; a change is kept when it is logged, or by ``save``."""
+        return self._description.tags
+
+    @tags.setter
+    def tags(self, value: Sequence[str]) -> None:
+        self._description.tags = NameList(value, self.save)
+
+    @property
+    def ttl(self) -> timedelta | None:
+        """How long after it was logged it expires, or None; a change is kept when it is logged, or by ``save``."""
+        return self._description.ttl
+
+    @ttl.setter
+    def ttl(self, value: timedelta | None) -> None:
+        if value is not None and not value > timedelta(0):
+            raise InvalidInputError("the end of a version must lie in the future")
+        self._description.ttl = value
 
     # -- putting together ------------------------------------------------------------------------------------------
 
@@ -67,11 +265,9 @@ class Artifact(Described):
         policy: str = "mutable",
         overwrite: bool = False,
     ) -> ArtifactEntry:
-        """Take a file in, under ``name`` or its own; raise `ExistsError` where other content came there before."""
-        if os.path.isdir(local_path):
-            raise SourceError(f"{os.fspath(local_path)!r} is a folder", hint="add_dir takes it")
+        """Add a file, as ``name`` or under its own; raise `ExistsError` if the path was added with other content."""
         path = name or os.path.basename(os.fspath(local_path))
-        self._open().add(_present(local_path), path, overwrite=overwrite)
+        self._open().add_file(local_path, path, overwrite=overwrite)
         return self.get_entry(path)
 
     def add_dir(
@@ -83,25 +279,15 @@ class Artifact(Described):
         merge: bool = False,
         overwrite: bool = False,
     ) -> None:
-        """Take in what a folder holds, at the top or below ``name``; folders of one name are merged.
+        """Add the content of a folder, at the top or below ``name``; folders of one name are merged.
 
-        Raises `ExistsError` for paths that came in before with other content, unless ``overwrite``.
+        Raises `ExistsError` for paths that were added before with other content, unless ``overwrite``.
         """
-        if os.path.exists(local_path) and not os.path.isdir(local_path):
-            raise SourceError(f"{os.fspath(local_path)!r} is a file", hint="add_file takes it")
-        self._open().add(_present(local_path), name or "", overwrite=overwrite or merge)
+        self._open().add_dir(local_path, name or "", overwrite=overwrite or merge)
 
-    @contextmanager
-    def new_file(self, name: str, mode: str = "x", encoding: str | None = None) -> Iterator[IO[Any]]:
-        """Write a file of the artifact: it is taken in when the ``with`` block ends, and is not where that fails."""
-        if mode not in ("x", "w", "xb", "wb"):
-            raise InvalidInputError(f"the mode is {mode!r}, and can be 'x' or 'w', with 'b' for bytes")
-        gathering = self._open()
-        with tempfile.TemporaryDirectory(prefix="artfs-") as folder:
-            path = Path(folder, "file")
-            with path.open(mode.replace("x", "w"), encoding=encoding) as file:
-                yield file
-            gathering.add(path, name, overwrite="w" in mode)
+    def new_file(self, name: str, mode: str = "x", encoding: str | None = None) -> AbstractContextManager[IO[Any]]:
+        """Write a file of the artifact: it is added when the ``with`` block ends, unless by an exception."""
+        return self._open().new_file(name, mode, encoding)
 
     def add_reference(
         self,
@@ -112,110 +298,63 @@ class Artifact(Described):
         overwrite: bool = False,
         anonymous: bool = False,
     ) -> list[ArtifactEntry]:
-        """Let what a URI leads to stand in the artifact as it is now; nothing is copied.
+        """Add a reference to what a URI names, as it is now; nothing is copied.
 
         ``s3://``, ``gs://``, ``az://``, ``https://``, ``file://`` or an absolute path: a file under its own name or as
-        ``name``, what a folder or prefix holds at the top or below ``name``.  Another version, or a folder or file of
-        it: ``artfs://NAME:v3[/path]`` or ``wandb-artifact://ID[/path]``, under ``name`` or its own.  ``checksum`` says
-        that local files are pinned by their content, ``anonymous`` that no credentials are used; ``max_objects`` is not
-        needed.  Returns the files.  Raises `NotFoundError` where nothing is there, `OutsideError` where that cannot be
-        known, `ExistsError` for paths that came in before with other content, unless ``overwrite``.
+        ``name``, the content of a folder or prefix at the top or below ``name``.  Another version, or a folder or file
+        of it: ``artfs://NAME:v3[/path]`` or ``wandb-artifact://ID[/path]``, under ``name`` or its own.  With
+        ``checksum`` local files are pinned by their content, with ``anonymous`` no credentials are used;
+        ``max_objects`` has no effect.  Returns the files.  Raises `NotFoundError` if nothing is there, `OutsideError`
+        if that cannot be determined, `ExistsError` for paths that were added before with other content, unless
+        ``overwrite``.
         """
         text = uri.ref() if isinstance(uri, ArtifactEntry) else os.fspath(uri)
-        scheme = next((each for each in _WHOLE if text.startswith(each)), None)
-        gathering = self._open()
-        if scheme is None:
-            done = gathering.refer(text, name or "", overwrite=overwrite, anonymous=anonymous, checksum=checksum)
-            return [self.get_entry(os.fsdecode(path)) for path in done.paths]
-        assert self._workspace is not None
-        version, inside = self._referred(text.removeprefix(scheme), is_id=scheme == _WHOLE[0])
-        place = name or (inside.rpartition("/")[2] if inside else short_name(version.artifact))
-        gathering.include(place, version.record.root, os.fsencode(inside), overwrite=overwrite)
-        self._included.append(version.record.serial)
-        return [self.get_entry(place)] if self._is_file(place) else []
-
-    def _referred(self, rest: str, *, is_id: bool) -> tuple[Version, str]:
-        assert self._workspace is not None
-        if is_id:
-            ident, _, inside = rest.partition("/")
-            return version_by_id(self._workspace, ident), inside.strip("/")
-        version, path = self._workspace.resolve(rest)
-        return version, os.fsdecode(path)
+        paths = self._open().refer(text, name or "", checksum=checksum, overwrite=overwrite, anonymous=anonymous)
+        return [self.get_entry(path) for path in paths]
 
     def remove(self, item: str | os.PathLike[str] | ArtifactEntry) -> None:
-        """Take a file, a folder (``name/``) or what a glob matches away; raise `NotFoundError` where there is none."""
-        self._open().remove(item.path if isinstance(item, ArtifactEntry) else os.fspath(item))
+        """Remove a file, a folder (``name/``) or what a glob matches; raise `NotFoundError` if there is none."""
+        self._open().gathering().remove(item.path if isinstance(item, ArtifactEntry) else os.fspath(item))
 
     def new_draft(self) -> Artifact:
         """Return an artifact that begins as this version, to be changed and logged as the next one."""
         version = self._logged("version to begin with")
-        draft = Artifact(version.artifact, version.type or "artifact")
-        draft._type = version.type
-        draft._workspace, draft._base = self._workspace, version
-        draft._description, draft._metadata = version.description, version.metadata
-        draft._open()  # now, so that it is this version whatever becomes of it
+        draft = Artifact(version.artifact, version.type or "artifact", version.description)
+        draft._description.type, draft._description.metadata = version.type, version.metadata
+        draft._assembly = Assembly(version.artifact, self._workspace, version)
+        draft._assembly.gathering()  # now, so that it begins as this version even if that is deleted
         return draft
 
-    # -- looking ---------------------------------------------------------------------------------------------------
+    # -- files -----------------------------------------------------------------------------------------------------
 
-    def _walk(self) -> Iterator[ArtifactEntry]:
-        """Yield the files, in the order of their paths."""
+    def get_entry(self, name: str | os.PathLike[str]) -> ArtifactEntry:
+        """Return a file by its path in the artifact; raise `NotFoundError` if there is none."""
+        path = os.fspath(name).strip("/")
         if self._version is None:
-            gathering = self._open()
-            assert self._workspace is not None
-            with self._workspace.store.snapshot() as snapshot:
-                for path, entry in gathering.walk():
-                    if entry.kind != Kind.DIRECTORY:
-                        digest = snapshot.identity(entry.node).hex()
-                        yield ArtifactEntry(self, os.fsdecode(path), entry.size, digest, entry.kind == Kind.REFERENCE)
-            return
-        for folder, _, names in self._version.walk():
-            listed = {info.name: info for info in self._version.listdir(folder)}
-            for name in names:
-                info = listed[name]
-                place = f"{folder}/{name}" if folder else name
-                yield ArtifactEntry(self, place, info.size, info.digest, info.is_reference)
+            file = self._open().gathering().file(path)
+            if file is not None:
+                return ArtifactEntry(self, *file)
+        else:
+            info = self._version.stat(path)
+            if info.kind != "directory":
+                return ArtifactEntry(self, path, info.size, info.digest, info.is_reference)
+        raise NotFoundError(f"{os.fspath(name)!r} is a folder of {self.qualified_name}")
 
-    def _found(self, path: str) -> ArtifactEntry | None:
-        """Return the file at a path, None for a folder; raise `NotFoundError` where nothing is."""
-        name = path.strip("/")
-        if self._version is not None:
-            info = self._version.stat(name)
-            if info.kind == "directory":
-                return None
-            return ArtifactEntry(self, name, info.size, info.digest, info.is_reference)
-        gathering = self._open()
-        entry = gathering.entry(os.fsencode(name))
-        if entry.kind == Kind.DIRECTORY:
-            return None
-        return ArtifactEntry(self, name, entry.size, entry.id.hex(), entry.kind == Kind.REFERENCE)
+    get_path = get_entry
 
     def target(self, digest: str) -> str:
         """Return the URI of the file outside that has an entry's digest."""
-        workspace = self._workspace
-        assert workspace is not None
-        if self._gathering is not None:
-            self._gathering.root()  # so that what was just added is in the store
-        with workspace.store.snapshot() as snapshot:
-            return snapshot.reference(snapshot.content_node(bytes.fromhex(digest))).uri
-
-    def _is_file(self, path: str) -> bool:
-        return self._found(path) is not None
-
-    def get_entry(self, name: str | os.PathLike[str]) -> ArtifactEntry:
-        """Return a file by its path in the artifact; raise `NotFoundError` where there is none."""
-        found = self._found(os.fspath(name))
-        if found is None:
-            raise NotFoundError(f"{os.fspath(name)!r} is a folder of {self.qualified_name}")
-        return found
-
-    get_path = get_entry
+        if self._assembly.holds_anything:
+            self._assembly.root_digest()  # so that what was just added is in the store
+        return self._workspace.references.uri(digest)
 
     def files(self, names: Sequence[str] | None = None, per_page: int = 50) -> list[ArtifactEntry]:
         """Return the files, or those of some names, in the order of their paths."""
         if names is not None:
             return [self.get_entry(name) for name in names]
-        return list(self._walk())
+        if self._version is not None:
+            return list(entries_of(self, self._version))
+        return [ArtifactEntry(self, *file) for file in self._open().gathering().files()]
 
     def download(
         self,
@@ -227,78 +366,56 @@ class Artifact(Described):
     ) -> str:
         """Return a folder that holds the version; `artfs.tracking.downloading.download` says which.
 
-        A path on a mount is good as long as the mount is.
+        A path on a mount is valid as long as the mount is.
         """
         version = self._logged("content to download")
-        assert self._workspace is not None
         return download(self._workspace, version, root, None if path_prefix is None else os.fspath(path_prefix))
 
     def checkout(self, root: str | os.PathLike[str] | None = None) -> str:
-        """Copy the version into a folder, in the place of files that differ; nothing else there is touched."""
+        """Copy the version into a folder, and replace files that differ; other files are not touched."""
         return self.download(root or f"artifacts/{self.name}")
 
     def file(self, root: str | os.PathLike[str] | None = None) -> str:
-        """Return the path of the only file; raise `InvalidInputError` where there is not just one."""
-        found = self.files()
-        if len(found) != 1:
+        """Return the path of the only file; raise `InvalidInputError` if there is not exactly one."""
+        files = self.files()
+        if len(files) != 1:
             raise InvalidInputError(
-                f"{self.qualified_name} holds {len(found)} files, not one", hint="download() gives the folder"
+                f"{self.qualified_name} holds {len(files)} files, not one", hint="download() gives the folder"
             )
-        return found[0].download(root)
+        return files[0].download(root)
 
     def verify(self, root: str | os.PathLike[str] | None = None) -> None:
-        """Raise `DamageError` unless a folder, or what ``download()`` gives, is just this version."""
+        """Raise `DamageError` unless a folder, or what ``download()`` returns, holds exactly this version."""
         from artfs.tracking.verifying import verify
 
         verify(self._logged("content to verify"), self.download() if root is None else root)
 
-    # -- what becomes of it ----------------------------------------------------------------------------------------
+    # -- becoming a version ----------------------------------------------------------------------------------------
 
-    def commit(self, workspace: Workspace, name: str, run: int) -> Version:
+    def commit(self, name: str, run: int) -> Version:
         """Make it a version of the artifact with a full name, for a run or 0, and be that; return it."""
-        from artstore.changes.committing import Commit
-        from artstore.changes.putting import version_of
-
-        gathering = self._open()
-        if self.incremental and self._base is None:
-            gathering = self._over_latest(gathering, name)
-        said = self.said()
-        tags, included = said.pop("tags"), said.pop("included")
-        ttl = said.pop("ttl")
-        checked = Commit.checked(name, **said, ttl=ttl)
-        base = None if self._base is None else self._base.name
-        asked = replace(checked, base=base, runs=(run,) if run else (), included=tuple(included))
-        version = version_of(workspace.store, gathering.commit(asked))
-        if tags:
-            workspace.tags.add(version.name, *tags)
-        self._become(workspace, version)
+        assembly = self._open()
+        version = assembly.commit(name, self._description, run, over_latest=self.incremental)
+        self._become(assembly.workspace, version)
         return version
 
-    def _over_latest(self, gathering: Gathering, name: str) -> Gathering:
-        """Return what was put together, laid over the latest version of an artifact, if there is one."""
-        assert self._workspace is not None
-        try:
-            self._base = self._workspace.version(name)
-        except NotFoundError:
-            return gathering
-        over = Gathering(self._workspace.store, name, self._base.record)
-        over.merge(gathering.root().id)
-        gathering.close()
-        self._gathering = over
-        return over
+    def contribution(self, *, begin: bool = False) -> tuple[bytes | None, dict[str, Any]]:
+        """Return (digest, message) for a version that several runs make.
 
-    def root_digest(self) -> bytes:
-        """Return the digest of the directory that was put together, which stays until `discard` or `commit`."""
-        return self._open().root().id
+        The content stays in the store until `discard`; if nothing was added, the digest is None, or with ``begin`` that
+        of an empty folder.  The message is the description, as JSON knows it.
+        """
+        assembly = self._open() if begin else self._assembly
+        has_content = begin or assembly.holds_anything
+        message = {**self._description.options(), "tags": list(self.tags), "included": list(assembly.included)}
+        return assembly.root_digest() if has_content else None, message
 
     def discard(self) -> None:
-        """Let go of what was put together."""
-        if self._gathering is not None:
-            self._gathering.close()
-            self._gathering = None
+        """Drop what was put together."""
+        self._assembly.discard()
 
     def be(self, workspace: Workspace, version: Version) -> None:
-        """Be a version that was made of it and others."""
+        """Be a version that was made from this and others."""
         self.discard()
         self._become(workspace, version)
 
@@ -310,53 +427,18 @@ class Artifact(Described):
     def save(self, project: str | None = None, settings: object = None) -> None:
         """Keep changes of metadata, description, aliases, tags and ttl; one that was not logged becomes a version."""
         if self._version is None:
-            workspace = self._workspace or the_workspace()
-            self.commit(workspace, own_name(self._name, project or ""), 0)
-        else:
-            super().save()
+            self.commit(own_name(self._name, project or ""), 0)
+            return
+        self._description.write(self._workspace, self._version)
+        self._become(self._workspace, self._workspace.version(self._version.name))
 
     def link(self, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
-        """Show the version as the next one of another artifact, ``PROJECT/NAME``, which holds it; return that."""
+        """Make the version the next one of another artifact, ``PROJECT/NAME``, too; return that."""
         version = self._logged("version to link")
-        assert self._workspace is not None
         return Artifact.of(self._workspace, self._workspace.link(version.name, target_path, aliases=aliases or ()))
 
-    @property
-    def is_link(self) -> bool:
-        """Whether it shows a version of another artifact."""
-        return self.source_qualified_name != self.qualified_name
-
-    @property
-    def source_name(self) -> str:
-        """The name of the version that this one shows, or its own."""
-        return short_name(self.source_qualified_name)
-
-    @property
-    def source_qualified_name(self) -> str:
-        """The full name of the version that this one shows, or its own."""
-        return next((node.name for node in self._neighbours("linked as", up=True)), self._logged("source").name)
-
-    @property
-    def linked_names(self) -> list[str]:
-        """The full names of the versions that show this one."""
-        return [node.name for node in self._neighbours("linked as", up=False) if node.state == "live"]
-
-    @property
-    def linked_artifacts(self) -> list[Artifact]:
-        """The versions that show this one."""
-        assert self._workspace is not None
-        return [Artifact.of(self._workspace, self._workspace.version(name)) for name in self.linked_names]
-
-    def _neighbours(self, kind: str, *, up: bool) -> list[GraphNode]:
-        """Return what this came of, or what came of it, by edges of a kind, in the order of time."""
-        version = self._logged("lineage")
-        assert self._workspace is not None
-        graph = self._workspace.lineage(version.name, up=up, down=not up, depth=1)
-        nodes = {node.key: node for node in graph.nodes}
-        return [nodes[edge.source if up else edge.target] for edge in graph.edges if edge.kind == kind]
-
     def unlink(self) -> None:
-        """Delete this version, which shows another one; that stays.  Raises `RefusedError` where it is no link."""
+        """Delete this version if it is a link; the other version stays.  Raises `RefusedError` if it is no link."""
         if not self.is_link:
             raise RefusedError(f"{self.qualified_name} is no link", hint="delete() deletes it")
         self.delete(delete_aliases=True)
@@ -364,12 +446,43 @@ class Artifact(Described):
     def delete(self, delete_aliases: bool = False, cascade: Cascade = "no") -> None:
         """Delete the version; it can be undeleted for a while.
 
-        Raises `RefusedError` where it has aliases other than ``latest`` and not ``delete_aliases``, or others were made
-        from it, unless those are to be deleted too (``cascade="delete"``) or to stay (``"orphan"``).
+        Raises `RefusedError` if it has aliases other than ``latest``, unless ``delete_aliases``, and if others were
+        made from it, unless those are deleted too (``cascade="delete"``) or kept (``"orphan"``).
         """
-        version = self._logged("version to delete")
-        assert self._workspace is not None
-        self._workspace.delete(version.name, force=delete_aliases, cascade=cascade)
+        self._workspace.delete(self._logged("version to delete").name, force=delete_aliases, cascade=cascade)
+
+    # -- lineage ---------------------------------------------------------------------------------------------------
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a link to a version of another artifact."""
+        return self.source_qualified_name != self.qualified_name
+
+    @property
+    def source_name(self) -> str:
+        """The name of the version that it is a link to, or its own."""
+        return short_name(self.source_qualified_name)
+
+    @property
+    def source_qualified_name(self) -> str:
+        """The full name of the version that it is a link to, or its own."""
+        return next((node.name for node in self._neighbours("linked as", up=True)), self._logged("source").name)
+
+    @property
+    def linked_names(self) -> list[str]:
+        """The full names of the versions that are links to this one."""
+        return [node.name for node in self._neighbours("linked as", up=False) if node.state == "live"]
+
+    @property
+    def linked_artifacts(self) -> list[Artifact]:
+        """The versions that are links to this one."""
+        return [Artifact.of(self._workspace, self._workspace.version(name)) for name in self.linked_names]
+
+    def _neighbours(self, kind: str, *, up: bool) -> list[GraphNode]:
+        """Return what this was made from, or what was made from it, by edges of a kind, in the order of time."""
+        graph = self._workspace.lineage(self._logged("lineage").name, up=up, down=not up, depth=1)
+        nodes = {node.key: node for node in graph.nodes}
+        return [nodes[edge.source if up else edge.target] for edge in graph.edges if edge.kind == kind]
 
     def logged_by(self) -> Run | None:
         """Return the run that made the version first, or None."""
@@ -380,33 +493,6 @@ class Artifact(Described):
         return self._runs("used by", up=False)
 
     def _runs(self, kind: str, *, up: bool) -> list[Run]:
-        from artfs.tracking.api import recorded_run
+        from artfs.tracking.run import recorded_run  # they know each other; see above
 
-        found = self._neighbours(kind, up=up)
-        assert self._workspace is not None
-        return [recorded_run(self._workspace, node.name) for node in found]
-
-
-def _present(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    if not os.path.lexists(path):
-        raise SourceError(f"{os.fspath(path)!r} does not exist")
-    return path
-
-
-def version_by_id(workspace: Workspace, ident: str) -> Version:
-    """Return the version that has an id; raise `NotFoundError` where there is none in this workspace."""
-    try:
-        known, serial = ident[:8], int(ident[8:], 16)
-    except ValueError:
-        known, serial = "", 0
-    if known == workspace.uuid.replace("-", "")[:8]:
-        found = workspace.version_by_serial(serial)
-        if found is not None:
-            return found
-    raise NotFoundError(f"no version has the id {ident!r}", hint="artifact.id gives one; artfs://NAME:v3 works too")
-
-
-def use(workspace: Workspace, text: str, project: str) -> tuple[Artifact, str]:
-    """Return (artifact, what it was called by) for a name as users write it."""
-    version, said = find_version(workspace, text, project)
-    return Artifact.of(workspace, version), said
+        return [recorded_run(self._workspace, node.name) for node in self._neighbours(kind, up=up)]

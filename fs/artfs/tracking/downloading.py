@@ -10,18 +10,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import TYPE_CHECKING
 
 from artfs.quantities import parse_size
 from artfs.tracking.naming import short_name
 from artfs.tracking.values import cache_folder, download_folder, environment
-from artstore import daemons
 from artstore.errors import InvalidInputError
-from artstore.ingest.pipeline import Progress
-from artstore.queries.mounted import mounted_path
 from artstore.queries.versions import Version
 from artstore.workspace import Workspace
 
-__all__ = ["Cached", "cached", "clean_up", "copy_to_cache", "download", "mounted_folder"]
+if TYPE_CHECKING:
+    from artstore.ingest.pipeline import Progress
+
+__all__ = ["Cached", "cached", "clean_up", "copy_to_cache", "download"]
 
 _COPY = "copy"
 _MOUNT = "mount"
@@ -41,7 +42,7 @@ def download(workspace: Workspace, version: Version, root: str | os.PathLike[str
     wish = os.environ.get("ARTFS_DOWNLOAD", "")
     if wish not in ("", _COPY, _MOUNT):
         raise InvalidInputError(f"ARTFS_DOWNLOAD is {wish!r}, and can be 'copy' or 'mount'")
-    place = None if wish == _COPY else mounted_folder(workspace, version)
+    place = None if wish == _COPY else workspace.mounted_folder(version)
     if place is None and wish == _MOUNT:
         raise InvalidInputError(
             "ARTFS_DOWNLOAD asks for a mount, and the workspace is not mounted", hint="mount it: artfs mount DIR"
@@ -56,17 +57,6 @@ def download(workspace: Workspace, version: Version, root: str | os.PathLike[str
             return str(place)
     _lead(version.digest, place)
     return str(place)
-
-
-def mounted_folder(workspace: Workspace, version: Version) -> Path | None:
-    """Return the version's folder on a mount that this process sees, or None."""
-    for daemon in daemons.live_daemons(workspace.store.run_dir):
-        place = Path(daemon.mountpoint, version.artifact, f"v{version.number}")
-        with suppress(OSError, InvalidInputError):
-            found = mounted_path(workspace.store, place)  # another mount may stand there by now, or in this namespace
-            if found is not None and (found.name, found.number) == (version.artifact, version.number):
-                return place
-    return None
 
 
 def _lead(digest: str, place: Path) -> None:

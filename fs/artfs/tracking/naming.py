@@ -11,7 +11,7 @@ from artstore.names import LATEST, check_name, parse_reference
 from artstore.queries.versions import Version
 from artstore.workspace import Workspace
 
-__all__ = ["find_version", "own_name", "short_name"]
+__all__ = ["find_version", "own_name", "short_name", "version_by_id", "version_id"]
 
 
 def own_name(name: str, project: str) -> str:
@@ -53,3 +53,20 @@ def find_version(workspace: Workspace, text: str, project: str) -> tuple[Version
     where = f" in the project {project!r} or at the top" if project and "/" not in reference.name else ""
     hint = f"elsewhere there is {', '.join(elsewhere[:5])}" if elsewhere else "those that are: artfs ls"
     raise NotFoundError(f"there is no artifact {reference.name!r}{where}", hint=hint)
+
+
+def version_id(workspace: Workspace, version: Version) -> str:
+    """Return the id of a version, hex: it stays the same when the artifact is renamed."""
+    return f"{workspace.uuid.replace('-', '')[:8]}{version.record.serial:08x}"
+
+
+def version_by_id(workspace: Workspace, ident: str) -> Version:
+    """Return the version with an id; raise `NotFoundError` if this workspace has none."""
+    try:
+        serial = int(ident[8:], 16)
+    except ValueError:
+        serial = 0
+    version = workspace.version_by_serial(serial)
+    if version is None or version_id(workspace, version)[:8] != ident[:8]:
+        raise NotFoundError(f"no version has the id {ident!r}", hint="artifact.id gives one; artfs://NAME:v3 works too")
+    return version

@@ -1,4 +1,7 @@
-"""`Run`: what a process uses and makes, and what it says of itself meanwhile."""
+"""`Run`: what a process uses and makes, with its configuration and metrics.
+
+This module and `artfs.tracking.artifact` know each other; that one says why.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,22 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from artfs.tracking.artifact import Artifact, use
+from artfs.tracking.artifact import Artifact
 from artfs.tracking.naming import own_name, short_name
 from artfs.tracking.run_values import Words
 from artfs.tracking.values import iso, metric_values, plain
-from artstore.changes import recording
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.names import LATEST, check_alias
 from artstore.queries.versions import utc
-from artstore.reclaim.leases import Lease
-from artstore.records.catalogue import RunRecord
 from artstore.workspace import Workspace
 
-__all__ = ["Run"]
+if TYPE_CHECKING:
+    from artstore.reclaim.leases import Lease
+    from artstore.records.catalogue import RunRecord
+
+__all__ = ["Run", "recorded_run"]
 
 _ROWS: Final = 1000
 """Rows that are kept in memory before they are written."""
@@ -122,7 +126,7 @@ class Run:
     @property
     def state(self) -> str:
         """``running``, ``finished``, ``failed`` or ``crashed``."""
-        return recording.state_of(self._workspace.store, self._record)
+        return self._workspace.runs.state(self._record)
 
     @property
     def is_open(self) -> bool:
@@ -146,11 +150,8 @@ class Run:
 
     def history(self) -> list[dict[str, Any]]:
         """Return the rows that it has logged, in order."""
-        from artstore.rows.runs import metric_rows
-
         self._write_rows()
-        with self._workspace.store.snapshot() as snapshot:
-            return list(metric_rows(snapshot.transaction, self._record.number))
+        return self._workspace.runs.rows(self._record.number)
 
     # -- metrics ---------------------------------------------------------------------------------------------------
 
@@ -181,7 +182,8 @@ class Run:
             self._rows.append(row)
         self.summary.take(row)
         self._partial = {}
-        self._step += advance
+        if advance:
+            self._step += 1
         if len(self._rows) >= _ROWS or time.monotonic() - self._written > _SECONDS:
             self._write_rows()
 
@@ -189,18 +191,16 @@ class Run:
         if not self._rows or self._finished:
             return
         summary = self.summary.as_dict()
-        self._record = recording.log_rows(self._workspace.store, self._record.number, self._rows, summary)
+        self._record = self._workspace.runs.log(self._record.number, self._rows, summary)
         self._rows = []
         self._written = time.monotonic()
 
     def _change(self) -> None:
         self._dirty = True
 
-    def _save(self, **says: Any) -> None:
-        store = self._workspace.store
-        self._record = recording.change_run(
-            store, self._record.number, config=self.config.as_dict(), summary=self.summary.as_dict(), **says
-        )
+    def _save(self, **fields: Any) -> None:
+        config, summary = self.config.as_dict(), self.summary.as_dict()
+        self._record = self._workspace.runs.change(self._record.number, config=config, summary=summary, **fields)
         self._dirty = False
 
     def _flush(self) -> None:
@@ -261,7 +261,7 @@ class Run:
                 artifact.save()
             return artifact
         self._flush()
-        version = artifact.commit(self._workspace, self._full_name(artifact), self._record.number)
+        version = artifact.commit(self._full_name(artifact), self._record.number)
         if artifact.ttl is not None and version.record.expires_ns:
             _say(f"{version.name} goes by itself on {utc(version.record.expires_ns):%Y-%m-%d %H:%M} UTC")
         return artifact
@@ -282,13 +282,13 @@ class Run:
             artifact = artifact_or_name
             if artifact.is_draft():
                 self.log_artifact(artifact, aliases=aliases)
-            said = artifact.version
+            called = artifact.version
         else:
-            artifact, said = use(self._workspace, artifact_or_name, self.project)
+            artifact, called = Artifact.named(self._workspace, artifact_or_name, self.project)
         if type is not None and artifact.type != type:
             raise RefusedError(f"{artifact.qualified_name} has the type {artifact.type!r}, not {type!r}")
         assert artifact.stored is not None
-        recording.record_use(self._workspace.store, self._record.number, artifact.stored.record, said)
+        self._workspace.runs.use(self._record.number, artifact.stored, called)
         return artifact
 
     def link_artifact(self, artifact: Artifact, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
@@ -346,7 +346,9 @@ class Run:
         artifact = self._given(artifact_or_path, name, type, aliases)
         self._flush()
         place = self._draft_of(artifact, distributed_id)
-        late = contribute(self._workspace, artifact, place, self._record, overwrite=on_conflict == "last")
+        contribution = artifact.contribution(begin=True)
+        late = contribute(self._workspace, place, self._record, contribution, overwrite=on_conflict == "last")
+        artifact.discard()
         if late is not None:
             _say(f"{late} was finished before: this begins the next version")
         return artifact
@@ -370,7 +372,7 @@ class Run:
         self._flush()
         artifact.be(
             self._workspace,
-            finish(self._workspace, artifact, self._draft_of(artifact, distributed_id), self._record),
+            finish(self._workspace, self._draft_of(artifact, distributed_id), self._record, artifact.contribution()),
         )
         return artifact
 
@@ -395,6 +397,11 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.finish(exit_code=1 if kind is not None else 0)
+
+
+def recorded_run(workspace: Workspace, title: str) -> Run:
+    """Return the run ``PROJECT/ID`` as it is recorded; raise `NotFoundError` if there is none."""
+    return Run(workspace, workspace.runs.get(title), None)
 
 
 def _say(sentence: str) -> None:

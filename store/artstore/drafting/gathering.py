@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from artstore.changes.committing import Commit
-from artstore.changes.putting import PutResult, commit_staged, forbidden_folders, reporter, with_room
+from artstore.changes.putting import commit_staged, forbidden_folders, reporter, version_of, with_room
 from artstore.drafting.adding import Added, Adding, matching, refusal, shown, without_those_below
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
 from artstore.errors import ExistsError, NotFoundError, RefusedError
@@ -24,6 +24,7 @@ from artstore.ingest.building import DirectoryBuilder, directory_entry
 from artstore.ingest.pipeline import Progress
 from artstore.ingest.source import open_source
 from artstore.ingest.staging import Stager
+from artstore.queries.versions import Version
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind, TreeEntry, TreeTotals
 from artstore.storage.reserve import require_room
@@ -33,13 +34,22 @@ if TYPE_CHECKING:
     from artstore.drafting.stage_reference import Referred
     from artstore.references.pinning import OnPinned
 
-__all__ = ["Gathering"]
+__all__ = ["GatheredFile", "Gathering"]
 
 T = TypeVar("T")
 
 _ATTEMPTS: Final = 3
 _SMALL: Final = 1024 * 1024
 """Files up to this many bytes are stored without looking whether they are there: it costs less than to look twice."""
+
+
+class GatheredFile(NamedTuple):
+    """A file that was gathered: its path, its bytes, and the hex digest of its content, or of its reference."""
+
+    path: str
+    size: int
+    digest: str
+    is_reference: bool
 
 
 @dataclass
@@ -306,12 +316,28 @@ class Gathering:
         with self._store.snapshot() as snapshot:
             yield from snapshot.walk(node)
 
-    def commit(self, asked: Commit) -> PutResult:
-        """Make it a version; raise what `artstore.changes.committing.commit` does, and stay as it is then."""
+    def file(self, path: str) -> GatheredFile | None:
+        """Return the file at a path, None for a folder; raise `NotFoundError` if there is nothing."""
+        entry = self.entry(os.fsencode(path))
+        if entry.kind == Kind.DIRECTORY:
+            return None
+        return GatheredFile(path, entry.size, entry.id.hex(), entry.kind == Kind.REFERENCE)
+
+    def files(self) -> Iterator[GatheredFile]:
+        """Yield all files, in the order of their paths."""
+        node = self.root().node  # before the snapshot: this may write what was added last
+        with self._store.snapshot() as snapshot:
+            for path, entry in snapshot.walk(node):
+                if entry.kind != Kind.DIRECTORY:
+                    digest = snapshot.identity(entry.node).hex()
+                    yield GatheredFile(os.fsdecode(path), entry.size, digest, entry.kind == Kind.REFERENCE)
+
+    def commit(self, asked: Commit) -> Version:
+        """Make it a version, and end; if `artstore.changes.committing.commit` raises, nothing changes."""
         root = self.root()
-        done = commit_staged(self._store, self._stager, root, asked)
+        version = version_of(self._store, commit_staged(self._store, self._stager, root, asked))
         self.close()
-        return done
+        return version
 
     def close(self) -> None:
         """Let go of what was gathered: it is a dead draft's then, unless it was committed.

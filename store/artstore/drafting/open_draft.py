@@ -321,7 +321,11 @@ class OpenDraft:
 
         ``receipt.created`` of the version returned says which.  Raises as `Workspace.put` does; the draft stays then.
         """
-        return commit_drafts(self._store, [(self, Commit.checked(self.artifact, **options))])[0]
+        return self.commit_as(Commit.checked(self.artifact, **options))
+
+    def commit_as(self, asked: Commit) -> Version:
+        """Do as `commit`, with what only programs say of a version: its runs, and what it includes."""
+        return commit_drafts(self._store, [(self, asked)])[0]
 
     def abort(self) -> None:
         """Give it up: what it alone holds goes to the deadlist."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from artstore.changes.committing import Commit
-from artstore.changes.putting import version_of
 from artstore.drafting.gathering import Gathering
 from artstore.errors import ArtfsError, ChangedError, NotFoundError
 from artstore.ingest.pipeline import Progress
@@ -80,7 +79,7 @@ def refer(
     gathering = Gathering(store, asked.name, record)
     try:
         gathering.refer(uri, to, anonymous=anonymous, checksum=checksum, report=report)
-        return version_of(store, gathering.commit(asked))
+        return gathering.commit(asked)
     finally:
         gathering.close()
 
@@ -96,7 +95,7 @@ def include(
     gathering = Gathering(store, asked.name, base)
     try:
         gathering.include(to or own, version.record.root, inside)
-        return version_of(store, gathering.commit(replace(asked, included=(version.record.serial,))))
+        return gathering.commit(replace(asked, included=(version.record.serial,)))
     finally:
         gathering.close()
 
@@ -178,7 +177,7 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
                     if report is not None:
                         name = os.fsdecode(each.path)
                         report(Progress("fetching", files, done, len(found), total, name))
-        return version_of(store, gathering.commit(asked))
+        return gathering.commit(asked)
     finally:
         gathering.close()
 

@@ -10,6 +10,7 @@ from artstore.store import Store
 
 if TYPE_CHECKING:
     from artstore.changes.committing import VersionOptions
+    from artstore.drafting.gathering import Gathering
     from artstore.drafting.open_draft import OpenDraft
     from artstore.queries.versions import Version
     from artstore.rows.drafts import DraftInfo
@@ -25,16 +26,29 @@ class Drafts:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def new(self, name: str, *, base: str | None = None, id: str = "", expires: float | None = None) -> OpenDraft:
+    def new(
+        self, name: str, *, base: str | None = None, id: str = "", expires: float | None = None, shared_as: str = ""
+    ) -> OpenDraft:
         """Open a draft of an artifact's next version, empty or with the content of ``base``.
 
         ``base`` is ``v3``, an alias, or ``NAME:v3``.  Without ``id`` the draft gets one of its own.  It expires
-        ``expires`` seconds after its last step, by default after 7 days.  Raises `ExistsError` if ``id`` is open.
+        ``expires`` seconds after its last step, by default after 7 days.  ``shared_as`` is recorded: the name that
+        several programs have for it.  Raises `ExistsError` if ``id`` is open.
         """
         from artstore.drafting.open_draft import EXPIRY_SECONDS, open_new
 
         below = None if base is None else base_version(self._store, check_name(name), base).record
-        return open_new(self._store, check_name(name), id, below, EXPIRY_SECONDS if expires is None else expires)
+        seconds = EXPIRY_SECONDS if expires is None else expires
+        return open_new(self._store, check_name(name), id, below, seconds, shared_as)
+
+    def gather(self, name: str, base: Version | None = None) -> Gathering:
+        """Begin the content of a version that this process alone puts together, empty or with that of ``base``.
+
+        Unlike an open draft it ends with the process.
+        """
+        from artstore.drafting.gathering import Gathering
+
+        return Gathering(self._store, name, None if base is None else base.record)
 
     def get(self, id: str) -> OpenDraft:
         """Return the open draft with an id; raise `NotFoundError` if there is none, or it has expired."""

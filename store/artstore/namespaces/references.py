@@ -32,6 +32,11 @@ class References:
         version, path = resolve_version(self._store, ref)
         return list(references(self._store, version.record.root, path))
 
+    def uri(self, digest: str) -> str:
+        """Return the URI of the reference with a digest."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.reference(snapshot.content_node(bytes.fromhex(digest))).uri
+
     def check(self, ref: str, *, progress: Callable[[Progress], None] | None = None) -> Iterator[CheckedReference]:
         """Check each reference in a version, or below a path in it, and yield whether its file is unchanged."""
         from artstore.drafting.reference_ops import check

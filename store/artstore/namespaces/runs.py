@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from artstore.store import Store
 
 if TYPE_CHECKING:
     from artstore.queries.versions import Version
+    from artstore.reclaim.leases import Lease
     from artstore.records.catalogue import RunRecord
 
 __all__ = ["Runs"]
@@ -33,6 +35,47 @@ class Runs:
 
         with self._store.snapshot() as snapshot:
             return all_runs(snapshot.transaction, project)
+
+    def state(self, record: RunRecord) -> str:
+        """Return ``running``, ``finished``, ``failed``, or ``crashed`` if its process ended before it did."""
+        from artstore.changes.recording import state_of
+
+        return state_of(self._store, record)
+
+    def rows(self, number: int) -> list[dict[str, Any]]:
+        """Return the rows of metrics that a run has logged, in order."""
+        from artstore.rows.runs import metric_rows
+
+        with self._store.snapshot() as snapshot:
+            return list(metric_rows(snapshot.transaction, number))
+
+    def start(self, project: str, id: str = "", *, resume: bool = False, **fields: Any) -> tuple[RunRecord, Lease]:
+        """Record that this process begins or resumes a run; the lease shows that it is running, until it is closed.
+
+        ``fields`` are those of `artstore.records.catalogue.RunRecord`.  Raises `ExistsError` if the project has a run
+        with ``id``, unless ``resume``.
+        """
+        from artstore.changes.recording import start_run
+
+        return start_run(self._store, project, id, resume=resume, **fields)
+
+    def change(self, number: int, **fields: Any) -> RunRecord:
+        """Change fields of a run's record; return the record."""
+        from artstore.changes.recording import change_run
+
+        return change_run(self._store, number, **fields)
+
+    def log(self, number: int, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> RunRecord:
+        """Append rows of metrics to a run, and update its summary; return the record."""
+        from artstore.changes.recording import log_rows
+
+        return log_rows(self._store, number, rows, summary)
+
+    def use(self, number: int, version: Version, name: str) -> None:
+        """Record that a run uses a version under a name: an alias, or ``v3``."""
+        from artstore.changes.recording import record_use
+
+        record_use(self._store, number, version.record, name)
 
     def versions(self, number: int, *, used: bool) -> list[Version]:
         """Return the living versions that a run has made, or ``used``, in the order of time."""

@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from artstore import locate
+from artstore import daemons, locate
 from artstore.errors import InvalidInputError
-from artstore.names import parse_version_label
+from artstore.names import parse_version_label, version_label
 from artstore.store import Store
 
-__all__ = ["MOUNT_TYPE", "WORKSPACE_XATTR", "MountedPath", "mounted_path"]
+__all__ = ["MOUNT_TYPE", "WORKSPACE_XATTR", "MountedPath", "mounted_folder", "mounted_path"]
 
 MOUNT_TYPE: Final = "fuse.artfs"
 WORKSPACE_XATTR: Final = "user.artfs.workspace"
@@ -53,3 +53,14 @@ def mounted_path(store: Store, path: str | os.PathLike[str]) -> MountedPath | No
             name = b"/".join(components[:depth]).decode("utf-8", "surrogateescape")
             return MountedPath(name, number, b"/".join(components[depth + 1 :]))
     raise InvalidInputError(f"{os.fspath(path)!r} lies above the versions of a mount", hint="name a version in it")
+
+
+def mounted_folder(store: Store, name: str, number: int) -> Path | None:
+    """Return the folder of a version on a mount that this process can reach, or None."""
+    for daemon in daemons.live_daemons(store.run_dir):
+        folder = Path(daemon.mountpoint, name, version_label(number))
+        with suppress(OSError, InvalidInputError):
+            place = mounted_path(store, folder)  # another mount may be there by now, or in this namespace
+            if place is not None and (place.name, place.number) == (name, number):
+                return folder
+    return None

@@ -75,7 +75,7 @@ def test_a_conflict_names_both(workspace: artfs.Workspace) -> None:
 
 def test_finishing_once(workspace: artfs.Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     run = artfs.init(project="p", group="g")
-    with pytest.raises(NotFoundError, match="nobody has brought anything for 'p/results' as 'g'"):
+    with pytest.raises(NotFoundError, match="no run has added anything to 'p/results' as 'g'"):
         run.finish_artifact(artfs.Artifact("results", "dataset"))
     run.upsert_artifact(brought(run, "a", "a", description="a worker's", metadata={"a": 1, "b": 1}))
     final = run.finish_artifact(brought(run, "b", "b", description="the last word", metadata={"b": 2}))

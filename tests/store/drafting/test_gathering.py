@@ -12,7 +12,6 @@ import pytest
 from artstore.changes.committing import Commit
 from artstore.drafting.gathering import Gathering
 from artstore.errors import BusyError, ExistsError, NotFoundError, OutOfSpaceError, RefusedError, SourceError
-from artstore.names import version_label
 from artstore.queries.versions import Version
 from artstore.workspace import Workspace
 
@@ -30,8 +29,7 @@ def held(gathering: Gathering) -> list[str]:
 
 
 def committed(workspace: Workspace, gathering: Gathering, name: str = "data") -> Version:
-    done = gathering.commit(Commit(name)).committed
-    return workspace.version(f"{name}:{version_label(done.version.number)}")
+    return workspace.version(gathering.commit(Commit(name)).name)
 
 
 def content(version: Version) -> dict[str, bytes]:
