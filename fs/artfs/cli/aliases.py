@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import timestamp, warn, warn_of_silent, write_json, write_line, write_table
+from artfs.cli.output import timestamp, warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
@@ -44,7 +44,9 @@ def alias_set(session: Session, reference: str, names: tuple[str, ...], force: b
     version = workspace.version(reference)
     warn_of_silent(workspace.aliases.set(version.name, *names, force=force))
     if session.json:
-        write_json({"artifact": version.artifact, "version": version_label(version.number), "aliases": list(names)})
+        from artfs.documents.aliases import AliasSettingDocument
+
+        write_document(AliasSettingDocument.of(version, names))
         return
     for name in names:
         warn(f"{version.artifact}:{name} -> {version_label(version.number)}")
@@ -65,7 +67,9 @@ def alias_rm(session: Session, name: str, alias_name: str, force: bool) -> None:
     """
     warn_of_silent(session.open().aliases.remove(name, alias_name, force=force))
     if session.json:
-        write_json({"artifact": name, "removed": [alias_name]})
+        from artfs.documents.aliases import AliasRemovalDocument
+
+        write_document(AliasRemovalDocument(name, [alias_name]))
     else:
         warn(f"{name}:{alias_name} is gone")
 
@@ -79,12 +83,13 @@ def alias_ls(session: Session, name: str) -> None:
     Example:
       artfs alias ls imagenet
     """
-    aliases = sorted(session.open().aliases.of(name).items())
+    aliases = session.open().aliases.of(name)
     if session.json:
-        records = [{"alias": one, "version": version_label(number)} for one, number in aliases]
-        write_json({"artifact": name, "aliases": records})
+        from artfs.documents.aliases import AliasesDocument
+
+        write_document(AliasesDocument.of(name, aliases))
     else:
-        write_table(["ALIAS", "VERSION"], [[one, version_label(number)] for one, number in aliases])
+        write_table(["ALIAS", "VERSION"], [[alias, version_label(number)] for alias, number in sorted(aliases.items())])
 
 
 @subcommand("log", group=alias)
@@ -101,15 +106,9 @@ def alias_log(session: Session, name: str, alias_name: str | None) -> None:
     """
     changes = [one for one in session.open().aliases.log(name) if alias_name in (None, one.alias)]
     if session.json:
-        records = [
-            {
-                "alias": one.alias,
-                "version": None if one.version is None else version_label(one.version),
-                "at": timestamp(one.at),
-            }
-            for one in changes
-        ]
-        write_json({"artifact": name, "changes": records})
+        from artfs.documents.aliases import AliasLogDocument
+
+        write_document(AliasLogDocument.of(name, changes))
         return
     rows = [
         [timestamp(one.at, seconds=True), one.alias, "-" if one.version is None else version_label(one.version)]
@@ -169,7 +168,9 @@ def tag_ls(session: Session, reference: str) -> None:
     """
     version = session.open().version(reference)
     if session.json:
-        write_json(_tags_record(version, version.tags))
+        from artfs.documents.aliases import TagsDocument
+
+        write_document(TagsDocument.of(version, version.tags))
     else:
         for one in version.tags:
             write_line(one)
@@ -177,10 +178,8 @@ def tag_ls(session: Session, reference: str) -> None:
 
 def _print_change(session: Session, version: Version, tags: list[str]) -> None:
     if session.json:
-        write_json(_tags_record(version, tags))
+        from artfs.documents.aliases import TagsDocument
+
+        write_document(TagsDocument.of(version, tags))
     else:
         warn(f"{version.name} is tagged {', '.join(tags)}" if tags else f"{version.name} has no tags now")
-
-
-def _tags_record(version: Version, tags: list[str]) -> dict[str, object]:
-    return {"artifact": version.artifact, "version": version_label(version.number), "tags": tags}

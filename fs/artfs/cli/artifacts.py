@@ -9,7 +9,7 @@ import click
 from artfs.cli.caching import cache
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import quoted, size, timestamp, warn, warn_of_silent, write_json, write_line, write_table
+from artfs.cli.output import quoted, size, timestamp, warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import print_put, workspace_for_put
 from artfs.cli.session import Session, subcommand
@@ -45,7 +45,9 @@ def set_type(session: Session, name: str, type_: str) -> None:
     """
     session.open().set_type(name, type_)
     if session.json:
-        write_json({"artifact": name, "type": type_})
+        from artfs.documents.artifacts import ArtifactTypeDocument
+
+        write_document(ArtifactTypeDocument(name, type_))
     else:
         warn(f"{name} has the type {type_} now")
 
@@ -65,7 +67,9 @@ def rename(session: Session, name: str, to: str) -> None:
     """
     warn_of_silent(session.open().rename(name, to))
     if session.json:
-        write_json({"artifact": to, "was": name})
+        from artfs.documents.artifacts import ArtifactNameDocument
+
+        write_document(ArtifactNameDocument(to, was=name))
     else:
         warn(f"{name} is {to} now")
 
@@ -84,7 +88,9 @@ def describe(session: Session, name: str, text: str) -> None:
     """
     session.open().describe(name, text)
     if session.json:
-        write_json({"artifact": name, "description": text})
+        from artfs.documents.artifacts import ArtifactDescriptionDocument
+
+        write_document(ArtifactDescriptionDocument(name, text))
     else:
         warn(f"{name} is described as {quoted(text)}" if text else f"{name} has no description now")
 
@@ -153,7 +159,9 @@ def get(session: Session, reference: str, root: str | None, type_: str | None) -
     with progress_bar() as update:
         done = workspace.get(version.name, dest, overwrite=True, progress=update)
     if session.json:
-        write_json({"name": version.name, "path": dest, "files": done.files, "bytes": done.bytes})
+        from artfs.documents.files import DownloadDocument
+
+        write_document(DownloadDocument.of(version.name, dest, done))
     else:
         write_line(dest)
 
@@ -170,11 +178,11 @@ def ls(session: Session, project: str, type_: str | None) -> None:
     Example:
       artfs artifact ls team --type dataset
     """
-    from artfs.cli.records import version_record
-
     found = session.open().find(project=project or None, type=type_, latest=True)
     if session.json:
-        write_json({"versions": [version_record(version) for version in found]})
+        from artfs.documents.versions import VersionsDocument
+
+        write_document(VersionsDocument.of(found))
         return
     rows = [
         [version.type or "", timestamp(version.created_at, seconds=True), size(version.size), version.name]

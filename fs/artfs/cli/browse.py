@@ -11,17 +11,15 @@ import click
 from artfs.cli.completion import REFERENCE
 from artfs.cli.output import (
     counted,
-    exact_name,
     quoted,
     size,
     timestamp,
     write_bytes,
-    write_json,
+    write_document,
     write_line,
     write_table,
 )
 from artfs.cli.progress import progress_bar
-from artfs.cli.records import artifact_record, file_record, version_record
 from artfs.cli.session import Session, subcommand
 from artstore.errors import InvalidNameError, NotFoundError
 from artstore.names import version_label
@@ -89,7 +87,9 @@ def _list_name(session: Session, workspace: Workspace, name: str, *, long_: bool
 
 def _print_artifacts(session: Session, artifacts: list[ArtifactInfo], *, long_: bool) -> None:
     if session.json:
-        write_json({"artifacts": [artifact_record(artifact) for artifact in artifacts]})
+        from artfs.documents.artifacts import ArtifactsDocument
+
+        write_document(ArtifactsDocument.of(artifacts))
         return
     headings = ["ARTIFACT", "TYPE", "LATEST", "VERSIONS", "CREATED", "DESCRIPTION"]
     rows = []
@@ -104,7 +104,9 @@ def _print_artifacts(session: Session, artifacts: list[ArtifactInfo], *, long_: 
 
 def _print_versions(session: Session, name: str, versions: list[Version], *, long_: bool) -> None:
     if session.json:
-        write_json({"artifact": name, "versions": [version_record(version) for version in versions]})
+        from artfs.documents.versions import VersionsDocument
+
+        write_document(VersionsDocument.of(versions, artifact=name))
         return
     headings = ["VERSION", "CREATED", "FILES", "SIZE", "ALIASES", "NEW", "DIGEST", "TAGS", "DESCRIPTION"]
     rows = []
@@ -121,8 +123,9 @@ def _print_files(session: Session, version: Version, path: bytes, *, long_: bool
     entry = version.stat(path)
     files = version.listdir(path) if entry.kind == "directory" else [entry]
     if session.json:
-        place = {"artifact": version.artifact, "version": version_label(version.number), "path": exact_name(path)}
-        write_json({**place, "files": [file_record(file) for file in files]})
+        from artfs.documents.files import FilesDocument
+
+        write_document(FilesDocument.of(version, path, files))
     elif long_:
         headings = ["MODE", "SIZE", "DIGEST", "MODIFIED", "NAME"]
         write_table(headings, [_long_row(file) for file in files], right=[1])
@@ -196,7 +199,9 @@ def get(session: Session, reference: str, dest: str, prefix: str | None, overwri
     with progress_bar() as update:
         receipt = workspace.get(reference, dest, prefix=prefix, overwrite=overwrite, progress=update)
     if session.json:
-        write_json({"dest": dest, "files": receipt.files, "bytes": receipt.bytes, "skipped": receipt.skipped})
+        from artfs.documents.files import CopyDocument
+
+        write_document(CopyDocument.of(dest, receipt))
         return
     skipped = f", {counted(receipt.skipped, 'file')} there already" if receipt.skipped else ""
     write_line(f"{quoted(dest)}  {counted(receipt.files, 'file')}, {size(receipt.bytes)} copied{skipped}")
@@ -220,6 +225,8 @@ def warm(session: Session, reference: str, path: str) -> None:
     with progress_bar() as update:
         warmed = workspace.warm(reference, path=path, progress=update)
     if session.json:
-        write_json({"files": warmed.files, "bytes": warmed.bytes})
+        from artfs.documents.files import WarmDocument
+
+        write_document(WarmDocument.of(warmed))
         return
     write_line(f"{quoted(reference)}  {counted(warmed.files, 'file')}, {size(warmed.bytes)} of packs in memory")

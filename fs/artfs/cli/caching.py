@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from artfs.cli.completion import REFERENCE
-from artfs.cli.output import counted, size, timestamp, write_json, write_line, write_table
+from artfs.cli.output import counted, size, timestamp, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
 from artfs.quantities import parse_size
@@ -44,17 +44,13 @@ def cache_info(session: Session) -> None:
     found = list(cached())
     total = sum(one.bytes for one in found)
     if session.json:
+        from artfs.documents.caching import CachedCopyItem, CacheDocument
+
         copies = [
-            {
-                "digest": one.digest,
-                "path": one.path,
-                "bytes": one.bytes,
-                "link": one.is_link,
-                "used_at": timestamp(datetime.fromtimestamp(one.used_at, UTC)),
-            }
-            for one in found
+            CachedCopyItem.from_attributes(copy, link=copy.is_link, used_at=datetime.fromtimestamp(copy.used_at, UTC))
+            for copy in found
         ]
-        write_json({"path": str(cache_folder()), "bytes": total, "copies": copies})
+        write_document(CacheDocument.of(str(cache_folder()), copies))
         return
     rows = [
         [
@@ -90,7 +86,9 @@ def cache_cleanup(session: Session, limit: str) -> None:
         raise InvalidInputError(f"{limit!r} is not a size", hint="such as 10GB, 500MiB or 0")
     copies, freed = clean_up(number)
     if session.json:
-        write_json({"removed": copies, "freed_bytes": freed})
+        from artfs.documents.caching import CacheCleanupDocument
+
+        write_document(CacheCleanupDocument(copies, freed))
     else:
         write_line(f"{counted(copies, 'copy', 'copies')} removed, {size(freed)} came back")
 
@@ -115,7 +113,9 @@ def cache_preload(session: Session, references: tuple[str, ...]) -> None:
         with progress_bar() as update:
             done.append((version, copy_to_cache(workspace, version, update)))
     if session.json:
-        write_json({"copies": [{"name": version.name, "digest": version.digest, "path": p} for version, p in done]})
+        from artfs.documents.caching import CachePreloadDocument, PreloadedItem
+
+        write_document(CachePreloadDocument([PreloadedItem.of(version, path) for version, path in done]))
     else:
         for version, path in done:
             write_line(f"{version.name}  {path}")

@@ -18,10 +18,9 @@ from artfs.cli.output import (
     quoted,
     say,
     size,
-    timestamp,
     warn,
     warn_of_silent,
-    write_json,
+    write_document,
     write_line,
 )
 from artfs.cli.progress import progress_bar
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from artstore.checking.report import OnProgress, Problem, Report
     from artstore.checking.report import Progress as CheckProgress
     from artstore.ingest.pipeline import Progress
-    from artstore.queries.explaining import Explanation
 
 __all__ = ["fsck", "purge", "why"]
 
@@ -77,7 +75,9 @@ def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
             session.on_interrupt = "what was verified or mended stays so; run it again and --data goes on where it was"
             report = (check_and_repair if repair else check)(path, data=data, progress=_checking(update))
     if session.json:
-        write_json(_report_record(report))
+        from artfs.documents.checking import CheckDocument
+
+        write_document(CheckDocument.of(report))
     else:
         _print_report(report)
         _advise(report, repair=repair or rebuild)
@@ -132,26 +132,6 @@ def _checking(update: Callable[[Progress], None] | None) -> OnProgress | None:
     return report
 
 
-def _report_record(report: Report) -> dict[str, object]:
-    return {
-        "clean": report.clean,
-        "problems": [
-            {
-                "kind": problem.kind,
-                "message": problem.message,
-                "chunk": problem.chunk,
-                "files": list(problem.files),
-                "versions": list(problem.versions),
-            }
-            for problem in report.problems
-        ],
-        "omitted": dict(report.omitted),
-        "notes": list(report.notes),
-        "repaired": list(report.repaired),
-        "counted": dict(report.counted),
-    }
-
-
 def _print_report(report: Report) -> None:
     for problem in report.problems:
         _print_problem(problem)
@@ -202,29 +182,14 @@ def why(session: Session, target: str) -> None:
     """
     explanation = session.open().why(target)
     if session.json:
-        write_json(_explanation_record(explanation))
+        from artfs.documents.checking import ExplanationDocument
+
+        write_document(ExplanationDocument.of(explanation))
         return
     stored = "" if explanation.stored_bytes is None else f", {size(explanation.stored_bytes)} stored"
     write_line(legible(explanation.what) + stored)
     for reason in explanation.reasons:
         write_line(legible(f"  {reason}"))
-
-
-def _explanation_record(explanation: Explanation) -> dict[str, object]:
-    return {
-        "target": explanation.target,
-        "what": explanation.what,
-        "state": explanation.state,
-        "stored_bytes": explanation.stored_bytes,
-        "versions": list(explanation.versions),
-        "more": explanation.more,
-        "drafts": list(explanation.drafts),
-        "deleted": list(explanation.deleted),
-        "users": list(explanation.users),
-        "counted_in": explanation.counted_in,
-        "advice": explanation.advice,
-        "reasons": list(explanation.reasons),
-    }
 
 
 @subcommand("purge", writes=True)
@@ -253,7 +218,9 @@ def purge(session: Session, target: str, reason: str, everywhere: bool, dry_run:
     report = workspace.purge(target, reason=reason, everywhere=everywhere, dry_run=dry_run)
     warn_of_silent(report.silent)
     if session.json:
-        write_json(_purge_record(report))
+        from artfs.documents.checking import PurgeDocument
+
+        write_document(PurgeDocument.of(report))
     else:
         _print_purge(report)
 
@@ -281,20 +248,6 @@ def _places(report: PurgeReport) -> Iterator[str]:
         yield quoted(path)
     if len(report.files) > _LISTED:
         yield f"and {counted(len(report.files) - _LISTED, 'more file')}"
-
-
-def _purge_record(report: PurgeReport) -> dict[str, object]:
-    return {
-        "digests": list(report.digests),
-        "versions": list(report.versions),
-        "files": list(report.files),
-        "reason": report.reason,
-        "purged_at": None if report.dry_run else timestamp(report.purged_at),
-        "freed_bytes": report.freed_bytes,
-        "shared_bytes": report.shared_bytes,
-        "waiting": report.waiting,
-        "dry_run": report.dry_run,
-    }
 
 
 def _print_purge(report: PurgeReport) -> None:

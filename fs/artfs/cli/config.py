@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.output import columns, size, warn, write_json, write_line
+from artfs.cli.output import columns, size, warn, write_document, write_line
 from artfs.cli.session import Session, subcommand
 from artfs.quantities import parse_size
 
@@ -88,7 +88,9 @@ def _parsed_size(text: str) -> int:
 
 def _print_settings(session: Session, settings: Settings, keys: list[str]) -> None:
     if session.json:
-        write_json({_FIELDS[key]: getattr(settings, _FIELDS[key]) for key in keys})
+        from artfs.documents.workspaces import SettingsDocument
+
+        write_document(SettingsDocument.of(settings, [_FIELDS[key] for key in keys]))
     elif len(keys) == 1:
         write_line(_shown(settings, keys[0]))
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import DELETED_REFERENCE, REFERENCE
-from artfs.cli.output import counted, size, timestamp, warn, warn_of_silent, write_json, write_line
+from artfs.cli.output import counted, size, timestamp, warn, warn_of_silent, write_document, write_line
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
@@ -74,21 +74,11 @@ def rm(
     )
     warn_of_silent(deletion.silent)
     if session.json:
-        write_json(_deletion_record(deletion))
+        from artfs.documents.deletion import DeletionDocument
+
+        write_document(DeletionDocument.of(deletion))
     else:
         _print_deletion(deletion, now=now)
-
-
-def _deletion_record(deletion: Deletion) -> dict[str, object]:
-    return {
-        "versions": list(deletion.versions),
-        "freed_bytes": deletion.freed_bytes,
-        "aliases": list(deletion.aliases),
-        "due_at": None if deletion.due_at is None else timestamp(deletion.due_at),
-        "reaped_bytes": deletion.reaped_bytes,
-        "in_use": list(deletion.in_use),
-        "dry_run": deletion.dry_run,
-    }
 
 
 def _print_deletion(deletion: Deletion, *, now: bool) -> None:
@@ -151,7 +141,9 @@ def undelete(session: Session, references: tuple[str, ...]) -> None:
             warn(f"{', '.join(version_ranges(one.version.name for one in back))} came back before this")
     warn_of_silent(dict.fromkeys(mount for one in back for mount in one.silent))
     if session.json:
-        write_json(_undeletions_record(back))
+        from artfs.documents.deletion import UndeletionDocument
+
+        write_document(UndeletionDocument.of(back))
         return
     for one in back:
         aliases = f", with {', '.join(one.aliases)}" if one.aliases else ""
@@ -184,14 +176,6 @@ def _deleted_versions(workspace: Workspace, reference: str) -> list[str]:
     return [deleted[number] for number in sorted(chosen)]
 
 
-def _undeletions_record(back: list[Undeletion]) -> dict[str, object]:
-    return {
-        "versions": [one.version.name for one in back],
-        "aliases": [f"{one.version.artifact}:{alias}" for one in back for alias in one.aliases],
-        "skipped_aliases": [f"{one.version.artifact}:{alias}" for one in back for alias in one.skipped_aliases],
-    }
-
-
 @subcommand("gc")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would come back, and do nothing.")
 @click.option("--now", is_flag=True, help="Also what can still be undeleted: it is gone for good then.")
@@ -213,7 +197,9 @@ def gc(session: Session, dry_run: bool, now: bool, compact: bool) -> None:
     with progress_bar("node") as update:
         report = workspace.gc(now=now, dry_run=dry_run, compact=compact, progress=_reaping(update))
     if session.json:
-        write_json(_gc_record(report))
+        from artfs.documents.deletion import CollectionDocument
+
+        write_document(CollectionDocument.of(report))
     else:
         _print_gc(report)
 
@@ -225,25 +211,6 @@ def _reaping(update: Callable[[Progress], None] | None) -> Callable[[Reaped], No
     from artstore.ingest.pipeline import Progress
 
     return lambda done: update(Progress("reaping", done.freed_nodes, done.freed_bytes, None, None, ""))
-
-
-def _gc_record(report: GcReport) -> dict[str, object]:
-    return {
-        "freed_bytes": report.freed_bytes,
-        "freed_nodes": report.freed_nodes,
-        "deadlist_entries": report.deadlist_entries,
-        "deadlist_bytes": report.deadlist_bytes,
-        "waiting_entries": report.waiting_entries,
-        "waiting_bytes": report.waiting_bytes,
-        "next_due": None if report.next_due is None else timestamp(report.next_due),
-        "condemned_bytes": report.condemned_bytes,
-        "in_use": list(report.in_use),
-        "packs_removed": report.packs_removed,
-        "packs_compacted": report.packs_compacted,
-        "manifest_bytes_before": report.manifest_bytes_before,
-        "manifest_bytes_after": report.manifest_bytes_after,
-        "dry_run": report.dry_run,
-    }
 
 
 def _print_gc(report: GcReport) -> None:

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from artfs.cli.output import exact_name, quoted, size, write_line
+from artfs.cli.output import quoted, size, write_line
 
 if TYPE_CHECKING:
     from artstore.queries.difference import Change, Difference
 
-__all__ = ["change_record", "print_difference"]
+__all__ = ["print_difference"]
 
 _LETTERS = {"added": "A", "removed": "D", "changed": "M", "mode": "M", "renamed": "R"}
-
-
-def change_record(change: Change) -> dict[str, object]:
-    """Return one path that differs; sizes in bytes, null on a side that has nothing there."""
-    return {
-        "kind": change.kind,
-        "path": exact_name(change.path),
-        "old_path": None if change.old_path is None else exact_name(change.old_path),
-        "old_size": change.old_size,
-        "new_size": change.new_size,
-    }
 
 
 def print_difference(difference: Difference) -> None:

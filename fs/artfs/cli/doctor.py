@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-from artfs.cli.output import legible, write_json, write_line
+from artfs.cli.output import legible, write_document, write_line
 from artfs.cli.session import Session, subcommand
 
 __all__ = ["doctor"]
@@ -27,7 +25,9 @@ def doctor(session: Session) -> int:
     checks = list(examine(find_workspace(session.workspace)))
     failed = sum(check.status == "fail" for check in checks)
     if session.json:
-        write_json({"checks": [asdict(check) for check in checks]})
+        from artfs.documents.checking import MachineDocument
+
+        write_document(MachineDocument.of(checks))
         return int(failed > 0)
     width = max(len(check.name) for check in checks)
     for check in checks:

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from artfs.cli.completion import DRAFT, NAME
 from artfs.cli.config import parse_duration
-from artfs.cli.differences import change_record, print_difference
+from artfs.cli.differences import print_difference
 from artfs.cli.metadata import parse_metadata, version_options
 from artfs.cli.output import (
     counted,
     exact_name,
-    from_nanoseconds,
     quoted,
     size,
     timestamp,
     warn,
-    write_json,
+    write_document,
     write_line,
     write_table,
 )
 from artfs.cli.progress import progress_bar
-from artfs.cli.putting import print_put, put_record, warn_of_reaped
+from artfs.cli.putting import print_put, warn_of_reaped
 from artfs.cli.references import is_uri, pinning_bar
 from artfs.cli.session import Session, subcommand
 from artstore.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from artstore.drafting.open_draft import OpenDraft
+    pass
 
 __all__ = ["draft"]
 
@@ -70,7 +68,9 @@ def draft_new(session: Session, name: str, base: str | None, ident: str, expires
     seconds = None if expires is None else parse_duration(expires)
     opened = session.open().drafts.new(name, base=base, id=ident, expires=seconds)
     if session.json:
-        write_json(_draft_record(opened))
+        from artfs.documents.drafts import DraftDocument
+
+        write_document(DraftDocument.of(opened))
     else:
         write_line(opened.id)
 
@@ -105,7 +105,9 @@ def draft_add(
         with pinning_bar() as report:
             done = opened.refer(path, to, overwrite=overwrite, anonymous=anonymous, report=report)
         if session.json:
-            write_json({"id": ident, "files": len(done.paths), "bytes": done.bytes})
+            from artfs.documents.drafts import DraftAdditionDocument
+
+            write_document(DraftAdditionDocument.of_references(ident, done))
         else:
             warn(f"{counted(len(done.paths), 'reference')} to {size(done.bytes)}")
         return
@@ -113,7 +115,9 @@ def draft_add(
         added = opened.add(path, to, overwrite=overwrite, exclude=exclude, progress=update)
     warn_of_reaped(added.reaped_bytes)
     if session.json:
-        write_json({"id": ident, **asdict(added)})
+        from artfs.documents.drafts import DraftAdditionDocument
+
+        write_document(DraftAdditionDocument.of(ident, added))
     else:
         warn(f"{counted(added.files, 'file')}, {size(added.bytes)}, {size(added.new_bytes)} new")
 
@@ -133,7 +137,9 @@ def draft_rm(session: Session, ident: str, patterns: tuple[str, ...]) -> None:
     """
     gone = session.open().drafts.get(ident).remove(*patterns)
     if session.json:
-        write_json({"id": ident, "removed": [exact_name(path) for path in gone]})
+        from artfs.documents.drafts import DraftRemovalDocument
+
+        write_document(DraftRemovalDocument.of(ident, gone))
     else:
         for path in gone:
             warn(f"removed {quoted(path)}")
@@ -155,7 +161,9 @@ def draft_mv(session: Session, ident: str, source: str, target: str, overwrite: 
     """
     path = session.open().drafts.get(ident).move(source, target, overwrite=overwrite)
     if session.json:
-        write_json({"id": ident, "path": exact_name(path)})
+        from artfs.documents.drafts import DraftMoveDocument
+
+        write_document(DraftMoveDocument(ident, exact_name(path)))
     else:
         warn(f"{quoted(source)} is {quoted(path)} now")
 
@@ -174,7 +182,9 @@ def draft_status(session: Session, ident: str) -> None:
     opened = session.open().drafts.get(ident)
     difference = opened.status()
     if session.json:
-        write_json({**_draft_record(opened), "changes": [change_record(change) for change in difference]})
+        from artfs.documents.drafts import DraftStatusDocument
+
+        write_document(DraftStatusDocument.shown(opened, difference))
         return
     warn(f"draft of {opened.artifact} from {opened.base or 'nothing'}")
     print_difference(difference)
@@ -213,7 +223,9 @@ def draft_commit(
         new=new,
     )
     if session.json and len(versions) > 1:
-        write_json({"versions": [put_record(version) for version in versions]})
+        from artfs.documents.versions import PutsDocument
+
+        write_document(PutsDocument.of(versions))
         return
     for version in versions:
         print_put(session, version)
@@ -230,7 +242,9 @@ def draft_abort(session: Session, ident: str) -> None:
     """
     session.open().drafts.get(ident).abort()
     if session.json:
-        write_json({"id": ident, "aborted": True})
+        from artfs.documents.drafts import DraftAbortDocument
+
+        write_document(DraftAbortDocument(ident))
     else:
         warn(f"the draft {ident} is gone")
 
@@ -243,28 +257,14 @@ def draft_ls(session: Session) -> None:
     Example:
       artfs draft ls
     """
-    records = []
+    from artfs.documents.drafts import DraftItem, DraftsDocument
+
+    items = []
     for opened in session.open().drafts.all():
         with suppress(NotFoundError):  # ended by another process meanwhile
-            records.append(_draft_record(opened))
+            items.append(DraftItem.of(opened))
     if session.json:
-        write_json({"drafts": records})
+        write_document(DraftsDocument(items))
         return
-    rows = [
-        [str(record["id"]), str(record["artifact"]), str(record["base"] or "nothing"), str(record["expires_at"])]
-        for record in records
-    ]
+    rows = [[item.id, item.artifact, item.base or "nothing", timestamp(item.expires_at)] for item in items]
     write_table(["ID", "ARTIFACT", "FROM", "EXPIRES"], rows)
-
-
-def _draft_record(opened: OpenDraft) -> dict[str, object]:
-    record = opened.record()
-    return {
-        "id": opened.id,
-        "artifact": record.artifact,
-        "base": opened.base,
-        "created_at": timestamp(from_nanoseconds(record.created_ns)),
-        "active_at": timestamp(from_nanoseconds(record.active_ns)),
-        "expires_at": timestamp(from_nanoseconds(record.expires_ns)),
-        "new_bytes": record.new_bytes,
-    }

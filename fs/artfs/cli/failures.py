@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import click
 
-from artfs.cli.output import quoted, say, warn, write_json
+from artfs.cli.output import quoted, say, warn, write_document
 from artstore.errors import ArtfsError
 
 __all__ = ["CLOSED_PIPE", "INTERRUPTED", "Failure", "explain", "report", "stdout_is_broken"]
@@ -85,7 +85,9 @@ def report(error: BaseException, *, as_json: bool, on_interrupt: str = "") -> in
     if len(unnamed) > _LISTED_PATHS:
         say(f"  and {len(unnamed) - _LISTED_PATHS:,} more")
     if as_json:
-        write_json({"error": {"kind": failure.kind, "message": failure.message, "hint": failure.hint}})
+        from artfs.documents.errors import ErrorDocument
+
+        write_document(ErrorDocument.of(failure.kind, failure.message, failure.hint))
     return failure.exit_code
 
 

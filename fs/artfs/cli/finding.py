@@ -6,8 +6,7 @@ import click
 
 from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import size, timestamp, write_json, write_table
-from artfs.cli.records import version_record
+from artfs.cli.output import size, timestamp, write_document, write_table
 from artfs.cli.session import Session, subcommand
 
 __all__ = ["find"]
@@ -54,7 +53,9 @@ def find(
         latest=latest,
     )
     if session.json:
-        write_json({"versions": [version_record(version) for version in found]})
+        from artfs.documents.versions import VersionsDocument
+
+        write_document(VersionsDocument.of(found))
         return
     rows = [
         [

@@ -10,10 +10,9 @@ import click
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.output import (
     columns,
-    from_nanoseconds,
     quoted,
     timestamp,
-    write_json,
+    write_document,
     write_line,
     write_table,
 )
@@ -21,8 +20,6 @@ from artfs.cli.session import Session, subcommand
 
 if TYPE_CHECKING:
     from artstore.queries.graph import Graph, GraphNode
-    from artstore.records.catalogue import RunRecord
-    from artstore.workspace import Workspace
 
 __all__ = ["lineage", "link", "near", "run"]
 
@@ -64,30 +61,12 @@ def lineage(session: Session, reference: str, up: bool, down: bool, dot: bool) -
         for line in _dot(graph):
             write_line(line)
     elif session.json:
-        write_json(_record(graph))
+        from artfs.documents.lineage import LineageDocument
+
+        write_document(LineageDocument.of(graph))
     else:
         for line in _tree(graph, up=up or both, down=down or both):
             write_line(line)
-
-
-def _record(graph: Graph) -> dict[str, object]:
-    names = {node.key: node.name for node in graph.nodes}
-    return {
-        "root": names[graph.root],
-        "nodes": [
-            {"name": node.name, "kind": node.kind, "type": node.type, "state": node.state} for node in graph.nodes
-        ],
-        "edges": [
-            {
-                "source": names[edge.source],
-                "target": names[edge.target],
-                "kind": edge.kind,
-                "name": edge.name or None,
-                "created_at": timestamp(from_nanoseconds(edge.at_ns)),
-            }
-            for edge in graph.edges
-        ],
-    }
 
 
 def _shown(node: GraphNode) -> str:
@@ -159,7 +138,9 @@ def link(session: Session, reference: str, name: str, aliases: tuple[str, ...]) 
     version = session.open().link(reference, name, aliases=aliases)
     assert version.receipt is not None
     if session.json:
-        write_json({"name": version.name, "digest": version.digest, "created": version.receipt.created})
+        from artfs.documents.versions import LinkDocument
+
+        write_document(LinkDocument.of(version))
     else:
         write_line(f"{version.name}  {'links to' if version.receipt.created else 'is unchanged, and is'} {reference}")
 
@@ -174,28 +155,6 @@ def run() -> None:
     """
 
 
-def _run_record(workspace: Workspace, record: RunRecord) -> dict[str, object]:
-    from artstore.changes.recording import state_of
-
-    return {
-        "run": record.title,
-        "id": record.id,
-        "project": record.project,
-        "name": record.name or record.id,
-        "job_type": record.job_type,
-        "group": record.group,
-        "state": state_of(workspace.store, record),
-        "created_at": timestamp(from_nanoseconds(record.created_ns)),
-        "finished_at": timestamp(from_nanoseconds(record.finished_ns)) if record.finished_ns else None,
-        "tags": record.tags,
-        "notes": record.notes,
-        "config": record.config,
-        "summary": record.summary,
-        "settings": record.settings,
-        "steps": record.steps,
-    }
-
-
 @subcommand("ls", group=run)
 @click.argument("project", metavar="[PROJECT]", required=False)
 def run_ls(session: Session, project: str | None) -> None:
@@ -205,12 +164,15 @@ def run_ls(session: Session, project: str | None) -> None:
     Example:
       artfs run ls dataset-pipeline
     """
+    from artfs.documents.runs import RunsDocument
+    from artstore.changes.recording import state_of
+
     workspace = session.open()
-    records = [_run_record(workspace, record) for record in workspace.runs.all(project)]
+    document = RunsDocument.of((record, state_of(workspace.store, record)) for record in workspace.runs.all(project))
     if session.json:
-        write_json({"runs": records})
+        write_document(document)
         return
-    rows = [[str(one[key]) for key in ("run", "state", "job_type", "created_at")] for one in records]
+    rows = [[item.run, item.state, item.job_type, timestamp(item.created_at)] for item in document.runs]
     write_table(["RUN", "STATE", "JOB", "BEGAN"], rows)
 
 
@@ -226,22 +188,27 @@ def run_show(session: Session, title: str, history: bool) -> None:
     Example:
       artfs run show dataset-pipeline/r1
     """
+    from artfs.documents.encoding import encode
+    from artfs.documents.runs import RunDocument
+    from artstore.changes.recording import state_of
     from artstore.rows.runs import metric_rows
 
     workspace = session.open()
     record = workspace.runs.get(title)
     used = [version.name for version in workspace.runs.versions(record.number, used=True)]
     made = [version.name for version in workspace.runs.versions(record.number, used=False)]
-    found = {**_run_record(workspace, record), "used": used, "logged": made}
+    rows: list[dict[str, object]] | None = None
     if history:
         with workspace.store.snapshot() as snapshot:
-            found["history"] = list(metric_rows(snapshot.transaction, record.number))
+            rows = list(metric_rows(snapshot.transaction, record.number))
+    document = RunDocument.shown(record, state_of(workspace.store, record), used=used, logged=made, history=rows)
     if session.json:
-        write_json(found)
+        write_document(document)
         return
-    for line in columns([[key.replace("_", " "), _text(value)] for key, value in found.items() if key != "history"]):
+    shown = {key: value for key, value in encode(document).items() if key not in ("schema", "history")}
+    for line in columns([[key.replace("_", " "), _text(value)] for key, value in shown.items()]):
         write_line(line)
-    for row in found.get("history", ()) if history else ():  # type: ignore[attr-defined]  # a list of rows
+    for row in rows or ():
         write_line(json.dumps(row, ensure_ascii=False))
 
 

@@ -20,7 +20,7 @@ from artfs.cli.output import (
     timestamp,
     warn,
     write_bytes,
-    write_json,
+    write_document,
     write_line,
 )
 from artfs.cli.session import Session, subcommand
@@ -28,7 +28,7 @@ from artfs.cli.usage import warn_if_overdue
 from artstore.names import version_label
 
 if TYPE_CHECKING:
-    from artfs.mount.reports import MountStatus, ReaperStatus, WorkerStatus
+    from artfs.mount.reports import MountStatus, ReaperStatus
     from artstore.rows.deadlist import Backlog
     from artstore.rows.drafts import DraftInfo
 
@@ -96,13 +96,9 @@ def mount(
         forked=session.is_process,
     )
     if session.json:
-        write_json(
-            {
-                "workspace": str(workspace),
-                "directory": str(handle.directory),
-                "pid": handle.pid,
-            }
-        )
+        from artfs.documents.mounts import MountDocument
+
+        write_document(MountDocument(str(workspace), str(handle.directory), handle.pid))
     elif not foreground:
         warn(f"mounted {quoted(str(workspace))} at {quoted(str(handle.directory))}")
 
@@ -123,7 +119,9 @@ def umount(session: Session, directory: str, lazy: bool) -> None:
 
     unmount(directory, lazy=lazy)
     if session.json:
-        write_json({"directory": directory})
+        from artfs.documents.mounts import UnmountDocument
+
+        write_document(UnmountDocument(directory))
     else:
         warn(f"unmounted {quoted(directory)}")
 
@@ -155,7 +153,9 @@ def path(session: Session, reference: str) -> None:
     below = f"{version.artifact}/{version_label(version.number)}".encode()
     folder = b"/".join([os.fsencode(directory), below, *([inside] if inside else [])])
     if session.json:
-        write_json({"path": exact_name(folder), "version": version_label(version.number), "mounted_now": mounted_now})
+        from artfs.documents.mounts import PathDocument
+
+        write_document(PathDocument(exact_name(folder), version_label(version.number), mounted_now))
     else:
         write_bytes(folder + b"\n")
 
@@ -186,8 +186,9 @@ def status(session: Session, directory: str | None) -> None:
         drafts, backlog = workspace.drafts.states(), workspace.backlog()
         warn_if_overdue(backlog)
     if session.json:
-        found = {"mounts": [_mount_record(one) for one in mounts], "drafts": [_draft_record(one) for one in drafts]}
-        write_json(found if backlog is None else {**found, "backlog": _backlog_record(backlog)})
+        from artfs.documents.mounts import StatusDocument
+
+        write_document(StatusDocument.of(mounts, drafts, backlog))
         return
     if not mounts:
         write_line("nothing is mounted")
@@ -197,48 +198,6 @@ def status(session: Session, directory: str | None) -> None:
         write_line(_draft_line(draft))
     if backlog is not None and backlog.entries:
         write_line(_backlog_line(backlog))
-
-
-def _mount_record(one: MountStatus) -> dict[str, object]:
-    return {
-        "workspace": one.workspace,
-        "directory": one.directory,
-        "state": one.state,
-        "pid": one.pid,
-        "created_at": None if one.started_at is None else timestamp(one.started_at),
-        "transport": one.transport,
-        "low_latency": one.low_latency,
-        "allow_other": one.allow_other,
-        "requests": one.requests,
-        "bytes": one.bytes,
-        "workers": [_worker_record(worker) for worker in one.workers],
-        "reaper": None if one.reaper is None else _reaper_record(one.reaper),
-    }
-
-
-def _worker_record(worker: WorkerStatus) -> dict[str, object]:
-    return {
-        "pid": worker.pid,
-        "created_at": timestamp(worker.started_at),
-        "restarts": worker.restarts,
-        "requests": worker.requests,
-        "lookups": worker.lookups,
-        "reads": worker.reads,
-        "bytes": worker.bytes,
-        "errors": worker.errors,
-        "memory_bytes": worker.memory_bytes,
-    }
-
-
-def _reaper_record(reaper: ReaperStatus) -> dict[str, object]:
-    return {
-        "state": reaper.state,
-        "freed_bytes": reaper.freed_bytes,
-        "freed_nodes": reaper.freed_nodes,
-        "in_use": reaper.in_use,
-        "next_due": None if reaper.next_due is None else timestamp(reaper.next_due),
-        "last_error": reaper.last_error,
-    }
 
 
 def _print_mount(one: MountStatus) -> None:
@@ -270,28 +229,6 @@ def _reaper_line(reaper: ReaperStatus) -> str:
     if reaper.last_error is not None:
         state += f": {legible(reaper.last_error)}"
     return f"reaper {state}; {size(reaper.freed_bytes)} given back, {counted(reaper.freed_nodes, 'node')}"
-
-
-def _draft_record(draft: DraftInfo) -> dict[str, object]:
-    return {
-        "artifact": draft.artifact,
-        "created_at": timestamp(from_nanoseconds(draft.created_ns)),
-        "pid": draft.pid,
-        "alive": draft.alive,
-        "staged_nodes": draft.staged_nodes,
-        "id": draft.id or None,
-        "expires_at": timestamp(from_nanoseconds(draft.expires_ns)) if draft.id else None,
-    }
-
-
-def _backlog_record(backlog: Backlog) -> dict[str, object]:
-    return {
-        "deadlist_entries": backlog.entries,
-        "due_entries": backlog.due_entries,
-        "oldest_at": None if backlog.oldest_ns is None else timestamp(from_nanoseconds(backlog.oldest_ns)),
-        "next_due": None if backlog.oldest_due_ns is None else timestamp(from_nanoseconds(backlog.oldest_due_ns)),
-        "overdue": backlog.overdue,
-    }
 
 
 def _backlog_line(backlog: Backlog) -> str:

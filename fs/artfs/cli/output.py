@@ -8,12 +8,17 @@ UTF-8 appear as the lone surrogates ``\\udc80`` to ``\\udcff`` (Python's ``surro
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from artfs.documents.encoding import exact_name, from_nanoseconds, timestamp, to_json
+
+if TYPE_CHECKING:
+    from artfs.documents.encoding import Document
 
 __all__ = [
     "age",
@@ -31,7 +36,7 @@ __all__ = [
     "warn_of_silent",
     "write",
     "write_bytes",
-    "write_json",
+    "write_document",
     "write_line",
     "write_table",
 ]
@@ -39,11 +44,6 @@ __all__ = [
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 _SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
-
-
-def exact_name(raw: bytes) -> str:
-    """Return a file's name or path as JSON carries it: UTF-8, and what is not as lone surrogates, in any locale."""
-    return raw.decode("utf-8", "surrogateescape")
 
 
 def legible(text: str) -> str:
@@ -84,22 +84,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def timestamp(moment: datetime, *, seconds: bool = False) -> str:
-    """Return the moment in ISO 8601 in UTC with ``Z``: to the microsecond, or for people to the second."""
-    text = moment.astimezone(UTC).isoformat(timespec="seconds" if seconds else "microseconds")
-    return text.removesuffix("+00:00") + "Z"
-
-
 def age(span: timedelta) -> str:
     """Return a length of time in its largest whole unit: ``3 hours``, ``1 day``; none is below zero."""
     seconds = max(0, int(span.total_seconds()))
     length, noun = next((one for one in _SPANS if seconds >= one[0]), _SPANS[-1])
     return counted(seconds // length, noun)
-
-
-def from_nanoseconds(nanoseconds: int) -> datetime:
-    """Return the moment so many nanoseconds after the Unix epoch, to the microsecond."""
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=nanoseconds // 1000)
 
 
 def columns(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
@@ -180,9 +169,9 @@ def write_bytes(data: bytes | memoryview) -> None:
         raise _about_stdout(error) from None
 
 
-def write_json(document: object) -> None:
-    """Write one JSON document to stdout, in ASCII, so that every name survives every locale."""
-    write(json.dumps(document, ensure_ascii=True, allow_nan=False, indent=2) + "\n")
+def write_document(document: Document) -> None:
+    """Write one JSON document to stdout."""
+    write(to_json(document) + "\n")
 
 
 def warn(message: str) -> None:

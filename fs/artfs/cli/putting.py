@@ -12,16 +12,15 @@ import click
 from artfs.cli.completion import NAME
 from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata, version_options
-from artfs.cli.output import counted, quoted, size, warn, warn_of_silent, write_json, write_line
+from artfs.cli.output import counted, quoted, size, warn, warn_of_silent, write_document, write_line
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
-from artstore.names import version_label
 
 if TYPE_CHECKING:
     from artstore.queries.versions import Version
     from artstore.workspace import Workspace
 
-__all__ = ["first_workspace", "init", "print_put", "put", "put_record", "warn_of_reaped", "workspace_for_put"]
+__all__ = ["first_workspace", "init", "print_put", "put", "warn_of_reaped", "workspace_for_put"]
 
 _COLLECT_AFTER: Final = 100_000
 """Objects after which Python looks for cycles: at its own 700, a put spends a twentieth of its time on finding none."""
@@ -63,14 +62,9 @@ def init(session: Session, directory: str | None, as_default: bool, group: str |
     if as_default:
         set_default_workspace(workspace.path)
     if session.json:
-        write_json(
-            {
-                "workspace": str(workspace.path),
-                "uuid": workspace.uuid,
-                "created": created,
-                "default": as_default,
-            }
-        )
+        from artfs.documents.workspaces import WorkspaceDocument
+
+        write_document(WorkspaceDocument(str(workspace.path), workspace.uuid, created=created, default=as_default))
         return
     what = "made the workspace" if created else "there is already a workspace at"
     default = ", and it is the default now" if as_default else ""
@@ -181,22 +175,6 @@ def warn_of_reaped(stored: int) -> None:
         warn(f"the disk was nearly full: {size(stored)} of deleted versions were given back for it early")
 
 
-def put_record(version: Version) -> dict[str, object]:
-    """Return what a put or a draft led to."""
-    receipt = version.receipt
-    assert receipt is not None  # put always fills it in
-    return {
-        "artifact": version.artifact,
-        "version": version_label(version.number),
-        "digest": version.digest,
-        "created": receipt.created,
-        "files": version.file_count,
-        "bytes": version.size,
-        "new_bytes": receipt.new_bytes,
-        "reaped_bytes": receipt.reaped_bytes,
-    }
-
-
 def print_put(session: Session, version: Version) -> None:
     """Print the version that a put or a draft led to, and whether it is new."""
     receipt = version.receipt
@@ -204,7 +182,9 @@ def print_put(session: Session, version: Version) -> None:
     warn_of_silent(receipt.silent_daemons)
     warn_of_reaped(receipt.reaped_bytes)
     if session.json:
-        write_json(put_record(version))
+        from artfs.documents.versions import PutDocument
+
+        write_document(PutDocument.of(version))
         return
     held = f"{counted(version.file_count, 'file')}, {size(version.size)}"
     outcome = f"{held}, {size(receipt.new_bytes)} new" if receipt.created else f"unchanged ({held})"

@@ -11,13 +11,12 @@ import click
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata, version_options
-from artfs.cli.output import counted, exact_name, quoted, size, write_json, write_line, write_table
+from artfs.cli.output import counted, exact_name, quoted, size, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import first_workspace, print_put
 from artfs.cli.session import Session, subcommand
 
 if TYPE_CHECKING:
-    from artstore.drafting.reference_ops import Reference
     from artstore.references.pinning import OnPinned
 
 __all__ = ["is_uri", "pinning_bar", "ref"]
@@ -116,7 +115,9 @@ def ref_ls(session: Session, reference: str) -> None:
     """
     found = session.open().references.of(reference)
     if session.json:
-        write_json({"references": [_record(each) for each in found]})
+        from artfs.documents.references import ReferencesDocument
+
+        write_document(ReferencesDocument.of(found))
         return
     rows = [[quoted(exact_name(each.path)), size(each.record.size), quoted(each.record.uri)] for each in found]
     write_table(["PATH", "SIZE", "URI"], rows)
@@ -138,8 +139,9 @@ def ref_check(session: Session, reference: str) -> None:
         checked = list(session.open().references.check(reference, progress=update))
     bad = [each for each in checked if each.state != "ok"]
     if session.json:
-        records = [{**_record(each.reference), "state": each.state, "message": each.message} for each in checked]
-        write_json({"references": records, "ok": not bad})
+        from artfs.documents.references import ReferenceCheckDocument
+
+        write_document(ReferenceCheckDocument.of(checked))
     else:
         for each in bad:
             write_line(f"{each.state}: {quoted(exact_name(each.reference.path))}: {each.message}")
@@ -186,19 +188,3 @@ def pinning_bar() -> Iterator[OnPinned]:
                 update(Progress("looking", files, total, None, None, name))
 
         yield report
-
-
-def _record(each: Reference) -> dict[str, object]:
-    record = each.record
-    return {
-        "path": exact_name(each.path),
-        "uri": record.uri,
-        "size": record.size,
-        "etag": record.etag,
-        "version": record.version,
-        "blake3": record.blake3,
-        "endpoint": record.endpoint,
-        "region": record.region,
-        "account": record.account,
-        "anonymous": record.anonymous,
-    }

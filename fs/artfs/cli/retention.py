@@ -9,12 +9,10 @@ import click
 from artfs.cli.completion import REFERENCE, RULE
 from artfs.cli.config import parse_duration, written_duration
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import counted, size, timestamp, warn, warn_of_silent, write_json, write_line, write_table
+from artfs.cli.output import counted, size, timestamp, warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
 
 if TYPE_CHECKING:
-    from artstore.retention.applying import RetentionPlan
-    from artstore.retention.judging import Verdict
     from artstore.retention.rules import Rule
 
 __all__ = ["retention"]
@@ -89,7 +87,9 @@ def retention_set(
     given.update({"metadata": parse_metadata(meta)} if meta else {})
     rule = session.open().retention.set(name, **given)
     if session.json:
-        write_json(rule.record())
+        from artfs.documents.retention import RuleDocument
+
+        write_document(RuleDocument.of(rule))
     else:
         warn(f"{name}: {_said(rule)}; 'artfs retention plan' says what that means")
 
@@ -116,7 +116,9 @@ def retention_rm(session: Session, name: str) -> None:
     """
     session.open().retention.remove(name)
     if session.json:
-        write_json({"removed": name})
+        from artfs.documents.retention import RuleRemovalDocument
+
+        write_document(RuleRemovalDocument(name))
     else:
         warn(f"the rule {name} is gone")
 
@@ -131,7 +133,9 @@ def retention_show(session: Session) -> None:
     """
     rules = session.open().retention.rules()
     if session.json:
-        write_json({"rules": [rule.record() for rule in rules]})
+        from artfs.documents.retention import RulesDocument
+
+        write_document(RulesDocument.of(rules))
     else:
         write_table(["RULE", "WHAT"], [[rule.name, _said(rule)] for rule in rules])
 
@@ -150,30 +154,14 @@ def retention_plan(session: Session, going: bool) -> None:
     found = session.open().retention.plan()
     shown = found.going if going else found.verdicts
     if session.json:
-        write_json(_plan_record(found, shown))
+        from artfs.documents.retention import RetentionPlanDocument
+
+        write_document(RetentionPlanDocument.of(found, shown))
         return
     for verdict in shown:
         mark = "goes " if verdict.goes else "stays"
         write_line(f"{mark}  {verdict.candidate.name}  {'; '.join(verdict.reasons)}")
     write_line(f"{counted(len(found.going), 'version')} of {len(found.verdicts):,} would go: {size(found.freed_bytes)}")
-
-
-def _plan_record(found: RetentionPlan, shown: list[Verdict]) -> dict[str, object]:
-    return {
-        "versions": [
-            {
-                "name": verdict.candidate.name,
-                "artifact": verdict.candidate.artifact,
-                "version": f"v{verdict.candidate.number}",
-                "goes": verdict.goes,
-                "reasons": verdict.reasons,
-                "rules": verdict.rules,
-            }
-            for verdict in shown
-        ],
-        "going": len(found.going),
-        "freed_bytes": found.freed_bytes,
-    }
 
 
 @subcommand("apply", group=retention, writes=True)
@@ -198,15 +186,9 @@ def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
         names, freed, due, kept = done.versions, done.freed_bytes, done.due_at, done.kept
         warn_of_silent(done.silent)
     if session.json:
-        write_json(
-            {
-                "versions": names,
-                "freed_bytes": freed,
-                "due_at": None if due is None else timestamp(due),
-                "kept": kept,
-                "dry_run": dry_run,
-            }
-        )
+        from artfs.documents.retention import RetentionDocument
+
+        write_document(RetentionDocument(names, freed, due, kept, dry_run))
         return
     for name in names:
         write_line(name)
@@ -234,7 +216,9 @@ def retention_ttl(session: Session, reference: str, time: str) -> None:
     version = workspace.version(reference)
     ends = workspace.set_ttl(version.name, None if time == "none" else parse_duration(time))
     if session.json:
-        write_json({"name": version.name, "expires_at": None if ends is None else timestamp(ends)})
+        from artfs.documents.retention import ExpiryDocument
+
+        write_document(ExpiryDocument(version.name, ends))
     elif ends is None:
         warn(f"{version.name} has no end of its own")
     else:

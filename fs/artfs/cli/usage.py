@@ -15,9 +15,8 @@ from artfs.cli.output import (
     from_nanoseconds,
     quoted,
     size,
-    timestamp,
     warn,
-    write_json,
+    write_document,
     write_line,
     write_table,
 )
@@ -29,19 +28,6 @@ if TYPE_CHECKING:
     from artstore.rows.deadlist import Backlog
 
 __all__ = ["du", "usage", "warn_if_overdue"]
-
-_KEYS = (
-    "logical_bytes",
-    "stored_bytes",
-    "manifest_bytes",
-    "deadlist_bytes",
-    "deadlist_entries",
-    "condemned_bytes",
-    "free_bytes",
-    "other_bytes",
-    "disk_bytes",
-    "versions",
-)
 
 
 @subcommand("usage")
@@ -65,17 +51,11 @@ def usage(session: Session, name: str | None, by: str | None) -> None:
     versions = [] if name is None else workspace.usage_by_version(name)
     groups = [] if by is None else workspace.usage_by(by)
     report = workspace.usage()  # last: what the others keep for the next time takes room as well
-    oldest = report.oldest_ns
     warn_if_overdue(report)
     if session.json:
-        record: dict[str, object] = {key: getattr(report, key) for key in _KEYS}
-        record["due_entries"] = report.due_entries
-        record["deadlist_oldest_at"] = None if oldest is None else timestamp(from_nanoseconds(oldest))
-        if name is not None:
-            record |= {"artifact": name, "by_version": [_version_record(one) for one in versions]}
-        if by is not None:
-            record[f"by_{by}"] = [_group_record(by, group) for group in groups]
-        write_json(record)
+        from artfs.documents.usage import UsageDocument
+
+        write_document(UsageDocument.of(report, artifact=name, versions=versions, by=by, groups=groups))
     elif name is not None:
         _print_by_version(name, versions)
     else:
@@ -91,11 +71,6 @@ def warn_if_overdue(backlog: Usage | Backlog) -> None:
         warn(f"{due}, and this for over an hour; 'artfs gc' does it, or says who still uses it")
 
 
-def _group_record(by: str, group: GroupUsage) -> dict[str, object]:
-    numbers = {"versions": group.versions, "logical": group.logical, "attributed": group.attributed}
-    return {by: group.name or None, **numbers}
-
-
 def _print_groups(by: str, groups: list[GroupUsage]) -> None:
     write_line("")
     rows = [
@@ -103,15 +78,6 @@ def _print_groups(by: str, groups: list[GroupUsage]) -> None:
     ]
     write_table([by.upper(), "VERSIONS", "LOGICAL", "ATTRIBUTED"], rows, right=[1, 2, 3], headed=True)
     write_line("logical: as separate copies; attributed: stored bytes first needed there")
-
-
-def _version_record(one: VersionUsage) -> dict[str, object]:
-    return {
-        "version": version_label(one.number),
-        "logical": one.logical,
-        "unique": one.unique,
-        "attributed": one.attributed,
-    }
 
 
 def _print_workspace(path: str, report: Usage) -> None:
@@ -165,17 +131,9 @@ def du(session: Session, reference: str) -> None:
     version = workspace.version(reference)
     use = workspace.du(version.name)
     if session.json:
-        write_json(
-            {
-                "artifact": version.artifact,
-                "version": version_label(version.number),
-                "logical": use.logical,
-                "unique": use.unique,
-                "attributed": use.attributed,
-                "files": use.files,
-                "bytes": use.bytes,
-            }
-        )
+        from artfs.documents.usage import DiskUseDocument
+
+        write_document(DiskUseDocument.of(version.artifact, use))
         return
     write_line(f"{version.name}  {counted(use.files, 'file')}, {size(use.bytes)}")
     rows = [

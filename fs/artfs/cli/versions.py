@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.differences import change_record, print_difference
+from artfs.cli.differences import print_difference
 from artfs.cli.lineage import near
 from artfs.cli.output import (
     columns,
@@ -22,10 +22,9 @@ from artfs.cli.output import (
     quoted,
     size,
     timestamp,
-    write_json,
+    write_document,
     write_line,
 )
-from artfs.cli.records import gone_record, version_record
 from artfs.cli.session import Session, subcommand
 from artstore.names import version_label
 
@@ -54,13 +53,11 @@ def show(session: Session, reference: str) -> None:
     workspace = session.open()
     version = workspace.version(reference)
     lineage = near(workspace.lineage(version.name, depth=1))
-    failed = [(exact_name(path), failure) for path, failure in workspace.references.failed(version.name)]
+    failed = list(workspace.references.failed(version.name))
     if session.json:
-        found = [
-            {"path": path, "message": failure.message, "found_at": timestamp(datetime.fromtimestamp(failure.at, UTC))}
-            for path, failure in failed
-        ]
-        write_json({**version_record(version), "lineage": lineage, "failed_references": found})
+        from artfs.documents.versions import VersionDocument
+
+        write_document(VersionDocument.shown(version, lineage, failed))
     else:
         for line in columns([*_described(version), *([kind, ", ".join(names)] for kind, names in lineage.items())]):
             write_line(line)
@@ -86,7 +83,9 @@ def log(session: Session, name: str) -> None:
     numbers = workspace.next_version(name)  # first: a put in between must not look like a gap
     history = _with_gaps(workspace.log(name), numbers)
     if session.json:
-        write_json({"artifact": name, "versions": [record for one in history for record in _log_records(name, one)]})
+        from artfs.documents.versions import LogDocument
+
+        write_document(LogDocument.of(name, history))
         return
     for one in history:
         if isinstance(one, range):
@@ -112,12 +111,6 @@ def _with_gaps(versions: list[Version], numbers: int) -> Iterator[Version | rang
         yield range(above)
 
 
-def _log_records(name: str, one: Version | range) -> list[dict[str, object]]:
-    if isinstance(one, range):
-        return [gone_record(name, number) for number in reversed(one)]
-    return [version_record(one)]
-
-
 @subcommand("diff")
 @click.argument("old", metavar="REF", type=REFERENCE)
 @click.argument("new", metavar="REF", type=REFERENCE)
@@ -134,8 +127,9 @@ def diff(session: Session, old: str, new: str) -> None:
     workspace = session.open()
     difference = workspace.diff(old, new)
     if session.json:
-        ends = {"from": _resolved(workspace, old), "to": _resolved(workspace, new)}
-        write_json({**ends, "changes": [change_record(change) for change in difference]})
+        from artfs.documents.differences import DifferenceDocument
+
+        write_document(DifferenceDocument.of(_resolved(workspace, old), _resolved(workspace, new), difference))
     else:
         print_difference(difference)
 

@@ -15,6 +15,7 @@ import pytest
 
 from artfs.cli.main import main
 from artstore.storage import environment
+from fs.documents.shapes import check
 
 
 @dataclass
@@ -34,8 +35,18 @@ class Result:
         return self.err.decode()
 
     @property
+    def document(self) -> dict[str, Any]:
+        """The JSON document on stdout, which must have the shape of its schema."""
+        document = json.loads(self.out)
+        check(document)
+        return dict(document)
+
+    @property
     def json(self) -> Any:
-        return json.loads(self.out)
+        """The keys of the document but for its schema."""
+        document = self.document
+        del document["schema"]
+        return document
 
 
 Run = Callable[..., Result]

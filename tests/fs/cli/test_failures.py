@@ -64,7 +64,10 @@ def test_json_holds_exactly_kind_message_and_hint(capsys: pytest.CaptureFixture[
     code = failures.report(errors.NotFoundError("no artifact x", hint="artfs ls"), as_json=True)
     captured = capsys.readouterr()
     assert code == 3
-    assert json.loads(captured.out) == {"error": {"kind": "not_found", "message": "no artifact x", "hint": "artfs ls"}}
+    assert json.loads(captured.out) == {
+        "schema": "artfs.error/1",
+        "error": {"kind": "not_found", "message": "no artifact x", "hint": "artfs ls"},
+    }
     assert captured.err == "artfs: no artifact x; artfs ls\n"
 
 

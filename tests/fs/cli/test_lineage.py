@@ -58,7 +58,7 @@ def test_what_came_of_what(worked: Run) -> None:
     ]
     dot = worked("lineage", "p/model", "--dot").text
     assert dot.startswith("digraph lineage {") and '[label="logged"]' in dot
-    assert worked("show", "p/model", "--json").json["lineage"] == {"made by": ["p/one"]}
+    assert worked("show", "p/model", "--json").json["lineage"] == {"made_by": ["p/one"]}
     assert worked("lineage", "p/none").code == 3
 
 

@@ -1,0 +1,178 @@
+"""Documents about mounts, and what the workspace still has to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from artfs.documents.encoding import Document, Record, from_nanoseconds, omittable
+
+if TYPE_CHECKING:
+    from artfs.mount.reports import MountStatus, WorkerStatus
+    from artstore.rows.deadlist import Backlog
+    from artstore.rows.drafts import DraftInfo
+
+__all__ = [
+    "BacklogItem",
+    "MountDocument",
+    "MountItem",
+    "PathDocument",
+    "ReaperItem",
+    "StatusDocument",
+    "UnfinishedItem",
+    "UnmountDocument",
+    "WorkerItem",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class MountDocument(Document):
+    """The mount that was made (``artfs mount``)."""
+
+    schema: ClassVar[str] = "artfs.mount/1"
+    workspace: str
+    directory: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnmountDocument(Document):
+    """The mount that was ended (``artfs umount``)."""
+
+    schema: ClassVar[str] = "artfs.umount/1"
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathDocument(Document):
+    """The folder of a version under a mount; ``mounted_now`` if the command made that mount (``artfs path``)."""
+
+    schema: ClassVar[str] = "artfs.path/1"
+    path: str
+    version: str
+    mounted_now: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerItem(Record):
+    """One worker of a mount: what it has served since the mount began, and its process, begun at ``created_at``."""
+
+    pid: int
+    created_at: datetime
+    restarts: int
+    requests: int
+    lookups: int
+    reads: int
+    bytes: int
+    errors: int
+    memory_bytes: int | None
+
+    @classmethod
+    def of(cls, worker: WorkerStatus) -> WorkerItem:
+        """Return the item of a worker."""
+        return cls.from_attributes(worker, created_at=worker.started_at)
+
+
+@dataclass(frozen=True, slots=True)
+class ReaperItem(Record):
+    """What a mount has freed of deleted versions since it began."""
+
+    state: str
+    freed_bytes: int
+    freed_nodes: int
+    in_use: int
+    next_due: datetime | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MountItem(Record):
+    """One mount; ``state`` is live, silent (it does not answer) or dead (its daemon is gone)."""
+
+    workspace: str
+    directory: str
+    state: str
+    pid: int | None
+    created_at: datetime | None
+    transport: str
+    low_latency: bool
+    allow_other: bool
+    requests: int
+    bytes: int
+    workers: Sequence[WorkerItem]
+    reaper: ReaperItem | None
+
+    @classmethod
+    def of(cls, mount: MountStatus) -> MountItem:
+        """Return the item of a mount."""
+        return cls.from_attributes(
+            mount,
+            created_at=mount.started_at,
+            workers=[WorkerItem.of(worker) for worker in mount.workers],
+            reaper=None if mount.reaper is None else ReaperItem.from_attributes(mount.reaper),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedItem(Record):
+    """A put or a draft that is not finished; ``id`` and ``expires_at`` are null for a put."""
+
+    artifact: str
+    created_at: datetime
+    pid: int
+    alive: bool
+    staged_nodes: int
+    id: str | None
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, draft: DraftInfo) -> UnfinishedItem:
+        """Return the item of a put or draft."""
+        return cls.from_attributes(
+            draft,
+            created_at=from_nanoseconds(draft.created_ns),
+            id=draft.id or None,
+            expires_at=from_nanoseconds(draft.expires_ns) if draft.id else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogItem(Record):
+    """What was deleted and is not yet freed; ``overdue`` if an entry has been due for over an hour."""
+
+    deadlist_entries: int
+    due_entries: int
+    oldest_at: datetime | None
+    next_due: datetime | None
+    overdue: bool
+
+    @classmethod
+    def of(cls, backlog: Backlog) -> BacklogItem:
+        """Return the item of a backlog."""
+        return cls.from_attributes(
+            backlog,
+            deadlist_entries=backlog.entries,
+            oldest_at=None if backlog.oldest_ns is None else from_nanoseconds(backlog.oldest_ns),
+            next_due=None if backlog.oldest_due_ns is None else from_nanoseconds(backlog.oldest_due_ns),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StatusDocument(Document):
+    """The mounts, unfinished puts and drafts, and the backlog, which is left out if a folder was named (``status``)."""
+
+    schema: ClassVar[str] = "artfs.status/1"
+    mounts: Sequence[MountItem]
+    drafts: Sequence[UnfinishedItem]
+    backlog: BacklogItem | None = omittable()
+
+    @classmethod
+    def of(cls, mounts: Iterable[MountStatus], drafts: Iterable[DraftInfo], backlog: Backlog | None) -> StatusDocument:
+        """Return the document of what is mounted, unfinished and waiting."""
+        return cls(
+            mounts=[MountItem.of(mount) for mount in mounts],
+            drafts=[UnfinishedItem.of(draft) for draft in drafts],
+            backlog=None if backlog is None else BacklogItem.of(backlog),
+        )

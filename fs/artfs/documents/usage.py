@@ -1,0 +1,136 @@
+"""Documents about what the workspace, an artifact or a version takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from artfs.documents.encoding import Document, Record, from_nanoseconds, omittable
+from artstore.names import version_label
+
+if TYPE_CHECKING:
+    from artstore.queries.usage import DiskUse, GroupUsage, Usage, VersionUsage
+
+__all__ = ["DiskUseDocument", "ProjectUsageItem", "TypeUsageItem", "UsageDocument", "VersionUsageItem"]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionUsageItem(Record):
+    """One version in stored bytes.
+
+    ``logical`` is what it would take alone, ``unique`` what is freed if it alone is deleted, ``attributed`` what it
+    added when it was put.
+    """
+
+    version: str
+    logical: int
+    unique: int
+    attributed: int
+
+    @classmethod
+    def of(cls, usage: VersionUsage) -> VersionUsageItem:
+        """Return the item of one version's usage."""
+        return cls.from_attributes(usage)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectUsageItem(Record):
+    """The versions of a project, null for those in none: the bytes of their files, and the stored bytes they added."""
+
+    project: str | None
+    versions: int
+    logical: int
+    attributed: int
+
+    @classmethod
+    def of(cls, group: GroupUsage) -> ProjectUsageItem:
+        """Return the item of a project's usage."""
+        return cls.from_attributes(group, project=group.name or None)
+
+
+@dataclass(frozen=True, slots=True)
+class TypeUsageItem(Record):
+    """The versions of a type, null for those of none: the bytes of their files, and the stored bytes they added."""
+
+    type: str | None
+    versions: int
+    logical: int
+    attributed: int
+
+    @classmethod
+    def of(cls, group: GroupUsage) -> TypeUsageItem:
+        """Return the item of a type's usage."""
+        return cls.from_attributes(group, type=group.name or None)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDocument(Document):
+    """Where the bytes of the workspace are (``artfs usage``).
+
+    ``logical_bytes`` are the bytes of all versions' files. ``disk_bytes`` is the sum of the others. ``artifact`` and
+    ``by_version`` are there if an artifact was named, ``by_project`` and ``by_type`` with ``--by``.
+    """
+
+    schema: ClassVar[str] = "artfs.usage/1"
+    logical_bytes: int
+    stored_bytes: int
+    manifest_bytes: int
+    deadlist_bytes: int
+    deadlist_entries: int
+    condemned_bytes: int
+    free_bytes: int
+    other_bytes: int
+    disk_bytes: int
+    versions: int
+    due_entries: int
+    deadlist_oldest_at: datetime | None
+    artifact: str | None = omittable()
+    by_version: Sequence[VersionUsageItem] | None = omittable()
+    by_project: Sequence[ProjectUsageItem] | None = omittable()
+    by_type: Sequence[TypeUsageItem] | None = omittable()
+
+    @classmethod
+    def of(
+        cls,
+        usage: Usage,
+        *,
+        artifact: str | None = None,
+        versions: Iterable[VersionUsage] = (),
+        by: str | None = None,
+        groups: Iterable[GroupUsage] = (),
+    ) -> UsageDocument:
+        """Return the document of a workspace's usage, with that of an artifact's versions or that of groups."""
+        others: dict[str, Any] = dict.fromkeys(("by_version", "by_project", "by_type"))
+        if artifact is not None:
+            others["by_version"] = [VersionUsageItem.of(version) for version in versions]
+        if by == "project":
+            others["by_project"] = [ProjectUsageItem.of(group) for group in groups]
+        elif by == "type":
+            others["by_type"] = [TypeUsageItem.of(group) for group in groups]
+        oldest = None if usage.oldest_ns is None else from_nanoseconds(usage.oldest_ns)
+        return cls.from_attributes(usage, deadlist_oldest_at=oldest, artifact=artifact, **others)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUseDocument(Document):
+    """What one version takes: three numbers in stored bytes, and its files and their bytes (``artfs du``).
+
+    ``logical`` is what it would take alone, ``unique`` what is freed if it alone is deleted, ``attributed`` what it
+    added when it was put.
+    """
+
+    schema: ClassVar[str] = "artfs.du/1"
+    artifact: str
+    version: str
+    logical: int
+    unique: int
+    attributed: int
+    files: int
+    bytes: int
+
+    @classmethod
+    def of(cls, artifact: str, use: DiskUse) -> DiskUseDocument:
+        """Return the document of a version of ``artifact``."""
+        return cls.from_attributes(use, artifact=artifact, version=version_label(use.number))
