@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -50,6 +51,27 @@ def code_of(document: Path) -> str:
         r"^    .*", text, re.MULTILINE
     )
     return "\n".join([*blocks, *re.findall(r"`([^`\n]+)`", text)])
+
+
+STILTED = (
+    r"anew",
+    r"nobody|somebody|whoever|whosoever",
+    r"(is|are|was|were|be) (told|said)",
+    r"by (itself|themselves) (goes?|go on)|goes? by (itself|themselves)",
+    r"what it came of|came of (it|what)",
+    r"is not to be had|cannot be had",
+    r"beside (it|them|the|artfs)",
+    r"rooms?|storeys?|lodgers?|house",
+)
+"""Words and phrases that plain technical English does not need; CONTRIBUTING.md asks for that."""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_documents_are_in_plain_english(document: Path) -> None:
+    """No document has one of the phrases that documents of this repository once had and readers stumbled over."""
+    phrases = re.compile(rf"\b({'|'.join(STILTED)})\b", re.IGNORECASE)
+    stilted = [line for line in document.read_text().splitlines() if phrases.search(line)]
+    assert stilted == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -154,6 +176,50 @@ def test_no_registry_address_is_written() -> None:
     for file in text_files():
         found = re.search("|".join(hosts), file.read_text(errors="replace"))
         assert not found, f"{file.relative_to(ROOT)}: {found and found[0]}"
+
+
+LONGEST_FILE, LONGEST_FUNCTION = 500, 60
+LONG_FILES = {
+    "tests/crash/recount.py": "recounts every table by brute force, independently of the engine",
+    "tests/store/deletion_states.py": "one state machine: hypothesis needs its rules in one class",
+    "tests/store/drafting/test_open_draft.py": "all tests of one module, as tests mirror modules",
+    "tests/store/reclaim/compaction/test_environment.py": "all tests of one module, as tests mirror modules",
+    "tests/store/repairing/test_repair.py": "all tests of one module, as tests mirror modules",
+}
+LONG_FUNCTIONS = {
+    "fs/artfs/tracking/active_run.py:init": "its parameters are those of wandb.init, one a line",
+}
+
+
+def python_files() -> list[Path]:
+    """Return the Python files that the limits of CONTRIBUTING.md hold for: not the programs that users have written."""
+    kept = ("fs/", "store/", "scripts/", "tests/", "examples/")
+    names = {file: str(file.relative_to(ROOT)) for file in text_files() if file.suffix == ".py"}
+    return [file for file, name in names.items() if name.startswith(kept) and "corpora/guide" not in name]
+
+
+def test_files_are_short() -> None:
+    """No file has more than 500 lines, except those that are named with a reason."""
+    long = {str(file.relative_to(ROOT)) for file in python_files() if len(file.read_text().splitlines()) > LONGEST_FILE}
+    assert long <= set(LONG_FILES)
+
+
+def test_functions_are_short() -> None:
+    """No function has more than 60 lines, except those that are named with a reason."""
+    long = set()
+    for file in python_files():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                if node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION:
+                    long.add(f"{file.relative_to(ROOT)}:{node.name}")
+    assert long <= set(LONG_FUNCTIONS)
+
+
+def test_modules_are_named_by_nouns() -> None:
+    """No module or package is a place for leftovers."""
+    leftovers = {"utils", "util", "helpers", "helper_functions", "common", "misc"}
+    assert not [file for file in python_files() if file.stem in leftovers or file.parent.name in leftovers]
 
 
 @pytest.mark.fuse

@@ -7,7 +7,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 from urllib.parse import unquote
 
 
@@ -61,67 +61,70 @@ class Web:
         return f"W/{mark}" if self.weak else mark
 
 
-def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    web: ClassVar[Web]
+    protocol_version = "HTTP/1.1"
 
-        def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
 
-        def do_HEAD(self) -> None:
-            self._serve(body=False)
+    def do_HEAD(self) -> None:
+        self._serve(body=False)
 
-        def do_GET(self) -> None:
-            self._serve(body=True)
+    def do_GET(self) -> None:
+        self._serve(body=True)
 
-        def _serve(self, *, body: bool) -> None:
-            asked = self.headers.get("Range", "")
-            web.asked.append((self.command, self.path, asked))
-            time.sleep(web.delay)
-            if web.fail:
-                return self._plain(web.fail)
-            if not body and not web.heads:
-                return self._plain(405)
-            path = unquote(self.path)
-            if path not in web.files:
-                return self._plain(404)
-            data = web.instead.get(path, web.files[path])
-            condition = self.headers.get("If-Match")
-            if condition is not None and web.conditions and condition != web.etag(path):
-                return self._plain(412)
-            whole = len(data)
-            status, extra = 200, {}
-            if asked and web.ranges:
-                first, _, last = asked.removeprefix("bytes=").partition("-")
-                start, end = int(first), min(int(last) + 1 if last else whole, whole)
-                if start >= whole:
-                    return self._plain(416)
-                data, status = data[start:end], 206
-                extra["Content-Range"] = f"bytes {start}-{end - 1}/{whole}"
-            self.send_response(status)
-            if web.etags:
-                self.send_header("ETag", web.etag(path))
-            if web.lengths:
-                self.send_header("Content-Length", str(len(data)))
-            else:
-                self.send_header("Connection", "close")
+    def _serve(self, *, body: bool) -> None:
+        web = self.web
+        asked = self.headers.get("Range", "")
+        web.asked.append((self.command, self.path, asked))
+        time.sleep(web.delay)
+        if web.fail:
+            return self._plain(web.fail)
+        if not body and not web.heads:
+            return self._plain(405)
+        path = unquote(self.path)
+        if path not in web.files:
+            return self._plain(404)
+        data = web.instead.get(path, web.files[path])
+        condition = self.headers.get("If-Match")
+        if condition is not None and web.conditions and condition != web.etag(path):
+            return self._plain(412)
+        whole = len(data)
+        status, extra = 200, {}
+        if asked and web.ranges:
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            start, end = int(first), min(int(last) + 1 if last else whole, whole)
+            if start >= whole:
+                return self._plain(416)
+            data, status = data[start:end], 206
+            extra["Content-Range"] = f"bytes {start}-{end - 1}/{whole}"
+        self.send_response(status)
+        if web.etags:
+            self.send_header("ETag", web.etag(path))
+        if web.lengths:
+            self.send_header("Content-Length", str(len(data)))
+        else:
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        for name, value in extra.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            if web.cut:
+                self.wfile.write(data[: web.cut])
                 self.close_connection = True
-            for name, value in extra.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if body:
-                if web.cut:
-                    self.wfile.write(data[: web.cut])
-                    self.close_connection = True
-                    return None
-                for start in range(0, len(data), 1 << 20):
-                    self.wfile.write(data[start : start + (1 << 20)])
-                    time.sleep(web.pause)
-            return None
+                return None
+            for start in range(0, len(data), 1 << 20):
+                self.wfile.write(data[start : start + (1 << 20)])
+                time.sleep(web.pause)
+        return None
 
-        def _plain(self, status: int) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def _plain(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
-    return Handler
+
+def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
+    return type("Handler", (_Handler,), {"web": web})
