@@ -165,7 +165,7 @@ def facts_of(workspace: Workspace) -> Facts:
 
 def _told(workspace: Workspace) -> list[dict[str, object]]:
     with workspace.store.snapshot() as snapshot:
-        return list(told_of(snapshot.transaction).events())
+        return [event.encode() for event in told_of(snapshot.transaction).events()]
 
 
 def rows(path: Path) -> list[tuple[Table, bytes, bytes]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from artstore.changes import deleting
 from artstore.errors import ArtfsError
 from artstore.ingest import staging
 from artstore.reclaim import compaction, leases, reaper
+from artstore.records.events import Event, UndeleteEvent
 from artstore.records.tables import Table
 from artstore.retention import judging
 from artstore.rows import drafts, nodes, space
@@ -160,8 +161,8 @@ def empty_packs_stay() -> AbstractContextManager[object]:
 def the_journal_is_not_told() -> Iterator[None]:
     real = deleting.journal.append
 
-    def append(workspace: Path, transaction: Any, events: list[dict[str, Any]]) -> None:
-        real(workspace, transaction, [event for event in events if event["event"] != "undelete"])
+    def append(workspace: Path, transaction: Any, events: Iterable[Event]) -> None:
+        real(workspace, transaction, [event for event in events if not isinstance(event, UndeleteEvent)])
 
     with mock.patch.object(deleting.journal, "append", append):
         yield

@@ -11,6 +11,14 @@ from artstore.changes.committing import refuse_protected
 from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, checked_metadata
+from artstore.records.events import (
+    AliasEvent,
+    DescriptionEvent,
+    RenameEvent,
+    RevisionEvent,
+    TagsEvent,
+    TypeEvent,
+)
 from artstore.rows import catalogue, drafts
 from artstore.storage import journal
 from artstore.storage.manifest import WriteTransaction
@@ -42,7 +50,7 @@ def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str], *,
             refuse_protected(transaction, artifact, current.number, aliases)
         moved = catalogue.set_aliases(transaction, artifact.number, current.number, aliases, time.time_ns())
         if moved:
-            events = [{"event": "alias", "name": artifact.name, "alias": n, "version": current.number} for n in moved]
+            events = [AliasEvent(name=artifact.name, alias=alias, version=current.number) for alias in moved]
             journal.append(store.path, transaction, events)
     return _told(store, artifact.name, moved)
 
@@ -56,7 +64,7 @@ def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bo
         for alias in aliases:
             if catalogue.remove_alias(transaction, artifact.number, alias) is None:
                 raise NotFoundError(f"{name!r} has no alias {alias!r}")
-        events = [{"event": "alias", "name": name, "alias": alias, "version": None} for alias in aliases]
+        events = [AliasEvent(name=name, alias=alias, version=None) for alias in aliases]
         journal.append(store.path, transaction, events)
     return _told(store, name, aliases)
 
@@ -82,7 +90,7 @@ def change_tags(
         tags = sorted((set(current.tags) | set(add)) - set(remove))
         if tags != current.tags:
             catalogue.put_version(transaction, replace(current, tags=tags))
-            event = {"event": "tags", "name": artifact.name, "version": current.number, "tags": tags}
+            event = TagsEvent(name=artifact.name, version=current.number, tags=tags)
             journal.append(store.path, transaction, [event])
     return tags
 
@@ -101,9 +109,13 @@ def revise(
         )
         if changed != current:
             catalogue.put_version(transaction, changed)
-            about = {"name": artifact.name, "version": current.number}
-            said = {"description": changed.description, "metadata": changed.metadata}
-            journal.append(store.path, transaction, [{"event": "revision", **about, **said}])
+            event = RevisionEvent(
+                name=artifact.name,
+                version=current.number,
+                description=changed.description,
+                metadata=changed.metadata,
+            )
+            journal.append(store.path, transaction, [event])
     return changed
 
 
@@ -112,7 +124,7 @@ def set_type(store: Store, name: str, type_name: str) -> None:
     with store.write() as transaction:
         artifact = _artifact(transaction, name)
         catalogue.put_artifact(transaction, replace(artifact, type=type_name))
-        journal.append(store.path, transaction, [{"event": "type", "name": name, "type": type_name}])
+        journal.append(store.path, transaction, [TypeEvent(name=name, type=type_name)])
 
 
 def rename(store: Store, name: str, to: str) -> list[str]:
@@ -124,7 +136,7 @@ def rename(store: Store, name: str, to: str) -> list[str]:
         artifact = _artifact(transaction, name)
         gone = catalogue.rename(transaction, artifact, to, time.time_ns())
         drafts.rename(transaction, name, to)
-        journal.append(store.path, transaction, [{"event": "rename", "name": name, "to": to}])
+        journal.append(store.path, transaction, [RenameEvent(name=name, to=to)])
     changes = [Change(above, [component]) for above, _, component in (each.rpartition("/") for each in gone)]
     return [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, [*changes, *parent_changes(to)])]
 
@@ -134,4 +146,4 @@ def describe(store: Store, name: str, text: str) -> None:
     with store.write() as transaction:
         artifact = _artifact(transaction, name)
         catalogue.put_artifact(transaction, replace(artifact, description=text))
-        journal.append(store.path, transaction, [{"event": "description", "name": name, "description": text}])
+        journal.append(store.path, transaction, [DescriptionEvent(name=name, description=text)])

@@ -16,9 +16,9 @@ from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
 from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
 from artstore.records.catalogue import ArtifactRecord, EdgeRecord, Metadata, VersionRecord, checked_metadata
+from artstore.records.events import AliasEvent, EdgeEvent, Event, TtlEvent, TypeEvent, VersionEvent
 from artstore.rows import catalogue, lineage, runs
-from artstore.rows.journal_events import edge_event
-from artstore.rows.lineage import Edge, End, run_end, version_end
+from artstore.rows.lineage import Edge, End, edge_event, run_end, version_end
 from artstore.rows.nodes import tree_view
 from artstore.rows.settings import read_settings
 from artstore.storage import journal
@@ -122,9 +122,9 @@ def commit(
     is_new = catalogue.find_name(transaction, asked.name) is None
     artifact = catalogue.ensure_artifact(transaction, asked.name, now_ns)
     typed = _with_type(artifact, asked.type)
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     if typed is not artifact:
-        events.append({"event": "type", "name": asked.name, "type": typed.type})
+        events.append(TypeEvent(name=asked.name, type=typed.type))
     artifact = typed
     latest = catalogue.latest(transaction, artifact.number)
     if latest is not None and not asked.force and _same(latest, root, asked):
@@ -132,16 +132,15 @@ def commit(
     else:
         version, created = _record(transaction, artifact, root, asked, new_bytes, now_ns), True
         artifact = replace(artifact, next_version=version.number + 1)
-        events.append({"event": "version", "name": asked.name, **_journalled(version)})
+        events.append(VersionEvent.of(asked.name, version))
     if asked.ttl is not None:
         version = replace(version, expires_ns=end_after(asked.ttl))
         catalogue.put_version(transaction, version)
-        about = {"name": asked.name, "version": version.number}
-        events.append({"event": "ttl", **about, "expires_ns": version.expires_ns})
+        events.append(TtlEvent(name=asked.name, version=version.number, expires_ns=version.expires_ns))
     catalogue.put_artifact(transaction, artifact)
     refuse_protected(transaction, artifact, version.number, asked.aliases)
     moved = catalogue.set_aliases(transaction, artifact.number, version.number, asked.aliases, now_ns)
-    events += [{"event": "alias", "name": asked.name, "alias": name, "version": version.number} for name in moved]
+    events += [AliasEvent(name=asked.name, alias=alias, version=version.number) for alias in moved]
     events += _add_edges(transaction, _sources(transaction, asked, version, created), artifact, version, now_ns)
     if events:
         journal.append(store.path, transaction, events)
@@ -177,7 +176,7 @@ def _add_edges(
     artifact: ArtifactRecord,
     version: VersionRecord,
     now_ns: int,
-) -> list[dict[str, Any]]:
+) -> list[EdgeEvent]:
     """Record what a version comes of, as (kind, end); return the events that say so.
 
     Raises `NotFoundError` for a run or version that is not there.
@@ -266,17 +265,3 @@ def _record(
     state.logical_bytes += version.bytes
     catalogue.put_version(transaction, version)
     return version
-
-
-def _journalled(version: VersionRecord) -> dict[str, Any]:
-    """Return what a rebuild needs of a version: everything but local numbers that it will give anew."""
-    return {
-        "serial": version.serial,
-        "number": version.number,
-        "digest": version.digest.hex(),
-        "created_ns": version.created_ns,
-        "description": version.description,
-        "metadata": version.metadata,
-        "base": version.base,
-        **({"draft": version.draft} if version.draft else {}),
-    }

@@ -22,6 +22,7 @@ from artstore.names import parse_reference, version_label
 from artstore.queries.versions import Version, utc
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry
+from artstore.records.events import AliasEvent, DeleteEvent, Event, TtlEvent, UndeleteEvent
 from artstore.rows import catalogue, deadlist, drafts, lineage
 from artstore.rows.planner import Plan, plan_after_backlog
 from artstore.rows.reachability import label
@@ -273,7 +274,7 @@ def _delete_one(
     version: VersionRecord,
     due_ns: int,
     aliases_by_version: dict[tuple[int, int], list[str]],
-) -> tuple[DeadEntry, dict[str, object], list[str]]:
+) -> tuple[DeadEntry, DeleteEvent, list[str]]:
     """Delete one version; return its entry, the journal's event, and the names that are gone."""
     aliases = aliases_by_version.get((artifact.number, version.number), [])
     for alias in aliases:
@@ -297,15 +298,14 @@ def _delete_one(
     catalogue.put_version(transaction, deleted)
     transaction.state.versions -= 1
     transaction.state.logical_bytes -= version.bytes
-    event = {
-        "event": "delete",
-        "name": artifact.name,
-        "version": version.number,
-        "serial": version.serial,
-        "due_ns": due_ns,
-        "aliases": aliases,
-        "reason": version.reason,
-    }
+    event = DeleteEvent(
+        name=artifact.name,
+        version=version.number,
+        serial=version.serial,
+        due_ns=due_ns,
+        aliases=aliases,
+        reason=version.reason,
+    )
     return entry, event, [version_label(version.number), *aliases]
 
 
@@ -349,9 +349,9 @@ def undelete(store: Store, ref: str) -> Undeletion:
         ]
         free = [alias for alias in version.released_aliases if alias not in taken]
         catalogue.set_aliases(transaction, artifact.number, number, free, time.time_ns())
-        events: list[dict[str, object]] = [{"event": "undelete", "name": name, "version": number}]
-        events += [{"event": "ttl", "name": name, "version": number, "expires_ns": 0}] if ended else []
-        events += [{"event": "alias", "name": name, "alias": alias, "version": number} for alias in free]
+        events: list[Event] = [UndeleteEvent(name=name, version=number)]
+        events += [TtlEvent(name=name, version=number, expires_ns=0)] if ended else []
+        events += [AliasEvent(name=name, alias=alias, version=number) for alias in free]
         journal.append(store.path, transaction, events)
     changes = [Change(name, [version_label(number), "latest", *free])]
     if was_retired:

@@ -24,6 +24,7 @@ from artstore.queries.resolving import is_digest, resolve_recorded
 from artstore.queries.versions import utc
 from artstore.reclaim.reaper import forget_references, reap
 from artstore.records.catalogue import VersionRecord
+from artstore.records.events import PurgeEvent
 from artstore.records.packing import CLASS_CONTENT, CLASS_ROOT_LIST, PackedEntry
 from artstore.records.tables import Table
 from artstore.records.trees import Kind
@@ -256,15 +257,14 @@ def _replace_root(
         store.path,
         transaction,
         [
-            {
-                "event": "purge",
-                "name": held.artifact,
-                "version": old.number,
-                "serial": old.serial,
-                "digest": root.id.hex(),
-                "old_digest": old.digest.hex(),
-                "purged": purged,
-            }
+            PurgeEvent(
+                name=held.artifact,
+                version=old.number,
+                serial=old.serial,
+                digest=root.id.hex(),
+                old_digest=old.digest.hex(),
+                purged=purged,
+            )
         ],
     )
     return True, deadlist.add_entry(transaction, [old.root], now_ns, purge=True).number

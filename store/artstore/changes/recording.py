@@ -17,9 +17,9 @@ from artstore.errors import ExistsError, NotFoundError
 from artstore.names import check_name, check_run
 from artstore.reclaim.leases import RUNS, Lease, is_held
 from artstore.records.catalogue import EdgeRecord, RunRecord, VersionRecord, checked_metadata
+from artstore.records.events import MetricsEvent, RunEvent
 from artstore.rows import lineage, runs
-from artstore.rows.journal_events import edge_event, metrics_event, run_event
-from artstore.rows.lineage import Edge, run_end, version_end
+from artstore.rows.lineage import Edge, edge_event, run_end, version_end
 from artstore.storage import journal
 from artstore.storage.reserve import require_room
 from artstore.store import Store
@@ -63,7 +63,7 @@ def start_run(store: Store, project: str, ident: str, *, resume: bool = False, *
         lock = Lease(store, record.number, RUNS)
         try:
             runs.put_run(transaction, record)
-            journal.append(store.path, transaction, [run_event(record)])
+            journal.append(store.path, transaction, [RunEvent(record=record)])
         except BaseException:
             lock.close()
             raise
@@ -84,7 +84,7 @@ def change_run(store: Store, number: int, **says: Any) -> RunRecord:
         record = replace(before, **says)
         if record != before:
             runs.put_run(transaction, record)
-            journal.append(store.path, transaction, [run_event(record)])
+            journal.append(store.path, transaction, [RunEvent(record=record)])
     return record
 
 
@@ -101,7 +101,9 @@ def log_rows(store: Store, number: int, rows: Sequence[Mapping[str, Any]], summa
         )
         runs.put_block(transaction, number, before.blocks, data)
         runs.put_run(transaction, record)
-        journal.append(store.path, transaction, [metrics_event(number, before.blocks, data), run_event(record)])
+        journal.append(
+            store.path, transaction, [MetricsEvent(run=number, block=before.blocks, data=data), RunEvent(record=record)]
+        )
     return record
 
 

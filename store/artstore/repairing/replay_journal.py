@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from artstore.checking.check_journal import History, ToldArtifact, ToldVersion
 from artstore.checking.report import Report, said
 from artstore.errors import DamageError, InvalidInputError
 from artstore.names import version_label
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.records.events import (
+    AliasEvent,
+    ArtifactEvent,
+    DeleteEvent,
+    Event,
+    PurgeEvent,
+    RetentionEvent,
+    TagsEvent,
+    TtlEvent,
+    VersionEvent,
+)
 from artstore.records.tables import Table
 from artstore.retention.rules import Rule, Rules, read_rules, write_rules
 from artstore.rows import catalogue
@@ -164,59 +174,45 @@ def version_record(
     )
 
 
-def events_of(transaction: ReadTransaction) -> Iterator[dict[str, Any]]:
+def events_of(transaction: ReadTransaction) -> Iterator[Event]:
     """Yield the events that lead to the catalogue as it is: a journal that says what the manifest does."""
     artifacts = {
         number: ArtifactRecord.decode(payload) for number, payload in transaction.numbered_rows(Table.ARTIFACTS)
     }
     next_serial = transaction.counters().next_serial
     if rules := read_rules(transaction).rules:
-        yield {"event": "retention", "rules": [rule.record() for rule in rules]}
+        yield RetentionEvent(rules=[rule.record() for rule in rules])
     for artifact in artifacts.values():
         if artifact.is_artifact:
-            yield {
-                "event": "artifact",
-                "name": artifact.name,
-                "type": artifact.type,
-                "next_version": artifact.next_version,
-                "next_serial": next_serial,
-                "created_ns": artifact.created_ns,
-                "description": artifact.description,
-            }
+            yield ArtifactEvent.of(artifact, next_serial)
     for _, payload in transaction.rows(Table.VERSIONS):
         version = VersionRecord.decode(payload)
         if version.artifact in artifacts:
             yield from _version_events(artifacts[version.artifact].name, version)
     for artifact in artifacts.values():
         for alias in catalogue.aliases_of(transaction, artifact.number):
-            yield {"event": "alias", "name": artifact.name, "alias": alias.name, "version": alias.version}
+            yield AliasEvent(name=artifact.name, alias=alias.name, version=alias.version)
     yield from told_of(transaction).events()
 
 
-def _version_events(name: str, version: VersionRecord) -> Iterator[dict[str, Any]]:
-    digest = version.digest.hex()
-    yield {
-        "event": "version",
-        "name": name,
-        "serial": version.serial,
-        "number": version.number,
-        "digest": digest,
-        "created_ns": version.created_ns,
-        "description": version.description,
-        "metadata": version.metadata,
-        "base": version.base,
-        **({"draft": version.draft} if version.draft else {}),
-    }
-    about = {"name": name, "version": version.number}
+def _version_events(name: str, version: VersionRecord) -> Iterator[Event]:
+    number = version.number
+    yield VersionEvent.of(name, version)
     if version.tags:
-        yield {"event": "tags", **about, "tags": version.tags}
+        yield TagsEvent(name=name, version=number, tags=version.tags)
     if version.expires_ns:
-        yield {"event": "ttl", **about, "expires_ns": version.expires_ns}
+        yield TtlEvent(name=name, version=number, expires_ns=version.expires_ns)
     if version.purged:
-        yield {"event": "purge", **about, "digest": digest, "purged": version.purged}
+        yield PurgeEvent(name=name, version=number, digest=version.digest.hex(), purged=version.purged)
     if version.state != "live":
-        gone = {"serial": version.serial, "due_ns": version.due_ns, "aliases": version.released_aliases}
-        yield {"event": "delete", **about, **gone, "reason": version.reason}
+        yield DeleteEvent(
+            name=name,
+            version=number,
+            serial=version.serial,
+            due_ns=version.due_ns,
+            aliases=version.released_aliases,
+            reason=version.reason,
+        )
 
 
 def label(name: str, number: int) -> str:

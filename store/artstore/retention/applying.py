@@ -13,6 +13,7 @@ from artstore.changes.deleting import delete
 from artstore.clock import doubt
 from artstore.errors import NotFoundError, RefusedError
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.records.events import TtlEvent
 from artstore.retention.judging import Candidate, Verdict, judge
 from artstore.retention.rules import Rule, Rules, read_rules, write_rules
 from artstore.rows import catalogue, drafts
@@ -199,6 +200,6 @@ def set_ttl(store: Store, version: VersionRecord, seconds: float | None) -> int:
         if current is None or artifact is None:
             raise NotFoundError("the version has been deleted meanwhile")
         catalogue.put_version(transaction, replace(current, expires_ns=expires_ns))
-        event = {"event": "ttl", "name": artifact.name, "version": current.number, "expires_ns": expires_ns}
+        event = TtlEvent(name=artifact.name, version=current.number, expires_ns=expires_ns)
         journal.append(store.path, transaction, [event])
     return expires_ns

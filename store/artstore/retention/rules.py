@@ -12,6 +12,7 @@ from artstore.errors import DamageError, InvalidInputError, NotFoundError
 from artstore.names import check_rule
 from artstore.queries.query import Selector
 from artstore.records.catalogue import checked_metadata
+from artstore.records.events import RetentionEvent
 from artstore.records.tables import Table
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
@@ -162,4 +163,4 @@ def remove_rule(store: Store, name: str) -> None:
 def _change(store: Store, transaction: WriteTransaction, rules: tuple[Rule, ...], seen_ns: int) -> None:
     ordered = tuple(sorted(rules, key=lambda rule: rule.name))
     write_rules(transaction, Rules(ordered, seen_ns))
-    journal.append(store.path, transaction, [{"event": "retention", "rules": [rule.record() for rule in ordered]}])
+    journal.append(store.path, transaction, [RetentionEvent(rules=[rule.record() for rule in ordered])])

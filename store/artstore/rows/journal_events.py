@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from artstore.records.catalogue import EdgeRecord, RunRecord
+from artstore.records.events import Event, MetricsEvent, RunEvent
 from artstore.records.tables import Table, key32, key64
 from artstore.rows import runs
-from artstore.rows.lineage import Edge, End, edge_keys, parse_row
+from artstore.rows.lineage import Edge, End, edge_event, edge_keys, parse_row
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
-__all__ = ["EVENTS", "TABLES", "Told", "edge_event", "metrics_event", "read_row", "run_event", "told_of"]
+__all__ = ["EVENTS", "TABLES", "Told", "read_row", "told_of"]
 
 EVENTS: Final = frozenset({"run", "metrics", "edge"})
 TABLES: Final = (Table.RUNS, Table.RUN_IDS, Table.METRICS, Table.LINEAGE)
@@ -62,12 +63,12 @@ class Told:
             for edge in loose:
                 del self.edges[edge]
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> Iterator[Event]:
         """Yield the events that lead to all this."""
         for number in sorted(self.runs):
-            yield run_event(self.runs[number])
+            yield RunEvent(record=self.runs[number])
         for (number, block), data in sorted(self.blocks.items()):
-            yield metrics_event(number, block, data)
+            yield MetricsEvent(run=number, block=block, data=data)
         for edge in sorted(self.edges):
             yield edge_event(edge, self.edges[edge])
 
@@ -128,19 +129,3 @@ def read_row(told: Told, table: Table, key: bytes, payload: bytes) -> None:
 
 def _end(text: str) -> End:
     return End(text[:1], int(text[1:]))
-
-
-def run_event(record: RunRecord) -> dict[str, Any]:
-    """Return the event that says all of a run."""
-    return {"event": "run", "record": json.loads(record.encode())}
-
-
-def metrics_event(number: int, block: int, data: bytes) -> dict[str, Any]:
-    """Return the event that a run has logged something."""
-    return {"event": "metrics", "run": number, "block": block, "data": base64.b64encode(data).decode()}
-
-
-def edge_event(edge: Edge, said: EdgeRecord) -> dict[str, Any]:
-    """Return the event that an edge was made."""
-    ends = {"from": str(edge.source), "kind": edge.kind, "to": str(edge.target)}
-    return {"event": "edge", **ends, "record": json.loads(said.encode())}

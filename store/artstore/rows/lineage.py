@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
 from artstore.records.catalogue import EdgeRecord, VersionRecord
+from artstore.records.events import EdgeEvent
 from artstore.records.tables import Table, key64
 from artstore.rows import catalogue
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
@@ -25,6 +26,7 @@ __all__ = [
     "Edge",
     "End",
     "dependants",
+    "edge_event",
     "edge_keys",
     "edges_from",
     "edges_to",
@@ -107,6 +109,11 @@ def edge_keys(edge: Edge) -> tuple[bytes, bytes]:
     """Return the keys of an edge's two rows: ahead, and back."""
     kind = edge.kind.encode()
     return edge.source.key + _AHEAD + kind + edge.target.key, edge.target.key + _BACK + kind + edge.source.key
+
+
+def edge_event(edge: Edge, record: EdgeRecord) -> EdgeEvent:
+    """Return the journal's event for an edge that was made."""
+    return EdgeEvent(source=str(edge.source), kind=edge.kind, target=str(edge.target), record=record)
 
 
 def put_edge(transaction: WriteTransaction, edge: Edge, said: EdgeRecord) -> bool:

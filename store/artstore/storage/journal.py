@@ -32,10 +32,22 @@ from xxhash import xxh3_64_intdigest
 
 from artstore.errors import DamageError
 from artstore.records.catalogue import dump_json
+from artstore.records.events import Event
 from artstore.storage import disk
 from artstore.storage.manifest import WriteTransaction
 
-__all__ = ["append", "encode_events", "generation_of", "journal_path", "others", "remove_others", "replay", "salvage"]
+__all__ = [
+    "append",
+    "append_records",
+    "encode_events",
+    "encode_records",
+    "generation_of",
+    "journal_path",
+    "others",
+    "remove_others",
+    "replay",
+    "salvage",
+]
 
 _HEAD: Final = struct.Struct("<IQ")
 _NAME: Final = re.compile(r"catalogue(?:\.([1-9][0-9]*))?\.journal")
@@ -64,19 +76,29 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def encode_events(events: Iterable[Mapping[str, Any]]) -> bytes:
+def encode_events(events: Iterable[Event]) -> bytes:
     """Return events as records of the journal."""
-    payloads = [dump_json(event) for event in events]
+    return encode_records(event.encode() for event in events)
+
+
+def encode_records(values: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return JSON objects as records of the journal."""
+    payloads = [dump_json(value) for value in values]
     return b"".join(_HEAD.pack(len(payload), xxh3_64_intdigest(payload)) + payload for payload in payloads)
 
 
-def append(workspace: Path, transaction: WriteTransaction, events: list[dict[str, Any]]) -> None:
+def append(workspace: Path, transaction: WriteTransaction, events: Iterable[Event]) -> None:
     """Append events durably and note the new end in the transaction.
 
-    Raises `OutOfSpaceError` on a full disk, and `DamageError` where the journal is gone or shorter than was
+    Raises `OutOfSpaceError` on a full disk, and `DamageError` if the journal is missing or shorter than was
     acknowledged.
     """
-    data = encode_events(events)
+    append_records(workspace, transaction, [event.encode() for event in events])
+
+
+def append_records(workspace: Path, transaction: WriteTransaction, values: Iterable[Mapping[str, Any]]) -> None:
+    """Append JSON objects as `append` appends events, without a check that they are events."""
+    data = encode_records(values)
     state = transaction.state
     with disk.out_of_space(workspace, "the journal"):
         try:

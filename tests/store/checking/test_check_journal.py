@@ -32,7 +32,7 @@ def checked(ws: Workspace) -> Report:
 def log(ws: Workspace, *events: dict[str, Any]) -> None:
     """Write events that nothing in the manifest answers to."""
     with ws.store.write() as transaction:
-        journal.append(ws.path, transaction, list(events))
+        journal.append_records(ws.path, transaction, list(events))
 
 
 def test_what_was_put_is_what_the_journal_tells(lived: Workspace) -> None:
@@ -43,7 +43,7 @@ def test_what_was_put_is_what_the_journal_tells(lived: Workspace) -> None:
 
 def test_bytes_past_the_acknowledged_end_are_nobodys(lived: Workspace) -> None:
     with journal.journal_path(lived.path).open("ab") as file:
-        file.write(journal.encode_events([{"event": "type", "name": "alone", "type": "other"}]) + b"torn")
+        file.write(journal.encode_records([{"event": "type", "name": "alone", "type": "other"}]) + b"torn")
     assert checked(lived).problems == []
 
 

@@ -180,7 +180,7 @@ def test_journal(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "journal").write_bytes(bytes.fromhex(vector["bytes"]))
     assert list(journal.replay(tmp_path / "journal")) == [vector["event"]]
     with workspace.store.write() as transaction:
-        journal.append(workspace.path, transaction, [vector["event"]])
+        journal.append_records(workspace.path, transaction, [vector["event"]])
     assert journal.journal_path(workspace.path).read_bytes().hex() == vector["bytes"]
 
 

@@ -271,7 +271,7 @@ def test_a_torn_end_of_the_journal_is_passed_over(lived: Workspace, cut: int) ->
     path = journal.journal_path(lived.path)
     forget(lived.store)
     with path.open("ab") as file:
-        file.write(journal.encode_events([{"event": "tags", "name": "alone", "version": 1, "tags": ["x"]}])[:-cut])
+        file.write(journal.encode_records([{"event": "tags", "name": "alone", "version": 1, "tags": ["x"]}])[:-cut])
     (_folder(lived) / "data.mdb").unlink()
     ws = _rebuilt(lived)
     assert told(ws) == before

@@ -309,7 +309,7 @@ def told(workspace: Workspace, put: Put) -> Workspace:
 
 def everything(workspace: Workspace) -> str:
     with workspace.store.snapshot() as snapshot:
-        return json.dumps(list(told_of(snapshot.transaction).events()))
+        return json.dumps([event.encode() for event in told_of(snapshot.transaction).events()])
 
 
 def rebuilt(workspace: Workspace) -> Workspace:

@@ -24,20 +24,20 @@ def test_replay_gives_what_was_committed(workspace: Workspace, batches: list[tup
     path = journal.journal_path(workspace.path)
     with manifest.write(workspace.path) as transaction:
         transaction.state.journal_end = 0
-        journal.append(workspace.path, transaction, [])
+        journal.append_records(workspace.path, transaction, [])
     expected = []
     for first, second, committed in batches:
         try:
             with manifest.write(workspace.path) as transaction:
-                journal.append(workspace.path, transaction, first)
-                journal.append(workspace.path, transaction, second)
+                journal.append_records(workspace.path, transaction, first)
+                journal.append_records(workspace.path, transaction, second)
                 if not committed:
                     raise KeyError
         except KeyError:
             continue
         expected += first + second
     with manifest.write(workspace.path) as transaction:
-        journal.append(workspace.path, transaction, [{"last": 1}])
+        journal.append_records(workspace.path, transaction, [{"last": 1}])
         end = transaction.state.journal_end
     assert list(journal.replay(path)) == [*expected, {"last": 1}]
     assert path.stat().st_size == end
@@ -50,7 +50,7 @@ def test_replay_stops_before_what_is_torn(workspace: Workspace) -> None:
     ends = []
     for event in events:
         with manifest.write(workspace.path) as transaction:
-            journal.append(workspace.path, transaction, [event])
+            journal.append_records(workspace.path, transaction, [event])
             ends.append(transaction.state.journal_end)
     data = path.read_bytes()
     torn = path.with_name("torn")
@@ -65,11 +65,11 @@ def test_replay_stops_before_what_is_torn(workspace: Workspace) -> None:
 def test_a_journal_that_lost_its_end_is_damage(workspace: Workspace) -> None:
     """Acknowledged bytes that are gone are not papered over."""
     with manifest.write(workspace.path) as transaction:
-        journal.append(workspace.path, transaction, [{"a": 1}])
+        journal.append_records(workspace.path, transaction, [{"a": 1}])
     with journal.journal_path(workspace.path).open("r+b") as file:
         file.truncate(3)
     with pytest.raises(DamageError, match="acknowledged"), manifest.write(workspace.path) as transaction:
-        journal.append(workspace.path, transaction, [{"a": 2}])
+        journal.append_records(workspace.path, transaction, [{"a": 2}])
 
 
 def test_a_full_disk_is_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_a_full_disk_is_said(workspace: Workspace, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(disk, "append", full)
     with pytest.raises(OutOfSpaceError, match="journal"), manifest.write(workspace.path) as transaction:
-        journal.append(workspace.path, transaction, [{"a": 1}])
+        journal.append_records(workspace.path, transaction, [{"a": 1}])
     with manifest.read(workspace.path) as transaction:
         assert transaction.counters().journal_end == 0
 
@@ -88,8 +88,8 @@ def test_a_full_disk_is_said(workspace: Workspace, monkeypatch: pytest.MonkeyPat
 def test_salvage_goes_on_behind_what_is_damaged(tmp_path: Path) -> None:
     """Whatever byte is wrong, every other record is found, and where it ends."""
     events: list[dict[str, Any]] = [{"event": "tags", "tags": ["{" * number]} for number in range(4)]
-    ends = [len(journal.encode_events(events[: number + 1])) for number in range(4)]
-    data = journal.encode_events(events)
+    ends = [len(journal.encode_records(events[: number + 1])) for number in range(4)]
+    data = journal.encode_records(events)
     path = tmp_path / "journal"
     path.write_bytes(data)
     assert list(journal.salvage(path)) == list(zip(ends, events, strict=True))

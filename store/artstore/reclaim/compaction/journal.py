@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from artstore.errors import DamageError
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.records.events import ArtifactEvent
 from artstore.records.tables import Table
 from artstore.rows import catalogue
 from artstore.rows.journal_events import EVENTS, told_of
@@ -122,8 +123,8 @@ def _rewritten(store: Store, transaction: ReadTransaction) -> bytes:
         events += versions[place].events()
     events += [aliases[place] for place in sorted(aliases)]
     events += [rules] if rules is not None else []
-    events += told_of(transaction).events()
-    return journal.encode_events(events)
+    events += [event.encode() for event in told_of(transaction).events()]
+    return journal.encode_records(events)
 
 
 def _artifacts(transaction: ReadTransaction) -> Iterator[ArtifactRecord]:
@@ -137,15 +138,7 @@ def _artifacts(transaction: ReadTransaction) -> Iterator[ArtifactRecord]:
 
 
 def _artifact_event(artifact: ArtifactRecord, next_serial: int) -> _Event:
-    return {
-        "event": "artifact",
-        "name": artifact.name,
-        "type": artifact.type,
-        "next_version": artifact.next_version,
-        "next_serial": next_serial,
-        "created_ns": artifact.created_ns,
-        "description": artifact.description,
-    }
+    return ArtifactEvent.of(artifact, next_serial).encode()
 
 
 def _fold(

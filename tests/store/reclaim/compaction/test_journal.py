@@ -194,7 +194,7 @@ def test_one_that_contradicts_the_manifest_is_left(busy: Workspace, lacks: tuple
     path = journal.journal_path(busy.path)
     ours = [(index, event) for index, event in enumerate(events(busy)) if event["name"] == "team/data"]
     last = max(index for index, event in ours if event.get(lacks[0]) == lacks[1])
-    kept = journal.encode_events(event for index, event in enumerate(events(busy)) if index != last)
+    kept = journal.encode_records(event for index, event in enumerate(events(busy)) if index != last)
     path.write_bytes(kept)
     with busy.store.write() as transaction:
         transaction.state.journal_end = len(kept)
@@ -207,7 +207,7 @@ def test_one_that_contradicts_the_manifest_is_left(busy: Workspace, lacks: tuple
 def test_what_is_not_understood_is_left(busy: Workspace, event: Event) -> None:
     """An event of another kind, or without what one of its kind has, may mean anything."""
     with busy.store.write() as transaction:
-        journal.append(busy.path, transaction, [event])
+        journal.append_records(busy.path, transaction, [event])
     with pytest.raises(DamageError, match="contradicts"):
         compact_journal(busy.store)
     assert generation(busy) == 0

@@ -1,0 +1,408 @@
+"""The events of the journal: one class for each kind, to the JSON object that is written and back.
+
+An event holds only what another workspace could use too: no node, draft or artifact numbers.  The order of the fields
+is the order of the keys.  A field with a default is left out of the object if it has that value.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, Final, Self, get_args
+
+from artstore.errors import DamageError
+from artstore.records.catalogue import ArtifactRecord, EdgeRecord, RunRecord, VersionRecord
+
+__all__ = [
+    "AliasEvent",
+    "ArtifactEvent",
+    "DeleteEvent",
+    "DescriptionEvent",
+    "EdgeEvent",
+    "Event",
+    "MetricsEvent",
+    "PurgeEvent",
+    "RenameEvent",
+    "RetentionEvent",
+    "RevisionEvent",
+    "RunEvent",
+    "TagsEvent",
+    "TtlEvent",
+    "TypeEvent",
+    "UndeleteEvent",
+    "VersionEvent",
+    "decode",
+]
+
+Number = int
+"""A number of 32 bits: of a version, a serial, or a block."""
+Digest = str
+"""A digest in hexadecimal digits."""
+EndName = str
+"""An end of an edge: ``v`` and a version's serial, or ``r`` and a run's number."""
+
+_NUMBER_BITS: Final = 32
+_INT_BITS: Final = 63
+_DIGEST: Final = re.compile(r"(?:[0-9a-f]{2})*")
+_END: Final = re.compile(r"[vr](0|[1-9][0-9]{0,18})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Event:
+    """The shared part of the events."""
+
+    event_kind: ClassVar[str]
+    keys: ClassVar[Mapping[str, str]] = {}
+    """The keys of fields whose key is not their name."""
+
+    def encode(self) -> dict[str, Any]:
+        """Return the JSON object that the journal keeps."""
+        values: dict[str, Any] = {"event": self.event_kind}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.default is MISSING or value != field.default:
+                values[self.keys.get(field.name, field.name)] = _encoded(value)
+        return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactEvent(_Event):
+    """An artifact as it is when a journal is rewritten; ``next_serial`` is the workspace's next serial."""
+
+    event_kind: ClassVar[str] = "artifact"
+    name: str
+    type: str | None
+    next_version: int
+    next_serial: int
+    created_ns: int
+    description: str
+
+    @classmethod
+    def of(cls, record: ArtifactRecord, next_serial: int) -> Self:
+        """Return the event for a record of the catalogue."""
+        return cls(
+            name=record.name,
+            type=record.type,
+            next_version=record.next_version,
+            next_serial=next_serial,
+            created_ns=record.created_ns,
+            description=record.description,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionEvent(_Event):
+    """A version was made: what a rebuild needs of it, without the numbers that a rebuild assigns."""
+
+    event_kind: ClassVar[str] = "version"
+    name: str
+    serial: Number
+    number: Number
+    digest: Digest
+    created_ns: int
+    description: str
+    metadata: dict[str, Any]
+    base: str | None
+    draft: str = ""
+
+    @classmethod
+    def of(cls, name: str, record: VersionRecord) -> Self:
+        """Return the event for a record of the catalogue, whose artifact has ``name``."""
+        return cls(
+            name=name,
+            serial=record.serial,
+            number=record.number,
+            digest=record.digest.hex(),
+            created_ns=record.created_ns,
+            description=record.description,
+            metadata=record.metadata,
+            base=record.base,
+            draft=record.draft,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteEvent(_Event):
+    """A version was deleted; ``aliases`` are those that named it, ``reason`` the retention rule that applied."""
+
+    event_kind: ClassVar[str] = "delete"
+    name: str
+    version: Number
+    serial: Number | None = None
+    due_ns: int | None = None
+    aliases: list[str]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndeleteEvent(_Event):
+    """A deleted version came back."""
+
+    event_kind: ClassVar[str] = "undelete"
+    name: str
+    version: Number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionEvent(_Event):
+    """A version has another description or other metadata; both are as they are after the change."""
+
+    event_kind: ClassVar[str] = "revision"
+    name: str
+    version: Number
+    description: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TtlEvent(_Event):
+    """A version expires at a time of its own, or (0) no longer does."""
+
+    event_kind: ClassVar[str] = "ttl"
+    name: str
+    version: Number
+    expires_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgeEvent(_Event):
+    """Content was purged from a version; ``purged`` are the new entries of `VersionRecord.purged`."""
+
+    event_kind: ClassVar[str] = "purge"
+    name: str
+    version: Number
+    serial: Number | None = None
+    digest: Digest
+    old_digest: Digest | None = None
+    purged: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasEvent(_Event):
+    """An alias names a version, or (None) none any longer."""
+
+    event_kind: ClassVar[str] = "alias"
+    name: str
+    alias: str
+    version: Number | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagsEvent(_Event):
+    """A version has these tags."""
+
+    event_kind: ClassVar[str] = "tags"
+    name: str
+    version: Number
+    tags: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeEvent(_Event):
+    """An artifact has another type."""
+
+    event_kind: ClassVar[str] = "type"
+    name: str
+    type: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescriptionEvent(_Event):
+    """An artifact has another description."""
+
+    event_kind: ClassVar[str] = "description"
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameEvent(_Event):
+    """An artifact has the name ``to``, with all its versions."""
+
+    event_kind: ClassVar[str] = "rename"
+    name: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionEvent(_Event):
+    """The workspace has these retention rules, and no others."""
+
+    event_kind: ClassVar[str] = "retention"
+    rules: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent(_Event):
+    """The whole record of a run, as it is after a change."""
+
+    event_kind: ClassVar[str] = "run"
+    record: RunRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsEvent(_Event):
+    """A run logged a block of metrics; ``data`` is the block as the table METRICS keeps it."""
+
+    event_kind: ClassVar[str] = "metrics"
+    run: int
+    block: Number
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeEvent(_Event):
+    """An edge of lineage was made."""
+
+    event_kind: ClassVar[str] = "edge"
+    keys: ClassVar[Mapping[str, str]] = {"source": "from", "target": "to"}
+    source: EndName
+    kind: str
+    target: EndName
+    record: EdgeRecord
+
+
+Event = (
+    ArtifactEvent
+    | VersionEvent
+    | DeleteEvent
+    | UndeleteEvent
+    | RevisionEvent
+    | TtlEvent
+    | PurgeEvent
+    | AliasEvent
+    | TagsEvent
+    | TypeEvent
+    | DescriptionEvent
+    | RenameEvent
+    | RetentionEvent
+    | RunEvent
+    | MetricsEvent
+    | EdgeEvent
+)
+"""Any event; `decode` knows just these, and type checkers see where one of them is not handled."""
+
+
+def decode(values: Mapping[str, Any]) -> Event:
+    """Return the event that a JSON object of the journal is; raise `DamageError` if it is none."""
+    try:
+        return _decode(values)
+    except (KeyError, TypeError, ValueError, AttributeError, DamageError, RecursionError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise DamageError(f"the event {values} cannot be: {reason}") from error
+
+
+def _decode(values: Mapping[str, Any]) -> Event:
+    form = _FORMS.get(values["event"])
+    if form is None:
+        raise ValueError(f"{values['event']!r} is no event")
+    kind, known = form
+    given = {}
+    for name, key, declared, is_optional in known:
+        if is_optional and key not in values:
+            continue
+        value = values[key]
+        decoder, fits = _DECODERS[declared]
+        try:
+            given[name] = decoder(value)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"its {key!r} is not {fits}") from error
+    if len(given) + 1 != len(values):
+        unknown = values.keys() - {key for _, key, _, _ in known} - {"event"}
+        raise ValueError(f"it has the unknown keys {sorted(unknown)}")
+    event: Event = kind(**given)
+    return event
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+def _encoded(value: object) -> object:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return json.loads(value.encode()) if isinstance(value, RunRecord | EdgeRecord) else value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _whole(bits: int) -> Callable[[Any], int]:
+    def whole(value: Any) -> int:
+        if type(value) is not int or value < 0 or value.bit_length() > bits:
+            raise ValueError
+        return value
+
+    return whole
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError
+    return value
+
+
+def _digest(value: Any) -> str:
+    if not _DIGEST.fullmatch(value):
+        raise ValueError
+    return _text(value)
+
+
+def _end(value: Any) -> str:
+    if not _END.fullmatch(value):
+        raise ValueError
+    return _text(value)
+
+
+def _list(item: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    def items(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise TypeError
+        return [item(each) for each in value]
+
+    return items
+
+
+def _or_none(decoder: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else decoder(value)
+
+
+def _record(kind: type[RunRecord | EdgeRecord]) -> Callable[[Any], Any]:
+    return lambda value: kind.decode(json.dumps(value).encode())
+
+
+_DECODERS: Final[dict[str, tuple[Callable[[Any], Any], str]]] = {
+    "str": (_text, "text"),
+    "str | None": (_or_none(_text), "text or null"),
+    "int": (_whole(_INT_BITS), "a number"),
+    "int | None": (_whole(_INT_BITS), "a number"),
+    "Number": (_whole(_NUMBER_BITS), "a number of 32 bits"),
+    "Number | None": (_or_none(_whole(_NUMBER_BITS)), "a number of 32 bits or null"),
+    "Digest": (_digest, "a digest"),
+    "Digest | None": (_digest, "a digest"),
+    "EndName": (_end, "an end of an edge"),
+    "dict[str, Any]": (_object, "an object"),
+    "list[str]": (_list(_text), "a list of text"),
+    "list[dict[str, Any]]": (_list(_object), "a list of objects"),
+    "bytes": (lambda value: base64.b64decode(value, validate=True), "base64"),
+    "RunRecord": (_record(RunRecord), "a run's record"),
+    "EdgeRecord": (_record(EdgeRecord), "an edge's record"),
+}
+"""For each declared type: what reads a value of it, and what such a value is called."""
+
+_FORMS: Final = {
+    kind.event_kind: (
+        kind,
+        [
+            (field.name, kind.keys.get(field.name, field.name), str(field.type), field.default is not MISSING)
+            for field in fields(kind)
+        ],
+    )
+    for kind in get_args(Event)
+}
+"""For each kind: its class, and (name, key, declared type, whether it may be missing) of its fields."""

@@ -1,0 +1,355 @@
+"""The fold of the journal: the state of the catalogue that a sequence of events leads to.
+
+Checking compares it with the tables, rebuild and repair write tables from it, and compaction writes the events that
+are left of it.  Of each version it keeps the events themselves, so that compaction repeats them unchanged.  A new kind
+of event needs one case here; the type checker reports a kind that has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, assert_never
+
+from artstore.errors import DamageError
+from artstore.records.catalogue import EdgeRecord, RunRecord
+from artstore.records.events import (
+    AliasEvent,
+    ArtifactEvent,
+    DeleteEvent,
+    DescriptionEvent,
+    EdgeEvent,
+    Event,
+    MetricsEvent,
+    PurgeEvent,
+    RenameEvent,
+    RetentionEvent,
+    RevisionEvent,
+    RunEvent,
+    TagsEvent,
+    TtlEvent,
+    TypeEvent,
+    UndeleteEvent,
+    VersionEvent,
+)
+from artstore.records.tables import Table, key32, key64
+from artstore.rows import runs
+from artstore.rows.lineage import Edge, End, edge_event, edge_keys, parse_row
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
+
+__all__ = [
+    "PROVENANCE_TABLES",
+    "ArtifactHistory",
+    "History",
+    "Provenance",
+    "VersionHistory",
+    "read_provenance",
+]
+
+PROVENANCE_TABLES: Final = (Table.RUNS, Table.RUN_IDS, Table.METRICS, Table.LINEAGE)
+
+Rules = list[dict[str, Any]]
+"""Retention rules as JSON objects: what they mean is known in a higher layer."""
+
+
+# -- versions and artifacts --------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class VersionHistory:
+    """A version: the event that made it, and those that still count of what came later."""
+
+    made: VersionEvent
+    revision: RevisionEvent | None = None
+    tagging: TagsEvent | None = None
+    ttl: TtlEvent | None = None
+    purges: list[PurgeEvent] = field(default_factory=list)
+    deletion: DeleteEvent | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest in hex: after the last purge, if there was one."""
+        return self.purges[-1].digest if self.purges else self.made.digest
+
+    @property
+    def description(self) -> str:
+        """The description that was last set."""
+        return (self.revision or self.made).description
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata that were last set."""
+        return (self.revision or self.made).metadata
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags that were last set."""
+        return [] if self.tagging is None else self.tagging.tags
+
+    @property
+    def expires_ns(self) -> int:
+        """When it expires, or 0."""
+        return 0 if self.ttl is None else self.ttl.expires_ns
+
+    @property
+    def purged(self) -> list[dict[str, Any]]:
+        """What was purged from it."""
+        return [entry for event in self.purges for entry in event.purged]
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it is deleted."""
+        return self.deletion is not None
+
+    def rename(self, name: str) -> None:
+        """Change the name in all its events, as if the artifact had always been called so."""
+        self.made = replace(self.made, name=name)
+        self.revision = self.revision and replace(self.revision, name=name)
+        self.tagging = self.tagging and replace(self.tagging, name=name)
+        self.ttl = self.ttl and replace(self.ttl, name=name)
+        self.purges = [replace(event, name=name) for event in self.purges]
+        self.deletion = self.deletion and replace(self.deletion, name=name)
+
+    def events(self) -> Iterator[Event]:
+        """Yield the fewest events that lead to the version as it is."""
+        for event in (self.made, self.revision, self.tagging, self.ttl, *self.purges, self.deletion):
+            if event is not None:
+                yield event
+
+
+@dataclass(slots=True)
+class ArtifactHistory:
+    """An artifact: versions by number, and the number of the version that each alias names."""
+
+    type: str | None = None
+    description: str = ""
+    created_ns: int = 0
+    next_version: int = 0
+    versions: dict[int, VersionHistory] = field(default_factory=dict)
+    aliases: dict[str, int] = field(default_factory=dict)
+
+    def version(self, number: int) -> VersionHistory:
+        """Return a version; raise `ValueError` if no event made it."""
+        version = self.versions.get(number)
+        if version is None:
+            raise ValueError(f"no event made v{number}")
+        return version
+
+    def rename(self, name: str) -> None:
+        """Change the name in all events."""
+        for version in self.versions.values():
+            version.rename(name)
+
+
+# -- runs and lineage --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Provenance:
+    """Runs by number, the blocks of metrics that they logged, and the edges of lineage."""
+
+    runs: dict[int, RunRecord] = field(default_factory=dict)
+    blocks: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    edges: dict[Edge, EdgeRecord] = field(default_factory=dict)
+
+    def apply(self, event: RunEvent | MetricsEvent | EdgeEvent) -> None:
+        """Apply an event; raise `DamageError` for an edge that no row can hold."""
+        match event:
+            case RunEvent():
+                self.runs[event.record.number] = event.record
+            case MetricsEvent():
+                self.blocks[event.run, event.block] = event.data
+            case EdgeEvent():
+                edge = Edge(_end(event.source), event.kind, _end(event.target))
+                parse_row(edge_keys(edge)[0])
+                self.edges.setdefault(edge, event.record)
+            case _:
+                assert_never(event)
+
+    def add_row(self, table: Table, key: bytes, payload: bytes) -> None:
+        """Add a row; one that only leads to another row adds nothing.  Raises `DamageError` for a malformed one."""
+        if table == Table.RUNS:
+            self.runs[int.from_bytes(key, "big")] = RunRecord.decode(payload)
+        elif table == Table.METRICS:
+            self.blocks[int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")] = payload
+        elif table == Table.LINEAGE:
+            is_ahead, edge = parse_row(key)
+            if is_ahead:
+                self.edges[edge] = EdgeRecord.decode(payload)
+
+    def prune(self, recorded: Collection[int]) -> None:
+        """Drop edges to versions without a record from which nothing was made, as reaping does."""
+        while True:
+            leading = {edge.source for edge in self.edges}
+            loose = [
+                edge
+                for edge in self.edges
+                if edge.target.is_version and edge.target.number not in recorded and edge.target not in leading
+            ]
+            if not loose:
+                return
+            for edge in loose:
+                del self.edges[edge]
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events that lead to this state."""
+        for number in sorted(self.runs):
+            yield RunEvent(record=self.runs[number])
+        for (number, block), data in sorted(self.blocks.items()):
+            yield MetricsEvent(run=number, block=block, data=data)
+        for edge in sorted(self.edges):
+            yield edge_event(edge, self.edges[edge])
+
+    def rows(self) -> dict[Table, dict[bytes, bytes]]:
+        """Return the rows of `PROVENANCE_TABLES` by table and key."""
+        rows: dict[Table, dict[bytes, bytes]] = {table: {} for table in PROVENANCE_TABLES}
+        for number, run in self.runs.items():
+            rows[Table.RUNS][key64(number)] = run.encode()
+            rows[Table.RUN_IDS][runs.id_key(run.project, run.id)] = key64(number)
+        for (number, block), data in self.blocks.items():
+            rows[Table.METRICS][key64(number) + key32(block)] = data
+        for edge, record in self.edges.items():
+            ahead, back = edge_keys(edge)
+            rows[Table.LINEAGE].update({ahead: record.encode(), back: b""})
+        return rows
+
+    def write(self, transaction: WriteTransaction) -> None:
+        """Write the rows into empty tables, and the next run's number."""
+        for table, rows in self.rows().items():
+            for key, payload in rows.items():
+                transaction.put(table, key, payload)
+        transaction.state.next_run = max([transaction.state.next_run, *(number + 1 for number in self.runs)])
+
+    def differences(self, other: Provenance) -> Iterator[str]:
+        """Yield each difference as a phrase."""
+        for number in sorted(self.runs.keys() | other.runs.keys()):
+            if self.runs.get(number) != other.runs.get(number):
+                yield f"the run {(self.runs.get(number) or other.runs[number]).title!r}"
+        if self.blocks != other.blocks:
+            yield "what runs have logged"
+        for edge in sorted(self.edges.keys() ^ other.edges.keys()):
+            yield f"the edge of lineage from {edge.source} to {edge.target}"
+        for edge in sorted(self.edges.keys() & other.edges.keys()):
+            if self.edges[edge] != other.edges[edge]:
+                yield f"what is said of the edge of lineage from {edge.source} to {edge.target}"
+
+
+def _end(text: str) -> End:
+    return End(text[:1], int(text[1:]))
+
+
+def read_provenance(transaction: ReadTransaction) -> Provenance:
+    """Return runs, metrics and lineage from the tables; raise `DamageError` for a malformed row."""
+    provenance = Provenance()
+    for table in PROVENANCE_TABLES:
+        for key, payload in transaction.rows(table):
+            provenance.add_row(table, key, payload)
+    return provenance
+
+
+# -- the fold ----------------------------------------------------------------------------------------------------------
+
+
+class History:
+    """The catalogue that events lead to: artifacts by name, retention rules, runs and lineage, and the next serial.
+
+    ``check_rules`` returns retention rules in their normal form, or raises `ValueError` or `TypeError` for what is no
+    rule; without it they are kept as they are.
+    """
+
+    def __init__(self, check_rules: Callable[[Sequence[dict[str, Any]]], Rules] | None = None) -> None:
+        self.artifacts: dict[str, ArtifactHistory] = {}
+        self.retention: RetentionEvent | None = None
+        self.provenance = Provenance()
+        self.next_serial = 1
+        self._check_rules = check_rules
+
+    @property
+    def rules(self) -> Rules:
+        """The retention rules that were last set."""
+        return [] if self.retention is None else self.retention.rules
+
+    @property
+    def aliases(self) -> dict[tuple[str, str], int]:
+        """The number of the version that each alias names, by (artifact, alias)."""
+        return {
+            (name, alias): number
+            for name, artifact in self.artifacts.items()
+            for alias, number in artifact.aliases.items()
+        }
+
+    def version(self, name: str, number: int) -> VersionHistory | None:
+        """Return a version that was made, deleted or not, by its artifact's present name."""
+        artifact = self.artifacts.get(name)
+        return None if artifact is None else artifact.versions.get(number)
+
+    def apply(self, event: Event) -> None:
+        """Apply an event; raise `DamageError` for one that contradicts those before it."""
+        try:
+            self._apply(event)
+        except (AttributeError, TypeError, ValueError, DamageError) as error:
+            reason = str(error) or type(error).__name__
+            raise DamageError(f"the event {event.encode()} cannot be: {reason}") from error
+
+    def _apply(self, event: Event) -> None:
+        match event:
+            case RetentionEvent():
+                rules = event.rules if self._check_rules is None else self._check_rules(event.rules)
+                self.retention = replace(event, rules=rules)
+            case RunEvent() | MetricsEvent() | EdgeEvent():
+                self.provenance.apply(event)
+            case RenameEvent():
+                artifact = self.artifacts.pop(event.name, None)
+                if artifact is None:
+                    raise ValueError("no event made the artifact")
+                artifact.rename(event.to)
+                self.artifacts[event.to] = artifact
+            case ArtifactEvent():
+                artifact = self._artifact(event.name)
+                artifact.type, artifact.description = event.type, event.description
+                artifact.created_ns, artifact.next_version = event.created_ns, event.next_version
+                self.next_serial = max(self.next_serial, event.next_serial)
+            case VersionEvent():
+                artifact = self._artifact(event.name)
+                artifact.versions[event.number] = VersionHistory(event)
+                artifact.created_ns = artifact.created_ns or event.created_ns
+                artifact.next_version = max(artifact.next_version, event.number + 1)
+                self.next_serial = max(self.next_serial, event.serial + 1)
+            case TypeEvent():
+                self._artifact(event.name).type = event.type
+            case DescriptionEvent():
+                self._artifact(event.name).description = event.description
+            case AliasEvent():
+                aliases = self._artifact(event.name).aliases
+                if event.version is not None:
+                    aliases[event.alias] = event.version
+                elif aliases.pop(event.alias, None) is None:
+                    raise ValueError("there is no such alias")
+            case _:
+                _change_version(self._artifact(event.name), event)
+
+    def _artifact(self, name: str) -> ArtifactHistory:
+        return self.artifacts.setdefault(name, ArtifactHistory())
+
+
+def _change_version(
+    artifact: ArtifactHistory, event: DeleteEvent | UndeleteEvent | RevisionEvent | TtlEvent | PurgeEvent | TagsEvent
+) -> None:
+    version = artifact.version(event.version)
+    match event:
+        case DeleteEvent():
+            version.deletion = event
+            for alias in [alias for alias, number in artifact.aliases.items() if number == event.version]:
+                del artifact.aliases[alias]
+        case UndeleteEvent():
+            version.deletion = None
+        case RevisionEvent():
+            version.revision = event
+        case TtlEvent():
+            version.ttl = event
+        case PurgeEvent():
+            version.purges.append(event)
+        case TagsEvent():
+            version.tagging = event
+        case _:
+            assert_never(event)
