@@ -1,0 +1,186 @@
+"""Every ``--json`` output of every command is one of the documents, and every document is printed by some command."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import artfs as api
+from artfs.cli.main import cli
+from artfs.documents.registry import documents
+from artfs.tracking import active_run
+
+Run = Callable[..., Any]
+
+TABLE = [
+    ("init {tmp}/other", "workspace"),
+    ("put {data} y", "put"),
+    ("draft new x --from v0 --id another", "draft"),
+    ("draft add d {data}/train sub", "draft_addition"),
+    ("draft add d {uri} sub", "draft_addition"),
+    ("draft rm d run.sh", "draft_removal"),
+    ("draft mv d run.sh go.sh", "draft_move"),
+    ("draft status d", "draft_status"),
+    ("draft commit d", "put"),
+    ("draft commit d e", "puts"),
+    ("draft abort d", "draft_abort"),
+    ("draft ls", "drafts"),
+    ("ref add {data}/train s", "put"),
+    ("ref ls r", "references"),
+    ("ref check r", "reference_check"),
+    ("ref pin r", "put"),
+    ("ls", "artifacts"),
+    ("ls x", "versions"),
+    ("ls x:v0/train", "files"),
+    ("find --type dataset", "versions"),
+    ("show x:v0", "version"),
+    ("show p/model", "version"),
+    ("log x", "log"),
+    ("diff x:v0 x:v1", "diff"),
+    ("get x:v0 {tmp}/out", "get"),
+    ("warm x:v0", "warm"),
+    ("cache info", "cache"),
+    ("cache cleanup 0", "cache_cleanup"),
+    ("cache preload x:v0", "cache_preload"),
+    ("status", "status"),
+    ("alias set x:v0 old", "alias_setting"),
+    ("alias rm x clean", "alias_removal"),
+    ("alias ls x", "aliases"),
+    ("alias log x", "alias_log"),
+    ("tag add x:v0 t", "tags"),
+    ("tag rm x:v0 t", "tags"),
+    ("tag ls x:v0", "tags"),
+    ("artifact set-type x dataset", "artifact_type"),
+    ("artifact rename x z", "artifact_name"),
+    ("artifact describe x text", "artifact_description"),
+    ("artifact put {data} -n w", "put"),
+    ("artifact get x:v0 --root {tmp}/out", "download"),
+    ("artifact ls", "versions"),
+    ("artifact cache info", "cache"),
+    ("artifact cache cleanup 0", "cache_cleanup"),
+    ("artifact cache preload x:v0", "cache_preload"),
+    ("link x:v0 team/x", "link"),
+    ("lineage p/model", "lineage"),
+    ("run ls", "runs"),
+    ("run show p/one", "run"),
+    ("run show p/one --history", "run"),
+    ("rm x:v1 --force", "rm"),
+    ("undelete x:v2", "undelete"),
+    ("gc --dry-run", "gc"),
+    ("gc --now --compact", "gc"),
+    ("retention set other --keep-within 30d --meta k=1 --type dataset", "retention_rule"),
+    ("retention rm rule", "retention_rule_removal"),
+    ("retention show", "retention_rules"),
+    ("retention plan", "retention_plan"),
+    ("retention apply", "retention"),
+    ("retention apply --dry-run", "retention"),
+    ("retention ttl x:v0 30d", "expiry"),
+    ("usage", "usage"),
+    ("usage x", "usage"),
+    ("usage --by type", "usage"),
+    ("usage --by project", "usage"),
+    ("du x:v0", "du"),
+    ("why x:v0", "why"),
+    ("fsck", "fsck"),
+    ("purge x:v0/number --reason test", "purge"),
+    ("config", "config"),
+    ("config undelete-window 2d", "config"),
+    ("doctor", "doctor"),
+]
+"""Commands, and the documents that they print in the workspace of the fixture."""
+
+MOUNTING = {"mount": "mount", "umount": "umount", "path": "path", "status": "status"}
+
+
+def reporting(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the commands that have ``--json``."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from reporting(command, (*path, name))
+        if any("--json" in parameter.opts for parameter in command.params):
+            yield (*path, name)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the data, and a workspace in which there is something to report of everything."""
+    top = tmp_path_factory.mktemp("prepared")
+    data = top / "data"
+    (data / "train").mkdir(parents=True)
+    (data / "train" / "a.txt").write_text("a" * 1000)
+    (data / "run.sh").write_text("#!/bin/sh\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARTFS_WORKSPACE", str(top / "workspace"))
+        patch.setattr(active_run, "_run", None)
+        patch.setattr(active_run, "_hooked", True)
+        workspace = api.init_workspace(top / "workspace")
+        for number in range(3):
+            (data / "number").write_text(str(number))
+            workspace.put(data, "x", type="dataset", metadata={"k": number}, aliases=["clean"] if number == 1 else [])
+        workspace.delete("x:v2")
+        with api.init(project="p", id="one", job_type="train", config={"lr": 0.5}) as run:
+            run.use_artifact("x:v0")
+            run.log({"loss": 1.5})
+            model = api.Artifact("model", "model")
+            model.add_file(data / "run.sh", "weights")
+            run.log_artifact(model)
+    return top
+
+
+@pytest.fixture
+def worked(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artfs: Run) -> Run:
+    """Return the command line over a copy of the prepared workspace, with drafts, a rule and references."""
+    shutil.copytree(prepared / "workspace", tmp_path / "workspace", symlinks=True)
+    shutil.copytree(prepared / "data", tmp_path / "data")
+    monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.setenv("ARTFS_CACHE_DIR", str(tmp_path / "cache"))
+    for line in (
+        "draft new x --from v0 --id d",
+        "draft new y --id e",
+        f"ref add {tmp_path}/data/train r",
+        "tag add x:v0 t",
+        "retention set rule --keep-last 5",
+    ):
+        assert artfs(*line.split()).code == 0
+    return artfs
+
+
+def test_every_command_that_reports_is_in_the_table() -> None:
+    lines = [line.split() for line, _ in TABLE] + [[name] for name in MOUNTING]
+    missing = [path for path in reporting() if not any(tuple(line[: len(path)]) == path for line in lines)]
+    assert not missing, "add a line to the table"
+
+
+def test_every_document_is_printed_by_a_command() -> None:
+    printed = {name for _, name in TABLE} | set(MOUNTING.values()) | {"error"}
+    assert {f"artfs.{name}/1" for name in printed} == set(documents())
+
+
+@pytest.mark.parametrize(("line", "schema"), TABLE, ids=[line for line, _ in TABLE])
+def test_a_command_prints_its_document(worked: Run, tmp_path: Path, line: str, schema: str) -> None:
+    """`Result.document` compares the keys and the types of values with the document's class."""
+    words = line.format(tmp=tmp_path, data=tmp_path / "data", uri=(tmp_path / "data" / "train").as_uri()).split()
+    result = worked(*words, "--json")
+    assert result.document["schema"] == f"artfs.{schema}/1", result.message
+
+
+def test_a_failure_is_a_document(artfs: Run) -> None:
+    assert artfs("show", "none", "--json").document["schema"] == "artfs.error/1"
+
+
+@pytest.mark.fuse
+def test_commands_of_mounts_print_their_documents(artfs_process: Run, data: Path, tmp_path: Path) -> None:
+    artfs_process("put", data, "x")
+    (tmp_path / "mnt").mkdir()
+    printed = {"mount": artfs_process("mount", tmp_path / "mnt", "--json").document["schema"]}
+    try:
+        printed["path"] = artfs_process("path", "x", "--json").document["schema"]
+        printed["status"] = artfs_process("status", "--json").document["schema"]
+    finally:
+        printed["umount"] = artfs_process("umount", tmp_path / "mnt", "--json").document["schema"]
+    assert printed == {command: f"artfs.{name}/1" for command, name in MOUNTING.items()}
