@@ -101,17 +101,18 @@ SOURCES = (ROOT / "store/artstore", ROOT / "fs/artfs")
 
 
 def modules_named(document: Path) -> set[str]:
-    """Return the paths of modules and packages in a document's spans of code: `changes/putting`, `references/`."""
-    return set(re.findall(r"`([a-z_]+(?:/[a-z_]+)+/?|[a-z_]+/|[a-z_]+\.py)`", document.read_text()))
+    """Return the paths of modules, packages and files in a document's spans of code: `changes/putting`, `rows/`."""
+    return set(re.findall(r"`([a-z_]+(?:/[a-z_]+)+(?:/|\.(?:py|json))?|[a-z_]+/|[a-z_]+\.py)`", document.read_text()))
 
 
-def test_modules_in_the_architecture_exist() -> None:
-    """Every path of a module or package that ARCHITECTURE.md names leads to one."""
-    named = modules_named(ROOT / "ARCHITECTURE.md")
-    assert len(named) > 50
-    for name in sorted(named):
-        places = [folder / name for folder in (*SOURCES, ROOT)]
-        assert any(place.exists() or place.with_suffix(".py").exists() for place in places), name
+@pytest.mark.parametrize("name", ["ARCHITECTURE.md", "docs/adding.md"])
+def test_modules_in_documents_exist(name: str) -> None:
+    """Every path of a module or package that a document for developers names leads to one."""
+    named = modules_named(ROOT / name)
+    assert len(named) > 20
+    for path in sorted(named):
+        places = [folder / path for folder in (*SOURCES, ROOT)]
+        assert any(place.exists() or place.with_suffix(".py").exists() for place in places), path
 
 
 def test_the_architecture_shows_the_layout() -> None:
