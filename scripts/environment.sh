@@ -92,7 +92,7 @@ need_azurite() {
     hash -r
 }
 
-# Make the virtual environment hold artfs with an extra (quickstart, dev or bench), and the system the given commands
+# Make the virtual environment hold artfs with an extra (quickstart, dev, docs or bench), and the system the given commands
 # (COMMAND or COMMAND=PACKAGE); nothing to do the second time. Two scripts at once wait for each other.
 need_environment() {
     local lock
