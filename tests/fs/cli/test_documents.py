@@ -87,7 +87,7 @@ TABLE = [
     ("du x:v0", "du"),
     ("why x:v0", "why"),
     ("fsck", "fsck"),
-    ("purge x:v0/number --reason test", "purge"),
+    ("purge x:v1/number --reason test", "purge"),
     ("config", "config"),
     ("config undelete-window 2d", "config"),
     ("doctor", "doctor"),
