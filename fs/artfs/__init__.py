@@ -83,7 +83,9 @@ def __getattr__(name: str) -> Any:
     elif name.startswith("_"):
         raise AttributeError(f"module 'artfs' has no attribute {name!r}")
     else:
-        raise AttributeError(f"artfs has no {name!r}: it keeps runs and artifacts; for the rest, use wandb beside it")
+        raise AttributeError(
+            f"artfs has no {name!r}: it keeps runs and artifacts; for the rest, use wandb alongside it"
+        )
     globals()[name] = value
     return value
 

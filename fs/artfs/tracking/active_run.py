@@ -1,4 +1,4 @@
-"""The run of this process: `artfs.init` begins it, and it ends with the process at the latest."""
+"""The run of this process: `artfs.init` begins it, and it ends when the process does, if not before."""
 
 from __future__ import annotations
 
@@ -51,11 +51,12 @@ def init(
     monitor_gym: bool | None = None,
     settings: object | None = None,
 ) -> Run:
-    """Begin a run, and finish the one that is open; return it.
+    """Finish the open run, if there is one, and begin another; return it.
 
-    ``project``, ``group``, ``job_type``, ``name``, ``id``, ``notes``, ``tags`` and ``config`` are what they are in
-    wandb; so is ``resume`` as far as a run of that ``id`` goes on.  The other words are recorded, and do nothing.
-    Without ``project`` it is ``$ARTFS_PROJECT`` or ``$WANDB_PROJECT``; without one, names of artifacts are as written.
+    ``project``, ``group``, ``job_type``, ``name``, ``id``, ``notes``, ``tags`` and ``config`` mean what they mean in
+    wandb, and ``resume`` continues the run with that ``id``.  The other parameters are recorded and have no effect.
+    ``project`` is by default ``$ARTFS_PROJECT`` or ``$WANDB_PROJECT``; without one, names of artifacts are used as they
+    are.
     """
     global _run
     finish()
@@ -78,7 +79,7 @@ def init(
     recorded = {key: value for key, value in unused.items() if value is not None}
     _notice(sorted(recorded.keys() - {"entity", "reinit"}))
     if resume and id is None and resume not in ("auto", "allow", True):
-        raise InvalidInputError("a run to go on with needs its id", hint="pass id=")
+        raise InvalidInputError("resume needs the id of a run", hint="pass id=")
     workspace = the_workspace()
     record, lease = workspace.runs.start(
         project or environment("PROJECT") or "",
@@ -113,11 +114,11 @@ def _notice(unused: Sequence[str]) -> None:
     global _noticed
     if unused and not _noticed:
         _noticed = True
-        print(f"artfs: {', '.join(unused)} is recorded, and does nothing here", file=sys.stderr)
+        print(f"artfs: {', '.join(unused)} is recorded, and has no effect", file=sys.stderr)
 
 
 def _hook() -> None:
-    """Let the run end with the process, failed where that ends by an exception."""
+    """End the run when the process ends; as failed if an exception ends the process."""
     global _hooked
     if _hooked:
         return
@@ -143,34 +144,34 @@ def run() -> Run | None:
 
 
 def _open(what: str) -> Run:
-    found = run()
-    if found is None:
+    current = run()
+    if current is None:
         raise RefusedError(f"there is no run for {what}", hint="begin one: artfs.init()")
-    return found
+    return current
 
 
 def config() -> Words:
-    """Return the config of the open run; raise `RefusedError` where there is none."""
+    """Return the config of the open run; raise `RefusedError` if there is none."""
     return _open("a config").config
 
 
 def summary() -> Words:
-    """Return the summary of the open run; raise `RefusedError` where there is none."""
+    """Return the summary of the open run; raise `RefusedError` if there is none."""
     return _open("a summary").summary
 
 
 def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
-    """Log values for the open run, as `Run.log` does; raise `RefusedError` where there is none."""
+    """Log values for the open run, as `Run.log` does; raise `RefusedError` if there is none."""
     _open("what is logged").log(data, step, commit)
 
 
 def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
     """Finish the open run, if there is one."""
-    found = run()
-    if found is not None:
-        found.finish(exit_code)
+    current = run()
+    if current is not None:
+        current.finish(exit_code)
 
 
 def login(*_: object, **__: object) -> bool:
-    """Return True: a workspace of this machine needs no account."""
+    """Return True: a local workspace needs no account."""
     return True

@@ -1,4 +1,4 @@
-"""Lists that are changed in place, and saved with what they belong to."""
+"""Lists that are changed in place, and saved with their artifact."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["NameList"]
 
 
 class NameList(list[str]):
-    """Aliases or tags of an artifact: a list, whose changes hold once ``save`` was called, here or on the artifact."""
+    """Aliases or tags of an artifact: a list; ``save``, here or on the artifact, keeps its changes."""
 
     def __init__(self, names: Iterable[str], save: Callable[[], object]) -> None:
         super().__init__(names)

@@ -1,4 +1,4 @@
-"""`Api`: looking at artifacts and runs from outside of a run."""
+"""`Api`: reading artifacts and runs without a run of one's own."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["Api"]
 
 
 class Api:
-    """Artifacts and runs of the workspace; ``overrides`` may have a ``project`` that is meant where none is named."""
+    """Artifacts and runs of the workspace; ``overrides`` can have a default ``project``."""
 
     def __init__(self, overrides: Mapping[str, Any] | None = None, timeout: float | None = None, **_: object) -> None:
         self._project = str((overrides or {}).get("project") or environment("PROJECT") or "")
 
     def artifact(self, name: str, type: str | None = None) -> Artifact:
         """Return a version by name; raise `NotFoundError`, or `InvalidInputError` for another type."""
-        found, _ = Artifact.named(the_workspace(), name, self._project)
-        if type is not None and found.type != type:
-            raise InvalidInputError(f"{found.qualified_name} has the type {found.type!r}, not {type!r}")
-        return found
+        artifact, _ = Artifact.named(the_workspace(), name, self._project)
+        if type is not None and artifact.type != type:
+            raise InvalidInputError(f"{artifact.qualified_name} has the type {artifact.type!r}, not {type!r}")
+        return artifact
 
     def artifact_exists(self, name: str, type: str | None = None) -> bool:
         """Return whether there is a version of that name, and type."""
@@ -43,13 +43,13 @@ class Api:
         per_page: int | None = None,
         tags: list[str] | None = None,
     ) -> list[Artifact]:
-        """Return all versions of a type, an artifact, or a project, as far as each is given; the newest first.
+        """Return all versions of a type, an artifact, or a project, as far as each is given; newest first.
 
         ``name`` is one artifact's, as ``NAME`` of the project or ``PROJECT/NAME``.
         """
         workspace = the_workspace()
         within = project if project is not None else self._project
-        found = []
+        versions = []
         for info in workspace.artifacts():
             if type_name is not None and info.type != type_name:
                 continue
@@ -57,15 +57,15 @@ class Api:
                 continue
             if within and name is None and not info.name.startswith(f"{within}/"):
                 continue
-            found += workspace.versions(info.name)
-        chosen = [version for version in found if not tags or set(tags) <= set(version.tags)]
+            versions += workspace.versions(info.name)
+        chosen = [version for version in versions if not tags or set(tags) <= set(version.tags)]
         return [
             Artifact.of(workspace, version)
             for version in sorted(chosen, key=lambda version: version.record.serial, reverse=True)
         ]
 
     def run(self, path: str) -> Run:
-        """Return the run ``PROJECT/ID``, before which an entity may stand; raise `NotFoundError`."""
+        """Return the run ``[ENTITY/]PROJECT/ID``; raise `NotFoundError` if there is none."""
         workspace = the_workspace()
         parts = path.strip("/").split("/")
         titles = [path.strip("/"), "/".join(parts[1:])] if len(parts) > 2 else [path.strip("/")]
@@ -79,10 +79,10 @@ class Api:
         return recorded_run(workspace, titles[-1])
 
     def runs(self, path: str | None = None, per_page: int = 50) -> list[Run]:
-        """Return the runs, or those of a project, before which an entity may stand; the newest first."""
+        """Return the runs, or those of ``[ENTITY/]PROJECT``, newest first."""
         workspace = the_workspace()
         project = path if path is not None else self._project or None
-        found = workspace.runs.all(project)
-        if project is not None and not found and "/" in project:
-            found = workspace.runs.all(project.partition("/")[2])
-        return [Run(workspace, record, None) for record in reversed(found)]
+        records = workspace.runs.all(project)
+        if project is not None and not records and "/" in project:
+            records = workspace.runs.all(project.partition("/")[2])
+        return [Run(workspace, record, None) for record in reversed(records)]

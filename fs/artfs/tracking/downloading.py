@@ -1,4 +1,4 @@
-"""Where the content of a version is for a program: on a mount, in the cache, or in a copy of its own."""
+"""The folder with a version's content: on a mount, in the cache, or a copy of its own."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _PARTIAL = ".partial"
 def download(workspace: Workspace, version: Version, root: str | os.PathLike[str] | None, prefix: str | None) -> str:
     """Return a folder that holds a version, or the part of it at ``prefix``, with its paths.
 
-    With ``root`` a copy is made there, verified, which may be written.  Without, it is the version's folder on a mount
-    that this process can reach, else a copy: in ``$ARTFS_ARTIFACT_DIR``, or in the cache.  ``ARTFS_DOWNLOAD=copy``
-    takes no mount, ``mount`` nothing else.  Afterwards the cache leads to a whole version by its digest.
+    With ``root`` it is a verified copy there, which may be changed.  Without, it is the version's folder on a mount
+    that this process can reach, else a copy: in ``$ARTFS_ARTIFACT_DIR``, or in the cache.  ``ARTFS_DOWNLOAD=copy`` uses
+    no mount, ``ARTFS_DOWNLOAD=mount`` only a mount.  Afterwards the cache has a link to a whole version by its digest.
     """
     if root is not None:
         workspace.get(version.name, root, prefix=prefix or None, overwrite=True)
@@ -60,7 +60,7 @@ def download(workspace: Workspace, version: Version, root: str | os.PathLike[str
 
 
 def _lead(digest: str, place: Path) -> None:
-    """Let the cache lead to a folder that holds a version; a cache that cannot be written is none."""
+    """Link from the cache to a folder that holds a version, if the cache can be written."""
     link = cache_folder() / digest
     if link.is_dir() and not link.is_symlink():
         return  # a copy of the cache's own
@@ -76,13 +76,13 @@ def _lead(digest: str, place: Path) -> None:
 def copy_to_cache(workspace: Workspace, version: Version, progress: Callable[[Progress], None] | None = None) -> str:
     """Return the cache's copy of a version, made if it is not there: whole, and verified.
 
-    What was used longest ago goes where ``$ARTFS_CACHE_LIMIT`` says how much the cache may take.
+    With ``$ARTFS_CACHE_LIMIT`` the least recently used copies are removed until the cache fits.
     """
     folder = cache_folder()
     place = folder / version.digest
     if place.is_dir() and not place.is_symlink():
         with suppress(OSError):
-            os.utime(place)  # used now: what was used longest ago goes first
+            os.utime(place)  # used now: the least recently used goes first
         return str(place)
     folder.mkdir(parents=True, exist_ok=True)
     if place.is_symlink():
@@ -114,7 +114,7 @@ def _limit(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """A version in the cache: its digest, where that leads, the bytes that it takes here, and when it was last used."""
+    """A version in the cache: its digest and path, the bytes that it takes here, and when it was last used."""
 
     digest: str
     path: str
@@ -124,7 +124,7 @@ class Cached:
 
 
 def cached() -> Iterator[Cached]:
-    """Yield what the cache has."""
+    """Yield the versions in the cache."""
     folder = cache_folder()
     with suppress(FileNotFoundError):
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
@@ -147,27 +147,27 @@ def _bytes_of(folder: str) -> int:
 
 
 def clean_up(limit: int, *, keep: str = "") -> tuple[int, int]:
-    """Remove what was used longest ago until the cache takes ``limit`` bytes at most, and links that lead nowhere.
+    """Remove the least recently used copies until the cache takes at most ``limit`` bytes, and broken links.
 
-    The copy of the digest to ``keep`` stays.  Returns (copies removed, bytes that came back).
+    The copy of the digest ``keep`` stays.  Returns (copies removed, bytes freed).
     """
-    found = sorted(cached(), key=lambda one: one.used_at)
-    total = sum(one.bytes for one in found)
+    copies_by_use = sorted(cached(), key=lambda copy: copy.used_at)
+    total = sum(copy.bytes for copy in copies_by_use)
     copies = freed = 0
     folder = cache_folder()
-    for one in found:
-        place = folder / one.digest
-        if one.is_link:
+    for copy in copies_by_use:
+        place = folder / copy.digest
+        if copy.is_link:
             if not place.exists():
                 with suppress(FileNotFoundError):
                     place.unlink()
             continue
-        if total - freed <= limit or one.digest == keep:
+        if total - freed <= limit or copy.digest == keep:
             continue
-        gone = folder / f".{one.digest.strip('.')}.{time.time_ns()}{_PARTIAL}"
+        gone = folder / f".{copy.digest.strip('.')}.{time.time_ns()}{_PARTIAL}"
         with suppress(FileNotFoundError):
-            place.rename(gone)  # out of sight at once: nobody finds half of it
+            place.rename(gone)  # hidden at once: a reader never finds half of it
             shutil.rmtree(gone)
             copies += 1
-            freed += one.bytes
+            freed += copy.bytes
     return copies, freed

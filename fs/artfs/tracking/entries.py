@@ -45,7 +45,7 @@ class ArtifactEntry:
         return f"<ArtifactEntry {self.path}>"
 
     def download(self, root: str | os.PathLike[str] | None = None) -> str:
-        """Return the path of the file where it can be read; with ``root``, of a copy below that."""
+        """Return the path of a readable copy of the file; with ``root``, of one below that folder."""
         return os.path.join(self._artifact.download(root, path_prefix=self.path), self.path)
 
     def ref(self) -> str:

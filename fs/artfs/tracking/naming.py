@@ -1,7 +1,7 @@
 """Which artifact a name means for a run: ``NAME``, ``PROJECT/NAME`` or ``ENTITY/PROJECT/NAME``, each with a version.
 
-A run of project P logs NAME as the artifact ``P/NAME``.  It finds NAME in its own project, else at the top; a leading
-entity is passed over, for a workspace has one owner.
+A run of project P logs NAME as the artifact ``P/NAME``.  It finds NAME in its own project, else at the top level.  A
+leading entity is ignored, because a workspace has one owner.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ def short_name(full: str) -> str:
 
 
 def _candidates(name: str, project: str) -> list[str]:
-    """Return the full names that a name may mean, the first that is there is meant."""
+    """Return the full names that a name can mean; the first that exists is meant."""
     parts = name.split("/")
-    found = [name]
+    names = [name]
     if len(parts) == 1 and project:
-        found.insert(0, f"{project}/{name}")
+        names.insert(0, f"{project}/{name}")
     if len(parts) > 2:
-        found.append("/".join(parts[1:]))
-    return found
+        names.append("/".join(parts[1:]))
+    return names
 
 
 def find_version(workspace: Workspace, text: str, project: str) -> tuple[Version, str]:
-    """Return (version, what it was called by: an alias, or ``v3``) for a name as users write it.
+    """Return (version, the alias or ``v3`` that named it) for a name as users write it.
 
     Raises `NotFoundError`, naming artifacts of that name in other projects, and `InvalidNameError`.
     """
     reference = parse_reference(text)
-    said = f"v{reference.version}" if reference.version is not None else reference.alias or LATEST
+    label = f"v{reference.version}" if reference.version is not None else reference.alias or LATEST
     for full in _candidates(reference.name, project):
         if workspace.has_artifact(full):
-            return workspace.version(f"{full}:{said}"), said
+            return workspace.version(f"{full}:{label}"), label
     last = short_name(reference.name)
     elsewhere = [artifact.name for artifact in workspace.artifacts() if short_name(artifact.name) == last]
     where = f" in the project {project!r} or at the top" if project and "/" not in reference.name else ""

@@ -65,18 +65,18 @@ class Run:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        raise AttributeError(f"an artfs run has no {name!r}; for charts and more, use wandb beside artfs")
+        raise AttributeError(f"an artfs run has no {name!r}; for charts and more, use wandb alongside artfs")
 
     # -- what it is ------------------------------------------------------------------------------------------------
 
     @property
     def id(self) -> str:
-        """What names it in its project."""
+        """Its id, unique in its project."""
         return self._record.id
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Its display name; by default its id."""
         return self._record.name or self._record.id
 
     @name.setter
@@ -90,7 +90,7 @@ class Run:
 
     @property
     def entity(self) -> str:
-        """What was said; it is recorded only."""
+        """The entity that was given; it is only recorded."""
         return str(self._record.settings.get("entity") or "")
 
     @property
@@ -100,7 +100,7 @@ class Run:
 
     @property
     def job_type(self) -> str:
-        """What it does."""
+        """Its job type."""
         return self._record.job_type
 
     @property
@@ -110,7 +110,7 @@ class Run:
 
     @property
     def notes(self) -> str:
-        """What was said of it."""
+        """Its notes."""
         return self._record.notes
 
     @property
@@ -120,7 +120,7 @@ class Run:
 
     @property
     def step(self) -> int:
-        """The step that is logged next."""
+        """The step of the next row."""
         return self._step
 
     @property
@@ -130,17 +130,17 @@ class Run:
 
     @property
     def is_open(self) -> bool:
-        """Whether it goes on in this process."""
+        """Whether it is running in this process."""
         return not self._finished and os.getpid() == self._pid
 
     @property
     def resumed(self) -> bool:
-        """Whether it went on with one that was there."""
+        """Whether it resumed an earlier run."""
         return bool(self._record.settings.get("resume")) and self._record.steps > 0
 
     @property
     def url(self) -> str | None:
-        """None: there is no page about it; ``artfs run show`` tells."""
+        """None: it has no page; ``artfs run show`` prints its record."""
         return None
 
     @property
@@ -160,7 +160,7 @@ class Run:
     ) -> None:
         """Log values by name, as a row of their own, or, with ``commit=False``, as a part of the next one.
 
-        A ``step`` that is not after the last is taken for the present one.  Rows are kept in memory for some seconds.
+        A ``step`` before the current one is replaced by that.  Rows are kept in memory for some seconds.
         """
         self._require_running()
         values = metric_values(data)
@@ -204,7 +204,7 @@ class Run:
         self._dirty = False
 
     def _flush(self) -> None:
-        """Write what is kept in memory."""
+        """Write rows and values that are only in memory."""
         self._write_rows()
         if self._dirty:
             self._save()
@@ -218,7 +218,7 @@ class Run:
     def _given(
         self, what: Artifact | str | os.PathLike[str], name: str | None, type: str | None, aliases: Sequence[str] | None
     ) -> Artifact:
-        """Return an artifact that is to be logged, made of a path where that is given."""
+        """Return the artifact to log; for a path, one with its content."""
         if isinstance(what, Artifact):
             artifact = what
         else:
@@ -234,7 +234,7 @@ class Run:
         return artifact
 
     def _full_name(self, artifact: Artifact) -> str:
-        """Return the full name by which an artifact is logged: what began as another project's version is ours then."""
+        """Return the full name to log an artifact as; one based on a version of another project moves to this one."""
         name = artifact.qualified_name
         if self.project and artifact.has_base and not name.startswith(f"{self.project}/"):
             name = short_name(name)
@@ -248,9 +248,9 @@ class Run:
         aliases: Sequence[str] | None = None,
         tags: Sequence[str] | None = None,
     ) -> Artifact:
-        """Make an artifact, or what is at a path, a version; when it returns, that is done.
+        """Make an artifact, or what is at a path, a version; when it returns, the version exists.
 
-        Content and metadata that equal the latest version's make none: the artifact is that version then.
+        If content and metadata equal those of the latest version, the artifact becomes that one, and none is made.
         """
         self._require_running()
         artifact = self._given(artifact_or_path, name, type, aliases)
@@ -263,7 +263,7 @@ class Run:
         self._flush()
         version = artifact.commit(self._full_name(artifact), self._record.number)
         if artifact.ttl is not None and version.record.expires_ns:
-            _say(f"{version.name} goes by itself on {utc(version.record.expires_ns):%Y-%m-%d %H:%M} UTC")
+            _say(f"{version.name} expires on {utc(version.record.expires_ns):%Y-%m-%d %H:%M} UTC")
         return artifact
 
     def use_artifact(
@@ -292,32 +292,33 @@ class Run:
         return artifact
 
     def link_artifact(self, artifact: Artifact, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
-        """Show a version as the next one of another artifact, ``PROJECT/NAME``; log it first where it is none."""
+        """Make a version the next one of another artifact, ``PROJECT/NAME``, too; log it first if it is none yet."""
         self._require_running()
         if artifact.is_draft():
             self.log_artifact(artifact)
         return artifact.link(target_path, aliases)
 
     def logged_artifacts(self, per_page: int = 100) -> list[Artifact]:
-        """Return the versions that it has made and that are there, in the order in which they were made."""
+        """Return the living versions that it has made, in the order in which they were made."""
         return self._versions(used=False)
 
     def used_artifacts(self, per_page: int = 100) -> list[Artifact]:
-        """Return the versions that it has used and that are there, in the order in which it first used them."""
+        """Return the living versions that it has used, in the order in which it first used them."""
         return self._versions(used=True)
 
     def _versions(self, *, used: bool) -> list[Artifact]:
-        found = self._workspace.runs.versions(self._record.number, used=used)
-        return [Artifact.of(self._workspace, version) for version in found]
+        versions = self._workspace.runs.versions(self._record.number, used=used)
+        return [Artifact.of(self._workspace, version) for version in versions]
 
     # -- many writers ----------------------------------------------------------------------------------------------
 
     def _draft_of(self, artifact: Artifact, distributed_id: str | None) -> tuple[str, str, str]:
-        """Return (full name, id of the draft, the name that its makers have for it)."""
+        """Return (full name, id of the draft, the name that the runs share)."""
         shared = distributed_id or self.group
         if not shared:
             raise InvalidInputError(
-                "several runs that make one version need a name for it", hint="pass distributed_id, or init(group=...)"
+                "runs that make one version together need a name for it",
+                hint="pass distributed_id, or init(group=...)",
             )
         full = self._full_name(artifact)
         digest = hashlib.blake2b(f"{full}\0{shared}".encode(), digest_size=4).hexdigest()
@@ -333,10 +334,10 @@ class Run:
         distributed_id: str | None = None,
         on_conflict: str = "error",
     ) -> Artifact:
-        """Bring files for a version that several runs make together; ``finish_artifact`` makes it.
+        """Add files to a version that several runs make together; ``finish_artifact`` makes it.
 
-        ``distributed_id`` names it among them, the run's group where it is not given.  A path that another run has
-        brought with other content raises `ExistsError`, which names both, unless ``on_conflict`` is ``last``.
+        ``distributed_id`` is the name that they share, by default the run's group.  A path that another run has
+        added with other content raises `ExistsError`, which names both, unless ``on_conflict`` is ``last``.
         """
         from artfs.tracking.distributed import contribute
 
@@ -350,7 +351,7 @@ class Run:
         late = contribute(self._workspace, place, self._record, contribution, overwrite=on_conflict == "last")
         artifact.discard()
         if late is not None:
-            _say(f"{late} was finished before: this begins the next version")
+            _say(f"{late} was finished before; this begins the next version")
         return artifact
 
     def finish_artifact(
@@ -361,9 +362,9 @@ class Run:
         aliases: Sequence[str] | None = None,
         distributed_id: str | None = None,
     ) -> Artifact:
-        """Make the version that several runs have brought files for; what this artifact says and holds comes on top.
+        """Make the version that several runs have added files to, with the files and description of this artifact.
 
-        Raises `NotFoundError` where nobody has brought anything.  Once more, it returns the same version.
+        Raises `NotFoundError` if no run has added anything.  A second call returns the same version.
         """
         from artfs.tracking.distributed import finish
 
@@ -379,7 +380,7 @@ class Run:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:
-        """End the run; one that ends by an error, or with an exit code other than 0, has failed."""
+        """End the run; after an exception, or with an exit code other than 0, it has failed."""
         if not self.is_open:
             return
         if self._partial:

@@ -11,7 +11,7 @@ __all__ = ["Words"]
 
 
 class Words(MutableMapping[str, Any]):
-    """Values by name; every change is checked at once and told to the run."""
+    """Values by name; every change is checked at once, and the run writes it later."""
 
     _values: dict[str, Any]
 
@@ -60,11 +60,11 @@ class Words(MutableMapping[str, Any]):
         self._changed()
 
     def take(self, values: Mapping[str, Any]) -> None:
-        """Set values that are checked already, and that the run writes by itself."""
+        """Set values that were checked, and that the run writes itself."""
         self._values.update(values)
 
     def setdefaults(self, values: Mapping[str, Any]) -> None:
-        """Set those values that are not there."""
+        """Set the values whose names have none."""
         self.update({name: value for name, value in values.items() if name not in self._values})
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Words(MutableMapping[str, Any]):
 
 
 def config_of(value: Any) -> dict[str, Any]:
-    """Return what a run was configured with as a dictionary: a mapping, or an object with attributes (argparse)."""
+    """Return a run's configuration as a dictionary; it is a mapping, or an object with attributes (argparse)."""
     if value is None:
         return {}
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What users pass becomes JSON; and the words that the environment has for it."""
+"""Conversion of what users pass to JSON, and the environment variables."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def environment(name: str) -> str | None:
 
 
 def cache_folder() -> Path:
-    """Return where downloads are kept, by digest: ``$ARTFS_CACHE_DIR``, ``$WANDB_CACHE_DIR``, or the user's."""
+    """Return the folder that keeps downloads by digest: ``$ARTFS_CACHE_DIR``, ``$WANDB_CACHE_DIR``, or the user's."""
     given = environment("CACHE_DIR")
     return Path(os.path.abspath(os.path.expanduser(given))) if given else user_cache_path("artfs") / "versions"
 
 
 def download_folder() -> Path | None:
-    """Return where downloads without a place of their own go, by name, where the environment says so."""
+    """Return the folder for downloads without a root, if ``$ARTFS_ARTIFACT_DIR`` or ``$WANDB_ARTIFACT_DIR`` is set."""
     given = environment("ARTIFACT_DIR")
     return Path(os.path.abspath(os.path.expanduser(given))) if given else None
 
 
 def plain(value: Any, what: str = "metadata") -> Any:
-    """Return a value as JSON knows it: numpy's scalars and arrays as numbers, tuples as lists, paths as text.
+    """Return a value as JSON can hold it: numpy's scalars and arrays as numbers, tuples as lists, paths as text.
 
     Raises `InvalidInputError` naming ``what`` for anything else that JSON cannot hold.
     """
@@ -60,7 +60,7 @@ def plain(value: Any, what: str = "metadata") -> Any:
 
 
 def metric_values(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run logs as JSON; numbers that are none, and infinite ones, as the words NaN and Infinity."""
+    """Return what a run logs as JSON, with NaN and infinite numbers as the words NaN and Infinity."""
     if not isinstance(data, Mapping):
         raise InvalidInputError(f"what a run logs is a mapping of names to values, not {type(data).__name__}")
     return {_name(key, "what a run logs"): _metric(value, f"the metric {key!r}") for key, value in data.items()}

@@ -1,4 +1,4 @@
-"""Comparing a folder with a version: that it holds just that, byte for byte."""
+"""Comparing a folder with a version, byte for byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_NAMED = 10
 
 
 def verify(version: Version, root: str | os.PathLike[str]) -> None:
-    """Raise `DamageError` naming files that a folder lacks, has besides, or has with other content."""
+    """Raise `DamageError` naming files that are missing from a folder, not in the version, or different."""
     wrong = []
     seen = set()
     top = Path(root)
@@ -45,7 +45,7 @@ def verify(version: Version, root: str | os.PathLike[str]) -> None:
 
 
 def _is_equal(version: Version, path: str, info: FileInfo, place: Path) -> bool:
-    """Return whether a file has the content of the version's; what that refers to is read for it."""
+    """Return whether a file has the content of the version's; a reference is read from outside."""
     if not info.is_reference:
         return _digest(place) == info.digest
     with version.open(path) as theirs, place.open("rb") as ours:

@@ -1,4 +1,4 @@
-"""The workspace that runs and artifacts of this process are kept in."""
+"""The workspace of this process's runs and artifacts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["the_workspace"]
 
 
 def the_workspace() -> Workspace:
-    """Open the workspace that the command line would use, or make it, and say so."""
+    """Open the workspace that the command line uses; if there is none, create it and print that."""
     try:
         return open_workspace()
     except WorkspaceNotFoundError:

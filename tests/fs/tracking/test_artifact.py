@@ -166,7 +166,7 @@ def test_an_end_is_announced(run: artfs.Run, capsys: pytest.CaptureFixture[str])
     artifact = logged(run, metadata={"ttl_days": 30})
     assert artifact.ttl is not None
     assert artifact.ttl == timedelta(days=30)
-    assert "p/data:v0 goes by itself on 20" in capsys.readouterr().err
+    assert "p/data:v0 expires on 20" in capsys.readouterr().err
     for days in (0, -1, "many", True):
         with pytest.raises(InvalidInputError, match="ttl_days"):
             logged(run, text="x", metadata={"ttl_days": days})

@@ -84,7 +84,7 @@ def test_finishing_once(workspace: artfs.Workspace, capsys: pytest.CaptureFixtur
     assert run.finish_artifact(artfs.Artifact("results", "dataset")).version == "v0"
     capsys.readouterr()
     run.upsert_artifact(brought(run, "late", "late"))
-    assert capsys.readouterr().err == "artfs: p/results:v0 was finished before: this begins the next version\n"
+    assert capsys.readouterr().err == "artfs: p/results:v0 was finished before; this begins the next version\n"
     final = run.finish_artifact(artfs.Artifact("results", "dataset"))
     assert (final.name, [entry.path for entry in final.files()]) == ("results:v1", ["late"])
     assert_sound(workspace)

@@ -133,7 +133,7 @@ def test_unused_words_are_recorded_with_one_notice(
     monkeypatch.setattr(active_run, "_noticed", False)
     run = artfs.init(project="p", entity="me", mode="offline", save_code=True, dir=Path("x"), config=Namespace(lr=1))
     artfs.init(project="p", mode="offline")
-    assert capsys.readouterr().err == "artfs: dir, mode, save_code is recorded, and does nothing here\n"
+    assert capsys.readouterr().err == "artfs: dir, mode, save_code is recorded, and has no effect\n"
     record = workspace.runs.get(f"p/{run.id}")
     assert record.settings == {"entity": "me", "mode": "offline", "save_code": True, "dir": "x"}
     assert record.config == {"lr": 1}
@@ -148,9 +148,9 @@ def test_the_environment_has_a_project(workspace: artfs.Workspace, monkeypatch: 
 
 
 def test_names_that_are_not_there(workspace: artfs.Workspace) -> None:
-    with pytest.raises(AttributeError, match="use wandb beside it"):
+    with pytest.raises(AttributeError, match="use wandb alongside it"):
         artfs.Table  # noqa: B018
-    with pytest.raises(AttributeError, match="use wandb beside artfs"):
+    with pytest.raises(AttributeError, match="use wandb alongside artfs"):
         artfs.init(project="p").watch  # noqa: B018
     artfs.finish()
     for action in (lambda: artfs.log({"a": 1}), lambda: artfs.config):
