@@ -153,4 +153,5 @@ def test_who_reads_what_is_being_replaced_gets_all_of_one_or_nothing(monkeypatch
     right, refused, wrong = reads_while_it_changes(1.5)
     assert right and refused and not wrong
     monkeypatch.setattr("artstore.references.recent.are_sound", lambda data, sums: True)
-    assert reads_while_it_changes(1.5)[2]  # such readings happen, and the checksums alone tell
+    # Such readings happen, if not in every 1.5 s on a machine that has much to do, and the checksums alone tell.
+    assert any(reads_while_it_changes(1.5)[2] for _ in range(10))
