@@ -1,0 +1,31 @@
+"""Mounts and the state of the workspace as JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from artfs.documents import mounts
+from artfs.documents.encoding import encode
+from artfs.mount.reports import MountStatus, ReaperStatus, WorkerStatus
+from artstore.rows.deadlist import Backlog
+from artstore.rows.drafts import DraftInfo
+from fs.documents.shapes import check
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def test_the_status() -> None:
+    worker = WorkerStatus(1, NOON, 0, 10, 5, 4, 3, 2, None)
+    live = MountStatus("/w", "/m", "live", 1, NOON, workers=[worker], reaper=ReaperStatus("idle", 0, 0, 0, NOON, None))
+    drafts = [DraftInfo(1, "x", 1, 2, True, 3), DraftInfo(1, "x", 1, 2, True, 3, id="d", expires_ns=10**9)]
+    document = encode(mounts.StatusDocument.of([live, MountStatus("/w", "/n", "dead")], drafts, Backlog(0, 0, None, 1)))
+    check(document)
+    assert document["mounts"][0]["requests"] == 10
+    assert [draft["id"] for draft in document["drafts"]] == [None, "d"]
+    assert "backlog" not in encode(mounts.StatusDocument.of([], [], None))
+
+
+def test_what_was_mounted() -> None:
+    check(encode(mounts.MountDocument("/w", "/m", 1)))
+    check(encode(mounts.UnmountDocument("/m")))
+    check(encode(mounts.PathDocument("/m/x/v0", "v0", mounted_now=True)))
