@@ -1,10 +1,11 @@
-"""When the clock is not to be believed: what goes by itself at a time must not go by a wrong one."""
+"""Moments as users see them, and a check of the clock before versions expire by it."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["doubt"]
+__all__ = ["doubt", "utc"]
 
 _MOST_AHEAD_NS: Final = 30 * 86400 * 10**9
 
@@ -16,3 +17,8 @@ def doubt(recorded_ns: int, now_ns: int) -> str | None:
     if now_ns - recorded_ns > _MOST_AHEAD_NS:
         return "the clock is more than 30 days ahead of all that is recorded: nothing is deleted until it is confirmed"
     return None
+
+
+def utc(nanoseconds: int) -> datetime:
+    """Return a time in UTC, to the microsecond."""
+    return datetime.fromtimestamp(nanoseconds // 1000 / 1e6, UTC)

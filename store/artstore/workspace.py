@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from artstore import locate
+from artstore.clock import utc
 from artstore.names import check_alias, check_name, check_type
 from artstore.queries import artifacts, resolving
 from artstore.queries.artifacts import ArtifactInfo
-from artstore.queries.versions import Version, utc
+from artstore.queries.versions import Version
 from artstore.rows.settings import Settings, change_settings, read_settings
 from artstore.store import Store
 
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from artstore.changes.deleting import Cascade, Deletion, Undeletion
     from artstore.changes.purging import PurgeReport
     from artstore.checking import OnProgress, Report
-    from artstore.ingest.pipeline import Progress
     from artstore.namespaces.aliases import Aliases
     from artstore.namespaces.drafts import Drafts
     from artstore.namespaces.references import References
     from artstore.namespaces.retention import Retention
     from artstore.namespaces.runs import Runs
     from artstore.namespaces.tags import Tags
+    from artstore.progress import Progress
     from artstore.queries.difference import Difference
     from artstore.queries.explaining import Explanation
     from artstore.queries.exporting import GetReceipt

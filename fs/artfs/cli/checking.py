@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from artstore.changes.purging import PurgeReport
     from artstore.checking.report import OnProgress, Problem, Report
     from artstore.checking.report import Progress as CheckProgress
-    from artstore.ingest.pipeline import Progress
+    from artstore.progress import Progress
 
 __all__ = ["fsck", "purge", "why"]
 
@@ -121,7 +121,7 @@ def _checking(update: Callable[[Progress], None] | None) -> OnProgress | None:
     """Return what a check reports to, for a bar: in bytes while it reads content, else in what it looks at."""
     if update is None:
         return None
-    from artstore.ingest.pipeline import Progress
+    from artstore.progress import Progress
 
     def report(done: CheckProgress) -> None:
         if done.phase == "data":

@@ -17,7 +17,7 @@ from artstore.names import version_label
 
 if TYPE_CHECKING:
     from artstore.changes.deleting import Cascade, Deletion, Undeletion
-    from artstore.ingest.pipeline import Progress
+    from artstore.progress import Progress
     from artstore.reclaim.collecting import GcReport
     from artstore.reclaim.reaper import Reaped
     from artstore.workspace import Workspace
@@ -208,7 +208,7 @@ def _reaping(update: Callable[[Progress], None] | None) -> Callable[[Reaped], No
     """Return what the reaper reports to, for a bar; how much there is to do is not known before it is done."""
     if update is None:
         return None
-    from artstore.ingest.pipeline import Progress
+    from artstore.progress import Progress
 
     return lambda done: update(Progress("reaping", done.freed_nodes, done.freed_bytes, None, None, ""))
 

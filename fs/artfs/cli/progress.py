@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from artstore.ingest.pipeline import Progress
+    from artstore.progress import Progress
 
 __all__ = ["progress_bar"]
 

@@ -179,7 +179,7 @@ def is_uri(text: str) -> bool:
 @contextmanager
 def pinning_bar() -> Iterator[OnPinned]:
     """Show how many files were found so far."""
-    from artstore.ingest.pipeline import Progress
+    from artstore.progress import Progress
 
     with progress_bar() as update:
 

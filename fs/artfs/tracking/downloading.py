@@ -20,7 +20,7 @@ from artstore.queries.versions import Version
 from artstore.workspace import Workspace
 
 if TYPE_CHECKING:
-    from artstore.ingest.pipeline import Progress
+    from artstore.progress import Progress
 
 __all__ = ["Cached", "cached", "clean_up", "copy_to_cache", "download"]
 

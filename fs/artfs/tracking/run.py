@@ -18,9 +18,9 @@ from artfs.tracking.artifact import Artifact
 from artfs.tracking.naming import own_name, short_name
 from artfs.tracking.run_values import Words
 from artfs.tracking.values import iso, metric_values, plain
+from artstore.clock import utc
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.names import LATEST, check_alias
-from artstore.queries.versions import utc
 from artstore.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from artstore import daemon_requests
-from artstore.changes.committing import refuse_protected
 from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, checked_metadata
@@ -20,6 +19,7 @@ from artstore.records.events import (
     TypeEvent,
 )
 from artstore.rows import catalogue, drafts
+from artstore.rows.settings import refuse_protected
 from artstore.storage import journal
 from artstore.storage.manifest import WriteTransaction
 from artstore.store import Store

@@ -9,25 +9,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self, TypedDict
+from typing import Any, Self, TypedDict
 
 from artstore.daemon_requests import Change, parent_changes
-from artstore.errors import InvalidInputError, NotFoundError, RefusedError
+from artstore.errors import RefusedError
 from artstore.ingest.batch import Ref
 from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
-from artstore.records.catalogue import ArtifactRecord, EdgeRecord, Metadata, VersionRecord, checked_metadata
+from artstore.records.catalogue import ArtifactRecord, EdgeRecord, Metadata, VersionRecord, checked_metadata, end_after
 from artstore.records.events import AliasEvent, EdgeEvent, Event, TtlEvent, TypeEvent, VersionEvent
-from artstore.rows import catalogue, lineage, runs
-from artstore.rows.lineage import Edge, End, edge_event, run_end, version_end
+from artstore.rows import catalogue, lineage
+from artstore.rows.lineage import Edge, End, edge_event, end_title, run_end, version_end
 from artstore.rows.nodes import tree_view
-from artstore.rows.settings import read_settings
+from artstore.rows.settings import refuse_protected
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
 
-__all__ = ["Commit", "Committed", "VersionOptions", "end_after", "end_title", "refuse_protected"]
-
-_LONGEST_TTL: Final = 1e10
+__all__ = ["Commit", "Committed", "VersionOptions"]
 
 
 class VersionOptions(TypedDict, total=False):
@@ -101,13 +99,6 @@ class Committed:
     version: VersionRecord
     created: bool
     changes: list[Change] = field(default_factory=list)
-
-
-def end_after(seconds: float) -> int:
-    """Return the moment so many seconds from now, in nanoseconds since 1970; raise `InvalidInputError` for the past."""
-    if not 0 < seconds < _LONGEST_TTL:
-        raise InvalidInputError("the end of a version must lie in the future")
-    return time.time_ns() + int(seconds * 1e9)
 
 
 def commit(
@@ -189,36 +180,6 @@ def _add_edges(
         if lineage.put_edge(transaction, edge, said):
             events.append(edge_event(edge, said))
     return events
-
-
-def end_title(transaction: ReadTransaction, end: End) -> str:
-    """Return what an end of an edge is called by now; raise `NotFoundError` where it is gone."""
-    if end.is_version:
-        version = catalogue.recorded_version(transaction, end.number)
-        artifact = None if version is None else catalogue.artifact(transaction, version.artifact)
-        if version is None or artifact is None:
-            raise NotFoundError("a version that this one was to come of is gone")
-        return f"{artifact.name}:{version_label(version.number)}"
-    run = runs.run(transaction, end.number)
-    if run is None:
-        raise NotFoundError("the run is gone")
-    return run.title
-
-
-def refuse_protected(
-    transaction: ReadTransaction, artifact: ArtifactRecord, number: int | None, names: Sequence[str]
-) -> None:
-    """Raise `RefusedError` where protected aliases would name another version than they do, or (None) no longer any."""
-    settings = read_settings(transaction)
-    moving = (
-        catalogue.named_otherwise(transaction, artifact.number, number, names) if settings.protected_aliases else []
-    )
-    protected = [name for name in moving if settings.protects(name)]
-    if protected:
-        raise RefusedError(
-            f"the alias {protected[0]!r} of {artifact.name!r} is protected",
-            hint="'artfs alias set --force' moves it, 'artfs alias rm --force' takes it away",
-        )
 
 
 def _with_type(artifact: ArtifactRecord, asked: str | None) -> ArtifactRecord:

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from artstore import daemon_requests
 from artstore.changes.version_ranges import select
+from artstore.clock import utc
 from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.names import parse_reference, version_label
-from artstore.queries.versions import Version, utc
+from artstore.queries.versions import Version
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry
 from artstore.records.events import AliasEvent, DeleteEvent, Event, TtlEvent, UndeleteEvent
 from artstore.rows import catalogue, deadlist, drafts, lineage
+from artstore.rows.catalogue import label
 from artstore.rows.planner import Plan, plan_after_backlog
-from artstore.rows.reachability import label
 from artstore.rows.settings import read_settings
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from artstore.changes.committing import Commit, commit
-from artstore.changes.putting import PutResult, announce, version_of
+from artstore.changes.results import PutResult, announce, version_of
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.ingest.batch import Ref
 from artstore.queries.versions import Version
 from artstore.records.catalogue import VersionRecord
 from artstore.records.packing import CLASS_TREE
 from artstore.rows import catalogue
+from artstore.rows.catalogue import label
 from artstore.rows.nodes import change_counts, tree_view
-from artstore.rows.reachability import label
 from artstore.store import Store
 
 __all__ = ["link"]

@@ -15,13 +15,13 @@ from datetime import datetime
 from typing import Any, Self
 
 from artstore import daemon_requests
+from artstore.clock import utc
 from artstore.daemon_requests import Change
 from artstore.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
 from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, directory_entry
 from artstore.ingest.staging import Stager
 from artstore.queries.resolving import is_digest, resolve_recorded
-from artstore.queries.versions import utc
 from artstore.reclaim.reaper import forget_references, reap
 from artstore.records.catalogue import VersionRecord
 from artstore.records.events import PurgeEvent
@@ -29,8 +29,9 @@ from artstore.records.packing import CLASS_CONTENT, CLASS_ROOT_LIST, PackedEntry
 from artstore.records.tables import Table
 from artstore.records.trees import Kind
 from artstore.rows import catalogue, deadlist, drafts, space
+from artstore.rows.catalogue import label
 from artstore.rows.nodes import find_node, node_extent, node_payload, tree_view
-from artstore.rows.reachability import Holders, Place, Reach, below, find_holders, label, places
+from artstore.rows.reachability import Holders, Place, Reach, below, find_holders, places
 from artstore.rows.snapshot import Snapshot
 from artstore.rows.trees import entries_from
 from artstore.storage import journal

@@ -3,53 +3,39 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from artstore import daemon_requests, daemons
-from artstore.changes.committing import Commit, Committed, commit
-from artstore.daemon_requests import Change
-from artstore.daemons import DaemonInfo
-from artstore.errors import InvalidInputError, NotFoundError, OutOfSpaceError
+from artstore.changes.committing import Commit
+from artstore.changes.results import PutResult, commit_staged, version_of
+from artstore.errors import InvalidInputError, NotFoundError
 from artstore.ingest.batch import EntryDraft, Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder
 from artstore.ingest.overlay import Overlay
-from artstore.ingest.pipeline import Ingest, Progress
-from artstore.ingest.source import FileEntry, Identity, LinkEntry, Source, open_source
+from artstore.ingest.pipeline import Ingest
+from artstore.ingest.reporting import reporter
+from artstore.ingest.source import open_source
+from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.staging import Stager
 from artstore.ingest.statcache import StatCache
+from artstore.progress import Progress
 from artstore.queries.mounted import MountedPath, mounted_path
 from artstore.queries.resolving import base_version
-from artstore.queries.versions import PutReceipt, Version
-from artstore.reclaim.collecting import reap_for_room
+from artstore.queries.versions import Version
+from artstore.reclaim.collecting import with_room
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
-from artstore.storage import disk
-from artstore.storage.reserve import RESERVE, refill, require_room
 from artstore.store import Store
 
 __all__ = [
     "PutOptions",
-    "PutResult",
-    "announce",
-    "commit_staged",
-    "forbidden_folders",
     "put",
     "put_version",
-    "reporter",
-    "version_of",
-    "with_room",
 ]
 
-T = TypeVar("T")
-
 _ATTEMPTS: Final = 3
-_ROOM: Final = 8 * RESERVE
-"""Free bytes at which a put on a full disk goes on, having reaped what was deleted."""
-_PROGRESS_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +46,6 @@ class PutOptions:
     remove: Sequence[str] = ()
     base: VersionRecord | None = None
     progress: Callable[[Progress], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PutResult:
-    """What a put did: the version, stored bytes added, and the daemons that did not hear of it.
-
-    ``reaped_bytes`` of what was deleted came back early, for the disk was full.
-    """
-
-    committed: Committed
-    new_bytes: int
-    silent: list[DaemonInfo]
-    reaped_bytes: int = 0
 
 
 def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
@@ -109,26 +82,6 @@ def put_version(
     return version_of(store, put(store, Path(path), asked, options))
 
 
-def with_room(store: Store, action: Callable[[], T]) -> tuple[T, int]:
-    """Do what stores something; return (its result, stored bytes reaped for it).
-
-    Where the disk is full, what was deleted and still waits is reaped, the oldest first, and it is done again.  Raises
-    `OutOfSpaceError` when that does not suffice.
-    """
-    reaped = 0
-    while True:
-        try:
-            require_room(store.path)
-            done = action()
-            refill(store.path)
-            return done, reaped
-        except OutOfSpaceError:
-            more = reap_for_room(store, lambda: disk.free_bytes(store.path) >= _ROOM)
-            if not more:
-                raise
-            reaped += more
-
-
 def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
     whole = options.base is None and not options.exclude and not options.remove
     mounted = mounted_path(store, path) if whole else None
@@ -144,27 +97,6 @@ def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutRes
         finally:
             stager.close()
     raise AssertionError("the last attempt returns or raises")
-
-
-def commit_staged(store: Store, stager: Stager, root: Ref, asked: Commit) -> PutResult:
-    """Make what was staged a version; raise what `commit` does."""
-    committed = stager.commit(
-        root, lambda transaction, root, added: commit(store, transaction, root, asked, stager.stored_bytes + added)
-    )
-    return PutResult(committed, stager.stored_bytes, announce(store, committed.changes))
-
-
-def version_of(store: Store, result: PutResult) -> Version:
-    """Return the version that a put led to, with the receipt for it."""
-    committed = result.committed
-    silent = [daemon.mountpoint for daemon in result.silent]
-    receipt = PutReceipt(committed.created, result.new_bytes, silent, result.reaped_bytes)
-    return Version(store, committed.artifact.name, committed.version, committed.artifact.type, receipt)
-
-
-def announce(store: Store, changes: list[Change]) -> list[DaemonInfo]:
-    """Tell every live daemon what changed; return those that stayed silent."""
-    return daemon_requests.notify(store.run_dir, changes) if changes else []
 
 
 def _put_source(
@@ -188,17 +120,6 @@ def _put_source(
     return result
 
 
-def forbidden_folders(store: Store) -> dict[Identity, str]:
-    """Return the folders that a source must not hold: the workspace, and where it is mounted."""
-    status = store.path.stat()
-    found = {(status.st_dev, status.st_ino): f"the folder holds the workspace {store.path} itself"}
-    for daemon in daemons.live_daemons(store.run_dir):
-        major, _, minor = daemon.device.partition(":")
-        device = os.makedev(int(major), int(minor))
-        found[device, 1] = f"the folder holds {daemon.mountpoint}, a mount of the same workspace"
-    return found
-
-
 def _take_mounted(store: Store, stager: Stager, place: MountedPath) -> Ref:
     """Return the root for a path on a mount: the directory's node itself, or a new root that names the file's."""
     with store.snapshot() as snapshot:
@@ -217,37 +138,3 @@ def _take_mounted(store: Store, stager: Stager, place: MountedPath) -> Ref:
     builder = DirectoryBuilder(stager)
     builder.add(EntryDraft(entry.name, entry.kind, entry.size, ident, None))
     return builder.finish()
-
-
-def reporter(source: Source, progress: Callable[[Progress], None] | None) -> Callable[[int, int, bytes], None] | None:
-    """Return what tells ``progress`` a few times a second how far the reading of a source is; counts what is in it."""
-    return None if progress is None else _Reporter(progress, *_count(source, progress))
-
-
-def _count(source: Source, progress: Callable[[Progress], None]) -> tuple[int, int]:
-    """Walk the source once for the totals that a progress bar shows; return (files, bytes)."""
-    files = size = 0
-    next_report = 0.0
-    for event in source.walk():
-        if isinstance(event, FileEntry | LinkEntry):
-            files += 1
-            size += event.size if isinstance(event, FileEntry) else 0
-            if time.monotonic() >= next_report:
-                next_report = time.monotonic() + _PROGRESS_SECONDS
-                progress(Progress("scan", files, size, None, None, os.fsdecode(event.name)))
-    return files, size
-
-
-class _Reporter:
-    """Pass progress on, a few times a second."""
-
-    def __init__(self, progress: Callable[[Progress], None], files: int, size: int) -> None:
-        self._progress = progress
-        self._files = files
-        self._size = size
-        self._next = 0.0
-
-    def __call__(self, files: int, size: int, name: bytes) -> None:
-        if time.monotonic() >= self._next or files == self._files:
-            self._next = time.monotonic() + _PROGRESS_SECONDS
-            self._progress(Progress("put", files, size, self._files, self._size, os.fsdecode(name)))

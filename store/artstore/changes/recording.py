@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from artstore.changes.committing import end_title
 from artstore.errors import ExistsError, NotFoundError
 from artstore.names import check_name, check_run
 from artstore.reclaim.leases import RUNS, Lease, is_held
 from artstore.records.catalogue import EdgeRecord, RunRecord, VersionRecord, checked_metadata
 from artstore.records.events import MetricsEvent, RunEvent
 from artstore.rows import lineage, runs
-from artstore.rows.lineage import Edge, edge_event, run_end, version_end
+from artstore.rows.lineage import Edge, edge_event, end_title, run_end, version_end
 from artstore.storage import journal
 from artstore.storage.reserve import require_room
 from artstore.store import Store

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from artstore.checking.content import check_content
 from artstore.checking.files import Place, check_files
 from artstore.checking.lmdb_check import check_pages
-from artstore.checking.report import OnProgress, Problem, Progress, Report, said
+from artstore.checking.report import OnProgress, Problem, Progress, Report, message_of
 from artstore.checking.structure import check_structure
 from artstore.errors import ArtfsError, DamageError
 from artstore.storage import manifest
@@ -73,7 +73,7 @@ def _check_records(workspace: Path, place: Place, data: bool, report: Report, pr
     except Exception as error:
         if isinstance(error, ArtfsError) and not isinstance(error, DamageError):
             raise  # busy, or a file system on which nothing can be opened
-        report.add("unchecked", f"the records could not be read: {said(error)}")
+        report.add("unchecked", f"the records could not be read: {message_of(error)}")
         return []
     if not data:
         return []

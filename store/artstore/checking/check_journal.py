@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from artstore.checking.check_names import Names
-from artstore.checking.report import Report, said
+from artstore.checking.report import Report, message_of
 from artstore.errors import DamageError
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.retention.rules import Rule, read_rules
@@ -62,7 +62,7 @@ class History:
         try:
             self._apply(event)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise DamageError(f"the event {event} cannot be: {said(error)}") from error
+            raise DamageError(f"the event {event} cannot be: {message_of(error)}") from error
 
     def _apply(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "retention":

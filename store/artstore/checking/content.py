@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from artstore.checking.bookmark import Bookmark, PackMark
 from artstore.checking.check_names import read_names
 from artstore.checking.recounting import Recount
-from artstore.checking.report import MOST_OF_A_KIND, OnProgress, Progress, Report, said
+from artstore.checking.report import MOST_OF_A_KIND, OnProgress, Progress, Report, message_of
 from artstore.checking.tracing import trace
 from artstore.checking.verifying import Fault, verify
 from artstore.errors import DamageError
@@ -172,7 +172,7 @@ class _Check:
             entry = entries.get(place.offset) if entries is not None and is_here else None
             fault = verify(transaction, node, entry, lambda extent: self._read(extent, place.pack, fd))
         except Exception as error:  # whatever a malformed record raises
-            return Fault("record", f"the record of node {node} does not read: {said(error)}")
+            return Fault("record", f"the record of node {node} does not read: {message_of(error)}")
         self._report.count(nodes_verified=1, data_bytes=extent.stored)
         if fault is None and is_here and entries is not None and entry is None:
             return Fault("packed", f"the index of its segment in pack {extent.pack} does not name node {node}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from artstore.checking.recounting import Recount
-from artstore.checking.report import Report, said
+from artstore.checking.report import Report, message_of
 from artstore.errors import ArtfsError, DamageError, UnsupportedError, WorkspaceNotFoundError
 from artstore.records.counters import Counters
 from artstore.storage import journal
@@ -48,7 +48,7 @@ def check_files(workspace: Path, report: Report) -> Place:
     try:
         uuid = read_identity(workspace)["uuid"]
     except (ArtfsError, OSError) as error:
-        report.add("file", f"{workspace / IDENTITY}: {said(error)}")
+        report.add("file", f"{workspace / IDENTITY}: {message_of(error)}")
     for name in _FOLDERS:
         if not (workspace / name).is_dir():
             report.add("file", f"the folder {workspace / name} is missing")
@@ -76,7 +76,7 @@ def _check_manifest(workspace: Path, report: Report) -> Path | None:
         report.add("file", f"the file {workspace / CURRENT} is missing: nothing says which manifest is in use")
         return None
     except (DamageError, OSError) as error:
-        report.add("file", said(error))
+        report.add("file", message_of(error))
         return None
     whole = True
     for name, hint in _MANIFEST_FILES.items():

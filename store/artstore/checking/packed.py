@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from artstore.checking.report import Report, said
+from artstore.checking.report import Report, message_of
 from artstore.errors import DamageError
 from artstore.ids import content_id
 from artstore.records.nodes import Extent
@@ -229,7 +229,9 @@ class Packed:
             return decode(entry.codec, stored, entry.size)
         except (DamageError, OSError) as error:
             if not self._has_hole(form):
-                self._report.note(f"a stored form at {entry.offset} of pack {form.pack} cannot be used: {said(error)}")
+                self._report.note(
+                    f"a stored form at {entry.offset} of pack {form.pack} cannot be used: {message_of(error)}"
+                )
             return None
 
     def _has_hole(self, form: PackedForm) -> bool:

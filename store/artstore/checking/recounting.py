@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from artstore.checking.report import Report, said
+from artstore.checking.report import Report, message_of
 from artstore.errors import DamageError
 from artstore.records.catalogue import DraftRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry, decode_condemned, decode_entry, decode_free
@@ -145,7 +145,7 @@ def _scan_nodes(transaction: ReadTransaction, found: Recount, progress: Callable
                 payload = unseal_numbered(Table.NODES, number, value)
                 extent, children = node_extent(payload), children_of(payload)
             except Exception as error:  # whatever a malformed record raises
-                found.damaged[number] = said(error)
+                found.damaged[number] = message_of(error)
                 continue
             kind = payload[0]
             if children:

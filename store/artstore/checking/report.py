@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-__all__ = ["MOST_OF_A_KIND", "OnProgress", "Problem", "Progress", "Report", "said"]
+__all__ = ["MOST_OF_A_KIND", "OnProgress", "Problem", "Progress", "Report", "message_of"]
 
 MOST_OF_A_KIND: Final = 1000
 """Problems of one kind that a report lists; it counts the others."""
@@ -116,10 +116,10 @@ class Report:
         try:
             yield
         except Exception as error:
-            self.add(kind, f"{what}: {said(error)}")
+            self.add(kind, f"{what}: {message_of(error)}")
 
 
-def said(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """Return an exception as a part of a sentence."""
     text = str(error)
     return text if text and not isinstance(error, KeyError) else f"{type(error).__name__} {text}".rstrip()

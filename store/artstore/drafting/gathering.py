@@ -15,16 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from artstore.changes.committing import Commit
-from artstore.changes.putting import commit_staged, forbidden_folders, reporter, version_of, with_room
+from artstore.changes.results import commit_staged, version_of
 from artstore.drafting.adding import Added, Adding, matching, refusal, shown, without_those_below
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
 from artstore.errors import ExistsError, NotFoundError, RefusedError
 from artstore.ingest.batch import EntryDraft, Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder, directory_entry
-from artstore.ingest.pipeline import Progress
+from artstore.ingest.reporting import reporter
 from artstore.ingest.source import open_source
+from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.staging import Stager
+from artstore.progress import Progress
 from artstore.queries.versions import Version
+from artstore.reclaim.collecting import with_room
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind, TreeEntry, TreeTotals
 from artstore.storage.reserve import require_room

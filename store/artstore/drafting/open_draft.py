@@ -18,24 +18,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from artstore.changes.committing import Commit, VersionOptions, commit
-from artstore.changes.putting import PutResult, announce, forbidden_folders, reporter, version_of, with_room
+from artstore.changes.results import PutResult, announce, version_of
 from artstore.drafting.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
 from artstore.errors import BusyError, ExistsError, InvalidInputError, NotFoundError
 from artstore.ingest.batch import Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder
-from artstore.ingest.pipeline import Progress
+from artstore.ingest.reporting import reporter
 from artstore.ingest.source import open_source
+from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.staging import Stager
 from artstore.names import check_draft
+from artstore.progress import Progress
 from artstore.queries.difference import Difference, compare
 from artstore.queries.versions import Version
+from artstore.reclaim.collecting import with_room
 from artstore.records.catalogue import DraftRecord, VersionRecord
 from artstore.records.packing import CLASS_TREE
 from artstore.records.trees import Kind
 from artstore.rows import catalogue, drafts
+from artstore.rows.catalogue import label
 from artstore.rows.nodes import change_counts, read_count, tree_view
-from artstore.rows.reachability import label
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.storage.reserve import require_room
 from artstore.store import Store

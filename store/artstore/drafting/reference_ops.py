@@ -14,7 +14,7 @@ from typing import IO, Final, NamedTuple
 from artstore.changes.committing import Commit
 from artstore.drafting.gathering import Gathering
 from artstore.errors import ArtfsError, ChangedError, NotFoundError
-from artstore.ingest.pipeline import Progress
+from artstore.progress import Progress
 from artstore.queries.resolving import base_version, resolve_version
 from artstore.queries.versions import Version
 from artstore.records.catalogue import VersionRecord

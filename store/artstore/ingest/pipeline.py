@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from artstore.errors import SourceError
 from artstore.ids import ContentHasher, content_id
@@ -24,7 +24,7 @@ from artstore.rows.nodes import has_lost, is_whole
 from artstore.storage.codec import encode
 from artstore.store import Store
 
-__all__ = ["Ingest", "Progress"]
+__all__ = ["Ingest"]
 
 _IN_FLIGHT: Final = 64 * 1024 * 1024
 """Bytes that may be read and not staged yet."""
@@ -34,17 +34,6 @@ _BATCH_BYTES: Final = 2 * 1024 * 1024
 _BATCH_STEPS: Final = 512
 _ATTEMPTS: Final = 3
 _MAX_PROBLEMS: Final = 100
-
-
-class Progress(NamedTuple):
-    """How far a long work is; totals are None while they are not known."""
-
-    phase: str
-    files_done: int
-    bytes_done: int
-    files_total: int | None
-    bytes_total: int | None
-    current: str
 
 
 class _Reading:

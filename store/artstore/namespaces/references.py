@@ -10,7 +10,7 @@ from artstore.store import Store
 
 if TYPE_CHECKING:
     from artstore.drafting.reference_ops import CheckedReference, Reference
-    from artstore.ingest.pipeline import Progress
+    from artstore.progress import Progress
     from artstore.queries.versions import Version
     from artstore.references.failures import Failure
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from artstore.clock import utc
 from artstore.names import check_name
 from artstore.queries.resolving import find_artifact
-from artstore.queries.versions import Version, utc
+from artstore.queries.versions import Version
 from artstore.records.catalogue import ArtifactRecord
 from artstore.rows import catalogue
 from artstore.rows.snapshot import Snapshot

@@ -20,9 +20,10 @@ from artstore.records.deadlist import DeadEntry
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_TREE
 from artstore.records.tables import Table, key64
 from artstore.rows import deadlist, drafts, space
+from artstore.rows.catalogue import label
 from artstore.rows.drafts import DraftInfo
 from artstore.rows.nodes import find_node, node_extent, node_payload, read_count
-from artstore.rows.reachability import Reach, below, find_holders, label, places
+from artstore.rows.reachability import Reach, below, find_holders, places
 from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
 

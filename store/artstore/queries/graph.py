@@ -11,8 +11,8 @@ from artstore.queries.runs import run_by_title
 from artstore.reclaim.leases import RUNS, is_held
 from artstore.records.catalogue import EdgeRecord
 from artstore.rows import catalogue, lineage, runs
+from artstore.rows.catalogue import label
 from artstore.rows.lineage import Edge, End, edges_from, edges_to, run_end, version_end
-from artstore.rows.reachability import label
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 

@@ -8,9 +8,10 @@ import os
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from artstore.clock import utc
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import VersionRecord
@@ -21,14 +22,9 @@ from artstore.rows.snapshot import Snapshot
 from artstore.rows.trees import check_directory, entries_from, lookup
 from artstore.store import Store
 
-__all__ = ["ContentFile", "FileInfo", "PutReceipt", "Version", "utc"]
+__all__ = ["ContentFile", "FileInfo", "PutReceipt", "Version"]
 
 _LINK_STEPS = 40
-
-
-def utc(nanoseconds: int) -> datetime:
-    """Return a time in UTC, to the microsecond."""
-    return datetime.fromtimestamp(nanoseconds // 1000 / 1e6, UTC)
 
 
 class PutReceipt(NamedTuple):

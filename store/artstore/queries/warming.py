@@ -12,7 +12,7 @@ from itertools import groupby, zip_longest
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
-from artstore.ingest.pipeline import Progress
+from artstore.progress import Progress
 from artstore.queries.resolving import resolve_version
 from artstore.rows.content import chunks_between
 from artstore.storage.packs import pack_path

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Final, TypeVar
 
 from artstore.errors import OutOfSpaceError
 from artstore.names import version_label
@@ -13,11 +14,17 @@ from artstore.reclaim import compaction
 from artstore.reclaim.reaper import InUse, Reaped, forget_references, reap
 from artstore.rows import catalogue, deadlist, space
 from artstore.rows.planner import Plan
+from artstore.storage import disk
 from artstore.storage.manifest import ReadTransaction
-from artstore.storage.reserve import room_to_free
+from artstore.storage.reserve import RESERVE, refill, require_room, room_to_free
 from artstore.store import Store
 
-__all__ = ["GcReport", "collect", "reap_for_room"]
+__all__ = ["GcReport", "collect", "with_room"]
+
+T = TypeVar("T")
+
+_ROOM: Final = 8 * RESERVE
+"""Free bytes at which a put on a full disk goes on, having reaped what was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +165,23 @@ def reap_for_room(store: Store, enough: Callable[[], bool]) -> int:
         return reap(store, now=True, only=waiting, until=enough).freed_bytes
     except OutOfSpaceError:
         return 0
+
+
+def with_room(store: Store, action: Callable[[], T]) -> tuple[T, int]:
+    """Do what stores something; return (its result, stored bytes reaped for it).
+
+    Where the disk is full, what was deleted and still waits is reaped, the oldest first, and it is done again.  Raises
+    `OutOfSpaceError` when that does not suffice.
+    """
+    reaped = 0
+    while True:
+        try:
+            require_room(store.path)
+            done = action()
+            refill(store.path)
+            return done, reaped
+        except OutOfSpaceError:
+            more = reap_for_room(store, lambda: disk.free_bytes(store.path) >= _ROOM)
+            if not more:
+                raise
+            reaped += more

@@ -7,6 +7,7 @@ emergency, and fields can be added without a migration.  Unknown fields are pass
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final, Self
@@ -24,9 +25,11 @@ __all__ = [
     "RunRecord",
     "VersionRecord",
     "checked_metadata",
+    "end_after",
 ]
 
 _VERSION: Final = 1
+_LONGEST_TTL: Final = 1e10
 
 Metadata = Mapping[str, Any]
 """JSON values by name."""
@@ -47,6 +50,13 @@ def checked_metadata(metadata: Metadata) -> dict[str, Any]:
     checked = json.loads(dump_json(dict(metadata)))
     assert isinstance(checked, dict)
     return checked
+
+
+def end_after(seconds: float) -> int:
+    """Return the moment so many seconds from now, in nanoseconds since 1970; raise `InvalidInputError` for the past."""
+    if not 0 < seconds < _LONGEST_TTL:
+        raise InvalidInputError("the end of a version must lie in the future")
+    return time.time_ns() + int(seconds * 1e9)
 
 
 _LARGEST_NUMBER: Final = (1 << 63) - 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from artstore.checking.check_journal import History, ToldArtifact, ToldVersion
-from artstore.checking.report import Report, said
+from artstore.checking.report import Report, message_of
 from artstore.errors import DamageError, InvalidInputError
 from artstore.names import version_label
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
@@ -79,7 +79,7 @@ def read_journal(path: Path, report: Report) -> Recalled:
         events = list(journal.salvage(path))
     except OSError as error:
         raise DamageError(
-            f"the journal {path} cannot be read ({said(error)}), and nothing else tells which versions there are",
+            f"the journal {path} cannot be read ({message_of(error)}), and nothing else tells which versions there are",
             hint="put a copy of it in its place, if there is one",
         ) from error
     while events and events[-1][1] is None:

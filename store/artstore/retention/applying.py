@@ -8,17 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from artstore.changes.committing import end_after
 from artstore.changes.deleting import delete
 from artstore.clock import doubt
 from artstore.errors import NotFoundError, RefusedError
-from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.records.catalogue import ArtifactRecord, VersionRecord, end_after
 from artstore.records.events import TtlEvent
 from artstore.retention.judging import Candidate, Verdict, judge
 from artstore.retention.rules import Rule, Rules, read_rules, write_rules
 from artstore.rows import catalogue, drafts
+from artstore.rows.catalogue import label
 from artstore.rows.lineage import dependants
-from artstore.rows.reachability import label
 from artstore.rows.settings import read_settings
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction

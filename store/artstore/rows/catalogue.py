@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError, ExistsError, InvalidInputError
+from artstore.names import version_label
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.tables import Table, key32, key64
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
@@ -27,6 +28,7 @@ __all__ = [
     "ensure_artifact",
     "find_name",
     "find_retired",
+    "label",
     "latest",
     "names_in",
     "put_alias",
@@ -363,3 +365,9 @@ def _take_alias(transaction: WriteTransaction, artifact_number: int, name: str) 
         transaction.delete(Table.ALIASES, key64(artifact_number) + name.encode())
         transaction.delete(Table.ALIAS_SERIALS, key32(record.serial))
     return record
+
+
+def label(transaction: ReadTransaction, version: VersionRecord) -> str:
+    """Return ``NAME:v3`` of a recorded version."""
+    record = artifact(transaction, version.artifact)
+    return f"{record.name if record else '?'}:{version_label(version.number)}"

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from artstore.errors import DamageError
+from artstore.errors import DamageError, NotFoundError
+from artstore.names import version_label
 from artstore.records.catalogue import EdgeRecord, VersionRecord
 from artstore.records.events import EdgeEvent
 from artstore.records.tables import Table, key64
-from artstore.rows import catalogue
+from artstore.rows import catalogue, runs
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "edge_keys",
     "edges_from",
     "edges_to",
+    "end_title",
     "forget_version",
     "parse_row",
     "put_edge",
@@ -190,3 +192,17 @@ def dependants(transaction: ReadTransaction, version: VersionRecord) -> list[tup
 
 
 _HOW: Final = {USED: "was made from it", INCLUDED: "includes it", LINKED: "links to it"}
+
+
+def end_title(transaction: ReadTransaction, end: End) -> str:
+    """Return what an end of an edge is called by now; raise `NotFoundError` where it is gone."""
+    if end.is_version:
+        version = catalogue.recorded_version(transaction, end.number)
+        artifact = None if version is None else catalogue.artifact(transaction, version.artifact)
+        if version is None or artifact is None:
+            raise NotFoundError("a version that this one was to come of is gone")
+        return f"{artifact.name}:{version_label(version.number)}"
+    run = runs.run(transaction, end.number)
+    if run is None:
+        raise NotFoundError("the run is gone")
+    return run.title

@@ -9,18 +9,17 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from artstore.names import version_label
 from artstore.records.catalogue import DraftRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry
 from artstore.records.nodes import KIND_TREE
 from artstore.records.tables import Table
 from artstore.records.trees import TreeEntry
-from artstore.rows import catalogue, deadlist, drafts
+from artstore.rows import deadlist, drafts
 from artstore.rows.nodes import children_of, node_payload, tree_view
 from artstore.rows.trees import entries_from
 from artstore.storage.manifest import ReadTransaction
 
-__all__ = ["Holders", "Place", "Reach", "below", "find_holders", "label", "places"]
+__all__ = ["Holders", "Place", "Reach", "below", "find_holders", "places"]
 
 
 class Reach:
@@ -118,9 +117,3 @@ def places(transaction: ReadTransaction, root: int, reach: Reach) -> Iterator[Pl
             else:
                 yield Place(index, prefix + entry.name, entry)
         stack.extend(reversed(below))
-
-
-def label(transaction: ReadTransaction, version: VersionRecord) -> str:
-    """Return ``NAME:v3`` of a recorded version."""
-    artifact = catalogue.artifact(transaction, version.artifact)
-    return f"{artifact.name if artifact else '?'}:{version_label(version.number)}"

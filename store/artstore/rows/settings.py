@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from artstore.errors import DamageError, InvalidInputError
+from artstore.errors import DamageError, InvalidInputError, RefusedError
+from artstore.records.catalogue import ArtifactRecord
 from artstore.records.tables import Table
+from artstore.rows import catalogue
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
-__all__ = ["Settings", "change_settings", "read_settings"]
+__all__ = ["Settings", "change_settings", "read_settings", "refuse_protected"]
 
 _KEY: Final = b"settings"
 
@@ -75,3 +78,19 @@ def _checked_globs(value: Any) -> tuple[str, ...]:
     if not all(isinstance(glob, str) and glob and glob.isprintable() for glob in given):
         raise InvalidInputError("protected_aliases must be names or globs of aliases")
     return tuple(dict.fromkeys(given))
+
+
+def refuse_protected(
+    transaction: ReadTransaction, artifact: ArtifactRecord, number: int | None, names: Sequence[str]
+) -> None:
+    """Raise `RefusedError` where protected aliases would name another version than they do, or (None) no longer any."""
+    settings = read_settings(transaction)
+    moving = (
+        catalogue.named_otherwise(transaction, artifact.number, number, names) if settings.protected_aliases else []
+    )
+    protected = [name for name in moving if settings.protects(name)]
+    if protected:
+        raise RefusedError(
+            f"the alias {protected[0]!r} of {artifact.name!r} is protected",
+            hint="'artfs alias set --force' moves it, 'artfs alias rm --force' takes it away",
+        )

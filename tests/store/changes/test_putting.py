@@ -14,8 +14,10 @@ from artstore.changes import putting
 from artstore.daemon_requests import Change
 from artstore.daemons import DaemonInfo
 from artstore.errors import InvalidInputError, NotFoundError, OutOfSpaceError, RefusedError
+from artstore.ingest import reporting
 from artstore.ingest.batch import StaleHintError
-from artstore.ingest.pipeline import Progress
+from artstore.ingest.source.forbidden import forbidden_folders
+from artstore.progress import Progress
 from artstore.storage import disk
 from artstore.workspace import Workspace
 from store.oracle import Model, assert_sound, write_folder
@@ -28,7 +30,7 @@ def test_progress_counts_up_to_its_totals(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """First a scan without totals, then the put; the last report is complete."""
-    monkeypatch.setattr(putting, "_PROGRESS_SECONDS", 0)
+    monkeypatch.setattr(reporting, "_PROGRESS_SECONDS", 0)
     seen: list[Progress] = []
     folder = write_folder(tmp_path / "data", {**MODEL, b"link": ("link", b"a/00")})
     workspace.put(folder, "x", progress=seen.append)
@@ -154,7 +156,7 @@ def test_an_interrupted_put_stores_nothing_twice(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(putting, "_Reporter", lambda *_: interrupt)
+        patch.setattr(reporting, "_Reporter", lambda *_: interrupt)
         with pytest.raises(KeyboardInterrupt):
             workspace.put(folder, "x", progress=lambda _: None)
     with workspace.store.snapshot() as snapshot:
@@ -201,4 +203,4 @@ def test_a_mount_inside_the_folder(workspace: Workspace, tmp_path: Path, monkeyp
     device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
     values = dict.fromkeys(DaemonInfo.__dataclass_fields__) | {"mountpoint": "/mnt", "device": device}
     monkeypatch.setattr(daemons, "live_daemons", lambda _: [DaemonInfo(**values)])
-    assert putting.forbidden_folders(workspace.store)[status.st_dev, 1].startswith("the folder holds /mnt")
+    assert forbidden_folders(workspace.store)[status.st_dev, 1].startswith("the folder holds /mnt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from artstore.checking.report import MOST_OF_A_KIND, Report, said
+from artstore.checking.report import MOST_OF_A_KIND, Report, message_of
 
 
 def test_problems_of_one_kind_are_listed_up_to_a_bound() -> None:
@@ -34,7 +34,7 @@ def test_whatever_is_raised_becomes_a_problem(error: Exception) -> None:
     [problem] = report.problems
     assert problem.kind == "record"
     assert problem.message.startswith("a thing: ")
-    assert said(error)
+    assert message_of(error)
 
 
 def test_an_interruption_is_none() -> None:

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artstore.changes import putting
 from artstore.drafting import adding
 from artstore.drafting.open_draft import OpenDraft
 from artstore.errors import (
@@ -30,6 +29,7 @@ from artstore.errors import (
     RefusedError,
     SourceError,
 )
+from artstore.reclaim import collecting
 from artstore.records.tables import Table, key64
 from artstore.rows import drafts
 from artstore.workspace import Workspace
@@ -533,11 +533,11 @@ def test_on_a_full_disk_what_was_deleted_makes_room(
         full[0] = False
         return 5
 
-    monkeypatch.setattr(putting, "require_room", require_room)
-    monkeypatch.setattr(putting, "reap_for_room", lambda *_: 0)
+    monkeypatch.setattr(collecting, "require_room", require_room)
+    monkeypatch.setattr(collecting, "reap_for_room", lambda *_: 0)
     with pytest.raises(OutOfSpaceError):
         draft.add(source)
-    monkeypatch.setattr(putting, "reap_for_room", reap_for_room)
+    monkeypatch.setattr(collecting, "reap_for_room", reap_for_room)
     assert draft.add(source).reaped_bytes == 5
     assert content(draft) == whole(MODEL)
 

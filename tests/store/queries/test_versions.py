@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from artstore.clock import utc
 from artstore.errors import InvalidInputError, NotFoundError
-from artstore.queries.versions import Version, utc
+from artstore.queries.versions import Version
 from artstore.rows import catalogue
 from artstore.storage.environment import Environment
 from artstore.workspace import Workspace

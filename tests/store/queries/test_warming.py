@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from artstore.errors import DamageError, NotFoundError
-from artstore.ingest.pipeline import Progress
+from artstore.progress import Progress
 from artstore.queries.warming import Warmed
 from artstore.storage.packs import pack_path
 from artstore.workspace import Workspace, init_workspace

@@ -53,7 +53,8 @@ def a_run(workspace: Workspace, project: str = "p", ident: str = "") -> RunRecor
 
 def made_by(workspace: Workspace, number: int, folder: Path, name: str) -> Version:
     from artstore.changes.committing import Commit
-    from artstore.changes.putting import PutOptions, put, version_of
+    from artstore.changes.putting import PutOptions, put
+    from artstore.changes.results import version_of
 
     return version_of(workspace.store, put(workspace.store, folder, Commit(name, runs=(number,)), PutOptions()))
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from artstore.errors import ExistsError
-from artstore.ingest.pipeline import Progress
+from artstore.progress import Progress
 from artstore.queries.exporting.meter import Meter
 from artstore.queries.exporting.selection import Selection
 from artstore.queries.exporting.survey import Survey

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from artstore.ingest.pipeline import Progress
+from artstore.progress import Progress
 
 __all__ = ["Meter"]
 

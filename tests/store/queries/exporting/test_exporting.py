@@ -14,8 +14,8 @@ import pytest
 from artstore.errors import DamageError, ExistsError, NotFoundError, OutOfSpaceError
 from artstore.ids import content_id
 from artstore.ingest.batch import EntryDraft
-from artstore.ingest.pipeline import Progress
 from artstore.ingest.staging import Stager
+from artstore.progress import Progress
 from artstore.queries.exporting import GetReceipt, export
 from artstore.queries.exporting.selection import Page, Selection
 from artstore.queries.exporting.writing import Writing
