@@ -18,6 +18,7 @@ from corpora.folders import content_of, content_of_file
 from crash.scenes import environment
 from crash.sound import Sound, check_sentence
 from crash.states import content_of_version
+from messages import raises
 
 
 def command_on(workspace: Path, *words: str | Path) -> subprocess.CompletedProcess[bytes]:
@@ -30,7 +31,7 @@ def test_newer_format(quick_dir: Path, source: Path) -> None:
     """A workspace of a later artfs is neither read nor written."""
     workspace = init_workspace(quick_dir / "workspace").path
     (workspace / "current").write_text("2 manifest.1\n")
-    with pytest.raises(UnsupportedError, match="format 2"):
+    with raises(UnsupportedError, names=["format 2"]):
         open_workspace(workspace)
     for words in (("put", source, "data"), ("ls",), ("init", workspace)):
         check_sentence(command_on(workspace, *words), 1, "format 2")
@@ -43,9 +44,9 @@ def test_newer_format_under_an_open_process(quick_dir: Path, source: Path) -> No
     temporary = workspace.path / "current.new"
     temporary.write_text("2 manifest.2\n")
     temporary.rename(workspace.path / "current")
-    with pytest.raises(UnsupportedError, match="format 2"):
+    with raises(UnsupportedError, names=["format 2"]):
         version.read_bytes("weights")
-    with pytest.raises(UnsupportedError, match="format 2"):
+    with raises(UnsupportedError, names=["format 2"]):
         workspace.put(source, "other")
 
 

@@ -23,6 +23,7 @@ from artstore.names import (
     parse_version_label,
     version_label,
 )
+from messages import raises
 
 _FORBIDDEN = "/:\\*?[]#%@"
 
@@ -108,7 +109,7 @@ def test_bad_names_are_refused(name: str) -> None:
 def test_a_name_fits_a_database_key() -> None:
     """480 bytes in all are allowed, and no more, whatever the number of components."""
     assert check_name("/".join(["a" * 119] * 4)) != ""
-    with pytest.raises(InvalidNameError, match="481 bytes"):
+    with raises(InvalidNameError, names=["481 bytes"]):
         check_name("/".join(["a" * 119] * 3 + ["a" * 121]))
 
 

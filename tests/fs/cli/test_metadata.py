@@ -6,6 +6,7 @@ import pytest
 
 from artfs.cli.metadata import parse_metadata
 from artstore.errors import InvalidInputError
+from messages import raises
 
 
 @pytest.mark.parametrize(
@@ -48,5 +49,5 @@ def test_accepted(items: list[str], metadata: dict[str, object] | None) -> None:
     ],
 )
 def test_refused(item: str) -> None:
-    with pytest.raises(InvalidInputError, match="--meta"):
+    with raises(InvalidInputError, names=["--meta"]):
         parse_metadata([item])

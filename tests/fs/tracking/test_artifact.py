@@ -19,6 +19,7 @@ from artstore.errors import (
     RefusedError,
     SourceError,
 )
+from messages import raises
 from store.oracle import assert_sound
 
 
@@ -119,14 +120,14 @@ def test_names_are_looked_for_in_the_project_and_at_the_top(run: artfs.Run, work
     assert run.use_artifact("top:latest").qualified_name == "top:v0"
     assert run.use_artifact("other/data").qualified_name == "other/data:v0"
     assert run.use_artifact("someone/other/data:v0:v0").qualified_name == "other/data:v0"
-    with pytest.raises(NotFoundError, match="no artifact 'data' in the project 'p'") as missing:
+    with raises(NotFoundError, names=["'data'", "'p'"]) as missing:
         run.use_artifact("data:latest")
     assert missing.value.hint == "elsewhere there is other/data"
     logged(run)
     assert run.use_artifact("data:latest").qualified_name == "p/data:v0"
-    with pytest.raises(RefusedError, match="has the type 'dataset', not 'model'"):
+    with raises(RefusedError, names=["'dataset'", "'model'"]):
         run.use_artifact("data", type="model")
-    with pytest.raises(NotFoundError, match="v7"):
+    with raises(NotFoundError, names=["v7"]):
         run.use_artifact("data:v7")
     assert [artifact.qualified_name for artifact in run.used_artifacts()] == ["top:v0", "other/data:v0", "p/data:v0"]
 
@@ -168,7 +169,7 @@ def test_an_end_is_announced(run: artfs.Run, capsys: pytest.CaptureFixture[str])
     assert artifact.ttl == timedelta(days=30)
     assert "p/data:v0 expires on 20" in capsys.readouterr().err
     for days in (0, -1, "many", True):
-        with pytest.raises(InvalidInputError, match="ttl_days"):
+        with raises(InvalidInputError, names=["ttl_days"]):
             logged(run, text="x", metadata={"ttl_days": days})
     with pytest.raises(InvalidInputError, match="future"):
         artifact.ttl = timedelta(days=-1)
@@ -182,7 +183,7 @@ def test_another_version_in_it(run: artfs.Run, workspace: artfs.Workspace) -> No
     bundle.add_reference(data.get_entry("a.txt"), name="alone.txt")
     run.log_artifact(bundle)
     assert [file.path for file in bundle.files()] == ["alone.txt", "b.txt", "dataset/a.txt", "dataset/sub/b.txt"]
-    with pytest.raises(RefusedError, match="p/bundle:v0 includes p/data:v0"):
+    with raises(RefusedError, names=["p/bundle:v0", "p/data:v0"]):
         data.delete()
     for text, error in (
         ("wandb-artifact://00", NotFoundError),
@@ -255,7 +256,7 @@ def test_deleting(run: artfs.Run, workspace: artfs.Workspace) -> None:
     artifact = logged(run)
     artifact.aliases.append("good")
     artifact.save()
-    with pytest.raises(RefusedError, match="has the alias 'good'"):
+    with raises(RefusedError, names=["'good'"]):
         artifact.delete()
     artifact.delete(delete_aliases=True)
     assert workspace.log("p/data")[0].state == "deleted"
@@ -290,17 +291,17 @@ def test_downloads(run: artfs.Run, workspace: artfs.Workspace, tmp_path: Path, m
     artifact.verify()
     own = artifact.download(tmp_path / "own")
     Path(own, "a.txt").write_text("mine")
-    with pytest.raises(DamageError, match=r"'a.txt' differs"):
+    with raises(DamageError, names=["'a.txt'"]):
         artifact.verify(own)
     Path(own, "more").touch()
     assert artifact.checkout(own) == own
     assert (Path(own, "a.txt").read_text(), Path(own, "more").exists()) == ("a", True)
-    with pytest.raises(DamageError, match=r"'more' is not in the version"):
+    with raises(DamageError, names=["'more'"]):
         artifact.verify(own)
     part = artifact.download(tmp_path / "part", path_prefix="sub")
     assert sorted(os.listdir(part)) == ["sub"]
     assert artifact.get_entry("a.txt").download() == f"{cached}/a.txt"
-    with pytest.raises(InvalidInputError, match="2 files"):
+    with raises(InvalidInputError, names=["2 files"]):
         artifact.file()
     assert Path(logged(run, "one").file()).read_text() == "a"
     monkeypatch.setenv("WANDB_ARTIFACT_DIR", str(tmp_path / "artifacts"))
@@ -309,7 +310,7 @@ def test_downloads(run: artfs.Run, workspace: artfs.Workspace, tmp_path: Path, m
     with pytest.raises(InvalidInputError, match="not mounted"):
         artifact.download()
     monkeypatch.setenv("ARTFS_DOWNLOAD", "teleport")
-    with pytest.raises(InvalidInputError, match="ARTFS_DOWNLOAD"):
+    with raises(InvalidInputError, names=["ARTFS_DOWNLOAD"]):
         artifact.download()
 
 
@@ -337,7 +338,7 @@ def test_misuse(run: artfs.Run, workspace: artfs.Workspace) -> None:
             artfs.Artifact(name, "dataset")
     with pytest.raises(InvalidInputError, match="type"):
         artfs.Artifact("data", "")
-    with pytest.raises(InvalidInputError, match="metadata"):
+    with raises(InvalidInputError, names=["metadata"]):
         artfs.Artifact("data", "dataset", metadata={"x": object()})
     artifact = artfs.Artifact("data", "dataset")
     for action in (
@@ -359,12 +360,12 @@ def test_misuse(run: artfs.Run, workspace: artfs.Workspace) -> None:
     with pytest.raises(SourceError, match="is a file"):
         artifact.add_dir("data/a.txt")
     artifact.add_file("data/a.txt", "x")
-    with pytest.raises(ExistsError, match="'x'"):
+    with raises(ExistsError, names=["'x'"]):
         artifact.add_file("data/sub/b.txt", "x")
     artifact.add_file("data/sub/b.txt", "x", overwrite=True)
     with pytest.raises(NotFoundError, match="nothing"):
         artifact.remove("nothing")
-    with pytest.raises(InvalidInputError, match="mode"), artifact.new_file("y", mode="r"):
+    with raises(InvalidInputError, names=["mode"]), artifact.new_file("y", mode="r"):
         pass
     with pytest.raises(ValueError, match="inside"), artifact.new_file("y") as file:
         file.write("half")
@@ -377,7 +378,7 @@ def test_misuse(run: artfs.Run, workspace: artfs.Workspace) -> None:
             late()
     other = artfs.Artifact("data", "model")
     other.add_dir("data")
-    with pytest.raises(RefusedError, match="has the type 'dataset', not 'model'"):
+    with raises(RefusedError, names=["'dataset'", "'model'"]):
         run.log_artifact(other)
     inside = artfs.Artifact("data/inside", "dataset")
     inside.add_dir("data")

@@ -15,6 +15,7 @@ import pytest
 import artfs
 from artfs.tracking import active_run
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, RefusedError
+from messages import raises
 from store.oracle import assert_sound
 
 
@@ -115,7 +116,7 @@ def test_many_rows(workspace: artfs.Workspace) -> None:
 def test_a_run_goes_on(workspace: artfs.Workspace) -> None:
     with artfs.init(project="p", id="mine", config={"a": 1}) as run:
         run.log({"x": 1})
-    with pytest.raises(ExistsError, match="p/mine"):
+    with raises(ExistsError, names=["p/mine"]):
         artfs.init(project="p", id="mine")
     with artfs.init(project="p", id="mine", resume="allow", config={"b": 2}) as run:
         assert run.resumed
@@ -158,7 +159,7 @@ def test_names_that_are_not_there(workspace: artfs.Workspace) -> None:
             action()
     artfs.finish()
     assert artfs.login()
-    with pytest.raises(NotFoundError, match="p/none"):
+    with raises(NotFoundError, names=["p/none"]):
         artfs.Api().run("p/none")
 
 
@@ -167,7 +168,7 @@ def test_what_cannot_be_logged(workspace: artfs.Workspace, value: object) -> Non
     run = artfs.init(project="p")
     with pytest.raises(InvalidInputError):
         run.log(value)  # type: ignore[arg-type]
-    with pytest.raises(InvalidInputError, match="config"):
+    with raises(InvalidInputError, names=["config"]):
         run.config.update({"lr": math.inf})
     assert dict(run.config) == {}
 

@@ -17,6 +17,7 @@ from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import InvalidInputError, RefusedError
 from artstore.storage import journal
 from artstore.workspace import Workspace, open_workspace
+from messages import raises
 from store.oracle import assert_sound
 
 
@@ -72,7 +73,7 @@ def test_types_are_fixed_by_the_first_that_is_given(workspace: Workspace, folder
     assert workspace.version("a").type is None
     workspace.put(folder(2), "a", type="dataset")
     workspace.put(folder(3), "a")
-    with pytest.raises(RefusedError, match="'dataset', not 'model'") as caught:
+    with raises(RefusedError, names=["'dataset'", "'model'"]) as caught:
         workspace.put(folder(4), "a", type="model")
     assert "set-type" in caught.value.hint
     assert [v.type for v in workspace.versions("a")] == ["dataset"] * 3

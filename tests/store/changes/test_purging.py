@@ -15,6 +15,7 @@ from artstore.storage import disk
 from artstore.storage.journal import journal_path, replay
 from artstore.workspace import Workspace
 from crash.recount import contradictions
+from messages import raises
 
 SECRET = os.urandom(300_000) + b"the name of a person" * 20
 
@@ -78,7 +79,7 @@ def test_other_versions_need_to_be_meant(held: Workspace) -> None:
     """Without ``everywhere`` it is refused by name, and nothing is changed."""
     digest = held.version("x:v0").stat("a/b/secret").digest
     for target in ("x:v0/a/b/secret", digest):
-        with pytest.raises(RefusedError, match="x:v1"):
+        with raises(RefusedError, names=["x:v1"]):
             held.purge(target, reason="r")
     assert held.version("x:v0").read_bytes("a/b/secret") == SECRET
     held.delete("x:v1")
@@ -105,7 +106,7 @@ def test_a_folder_and_a_part_of_a_file(held: Workspace, tmp_path: Path) -> None:
 
 def test_what_is_refused(held: Workspace) -> None:
     """A purge without reason, of a whole version, of what is not there, or of what a put is using."""
-    with pytest.raises(InvalidInputError, match="reason"):
+    with raises(InvalidInputError, names=["reason"]):
         held.purge("x:v0/kept", reason=" ")
     with pytest.raises(InvalidInputError, match="whole version"):
         held.purge("x:v0", reason="r")

@@ -20,6 +20,7 @@ from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.progress import Progress
 from artstore.storage import disk
 from artstore.workspace import Workspace
+from messages import raises
 from store.oracle import Model, assert_sound, write_folder
 
 NOISE = random.Random(6).randbytes(400_000)
@@ -115,7 +116,7 @@ def test_a_full_disk(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.M
     folder = write_folder(tmp_path / "data", MODEL)
     with monkeypatch.context() as patch:
         patch.setattr(disk, "free_bytes", lambda _: 1000)
-        with pytest.raises(OutOfSpaceError, match="only 1000 bytes"):
+        with raises(OutOfSpaceError, names=["1000 bytes"]):
             workspace.put(folder, "x")
     real = disk.append
     for allowed in range(4):

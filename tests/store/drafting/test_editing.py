@@ -21,6 +21,7 @@ from artstore.records.trees import Kind
 from artstore.storage.codec import encode
 from artstore.store import Store
 from artstore.workspace import Workspace
+from messages import raises
 from store.oracle import Model, assert_sound, canonical_digest, model_of, whole
 
 NewWorkspace = Callable[[], AbstractContextManager[Workspace]]
@@ -165,7 +166,7 @@ def test_what_cannot_be_is_said(workspace: Workspace) -> None:
                 apply_edits(workspace.store, stager, root.node, edits)
         edits = Edits()
         edits.put(b"c/d", entry_of(stager, b"3"))
-        with pytest.raises(ExistsError, match="'c' is there and is not a folder"):
+        with raises(ExistsError, names=["'c'"]):
             apply_edits(workspace.store, stager, root.node, edits)
         with workspace.store.snapshot() as snapshot, pytest.raises(NotFoundError):
             entry_at(snapshot, root.node, b"a/x")

@@ -10,6 +10,7 @@ from artstore.errors import OutsideError
 from artstore.references import access
 from artstore.references.access import Access, access_of, azure_options, google_options, s3_options
 from artstore.references.locations import parse_location
+from messages import raises
 
 S3 = parse_location("s3://bucket/key")
 AZURE = parse_location("az://box/key")
@@ -28,12 +29,12 @@ def write(home: Path, name: str, text: str) -> None:
 
 
 def test_without_anything_the_error_names_what_to_set(nobody: Path) -> None:
-    with pytest.raises(OutsideError, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") as missing:
+    with raises(OutsideError, names=["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]) as missing:
         s3_options("s3://bucket/key", access_of(S3))
     assert "'default'" in str(missing.value) and "--anonymous" in missing.value.hint
-    with pytest.raises(OutsideError, match="AZURE_STORAGE_ACCOUNT_KEY"):
+    with raises(OutsideError, names=["AZURE_STORAGE_ACCOUNT_KEY"]):
         azure_options("az://box/key", Access(account="me"))
-    with pytest.raises(OutsideError, match="GOOGLE_APPLICATION_CREDENTIALS"):
+    with raises(OutsideError, names=["GOOGLE_APPLICATION_CREDENTIALS"]):
         google_options("gs://bucket/key", access_of(GOOGLE))
     with pytest.raises(OutsideError, match="does not say whose it is"):
         access_of(AZURE)
@@ -73,7 +74,7 @@ def test_endpoints_by_variables(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_profile_that_needs_more_says_so(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(nobody, "config", "[default]\nsso_session = x\n")
     monkeypatch.setitem(__import__("sys").modules, "boto3", None)
-    with pytest.raises(OutsideError, match="needs boto3"):
+    with raises(OutsideError, names=["boto3"]):
         s3_options("s3://bucket/key", access_of(S3))
 
 

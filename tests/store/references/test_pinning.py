@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from artstore.errors import InvalidInputError, NotFoundError, OutsideError, SourceError
 from artstore.references.pinning import Pinned, pin
+from messages import raises
 from servers.azure import Azure
 from servers.s3 import S3
 from servers.web import Web
@@ -75,12 +76,12 @@ def test_what_is_not_there(every_s3: S3) -> None:
         with pytest.raises(NotFoundError, match="there is nothing at"):
             pin(uri)
     every_s3.put("k", b"x")
-    with pytest.raises((NotFoundError, OutsideError), match="/k"):  # a number of a version that cannot be, to some
+    with raises((NotFoundError, OutsideError), names=["/k"]):  # a number of a version that cannot be, to some
         pin(every_s3.uri("k?versionId=none"))
 
 
 def test_a_bucket_that_is_not_there(every_s3: S3) -> None:
-    with pytest.raises((NotFoundError, OutsideError), match="s3://no-such-bucket-here"):
+    with raises((NotFoundError, OutsideError), names=["s3://no-such-bucket-here"]):
         pin("s3://no-such-bucket-here/key")
 
 
@@ -173,7 +174,7 @@ def test_a_page_without_an_etag_is_read_once(web: Web) -> None:
     web.etags = False
     record = pin(f"{web.url}/f").files[0][1]
     assert (record.size, record.etag, record.blake3) == (5, None, blake3(b"hello").hexdigest())
-    with pytest.raises(InvalidInputError, match="gives no ETag"):
+    with raises(InvalidInputError, names=["ETag"]):
         pin(f"{web.url}/f", checksum=False)
 
 
@@ -187,7 +188,7 @@ def test_servers_that_lack_something(web: Web, lacking: str) -> None:
 def test_a_server_that_tells_no_length(web: Web) -> None:
     web.files["/f"] = b"hello"
     web.lengths = False
-    with pytest.raises(OutsideError, match="/f"):
+    with raises(OutsideError, names=["/f"]):
         pin(f"{web.url}/f")
 
 

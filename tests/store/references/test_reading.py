@@ -20,6 +20,7 @@ from artstore.references.blocks import BLOCK
 from artstore.references.locations import parse_location
 from artstore.references.pinning import pin
 from artstore.references.reading import Outside
+from messages import raises
 from servers.azure import Azure
 from servers.s3 import KEY, S3, SECRET
 from servers.web import Web
@@ -86,7 +87,7 @@ def test_a_profile_whose_keys_a_program_knows(
     with pytest.raises(OutsideError, match="is refused to these credentials"):
         one(strict_s3.uri("k"))
     (nobody / "said").unlink()
-    with pytest.raises(OutsideError, match="the profile 'default' gives no credentials"):
+    with raises(OutsideError, names=["'default'"]):
         one(strict_s3.uri("k"))
 
 

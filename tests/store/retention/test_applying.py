@@ -17,6 +17,7 @@ from artstore.retention.rules import read_rules
 from artstore.rows import catalogue
 from artstore.storage.journal import journal_path, replay
 from artstore.workspace import Workspace
+from messages import raises
 from store.lived import reopened
 from store.oracle import assert_sound, leftovers, write_folder
 
@@ -155,7 +156,7 @@ def test_a_wrong_clock_deletes_nothing(filled: Workspace) -> None:
     filled.retention.set("last", last=1)
     with pytest.raises(RefusedError, match="the clock is behind the newest record"):
         apply(filled.store, now_ns=later(-1))
-    with pytest.raises(RefusedError, match="more than 30 days ahead"):
+    with raises(RefusedError, names=["30 days"]):
         apply(filled.store, now_ns=later(31))
     assert len(names(filled)) == 8
     assert len(apply(filled.store, trust_clock=True, now_ns=later(31)).versions) == 6
@@ -198,7 +199,7 @@ def test_rules_are_kept_and_told_to_the_journal(filled: Workspace) -> None:
     filled.retention.set("b", last=2)
     assert [(rule.name, rule.last) for rule in reopened(filled).retention.rules()] == [("a", 0), ("b", 2)]
     filled.retention.remove("a")
-    with pytest.raises(NotFoundError, match="there is no retention rule 'a'"):
+    with raises(NotFoundError, names=["'a'"]):
         filled.retention.remove("a")
     with filled.store.snapshot() as snapshot:
         counters = snapshot.transaction.counters()

@@ -22,6 +22,7 @@ from artstore.rows.journal_events import told_of
 from artstore.rows.lineage import Edge, End, dependants, edges_from, edges_to, parse_row, run_end, version_end
 from artstore.storage.journal import journal_path
 from artstore.workspace import Workspace, open_workspace
+from messages import raises
 from store.conftest import forget
 
 Put = Callable[..., Version]
@@ -124,10 +125,10 @@ def test_what_was_made_from_a_version_depends_on_it(workspace: Workspace, put: P
     data = put("data", "1")
     put("model", "2", uses=(data,))
     assert dependants_of(workspace, data) == ["model:v0 was made from it"]
-    with pytest.raises(RefusedError, match=r"nothing was deleted: model:v0 was made from data:v0") as refusal:
+    with raises(RefusedError, names=["model:v0", "data:v0"]) as refusal:
         workspace.delete("data:v0")
     assert "--cascade" in refusal.value.hint
-    with pytest.raises(RefusedError, match="model:v0"):
+    with raises(RefusedError, names=["model:v0"]):
         workspace.delete("data:v0", force=True)
     assert workspace.version("data:v0").state == "live"
 
@@ -219,7 +220,7 @@ def test_a_link_holds_what_it_shows(workspace: Workspace, put: Put) -> None:
     link = workspace.link("team/model:v0", "registry/best", aliases=["production"])
     assert (link.name, link.digest, link.type) == ("registry/best:v0", model.digest, "model")
     assert workspace.version("registry/best:production").read_bytes("file") == b"1"
-    with pytest.raises(RefusedError, match="registry/best:v0 links to team/model:v0"):
+    with raises(RefusedError, names=["registry/best:v0", "team/model:v0"]):
         workspace.delete("team/model:v0")
     workspace.delete("team/model:v0", cascade="orphan", now=True)
     assert link.read_bytes("file") == b"1"
@@ -255,12 +256,12 @@ def test_a_run_is_found_by_its_id(workspace: Workspace) -> None:
     assert recording.state_of(workspace.store, record) == "crashed"
     assert [one.title for one in workspace.runs.all("p/q")] == ["p/q/one"]
     assert workspace.runs.all("p") == []
-    with pytest.raises(ExistsError, match="p/q/one"):
+    with raises(ExistsError, names=["p/q/one"]):
         recording.start_run(workspace.store, "p/q", "one")
     resumed, lease = recording.start_run(workspace.store, "p/q", "one", resume=True, config={"epochs": 2})
     lease.close()
     assert (resumed.number, resumed.config) == (record.number, {"lr": 0.1, "epochs": 2})
-    with pytest.raises(NotFoundError, match="p/q/two"):
+    with raises(NotFoundError, names=["p/q/two"]):
         workspace.runs.get("p/q/two")
     with pytest.raises(InvalidNameError, match="run's id"):
         recording.start_run(workspace.store, "p", "a/b")

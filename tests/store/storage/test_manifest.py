@@ -19,6 +19,7 @@ from artstore.storage.environment import Environment
 from artstore.storage.manifest_folders import CURRENT
 from artstore.store import Store
 from artstore.workspace import Workspace
+from messages import raises
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ def test_a_garbled_current_is_damage(empty: Path, text: str) -> None:
 def test_a_newer_format_is_refused(empty: Path) -> None:
     """It is checked before anything is read, and at every begin after that."""
     (empty / CURRENT).write_text("2 manifest.1\n")
-    with pytest.raises(UnsupportedError, match="format 2"):
+    with raises(UnsupportedError, names=["format 2"]):
         Store.open(empty)
 
 
@@ -173,7 +174,7 @@ def test_a_format_that_rises_while_open_is_refused(path: Path) -> None:
     sound = (path / CURRENT).read_bytes()
     (path / "new").rename(path / CURRENT)
     try:
-        with pytest.raises(UnsupportedError, match="format 2"), manifest.read(path):
+        with raises(UnsupportedError, names=["format 2"]), manifest.read(path):
             raise AssertionError("the block must not run")
     finally:
         (path / CURRENT).write_bytes(sound)
@@ -223,7 +224,7 @@ def test_too_many_readers_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     with monkeypatch.context() as patch:
         patch.setattr(environment, "env", Full())
-        with pytest.raises(BusyError, match="1024"):
+        with raises(BusyError, names=["1024"]):
             environment.begin(write=False)
 
 

@@ -19,6 +19,7 @@ from artstore.storage import disk, manifest, packs
 from artstore.storage.codec import RAW, ZSTD, encode
 from artstore.storage.packs import PackReader, PackWriter, Segment, pack_path, read_segments
 from artstore.workspace import Workspace
+from messages import raises
 
 NOISE = random.Random(3).randbytes(3 * BLOCK + 100)
 TEXT = b"the same again and again. " * 8000
@@ -211,7 +212,7 @@ def test_a_full_disk_leaves_packs_usable(workspace: Workspace, monkeypatch: pyte
             write(writer, workspace, b"more")
     with monkeypatch.context() as patch:
         patch.setattr(disk, "free_bytes", lambda _: 5000)
-        with pytest.raises(OutOfSpaceError, match="only 5000 bytes"):
+        with raises(OutOfSpaceError, names=["5000 bytes"]):
             write(writer, workspace, b"more")
     entries += write(writer, workspace, b"more")
     writer.close()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from artstore.errors import InvalidInputError
 from artstore.ingest.source.ignore import IgnoreRules, ignore_lines
+from messages import raises
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_deeper_files_and_the_command_line_have_the_last_word() -> None:
 
 def test_a_malformed_glob_is_named() -> None:
     """A pattern that means nothing is refused by name instead of excluding nothing."""
-    with pytest.raises(InvalidInputError, match=r"'!'"):
+    with raises(InvalidInputError, names=["'!'"]):
         IgnoreRules(["*.tmp", "!"])
 
 

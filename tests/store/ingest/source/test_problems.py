@@ -9,6 +9,7 @@ import pytest
 
 from artstore.errors import SourceChangedError, SourceError
 from artstore.ingest.source.problems import PROBLEMS_MAX, Problems, special_kind
+from messages import raises
 
 
 def test_without_problems_nothing_is_raised() -> None:
@@ -39,7 +40,7 @@ def test_too_many_raise_by_themselves() -> None:
     problems = Problems()
     for index in range(PROBLEMS_MAX - 1):
         problems.add(b"%d" % index, "bad")
-    with pytest.raises(SourceError, match=r"^at least 100 entries"):
+    with raises(SourceError, names=["100 entries"]):
         problems.add(b"last", "bad")
 
 

@@ -1,0 +1,50 @@
+"""Assertions about errors that do not depend on the wording: the kind, the exit code and the names in the sentence.
+
+The wording itself is tested in one place, the table in tests/fs/cli/test_messages.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+import pytest
+
+E = TypeVar("E", bound=BaseException)
+
+
+class Finished(Protocol):
+    """What a run of the command leaves: its exit code and what it wrote to stderr."""
+
+    code: int
+
+    @property
+    def message(self) -> str: ...
+
+
+def missing(sentence: str, names: Iterable[str]) -> list[str]:
+    """Return the names that do not occur in the sentence as whole words."""
+    return [name for name in names if not re.search(_as_word(name), sentence)]
+
+
+def _as_word(name: str) -> str:
+    before = r"(?<!\w)" if re.match(r"\w", name) else ""
+    after = r"(?!\w)" if re.search(r"\w$", name) else ""
+    return before + re.escape(name) + after
+
+
+def refused(result: Finished, *, code: int, names: Iterable[str] = ()) -> None:
+    """Assert that a command failed with this exit code, in one sentence that contains every name."""
+    assert result.code == code, result.message
+    assert result.message.startswith("artfs: ") and result.message.count("\n") == 1, result.message
+    assert not missing(result.message, names), result.message
+
+
+@contextmanager
+def raises(error: type[E] | tuple[type[E], ...], *, names: Iterable[str]) -> Iterator[pytest.ExceptionInfo[E]]:
+    """Assert that the block raises this error, and that its sentence contains every name."""
+    with pytest.raises(error) as caught:
+        yield caught
+    assert not missing(str(caught.value), names), str(caught.value)
