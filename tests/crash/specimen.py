@@ -19,7 +19,7 @@ from artstore.ids import content_id
 from artstore.ingest import staging
 from artstore.reclaim.reaper import Reaper
 from artstore.records.tables import Table
-from artstore.rows.journal_events import told_of
+from artstore.rows.history import read_provenance
 from artstore.storage import reserve
 from artstore.storage.codec import encode
 from artstore.store import Store
@@ -165,7 +165,7 @@ def facts_of(workspace: Workspace) -> Facts:
 
 def _told(workspace: Workspace) -> list[dict[str, object]]:
     with workspace.store.snapshot() as snapshot:
-        return [event.encode() for event in told_of(snapshot.transaction).events()]
+        return [event.encode() for event in read_provenance(snapshot.transaction).events()]
 
 
 def rows(path: Path) -> list[tuple[Table, bytes, bytes]]:

@@ -12,7 +12,7 @@ from artstore.changes import recording
 from artstore.changes.aliasing import revise
 from artstore.changes.committing import Commit
 from artstore.changes.putting import PutOptions, put
-from artstore.rows.journal_events import told_of
+from artstore.rows.history import read_provenance
 from artstore.workspace import Workspace
 from store.conftest import forget
 from store.oracle import Model, model_of, write_folder
@@ -77,7 +77,7 @@ def told(ws: Workspace) -> Told:
     """Return all that a workspace says of its living versions, and all that they hold."""
     found: Told = {}
     with ws.store.snapshot() as snapshot:
-        runs = list(told_of(snapshot.transaction).events())
+        runs = list(read_provenance(snapshot.transaction).events())
     for artifact in ws.artifacts():
         versions = {
             version.number: (

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from artstore.checking.recounting import readable_rows
 from artstore.checking.report import Report
 from artstore.records.counters import Counters
-from artstore.rows.journal_events import TABLES, Told, read_row
+from artstore.rows.history import PROVENANCE_TABLES, Provenance
 from artstore.storage.manifest import ReadTransaction
 
 __all__ = ["check_runs", "readable_runs"]
@@ -17,7 +17,7 @@ def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters
     """Check the tables of runs and lineage against each other, and against the serials of recorded versions."""
     told = readable_runs(transaction, report)
     wanted = told.rows()
-    for table in TABLES:
+    for table in PROVENANCE_TABLES:
         there = dict(readable_rows(transaction, table, Report()))
         for key in sorted(there.keys() ^ wanted[table].keys()):
             what = "leads to nothing" if key in there else "is missing"
@@ -44,11 +44,11 @@ def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters
             report.add("catalogue", f"an edge of lineage leads to version {edge.target.number}, of which nothing came")
 
 
-def readable_runs(transaction: ReadTransaction, report: Report) -> Told:
+def readable_runs(transaction: ReadTransaction, report: Report) -> Provenance:
     """Return the runs and edges whose rows read; the others are problems of the report."""
-    told = Told()
-    for table in TABLES:
+    told = Provenance()
+    for table in PROVENANCE_TABLES:
         for key, payload in readable_rows(transaction, table, report):
             with report.guard("record", f"the row {key.hex()} of the table {table.name.lower()}"):
-                read_row(told, table, key, payload)
+                told.add_row(table, key, payload)
     return told

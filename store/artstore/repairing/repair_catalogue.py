@@ -9,21 +9,23 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from artstore.checking.check_journal import History, check_journal
+from artstore.checking.check_journal import check_journal
 from artstore.checking.check_names import read_names
 from artstore.checking.recounting import readable_rows
 from artstore.checking.report import Report
 from artstore.errors import DamageError
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, CatalogueRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry, decode_entry
+from artstore.records.events import decode
 from artstore.records.packing import CLASS_TREE
 from artstore.records.tables import Table, key32, key64
 from artstore.repairing.repair_folders import modes_of, own
 from artstore.repairing.repair_runs import repair_runs
 from artstore.repairing.replace_rows import put_row, replace_rows
 from artstore.repairing.replay_journal import Root, events_of, version_record
-from artstore.retention.rules import Rule, Rules, read_rules, write_rules
+from artstore.retention.rules import Rule, Rules, check_rules, read_rules, write_rules
 from artstore.rows import catalogue
+from artstore.rows.history import History
 from artstore.rows.nodes import find_node
 from artstore.storage import disk, journal
 from artstore.storage.manifest import WriteTransaction
@@ -47,7 +49,7 @@ def right_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str]
 
 def _history(workspace: Path, transaction: WriteTransaction) -> tuple[History, bool]:
     """Return what the acknowledged part of the journal tells, and whether that is all that it ever told."""
-    history = History()
+    history = History(check_rules)
     state = transaction.state
     path = journal.journal_path(workspace, state.journal_generation)
     position, is_whole = 0, True
@@ -56,7 +58,7 @@ def _history(workspace: Path, transaction: WriteTransaction) -> tuple[History, b
             break
         position = end
         try:
-            history.apply(event or {})
+            history.apply(decode(event or {}))
         except DamageError:
             is_whole = False
     return history, is_whole and position == state.journal_end
@@ -76,7 +78,7 @@ class _Work:
         self._is_whole = is_whole
         self._unread: dict[Table, set[bytes]] = {}
         self._told = {
-            version.serial: (name, number)
+            version.made.serial: (name, number)
             for name, artifact in history.artifacts.items()
             for number, version in artifact.versions.items()
         }
@@ -138,7 +140,7 @@ class _Work:
         for serial, (name, number) in sorted(self._told.items()):
             told = self._history.artifacts[name].versions[number]
             entry = entries.get(serial)
-            if serial in self._versions or name not in numbers or (told.deleted and entry is None):
+            if serial in self._versions or name not in numbers or (told.is_deleted and entry is None):
                 continue
             if not self._is_whole and serial not in known:
                 continue
@@ -269,7 +271,7 @@ class _Work:
     def restore_runs(self) -> None:
         """Bring runs and lineage back where they do not read, or do not lead to each other."""
         self.done += repair_runs(
-            self._transaction, self._history.told, is_whole=self._is_whole, serials=self._versions.keys()
+            self._transaction, self._history.provenance, is_whole=self._is_whole, serials=self._versions.keys()
         )
 
     def _replace(self, table: Table, rows: dict[bytes, bytes]) -> None:

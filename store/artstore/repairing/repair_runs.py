@@ -8,13 +8,15 @@ from dataclasses import replace
 from artstore.checking.lineages import readable_runs
 from artstore.checking.report import Report
 from artstore.repairing.replace_rows import replace_rows
-from artstore.rows.journal_events import Told
+from artstore.rows.history import Provenance
 from artstore.storage.manifest import WriteTransaction
 
 __all__ = ["repair_runs"]
 
 
-def repair_runs(transaction: WriteTransaction, history: Told, *, is_whole: bool, serials: Collection[int]) -> list[str]:
+def repair_runs(
+    transaction: WriteTransaction, history: Provenance, *, is_whole: bool, serials: Collection[int]
+) -> list[str]:
     """Rewrite the tables of runs and lineage that are wrong; return a sentence for each.
 
     The source is the journal if it is whole, else the rows that read and what the journal adds to them.
@@ -37,7 +39,7 @@ def repair_runs(transaction: WriteTransaction, history: Told, *, is_whole: bool,
     return repairs
 
 
-def _drop_loose(told: Told) -> None:
+def _drop_loose(told: Provenance) -> None:
     """Drop what leads to runs that have no record, and count for each run the blocks that follow without a gap."""
     for number, record in told.runs.items():
         blocks = 0

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from artstore.checking.check_journal import History, ToldArtifact, ToldVersion
 from artstore.checking.report import Report, message_of
 from artstore.errors import DamageError, InvalidInputError
 from artstore.names import version_label
@@ -21,11 +20,12 @@ from artstore.records.events import (
     TagsEvent,
     TtlEvent,
     VersionEvent,
+    decode,
 )
 from artstore.records.tables import Table
-from artstore.retention.rules import Rule, Rules, read_rules, write_rules
+from artstore.retention.rules import Rule, Rules, check_rules, read_rules, write_rules
 from artstore.rows import catalogue
-from artstore.rows.journal_events import told_of
+from artstore.rows.history import ArtifactHistory, History, VersionHistory, read_provenance
 from artstore.rows.nodes import tree_view
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
@@ -37,20 +37,20 @@ __all__ = ["Recalled", "Root", "events_of", "read_journal", "write_catalogue"]
 class Recalled:
     """What a journal tells; ``end`` is the place after its last whole event; ``is_damaged`` where some are missing."""
 
-    history: History = field(default_factory=History)
+    history: History = field(default_factory=lambda: History(check_rules))
     end: int = 0
     is_damaged: bool = False
 
     @property
-    def living(self) -> list[tuple[str, int, ToldVersion]]:
+    def living(self) -> list[tuple[str, int, VersionHistory]]:
         """The versions that were not deleted, as (name, number, version), in the order in which they were made."""
         found = [
             (name, number, version)
             for name, artifact in self.history.artifacts.items()
             for number, version in artifact.versions.items()
-            if not version.deleted
+            if not version.is_deleted
         ]
-        return sorted(found, key=lambda item: item[2].serial)
+        return sorted(found, key=lambda item: item[2].made.serial)
 
     @property
     def has_purged(self) -> bool:
@@ -91,7 +91,7 @@ def read_journal(path: Path, report: Report) -> Recalled:
             report.add("journal", f"the journal {path} does not read before byte {end}: what it said there is lost")
         else:
             try:
-                recalled.history.apply(event)
+                recalled.history.apply(decode(event))
             except DamageError as error:
                 recalled.is_damaged = True
                 report.add("journal", f"of the journal {path}, before byte {end}: {error}")
@@ -130,15 +130,15 @@ def write_catalogue(
                 state.logical_bytes += recorded.bytes
         for alias, number in sorted(told.aliases.items()):
             if (name, number) in roots:
-                catalogue.put_alias(transaction, record.number, alias, number, told.versions[number].created_ns)
+                catalogue.put_alias(transaction, record.number, alias, number, told.versions[number].made.created_ns)
     if history.rules:
         write_rules(transaction, Rules(tuple(map(Rule.of, history.rules))))
-    history.told.prune({history.artifacts[name].versions[number].serial for name, number in roots})
-    history.told.write(transaction)
+    history.provenance.prune({history.artifacts[name].versions[number].made.serial for name, number in roots})
+    history.provenance.write(transaction)
     state.next_serial = max(state.next_serial, history.next_serial)
 
 
-def _write_artifact(transaction: WriteTransaction, name: str, told: ToldArtifact) -> ArtifactRecord:
+def _write_artifact(transaction: WriteTransaction, name: str, told: ArtifactHistory) -> ArtifactRecord:
     record = replace(
         catalogue.ensure_artifact(transaction, name, told.created_ns),
         type=told.type,
@@ -150,25 +150,25 @@ def _write_artifact(transaction: WriteTransaction, name: str, told: ToldArtifact
 
 
 def version_record(
-    transaction: ReadTransaction, artifact: int, number: int, told: ToldVersion, root: Root
+    transaction: ReadTransaction, artifact: int, number: int, told: VersionHistory, root: Root
 ) -> VersionRecord:
     """Return the record of a living version, from what the journal tells and from its root."""
     view = tree_view(transaction, root.node)
     return VersionRecord(
-        serial=told.serial,
+        serial=told.made.serial,
         artifact=artifact,
         number=number,
         root=root.node,
         digest=bytes.fromhex(told.digest),
-        created_ns=told.created_ns,
+        created_ns=told.made.created_ns,
         files=view.total_files,
         bytes=view.total_bytes,
         new_bytes=root.new_bytes,
         description=told.description,
         metadata=told.metadata,
         tags=told.tags,
-        base=told.base,
-        draft=told.draft,
+        base=told.made.base,
+        draft=told.made.draft,
         purged=told.purged,
         expires_ns=told.expires_ns,
     )
@@ -192,7 +192,7 @@ def events_of(transaction: ReadTransaction) -> Iterator[Event]:
     for artifact in artifacts.values():
         for alias in catalogue.aliases_of(transaction, artifact.number):
             yield AliasEvent(name=artifact.name, alias=alias.name, version=alias.version)
-    yield from told_of(transaction).events()
+    yield from read_provenance(transaction).events()
 
 
 def _version_events(name: str, version: VersionRecord) -> Iterator[Event]:

@@ -18,7 +18,7 @@ from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
 
-__all__ = ["PERIODS", "Rule", "Rules", "read_rules", "remove_rule", "set_rule", "write_rules"]
+__all__ = ["PERIODS", "Rule", "Rules", "check_rules", "read_rules", "remove_rule", "set_rule", "write_rules"]
 
 _KEY: Final = b"retention"
 PERIODS: Final = ("hourly", "daily", "weekly", "monthly", "yearly")
@@ -133,6 +133,11 @@ def read_rules(transaction: ReadTransaction) -> Rules:
         return Rules(tuple(map(Rule.of, values["rules"])), seen_ns)
     except (ValueError, TypeError, KeyError, AttributeError, InvalidInputError) as error:
         raise DamageError("the retention rules of the workspace are malformed") from error
+
+
+def check_rules(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rules of an event in normal form; raise `InvalidInputError` or `TypeError` for an invalid one."""
+    return [Rule.of(rule).record() for rule in rules]
 
 
 def write_rules(transaction: WriteTransaction, rules: Rules) -> None:

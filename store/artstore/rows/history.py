@@ -287,7 +287,7 @@ class History:
         """Apply an event; raise `DamageError` for one that contradicts those before it."""
         try:
             self._apply(event)
-        except (AttributeError, TypeError, ValueError, DamageError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, DamageError) as error:
             reason = str(error) or type(error).__name__
             raise DamageError(f"the event {event.encode()} cannot be: {reason}") from error
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from artstore.checking.check_journal import History, check_journal
+from artstore.checking.check_journal import check_journal
 from artstore.checking.check_names import read_names
 from artstore.checking.report import Report
 from artstore.errors import DamageError
 from artstore.reclaim import compaction
 from artstore.records.catalogue import VersionRecord
+from artstore.records.events import DeleteEvent, TypeEvent
 from artstore.records.tables import Table
+from artstore.rows.history import History
 from artstore.storage import journal
 from artstore.workspace import Workspace
 from store.checking.conftest import found
@@ -105,6 +107,6 @@ def test_a_generation_that_is_gone_is_named(lived: Workspace) -> None:
 def test_events_that_contradict_are_refused_one_by_one() -> None:
     history = History()
     with pytest.raises(DamageError, match="cannot be"):
-        history.apply({"event": "delete", "name": "a", "version": 0, "aliases": []})
-    history.apply({"event": "type", "name": "a", "type": "dataset"})
+        history.apply(DeleteEvent(name="a", version=0, aliases=[]))
+    history.apply(TypeEvent(name="a", type="dataset"))
     assert history.artifacts["a"].type == "dataset"

@@ -18,7 +18,7 @@ from artstore.records.catalogue import RunRecord
 from artstore.records.tables import Table, key64
 from artstore.repairing.rebuild import rebuild
 from artstore.rows import lineage, runs
-from artstore.rows.journal_events import told_of
+from artstore.rows.history import read_provenance
 from artstore.rows.lineage import Edge, End, dependants, edges_from, edges_to, parse_row, run_end, version_end
 from artstore.storage.journal import journal_path
 from artstore.workspace import Workspace, open_workspace
@@ -180,7 +180,7 @@ def test_orphans_keep_the_names_of_what_they_came_of(workspace: Workspace, put: 
     sound(workspace)
     workspace.delete("model:v0", now=True)
     with workspace.store.snapshot() as snapshot:
-        told = told_of(snapshot.transaction)
+        told = read_provenance(snapshot.transaction)
     assert set(told.edges) == {Edge(version_end(data.record.serial), lineage.USED, run_end(1))}
     sound(workspace)
 
@@ -195,7 +195,7 @@ def test_what_nothing_came_of_leaves_nothing(workspace: Workspace, tmp_path: Pat
     workspace.delete("log:*", now=True)
     assert workspace.runs.versions(number, used=False) == []
     with workspace.store.snapshot() as snapshot:
-        assert not told_of(snapshot.transaction).edges
+        assert not read_provenance(snapshot.transaction).edges
     sound(workspace)
 
 
@@ -311,7 +311,7 @@ def told(workspace: Workspace, put: Put) -> Workspace:
 
 def everything(workspace: Workspace) -> str:
     with workspace.store.snapshot() as snapshot:
-        return json.dumps([event.encode() for event in told_of(snapshot.transaction).events()])
+        return json.dumps([event.encode() for event in read_provenance(snapshot.transaction).events()])
 
 
 def rebuilt(workspace: Workspace) -> Workspace:

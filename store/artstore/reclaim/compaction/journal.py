@@ -14,15 +14,14 @@ right one).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from artstore.errors import DamageError
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
-from artstore.records.events import ArtifactEvent
+from artstore.records.events import AliasEvent, ArtifactEvent, Event, decode
 from artstore.records.tables import Table
 from artstore.rows import catalogue
-from artstore.rows.journal_events import EVENTS, told_of
+from artstore.rows.history import History, read_provenance
 from artstore.storage import disk, journal
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
@@ -31,40 +30,6 @@ __all__ = ["compact_journal", "remove_old_journals"]
 
 _BLOCK: Final = 4096
 _RETIRED: Final = b"\0"
-
-_Event = dict[str, Any]
-
-
-@dataclass
-class _Told:
-    """What the journal says of one version: each a whole event."""
-
-    made: _Event
-    revision: _Event | None = None
-    tags: _Event | None = None
-    ttl: _Event | None = None
-    purges: list[_Event] = field(default_factory=list)
-    deleted: _Event | None = None
-
-    def renamed(self, to: str) -> _Told:
-        """Return the same of another name."""
-
-        def about(event: _Event | None) -> _Event | None:
-            return None if event is None else {**event, "name": to}
-
-        return _Told(
-            {**self.made, "name": to},
-            about(self.revision),
-            about(self.tags),
-            about(self.ttl),
-            [{**event, "name": to} for event in self.purges],
-            about(self.deleted),
-        )
-
-    def events(self) -> list[_Event]:
-        """Return the events that lead to the version as it is."""
-        told = (self.made, self.revision, self.tags, self.ttl, *self.purges, self.deleted)
-        return [event for event in told if event is not None]
 
 
 def compact_journal(store: Store) -> tuple[int, int]:
@@ -109,22 +74,24 @@ def remove_old_journals(store: Store) -> None:
 
 def _rewritten(store: Store, transaction: ReadTransaction) -> bytes:
     """Return the bytes of the journal that says what the present one and the manifest say."""
-    versions, aliases, rules = _fold(store, transaction)
+    history = _replay(store, transaction)
     artifacts = list(_artifacts(transaction))
     recorded = {
         (artifact.name, version.number): version
         for artifact in artifacts
         for version in catalogue.recorded_versions(transaction, artifact.number)
     }
-    _compare(transaction, artifacts, recorded, versions, aliases)
+    _compare(transaction, artifacts, recorded, history)
     next_serial = transaction.counters().next_serial
-    events = [_artifact_event(artifact, next_serial) for artifact in artifacts]
-    for place in sorted(recorded, key=lambda place: recorded[place].serial):
-        events += versions[place].events()
-    events += [aliases[place] for place in sorted(aliases)]
-    events += [rules] if rules is not None else []
-    events += [event.encode() for event in told_of(transaction).events()]
-    return journal.encode_records(events)
+    events: list[Event] = [ArtifactEvent.of(artifact, next_serial) for artifact in artifacts]
+    for name, number in sorted(recorded, key=lambda place: recorded[place].serial):
+        events += history.artifacts[name].versions[number].events()
+    for (name, alias), number in sorted(history.aliases.items()):
+        events.append(AliasEvent(name=name, alias=alias, version=number))
+    if history.retention is not None:
+        events.append(history.retention)
+    events += read_provenance(transaction).events()
+    return journal.encode_events(events)
 
 
 def _artifacts(transaction: ReadTransaction) -> Iterator[ArtifactRecord]:
@@ -137,88 +104,36 @@ def _artifacts(transaction: ReadTransaction) -> Iterator[ArtifactRecord]:
             yield record
 
 
-def _artifact_event(artifact: ArtifactRecord, next_serial: int) -> _Event:
-    return ArtifactEvent.of(artifact, next_serial).encode()
-
-
-def _fold(
-    store: Store, transaction: ReadTransaction
-) -> tuple[dict[tuple[str, int], _Told], dict[tuple[str, str], _Event], _Event | None]:
-    """Return what the journal says of each version that was ever made, and the last word on aliases and rules."""
+def _replay(store: Store, transaction: ReadTransaction) -> History:
+    """Return what the acknowledged part of the journal leads to."""
     state = transaction.counters()
     path = journal.journal_path(store.path, state.journal_generation)
-    versions: dict[tuple[str, int], _Told] = {}
-    aliases: dict[tuple[str, str], _Event] = {}
-    rules: _Event | None = None
+    history = History()
     try:
         for event in journal.replay(path, state.journal_end):
-            if event["event"] == "retention":
-                rules = event
-            elif event["event"] not in EVENTS:
-                _apply(event, versions, aliases)
+            history.apply(decode(event))
     except FileNotFoundError as error:
         raise DamageError(f"the journal of {store.path} is missing") from error
-    except (KeyError, TypeError) as error:
+    except DamageError as error:
         raise DamageError(f"the journal of {store.path} contradicts itself: {error}") from error
-    return versions, aliases, rules
-
-
-def _apply(event: _Event, versions: dict[tuple[str, int], _Told], aliases: dict[tuple[str, str], _Event]) -> None:
-    """Take one event in; one that cannot be raises `KeyError`."""
-    kind, name = event["event"], event["name"]
-    match kind:
-        case "rename":
-            _rename(name, event["to"], versions, aliases)
-        case "version":
-            versions[name, event["number"]] = _Told(event)
-        case "tags":
-            versions[name, event["version"]].tags = event
-        case "revision":
-            versions[name, event["version"]].revision = event
-        case "ttl":
-            versions[name, event["version"]].ttl = event
-        case "purge":
-            versions[name, event["version"]].purges.append(event)
-        case "delete":
-            versions[name, event["version"]].deleted = event
-            for alias in event["aliases"]:
-                aliases.pop((name, alias), None)
-        case "undelete":
-            versions[name, event["version"]].deleted = None
-        case "alias" if event["version"] is None:
-            aliases.pop((name, event["alias"]), None)
-        case "alias":
-            aliases[name, event["alias"]] = event
-        case "artifact" | "type" | "description":
-            pass  # the manifest says it
-        case _:
-            raise KeyError(kind)
-
-
-def _rename(name: str, to: str, versions: dict[tuple[str, int], _Told], aliases: dict[tuple[str, str], _Event]) -> None:
-    """Let all that was said of an artifact be said of another name, as if it had always been called so."""
-    for owner, number in [place for place in versions if place[0] == name]:
-        versions[to, number] = versions.pop((owner, number)).renamed(to)
-    for owner, alias in [place for place in aliases if place[0] == name]:
-        aliases[to, alias] = {**aliases.pop((owner, alias)), "name": to}
+    return history
 
 
 def _compare(
     transaction: ReadTransaction,
     artifacts: list[ArtifactRecord],
     recorded: dict[tuple[str, int], VersionRecord],
-    versions: dict[tuple[str, int], _Told],
-    aliases: dict[tuple[str, str], _Event],
+    history: History,
 ) -> None:
-    """Raise `DamageError` where the journal would not lead to what the manifest says."""
-    for place, version in recorded.items():
-        told = versions.get(place)
-        if told is None or (told.deleted is None) != (version.state == "live"):
-            raise DamageError(f"the journal does not tell of {place[0]}:v{place[1]} as it is")
-    found = {
+    """Raise `DamageError` if the journal does not lead to the versions and aliases of the manifest."""
+    for (name, number), version in recorded.items():
+        replayed = history.version(name, number)
+        if replayed is None or replayed.is_deleted != (version.state != "live"):
+            raise DamageError(f"the journal does not tell of {name}:v{number} as it is")
+    aliases = {
         (artifact.name, alias.name): alias.version
         for artifact in artifacts
         for alias in catalogue.aliases_of(transaction, artifact.number)
     }
-    if found != {place: event["version"] for place, event in aliases.items()}:
+    if aliases != history.aliases:
         raise DamageError("the journal does not tell of the aliases as they are")
