@@ -18,11 +18,12 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from artfs.mount import inodes
 from artfs.mount.counters import Epoch
 from artfs.mount.notifications import invalidate_entry, invalidate_inode
+from artfs.mount.snapshot_source import SnapshotSource
 from artstore.errors import ArtfsError
 from artstore.names import version_label
 from artstore.records.catalogue import VersionRecord
@@ -34,13 +35,6 @@ __all__ = ["DeletedVersion", "Holding"]
 _ENTRIES_AT_ONCE = 1000
 
 _log = logging.getLogger(__name__)
-
-
-class SnapshotSource(Protocol):
-    """Be what is needed of a store to walk a deleted version."""
-
-    def snapshot(self) -> Any:
-        """Return a context manager of a Snapshot."""
 
 
 class DeletedVersion(NamedTuple):

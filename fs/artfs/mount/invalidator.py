@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from artfs.mount import inodes
 from artfs.mount.counters import Epoch
-from artfs.mount.holding import DeletedVersion, Holding, SnapshotSource
+from artfs.mount.holding import DeletedVersion, Holding
 from artfs.mount.notifications import expire_entries, invalidate_entry, invalidate_inode
+from artfs.mount.snapshot_source import SnapshotSource
 from artstore.daemon_requests import Change
 from artstore.names import parse_version_label, version_label
 from artstore.rows import trees

@@ -20,9 +20,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from artfs.mount import catalogue, inodes, xattrs
 from artfs.mount.attributes import (
@@ -37,6 +36,7 @@ from artfs.mount.cache import Cache
 from artfs.mount.counters import Epoch
 from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError, StaleError
 from artfs.mount.inodes import Inode, Sort
+from artfs.mount.snapshot_source import SnapshotSource
 from artstore.errors import NotFoundError
 from artstore.ids import Buffer
 from artstore.records.catalogue import VersionRecord
@@ -46,9 +46,9 @@ from artstore.rows import trees
 from artstore.rows.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from artstore.references.reading import Outside
+    pass
 
-__all__ = ["LONGEST_NAME", "RECORD_BYTES", "Fetch", "SnapshotSource", "Tree"]
+__all__ = ["LONGEST_NAME", "RECORD_BYTES", "Fetch", "Tree"]
 
 LONGEST_NAME = 255
 LONGEST_LINK = 4096
@@ -68,29 +68,6 @@ _REFERENCES = 4096
 _KINDS = {Sort.FILE: Kind.FILE, Sort.EXECUTABLE: Kind.EXECUTABLE, Sort.LINK: Kind.LINK}
 _DOTS = 2
 """Cookies up to here stand for '.' and '..'; the entry at position p of a version's directory has cookie p + 3."""
-
-
-class SnapshotSource(Protocol):
-    """Be what the core needs of a store."""
-
-    @property
-    def uuid(self) -> str:
-        """Return the workspace's identity."""
-
-    @property
-    def path(self) -> Path:
-        """Return where the workspace is."""
-
-    @property
-    def created_ns(self) -> int:
-        """Return when the workspace was made."""
-
-    @property
-    def outside(self) -> Outside:
-        """Return what references lead to."""
-
-    def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """Return a consistent view."""
 
 
 class _Place(NamedTuple):
