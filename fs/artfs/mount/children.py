@@ -214,7 +214,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
 
 
 def _await_quiet(listener: socket.socket, counters: Counters) -> None:
-    """Leave the processors and the disk to who uses the mount, until that pauses or somebody asks the supervisor."""
+    """Yield the processors and the disk to the mount's users, until they pause or a request reaches the supervisor."""
     before = -1
     for _ in range(round(_LONGEST_WAIT_SECONDS / _QUIET_SECONDS)):
         requests = counters.total(Field.REQUESTS)

@@ -139,7 +139,7 @@ def _mounted_at(target: Path) -> Mounted:
 
 
 def _ask_to_unmount(mounted: Mounted, daemon: DaemonInfo, lazy: bool) -> int:
-    """Let the daemon unmount, and return 0 or the kernel's number; its own end may come before its answer."""
+    """Make the daemon unmount, and return 0 or the kernel's errno; the daemon may end before it answers."""
     try:
         answer = request(daemon, {"op": "unmount", "lazy": lazy}, timeout=_ANSWER_SECONDS)
     except BusyError:

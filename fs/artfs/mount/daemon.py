@@ -118,7 +118,7 @@ class Daemon:
             self.wait(_END_SECONDS)
 
     def release(self) -> None:
-        """Close this process's end of the lifeline: a tied daemon ends when nobody holds it."""
+        """Close this process's end of the lifeline: a tied daemon ends when no process holds it open."""
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
@@ -135,7 +135,7 @@ _started: list[Daemon] = []
 
 
 def _forget_after_fork() -> None:
-    """Let go of the lifelines in a forked child: a mount is tied to the process that made it, not to its children."""
+    """Close the lifelines in a forked child: a mount is tied to the process that made it, not to its children."""
     for daemon in _started:
         daemon.release()
     _started.clear()

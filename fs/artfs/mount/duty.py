@@ -81,7 +81,7 @@ class Duty:
 
 
 class _Relieved(Exception):
-    """Say that the worker on duty is stuck."""
+    """Raised when the worker on duty is stuck."""
 
 
 class Relief:

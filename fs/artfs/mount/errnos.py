@@ -47,11 +47,11 @@ class ReadOnlyError(RefusedError):
 
 
 class StaleError(NotFoundError):
-    """Say that the thing an inode stands for has left the store."""
+    """Raised when the object of an inode is no longer in the store."""
 
 
 class NoAttributeError(NotFoundError):
-    """Say that there is no extended attribute of that name here."""
+    """Raised when the inode has no extended attribute of that name."""
 
 
 _ERRNOS: dict[type[ArtfsError], int] = {

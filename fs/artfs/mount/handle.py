@@ -19,7 +19,7 @@ _END_SECONDS = 5.0
 
 
 class NumberedVersion(Protocol):
-    """Be a version of an artifact."""
+    """A version of an artifact."""
 
     @property
     def artifact(self) -> str:
@@ -60,7 +60,7 @@ class MountHandle:
             self._unmount(self.directory, lazy=True)
             return
         except MountError:
-            pass  # somebody else has unmounted it
+            pass  # another process has already unmounted it
         self._daemon.wait(_END_SECONDS)
 
     def wait(self) -> None:

@@ -1,4 +1,4 @@
-"""Which deleted versions a mount still uses: nobody keeps books of that, the kernel is asked.
+"""Which deleted versions a mount still uses: no table records that, so the kernel is asked.
 
 It is told to forget a version's name, and with it everything below that nobody uses.  Then it is asked about the
 version's root: where it knows none, nothing of the version is in use, for whatever is open, mapped or stood in keeps
@@ -74,7 +74,7 @@ class _Descent:
         self._levels = [_Level(0, record.root)]
 
     def proceed(self, source: SnapshotSource, device: int, deadline: float) -> None:
-        """Work until all is told or the time is up; the kernel is told under no snapshot."""
+        """Work until every notification is sent or the time is up; no snapshot is open while the kernel is notified."""
         while self._levels:
             level = self._levels[-1]
             if not level.pending and not self._read(source, level):

@@ -55,7 +55,7 @@ _REFERENCE_BASE = _LINK_BASE | _NODE_LIMIT
 
 
 class Sort(IntEnum):
-    """Say what an inode stands for."""
+    """What an inode stands for."""
 
     FILE = 0
     EXECUTABLE = 1

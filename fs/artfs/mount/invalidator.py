@@ -37,7 +37,7 @@ class Invalidator:
     def apply(self, changes: list[Change]) -> None:
         """Invalidate, for each changed name, its entry and the data of the directory inode that lists it.
 
-        Of a deleted version that somebody uses, the names inside it are forgotten too.
+        If a deleted version is in use, the names inside it are forgotten too.
         """
         with self._source.snapshot() as snapshot:
             parents = [(_parent_of(snapshot, change.directory), change) for change in changes]

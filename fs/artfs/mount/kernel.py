@@ -161,7 +161,7 @@ def clone_device(device: int) -> int:
 
 
 def widen_readahead(device_number: str) -> None:
-    """Let the kernel ask for up to 512 KiB at once of who reads on, where this process may decide that: as root.
+    """Raise the kernel's readahead to 512 KiB for sequential reads, if this process may: as root.
 
     ``device_number`` is that of the mount, as in the table of mounts.
     """
@@ -170,7 +170,7 @@ def widen_readahead(device_number: str) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when ``parent`` ends; does so at once if it has ended already.
+    """Make the kernel kill this process when ``parent`` ends; does so at once if it has ended already.
 
     To be called after a change of user, which takes the wish back.
     """

@@ -54,7 +54,7 @@ def resend_requests(device: int) -> bool:
 
 
 def expire_entries(device: int) -> bool:
-    """Make the kernel look up every name of the mount anew, once, when it is next used.
+    """Make the kernel look up every name of the mount again, once, at its next use.
 
     Returns False on kernels before 6.16, which know no such thing.
     """

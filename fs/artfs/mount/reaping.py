@@ -23,11 +23,11 @@ from artstore.store import Store
 __all__ = ["Reaping", "State", "Status"]
 
 _IDLE_SECONDS = 60.0
-"""How long to sleep at most: what nobody told of, such as a put that died, is found then."""
+"""Longest sleep. Work that sends no notification, such as a put that died, is noticed after this time."""
 _IN_USE_SECONDS = 1.0
 _READERS_SECONDS = 0.2
 _SETTLE_SECONDS = 0.05
-"""Pause before a step that somebody's news asked for, so that a series of changes costs one."""
+"""Pause before a step that a notification triggers, so that a series of changes costs one step."""
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 _BUSY_SHARE = 0.25
 """Share of the time for steps while workers serve requests."""
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class State(StrEnum):
-    """Say what the reaper does."""
+    """What the reaper is doing."""
 
     IDLE = "idle"
     REAPING = "reaping"
@@ -49,8 +49,8 @@ class State(StrEnum):
 class Status:
     """What the reaper has done since the mount began.
 
-    ``state``: ``in use`` waits for what somebody still uses, ``failing`` will try again, ``stopped`` found damage and
-    does nothing until the daemon starts anew.  ``next_due`` is in nanoseconds since 1970, None for an empty deadlist.
+    ``state``: ``in use`` waits for content still in use, ``failing`` will try again, ``stopped`` found damage and
+    does nothing until the daemon restarts.  ``next_due`` is in nanoseconds since 1970, None for an empty deadlist.
     """
 
     state: State = State.IDLE

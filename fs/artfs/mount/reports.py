@@ -41,7 +41,7 @@ class ReaperStatus:
     """Describe what a daemon's reaper has done since the mount began.
 
     ``state`` is ``idle``, ``reaping``, ``in use`` (``in_use`` deleted versions wait for those who use them),
-    ``failing`` (it will try again) or ``stopped`` (it met damage, and does nothing until the daemon starts anew);
+    ``failing`` (it will try again) or ``stopped`` (it met damage, and does nothing until the daemon restarts);
     ``last_error`` says why.  ``next_due`` is when the first entry of the deadlist is due, None if it was empty.
     """
 

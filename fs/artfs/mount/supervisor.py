@@ -177,7 +177,7 @@ class Supervisor:
         return {}
 
     async def _answer_in_use(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Say which of the deleted versions asked about are in use, or may be for all that was found out in time."""
+        """Return which of the given deleted versions are in use, or may be because the check ran out of time."""
         versions = [DeletedVersion(*map(int, version)) for version in message["versions"]]
         free: set[int] = set()
         settle = partial(self._forgetting.settle, versions, free, seconds=_ASKING_SECONDS)

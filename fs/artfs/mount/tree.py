@@ -61,7 +61,7 @@ _LISTINGS = 4
 """Listings above versions that are remembered, per worker, each until the store changes."""
 
 Fetch = Callable[[], list[Buffer]]
-"""Waits for somebody outside, and returns what was asked for then; raises as `Tree.read` does."""
+"""Waits for an outside service, then returns the requested bytes; raises as `Tree.read` does."""
 
 _REFERENCES = 4096
 """Records of files outside that are remembered, per worker."""

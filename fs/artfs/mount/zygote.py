@@ -49,7 +49,7 @@ __all__ = ["Zygote", "main", "serve"]
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
 _MORE_WORKERS = 8
-"""Workers that are started beside those that wait for somebody outside, at most, one for each that ever does."""
+"""Upper limit of extra workers; one is started for each worker that waits for an outside service."""
 _QUICK_DEATH_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 2.0
 _KILLS_RESCUED, _CRASHES_RESCUED = 16, 1
@@ -133,7 +133,7 @@ class Zygote:
         raise AssertionError("there is no transport to try")
 
     def _give_up(self) -> None:
-        """Unmount what could not be made to answer; closing the device ends whoever has asked already."""
+        """Unmount a mount that cannot answer; closing the device fails the requests already made."""
         os.close(self._device)
         with contextlib.suppress(OSError):
             kernel.detach(self._directory, lazy=True)
@@ -186,7 +186,7 @@ class Zygote:
         return ours + [fd for fd in (self._ready, self._configuration.lifeline) if fd >= 0]
 
     def _prepare_signals(self) -> None:
-        """Let signals arrive as bytes in a pipe, which the loop reads when it is ready for them."""
+        """Turn signals into bytes in a pipe, which the loop reads when it is ready for them."""
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup = (reading, writing)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
@@ -269,7 +269,7 @@ class Zygote:
             _log.error("worker %s cannot start: %s", message["from"], message["error"])
 
     def _start_another(self) -> None:
-        """Start one more worker, that somebody serves while one waits for what lies outside."""
+        """Start one more worker, so that requests are served while another worker waits for an outside service."""
         if self._most_slots < self._counters.slots and not self._ended:
             self._most_slots += 1
             self._start_worker(self._most_slots - 1)
@@ -346,7 +346,7 @@ class Zygote:
         return False
 
     def _rescue_requests(self, slot: int, status: int) -> None:
-        """Let other workers serve what the dead one had read and not answered.
+        """Hand the requests that a dead worker had read but not answered to other workers.
 
         Its device is still open here, so these requests wait in it.  Where the kernel cannot send them again, or where
         they may be what workers die of, the device is closed instead: the kernel retries reads then, and other calls
@@ -358,7 +358,7 @@ class Zygote:
             os.close(self._devices.pop(slot))
 
     def _end_at_once(self) -> int:
-        """Take the mount out of sight, whoever uses it, and end."""
+        """Detach the mount even if it is in use, and end."""
         pid = fork(lambda: self._detach_in_child(True), closing=self._private())
         deadline = time.monotonic() + _END_SECONDS
         while time.monotonic() < deadline:
@@ -435,7 +435,7 @@ def _how(status: int) -> str:
 
 
 def serve(configuration: Configuration) -> NoReturn:
-    """Be the daemon of a mount, and end with it; the process must have no other thread."""
+    """Run as the daemon of a mount and end with it; the process must have no other thread."""
     os.closerange(LIFELINE + 1, os.sysconf("SC_OPEN_MAX"))  # libraries of the caller's may have left files open
     os.chdir("/")
     os.umask(0o077)

@@ -56,7 +56,7 @@ _DONE = (Opcode.RELEASE, Opcode.RELEASEDIR, Opcode.DESTROY)
 
 
 class MalformedError(InvalidInputError):
-    """Say that a request is not what its header says."""
+    """Raised when a request does not match its header."""
 
 
 class Dispatcher:
@@ -144,7 +144,7 @@ class Dispatcher:
         return (protocol.answer(unique, self._owner.listed_contents(contents, min(size, _LARGEST_ANSWER))),)
 
     def look_ahead(self) -> None:
-        """Make the next folder's listing where somebody goes from one to the next, while they take in the last one."""
+        """Prepare the next folder's listing during a sequential walk, while the caller processes the last one."""
         size, self._walked = self._walked, 0
         if not size:
             return
@@ -154,7 +154,7 @@ class Dispatcher:
             if contents is not None:
                 self._ahead = key, self._owner.listed_contents(contents, min(size, _LARGEST_ANSWER))
         except Exception:
-            return  # whoever asks for it is told
+            return  # the request for it reports the error
 
     def _listing(self, unique: int, inode: int, request: memoryview, pack: Callable[..., bytes]) -> Answer:
         _, cookie, size = _unpacked(_READ, request)
@@ -267,7 +267,7 @@ class DirectTransport:
                 except OSError as error:
                     if error.errno in _ENDED:
                         return
-                    if error.errno != errno.ENOENT:  # whoever asked was killed meanwhile
+                    if error.errno != errno.ENOENT:  # the requesting process was killed meanwhile
                         raise
             look_ahead()
 

@@ -56,7 +56,7 @@ class _Nursery:
 
 
 class _LowLevel:
-    """Stand in for ``trio.lowlevel``; ``limit`` reads are let through, then the loop is told to end."""
+    """Replace ``trio.lowlevel``; after ``limit`` reads the loop ends."""
 
     def __init__(self) -> None:
         self.limit = -1
@@ -77,7 +77,7 @@ class _LowLevel:
 
 
 class Pump:
-    """Be ``trio`` to pyfuse3."""
+    """Replace ``trio`` for pyfuse3."""
 
     ClosedResourceError = ClosedResourceError
     Lock = _Lock

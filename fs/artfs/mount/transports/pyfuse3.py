@@ -61,8 +61,8 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
         self._uid = uid
         self._gid = gid
 
-    def _packed(self, found: Attributes) -> Any:
-        inode, mode, size, mtime_ns, entry_seconds, attribute_seconds = found
+    def _packed(self, attributes: Attributes) -> Any:
+        inode, mode, size, mtime_ns, entry_seconds, attribute_seconds = attributes
         entry = pyfuse3.EntryAttributes()
         entry.st_ino = inode
         entry.st_mode = mode
@@ -70,7 +70,7 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
         entry.st_blocks = (size + 511) >> 9
         entry.st_uid = self._uid
         entry.st_gid = self._gid
-        entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = mtime_ns
+        entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = mtime_ns  # one time per node
         entry.entry_timeout = entry_seconds
         entry.attr_timeout = attribute_seconds
         return entry
@@ -78,9 +78,9 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
     @_handler
     def lookup(self, parent: int, name: bytes, context: object) -> Any:
         self.counts.looked_up()
-        found = self.tree.lookup(parent, name)
-        if found is not None:
-            return self._packed(found)
+        attributes = self.tree.lookup(parent, name)
+        if attributes is not None:
+            return self._packed(attributes)
         absent = pyfuse3.EntryAttributes()
         absent.entry_timeout = FOREVER
         return absent
@@ -101,11 +101,11 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
 
     @_handler
     def read(self, handle: int, offset: int, size: int) -> bytes:
-        found = self.tree.read(handle, offset, size)
-        if not isinstance(found, list):
+        pieces = self.tree.read(handle, offset, size)
+        if not isinstance(pieces, list):  # the content lies outside: a call that waits for it
             self.busy()
-            found = found()
-        data = b"".join(found)
+            pieces = pieces()
+        data = b"".join(pieces)
         self.counts.read(len(data))
         return data
 
@@ -116,18 +116,18 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
     @_handler
     def readdir(self, handle: int, cookie: int, token: object) -> None:
         with closing(self.tree.page(handle, cookie)) as entries:
-            for name, following, found in entries:
-                if not pyfuse3.readdir_reply(token, name, self._packed(found), following):
+            for name, following, attributes in entries:
+                if not pyfuse3.readdir_reply(token, name, self._packed(attributes), following):
                     return
 
     @_handler
     def statfs(self, context: object) -> Any:
-        found = self.tree.statistics()
+        statistics = self.tree.statistics()
         result = pyfuse3.StatvfsData()
-        result.f_bsize = result.f_frsize = found.block
-        result.f_blocks = found.blocks
-        result.f_bfree = result.f_bavail = found.free
-        result.f_files = found.files
+        result.f_bsize = result.f_frsize = statistics.block
+        result.f_blocks = statistics.blocks
+        result.f_bfree = result.f_bavail = statistics.free
+        result.f_files = statistics.files
         result.f_namemax = 255
         return result
 
@@ -147,8 +147,20 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
 
     releasedir = release
 
-    create = link = mkdir = mknod = removexattr = rename = rmdir = _handler(_read_only)
-    setattr = setxattr = symlink = unlink = write = _handler(_read_only)
+    # pyfuse3 finds its handlers by name, so each changing operation is bound to the one that refuses.
+    _refuse = _handler(_read_only)
+    create = _refuse
+    link = _refuse
+    mkdir = _refuse
+    mknod = _refuse
+    removexattr = _refuse
+    rename = _refuse
+    rmdir = _refuse
+    setattr = _refuse
+    setxattr = _refuse
+    symlink = _refuse
+    unlink = _refuse
+    write = _refuse
 
 
 class Pyfuse3Transport:

@@ -1,4 +1,4 @@
-"""Reads that wait for somebody outside: each goes on in a thread of its own, and is answered when it is done.
+"""Reads that wait for an outside service: each runs in its own thread and is answered when it ends.
 
 The worker serves everything else meanwhile.  An answer must come from the clone of the device that the request was read
 from, in which any thread of the worker may write.
@@ -33,7 +33,7 @@ class Waiting:
         self._threads: ThreadPoolExecutor | None = None
 
     def read(self, unique: int, fetch: Fetch) -> None:
-        """Let the request ``unique`` be answered with what ``fetch`` returns, or with the number of what it raises."""
+        """Answer the request ``unique`` with the result of ``fetch``, or with the errno of its exception."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_AT_ONCE, "artfs-fetch")
         self._threads.submit(self._answer, unique, fetch)
