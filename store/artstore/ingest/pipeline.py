@@ -377,7 +377,7 @@ class Ingest:
         return digest
 
     def _record(self, entry: FileEntry, ident: bytes, stamp: FileStamp, read_ns: int) -> None:
-        """Let the stat cache know a file that was read as the walk saw it."""
+        """Add a file to the stat cache if it was read as the walk saw it."""
         cache = self._directories[-1].cache
         if cache is not None and stamp == entry.stamp:
             cache.record(entry, ident, read_ns)

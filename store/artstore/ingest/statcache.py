@@ -447,7 +447,7 @@ def _untrusted_devices() -> frozenset[int]:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what killed puts left: new caches that nobody holds a lock on."""
+    """Remove the leftovers of killed puts: new caches that no process has locked."""
     for path in folder.glob(f"*{_TEMPORARY}"):
         with contextlib.suppress(OSError):
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

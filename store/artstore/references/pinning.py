@@ -43,7 +43,7 @@ _SLASH: Final = "/"
 class Pinned:
     """What a URI leads to: files by their paths below it, and folders without anything.
 
-    ``name`` is what it is called where nobody says otherwise.  A single file has the empty path.
+    ``name`` is the default name.  A single file has the empty path.
     """
 
     name: bytes

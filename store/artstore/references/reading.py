@@ -1,4 +1,4 @@
-"""Reading what references pin: from the cache, else from outside, in ranges that grow where somebody reads on."""
+"""Reading what references pin: from the cache, else from outside, in ranges that grow with sequential reading."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FILE: Final = "file://"
 
 
 class Outside:
-    """What references of one workspace lead to, for one process; good in any thread, made anew after a fork.
+    """What references of one workspace lead to, for one process; safe in any thread, recreated after a fork.
 
     ``cache`` is the folder of the blocks, ``failures`` that of the notes of what has changed, ``limit`` in bytes.
     """
@@ -83,7 +83,7 @@ class Outside:
         """Return ``size`` bytes of what a record pins from ``offset``, in pieces, fewer only at its end.
 
         ``ident`` is the record's id.  Raises `ChangedError` where it is gone or another by now, which is noted, and
-        `OutsideError` where nobody can tell; never returns other bytes.
+        `OutsideError` if that cannot be determined; never returns other bytes.
         """
         try:
             return self._read(ident, record, offset, size)
@@ -160,7 +160,7 @@ class Outside:
             return self._bring_whole(ident, record, location, first, last)
 
     def _ask(self, record: ReferenceRecord, location: Location, question: Callable[[Service], T]) -> T:
-        """Ask the service; where it refuses, once more with credentials looked up anew: they may have been renewed."""
+        """Ask the service; if it refuses, ask once more with reloaded credentials: they may have been renewed."""
         try:
             return question(self._service(record, location))
         except DeniedError:
@@ -219,7 +219,7 @@ class Outside:
             raise
 
     def check(self, ident: bytes, record: ReferenceRecord) -> None:
-        """Raise `ChangedError` where what a record pins is gone or another now, `OutsideError` where nobody can tell.
+        """Raise `ChangedError` if the pinned object is gone or replaced, `OutsideError` if that cannot be determined.
 
         What is pinned by its content is read for it, a file of this machine only if its times have changed.
         """
@@ -251,7 +251,7 @@ class Outside:
     # -- ahead -----------------------------------------------------------------------------------------------------
 
     def _run_ahead(self, ident: bytes, record: ReferenceRecord, block: int) -> None:
-        """Let what follows be fetched, or read from the disk, where somebody reads on: more, the longer that lasts."""
+        """Prefetch what follows, from outside or the disk, during sequential reading: more, the longer it lasts."""
         if not block or not self.blocks.has(ident, block - 1):
             return
         end = -(-record.size // BLOCK)
@@ -279,7 +279,7 @@ class Outside:
 
     def _fetch_ahead(self, ident: bytes, record: ReferenceRecord, first: int, last: int) -> None:
         try:
-            with suppress(OutsideError, OSError):  # whoever reads it is told
+            with suppress(OutsideError, OSError):  # the read of this range reports the error
                 self._fetch(ident, record, first, first, last)
         finally:
             with self._lock:

@@ -45,7 +45,7 @@ class Slot(NamedTuple):
 class RecentSpans:
     """Keep some spans for the process that makes this and all that are forked from it; any thread may use it.
 
-    Guarantees: what is read is what was kept, whoever replaces it meanwhile or was killed while doing so, for each
+    Guarantees: what is read is what was kept, even if another process replaces it or was killed doing so, for each
     reading is checked.  The memory is taken when it is first used.
     """
 
@@ -106,7 +106,7 @@ class RecentSpans:
         return Slot(number, view[:length], sums)
 
     def release(self, number: int) -> None:
-        """Let a slot be replaced by anybody."""
+        """Make a slot replaceable by every user."""
         with self._lock:
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, number)
             self._owned.discard(number)

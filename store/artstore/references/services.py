@@ -47,15 +47,15 @@ class Found(NamedTuple):
 
 
 class NoRangesError(OutsideError):
-    """Say that a server gives a file whole or not at all."""
+    """Raised when a server does not serve ranges of a file."""
 
 
 class DeniedError(OutsideError):
-    """Say that a service refuses these credentials."""
+    """Raised when a service refuses the credentials."""
 
 
 class Service(Protocol):
-    """Be asked for objects by their keys."""
+    """A service that serves objects by key."""
 
     def head(self, key: str, version: str | None = None) -> Found:
         """Describe one object, or one version of it.
@@ -67,7 +67,7 @@ class Service(Protocol):
         """Yield all objects below a prefix, which is meant as a folder: ``train`` is not ``train2/``."""
 
     def check(self, key: str, record: ReferenceRecord) -> None:
-        """Raise `ChangedError` where what a record pins is gone or another, `OutsideError` where nobody can tell."""
+        """Raise `ChangedError` if the pinned object is gone or replaced, `OutsideError` if that is unknown."""
 
     def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
         """Yield all bytes of what a record pins, as far as its server tells, or those of ``part``, from and to.
@@ -251,7 +251,7 @@ def _delta(seconds: float) -> Any:
 
 @contextmanager
 def _told(uri: str, *, pinned: bool = False) -> Iterator[None]:
-    """Let the client's errors be ours, in one sentence; ``pinned`` says that what is asked for was there."""
+    """Translate the client's errors, in one sentence each; ``pinned`` means that the object existed before."""
     import obstore.exceptions as theirs
 
     try:

@@ -87,7 +87,7 @@ class Source:
 
         What cannot be stored (sockets, devices, unreadable files and folders, links that dangle outside, loops) is
         collected and raised after the last event, as one SourceError; as SourceChangedError if entries that vanished
-        are all there is.  So whoever commits only when the iteration has ended commits nothing incomplete.  A
+        are all there is.  So a caller that commits after the iteration has ended commits nothing incomplete.  A
         forbidden folder raises RefusedError at once.
         """
         if self._file_name is not None:

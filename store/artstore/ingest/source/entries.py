@@ -138,14 +138,14 @@ class DirectoryHandle:
 
 
 class EnterDirectory(NamedTuple):
-    """Say that the entries which follow are those of the directory *path* (``b""``: the source folder)."""
+    """Marks the start of the entries of the directory *path* (``b""``: the source folder)."""
 
     path: bytes
     identity: Identity
 
 
 class LeaveDirectory(NamedTuple):
-    """Say that all entries of the directory *path* were given."""
+    """Marks the end of the entries of the directory *path*."""
 
     path: bytes
 

@@ -27,7 +27,7 @@ _REMEMBERED_PREFIXES = 4096
 
 
 class LinkLoopError(Exception):
-    """Say that following a link never ends."""
+    """Raised when following a link never ends."""
 
 
 @dataclass(slots=True)

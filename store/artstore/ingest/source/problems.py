@@ -12,7 +12,7 @@ from artstore.ingest.source.entries import display
 __all__ = ["PROBLEMS_MAX", "Problems", "special_kind"]
 
 PROBLEMS_MAX = 100
-"""After so many the walk ends: a longer list helps nobody."""
+"""Problems after which the walk ends: a longer list does not help."""
 
 _NAMED = 3
 _VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE})
