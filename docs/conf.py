@@ -24,9 +24,8 @@ nitpicky = False
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
-# Pages link to files of the repository that are not on the site (tests check that they exist), and the index
-# names some pages by patterns.
-suppress_warnings = ["myst.xref_missing", "toc.empty_glob"]
+# Pages link to files of the repository that are not on the site; tests check that they exist.
+suppress_warnings = ["myst.xref_missing"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
