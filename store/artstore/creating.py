@@ -132,7 +132,7 @@ def _rename(temporary: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
-        raise ExistsError(f"{path} was made by somebody else at the same moment") from error
+        raise ExistsError(f"{path} was created by another process at the same time") from error
 
 
 def _can_replace(path: Path) -> bool:

@@ -213,7 +213,7 @@ def _problem(component: str) -> str:
     if component == LATEST:
         return "is reserved: it always means the highest living version"
     if _looks_like_version(component):
-        return "looks like a version number, and those are given out by artfs"
+        return "looks like a version number; artfs assigns those"
     if not unicodedata.is_normalized("NFC", component):
         return "is not in Unicode's composed form (NFC), so it would look like another name without being it"
     if len(component.encode()) > COMPONENT_MAX_BYTES:

@@ -118,7 +118,7 @@ def put(
       artfs artifact put --name team/imagenet --type dataset ./data
     """
     full = check_name(name or os.path.basename(os.path.abspath(path)))
-    session.on_interrupt = "run it again and it goes on from what is stored"
+    session.on_interrupt = "run it again and it resumes from what is stored"
     metadata = parse_metadata(meta)
     workspace = workspace_for_put(session, path, full)
     with progress_bar() as update:

@@ -41,10 +41,10 @@ _LISTED = 20
 
 @subcommand("fsck")
 @click.option(
-    "--data", is_flag=True, help="Also read and verify all content, each piece once; goes on where it was cut."
+    "--data", is_flag=True, help="Also read and verify all content, each piece once; resumes where it was interrupted."
 )
 @click.option("--repair", is_flag=True, help="Mend what can be, and set damaged content aside for a put to heal.")
-@click.option("--rebuild", is_flag=True, help="Make the manifest anew from packs and journal, where it is lost.")
+@click.option("--rebuild", is_flag=True, help="Rebuild the manifest from packs and journal if it is lost.")
 def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
     """Check that the workspace is whole.
 
@@ -66,13 +66,15 @@ def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
     from artstore.repairing import check_and_repair
 
     if rebuild and repair:
-        raise click.UsageError("--rebuild makes everything anew: leave --repair out, and run it afterwards if need be")
+        raise click.UsageError("--rebuild rebuilds everything: omit --repair, and run it afterwards if needed")
     path = find_workspace(session.workspace)
     with progress_bar("item") as update:
         if rebuild:
             report = _rebuilt(session, path, data, _checking(update))
         else:
-            session.on_interrupt = "what was verified or mended stays so; run it again and --data goes on where it was"
+            session.on_interrupt = (
+                "verified and repaired data stays so; run it again and --data resumes where it was interrupted"
+            )
             report = (check_and_repair if repair else check)(path, data=data, progress=_checking(update))
     if session.json:
         from artfs.documents.checking import CheckDocument
@@ -96,7 +98,7 @@ def _rebuilt(session: Session, path: Path, data: bool, progress: OnProgress | No
     report = rebuild(path, progress)
     if not data:
         return report
-    session.on_interrupt = "the manifest is made anew; 'artfs fsck --data' goes on from here"
+    session.on_interrupt = "the manifest is rebuilt; 'artfs fsck --data' continues from here"
     checked = check(path, data=True, progress=progress)
     return replace(
         checked,
@@ -110,7 +112,7 @@ def _advise(report: Report, *, repair: bool) -> None:
     """Say the way out of what was found."""
     kinds = {problem.kind for problem in report.problems}
     if "unchecked" in kinds:
-        warn("what could not be looked at may be whole: 'artfs fsck --rebuild' makes the manifest anew")
+        warn("what could not be checked may be intact: 'artfs fsck --rebuild' rebuilds the manifest")
     elif kinds - {"lost"} and not repair:
         warn("'artfs fsck --repair' mends what can be, and sets damaged content aside for a put to heal")
     elif any(problem.files for problem in report.problems):

@@ -99,7 +99,7 @@ def _print_deletion(deletion: Deletion, *, now: bool) -> None:
     for alias in deletion.aliases:
         warn(f"the alias {alias} {'would go' if deletion.dry_run else 'is gone'} with its version")
     for sentence in deletion.in_use:
-        warn(f"its space comes back later, for it is in use: {sentence}")
+        warn(f"its space is freed later, because it is in use: {sentence}")
     if deletion.due_at is not None and not deletion.dry_run:
         ranges = list(version_ranges(deletion.versions))
         names = " ".join(ranges) if len(ranges) <= _NAMED_TO_UNDELETE else f"{ranges[0]} ..."
@@ -193,7 +193,7 @@ def gc(session: Session, dry_run: bool, now: bool, compact: bool) -> None:
       artfs gc --now --compact
     """
     workspace = session.open()
-    session.on_interrupt = "what was given back is; run it again and it goes on"
+    session.on_interrupt = "space already freed stays free; run it again and it resumes"
     with progress_bar("node") as update:
         report = workspace.gc(now=now, dry_run=dry_run, compact=compact, progress=_reaping(update))
     if session.json:

@@ -41,8 +41,8 @@ _BACK: Final = {
 
 @subcommand("lineage")
 @click.argument("reference", metavar="REF", type=REFERENCE)
-@click.option("--up", is_flag=True, help="Only what it came of.")
-@click.option("--down", is_flag=True, help="Only what came of it.")
+@click.option("--up", is_flag=True, help="Only what it was made from.")
+@click.option("--down", is_flag=True, help="Only what was made from it.")
 @click.option("--dot", is_flag=True, help="Print a graph for Graphviz.")
 def lineage(session: Session, reference: str, up: bool, down: bool, dot: bool) -> None:
     """Show what a version came of, and what came of it.

@@ -106,7 +106,7 @@ def put(
       artfs put ./fixes imagenet --base latest --remove '*.tmp' --meta labels=2
     """
     metadata = parse_metadata(meta)
-    session.on_interrupt = "run it again and it goes on from what is stored"
+    session.on_interrupt = "run it again and it resumes from what is stored"
     gc.set_threshold(_COLLECT_AFTER)
     workspace = workspace_for_put(session, path, name)
     with progress_bar() as update:

@@ -222,7 +222,7 @@ def retention_ttl(session: Session, reference: str, time: str) -> None:
     elif ends is None:
         warn(f"{version.name} has no end of its own")
     else:
-        warn(f"{version.name} goes at {timestamp(ends, seconds=True)}{_aliased(version.aliases)}")
+        warn(f"{version.name} expires at {timestamp(ends, seconds=True)}{_aliased(version.aliases)}")
 
 
 def _aliased(aliases: list[str]) -> str:

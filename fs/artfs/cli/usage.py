@@ -90,7 +90,7 @@ def _print_workspace(path: str, report: Usage) -> None:
         ["  stored", size(report.stored_bytes), stored_once],
         ["  manifest", size(report.manifest_bytes), "names and records"],
         ["  deleted", size(report.deadlist_bytes), _waiting(report)],
-        ["  condemned", size(report.condemned_bytes), "reaped, given back once nobody reads it"],
+        ["  condemned", size(report.condemned_bytes), "reaped, freed once no process reads it"],
         ["  free", size(report.free_bytes), "gaps in packs that no content uses"],
         ["  other", size(report.other_bytes), "the reserve for a full disk, block edges, run-time files"],
         ["  disk", size(report.disk_bytes), "what the workspace takes: all but 'logical'"],
@@ -113,7 +113,7 @@ def _print_by_version(name: str, versions: list[VersionUsage]) -> None:
         for row in versions
     ]
     write_table(["VERSION", "LOGICAL", "UNIQUE", "ATTRIBUTED"], rows, right=[1, 2, 3], headed=True)
-    write_line("unique: comes back if that version alone is deleted; attributed: stored bytes first needed by it")
+    write_line("unique: freed if only that version is deleted; attributed: stored bytes first needed by it")
 
 
 @subcommand("du")
@@ -138,7 +138,7 @@ def du(session: Session, reference: str) -> None:
     write_line(f"{version.name}  {counted(use.files, 'file')}, {size(use.bytes)}")
     rows = [
         ["  logical", size(use.logical), "stored, if it were the only version"],
-        ["  unique", size(use.unique), "comes back if it alone is deleted"],
+        ["  unique", size(use.unique), "freed if only it is deleted"],
         ["  attributed", size(use.attributed), "of what is stored, first needed by it"],
     ]
     for line in columns(rows, right=[1]):

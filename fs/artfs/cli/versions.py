@@ -151,7 +151,7 @@ def _described(version: Version) -> list[list[str]]:
         ["tags", ", ".join(version.tags) or "none"],
     ]
     if version.record.expires_ns:
-        rows.append(["goes at", timestamp(from_nanoseconds(version.record.expires_ns), seconds=True)])
+        rows.append(["expires at", timestamp(from_nanoseconds(version.record.expires_ns), seconds=True)])
     if version.description:
         rows.append(["description", quoted(version.description)])
     metadata = json.dumps(version.metadata, ensure_ascii=False, sort_keys=True) if version.metadata else "none"

@@ -95,6 +95,6 @@ def _check_allowed_others() -> None:
         lines = []
     if "user_allow_other" not in (line.strip() for line in lines):
         raise MountError(
-            f"only root may let other users into a mount, unless {_FUSE_CONFIGURATION} says user_allow_other",
+            f"only root may let other users into a mount, unless {_FUSE_CONFIGURATION} contains user_allow_other",
             hint=f"as root: echo user_allow_other >> {_FUSE_CONFIGURATION}",
         )

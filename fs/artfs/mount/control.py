@@ -238,7 +238,7 @@ def mount_for(workspace_path: PathLike, *, create: bool = True) -> tuple[Path, b
     if existing is not None:
         return existing, False
     if not create:
-        raise MountError(f"the workspace {workspace} is mounted nowhere", hint="artfs mount DIR")
+        raise MountError(f"the workspace {workspace} is not mounted", hint="artfs mount DIR")
     import hashlib
 
     folder = runtime_folder(os.getuid())

@@ -51,7 +51,7 @@ def find_version(workspace: Workspace, text: str, project: str) -> tuple[Version
     last = short_name(reference.name)
     elsewhere = [artifact.name for artifact in workspace.artifacts() if short_name(artifact.name) == last]
     where = f" in the project {project!r} or at the top" if project and "/" not in reference.name else ""
-    hint = f"elsewhere there is {', '.join(elsewhere[:5])}" if elsewhere else "those that are: artfs ls"
+    hint = f"elsewhere there is {', '.join(elsewhere[:5])}" if elsewhere else "list them: artfs ls"
     raise NotFoundError(f"there is no artifact {reference.name!r}{where}", hint=hint)
 
 

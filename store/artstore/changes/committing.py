@@ -188,7 +188,7 @@ def _with_type(artifact: ArtifactRecord, asked: str | None) -> ArtifactRecord:
     if artifact.type is not None:
         raise RefusedError(
             f"{artifact.name!r} has the type {artifact.type!r}, not {asked!r}",
-            hint=f"leave --type out, or change it for all versions: artfs artifact set-type {artifact.name} {asked}",
+            hint=f"omit --type, or change it for all versions: artfs artifact set-type {artifact.name} {asked}",
         )
     return replace(artifact, type=asked)
 

@@ -368,7 +368,7 @@ def _deleted_version(
     if record is None:
         if number < artifact.next_version:
             raise NotFoundError(f"{label} cannot come back: its content is being given back or is gone")
-        raise NotFoundError(f"there never was {label}")
+        raise NotFoundError(f"{label} never existed")
     if record.state == "live":
         raise RefusedError(f"{label} is not deleted")
     entry = deadlist.find_entry(transaction, record.due_ns, record.entry)

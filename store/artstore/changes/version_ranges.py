@@ -56,20 +56,20 @@ def _artifact(transaction: ReadTransaction, name: str) -> ArtifactRecord:
     record = catalogue.find_name(transaction, name)
     if record is None or not record.is_artifact:
         what = f"{name!r} is a project, not an artifact" if record else f"there is no artifact {name!r}"
-        raise NotFoundError(what, hint=f"list what is there: artfs ls {name if record else ''}".rstrip())
+        raise NotFoundError(what, hint=f"list what exists: artfs ls {name if record else ''}".rstrip())
     return record
 
 
 def _choices(name: str, versions: list[VersionRecord]) -> str:
     if not versions:
-        return f"list what is there: artfs ls {name}"
+        return f"list what exists: artfs ls {name}"
     newest = version_label(versions[-1].number)
     count = f"its {len(versions)} versions" if len(versions) > 1 else f"its one version, {newest}"
     return f"{name}:latest deletes {newest}, '{name}:*' deletes {count}, and rm -r {name} the whole artifact"
 
 
 def _missing(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str) -> NotFoundError:
-    ref, listing = f"{artifact.name}:{selector}", f"list what is there: artfs ls {artifact.name}"
+    ref, listing = f"{artifact.name}:{selector}", f"list what exists: artfs ls {artifact.name}"
     number = parse_version_label(selector)
     if number is None:
         is_alias = selector and not _GLOB & set(selector) and ".." not in selector

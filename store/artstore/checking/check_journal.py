@@ -44,7 +44,7 @@ def check_journal(
     with report.guard("record", "runs and lineage"):
         history.provenance.prune({version.serial for version in versions})
         for difference in history.provenance.differences(read_provenance(transaction)):
-            report.add("journal", f"the journal and the manifest disagree: {difference} is another in each of them")
+            report.add("journal", f"the journal and the manifest disagree: {difference} differs between the two")
     with report.guard("record", "the retention rules"):
         if [rule.record() for rule in read_rules(transaction).rules] != history.rules:
             report.add("journal", "the journal and the manifest disagree: they have other retention rules")

@@ -40,7 +40,7 @@ def read_names(transaction: ReadTransaction, report: Report) -> Names:
             record = ArtifactRecord.decode(payload)
             found.artifacts[number] = record
             if record.number != number:
-                report.add("catalogue", f"the record of artifact number {number} says that it is {record.number}")
+                report.add("catalogue", f"the record of artifact number {number} has the number {record.number}")
     for key, payload in readable_rows(transaction, Table.NAMES, report):
         found.names[key] = int.from_bytes(payload, "big")
     serials = dict(readable_rows(transaction, Table.ALIAS_SERIALS, report))

@@ -22,7 +22,7 @@ __all__ = ["Place", "check_files", "note_strays"]
 _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemons")
 _MANIFEST_FILES: Final = {
     "data.mdb": "it holds all records: rebuild them with: artfs fsck --rebuild",
-    "lock.mdb": "LMDB makes it anew, but processes that have the manifest open do not see the new one: end them first",
+    "lock.mdb": "LMDB recreates it, but processes that have the manifest open do not see the new one: end them first",
     "lease": "processes hold it while they use the manifest: an empty file takes its place",
 }
 _TOP: Final = frozenset({IDENTITY, CURRENT, "reserve", "packs", "journal", "cache", "run"})

@@ -27,7 +27,7 @@ def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters
                 report.add("catalogue", f"the row {key.hex()} of the table {table.name.lower()} leads elsewhere")
     for number, record in told.runs.items():
         if record.number != number:
-            report.add("catalogue", f"the record of run {number} says that it is {record.number}")
+            report.add("catalogue", f"the record of run {number} has the number {record.number}")
         if number >= counters.next_run:
             report.add("counter", f"the number of run {number} is still to be given out")
         blocks = sorted(block for run, block in told.blocks if run == number)

@@ -123,7 +123,7 @@ def parse_overflow(head: bytes, number: int) -> int:
         raise DamageError(f"page {number} lies past the end of the file")
     found, _, flags, pages = _OVERFLOW_PAGE.unpack_from(head)
     if found != number or flags != OVERFLOW or not pages:
-        raise DamageError(f"page {number} says that it is page {found} of kind {flags}, and not one of long data")
+        raise DamageError(f"page {number} is labelled page {found} of kind {flags}, not a page of long data")
     return int(pages)
 
 
@@ -135,7 +135,7 @@ def parse_nodes(page: bytes, number: int) -> tuple[bool, list[Node]]:
     found, _, kind, lower, upper = _PAGE.unpack_from(page)
     size = len(page)
     if found != number:
-        raise DamageError(f"page {number} says that it is page {found}")
+        raise DamageError(f"page {number} is labelled page {found}")
     if kind not in (BRANCH, LEAF):
         raise DamageError(f"page {number} is of kind {kind}, neither branch nor leaf")
     count = (lower - HEAD_LENGTH) // 2

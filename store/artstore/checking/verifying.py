@@ -148,7 +148,7 @@ def _canonical_of_tree(transaction: ReadTransaction, view: TreeView) -> bytes:
     if any(first >= second for first, second in pairwise(names)):
         raise DamageError("its names are not in order")
     if any(name in _FORBIDDEN or b"/" in name or b"\0" in name for name in names):
-        raise DamageError("it has a name that cannot be")
+        raise DamageError("it has an invalid name")
     if view.level:
         return _canonical_of_index(transaction, view)
     rows = []
@@ -179,7 +179,7 @@ def _check_directory(entry: TreeEntry, before: int, payload: bytes) -> int:
         return 0
     below = TreeView(payload).totals
     if (entry.size, entry.directories, entry.directories_before) != (below.bytes, below.directories + 1, before):
-        raise DamageError(f"it says of the directory {entry.name!r} what is not so")
+        raise DamageError(f"its entry for the directory {entry.name!r} is wrong")
     return below.files
 
 
@@ -193,7 +193,7 @@ def _check_file(entry: TreeEntry, payload: bytes) -> None:
     if entry.kind == Kind.REFERENCE:  # its size is that of what it leads to
         told = (entry.size, told[1])
     if (entry.size, entry.birth_ns) != told:
-        raise DamageError(f"it says of {entry.name!r} what is not so")
+        raise DamageError(f"its entry for {entry.name!r} is wrong")
 
 
 def _canonical_of_index(transaction: ReadTransaction, view: TreeView) -> bytes:
@@ -213,7 +213,7 @@ def _canonical_of_index(transaction: ReadTransaction, view: TreeView) -> bytes:
         if below.level != view.level - 1 or last != row.last_name:
             raise DamageError(f"the record that ends at {row.last_name!r} is another")
         if is_whole and said != (sums.entries, entries, sums.directories, directories):
-            raise DamageError(f"it says of the entries up to {row.last_name!r} what is not so")
+            raise DamageError(f"its row for the entries up to {row.last_name!r} is wrong")
         entries, files = entries + sums.entries, files + sums.files
         directories, size = directories + sums.directories, size + sums.bytes
     if is_whole and view.totals != TreeTotals(entries, files, directories, size):

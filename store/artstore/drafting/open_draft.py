@@ -141,7 +141,7 @@ class OpenDraft:
         """Return what a transaction shows of it; raise `NotFoundError` where it is not open any more."""
         record = drafts.find_open(transaction, self.id)
         if record is None:
-            raise NotFoundError(f"no draft {self.id!r} is open", hint="those that are: artfs draft ls")
+            raise NotFoundError(f"no draft {self.id!r} is open", hint="list them: artfs draft ls")
         if record.expires_ns <= time.time_ns():
             raise NotFoundError(f"the draft {self.id!r} has expired", hint="open another one: artfs draft new")
         return record

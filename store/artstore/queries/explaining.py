@@ -211,7 +211,7 @@ def explain_file(store: Store, target: str, path: Path) -> Explanation:
 
 _ADVICE: Final = (
     "do not change or delete it by hand: artfs rm and artfs gc give space back",
-    "it may be deleted at any time: the next put makes it anew, more slowly",
+    "it may be deleted at any time: the next put rebuilds it, and is slower",
 )
 
 

@@ -56,7 +56,7 @@ def find_artifact(snapshot: Snapshot, name: str) -> ArtifactRecord:
     record = catalogue.find_name(snapshot.transaction, name)
     if record is None or not record.is_artifact:
         what = f"{name!r} is a project, not an artifact" if record else f"there is no artifact {name!r}"
-        raise NotFoundError(what, hint=f"list what is there with: artfs ls {name if record else ''}".rstrip())
+        raise NotFoundError(what, hint=f"list what exists: artfs ls {name if record else ''}".rstrip())
     return record
 
 
@@ -158,5 +158,5 @@ def _version_of(snapshot: Snapshot, artifact: ArtifactRecord, reference: Referen
         label = f"{artifact.name}:{version_label(number)}"
         if catalogue.recorded_by_number(snapshot.transaction, artifact.number, number) is not None:
             raise NotFoundError(f"{label} was deleted", hint=f"bring it back: artfs undelete {label}")
-        raise NotFoundError(f"there is no {label}", hint=f"list what is there: artfs ls {artifact.name}")
+        raise NotFoundError(f"there is no {label}", hint=f"list what exists: artfs ls {artifact.name}")
     return record

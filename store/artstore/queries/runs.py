@@ -19,7 +19,7 @@ def run_by_title(store: Store, title: str) -> RunRecord:
     with store.snapshot() as snapshot:
         record = runs.find_run(snapshot.transaction, project, ident)
     if record is None:
-        raise NotFoundError(f"there is no run {title!r}", hint="those that are: artfs run ls")
+        raise NotFoundError(f"there is no run {title!r}", hint="list them: artfs run ls")
     return record
 
 

@@ -273,5 +273,5 @@ def parse_canonical_list(data: bytes) -> tuple[int, list[tuple[int, bytes, int]]
         raise DamageError("a packed list is malformed")
     children = [(klass, ident, length) for klass, ident, length in _CANONICAL_CHILD.iter_unpack(body)]
     if any(klass not in _CHILD_CLASSES or not length for klass, _, length in children):
-        raise DamageError("a packed list has a child that cannot be")
+        raise DamageError("a packed list has an invalid child")
     return level, children

@@ -34,7 +34,7 @@ def main(descriptor: int) -> None:
         except ArtfsError as error:
             answer = error
         except Exception as error:
-            answer = OutsideError(f"a service could not be asked: {error}")
+            answer = OutsideError(f"a service could not be reached: {error}")
         connection.send(answer)
 
 

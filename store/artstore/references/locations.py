@@ -76,7 +76,7 @@ def parse_location(text: str) -> Location:
     scheme = scheme.lower()
     if not separator or f"{scheme}://" not in SCHEMES:
         raise InvalidInputError(
-            f"{text!r} is nothing that can be referred to",
+            f"{text!r} is not a supported URI or an absolute path",
             hint="s3://, gs://, az://, https://, file://, an absolute path, or artfs://NAME:v3",
         )
     if scheme == "file":

@@ -186,7 +186,7 @@ class _Objects:
                     break
                 yield memoryview(piece)
             if left:
-                raise OutsideError(f"the server of {record.uri} gave another number of bytes than was asked for")
+                raise OutsideError(f"the server of {record.uri} returned a different number of bytes than requested")
 
     def _part(self, key: str, record: ReferenceRecord, part: tuple[int, int]) -> GetResult:
         import obstore

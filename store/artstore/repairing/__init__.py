@@ -28,7 +28,7 @@ def check_and_repair(path: Path, *, data: bool = False, progress: OnProgress | N
         return before.report
     repairs = []
     if not before.opens and restore_lease(Path(os.path.realpath(path))):
-        repairs.append("made the manifest's lease anew")
+        repairs.append("recreated the manifest's lease")
         before = examine(path, data=data, progress=progress)
     if not before.opens:
         return before.report

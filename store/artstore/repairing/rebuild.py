@@ -73,7 +73,7 @@ def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) ->
                 _put_in_place(workspace, scratch, old, new, report)
         finally:
             packed.close()
-        report.repaired.append(f"made the manifest anew in {new}")
+        report.repaired.append(f"rebuilt the manifest in {new}")
     return report
 
 

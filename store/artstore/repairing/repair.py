@@ -57,7 +57,7 @@ def repair(store: Store, damaged: Iterable[int] = (), progress: OnProgress | Non
     done = restore_folders(store.path)
     with space.exclusive(store.path), _pages():
         if restore_counters(store.path):
-            done.append("wrote the counters anew")
+            done.append("rewrote the counters")
         done += _right_parameters(store)
         done += _right_headers(store)
         with closing(_scanned(store, progress)) as packed:
@@ -76,7 +76,7 @@ def _pages() -> Iterator[None]:
         yield
     except lmdb.Error as error:
         raise DamageError(
-            f"the manifest's own pages are damaged: {error}", hint="make it anew with: artfs fsck --rebuild"
+            f"the manifest's own pages are damaged: {error}", hint="rebuild it with: artfs fsck --rebuild"
         ) from error
 
 
@@ -115,7 +115,7 @@ def _right_headers(store: Store) -> list[str]:
             with disk.out_of_space(store.path, "a pack"):
                 disk.append(fd, [header], 0)
                 disk.sync_data(fd)
-            done.append(f"wrote the header of the pack {path.name} anew")
+            done.append(f"rewrote the header of the pack {path.name}")
         finally:
             os.close(fd)
     return done
@@ -130,8 +130,8 @@ def _right_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> list
     if unread:
         with store.write() as transaction:
             restored, lost = restore_nodes(transaction, packed, unread)
-        done += [f"made {restored} records of nodes anew, from the packs"] if restored else []
-        done += [f"gave {len(lost)} nodes up whose records are nowhere"] if lost else []
+        done += [f"rebuilt {restored} records of nodes from the packs"] if restored else []
+        done += [f"dropped {len(lost)} nodes that have no surviving record"] if lost else []
         with store.snapshot() as snapshot:
             found = recount(snapshot.transaction, Report())
     suspects = {*damaged, *_misplaced(found, packed)}
@@ -141,7 +141,7 @@ def _right_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> list
         forget(store.path)
     if suspects:
         renewed = renew(store, packed, suspects)
-        done += [f"wrote {renewed.written} stored forms anew"] if renewed.written else []
+        done += [f"rewrote {renewed.written} stored forms"] if renewed.written else []
         done += [f"set {len(renewed.lost)} chunks aside that are damaged"] if renewed.lost else []
     return done
 

@@ -128,7 +128,7 @@ class _Work:
         self._artifacts[number] = ArtifactRecord(
             number, name, True, told.created_ns, told.type, told.next_version, told.description
         )
-        self.done.append(f"made the record of the artifact {name!r} anew, from the journal")
+        self.done.append(f"rebuilt the record of the artifact {name!r} from the journal")
 
     def restore_versions(self) -> None:
         """Make the versions anew that the journal tells of and that are missing, where their trees are there."""
@@ -149,7 +149,7 @@ class _Work:
             except DamageError:
                 found = None
             if found is None:
-                self.done.append(f"{name}:v{number} is lost: its directory is nowhere")
+                self.done.append(f"{name}:v{number} is lost: its directory has no surviving record")
                 continue
             record = version_record(self._transaction, numbers[name], number, told, Root(found[0], 0))
             if entry is not None:
@@ -157,7 +157,7 @@ class _Work:
                     record, state="deleted", deleted_ns=entry.added_ns, due_ns=entry.due_ns, entry=entry.number
                 )
             self._versions[serial] = record
-            self.done.append(f"made the record of {name}:v{number} anew, from the journal")
+            self.done.append(f"rebuilt the record of {name}:v{number} from the journal")
         for serial, record in list(self._versions.items()):
             if record.artifact not in self._artifacts:
                 del self._versions[serial]
@@ -202,7 +202,7 @@ class _Work:
                         if (one.artifact, one.number) == (number, version)
                     )
                     there[number, name] = AliasRecord(serial, number, name, version, created_ns)
-                    self.done.append(f"made the alias {artifact.name}:{name} anew, from the journal")
+                    self.done.append(f"rebuilt the alias {artifact.name}:{name} from the journal")
         rows = {key64(one.artifact) + one.name.encode(): one for one in there.values()}
         for key, alias in rows.items():
             put_row(self._transaction, Table.ALIASES, key, alias.encode())
@@ -250,7 +250,7 @@ class _Work:
             number = max([self._transaction.state.next_name, *(number + 1 for number in self._artifacts)])
             created_ns = min(one.created_ns for one in self._artifacts.values() if one.name.startswith(f"{name}/"))
             self._artifacts[number] = ArtifactRecord(number, name, False, created_ns)
-            self.done.append(f"made the project {name!r} anew")
+            self.done.append(f"recreated the project {name!r}")
 
     def restore_rules(self) -> None:
         """Bring the retention rules back where they do not read or are gone, from a journal that is whole.
@@ -276,7 +276,7 @@ class _Work:
 
     def _replace(self, table: Table, rows: dict[bytes, bytes]) -> None:
         if replace_rows(self._transaction, table, rows):
-            self.done.append(f"wrote the table {table.name.lower()} anew")
+            self.done.append(f"rewrote the table {table.name.lower()}")
 
 
 def right_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:
@@ -298,4 +298,4 @@ def right_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:
         path = journal.journal_path(workspace, state.journal_generation)
         disk.write_file(path, data, mode)
         own(workspace, path, mode)
-    return ["wrote the journal anew, from the catalogue"]
+    return ["rewrote the journal from the catalogue"]

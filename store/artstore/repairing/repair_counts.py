@@ -69,7 +69,7 @@ def right_drafts(transaction: WriteTransaction) -> list[str]:
             known[draft] = DraftRecord(draft, "", time.time_ns(), 0)
             transaction.put(Table.DRAFTS, key64(draft), known[draft].encode())
             transaction.state.next_draft = max(transaction.state.next_draft, draft + 1)
-            done.append(f"made the record of draft {draft} anew, as that of a dead one")
+            done.append(f"recreated the record of draft {draft}, as that of a dead one")
     for draft, record in known.items():
         if record.id and not {(draft, node) for node in record.held} <= held:
             closed = DraftRecord(draft, record.artifact, record.created_ns, 0)
@@ -214,5 +214,5 @@ def right_counts(transaction: WriteTransaction, found: Recount) -> list[str]:
         nodes.change_counts(transaction, wanted_nodes)
         wrong += 1
     if wrong:
-        done.append(f"wrote {wrong} blocks of counts anew")
+        done.append(f"rewrote {wrong} blocks of counts")
     return done

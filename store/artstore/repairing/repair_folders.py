@@ -61,14 +61,14 @@ def restore_folders(workspace: Path) -> list[str]:
                 path.mkdir()
                 own(workspace, path, folder_mode)
                 disk.sync_folder(path.parent)
-            made.append(f"made the folder {name} anew")
+            made.append(f"recreated the folder {name}")
     reserve = workspace / "reserve"
     if not reserve.exists() and disk.free_bytes(workspace) > 3 * RESERVE:
         try:
             with disk.out_of_space(workspace, "the reserve"):
                 disk.preallocate(reserve, RESERVE, file_mode)
                 own(workspace, reserve, file_mode)
-            made.append("made the reserve anew")
+            made.append("recreated the reserve")
         except ArtfsError:
             reserve.unlink(missing_ok=True)
     return made

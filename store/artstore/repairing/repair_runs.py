@@ -34,7 +34,7 @@ def repair_runs(
     repairs = []
     for table, rows in told.rows().items():
         if replace_rows(transaction, table, rows):
-            repairs.append(f"wrote the table {table.name.lower()} anew")
+            repairs.append(f"rewrote the table {table.name.lower()}")
     transaction.state.next_run = max([transaction.state.next_run, *(number + 1 for number in told.runs)])
     return repairs
 

@@ -119,10 +119,10 @@ def right_space(transaction: WriteTransaction, packed: Packed, found: Recount) -
         covered += sum(stretch.end - stretch.start for stretch in taken)
     done = []
     if set(kept) != set(free) or len(_keys(transaction, Table.FREE)) != len(free):
-        done.append("wrote the gaps of packs anew")
+        done.append("rewrote the gaps of packs")
         _replace(transaction, Table.FREE, dict(encode_free(gap) for gap in kept))
     if set(doomed) != set(condemned) or len(_keys(transaction, Table.CONDEMNED)) != len(condemned):
-        done.append("wrote the condemned bytes of packs anew")
+        done.append("rewrote the condemned bytes of packs")
         _replace(transaction, Table.CONDEMNED, dict(encode_condemned(row) for row in doomed))
     state = transaction.state
     state.stored_bytes = found.stored_bytes
@@ -131,7 +131,7 @@ def right_space(transaction: WriteTransaction, packed: Packed, found: Recount) -
     if orphaned:
         size = sum(extent.stored for extent in orphaned)
         space.condemn(transaction, orphaned)
-        done.append(f"condemned {size} bytes of packs that belonged to nobody")
+        done.append(f"condemned {size} bytes of packs that no node used")
         covered += size
     state.framing_bytes = sum(found.ends.values()) - covered
     return done

@@ -88,7 +88,7 @@ def read_journal(path: Path, report: Report) -> Recalled:
     for end, event in events:
         if event is None:
             recalled.is_damaged = True
-            report.add("journal", f"the journal {path} does not read before byte {end}: what it said there is lost")
+            report.add("journal", f"the journal {path} is unreadable before byte {end}: the events before it are lost")
         else:
             try:
                 recalled.history.apply(decode(event))

@@ -65,7 +65,7 @@ class Rule:
         known = {item.name: item for item in fields(cls)}
         given = dict(values)
         for name in given.keys() - known.keys():
-            raise InvalidInputError(f"a retention rule says nothing of {name!r}")
+            raise InvalidInputError(f"a retention rule has no field {name!r}")
         for name in ("aliases", "tags"):
             given[name] = tuple(given.get(name, ()))
         rule = cls(**given)
@@ -81,7 +81,7 @@ class Rule:
         if isinstance(self.within, bool) or not isinstance(self.within, int | float) or not 0 <= self.within < _MOST:
             raise InvalidInputError("the time to keep versions within must not be negative, nor beyond any use")
         if bool(self.best) != bool(self.field):
-            raise InvalidInputError("to keep the best takes a number, and the field of the metadata that says so")
+            raise InvalidInputError("keeping the best needs a number and a metadata field to rank by")
         for name in ("project", "type", "artifact", "tag"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
@@ -161,7 +161,7 @@ def remove_rule(store: Store, name: str) -> None:
         before = read_rules(transaction)
         others = tuple(other for other in before.rules if other.name != name)
         if len(others) == len(before.rules):
-            raise NotFoundError(f"there is no retention rule {name!r}", hint="those that are: artfs retention show")
+            raise NotFoundError(f"there is no retention rule {name!r}", hint="list them: artfs retention show")
         _change(store, transaction, others, before.seen_ns)
 
 

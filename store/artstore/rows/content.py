@@ -53,7 +53,7 @@ def _child(transaction: ReadTransaction, above: ListView, index: int) -> ChunkRe
     record = content_record(transaction, node)
     as_said = record.level == above.level - 1 if isinstance(record, ListView) else _is_leaf(record, above.level)
     if record.size != size or not as_said:
-        raise DamageError(f"content node {node} is not what the list above it says")
+        raise DamageError(f"content node {node} does not match its parent list")
     return record
 
 

@@ -35,14 +35,14 @@ def record_below(load: Loader, view: TreeView, child: ChildRecord) -> TreeView:
     below = load(child.node)
     totals = below.totals
     if (below.level, totals.entries, totals.directories) != (view.level - 1, child.entries, child.directories):
-        raise DamageError(f"the directory record {child.node} is not what the one above it says")
+        raise DamageError(f"the directory record {child.node} does not match its parent")
     return below
 
 
 def check_directory(view: TreeView, directories: int) -> None:
     """Raise `DamageError` where ``view`` is not a directory that, with all below it, counts ``directories``."""
     if view.totals.directories + 1 != directories:
-        raise DamageError(f"a directory has {view.totals.directories} below it, and the one above it says otherwise")
+        raise DamageError(f"a directory has {view.totals.directories} below it, but its parent records another number")
 
 
 def lookup(load: Loader, directory: int, name: bytes) -> tuple[TreeEntry, int] | None:

@@ -281,7 +281,7 @@ def test_a_rebuild_verifies_the_data_if_it_is_asked_to(
     damage(home, noise)
     rebuilt = artfs_process("fsck", "--rebuild", "--data")
     assert rebuilt.code == 5
-    assert "  x:v0/noise" in rebuilt.text and "repaired: made the manifest anew" in rebuilt.text
+    assert "  x:v0/noise" in rebuilt.text and "repaired: rebuilt the manifest" in rebuilt.text
 
 
 @pytest.mark.usefixtures("two_versions")

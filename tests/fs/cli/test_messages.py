@@ -13,12 +13,12 @@ from messages import refused
 Run = Callable[..., Any]
 
 EXAMPLES = [
-    ("show nothing", 3, "there is no artifact 'nothing'; list what is there with: artfs ls"),
-    ("show x:v9", 3, "there is no x:v9; list what is there: artfs ls x"),
+    ("show nothing", 3, "there is no artifact 'nothing'; list what exists: artfs ls"),
+    ("show x:v9", 3, "there is no x:v9; list what exists: artfs ls x"),
     ("show x:nosuch", 3, "'x' has no alias 'nosuch'; list them: artfs alias ls x"),
     ("cat x:v0/nothing", 3, "x:v0 has no 'nothing'"),
     ("cat x:v0", 2, "x:v0 is a whole version; name a file in it: x:v0/PATH ('artfs ls' lists them)"),
-    ("alias set x v3", 2, "the alias 'v3' looks like a version number, and those are given out by artfs"),
+    ("alias set x v3", 2, "the alias 'v3' looks like a version number; artfs assigns those"),
     ("alias set x latest", 2, "the alias 'latest' is reserved: it always means the highest living version"),
     ("alias rm x nothing", 3, "'x' has no alias 'nothing'"),
     ("put no/such x", 3, "no/such does not exist"),
@@ -29,16 +29,16 @@ EXAMPLES = [
     ),
     ("usage x --by type", 2, "--by divides the whole workspace: leave NAME out; see 'artfs usage --help'"),
     ("undelete x:v0", 4, "x:v0 is not deleted"),
-    ("undelete x:v9", 3, "there never was x:v9"),
+    ("undelete x:v9", 3, "x:v9 never existed"),
     (
         "rm x:v0",
         4,
         "nothing was deleted: x:v0 has the alias 'prod'; --force deletes them all the same; "
         "aliases can be moved with: artfs alias set",
     ),
-    ("draft status d1", 3, "no draft 'd1' is open; those that are: artfs draft ls"),
+    ("draft status d1", 3, "no draft 'd1' is open; list them: artfs draft ls"),
     ("put . y --remove a", 2, "--remove needs --base"),
-    ("retention rm best", 3, "there is no retention rule 'best'; those that are: artfs retention show"),
+    ("retention rm best", 3, "there is no retention rule 'best'; list them: artfs retention show"),
     (
         "config undelete-window soon",
         2,
@@ -47,8 +47,7 @@ EXAMPLES = [
     (
         "fsck --repair --rebuild",
         2,
-        "--rebuild makes everything anew: leave --repair out, and run it afterwards if need be; "
-        "see 'artfs fsck --help'",
+        "--rebuild rebuilds everything: omit --repair, and run it afterwards if needed; see 'artfs fsck --help'",
     ),
 ]
 """Command, exit code, and the sentence with its hint."""

@@ -110,7 +110,7 @@ def test_settings(artfs: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("add", "bucket/key", "x"), 2, "nothing that can be referred to"),
+        (("add", "bucket/key", "x"), 2, "is not a supported URI or an absolute path"),
         (("add", "s3://", "x"), 2, "names no bucket"),
         (("add", "/no/such/file", "x"), 3, "cannot be found"),
         (("add", "https://me:pw@host/f", "x"), 2, "holds a password"),

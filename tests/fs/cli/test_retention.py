@@ -79,8 +79,8 @@ def test_in_json(artfs: Run) -> None:
 @pytest.mark.usefixtures("models")
 def test_ends(artfs: Run, tmp_path: Path) -> None:
     said = artfs("retention", "ttl", "data:v0", "30d")
-    assert said.code == 0 and said.message.startswith("artfs: data:v0 goes at ")
-    assert "goes at" in artfs("show", "data").text
+    assert said.code == 0 and said.message.startswith("artfs: data:v0 expires at ")
+    assert "expires at" in artfs("show", "data").text
     artfs("alias", "set", "data:v0", "kept")
     assert "unless it still has the alias 'kept' then" in artfs("retention", "ttl", "data", "1h").message
     expires = artfs("retention", "ttl", "data:v0", "2h", "--json").json

@@ -50,7 +50,7 @@ def test_usage_of_an_artifact_is_by_version_and_agrees_with_du(artfs: Run) -> No
     assert rows[0]["unique"] < 1000, "all of v0 is in v1 too, but for its root's record"
     lines = artfs("usage", "team/x").text.splitlines()
     assert lines[0].split() == ["VERSION", "LOGICAL", "UNIQUE", "ATTRIBUTED"] and len(lines) == 4
-    assert "comes back if it alone is deleted" in artfs("du", "team/x").text
+    assert "freed if only it is deleted" in artfs("du", "team/x").text
 
 
 @pytest.mark.usefixtures("two_versions")

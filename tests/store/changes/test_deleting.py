@@ -168,7 +168,7 @@ def test_undelete_too_late_or_for_nothing(workspace: Workspace, put: Callable[..
     put("a", x=b"2")
     with pytest.raises(RefusedError, match="not deleted"):
         workspace.undelete("a:v0")
-    with pytest.raises(NotFoundError, match="never was"):
+    with pytest.raises(NotFoundError, match="never existed"):
         workspace.undelete("a:v7")
     with pytest.raises(InvalidInputError):
         workspace.undelete("a:latest")

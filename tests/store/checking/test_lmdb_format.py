@@ -50,7 +50,7 @@ def test_a_branch_is_read() -> None:
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        (leaf(node(b"a", b"1"), number=6), "says that it is page 6"),
+        (leaf(node(b"a", b"1"), number=6), "is labelled page 6"),
         (leaf(node(b"a", b"1"), kind=0x12), "is of kind"),
         (leaf(), "has its nodes up to 16"),
         (leaf(node(b"a", b"1"), node(b"b", b"2", 0, 4)), "overlap or leave a gap"),

@@ -106,15 +106,15 @@ def _with(row: TreeEntry | ChildRecord, **changes: object) -> TreeEntry | ChildR
     [
         (0, swapped, "not in order"),
         (0, renamed, "not what its digest says"),
-        (0, impossible, "a name that cannot be"),
-        (0, larger, "what is not so"),
+        (0, impossible, "an invalid name"),
+        (0, larger, "is wrong"),
         (0, other_kind, "not what its digest says"),
-        (0, older, "what is not so"),
+        (0, older, "is wrong"),
         (0, other_totals, "its totals are wrong"),
         (1, swapped, "not in order"),
         (1, renamed, "is another"),
         (1, other_totals, "its totals are wrong"),
-        (1, moved_up, "what is not so"),
+        (1, moved_up, "is wrong"),
     ],
 )
 def test_a_directory_record_that_is_wrong_is_found(

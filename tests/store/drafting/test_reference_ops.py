@@ -238,7 +238,7 @@ def test_after_a_fork_services_are_opened_anew(workspace: Workspace, web: Web) -
 
 
 def test_wrong_words(workspace: Workspace) -> None:
-    with pytest.raises(InvalidInputError, match="nothing that can be referred to"):
+    with pytest.raises(InvalidInputError, match="is not a supported URI or an absolute path"):
         workspace.refer("no-uri", "d")
     with pytest.raises(NotFoundError):
         workspace.refer("/no/such/file", "d")

@@ -35,8 +35,8 @@ def test_what_is_meant(text: str, place: Location) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("bucket/key", "nothing that can be referred to"),
-        ("ftp://host/file", "nothing that can be referred to"),
+        ("bucket/key", "is not a supported URI or an absolute path"),
+        ("ftp://host/file", "is not a supported URI or an absolute path"),
         ("s3:///key", "names no bucket"),
         ("s3://bucket/a//b", "empty name"),
         ("s3://bucket/a/../b", "empty name"),

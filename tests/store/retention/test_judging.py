@@ -226,12 +226,12 @@ def test_what_a_rule_selects(says: Mapping[str, Any], selects: bool) -> None:
         ({"within": math.inf}, "must not be negative"),
         ({"within": math.nan}, "must not be negative"),
         ({"within": "30d"}, "must not be negative"),
-        ({"best": 5}, "takes a number, and the field"),
-        ({"field": "acc", "last": 1}, "takes a number, and the field"),
+        ({"best": 5}, "needs a number and a metadata field"),
+        ({"field": "acc", "last": 1}, "needs a number and a metadata field"),
         ({"project": "", "last": 1}, "must not be empty"),
         ({"tags": [""]}, "must not be empty"),
         ({"metadata": {"k": math.nan}, "last": 1}, "JSON"),
-        ({"colour": "red", "last": 1}, "says nothing of 'colour'"),
+        ({"colour": "red", "last": 1}, "has no field 'colour'"),
     ],
 )
 def test_rules_that_cannot_be(says: Mapping[str, Any], words: str) -> None:

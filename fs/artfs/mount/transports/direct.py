@@ -99,7 +99,7 @@ class Dispatcher:
             return (protocol.failure(unique, errno.ENOSYS),)
         try:
             if length != len(request):
-                raise MalformedError("a request has another length than it says")
+                raise MalformedError("a request's length does not match its header")
             return handler(unique, inode, request)
         except Exception as error:
             if opcode in _SILENT:

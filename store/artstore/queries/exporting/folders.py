@@ -42,7 +42,7 @@ def make_folder(parent: int, name: bytes, *, overwrite: bool) -> None:
             return
         if not overwrite:
             raise ExistsError(
-                f"{os.fsdecode(name)!r} came into being where a folder of the version goes",
+                f"{os.fsdecode(name)!r} was created where a folder of the version belongs",
                 hint="run it again when nothing else writes there",
             ) from None
         os.unlink(name, dir_fd=parent)

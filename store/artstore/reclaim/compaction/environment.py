@@ -255,7 +255,7 @@ def _check(old: Environment, transaction: ReadTransaction, new: Path, last: int)
     if shown != last or counts != wanted:
         raise DamageError(
             f"the copy of the manifest of {old.workspace} has {sum(counts)} rows where it should have {sum(wanted)}",
-            hint="artfs fsck says what is wrong with it",
+            hint="artfs fsck shows what is wrong with it",
         )
 
 
