@@ -47,7 +47,7 @@ class Lease:
             self.close()  # a workspace that is only ours to read: its owner's reaper does not hear of us
 
     def close(self) -> None:
-        """Let go."""
+        """Release the lease."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -307,7 +307,7 @@ def alias_by_serial(transaction: ReadTransaction, serial: int) -> AliasRecord | 
 
 
 def put_alias(transaction: WriteTransaction, artifact_number: int, name: str, number: int, now_ns: int) -> AliasRecord:
-    """Let an alias name a version, moving it where it exists."""
+    """Point an alias at a version, moving it if it exists."""
     _take_alias(transaction, artifact_number, name)
     _note_alias(transaction, artifact_number, name, number, now_ns)
     serial = transaction.state.next_alias

@@ -122,7 +122,7 @@ class Draft:
         os.utime(self._fd)
 
     def close(self) -> None:
-        """Let the lock go, which declares the draft dead if it was not removed."""
+        """Release the lock, which declares the draft dead if it was not removed."""
         if self._fd < 0:
             return
         if self._ended:
@@ -193,7 +193,7 @@ def move_root(
 
 
 def rename(transaction: WriteTransaction, artifact: str, to: str) -> None:
-    """Let the drafts of an artifact be of another name."""
+    """Rename the artifact of its drafts."""
     for key, payload in list(transaction.rows(Table.DRAFTS)):
         record = DraftRecord.decode(payload)
         if record.artifact == artifact:

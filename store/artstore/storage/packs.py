@@ -72,7 +72,7 @@ class _OpenPack:
 
 
 class PackReader:
-    """Read stored forms; shared by the threads of one process, and opened anew in a forked child."""
+    """Read stored forms; shared by the threads of one process, and reopened in a forked child."""
 
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
@@ -288,7 +288,7 @@ class PackWriter:
         transaction.put(Table.PACKS, key32(self.number), self.end.to_bytes(8, "little"))
 
     def close(self) -> None:
-        """Let the pack go, for others to append to."""
+        """Release the pack, for others to append to."""
         if self._fd >= 0:
             disk.unlock(self._fd)
             os.close(self._fd)

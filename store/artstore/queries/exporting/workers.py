@@ -56,4 +56,4 @@ class Workers:
 
 
 class StoppedError(Exception):
-    """Say that a task was ended because another failed or the user interrupted it."""
+    """Raised when a task was ended because another failed or the user interrupted it."""
