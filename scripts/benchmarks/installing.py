@@ -12,7 +12,7 @@ from benchmarks.commands import ROOT
 
 
 def installed(package: str) -> bool:
-    """Tell whether one of Debian's packages is there."""
+    """Return whether one of Debian's packages is there."""
     query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
     return subprocess.run(query, capture_output=True, text=True).stdout == "installed"
 

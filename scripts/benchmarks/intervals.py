@@ -14,7 +14,7 @@ CONFIDENCE = 0.95
 class Interval:
     """A median, and the ends between which the true one lies with 95 % confidence.
 
-    ``sure`` is false where there are too few values for that; the ends are then the least and the greatest.
+    ``sure`` is false if there are too few values for that; the ends are then the least and the greatest.
     """
 
     median: float

@@ -19,7 +19,7 @@ class WrongBytes(Exception):
 
 
 class Key(NamedTuple):
-    """One line of the results: a kind of work, and its state (``cold``, ``warm``, or empty where there is but one)."""
+    """One line of the results: a kind of work, and its state (``cold``, ``warm``, or empty if there is but one)."""
 
     work: str
     state: str
@@ -108,7 +108,7 @@ class Results:
     def read(cls, documents: Sequence[dict[str, Any]]) -> Self:
         """Return the results of several runs as those of one: all of their rounds, each with the sides that ran in it.
 
-        Raises ValueError where the runs were not made on the same machine with the same data.
+        Raises ValueError if the runs were not made on the same machine with the same data.
         """
         found = cls()
         for number, document in enumerate(documents):

@@ -279,7 +279,7 @@ def small(folder: Path, seed: int, files: int = 60) -> None:
 
 
 def change_some(folder: Path, seed: int) -> None:
-    """Change a folder made by `small`: some files anew, one gone, a byte inserted early in the large one."""
+    """Change a folder made by `small`: some files again, one gone, a byte inserted early in the large one."""
     for number in range(0, 20, 5):
         path = folder / f"class-{number % 4}" / f"item-{number:04d}"
         path.write_bytes(random_bytes(4000, seed * 31 + number))

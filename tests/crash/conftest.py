@@ -25,7 +25,7 @@ def nothing_stays_open() -> Iterator[None]:
 
 @pytest.fixture
 def quick_dir(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is one, for rigs that sync very often; else the test's own."""
+    """A folder in memory if there is one, for rigs that sync very often; else the test's own."""
     with quick_folder(tmp_path) as folder:
         yield folder
 

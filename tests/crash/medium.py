@@ -22,7 +22,7 @@ SECTOR: Final = 512
 BLOCK: Final = 4096
 _ZEROS: Final = bytes(BLOCK)
 UNWRITTEN: Final = b"/lock.mdb"
-"""The end of the path of the file that LMDB shares through a map, and makes anew after a crash."""
+"""The end of the path of the file that LMDB shares through a map, and makes again after a crash."""
 
 
 class Image:
@@ -374,7 +374,7 @@ class Medium:
         return number
 
     def _place(self, path: bytes) -> tuple[int, bytes] | None:
-        """Return (folder, name) of a path, None where it lies outside."""
+        """Return (folder, name) of a path, None if it lies outside."""
         if not self._inside(path) or path == self._folder:
             return None
         above, name = os.path.split(path)

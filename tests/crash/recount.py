@@ -1,4 +1,4 @@
-"""Counting everything anew: what a workspace's manifest, packs and journal must say of each other.
+"""Counting everything again: what a workspace's manifest, packs and journal must say of each other.
 
 Brute force, from the invariants that `artstore.records.tables` and `docs/format.md` state, not from the code that keeps
 them.

@@ -95,7 +95,7 @@ def run(arguments: Sequence[str]) -> str:
 
 
 def copy_workspace(base: Path | None, to: Path) -> None:
-    """Copy a workspace that nobody uses, with the holes in its files; its reserve becomes one."""
+    """Copy a workspace that no one uses, with the holes in its files; its reserve becomes one."""
     if to.exists():
         shutil.rmtree(to)
     if base is not None:

@@ -35,7 +35,7 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Specimen:
-    """A workspace that nobody has open, the content of its versions by name, and what else is known of it."""
+    """A workspace that no one has open, the content of its versions by name, and what else is known of it."""
 
     path: Path
     versions: dict[str, Content]

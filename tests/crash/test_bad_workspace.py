@@ -79,7 +79,7 @@ def test_not_a_workspace(tmp_path: Path, source: Path) -> None:
     ],
 )
 def test_damaged_workspace(quick_dir: Path, source: Path, path: str, content: bytes | None) -> None:
-    """It is said what is damaged, by exit code 5; nothing is made anew over it, and no pack is touched."""
+    """It is said what is damaged, by exit code 5; nothing is recreated over it, and no pack is touched."""
     made = init_workspace(quick_dir / "workspace")
     made.put(source, "data")
     workspace = made.path

@@ -256,7 +256,7 @@ def everyone(handle: MountHandle) -> list[int]:
 
 @pytest.mark.fuse
 def test_packs_that_rot_under_a_mount(mounted: Mounted) -> None:
-    """A file whose stored bytes rot reads as an error and no other does; mended, it reads again; nobody dies."""
+    """A file whose stored bytes rot reads as an error and no other does; mended, it reads again; no one dies."""
     chance = random.Random(1)
     processes = everyone(mounted.handle)
     for number in range(32):

@@ -1,4 +1,4 @@
-"""Whatever dies or hangs: readers get their bytes or an error at once, and nobody else waits long."""
+"""Whatever dies or hangs: readers get their bytes or an error at once, and no one else waits long."""
 
 from __future__ import annotations
 

@@ -355,7 +355,7 @@ def test_a_killed_daemon_holds_nothing(
 def test_the_daemon_reaps_by_itself(
     workspace: Workspace, mounts: Any, source: Path, holder: Callable[[], Holder], eventually: Callable[..., None]
 ) -> None:
-    """At once what nobody uses; what somebody uses within about a second after the last close."""
+    """At once what no one uses; what somebody uses within about a second after the last close."""
     workspace.configure(undelete_seconds=0)
     mount, process = mounts(), holder()
     workspace.put(source, "free")

@@ -1,4 +1,4 @@
-"""Files outside are files under a mount: read in ranges, cached, never with other bytes, and in nobody's way."""
+"""Files outside are files under a mount: read in ranges, cached, never with other bytes, and in no one's way."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def one_worker(workspace: Workspace, mounts: Any, source: Path, children: Childr
 
 
 def test_who_waits_for_a_read_can_be_killed(one_worker: tuple[MountHandle, Path, int], children: Children) -> None:
-    """The answer that comes later has nobody to take it; the worker goes on."""
+    """The answer that comes later has no one to take it; the worker goes on."""
     mount, file, worker = one_worker
     process = reader(file, worker)
     try:

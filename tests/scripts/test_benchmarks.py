@@ -281,7 +281,7 @@ def test_one_row_of_a_hundred_changes(tmp_path: Path) -> None:
 
 
 def test_data_is_made_once(tmp_path: Path) -> None:
-    """A data set that was begun and not finished is made anew; one that is there is left alone."""
+    """A data set that was begun and not finished is recreated; one that is there is left alone."""
     scale = datasets.Scale("small", 0, 6, 2, 1 << 16, 1 << 16, 4, 2)
     data = datasets.DataSets(tmp_path, scale, lambda _: None)
     (tmp_path / "small" / "images" / "left").mkdir(parents=True)

@@ -57,7 +57,7 @@ def test_old_python_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_apt_is_said(tmp_path: Path) -> None:
-    """Where there is no apt-get, the packages to install by other means are named."""
+    """If there is no apt-get, the packages to install by other means are named."""
     code, said = run("install_packages fuse3", PATH=commands(tmp_path / "bin", "dirname", "realpath"))
     assert code == 1
     assert said.count("\n") == 1

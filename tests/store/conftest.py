@@ -58,7 +58,7 @@ def forget(store: Store) -> None:
 
 @pytest.fixture
 def quick_dir(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is one, for tests that sync often; else the test's own."""
+    """A folder in memory if there is one, for tests that sync often; else the test's own."""
     with quick_folder(tmp_path) as folder:
         yield folder
 

@@ -2,7 +2,7 @@
 
 Every rule does one thing that a user or another process may do (put, lay a folder over a base, hold a draft, open one
 and change it, set aliases and ends, apply rules, delete, undelete, gc, compact, open, close) or that may happen (a
-reader on an old snapshot, a manifest that is opened anew, a process that dies in the middle).  After each the workspace
+reader on an old snapshot, a manifest opened again, a process that dies in the middle).  After each the workspace
 must read as the model says, and a recount of every record and byte must confirm it.  At the end everything is let go,
 and exactly the living remain.
 
@@ -549,7 +549,7 @@ class Deletion(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
-        """Open the manifest anew, as a new process would."""
+        """Open the manifest again, as a new process would."""
         self._forget()
 
     def _forget(self) -> None:

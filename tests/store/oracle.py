@@ -1,4 +1,4 @@
-"""What a workspace must hold, worked out by brute force: every record is read, and every id computed anew.
+"""What a workspace must hold, worked out by brute force: every record is read, and every id computed again.
 
 `problems` extends the recount of counts, extents and counters (`crash.recount`) by what lies in the packs: ids,
 canonical forms, totals and births, and that all is reachable.  `leftovers` is what must be gone after everything has

@@ -34,7 +34,7 @@ def place(quick_dir: Path) -> Iterator[Path]:
 
 
 def test_what_is_made(place: Path) -> None:
-    """Its folders and files, for nobody else's eyes."""
+    """Its folders and files, for no one else's eyes."""
     store = create_workspace(place)
     assert sorted(os.listdir(place)) == sorted(
         ["artfs.json", "cache", "current", "journal", "manifest.1", "packs", "reserve", "run"]

@@ -1,4 +1,4 @@
-"""Protected aliases: moved, taken away and deleted with their versions by nobody who does not say so."""
+"""Protected aliases: moved, taken away and deleted with their versions by no one who does not say so."""
 
 from __future__ import annotations
 

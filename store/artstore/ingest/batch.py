@@ -230,7 +230,7 @@ class Batch:
         return True
 
     def known(self, klass: int, ident: bytes) -> Ref:
-        """Return a ref to a node that must be there; raise `StaleHintError` where it is not."""
+        """Return a ref to a node that must be there; raise `StaleHintError` if it is not."""
         ref = self._known.get((klass, ident))
         if ref is None:
             ref = self._known[klass, ident] = Ref(klass, ident)
@@ -251,7 +251,7 @@ class Batch:
         return ref.totals
 
     def apply(self, operation: Operation) -> None:
-        """Bring one node in, or find it; a stored form that lost the race is nobody's."""
+        """Bring one node in, or find it; a stored form that lost the race is no one's."""
         ref, extent, state = operation.ref, operation.extent, self.transaction.state
         if self.adopt(ref):
             if extent is not None:

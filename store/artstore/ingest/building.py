@@ -89,7 +89,7 @@ class ListBuilder:
         return self._stager.list(level, part, None), sum(size for _, size in part)
 
     def finish(self, content_id: bytes) -> Ref:
-        """Hand over what is left; return the content's node, which is the chunk itself where there is only one.
+        """Hand over what is left; return the content's node, which is the chunk itself if there is only one.
 
         Content without chunks is empty, and a chunk of no bytes.
         """

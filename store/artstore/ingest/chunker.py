@@ -48,7 +48,7 @@ _REPETITIVE_ABOVE: Final = 6.0
 
 
 def require_native() -> None:
-    """Raise `UnsupportedError` where pyfastcdc came without its compiled form, which is 200 times as fast."""
+    """Raise `UnsupportedError` if pyfastcdc came without its compiled form, which is 200 times as fast."""
     if ".cy." not in pyfastcdc.FastCDC.__module__:
         raise UnsupportedError(
             "the chunker's compiled form is missing",

@@ -59,7 +59,7 @@ class Overlay:
     def settle(self, entry: EntryDraft, node: int, path: bytes) -> EntryDraft | None:
         """Return an entry that the folder does not touch as it stands in the new version, patterns applied below it.
 
-        None where a pattern took away all that the directory held.
+        None if a pattern took away all that the directory held.
         """
         if self._rules is None or entry.kind != Kind.DIRECTORY:
             return entry

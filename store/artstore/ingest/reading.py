@@ -33,7 +33,7 @@ _GROUP: Final = 1024 * 1024
 
 
 class ChunkDraft(NamedTuple):
-    """A chunk: its id, its length, and its stored form, or None where a hint says that the store has it."""
+    """A chunk: its id, its length, and its stored form, or None if a hint says that the store has it."""
 
     id: bytes
     size: int

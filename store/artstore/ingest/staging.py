@@ -77,7 +77,7 @@ class Stager:
     def hold_base(self, serial: int, root: int) -> None:
         """Keep the root of a version while the stager lives, whatever happens to the version.
 
-        Raises `NotFoundError` where it is gone.
+        Raises `NotFoundError` if it is gone.
         """
         with self._store.write() as transaction:
             self._pin = pin(transaction, self._store.run_dir, self._store.file_mode, self._artifact, serial, root)
@@ -96,7 +96,7 @@ class Stager:
         return ref
 
     def chunk(self, ident: bytes, size: int, encoded: Encoded | None) -> Ref:
-        """Hand a chunk over: its id, its length, and its stored form, or None where a hint says that it is there."""
+        """Hand a chunk over: its id, its length, and its stored form, or None if a hint says that it is there."""
         ref = Ref(CLASS_CONTENT, ident)
         return self._hand_over(KnownNode(ref, None) if encoded is None else NewChunk(ref, encoded, size))
 

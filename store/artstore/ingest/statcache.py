@@ -336,7 +336,7 @@ class StatCache:
         self.abandon()
 
     def trusts(self, device: int) -> bool:
-        """Tell whether files of the file system *device* (st_dev) cannot change without their ctime telling."""
+        """Return whether files of the file system *device* (st_dev) cannot change without their ctime telling."""
         return device not in self._untrusted
 
     def read_block(self, offset: int, length: int) -> _Block:

@@ -236,7 +236,7 @@ def _base_name(item: _Item) -> bytes:
 
 
 def _differing_entries(load: Loader, a: int, b: int) -> Iterator[tuple[TreeEntry | None, TreeEntry | None]]:
-    """Yield (entry of ``a``, entry of ``b``) by name where two directories differ, None where one has none."""
+    """Yield (entry of ``a``, entry of ``b``) by name where two directories differ, None if one has none."""
     old, new = _differing_records(load, a, b)
     right_entries = _entries(new)
     right = next(right_entries, None)

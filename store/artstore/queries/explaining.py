@@ -177,7 +177,7 @@ def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> 
 
 
 def explain_digest(store: Store, target: str, ident: bytes) -> Explanation:
-    """Return what holds the content, directory or version with a digest; raise `NotFoundError` where nothing has it."""
+    """Return what holds the content, directory or version with a digest; raise `NotFoundError` if nothing has it."""
     kinds = {CLASS_CONTENT: "content", CLASS_TREE: "a directory", CLASS_LIST: "part of the list of a large file"}
     with store.snapshot() as snapshot:
         for klass, kind in kinds.items():

@@ -1,7 +1,7 @@
 """Figures of versions that took a walk to work out, kept in ``cache/`` so that the next question is quick.
 
 *Logical* bytes belong to a root and never change.  *Attributed* bytes are right for one set of living versions: the
-file says for which, and for any other they are worked out anew.  The file may be deleted at any time.
+file says for which, and for any other they are worked out again.  The file may be deleted at any time.
 
 While content is lost nothing is kept, for the figures change when it comes back; a repair and a rebuild forget them.
 """

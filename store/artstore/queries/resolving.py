@@ -52,7 +52,7 @@ def reference_of(store: Store, ref: str) -> Reference:
 
 
 def find_artifact(snapshot: Snapshot, name: str) -> ArtifactRecord:
-    """Return the artifact of a full name; raise `NotFoundError` where there is none."""
+    """Return the artifact of a full name; raise `NotFoundError` if there is none."""
     record = catalogue.find_name(snapshot.transaction, name)
     if record is None or not record.is_artifact:
         what = f"{name!r} is a project, not an artifact" if record else f"there is no artifact {name!r}"

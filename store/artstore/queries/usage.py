@@ -319,7 +319,7 @@ def version_usage(store: Store, artifact_number: int) -> list[VersionUsage]:
 
 
 def disk_use(store: Store, serial: int) -> DiskUse:
-    """Return the usage of the living version with a serial; raise `NotFoundError` where there is none."""
+    """Return the usage of the living version with a serial; raise `NotFoundError` if there is none."""
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         record = snapshot.version(serial)

@@ -54,7 +54,7 @@ def warm(store: Store, root: int, path: bytes, progress: Callable[[Progress], No
     """Read the stored forms of all files at a path below a version's root, "" for all of it.
 
     Nothing is verified or decompressed: readers do that.  Memory may hold less than was read; what is read last stays.
-    Raises `NotFoundError` where there is no such path, and `DamageError` where a pack is missing or too short.
+    Raises `NotFoundError` if there is no such path, and `DamageError` if a pack is missing or too short.
     """
     with store.snapshot() as snapshot:
         if path:

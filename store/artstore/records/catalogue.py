@@ -44,7 +44,7 @@ def dump_json(value: object) -> bytes:
 
 
 def checked_metadata(metadata: Metadata) -> dict[str, Any]:
-    """Return metadata as it will be read back; raise `InvalidInputError` where JSON cannot hold it."""
+    """Return metadata as it will be read back; raise `InvalidInputError` if JSON cannot hold it."""
     if not all(isinstance(key, str) for key in metadata):
         raise InvalidInputError("the names in metadata must be strings")
     checked = json.loads(dump_json(dict(metadata)))
@@ -63,7 +63,7 @@ _LARGEST_NUMBER: Final = (1 << 63) - 1
 
 
 def _checked(value: Any, declared: Any) -> Any:
-    """Return the value of a field that is declared so; raise `TypeError` or `ValueError` where it cannot be one."""
+    """Return the value of a field that is declared so; raise `TypeError` or `ValueError` if it cannot be one."""
     if declared == "bytes":
         value = bytes.fromhex(value)
         fits = len(value) == ID_LENGTH
@@ -221,7 +221,7 @@ class RunRecord(CatalogueRecord):
     """A run: a process, or several one after another, that uses versions and makes others.
 
     ``id`` is unique in its project ("" for none).  ``state`` is ``running``, ``finished`` or ``failed``; one that says
-    ``running`` while nobody holds its lease was killed.  ``settings`` are the other words it was started with.
+    ``running`` while no one holds its lease was killed.  ``settings`` are the other words it was started with.
     ``steps`` counts the rows that it has logged, in ``blocks`` blocks of METRICS.
     """
 

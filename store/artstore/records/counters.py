@@ -39,7 +39,7 @@ class Counters:
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
-        """Return the counters of a record; raise `DamageError` where it is malformed.
+        """Return the counters of a record; raise `DamageError` if it is malformed.
 
         A record that was written before a counter was added lacks it: the counter then has its first value.
         """

@@ -40,7 +40,7 @@ class DeadEntry(NamedTuple):
     """An entry of the deadlist.
 
     It may be reaped from ``due_ns`` on (nanoseconds since 1970).  ``number`` is the entry's own and never reused.
-    ``serial``, ``artifact`` and ``version`` say which version it was, 0 where it was none.  ``transaction`` is the
+    ``serial``, ``artifact`` and ``version`` say which version it was, 0 if it was none.  ``transaction`` is the
     LMDB transaction that added it.  ``nodes`` hold one reference each, the last is taken next.  ``started``: nodes of
     it have been freed, so that the version cannot come back.  ``purge``: what it frees is overwritten first.
     """

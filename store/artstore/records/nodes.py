@@ -140,7 +140,7 @@ _LIST_FORMAT: Final = 1
 
 
 def block_length(stored: int, count: int) -> int:
-    """Return how many stored bytes each of ``count`` checksums covers; raise `DamageError` where that cannot be."""
+    """Return how many stored bytes each of ``count`` checksums covers; raise `DamageError` if that cannot be."""
     if count == -(-stored // BLOCK):
         return BLOCK
     if count == -(-stored // FINE_BLOCK):

@@ -48,7 +48,7 @@ CLASS_LIST: Final = 0x6C
 CLASS_TREE: Final = 0x74
 """Index class of directory records: the id is the BLAKE3 of the canonical record."""
 CLASS_LOST: Final = 0x80
-"""Added to the class of a lost node in LMDB's index, so that nobody finds it who does not look for lost ones."""
+"""Added to the class of a lost node in LMDB's index, so that no one finds it who does not look for lost ones."""
 
 _HEADER: Final = struct.Struct("<8sH6x16sIq")
 _CHECK: Final = struct.Struct("<Q")
@@ -93,7 +93,7 @@ def encode_header(uuid: bytes, number: int, created_ns: int) -> bytes:
 
 
 def parse_header(data: bytes) -> tuple[bytes, int, int]:
-    """Return (workspace uuid, pack number, created_ns); raise `DamageError` where it is none of ours."""
+    """Return (workspace uuid, pack number, created_ns); raise `DamageError` if it is none of ours."""
     magic, version, uuid, number, created_ns = _HEADER.unpack(_checked(data, _HEADER.size, "a pack's header"))
     if magic != _MAGIC or version != _VERSION:
         raise DamageError("a pack has another format")
@@ -106,7 +106,7 @@ def encode_segment_head(data_length: int, index_length: int) -> bytes:
 
 
 def parse_segment_head(data: bytes) -> tuple[int, int]:
-    """Return (data length, index length); raise `DamageError` where no segment starts here."""
+    """Return (data length, index length); raise `DamageError` if no segment starts here."""
     magic, data_length, index_length = _HEAD.unpack(_checked(data, _HEAD.size, "a segment's head"))
     if magic != _SEGMENT_MAGIC:
         raise DamageError("no segment starts here")

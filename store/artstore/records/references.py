@@ -40,7 +40,7 @@ class ReferenceRecord:
     anonymous: bool = False
 
     def encode(self) -> bytes:
-        """Return the record's bytes; raise `InvalidInputError` where they would be too long."""
+        """Return the record's bytes; raise `InvalidInputError` if they would be too long."""
         said = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
         data = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
         if len(data) > LONGEST_REFERENCE:

@@ -24,7 +24,7 @@ def seal(table: int, key: bytes, payload: bytes) -> bytes:
 
 
 def unseal(table: int, key: bytes, value: bytes) -> bytes:
-    """Return the payload of a sealed value; raise `DamageError` where the checksum does not fit."""
+    """Return the payload of a sealed value; raise `DamageError` if the checksum does not fit."""
     payload = value[:-SEAL_LENGTH]
     if xxh3_64_intdigest(payload, xxh3_64_intdigest(key, table)) & _MASK != int.from_bytes(value[-4:], "little"):
         raise DamageError(f"the record {key!r} of table {table} is damaged")
@@ -37,7 +37,7 @@ def seal_numbered(table: int, number: int, payload: bytes) -> bytes:
 
 
 def unseal_numbered(table: int, number: int, value: bytes) -> bytes:
-    """Return the payload of a value sealed by `seal_numbered`; raise `DamageError` where the checksum does not fit."""
+    """Return the payload of a value sealed by `seal_numbered`; raise `DamageError` if the checksum does not fit."""
     payload = value[:-SEAL_LENGTH]
     if xxh3_64_intdigest(payload, (table << 56) ^ number) & _MASK != int.from_bytes(value[-4:], "little"):
         raise DamageError(f"the record number {number} of table {table} is damaged")

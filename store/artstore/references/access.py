@@ -1,6 +1,6 @@
 """How services outside are reached: what the environment and the usual files of each say, secrets apart.
 
-`Access` is what a reference keeps of it.  Credentials are looked up anew whenever a service is opened, by whoever
+`Access` is what a reference keeps of it.  Credentials are looked up again whenever a service is opened, by whoever
 reads: from the variables that each provider's own tools read, and from AWS's files with profiles.
 """
 
@@ -72,7 +72,7 @@ def access_of(location: Location, *, anonymous: bool = False) -> Access:
 def s3_options(uri: str, access: Access) -> dict[str, Any]:
     """Return the settings of obstore's S3 client that it does not read from the environment itself.
 
-    Raises `OutsideError` where nothing lets us in.
+    Raises `OutsideError` if nothing lets us in.
     """
     options: dict[str, Any] = {"region": access.region or "us-east-1"}
     if access.endpoint:

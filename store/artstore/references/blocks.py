@@ -62,7 +62,7 @@ class BlockCache:
         return f"{self._folder}/{text[:2]}/{text}"
 
     def read(self, ident: bytes, block: int, start: int, end: int, size: int) -> Buffer | None:
-        """Return bytes ``[start, end)`` of a block of ``size`` bytes, verified; None where it is not there, whole."""
+        """Return bytes ``[start, end)`` of a block of ``size`` bytes, verified; None if it is not there, whole."""
         if self._recent is not None:
             found = self._recent.read(ident, block * BLOCK + start, block * BLOCK + end)
             if found is not None:

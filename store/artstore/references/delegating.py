@@ -37,7 +37,7 @@ def must_delegate() -> bool:
 def open_service(location: Location, access: Access) -> Service:
     """Return a client of the service that holds a place, of this process's own or by a helper.
 
-    Raises `OutsideError` where credentials are missing.  No request is made.
+    Raises `OutsideError` if credentials are missing.  No request is made.
     """
     global _used_by
     if must_delegate():

@@ -27,7 +27,7 @@ class Failures:
         self._mode = mode
 
     def note(self, ident: bytes, message: str) -> None:
-        """Keep what was found of a reference; where there is no room for it, that is no error."""
+        """Keep what was found of a reference; if there is no room for it, that is no error."""
         beside = self._folder / f".{ident.hex()}.{os.getpid()}.{threading.get_ident()}"
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ _Stamp = tuple[int, int, int, int, int]
 def pin_file(path: bytes, *, checksum: bool) -> ReferenceRecord:
     """Return a reference to a file as it is now: by its BLAKE3, or without ``checksum`` by its time and size.
 
-    Raises `SourceError` where it is no file, or changes while it is read.
+    Raises `SourceError` if it is no file, or changes while it is read.
     """
     shown = os.fsdecode(path)
     try:
@@ -66,9 +66,9 @@ class LocalFiles:
         self._lock = threading.Lock()
 
     def read(self, ident: bytes, record: ReferenceRecord, offset: int, size: int, *, hashing: bool) -> bytes | None:
-        """Return bytes of a file; None where it would have to be hashed first, and not ``hashing``.
+        """Return bytes of a file; None if it would have to be hashed first, and not ``hashing``.
 
-        Raises `ChangedError` where it is gone or another, `OutsideError` where it cannot be read.
+        Raises `ChangedError` if it is gone or another, `OutsideError` if it cannot be read.
         """
         path = unquote_to_bytes(record.uri.removeprefix("file://"))
         try:
@@ -107,7 +107,7 @@ class LocalFiles:
         return known == _stamp(status)
 
     def _verify(self, ident: bytes, record: ReferenceRecord, fd: int) -> None:
-        """Hash a file, and remember it; raise `ChangedError` where it is another."""
+        """Hash a file, and remember it; raise `ChangedError` if it is another."""
         status = os.fstat(fd)
         began_ns = time.time_ns()
         if status.st_size != record.size or _hash(fd) != record.blake3:

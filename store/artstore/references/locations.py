@@ -67,7 +67,7 @@ def file_uri(path: bytes) -> str:
 
 
 def parse_location(text: str) -> Location:
-    """Return the place that a URI or absolute path names; raise `InvalidInputError` where it names none."""
+    """Return the place that a URI or absolute path names; raise `InvalidInputError` if it names none."""
     if _CONTROLS.search(text):
         raise InvalidInputError(f"{text!r} is not a URI: it has a control character in it")
     if text.startswith("/"):

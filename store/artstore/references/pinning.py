@@ -66,7 +66,7 @@ def pin(uri: str, *, anonymous: bool = False, checksum: bool = True, report: OnP
 
     ``checksum`` says that files of this machine are pinned by their content and not by their times; web servers that
     give no ETag leave no other way.  Raises `InvalidInputError` for what is no URI, or holds what cannot be paths,
-    `NotFoundError` where nothing is, `OutsideError` where that cannot be known.
+    `NotFoundError` if nothing is, `OutsideError` if that cannot be known.
     """
     location = parse_location(uri)
     say = report or (lambda files, size, name: None)

@@ -82,7 +82,7 @@ class Outside:
     def read(self, ident: bytes, record: ReferenceRecord, offset: int, size: int) -> list[Buffer]:
         """Return ``size`` bytes of what a record pins from ``offset``, in pieces, fewer only at its end.
 
-        ``ident`` is the record's id.  Raises `ChangedError` where it is gone or another by now, which is noted, and
+        ``ident`` is the record's id.  Raises `ChangedError` if it is gone or another by now, which is noted, and
         `OutsideError` if that cannot be determined; never returns other bytes.
         """
         try:

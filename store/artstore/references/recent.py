@@ -63,7 +63,7 @@ class RecentSpans:
         return self._find(ident, offset, offset + 1) is not None
 
     def read(self, ident: bytes, start: int, end: int) -> Buffer | None:
-        """Return bytes ``[start, end)`` of a reference, verified; None where they are not here, all in one span."""
+        """Return bytes ``[start, end)`` of a reference, verified; None if they are not here, all in one span."""
         slot = self._find(ident, start, end)
         if slot is None:
             return None
@@ -79,9 +79,9 @@ class RecentSpans:
         return data[start - base - low : end - base - low]
 
     def keep(self, ident: bytes, start: int, pieces: Iterable[Buffer]) -> Slot | None:
-        """Take in what a reference has from ``start``, instead of the oldest; None where every slot has an owner.
+        """Take in what a reference has from ``start``, instead of the oldest; None if every slot has an owner.
 
-        Then no piece was taken.  Raises what taking one raises, and `ValueError` where they are more than a span.
+        Then no piece was taken.  Raises what taking one raises, and `ValueError` if they are more than a span.
         """
         number = self._take()
         if number is None:

@@ -60,7 +60,7 @@ class Service(Protocol):
     def head(self, key: str, version: str | None = None) -> Found:
         """Describe one object, or one version of it.
 
-        Raises `NotFoundError` where there is none, `OutsideError` where that cannot be known.
+        Raises `NotFoundError` if there is none, `OutsideError` if that cannot be known.
         """
 
     def listed(self, prefix: str) -> Iterator[Found]:
@@ -72,7 +72,7 @@ class Service(Protocol):
     def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
         """Yield all bytes of what a record pins, as far as its server tells, or those of ``part``, from and to.
 
-        Raises `ChangedError` where it is gone or another by now, `NoRangesError` where a part cannot be had, and
+        Raises `ChangedError` if it is gone or another by now, `NoRangesError` if a part cannot be had, and
         `OutsideError`, also where a part is not as long as was asked for.
         """
 
@@ -90,7 +90,7 @@ def time_out() -> float:
 
 
 def open_here(location: Location, access: Access) -> Service:
-    """Return a client of the service that holds a place; raise `OutsideError` where credentials are missing.
+    """Return a client of the service that holds a place; raise `OutsideError` if credentials are missing.
 
     No request is made.  Of no use in a process that was forked from one that has used a client.
     """

@@ -120,9 +120,9 @@ def find_retired(transaction: ReadTransaction, name: str) -> ArtifactRecord | No
 
 
 def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> ArtifactRecord:
-    """Return the artifact of a full name, making it and the projects above it where they are missing.
+    """Return the artifact of a full name, making it and the projects above it if they are missing.
 
-    A retired one comes back, so that the numbers of its versions go on.  Raises `InvalidInputError` where the name is a
+    A retired one comes back, so that the numbers of its versions go on.  Raises `InvalidInputError` if the name is a
     project already, or where a component above it is an artifact.
     """
     record = find_name(transaction, name)
@@ -143,7 +143,7 @@ def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> Ar
 
 
 def _ensure_projects(transaction: WriteTransaction, name: str, now_ns: int) -> None:
-    """Make the projects above a name where they are missing; raise `InvalidInputError` where one is an artifact."""
+    """Make the projects above a name if they are missing; raise `InvalidInputError` if one is an artifact."""
     components = name.split("/")
     for depth in range(1, len(components)):
         project = "/".join(components[:depth])
@@ -159,7 +159,7 @@ def _ensure_projects(transaction: WriteTransaction, name: str, now_ns: int) -> N
 def rename(transaction: WriteTransaction, record: ArtifactRecord, name: str, now_ns: int) -> list[str]:
     """Let an artifact have another full name, which nothing has or had; return the full names that are gone.
 
-    Raises `ExistsError` where something has it or had it, `InvalidInputError` where it cannot be an artifact.
+    Raises `ExistsError` if something has it or had it, `InvalidInputError` if it cannot be an artifact.
     """
     if find_name(transaction, name) is not None:
         raise ExistsError(f"there is {name!r} already", hint="use another name")

@@ -44,7 +44,7 @@ def stored_bytes(transaction: ReadTransaction, node: int) -> int:
 
 
 def _child(transaction: ReadTransaction, above: ListView, index: int) -> ChunkRecord | ListView:
-    """Return the record of a list's child; raise `DamageError` where it is not the next level down, and as long.
+    """Return the record of a list's child; raise `DamageError` if it is not the next level down, and as long.
 
     So that reading ends, and finds the right bytes or none, whatever records say.
     """
@@ -98,7 +98,7 @@ def read(
 ) -> list[Buffer]:
     """Return up to ``size`` bytes of a content node from ``offset``, fewer only at its end, as consecutive pieces.
 
-    Raises `DamageError` where what is stored fails its checksum; other bytes are never returned.
+    Raises `DamageError` if what is stored fails its checksum; other bytes are never returned.
     """
     record = content_record(transaction, node)
     end = min(offset + size, record.size)

@@ -1,4 +1,4 @@
-"""The deadlist: the durable queue of what has lost a reference that nobody will take over.
+"""The deadlist: the durable queue of what has lost a reference that no one will take over.
 
 Each entry holds one reference to every node that it lists, so a node that waits here has a count above zero until the
 reaper has taken the reference off it.
@@ -23,7 +23,7 @@ class Backlog(NamedTuple):
     """How much waits on the deadlist, in entries, and since when (nanoseconds since 1970).
 
     Of all ``entries``, ``due_entries`` may be reaped now.  The oldest was added at ``oldest_ns``, and the first was or
-    will be due at ``oldest_due_ns``; None where there is none.
+    will be due at ``oldest_due_ns``; None if there is none.
     """
 
     entries: int
@@ -55,7 +55,7 @@ def entries(transaction: ReadTransaction) -> Iterator[DeadEntry]:
 
 
 def find_entry(transaction: ReadTransaction, due_ns: int, number: int) -> DeadEntry | None:
-    """Return one entry, or None where it is gone."""
+    """Return one entry, or None if it is gone."""
     key = entry_key(due_ns, number)
     payload = transaction.get(Table.DEADLIST, key)
     return None if payload is None else decode_entry(key, payload)
@@ -91,7 +91,7 @@ def add_entry(
 
 
 def change_entry(transaction: WriteTransaction, entry: DeadEntry) -> None:
-    """Write an entry anew; ``due_ns`` and ``number`` say which."""
+    """Rewrite an entry; ``due_ns`` and ``number`` say which."""
     transaction.put(Table.DEADLIST, *encode_entry(entry))
 
 

@@ -149,7 +149,7 @@ def open_draft(
 ) -> DraftRecord:
     """Make a draft with a name, which holds the directory ``start``; the caller counts that reference.
 
-    Raises `ExistsError` where one of that name is open; one that has expired makes room.
+    Raises `ExistsError` if one of that name is open; one that has expired makes room.
     """
     before = find_open(transaction, ident)
     if before is not None and before.expires_ns <= time.time_ns():
@@ -213,7 +213,7 @@ def staged_nodes(transaction: ReadTransaction, draft: int) -> Iterator[int]:
 
 
 def held_node(key: bytes, value: bytes) -> int:
-    """Return the node of a row of STAGED, as it is stored; raise `DamageError` where it is not what was written.
+    """Return the node of a row of STAGED, as it is stored; raise `DamageError` if it is not what was written.
 
     There is nothing but a key, and a seal on it: the reference of a wrong node would be dropped.  The first workspaces
     wrote no seal.

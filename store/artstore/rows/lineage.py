@@ -195,7 +195,7 @@ _HOW: Final = {USED: "was made from it", INCLUDED: "includes it", LINKED: "links
 
 
 def end_title(transaction: ReadTransaction, end: End) -> str:
-    """Return what an end of an edge is called by now; raise `NotFoundError` where it is gone."""
+    """Return what an end of an edge is called by now; raise `NotFoundError` if it is gone."""
     if end.is_version:
         version = catalogue.recorded_version(transaction, end.number)
         artifact = None if version is None else catalogue.artifact(transaction, version.artifact)

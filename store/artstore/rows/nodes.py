@@ -1,7 +1,7 @@
 """Nodes in the manifest: looking them up, checking that they are what the index says, and counting references.
 
 Counts stand in blocks of 128 neighbours: nodes get their numbers in tree order, so a directory record that is written
-anew changes the counts of its children in one or two rows.
+again changes the counts of its children in one or two rows.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _FEW: Final = 24
 
 
 def node_payload(transaction: ReadTransaction, node: int) -> bytes:
-    """Return a node's record; raise `DamageError` where it is missing, since something refers to it."""
+    """Return a node's record; raise `DamageError` if it is missing, since something refers to it."""
     payload = transaction.get_numbered(Table.NODES, node)
     if not payload:
         raise DamageError(f"node {node} is missing from the manifest")
@@ -215,7 +215,7 @@ class CountOverlay:
         self._blocks: dict[int, list[int]] = {}
 
     def drop(self, node: int) -> int:
-        """Take one reference off a node; return how many are left; raise `DamageError` where it had none."""
+        """Take one reference off a node; return how many are left; raise `DamageError` if it had none."""
         block, index = divmod(node, COUNT_BLOCK)
         counts = self._blocks.get(block)
         if counts is None:

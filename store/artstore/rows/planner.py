@@ -37,7 +37,7 @@ class Plan:
     def release(self, roots: Sequence[int]) -> Release:
         """Return what would be freed if one reference to each of ``roots`` went; a root may be given several times.
 
-        Raises `DamageError` where a count is too low or a record does not read: then nothing may be freed.
+        Raises `DamageError` if a count is too low or a record does not read: then nothing may be freed.
         """
         counts = self._counts
         nodes: list[int] = []

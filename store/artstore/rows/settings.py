@@ -83,7 +83,7 @@ def _checked_globs(value: Any) -> tuple[str, ...]:
 def refuse_protected(
     transaction: ReadTransaction, artifact: ArtifactRecord, number: int | None, names: Sequence[str]
 ) -> None:
-    """Raise `RefusedError` where protected aliases would name another version than they do, or (None) no longer any."""
+    """Raise `RefusedError` if protected aliases would name another version than they do, or (None) no longer any."""
     settings = read_settings(transaction)
     moving = (
         catalogue.named_otherwise(transaction, artifact.number, number, names) if settings.protected_aliases else []

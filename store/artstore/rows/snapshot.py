@@ -123,14 +123,14 @@ class Snapshot:
         return node_payload(self.transaction, node)[2:34]
 
     def content_node(self, ident: bytes) -> int:
-        """Return the node of the content with an id; raise `NotFoundError` where there is none."""
+        """Return the node of the content with an id; raise `NotFoundError` if there is none."""
         found = find_node(self.transaction, CLASS_CONTENT, ident)
         if found is None:
             raise NotFoundError(f"no content in the store has the digest {ident.hex()}")
         return found[0]
 
     def tree_node(self, digest: bytes) -> int:
-        """Return the node of the directory with a digest; raise `NotFoundError` where there is none."""
+        """Return the node of the directory with a digest; raise `NotFoundError` if there is none."""
         found = find_node(self.transaction, CLASS_TREE, digest)
         if found is None:
             raise NotFoundError(f"no directory in the store has the digest {digest.hex()}")

@@ -46,7 +46,7 @@ _PATIENCE_SECONDS: Final = 30.0
 def exclusive(workspace: Path, *, seconds: float = _PATIENCE_SECONDS) -> Iterator[None]:
     """Run the block as the only one that gives space back; held for one bounded step at a time.
 
-    Raises `BusyError` where another holds it for ``seconds``.
+    Raises `BusyError` if another holds it for ``seconds``.
     """
     path = workspace / "run" / "reaper"
     fd = disk.open_lock_file(path, (workspace / "run").stat().st_mode & 0o660)

@@ -31,7 +31,7 @@ Loader = Callable[[int], TreeView]
 
 
 def record_below(load: Loader, view: TreeView, child: ChildRecord) -> TreeView:
-    """Return the record that a row of an index record leads to; raise `DamageError` where it is not what that says."""
+    """Return the record that a row of an index record leads to; raise `DamageError` if it is not what that says."""
     below = load(child.node)
     totals = below.totals
     if (below.level, totals.entries, totals.directories) != (view.level - 1, child.entries, child.directories):
@@ -40,7 +40,7 @@ def record_below(load: Loader, view: TreeView, child: ChildRecord) -> TreeView:
 
 
 def check_directory(view: TreeView, directories: int) -> None:
-    """Raise `DamageError` where ``view`` is not a directory that, with all below it, counts ``directories``."""
+    """Raise `DamageError` if ``view`` is not a directory that, with all below it, counts ``directories``."""
     if view.totals.directories + 1 != directories:
         raise DamageError(f"a directory has {view.totals.directories} below it, but its parent records another number")
 

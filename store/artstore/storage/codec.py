@@ -102,14 +102,14 @@ def encode_all(contents: Sequence[Buffer], *, thorough: bool = False) -> list[En
 
 
 def verify_stored(stored: Buffer, checksums: tuple[int, ...]) -> None:
-    """Check a whole stored form against its checksums; raise `DamageError` where it differs."""
+    """Check a whole stored form against its checksums; raise `DamageError` if it differs."""
     verify_blocks(stored, 0, checksums, block_length(len(stored), len(checksums)))
 
 
 def verify_blocks(data: Buffer, first_block: int, checksums: tuple[int, ...], block: int) -> None:
     """Check ``data``, the stored bytes from the block with number ``first_block`` on, against a form's checksums.
 
-    Raises `DamageError` where a block differs, or where ``data`` is not whole blocks of the stored form.
+    Raises `DamageError` if a block differs, or where ``data`` is not whole blocks of the stored form.
     """
     found = block_checksums(data, block)
     if found != checksums[first_block : first_block + len(found)]:
@@ -117,7 +117,7 @@ def verify_blocks(data: Buffer, first_block: int, checksums: tuple[int, ...], bl
 
 
 def decode(codec: int, stored: bytes, size: int) -> bytes:
-    """Return the ``size`` bytes whose stored form is ``stored``; raise `DamageError` where they do not come out."""
+    """Return the ``size`` bytes whose stored form is ``stored``; raise `DamageError` if they do not come out."""
     if codec == RAW:
         data = stored
     elif codec == ZSTD:

@@ -78,7 +78,7 @@ def append(fd: int, buffers: Iterable[Buffer], offset: int) -> int:
 
 
 def read_exactly(fd: int, size: int, offset: int) -> bytes:
-    """Return ``size`` bytes at ``offset``; raise `DamageError` where the file ends before."""
+    """Return ``size`` bytes at ``offset``; raise `DamageError` if the file ends before."""
     data = os.pread(fd, size, offset)
     while len(data) < size:
         more = os.pread(fd, size - len(data), offset + len(data))
@@ -132,7 +132,7 @@ _KEEP_SIZE_PUNCH_HOLE: Final = 1 | 2
 
 
 def punch_hole(fd: int, offset: int, length: int) -> bool:
-    """Give the blocks of bytes ``[offset, offset + length)`` back; return False where the file system cannot."""
+    """Give the blocks of bytes ``[offset, offset + length)`` back; return False if the file system cannot."""
     size, start = ctypes.c_int64(length), ctypes.c_int64(offset)
     while _libc.fallocate(fd, _KEEP_SIZE_PUNCH_HOLE, start, size) != 0:
         number = ctypes.get_errno()
@@ -151,7 +151,7 @@ def remove(path: Path) -> None:
 
 
 def open_lock_file(path: Path, mode: int) -> int:
-    """Open a file that exists to be locked, making it where it is missing; ``mode`` holds whatever the umask is."""
+    """Open a file that exists to be locked, making it if it is missing; ``mode`` holds whatever the umask is."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except FileExistsError:

@@ -69,7 +69,7 @@ class Environment:
         self.env.reader_check()
 
     def _refuse_empty(self) -> None:
-        """Raise `DamageError` where LMDB would make a lost file anew: the next put would write over pack 1."""
+        """Raise `DamageError` if LMDB would make a lost file again: the next put would write over pack 1."""
         data = self.folder / "data.mdb"
         if not data.exists() or not data.stat().st_size:
             raise DamageError(f"the manifest of {self.workspace} is gone: {data} is missing or empty")
@@ -150,7 +150,7 @@ class Environment:
         return environment
 
     def drop(self) -> None:
-        """Give the environment up; the next call opens it anew.  Used after a failed sync, and by tests.
+        """Give the environment up; the next call opens it again.  Used after a failed sync, and by tests.
 
         It is closed when its last transaction in this process has ended: under one that runs it must not vanish.
         """
@@ -168,7 +168,7 @@ class Environment:
         return min([last, *(reader.transaction for reader in readers_of(self.env))])
 
     def enter(self) -> bool:
-        """Count a transaction that is about to begin; return False where the environment has been given up."""
+        """Count a transaction that is about to begin; return False if the environment has been given up."""
         with _lock:
             self._users += not self._dropped
             return not self._dropped

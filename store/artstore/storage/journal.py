@@ -7,7 +7,7 @@ It exists for rebuilding a lost manifest from packs and journal.  A record is
 and the manifest knows how far the journal was acknowledged; what lies past that came from a transaction that never
 committed, and the next writer cuts it off.  Written only inside a write transaction, which makes it single-writer.
 
-**Generations.**  A journal that has grown long is written anew, as the fewest events that lead to the same catalogue,
+**Generations.**  A journal that has grown long is rewritten, as the fewest events that lead to the same catalogue,
 into a file of its own: generation 0 is ``journal/catalogue.journal``, generation G ``journal/catalogue.G.journal``.
 The manifest's counters say which generation is in use; it changes in the transaction that acknowledges the new file.
 

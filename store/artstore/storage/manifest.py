@@ -29,7 +29,7 @@ _COUNTERS_KEY: Final = b"counters"
 
 
 class ReadTransaction:
-    """A snapshot of all tables; values come back unsealed, `DamageError` where a seal is broken."""
+    """A snapshot of all tables; values come back unsealed, `DamageError` if a seal is broken."""
 
     __slots__ = ("handles", "raw")
 
@@ -102,7 +102,7 @@ class WriteTransaction(ReadTransaction):
     def append_numbered(self, table: Table, number: int, payload: bytes) -> None:
         """Write a sealed row behind all others of its table, whose pages are full then.
 
-        Raises `DamageError` where that is not its place.
+        Raises `DamageError` if that is not its place.
         """
         value = seal_numbered(table, number, payload)
         if not self.raw.put(number.to_bytes(8, "big"), value, append=True, db=self.handles[table]):
@@ -150,7 +150,7 @@ def _begin(workspace: Path, *, write: bool) -> tuple[Environment, lmdb.Transacti
 def oldest_reader(workspace: Path) -> int:
     """Return the oldest transaction that anybody in any process looks at, now or later.
 
-    What a transaction up to this one has condemned, nobody can read any more.  While there is an environment that a
+    What a transaction up to this one has condemned, no one can read any more.  While there is an environment that a
     compacted copy has replaced, somebody may still read in it whatever was there: then it is 0.
     """
     while True:
@@ -168,7 +168,7 @@ def oldest_reader(workspace: Path) -> int:
 
 @contextmanager
 def frozen(workspace: Path) -> Iterator[tuple[Environment, ReadTransaction]]:
-    """Run the block while nobody can write to the environment; at its end nothing is committed."""
+    """Run the block while no one can write to the environment; at its end nothing is committed."""
     environment, raw = _begin(workspace, write=True)
     try:
         yield environment, ReadTransaction(raw, environment.handles)
@@ -178,7 +178,7 @@ def frozen(workspace: Path) -> Iterator[tuple[Environment, ReadTransaction]]:
 
 
 class Reading:
-    """Hold a snapshot of the manifest for a block; raise `DamageError` where LMDB's own pages are damaged."""
+    """Hold a snapshot of the manifest for a block; raise `DamageError` if LMDB's own pages are damaged."""
 
     __slots__ = ("_manifest", "_raw", "_workspace")
 
@@ -209,7 +209,7 @@ def read(workspace: Path) -> Reading:
 def write(workspace: Path) -> Iterator[WriteTransaction]:
     """Run the block as the workspace's one writer: committed durably at its end, aborted on any exception.
 
-    Raises `OutOfSpaceError` where the disk is full: nothing of the block is kept then.
+    Raises `OutOfSpaceError` if the disk is full: nothing of the block is kept then.
     """
     environment, raw = _begin(workspace, write=True)
     try:

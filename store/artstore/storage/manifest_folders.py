@@ -39,7 +39,7 @@ _FOLDER: Final = re.compile(r"manifest\.([1-9][0-9]*)")
 def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
     """Return (stamp, folder name) of the environment in use.
 
-    Raises `WorkspaceNotFoundError` where there is no workspace, `UnsupportedError` for a newer format.
+    Raises `WorkspaceNotFoundError` if there is no workspace, `UnsupportedError` for a newer format.
     """
     try:
         with (workspace / CURRENT).open("rb") as file:
@@ -69,7 +69,7 @@ def workspace_identity(workspace: Path) -> tuple[int, int]:
 
 
 def identity_of(file: Path | int) -> tuple[int, int]:
-    """Return (st_dev, st_ino) of a file or a descriptor, zeros where there is none."""
+    """Return (st_dev, st_ino) of a file or a descriptor, zeros if there is none."""
     try:
         status = os.stat(file)
     except OSError:
@@ -78,7 +78,7 @@ def identity_of(file: Path | int) -> tuple[int, int]:
 
 
 def folder_number(name: str) -> int:
-    """Return the number in the name of an environment's folder, 0 where it is none."""
+    """Return the number in the name of an environment's folder, 0 if it is none."""
     match = _FOLDER.fullmatch(name)
     return int(match[1]) if match else 0
 

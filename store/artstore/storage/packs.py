@@ -3,7 +3,7 @@
 Guarantees:
 
 - A segment is on the disk before the transaction that refers to it commits: `PackWriter.write_segment` syncs.
-- Bytes past a pack's end in the manifest belong to nobody; the next writer cuts them off under the pack's lock.
+- Bytes past a pack's end in the manifest belong to no one; the next writer cuts them off under the pack's lock.
 - A reader returns verified bytes or raises `DamageError`; packs are never mapped, for a truncated map is SIGBUS.
 """
 

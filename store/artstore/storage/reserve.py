@@ -32,7 +32,7 @@ def release_if_short(workspace: Path) -> bool:
 
 
 def require_room(workspace: Path) -> None:
-    """Raise `OutOfSpaceError` where so little is free that nothing is to be put."""
+    """Raise `OutOfSpaceError` if so little is free that nothing is to be put."""
     free = disk.free_bytes(workspace)
     if free < RESERVE:
         raise OutOfSpaceError(

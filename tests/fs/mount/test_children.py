@@ -1,4 +1,4 @@
-"""The supervisor loads what it needs when that is in nobody's way."""
+"""The supervisor loads what it needs when that is in no one's way."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_statfs(served: Served) -> None:
 
 
 def test_extended_attributes(served: Served) -> None:
-    """The size where nothing else is asked, ERANGE where there is too little room, ENODATA where there is none."""
+    """The size where nothing else is asked, ERANGE if there is too little room, ENODATA if there is none."""
 
     def get(name: bytes, size: int, inode: str = "v0") -> wire.Answer:
         return served.ask(Opcode.GETXATTR, inode, struct.pack("<II", size, 0) + name + b"\0")

@@ -1,4 +1,4 @@
-"""One worker serves one reader, several serve many, and nobody waits for long for one that is stuck or gone."""
+"""One worker serves one reader, several serve many, and no one waits for long for one that is stuck or gone."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Workers:
         os.write(self._asking, bytes(PACKET))
 
     def answer(self, seconds: float = 20) -> int | None:
-        """Return the number of who answers, None where nobody does in time."""
+        """Return the number of who answers, None if no one does in time."""
         if not select.select([self._answers], [], [], seconds)[0]:
             return None
         return os.read(self._answers, PACKET)[0]

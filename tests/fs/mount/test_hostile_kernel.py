@@ -37,7 +37,7 @@ HEADS = {
 
 
 class Log(logging.Handler):
-    """Keep the tracebacks that are logged: they are of errors that nobody has foreseen."""
+    """Keep the tracebacks that are logged: they are of errors that no one has foreseen."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -182,7 +182,7 @@ async def test_no_error_ends_it(reaper: Reaping, script: Script, error: Exceptio
 
 @pytest.mark.trio
 async def test_damage_stops_it(reaper: Reaping, script: Script) -> None:
-    """On doubt nothing is freed: it ends, and what it said stays until the daemon starts anew."""
+    """On doubt nothing is freed: it ends, and what it said stays until the daemon starts again."""
     script.left = [Step(1, 2, True), DamageError("node 99 is malformed"), Step(1, 2, True)]
     with trio.fail_after(5):
         await reaper.run()

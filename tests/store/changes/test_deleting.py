@@ -198,7 +198,7 @@ def test_promises_count_what_is_deleted_already(workspace: Workspace, put: Calla
 def test_a_series_of_deletions_plans_each_thing_once(
     workspace: Workspace, put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The plan of what is deleted already is kept from one deletion to the next while nobody else commits."""
+    """The plan of what is deleted already is kept from one deletion to the next while no one else commits."""
     for number in range(6):
         put("a", x=b"%d" % number)
     workspace.delete("a:v0")

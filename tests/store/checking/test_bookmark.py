@@ -1,4 +1,4 @@
-"""A bookmark is relied on only where it is ours, whole and fresh; else reading starts anew."""
+"""A bookmark is relied on only where it is ours, whole and fresh; else reading starts again."""
 
 from __future__ import annotations
 

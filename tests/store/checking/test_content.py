@@ -144,7 +144,7 @@ def _unnamed(ws: Workspace, path: Path) -> set[int]:
 
 
 def test_a_record_that_says_something_else_than_its_content_is_named(lived: Workspace) -> None:
-    """Sealed anew, as a bug might: the id no longer fits."""
+    """Sealed again, as a bug might: the id no longer fits."""
     with lived.store.write() as transaction:
         rows = list(transaction.numbered_rows(Table.NODES))
         first, second = [(node, decode_chunk(payload)) for node, payload in rows if payload[0] == KIND_CHUNK][:2]

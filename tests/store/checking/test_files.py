@@ -36,12 +36,12 @@ NAMED = [
 FOLDERS = ["packs", "journal", "cache", "run", "run/drafts", "run/daemons", "manifest.1"]
 CACHE = "cache/stat/of-a-folder"
 MAY_GO = [CACHE, "run/leases", "run/reaper", "run/drafts/9"]
-"""What is made anew when it is next needed; a draft's lock is that of a put which is running or has died."""
+"""What is recreated when it is next needed; a draft's lock is that of a put which is running or has died."""
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a workspace that nobody has open, with two packs and a file of each kind."""
+    """Return a workspace that no one has open, with two packs and a file of each kind."""
     folder = tmp_path_factory.mktemp("original")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(creating, "RESERVE", 4096)

@@ -90,7 +90,7 @@ def test_a_sound_file_has_no_problems(file: File) -> None:
 def test_every_bit_of_the_free_list_counts(file: File) -> None:
     """One that is wrong passes LMDB's own scans, and shows when a page is overwritten that was in use.
 
-    Only since which transaction pages are free may be told wrong, between what the neighbours tell: that harms nobody.
+    Only since which transaction pages are free may be told wrong, between what the neighbours tell: that harms no one.
     """
     page = file.meta.free.root * PAGE
     upper = struct.unpack_from("<H", file.data, page + 14)[0]

@@ -27,7 +27,7 @@ from store.checking.conftest import found
 
 @pytest.fixture
 def folder(copy: Path) -> Path:
-    """Return the folder of an LMDB environment that nobody has open."""
+    """Return the folder of an LMDB environment that no one has open."""
     return copy / "manifest.1"
 
 

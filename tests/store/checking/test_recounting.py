@@ -58,7 +58,7 @@ def test_a_rank_leads_from_a_number_to_the_arrays(lived: Workspace) -> None:
 
 
 def test_a_reference_to_a_higher_number_counts(lived: Workspace) -> None:
-    """What a repair writes anew may keep its number, and get children that are newer."""
+    """What a repair writes again may keep its number, and get children that are newer."""
     with lived.store.write() as transaction:
         last = max(node for node, _ in transaction.numbered_rows(Table.NODES))
         record = ListRecord(bytes(32), 0, 4, 0, Extent(1, 0, 0, 0), (ListChild(last, 3), ListChild(last + 9, 4)))

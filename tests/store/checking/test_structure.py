@@ -375,7 +375,7 @@ def test_a_bit_that_flips_in_any_record_is_found(lived: Workspace, table: Table)
 
 
 def flip_raw(ws: Workspace, table: Table, key: bytes) -> None:
-    """Flip one bit of a row past artfs, which would write the counters anew."""
+    """Flip one bit of a row past artfs, which would write the counters again."""
     opened = Environment.of(ws.path)
     with opened.env.begin(write=True) as raw:
         value = bytearray(raw.get(key, db=opened.handles[table]) or b"")

@@ -149,7 +149,7 @@ def test_what_changed_is_told_by_reading_checking_and_showing(workspace: Workspa
     assert [each.state for each in workspace.references.check("d")] == ["ok", "ok"]
     (data / "a").write_bytes(b"TWO")
     (data / "sub" / "b").unlink()
-    assert workspace.references.failed("d") == []  # nobody has looked
+    assert workspace.references.failed("d") == []  # no one has looked
     with pytest.raises(ChangedError, match="has changed since it was logged"):
         version.read_bytes("a")
     ((path, failure),) = workspace.references.failed("d")

@@ -254,7 +254,7 @@ def test_a_put_on_a_full_disk_reaps_what_was_deleted(
 
 
 def test_put_takes_up_what_is_being_reaped(many: Workspace, tmp_path: Path, put_many: Callable[[], None]) -> None:
-    """Content that is put again while its old version goes is kept or stored anew, never lost."""
+    """Content that is put again while its old version goes is kept or stored again, never lost."""
     many.delete("a:v0")
     Reaper(many.store).step(now=True)
     put_many()

@@ -160,7 +160,7 @@ def test_the_web(outside: Outside, web: Web, lacking: str) -> None:
     each_part(outside, reference)
     asked = len(web.asked)
     each_part(outside, reference)
-    assert len(web.asked) == asked  # the second time nobody is asked
+    assert len(web.asked) == asked  # the second time no one is asked
     web.files["/f"] = DATA[::-1]
     outside.blocks.shrink(0)
     with pytest.raises(ChangedError):
@@ -217,7 +217,7 @@ def test_a_slow_server(outside: Outside, web: Web, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("ARTFS_REFERENCE_TIMEOUT", "0.3")
     with pytest.raises(OutsideError, match="did not answer within"):
         read(outside, reference, 0, 10)
-    assert outside.failures.all() == []  # nobody knows that it has changed
+    assert outside.failures.all() == []  # no one knows that it has changed
 
 
 def test_a_service_is_opened_anew_where_it_refuses(

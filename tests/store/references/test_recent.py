@@ -109,7 +109,7 @@ def test_processes_share_it_and_one_that_dies_owns_nothing(recent: RecentSpans) 
     os.waitpid(pid, 0)
     found = recent.read(A, 2 * SPAN, 2 * SPAN + 3)
     assert found is not None and bytes(found) == DATA[:3]
-    for number in range(3):  # nobody owns what the dead one did not release
+    for number in range(3):  # no one owns what the dead one did not release
         kept(recent, B, number * SPAN, DATA[:10])
 
 

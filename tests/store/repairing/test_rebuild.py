@@ -280,7 +280,7 @@ def test_a_torn_end_of_the_journal_is_passed_over(lived: Workspace, cut: int) ->
 
 
 def test_a_torn_pack_is_passed_over(lived: Workspace) -> None:
-    """What was being appended when the power went belongs to nobody."""
+    """What was being appended when the power went belongs to no one."""
     before = told(lived)
     forget(lived.store)
     with pack_path(lived.path, 1).open("ab") as file:

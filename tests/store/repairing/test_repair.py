@@ -115,7 +115,7 @@ def _numbers_reset(ws: Workspace, transaction: WriteTransaction) -> None:
     state.next_pack = 1
 
 
-# -- what nobody holds -------------------------------------------------------------------------------------------------
+# -- what no one holds -------------------------------------------------------------------------------------------------
 
 
 def _orphan(ws: Workspace, transaction: WriteTransaction) -> None:
@@ -395,7 +395,7 @@ def test_a_deleted_version_can_still_be_undeleted(lived: Workspace) -> None:
 @pytest.mark.parametrize("gone", [False, True], ids=["spoilt", "gone"])
 @pytest.mark.parametrize("kind", [KIND_CHUNK, KIND_LIST, KIND_TREE])
 def test_records_of_nodes_come_back_from_the_packs(lived: Workspace, kind: int, gone: bool) -> None:
-    """A chunk, a list, a directory: made anew with the same number, from the index and the canonical form."""
+    """A chunk, a list, a directory: recreated with the same number, from the index and the canonical form."""
     before = told(lived)
     with lived.store.write() as transaction:
         for node in [_node_of(transaction, kind, rank) for rank in (0, -1)]:
@@ -504,7 +504,7 @@ def test_a_damaged_chunk_is_set_aside_and_healed(lived: Workspace, tmp_path: Pat
 
 
 def test_a_lost_chunk_is_reaped_with_its_version(lived: Workspace) -> None:
-    """What was set aside leaves nothing behind when nobody refers to it any more."""
+    """What was set aside leaves nothing behind when no one refers to it any more."""
     node = _node_at(lived, "alone:v1", b"deep/run")
     with lived.store.snapshot() as snapshot:
         payload = node_payload(snapshot.transaction, node)
@@ -599,7 +599,7 @@ def test_a_missing_pack_is_given_up(lived: Workspace, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["cache", "run", "run/drafts", "run/daemons", "journal", "reserve"])
 def test_missing_folders_are_made_anew(lived: Workspace, name: str) -> None:
-    """What they hold can be made anew; so it is."""
+    """What they hold can be recreated; so it is."""
     before = told(lived)
     path = lived.path / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -315,7 +315,7 @@ def everything(workspace: Workspace) -> str:
 
 
 def rebuilt(workspace: Workspace) -> Workspace:
-    """Return the workspace made anew without its manifest."""
+    """Return the workspace recreated without its manifest."""
     forget(workspace.store)
     (workspace.path / (workspace.path / "current").read_text().split()[1] / "data.mdb").unlink()
     rebuild(workspace.path)

@@ -45,7 +45,7 @@ class IgnoreRules:
 
     @classmethod
     def from_globs(cls, globs: Sequence[str]) -> IgnoreRules | None:
-        """Return the rules of these globs, or None where there are none and nothing needs to be asked."""
+        """Return the rules of these globs, or None if there are none and nothing needs to be asked."""
         return cls(globs) if globs else None
 
     def below(self, base: bytes, content: bytes) -> IgnoreRules:
@@ -61,7 +61,7 @@ class IgnoreRules:
         return rules
 
     def excludes(self, path: bytes, is_directory: bool) -> bool:
-        """Tell whether the entry *path* (relative to the source) stays out; its parents are known not to."""
+        """Return whether the entry *path* (relative to the source) stays out; its parents are known not to."""
         verdict = _verdict(self._globs, path, is_directory)
         rules: IgnoreRules | None = self
         while verdict is None and rules is not None:
@@ -113,7 +113,7 @@ def _compile(lines: Sequence[str]) -> list[_Pattern]:
 
 
 def _matches(pattern: _Pattern, path: str, is_directory: bool) -> bool:
-    """Tell whether *pattern* matches this very path, and not only a folder above it.
+    """Return whether *pattern* matches this very path, and not only a folder above it.
 
     pathspec's expressions also match everything below a matched folder, which would let ``!folder`` take back files
     that another pattern excludes; git decides level by level, and so does the walk.

@@ -81,7 +81,7 @@ class Territory:
         """Return the relative text to keep for a link in the folder open at *directory_fd*, or None to follow it.
 
         *depth* is how many folders lie between that folder and the top.  Raises LinkLoopError for a link that leads
-        back to itself, and OSError where the way cannot be inspected.
+        back to itself, and OSError if the way cannot be inspected.
         """
         pending = deque(text.split(b"/"))
         if not text.startswith(b"/"):
@@ -94,7 +94,7 @@ class Territory:
         return kept if self._stays_inside(_Position(self._root_fd, [], 0), entry, 1) else None
 
     def lies_below(self, identity: Identity) -> bool:
-        """Tell whether the folder *identity* is one of those above the top."""
+        """Return whether the folder *identity* is one of those above the top."""
         if self._above is None:
             self._above = set()
             here, path = self._root_identity, b".."

@@ -206,7 +206,7 @@ class Walk:
         return None
 
     def _is_above(self, identity: Identity) -> bool:
-        """Tell whether a folder holds the one where the walk is, by whatever way that was reached."""
+        """Return whether a folder holds the one where the walk is, by whatever way that was reached."""
         return any(
             frame.identity == identity or (frame.depth == 0 and frame.territory.lies_below(identity))
             for frame in self._frames
@@ -285,7 +285,7 @@ class Walk:
 
 
 def may_read(status: os.stat_result, name: bytes, directory_fd: int) -> bool:
-    """Tell whether the effective user may read a file; asks the system only when its mode leaves it open."""
+    """Return whether the effective user may read a file; asks the system only when its mode leaves it open."""
     readable = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
     if status.st_mode & readable == readable:
         return True

@@ -20,7 +20,7 @@ _FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 def open_folder(dest: Path, path: bytes) -> Iterator[int]:
     """Open the folder at ``path`` below ``dest`` for the block; ``dest`` itself may be reached through links.
 
-    Raises `NotADirectoryError` where a name on the way is a link or a file, `FileNotFoundError` where there is none.
+    Raises `NotADirectoryError` if a name on the way is a link or a file, `FileNotFoundError` if there is none.
     """
     fd = os.open(dest, _FLAGS)
     try:

@@ -56,7 +56,7 @@ class Survey:
             self._meter.report(last=True)
 
     def _is_directory(self, path: bytes) -> bool:
-        """Say whether a path is a real folder; where it is not, there is nothing below it to survey."""
+        """Return whether a path is a real folder; where it is not, there is nothing below it to survey."""
         try:
             with open_folder(self._dest, path):
                 return True
@@ -160,7 +160,7 @@ def _content_id(snapshot: Snapshot, entry: TreeEntry) -> bytes:
 
 
 def _may_be_equal(entry: TreeEntry, status: os.stat_result) -> bool:
-    """Say whether a file has the kind and size of an entry, so that only its content can differ."""
+    """Return whether a file has the kind and size of an entry, so that only its content can differ."""
     if entry.kind not in (Kind.FILE, Kind.EXECUTABLE, Kind.REFERENCE) or not stat.S_ISREG(status.st_mode):
         return False
     executable = bool(status.st_mode & stat.S_IXUSR)

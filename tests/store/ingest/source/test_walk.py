@@ -281,7 +281,7 @@ def test_the_walk_ends_after_many_problems(folder: Path, walked: Walked) -> None
 
 def test_unreadable_entries_are_refused_by_name(tmp_path: Path, walked: Walked, request: pytest.FixtureRequest) -> None:
     """Files and folders that the user may not read are all named before anything is opened."""
-    folder = Path("/tmp") / f"artfs-test-{os.getpid()}-{tmp_path.name}"  # where nobody may go, unlike pytest's own
+    folder = Path("/tmp") / f"artfs-test-{os.getpid()}-{tmp_path.name}"  # where no one may go, unlike pytest's own
     folder.mkdir(mode=0o755)
     try:
         for name, mode in (("closed", 0o000), ("open", 0o444), ("others", 0o044)):

@@ -49,7 +49,7 @@ def grown(workspace: Workspace, tmp_path: Path) -> Workspace:
 
 
 def rows(workspace: Workspace) -> Rows:
-    """Return all rows as they are stored, but the counters, which every transaction writes anew."""
+    """Return all rows as they are stored, but the counters, which every transaction writes again."""
     found: Rows = {}
     with manifest.read(workspace.path) as transaction:
         for table in Table:
@@ -409,7 +409,7 @@ def test_opening_while_it_is_replaced(grown: Workspace, monkeypatch: pytest.Monk
 
 
 def test_an_idle_reaper_asks_the_environment_that_is_in_use(grown: Workspace) -> None:
-    """Its own may have been replaced since its last transaction; nobody reads there any more, and that says nothing."""
+    """Its own may have been replaced since its last transaction; no one reads there any more, and that says nothing."""
     with child(
         grown,
         "from artstore.storage import manifest\nprint('ready', flush=True)\nsys.stdin.readline()\n"
@@ -425,7 +425,7 @@ def test_an_idle_reaper_asks_the_environment_that_is_in_use(grown: Workspace) ->
 
 
 def test_who_begins_later_is_no_reason_to_free_more(grown: Workspace) -> None:
-    """Where nobody reads, the last transaction is what counts: whoever begins now may look at that one."""
+    """Where no one reads, the last transaction is what counts: whoever begins now may look at that one."""
     assert manifest.oldest_reader(grown.path) == number_of(grown)
     with manifest.read(grown.path) as transaction:
         grown.aliases.set("keep:v0", "later")

@@ -1,4 +1,4 @@
-"""Writing the journal anew: the same catalogue from fewer events, and the right file found whatever was cut short."""
+"""Writing the journal again: the same catalogue from fewer events, and the right file found whatever was cut short."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_same_catalogue_from_fewer_events(busy: Workspace) -> None:
 
 
 def test_it_goes_on_from_there(busy: Workspace, tmp_path: Path) -> None:
-    """Later events are appended to the new generation, which is written anew in its turn."""
+    """Later events are appended to the new generation, which is rewritten in its turn."""
     compact_journal(busy.store)
     for step in range(60):
         busy.aliases.set(f"team/data:v{4 + step % 2}", "good")
@@ -91,7 +91,7 @@ def test_it_goes_on_from_there(busy: Workspace, tmp_path: Path) -> None:
 
 
 def test_what_saves_no_block_is_left(workspace: Workspace, tmp_path: Path) -> None:
-    """A journal that is short, or says nothing in vain, is not written anew."""
+    """A journal that is short, or says nothing in vain, is not rewritten."""
     (tmp_path / "file").write_bytes(b"content")
     workspace.put(tmp_path, "data")
     length = journal.journal_path(workspace.path).stat().st_size
@@ -214,7 +214,7 @@ def test_what_is_not_understood_is_left(busy: Workspace, event: Event) -> None:
 
 
 def test_a_journal_that_is_gone_is_damage(busy: Workspace) -> None:
-    """Neither written anew from nothing nor made by the next writer."""
+    """Neither rewritten from nothing nor made by the next writer."""
     journal.journal_path(busy.path).unlink()
     with pytest.raises(DamageError, match="missing"):
         compact_journal(busy.store)
