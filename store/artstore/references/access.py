@@ -70,7 +70,7 @@ def access_of(location: Location, *, anonymous: bool = False) -> Access:
 
 
 def s3_options(uri: str, access: Access) -> dict[str, Any]:
-    """Return the settings of obstore's S3 client that it does not read from the environment itself.
+    """Return the settings to pass to obstore's S3 client.
 
     Raises `OutsideError` if nothing lets us in.
     """
@@ -99,7 +99,7 @@ def s3_options(uri: str, access: Access) -> dict[str, Any]:
 
 
 def azure_options(uri: str, access: Access) -> dict[str, Any]:
-    """Return the settings of obstore's Azure client that it does not read from the environment itself."""
+    """Return the settings to pass to obstore's Azure client."""
     said = _connection_string()
     options: dict[str, Any] = {"account_name": access.account}
     if access.endpoint:
@@ -121,7 +121,7 @@ def azure_options(uri: str, access: Access) -> dict[str, Any]:
 
 
 def google_options(uri: str, access: Access) -> dict[str, Any]:
-    """Return the settings of obstore's Google client that it does not read from the environment itself."""
+    """Return the settings to pass to obstore's Google client."""
     options: dict[str, Any] = {"base_url": access.endpoint} if access.endpoint else {}
     if access.anonymous:
         return options | {"skip_signature": True}

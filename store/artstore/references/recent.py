@@ -106,7 +106,7 @@ class RecentSpans:
         return Slot(number, view[:length], sums)
 
     def release(self, number: int) -> None:
-        """Make a slot replaceable by every user."""
+        """Release a slot, so that any thread or process may replace it."""
         with self._lock:
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, number)
             self._owned.discard(number)

@@ -193,7 +193,7 @@ def move_root(
 
 
 def rename(transaction: WriteTransaction, artifact: str, to: str) -> None:
-    """Rename the artifact of its drafts."""
+    """Change an artifact's name in its drafts."""
     for key, payload in list(transaction.rows(Table.DRAFTS)):
         record = DraftRecord.decode(payload)
         if record.artifact == artifact:
