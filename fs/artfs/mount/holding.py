@@ -74,7 +74,7 @@ class _Descent:
         self._levels = [_Level(0, record.root)]
 
     def proceed(self, source: SnapshotSource, device: int, deadline: float) -> None:
-        """Work until the descent is complete or the time is up; no snapshot is open while the kernel is notified or asked."""
+        """Work until the descent is complete or the time is up, with no snapshot open while the kernel is notified."""
         while self._levels:
             level = self._levels[-1]
             if not level.pending and not self._read(source, level):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import os
 import resource
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -142,10 +141,8 @@ def test_a_command_loads_its_own_module_only() -> None:
 
 
 def test_the_version_is_that_of_the_distribution(artfs: Run) -> None:
-    root = next(path for path in Path(__file__).parents if (path / "pyproject.toml").exists())
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     result = artfs("--version")
-    assert (result.code, result.text) == (0, f"artfs {project['version']}\n")
+    assert (result.code, result.text) == (0, f"artfs {importlib.metadata.version('artfs')}\n")
 
 
 def test_a_closed_pipe_is_quiet(artfs_process: Run) -> None:
