@@ -15,8 +15,8 @@ __all__ = ["check_runs", "readable_runs"]
 
 def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters: Counters, report: Report) -> None:
     """Check the tables of runs and lineage against each other, and against the serials of recorded versions."""
-    told = readable_runs(transaction, report)
-    wanted = told.rows()
+    provenance = readable_runs(transaction, report)
+    wanted = provenance.rows()
     for table in PROVENANCE_TABLES:
         there = dict(readable_rows(transaction, table, Report()))
         for key in sorted(there.keys() ^ wanted[table].keys()):
@@ -25,20 +25,20 @@ def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters
         for key in sorted(there.keys() & wanted[table].keys()):
             if there[key] != wanted[table][key]:
                 report.add("catalogue", f"the row {key.hex()} of the table {table.name.lower()} leads elsewhere")
-    for number, record in told.runs.items():
+    for number, record in provenance.runs.items():
         if record.number != number:
             report.add("catalogue", f"the record of run {number} has the number {record.number}")
         if number >= counters.next_run:
             report.add("counter", f"the number of run {number} is still to be given out")
-        blocks = sorted(block for run, block in told.blocks if run == number)
+        blocks = sorted(block for run, block in provenance.blocks if run == number)
         if blocks != list(range(record.blocks)):
             report.add("catalogue", f"run {record.title!r} has not the {record.blocks} blocks that it has logged")
-    for number in sorted({run for run, _ in told.blocks} - told.runs.keys()):
+    for number in sorted({run for run, _ in provenance.blocks} - provenance.runs.keys()):
         report.add("catalogue", f"run {number} has logged something and is not recorded")
-    leading = {edge.source for edge in told.edges}
-    for edge in told.edges:
+    leading = {edge.source for edge in provenance.edges}
+    for edge in provenance.edges:
         for end in (edge.source, edge.target):
-            if not end.is_version and end.number not in told.runs:
+            if not end.is_version and end.number not in provenance.runs:
                 report.add("catalogue", f"an edge of lineage has an end at run {end.number}, which is not recorded")
         if edge.target.is_version and edge.target.number not in recorded and edge.target not in leading:
             report.add("catalogue", f"an edge of lineage leads to version {edge.target.number}, of which nothing came")
@@ -46,9 +46,9 @@ def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters
 
 def readable_runs(transaction: ReadTransaction, report: Report) -> Provenance:
     """Return the runs and edges whose rows read; the others are problems of the report."""
-    told = Provenance()
+    provenance = Provenance()
     for table in PROVENANCE_TABLES:
         for key, payload in readable_rows(transaction, table, report):
             with report.guard("record", f"the row {key.hex()} of the table {table.name.lower()}"):
-                told.add_row(table, key, payload)
-    return told
+                provenance.add_row(table, key, payload)
+    return provenance

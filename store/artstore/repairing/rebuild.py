@@ -65,7 +65,7 @@ def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) ->
     with alone(workspace, old):
         report.repaired += restore_folders(workspace)
         recalled = read_journal(journal.journal_path(workspace), report)
-        packed = Packed(workspace, uuid, report, _told(progress, "packs"))
+        packed = Packed(workspace, uuid, report, _reporter(progress, "packs"))
         try:
             with _scratch(workspace) as scratch:
                 new = _grow(workspace, scratch, packed, recalled, report, progress)
@@ -77,7 +77,7 @@ def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) ->
     return report
 
 
-def _told(progress: OnProgress | None, phase: str) -> Callable[[int, int], None] | None:
+def _reporter(progress: OnProgress | None, phase: str) -> Callable[[int, int], None] | None:
     if progress is None:
         return None
     return lambda done, total: progress(Progress(phase, done, total))
@@ -156,7 +156,7 @@ def _grow(
     progress: OnProgress | None,
 ) -> str:
     """Fill the empty environment; return the name of the folder that it will have."""
-    told = _told(progress, "versions") or (lambda done, total: None)
+    report_progress = _reporter(progress, "versions") or (lambda done, total: None)
     roots: dict[tuple[str, int], Root] = {}
     living = recalled.living
     try:
@@ -171,7 +171,7 @@ def _grow(
                 else:
                     gone = label(name, number)
                     report.add("catalogue", f"{gone} is lost: its directory is in no pack", versions=[gone])
-                told(done + 1, len(living))
+                report_progress(done + 1, len(living))
             writer.settle()
             transaction = writer.transaction
             _name_lost(transaction, regrower.lost, report)

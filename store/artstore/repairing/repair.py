@@ -30,12 +30,12 @@ from artstore.queries.figures import forget
 from artstore.records.packing import CLASS_CONTENT, HEADER_LENGTH, encode_header, parse_header
 from artstore.records.tables import Table
 from artstore.repairing.merge_duplicates import merge_twins
-from artstore.repairing.repair_catalogue import right_catalogue, right_journal
+from artstore.repairing.repair_catalogue import repair_catalogue, repair_journal
 from artstore.repairing.repair_chunks import renew
-from artstore.repairing.repair_counts import right_counts, right_deadlist, right_drafts, right_index
+from artstore.repairing.repair_counts import repair_counts, repair_deadlist, repair_drafts, repair_index
 from artstore.repairing.repair_folders import restore_folders
 from artstore.repairing.repair_records import restore_counters, restore_nodes
-from artstore.repairing.repair_space import right_ends, right_space
+from artstore.repairing.repair_space import repair_ends, repair_space
 from artstore.rows import space
 from artstore.rows.nodes import find_node, node_extent
 from artstore.storage import disk
@@ -58,14 +58,14 @@ def repair(store: Store, damaged: Iterable[int] = (), progress: OnProgress | Non
     with space.exclusive(store.path), _pages():
         if restore_counters(store.path):
             done.append("rewrote the counters")
-        done += _right_parameters(store)
-        done += _right_headers(store)
+        done += _repair_parameters(store)
+        done += _repair_headers(store)
         with closing(_scanned(store, progress)) as packed:
-            righted = _right_nodes(store, packed, frozenset(damaged))
-            done += righted or _right_rest(store, packed)
-        if righted:
+            node_repairs = _repair_nodes(store, packed, frozenset(damaged))
+            done += node_repairs or _repair_rest(store, packed)
+        if node_repairs:
             with closing(_scanned(store, progress)) as packed:  # once more: something lies elsewhere now
-                done += _right_rest(store, packed)
+                done += _repair_rest(store, packed)
     return done
 
 
@@ -81,14 +81,14 @@ def _pages() -> Iterator[None]:
 
 
 def _scanned(store: Store, progress: OnProgress | None) -> Packed:
-    def told(done: int, total: int) -> None:
+    def report_progress(done: int, total: int) -> None:
         if progress is not None:
             progress(Progress("packs", done, total))
 
-    return Packed(store.path, uuids.UUID(store.uuid).bytes, Report(), told)
+    return Packed(store.path, uuids.UUID(store.uuid).bytes, Report(), report_progress)
 
 
-def _right_parameters(store: Store) -> list[str]:
+def _repair_parameters(store: Store) -> list[str]:
     """Take settings away that do not read."""
     with store.write() as transaction:
         with transaction.raw.cursor(transaction.handles[Table.META]) as cursor:
@@ -99,7 +99,7 @@ def _right_parameters(store: Store) -> list[str]:
     return ["gave the settings their defaults again"] if unread else []
 
 
-def _right_headers(store: Store) -> list[str]:
+def _repair_headers(store: Store) -> list[str]:
     """Write the headers of packs anew that do not read."""
     done = []
     with store.snapshot() as snapshot:
@@ -121,7 +121,7 @@ def _right_headers(store: Store) -> list[str]:
     return done
 
 
-def _right_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> list[str]:
+def _repair_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> list[str]:
     """Bring back nodes whose records or stored forms are damaged, or give them up."""
     done = []
     with store.snapshot() as snapshot:
@@ -169,7 +169,7 @@ def _unnamed_empty(transaction: ReadTransaction, packed: Packed) -> Iterator[int
             yield found[0]
 
 
-def _right_rest(store: Store, packed: Packed) -> list[str]:
+def _repair_rest(store: Store, packed: Packed) -> list[str]:
     """Put right what follows from the nodes and from the packs, in one transaction."""
     with store.write() as transaction:
         found = recount(transaction, Report())
@@ -178,15 +178,15 @@ def _right_rest(store: Store, packed: Packed) -> list[str]:
         state.next_node = max([state.next_node, *(node + 1 for node in found.numbers[-1:])])
         done = merge_twins(transaction, found)
         found = recount(transaction, Report()) if done else found
-        done += right_index(transaction, found)
-        done += right_catalogue(store.path, transaction)
-        done += right_drafts(transaction)
-        done += right_deadlist(transaction)
+        done += repair_index(transaction, found)
+        done += repair_catalogue(store.path, transaction)
+        done += repair_drafts(transaction)
+        done += repair_deadlist(transaction)
         found = recount(transaction, Report())
-        done += right_counts(transaction, found)
-        done += right_ends(store.path, transaction, packed, found)
-        done += right_space(transaction, packed, found)
-        done += right_journal(store.path, transaction)
+        done += repair_counts(transaction, found)
+        done += repair_ends(store.path, transaction, packed, found)
+        done += repair_space(transaction, packed, found)
+        done += repair_journal(store.path, transaction)
         if state != before:
             done.append("brought the counters up to date")
     return done

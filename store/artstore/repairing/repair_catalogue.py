@@ -30,12 +30,12 @@ from artstore.rows.nodes import find_node
 from artstore.storage import disk, journal
 from artstore.storage.manifest import WriteTransaction
 
-__all__ = ["right_catalogue", "right_journal"]
+__all__ = ["repair_catalogue", "repair_journal"]
 
 _RETIRED = b"\0"
 
 
-def right_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str]:
+def repair_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str]:
     """Bring back what does not read, and write anew what follows from the records; return a sentence for each."""
     work = _Work(transaction, *_history(workspace, transaction))
     work.restore_artifacts()
@@ -65,7 +65,7 @@ def _history(workspace: Path, transaction: WriteTransaction) -> tuple[History, b
 
 
 class _Work:
-    """The inside of `right_catalogue`.
+    """The inside of `repair_catalogue`.
 
     A row that does not read comes back from what can be read of the journal.  One that is not there at all comes back
     only from a journal that is whole: else the event that took it away may be what is missing.
@@ -77,7 +77,7 @@ class _Work:
         self._history = history
         self._is_whole = is_whole
         self._unread: dict[Table, set[bytes]] = {}
-        self._told = {
+        self._recorded = {
             version.made.serial: (name, number)
             for name, artifact in history.artifacts.items()
             for number, version in artifact.versions.items()
@@ -113,8 +113,8 @@ class _Work:
         for key, record in self._read(Table.VERSIONS, VersionRecord):
             assert isinstance(record, VersionRecord)
             self._versions[int.from_bytes(key, "big")] = record
-            if record.serial in self._told:
-                wanted.setdefault(record.artifact, self._told[record.serial][0])
+            if record.serial in self._recorded:
+                wanted.setdefault(record.artifact, self._recorded[record.serial][0])
         named = {artifact.name for artifact in self._artifacts.values()}
         for number, name in wanted.items():
             if number not in self._artifacts and name not in named and name in self._history.artifacts:
@@ -124,9 +124,9 @@ class _Work:
                 self._make_artifact(max([*self._artifacts, self._transaction.state.next_name - 1]) + 1, name)
 
     def _make_artifact(self, number: int, name: str) -> None:
-        told = self._history.artifacts[name]
+        artifact = self._history.artifacts[name]
         self._artifacts[number] = ArtifactRecord(
-            number, name, True, told.created_ns, told.type, told.next_version, told.description
+            number, name, True, artifact.created_ns, artifact.type, artifact.next_version, artifact.description
         )
         self.done.append(f"rebuilt the record of the artifact {name!r} from the journal")
 
@@ -137,21 +137,21 @@ class _Work:
         known = {int.from_bytes(key, "big") for key in self._unread[Table.VERSIONS]}
         for _, payload in readable_rows(self._transaction, Table.NUMBERS, Report()):
             known.add(int.from_bytes(payload, "big"))
-        for serial, (name, number) in sorted(self._told.items()):
-            told = self._history.artifacts[name].versions[number]
+        for serial, (name, number) in sorted(self._recorded.items()):
+            version = self._history.artifacts[name].versions[number]
             entry = entries.get(serial)
-            if serial in self._versions or name not in numbers or (told.is_deleted and entry is None):
+            if serial in self._versions or name not in numbers or (version.is_deleted and entry is None):
                 continue
             if not self._is_whole and serial not in known:
                 continue
             try:
-                found = find_node(self._transaction, CLASS_TREE, bytes.fromhex(told.digest))
+                found = find_node(self._transaction, CLASS_TREE, bytes.fromhex(version.digest))
             except DamageError:
                 found = None
             if found is None:
                 self.done.append(f"{name}:v{number} is lost: its directory has no surviving record")
                 continue
-            record = version_record(self._transaction, numbers[name], number, told, Root(found[0], 0))
+            record = version_record(self._transaction, numbers[name], number, version, Root(found[0], 0))
             if entry is not None:
                 record = replace(
                     record, state="deleted", deleted_ns=entry.added_ns, due_ns=entry.due_ns, entry=entry.number
@@ -189,8 +189,8 @@ class _Work:
                 transaction.delete(Table.ALIASES, key)
                 self.done.append(f"took the alias {record.name!r} away, which named no living version")
         for number, artifact in self._artifacts.items():
-            told = self._history.artifacts.get(artifact.name)
-            for name, version in told.aliases.items() if told is not None else ():
+            recorded = self._history.artifacts.get(artifact.name)
+            for name, version in recorded.aliases.items() if recorded is not None else ():
                 key = key64(number) + name.encode()
                 is_known = self._is_whole or key in self._unread[Table.ALIASES]
                 if is_known and (number, name) not in there and (number, version) in living:
@@ -216,7 +216,7 @@ class _Work:
         for number, record in list(self._artifacts.items()):
             highest = max((one.number for one in self._versions.values() if one.artifact == number), default=-1)
             self._artifacts[number] = replace(record, next_version=max(record.next_version, highest + 1))
-        self._right_projects({self._artifacts[one.artifact].name for one in living})
+        self._repair_projects({self._artifacts[one.artifact].name for one in living})
         state.next_name = max([state.next_name, *(number + 1 for number in self._artifacts)])
         state.next_serial = max([state.next_serial, self._history.next_serial, *(one + 1 for one in self._versions)])
         state.versions = len(living)
@@ -233,7 +233,7 @@ class _Work:
             names[(_RETIRED if retired else b"") + record.name.encode()] = key64(number)
         self._replace(Table.NAMES, names)
 
-    def _right_projects(self, living: set[str]) -> None:
+    def _repair_projects(self, living: set[str]) -> None:
         """Let there be just the projects that stand above living artifacts."""
         wanted = {
             "/".join(components[:depth])
@@ -257,15 +257,15 @@ class _Work:
 
         Without one there are none then: fewer rules could let more versions go, no rules let none.
         """
-        told = tuple(map(Rule.of, self._history.rules)) if self._is_whole else ()
+        rules = tuple(map(Rule.of, self._history.rules)) if self._is_whole else ()
         try:
-            if read_rules(self._transaction).rules or not told:
+            if read_rules(self._transaction).rules or not rules:
                 return
         except DamageError:
             pass
-        write_rules(self._transaction, Rules(told))
+        write_rules(self._transaction, Rules(rules))
         self.done.append(
-            "brought the retention rules back" if told else "took the retention rules away: set them again"
+            "brought the retention rules back" if rules else "took the retention rules away: set them again"
         )
 
     def restore_runs(self) -> None:
@@ -279,7 +279,7 @@ class _Work:
             self.done.append(f"rewrote the table {table.name.lower()}")
 
 
-def right_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:
+def repair_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:
     """Write a journal that says what the catalogue does, unless the present one does; return a sentence if so."""
     transaction.save_state()
     state = transaction.state

@@ -22,7 +22,7 @@ from artstore.rows.drafts import held_node
 from artstore.rows.nodes import COUNT_BLOCK, index_keys, node_payload
 from artstore.storage.manifest import WriteTransaction
 
-__all__ = ["right_counts", "right_deadlist", "right_drafts", "right_index"]
+__all__ = ["repair_counts", "repair_deadlist", "repair_drafts", "repair_index"]
 
 _ENTRY_NODES: Final = 1000
 
@@ -47,7 +47,7 @@ def _held_node(transaction: WriteTransaction, key: bytes) -> int:
 # -- drafts ------------------------------------------------------------------------------------------------------------
 
 
-def right_drafts(transaction: WriteTransaction) -> list[str]:
+def repair_drafts(transaction: WriteTransaction) -> list[str]:
     """Give every draft that holds something a record, and take away what it holds of nothing."""
     done = []
     known: dict[int, DraftRecord] = {}
@@ -85,7 +85,7 @@ def right_drafts(transaction: WriteTransaction) -> list[str]:
 # -- the deadlist ------------------------------------------------------------------------------------------------------
 
 
-def right_deadlist(transaction: WriteTransaction) -> list[str]:
+def repair_deadlist(transaction: WriteTransaction) -> list[str]:
     """Let the deadlist hold each deleted version once, and nothing that is not there."""
     done: list[str] = []
     kept: dict[int, DeadEntry] = {}
@@ -97,24 +97,24 @@ def right_deadlist(transaction: WriteTransaction) -> list[str]:
             transaction.delete(Table.DEADLIST, key)
             done.append("took an entry of the deadlist away that did not read")
             continue
-        righted = _righted(transaction, entry, kept)
-        if righted != entry:
+        repaired = _repaired_entry(transaction, entry, kept)
+        if repaired != entry:
             transaction.delete(Table.DEADLIST, key)
             done.append(f"mended entry {entry.number} of the deadlist")
-            if righted is None:
+            if repaired is None:
                 continue
-            deadlist.change_entry(transaction, righted)
-        kept[righted.number] = righted
-        transaction.state.next_entry = max(transaction.state.next_entry, righted.number + 1)
-        if righted.serial and not righted.started:
-            waiting[righted.serial] = righted
+            deadlist.change_entry(transaction, repaired)
+        kept[repaired.number] = repaired
+        transaction.state.next_entry = max(transaction.state.next_entry, repaired.number + 1)
+        if repaired.serial and not repaired.started:
+            waiting[repaired.serial] = repaired
     transaction.state.deadlist_entries = len(kept)
     for version in list(_deleted(transaction)):
-        done += _right_deleted(transaction, version, waiting.get(version.serial))
+        done += _repair_deleted(transaction, version, waiting.get(version.serial))
     return done
 
 
-def _righted(transaction: WriteTransaction, entry: DeadEntry, kept: dict[int, DeadEntry]) -> DeadEntry | None:
+def _repaired_entry(transaction: WriteTransaction, entry: DeadEntry, kept: dict[int, DeadEntry]) -> DeadEntry | None:
     """Return an entry with what is wrong in it put right; None where nothing is left of it."""
     there = tuple(node for node in entry.nodes if _there(transaction, node))
     if not there:
@@ -140,7 +140,7 @@ def _deleted(transaction: WriteTransaction) -> Iterator[VersionRecord]:
             yield version
 
 
-def _right_deleted(transaction: WriteTransaction, version: VersionRecord, entry: DeadEntry | None) -> list[str]:
+def _repair_deleted(transaction: WriteTransaction, version: VersionRecord, entry: DeadEntry | None) -> list[str]:
     """Let a deleted version and its entry say the same."""
     if entry is None:
         entry = deadlist.add_entry(
@@ -151,17 +151,17 @@ def _right_deleted(transaction: WriteTransaction, version: VersionRecord, entry:
             artifact=version.artifact,
             version=version.number,
         )
-    told = replace(version, due_ns=entry.due_ns, entry=entry.number)
-    if told == version:
+    corrected = replace(version, due_ns=entry.due_ns, entry=entry.number)
+    if corrected == version:
         return []
-    transaction.put(Table.VERSIONS, key32(version.serial), told.encode())
+    transaction.put(Table.VERSIONS, key32(version.serial), corrected.encode())
     return [f"gave the deleted version with serial {version.serial} its place on the deadlist again"]
 
 
 # -- the index ---------------------------------------------------------------------------------------------------------
 
 
-def right_index(transaction: WriteTransaction, found: Recount) -> list[str]:
+def repair_index(transaction: WriteTransaction, found: Recount) -> list[str]:
     """Let the index lead from each node's id to the node, and nowhere else; return a sentence where it did not."""
     wrong = 0
     covered: set[int] = set()
@@ -187,7 +187,7 @@ def right_index(transaction: WriteTransaction, found: Recount) -> list[str]:
 # -- counts ------------------------------------------------------------------------------------------------------------
 
 
-def right_counts(transaction: WriteTransaction, found: Recount) -> list[str]:
+def repair_counts(transaction: WriteTransaction, found: Recount) -> list[str]:
     """Write each count as recounted; what nothing refers to goes to the deadlist, which then holds it."""
     done = []
     orphans = [node for node, wanted in zip(found.numbers, found.wanted, strict=True) if not wanted]

@@ -23,36 +23,39 @@ def repair_runs(
     ``serials`` are those of the recorded versions.
     """
     if is_whole:
-        told = history
+        provenance = history
     else:
-        told = readable_runs(transaction, Report())
-        told.runs = {**history.runs, **{number: run for number, run in told.runs.items() if run.number == number}}
-        told.blocks = {**history.blocks, **told.blocks}
-        told.edges = {**history.edges, **told.edges}
-        _drop_loose(told)
-    told.prune(serials)
+        provenance = readable_runs(transaction, Report())
+        provenance.runs = {
+            **history.runs,
+            **{number: run for number, run in provenance.runs.items() if run.number == number},
+        }
+        provenance.blocks = {**history.blocks, **provenance.blocks}
+        provenance.edges = {**history.edges, **provenance.edges}
+        _drop_loose(provenance)
+    provenance.prune(serials)
     repairs = []
-    for table, rows in told.rows().items():
+    for table, rows in provenance.rows().items():
         if replace_rows(transaction, table, rows):
             repairs.append(f"rewrote the table {table.name.lower()}")
-    transaction.state.next_run = max([transaction.state.next_run, *(number + 1 for number in told.runs)])
+    transaction.state.next_run = max([transaction.state.next_run, *(number + 1 for number in provenance.runs)])
     return repairs
 
 
-def _drop_loose(told: Provenance) -> None:
+def _drop_loose(provenance: Provenance) -> None:
     """Drop what leads to runs that have no record, and count for each run the blocks that follow without a gap."""
-    for number, record in told.runs.items():
+    for number, record in provenance.runs.items():
         blocks = 0
-        while (number, blocks) in told.blocks:
+        while (number, blocks) in provenance.blocks:
             blocks += 1
-        told.runs[number] = replace(record, blocks=blocks)
-    told.blocks = {
+        provenance.runs[number] = replace(record, blocks=blocks)
+    provenance.blocks = {
         place: data
-        for place, data in told.blocks.items()
-        if place[0] in told.runs and place[1] < told.runs[place[0]].blocks
+        for place, data in provenance.blocks.items()
+        if place[0] in provenance.runs and place[1] < provenance.runs[place[0]].blocks
     }
-    told.edges = {
+    provenance.edges = {
         edge: said
-        for edge, said in told.edges.items()
-        if all(end.is_version or end.number in told.runs for end in (edge.source, edge.target))
+        for edge, said in provenance.edges.items()
+        if all(end.is_version or end.number in provenance.runs for end in (edge.source, edge.target))
     }

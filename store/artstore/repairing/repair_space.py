@@ -30,7 +30,7 @@ from artstore.storage import disk
 from artstore.storage.manifest import WriteTransaction
 from artstore.storage.packs import pack_path
 
-__all__ = ["Stretch", "merged", "right_ends", "right_space", "whole_hole", "without"]
+__all__ = ["Stretch", "merged", "repair_ends", "repair_space", "whole_hole", "without"]
 
 _BLOCK: Final = 4096
 _LOW: Final = (1 << 32) - 1
@@ -46,7 +46,7 @@ class Stretch(NamedTuple):
 # -- packs -------------------------------------------------------------------------------------------------------------
 
 
-def right_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, found: Recount) -> list[str]:
+def repair_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, found: Recount) -> list[str]:
     """Let the manifest say of each pack where it ends; return a sentence for each that it said wrongly.
 
     That is after its last whole segment.  A pack that is gone and that no node needs is given up; one that somebody
@@ -92,7 +92,7 @@ def _keys(transaction: WriteTransaction, table: Table) -> list[bytes]:
 # -- gaps --------------------------------------------------------------------------------------------------------------
 
 
-def right_space(transaction: WriteTransaction, packed: Packed, found: Recount) -> list[str]:
+def repair_space(transaction: WriteTransaction, packed: Packed, found: Recount) -> list[str]:
     """Make the tables of gaps right, and the sums of bytes; return a sentence for each kind of change."""
     free, condemned = _free_rows(transaction), _condemned_rows(transaction)
     by_pack = _ByPack(free, condemned, packed)

@@ -109,28 +109,30 @@ def write_catalogue(
     living = {name for name, _ in roots}
     state = transaction.state
     by_age = sorted(history.artifacts.items(), key=lambda item: (item[1].created_ns, item[0]))
-    for name, told in by_age:
+    for name, artifact in by_age:
         if name not in living:
-            record = _write_artifact(transaction, name, told)
+            record = _write_artifact(transaction, name, artifact)
             catalogue.retire(transaction, record)
-    for name, told in by_age:
+    for name, artifact in by_age:
         if name not in living:
             continue
         try:
-            record = _write_artifact(transaction, name, told)
+            record = _write_artifact(transaction, name, artifact)
         except InvalidInputError as error:
             report.add("catalogue", f"{name!r} cannot come back: {error}")
             continue
-        for number, version in sorted(told.versions.items()):
+        for number, version in sorted(artifact.versions.items()):
             root = roots.get((name, number))
             if root is not None:
                 recorded = version_record(transaction, record.number, number, version, root)
                 catalogue.put_version(transaction, recorded)
                 state.versions += 1
                 state.logical_bytes += recorded.bytes
-        for alias, number in sorted(told.aliases.items()):
+        for alias, number in sorted(artifact.aliases.items()):
             if (name, number) in roots:
-                catalogue.put_alias(transaction, record.number, alias, number, told.versions[number].made.created_ns)
+                catalogue.put_alias(
+                    transaction, record.number, alias, number, artifact.versions[number].made.created_ns
+                )
     if history.rules:
         write_rules(transaction, Rules(tuple(map(Rule.of, history.rules))))
     history.provenance.prune({history.artifacts[name].versions[number].made.serial for name, number in roots})
@@ -138,39 +140,39 @@ def write_catalogue(
     state.next_serial = max(state.next_serial, history.next_serial)
 
 
-def _write_artifact(transaction: WriteTransaction, name: str, told: ArtifactHistory) -> ArtifactRecord:
+def _write_artifact(transaction: WriteTransaction, name: str, artifact: ArtifactHistory) -> ArtifactRecord:
     record = replace(
-        catalogue.ensure_artifact(transaction, name, told.created_ns),
-        type=told.type,
-        description=told.description,
-        next_version=told.next_version,
+        catalogue.ensure_artifact(transaction, name, artifact.created_ns),
+        type=artifact.type,
+        description=artifact.description,
+        next_version=artifact.next_version,
     )
     catalogue.put_artifact(transaction, record)
     return record
 
 
 def version_record(
-    transaction: ReadTransaction, artifact: int, number: int, told: VersionHistory, root: Root
+    transaction: ReadTransaction, artifact: int, number: int, version: VersionHistory, root: Root
 ) -> VersionRecord:
     """Return the record of a living version, from what the journal tells and from its root."""
     view = tree_view(transaction, root.node)
     return VersionRecord(
-        serial=told.made.serial,
+        serial=version.made.serial,
         artifact=artifact,
         number=number,
         root=root.node,
-        digest=bytes.fromhex(told.digest),
-        created_ns=told.made.created_ns,
+        digest=bytes.fromhex(version.digest),
+        created_ns=version.made.created_ns,
         files=view.total_files,
         bytes=view.total_bytes,
         new_bytes=root.new_bytes,
-        description=told.description,
-        metadata=told.metadata,
-        tags=told.tags,
-        base=told.made.base,
-        draft=told.made.draft,
-        purged=told.purged,
-        expires_ns=told.expires_ns,
+        description=version.description,
+        metadata=version.metadata,
+        tags=version.tags,
+        base=version.made.base,
+        draft=version.made.draft,
+        purged=version.purged,
+        expires_ns=version.expires_ns,
     )
 
 
