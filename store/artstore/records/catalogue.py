@@ -63,7 +63,7 @@ _LARGEST_NUMBER: Final = (1 << 63) - 1
 
 
 def _checked(value: Any, declared: Any) -> Any:
-    """Return the value of a field that is declared so; raise `TypeError` or `ValueError` if it cannot be one."""
+    """Return a value checked against its field's declared type; raise `TypeError` or `ValueError` if invalid."""
     if declared == "bytes":
         value = bytes.fromhex(value)
         fits = len(value) == ID_LENGTH
@@ -126,17 +126,17 @@ class ArtifactRecord(CatalogueRecord):
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord(CatalogueRecord):
-    """A version: its tree, what was said of it, and what it cost.
+    """A version: its tree, its description and its cost.
 
     ``serial`` is global, ``number`` counts within the artifact; neither is reused.  ``root`` is the node number of the
     root record and ``digest`` its digest.  ``files`` and ``bytes`` count what a reader sees; ``new_bytes`` are the
-    stored bytes that its put added.  ``base`` is the version it was laid over, as ``NAME:vN``, and ``draft`` the open
-    draft that it was.
+    stored bytes that its put added.  ``base`` is the version that it builds on, as ``NAME:vN``, and ``draft`` its open
+    draft before the commit.
 
     ``state`` is ``live`` or ``deleted``.  A deleted version was deleted at ``deleted_ns``, is ``entry`` of the deadlist
-    due at ``due_ns``, and gets ``released_aliases`` back when it is undeleted; ``reason`` says by what rule it went.
-    A living one with ``expires_ns`` goes by itself then.  ``purged`` tells what was taken out of
-    it for good: ``path``, ``id``, ``reason``, ``purged_ns`` and the digest before.
+    due at ``due_ns``, and gets ``released_aliases`` back when it is undeleted; ``reason`` is the rule that deleted it.
+    A live one with ``expires_ns`` expires at that time.  ``purged`` lists content that was removed permanently:
+    ``path``, ``id``, ``reason``, ``purged_ns`` and the digest before.
     """
 
     kind: ClassVar[str] = "version"
@@ -181,12 +181,12 @@ class AliasRecord(CatalogueRecord):
 class DraftRecord(CatalogueRecord):
     """A version being built; ``base`` is the serial of the version that it builds on, or 0.
 
-    A put's draft lives as long as its process, which holds a lock file.  One with an ``id`` was opened by that name and
-    lives for ``life_ns`` after the last step, at ``active_ns``: it began as the directory ``start``, is the directory
-    ``root`` by now, and holds both; what was put into it added ``new_bytes`` stored bytes.
+    A put's draft lives as long as its process, which holds a lock file.  A draft with an ``id`` was opened by that name
+    and lives for ``life_ns`` after the last step, at ``active_ns``: it started as the directory ``start``, is now the
+    directory ``root``, and holds both; puts into it added ``new_bytes`` stored bytes.
 
-    One that several programs make together also holds its ``parts``, a directory each: ``node``, and ``by`` whom it
-    came; ``said`` is what they said of the version, and ``source`` the name that they have for it.
+    A draft that several programs build together also holds its ``parts``, one directory each: ``node``, and ``by``, its
+    author; ``said`` is their description of the version, and ``source`` their name for it.
     """
 
     kind: ClassVar[str] = "draft"
@@ -220,9 +220,9 @@ class DraftRecord(CatalogueRecord):
 class RunRecord(CatalogueRecord):
     """A run: a process, or several one after another, that uses versions and makes others.
 
-    ``id`` is unique in its project ("" for none).  ``state`` is ``running``, ``finished`` or ``failed``; one that says
-    ``running`` while no one holds its lease was killed.  ``settings`` are the other words it was started with.
-    ``steps`` counts the rows that it has logged, in ``blocks`` blocks of METRICS.
+    ``id`` is unique in its project ("" for none).  ``state`` is ``running``, ``finished`` or ``failed``; a ``running``
+    one whose lease is not held was killed.  ``settings`` are its other parameters.  ``steps`` counts the rows that it
+    has logged, in ``blocks`` blocks of METRICS.
     """
 
     kind: ClassVar[str] = "run"
@@ -252,9 +252,9 @@ class RunRecord(CatalogueRecord):
 
 @dataclass(frozen=True, slots=True)
 class EdgeRecord(CatalogueRecord):
-    """What is said of an edge of lineage; ``source`` and ``target`` are what its ends were called when it was made.
+    """The data of an edge of lineage; ``source`` and ``target`` are the names of its ends when it was made.
 
-    ``name`` is what the run called a version that it used: an alias, or ``v3``.
+    ``name`` is the run's name for a version that it used: an alias, or ``v3``.
     """
 
     kind: ClassVar[str] = "lineage"

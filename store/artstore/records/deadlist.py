@@ -1,7 +1,7 @@
-"""Records of what was let go: deadlist entries, condemned extents, and free extents.
+"""Records of released data: deadlist entries, condemned extents, and free extents.
 
-An entry of the deadlist holds one reference to each node that it lists.  A deleted version's entry lists its root; one
-that is being reaped lists the nodes whose turn has not come; what a draft leaves behind is an entry without a version.
+An entry of the deadlist holds one reference to each node that it lists.  A deleted version's entry lists its root; an
+entry that is being reaped lists the nodes still to be freed; the rest of a draft is an entry without a version.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _FREE_OLD: Final = struct.Struct("<I")
 class DeadEntry(NamedTuple):
     """An entry of the deadlist.
 
-    It may be reaped from ``due_ns`` on (nanoseconds since 1970).  ``number`` is the entry's own and never reused.
-    ``serial``, ``artifact`` and ``version`` say which version it was, 0 if it was none.  ``transaction`` is the
-    LMDB transaction that added it.  ``nodes`` hold one reference each, the last is taken next.  ``started``: nodes of
-    it have been freed, so that the version cannot come back.  ``purge``: what it frees is overwritten first.
+    It may be reaped from ``due_ns`` on (nanoseconds since 1970).  ``number`` identifies the entry and is never reused.
+    ``serial``, ``artifact`` and ``version`` name the deleted version, 0 for none.  ``transaction`` is the LMDB
+    transaction that added it.  ``nodes`` hold one reference each; the last is taken next.  ``started``: some of its
+    nodes have been freed, so the version cannot be undeleted.  ``purge``: freed bytes are overwritten first.
     """
 
     due_ns: int
@@ -58,7 +58,7 @@ class DeadEntry(NamedTuple):
 
 
 class Condemned(NamedTuple):
-    """Bytes of a pack that nothing refers to since ``transaction``, and that an older reader may still read.
+    """Bytes of a pack without references since ``transaction``, which an older reader may still read.
 
     ``purge``: they are overwritten with zeros before they are freed.
     """
@@ -85,7 +85,7 @@ class Free(NamedTuple):
 
 
 def entry_key(due_ns: int, number: int) -> bytes:
-    """Return the key of a deadlist entry: what is due first comes first."""
+    """Return the key of a deadlist entry: keys sort by due time."""
     return _KEY.pack(due_ns, number)
 
 
@@ -142,7 +142,7 @@ def encode_free(row: Free) -> tuple[bytes, bytes]:
 def decode_free(key: bytes, payload: bytes) -> Free:
     """Return the free extent of a row; raise `DamageError` on anything malformed.
 
-    A payload of four bytes is one that the first workspaces wrote: nothing of it is punched.
+    The first workspaces wrote payloads of four bytes: no part of such an extent is a hole.
     """
     try:
         pack, offset = _FREE_KEY.unpack(key)

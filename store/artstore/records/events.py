@@ -1,7 +1,7 @@
-"""The events of the journal: one class for each kind, to the JSON object that is written and back.
+"""The events of the journal: one class for each kind, encoded to JSON objects and decoded.
 
-An event holds only what another workspace could use too: no node, draft or artifact numbers.  The order of the fields
-is the order of the keys.  A field with a default is left out of the object if it has that value.
+An event holds only data that is valid in another workspace: no node, draft or artifact numbers.  Fields and keys are
+in the same order.  A field with a default is left out of the object if it has that value.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class ArtifactEvent(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionEvent(_Event):
-    """A version was made: what a rebuild needs of it, without the numbers that a rebuild assigns."""
+    """A version was made: the data for a rebuild, without the numbers that a rebuild assigns."""
 
     event_kind: ClassVar[str] = "version"
     name: str
@@ -393,7 +393,7 @@ _DECODERS: Final[dict[str, tuple[Callable[[Any], Any], str]]] = {
     "RunRecord": (_record(RunRecord), "a run's record"),
     "EdgeRecord": (_record(EdgeRecord), "an edge's record"),
 }
-"""For each declared type: what reads a value of it, and what such a value is called."""
+"""For each declared type: the function that reads a value, and the type's name in messages."""
 
 _FORMS: Final = {
     kind.event_kind: (

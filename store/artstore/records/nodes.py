@@ -1,11 +1,11 @@
-"""Node records: what LMDB keeps of a chunk or an extent list, keyed by node number.
+"""Node records: LMDB's record of a chunk or an extent list, keyed by node number.
 
 A *chunk* is a leaf: up to 1 MiB of content in one extent of a pack.  A *list* is the content of a larger file as a
 tree of chunks with at most 256 children in each record.  The root of a list, like a chunk, has the BLAKE3 of the
 bytes below it as its id, so a file of one chunk needs no list: its content node is the chunk.
 
-A *lost* node is one whose stored form was found damaged, and that has no other.  What refers to it stays as it is;
-reading it is an error until the same content is put again.
+A *lost* node is one whose only stored form was found damaged.  References to it stay unchanged; reading it is an error
+until the same content is put again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ KIND_LIST: Final = 2
 KIND_TREE: Final = 3
 KIND_LOST: Final = 4
 LOST: Final = 255
-"""The codec of what has no stored form any more."""
+"""The codec of a node without a stored form."""
 _VERSION: Final = 1
 _FINE_VERSION: Final = 2
 """Of the record of a chunk whose checksums cover `FINE_BLOCK` each."""
@@ -67,7 +67,7 @@ FANOUT: Final = 256
 
 
 class Extent(NamedTuple):
-    """Where the stored form of a node lies: bytes ``[offset, offset + stored)`` of one pack."""
+    """The location of a node's stored form: bytes ``[offset, offset + stored)`` of one pack."""
 
     pack: int
     offset: int
@@ -140,7 +140,7 @@ _LIST_FORMAT: Final = 1
 
 
 def block_length(stored: int, count: int) -> int:
-    """Return how many stored bytes each of ``count`` checksums covers; raise `DamageError` if that cannot be."""
+    """Return how many stored bytes each of ``count`` checksums covers; raise `DamageError` if no block length fits."""
     if count == -(-stored // BLOCK):
         return BLOCK
     if count == -(-stored // FINE_BLOCK):
@@ -206,7 +206,7 @@ def encode_list(record: ListRecord) -> bytes:
 def view_list(payload: bytes) -> ListView:
     """Return the list that `encode_list` wrote; raise `DamageError` on anything else.
 
-    The last ones are remembered: who reads at random in a large file comes by the same few lists each time.
+    Recent lists are cached, because random reads in a large file go through the same few lists.
     """
     try:
         kind, version, ident, birth, size, level, codec, pack, offset, stored, count = _LIST.unpack_from(payload)
@@ -256,7 +256,7 @@ def decode_lost(payload: bytes) -> LostRecord:
 def canonical_list(level: int, children: Sequence[tuple[int, bytes, int]]) -> bytes:
     """Return the packed form of a list: children as (index class, id, length).
 
-    It says by ids what the local record says by node numbers, so that packs alone can rebuild the store.
+    It holds ids where the local record holds node numbers, so that packs alone suffice to rebuild the store.
     """
     head = _CANONICAL_HEAD.pack(_LIST_FORMAT, level, len(children))
     return head + b"".join(_CANONICAL_CHILD.pack(*child) for child in children)

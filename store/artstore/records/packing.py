@@ -9,7 +9,7 @@
                checksums (xxh3-64 of each block of the stored form)
 
 All integers are little-endian.  A segment is written and synced before any record refers to it, so a torn one can
-only be the last.  The index says by ids what LMDB says by numbers, so that packs and journal can rebuild it.
+only be the last.  The index holds ids where LMDB holds numbers, so that LMDB can be rebuilt from packs and journal.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CLASS_LIST: Final = 0x6C
 CLASS_TREE: Final = 0x74
 """Index class of directory records: the id is the BLAKE3 of the canonical record."""
 CLASS_LOST: Final = 0x80
-"""Added to the class of a lost node in LMDB's index, so that no one finds it who does not look for lost ones."""
+"""Added to the class of a lost node in LMDB's index, so that ordinary lookups do not find it."""
 
 _HEADER: Final = struct.Struct("<8sH6x16sIq")
 _CHECK: Final = struct.Struct("<Q")
@@ -64,7 +64,7 @@ HEAD_LENGTH: Final = _HEAD.size + _CHECK.size
 
 
 class PackedEntry(NamedTuple):
-    """What a segment's index says of one stored node; ``size`` is the length before compression."""
+    """A segment's index entry of one stored node; ``size`` is the length before compression."""
 
     klass: int
     codec: int
@@ -93,7 +93,7 @@ def encode_header(uuid: bytes, number: int, created_ns: int) -> bytes:
 
 
 def parse_header(data: bytes) -> tuple[bytes, int, int]:
-    """Return (workspace uuid, pack number, created_ns); raise `DamageError` if it is none of ours."""
+    """Return (workspace uuid, pack number, created_ns); raise `DamageError` if it is no pack header."""
     magic, version, uuid, number, created_ns = _HEADER.unpack(_checked(data, _HEADER.size, "a pack's header"))
     if magic != _MAGIC or version != _VERSION:
         raise DamageError("a pack has another format")

@@ -1,7 +1,7 @@
-"""Reference records: what a version keeps of a file whose bytes stay outside the store.
+"""Reference records: a version's record of a file whose bytes stay outside the store.
 
-A record is content like any other (a chunk, with the BLAKE3 of its bytes as its id), which a directory entry of the
-kind `REFERENCE` leads to; the entry's size is that of the file outside.  Its bytes are one JSON object with sorted keys
+A record is ordinary content (a chunk, with the BLAKE3 of its bytes as its id) with a directory entry of the kind
+`REFERENCE`; the entry's size is that of the file outside.  Its bytes are one JSON object with sorted keys
 and no spaces, so that the same file outside, pinned alike, has the same id on any machine.
 """
 
@@ -22,11 +22,11 @@ _LARGEST: Final = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class ReferenceRecord:
-    """A file outside, as it was when it was logged: where it is, ``size`` bytes long, and what tells it from another.
+    """A file outside, as it was when it was logged: its URI, its ``size`` in bytes, and its pin.
 
-    That is the server's ``etag`` or ``version`` of it, or the ``blake3`` of its content, hex; one of them at least.
-    ``endpoint``, ``region`` and ``account`` say which service is meant where the URI does not, ``anonymous`` that it is
-    asked without credentials.  Secrets are never kept.
+    The pin is the server's ``etag`` or ``version``, or the ``blake3`` of the content in hex; at least one of them.
+    ``endpoint``, ``region`` and ``account`` identify the service if the URI does not; ``anonymous`` means that requests
+    carry no credentials.  Secrets are never kept.
     """
 
     uri: str
@@ -63,7 +63,7 @@ class ReferenceRecord:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether anything tells the file from another one of its size."""
+        """Whether the record can distinguish the file from another of the same size."""
         return bool(self.etag or self.version or self.blake3)
 
 

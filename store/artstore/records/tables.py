@@ -14,24 +14,24 @@ class Table(IntEnum):
     |---|---|---|
     | META | name | counters, parameters |
     | NODES | node u64 | chunk, list or tree record |
-    | COUNTS | node // 128, u64 | 128 reference counts, u32 each; where few are not 0, their (index u8, u32) pairs |
+    | COUNTS | node // 128, u64 | 128 reference counts, u32 each; if few are not 0, their (index u8, u32) pairs |
     | INDEX | class byte, id (32) | node u64; the node's record repeats the id, which is checked |
     | PACKS | pack u32 | end u64: bytes of the pack that records may refer to |
     | FREE | pack u32, offset u32 | length u32 of bytes that nothing refers to, and u32 of them that are a hole |
     | DRAFTS | draft u64 | DraftRecord |
-    | STAGED | draft u64, node u64 | nothing but a seal: the draft holds one reference to the node |
+    | STAGED | draft u64, node u64 | only a seal: the draft holds one reference to the node |
     | NAMES | full name, UTF-8 | artifact or project number u64; a zero byte before the name of a retired artifact |
     | ARTIFACTS | number u64 | ArtifactRecord, for projects too |
     | VERSIONS | serial u32 | VersionRecord; a deleted version's stays until it is reaped |
     | NUMBERS | artifact u64, version u32 | serial u32 |
     | ALIASES | artifact u64, alias UTF-8 | AliasRecord |
     | ALIAS_SERIALS | alias serial u32 | key of ALIASES |
-    | DEADLIST | due ns u64, entry u64 | DeadEntry: what was let go and waits to be reaped |
+    | DEADLIST | due ns u64, entry u64 | DeadEntry: released nodes that wait to be reaped |
     | CONDEMNED | transaction u64, pack u32, offset u32 | length u32 of bytes that older readers may read, purge u8 |
     | RUNS | run u64 | RunRecord |
     | RUN_IDS | project UTF-8, a zero byte, id UTF-8 | run u64 |
-    | METRICS | run u64, block u32 | zstd frame of JSON lines: what the run logged, in order |
-    | LINEAGE | end, direction byte, kind byte, other end | EdgeRecord in the direction ``>``, nothing against it |
+    | METRICS | run u64, block u32 | zstd frame of JSON lines: the rows that the run logged, in order |
+    | LINEAGE | end, direction byte, kind byte, other end | EdgeRecord in the direction ``>``, empty in the other |
 
     Invariants: every node of NODES has one row of INDEX and a count of at least 1; a count is the number of rows of
     directory and list records that name the node, plus the living versions whose root it is, plus its rows in STAGED,

@@ -44,7 +44,7 @@ _FORMAT: Final = 1
 
 
 class Kind(IntEnum):
-    """What a directory entry is.
+    """The kind of a directory entry.
 
     The content of a `REFERENCE` is the record (see `artstore.records.references`) of a file whose bytes stay outside
     the store; the entry's size is that file's.
@@ -78,7 +78,7 @@ class CanonicalTree(NamedTuple):
 
 
 class TreeEntry(NamedTuple):
-    """One entry of a directory, with what LOOKUP and READDIRPLUS need.
+    """One entry of a directory, with the attributes that LOOKUP and READDIRPLUS return.
 
     ``node`` is a content node, or for a directory its root record.  ``size`` is in bytes, for a directory that of all
     files below it.  ``directories`` counts a directory with all below it (0 for others); ``directories_before`` sums
@@ -95,7 +95,7 @@ class TreeEntry(NamedTuple):
 
 
 Content = tuple[bytes, int, int, int, int]
-"""(name, kind, node, size, birth_ns) of an entry that is no directory: plain, where many are wanted quickly."""
+"""(name, kind, node, size, birth_ns) of an entry that is no directory: a plain tuple, for reading many entries fast."""
 
 
 class ChildRecord(NamedTuple):
@@ -238,7 +238,7 @@ def tree_with_extent(payload: bytes, extent: Extent) -> bytes:
 
 
 class TreeView:
-    """Read one local directory record without parsing what is not asked for.
+    """Read one local directory record, parsing only the requested entries.
 
     Immutable, and valid for as long as its node lives: node numbers are never reused.
     """
@@ -297,7 +297,7 @@ class TreeView:
 
     @property
     def footprint(self) -> int:
-        """Bytes that this view may come to hold in memory, for caches."""
+        """Upper bound in bytes of this view's memory, for caches."""
         return len(self._data) + int(self._size_of_names) + int(self.count) * _NAME_OVERHEAD + 300
 
     def name(self, index: int) -> bytes:

@@ -1,1 +1,1 @@
-"""What lies on the disk: LMDB, packs, the journal, and the caches before them."""
+"""Storage on disk: LMDB, packs, the journal, and their caches."""

@@ -1,6 +1,6 @@
-"""Where decompressed chunks are kept: reads ask for a part of one, and soon for the next part.
+"""Caches of decompressed chunks: a read of one part of a chunk is soon followed by a read of the next part.
 
-Both caches are keyed by content id, so that an entry is right in every workspace, and for as long as it stays.
+Both caches are keyed by content id, so an entry is valid in every workspace and never becomes stale.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _EMPTY: Final = bytes(ID_LENGTH)
 
 
 class ChunkSource(Protocol):
-    """Give out parts of chunks."""
+    """A source of parts of chunks."""
 
     def fetch(self, ident: bytes, start: int, end: int, make: Callable[[], bytes]) -> Buffer:
-        """Return bytes ``[start, end)`` of a chunk, whose whole content ``make`` returns where it is not kept."""
+        """Return bytes ``[start, end)`` of a chunk; call ``make`` for the whole chunk if it is not cached."""
 
 
 class ChunkCache:
@@ -70,10 +70,12 @@ class ChunkCache:
 
 
 class SharedChunkCache:
-    """Keep chunks for processes that are forked from the one that makes this; none of them may have other threads.
+    """Cache chunks for all processes forked from the one that creates this; each must be single-threaded.
 
-    The parts of one chunk are asked of several workers at once.  The first makes it, and the others wait for that
-    rather than make it too.  Each chunk has one slot where it may be, so that the memory is of a fixed size.
+    Several workers may need parts of one chunk at the same time.  The first decompresses it and the others wait,
+    which is cheaper than decompressing it again.  A chunk maps to one slot, so the memory has a fixed size.
+
+    POSIX record locks belong to a process, so they would not exclude two threads of it.
 
     Guarantees: a process that is killed in the middle of filling a slot leaves it empty and unlocked.
     """
@@ -93,7 +95,7 @@ class SharedChunkCache:
         try:
             if self._holds(slot, ident):
                 return self._part(slot, start, end)
-            # Two that both turned a shared lock into one of their own would wait for each other.
+            # Two processes that both upgrade a shared lock deadlock; release it first, and check the slot again.
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, slot)
             fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, slot)
             if self._holds(slot, ident):

@@ -1,4 +1,4 @@
-"""How stored forms are made and checked: zstd or raw, and a checksum for every block of what is stored."""
+"""Encoding and verifying stored forms: zstd or raw, with a checksum for each block of stored bytes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LEVEL: Final = 3
 _THOROUGH: Final = zstandard.ZstdCompressionParameters(
     strategy=zstandard.STRATEGY_GREEDY, window_log=18, hash_log=17, chain_log=16, search_log=4, min_match=4
 )
-"""Costs twice the time of `LEVEL` and stores 5 % less of programs and text; nothing less of what repeats much."""
+"""Takes twice the time of `LEVEL` and stores programs and text in 5 % less; repetitive data gains nothing."""
 _WORTHWHILE: Final = 0.94
 """A chunk is stored raw unless zstd saves 6 %: raw chunks are read without decompression, in part, and faster."""
 _TINY: Final = 64
@@ -48,7 +48,7 @@ class Encoded(NamedTuple):
 
 
 class _Contexts(threading.local):
-    """zstd contexts, one pair a thread: they are not to be shared."""
+    """zstd contexts, one set for each thread: a context is not thread-safe."""
 
     def __init__(self) -> None:
         self.quick = zstandard.ZstdCompressor(level=LEVEL, write_checksum=False, write_content_size=True)
@@ -72,9 +72,9 @@ def _raw(data: Buffer) -> Encoded:
 
 
 def encode(data: Buffer, *, thorough: bool = False) -> Encoded:
-    """Return the stored form of ``data``: a zstd frame where that saves enough, the bytes themselves elsewhere.
+    """Return the stored form of ``data``: a zstd frame if that saves enough, else the raw bytes.
 
-    Where ``thorough``, compressing takes longer and the frame is smaller; reading takes the same time.
+    With ``thorough``, compression takes longer and the frame is smaller; reading takes the same time.
     """
     if len(data) > _TINY:
         frame = (_contexts.thorough if thorough else _contexts.quick).compress(data)
@@ -86,7 +86,7 @@ def encode(data: Buffer, *, thorough: bool = False) -> Encoded:
 def encode_all(contents: Sequence[Buffer], *, thorough: bool = False) -> list[Encoded]:
     """Return the stored form of each.
 
-    One call into zstd does for all, so that the interpreter's lock is given up and taken again once.
+    One call into zstd compresses all, so the interpreter's lock is released and acquired only once.
     """
     large = [data for data in contents if len(data) > _TINY]
     compressor = _contexts.thorough if thorough else _contexts.quick
@@ -107,9 +107,9 @@ def verify_stored(stored: Buffer, checksums: tuple[int, ...]) -> None:
 
 
 def verify_blocks(data: Buffer, first_block: int, checksums: tuple[int, ...], block: int) -> None:
-    """Check ``data``, the stored bytes from the block with number ``first_block`` on, against a form's checksums.
+    """Check ``data``, the stored bytes from block number ``first_block`` on, against the form's checksums.
 
-    Raises `DamageError` if a block differs, or where ``data`` is not whole blocks of the stored form.
+    Raises `DamageError` if a block differs, or if ``data`` does not consist of whole blocks.
     """
     found = block_checksums(data, block)
     if found != checksums[first_block : first_block + len(found)]:
@@ -117,7 +117,7 @@ def verify_blocks(data: Buffer, first_block: int, checksums: tuple[int, ...], bl
 
 
 def decode(codec: int, stored: bytes, size: int) -> bytes:
-    """Return the ``size`` bytes whose stored form is ``stored``; raise `DamageError` if they do not come out."""
+    """Decode ``stored`` into ``size`` bytes; raise `DamageError` if it does not decode to that length."""
     if codec == RAW:
         data = stored
     elif codec == ZSTD:
@@ -130,7 +130,7 @@ def decode(codec: int, stored: bytes, size: int) -> bytes:
 
 
 def _decompress(stored: bytes, size: int) -> bytes:
-    """Return a frame's content; zstandard makes room for what the frame says of itself, so that is compared first."""
+    """Return a frame's content; check its declared size first, since zstandard allocates that much memory."""
     try:
         told = zstandard.frame_content_size(stored)
         if told == size:

@@ -1,6 +1,6 @@
-"""The only caller of the operating system for stored data: the seam where faults can be put in.
+"""System calls on stored data, in one module, so that tests can inject faults.
 
-Everything that must reach the disk in an order, or may meet a full one, goes through here.
+Every write that must be ordered, or that may hit a full disk, goes through this module.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def free_bytes(folder: Path) -> int:
 def out_of_space(folder: Path, what: str) -> Iterator[None]:
     """Turn ENOSPC and EDQUOT inside the block into `OutOfSpaceError`, naming ``what`` was being written.
 
-    EIO, which would name nothing either, becomes `DamageError`.
+    EIO becomes `DamageError`, because the system's error would name no file either.
     """
     try:
         yield
@@ -103,7 +103,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_file(path: Path, data: bytes, mode: int) -> None:
-    """Create or replace a small file durably: written beside, synced, renamed."""
+    """Create or replace a small file durably: write a temporary file, sync it, rename it.
+
+    The order matters: a rename that reaches the disk before the data would leave an empty file after a crash.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
@@ -132,7 +135,7 @@ _KEEP_SIZE_PUNCH_HOLE: Final = 1 | 2
 
 
 def punch_hole(fd: int, offset: int, length: int) -> bool:
-    """Give the blocks of bytes ``[offset, offset + length)`` back; return False if the file system cannot."""
+    """Deallocate the blocks of bytes ``[offset, offset + length)``; return False if the file system cannot."""
     size, start = ctypes.c_int64(length), ctypes.c_int64(offset)
     while _libc.fallocate(fd, _KEEP_SIZE_PUNCH_HOLE, start, size) != 0:
         number = ctypes.get_errno()
@@ -144,14 +147,14 @@ def punch_hole(fd: int, offset: int, length: int) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file and give its blocks back at once, even where a process still has it open."""
+    """Remove a file and free its blocks at once, even if a process still has it open."""
     os.truncate(path, 0)
     path.unlink()
     sync_folder(path.parent)
 
 
 def open_lock_file(path: Path, mode: int) -> int:
-    """Open a file that exists to be locked, making it if it is missing; ``mode`` holds whatever the umask is."""
+    """Open a lock file, creating it if it is missing; ``mode`` applies regardless of the umask."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except FileExistsError:
@@ -161,7 +164,7 @@ def open_lock_file(path: Path, mode: int) -> int:
 
 
 def unlock(fd: int) -> None:
-    """Give a flock back at once, even where a forked child still holds the descriptor."""
+    """Release a flock at once, even if a forked child still holds the descriptor."""
     fcntl.flock(fd, fcntl.LOCK_UN)
 
 

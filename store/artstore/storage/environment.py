@@ -69,7 +69,7 @@ class Environment:
         self.env.reader_check()
 
     def _refuse_empty(self) -> None:
-        """Raise `DamageError` if LMDB would make a lost file again: the next put would write over pack 1."""
+        """Raise `DamageError` if LMDB would recreate a lost file: the next put would overwrite pack 1."""
         data = self.folder / "data.mdb"
         if not data.exists() or not data.stat().st_size:
             raise DamageError(f"the manifest of {self.workspace} is gone: {data} is missing or empty")
@@ -150,9 +150,9 @@ class Environment:
         return environment
 
     def drop(self) -> None:
-        """Give the environment up; the next call opens it again.  Used after a failed sync, and by tests.
+        """Discard the environment; the next call opens it again.  Used after a failed sync, and by tests.
 
-        It is closed when its last transaction in this process has ended: under one that runs it must not vanish.
+        It is closed when its last transaction in this process ends: closing it would unmap pages that are in use.
         """
         with _registry:
             for path in [path for path, environment in _open_environments.items() if environment is self]:
@@ -164,11 +164,11 @@ class Environment:
 
     def oldest_reader(self) -> int:
         """Return the oldest transaction that a reader of any process looks at, now or later."""
-        last = int(self.env.info()["last_txnid"])  # first: whoever begins from now on looks at this one or a later
+        last = int(self.env.info()["last_txnid"])  # first: later readers see at least this transaction
         return min([last, *(reader.transaction for reader in readers_of(self.env))])
 
     def enter(self) -> bool:
-        """Count a transaction that is about to begin; return False if the environment has been given up."""
+        """Count a transaction that is about to begin; return False if the environment has been discarded."""
         with _lock:
             self._users += not self._dropped
             return not self._dropped
@@ -206,13 +206,13 @@ class Environment:
             raise self.failed(error) from error
 
     def failed(self, error: lmdb.Error) -> Exception:
-        """Class a failed write by the disk, not by errno (LMDB says EIO on a full one), and end this environment."""
+        """Classify a failed write by the disk, not by errno (LMDB reports EIO on a full disk); drop the environment."""
         self.drop()
         return _failure(self.workspace, error)
 
 
 def _failure(workspace: Path, error: lmdb.Error) -> Exception:
-    """Return what a failed write means: a full disk says EIO at times."""
+    """Return the error for a failed write: a full disk sometimes reports EIO."""
     free = disk.free_bytes(workspace)
     if free < _MIN_FREE or _is_full(error):
         return OutOfSpaceError(
@@ -263,7 +263,7 @@ def _forget_after_fork() -> None:
 
 
 def _identify_by_process() -> None:
-    """Let a forked child open what its parent has open: py-lmdb's guard would take the inherited one for its own."""
+    """Let a forked child open its parent's environment: py-lmdb's guard takes the inherited one for its own."""
     inherited: Callable[[Any, bool], tuple[Any, ...]] = lmdb._envid.env_keys
 
     def env_keys(path: Any, subdir: bool) -> tuple[Any, ...]:

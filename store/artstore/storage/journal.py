@@ -1,20 +1,20 @@
-"""The journal: every change of the catalogue, appended and synced before the LMDB commit that makes it so.
+"""The journal: every change of the catalogue, appended and synced before the LMDB commit of that change.
 
-It exists for rebuilding a lost manifest from packs and journal.  A record is
+A lost manifest is rebuilt from packs and journal.  A record is
 
     length u32, xxh3-64 of the payload, payload (JSON)
 
-and the manifest knows how far the journal was acknowledged; what lies past that came from a transaction that never
-committed, and the next writer cuts it off.  Written only inside a write transaction, which makes it single-writer.
+and the manifest stores how far the journal is acknowledged.  Bytes past that belong to a transaction that never
+committed, and the next writer truncates them.  Only a write transaction appends, so there is a single writer.
 
 **Generations.**  A journal that has grown long is rewritten, as the fewest events that lead to the same catalogue,
 into a file of its own: generation 0 is ``journal/catalogue.journal``, generation G ``journal/catalogue.G.journal``.
 The manifest's counters say which generation is in use; it changes in the transaction that acknowledges the new file.
 
-Who has no manifest takes the highest generation that is there.  That is right, because
+Without a manifest, the highest existing generation is used.  That is correct, because
 
-- a generation is written beside, synced and renamed, so that under its name it is whole;
-- whoever appends removes every other generation first, and syncs the folder.  While there are two, nothing has been
+- a generation is written to a temporary file, synced and renamed, so it is complete under its name;
+- a writer removes every other generation before it appends, and syncs the folder.  While two exist, nothing has been
   appended to either since one was made from the other, and both lead to the same catalogue.
 """
 
@@ -55,7 +55,7 @@ _TEMPORARY: Final = re.compile(r"\.catalogue\..*\.tmp")
 
 
 def journal_path(workspace: Path, generation: int | None = None) -> Path:
-    """Return the path of a generation of the journal; of the newest that is there, where none is named."""
+    """Return the path of a generation of the journal; by default, of the newest that exists."""
     folder = workspace / "journal"
     if generation is None:
         found = [match for match in map(_NAME.fullmatch, _names_in(folder)) if match]
@@ -120,7 +120,7 @@ def append_records(workspace: Path, transaction: WriteTransaction, values: Itera
 
 
 def others(workspace: Path, generation: int) -> list[Path]:
-    """Return the files of all generations but one, and what killed writers of one left."""
+    """Return the files of all other generations, and temporary files that killed writers left."""
     kept = journal_path(workspace, generation)
     return [
         kept.with_name(name)
@@ -130,7 +130,7 @@ def others(workspace: Path, generation: int) -> list[Path]:
 
 
 def remove_others(workspace: Path, generation: int) -> None:
-    """Remove what `others` finds, durably; inside a write transaction."""
+    """Remove the files that `others` returns, durably; call inside a write transaction."""
     found = others(workspace, generation)
     for path in found:
         path.unlink(missing_ok=True)
@@ -141,7 +141,7 @@ def remove_others(workspace: Path, generation: int) -> None:
 def replay(path: Path, end: int | None = None) -> Iterator[dict[str, Any]]:
     """Yield the journal's events in order; stops before a torn or damaged record, and at ``end``.
 
-    Without ``end``, the last one may be of a transaction that never committed: only the manifest knows.
+    Without ``end``, the last event may belong to a transaction that never committed: only the manifest knows that.
     """
     with path.open("rb") as file:
         length = os.fstat(file.fileno()).st_size
@@ -166,9 +166,9 @@ def _event(payload: bytes, checksum: int) -> dict[str, Any] | None:
 
 
 def salvage(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Yield (offset after it, event) for every record that can be read, None for each stretch that cannot.
+    """Yield (offset after it, event) for every readable record, None for each damaged stretch.
 
-    Goes on behind what is damaged: a record is known by its checksum wherever it stands.
+    Continues after damage: the checksum identifies a record at any offset.
     """
     data = path.read_bytes()
     position = 0
@@ -190,7 +190,7 @@ def _event_at(data: bytes, position: int) -> tuple[dict[str, Any] | None, int]:
 
 
 def _next_event(data: bytes, position: int) -> int:
-    """Return where the next record that can be read begins, or the end of the data."""
+    """Return the offset of the next readable record, or the end of the data."""
     while (brace := data.find(b"{", position + _HEAD.size)) >= 0:
         position = brace - _HEAD.size
         if _event_at(data, position)[0] is not None:

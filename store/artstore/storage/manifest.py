@@ -100,16 +100,16 @@ class WriteTransaction(ReadTransaction):
         self.raw.put(number.to_bytes(8, "big"), seal_numbered(table, number, payload), db=self.handles[table])
 
     def append_numbered(self, table: Table, number: int, payload: bytes) -> None:
-        """Write a sealed row behind all others of its table, whose pages are full then.
+        """Append a sealed row to its table; LMDB then fills pages completely.
 
-        Raises `DamageError` if that is not its place.
+        Raises `DamageError` if the key is not greater than all others: LMDB refuses to append it.
         """
         value = seal_numbered(table, number, payload)
         if not self.raw.put(number.to_bytes(8, "big"), value, append=True, db=self.handles[table]):
             raise DamageError(f"the manifest has records behind number {number} of table {table}")
 
     def put_index(self, klass: int, ident: bytes, node: int) -> None:
-        """Let an id lead to a node."""
+        """Map an id to a node."""
         self.raw.put(klass.to_bytes(1, "big") + ident, node.to_bytes(8, "big"), db=self.handles[Table.INDEX])
 
     def delete(self, table: Table, key: bytes) -> bool:
@@ -148,10 +148,10 @@ def _begin(workspace: Path, *, write: bool) -> tuple[Environment, lmdb.Transacti
 
 
 def oldest_reader(workspace: Path) -> int:
-    """Return the oldest transaction that anybody in any process looks at, now or later.
+    """Return the oldest transaction that any process reads now or may read later.
 
-    What a transaction up to this one has condemned, no one can read any more.  While there is an environment that a
-    compacted copy has replaced, somebody may still read in it whatever was there: then it is 0.
+    Bytes condemned up to this transaction have no readers left.  While an environment exists that a compacted copy
+    has replaced, processes may still read any of its old contents: the result is then 0.
     """
     while True:
         environment = Environment.of(workspace)
@@ -168,7 +168,7 @@ def oldest_reader(workspace: Path) -> int:
 
 @contextmanager
 def frozen(workspace: Path) -> Iterator[tuple[Environment, ReadTransaction]]:
-    """Run the block while no one can write to the environment; at its end nothing is committed."""
+    """Run the block under LMDB's write lock, so that no process can write; commit nothing."""
     environment, raw = _begin(workspace, write=True)
     try:
         yield environment, ReadTransaction(raw, environment.handles)
@@ -209,7 +209,7 @@ def read(workspace: Path) -> Reading:
 def write(workspace: Path) -> Iterator[WriteTransaction]:
     """Run the block as the workspace's one writer: committed durably at its end, aborted on any exception.
 
-    Raises `OutOfSpaceError` if the disk is full: nothing of the block is kept then.
+    Raises `OutOfSpaceError` if the disk is full; the block then has no effect.
     """
     environment, raw = _begin(workspace, write=True)
     try:

@@ -1,8 +1,8 @@
-"""The folders of LMDB environments in a workspace: which is in use, which were replaced, and who reads there.
+"""The folders of LMDB environments in a workspace: which is in use, which were replaced, and their readers.
 
-The file `CURRENT` names the one in use.  A compacted copy is made beside it, with the next number, and put in its
-place by replacing that file: what has a lower number is then left from before, and may still be read for a while; what
-has a higher number is a copy that is being made, or that was never finished.
+The file `CURRENT` names the one in use.  A compacted copy is written to a folder with the next number, and replacing
+`CURRENT` switches to it.  A folder with a lower number was replaced, and processes may still read it for a while; one
+with a higher number is a copy in progress, or one that was never finished.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 FORMAT: Final = 1
 """Number of the on-disk format.  A workspace of a newer one is refused."""
 CURRENT: Final = "current"
-"""Name of the file that says which environment is in use: ``<format> <folder>``."""
+"""Name of the file that names the environment in use: ``<format> <folder>``."""
 _FOLDER: Final = re.compile(r"manifest\.([1-9][0-9]*)")
 
 
@@ -78,7 +78,7 @@ def identity_of(file: Path | int) -> tuple[int, int]:
 
 
 def folder_number(name: str) -> int:
-    """Return the number in the name of an environment's folder, 0 if it is none."""
+    """Return the number in the name of an environment's folder, 0 for any other name."""
     match = _FOLDER.fullmatch(name)
     return int(match[1]) if match else 0
 
@@ -101,7 +101,7 @@ class Reader(NamedTuple):
 
 
 def readers_of(env: lmdb.Environment) -> list[Reader]:
-    """Return who reads in an environment at this moment, in any living process."""
+    """Return the current readers of an environment, in all living processes."""
     env.reader_check()
     rows = [line.split() for line in env.readers().splitlines()[1:]]
     return [Reader(int(row[0]), int(row[2])) for row in rows if len(row) == 3 and row[2].isdigit()]

@@ -3,8 +3,9 @@
 Guarantees:
 
 - A segment is on the disk before the transaction that refers to it commits: `PackWriter.write_segment` syncs.
-- Bytes past a pack's end in the manifest belong to no one; the next writer cuts them off under the pack's lock.
-- A reader returns verified bytes or raises `DamageError`; packs are never mapped, for a truncated map is SIGBUS.
+- Bytes past a pack's end in the manifest are uncommitted; the next writer truncates them under the pack's lock.
+- A reader returns verified bytes or raises `DamageError`; packs are never mapped, because reading a mapping of a
+  truncated file raises SIGBUS.
 """
 
 from __future__ import annotations
@@ -85,11 +86,11 @@ class PackReader:
         self._ahead.regions = regions
 
     def touch(self, extent: Extent) -> None:
-        """Say that the whole stored form of a small file is about to be read."""
+        """Announce a read of the whole stored form of a small file."""
         self._ahead.touch(self._descriptor(extent.pack), extent.pack, extent.offset)
 
     def follow(self, node: int, start: int, end: int, pack: int, low: int, high: int) -> None:
-        """Say that bytes ``[start, end)`` of the large file ``node`` are about to be read, stored at ``[low, high)``.
+        """Announce a read of bytes ``[start, end)`` of the large file ``node``, stored at ``[low, high)``.
 
         ``low`` is negative where the first of them are in another pack.
         """
@@ -124,9 +125,9 @@ class PackReader:
         return decode(extent.codec, stored, size)
 
     def read_parts(self, parts: Sequence[ChunkPart]) -> list[Buffer]:
-        """Return parts of raw chunks that lie behind each other in a pack, by one read of the blocks they touch.
+        """Return parts of consecutive raw chunks of a pack, by one read of the blocks they touch.
 
-        Each is verified by itself; `DamageError` names the chunk that is damaged.
+        Each part is verified separately; `DamageError` names the damaged chunk.
         """
         blocks = [_blocks_of(*part) for part in parts]
         pack, begin = parts[0][0].extent.pack, blocks[0].low
@@ -164,7 +165,7 @@ def _blocks_of(chunk: ChunkRecord, start: int, end: int) -> _Blocks:
 
 
 def damaged(chunk: ChunkRecord, error: DamageError) -> DamageError:
-    """Return the error that says which chunk is damaged, and how."""
+    """Return the error that names the damaged chunk and the kind of damage."""
     place = f"pack {chunk.extent.pack}, offset {chunk.extent.offset}"
     return DamageError(f"chunk {chunk.id.hex()} ({place}) is damaged: {error}")
 
@@ -191,9 +192,8 @@ class Segment:
 class PackWriter:
     """Append segments to a pack that no other process writes.
 
-    Picks a pack that has room and whose lock is free, else starts one, so that several puts run side by side; never one
-    of those to ``avoid``.
-    Not for use by several threads at once.
+    Picks a pack that has room and whose lock is free, else creates one, so that several puts can run in parallel.
+    Never picks a pack in ``avoid``.  Not thread-safe.
     """
 
     def __init__(self, workspace: Path, uuid: bytes, mode: int, reserve: int, avoid: Collection[int] = ()) -> None:
@@ -208,7 +208,7 @@ class PackWriter:
         self.end = 0
 
     def new_segment(self) -> Segment:
-        """Return an empty segment for the pack's present end, starting another pack where this one is full."""
+        """Return an empty segment at the pack's current end; start another pack if this one is full."""
         if self._fd < 0 or self.end >= PACK_LIMIT:
             self.close()
             if not self._take_existing():
@@ -278,10 +278,10 @@ class PackWriter:
         self._written = segment.length
 
     def record_end(self, transaction: WriteTransaction) -> None:
-        """Tell the manifest how far the pack goes, and how much of the last segment is framing.
+        """Record the pack's end in the manifest, and count the framing of the last segment.
 
-        The stored forms in it are for the caller to count, as used or as free; what belongs to neither is framing, and
-        so is a segment before it whose transaction never committed.
+        The caller counts the stored forms in it, as used or as free.  All other bytes are framing, including an
+        earlier segment whose transaction never committed.
         """
         before = int.from_bytes(transaction.get(Table.PACKS, key32(self.number)) or b"", "little")
         transaction.state.framing_bytes += self.end - before - self._written
@@ -311,7 +311,7 @@ def _joined(buffers: Sequence[Buffer]) -> Iterator[bytes]:
 def read_segments(path: Path, end: int | None = None) -> list[list[PackedEntry]]:
     """Return the entries of each whole segment of a pack, in order; stops at a torn tail.
 
-    ``end`` limits the reading to the bytes that the manifest knows.
+    ``end`` limits the reading to the bytes that are committed in the manifest.
     """
     segments: list[list[PackedEntry]] = []
     with path.open("rb") as file:
@@ -325,6 +325,6 @@ def read_segments(path: Path, end: int | None = None) -> list[list[PackedEntry]]
                 file.seek(position + HEAD_LENGTH + data_length)
                 position += HEAD_LENGTH + data_length + index_length
                 if position > limit:
-                    break  # torn; and no room is made for what is not there
+                    break  # torn: the lengths are not trusted, so nothing is allocated for them
                 segments.append(parse_index(file.read(index_length)))
     return segments

@@ -1,12 +1,11 @@
-"""Asking the disk for stored bytes before they are read: packs are laid out in the order of trees and files.
+"""Readahead for packs, which are laid out in the order of trees and files.
 
-Two habits of readers are worth it.  Who reads a large file from front to end will want what follows in the pack.  Who
-reads the files of a data set in any order will want the neighbours of what was read: where a region of a pack is
-touched for the second time, the rest of it is asked for; once that is so for half of what was touched, larger pieces
-are asked for at the first touch.  For who reads at random inside large files, nothing is asked for but what is read,
-all of it at once.
+Two access patterns profit.  A sequential reader of a large file soon needs the bytes that follow in the pack.  A
+reader of many files of a data set, in any order, needs the neighbours of each file: the second touch of a region of a
+pack prefetches the rest of it, and once half of the touched regions were touched again, the first touch prefetches a
+larger piece.  Random reads inside large files prefetch only the bytes to be read, in one request.
 
-The kernel's own readahead does not see these habits: the reads of one file come through several processes.
+The kernel's own readahead does not see these patterns, because the reads of one file come from several processes.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ __all__ = ["ReadAhead", "Regions", "ask_for"]
 REGION: Final = 256 * 1024
 """Bytes of a pack that are asked for together, around small files."""
 _GROUP: Final = 4
-"""Regions that are asked for together where nearly all of a data set is being read."""
+"""Regions that are prefetched together while nearly all of a data set is being read."""
 _AHEAD: Final = 8 * 1024 * 1024
-"""Bytes behind the place that a sequential reader has come to."""
+"""Bytes to prefetch after a sequential reader's position."""
 _AT_ONCE: Final = 128 * 1024
-"""Bytes that the kernel reads from the disk at once; it waits for them before it goes on to the next."""
+"""Bytes that the kernel reads from the disk in one request; it waits for each before it sends the next."""
 _SLACK: Final = 1024 * 1024
-"""How far ahead of its last read of a file one process still counts as going on: others serve what is between."""
+"""How far a read may skip ahead and still count as sequential: other processes serve the reads between."""
 _STREAMS: Final = 64
 _SLOTS: Final = 1 << 16
 _PACK_STRIDE: Final = 1024
@@ -37,20 +36,23 @@ _FEW: Final = 64
 
 
 class Regions:
-    """Remember which regions of packs were touched; for a process, and for all that it forks after making this.
+    """Remember which regions of packs were touched, by this process and all that it forks later.
 
-    Two regions may have the same slot, and two processes may count at once: what is lost by that is a hint.
+    Two regions may share a slot, and two processes may count at the same time: a race loses only a hint.
     """
 
     def __init__(self, budget: int | None = None) -> None:
-        """Forget everything after ``budget`` bytes were asked for: half of the machine's memory, unless told."""
+        """Forget everything after prefetching ``budget`` bytes, by default half of the machine's memory.
+
+        By then the page cache may have dropped the first of them, so they may be worth a prefetch again.
+        """
         self._budget = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE // 2 if budget is None else budget
         self._memory = mmap.mmap(-1, _SLOTS + mmap.PAGESIZE)
         self._slots = memoryview(self._memory)[:_SLOTS]
         self._counts = memoryview(self._memory)[_SLOTS : _SLOTS + 24].cast("Q")  # touched, touched again, asked for
 
     def touch(self, pack: int, offset: int) -> tuple[int, int] | None:
-        """Note a read at ``offset`` of a pack; return (offset, length) of what is to be asked for now, if anything."""
+        """Note a read at ``offset`` of a pack; return (offset, length) to prefetch now, or None."""
         region = offset // REGION
         slots, counts = self._slots, self._counts
         at = (pack * _PACK_STRIDE + region) % _SLOTS
@@ -73,7 +75,7 @@ class Regions:
 
 
 class ReadAhead:
-    """Remember what one process has read of packs; threads may share it, and lose nothing but an occasional hint."""
+    """Remember what one process has read of packs; threads may share it, since a race loses only a hint."""
 
     def __init__(self) -> None:
         self.regions = Regions()
@@ -86,9 +88,9 @@ class ReadAhead:
             ask_for(descriptor, *wanted)
 
     def follow(self, descriptor: int, node: int, start: int, end: int, pack: int, low: int, offset: int) -> None:
-        """Note that bytes ``[start, end)`` of a large file are read, which are stored from ``low`` to ``offset``.
+        """Note a read of bytes ``[start, end)`` of a large file, stored from ``low`` to ``offset``.
 
-        ``low`` is negative where they do not lie together.
+        ``low`` is negative if they are not stored contiguously.
         """
         before = self._streams.pop(node, None)
         asked = 0
@@ -107,8 +109,8 @@ class ReadAhead:
 
 
 def ask_for(descriptor: int, offset: int, length: int) -> None:
-    """Have the kernel read bytes of a file into the page cache, without waiting for that; a mere hint."""
+    """Ask the kernel to read bytes of a file into the page cache, without waiting; only a hint."""
     try:
         os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_WILLNEED)
     except OSError:
-        return  # a hint that a file system does not take
+        return  # not every file system supports the hint

@@ -1,4 +1,4 @@
-"""The reserve: blocks that a workspace keeps back, so that what is to free space has room to do so on a full disk."""
+"""The reserve: preallocated blocks of a workspace, so that freeing space is possible even on a full disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _path(workspace: Path) -> Path:
 
 
 def release_if_short(workspace: Path) -> bool:
-    """Give the reserve's blocks to the disk where it is short of free ones; return whether that was so."""
+    """Free the reserve's blocks if the disk is short of space; return whether it was."""
     if disk.free_bytes(workspace) >= _SHORT:
         return False
     with suppress(FileNotFoundError):
@@ -32,7 +32,7 @@ def release_if_short(workspace: Path) -> bool:
 
 
 def require_room(workspace: Path) -> None:
-    """Raise `OutOfSpaceError` if so little is free that nothing is to be put."""
+    """Raise `OutOfSpaceError` if too little space is free for a put."""
     free = disk.free_bytes(workspace)
     if free < RESERVE:
         raise OutOfSpaceError(
@@ -41,7 +41,7 @@ def require_room(workspace: Path) -> None:
 
 
 def refill(workspace: Path) -> None:
-    """Keep the blocks back again, where the disk has room for them and for others; a matter of one look if they are."""
+    """Allocate the reserve again if the disk has ample space; costs one stat if it is allocated."""
     path = _path(workspace)
     try:
         status = path.stat()
@@ -49,12 +49,12 @@ def refill(workspace: Path) -> None:
             return
         disk.preallocate(path, RESERVE, status.st_mode & 0o777)
     except OSError:
-        pass  # another time: what it is kept for has been done
+        pass  # a later call refills it; the work that needed the reserve is done
 
 
 @contextmanager
 def room_to_free(workspace: Path) -> Iterator[None]:
-    """Run the block, which frees space, with the reserve's blocks where the disk is short; keep them back again after.
+    """Run a block that frees space, with the reserve released if the disk is short; refill it afterwards.
 
     Raises `OutOfSpaceError` as the block does.
     """
