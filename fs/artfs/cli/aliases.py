@@ -1,4 +1,4 @@
-"""``alias`` and ``tag``: movable names of versions, and marks on them."""
+"""``alias`` and ``tag``: movable names of versions, and labels on them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def alias() -> None:
     """Name versions of an artifact.
 
     An alias such as 'production' points at one version and can be moved. Under a mount an alias is a symbolic link to
-    its version. 'latest' is always the highest version that exists and is never set by hand.
+    its version. 'latest' always points at the highest existing version and cannot be set.
     """
 
 
 @subcommand("set", group=alias, writes=True)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("names", metavar="ALIAS...", nargs=-1, required=True)
-@click.option("-f", "--force", is_flag=True, help="Also aliases that are protected.")
+@click.option("-f", "--force", is_flag=True, help="Also move protected aliases.")
 def alias_set(session: Session, reference: str, names: tuple[str, ...], force: bool) -> None:
-    """Point aliases at a version, moving those that exist.
+    """Point aliases at a version, moving existing ones.
 
-    What 'artfs config protected-aliases' names is moved by --force only. When this returns, the next look into any
-    mount of the workspace finds the alias where it is now.
+    Aliases listed in 'artfs config protected-aliases' are moved only with --force. When the command returns, every
+    mount of the workspace shows the new target.
 
     \b
     Example:
@@ -55,11 +55,11 @@ def alias_set(session: Session, reference: str, names: tuple[str, ...], force: b
 @subcommand("rm", group=alias, writes=True)
 @click.argument("name", type=NAME)
 @click.argument("alias_name", metavar="ALIAS")
-@click.option("-f", "--force", is_flag=True, help="Also an alias that is protected.")
+@click.option("-f", "--force", is_flag=True, help="Also remove a protected alias.")
 def alias_rm(session: Session, name: str, alias_name: str, force: bool) -> None:
-    """Take an alias away from an artifact.
+    """Remove an alias from an artifact.
 
-    The version itself stays.
+    The version itself is not deleted.
 
     \b
     Example:
@@ -96,9 +96,9 @@ def alias_ls(session: Session, name: str) -> None:
 @click.argument("name", type=NAME)
 @click.argument("alias_name", metavar="[ALIAS]", required=False)
 def alias_log(session: Session, name: str, alias_name: str | None) -> None:
-    """List when aliases moved, the newest first.
+    """List the changes of aliases, newest first.
 
-    The last 200 changes of an artifact's aliases are kept; '-' stands for an alias that was taken away.
+    The last 200 changes of an artifact's aliases are kept; '-' means that the alias was removed.
 
     \b
     Example:
@@ -119,9 +119,9 @@ def alias_log(session: Session, name: str, alias_name: str | None) -> None:
 
 @click.group("tag")
 def tag() -> None:
-    """Mark versions with words of your own.
+    """Label versions with tags.
 
-    Unlike an alias, one tag may be on many versions.
+    Unlike an alias, a tag can be on any number of versions.
     """
 
 
@@ -129,9 +129,9 @@ def tag() -> None:
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("names", metavar="TAG...", nargs=-1, required=True)
 def tag_add(session: Session, reference: str, names: tuple[str, ...]) -> None:
-    """Put tags on a version.
+    """Add tags to a version.
 
-    One that is there already stays.
+    A tag that the version already has is left as it is.
 
     \b
     Example:
@@ -146,7 +146,7 @@ def tag_add(session: Session, reference: str, names: tuple[str, ...]) -> None:
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("names", metavar="TAG...", nargs=-1, required=True)
 def tag_rm(session: Session, reference: str, names: tuple[str, ...]) -> None:
-    """Take tags off a version.
+    """Remove tags from a version.
 
     \b
     Example:
@@ -160,7 +160,7 @@ def tag_rm(session: Session, reference: str, names: tuple[str, ...]) -> None:
 @subcommand("ls", group=tag)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 def tag_ls(session: Session, reference: str) -> None:
-    """List the tags on a version.
+    """List the tags of a version.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``artifact``: what belongs to a whole artifact; and putting, getting and listing in the words of wandb."""
+"""``artifact``: the properties of a whole artifact, and the artifact commands of wandb's command line."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ __all__ = ["artifact"]
 
 @click.group("artifact")
 def artifact() -> None:
-    """Put, get, list, describe artifacts.
+    """Put, get, list and describe artifacts.
 
-    'put', 'get', 'ls' and 'cache' are those of wandb's command line; 'artfs put', 'artfs get' and 'artfs ls' can more.
+    'put', 'get', 'ls' and 'cache' work as in wandb's command line; 'artfs put', 'artfs get' and 'artfs ls' can do
+    more.
 
     \b
     Example:
@@ -36,8 +37,8 @@ def artifact() -> None:
 def set_type(session: Session, name: str, type_: str) -> None:
     """Change the type of an artifact.
 
-    All versions of NAME have it. It is otherwise fixed by the first 'artfs put --type', so that a slip of the
-    keyboard is refused.
+    All versions of NAME share one type. The first 'artfs put --type' sets it; later puts with another type are
+    refused, so that a typo does not change it.
 
     \b
     Example:
@@ -56,10 +57,10 @@ def set_type(session: Session, name: str, type_: str) -> None:
 @click.argument("name", type=NAME)
 @click.argument("to", metavar="NEW")
 def rename(session: Session, name: str, to: str) -> None:
-    """Give an artifact another name.
+    """Rename an artifact.
 
-    All versions, aliases and open drafts of NAME are those of NEW then, which may be in another project. Under mounts
-    the folder has the new name at once. A name that was in use before is refused: its numbers are not given again.
+    All versions, aliases and open drafts of NAME move to NEW, which may be in another project. Mounts show the new name
+    at once. A name that was used before is refused, because version numbers are never reused.
 
     \b
     Example:
@@ -78,9 +79,9 @@ def rename(session: Session, name: str, to: str) -> None:
 @click.argument("name", type=NAME)
 @click.argument("text")
 def describe(session: Session, name: str, text: str) -> None:
-    """Say what an artifact is, as a whole.
+    """Set the description of an artifact.
 
-    'artfs ls -l' shows it. What is said of one version is said by 'artfs put --description'.
+    'artfs ls -l' shows it. To describe a single version use 'artfs put --description'.
 
     \b
     Example:
@@ -97,8 +98,8 @@ def describe(session: Session, name: str, text: str) -> None:
 
 @subcommand("put", group=artifact, writes=True)
 @click.argument("path", type=click.Path())
-@click.option("-n", "--name", metavar="NAME", help="[PROJECT/]NAME of the artifact [default: what PATH is called].")
-@click.option("-d", "--description", metavar="TEXT", help="What to say of the version.")
+@click.option("-n", "--name", metavar="NAME", help="[PROJECT/]NAME of the artifact [default: the name of PATH].")
+@click.option("-d", "--description", metavar="TEXT", help="The description of the version.")
 @click.option("-t", "--type", "type_", metavar="TYPE", help="The type of the artifact.")
 @click.option("-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="An alias of the version; repeatable.")
 @click.option("--meta", multiple=True, metavar="JSON|K=V", help="Metadata of the version; repeatable.")
@@ -136,12 +137,12 @@ def put(
 
 @subcommand("get", group=artifact)
 @click.argument("reference", metavar="REF", type=REFERENCE)
-@click.option("--root", metavar="DIR", type=click.Path(), help="Where to copy it [default: ./artifacts/NAME:vN].")
-@click.option("--type", "type_", metavar="TYPE", help="The type that it must have.")
+@click.option("--root", metavar="DIR", type=click.Path(), help="The folder to copy to [default: ./artifacts/NAME:vN].")
+@click.option("--type", "type_", metavar="TYPE", help="Fail unless the artifact has this type.")
 def get(session: Session, reference: str, root: str | None, type_: str | None) -> None:
-    """Copy a version into a folder, verified.
+    """Copy a version into a folder and verify it.
 
-    Files that differ are replaced, others in the folder are left alone.
+    Files that differ are replaced; other files in the folder are not changed.
 
     \b
     Example:
@@ -168,11 +169,11 @@ def get(session: Session, reference: str, root: str | None, type_: str | None) -
 
 @subcommand("ls", group=artifact)
 @click.argument("project", metavar="[PROJECT]", default="")
-@click.option("-t", "--type", "type_", metavar="TYPE", help="Artifacts of this type only.")
+@click.option("-t", "--type", "type_", metavar="TYPE", help="List only artifacts of this type.")
 def ls(session: Session, project: str, type_: str | None) -> None:
     """List the latest version of each artifact.
 
-    With PROJECT, of those in it and below.
+    With PROJECT, list only artifacts in it and below.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``ls``, ``cat``, ``get`` and ``warm``: looking into versions without a mount."""
+"""``ls``, ``cat``, ``get`` and ``warm``: reading versions without a mount."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _GLOB = frozenset("*?[")
 
 @subcommand("ls")
 @click.argument("reference", metavar="[REF]", required=False, type=REFERENCE)
-@click.option("-l", "--long", "long_", is_flag=True, help="Show more of each: digests, times, sizes, descriptions.")
+@click.option("-l", "--long", "long_", is_flag=True, help="Show details: digests, times, sizes, descriptions.")
 def ls(session: Session, reference: str | None, long_: bool) -> None:
     """List artifacts, the versions of one, or files.
 
-    Without REF: all artifacts with type, latest version and number of versions; with a glob in quotes, those whose
-    name matches. With NAME: its versions. With NAME:v3, NAME:v3/folder or a folder of a version under a mount: the
-    files there.
+    Without REF, list all artifacts with type, latest version and number of versions; with a quoted glob, those whose
+    name matches. With NAME, list its versions. With NAME:v3, NAME:v3/folder or a folder of a version under a mount,
+    list the files in it.
 
     \b
     Examples:
@@ -69,7 +69,7 @@ def ls(session: Session, reference: str | None, long_: bool) -> None:
 
 
 def _is_bare_name(reference: str) -> bool:
-    """Say whether it names an artifact or project; what the grammar refuses may be a path inside a mount."""
+    """Return whether it names an artifact or project; text that is no reference may be a path inside a mount."""
     from artstore.names import parse_reference
 
     try:
@@ -156,7 +156,7 @@ def _long_row(file: FileInfo) -> list[str]:
 def cat(session: Session, references: tuple[str, ...]) -> None:
     """Write files of versions to stdout.
 
-    Byte for byte and verified; several are written one after the other.
+    The content is verified and written unchanged. Several files are concatenated.
 
     \b
     Example:
@@ -180,15 +180,13 @@ def cat(session: Session, references: tuple[str, ...]) -> None:
 @subcommand("get")
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("dest", type=click.Path())
-@click.option(
-    "--path", "prefix", metavar="PREFIX", help="Only this file or folder of the version [default: all of it]."
-)
-@click.option("--overwrite", is_flag=True, help="Replace files in DEST that differ [default: refuse, and list them].")
+@click.option("--path", "prefix", metavar="PREFIX", help="Copy only this file or folder of the version [default: all].")
+@click.option("--overwrite", is_flag=True, help="Replace files in DEST that differ [default: list them and fail].")
 def get(session: Session, reference: str, dest: str, prefix: str | None, overwrite: bool) -> None:
     """Copy a version's files into a folder.
 
-    What is copied is verified. DEST is made if it is not there. Files that are there already with the same content
-    are left alone, and nothing is ever deleted. To read without copying, mount the workspace instead: 'artfs mount'.
+    The copies are verified. DEST is created if it does not exist. Existing files with the same content are skipped, and
+    nothing in DEST is deleted. To read without copying, mount the workspace: 'artfs mount'.
 
     \b
     Example:
@@ -213,8 +211,8 @@ def get(session: Session, reference: str, dest: str, prefix: str | None, overwri
 def warm(session: Session, reference: str, path: str) -> None:
     """Read a version from the disk into memory.
 
-    It is read in one pass, as fast as the disk is; an epoch of shuffled reads that follows does not wait for the disk.
-    With PATH only that file or folder. What there is no room for in memory is read from the disk later, as always.
+    The version is read in one sequential pass, so that shuffled reads that follow do not wait for the disk. With PATH,
+    only that file or folder is read. Data that does not fit into memory is read from the disk later, as usual.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``cache``: the copies of versions that downloads have left on this machine."""
+"""``cache``: the copies of versions that downloads leave on this machine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["cache"]
 
 @click.group("cache")
 def cache() -> None:
-    """Look after the copies that downloads have left.
+    """Manage the copies that downloads leave.
 
-    A program that downloads a version where no mount can be reached gets a copy, which is kept by its digest for the
-    next one: in $ARTFS_CACHE_DIR, else $WANDB_CACHE_DIR, else the user's cache folder.
+    A program that downloads a version without access to a mount gets a copy, which is kept by its digest for later
+    downloads. The cache is in $ARTFS_CACHE_DIR, else $WANDB_CACHE_DIR, else the user's cache folder.
 
     \b
     Examples:
@@ -31,7 +31,7 @@ def cache() -> None:
 
 @subcommand("info", group=cache)
 def cache_info(session: Session) -> None:
-    """Show what the cache holds, and where.
+    """Show the location and contents of the cache.
 
     \b
     Examples:
@@ -70,8 +70,8 @@ def cache_info(session: Session) -> None:
 def cache_cleanup(session: Session, limit: str) -> None:
     """Shrink the cache to a size.
 
-    What was used longest ago goes first. Only copies are removed, and links that lead nowhere; versions are not
-    touched. A program that just reads a copy finds its files gone.
+    The least recently used copies are removed first. Only copies and dangling links are removed, never versions. A
+    program reading a copy at that moment loses its files.
 
     \b
     Examples:
@@ -98,7 +98,7 @@ def cache_cleanup(session: Session, limit: str) -> None:
 def cache_preload(session: Session, references: tuple[str, ...]) -> None:
     """Copy versions into the cache.
 
-    The next program that downloads one of them finds it there.
+    Later downloads of these versions use the cached copies.
 
     \b
     Examples:

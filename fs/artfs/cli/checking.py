@@ -1,4 +1,4 @@
-"""``fsck``, ``why`` and ``purge``: what is damaged, what keeps bytes, and taking content out for good."""
+"""``fsck``, ``why`` and ``purge``: checking and repair, explaining what is kept, and permanent removal."""
 
 from __future__ import annotations
 
@@ -36,25 +36,28 @@ __all__ = ["fsck", "purge", "why"]
 
 _DAMAGED = 5
 _LISTED = 20
-"""Paths of one problem that are printed; JSON has all that the report has."""
+"""The number of paths printed for one problem; JSON has all paths of the report."""
 
 
 @subcommand("fsck")
 @click.option(
     "--data", is_flag=True, help="Also read and verify all content, each piece once; resumes where it was interrupted."
 )
-@click.option("--repair", is_flag=True, help="Mend what can be, and set damaged content aside for a put to heal.")
+@click.option(
+    "--repair", is_flag=True, help="Repair what can be repaired, and quarantine damaged content until it is put again."
+)
 @click.option("--rebuild", is_flag=True, help="Rebuild the manifest from packs and journal if it is lost.")
 def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
-    """Check that the workspace is whole.
+    """Check the integrity of the workspace.
 
-    Without options: that every version is there in full, every count is right and every byte has its place, in seconds
-    and beside other commands. Damage is named with the files and versions that it touches, and the exit code is 5.
+    Without options, check that every version is complete, every count is correct and every byte is accounted for. This
+    takes seconds, and other commands can run meanwhile. If there is damage, the affected files and versions are listed
+    and the exit code is 5.
 
-    --repair mends counts and lists, and sets damaged content aside: put the same content again from wherever you have
-    it, and every version that holds it is whole again. --rebuild is for a workspace that does not open any more, while
-    nothing else uses it; versions, aliases and tags come back, what was deleted stays deleted, and puts that were
-    under way are lost.
+    --repair corrects counts and lists, and quarantines damaged content: put the same content again, from any copy, to
+    restore every version that contains it. --rebuild is for a workspace that cannot be opened, and nothing else may
+    use it meanwhile: versions, aliases and tags are restored, deleted versions stay deleted, and unfinished puts are
+    lost.
 
     \b
     Examples:
@@ -87,7 +90,7 @@ def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
 
 
 def _rebuilt(session: Session, path: Path, data: bool, progress: OnProgress | None) -> Report:
-    """Make the manifest anew, and with ``data`` verify all content then; the check's report has the rebuild's too."""
+    """Rebuild the manifest, and with ``data`` verify all content; the report covers both."""
     from artstore.checking import check
     from artstore.errors import WorkspaceNotFoundError
     from artstore.repairing.rebuild import rebuild
@@ -109,7 +112,7 @@ def _rebuilt(session: Session, path: Path, data: bool, progress: OnProgress | No
 
 
 def _advise(report: Report, *, repair: bool) -> None:
-    """Say the way out of what was found."""
+    """Print how to fix the problems found."""
     kinds = {problem.kind for problem in report.problems}
     if "unchecked" in kinds:
         warn("what could not be checked may be intact: 'artfs fsck --rebuild' rebuilds the manifest")
@@ -120,7 +123,7 @@ def _advise(report: Report, *, repair: bool) -> None:
 
 
 def _checking(update: Callable[[Progress], None] | None) -> OnProgress | None:
-    """Return what a check reports to, for a bar: in bytes while it reads content, else in what it looks at."""
+    """Return the progress callback of a check: it counts bytes while content is read, else items."""
     if update is None:
         return None
     from artstore.progress import Progress
@@ -171,11 +174,11 @@ def _print_problem(problem: Problem) -> None:
 @subcommand("why")
 @click.argument("target", metavar="REF|DIGEST|FILE", type=REFERENCE)
 def why(session: Session, target: str) -> None:
-    """Say what keeps something, or why it still waits.
+    """Explain why content is kept.
 
-    A version or a file in it, a digest in hex (of a file, a folder or a version), or any file inside the workspace's
-    own folder: what it is, what holds it (versions, puts, the undelete window, whoever has it open), and where its
-    bytes are counted.
+    The argument is a version, a file in it, a digest in hex (of a file, a folder or a version), or any file inside the
+    workspace folder. The output shows what it is, what references it (versions, puts, the undelete window, processes
+    that have it open), and where 'artfs usage' counts its bytes.
 
     \b
     Examples:
@@ -196,17 +199,17 @@ def why(session: Session, target: str) -> None:
 
 @subcommand("purge", writes=True)
 @click.argument("target", metavar="REF/PATH|DIGEST", type=REFERENCE)
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with every version that changes.")
-@click.option("--everywhere", is_flag=True, help="From all versions that hold it, not only the one that REF names.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be purged, and do nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask [default: ask on a terminal, go ahead elsewhere].")
+@click.option("--reason", required=True, metavar="TEXT", help="The reason; recorded with every version that changes.")
+@click.option("--everywhere", is_flag=True, help="Purge from all versions that contain it, not only from REF.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be purged, and change nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation [default: ask only on a terminal].")
 def purge(session: Session, target: str, reason: str, everywhere: bool, dry_run: bool, yes: bool) -> None:
-    """Take content out of versions for good.
+    """Remove content from versions permanently.
 
-    For what must not be kept, such as personal data. Its bytes are overwritten before their space is given back, and
-    nothing brings them back: there is no undelete window. The versions keep their numbers and aliases, but their
-    digests change; 'artfs log' and 'artfs show' say what was purged, when and why. On a terminal this asks first; a
-    script that names the content and the reason has decided, and is not asked.
+    Use this for content that must not be kept, such as personal data. Its bytes are overwritten before their space is
+    freed; there is no undelete window, and the content cannot be restored. The versions keep their numbers and
+    aliases, but their digests change; 'artfs log' and 'artfs show' list what was purged, when and why. The command
+    asks for confirmation on a terminal, but not in a script.
 
     \b
     Examples:
@@ -232,7 +235,7 @@ def _has_terminal() -> bool:
 
 
 def _confirm(planned: PurgeReport) -> None:
-    """Ask on the terminal whether to go on; raise RefusedError for no, KeyboardInterrupt for Ctrl-C."""
+    """Ask for confirmation on the terminal; raise RefusedError for no, KeyboardInterrupt for Ctrl-C."""
     from artstore.errors import RefusedError
 
     for line in _places(planned):

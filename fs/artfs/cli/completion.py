@@ -1,4 +1,4 @@
-"""Completion of what the store knows (artifacts, references, drafts, rules) in the shell, by click's mechanism."""
+"""Shell completion of artifacts, references, drafts and retention rules, by click's mechanism."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["DELETED_REFERENCE", "DRAFT", "NAME", "REFERENCE", "RULE"]
 
 
 class _Known(click.ParamType[str]):
-    """Text that the store knows the meaning of."""
+    """An argument whose values are listed by the store."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return what could be meant that begins with what is there."""
+        """Return the values that begin with the incomplete text."""
         from click.shell_completion import CompletionItem
 
         from artstore.workspace import open_workspace
@@ -40,7 +40,7 @@ class _Known(click.ParamType[str]):
 class _Reference(_Known):
     """An artifact, and with ``versions`` a version of it after a colon, or one of its aliases.
 
-    With ``deleted`` it is a version that was deleted and can be brought back.
+    With ``deleted``, only deleted versions that can be undeleted.
     """
 
     def __init__(self, name: str, *, versions: bool, deleted: bool = False) -> None:

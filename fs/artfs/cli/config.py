@@ -1,4 +1,4 @@
-"""``config``: what is set for a workspace, the same for every process that uses it."""
+"""``config``: the settings of a workspace, shared by every process that uses it."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ _UNLIMITED = "unlimited"
 def config(session: Session, key: str | None, value: str | None) -> None:
     """Show or change the settings of the workspace.
 
-    With KEY and VALUE it is changed, for every process that uses the workspace, and from then on.
+    With KEY and VALUE, change the setting for every process that uses the workspace.
 
     \b
-      undelete-window        how long 'artfs undelete' can bring a deleted version back, such as
-                             24h, 7d, 90m, or 0 for not at all; for versions deleted from now on
-      reap-bytes-per-second  at most so much a mount gives back in the background, such as 100MB;
-                             'unlimited' for as much as it can beside reads
-      reap-nodes-per-second  the same in nodes: files, folders and pieces of large files
-      protected-aliases      names and globs, with commas between, of aliases that are moved and
-                             taken away by --force only, and whose versions 'artfs rm' refuses;
+      undelete-window        how long 'artfs undelete' can restore a deleted version, such as 24h,
+                             7d or 90m; 0 disables it; applies to versions deleted from now on
+      reap-bytes-per-second  the most that a mount frees in the background, such as 100MB;
+                             'unlimited' for no limit other than not to slow down reads
+      reap-nodes-per-second  the same in nodes: files, folders and parts of large files
+      protected-aliases      comma-separated names and globs of aliases that are moved and removed
+                             only with --force, and whose versions 'artfs rm' refuses to delete;
                              'none' for none
-      reference-cache        room for what is fetched of files outside (see 'artfs ref'), such as
-                             50GB; what was used longest ago goes first. Mounts take a change up
-                             when they are made again
+      reference-cache        the size of the cache for external files (see 'artfs ref'), such as
+                             50GB; the least recently used data is evicted first. A change takes
+                             effect at the next mount
 
     \b
     Examples:
@@ -112,7 +112,7 @@ def _shown(settings: Settings, key: str) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Read ``24h``, ``1d12h``, ``0`` and the like as seconds; raise InvalidInputError for anything else."""
+    """Parse a duration such as ``24h``, ``1d12h`` or ``0`` into seconds; raise InvalidInputError for anything else."""
     from artstore.errors import InvalidInputError
 
     if text == "0":
@@ -125,7 +125,7 @@ def parse_duration(text: str) -> float:
 
 
 def written_duration(seconds: float) -> str:
-    """Write seconds so that `parse_duration` reads them again: ``24h``, ``7d``, ``90m``."""
+    """Format seconds as `parse_duration` reads them: ``24h``, ``7d``, ``90m``."""
     if not seconds:
         return "0"
     for unit in "dhm":
@@ -136,7 +136,7 @@ def written_duration(seconds: float) -> str:
 
 
 def parse_rate(text: str) -> int:
-    """Read ``100MB``, ``64MiB``, ``5000`` and the like as a number, ``unlimited`` as 0.
+    """Parse a rate such as ``100MB``, ``64MiB`` or ``5000``; ``unlimited`` is 0.
 
     Raises InvalidInputError for anything else, and for less than one.
     """

@@ -1,4 +1,4 @@
-"""``rm``, ``undelete`` and ``gc``: deleting versions, bringing them back, and giving their space back."""
+"""``rm``, ``undelete`` and ``gc``: deleting versions, restoring them, and freeing their space."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ _NAMED_TO_UNDELETE = 3
 
 @subcommand("rm", writes=True)
 @click.argument("references", metavar="REF...", nargs=-1, required=True, type=REFERENCE)
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be deleted and come back, and do nothing.")
-@click.option("--now", is_flag=True, help="No undelete window: final at once, and the space is back on return.")
-@click.option("-f", "--force", is_flag=True, help="Also versions with aliases, which go too, or with a put on them.")
-@click.option("-r", "--recursive", is_flag=True, help="A bare NAME means the whole artifact: all its versions.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be deleted and freed, and change nothing.")
+@click.option("--now", is_flag=True, help="Delete permanently, without an undelete window, and free the space at once.")
+@click.option(
+    "-f", "--force", is_flag=True, help="Also delete versions that have aliases, or are the base of a running put."
+)
+@click.option("-r", "--recursive", is_flag=True, help="With a bare NAME, delete all versions of the artifact.")
 @click.option(
     "--cascade",
     is_flag=False,
@@ -40,7 +42,7 @@ _NAMED_TO_UNDELETE = 3
     default="no",
     type=click.Choice(["no", "delete", "orphan"]),
     metavar="[delete|orphan]",
-    help="Also versions that others were made from: those go too, or stay with --cascade=orphan.",
+    help="Also delete versions that others were made from; the others are deleted too, or kept with --cascade=orphan.",
 )
 def rm(
     session: Session,
@@ -53,14 +55,14 @@ def rm(
 ) -> None:
     """Delete versions.
 
-    A deleted version is gone from every list and mount when this returns; what is open there stays readable until it
-    is closed. Until the undelete window ends (24 hours, unless 'artfs config undelete-window' says otherwise) 'artfs
-    undelete' brings it back. Then the space that no other version needs comes back by itself. With --now there is no
-    window, and nothing brings the version back.
+    When the command returns, no list and no mount shows the version; files that are open stay readable until they are
+    closed. 'artfs undelete' restores the version until the undelete window ends (24 hours, or as set with 'artfs
+    config undelete-window'). After that, the space that no other version needs is freed automatically. With --now
+    there is no window, and the version cannot be restored.
 
-    REF is NAME:v3, NAME:ALIAS, NAME:latest, a range NAME:v0..v9 (both ends are in it), or a glob such as 'NAME:*' or
-    'NAME:v1*', in quotes against the shell. Versions that have aliases, on which a put is just building, or which
-    others were made from, are refused by name, and then none is deleted. Numbers are not given out again.
+    REF is NAME:v3, NAME:ALIAS, NAME:latest, a range NAME:v0..v9 (inclusive), or a quoted glob such as 'NAME:*' or
+    'NAME:v1*'. If a version has aliases, is the base of a running put, or others were made from it, it is named and
+    nothing is deleted. Version numbers are never reused.
 
     \b
     Examples:
@@ -118,11 +120,11 @@ def version_ranges(names: Iterable[str]) -> Iterator[str]:
 @subcommand("undelete", writes=True)
 @click.argument("references", metavar="REF...", nargs=-1, required=True, type=DELETED_REFERENCE)
 def undelete(session: Session, references: tuple[str, ...]) -> None:
-    """Bring deleted versions back.
+    """Restore deleted versions.
 
-    Each is again what it was, with those of its aliases that name no other version by now. This works until the
-    undelete window has ended and its space is being given back; 'artfs log NAME' shows until when. REF is NAME:v3, a
-    range NAME:v0..v9, or a glob such as 'NAME:*' for all of them that can come back.
+    A version is restored unchanged, with those of its aliases that no other version has now. This is possible until the
+    undelete window ends and the space is being freed; 'artfs log NAME' shows the time. REF is NAME:v3, a range
+    NAME:v0..v9, or a quoted glob such as 'NAME:*' for all that can be restored.
 
     \b
     Examples:
@@ -153,7 +155,7 @@ def undelete(session: Session, references: tuple[str, ...]) -> None:
 
 
 def _deleted_versions(workspace: Workspace, reference: str) -> list[str]:
-    """Return what a range or glob means among the deleted versions; any other reference as it is."""
+    """Return the deleted versions that match a range or glob; any other reference is returned unchanged."""
     from artstore.errors import InvalidInputError, NotFoundError
     from artstore.names import parse_version_label
 
@@ -177,15 +179,16 @@ def _deleted_versions(workspace: Workspace, reference: str) -> list[str]:
 
 
 @subcommand("gc")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would come back, and do nothing.")
-@click.option("--now", is_flag=True, help="Also what can still be undeleted: it is gone for good then.")
-@click.option("--compact", is_flag=True, help="Also shrink the manifest, and packs that are nearly empty.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be freed, and change nothing.")
+@click.option("--now", is_flag=True, help="Also free versions that can still be undeleted; they are lost permanently.")
+@click.option("--compact", is_flag=True, help="Also compact the manifest and nearly empty packs.")
 def gc(session: Session, dry_run: bool, now: bool, compact: bool) -> None:
-    """Give back the space of deleted versions.
+    """Free the space of deleted versions.
 
-    All whose undelete window has ended, and what abandoned puts left behind. A mount does this by itself in the
-    background, and commands that write do some of it at their end, so this is for when you want it all now. Content
-    that is still open somewhere is kept until it is closed. Several may run at once, beside any other command.
+    This covers versions whose undelete window has ended, and data that abandoned puts left behind. A mount does this
+    automatically in the background, and commands that write do part of it when they end; use 'artfs gc' to free
+    all of it now. Content that is still open is kept until it is closed. Other commands, and other 'artfs gc', can run
+    meanwhile.
 
     \b
     Examples:
@@ -205,7 +208,7 @@ def gc(session: Session, dry_run: bool, now: bool, compact: bool) -> None:
 
 
 def _reaping(update: Callable[[Progress], None] | None) -> Callable[[Reaped], None] | None:
-    """Return what the reaper reports to, for a bar; how much there is to do is not known before it is done."""
+    """Return the progress callback of the reaper; the total is not known in advance."""
     if update is None:
         return None
     from artstore.progress import Progress

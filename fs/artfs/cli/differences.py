@@ -1,4 +1,4 @@
-"""How differences between trees are printed: by ``diff``, and by ``draft status``."""
+"""Printing of differences between trees, for ``diff`` and ``draft status``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LETTERS = {"added": "A", "removed": "D", "changed": "M", "mode": "M", "renamed"
 
 
 def print_difference(difference: Difference) -> None:
-    """Print a line for each path that differs, and what they sum up to."""
+    """Print a line for each path that differs, and the totals."""
     totals: dict[str, list[int]] = {}
     for change in difference:
         write_line(_change_line(change))

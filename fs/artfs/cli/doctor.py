@@ -1,4 +1,4 @@
-"""``doctor``: what the machine offers and lacks, each with its fix."""
+"""``doctor``: checks of the machine, with a fix for each problem."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["doctor"]
 
 @subcommand("doctor")
 def doctor(session: Session) -> int:
-    """Look at what this machine offers and lacks.
+    """Check what this machine supports.
 
-    Each lack comes with its fix. Nothing is changed. The exit code is 1 if anything fails that artfs cannot do
-    without; a warning names what works worse, or for fewer uses.
+    Each problem is printed with its fix. Nothing is changed. The exit code is 1 if something that artfs requires is
+    missing; a warning names something that is slower or not available.
 
     \b
     Example:

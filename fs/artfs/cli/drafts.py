@@ -1,4 +1,4 @@
-"""``draft``: putting a version together step by step."""
+"""``draft``: building a version step by step."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ __all__ = ["draft"]
 
 @click.group("draft")
 def draft() -> None:
-    """Put a version together step by step.
+    """Build a version step by step.
 
-    A draft begins empty or as a version, of which nothing is copied. Steps add, remove and move files, each done whole
-    or not at all, by any process and after any crash, until the draft is committed. One that is left alone for 7 days
-    is given up.
+    A draft starts empty or from a version, without copying. Steps add, remove and move files until the draft is
+    committed. Each step is atomic; any process can run the next one, also after a crash. A draft without a step for 7
+    days expires.
 
     \b
     Example:
@@ -53,9 +53,9 @@ def draft() -> None:
 
 @subcommand("new", group=draft, writes=True)
 @click.argument("name", type=NAME)
-@click.option("--from", "base", metavar="VERSION", help="Begin as this version [default: empty].")
-@click.option("--id", "ident", metavar="ID", default="", help="What to call the draft [default: d and a number].")
-@click.option("--expires", metavar="TIME", help="Give it up after this time without a step, such as 12h [default: 7d].")
+@click.option("--from", "base", metavar="VERSION", help="Start from this version [default: empty].")
+@click.option("--id", "ident", metavar="ID", default="", help="The ID of the draft [default: d and a number].")
+@click.option("--expires", metavar="TIME", help="Expire after this time without a step, such as 12h [default: 7d].")
 def draft_new(session: Session, name: str, base: str | None, ident: str, expires: str | None) -> None:
     """Open a draft of the next version of NAME and print its ID.
 
@@ -79,19 +79,19 @@ def draft_new(session: Session, name: str, base: str | None, ident: str, expires
 @click.argument("ident", metavar="ID", type=DRAFT)
 @click.argument("path", type=click.Path())
 @click.argument("to", metavar="[TO]", default="")
-@click.option("--overwrite", is_flag=True, help="Replace what an earlier step has added.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches; repeatable.")
-@click.option("--anonymous", is_flag=True, help="Of a URI: ask without credentials.")
+@click.option("--overwrite", is_flag=True, help="Replace files that an earlier step added.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Exclude matching paths; repeatable.")
+@click.option("--anonymous", is_flag=True, help="With a URI: access it without credentials.")
 def draft_add(
     session: Session, ident: str, path: str, to: str, overwrite: bool, exclude: tuple[str, ...], anonymous: bool
 ) -> None:
     """Add the file or folder PATH to a draft, as TO inside it.
 
-    PATH can be a URI as 'artfs ref add' takes it: what that leads to is referred to and not copied.
+    PATH can be a URI as for 'artfs ref add'; the files there are referenced, not copied.
 
-    Without TO a file keeps its name, and what a folder holds goes to the top. Where TO is a folder, or ends with a
-    slash, a file goes into it. Folders of one name are merged. What the draft began with is replaced; what an earlier
-    step has added, and differs, only with --overwrite.
+    Without TO, a file keeps its name, and the contents of a folder are added at the top. If TO is a folder, or ends
+    with a slash, a file is added inside it. Folders of the same name are merged. Files of the base version are
+    replaced; differing files that an earlier step added are replaced only with --overwrite.
 
     \b
     Examples:
@@ -126,10 +126,10 @@ def draft_add(
 @click.argument("ident", metavar="ID", type=DRAFT)
 @click.argument("patterns", metavar="PATH...", nargs=-1, required=True)
 def draft_rm(session: Session, ident: str, patterns: tuple[str, ...]) -> None:
-    """Take files and folders out of a draft.
+    """Remove files and folders from a draft.
 
-    PATH is a file, a folder, or a glob in quotes, as in .gitignore: '*.tmp' is meant at any depth, '/*.tmp' at the
-    top. A folder that is left empty goes too.
+    PATH is a file, a folder, or a quoted glob as in .gitignore: '*.tmp' matches at any depth, '/*.tmp' only at the top.
+    Folders that become empty are removed too.
 
     \b
     Example:
@@ -149,11 +149,11 @@ def draft_rm(session: Session, ident: str, patterns: tuple[str, ...]) -> None:
 @click.argument("ident", metavar="ID", type=DRAFT)
 @click.argument("source", metavar="OLD")
 @click.argument("target", metavar="NEW")
-@click.option("--overwrite", is_flag=True, help="Replace a file that is in the way.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def draft_mv(session: Session, ident: str, source: str, target: str, overwrite: bool) -> None:
     """Move a file or folder inside a draft.
 
-    Where NEW is a folder, OLD goes into it.
+    If NEW is a folder, OLD is moved into it.
 
     \b
     Example:
@@ -173,7 +173,7 @@ def draft_mv(session: Session, ident: str, source: str, target: str, overwrite: 
 def draft_status(session: Session, ident: str) -> None:
     """List what a draft would change.
 
-    Compared with the version that it began as, or with nothing; as 'artfs diff' does.
+    The draft is compared with its base version, or with nothing; the output is that of 'artfs diff'.
 
     \b
     Example:
@@ -203,10 +203,10 @@ def draft_commit(
     ttl: str | None,
     new: bool,
 ) -> None:
-    """Make a draft the next version, and end it.
+    """Commit a draft as the next version.
 
-    When nothing differs from the latest version none is made. Several drafts become versions together: all of them,
-    or none, and nobody sees a part of them.
+    If nothing differs from the latest version, no version is created. Several drafts are committed together in one
+    atomic step.
 
     \b
     Examples:
@@ -234,7 +234,7 @@ def draft_commit(
 @subcommand("abort", group=draft, writes=True)
 @click.argument("ident", metavar="ID", type=DRAFT)
 def draft_abort(session: Session, ident: str) -> None:
-    """Give a draft up; what it alone has stored comes back.
+    """Discard a draft and free the space that only it uses.
 
     \b
     Example:
@@ -251,7 +251,7 @@ def draft_abort(session: Session, ident: str) -> None:
 
 @subcommand("ls", group=draft)
 def draft_ls(session: Session) -> None:
-    """List the drafts that are open.
+    """List the open drafts.
 
     \b
     Example:

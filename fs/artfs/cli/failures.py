@@ -1,4 +1,4 @@
-"""Every failure of a command as one sentence, a stable kind and an exit code."""
+"""Failures of commands: one sentence, a stable kind and an exit code each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["CLOSED_PIPE", "INTERRUPTED", "Failure", "explain", "report", "stdout
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141
-"""What a shell reports for a program that SIGPIPE ended, as it would have ended ``ls`` or ``cat``."""
+"""The exit code that a shell reports for a program ended by SIGPIPE."""
 
 _LISTED_PATHS = 1000
 
@@ -27,7 +27,7 @@ _LISTED_PATHS = 1000
 class Failure:
     """A failure ready to be printed.
 
-    ``paths`` are the files that it concerns: those that the sentence does not name are listed after it.
+    ``paths`` are the files concerned; those that the sentence does not name are listed after it.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Failure:
 
 
 def explain(error: BaseException, *, on_interrupt: str = "") -> Failure:
-    """Return the failure that an exception means; an exception nobody expected is an internal error."""
+    """Return the failure for an exception; an unexpected exception is an internal error."""
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted", "interrupted", on_interrupt, INTERRUPTED)
     if isinstance(error, ArtfsError):
@@ -74,7 +74,7 @@ def _system_failure(error: OSError) -> Failure:
 
 
 def report(error: BaseException, *, as_json: bool, on_interrupt: str = "") -> int:
-    """Print the failure, on stderr and with ``as_json`` as a document on stdout too, and return the exit code."""
+    """Print the failure on stderr, with ``as_json`` also as a document on stdout, and return the exit code."""
     failure = explain(error, on_interrupt=on_interrupt)
     if failure.kind == "internal" and os.environ.get("ARTFS_DEBUG"):
         traceback.print_exception(error)
@@ -92,7 +92,7 @@ def report(error: BaseException, *, as_json: bool, on_interrupt: str = "") -> in
 
 
 def stdout_is_broken() -> bool:
-    """Say whether the reader of stdout has gone, so that a BrokenPipeError from elsewhere is not taken for it."""
+    """Return whether the reader of stdout has closed it, to tell it from a BrokenPipeError of another file."""
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), select.POLLOUT)

@@ -1,4 +1,4 @@
-"""``find``: versions by what is said of them."""
+"""``find``: versions by name, type, tag, metadata and age."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["find"]
 
 @subcommand("find")
 @click.argument("artifact", metavar="[GLOB]", required=False)
-@click.option("--project", metavar="PROJECT", help="Artifacts in this project and below.")
-@click.option("--type", "type_", metavar="TYPE", help="Artifacts of this type.")
-@click.option("--tag", metavar="TAG", help="Versions with this tag.")
-@click.option("--meta", multiple=True, metavar="JSON|K=V", help="Versions with this metadata; repeatable.")
-@click.option("--younger", metavar="TIME", help="Made within this time, such as 7d.")
-@click.option("--older", metavar="TIME", help="Made longer ago than this.")
-@click.option("--latest", is_flag=True, help="Look at the latest version of each artifact only.")
+@click.option("--project", metavar="PROJECT", help="Only artifacts in this project and below.")
+@click.option("--type", "type_", metavar="TYPE", help="Only artifacts of this type.")
+@click.option("--tag", metavar="TAG", help="Only versions with this tag.")
+@click.option("--meta", multiple=True, metavar="JSON|K=V", help="Only versions with this metadata; repeatable.")
+@click.option("--younger", metavar="TIME", help="Only versions created within this time, such as 7d.")
+@click.option("--older", metavar="TIME", help="Only versions created longer ago than this.")
+@click.option("--latest", is_flag=True, help="Only the latest version of each artifact.")
 def find(
     session: Session,
     artifact: str | None,
@@ -34,8 +34,7 @@ def find(
 ) -> None:
     """Find versions by name, type, tag, metadata and age.
 
-    GLOB is matched with the full names of artifacts, and stands in quotes against the shell. All that is asked for
-    must be true of a version.
+    GLOB is matched against the full names of artifacts; quote it. A version must match every condition.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``lineage``, ``link`` and ``run``: what came of what, and who made it."""
+"""``lineage``, ``link`` and ``run``: what was made from what, and by which runs."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _BACK: Final = {
 @click.option("--down", is_flag=True, help="Only what was made from it.")
 @click.option("--dot", is_flag=True, help="Print a graph for Graphviz.")
 def lineage(session: Session, reference: str, up: bool, down: bool, dot: bool) -> None:
-    """Show what a version came of, and what came of it.
+    """Show a version's inputs, and what was made from it.
 
-    REF is a version, a deleted one too, or run:PROJECT/ID. Versions that are gone keep their names here as long as
-    something that was made from them is known.
+    REF is a version (a deleted one too) or run:PROJECT/ID. Deleted versions are listed by name as long as something
+    that was made from them is recorded.
 
     \b
     Examples:
@@ -109,7 +109,7 @@ def _dot(graph: Graph) -> list[str]:
 
 
 def near(graph: Graph) -> dict[str, list[str]]:
-    """Return what is one step away from the root of a graph, by how it is related."""
+    """Return the neighbours of the root of a graph by relation."""
     nodes = {node.key: node for node in graph.nodes}
     found: dict[str, list[str]] = {}
     for edge in graph.edges:
@@ -125,11 +125,11 @@ def near(graph: Graph) -> dict[str, list[str]]:
 @click.argument("name", type=NAME)
 @click.option("-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="An alias of the link; repeatable.")
 def link(session: Session, reference: str, name: str, aliases: tuple[str, ...]) -> None:
-    """Show a version in another artifact too.
+    """Link a version into another artifact.
 
-    It becomes the next version of NAME, which may be in another project. Nothing is copied. The link stays whole
-    whatever becomes of the version, and the version is not deleted by mistake while the link is there. 'artfs rm' of
-    the link takes it away.
+    The link is the next version of NAME, which may be in another project. Nothing is copied. The link stays complete
+    even if the version is deleted, and 'artfs rm' refuses to delete the version while the link exists. 'artfs rm' of
+    the link removes only the link.
 
     \b
     Example:
@@ -147,7 +147,7 @@ def link(session: Session, reference: str, name: str, aliases: tuple[str, ...]) 
 
 @click.group("run")
 def run() -> None:
-    """Look at the runs that used and made versions.
+    """Show the runs that used and made versions.
 
     \b
     Example:
@@ -158,7 +158,7 @@ def run() -> None:
 @subcommand("ls", group=run)
 @click.argument("project", metavar="[PROJECT]", required=False)
 def run_ls(session: Session, project: str | None) -> None:
-    """List the runs, or those of a project, the newest last.
+    """List all runs, or those of a project, newest last.
 
     \b
     Example:
@@ -178,11 +178,11 @@ def run_ls(session: Session, project: str | None) -> None:
 
 @subcommand("show", group=run)
 @click.argument("title", metavar="PROJECT/ID")
-@click.option("--history", is_flag=True, help="Also the rows that it has logged.")
+@click.option("--history", is_flag=True, help="Also print the rows that it logged.")
 def run_show(session: Session, title: str, history: bool) -> None:
     """Show a run.
 
-    That is how it was configured, what it logged, and which versions it used and made.
+    The output has its configuration, what it logged, and the versions that it used and made.
 
     \b
     Example:

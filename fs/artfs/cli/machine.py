@@ -1,4 +1,4 @@
-"""What the machine offers to artfs and what it lacks, one check each; nothing is changed by looking.
+"""Checks of what the machine supports; they change nothing.
 
 The checks need no workspace, only the folder where it is or would be.
 """
@@ -35,7 +35,7 @@ _FALLOC_KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: ``detail`` says what is there, ``fix`` what to do about it (empty when it is ``ok``)."""
+    """The result of a check: ``detail`` is the state, ``fix`` what to do about it (empty if the status is ``ok``)."""
 
     name: str
     status: Status
@@ -51,7 +51,7 @@ class _Finding:
 
 
 def examine(workspace: Path) -> Iterator[Check]:
-    """Yield every check, with those of the disk made where ``workspace`` is, or in its nearest existing parent."""
+    """Yield every check; those of the disk use the folder ``workspace`` or its nearest existing parent."""
     folder = workspace
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
@@ -78,7 +78,7 @@ def _tried(look: Callable[[], _Finding]) -> _Finding:
     try:
         return look()
     except OSError as error:
-        return _Finding("warn", f"could not be looked at: {error}")
+        return _Finding("warn", f"cannot be checked: {error}")
 
 
 def _python() -> _Finding:
@@ -125,14 +125,14 @@ def _device() -> _Finding:
         os.close(os.open(_FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except PermissionError as error:
         fix = f"chmod 666 {_FUSE_DEVICE} as root; {in_container}"
-        return _Finding("fail", f"{_FUSE_DEVICE} does not open: {error.strerror}", fix)
+        return _Finding("fail", f"{_FUSE_DEVICE} cannot be opened: {error.strerror}", fix)
     except OSError as error:
-        return _Finding("fail", f"{_FUSE_DEVICE} does not open: {error.strerror}", "modprobe fuse as root")
-    return _Finding("ok", f"{_FUSE_DEVICE} opens for reading and writing")
+        return _Finding("fail", f"{_FUSE_DEVICE} cannot be opened: {error.strerror}", "modprobe fuse as root")
+    return _Finding("ok", f"{_FUSE_DEVICE} can be opened for reading and writing")
 
 
 def _permission() -> _Finding:
-    """Look at what lets this user mount: the capability as root, fusermount3 as anybody else."""
+    """Check whether this user can mount: with the capability as root, with fusermount3 as any other user."""
     if os.geteuid() == 0:
         if _status_field("CapEff", base=16) >> _CAP_SYS_ADMIN & 1:
             return _Finding("ok", "root with CAP_SYS_ADMIN mounts directly")
@@ -173,16 +173,18 @@ def _allow_other() -> _Finding:
 
 
 def _kernel() -> _Finding:
-    """Look at the release, and say what the kernel's FUSE lacks; the releases are those of linux/fuse.h."""
+    """Check the kernel release for the FUSE features needed; the releases are those of linux/fuse.h."""
     release = os.uname().release
     numbers = re.match(r"(\d+)\.(\d+)", release)
     version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
     if "fuse" not in Path("/proc/filesystems").read_text().split():
         return _Finding("warn", f"Linux {release}, FUSE is not loaded", "modprobe fuse as root, or mount once")
     if version < (4, 2):
-        return _Finding("fail", f"Linux {release} has no device of its own per worker", "use Linux 5.4 or newer")
+        return _Finding(
+            "fail", f"Linux {release} cannot give each worker its own FUSE device", "use Linux 5.4 or newer"
+        )
     if version < (5, 2):
-        detail = f"Linux {release} drops cached file data more often than it must"
+        detail = f"Linux {release} drops cached file data more often than necessary"
         return _Finding("warn", detail, "use Linux 5.4 or newer")
     offers = [
         words
@@ -202,10 +204,10 @@ def _workspace(workspace: Path) -> _Finding:
     try:
         open_workspace(workspace)
     except WorkspaceNotFoundError:
-        return _Finding("ok", f"none at {quoted(str(workspace))} yet; the first 'artfs put' makes it")
+        return _Finding("ok", f"none at {quoted(str(workspace))} yet; the first 'artfs put' creates it")
     except ArtfsError as error:
         return _Finding("fail", error.message, error.hint)
-    return _Finding("ok", f"{quoted(str(workspace))} opens")
+    return _Finding("ok", f"{quoted(str(workspace))} can be opened")
 
 
 def _file_system(workspace: Path) -> _Finding:
@@ -219,9 +221,9 @@ def _file_system(workspace: Path) -> _Finding:
 
 
 def _hole_punching(folder: Path) -> _Finding:
-    fix = "use ext4, xfs, btrfs or tmpfs to have deleted bytes back without copying"
+    fix = "use ext4, xfs, btrfs or tmpfs to free deleted bytes without copying"
     if not os.access(folder, os.W_OK | os.X_OK):
-        return _Finding("warn", f"{quoted(str(folder))} is not writable, so it was not tried", "")
+        return _Finding("warn", f"{quoted(str(folder))} is not writable, so this was not tested", "")
     with tempfile.TemporaryFile(dir=folder, prefix=".artfs-doctor-") as file:
         file.write(b"\1" * (1 << 20))
         file.flush()
@@ -230,8 +232,8 @@ def _hole_punching(folder: Path) -> _Finding:
         if not _punch(file.fileno(), 1 << 20):
             return _Finding("warn", "the file system cannot punch holes in files", fix)
         if os.fstat(file.fileno()).st_blocks >= before:
-            return _Finding("warn", "punching a hole gives no space back here", fix)
-    return _Finding("ok", "a hole punched in a file gives its space back")
+            return _Finding("warn", "punching a hole in a file frees no space", fix)
+    return _Finding("ok", "punching a hole in a file frees its space")
 
 
 def _punch(descriptor: int, length: int) -> bool:

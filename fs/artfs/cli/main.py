@@ -1,4 +1,4 @@
-"""The entry point: reads the command line, runs the command, and turns whatever happens into an exit code."""
+"""The entry point: parses the command line, runs the command, and returns the exit code."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ _MODULES: Final = {
     "config": "config",
     "doctor": "doctor",
 }
-"""The module of each command, in the order in which they are met in use: that of the help."""
+"""The module of each command, in the order of the help."""
 
 
 class _Commands(Mapping[str, click.Command]):
-    """The commands by name; a module is loaded when a command of it is first asked for."""
+    """The commands by name; a module is imported when one of its commands is first used."""
 
     def __getitem__(self, name: str) -> click.Command:
         command = getattr(import_module(f"artfs.cli.{_MODULES[name]}"), name)
@@ -76,7 +76,7 @@ class _Commands(Mapping[str, click.Command]):
 
 
 class _InOrder(click.Group):
-    """A group whose help lists the commands as they are met in use, rather than by the alphabet."""
+    """A group whose help lists the commands in the order of `_MODULES`, not alphabetically."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order in which they were added."""
@@ -112,16 +112,16 @@ def cli() -> None:
       artfs mount ~/artifacts         ~/artifacts/imagenet/v0, v1, latest, ...
       artfs path imagenet             the folder of the latest version
 
-    A version is named NAME (the latest), NAME:v3 or NAME:ALIAS, a file in it NAME:v3/path; a path under a mount works
-    as well. 'artfs COMMAND --help' explains a command and gives an example.
+    A version is NAME (the latest), NAME:v3 or NAME:ALIAS; a file in it is NAME:v3/path. A path under a mount can be
+    used as well. 'artfs COMMAND --help' explains a command and gives an example.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with the arguments (``sys.argv`` by default) and return the exit code.
 
-    Guarantees: one sentence on stderr for any failure, and with ``--json`` the document ``{"error": ...}`` on stdout;
-    no traceback; nothing at all when the reader of stdout has gone.
+    Any failure prints one sentence on stderr, and with ``--json`` the document ``{"error": ...}`` on stdout, without a
+    traceback.  Nothing is printed if the reader of stdout has closed it.
     """
     _keep_standard_descriptors()
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -143,9 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run() -> NoReturn:
-    """Be all that this process is for, and end it at once: to take apart what it has loaded is a sixth of a short call.
+    """Run the command and exit without the interpreter's teardown, which takes a sixth of the time of a short call.
 
-    Everything has been written when `main` returns, and what is open the kernel closes.
+    All output has been flushed when `main` returns, and the kernel closes the open files.
     """
     code = main()
     with suppress(OSError, ValueError, AttributeError):
@@ -173,13 +173,13 @@ def _fail(error: BaseException, session: Session) -> int:
         flush()
         return code
     except OSError:
-        # stdout cannot be written (closed, full): stderr has said what went wrong.
+        # stdout cannot be written (closed, full): the failure is already on stderr.
         _discard_stdout()
         return failures.explain(error).exit_code
 
 
 def _keep_standard_descriptors() -> None:
-    """Take the place of a standard stream that is closed, so that no file of the store's becomes number 0, 1 or 2."""
+    """Open /dev/null in place of closed standard streams, so that no file of the store gets descriptor 0, 1 or 2."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -188,7 +188,7 @@ def _keep_standard_descriptors() -> None:
 
 
 def _make_streams_lenient() -> None:
-    """Let stdout and stderr print any character in any locale, escaped where the locale lacks it."""
+    """Make stdout and stderr escape characters that the locale lacks."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -196,7 +196,7 @@ def _make_streams_lenient() -> None:
 
 
 def _discard_stdout() -> None:
-    """Send what is still buffered nowhere, so that the interpreter does not complain of it on its way out."""
+    """Discard what is still buffered, so that the interpreter reports no error at exit."""
     try:
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, sys.stdout.fileno())

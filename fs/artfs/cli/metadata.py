@@ -1,4 +1,4 @@
-"""What is said of a version on the command line: its options, and the values of ``--meta``."""
+"""Options that describe a new version, and the values of ``--meta``."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ _OPTIONS = (
         "--type",
         "type_",
         metavar="TYPE",
-        help="The artifact's type, such as dataset or model; fixed once given [default: none].",
+        help="The artifact's type, such as dataset or model; fixed once set [default: none].",
     ),
     click.option(
         "-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="Point this alias at the version; repeatable."
     ),
-    click.option("--description", metavar="TEXT", help="What to say of this version."),
+    click.option("--description", metavar="TEXT", help="The description of the version."),
     click.option(
         "--meta",
         multiple=True,
         metavar="JSON|K=V",
         help="Metadata: a JSON object, or KEY=VALUE; repeatable, later ones win.",
     ),
-    click.option("--ttl", metavar="TIME", help="Let the version go by itself after this time, such as 30d."),
-    click.option("--new", is_flag=True, help="Make a version even if nothing has changed."),
+    click.option("--ttl", metavar="TIME", help="Expire the version after this time, such as 30d."),
+    click.option("--new", is_flag=True, help="Create a version even if nothing has changed."),
 )
 
 
 def version_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say something of the version to be made: ``type_ aliases description meta ttl new``."""
+    """Add the options that describe the new version: ``type_ aliases description meta ttl new``."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
 def parse_metadata(items: Sequence[str]) -> dict[str, object] | None:
-    """Return the metadata that the items give together, later ones winning; None when there are none.
+    """Return the metadata of all items, later ones overriding earlier ones; None if there are no items.
 
     An item that starts with ``{`` is a JSON object.  Any other is KEY=VALUE, and VALUE is JSON if it parses as such
     (``epochs=3``, ``tags=["a"]``), else text.  Raises InvalidInputError for anything else, and for numbers that JSON
@@ -62,7 +62,7 @@ def _object(item: str) -> dict[str, object]:
         parsed = _loads(item, item)
     except json.JSONDecodeError as error:
         raise InvalidInputError(f"--meta {item!r} is not a JSON object: {error}") from None
-    assert isinstance(parsed, dict)  # whatever starts with a brace and parses
+    assert isinstance(parsed, dict)  # valid JSON that starts with a brace
     return parsed
 
 
@@ -80,7 +80,7 @@ def _pair(item: str) -> dict[str, object]:
 
 def _loads(text: str, item: str) -> object:
     def refuse(constant: str) -> NoReturn:
-        raise InvalidInputError(f"--meta {item!r} holds {constant}, which JSON does not have")
+        raise InvalidInputError(f"--meta {item!r} contains {constant}, which is not valid JSON")
 
     def number(digits: str) -> float:
         value = float(digits)
@@ -93,7 +93,7 @@ def _loads(text: str, item: str) -> object:
     except (json.JSONDecodeError, InvalidInputError):
         raise
     except ValueError:  # an integer of thousands of digits
-        raise InvalidInputError("--meta holds a number that is too long") from None
+        raise InvalidInputError("--meta contains a number that is too long") from None
     _check_text(parsed, item)
     return parsed
 

@@ -40,25 +40,25 @@ __all__ = ["mount", "path", "status", "umount"]
 @click.option(
     "--foreground",
     is_flag=True,
-    help="Stay, and serve until Ctrl-C or 'artfs umount' [default: return once it answers].",
+    help="Run in the foreground until Ctrl-C or 'artfs umount' [default: return once mounted].",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Processes that serve requests [default: by the number of cores].",
+    help="The number of worker processes [default: by the number of cores].",
 )
-@click.option("--allow-other", is_flag=True, help="Let other users read it too [default: only you].")
+@click.option("--allow-other", is_flag=True, help="Allow other users to read the mount [default: only you].")
 @click.option(
     "--transport",
     type=click.Choice(["auto", "direct", "pyfuse3"]),
     default="auto",
-    help="How to speak to the kernel; direct is the fast one [default: direct where the kernel allows it].",
+    help="The interface to the kernel; direct is faster [default: direct if the kernel supports it].",
 )
 @click.option(
     "--low-latency/--no-low-latency",
     default=None,
-    help="Keep processors from halting while much is read; for root only [default: in virtual machines].",
+    help="Keep processors from idling under heavy reads; root only [default: on in virtual machines].",
 )
 def mount(
     session: Session,
@@ -71,8 +71,8 @@ def mount(
 ) -> None:
     """Show every version as a folder below DIR.
 
-    They are read-only, and there until 'artfs umount DIR'. DIR is an empty folder that exists. Versions are
-    DIR/NAME/v0, v1, ...; aliases are links to them. What is put later appears by itself.
+    The mount is read-only and stays until 'artfs umount DIR'. DIR is an existing, empty folder. Versions are
+    DIR/NAME/v0, v1, ...; aliases are symbolic links to them. New versions appear automatically.
 
     \b
     Example:
@@ -105,11 +105,11 @@ def mount(
 
 @subcommand("umount")
 @click.argument("directory", metavar="DIR", type=click.Path())
-@click.option("--lazy", is_flag=True, help="Take it out of sight now even if it is in use [default: refuse].")
+@click.option("--lazy", is_flag=True, help="Detach the mount now, even if it is in use [default: refuse].")
 def umount(session: Session, directory: str, lazy: bool) -> None:
-    """End the mount at DIR.
+    """Unmount DIR.
 
-    Also one whose daemon has died.
+    This also works if the daemon of the mount has died.
 
     \b
     Example:
@@ -131,9 +131,9 @@ def umount(session: Session, directory: str, lazy: bool) -> None:
 def path(session: Session, reference: str) -> None:
     """Print the folder of a version under a mount.
 
-    An alias is resolved, so that the folder stays the same version. If the workspace is mounted nowhere it is mounted
-    in your run-time folder first. Use this in scripts rather than the folder 'latest', which points elsewhere after
-    the next put.
+    An alias is resolved, so that the path always leads to the same version. If the workspace is not mounted, it is
+    first mounted in your run-time folder. Use this in scripts instead of the folder 'latest', which the next put
+    changes.
 
     \b
     Example:
@@ -144,7 +144,7 @@ def path(session: Session, reference: str) -> None:
     workspace = session.open()
     version, inside = workspace.resolve(reference)
     if inside:
-        version.stat(inside)  # says which part is missing, rather than printing a path that is not there
+        version.stat(inside)  # names the missing part; a path that does not exist is not printed
     directory, mounted_now = mount_for(workspace.path)
     if mounted_now:
         where = quoted(str(directory))
@@ -163,12 +163,11 @@ def path(session: Session, reference: str) -> None:
 @subcommand("status")
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
 def status(session: Session, directory: str | None) -> None:
-    """Show what is mounted, what was left unfinished, what waits.
+    """Show mounts, drafts and deleted data to be freed.
 
-    With DIR only the mount there. A draft is a version that is not finished: one that is open ('artfs draft'), or what
-    a put left behind, which is used again when the same put is run again within an hour. What was deleted waits until
-    it is given back: by a mount in the background, else a little at the end of each command that writes, or by 'artfs
-    gc'.
+    With DIR, show only the mount there. A draft is an unfinished version: an open one ('artfs draft'), or the data of
+    an interrupted put, which is reused if the same put is run again within an hour. The space of deleted data is freed
+    by a mount in the background, in part at the end of each command that writes, or by 'artfs gc'.
 
     \b
     Example:

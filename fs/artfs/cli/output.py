@@ -1,4 +1,4 @@
-"""What the command prints: text that is safe on any terminal, tables, sizes, times and JSON.
+"""Output: text that is safe on any terminal, tables, sizes, times and JSON.
 
 Names of files are bytes and may hold anything.  In text, a name with an unprintable character is shown in double
 quotes with C escapes, as Git does; other text has its unprintable characters escaped.  In JSON, bytes that are not
@@ -52,7 +52,7 @@ def legible(text: str) -> str:
 
 
 def quoted(name: str | bytes) -> str:
-    """Return a name for people: as it is when that is unambiguous, else in double quotes with C escapes."""
+    """Return a name for display: unchanged if it is unambiguous, else in double quotes with C escapes."""
     text = name if isinstance(name, str) else exact_name(name)
     if text.isprintable() and not text.startswith('"'):
         return text
@@ -85,7 +85,7 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def age(span: timedelta) -> str:
-    """Return a length of time in its largest whole unit: ``3 hours``, ``1 day``; none is below zero."""
+    """Return a duration in its largest whole unit: ``3 hours``, ``1 day``; negative durations are zero."""
     seconds = max(0, int(span.total_seconds()))
     length, noun = next((one for one in _SPANS if seconds >= one[0]), _SPANS[-1])
     return counted(seconds // length, noun)
@@ -118,9 +118,9 @@ def _width(text: str) -> int:
 def write_table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), headed: bool = False
 ) -> None:
-    """Write rows in columns to stdout, under their headings on a terminal, so that scripts count rows.
+    """Write rows in columns to stdout, with headings only on a terminal, so that scripts can count rows.
 
-    ``headed`` puts the headings there always, for tables that mean nothing without.
+    ``headed`` always prints the headings.
     """
     if not rows:
         return
@@ -130,7 +130,7 @@ def write_table(
 
 
 def write(text: str) -> None:
-    """Write text to stdout; an OSError says that it was stdout that could not be written."""
+    """Write text to stdout; the OSError of a failure names stdout."""
     if sys.stdout is None:
         raise _about_stdout(OSError(errno.EBADF, os.strerror(errno.EBADF)))
     try:
@@ -140,7 +140,7 @@ def write(text: str) -> None:
 
 
 def flush() -> None:
-    """Push out what was written to stdout; raises as ``write`` does."""
+    """Flush stdout; raises as ``write`` does."""
     if sys.stdout is None:
         return
     try:
@@ -175,18 +175,18 @@ def write_document(document: Document) -> None:
 
 
 def warn(message: str) -> None:
-    """Say one sentence to the person on stderr."""
+    """Write one sentence to stderr."""
     say(f"artfs: {legible(message)}")
 
 
 def warn_of_silent(mounts: Iterable[str]) -> None:
-    """Name the mounts that did not answer when they were told of a change."""
+    """Name the mounts that did not answer the notification of a change."""
     for mount in mounts:
         warn(f"the mount at {quoted(mount)} did not answer; it shows the change within a second once it runs again")
 
 
 def say(line: str) -> None:
-    """Write one line to stderr; a stderr that is closed or broken loses it, and the command goes on."""
+    """Write one line to stderr; if stderr is closed or broken, the line is dropped."""
     if sys.stderr is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""The progress bar: on a terminal, with rate and time left; nothing at all anywhere else."""
+"""The progress bar: on a terminal, with rate and time left; nothing is drawn elsewhere."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _REDRAW_SECONDS = 0.1
 
 
 class _Display:
-    """The bar of one long call, drawn anew as the call reports; ``noun`` is what it goes through.
+    """The bar of one long call, redrawn as the call reports; ``noun`` names the items that it processes.
 
-    A phase that knows how many there are, and not how many bytes, is measured by their number.
+    A phase with a known number of items but unknown bytes is measured in items.
     """
 
     def __init__(self, noun: str) -> None:
@@ -37,9 +37,9 @@ class _Display:
         self._drawn = 0.0
 
     def update(self, progress: Progress) -> None:
-        """Draw how far the call is, unless that was just done; a phase's first and last report are always drawn.
+        """Draw the progress, at most every 0.1 s; the first and last report of a phase are always drawn.
 
-        A rate takes two reports, and a quick phase has no others.
+        A rate needs two reports, and a short phase has no others.
         """
         now = time.monotonic()
         new_phase = progress.phase != self._phase
@@ -63,7 +63,7 @@ class _Display:
         )
 
     def _begin(self, progress: Progress) -> tuple[Bar, TaskID]:
-        """Return the bar for a new phase, and a task of its own: the rate of one never colours the next's time left."""
+        """Return the bar for a new phase, with a new task: the time left must not use the previous phase's rate."""
         by_number = progress.files_total is not None and progress.bytes_total is None
         bar = self._bar
         if bar is not None and self._task is not None:
@@ -76,7 +76,7 @@ class _Display:
         return bar, bar.add_task(legible(progress.phase), total=None, files="", current="")
 
     def close(self) -> None:
-        """Take the bar away and give the terminal's cursor back."""
+        """Remove the bar and restore the cursor."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -86,7 +86,7 @@ def _make_bar(*, by_number: bool) -> Bar:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.table import Column
 
-    # Redrawn by the calls alone: a thread of ours could hold a lock at the moment when the store forks its workers.
+    # No refresh thread: it could hold a lock when the store forks its workers.
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -103,10 +103,10 @@ def _make_bar(*, by_number: bool) -> Bar:
 
 @contextmanager
 def progress_bar(noun: str = "file") -> Iterator[Callable[[Progress], None] | None]:
-    """Yield what a long call is to report to; the bar is gone at the end, however the call ends.
+    """Yield the progress callback for a long call; the bar is removed when the call ends.
 
-    ``noun`` says what the call goes through, one by one.
-    It is None where there is no terminal to draw on, so that the call need not count anything.
+    ``noun`` names the items that the call processes.  The callback is None without a terminal, so that the call need
+    not count anything.
     """
     if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM", "") in ("", "dumb"):
         yield None

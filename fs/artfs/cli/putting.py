@@ -1,4 +1,4 @@
-"""``init`` and ``put``: making workspaces and versions."""
+"""``init`` and ``put``: creating workspaces and versions."""
 
 from __future__ import annotations
 
@@ -23,22 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["first_workspace", "init", "print_put", "put", "warn_of_reaped", "workspace_for_put"]
 
 _COLLECT_AFTER: Final = 100_000
-"""Objects after which Python looks for cycles: at its own 700, a put spends a twentieth of its time on finding none."""
+"""The threshold of Python's cycle collector: at the default of 700, a put spends a twentieth of its time in it."""
 
 
 @subcommand("init")
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
-@click.option(
-    "--default", "as_default", is_flag=True, help="Make it the workspace that commands use when none is named."
-)
-@click.option(
-    "--shared", "group", metavar="GROUP", help="Let the members of this group use it too [default: only you]."
-)
+@click.option("--default", "as_default", is_flag=True, help="Use it as the default workspace.")
+@click.option("--shared", "group", metavar="GROUP", help="Allow members of this group to use it [default: only you].")
 def init(session: Session, directory: str | None, as_default: bool, group: str | None) -> None:
-    """Make a workspace, the folder that holds all versions.
+    """Create a workspace, the folder that holds all versions.
 
-    Without DIR it is made where commands would look for it. The first 'artfs put' does that by itself, so this
-    command is for choosing another disk. A workspace that exists already is left as it is.
+    Without DIR it is created where commands look for it. The first 'artfs put' creates it automatically; use this
+    command to choose another disk. An existing workspace is not changed.
 
     \b
     Example:
@@ -75,11 +71,13 @@ def init(session: Session, directory: str | None, as_default: bool, group: str |
 @click.argument("path", type=click.Path())
 @click.argument("name", type=NAME)
 @version_options
-@click.option("--base", metavar="VERSION", help="Lay PATH over this version: what PATH lacks stays.")
 @click.option(
-    "--exclude", multiple=True, metavar="GLOB", help="Leave out what matches, as in .artfsignore; repeatable."
+    "--base", metavar="VERSION", help="Add PATH to the files of this version: files missing from PATH are kept."
 )
-@click.option("--remove", multiple=True, metavar="GLOB", help="With --base, take away what matches; repeatable.")
+@click.option(
+    "--exclude", multiple=True, metavar="GLOB", help="Exclude matching paths, as in .artfsignore; repeatable."
+)
+@click.option("--remove", multiple=True, metavar="GLOB", help="With --base, remove matching files; repeatable.")
 def put(
     session: Session,
     path: str,
@@ -94,11 +92,11 @@ def put(
     remove: tuple[str, ...],
     new: bool,
 ) -> None:
-    """Make the folder or file PATH the next version of NAME.
+    """Store the folder or file PATH as the next version of NAME.
 
-    Content is stored once however many versions hold it, and a version that is made never changes. When nothing
-    differs from the latest version none is made. An interrupted put can be run again and goes on from what it had
-    stored. Patterns in a file '.artfsignore' are honoured as Git honours '.gitignore'.
+    Content is stored once, no matter how many versions contain it, and a version never changes. If nothing differs from
+    the latest version, no version is created. An interrupted put resumes from what it had stored when it is run again.
+    A file '.artfsignore' works like '.gitignore'.
 
     \b
     Examples:
@@ -128,7 +126,7 @@ def put(
 
 
 def workspace_for_put(session: Session, path: str, name: str) -> Workspace:
-    """Open the workspace, or make the first one; but not for a put whose arguments are plainly wrong."""
+    """Open the workspace, or create it if the arguments of the put are valid."""
     workspace = first_workspace(session, name, lambda: _check_path(path))
     if "://" in path:
         _check_path(path)
@@ -147,7 +145,7 @@ def _check_path(path: str) -> None:
 
 
 def first_workspace(session: Session, name: str, check: Callable[[], object]) -> Workspace:
-    """Open the workspace, or make the first one for an artifact, unless its name cannot be or ``check`` raises."""
+    """Open the workspace, or create it unless the artifact's name is invalid or ``check`` raises."""
     from artstore.errors import ExistsError, WorkspaceNotFoundError
     from artstore.locate import find_workspace
     from artstore.names import check_name
@@ -170,13 +168,13 @@ def first_workspace(session: Session, name: str, check: Callable[[], object]) ->
 
 
 def warn_of_reaped(stored: int) -> None:
-    """Say what came back early of deleted versions, if anything, to make room for a put."""
+    """Report the space of deleted versions that was freed early to make room for a put."""
     if stored:
         warn(f"the disk was nearly full: {size(stored)} of deleted versions were given back for it early")
 
 
 def print_put(session: Session, version: Version) -> None:
-    """Print the version that a put or a draft led to, and whether it is new."""
+    """Print the version of a put or a draft, and whether it is new."""
     receipt = version.receipt
     assert receipt is not None  # put always fills it in
     warn_of_silent(receipt.silent_daemons)

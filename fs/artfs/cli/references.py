@@ -1,4 +1,4 @@
-"""``ref``: versions that refer to files outside."""
+"""``ref``: versions that refer to external files."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _UNKNOWN = 1
 
 @click.group("ref")
 def ref() -> None:
-    """Refer to files outside.
+    """Refer to external files.
 
-    A version can hold files whose bytes stay where they are: in S3, Google Cloud Storage or Azure, on the web, or
-    elsewhere on this machine. They are pinned when they are referred to, by version, ETag or content; under a mount
-    they are ordinary files, of which what is read is fetched into a cache. One that has changed since fails to be read.
+    A version can contain files whose bytes are stored elsewhere: in S3, Google Cloud Storage or Azure, on the web, or
+    in another folder of this machine. A reference pins the file by version, ETag or content. Under a mount these are
+    ordinary files; data is fetched into a cache when it is read. Reading a file that has changed since fails.
 
     \b
     Examples:
@@ -45,9 +45,9 @@ def ref() -> None:
 @click.argument("name", type=NAME)
 @click.argument("to", metavar="[TO]", default="")
 @version_options
-@click.option("--base", metavar="VERSION", help="Lay it over this version: what that has stays.")
-@click.option("--anonymous", is_flag=True, help="Ask without credentials, as for a public bucket.")
-@click.option("--no-checksum", is_flag=True, help="Pin files of this machine by time and size: nothing is read.")
+@click.option("--base", metavar="VERSION", help="Add to the files of this version.")
+@click.option("--anonymous", is_flag=True, help="Access it without credentials, as for a public bucket.")
+@click.option("--no-checksum", is_flag=True, help="Pin local files by time and size, without reading them.")
 def ref_add(
     session: Session,
     uri: str,
@@ -63,15 +63,16 @@ def ref_add(
     anonymous: bool,
     no_checksum: bool,
 ) -> None:
-    """Make what URI leads to the next version of NAME.
+    """Store references to the files at URI as a version.
 
     URI is s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, https://HOST/PATH, file:///PATH or an absolute path;
-    artfs://NAME:v3[/PATH] is another version, or a part of it, which then is not deleted by mistake. A
-    key that ends with a slash, or names no object, means all below it. A file keeps its name or is called TO; what a
-    folder or prefix holds goes to the top or below TO. Nothing is copied, and the bytes are not counted as stored.
+    artfs://NAME:v3[/PATH] is another version, or a part of it; 'artfs rm' then refuses to delete that version. A key
+    that ends with a slash, or names no object, stands for all objects below it. A file keeps its name or is called
+    TO; the contents of a folder or prefix are added at the top or below TO. The files become the next version of NAME.
+    Nothing is copied, and the bytes are not counted as stored.
 
-    Credentials are those that the provider's own tools use, from the environment and their files, also later where a
-    mount reads: AWS_ACCESS_KEY_ID or AWS_PROFILE, AWS_ENDPOINT_URL; GOOGLE_APPLICATION_CREDENTIALS;
+    Credentials are those of the provider's own tools, from the environment and their files, and a mount needs them
+    too: AWS_ACCESS_KEY_ID or AWS_PROFILE, AWS_ENDPOINT_URL; GOOGLE_APPLICATION_CREDENTIALS;
     AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY. They are never stored.
 
     \b
@@ -105,7 +106,7 @@ def ref_add(
 @subcommand("ls", group=ref)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 def ref_ls(session: Session, reference: str) -> None:
-    """List what a version refers to.
+    """List the references of a version.
 
     REF is a version, or a path in it: NAME:v3/path.
 
@@ -126,10 +127,10 @@ def ref_ls(session: Session, reference: str) -> None:
 @subcommand("check", group=ref)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 def ref_check(session: Session, reference: str) -> None:
-    """Ask whether what a version refers to is as it was.
+    """Check whether referenced files have changed.
 
-    Each service is asked for each file; files that are pinned by their content are read where that may have changed.
-    Exits with 5 when something has changed or is gone, with 1 when that cannot be known.
+    The service is queried for each file; files pinned by content are read if they may have changed. The exit code is 5
+    if a file has changed or is missing, and 1 if that cannot be determined.
 
     \b
     Example:
@@ -154,10 +155,10 @@ def ref_check(session: Session, reference: str) -> None:
 @subcommand("pin", group=ref, writes=True)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 def ref_pin(session: Session, reference: str) -> None:
-    """Fetch what a version refers to for good.
+    """Fetch and store the content of references.
 
-    A version does not change: the next one holds the content itself in the place of the references, of all or of those
-    at a path (NAME:v3/path), and does not depend on anybody outside.
+    The version does not change. The next version stores the content instead of the references, of all of them or of
+    those at a path (NAME:v3/path), and does not depend on external files.
 
     \b
     Example:
@@ -178,7 +179,7 @@ def is_uri(text: str) -> bool:
 
 @contextmanager
 def pinning_bar() -> Iterator[OnPinned]:
-    """Show how many files were found so far."""
+    """Show the number of files found so far."""
     from artstore.progress import Progress
 
     with progress_bar() as update:

@@ -1,4 +1,4 @@
-"""``retention``: rules by which versions go by themselves, what they would do, and doing it."""
+"""``retention``: rules by which versions expire; planning and applying them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["retention"]
 
 @click.group("retention")
 def retention() -> None:
-    """Let versions go by themselves.
+    """Expire versions automatically.
 
-    A rule selects versions and says which of them to keep. A version goes when a rule selects it and no rule that
-    selects it keeps it; what no rule selects stays. The latest version of an artifact stays, and so does what has an
-    alias or is the base of an open draft. A version may also have an end of its own ('artfs retention ttl'), which
-    then decides alone. A mount applies all this by itself, every ten minutes, 'artfs retention apply' at once; what
-    goes can be undeleted as after 'artfs rm'.
+    A rule selects versions and defines which of them to keep. A version expires if a rule selects it and no rule that
+    selects it keeps it; versions that no rule selects are kept. The latest version of an artifact is kept, and so are
+    versions that have an alias or are the base of an open draft. A version can also have its own expiry time ('artfs
+    retention ttl'), and rules do not apply to it then. A mount applies the rules every ten minutes, 'artfs retention
+    apply' at once; expired versions can be undeleted as after 'artfs rm'.
 
     \b
     Example:
@@ -40,26 +40,30 @@ def retention() -> None:
 @click.argument("name", metavar="RULE", type=RULE)
 @click.option("--project", metavar="PROJECT", help="Select artifacts in this project and below.")
 @click.option("--type", "type_", metavar="TYPE", help="Select artifacts of this type.")
-@click.option("--artifact", metavar="GLOB", help="Select artifacts whose full name matches, in quotes.")
+@click.option("--artifact", metavar="GLOB", help="Select artifacts whose full name matches; quote it.")
 @click.option("--tag", metavar="TAG", help="Select versions with this tag.")
 @click.option("--meta", multiple=True, metavar="JSON|K=V", help="Select versions with this metadata; repeatable.")
 @click.option("--keep-last", "last", type=click.IntRange(min=1), metavar="N", help="Keep the last N versions.")
-@click.option("--keep-within", "within", metavar="TIME", help="Keep what was made within this time, such as 90d.")
+@click.option("--keep-within", "within", metavar="TIME", help="Keep versions created within this time, such as 90d.")
 @click.option(
     "--keep-best",
     "best",
     metavar="N:FIELD[:min]",
-    help="Keep the N with the greatest (min: least) number FIELD in their metadata.",
+    help="Keep the N with the greatest (min: least) number FIELD in the metadata.",
 )
 @click.option("--keep-hourly", "hourly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N hours.")
 @click.option("--keep-daily", "daily", type=click.IntRange(min=1), metavar="N", help="Keep the last of N days.")
 @click.option("--keep-weekly", "weekly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N weeks.")
 @click.option("--keep-monthly", "monthly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N months.")
 @click.option("--keep-yearly", "yearly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N years.")
-@click.option("--keep-alias", "aliases", multiple=True, metavar="GLOB", help="Keep what has such an alias; repeatable.")
-@click.option("--keep-tag", "tags", multiple=True, metavar="GLOB", help="Keep what has such a tag; repeatable.")
-@click.option("--keep-all", "everything", is_flag=True, help="Keep all that it selects.")
-@click.option("--aliased", is_flag=True, help="Let versions with aliases go too, but for those of --keep-alias.")
+@click.option(
+    "--keep-alias", "aliases", multiple=True, metavar="GLOB", help="Keep versions with a matching alias; repeatable."
+)
+@click.option(
+    "--keep-tag", "tags", multiple=True, metavar="GLOB", help="Keep versions with a matching tag; repeatable."
+)
+@click.option("--keep-all", "everything", is_flag=True, help="Keep all selected versions.")
+@click.option("--aliased", is_flag=True, help="Also expire versions with aliases, except those of --keep-alias.")
 def retention_set(
     session: Session,
     name: str,
@@ -69,11 +73,11 @@ def retention_set(
     best: str | None,
     **says: object,
 ) -> None:
-    """Set the rule RULE, in the place of one of that name.
+    """Create or replace the rule RULE.
 
-    All that is said to select by must hold; without any, all versions are selected. What to keep is kept for each
-    artifact by itself, counting only versions that the rule selects. Hours, days, weeks, months and years are those
-    of UTC that have versions at all.
+    A version must match every selector; without selectors, all versions are selected. Versions are counted separately
+    for each artifact, and only those that the rule selects. Hours, days, weeks, months and years are in UTC; those
+    without versions are not counted.
 
     \b
     Examples:
@@ -95,7 +99,7 @@ def retention_set(
 
 
 def _best(text: str) -> dict[str, object]:
-    """Read ``5:accuracy`` or ``5:loss:min``."""
+    """Parse ``5:accuracy`` or ``5:loss:min``."""
     from artstore.errors import InvalidInputError
 
     count, _, rest = text.partition(":")
@@ -108,7 +112,7 @@ def _best(text: str) -> dict[str, object]:
 @subcommand("rm", group=retention, writes=True)
 @click.argument("name", metavar="RULE", type=RULE)
 def retention_rm(session: Session, name: str) -> None:
-    """Take a rule away.
+    """Remove a rule.
 
     \b
     Example:
@@ -141,11 +145,11 @@ def retention_show(session: Session) -> None:
 
 
 @subcommand("plan", group=retention)
-@click.option("--going", is_flag=True, help="List only those that go.")
+@click.option("--going", is_flag=True, help="List only versions that expire.")
 def retention_plan(session: Session, going: bool) -> None:
-    """Say of each version why it stays or goes.
+    """Show which versions would expire, and why.
 
-    Nothing is changed. The bytes are those that come back once all that go are gone.
+    Nothing is changed. The size is the space that deleting these versions frees.
 
     \b
     Example:
@@ -165,13 +169,15 @@ def retention_plan(session: Session, going: bool) -> None:
 
 
 @subcommand("apply", group=retention, writes=True)
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would go, and do nothing.")
-@click.option("--trust-clock", is_flag=True, help="The clock is right, however far it is from what is recorded.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would expire, and change nothing.")
+@click.option(
+    "--trust-clock", is_flag=True, help="Confirm that the clock is right although it differs from the recorded times."
+)
 def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
-    """Delete what the rules, and ends of versions, let go.
+    """Delete the versions that have expired.
 
-    It can be undeleted until the undelete window ends. Where the clock is behind the newest version, or more than 30
-    days ahead of it, nothing is deleted until somebody confirms that it is right.
+    They can be undeleted until the undelete window ends. If the clock is behind the newest version, or more than 30
+    days ahead of it, nothing is deleted unless --trust-clock confirms the clock.
 
     \b
     Example:
@@ -203,10 +209,10 @@ def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.argument("time", metavar="TIME|none")
 def retention_ttl(session: Session, reference: str, time: str) -> None:
-    """Give a version an end of its own, TIME from now.
+    """Set the expiry time of a version, TIME from now.
 
-    TIME is 30d, 12h and the like; 'none' takes the end away. Rules have no say in it then, and being the latest does
-    not keep it; an alias does.
+    TIME is for example 30d or 12h; 'none' removes the expiry time. Retention rules do not apply to such a version. It
+    expires even if it is the latest, but not if it has an alias.
 
     \b
     Example:
@@ -231,7 +237,7 @@ def _aliased(aliases: list[str]) -> str:
 
 
 def _said(rule: Rule) -> str:
-    """Return what a rule says, in words."""
+    """Describe a rule in words."""
     selects = [
         f"{word} {value}"
         for word, value in (

@@ -1,4 +1,4 @@
-"""What one invocation of the command was asked on its options: the workspace, and JSON or text."""
+"""The options shared by all commands: the workspace, and JSON or text."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 __all__ = ["Session", "json_option", "subcommand", "workspace_option"]
 
 _REAP_SECONDS = 0.2
-"""How long a writing command goes on for the sake of what earlier ones deleted."""
+"""The time that a writing command spends at its end on freeing what earlier commands deleted."""
 
 
 @dataclass
 class Session:
-    """The options that every command shares, and what to tell the person if Ctrl-C ends it."""
+    """The options that every command shares, and the hint printed if Ctrl-C ends the command."""
 
     workspace: str | None = None
     json: bool = False
     on_interrupt: str = ""
     is_process: bool = False
-    """Whether the command is all that this process is for."""
+    """Whether the process runs only this command."""
     _opened: Workspace | None = field(default=None, repr=False)
 
     def open(self) -> Workspace:
-        """Open the workspace that was meant; raises WorkspaceNotFoundError where there is none."""
+        """Open the selected workspace; raises WorkspaceNotFoundError if there is none."""
         from artstore.workspace import open_workspace
 
         self._opened = open_workspace(self.workspace)
         return self._opened
 
     def reap_due(self) -> None:
-        """Give back for a moment what is due in the workspace that the command opened.
+        """Free, for a short time, the deleted data that is due in the workspace that the command opened.
 
-        This is how space comes back where no daemon runs.  The command's own work is done and stays done: a failure is
-        told on stderr and changes no exit code.
+        This frees space without a daemon.  The command's own work is complete: a failure here is printed on stderr and
+        does not change the exit code.
         """
         if self._opened is None:
             return
@@ -54,7 +54,7 @@ class Session:
             if not live_daemons(self._opened.store.run_dir):
                 self._opened.reap_due(_REAP_SECONDS)
         except BusyError:
-            pass  # somebody else is at it
+            pass  # another process is reaping
         except (ArtfsError, OSError) as error:
             hint = getattr(error, "hint", "") or "'artfs fsck' says more"
             warn(f"this was done, but what was deleted before cannot be given back: {error}; {hint}")
@@ -74,7 +74,7 @@ def workspace_option(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="DIR",
         expose_value=False,
         callback=remember,
-        help="The workspace [default: $ARTFS_WORKSPACE, else the one made with 'artfs init DIR --default', "
+        help="The workspace [default: $ARTFS_WORKSPACE, else the one set with 'artfs init DIR --default', "
         "else ~/.local/share/artfs].",
     )(function)
 
@@ -90,7 +90,7 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
         is_flag=True,
         expose_value=False,
         callback=remember,
-        help="Print one JSON document on stdout, and nothing else there.",
+        help="Print the result as one JSON document on stdout.",
     )(function)
 
 
@@ -100,7 +100,7 @@ def subcommand(
     """Make the decorated function a command that gets the session first and takes ``-w`` and ``--json``.
 
     ``group`` is the group that it belongs to, if not the top one; ``as_json`` is False for a command whose output is
-    not a report; one that ``writes`` reaps for a moment at its end, unless it was a dry run.  The function's docstring
+    not a report; a command that ``writes`` reaps briefly at its end, unless it was a dry run.  The function's docstring
     is the command's help.
     """
 

@@ -1,4 +1,4 @@
-"""``usage`` and ``du``: what the workspace, an artifact or a version holds and what it costs on disk."""
+"""``usage`` and ``du``: the disk usage of the workspace, an artifact or a version."""
 
 from __future__ import annotations
 
@@ -32,13 +32,16 @@ __all__ = ["du", "usage", "warn_if_overdue"]
 
 @subcommand("usage")
 @click.argument("name", required=False, type=NAME)
-@click.option("--by", type=click.Choice(["project", "type"]), help="Divide the whole workspace by project or by type.")
+@click.option(
+    "--by", type=click.Choice(["project", "type"]), help="Group the usage of the workspace by project or by type."
+)
 def usage(session: Session, name: str | None, by: str | None) -> None:
-    """Say what is stored and what it costs.
+    """Show disk usage.
 
-    Content counts once, however many versions hold it. 'logical' is what the versions would take as separate copies,
-    'stored' what their content takes here, deduplicated and compressed. With NAME, for each of its versions: 'unique'
-    is what deleting that version alone would give back, 'attributed' what it added when it was put.
+    Content counts once, no matter how many versions contain it. 'logical' is the size of the versions as separate
+    copies, 'stored' the size of their content deduplicated and compressed. With NAME, show each of its versions:
+    'unique' is the space that deleting only that version would free, 'attributed' the space that it added when it was
+    put.
 
     \b
     Examples:
@@ -65,7 +68,7 @@ def usage(session: Session, name: str | None, by: str | None) -> None:
 
 
 def warn_if_overdue(backlog: Usage | Backlog) -> None:
-    """Say on stderr that what was deleted should have given its space back long ago."""
+    """Warn on stderr if the space of deleted data should have been freed long ago."""
     if backlog.overdue:
         due = f"{counted(backlog.due_entries, 'entry', 'entries')} of what was deleted could be given back"
         warn(f"{due}, and this for over an hour; 'artfs gc' does it, or says who still uses it")
@@ -119,9 +122,9 @@ def _print_by_version(name: str, versions: list[VersionUsage]) -> None:
 @subcommand("du")
 @click.argument("reference", metavar="REF", type=REFERENCE)
 def du(session: Session, reference: str) -> None:
-    """Say what one version costs.
+    """Show the disk usage of one version.
 
-    How much would come back if it alone were deleted, and how much it added.
+    The output has the space that deleting only this version would free, and the space that it added.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``show``, ``log`` and ``diff``: the records of versions, and what differs between them."""
+"""``show``, ``log`` and ``diff``: the records of versions, and the differences between them."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ _FAILED_PATHS = 10
 def show(session: Session, reference: str) -> None:
     """Show one version's record.
 
-    That is its digest, type, metadata, aliases, tags, lineage and sizes. REF is NAME (its latest version), NAME:v3,
-    NAME:ALIAS, or a version's folder under a mount.
+    The record has its digest, type, metadata, aliases, tags, lineage and sizes. REF is NAME (the latest version),
+    NAME:v3, NAME:ALIAS, or a version's folder under a mount.
 
     \b
     Example:
@@ -72,8 +72,8 @@ def show(session: Session, reference: str) -> None:
 def log(session: Session, name: str) -> None:
     """List the versions of an artifact, newest first.
 
-    Deleted ones are marked, with the time until when 'artfs undelete' can bring them back; numbers that are only
-    'deleted' are gone for good.
+    Deleted versions are marked with the time until which 'artfs undelete' can restore them; versions marked only
+    'deleted' cannot be restored.
 
     \b
     Example:
@@ -100,7 +100,7 @@ def log(session: Session, name: str) -> None:
 
 
 def _with_gaps(versions: list[Version], numbers: int) -> Iterator[Version | range]:
-    """Yield versions, newest first, and between them the ranges of numbers below ``numbers`` that are gone for good."""
+    """Yield versions, newest first, and between them the ranges of numbers below ``numbers`` that no longer exist."""
     above = numbers
     for version in versions:
         if version.number + 1 < above:
@@ -117,8 +117,8 @@ def _with_gaps(versions: list[Version], numbers: int) -> Iterator[Version | rang
 def diff(session: Session, old: str, new: str) -> None:
     """List the files that differ between two versions.
 
-    From the first REF to the second, with sizes; a REF may be a folder in a version. A is added, D removed, M
-    changed, R renamed. It takes time in proportion to what differs, however large the versions are.
+    The changes lead from the first REF to the second, with sizes; a REF can be a folder in a version. A is added, D
+    removed, M changed, R renamed. The time depends on the number of differences, not on the size of the versions.
 
     \b
     Example:
@@ -176,7 +176,7 @@ def _log_line(version: Version) -> str:
 
 
 def _purges(version: Version) -> Iterator[str]:
-    """Yield a line for each purge: when and why, and what the version lost, as far as a line holds it."""
+    """Yield a line for each purge: when, why, and the first of the paths removed from the version."""
     key = itemgetter("purged_ns", "reason", "old_digest")
     for (moment, reason, digest), rows in groupby(version.purged, key=key):
         when = timestamp(from_nanoseconds(moment), seconds=True)
