@@ -122,7 +122,7 @@ def find_retired(transaction: ReadTransaction, name: str) -> ArtifactRecord | No
 def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> ArtifactRecord:
     """Return the artifact of a full name, making it and the projects above it if they are missing.
 
-    A retired one comes back, so that the numbers of its versions go on.  Raises `InvalidInputError` if the name is a
+    A retired one is revived, so that its version numbers continue.  Raises `InvalidInputError` if the name is a
     project already, or where a component above it is an artifact.
     """
     record = find_name(transaction, name)
@@ -157,9 +157,9 @@ def _ensure_projects(transaction: WriteTransaction, name: str, now_ns: int) -> N
 
 
 def rename(transaction: WriteTransaction, record: ArtifactRecord, name: str, now_ns: int) -> list[str]:
-    """Let an artifact have another full name, which nothing has or had; return the full names that are gone.
+    """Rename an artifact to a full name that was never used; return the full names that no longer exist.
 
-    Raises `ExistsError` if something has it or had it, `InvalidInputError` if it cannot be an artifact.
+    Raises `ExistsError` if the name is or was in use, `InvalidInputError` if no artifact can have it.
     """
     if find_name(transaction, name) is not None:
         raise ExistsError(f"there is {name!r} already", hint="use another name")
@@ -184,7 +184,7 @@ def retire(transaction: WriteTransaction, record: ArtifactRecord) -> list[str]:
 
 
 def _drop_empty_projects(transaction: WriteTransaction, name: str) -> list[str]:
-    """Take the projects above a name away that hold nothing any more; return their full names."""
+    """Remove the empty projects above a name; return their full names."""
     gone = []
     project = name.rpartition("/")[0]
     while project and not names_in(transaction, project):
@@ -322,7 +322,7 @@ def put_alias(transaction: WriteTransaction, artifact_number: int, name: str, nu
 def set_aliases(
     transaction: WriteTransaction, artifact_number: int, number: int, names: Sequence[str], now_ns: int
 ) -> list[str]:
-    """Let aliases name a version; return those that did not before."""
+    """Point aliases at a version; return those that changed."""
     moved = []
     for name in dict.fromkeys(names):
         present = alias_by_name(transaction, artifact_number, name)
@@ -341,7 +341,7 @@ def named_otherwise(
 
 
 def remove_alias(transaction: WriteTransaction, artifact_number: int, name: str) -> AliasRecord | None:
-    """Take an alias away; return what it was, or None."""
+    """Remove an alias; return its record, or None if it did not exist."""
     record = _take_alias(transaction, artifact_number, name)
     if record is not None:
         _note_alias(transaction, artifact_number, name, None, time.time_ns())

@@ -19,7 +19,7 @@ __all__ = ["ContentInfo", "chunks_between", "describe", "read", "stored_bytes"]
 
 
 class ContentInfo(NamedTuple):
-    """What one record says of a content node: BLAKE3 id, size in bytes, and when it was first put."""
+    """A content node's record: BLAKE3 id, size in bytes, and the time of its first put."""
 
     id: bytes
     size: int
@@ -27,7 +27,7 @@ class ContentInfo(NamedTuple):
 
 
 def describe(transaction: ReadTransaction, node: int) -> ContentInfo:
-    """Return what is known of a content node, from its own record alone."""
+    """Return the `ContentInfo` of a content node, from its own record alone."""
     record = content_record(transaction, node)
     return ContentInfo(record.id, record.size, record.birth_ns)
 
@@ -44,9 +44,9 @@ def stored_bytes(transaction: ReadTransaction, node: int) -> int:
 
 
 def _child(transaction: ReadTransaction, above: ListView, index: int) -> ChunkRecord | ListView:
-    """Return the record of a list's child; raise `DamageError` if it is not the next level down, and as long.
+    """Return the record of a list's child; raise `DamageError` if its level or length is wrong.
 
-    So that reading ends, and finds the right bytes or none, whatever records say.
+    With these checks a read terminates and returns the right bytes or none, even over damaged records.
     """
     node = above.nodes[index]
     size = above.ends[index] - above.ends[index - 1] if index else above.ends[0]
@@ -58,7 +58,7 @@ def _child(transaction: ReadTransaction, above: ListView, index: int) -> ChunkRe
 
 
 def _is_leaf(record: ChunkRecord, level_above: int) -> bool:
-    """Return whether a chunk may stand below a list of a level; what is lost stands for a list as well."""
+    """Return whether a chunk may be a child of a list of a level; a lost node may also stand for a list."""
     return level_above == 0 or record.extent.codec == LOST
 
 

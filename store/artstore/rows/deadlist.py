@@ -1,7 +1,7 @@
-"""The deadlist: the durable queue of what has lost a reference that no one will take over.
+"""The deadlist: the durable queue of released references that no other owner takes over.
 
 Each entry holds one reference to every node that it lists, so a node that waits here has a count above zero until the
-reaper has taken the reference off it.
+reaper drops the reference.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OVERDUE_NS: Final = 3600 * 10**9
 
 
 class Backlog(NamedTuple):
-    """How much waits on the deadlist, in entries, and since when (nanoseconds since 1970).
+    """The size of the deadlist, in entries, and its age (times in nanoseconds since 1970).
 
     Of all ``entries``, ``due_entries`` may be reaped now.  The oldest was added at ``oldest_ns``, and the first was or
     will be due at ``oldest_due_ns``; None if there is none.
@@ -33,7 +33,7 @@ class Backlog(NamedTuple):
 
     @property
     def overdue(self) -> bool:
-        """Whether something has been due for over an hour: nothing reaps, or somebody uses what was deleted."""
+        """Whether an entry has been due for over an hour: no reaper runs, or deleted content is in use."""
         return self.oldest_due_ns is not None and self.oldest_due_ns < time.time_ns() - _OVERDUE_NS
 
 

@@ -1,14 +1,14 @@
 """Drafts: versions being built.  A draft owns a reference to every node that it staged and that has no parent yet.
 
 A put's own draft is tied to its process by a flock on ``run/drafts/<number>``: while the lock is held the draft is
-alive.  When the process dies the draft is dead: what it staged stays, so that a later put of the same content finds it,
-until the reaper has the draft's references; the file's time says when the draft was last at work.
+alive.  When the process dies the draft is dead: its staged nodes stay, so that a later put of the same content finds
+them, until the reaper drops the draft's references.  The file's time is the draft's last activity.
 
-A put that lays a folder over a base holds the base's root by a draft of its own, so that what it builds on stays even
-where the base is deleted meanwhile.
+A put over a base holds the base's root by a second draft, so that the base's nodes stay even if the base is deleted
+meanwhile.
 
-A draft that was opened by a name is tied to no process: it holds the directory that it began as, and the one that it
-is by now, until it is committed, given up, or has expired.
+A draft that was opened by a name is tied to no process: it holds the directory that it started as and the current one,
+until it is committed, discarded or expired.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ __all__ = [
 ]
 
 RESUME_SECONDS: Final = 3600.0
-"""How long what a dead put has stored waits for another put to take it up."""
+"""How long the staged nodes of a dead put are kept for another put to reuse."""
 _MOST_NODES: Final = 1000
 _STAGED_KEY: Final = 16
 
 
 class DraftInfo(NamedTuple):
-    """What is known of a draft; a dead one waits to be reaped, and its content can be taken up by another put.
+    """A description of a draft; a dead one waits to be reaped, and another put can reuse its content.
 
-    ``base`` is the serial of the version whose root the draft holds, or 0; ``active_ns`` when it was last at work.  One
+    ``base`` is the serial of the version whose root the draft holds, or 0; ``active_ns`` is its last activity.  A draft
     that was opened by a name has an ``id``, and is alive until ``expires_ns``.
     """
 
@@ -75,7 +75,7 @@ class DraftInfo(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What to call it in a sentence."""
+        """The draft's name for use in a sentence."""
         if self.id:
             return f"the open draft {self.id!r} of {self.artifact!r}"
         return f"a put to {self.artifact!r} that process {self.pid} is doing"
@@ -113,7 +113,7 @@ class Draft:
         transaction.delete(Table.STAGED, key64(self.number) + key64(node))
 
     def remove(self, transaction: WriteTransaction) -> None:
-        """End the draft; what it still holds goes to the deadlist."""
+        """End the draft; move its remaining references to the deadlist."""
         end(transaction, self.number)
         self._ended = True
 
@@ -147,9 +147,9 @@ def pin(transaction: WriteTransaction, run_dir: Path, mode: int, artifact: str, 
 def open_draft(
     transaction: WriteTransaction, artifact: str, ident: str, start: int, base: int, life_ns: int, source: str = ""
 ) -> DraftRecord:
-    """Make a draft with a name, which holds the directory ``start``; the caller counts that reference.
+    """Create a draft with a name, which holds the directory ``start``; the caller counts that reference.
 
-    Raises `ExistsError` if one of that name is open; one that has expired makes room.
+    Raises `ExistsError` if one of that name is open; an expired one is replaced.
     """
     before = find_open(transaction, ident)
     if before is not None and before.expires_ns <= time.time_ns():
@@ -179,10 +179,10 @@ def find_open(transaction: ReadTransaction, ident: str) -> DraftRecord | None:
 def move_root(
     transaction: WriteTransaction, record: DraftRecord, root: int, new_bytes: int, **changes: Any
 ) -> frozenset[int]:
-    """Let an open draft be another directory; return what it has a new reference to, for the caller to count.
+    """Replace the directory of an open draft; return the nodes with a new reference, for the caller to count.
 
-    ``changes`` are other fields of its record.  What it does not need any more goes to the deadlist, unless others have
-    it too.
+    ``changes`` are other fields of its record.  The replaced directory goes to the deadlist, unless it has other
+    references too.
     """
     changed = replace(record, root=root, new_bytes=record.new_bytes + new_bytes, active_ns=time.time_ns(), **changes)
     transaction.put(Table.DRAFTS, key64(record.draft), changed.encode())
@@ -213,10 +213,10 @@ def staged_nodes(transaction: ReadTransaction, draft: int) -> Iterator[int]:
 
 
 def held_node(key: bytes, value: bytes) -> int:
-    """Return the node of a row of STAGED, as it is stored; raise `DamageError` if it is not what was written.
+    """Return the node of a row of STAGED, as it is stored; raise `DamageError` if its seal is broken.
 
-    There is nothing but a key, and a seal on it: the reference of a wrong node would be dropped.  The first workspaces
-    wrote no seal.
+    The row is only a key, so without the seal a damaged key would drop the reference of a wrong node.  The first
+    workspaces wrote no seal.
     """
     if len(key) != _STAGED_KEY or (value and unseal(Table.STAGED, key, value)):
         raise DamageError(f"the row {key.hex()} of the table staged is malformed")
@@ -224,9 +224,9 @@ def held_node(key: bytes, value: bytes) -> int:
 
 
 def abandon(transaction: WriteTransaction, draft: int) -> bool:
-    """Pass up to 1000 of a draft's references to the deadlist, due at once; return whether that was the end of it.
+    """Move up to 1000 of a draft's references to the deadlist, due immediately; return whether none are left.
 
-    A reference to what others hold as well is dropped on the spot.
+    A reference to a node that has others is dropped directly.
     """
     nodes = list(islice(staged_nodes(transaction, draft), _MOST_NODES))
     _let_go(transaction, draft, nodes)
@@ -297,10 +297,10 @@ def _active_ns(run_dir: Path, record: DraftRecord) -> int:
 def dead_drafts(
     transaction: ReadTransaction, run_dir: Path, before_ns: int, *, recorded_ns: int | None = None
 ) -> list[int]:
-    """Return the numbers of drafts whose process has died, and which were last at work before a time.
+    """Return the numbers of drafts whose process has died and whose last activity was before a time.
 
-    Those that were opened by a name and have expired are among them; but, where ``recorded_ns`` says when the catalogue
-    last changed, not by a clock that may be wrong.
+    Expired drafts with a name are included.  If ``recorded_ns``, the time of the last change of the catalogue,
+    shows that the clock is wrong, they are left out: a wrong clock must not expire them.
     """
     found = list_drafts(transaction, run_dir)
     wrong = None

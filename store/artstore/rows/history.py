@@ -49,7 +49,7 @@ __all__ = [
 PROVENANCE_TABLES: Final = (Table.RUNS, Table.RUN_IDS, Table.METRICS, Table.LINEAGE)
 
 Rules = list[dict[str, Any]]
-"""Retention rules as JSON objects: what they mean is known in a higher layer."""
+"""Retention rules as JSON objects: a higher layer interprets them."""
 
 
 # -- versions and artifacts --------------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ Rules = list[dict[str, Any]]
 
 @dataclass(slots=True)
 class VersionHistory:
-    """A version: the event that made it, and those that still count of what came later."""
+    """A version: the event that made it, and the later events that still have an effect."""
 
     made: VersionEvent
     revision: RevisionEvent | None = None
@@ -93,7 +93,7 @@ class VersionHistory:
 
     @property
     def purged(self) -> list[dict[str, Any]]:
-        """What was purged from it."""
+        """The content that was purged from it."""
         return [entry for event in self.purges for entry in event.purged]
 
     @property
@@ -167,7 +167,7 @@ class Provenance:
                 assert_never(event)
 
     def add_row(self, table: Table, key: bytes, payload: bytes) -> None:
-        """Add a row; one that only leads to another row adds nothing.  Raises `DamageError` for a malformed one."""
+        """Add a row; ignore the reverse row of an edge.  Raises `DamageError` for a malformed row."""
         if table == Table.RUNS:
             self.runs[int.from_bytes(key, "big")] = RunRecord.decode(payload)
         elif table == Table.METRICS:
@@ -251,10 +251,10 @@ def read_provenance(transaction: ReadTransaction) -> Provenance:
 
 
 class History:
-    """The catalogue that events lead to: artifacts by name, retention rules, runs and lineage, and the next serial.
+    """The catalogue that results from events: artifacts by name, retention rules, runs, lineage, and the next serial.
 
-    ``check_rules`` returns retention rules in their normal form, or raises `ValueError` or `TypeError` for what is no
-    rule; without it they are kept as they are.
+    ``check_rules`` returns retention rules in their normal form, or raises `ValueError` or `TypeError` if they are
+    invalid; without it they are kept unchanged.
     """
 
     def __init__(self, check_rules: Callable[[Sequence[dict[str, Any]]], Rules] | None = None) -> None:

@@ -1,8 +1,8 @@
-"""Lineage: which version came of which, as edges between versions and runs.
+"""Lineage: which version was made from which, as edges between versions and runs.
 
-An edge leads from what was there first to what came of it.  It is two rows, so that it is found from both ends.  A
-version that is gone stays an end of its edges as long as anything came of it: how something was made does not become
-unknown because its source was deleted.
+An edge leads from a source to a result.  It is stored as two rows, so that it is found from both ends.  A deleted
+version stays an end of its edges as long as a result of it exists: the origin of a result stays known after its source
+is deleted.
 """
 
 from __future__ import annotations
@@ -134,13 +134,13 @@ def _remove_edge(transaction: WriteTransaction, edge: Edge) -> None:
 
 
 def edges_from(transaction: ReadTransaction, end: End) -> Iterator[tuple[Edge, EdgeRecord]]:
-    """Yield the edges to what came of something."""
+    """Yield the edges from an end to its results."""
     for key, payload in transaction.rows(Table.LINEAGE, end.key + _AHEAD):
         yield parse_row(key)[1], EdgeRecord.decode(payload)
 
 
 def edges_to(transaction: ReadTransaction, end: End) -> Iterator[tuple[Edge, EdgeRecord]]:
-    """Yield the edges from what something came of."""
+    """Yield the edges from an end's sources."""
     for key, _ in transaction.rows(Table.LINEAGE, end.key + _BACK):
         edge = parse_row(key)[1]
         payload = transaction.get(Table.LINEAGE, edge_keys(edge)[0])
@@ -150,7 +150,7 @@ def edges_to(transaction: ReadTransaction, end: End) -> Iterator[tuple[Edge, Edg
 
 
 def forget_version(transaction: WriteTransaction, serial: int) -> None:
-    """Drop the edges of a version that is gone and of which nothing came; and of those that it alone came of."""
+    """Drop the edges of a deleted version without results, and of deleted sources that lose their last result."""
     waiting = [version_end(serial)]
     while waiting:
         end = waiting.pop()
@@ -164,10 +164,10 @@ def forget_version(transaction: WriteTransaction, serial: int) -> None:
 
 
 def dependants(transaction: ReadTransaction, version: VersionRecord) -> list[tuple[VersionRecord, str]]:
-    """Return the living versions that were made from one, each with how.
+    """Return the live versions that were made from a version, each with the relation.
 
-    Those that include it or show it under another name; and those of other artifacts that a run logged after using it.
-    What was laid over a version is whole without it, and the next version of the same artifact takes its place.
+    These include it, or show it under another name, or belong to other artifacts and were logged by a run that used it.
+    A version based on it is complete without it, and the next version of the same artifact replaces it.
     """
     found: dict[int, tuple[VersionRecord, str]] = {}
     for edge, said in edges_from(transaction, version_end(version.serial)):
@@ -195,7 +195,7 @@ _HOW: Final = {USED: "was made from it", INCLUDED: "includes it", LINKED: "links
 
 
 def end_title(transaction: ReadTransaction, end: End) -> str:
-    """Return what an end of an edge is called by now; raise `NotFoundError` if it is gone."""
+    """Return the current name of an end of an edge; raise `NotFoundError` if it is gone."""
     if end.is_version:
         version = catalogue.recorded_version(transaction, end.number)
         artifact = None if version is None else catalogue.artifact(transaction, version.artifact)

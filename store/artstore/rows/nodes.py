@@ -1,7 +1,7 @@
-"""Nodes in the manifest: looking them up, checking that they are what the index says, and counting references.
+"""Nodes in the manifest: look them up, check them against the index, and count references.
 
-Counts stand in blocks of 128 neighbours: nodes get their numbers in tree order, so a directory record that is written
-again changes the counts of its children in one or two rows.
+Counts are stored in blocks of 128 neighbours: nodes get their numbers in tree order, so rewriting a directory record
+changes the counts of its children in one or two rows.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _NO_COUNTS: Final = [0] * COUNT_BLOCK
 _NOWHERE: Final = Extent(0, 0, 0, LOST)
 _PAIR: Final = struct.Struct("<BI")
 _FEW: Final = 24
-"""Counts that are not zero, up to which a block is written as pairs: what few survivors keep takes little room."""
+"""Up to this many nonzero counts a block is written as pairs, so that a sparse block is small."""
 
 
 def node_payload(transaction: ReadTransaction, node: int) -> bytes:
@@ -90,7 +90,7 @@ def tree_view(transaction: ReadTransaction, node: int) -> TreeView:
 
 
 def node_extent(payload: bytes) -> Extent:
-    """Return where the stored form of a node of any kind lies."""
+    """Return the location of the stored form of a node of any kind."""
     if payload[0] == KIND_CHUNK:
         return decode_chunk(payload).extent
     if payload[0] == KIND_LIST:
@@ -133,7 +133,7 @@ def index_keys(payload: bytes) -> list[bytes]:
 
 
 def put_lost(transaction: WriteTransaction, node: int, record: LostRecord) -> None:
-    """Let a node be lost, which from then on only `find_lost` finds; its stored form is for the caller to condemn."""
+    """Mark a node as lost, so that only `find_lost` finds it; the caller condemns its stored form."""
     if transaction.find(record.klass, record.id) == node:
         transaction.delete(Table.INDEX, record.klass.to_bytes(1, "big") + record.id)
     transaction.put_index(CLASS_LOST + record.klass, record.id, node)
@@ -155,7 +155,7 @@ def has_lost(transaction: ReadTransaction) -> bool:
 
 
 def is_whole(transaction: ReadTransaction, ident: bytes) -> bool:
-    """Return whether the store has some content and nothing of it is lost, going through its lists."""
+    """Return whether the store has a content without any lost node, walking through its lists."""
     found = find_node(transaction, CLASS_CONTENT, ident)
     if found is None:
         return False
@@ -206,7 +206,7 @@ def all_counts(transaction: ReadTransaction) -> Iterator[tuple[int, int]]:
 
 
 class CountOverlay:
-    """Reference counts as a transaction sees them, and what has been taken off them without its knowing."""
+    """Reference counts of a transaction, with pending decrements that are not written yet."""
 
     __slots__ = ("_blocks", "transaction")
 
@@ -230,7 +230,7 @@ class CountOverlay:
         self._blocks[node // COUNT_BLOCK][node % COUNT_BLOCK] += 1
 
     def save(self, transaction: WriteTransaction) -> None:
-        """Write what was taken off; the transaction must be the one that the counts were read in."""
+        """Write the pending decrements; the transaction must be the one in which the counts were read."""
         for block in sorted(self._blocks):
             _write_counts(transaction, block, self._blocks[block])
         self._blocks.clear()
@@ -247,10 +247,10 @@ def _write_counts(transaction: WriteTransaction, block: int, counts: list[int]) 
 def change_counts(
     transaction: WriteTransaction, changes: Mapping[int, int], *, new: Container[int] | None = None
 ) -> None:
-    """Add to the counts of nodes; raise `DamageError` rather than let one go below zero, or past what a row holds.
+    """Add to the counts of nodes; raise `DamageError` if one would become negative or exceed 32 bits.
 
-    Where ``new`` says which nodes this transaction has made, any other that is to grow must have a count: one that has
-    none has lost it, and would be freed while others refer to it.
+    ``new`` are the nodes that this transaction has made.  If it is given, any other node must have a count before it
+    grows: a node without one has lost it, and would be freed while others refer to it.
     """
     by_block: dict[int, list[tuple[int, int]]] = {}
     for node, change in changes.items():

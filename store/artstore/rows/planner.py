@@ -1,7 +1,7 @@
-"""Planning a deletion: what would be freed if references went, without changing anything.
+"""Planning a deletion: the nodes that dropping references would free, without a change of the store.
 
-The plan is made over a snapshot, with an overlay of the counts that would change.  It descends only where a count
-reaches zero, so it costs time in proportion to its answer, however much is shared with what stays.
+The plan is made over a snapshot, with an overlay of the counts that would change.  It descends only below nodes whose
+count reaches zero, so it takes time proportional to its result, however much is shared with live versions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Plan", "Release", "plan_after_backlog", "plan_release"]
 
 
 class Release(NamedTuple):
-    """What would be freed: ``nodes``, parents before their children, and the ``bytes`` of their stored forms."""
+    """A plan: the ``nodes`` to free, parents before their children, and the ``bytes`` of their stored forms."""
 
     nodes: list[int]
     bytes: int
@@ -35,9 +35,9 @@ class Plan:
         self._counts.transaction = transaction
 
     def release(self, roots: Sequence[int]) -> Release:
-        """Return what would be freed if one reference to each of ``roots`` went; a root may be given several times.
+        """Return the nodes freed by dropping one reference to each of ``roots``; a root may be given several times.
 
-        Raises `DamageError` if a count is too low or a record does not read: then nothing may be freed.
+        Raises `DamageError` if a count is too low or a record is unreadable: then nothing may be freed.
         """
         counts = self._counts
         nodes: list[int] = []
@@ -68,7 +68,7 @@ class Plan:
 
 
 def plan_release(transaction: ReadTransaction, roots: Sequence[int]) -> Release:
-    """Return what would be freed if one reference to each of ``roots`` went, and what is deleted already stayed."""
+    """Return the nodes freed by dropping one reference to each of ``roots``, while deleted versions keep theirs."""
     return Plan(transaction).release(roots)
 
 

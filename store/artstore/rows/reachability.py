@@ -1,6 +1,6 @@
-"""Who holds a node: the versions, drafts and deadlist entries from which it is reached.
+"""Holders of a node: the versions, drafts and deadlist entries that reach it.
 
-Nodes do not know their parents, so this looks at every record that roots reach, each once: seconds for a million files.
+Nodes do not store their parents, so this reads every record that roots reach, each once: seconds for a million files.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Reach:
 
 @dataclass
 class Holders:
-    """What holds some nodes; ``versions`` are the recorded ones, living and deleted, in the order of their commits."""
+    """Holders of some nodes; ``versions`` are the recorded ones, live and deleted, in the order of their commits."""
 
     versions: list[VersionRecord] = field(default_factory=list)
     drafts: list[DraftRecord] = field(default_factory=list)
@@ -96,7 +96,7 @@ def below(transaction: ReadTransaction, nodes: Iterable[int]) -> set[int]:
 
 
 class Place(NamedTuple):
-    """Where a target is in a version: the preorder index of the directory that lists it, its path, and its entry."""
+    """A target's position in a version: the preorder index of the directory that lists it, its path, and its entry."""
 
     directory: int
     path: bytes
@@ -104,7 +104,7 @@ class Place(NamedTuple):
 
 
 def places(transaction: ReadTransaction, root: int, reach: Reach) -> Iterator[Place]:
-    """Yield where below a root targets are, and the files that hold one, in name order."""
+    """Yield the positions of targets below a root, and of the files that contain one, in name order."""
     stack = [(root, 0, b"")]
     while stack:
         node, index, prefix = stack.pop()

@@ -1,4 +1,4 @@
-"""Runs as rows of the manifest: their records, how they are found by id, and what they have logged.
+"""Runs as rows of the manifest: their records, the index by id, and their logged rows.
 
 Reading works in any transaction; writing is plain edits of a write transaction, as in `artstore.rows.catalogue`.
 """
@@ -65,13 +65,13 @@ def put_block(transaction: WriteTransaction, number: int, block: int, data: byte
 
 
 def metric_blocks(transaction: ReadTransaction, number: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, data) of the blocks of what a run logged."""
+    """Yield (number, data) of the blocks of a run's logged rows."""
     for key, data in transaction.rows(Table.METRICS, key64(number)):
         yield int.from_bytes(key[8:], "big"), data
 
 
 def metric_rows(transaction: ReadTransaction, number: int) -> Iterator[dict[str, Any]]:
-    """Yield what a run logged, in order; raise `DamageError` for a block that does not read."""
+    """Yield a run's logged rows, in order; raise `DamageError` for an unreadable block."""
     for block, data in metric_blocks(transaction, number):
         try:
             lines = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MOST_BYTES).split(b"\n")

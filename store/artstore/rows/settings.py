@@ -1,4 +1,4 @@
-"""What an owner sets for a workspace: kept in the manifest, the same for every process that uses it."""
+"""Settings of a workspace, stored in the manifest and shared by every process that uses it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _KEY: Final = b"settings"
 class Settings:
     """The settings of a workspace.
 
-    ``undelete_seconds``: how long a deleted version can be brought back; 0 for not at all.  A daemon reaps at most
-    ``reap_bytes_per_second`` stored bytes and ``reap_nodes_per_second`` nodes; 0 for as many as it can beside reads.
-    Aliases that match a glob of ``protected_aliases`` are moved and taken away by force only.  What references fetch is
-    kept in a cache of ``reference_cache_bytes`` at most.
+    ``undelete_seconds``: how long a deleted version can be undeleted; 0 for not at all.  A daemon reaps at most
+    ``reap_bytes_per_second`` stored bytes and ``reap_nodes_per_second`` nodes; 0 for no limit but reads go first.
+    Moving or removing aliases that match a glob of ``protected_aliases`` needs force.  The cache of bytes fetched for
+    references holds at most ``reference_cache_bytes``.
     """
 
     undelete_seconds: float = 24 * 3600.0
@@ -42,7 +42,7 @@ class Settings:
 
 
 def read_settings(transaction: ReadTransaction) -> Settings:
-    """Return the settings; what was never set has its default."""
+    """Return the settings; a key that was never set has its default."""
     payload = transaction.get(Table.META, _KEY)
     if payload is None:
         return Settings()
@@ -83,7 +83,7 @@ def _checked_globs(value: Any) -> tuple[str, ...]:
 def refuse_protected(
     transaction: ReadTransaction, artifact: ArtifactRecord, number: int | None, names: Sequence[str]
 ) -> None:
-    """Raise `RefusedError` if protected aliases would name another version than they do, or (None) no longer any."""
+    """Raise `RefusedError` if protected aliases would move to another version, or (None) be removed."""
     settings = read_settings(transaction)
     moving = (
         catalogue.named_otherwise(transaction, artifact.number, number, names) if settings.protected_aliases else []

@@ -151,7 +151,7 @@ class Snapshot:
         return parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts)
 
     def read_pieces(self, node: int, offset: int, size: int) -> list[Buffer]:
-        """Return what `read` does as consecutive pieces, which saves a copy where they are only passed on."""
+        """Return the bytes of `read` as consecutive pieces, which saves a copy if they are only passed on."""
         return content.read(self.transaction, self._reader, self._chunks, node, offset, size)
 
     def reference(self, node: int) -> ReferenceRecord:

@@ -1,10 +1,10 @@
-"""Space in packs that nothing refers to: condemned while an older reader may still look at it, free after that.
+"""Unreferenced space in packs: condemned while an older reader may still read it, free after that.
 
-A gap never takes content again: pack space is not reused.  Its whole blocks are punched out of the file, so that they
-go back to the disk; what is left of a gap (the edges that share a block with their neighbours, or all of it where the
-file system makes no holes) comes back when the pack is copied or removed.
+A gap is never filled again: pack space is not reused.  Its whole blocks are punched out of the file, which returns them
+to the disk.  The rest of a gap (edges that share a block with their neighbours, or all of it if the file system has no
+holes) is returned when the pack is copied or removed.
 
-Only the holder of the `exclusive` lock turns condemned bytes into free ones, removes packs, and so changes FREE.
+Only the holder of the `exclusive` lock turns condemned bytes into free ones, removes packs, and changes FREE.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _PATIENCE_SECONDS: Final = 30.0
 
 @contextmanager
 def exclusive(workspace: Path, *, seconds: float = _PATIENCE_SECONDS) -> Iterator[None]:
-    """Run the block as the only one that gives space back; held for one bounded step at a time.
+    """Run the block under the lock for freeing space; hold it for one bounded step at a time.
 
-    Raises `BusyError` if another holds it for ``seconds``.
+    Raises `BusyError` if another process holds it for ``seconds``.
     """
     path = workspace / "run" / "reaper"
     fd = disk.open_lock_file(path, (workspace / "run").stat().st_mode & 0o660)
@@ -65,7 +65,7 @@ def exclusive(workspace: Path, *, seconds: float = _PATIENCE_SECONDS) -> Iterato
 
 
 def condemn(transaction: WriteTransaction, extents: Iterable[Extent], *, purge: bool = False) -> None:
-    """Note that nothing refers to some extents any more; neighbours become one row."""
+    """Record that some extents are no longer referenced; merge neighbours into one row."""
     number, state = transaction.number, transaction.state
     rows: list[Condemned] = []
     for extent in sorted(extent for extent in extents if extent.stored):
@@ -80,7 +80,7 @@ def condemn(transaction: WriteTransaction, extents: Iterable[Extent], *, purge: 
 
 
 def condemned(transaction: ReadTransaction) -> Iterator[Condemned]:
-    """Yield what is condemned, the oldest first."""
+    """Yield the condemned extents, oldest first."""
     for key, payload in transaction.rows(Table.CONDEMNED):
         yield decode_condemned(key, payload)
 
@@ -102,7 +102,7 @@ def free_extents(transaction: ReadTransaction, pack: int | None = None) -> Itera
 
 
 class Merge(NamedTuple):
-    """A gap that is to be, the condemned extents that make it, and the gaps beside them that it takes in."""
+    """A planned gap, the condemned extents that form it, and the adjacent gaps that it absorbs."""
 
     gap: Free
     condemned: list[Condemned]
@@ -110,7 +110,7 @@ class Merge(NamedTuple):
 
 
 def plan_merges(transaction: ReadTransaction, rows: Sequence[Condemned]) -> list[Merge]:
-    """Return the gaps that condemned extents make together with the gaps beside them, by pack and offset."""
+    """Return the gaps that condemned extents form together with adjacent gaps, by pack and offset."""
     merges: list[Merge] = []
     for row in sorted(rows, key=lambda row: (row.pack, row.offset)):
         last = merges[-1] if merges else None
@@ -143,9 +143,9 @@ def _gap_before(transaction: ReadTransaction, row: Condemned) -> Free | None:
 
 
 def punch(path: Path, merges: Sequence[Merge]) -> list[Merge]:
-    """Give the whole blocks of one pack's new gaps back to the disk, durably; return the merges with what is a hole.
+    """Return the whole blocks of one pack's new gaps to the disk, durably; return the merges with their hole bytes.
 
-    What is to be purged is overwritten with zeros first.  Doing it twice is harmless, and a pack that is gone is done.
+    Bytes to purge are overwritten with zeros first.  Repeating it is harmless, and a pack that is gone needs nothing.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -172,7 +172,7 @@ def _punch_all(fd: int, merges: Sequence[Merge]) -> list[Merge]:
 
 
 def overwrite_data(path: Path, offset: int, length: int) -> None:
-    """Overwrite with zeros, durably, what of some bytes of a pack is no hole; for bytes that nothing refers to."""
+    """Overwrite unreferenced bytes of a pack with zeros, durably, except for holes."""
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         end = offset + length
@@ -200,7 +200,7 @@ def _overwrite(fd: int, offset: int, length: int) -> None:
 
 
 def _punch_gap(fd: int, merge: Merge, block: int) -> Free:
-    """Punch what the condemned extents of a gap add to its whole blocks; return it with the bytes that are a hole."""
+    """Punch the whole blocks that the condemned extents add to a gap; return it with the bytes that are a hole."""
     gap = merge.gap
     first, last = _whole_blocks(gap, block)
     if first >= last:
@@ -208,7 +208,7 @@ def _punch_gap(fd: int, merge: Merge, block: int) -> Free:
     spans = [(row.offset, row.offset + row.length) for row in merge.condemned]
     for absorbed in merge.absorbed:
         start, end = _whole_blocks(absorbed, block)
-        if absorbed.punched < end - start:  # made where, or when, holes could not be
+        if absorbed.punched < end - start:  # its file system could not make holes at that time
             spans.append((absorbed.offset, absorbed.end))
     for start, end in spans:
         start = max(first, start // block * block)
@@ -219,7 +219,7 @@ def _punch_gap(fd: int, merge: Merge, block: int) -> Free:
 
 
 def _whole_blocks(gap: Free, block: int) -> tuple[int, int]:
-    """Return where the whole blocks of a gap begin and end; it has none where the end is not behind the beginning."""
+    """Return the start and end of the whole blocks of a gap; it has none if the end is not after the start."""
     return -(-gap.offset // block) * block, gap.end // block * block
 
 

@@ -1,10 +1,10 @@
-"""Walking directory trees of the store: by name, by position, by preorder index, and whole.
+"""Walking directory trees of the store: by name, by position, by preorder index, or completely.
 
 A directory is one record, or an index of records (`artstore.records.trees`); these functions hide which.  They take
 a loader, so that a caller with a cache of parsed records reads each once.
 
-Guarantees: each step down is to a record of a lower level, or with fewer directories below, and one that is not what
-the record above says raises `DamageError`; so that no walk is without end, whatever the records say.
+Guarantees: each step down leads to a record of a lower level, or with fewer directories below; a record that disagrees
+with the record above raises `DamageError`.  So every walk terminates, even over damaged records.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Loader = Callable[[int], TreeView]
 
 
 def record_below(load: Loader, view: TreeView, child: ChildRecord) -> TreeView:
-    """Return the record that a row of an index record leads to; raise `DamageError` if it is not what that says."""
+    """Return the record that a row of an index record leads to; raise `DamageError` if they disagree."""
     below = load(child.node)
     totals = below.totals
     if (below.level, totals.entries, totals.directories) != (view.level - 1, child.entries, child.directories):
@@ -90,7 +90,7 @@ def _entries_from(load: Loader, view: TreeView, position: int, before: int) -> I
 
 
 class DirectoryPlace(NamedTuple):
-    """Where a directory is: its tree node, its parent's preorder index (0 for the root), its names from the root."""
+    """A directory's place: its tree node, its parent's preorder index (0 for the root), its names from the root."""
 
     node: int
     parent: int
