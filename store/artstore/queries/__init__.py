@@ -1,1 +1,1 @@
-"""What is read of a workspace and changes nothing."""
+"""Read-only queries of a workspace."""

@@ -1,4 +1,4 @@
-"""Artifacts with what belongs to them: their versions, their aliases, and the changes of those."""
+"""Artifacts with their versions, their aliases, and the changes of those."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""What differs between two directory trees, in time proportional to the difference.
+"""The difference between two directory trees, in time proportional to the difference.
 
-A node number stands for its content, so records that both sides have are dropped unread.  A directory that is split
+Equal node numbers mean equal content, so records that both sides have are skipped unread.  A directory that is split
 into many records is compared record by record, from the highest level down, until only the differing entries of the
 differing records are left.
 
 How entries are compared:
 
-- files and links are entries; a directory is listed by what it holds, and itself (with a trailing ``/``) only where
-  it is empty and the other side has no directory of that name;
-- what is a file or a link on both sides and differs is *changed*, also where a file became a link; a file that only
-  got or lost the executable bit is a *mode* change;
-- a file or link that became a directory is removed, and what the directory holds is added; and the reverse;
+- files and links are entries; a directory is listed by its contents, and itself (with a trailing ``/``) only if it is
+  empty and the other side has no directory of that name;
+- a file or link that exists on both sides and differs is *changed*, also if a file became a link; a file that only
+  gained or lost the executable bit is a *mode* change;
+- a file or link that became a directory is removed, and the directory's contents are added; and the reverse;
 - removed and added files with the same content, kind and a size above zero are *renamed*, same base names first, then
   in the order of their paths.
 """
@@ -36,8 +36,8 @@ _FILES: Final = frozenset({Kind.FILE, Kind.EXECUTABLE})
 class Change(NamedTuple):
     """One path that differs; ``kind`` is added, removed, changed, renamed or mode.
 
-    ``path`` is where it is now (or was, for removed), ``old_path`` where a renamed file was.  Sizes are in bytes, None
-    on a side that has nothing there.
+    ``path`` is the current path (the former one for removed), ``old_path`` a renamed file's former path.  Sizes are in
+    bytes, None on a side without the entry.
     """
 
     kind: str
@@ -80,47 +80,47 @@ class Difference(Sequence[Change]):
 
     @property
     def added(self) -> list[Change]:
-        """What only the second tree has."""
+        """Entries that only the second tree has."""
         return self._of("added")
 
     @property
     def removed(self) -> list[Change]:
-        """What only the first tree has."""
+        """Entries that only the first tree has."""
         return self._of("removed")
 
     @property
     def changed(self) -> list[Change]:
-        """What has other content, or is a link on one side only."""
+        """Entries with different content, or that are a link on one side only."""
         return self._of("changed")
 
     @property
     def renamed(self) -> list[Change]:
-        """What is at another path."""
+        """Files that moved to another path."""
         return self._of("renamed")
 
     @property
     def mode_changed(self) -> list[Change]:
-        """What only got or lost the executable bit."""
+        """Files that only gained or lost the executable bit."""
         return self._of("mode")
 
     @property
     def added_bytes(self) -> int:
-        """Bytes of what was added."""
+        """Bytes of added entries."""
         return sum(change.new_size or 0 for change in self.added)
 
     @property
     def removed_bytes(self) -> int:
-        """Bytes of what was removed."""
+        """Bytes of removed entries."""
         return sum(change.old_size or 0 for change in self.removed)
 
     @property
     def changed_bytes(self) -> int:
-        """Bytes, as they are now, of what was changed."""
+        """Bytes of changed entries, by their new sizes."""
         return sum(change.new_size or 0 for change in self.changed)
 
     @property
     def renamed_bytes(self) -> int:
-        """Bytes of what was renamed."""
+        """Bytes of renamed files."""
         return sum(change.new_size or 0 for change in self.renamed)
 
 
@@ -134,7 +134,7 @@ class _Item(NamedTuple):
 
 
 def compare(store: Store, root_a: int, root_b: int) -> Difference:
-    """Return what leads from the tree below record ``root_a`` to that below ``root_b``."""
+    """Return the changes from the tree below record ``root_a`` to the tree below ``root_b``."""
     with store.snapshot() as snapshot:
         return _Comparison(lru_cache(_CACHED_RECORDS)(snapshot.tree)).run(root_a, root_b)
 
@@ -178,7 +178,7 @@ class _Comparison:
             self._added += self._items(prefix, new)
 
     def _items(self, prefix: bytes, entry: TreeEntry) -> Iterator[_Item]:
-        """Yield what an entry that only one side has consists of."""
+        """Yield the parts of an entry that only one side has."""
         path = prefix + entry.name
         if entry.kind != Kind.DIRECTORY:
             yield _Item(path, entry.kind, entry.node, entry.size)
@@ -236,7 +236,7 @@ def _base_name(item: _Item) -> bytes:
 
 
 def _differing_entries(load: Loader, a: int, b: int) -> Iterator[tuple[TreeEntry | None, TreeEntry | None]]:
-    """Yield (entry of ``a``, entry of ``b``) by name where two directories differ, None if one has none."""
+    """Yield (entry of ``a``, entry of ``b``) for each name that differs, None for a side without it."""
     old, new = _differing_records(load, a, b)
     right_entries = _entries(new)
     right = next(right_entries, None)

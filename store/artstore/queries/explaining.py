@@ -1,4 +1,4 @@
-"""`why`: what keeps a version, some content or a file of the workspace, and what it waits for where it is deleted."""
+"""`why`: the reasons that keep a version, a content or a file of the workspace, or that delay its deletion."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _SHOWN: Final = 20
 
 @dataclass
 class Explanation:
-    """What something is and why it is there.
+    """An object's description and the reasons why it exists.
 
-    ``what`` is one sentence.  ``state`` is ``live``, ``waiting`` (deleted, and not yet given back), ``file`` (of the
-    workspace folder).  ``versions`` (``NAME:v3``, or ``NAME:v3/path``), ``drafts``, ``deleted`` and ``users`` say what
-    holds it, a sentence each; ``more`` counts versions beyond those named.  ``counted_in`` is the term of ``usage``
-    that counts it, ``stored_bytes`` its size in packs where that applies, ``advice`` what to do or not to do.
+    ``what`` is one sentence.  ``state`` is ``live``, ``waiting`` (deleted, not yet reaped), or ``file`` (of the
+    workspace folder).  ``versions`` (``NAME:v3``, or ``NAME:v3/path``), ``drafts``, ``deleted`` and ``users`` name the
+    holders, a sentence each; ``more`` counts further versions.  ``counted_in`` is the term of ``usage`` that counts it,
+    ``stored_bytes`` its size in packs if that applies, ``advice`` a recommendation.
     """
 
     target: str
@@ -56,7 +56,7 @@ class Explanation:
 
     @property
     def reasons(self) -> list[str]:
-        """All that is to be said of it beyond what it is, a sentence each."""
+        """All sentences of the explanation except the description."""
         held = [f"held by {place}" for place in self.versions]
         held += [f"and by {self.more} more versions"] if self.more else []
         counted = [f"counted in '{self.counted_in}' of artfs usage"] if self.counted_in else []
@@ -64,7 +64,7 @@ class Explanation:
 
 
 def explain(store: Store, target: str) -> Explanation:
-    """Return what holds a version (also a deleted one), a path in one, a digest, or a file of the workspace's folder.
+    """Explain what keeps a version (also a deleted one), a path in one, a digest, or a file of the workspace's folder.
 
     Raises `NotFoundError` if there is no such thing.
     """
@@ -84,7 +84,7 @@ def explain(store: Store, target: str) -> Explanation:
 
 
 def explain_version(store: Store, target: str, version: VersionRecord) -> Explanation:
-    """Return why a recorded version is there, or what it waits for."""
+    """Explain what keeps a recorded version, or what a deleted one waits for."""
     with store.snapshot() as snapshot:
         name = label(snapshot.transaction, version)
         aliases = [alias.name for alias in snapshot.aliases_of(version.artifact) if alias.version == version.number]
@@ -135,7 +135,7 @@ def _holds(draft: DraftInfo) -> str:
 
 
 def _users(store: Store, version: VersionRecord, entry: DeadEntry) -> list[str]:
-    """Return who has something of a deleted version open, a sentence each."""
+    """Return the processes that have files of a deleted version open, a sentence each."""
     found = []
     if leases.is_held(store, version.serial):
         found.append("a program has a file of it open through the Python API")
@@ -145,7 +145,7 @@ def _users(store: Store, version: VersionRecord, entry: DeadEntry) -> list[str]:
 
 
 def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> Explanation:
-    """Return what holds some nodes: versions with paths, drafts, and what is deleted and waits."""
+    """Explain what holds some nodes: versions with paths, drafts, and entries of the deadlist."""
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         reach = Reach(transaction, nodes)
@@ -177,7 +177,7 @@ def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> 
 
 
 def explain_digest(store: Store, target: str, ident: bytes) -> Explanation:
-    """Return what holds the content, directory or version with a digest; raise `NotFoundError` if nothing has it."""
+    """Explain what holds the content, directory or version with a digest; raise `NotFoundError` if none has it."""
     kinds = {CLASS_CONTENT: "content", CLASS_TREE: "a directory", CLASS_LIST: "part of the list of a large file"}
     with store.snapshot() as snapshot:
         for klass, kind in kinds.items():
@@ -192,7 +192,7 @@ def explain_digest(store: Store, target: str, ident: bytes) -> Explanation:
 
 
 def explain_file(store: Store, target: str, path: Path) -> Explanation:
-    """Return what a file or folder of the workspace is, and where `usage` counts it."""
+    """Explain a file or folder of the workspace, and name the term of `usage` that counts it."""
     inside = path.relative_to(store.path)
     parts = inside.parts
     for what, counted_in, names in _files(store, parts):
@@ -216,7 +216,7 @@ _ADVICE: Final = (
 
 
 def _files(store: Store, parts: tuple[str, ...]) -> Iterator[tuple[str, str, bool]]:
-    """Yield (what it is, the term that counts it, whether the path is that) for all that a workspace has."""
+    """Yield (description, the term that counts it, whether the path matches) for each kind of workspace file."""
     top = parts[0] if parts else ""
     name = parts[-1] if parts else ""
     yield "the workspace itself", "disk", not parts

@@ -1,9 +1,9 @@
-"""Figures of versions that took a walk to work out, kept in ``cache/`` so that the next question is quick.
+"""Sizes of versions that need a walk to compute, cached in ``cache/`` so that the next query is fast.
 
-*Logical* bytes belong to a root and never change.  *Attributed* bytes are right for one set of living versions: the
-file says for which, and for any other they are worked out again.  The file may be deleted at any time.
+*Logical* bytes belong to a root and never change.  *Attributed* bytes are valid for one set of live versions, which the
+file records; for any other set they are recomputed.  The file may be deleted at any time.
 
-While content is lost nothing is kept, for the figures change when it comes back; a repair and a rebuild forget them.
+While content is lost nothing is cached, because the sizes change when it is restored; repair and rebuild drop them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _path(workspace: Path) -> Path:
 
 
 def forget(workspace: Path) -> None:
-    """Remove what is kept, because nodes have other sizes or numbers from now on."""
+    """Remove the cached figures, because sizes or numbers of nodes have changed."""
     _path(workspace).unlink(missing_ok=True)
 
 
@@ -42,7 +42,7 @@ def _living_key(living: Iterable[VersionRecord]) -> str:
 
 
 class Figures:
-    """What is known of the living versions: logical bytes by root, attributed bytes by serial if still right."""
+    """Cached figures of the live versions: logical bytes by root, attributed bytes by serial if still valid."""
 
     def __init__(self, store: Store, transaction: ReadTransaction, living: list[VersionRecord]) -> None:
         self._store = store
@@ -61,17 +61,17 @@ class Figures:
                     self.attributed = {int(serial): int(size) for serial, size in kept["attributed"].items()}
 
     def keep_logical(self, root: int, size: int) -> None:
-        """Note what a version's root reaches."""
+        """Record the logical bytes of a version's root."""
         self.logical[root] = size
         self._changed = True
 
     def keep_attributed(self, attributed: dict[int, int]) -> None:
-        """Note what all living versions are attributed."""
+        """Record the attributed bytes of all live versions."""
         self.attributed = attributed
         self._changed = True
 
     def save(self) -> None:
-        """Write what is new; where that cannot be, the next question takes as long as this one."""
+        """Write new figures; if the write fails, the next query only takes as long as this one."""
         if not (self._changed and self._steady):
             return
         values = {

@@ -41,7 +41,7 @@ class GraphNode:
 
 @dataclass(frozen=True, slots=True)
 class GraphEdge:
-    """What leads from one node to another, by their keys; ``name`` is what a run called a version that it used."""
+    """An edge between two nodes, by their keys; ``name`` is a run's name for a version that it used."""
 
     source: str
     target: str
@@ -69,9 +69,9 @@ def graph_of(store: Store, ref: str, *, up: bool = True, down: bool = True, dept
 
 
 def graph_around(store: Store, root: End, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
-    """Return what leads to ``root`` (``up``) and what it leads to (``down``), in the order of time.
+    """Return the sources of ``root`` (``up``) and its results (``down``), in chronological order.
 
-    Not further than ``depth`` edges away, where that is given.
+    ``depth`` limits the distance in edges.
     """
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction

@@ -1,4 +1,4 @@
-"""Paths on a mount of the workspace: what they stand for, so that they can be taken without reading a byte."""
+"""Paths on a mount of the workspace: find the stored node, so that a put can refer to it without reading bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MOUNT_TYPE", "WORKSPACE_XATTR", "MountedPath", "mounted_folder", "mo
 
 MOUNT_TYPE: Final = "fuse.artfs"
 WORKSPACE_XATTR: Final = "user.artfs.workspace"
-"""Every directory of a mount says by this attribute which workspace it shows: the workspace's uuid."""
+"""The extended attribute of every directory of a mount that holds the workspace's uuid."""
 
 
 class MountedPath(NamedTuple):
@@ -28,10 +28,10 @@ class MountedPath(NamedTuple):
 
 
 def mounted_path(store: Store, path: str | os.PathLike[str]) -> MountedPath | None:
-    """Return what a path stands for where it lies in a version on a mount of this workspace, else None.
+    """Return the version and path that a path on a mount of this workspace shows, None for any other path.
 
-    Aliases are resolved.  The version need not exist any more.  Raises `InvalidInputError` for a path on the mount
-    that lies above versions.
+    Aliases are resolved.  The version may be gone already.  Raises `InvalidInputError` for a path on the mount above
+    versions.
     """
     try:
         real = os.path.realpath(path, strict=True)

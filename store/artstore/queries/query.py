@@ -1,4 +1,4 @@
-"""Finding versions by what is said of them, over all artifacts."""
+"""Finding versions by their properties, over all artifacts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["Selector", "find"]
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """What versions have to have: all that is not None.
+    """Conditions on versions: all that are not None must hold.
 
-    An artifact in ``project`` or below, of ``type``, whose full name matches the glob ``artifact``; ``tag``, and all of
-    ``metadata``.
+    The artifact is in ``project`` or below, is of ``type``, and its full name matches the glob ``artifact``; the
+    version has ``tag`` and all of ``metadata``.
     """
 
     project: str | None = None

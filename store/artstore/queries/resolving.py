@@ -1,4 +1,4 @@
-"""From what a person writes to what it names: references, paths on a mount, digests."""
+"""Resolving user input to objects: references, paths on a mount, digests."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""Where the bytes are: of the workspace on its disk, and of versions in the packs.
+"""Disk usage: of the workspace on its disk, and of versions in the packs.
 
-The workspace's terms say where every byte on the disk is, and none twice:
+The workspace's terms count every byte on the disk exactly once:
 
     disk = stored + manifest + deadlist + condemned + free + other
 
-The manifest counts stored and free bytes and the framing of packs, and knows where each pack ends; the rest is read
-off the blocks that the files have.  Each term is measured by itself, and none is what remains of the others: a sum
-that does not hold means that a counter is wrong.
+The manifest counts stored and free bytes and the framing of packs, and stores the end of each pack; the rest comes
+from the allocated blocks of the files.  Each term is measured independently and none is the remainder of the others,
+so a sum that does not hold reveals a wrong counter.
 
-A version is measured in stored bytes, what its nodes take in packs: *logical* counts each node that it reaches, once;
-*unique* is what would come back if it alone were deleted; *attributed* is what it reaches and no version put before it
-does.  Attributed bytes sum to the stored bytes, but for what only drafts hold.
+A version is measured in stored bytes, the size of its nodes in packs: *logical* counts each node that it reaches, once;
+*unique* would be freed if only this version were deleted; *attributed* counts the nodes that no earlier version
+reaches.  Attributed bytes sum to the stored bytes, except for nodes that only drafts hold.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ _OVERDUE_NS: Final = 3600 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a workspace holds and takes, in bytes; ``versions`` counts the living.
+    """The contents and disk usage of a workspace, in bytes; ``versions`` counts the live ones.
 
-    ``logical_bytes`` are what the versions' files would take as copies.  The terms of the disk: ``stored_bytes`` of
-    content and directory records that versions and drafts hold; ``manifest_bytes`` of the LMDB files and the journal;
-    ``deadlist_bytes`` of what was deleted, waits in ``deadlist_entries`` entries, and nothing else holds;
-    ``condemned_bytes`` of what was reaped and may still be read; ``free_bytes`` of gaps in packs that still take room;
-    ``other_bytes``: framing and block edges of packs, folders, the reserve, caches and run-time files.  ``disk_bytes``
-    is their sum and what ``du --block-size=1`` says.
+    ``logical_bytes`` is the size of the versions' files as copies.  The terms of the disk: ``stored_bytes`` of content
+    and directory records that versions and drafts hold; ``manifest_bytes`` of the LMDB files and the journal;
+    ``deadlist_bytes`` of deleted nodes that only the ``deadlist_entries`` entries hold; ``condemned_bytes`` of reaped
+    extents that may still be read; ``free_bytes`` of gaps in packs that still occupy blocks; ``other_bytes``: framing
+    and block edges of packs, folders, the reserve, caches and run-time files.  ``disk_bytes`` is their sum, and equals
+    the output of ``du --block-size=1``.
 
     Of the deadlist, ``due_entries`` may be reaped now; ``oldest_ns`` is when the oldest entry was added, and
     ``oldest_due_ns`` when the first was or will be due (nanoseconds since 1970).
@@ -89,12 +89,12 @@ class Usage:
 
     @property
     def overdue(self) -> bool:
-        """Whether something has been due for over an hour: nothing reaps, or somebody uses what was deleted."""
+        """Whether an entry has been due for over an hour: no reaper runs, or deleted content is in use."""
         return self.oldest_due_ns is not None and self.oldest_due_ns < time.time_ns() - _OVERDUE_NS
 
 
 class VersionUsage(NamedTuple):
-    """What a version refers to, holds alone, and is attributed, in stored bytes."""
+    """The logical, unique and attributed size of a version, in stored bytes."""
 
     number: int
     serial: int
@@ -138,14 +138,14 @@ class GroupUsage(NamedTuple):
 
 
 def workspace_usage(store: Store) -> Usage:
-    """Return where the workspace's bytes are, by one walk over its files: time proportional to their number."""
+    """Return the workspace's disk usage, by one walk over its files: time proportional to their number."""
     with _at_rest(store), store.snapshot() as snapshot:
         return _measure(store, snapshot.transaction)
 
 
 @contextmanager
 def _at_rest(store: Store) -> Iterator[None]:
-    """Keep reapers from giving space back while it is measured, where this process may."""
+    """Keep reapers from freeing space during the measurement, if this process may take their lock."""
     with ExitStack() as stack:
         with suppress(BusyError, OSError):
             stack.enter_context(space.exclusive(store.path, seconds=1))
@@ -224,8 +224,8 @@ def _allocations(folder: Path) -> Iterator[tuple[Path, int]]:
 class _Reach:
     """The nodes that a set of roots reaches, and the sum of their stored bytes.
 
-    Each node counts the references that reached nodes make to it, so that adding or removing a root enters only what
-    changes: to go from one version to the next costs time in proportion to their difference.
+    Each node counts the references from reached nodes, so that adding or removing a root visits only changed nodes:
+    stepping from one version to the next takes time proportional to their difference.
     """
 
     def __init__(self, transaction: ReadTransaction) -> None:
@@ -235,7 +235,7 @@ class _Reach:
         self.bytes = 0
 
     def add(self, root: int) -> int:
-        """Reach a root and all below it; return the bytes of what was not reached before."""
+        """Add a root and all nodes below it; return the bytes of the nodes that were not reached before."""
         before = self.bytes
         counts = self._counts
         stack = [root]
@@ -293,8 +293,8 @@ def _logical(transaction: ReadTransaction, records: list[VersionRecord], figures
 def version_usage(store: Store, artifact_number: int) -> list[VersionUsage]:
     """Return the usage of each living version of an artifact, by number.
 
-    Costs time in proportion to what is unique, and one pass over the nodes of the versions that were made, or the
-    living ones that changed, since it was last asked.
+    Takes time proportional to the unique nodes, plus one pass over the nodes of versions that were added, or over the
+    live ones if they changed, since the last call.
     """
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
@@ -351,7 +351,7 @@ def usage_by(store: Store, group: str) -> list[GroupUsage]:
 def by_project(store: Store) -> list[GroupUsage]:
     """Return the usage of each project ("" for the top level), by name; the attributed bytes sum to the stored ones.
 
-    What no version holds is the last row, `DRAFTS`.
+    The last row, `DRAFTS`, holds the bytes of no version.
     """
     return _grouped(store, lambda artifact: artifact.name.rpartition("/")[0])
 

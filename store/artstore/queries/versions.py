@@ -1,4 +1,4 @@
-"""`Version`: what Python code holds of a version.  A plain value over the store: it pickles, forks and spawns."""
+"""`Version`: the Python object of a version.  A plain value over the store: it pickles, forks and spawns."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _LINK_STEPS = 40
 
 
 class PutReceipt(NamedTuple):
-    """What a put did: whether it made a version, the stored bytes it added, and the mounts that did not answer.
+    """The result of a put: whether it made a version, the stored bytes it added, and the mounts that did not answer.
 
-    ``reaped_bytes`` of what was deleted and could still have been undeleted came back early, for the disk was full.
+    ``reaped_bytes`` of deleted content that could still be undeleted were reaped early, because the disk was full.
     """
 
     created: bool
@@ -51,14 +51,14 @@ class FileInfo:
     link_target: str | None
     mtime: datetime
     is_reference: bool = False
-    """Whether it is a file whose bytes stay outside; ``digest`` is then that of what is kept of it."""
+    """Whether it is a file whose bytes stay outside; ``digest`` is then that of the reference record."""
 
 
 class ContentFile(io.RawIOBase):
     """A file of a version, opened for reading; seekable, verified as it is read, and good after a fork.
 
-    It stays readable when its version is deleted, until it is closed.  With a ``reference`` (id, record) its bytes come
-    from outside; reading raises `artstore.errors.OutsideError` then where they cannot.
+    It stays readable after its version is deleted, until it is closed.  With a ``reference`` (id, record) its bytes
+    come from outside; reading raises `artstore.errors.OutsideError` if they are unavailable.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class Version:
 
     @property
     def description(self) -> str:
-        """What was said of the version."""
+        """The version's description."""
         return self._record.description
 
     @property
@@ -224,7 +224,7 @@ class Version:
 
     @property
     def aliases(self) -> list[str]:
-        """The aliases at this moment, ``latest`` among them where it applies, sorted."""
+        """The current aliases, sorted; they include ``latest`` if it applies."""
         with self._store.snapshot() as snapshot:
             names = [
                 alias.name
@@ -273,7 +273,7 @@ class Version:
 
     @property
     def purged(self) -> list[dict[str, Any]]:
-        """What was taken out of the version for good, with when and why."""
+        """The contents that were purged from the version, with time and reason."""
         return deepcopy(self._record.purged)
 
     def _living(self, snapshot: Snapshot) -> None:
@@ -291,7 +291,7 @@ class Version:
             name = waiting.pop()
             if name in (b"", b"."):
                 continue
-            if name == b"..":  # of what a link led to, not of the link: so it waits until all before it is known
+            if name == b"..":  # of a link's target, not of the link: resolved after what precedes it
                 passed = passed[:-1]
                 continue
             is_directory = not passed or passed[-1].kind == Kind.DIRECTORY
@@ -314,7 +314,7 @@ class Version:
 
         Raises `NotFoundError`, or `IsADirectoryError` for a directory.
         """
-        lease = Lease(self._store, self._record.serial)  # first, so that what is found then is there to be read
+        lease = Lease(self._store, self._record.serial)  # first: nodes found afterwards cannot be reaped
         with self._store.snapshot() as snapshot:
             where, entry = self._find(snapshot, path)
             if entry is None or entry.kind == Kind.DIRECTORY:
@@ -339,7 +339,7 @@ class Version:
             return self._info(snapshot, entry)
 
     def listdir(self, path: str | bytes = "") -> list[FileInfo]:
-        """Describe what is in a directory, in name order; links are not followed."""
+        """Describe the entries of a directory, in name order; links are not followed."""
         with self._store.snapshot() as snapshot:
             where, entry = self._find(snapshot, path)
             if entry is not None and entry.kind != Kind.DIRECTORY:

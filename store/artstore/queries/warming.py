@@ -1,7 +1,7 @@
-"""Reading what a version has in packs into the page cache, in the order in which it lies there.
+"""Reading a version's bytes in packs into the page cache, in the order of their offsets.
 
-An epoch of shuffled reads waits for the disk at every file; one pass from front to end does not.  What is cached are
-the stored forms, compressed as they are; mounts and the Python API read them from memory then.
+An epoch of shuffled reads waits for the disk at every file; one sequential pass does not.  The cache holds the stored
+forms, still compressed; mounts and the Python API then read them from memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GAP: Final = 256 * 1024
 
 
 class Warmed(NamedTuple):
-    """What is in the page cache now: the files (those with equal content counted once), and bytes of packs read."""
+    """The result of warming: the files (those with equal content counted once), and bytes of packs read."""
 
     files: int
     bytes: int
@@ -53,7 +53,7 @@ def warm_version(
 def warm(store: Store, root: int, path: bytes, progress: Callable[[Progress], None] | None = None) -> Warmed:
     """Read the stored forms of all files at a path below a version's root, "" for all of it.
 
-    Nothing is verified or decompressed: readers do that.  Memory may hold less than was read; what is read last stays.
+    The bytes are not verified or decompressed: readers do that.  If memory is short, only the last bytes stay cached.
     Raises `NotFoundError` if there is no such path, and `DamageError` if a pack is missing or too short.
     """
     with store.snapshot() as snapshot:

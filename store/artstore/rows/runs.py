@@ -60,7 +60,7 @@ def pack_rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def put_block(transaction: WriteTransaction, number: int, block: int, data: bytes) -> None:
-    """Write one block of what a run logged."""
+    """Write one block of a run's logged rows."""
     transaction.put(Table.METRICS, key64(number) + key32(block), data)
 
 

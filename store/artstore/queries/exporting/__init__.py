@@ -1,13 +1,13 @@
-"""Copying a version out: `export` writes what a tree holds into a folder, verified, and deletes nothing.
+"""Exporting a version: `export` writes the files of a tree into a folder, verified, and deletes nothing.
 
-First the folder is surveyed (``survey``): what is there already and equal is left alone, and what differs is collected,
-so that a refusal names everything and nothing has been written.  Then files are written (``writing``) by several
-threads, each beside its place and renamed into it when its content has been hashed.
+First the folder is surveyed (``survey``): equal files are left alone and different ones are collected, so that a
+refusal names all of them before anything is written.  Then several threads write files (``writing``), each to a
+temporary name, and rename them after their content has been hashed: an unverified file never has its final name.
 
 Guarantees:
 
 - A file appears under its name whole and verified, or not at all; an exception leaves no temporary files.
-- No folder is reached through a link (``folders``), so nothing is written outside the destination.
+- Folders are never entered through a link (``folders``), so all writes stay inside the destination.
 - Memory is bounded: a page of entries of each directory at a time, a window of each file, whatever their sizes.
 - No transaction outlives a page or a window.
 """
@@ -68,8 +68,8 @@ def export(
     are kept; a file's mtime is when its content first came to the store.  Equal files are left as they are.
 
     Raises `ExistsError`, before anything is written, for all that differs, unless ``overwrite``; a folder in a file's
-    place is refused even then.  Raises `NotFoundError` for a prefix that the tree has not, `DamageError` for content
-    that fails its checksum, `OutOfSpaceError` when the disk fills up: what was written before then stays.
+    place is refused even then.  Raises `NotFoundError` for a prefix that the tree lacks, `DamageError` for content that
+    fails its checksum, `OutOfSpaceError` if the disk fills up: files written before the error stay.
     """
     dest = Path(os.path.abspath(dest))
     selection = Selection(store, root, (prefix or b"").strip(b"/"))

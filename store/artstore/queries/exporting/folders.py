@@ -34,7 +34,7 @@ def open_folder(dest: Path, path: bytes) -> Iterator[int]:
 
 
 def make_folder(parent: int, name: bytes, *, overwrite: bool) -> None:
-    """Make sure that ``name`` is a folder of its own; a file or link there is replaced where ``overwrite`` says so."""
+    """Make sure that ``name`` is a real folder; with ``overwrite``, replace a file or link of that name."""
     try:
         os.mkdir(name, dir_fd=parent)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""Counting what the threads of an export have done, and reporting it a few times a second from the caller's thread."""
+"""Counting the work of an export's threads, and reporting it a few times a second from the caller's thread."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Meter:
         self._next = 0.0
 
     def count(self, files: int, size: int, name: bytes) -> None:
-        """Note what was done; called by any thread."""
+        """Count finished work; called by any thread."""
         with self._lock:
             self._files += files
             self._bytes += size

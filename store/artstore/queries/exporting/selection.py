@@ -1,4 +1,4 @@
-"""What is copied out: the part of a tree that a prefix names, in pages that are read one at a time."""
+"""The selection of an export: the part of a tree below a prefix, in pages that are read one at a time."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Selection:
                 self.files, self.bytes = 1, 0 if entry.kind == Kind.LINK else entry.size
 
     def pages(self, enter: Callable[[bytes], bool]) -> Iterator[Page]:
-        """Yield all pages, a directory's after the one that lists it; ``enter`` says whether to go into a directory.
+        """Yield all pages, a directory's after the one that lists it; ``enter`` decides whether to enter a directory.
 
-        It is asked after the page that lists the directory has been dealt with.
+        It is called after the page that lists the directory has been processed.
         """
         stack = [(b"", self._root, 0)]
         while stack:

@@ -1,6 +1,6 @@
-"""What the destination of an export holds already: which files are equal, and what differs.
+"""Surveying the destination of an export: which files are equal, and which differ.
 
-Nothing is written.  Files of equal size are hashed, by several threads; so equal means equal in every byte.
+The survey writes nothing.  Files of equal size are hashed, by several threads, so equal means equal in every byte.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ABSENT: Final = (FileNotFoundError, NotADirectoryError)
 
 
 class Survey:
-    """What the destination holds already: which files are equal, and what differs."""
+    """The state of the destination: which files are equal, and which differ."""
 
     def __init__(self, selection: Selection, dest: Path, workers: Workers, meter: Meter) -> None:
         self._selection = selection
@@ -56,7 +56,7 @@ class Survey:
             self._meter.report(last=True)
 
     def _is_directory(self, path: bytes) -> bool:
-        """Return whether a path is a real folder; where it is not, there is nothing below it to survey."""
+        """Return whether a path is a real folder; below any other path there is nothing to survey."""
         try:
             with open_folder(self._dest, path):
                 return True
@@ -125,7 +125,7 @@ class Survey:
                 self._equal[key] = self._equal.get(key, 0) | 1 << index
 
     def refuse(self, *, overwrite: bool) -> None:
-        """Raise `ExistsError`, with all paths, for what may not be replaced."""
+        """Raise `ExistsError`, with all paths, for files that may not be replaced."""
         if self._folders:
             what = _listed(self._folders, "is a folder", "are folders")
             raise ExistsError(
@@ -153,7 +153,7 @@ def _listed(paths: Sequence[bytes], one: str, several: str) -> str:
 
 
 def _content_id(snapshot: Snapshot, entry: TreeEntry) -> bytes:
-    """Return the hash of what an entry leads to; of a reference without one, nothing that a file could have."""
+    """Return the content hash of an entry; for a reference without one, a value that no file has."""
     if entry.kind != Kind.REFERENCE:
         return snapshot.identity(entry.node)
     return bytes.fromhex(snapshot.reference(entry.node).blake3 or "")

@@ -32,7 +32,7 @@ class Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, task: Callable[[], None], meanwhile: Callable[[], None]) -> None:
-        """Start a task, waiting for the oldest where enough are running; raises what that one raised."""
+        """Start a task; if enough are running, wait for the oldest first and raise its exception."""
         self._running.append(self._pool.submit(task))
         if len(self._running) >= 4 * self._count:
             self._wait(meanwhile)
@@ -50,7 +50,7 @@ class Workers:
         oldest.result()
 
     def check(self) -> None:
-        """End the task that calls, where the whole export is being ended."""
+        """End the calling task if the whole export is being cancelled."""
         if self._stop.is_set():
             raise StoppedError
 

@@ -28,7 +28,7 @@ _ZEROS: Final = bytes(_HOLE)
 
 
 class GetReceipt(NamedTuple):
-    """What was copied: files and links written, bytes of the files, and files that were there already."""
+    """The result of an export: files and links written, bytes of the files, and files that were present already."""
 
     files: int
     bytes: int
@@ -161,7 +161,7 @@ class Writing:
         os.ftruncate(fd, offset)
 
     def _fetch(self, fd: int, entry: TreeEntry) -> None:
-        """Write what a reference leads to, which is compared with its pin as it comes."""
+        """Write the bytes of a reference, comparing them with its pin during the download."""
         with self._store.snapshot() as snapshot:
             ident, record = snapshot.identity(entry.node), snapshot.reference(entry.node)
         for offset in range(0, record.size, _WINDOW):
