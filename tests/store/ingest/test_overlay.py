@@ -135,10 +135,10 @@ def test_large_directories_below(workspace: Workspace, tmp_path: Path) -> None:
     assert_sound(workspace)
 
 
-def test_what_cannot_be_meant(workspace: Workspace, tmp_path: Path) -> None:
+def test_removal_needs_a_base_that_exists(workspace: Workspace, tmp_path: Path) -> None:
     """Removing without a base, and a base that is not there."""
     write_folder(tmp_path / "data", {b"f": ("file", b"")})
-    with pytest.raises(InvalidInputError, match="removed"):
+    with pytest.raises(InvalidInputError, match="--remove needs --base"):
         workspace.put(tmp_path / "data", "a", remove=["*"])
     with pytest.raises(NotFoundError):
         workspace.put(tmp_path / "data", "a", base="v0")
