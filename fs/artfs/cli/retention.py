@@ -85,10 +85,14 @@ def retention_set(
       artfs retention set checkpoints --artifact 'team/*' --keep-best 5:loss:min --keep-last 2
     """
     given = {key: value for key, value in says.items() if value}
-    given.update(_best(best) if best is not None else {})
-    given.update({"within": parse_duration(within)} if within is not None else {})
-    given.update({"type": type_} if type_ is not None else {})
-    given.update({"metadata": parse_metadata(meta)} if meta else {})
+    if best is not None:
+        given.update(_best(best))
+    if within is not None:
+        given["within"] = parse_duration(within)
+    if type_ is not None:
+        given["type"] = type_
+    if meta:
+        given["metadata"] = parse_metadata(meta)
     rule = session.open().retention.set(name, **given)
     if session.json:
         from artfs.documents.retention import RuleDocument
@@ -250,11 +254,15 @@ def _said(rule: Rule) -> str:
     ]
     selects += [f"{name}={value!r}" for name, value in rule.metadata.items()]
     keeps = ["everything"] if rule.everything else []
-    keeps += [f"the last {rule.last}"] if rule.last else []
-    keeps += [f"what is younger than {written_duration(rule.within)}"] if rule.within else []
-    keeps += [f"the best {rule.best} by {'least ' if rule.lowest else ''}{rule.field}"] if rule.best else []
+    if rule.last:
+        keeps.append(f"the last {rule.last}")
+    if rule.within:
+        keeps.append(f"what is younger than {written_duration(rule.within)}")
+    if rule.best:
+        keeps.append(f"the best {rule.best} by {'least ' if rule.lowest else ''}{rule.field}")
     for period in ("hourly", "daily", "weekly", "monthly", "yearly"):
-        keeps += [f"{getattr(rule, period)} {period}"] if getattr(rule, period) else []
+        if getattr(rule, period):
+            keeps.append(f"{getattr(rule, period)} {period}")
     keeps += [f"alias {glob}" for glob in rule.aliases] + [f"tag {glob}" for glob in rule.tags]
     aliased = ", aliases do not protect" if rule.aliased else ""
     return f"of {', '.join(selects) or 'everything'} keeps {', '.join(keeps)}{aliased}"

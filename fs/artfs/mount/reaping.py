@@ -124,7 +124,8 @@ class Reaping:
         while True:
             freed = self._status.freed_nodes
             waits_for_readers = await self._reap(settings)
-            self._must_forget |= self._status.freed_nodes != freed
+            if self._status.freed_nodes != freed:
+                self._must_forget = True
             if waits_for_readers or not await trio.to_thread.run_sync(self._tidy):
                 if self._must_forget:
                     await trio.to_thread.run_sync(forget_references, self._store)

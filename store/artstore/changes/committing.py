@@ -135,9 +135,11 @@ def commit(
     events += _add_edges(transaction, _sources(transaction, asked, version, created), artifact, version, now_ns)
     if events:
         journal.append(store.path, transaction, events)
-    names = ([f"v{version.number}", "latest"] if created else []) + moved
-    changes = [Change(asked.name, names)] if names else []
-    return created, Committed(artifact, version, created, (parent_changes(asked.name) if is_new else []) + changes)
+    names = [f"v{version.number}", "latest", *moved] if created else moved
+    changes = parent_changes(asked.name) if is_new else []
+    if names:
+        changes.append(Change(asked.name, names))
+    return created, Committed(artifact, version, created, changes)
 
 
 def _sources(

@@ -351,7 +351,8 @@ def undelete(store: Store, ref: str) -> Undeletion:
         free = [alias for alias in version.released_aliases if alias not in taken]
         catalogue.set_aliases(transaction, artifact.number, number, free, time.time_ns())
         events: list[Event] = [UndeleteEvent(name=name, version=number)]
-        events += [TtlEvent(name=name, version=number, expires_ns=0)] if ended else []
+        if ended:
+            events.append(TtlEvent(name=name, version=number, expires_ns=0))
         events += [AliasEvent(name=name, alias=alias, version=number) for alias in free]
         journal.append(store.path, transaction, events)
     changes = [Change(name, [version_label(number), "latest", *free])]

@@ -174,8 +174,11 @@ def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None
     if others and not everywhere and (named is not None or len(others) > 1):
         other = " other" if named is not None else ""
         count = f"1{other} version holds" if len(others) == 1 else f"{len(others)}{other} versions hold"
+        named_others = ", ".join(others[:10])
+        if len(others) > 10:
+            named_others += " ..."
         raise RefusedError(
-            f"nothing was purged: {count} this content: {', '.join(others[:10])}{' ...' * (len(others) > 10)}",
+            f"nothing was purged: {count} this content: {named_others}",
             hint="--everywhere takes it out of all of them",
         )
     with store.snapshot() as snapshot:

@@ -155,7 +155,7 @@ def _scan_nodes(transaction: ReadTransaction, found: Recount, progress: Callable
                 use.nodes.append(extent.offset << 32 | extent.stored)
                 use.ranks.append(len(found.numbers))
                 found.stored_bytes += extent.stored
-            found.index_sums[kind != KIND_TREE] += hash(payload[2:34] + key)
+            found.index_sums[0 if kind == KIND_TREE else 1] += hash(payload[2:34] + key)
             found.numbers.append(number)
             found.kinds.append(kind)
             found.wanted.append(0)

@@ -150,7 +150,7 @@ def _check_index(transaction: ReadTransaction, found: Recount, report: Report) -
     rare: list[tuple[bytes, bytes]] = []
     with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
         for key, value in cursor:
-            sums[key[0] != CLASS_TREE] += hash(key[1:] + value)
+            sums[0 if key[0] == CLASS_TREE else 1] += hash(key[1:] + value)
             rows += 1
             if key[0] != CLASS_TREE and key[0] != CLASS_CONTENT:
                 rare.append((key, value))  # lists, what is lost, and classes that there are none of

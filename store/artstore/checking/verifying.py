@@ -164,7 +164,8 @@ def _canonical_of_tree(transaction: ReadTransaction, view: TreeView) -> bytes:
         else:
             _check_file(entry, payload)
             files += 1
-            size += 0 if entry.kind == Kind.LINK else entry.size
+            if entry.kind != Kind.LINK:
+                size += entry.size
         rows.append(
             CanonicalEntry(entry.name, entry.kind, 0 if entry.kind == Kind.DIRECTORY else entry.size, payload[2:34])
         )

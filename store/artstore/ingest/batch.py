@@ -161,7 +161,8 @@ class NewTree(Operation):
             else:
                 rows.append(TreeEntry(entry.name, entry.kind, ref.node, entry.size, ref.birth_ns, 0, 0))
                 files += 1
-                size_of_all += 0 if entry.kind == Kind.LINK else entry.size
+                if entry.kind != Kind.LINK:
+                    size_of_all += entry.size
         self.ref.totals = TreeTotals(len(rows), files, directories, size_of_all)
         return encode_tree(0, self.ref.id, self.ref.totals, extent, rows)
 

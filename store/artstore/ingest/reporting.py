@@ -27,7 +27,8 @@ def _count(source: Source, progress: Callable[[Progress], None]) -> tuple[int, i
     for event in source.walk():
         if isinstance(event, FileEntry | LinkEntry):
             files += 1
-            size += event.size if isinstance(event, FileEntry) else 0
+            if isinstance(event, FileEntry):
+                size += event.size
             if time.monotonic() >= next_report:
                 next_report = time.monotonic() + _PROGRESS_SECONDS
                 progress(Progress("scan", files, size, None, None, os.fsdecode(event.name)))

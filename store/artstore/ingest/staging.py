@@ -70,7 +70,8 @@ class Stager:
         self._owed: dict[int, int] = {}
         self._draft: Draft | None = None
         self._pin: Draft | None = None
-        self._is_lost = self._is_stale = False
+        self._is_lost = False
+        self._is_stale = False
         self.stored_bytes = 0
         """Stored bytes that this put has added."""
 
@@ -129,7 +130,8 @@ class Stager:
 
         To be called where a batch raised `StaleHintError` and the stager is to go on.
         """
-        self._is_lost &= not self._is_stale
+        if self._is_stale:
+            self._is_lost = False
         self._is_stale = False
         self._operations = []
         self._pending = {}
@@ -193,7 +195,8 @@ class Stager:
             return self._write_batch(root, action, now_ns)
         except BaseException as error:
             # Refs have numbers by now that no node has, unless there was nothing to bring in.
-            self._is_lost |= bool(self._operations)
+            if self._operations:
+                self._is_lost = True
             self._is_stale = isinstance(error, StaleHintError)
             raise
 

@@ -57,10 +57,15 @@ class Explanation:
     @property
     def reasons(self) -> list[str]:
         """All sentences of the explanation except the description."""
-        held = [f"held by {place}" for place in self.versions]
-        held += [f"and by {self.more} more versions"] if self.more else []
-        counted = [f"counted in '{self.counted_in}' of artfs usage"] if self.counted_in else []
-        return [*held, *self.drafts, *self.deleted, *self.users, *counted, *([self.advice] if self.advice else [])]
+        reasons = [f"held by {place}" for place in self.versions]
+        if self.more:
+            reasons.append(f"and by {self.more} more versions")
+        reasons += [*self.drafts, *self.deleted, *self.users]
+        if self.counted_in:
+            reasons.append(f"counted in '{self.counted_in}' of artfs usage")
+        if self.advice:
+            reasons.append(self.advice)
+        return reasons
 
 
 def explain(store: Store, target: str) -> Explanation:
@@ -184,7 +189,7 @@ def explain_digest(store: Store, target: str, ident: bytes) -> Explanation:
             found = find_node(snapshot.transaction, klass, ident)
             if found is not None:
                 count = read_count(snapshot.transaction, found[0])
-                what = f"{kind} with {count} reference{'s' * (count != 1)} to it"
+                what = f"{kind} with {count} {'reference' if count == 1 else 'references'} to it"
                 break
         else:
             raise NotFoundError(f"nothing in the store has the digest {target}", hint="what was reaped leaves no trace")

@@ -127,7 +127,9 @@ class BlockCache:
         for number in range(block, end):
             if self._recent is not None and self._recent.holds(ident, number * BLOCK):
                 continue
-            paths = [self._path(ident, number)] + [self._span(ident, number)] * (number % _EACH == 0)
+            paths = [self._path(ident, number)]
+            if number % _EACH == 0:
+                paths.append(self._span(ident, number))
             for path in paths:
                 with suppress(OSError):
                     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -123,7 +123,8 @@ def _web(text: str) -> Location:
         container, _, key = unquote(split.path).strip("/").partition("/")
         if not container:
             raise InvalidInputError(f"{text!r} names no container")
-        key += "/" if key and split.path.endswith("/") else ""
+        if key and split.path.endswith("/"):
+            key += "/"
         return Location("az", container, _checked_key(text, key), split.hostname.removesuffix(_BLOB_HOST))
     path = split.path.lstrip("/")
     if split.query:

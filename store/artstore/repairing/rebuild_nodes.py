@@ -212,7 +212,8 @@ def tree_record(
             birth = int.from_bytes(node_payload(transaction, node)[34:42], "little", signed=True)
             rows.append(TreeEntry(entry.name, entry.kind, node, entry.size, birth, 0, 0))
             files += 1
-            size += 0 if entry.kind == Kind.LINK else entry.size
+            if entry.kind != Kind.LINK:
+                size += entry.size
     return encode_tree(0, digest, TreeTotals(len(rows), files, directories, size), extent, rows)
 
 

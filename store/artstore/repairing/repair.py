@@ -62,8 +62,10 @@ def repair(store: Store, damaged: Iterable[int] = (), progress: OnProgress | Non
         done += _repair_headers(store)
         with closing(_scanned(store, progress)) as packed:
             node_repairs = _repair_nodes(store, packed, frozenset(damaged))
-            done += node_repairs or _repair_rest(store, packed)
+            if not node_repairs:
+                done += _repair_rest(store, packed)
         if node_repairs:
+            done += node_repairs
             with closing(_scanned(store, progress)) as packed:  # once more: something lies elsewhere now
                 done += _repair_rest(store, packed)
     return done
@@ -130,8 +132,10 @@ def _repair_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> lis
     if unread:
         with store.write() as transaction:
             restored, lost = restore_nodes(transaction, packed, unread)
-        done += [f"rebuilt {restored} records of nodes from the packs"] if restored else []
-        done += [f"dropped {len(lost)} nodes that have no surviving record"] if lost else []
+        if restored:
+            done.append(f"rebuilt {restored} records of nodes from the packs")
+        if lost:
+            done.append(f"dropped {len(lost)} nodes that have no surviving record")
         with store.snapshot() as snapshot:
             found = recount(snapshot.transaction, Report())
     suspects = {*damaged, *_misplaced(found, packed)}
@@ -141,8 +145,10 @@ def _repair_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> lis
         forget(store.path)
     if suspects:
         renewed = renew(store, packed, suspects)
-        done += [f"rewrote {renewed.written} stored forms"] if renewed.written else []
-        done += [f"set {len(renewed.lost)} chunks aside that are damaged"] if renewed.lost else []
+        if renewed.written:
+            done.append(f"rewrote {renewed.written} stored forms")
+        if renewed.lost:
+            done.append(f"set {len(renewed.lost)} chunks aside that are damaged")
     return done
 
 

@@ -93,7 +93,8 @@ def _rounds(found: Iterable[_Fresh]) -> Iterator[list[_Fresh]]:
     size = 0
     for fresh in found:
         waiting.append(fresh)
-        size += len(fresh.encoded.data) if fresh.encoded is not None else 0
+        if fresh.encoded is not None:
+            size += len(fresh.encoded.data)
         if size >= _ROUND_BYTES or len(waiting) == _ROUND_NODES:
             yield waiting
             waiting, size = [], 0

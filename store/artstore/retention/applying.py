@@ -180,7 +180,9 @@ def _made_from(transaction: ReadTransaction, version: VersionRecord) -> list[str
     """Return who was made from a version, a phrase each, but not more than a few."""
     found = dependants(transaction, version)
     phrases = [f"{label(transaction, one)} {how}" for one, how in found[:_MOST_NAMED]]
-    return phrases + ([f"{len(found) - _MOST_NAMED} more were made from it"] if len(found) > _MOST_NAMED else [])
+    if len(found) > _MOST_NAMED:
+        phrases.append(f"{len(found) - _MOST_NAMED} more were made from it")
+    return phrases
 
 
 def _living(transaction: ReadTransaction) -> list[tuple[ArtifactRecord, list[VersionRecord]]]:

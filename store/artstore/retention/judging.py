@@ -148,5 +148,5 @@ def _length(nanoseconds: int) -> str:
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= size:
             count = int(seconds // size)
-            return f"{count:,} {unit}{'s' * (count > 1)}"
+            return f"{count:,} {unit}s" if count > 1 else f"{count} {unit}"
     return "less than a minute"

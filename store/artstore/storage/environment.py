@@ -170,8 +170,10 @@ class Environment:
     def enter(self) -> bool:
         """Count a transaction that is about to begin; return False if the environment has been discarded."""
         with _lock:
-            self._users += not self._dropped
-            return not self._dropped
+            if self._dropped:
+                return False
+            self._users += 1
+            return True
 
     def leave(self) -> None:
         """Count a transaction that has ended."""

@@ -70,7 +70,10 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
         entry.st_blocks = (size + 511) >> 9
         entry.st_uid = self._uid
         entry.st_gid = self._gid
-        entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = mtime_ns  # one time per node
+        # A node has one time.
+        entry.st_atime_ns = mtime_ns
+        entry.st_mtime_ns = mtime_ns
+        entry.st_ctime_ns = mtime_ns
         entry.entry_timeout = entry_seconds
         entry.attr_timeout = attribute_seconds
         return entry
@@ -124,9 +127,11 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
     def statfs(self, context: object) -> Any:
         statistics = self.tree.statistics()
         result = pyfuse3.StatvfsData()
-        result.f_bsize = result.f_frsize = statistics.block
+        result.f_bsize = statistics.block
+        result.f_frsize = statistics.block
         result.f_blocks = statistics.blocks
-        result.f_bfree = result.f_bavail = statistics.free
+        result.f_bfree = statistics.free
+        result.f_bavail = statistics.free
         result.f_files = statistics.files
         result.f_namemax = 255
         return result

@@ -121,7 +121,8 @@ class Writing:
             raise
         with self._lock:
             self._files += 1
-            self._bytes += 0 if entry.kind == Kind.LINK else entry.size
+            if entry.kind != Kind.LINK:
+                self._bytes += entry.size
         self._meter.count(1, 0, entry.name)
 
     def _write_link(self, directory: int, name: bytes, entry: TreeEntry) -> None:
