@@ -84,3 +84,19 @@ def scatter(workspace: Workspace, folder: Path, *, files: int, size: int, dead: 
 def holds(workspace: Workspace, expected: Content, name: str = "data:v1") -> bool:
     """Return whether a version has the content it must have, read through the packs."""
     return content_of_version(workspace.version(name)) == expected
+
+
+@pytest.fixture
+def grown(workspace: Workspace, tmp_path: Path) -> Workspace:
+    """Return a workspace whose environment is mostly free pages; ``keep:v0`` is what is left."""
+    folder = tmp_path / "f"
+    folder.mkdir()
+    for number in range(20):
+        (folder / str(number)).write_bytes(b"kept %d" % number)
+    workspace.put(folder, "keep", aliases=["good"])
+    noise = random.Random(1)
+    for number in range(1200):
+        (folder / f"more{number:04}").write_bytes(noise.randbytes(30))
+    workspace.put(folder, "gone")
+    workspace.delete("gone:v0", now=True)
+    return workspace
