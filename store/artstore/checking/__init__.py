@@ -1,12 +1,12 @@
-"""Checking a workspace (`fsck`): that all is there, and as it was put.
+"""Checking a workspace (`fsck`): that its content is complete and unchanged.
 
-``files``       what lies in the workspace's folder
+``files``       the files in the workspace's folder
 ``lmdb_check``  LMDB's own pages, audited in a child process (`lmdb_audit`) before this one maps them
 ``structure``   counts, index, extents, deadlist, names, journal and counters against each other
 ``content``     every stored form read and verified
 
-``recounting`` adds up what there is, ``tracing`` leads from damage to files and versions.  `artstore.repairing` repairs
-what a check has found.
+``recounting`` counts references and bytes, ``tracing`` leads from damage to files and versions.  `artstore.repairing`
+repairs the damage that a check has found.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Result(NamedTuple):
 
 
 def check(path: Path, *, data: bool = False, progress: OnProgress | None = None) -> Report:
-    """Check the workspace at ``path``, beside whatever uses it; with ``data`` read and verify all content as well.
+    """Check the workspace at ``path``, which may be in use; with ``data`` also read and verify all content.
 
-    Takes a path, not an open workspace: opening one may make anew what is missing, and a damaged one does not open.
+    Takes a path, not an open workspace: opening may recreate missing files, and a damaged workspace may not open.
     Changes nothing but a bookmark in the cache folder.  Raises `WorkspaceNotFoundError`, `BusyError`, and
     `UnsupportedError` for a newer format or a read-only file system; all that is wrong is in the report.
     """
@@ -49,7 +49,7 @@ def check(path: Path, *, data: bool = False, progress: OnProgress | None = None)
 
 
 def examine(path: Path, *, data: bool = False, progress: OnProgress | None = None) -> Result:
-    """Check the workspace at ``path`` as `check` does; return what a repair needs besides the report."""
+    """Check the workspace at ``path`` as `check` does; return the report and the input of a repair."""
     workspace = Path(os.path.realpath(path))
     while True:
         report = Report()
@@ -66,7 +66,7 @@ def examine(path: Path, *, data: bool = False, progress: OnProgress | None = Non
 
 
 def _check_records(workspace: Path, place: Place, data: bool, report: Report, progress: OnProgress | None) -> list[int]:
-    """Check what a sound LMDB file says; return the nodes whose stored forms are at fault."""
+    """Check the records of a sound LMDB file; return the nodes whose stored forms are damaged."""
     try:
         with manifest.read(workspace) as transaction:
             found = check_structure(workspace, transaction, place, report, progress)

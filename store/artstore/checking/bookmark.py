@@ -1,4 +1,4 @@
-"""How far a check of the content came: noted in the cache folder, so that an interrupted one goes on there."""
+"""The position of a content check, kept in the cache folder, so that an interrupted check resumes there."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _FRESH_NS: Final = 24 * 3600 * 10**9
 class PackMark:
     """How far one pack was read: to offset ``verified``, but for the segments that start at ``bad``.
 
-    Packs only ever grow, and their space is not used again: what was sound up to there need not be read again, in the
-    same file (``inode``).
+    Packs are append-only and never reuse space, so sound content up to that offset need not be read again while the
+    file (``inode``) is the same.
     """
 
     inode: int
@@ -42,7 +42,7 @@ class Bookmark:
 
     @classmethod
     def load(cls, workspace: Path, uuid: str) -> Self:
-        """Return the bookmark of an interrupted check, or a new one where there is none that can be relied on."""
+        """Return the bookmark of an interrupted check, or a new one if there is no valid one."""
         now_ns = time.time_ns()
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             checksum, _, text = _path(workspace).read_bytes().partition(b"\n")
@@ -55,13 +55,13 @@ class Bookmark:
         return cls(uuid, now_ns)
 
     def save(self, workspace: Path) -> None:
-        """Write the bookmark; that it cannot be written only costs time."""
+        """Write the bookmark; errors are ignored, because losing it only costs time."""
         text = json.dumps(asdict(self)).encode()
         with suppress(OSError):
             disk.write_file(_path(workspace), xxh3_64_hexdigest(text).encode() + b"\n" + text, 0o600)
 
     def remove(self, workspace: Path) -> None:
-        """Forget it: the check is done."""
+        """Remove the bookmark of a completed check."""
         with suppress(OSError):
             _path(workspace).unlink()
 

@@ -1,4 +1,4 @@
-"""What the journal tells, compared with the catalogue: a rebuild would make the catalogue of it."""
+"""Comparing the journal with the catalogue, because a rebuild would make the catalogue from it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_journal(
         report.add("journal", f"the journal {path} ends at byte {length}, and {end} were acknowledged")
     history = History(check_rules)
     if not _replay(path, min(end, length), history, report):
-        return  # what is missing would only be named again
+        return  # a comparison would only report the missing events again
     for difference in _differences(history, names.artifacts, versions, names.aliases):
         report.add("journal", f"the journal and the manifest disagree: {difference}")
     with report.guard("record", "runs and lineage"):
@@ -51,7 +51,7 @@ def check_journal(
 
 
 def _replay(path: Path, end: int, history: History, report: Report) -> bool:
-    """Apply the events up to an offset; return whether all of them were there and fit."""
+    """Apply the events up to an offset; return whether all of them were present and valid."""
     position, whole, events = 0, True, 0
     for after, event in journal.salvage(path):
         if position >= end:
@@ -80,7 +80,7 @@ def _differences(
     versions: Iterable[VersionRecord],
     aliases: Iterable[AliasRecord],
 ) -> Iterator[str]:
-    """Yield what the journal says otherwise than the catalogue."""
+    """Yield the differences between journal and catalogue."""
     recorded = {artifact.name: artifact for artifact in artifacts.values() if artifact.is_artifact}
     for name in sorted(recorded.keys() - history.artifacts.keys()):
         yield f"only the manifest has the artifact {name!r}"
@@ -116,7 +116,7 @@ def _version_differences(
     for version in versions:
         artifact = artifacts.get(version.artifact)
         if artifact is None:
-            continue  # named where the catalogue is checked
+            continue  # the check of the catalogue reports it
         label = f"{artifact.name}:v{version.number}"
         seen.add((artifact.name, version.number))
         replayed = history.version(artifact.name, version.number)

@@ -1,4 +1,4 @@
-"""The catalogue: that names, artifacts, versions and aliases lead to each other, both ways."""
+"""Checking the catalogue: names, artifacts, versions and aliases must refer to each other, in both directions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Names:
 
 
 def read_names(transaction: ReadTransaction, report: Report) -> Names:
-    """Read the rows of the catalogue but for versions; those that do not read go to the report."""
+    """Read the rows of the catalogue except versions; unreadable ones go to the report."""
     found = Names()
     for key, payload in readable_rows(transaction, Table.ARTIFACTS, report):
         number = int.from_bytes(key, "big")
@@ -60,7 +60,7 @@ def read_names(transaction: ReadTransaction, report: Report) -> Names:
 def check_names(
     transaction: ReadTransaction, found: Names, versions: Sequence[VersionRecord], counters: Counters, report: Report
 ) -> None:
-    """Check what `read_names` found against the versions."""
+    """Check the result of `read_names` against the versions."""
     _check_versions(transaction, found, versions, counters, report)
     living = {(version.artifact, version.number) for version in versions if version.state == "live"}
     for alias in found.aliases:
@@ -95,7 +95,7 @@ def _check_versions(
 
 
 def _check_artifacts(found: Names, living: Collection[int], counters: Counters, report: Report) -> None:
-    """Check that names lead to living artifacts, retired ones, and the projects above the living; to nothing else."""
+    """Check that names lead only to living artifacts, retired artifacts, and projects above living artifacts."""
     wanted: dict[bytes, int] = {}
     projects: set[str] = set()
     for number, artifact in found.artifacts.items():

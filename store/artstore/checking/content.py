@@ -1,8 +1,8 @@
-"""Reading and verifying all that is stored, each unique stored form once, in the order of packs (`fsck --data`).
+"""Reading and verifying all stored content, each unique stored form once, in the order of packs (`fsck --data`).
 
-A read transaction lasts for one segment, so that nobody waits for its end: what is gone by then is passed over, and
-what was moved to another pack is read there.  How far it came is noted in the cache folder, so that a run that was
-interrupted goes on there; segments with damage are looked at again.
+A read transaction lasts for one segment, because an open one keeps LMDB from reusing pages and the reaper from punching
+packs.  Nodes that were reaped meanwhile are skipped, and those moved to another pack are read there.  The position is
+kept in the cache folder, so that an interrupted run resumes there; segments with damage are read again.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from artstore.storage.packs import pack_path
 __all__ = ["check_content"]
 
 _WINDOW: Final = 16 * 1024 * 1024
-"""Bytes taken together where no segment's head reads."""
+"""Bytes checked together if no segment's head is readable."""
 _NOTE_SECONDS: Final = 2.0
 
 
 class _Segment(NamedTuple):
-    """A segment of a pack, and where its index begins; ``index_at`` is 0 of bytes that no segment is known of."""
+    """A segment of a pack, and where its index begins; ``index_at`` is 0 for bytes outside any known segment."""
 
     start: int
     index_at: int
@@ -51,8 +51,8 @@ def check_content(
 ) -> dict[str, array[int]]:
     """Verify the stored forms of all nodes that a recount found, and the indexes of all segments.
 
-    Returns the nodes at fault by the kind of problem, all of them; the report names the first of each kind, with files
-    and versions where content is concerned.
+    Returns all damaged nodes by the kind of problem.  The report names the first of each kind, with files and versions
+    if content is damaged.
     """
     check = _Check(workspace, found, report, Bookmark.load(workspace, uuid), progress)
     try:
@@ -84,12 +84,12 @@ class _Check:
         self._noted = time.monotonic()
 
     def pack(self, number: int) -> None:
-        """Verify what lies in one pack."""
+        """Verify the content of one pack."""
         end = self._found.ends[number]
         try:
             fd = os.open(pack_path(self._workspace, number), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            self._advance(end)  # named, with all that is in it, where the files of packs are checked
+            self._advance(end)  # the check of pack files reports it, with its content
             return
         try:
             inode = os.fstat(fd).st_ino
@@ -118,7 +118,7 @@ class _Check:
             self._noted = time.monotonic()
 
     def _segments(self, fd: int, number: int, end: int) -> Iterator[_Segment]:
-        """Yield the segments of a pack, by their heads; where one does not read, the rest in pieces."""
+        """Yield the segments of a pack, by their heads; after an unreadable head, the rest in pieces."""
         position = HEADER_LENGTH
         while position < end:
             try:
@@ -162,7 +162,7 @@ class _Check:
     def _verify_node(
         self, transaction: ReadTransaction, node: int, place: Extent, fd: int, entries: dict[int, PackedEntry] | None
     ) -> Fault | None:
-        """Verify one node, wherever it lies by now."""
+        """Verify one node at its present place."""
         try:
             payload = transaction.get_numbered(Table.NODES, node)
             if payload is None:
@@ -200,7 +200,7 @@ class _Check:
             self._report.omitted[fault.kind] += 1
 
     def name_faults(self) -> None:
-        """Report what was found, with the files and versions that cannot be read in full."""
+        """Report the faults, with the files and versions that are not fully readable."""
         if not self._faults:
             return
         with manifest.read(self._workspace) as transaction:

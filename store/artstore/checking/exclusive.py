@@ -1,4 +1,4 @@
-"""Having a workspace for oneself: refused, with their names, while others use it."""
+"""Exclusive use of a workspace: refused while other processes use it, with their ids."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["alone", "users_of"]
 
 @contextmanager
 def alone(workspace: Path, folder: Path | None) -> Iterator[None]:
-    """Run the block while nobody else can use the workspace, whose environment is in ``folder`` as far as is known.
+    """Run the block while no other process can use the workspace, whose environment is in ``folder`` if known.
 
-    Raises `BusyError` naming those who do.
+    Raises `BusyError` naming the processes that use it.
     """
     users = [f"process {pid}" for pid in users_of(workspace)]
     with ExitStack() as held:
@@ -42,7 +42,7 @@ def alone(workspace: Path, folder: Path | None) -> Iterator[None]:
 
 
 def users_of(workspace: Path) -> list[int]:
-    """Return the processes that have an environment of the workspace open, even one that was removed."""
+    """Return the processes that have an environment of the workspace open, even a removed one."""
     prefix = os.path.join(workspace, "manifest.")
     found = []
     for process in Path("/proc").iterdir():
@@ -52,7 +52,7 @@ def users_of(workspace: Path) -> list[int]:
 
 
 def _open_files(process: Path) -> Iterator[str]:
-    """Yield the paths of what a process has open; nothing of one that has ended, or is another user's."""
+    """Yield the paths of a process's open files; none if it has ended or belongs to another user."""
     with suppress(OSError):
         for entry in (process / "fd").iterdir():
             with suppress(OSError):

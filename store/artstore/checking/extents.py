@@ -1,4 +1,4 @@
-"""Packs and the extents in them: that each is there, whole and ours, and that every byte belongs to one only."""
+"""Checking packs and extents: each pack must exist, be whole and of this workspace; no two extents may overlap."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOW = (1 << 32) - 1
 
 
 def check_extents(found: Recount, counters: Counters, report: Report) -> None:
-    """Check that extents lie inside their packs and do not overlap, and that counters say what they sum to."""
+    """Check that extents lie inside their packs and do not overlap, and that counters equal their sums."""
     covered = 0
     for number in sorted(found.packs):
         use = found.packs[number]
@@ -87,9 +87,9 @@ def _fault(offset: int, length: int, position: int, end: int) -> str:
 def check_pack_files(
     workspace: Path, transaction: ReadTransaction, found: Recount, names: Names, uuid: str, report: Report
 ) -> None:
-    """Check that every pack is there, as long as was acknowledged, and this workspace's; ``uuid`` may be unknown ("").
+    """Check that every pack exists, has its acknowledged length, and is this workspace's; ``uuid`` "" is unknown.
 
-    A pack that went while we looked, because it is empty, is no loss: a later transaction tells.
+    An empty pack may be removed during the check: a later transaction shows that it is no loss.
     """
     expected = uuids.UUID(uuid).bytes if uuid else None
     faults: dict[str, array[int]] = {}
@@ -109,7 +109,7 @@ def check_pack_files(
 
 
 def _fault_of_file(path: Path, number: int, end: int, uuid: bytes | None) -> tuple[str, int] | None:
-    """Return what is wrong with a pack's file, and how many bytes of it can be read; None where nothing is."""
+    """Return the fault of a pack's file and the number of its readable bytes, or None if it is sound."""
     length = 0
     try:
         with path.open("rb") as file:
@@ -131,7 +131,7 @@ def _fault_of_file(path: Path, number: int, end: int, uuid: bytes | None) -> tup
 
 
 def _chunks_past(found: Recount, number: int, length: int) -> array[int]:
-    """Return the chunks of a pack that reach past a length: what cannot be read of files."""
+    """Return the chunks of a pack that reach past a length, and so are unreadable."""
     use = found.pack(number)
     return array(
         "Q",

@@ -1,4 +1,4 @@
-"""The files in a workspace's folder: that what belongs there is there, and what else is."""
+"""Checking the files in a workspace's folder: missing ones, and ones that do not belong there."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _PACK: Final = re.compile(r"(\d{8,})\.pack")
 
 
 class Place(NamedTuple):
-    """What the files say of themselves: the uuid ("" where that is lost), and the manifest's folder, if it can open."""
+    """The uuid of the workspace ("" if lost), and the manifest's folder, or None if it cannot be opened."""
 
     uuid: str
     manifest: Path | None
 
 
 def check_files(workspace: Path, report: Report) -> Place:
-    """Look at the files that every workspace has; to be called before anything is opened, which may make some anew.
+    """Check the files that every workspace has; call it before anything is opened, which may recreate some.
 
-    Raises `WorkspaceNotFoundError` where nothing is left that tells of a workspace, `UnsupportedError` for a newer one.
+    Raises `WorkspaceNotFoundError` if no trace of a workspace is left, `UnsupportedError` for a newer format.
     """
     if not any((workspace / name).exists() for name in (CURRENT, IDENTITY, "packs")):
         raise WorkspaceNotFoundError(f"{workspace} is not an artfs workspace", hint="make one with: artfs init DIR")
@@ -67,7 +67,7 @@ def _check_reserve(path: Path, report: Report) -> None:
 
 
 def _check_manifest(workspace: Path, report: Report) -> Path | None:
-    """Check the manifest's files; return its folder where they are all there."""
+    """Check the manifest's files; return its folder if all of them exist."""
     try:
         folder = workspace / read_current(workspace)[1]
     except UnsupportedError:
@@ -91,7 +91,7 @@ def _check_manifest(workspace: Path, report: Report) -> Path | None:
 
 
 def note_strays(workspace: Path, folder: Path, found: Recount, counters: Counters, report: Report) -> None:
-    """Note what is in the folder and does not belong there; files that a process may be making now are left out."""
+    """Note files that do not belong in the folder; files that a process may be writing now are left out."""
     for path in _others(workspace, _TOP | {folder.name}):
         report.note(f"{path} is a manifest that is not in use" if path.name.startswith("manifest.") else _stray(path))
     for path in _others(folder, _MANIFEST_FILES.keys()):
@@ -118,11 +118,11 @@ def note_strays(workspace: Path, folder: Path, found: Recount, counters: Counter
 
 
 def _others(folder: Path, known: Container[str]) -> Iterator[Path]:
-    """Yield what is in a folder under names that are not known."""
+    """Yield the entries of a folder with unknown names."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
-        return  # named among the files that are missing
+        return  # reported among the missing files
     for name in names:
         if name not in known:
             yield folder / name

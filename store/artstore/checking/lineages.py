@@ -1,4 +1,4 @@
-"""Runs and lineage: that records, ids and both ends of edges lead to each other, and to versions."""
+"""Checking runs and lineage: records, ids and both ends of edges must refer to each other, and to versions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters
 
 
 def readable_runs(transaction: ReadTransaction, report: Report) -> Provenance:
-    """Return the runs and edges whose rows read; the others are problems of the report."""
+    """Return the runs and edges with readable rows; the others go to the report."""
     provenance = Provenance()
     for table in PROVENANCE_TABLES:
         for key, payload in readable_rows(transaction, table, report):

@@ -1,12 +1,12 @@
-"""The audit of LMDB's own pages; runs as a process of its own, for a damaged map can kill the one that reads it.
+"""The audit of LMDB's own pages; a separate process, because a damaged map can kill the process that reads it.
 
     python -m artstore.checking.lmdb_audit FOLDER
 
 It writes one JSON document a line: ``{"progress": [done, total]}``, ``{"problem": sentence}``, ``{"busy": sentence}``,
-and last ``{"done": pages}``.  Where that cannot be written it ends with `UNHEARD` and the errno as exit code.
+and last ``{"done": pages}``.  If it cannot write, it ends with `UNHEARD` plus the errno as exit code.
 
-The file may be in use: a read transaction is held all the while, and LMDB overwrites no page that its snapshot, or the
-one before it, can reach.  The pages are read as a file first, and only where they are sound through LMDB's map.
+The file may be in use: a read transaction is held throughout, and LMDB overwrites no page that its snapshot, or the
+one before it, can reach.  The pages are first read as a file; only if they are sound are they read through LMDB's map.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Place(NamedTuple):
 class Auditor:
     """Follow every page of one snapshot of an LMDB file, which is read and never mapped.
 
-    ``problems`` are what was found; ``pages`` how many pages have been reached, each of which is read once.
+    ``problems`` lists the damage; ``pages`` counts the pages reached, each of which is read once.
     """
 
     def __init__(self, fd: int, meta: Meta, tick: Callable[[int, int], None]) -> None:
@@ -141,7 +141,7 @@ class Auditor:
         return data
 
     def _reach(self, number: int, what: str) -> None:
-        """Note that a page is in use; raise `DamageError` where it cannot be, or is for the second time."""
+        """Mark a page as in use; raise `DamageError` if it is out of range or already marked."""
         if not 2 <= number <= self._meta.last_page:
             raise DamageError(f"{what} has page {number}, which cannot be")
         if number >= len(self._reached):
@@ -152,7 +152,7 @@ class Auditor:
         self.pages += 1
 
     def _table(self, what: str, record: TableRecord, flags: int, take: Callable[[Node, bytes], None] | None) -> None:
-        """Follow one table from its root, and compare what it has with its record."""
+        """Follow one table from its root, and compare its contents with its record."""
         if record.flags != flags:
             self._problem(f"{what} has the flags {record.flags}")
             return
@@ -200,7 +200,7 @@ class Auditor:
     def _take_leaf(
         self, what: str, nodes: list[Node], take: Callable[[Node, bytes], None] | None, counts: list[int]
     ) -> None:
-        """Look at the nodes of a leaf, and reach the pages that their data overflows to."""
+        """Check the nodes of a leaf, and reach the overflow pages of their data."""
         allowed = SUB_TABLE if what == "the main table" else BIG_DATA
         for node in nodes:
             if node.flags & ~allowed or (allowed == SUB_TABLE and node.flags != SUB_TABLE):
@@ -219,7 +219,7 @@ class Auditor:
                 take(node, self._page(node.page, pages)[HEAD_LENGTH : HEAD_LENGTH + node.size])
 
     def _free_pages(self, transaction: int, data: bytes) -> None:
-        """Reach the pages that one record of the free list names: their number, and they, the highest first."""
+        """Reach the pages in one record of the free list: a count, then page numbers in descending order."""
         words = memoryview(data[: len(data) // 8 * 8]).cast("Q")
         if not words or words[0] >= len(words):
             raise DamageError(f"the free list's record of transaction {transaction} is malformed")
@@ -288,7 +288,7 @@ def audit(folder: Path, tell: Callable[[dict[str, Any]], None]) -> int:
                 auditor.run()
                 older = Auditor(fd, other, tick).newest_free()
                 if older is not None and older != other.transaction:
-                    # So a commit whose last write failed leaves it: LMDB goes on from the newer one and writes it anew.
+                    # A commit whose last write failed leaves it so: LMDB uses the newer one and rewrites this one.
                     tell({"note": f"the older meta page, {other.transaction}, leads to pages of {older}"})
                 for sentence in auditor.problems or _look_up_all(env, raw, tick):
                     tell({"problem": sentence})
@@ -298,7 +298,7 @@ def audit(folder: Path, tell: Callable[[dict[str, Any]], None]) -> int:
 
 
 def _read_metas(fd: int) -> tuple[Meta, Meta]:
-    """Return the two meta pages; where they do not fit, once more: one may just have been written."""
+    """Return the two meta pages; if they are inconsistent, read again: a commit may have been writing one."""
     for attempt in range(_TRIES):
         try:
             first = parse_meta(os.pread(fd, 4096, 0), 0)
@@ -318,7 +318,7 @@ def _read_metas(fd: int) -> tuple[Meta, Meta]:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[lmdb.Environment]:
-    """Open the environment to read it, and hold what keeps it from being replaced."""
+    """Open the environment for reading, and hold the lock that keeps it from being replaced."""
     lease = os.open(folder / "lease", os.O_RDONLY | os.O_CLOEXEC)
     status = (folder / "data.mdb").stat()
     try:
@@ -352,7 +352,7 @@ def _begin(env: lmdb.Environment, fd: int) -> tuple[lmdb.Transaction, Meta, Meta
 
 
 def _look_up_all(env: lmdb.Environment, raw: lmdb.Transaction, tick: Callable[[int, int], None]) -> Iterator[str]:
-    """Yield what LMDB itself does not find: each key that a cursor comes by must be got by a look-up."""
+    """Yield a problem for each key that a cursor visits but a look-up does not find."""
     tables = [bytes(key) for key, _ in raw.cursor()]
     for name in tables:
         handle = env.open_db(name, txn=raw, create=False)
@@ -370,7 +370,7 @@ def _look_up_all(env: lmdb.Environment, raw: lmdb.Transaction, tick: Callable[[i
 
 
 def main(folder: str) -> None:
-    """Audit, and write what is found to stdout."""
+    """Audit an environment, and write the findings to stdout."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     def tell(message: dict[str, Any]) -> None:
@@ -378,7 +378,7 @@ def main(folder: str) -> None:
         try:
             while line:
                 line = line[os.write(1, line) :]
-        except OSError as error:  # nobody can be told, so the number itself says why
+        except OSError as error:  # stdout is unusable, so the exit code carries the errno
             os._exit(UNHEARD + (error.errno or 0))
 
     try:

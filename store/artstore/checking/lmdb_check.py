@@ -1,4 +1,4 @@
-"""LMDB's own pages: audited by a process of its own, before this one maps them.
+"""Checking LMDB's own pages in a separate process, before this one maps them.
 
 LMDB trusts its file: a torn one kills whoever reads its map (SIGBUS), and one wrong bit in the list of free pages shows
 only when pages are overwritten that were in use.
@@ -25,7 +25,7 @@ from artstore.errors import BusyError
 __all__ = ["check_pages"]
 
 SILENCE_SECONDS: Final = 60.0
-"""How long the auditing process may say nothing; it speaks several times a second."""
+"""How long the auditing process may be silent; it reports several times a second."""
 
 
 def check_pages(folder: Path, report: Report, progress: OnProgress | None = None) -> bool:

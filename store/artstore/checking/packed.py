@@ -106,14 +106,14 @@ class Packed:
 
     def _scan(self, workspace: Path, number: int, path: Path) -> None:
         if path != pack_path(workspace, number) or not path.stat().st_size:
-            return  # not ours, or a removal that was interrupted
+            return  # another workspace's pack, or an interrupted removal
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._files[number] = fd
         self.ends[number] = HEADER_LENGTH
         try:
             uuid, recorded, _ = parse_header(os.pread(fd, HEADER_LENGTH, 0))
         except DamageError as error:
-            uuid, recorded = self._uuid, number  # its segments tell for themselves whether they are sound
+            uuid, recorded = self._uuid, number  # the checksums of its segments show whether they are sound
             self._report.add("file", f"of the pack {path.name}, {error}")
         if (uuid, recorded) != (self._uuid, number):
             raise DamageError(
@@ -125,7 +125,7 @@ class Packed:
             self.ends[number] = frame.end
 
     def _segments(self, number: int, fd: int, name: str) -> Iterator[Frame]:
-        """Yield the whole segments of a pack; where one is damaged, go on with the next that is found."""
+        """Yield the whole segments of a pack; after a damaged one, continue with the next that is found."""
         length = os.fstat(fd).st_size
         position = HEADER_LENGTH
         passed: list[str] = []
@@ -139,7 +139,7 @@ class Packed:
                 passed.append(f"the segment at {position} of {name} cannot be used: {error}")
                 position = self._next_segment(fd, position + 1, length)
                 continue
-            for sentence in passed:  # what no whole segment follows is a torn tail, which was never acknowledged
+            for sentence in passed:  # damage at the end is a torn tail, which was never acknowledged
                 self.doubt = True
                 self._report.add("packed", sentence)
             passed.clear()
@@ -179,7 +179,7 @@ class Packed:
         return parse_index(os.pread(self._files[frame.pack], frame.end - frame.data_end, frame.data_end))
 
     def holds(self, pack: int, offset: int, length: int) -> bool:
-        """Return whether some bytes of a pack lie within one whole segment."""
+        """Return whether a range of a pack lies within one whole segment."""
         rank = bisect_right(self.frames, (pack, offset + 1)) - 1
         if rank < 0:
             return False
@@ -199,9 +199,9 @@ class Packed:
         ]
 
     def sound_form(self, klass: int, ident: bytes) -> PackedForm | None:
-        """Return a stored form of an id that may be relied on, or None.
+        """Return a sound stored form of an id, or None.
 
-        One that has no rival and no hole is taken as it is: reading all content is for a check of the data.
+        A single form without holes is not verified: reading all content is left to a check of the data.
         """
         forms = self.forms(klass, ident)
         if len(forms) == 1 and not self._has_hole(forms[0]):
@@ -209,7 +209,7 @@ class Packed:
         return next((form for form in forms if self.read(form) is not None), None)
 
     def canonical(self, klass: int, ident: bytes) -> tuple[PackedForm, bytes] | None:
-        """Return a stored form and the canonical list or directory record in it, or None where none is sound."""
+        """Return a stored form and the canonical list or directory record in it, or None if no form is sound."""
         for form in self.forms(klass, ident):
             data = self.read(form)
             if data is not None and (klass == CLASS_ROOT_LIST or content_id(data) == ident):
@@ -217,7 +217,7 @@ class Packed:
         return None
 
     def read(self, form: PackedForm) -> bytes | None:
-        """Return the bytes of a stored form before compression, or None where they fail their checksums."""
+        """Return the decompressed bytes of a stored form, or None if they fail their checksums."""
         entry = form.entry
         if not entry.stored:
             return b""
@@ -240,7 +240,7 @@ class Packed:
 
 
 def holes_between(fd: int, start: int, end: int) -> int:
-    """Return how many bytes of a file's range are holes; none where the file system does not tell."""
+    """Return how many bytes of a file's range are holes; 0 if the file system does not report holes."""
     holes = 0
     while start < end:
         try:

@@ -1,8 +1,8 @@
-"""Counting everything anew: one pass over each table, in arrays, for a million nodes in seconds.
+"""Recounting all references and bytes: one pass over each table, in arrays, for a million nodes in seconds.
 
-`recount` reads and adds up; what it finds is compared with what the manifest says by `artstore.checking.structure`, and
-made so by a repair.  A node mostly has a higher number than those that it refers to, since a record is written after
-its children; what refers to a higher one is looked up at the end.
+`artstore.checking.structure` compares the sums of `recount` with those in the manifest, and a repair writes them.  A
+node mostly has a higher number than those that it refers to, because a record is written after its children;
+references to higher numbers are resolved at the end.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Recount:
     """What the tables hold, added up.
 
     The arrays ``numbers`` (of the nodes whose records read, ascending), ``kinds`` and ``wanted`` (the references that
-    there are) run in parallel; `rank` leads from a number into them.  ``damaged`` says why of the nodes whose records
-    do not read; ``missing`` are numbers that are referred to and not there, with who refers to them.  ``ends`` are the
+    there are) run in parallel; `rank` maps a number to their index.  ``damaged`` has the nodes with unreadable records,
+    with the reason; ``missing`` has nodes that are referred to but absent, with the referrers.  ``ends`` are the
     ends of packs.  ``free_bytes`` are those of gaps that are no holes.  ``index_sums`` (directories, others) add up a
     hash of id and number of each node.
     """
@@ -72,7 +72,7 @@ class Recount:
         """References to nodes with a higher number than the referring one: the referring nodes, and the others."""
 
     def rank(self, node: int) -> int:
-        """Return where a node is in the arrays, or -1."""
+        """Return the index of a node in the arrays, or -1."""
         rank = bisect_left(self.numbers, node)
         return rank if rank < len(self.numbers) and self.numbers[rank] == node else -1
 
@@ -97,7 +97,7 @@ def recount(
 ) -> Recount:
     """Read all tables that refer to nodes or to bytes of packs, and add them up.
 
-    Rows that do not read go to the report, those of nodes to ``damaged``.  ``progress`` is told (nodes done, all).
+    Unreadable rows go to the report, those of nodes to ``damaged``.  ``progress`` is called with (nodes done, total).
     """
     found = Recount()
     for key, payload in readable_rows(transaction, Table.PACKS, report):
@@ -120,7 +120,7 @@ def recount(
 
 
 def readable_rows(transaction: ReadTransaction, table: Table, report: Report) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (key, payload) of the rows of a table that read; those that do not go to the report."""
+    """Yield (key, payload) of the readable rows of a table; unreadable ones go to the report."""
     with transaction.raw.cursor(transaction.handles[table]) as cursor:
         for key, value in cursor:
             try:
@@ -182,7 +182,7 @@ def _refer_to_all(found: Recount, parent: int, children: list[int]) -> None:
 
 
 def _scan_holders(transaction: ReadTransaction, found: Recount, report: Report) -> None:
-    """Read what refers to nodes from outside the trees: versions, and the deadlist."""
+    """Count the references from outside the trees: versions, and the deadlist."""
     for key, payload in readable_rows(transaction, Table.VERSIONS, report):
         with report.guard("record", f"the record of the version with serial {int.from_bytes(key, 'big')}"):
             version = VersionRecord.decode(payload)

@@ -1,4 +1,4 @@
-"""What checking a workspace found: problems, each one sentence, and how much was looked at."""
+"""The report of a check: problems, each one sentence, and the amounts that were checked."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Problem:
 
 @dataclass
 class Report:
-    """All that a check found.
+    """The findings of a check.
 
-    ``notes`` are no damage: leftovers that the next gc removes, files that do not belong there.  ``counted`` says how
-    much was looked at, by what it is (``nodes``, ``versions``, ``packs``, ``pages``, ``chunks``, ``data_bytes``, ...).
-    ``omitted`` counts, by kind, the problems beyond `MOST_OF_A_KIND`.  ``repaired`` says what a repair has done.
+    ``notes`` are no damage: leftovers that the next gc removes, files that do not belong there.  ``counted`` has the
+    checked amounts by unit (``nodes``, ``versions``, ``packs``, ``pages``, ``chunks``, ``data_bytes``, ...).
+    ``omitted`` counts, by kind, the problems beyond `MOST_OF_A_KIND`.  ``repaired`` lists the repairs.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -78,11 +78,11 @@ class Report:
         versions: Sequence[str] = (),
         node: int = 0,
     ) -> None:
-        """Take a problem in."""
+        """Add a problem, given by its fields."""
         self.take(Problem(kind, message, chunk, list(files), list(versions), node))
 
     def take(self, problem: Problem) -> None:
-        """Take a problem in; past `MOST_OF_A_KIND` it is only counted."""
+        """Add a problem; past `MOST_OF_A_KIND` it is only counted."""
         self._kinds[problem.kind] += 1
         if self._kinds[problem.kind] > MOST_OF_A_KIND:
             self.omitted[problem.kind] += 1
@@ -90,14 +90,14 @@ class Report:
             self.problems.append(problem)
 
     def note(self, sentence: str) -> None:
-        """Take in what is no damage."""
+        """Add a note, which is no damage."""
         if len(self.notes) < MOST_OF_A_KIND:
             self.notes.append(sentence)
         else:
             self.omitted["note"] += 1
 
     def merge(self, other: Report) -> None:
-        """Take in all that another report has."""
+        """Add the contents of another report."""
         for problem in other.problems:
             self.take(problem)
         for sentence in other.notes:
@@ -106,7 +106,7 @@ class Report:
         self.count(**other.counted)
 
     def count(self, **amounts: int) -> None:
-        """Add to what was looked at."""
+        """Add to the checked amounts."""
         for name, amount in amounts.items():
             self.counted[name] = self.counted.get(name, 0) + amount
 

@@ -1,8 +1,8 @@
 """The structure of a workspace, on one read snapshot: counts, index, extents, deadlist, names, journal, counters.
 
-Where every reference leads to a node, every node has as many references as its count says and at least one, and every
-node's number is higher than those it refers to, every node is reached from a version, a draft or the deadlist, and
-every version reaches all that it had.  So nothing has to be walked.
+No tree has to be walked.  Suppose that every reference leads to a node, that every node has as many references as its
+count and at least one, and that every node's number is higher than those it refers to.  Then every node is reachable
+from a version, a draft or the deadlist, and every version is complete.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["Recount", "check_structure", "recount"]
 def check_structure(
     workspace: Path, transaction: ReadTransaction, place: Place, report: Report, progress: OnProgress | None = None
 ) -> Recount:
-    """Check everything that the manifest says, against itself, the packs' lengths and the journal."""
+    """Check the manifest against itself, the packs' lengths and the journal."""
 
     def told(done: int, total: int) -> None:
         if progress is not None:
@@ -80,9 +80,9 @@ def _counters(transaction: ReadTransaction, report: Report) -> Counters | None:
 
 
 def _check_counts(transaction: ReadTransaction, found: Recount, report: Report) -> None:
-    """Compare each count with the references that there are.
+    """Compare each count with the references found.
 
-    Of a record that does not read nobody knows what it refers to: then a count may be higher than what was found.
+    The references of an unreadable record are unknown: counts may then be higher than the references found.
     """
     position = 0
     for block in _count_blocks(transaction, report):
@@ -144,7 +144,7 @@ def _name_count(node: int, kept: int, there: int, report: Report) -> None:
 
 
 def _check_index(transaction: ReadTransaction, found: Recount, report: Report) -> None:
-    """Check that the index leads from each node's id to the node, and nowhere else."""
+    """Check that the index leads from each node's id to the node, and to no other."""
     sums = [0, 0]
     rows = 0
     rare: list[tuple[bytes, bytes]] = []
@@ -245,7 +245,7 @@ def _check_deadlist(
 
 
 def _fault_of_waiting(version: VersionRecord, entry: DeadEntry | None) -> str | None:
-    """Return what is wrong between a version and the entry that waits for its reaping, if anything."""
+    """Return how a version and its entry on the deadlist disagree, or None."""
     if entry is None:
         return "is deleted, and the deadlist does not have it" if version.state == "deleted" else None
     if version.state != "deleted":
@@ -256,7 +256,7 @@ def _fault_of_waiting(version: VersionRecord, entry: DeadEntry | None) -> str | 
 
 
 def _check_counters(found: Recount, counters: Counters, report: Report) -> None:
-    """Compare what the manifest counts and numbers with what there is."""
+    """Compare the counters of the manifest with the tables."""
     living = [version for version in found.versions if version.state == "live"]
     for name, kept, counted in (
         ("versions", counters.versions, len(living)),

@@ -1,7 +1,7 @@
-"""From damaged nodes to the files and versions that they touch.
+"""Tracing damaged nodes to the files and versions that they affect.
 
-Done only where there is damage.  A pass over the records, in the order of numbers, finds all that leads to a damaged
-node; then versions are entered along that and nowhere else.
+Runs only if there is damage.  A pass over the records, in the order of numbers, finds all nodes that lead to a damaged
+one; then versions are walked along these nodes only.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _spread_once(transaction: ReadTransaction, bits: dict[int, int], masks: dict
             try:
                 children = children_of(unseal_numbered(Table.NODES, number, value))
             except DamageError:
-                continue  # nobody knows what is below it
+                continue  # its children are unknown
             late.update(child for child in children if child > number)
             if masks.keys().isdisjoint(children):
                 continue

@@ -1,4 +1,4 @@
-"""One node against its stored form: what a reader gets, what a rebuild would make of it, and what the record says."""
+"""Verifying one node against its stored form, as a reader and a rebuild would read it, and against its record."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ from artstore.storage.manifest import ReadTransaction
 __all__ = ["Fault", "Read", "verify"]
 
 Read = Callable[[Extent], bytes]
-"""Returns the stored bytes of an extent; raises `DamageError` where they are not there."""
+"""Returns the stored bytes of an extent; raises `DamageError` if they are missing."""
 _FORBIDDEN: Final = frozenset({b"", b".", b".."})
 
 
 class Fault(NamedTuple):
-    """What is wrong with a node: the kind of problem, and a sentence about it."""
+    """The fault of a node: the kind of problem, and a sentence about it."""
 
     kind: str
     sentence: str
 
 
 def verify(transaction: ReadTransaction, node: int, entry: PackedEntry | None, read: Read) -> Fault | None:
-    """Check one node; ``entry`` is what the index of its segment says at its offset, where that reads.
+    """Check one node; ``entry`` is its entry in the index of its segment, or None if that is unreadable.
 
-    A fault of the kind ``chunk`` or ``record`` means that files cannot be read, or are not what was put; ``packed``
-    that all is well but for a rebuild.
+    A fault of the kind ``chunk`` or ``record`` means that files are unreadable or differ from the original; ``packed``
+    means that only a rebuild would be affected.
     """
     payload = node_payload(transaction, node)
     try:
@@ -124,7 +124,7 @@ def _verify_packed(
 
 
 def _canonical_of_list(transaction: ReadTransaction, record: ListRecord) -> bytes:
-    """Return the canonical form of a list; raise `DamageError` where its children are not what it says."""
+    """Return the canonical form of a list; raise `DamageError` if its children disagree with it."""
     rows = []
     before = 0
     for child in record.children:
@@ -143,7 +143,7 @@ def _canonical_of_list(transaction: ReadTransaction, record: ListRecord) -> byte
 
 
 def _canonical_of_tree(transaction: ReadTransaction, view: TreeView) -> bytes:
-    """Return the canonical form of a directory record; raise `DamageError` where its rows are not what is below."""
+    """Return the canonical form of a directory record; raise `DamageError` if its rows disagree with the children."""
     names = [view.name(index) for index in range(view.count)]
     if any(first >= second for first, second in pairwise(names)):
         raise DamageError("its names are not in order")

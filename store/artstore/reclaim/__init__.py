@@ -1,1 +1,1 @@
-"""Giving space back: reaping, compaction, and the leases that hold versions."""
+"""Freeing space: reaping, compaction, and the leases that hold versions."""

@@ -1,4 +1,4 @@
-"""`gc`: reap all that is due, say what waits still, and shrink what has become too large."""
+"""`gc`: reap the entries that are due, report those that still wait, and shrink files that have grown too large."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = ["GcReport", "collect", "with_room"]
 T = TypeVar("T")
 
 _ROOM: Final = 8 * RESERVE
-"""Free bytes at which a put on a full disk goes on, having reaped what was deleted."""
+"""Free bytes at which a put on a full disk continues after reaping deleted content."""
 
 
 @dataclass(frozen=True, slots=True)
 class GcReport:
-    """What a run gave back, and what the deadlist holds after it.
+    """What a run freed, and what the deadlist holds after it.
 
     ``freed_bytes`` are stored bytes.  ``deadlist_entries`` and ``deadlist_bytes`` count all that is left on the
     deadlist; ``waiting_entries`` and ``waiting_bytes`` those of it that are still in their window or in use, of which
@@ -63,12 +63,12 @@ def collect(
 ) -> GcReport:
     """Reap what is due, and with ``now`` what is still in its window; ``compact`` also shrinks the LMDB file and packs.
 
-    ``dry_run`` tells what would be given back, without taking a lock.  Raises what `artstore.reclaim.reaper.reap` does.
+    ``dry_run`` reports what would be freed, without taking a lock.  Raises what `artstore.reclaim.reaper.reap` raises.
     """
     if dry_run:
         return _planned(store, now)
     done = reap(store, now=now, every_pack=True, progress=progress)
-    forget_references(store)  # also what a reaper that was killed has left
+    forget_references(store)  # includes what a killed reaper has left
     before = after = None
     with room_to_free(store.path):
         compaction.remove_old_journals(store)
@@ -82,7 +82,7 @@ def collect(
 
 
 def _compact_packs(store: Store, done: Reaped) -> None:
-    """Copy what packs with gaps hold, and give the old space back."""
+    """Copy the content of packs with gaps, and free the old space."""
     with space.exclusive(store.path):
         worthwhile = compaction.worthwhile(store, None, eager=True)
     for number in worthwhile:
@@ -130,7 +130,7 @@ def _name(transaction: ReadTransaction, found: InUse) -> str:
 
 
 def _planned(store: Store, now: bool) -> GcReport:
-    """Return what a run would give back if nobody used anything."""
+    """Return what a run would free if no version were in use."""
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         plan = Plan(transaction)
@@ -154,10 +154,10 @@ def _planned(store: Store, now: bool) -> GcReport:
 
 
 def reap_for_room(store: Store, enough: Callable[[], bool]) -> int:
-    """Reap what is due, then what still waits in its window, the oldest first, until there is room.
+    """Reap entries that are due, then those still in their window, the oldest first, until there is room.
 
-    What dead drafts hold stays: a put that meets the full disk would give back what it has just stored, and go on for
-    ever.  Returns the stored bytes that came back; 0 where there was nothing to reap, or no room to do so.
+    Content of dead drafts stays: otherwise a put on a full disk would free what it has just stored, and never end.
+    Returns the freed stored bytes; 0 if there was nothing to reap, or no room to do so.
     """
     with store.snapshot() as snapshot:
         waiting = frozenset(entry.number for entry in deadlist.entries(snapshot.transaction))
@@ -168,10 +168,10 @@ def reap_for_room(store: Store, enough: Callable[[], bool]) -> int:
 
 
 def with_room(store: Store, action: Callable[[], T]) -> tuple[T, int]:
-    """Do what stores something; return (its result, stored bytes reaped for it).
+    """Run an action that stores content; return (its result, stored bytes reaped for it).
 
-    Where the disk is full, what was deleted and still waits is reaped, the oldest first, and it is done again.  Raises
-    `OutOfSpaceError` when that does not suffice.
+    If the disk is full, deleted content is reaped, the oldest first, and the action is run again.  Raises
+    `OutOfSpaceError` if that does not suffice.
     """
     reaped = 0
     while True:

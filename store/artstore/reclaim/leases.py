@@ -1,4 +1,4 @@
-"""Leases: readers of the Python API say which versions they have open, and runs that they go on.
+"""Leases: locks by which readers of the Python API mark open versions, and runs mark that they are alive.
 
 A reader holds a shared lock on the byte of ``run/leases`` whose offset is the version's serial, and then looks whether
 the version is still there; the reaper asks whether it could lock that byte alone.  A run holds the byte of ``run/runs``
@@ -31,7 +31,7 @@ def _request(kind: int, number: int) -> bytes:
 
 
 class Lease:
-    """Keep a version's content from being reaped, or show that a run goes on, until `close` or the process's end."""
+    """Keep a version's content from being reaped, or mark a run as alive, until `close` or the process's end."""
 
     __slots__ = ("_fd",)
 
@@ -39,12 +39,12 @@ class Lease:
         self._fd = -1
         try:
             self._fd = disk.open_lock_file(store.run_dir / file, store.file_mode)
-            # A reader may wait for a moment: for a reaper that is just asking.
+            # Wait: a reaper that tests this byte holds its lock for a moment.
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, _request(fcntl.F_RDLCK, number))
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
-            self.close()  # a workspace that is only ours to read: its owner's reaper does not hear of us
+            self.close()  # a read-only workspace: its owner's reaper cannot see this reader
 
     def close(self) -> None:
         """Release the lease."""
@@ -57,7 +57,7 @@ class Lease:
 
 
 def is_held(store: Store, number: int, file: str = VERSIONS) -> bool:
-    """Return whether any process has the version with a serial open through the Python API, or is a run."""
+    """Return whether any process holds the lease of a version (by serial) or run (by number)."""
     try:
         fd = os.open(store.run_dir / file, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,15 +1,15 @@
-"""The reaper: gives back what the deadlist holds, in small steps, each of which leaves the store whole.
+"""The reaper: frees the content on the deadlist, in small steps, each of which leaves the store consistent.
 
 A node is freed in three parts, so that neither a crash nor an older reader ever finds it half gone:
 
 (a) one durable transaction takes the entry's reference off a node; where that was the last, the node leaves the tables
     and the index, its children lose their reference in turn, and its extent is condemned with the transaction's number;
-(b) when no reader looks at an older transaction any more, condemned extents are punched out of their packs;
+(b) when no reader has a snapshot of an older transaction, condemned extents are punched out of their packs;
 (c) a later transaction, which is the next step's (a), turns them into free ones.
 
 Part (b) may be repeated, and space in packs is never used again, so a reaper can be killed anywhere and any number may
-run: each step holds the lock of `space.exclusive`.  A version that somebody still uses is left whole on the deadlist.
-Where a record does not read or a count is wrong, the reaper stops with `DamageError` and frees nothing.
+run: each step holds the lock of `space.exclusive`.  A version that is still in use is left whole on the deadlist.  If
+a record is unreadable or a count is wrong, the reaper stops with `DamageError` and frees nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _ASK_AGAIN_SECONDS: Final = 1.0
 
 
 class InUse(NamedTuple):
-    """A deleted version that stays whole, and who uses it."""
+    """A deleted version that is kept whole, and its user."""
 
     serial: int
     artifact: int
@@ -67,7 +67,7 @@ class Step(NamedTuple):
 
     @property
     def did_something(self) -> bool:
-        """Whether the step got anything further."""
+        """Whether the step made progress."""
         return bool(self.nodes or self.freed_bytes or self.punched_bytes)
 
 
@@ -75,8 +75,8 @@ class Step(NamedTuple):
 class Reaped:
     """What a run of the reaper did.
 
-    ``freed_bytes`` are the stored bytes of the nodes that went; ``more`` says that there is more to do at once, for the
-    time was up or somebody still reads what was condemned.
+    ``freed_bytes`` are the stored bytes of the reaped nodes.  ``more`` is set if there is more to do at once, because
+    the time was up or a reader may still use condemned extents.
     """
 
     freed_nodes: int = 0
@@ -108,10 +108,10 @@ class Reaper:
         return [found for found, _ in self._in_use.values()]
 
     def step(self, *, now: bool = False, only: Collection[int] | None = None) -> Step:
-        """Do one bounded piece of what is due; ``now`` takes also what is still in its window.
+        """Do one bounded part of the work that is due; ``now`` includes entries that are still in their window.
 
-        ``only`` names the entries that may be reaped.  Raises `DamageError` on doubt, `OutOfSpaceError` where the disk
-        is full past the reserve, `BusyError` where another reaper hangs.
+        ``only`` names the entries that may be reaped.  Raises `DamageError` on doubt, `OutOfSpaceError` if the disk is
+        full past the reserve, `BusyError` if another reaper hangs.
         """
         store = self._store
         compaction.retire_replaced(store)
@@ -120,7 +120,7 @@ class Reaper:
             dead = self._dead_drafts(snapshot.transaction, now) if only is None else []
             is_idle = not entries and not dead and next(space.condemned(snapshot.transaction), None) is None
         if is_idle:
-            return Step(0, 0, False)  # the reserve and the lock are for those who have something to free
+            return Step(0, 0, False)  # take reserve and lock only if there is something to free
         with room_to_free(store.path), space.exclusive(store.path):
             merges = self._punch()
             if not (entries or merges or dead):
@@ -146,7 +146,7 @@ class Reaper:
             return next(space.condemned(snapshot.transaction), None) is not None
 
     def _punch(self) -> list[space.Merge]:
-        """Give the blocks of condemned extents back that nobody can read any more; return the gaps they make."""
+        """Punch the blocks of condemned extents that no reader can reach; return the gaps they make."""
         oldest = manifest.oldest_reader(self._store.path)
         with self._store.snapshot() as snapshot:
             merges = space.plan_merges(snapshot.transaction, space.ripe(snapshot.transaction, oldest, _STEP_EXTENTS))
@@ -166,7 +166,7 @@ class Reaper:
         return drafts.dead_drafts(transaction, self._store.run_dir, before, recorded_ns=recorded_ns)
 
     def _choose(self, now: bool, only: Collection[int] | None) -> list[DeadEntry]:
-        """Return entries that are due and that nobody uses."""
+        """Return entries that are due and unused."""
         due_ns = time.time_ns()
         clock = time.monotonic()
         self._in_use = {number: kept for number, kept in self._in_use.items() if kept[1] > clock}
@@ -183,10 +183,11 @@ class Reaper:
         return self._unused(chosen)
 
     def _unused(self, entries: list[DeadEntry]) -> list[DeadEntry]:
-        """Return the entries that nobody uses, and remember the others for a while.
+        """Return the unused entries, and remember the others for a while.
 
-        What has begun to go, and what was no version, nobody can use.  A reader that began before the deletion may be
-        about to open a file; the Python API holds a lease; of the daemons' users, their kernels know.
+        Entries that are partly reaped, or that were no version, cannot be in use.  A version is in use if a reader
+        whose snapshot precedes the deletion may still open a file, if the Python API holds a lease on it, or if the
+        kernel of a mount still refers to it.
         """
         asked = [
             entry for entry in entries if entry.serial and not entry.started and entry.number not in self._known_unused
@@ -209,7 +210,7 @@ class Reaper:
                 found = InUse(entry.serial, entry.artifact, entry.version, users[entry.serial])
                 self._in_use[entry.number] = (found, until)
             else:
-                self._known_unused.add(entry.number)  # for good: nobody can find the version any more
+                self._known_unused.add(entry.number)  # for good: the version can no longer be opened
         return [entry for entry in entries if entry.number not in self._in_use]
 
     def _wait_for_readers(self, transaction: int) -> int | None:
@@ -325,7 +326,7 @@ def reap(
 
 
 def forget_references(store: Store) -> None:
-    """Remove what was fetched from outside for references that nothing in the store has any more."""
+    """Remove the cached content of references that are no longer in the store."""
     if not store.has_been_outside:
         return
     outside = store.outside
@@ -338,7 +339,7 @@ def forget_references(store: Store) -> None:
 
 
 def tidy(store: Store, reaper: Reaper, done: Reaped) -> bool:
-    """Remove packs that are empty and copy those that holes cannot free; return whether there is more to reap then."""
+    """Remove empty packs and copy those whose gaps cannot be punched; return whether there is then more to reap."""
     touched, reaper.touched = reaper.touched, set()
     if touched is not None and not touched:
         return False
@@ -359,6 +360,6 @@ def tidy(store: Store, reaper: Reaper, done: Reaped) -> bool:
 
 
 def next_due_ns(transaction: ReadTransaction) -> int | None:
-    """Return when the first entry of the deadlist is due, or None where it is empty."""
+    """Return when the first entry of the deadlist is due, or None if it is empty."""
     entry = next(deadlist.entries(transaction), None)
     return None if entry is None else entry.due_ns

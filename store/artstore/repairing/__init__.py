@@ -1,6 +1,6 @@
-"""Repairing what a check has found, and rebuilding a lost manifest.
+"""Repairing damage that a check has found, and rebuilding a lost manifest.
 
-``repair`` puts right what can be put right while the manifest opens; ``rebuild`` makes a new manifest.
+``repair`` repairs a workspace whose manifest still opens; ``rebuild`` makes a new manifest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["check_and_repair"]
 def check_and_repair(path: Path, *, data: bool = False, progress: OnProgress | None = None) -> Report:
     """Check the workspace at ``path`` as `artstore.checking.check` does, repair it, and report what is left.
 
-    ``repaired`` says what was done.  A workspace that does not open is left as it is: only a rebuild helps then.
+    ``repaired`` lists the repairs.  A workspace that does not open is left unchanged: it needs a rebuild.
     Raises what `artstore.checking.check` and `artstore.repairing.repair.repair` raise.
     """
     before = examine(path, data=data, progress=progress)

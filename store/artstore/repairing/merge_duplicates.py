@@ -1,7 +1,7 @@
-"""Two nodes for one id, made one: what damage to the index leads to, when the content is put once more.
+"""Merging two nodes that have the same id, which a put makes if damage to the index hides the first one.
 
-The node with the lower number stays, for whatever refers to either has a higher one.  Inside one write transaction,
-before a recount.
+The node with the lower number is kept, because every record has a higher number than the nodes it refers to.  Runs
+inside one write transaction, before a recount.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["merge_twins"]
 
 
 def merge_twins(transaction: WriteTransaction, found: Recount) -> list[str]:
-    """Let what refers to a node that has a twin refer to the one that stays; return a sentence if there were any."""
+    """Redirect references from duplicate nodes to the ones that are kept; return a sentence if there were any."""
     twins = _twins(transaction, found)
     if not twins:
         return []
@@ -49,9 +49,9 @@ def merge_twins(transaction: WriteTransaction, found: Recount) -> list[str]:
 
 
 def _twins(transaction: WriteTransaction, found: Recount) -> dict[int, int]:
-    """Return the nodes that are to go, each with the one that stays, as far as the index does not lead to them.
+    """Return the duplicate nodes that the index omits, each with the node that replaces it.
 
-    Looked for only where the index leaves some nodes out.
+    Searches only if the index omits some nodes.
     """
     with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
         led_to = {int.from_bytes(value, "big") for value in cursor.iternext(keys=False)}
@@ -76,7 +76,7 @@ def _last(twins: dict[int, int], node: int) -> int:
 
 
 def _redirected(transaction: WriteTransaction, payload: bytes, twins: dict[int, int]) -> bytes:
-    """Return a record that refers to the nodes that stay."""
+    """Return a record with its references redirected to the nodes that are kept."""
     if payload[0] == KIND_LIST:
         record = decode_list(payload)
         children = tuple(child._replace(node=twins.get(child.node, child.node)) for child in record.children)

@@ -1,14 +1,14 @@
-"""Making the LMDB environment anew, from packs and journal, where it is lost or does not read.
+"""Rebuilding a lost or unreadable LMDB environment from packs and journal.
 
-Offline: nobody else may use the workspace.  The new environment grows in a folder of its own; it is renamed into place
-and `current` is switched once it is whole and synced, so that a rebuild can be killed anywhere and started again.  The
-old one is kept beside it.
+Offline: no other process may use the workspace.  The new environment is built in its own folder.  Once it is complete
+and synced, it is renamed into place and `current` is switched, so that a rebuild can be killed at any point and started
+again.  The old environment is kept under another name.
 
 Brought back: every living version with its number, serial, digest, time, description, metadata, tags and base; types,
-aliases, and the numbers that come next.  Deleted versions stay deleted, and cannot be undeleted any more: what only
-they held is condemned, and the next gc gives it back.  Where something could not be read, nothing is condemned: the
-bytes may serve another rebuild, once a missing pack or journal has been put back.  Not brought back: drafts, what
-waited on the deadlist, settings, and when aliases were set; node numbers are given anew.
+aliases, and the next numbers.  Deleted versions stay deleted and can no longer be undeleted: content that only they
+held is condemned, and the next gc frees it.  If anything was unreadable, nothing is condemned: another rebuild may need
+the bytes, once a missing pack or journal has been restored.  Not brought back: drafts, the entries of the deadlist,
+settings, and the times at which aliases were set.  Nodes get new numbers.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ _FOLDER: Final = re.compile(rf"(?:{_KEPT})?manifest\.([0-9]+)")
 
 
 def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) -> Report:
-    """Make the environment of the workspace at ``path`` anew; the report says what was done and what is lost.
+    """Rebuild the environment of the workspace at ``path``; the report lists the repairs and the losses.
 
     Needs no environment that opens.  Raises `BusyError` naming the processes that use the workspace, `DamageError`
-    where journal or identity are gone, `OutOfSpaceError` where the new environment does not fit; nothing has changed
-    then.
+    if journal or identity are missing, `OutOfSpaceError` if the new environment does not fit; the workspace is then
+    unchanged.
     """
     workspace = Path(os.path.realpath(path))
     locate.refuse_unencodable(workspace)
@@ -84,13 +84,13 @@ def _reporter(progress: OnProgress | None, phase: str) -> Callable[[int, int], N
 
 
 def _old_folder(workspace: Path) -> Path | None:
-    """Return the folder of the environment that was in use, as far as that can be told."""
+    """Return the folder of the environment that was in use, or None if it is unknown."""
     try:
         return workspace / read_current(workspace)[1]
     except UnsupportedError:
         raise
     except (WorkspaceNotFoundError, DamageError):
-        return None  # what says so is lost as well
+        return None  # `current` is lost, too
 
 
 # -- growing -----------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class _Writer:
             self.regrower.transaction = self._stack.enter_context(manifest.write(self._scratch))
 
     def settle(self) -> None:
-        """Write the counts that have come together."""
+        """Write the collected changes of counts."""
         change_counts(self.transaction, self.regrower.changes)
         self.transaction.state.stored_bytes += self.regrower.stored_bytes
         self.regrower.changes.clear()
@@ -155,7 +155,7 @@ def _grow(
     report: Report,
     progress: OnProgress | None,
 ) -> str:
-    """Fill the empty environment; return the name of the folder that it will have."""
+    """Fill the empty environment; return the name of its future folder."""
     report_progress = _reporter(progress, "versions") or (lambda done, total: None)
     roots: dict[tuple[str, int], Root] = {}
     living = recalled.living
@@ -194,7 +194,7 @@ def _name_lost(transaction: WriteTransaction, lost: list[int], report: Report) -
 def _write_space(
     transaction: WriteTransaction, packed: Packed, used: list[Extent], report: Report, *, doubt: bool, purge: bool
 ) -> None:
-    """Write packs, and what is left of them: gaps are condemned, or free where they are holes already."""
+    """Write the rows of packs and gaps: gaps are condemned, or free if they are already holes."""
     state = transaction.state
     ends = dict(packed.ends)
     covered = sum(extent.stored for extent in used)
@@ -232,7 +232,7 @@ def _gaps(packed: Packed, used: list[Extent]) -> Iterator[Extent]:
 
 
 def _write_journal(workspace: Path, transaction: WriteTransaction, recalled: Recalled) -> None:
-    """Note how far the journal goes; where some of it does not read, write one that says what is known."""
+    """Record the length of the journal; replace it with one made from the catalogue if a part is unreadable."""
     state = transaction.state
     path = journal.journal_path(workspace)
     state.journal_generation = journal.generation_of(path)
@@ -258,9 +258,9 @@ def _next_folder(workspace: Path) -> str:
 
 
 def _put_in_place(workspace: Path, scratch: Path, old: Path | None, name: str, report: Report) -> None:
-    """Move the new environment to where it belongs, and let `current` lead to it: from then on it is the manifest.
+    """Move the new environment into place and switch `current` to it: from then on it is the manifest.
 
-    The old one goes out of the way before: one that cannot be read is not to be taken for one that was compacted.
+    The old one is renamed first: an unreadable environment must not be mistaken for one that was compacted.
     """
     folder_mode, file_mode = modes_of(workspace)
     built = scratch / "manifest"
@@ -277,7 +277,7 @@ def _put_in_place(workspace: Path, scratch: Path, old: Path | None, name: str, r
 
 
 def _put_aside(workspace: Path, old: Path | None, report: Report) -> None:
-    """Keep the old environment under another name, unless there is nothing in it; remove what was not in use."""
+    """Keep the old environment under another name, unless it is empty; remove environments that were not in use."""
     for path in sorted(workspace.glob("manifest.*")):
         data = path / "data.mdb"
         if (old is not None and path != old) or not data.exists() or not data.stat().st_size:

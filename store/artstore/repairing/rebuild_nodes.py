@@ -1,7 +1,7 @@
-"""Nodes made anew from what the packs hold: from a directory's digest down to the chunks of its files.
+"""Rebuilding nodes from the packs: from a directory's digest down to the chunks of its files.
 
-A node is written after those that it refers to, so that numbers come in the order in which a put gives them.  Content
-whose stored form is nowhere becomes a lost node: its version keeps all other files.
+A node is written after those that it refers to, so that numbers have the same order as after a put.  Content without
+a stored form becomes a lost node: its version keeps all other files.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = ["Regrower", "Wanted", "list_record", "tree_record"]
 _LEAVES: Final = (Kind.LINK, Kind.REFERENCE)
 """What is always one chunk."""
 NOTHING: Final = TreeTotals(0, 0, 0, 0)
-"""What a directory that is lost adds to those above it."""
+"""The totals that a lost directory adds to its parents."""
 
 
 class Wanted(NamedTuple):
@@ -54,7 +54,7 @@ class Wanted(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """A node that waits for those below it; ``tree`` or else ``rows`` (level, children) say what it refers to."""
+    """A node whose children are not written yet; ``tree`` or else ``rows`` (level, children) list its references."""
 
     wanted: Wanted
     form: PackedForm
@@ -64,11 +64,11 @@ class _Open(NamedTuple):
 
 
 class Regrower:
-    """Write nodes into the transaction that is in ``transaction``, which may be another after each `grow`'s pause.
+    """Write nodes into ``transaction``, which ``pause`` may replace.
 
-    ``pause`` is called between nodes.  ``used`` gets the extents that nodes lie in, ``lost`` the nodes that are lost,
-    ``stored_bytes`` counts those of the nodes written, and ``changes`` the references that they make: the caller writes
-    these three when it commits.
+    ``pause`` is called between nodes.  ``used`` gets the extents of nodes, ``lost`` the lost nodes, ``stored_bytes``
+    counts the stored bytes of the written nodes, and ``changes`` their references: the caller writes these when it
+    commits.
     """
 
     def __init__(self, packed: Packed, transaction: WriteTransaction, pause: Callable[[], None]) -> None:
@@ -81,7 +81,7 @@ class Regrower:
         self._pause = pause
 
     def grow(self, digest: bytes) -> int:
-        """Return the node of a directory record, written with all that is below it; 0 where it is nowhere itself."""
+        """Write the node of a directory record and all nodes below it; return it, or 0 if the record itself is lost."""
         root = Wanted(CLASS_TREE, digest, 0)
         if self.transaction.find(CLASS_TREE, digest) is None and self._packed.canonical(CLASS_TREE, digest) is None:
             return 0
@@ -98,7 +98,7 @@ class Regrower:
         return self._node(root)
 
     def _node(self, wanted: Wanted) -> int:
-        """Return the node that there is by now for an id, living or lost, or 0."""
+        """Return the present node for an id, living or lost, or 0."""
         node = self.transaction.find(wanted.klass, wanted.id)
         if node is None:
             lost = find_lost(self.transaction, wanted.klass, wanted.id)
@@ -106,7 +106,7 @@ class Regrower:
         return node
 
     def _begin(self, wanted: Wanted) -> _Open | None:
-        """Write a node that has nothing below it, or one that is lost; return any other, open."""
+        """Write a node without children, or a lost one; return any other as an open node."""
         if self._node(wanted):
             return None
         if wanted.klass == CLASS_CONTENT:
@@ -195,7 +195,7 @@ def tree_record(
     extent: Extent,
     node_of: Callable[[Wanted], int],
 ) -> bytes:
-    """Return the local record of a directory record whose children are there: `node_of` says where."""
+    """Return the local record of a directory record whose children exist; `node_of` returns their nodes."""
     if tree.level:
         return _index_record(transaction, digest, tree, extent, node_of)
     rows: list[TreeEntry] = []

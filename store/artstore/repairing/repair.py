@@ -1,12 +1,12 @@
-"""Putting right what a check found: what follows from other records is made of them, what is damaged comes from copies.
+"""Repairing damage that a check found: derived records are derived again, damaged ones are restored from copies.
 
-The order is from what is stored to what is counted: folders; the counters, if they do not read; records of nodes that
-do not read, from the packs; stored forms that are damaged, from copies; the catalogue, from the journal; drafts,
-deadlist, index and counts, from a recount; packs and gaps; the journal.  Each step commits by itself and leaves no more
-wrong than there was, so that a repair can be killed anywhere and run again.  Other processes may go on meanwhile.
+The order is from stored to derived data, because each step relies on those before it: folders; unreadable counters;
+unreadable records of nodes, from the packs; damaged stored forms, from copies; the catalogue, from the journal; drafts,
+deadlist, index and counts, from a recount; packs and gaps; the journal.  Each step is a transaction of its own and
+leaves no new damage, so that a repair can be killed at any point and run again.  Other processes may continue.
 
-Nothing that a node uses is ever freed.  Content that is nowhere becomes a lost node: all other files of its versions
-stay, and a put of the same content heals every version.
+Nothing that a node uses is ever freed.  Content without any sound copy becomes a lost node: all other files of its
+versions stay, and a put of the same content restores it in every version.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ _LOW: Final = (1 << 32) - 1
 
 
 def repair(store: Store, damaged: Iterable[int] = (), progress: OnProgress | None = None) -> list[str]:
-    """Put a workspace right; return one sentence for each kind of thing that was done.
+    """Repair a workspace; return one sentence for each kind of repair.
 
     ``damaged`` are nodes whose stored forms failed a check of the data.  Raises `DamageError` where LMDB's own pages
-    are damaged, which only a rebuild puts right, and `BusyError` where a reaper does not get on.
+    are damaged, which only a rebuild repairs, and `BusyError` if a reaper makes no progress.
     """
     done = restore_folders(store.path)
     with space.exclusive(store.path), _pages():
@@ -66,14 +66,14 @@ def repair(store: Store, damaged: Iterable[int] = (), progress: OnProgress | Non
                 done += _repair_rest(store, packed)
         if node_repairs:
             done += node_repairs
-            with closing(_scanned(store, progress)) as packed:  # once more: something lies elsewhere now
+            with closing(_scanned(store, progress)) as packed:  # scan again: some stored forms have moved
                 done += _repair_rest(store, packed)
     return done
 
 
 @contextmanager
 def _pages() -> Iterator[None]:
-    """Turn LMDB's own complaints inside the block into one sentence."""
+    """Translate LMDB's errors inside the block into one sentence."""
     try:
         yield
     except lmdb.Error as error:
@@ -91,7 +91,7 @@ def _scanned(store: Store, progress: OnProgress | None) -> Packed:
 
 
 def _repair_parameters(store: Store) -> list[str]:
-    """Take settings away that do not read."""
+    """Remove unreadable settings."""
     with store.write() as transaction:
         with transaction.raw.cursor(transaction.handles[Table.META]) as cursor:
             there = set(cursor.iternext(values=False))
@@ -102,7 +102,7 @@ def _repair_parameters(store: Store) -> list[str]:
 
 
 def _repair_headers(store: Store) -> list[str]:
-    """Write the headers of packs anew that do not read."""
+    """Rewrite unreadable headers of packs."""
     done = []
     with store.snapshot() as snapshot:
         packs = [int.from_bytes(key, "big") for key, _ in readable_rows(snapshot.transaction, Table.PACKS, Report())]
@@ -124,7 +124,7 @@ def _repair_headers(store: Store) -> list[str]:
 
 
 def _repair_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> list[str]:
-    """Bring back nodes whose records or stored forms are damaged, or give them up."""
+    """Restore nodes whose records or stored forms are damaged, or mark them as lost."""
     done = []
     with store.snapshot() as snapshot:
         found = recount(snapshot.transaction, Report())
@@ -167,7 +167,7 @@ def _misplaced(found: Recount, packed: Packed) -> Iterator[int]:
 
 
 def _unnamed_empty(transaction: ReadTransaction, packed: Packed) -> Iterator[int]:
-    """Yield the chunk of no bytes where no whole segment has it: it lives by its entry in an index."""
+    """Yield the empty chunk if no whole segment has it: only its entry in an index proves that it was stored."""
     found = find_node(transaction, CLASS_CONTENT, EMPTY_ID)
     if found is not None:
         extent = node_extent(found[1])
@@ -176,7 +176,7 @@ def _unnamed_empty(transaction: ReadTransaction, packed: Packed) -> Iterator[int
 
 
 def _repair_rest(store: Store, packed: Packed) -> list[str]:
-    """Put right what follows from the nodes and from the packs, in one transaction."""
+    """Repair the rows that are derived from the nodes and the packs, in one transaction."""
     with store.write() as transaction:
         found = recount(transaction, Report())
         state = transaction.state

@@ -1,7 +1,7 @@
-"""The catalogue made right: records that do not read come back from the journal, and what follows from records follows.
+"""Repairing the catalogue: unreadable records are restored from the journal, derived rows are derived again.
 
-Artifacts, versions and aliases are the records; names, numbers, alias serials and the counters of the catalogue follow
-from them.  Where journal and catalogue still disagree after that, the journal is written anew, for a rebuild.
+Artifacts, versions and aliases are the records; names, numbers, alias serials and the counters of the catalogue are
+derived from them.  If journal and catalogue still disagree after that, the journal is rewritten, for a later rebuild.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RETIRED = b"\0"
 
 
 def repair_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str]:
-    """Bring back what does not read, and write anew what follows from the records; return a sentence for each."""
+    """Restore unreadable records and rewrite the rows derived from them; return a sentence for each repair."""
     work = _Work(transaction, *_history(workspace, transaction))
     work.restore_artifacts()
     work.restore_versions()
@@ -48,7 +48,7 @@ def repair_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str
 
 
 def _history(workspace: Path, transaction: WriteTransaction) -> tuple[History, bool]:
-    """Return what the acknowledged part of the journal tells, and whether that is all that it ever told."""
+    """Return the history in the acknowledged part of the journal, and whether it is complete."""
     history = History(check_rules)
     state = transaction.state
     path = journal.journal_path(workspace, state.journal_generation)
@@ -67,8 +67,8 @@ def _history(workspace: Path, transaction: WriteTransaction) -> tuple[History, b
 class _Work:
     """The inside of `repair_catalogue`.
 
-    A row that does not read comes back from what can be read of the journal.  One that is not there at all comes back
-    only from a journal that is whole: else the event that took it away may be what is missing.
+    An unreadable row is restored from the readable part of the journal.  A missing row is restored only from a complete
+    journal: otherwise the event that removed the row may be the missing one.
     """
 
     def __init__(self, transaction: WriteTransaction, history: History, is_whole: bool) -> None:
@@ -86,7 +86,7 @@ class _Work:
         self._versions: dict[int, VersionRecord] = {}
 
     def _read(self, table: Table, kind: type[CatalogueRecord]) -> list[tuple[bytes, CatalogueRecord]]:
-        """Return the rows of a table that read, and take the others away."""
+        """Return the readable rows of a table, and remove the others."""
         rows = []
         for key, payload in list(readable_rows(self._transaction, table, Report())):
             try:
@@ -103,7 +103,7 @@ class _Work:
         return rows
 
     def restore_artifacts(self) -> None:
-        """Read the artifacts; make those anew that are missing, by the numbers that names and versions lead to."""
+        """Read the artifacts; recreate missing ones, by the numbers that names and versions refer to."""
         for key, record in self._read(Table.ARTIFACTS, ArtifactRecord):
             assert isinstance(record, ArtifactRecord)
             self._artifacts[int.from_bytes(key, "big")] = replace(record, number=int.from_bytes(key, "big"))
@@ -131,7 +131,7 @@ class _Work:
         self.done.append(f"rebuilt the record of the artifact {name!r} from the journal")
 
     def restore_versions(self) -> None:
-        """Make the versions anew that the journal tells of and that are missing, where their trees are there."""
+        """Recreate missing versions from the journal if their trees exist."""
         numbers = {artifact.name: number for number, artifact in self._artifacts.items() if artifact.is_artifact}
         entries = self._waiting()
         known = {int.from_bytes(key, "big") for key in self._unread[Table.VERSIONS]}
@@ -176,7 +176,7 @@ class _Work:
         return entries
 
     def restore_aliases(self) -> None:
-        """Keep the aliases that name living versions, and take missing ones from the journal."""
+        """Keep the aliases of living versions, and restore missing ones from the journal."""
         transaction = self._transaction
         living = {(one.artifact, one.number) for one in self._versions.values() if one.state == "live"}
         there: dict[tuple[int, str], AliasRecord] = {}
@@ -210,7 +210,7 @@ class _Work:
         self._replace(Table.ALIAS_SERIALS, {key32(alias.serial): key for key, alias in rows.items()})
 
     def derive(self) -> None:
-        """Write what follows from artifacts and versions: projects, names, numbers, counters."""
+        """Write the rows derived from artifacts and versions: projects, names, numbers, counters."""
         transaction, state = self._transaction, self._transaction.state
         living = [one for one in self._versions.values() if one.state == "live"]
         for number, record in list(self._artifacts.items()):
@@ -234,7 +234,7 @@ class _Work:
         self._replace(Table.NAMES, names)
 
     def _repair_projects(self, living: set[str]) -> None:
-        """Let there be just the projects that stand above living artifacts."""
+        """Keep exactly the projects above living artifacts."""
         wanted = {
             "/".join(components[:depth])
             for components in (name.split("/") for name in living)
@@ -253,9 +253,9 @@ class _Work:
             self.done.append(f"recreated the project {name!r}")
 
     def restore_rules(self) -> None:
-        """Bring the retention rules back where they do not read or are gone, from a journal that is whole.
+        """Restore unreadable or missing retention rules from a complete journal.
 
-        Without one there are none then: fewer rules could let more versions go, no rules let none.
+        Without one all rules are removed: with a part of the rules more versions could expire, without rules none do.
         """
         rules = tuple(map(Rule.of, self._history.rules)) if self._is_whole else ()
         try:
@@ -269,7 +269,7 @@ class _Work:
         )
 
     def restore_runs(self) -> None:
-        """Bring runs and lineage back where they do not read, or do not lead to each other."""
+        """Restore runs and lineage that are unreadable or inconsistent."""
         self.done += repair_runs(
             self._transaction, self._history.provenance, is_whole=self._is_whole, serials=self._versions.keys()
         )
@@ -280,7 +280,7 @@ class _Work:
 
 
 def repair_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:
-    """Write a journal that says what the catalogue does, unless the present one does; return a sentence if so."""
+    """Rewrite the journal from the catalogue if the two disagree; return a sentence if so."""
     transaction.save_state()
     state = transaction.state
     trial = Report()

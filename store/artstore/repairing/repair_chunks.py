@@ -1,9 +1,9 @@
-"""Stored forms that are damaged: written anew where the content is found elsewhere, else given up.
+"""Repairing damaged stored forms: rewritten if the content has another copy, else marked as lost.
 
-A chunk may have another stored form that is sound; a list or directory record says itself what its canonical form is.
-What is found is written into a new segment, so that it lies in a pack that reads and is named by an index.  A chunk
-that is nowhere becomes a lost node: what refers to it stays, no put finds it any more, and the next put of the same
-content gives it back to every version.
+A chunk may have another, sound stored form; the canonical form of a list or directory record follows from the record.
+Recovered content is written into a new segment, so that it lies in a readable pack and has an entry in an index.  A
+chunk without a sound copy becomes a lost node: references to it stay, no put reuses it, and the next put of the same
+content restores it in every version.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ _ROUND_NODES: Final = 1500
 
 
 class Renewed(NamedTuple):
-    """How many stored forms were written anew, and the nodes of the content that is lost."""
+    """The number of rewritten stored forms, and the nodes of the lost content."""
 
     written: int
     lost: list[int]
 
 
 class _Fresh(NamedTuple):
-    """A node's record as it was read, and its content in a new stored form, or None where that is nowhere."""
+    """A node's record as it was read, and its content in a new stored form, or None if it is lost."""
 
     node: int
     payload: bytes
@@ -74,9 +74,9 @@ class _Fresh(NamedTuple):
 
 
 def renew(store: Store, packed: Packed, suspects: Iterable[int]) -> Renewed:
-    """Look at the stored forms of some nodes, and write those anew that are damaged or lie in no whole segment.
+    """Rewrite the stored forms of suspect nodes that are damaged or lie in no whole segment.
 
-    In rounds of bounded size, each of which leaves the store whole.  For the holder of `space.exclusive`.
+    Works in rounds of bounded size, each of which leaves the store consistent.  For the holder of `space.exclusive`.
     """
     done = Renewed(0, [])
     writer = store.pack_writer()
@@ -103,7 +103,7 @@ def _rounds(found: Iterable[_Fresh]) -> Iterator[list[_Fresh]]:
 
 
 def _looked_at(store: Store, packed: Packed, suspects: Iterable[int]) -> Iterator[_Fresh]:
-    """Yield what is to become of each suspect that cannot stay as it is."""
+    """Yield the replacement of each suspect that is damaged or misplaced."""
     for node in sorted(suspects):
         with store.snapshot() as snapshot:
             payload = snapshot.transaction.get_numbered(Table.NODES, node)
@@ -120,7 +120,7 @@ def _looked_at(store: Store, packed: Packed, suspects: Iterable[int]) -> Iterato
 
 
 def _own_form(payload: bytes) -> PackedForm:
-    """Return a chunk's stored form as its record tells of it."""
+    """Return a chunk's stored form according to its record."""
     ident, birth_ns, size, extent, checksums = decode_chunk(payload)
     entry = PackedEntry(CLASS_CONTENT, extent.codec, ident, extent.offset, extent.stored, size, birth_ns, checksums)
     return PackedForm(extent.pack, entry)
@@ -168,7 +168,7 @@ def _canonical(transaction: ReadTransaction, payload: bytes) -> tuple[int, bytes
 
 
 def _write(store: Store, writer: PackWriter, fresh: list[_Fresh], lost: list[int]) -> int:
-    """Write some stored forms, and let their nodes lead to them; return how many."""
+    """Write some stored forms and point their nodes to them; return how many."""
     places: dict[int, Extent] = {}
     if any(one.encoded is not None for one in fresh):
         segment = writer.new_segment()

@@ -1,7 +1,7 @@
-"""Who holds which node, made right: drafts, the deadlist, the index, and the counts that follow from all of them.
+"""Repairing the holders of nodes: drafts, the deadlist, the index, and the counts that are derived from them.
 
-Nodes that nothing refers to go to the deadlist, due at once: the reaper frees them as it frees all else, and the sums
-stay exact.  Inside one write transaction.
+Unreferenced nodes go to the deadlist, due at once: the reaper frees them like any others, so that the sums stay exact.
+Runs inside one write transaction.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _there(transaction: WriteTransaction, node: int) -> bool:
 
 
 def _held_node(transaction: WriteTransaction, key: bytes) -> int:
-    """Return the node that a row of STAGED holds, 0 where it does not read."""
+    """Return the node that a row of STAGED holds, or 0 if the row is unreadable."""
     try:
         return held_node(key, transaction.raw.get(key, db=transaction.handles[Table.STAGED]) or b"")
     except DamageError:
@@ -48,7 +48,7 @@ def _held_node(transaction: WriteTransaction, key: bytes) -> int:
 
 
 def repair_drafts(transaction: WriteTransaction) -> list[str]:
-    """Give every draft that holds something a record, and take away what it holds of nothing."""
+    """Give every draft that holds nodes a record, and remove its holds on nodes that do not exist."""
     done = []
     known: dict[int, DraftRecord] = {}
     held = set()
@@ -86,7 +86,7 @@ def repair_drafts(transaction: WriteTransaction) -> list[str]:
 
 
 def repair_deadlist(transaction: WriteTransaction) -> list[str]:
-    """Let the deadlist hold each deleted version once, and nothing that is not there."""
+    """Make the deadlist hold each deleted version once, and no node that does not exist."""
     done: list[str] = []
     kept: dict[int, DeadEntry] = {}
     waiting: dict[int, DeadEntry] = {}
@@ -115,7 +115,7 @@ def repair_deadlist(transaction: WriteTransaction) -> list[str]:
 
 
 def _repaired_entry(transaction: WriteTransaction, entry: DeadEntry, kept: dict[int, DeadEntry]) -> DeadEntry | None:
-    """Return an entry with what is wrong in it put right; None where nothing is left of it."""
+    """Return a corrected entry, or None if nothing is left of it."""
     there = tuple(node for node in entry.nodes if _there(transaction, node))
     if not there:
         return None
@@ -125,7 +125,7 @@ def _repaired_entry(transaction: WriteTransaction, entry: DeadEntry, kept: dict[
     if entry.serial and not entry.started:
         version = catalogue.recorded_version(transaction, entry.serial)
         if version is None:
-            return entry._replace(started=True)  # it cannot come back, for nobody knows what it was
+            return entry._replace(started=True)  # it cannot be undeleted: its version is unknown
         if version.state == "live" or any(one.serial == entry.serial and not one.started for one in kept.values()):
             return None
         if entry.nodes != (version.root,):
@@ -141,7 +141,7 @@ def _deleted(transaction: WriteTransaction) -> Iterator[VersionRecord]:
 
 
 def _repair_deleted(transaction: WriteTransaction, version: VersionRecord, entry: DeadEntry | None) -> list[str]:
-    """Let a deleted version and its entry say the same."""
+    """Make a deleted version and its entry agree."""
     if entry is None:
         entry = deadlist.add_entry(
             transaction,
@@ -162,7 +162,7 @@ def _repair_deleted(transaction: WriteTransaction, version: VersionRecord, entry
 
 
 def repair_index(transaction: WriteTransaction, found: Recount) -> list[str]:
-    """Let the index lead from each node's id to the node, and nowhere else; return a sentence where it did not."""
+    """Make the index lead from each node's id to the node, and to no other; return a sentence if it did not."""
     wrong = 0
     covered: set[int] = set()
     with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
@@ -188,7 +188,7 @@ def repair_index(transaction: WriteTransaction, found: Recount) -> list[str]:
 
 
 def repair_counts(transaction: WriteTransaction, found: Recount) -> list[str]:
-    """Write each count as recounted; what nothing refers to goes to the deadlist, which then holds it."""
+    """Write each count as recounted; unreferenced nodes go to the deadlist, which then holds them."""
     done = []
     orphans = [node for node, wanted in zip(found.numbers, found.wanted, strict=True) if not wanted]
     for start in range(0, len(orphans), _ENTRY_NODES):

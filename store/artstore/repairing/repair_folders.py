@@ -1,4 +1,4 @@
-"""The folders and files of a workspace that hold nothing of their own: made anew where they are missing."""
+"""Recreating missing folders and files of a workspace that hold no data of their own."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def modes_of(workspace: Path) -> tuple[int, int]:
 
 
 def own(workspace: Path, path: Path, mode: int) -> None:
-    """Give something that was made anew the group and mode that it has in a workspace."""
+    """Give a recreated file or folder the group and mode that the workspace uses."""
     os.chown(path, -1, workspace.stat().st_gid)
     path.chmod(mode)
 
 
 def restore_lease(workspace: Path) -> bool:
-    """Make the file anew that processes hold while they use the manifest; return whether it was missing.
+    """Recreate the file that processes lock while they use the manifest; return whether it was missing.
 
-    Raises `BusyError` while any use it: they would hold the one that is gone.
+    Raises `BusyError` while any process uses it: that process would hold the lock of the removed file.
     """
     folder = workspace / read_current(workspace)[1]
     data = folder / "data.mdb"
@@ -49,7 +49,7 @@ def restore_lease(workspace: Path) -> bool:
 def restore_folders(workspace: Path) -> list[str]:
     """Make missing folders and the reserve; return a sentence for each.
 
-    The reserve is left out where the disk has no room for it.
+    The reserve is omitted if the disk has no room for it.
     """
     refuse_unsafe_filesystem(workspace)
     folder_mode, file_mode = modes_of(workspace)

@@ -1,8 +1,8 @@
-"""Records of the manifest that do not read, made anew: counters from what there is, nodes from the packs.
+"""Restoring unreadable records of the manifest: counters from the tables, nodes from the packs.
 
-A node's id is found in the index, which leads to it still, or else nowhere; what it was is told by the index of its
-segment, by the canonical form of a list or directory, and by the records that refer to it.  A node that is nowhere
-becomes a lost one, so that everything else goes on.
+A node's id is known only from the index, if that still leads to it.  Its other fields come from the index of its
+segment, from the canonical form of a list or directory, and from the records that refer to it.  A node that cannot be
+restored becomes a lost one, so that all other content stays readable.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ _LENGTH: Final = (1 << 32) - 1
 
 
 def restore_counters(workspace: Path) -> bool:
-    """Write the counters anew where they do not read; return whether that was so.
+    """Rewrite the counters if they are unreadable; return whether they were.
 
-    Numbers go on behind the highest that is there.
+    Numbering continues after the highest number in the tables.
     """
     try:
         with manifest.read(workspace) as snapshot:
@@ -104,7 +104,7 @@ def _sum_anew(transaction: WriteTransaction) -> None:
 
 
 def _last(transaction: ReadTransaction, table: Table, width: int) -> int:
-    """Return the number that the first ``width`` bytes of a table's last key are, or 0."""
+    """Return the number in the first ``width`` bytes of a table's last key, or 0."""
     with transaction.raw.cursor(transaction.handles[table]) as cursor:
         return int.from_bytes(cursor.key()[:width], "big") if cursor.last() else 0
 
@@ -114,7 +114,7 @@ def _last(transaction: ReadTransaction, table: Table, width: int) -> int:
 
 @dataclass
 class _Clue:
-    """What is known of a node from others; ``klass`` 0 where nothing is."""
+    """What other records reveal about a node; ``klass`` is 0 if they reveal nothing."""
 
     klass: int = 0
     id: bytes = b""
@@ -130,9 +130,9 @@ class _Clue:
 
 
 def restore_nodes(transaction: WriteTransaction, packed: Packed, damaged: Collection[int]) -> tuple[int, list[int]]:
-    """Make the records of nodes anew that do not read or are missing; return (how many came back, which are lost).
+    """Restore unreadable or missing records of nodes; return (number restored, lost nodes).
 
-    In the order of numbers, since records refer to lower ones.  A row that nothing tells of is dropped.  Counts are
+    Works in the order of numbers, because records refer to lower ones.  A row without any clue is dropped.  Counts are
     left to a recount.
     """
     clues = _clues(transaction, frozenset(damaged))
@@ -157,7 +157,7 @@ def restore_nodes(transaction: WriteTransaction, packed: Packed, damaged: Collec
 
 
 def _clues(transaction: ReadTransaction, nodes: frozenset[int]) -> dict[int, _Clue]:
-    """Return what the index, the records of parents, and other holders say of some nodes."""
+    """Return the clues about some nodes from the index, the records of parents, and other holders."""
     clues = {node: _Clue() for node in nodes}
     with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
         for key, value in cursor:
@@ -177,7 +177,7 @@ def _clues(transaction: ReadTransaction, nodes: frozenset[int]) -> dict[int, _Cl
 
 
 def _take_clues(payload: bytes, clues: dict[int, _Clue]) -> None:
-    """Note what one record says of those that it refers to."""
+    """Collect the clues in one record about the nodes that it refers to."""
     if payload[0] not in (KIND_LIST, KIND_TREE) or clues.keys().isdisjoint(children_of(payload)):
         return
     known: list[tuple[int, int, int, int]] = []  # node, class, size, birth
@@ -200,7 +200,7 @@ def _take_clues(payload: bytes, clues: dict[int, _Clue]) -> None:
 
 
 def _roots(transaction: ReadTransaction) -> Iterator[tuple[int, bytes]]:
-    """Yield (root, digest) of versions; what drafts and the deadlist hold need not be there."""
+    """Yield (root, digest) of versions; nodes held by drafts and the deadlist need not exist."""
     for _, payload in readable_rows(transaction, Table.VERSIONS, Report()):
         with suppress(DamageError):
             version = VersionRecord.decode(payload)
@@ -227,7 +227,7 @@ def _identify(packed: Packed, clue: _Clue) -> None:
 
 
 def _made_anew(transaction: WriteTransaction, packed: Packed, node: int, clue: _Clue) -> bytes | None:
-    """Return a node's record as the packs have it, or None where they do not, or not all that is below it."""
+    """Return a node's record from the packs, or None if they lack it or anything below it."""
     if clue.klass == CLASS_CONTENT:
         chunk = packed.sound_form(CLASS_CONTENT, clue.id)
         if chunk is not None:

@@ -1,4 +1,4 @@
-"""Repairing the tables of runs and lineage, from the journal or from the rows that read."""
+"""Repairing the tables of runs and lineage, from the journal or from the readable rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def repair_runs(
 ) -> list[str]:
     """Rewrite the tables of runs and lineage that are wrong; return a sentence for each.
 
-    The source is the journal if it is whole, else the rows that read and what the journal adds to them.
+    The source is the journal if it is complete, else the readable rows and what the journal adds to them.
     ``serials`` are those of the recorded versions.
     """
     if is_whole:
@@ -43,7 +43,7 @@ def repair_runs(
 
 
 def _drop_loose(provenance: Provenance) -> None:
-    """Drop what leads to runs that have no record, and count for each run the blocks that follow without a gap."""
+    """Drop edges to runs that have no record, and count for each run the blocks up to the first gap."""
     for number, record in provenance.runs.items():
         blocks = 0
         while (number, blocks) in provenance.blocks:

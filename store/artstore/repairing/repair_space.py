@@ -1,7 +1,7 @@
-"""Packs and gaps made right: every byte of a segment's data belongs to one node or to one gap.
+"""Repairing packs and gaps: every byte of a segment's data belongs to one node or to one gap.
 
-What a node uses is never free: where a node and a gap overlap, the gap gives way.  What belongs to nobody is condemned,
-so that the reaper gives it back.  For the holder of `space.exclusive`, inside one write transaction.
+Bytes that a node uses are never free: if a node and a gap overlap, the gap is cut.  Bytes without an owner are
+condemned, so that the reaper frees them.  For the holder of `space.exclusive`, inside one write transaction.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Stretch(NamedTuple):
 
 
 def repair_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, found: Recount) -> list[str]:
-    """Let the manifest say of each pack where it ends; return a sentence for each that it said wrongly.
+    """Correct the recorded ends of packs; return a sentence for each correction.
 
-    That is after its last whole segment.  A pack that is gone and that no node needs is given up; one that somebody
-    appends to is left alone.
+    A pack ends after its last whole segment.  A missing pack that no node needs is dropped; a pack that a process is
+    appending to is left unchanged.
     """
     done = []
     recorded = set(_keys(transaction, Table.PACKS))
@@ -93,7 +93,7 @@ def _keys(transaction: WriteTransaction, table: Table) -> list[bytes]:
 
 
 def repair_space(transaction: WriteTransaction, packed: Packed, found: Recount) -> list[str]:
-    """Make the tables of gaps right, and the sums of bytes; return a sentence for each kind of change."""
+    """Correct the tables of gaps and the sums of bytes; return a sentence for each kind of change."""
     free, condemned = _free_rows(transaction), _condemned_rows(transaction)
     by_pack = _ByPack(free, condemned, packed)
     kept: list[Free] = []
@@ -158,7 +158,7 @@ def _free_rows(transaction: WriteTransaction) -> list[Free]:
         try:
             rows.append(decode_free(key, payload))
         except DamageError:
-            continue  # its bytes are nobody's then, and condemned
+            continue  # its bytes then have no owner, and are condemned
     return rows
 
 
@@ -181,7 +181,7 @@ def _replace(transaction: WriteTransaction, table: Table, rows: dict[bytes, byte
 
 
 def _measured(packed: Packed, gap: Free, part: Stretch) -> Free:
-    """Return the part of a gap that stays one, with no more bytes counted as a hole than there are."""
+    """Return the remaining part of a gap, with at most as many hole bytes as the file has there."""
     free = Free(gap.pack, part.start, part.end - part.start, 0)
     if not gap.punched or gap.pack not in packed.ends:
         return free
@@ -193,7 +193,7 @@ def _measured(packed: Packed, gap: Free, part: Stretch) -> Free:
 
 
 def whole_hole(fd: int, gap: Extent) -> Free | None:
-    """Return a gap as free where its whole blocks are a hole already, else None."""
+    """Return a gap as free if its whole blocks are already a hole, else None."""
     block = max(_BLOCK, os.fstatvfs(fd).f_frsize)
     first, last = -(-gap.offset // block) * block, (gap.offset + gap.stored) // block * block
     if first >= last or holes_between(fd, first, last) < last - first:
@@ -202,7 +202,7 @@ def whole_hole(fd: int, gap: Extent) -> Free | None:
 
 
 def merged(stretches: Iterable[Stretch]) -> list[Stretch]:
-    """Return what some stretches cover, in order, as stretches that do not touch."""
+    """Return the union of some stretches, sorted, as stretches that do not touch."""
     merged: list[Stretch] = []
     for stretch in sorted(stretches):
         if merged and stretch.start <= merged[-1].end:
@@ -213,7 +213,7 @@ def merged(stretches: Iterable[Stretch]) -> list[Stretch]:
 
 
 def without(stretches: list[Stretch], taken: list[Stretch]) -> Iterator[tuple[int, Stretch]]:
-    """Yield (rank, part) for the parts of sorted stretches that are not taken, and in no stretch before."""
+    """Yield (rank, part) for the parts of sorted stretches that neither ``taken`` nor an earlier stretch covers."""
     position = index = 0
     for rank, stretch in enumerate(stretches):
         position = max(position, stretch.start)

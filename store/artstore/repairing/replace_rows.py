@@ -1,4 +1,4 @@
-"""Letting a table hold just the rows that it should."""
+"""Replacing the rows of a table, writing only those that differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["put_row", "replace_rows"]
 
 
 def put_row(transaction: WriteTransaction, table: Table, key: bytes, payload: bytes) -> None:
-    """Write a row, unless it is there and reads."""
+    """Write a row unless the table has it and it is readable."""
     try:
         if transaction.get(table, key) == payload:
             return
@@ -24,7 +24,7 @@ def put_row(transaction: WriteTransaction, table: Table, key: bytes, payload: by
 
 
 def replace_rows(transaction: WriteTransaction, table: Table, rows: Mapping[bytes, bytes]) -> bool:
-    """Let a table hold these rows and no others; return whether it did not."""
+    """Make a table hold exactly these rows; return whether anything changed."""
     there = dict(readable_rows(transaction, table, Report()))
     handle = transaction.handles[table]
     if there == rows and transaction.raw.stat(handle)["entries"] == len(rows):

@@ -1,4 +1,4 @@
-"""The catalogue made anew from what the journal tells, and the journal from the catalogue."""
+"""Rebuilding the catalogue from the journal, and the journal from the catalogue."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["Recalled", "Root", "events_of", "read_journal", "write_catalogue"]
 
 @dataclass
 class Recalled:
-    """What a journal tells; ``end`` is the place after its last whole event; ``is_damaged`` where some are missing."""
+    """A replayed journal; ``end`` is the offset after its last whole event; ``is_damaged`` if some are missing."""
 
     history: History = field(default_factory=lambda: History(check_rules))
     end: int = 0
@@ -43,7 +43,7 @@ class Recalled:
 
     @property
     def living(self) -> list[tuple[str, int, VersionHistory]]:
-        """The versions that were not deleted, as (name, number, version), in the order in which they were made."""
+        """The versions that were not deleted, as (name, number, version), in order of creation."""
         found = [
             (name, number, version)
             for name, artifact in self.history.artifacts.items()
@@ -54,25 +54,25 @@ class Recalled:
 
     @property
     def has_purged(self) -> bool:
-        """Whether anything was taken out of a version for good."""
+        """Whether content was purged from any version."""
         versions = (version for artifact in self.history.artifacts.values() for version in artifact.versions.values())
         return any(version.purged for version in versions)
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """The node of a version's root, and the stored bytes that it needs and no version before it does."""
+    """The node of a version's root, and the stored bytes that it needs and no earlier version needs."""
 
     node: int
     new_bytes: int
 
 
 def read_journal(path: Path, report: Report) -> Recalled:
-    """Replay a journal without a manifest, with all of it that can be read; what cannot goes to the report.
+    """Replay the readable part of a journal without a manifest; unreadable parts go to the report.
 
-    A torn tail is nobody's: it was never acknowledged.  The last events that are whole may be of a transaction that
-    never committed either.  They count as done: the content of a version was synced before, so that it is there, and
-    whether a deletion was acknowledged nobody can tell.  Raises `DamageError` where there is nothing to replay.
+    A torn tail is ignored: it was never acknowledged.  The last whole events may also belong to a transaction that
+    never committed.  They are applied: the content of a version is synced before its event is written, so it exists,
+    and whether a deletion was acknowledged is unknown.  Raises `DamageError` if there is nothing to replay.
     """
     recalled = Recalled()
     try:
@@ -102,9 +102,9 @@ def read_journal(path: Path, report: Report) -> Recalled:
 def write_catalogue(
     transaction: WriteTransaction, history: History, roots: dict[tuple[str, int], Root], report: Report
 ) -> None:
-    """Write names, artifacts, versions and aliases into an empty catalogue; ``roots`` has the versions that are there.
+    """Write names, artifacts, versions and aliases into an empty catalogue; ``roots`` has the existing versions.
 
-    What a name was used for before, and is not any more, is retired first, so that it is in nobody's way.
+    Former uses of a name are retired first, so that they do not conflict with the present one.
     """
     living = {name for name, _ in roots}
     state = transaction.state
@@ -154,7 +154,7 @@ def _write_artifact(transaction: WriteTransaction, name: str, artifact: Artifact
 def version_record(
     transaction: ReadTransaction, artifact: int, number: int, version: VersionHistory, root: Root
 ) -> VersionRecord:
-    """Return the record of a living version, from what the journal tells and from its root."""
+    """Return the record of a living version, from its history in the journal and its root."""
     view = tree_view(transaction, root.node)
     return VersionRecord(
         serial=version.made.serial,
@@ -177,7 +177,7 @@ def version_record(
 
 
 def events_of(transaction: ReadTransaction) -> Iterator[Event]:
-    """Yield the events that lead to the catalogue as it is: a journal that says what the manifest does."""
+    """Yield events that reproduce the present catalogue, for a journal that agrees with the manifest."""
     artifacts = {
         number: ArtifactRecord.decode(payload) for number, payload in transaction.numbered_rows(Table.ARTIFACTS)
     }
