@@ -37,12 +37,12 @@ def check_structure(
 ) -> Recount:
     """Check the manifest against itself, the packs' lengths and the journal."""
 
-    def told(done: int, total: int) -> None:
+    def report_progress(done: int, total: int) -> None:
         if progress is not None:
             progress(Progress("records", done, total))
 
     counters = _counters(transaction, report)
-    found = recount(transaction, report, told)
+    found = recount(transaction, report, report_progress)
     names = read_names(transaction, report)
     report.count(nodes=len(found.numbers) + len(found.damaged), versions=len(found.versions))
     with report.guard("unchecked", "the packs"):

@@ -108,7 +108,8 @@ def _spread_once(transaction: ReadTransaction, bits: dict[int, int], masks: dict
                 mask |= masks.get(child, 0)
             if mask != masks.get(number):
                 masks[number] = mask
-                settled &= number not in late
+                if number in late:
+                    settled = False
     return settled
 
 

@@ -187,13 +187,13 @@ def _check_directory(entry: TreeEntry, before: int, payload: bytes) -> int:
 def _check_file(entry: TreeEntry, payload: bytes) -> None:
     if payload[0] == KIND_LOST:
         lost = decode_lost(payload)
-        told = (lost.size, lost.birth_ns)
+        recorded = (lost.size, lost.birth_ns)
     else:
         record = decode_chunk(payload) if payload[0] == KIND_CHUNK else decode_list(payload)
-        told = (record.size, record.birth_ns)
+        recorded = (record.size, record.birth_ns)
     if entry.kind == Kind.REFERENCE:  # its size is that of what it leads to
-        told = (entry.size, told[1])
-    if (entry.size, entry.birth_ns) != told:
+        recorded = (entry.size, recorded[1])
+    if (entry.size, entry.birth_ns) != recorded:
         raise DamageError(f"its entry for {entry.name!r} is wrong")
 
 

@@ -184,8 +184,9 @@ def _write(store: Store, writer: PackWriter, fresh: list[_Fresh], lost: list[int
         left: list[Extent] = []
         for one in fresh:
             place = places.get(one.node)
-            if transaction.get_numbered(Table.NODES, one.node) != one.payload:
-                left += [] if place is None else [place]  # reaped, or put again meanwhile
+            if transaction.get_numbered(Table.NODES, one.node) != one.payload:  # reaped, or put again meanwhile
+                if place is not None:
+                    left.append(place)
                 continue
             left.append(node_extent(one.payload))
             transaction.state.stored_bytes -= left[-1].stored

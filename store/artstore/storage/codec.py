@@ -132,9 +132,9 @@ def decode(codec: int, stored: bytes, size: int) -> bytes:
 def _decompress(stored: bytes, size: int) -> bytes:
     """Return a frame's content; check its declared size first, since zstandard allocates that much memory."""
     try:
-        told = zstandard.frame_content_size(stored)
-        if told == size:
+        frame_size = zstandard.frame_content_size(stored)
+        if frame_size == size:
             return _contexts.decompressor.decompress(stored)
     except zstandard.ZstdError as error:
         raise DamageError(f"a stored chunk does not decompress: {error}") from error
-    raise DamageError(f"a stored chunk has {told} bytes where {size} were put")
+    raise DamageError(f"a stored chunk has {frame_size} bytes where {size} were put")
