@@ -1,4 +1,4 @@
-"""Making a workspace: built beside, synced, and renamed, so that it is there whole or not at all."""
+"""Making a workspace: built in a temporary folder, synced, and renamed, so that it exists completely or not at all."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _abandoned(folder: Path, prefix: str) -> Iterator[Path]:
         try:
             lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
-            continue  # somebody else's
+            continue  # another user's
         try:
             if disk.try_lock(lock):
                 yield temporary

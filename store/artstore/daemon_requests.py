@@ -58,7 +58,7 @@ class Change(NamedTuple):
 
 
 class Peer(NamedTuple):
-    """Say who is at the other end of a socket."""
+    """The process at the other end of a socket."""
 
     pid: int
     uid: int

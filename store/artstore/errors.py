@@ -91,7 +91,7 @@ class InvalidInputError(ArtfsError, ValueError):
 
 
 class NotFoundError(ArtfsError, FileNotFoundError):
-    """Say that an artifact, version, alias or path does not exist."""
+    """Raised when an artifact, version, alias or path does not exist."""
 
     kind = "not_found"
     exit_code = 3
@@ -99,7 +99,7 @@ class NotFoundError(ArtfsError, FileNotFoundError):
 
 
 class WorkspaceNotFoundError(NotFoundError):
-    """Say that there is no workspace where one was looked for."""
+    """Raised when the searched path has no workspace."""
 
     kind = "no_workspace"
 
@@ -149,28 +149,28 @@ class UnsupportedError(ArtfsError, OSError):
 
 
 class MountError(ArtfsError, OSError):
-    """Say why a mount could not be made, reached or ended."""
+    """Raised when a mount could not be made, reached or ended."""
 
     kind = "mount"
     code = errno.EIO
 
 
 class BusyError(ArtfsError, OSError):
-    """Say who holds what is needed."""
+    """Raised when another process holds a needed resource; the message names it."""
 
     kind = "busy"
     code = errno.EBUSY
 
 
 class OutsideError(ArtfsError, OSError):
-    """Say why what lies outside the store (an object, a file, a web page) cannot be read at present."""
+    """Raised when an object, file or web page outside the store cannot be read at present."""
 
     kind = "outside"
     code = errno.EIO
 
 
 class ChangedError(OutsideError):
-    """Say that what lies outside is gone, or is no longer what was referred to."""
+    """Raised when content outside the store is gone, or differs from the reference."""
 
     kind = "changed"
     exit_code = 5

@@ -1,1 +1,1 @@
-"""What changes the catalogue, one operation a module."""
+"""Operations that change the catalogue, one in each module."""

@@ -43,7 +43,7 @@ def _living(transaction: WriteTransaction, version: VersionRecord) -> tuple[Arti
 
 
 def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str], *, force: bool = False) -> list[str]:
-    """Let aliases name a version, protected ones by ``force``; return the mounts that did not answer."""
+    """Point aliases to a version, protected ones with ``force``; return the mounts that did not answer."""
     with store.write() as transaction:
         artifact, current = _living(transaction, version)
         if not force:
@@ -56,7 +56,7 @@ def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str], *,
 
 
 def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bool = False) -> list[str]:
-    """Take aliases away, all or none, protected ones by ``force``; return the mounts that did not answer."""
+    """Remove aliases, all or none, protected ones with ``force``; return the mounts that did not answer."""
     with store.write() as transaction:
         artifact = _artifact(transaction, name)
         if not force:
@@ -78,7 +78,7 @@ def _told(store: Store, name: str, aliases: Sequence[str]) -> list[str]:
 def change_tags(
     store: Store, version: VersionRecord, *, add: Sequence[str] = (), remove: Sequence[str] = ()
 ) -> list[str]:
-    """Add and take tags of a version; return what it has then, sorted."""
+    """Add and remove tags of a version; return its new tags, sorted."""
     for tag in add:
         if not 1 <= len(tag) <= 128 or not tag.isprintable() or tag != tag.strip():
             raise InvalidInputError(f"{tag!r} is not a tag: 1 to 128 printable characters, no outer spaces")
@@ -98,7 +98,7 @@ def change_tags(
 def revise(
     store: Store, version: VersionRecord, *, description: str | None = None, metadata: Metadata | None = None
 ) -> VersionRecord:
-    """Say something else of a version than was said when it was made; None leaves what is said."""
+    """Replace the description or metadata of a version; None leaves the present one."""
     checked = None if metadata is None else checked_metadata(metadata)
     with store.write() as transaction:
         artifact, current = _living(transaction, version)
@@ -120,7 +120,7 @@ def revise(
 
 
 def set_type(store: Store, name: str, type_name: str) -> None:
-    """Give an artifact another type."""
+    """Change the type of an artifact."""
     with store.write() as transaction:
         artifact = _artifact(transaction, name)
         catalogue.put_artifact(transaction, replace(artifact, type=type_name))
@@ -128,7 +128,7 @@ def set_type(store: Store, name: str, type_name: str) -> None:
 
 
 def rename(store: Store, name: str, to: str) -> list[str]:
-    """Let an artifact have another full name, with all its versions; return the mounts that did not answer.
+    """Change the full name of an artifact; return the mounts that did not answer.
 
     Raises `NotFoundError`, and what `artstore.rows.catalogue.rename` raises.
     """
@@ -142,7 +142,7 @@ def rename(store: Store, name: str, to: str) -> list[str]:
 
 
 def describe(store: Store, name: str, text: str) -> None:
-    """Say something of an artifact, in the place of what was said before."""
+    """Replace the description of an artifact."""
     with store.write() as transaction:
         artifact = _artifact(transaction, name)
         catalogue.put_artifact(transaction, replace(artifact, description=text))

@@ -1,4 +1,4 @@
-"""Deleting versions, and bringing them back while that can be done.
+"""Deleting versions, and undeleting them during the undelete window.
 
 Deleting a version is one transaction of constant size: its record says that it is deleted, its root goes to the
 deadlist with the end of the undelete window, its aliases are released.  No node and no count changes, for the reference
@@ -43,7 +43,7 @@ _BATCH: Final = 1000
 _MOST_NAMED: Final = 20
 
 Cascade = Literal["no", "delete", "orphan"]
-"""What becomes of versions that were made from those that go: they forbid it, go too, or stay."""
+"""What happens to versions made from the deleted ones: they prevent the deletion, are deleted too, or are kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Versions keep their numbers and aliases.  Each gets a new root without the content, and so a new digest; its record says
 what was taken out, when and why, with the digest before.  One transaction for each version: a purge that is interrupted
-goes on when it is run again with the digest.
+resumes when it is run again with the digest.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
     silent += daemon_requests.notify(store.run_dir, [Change(one.artifact, [one.number]) for one in held])
     reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
     _overwrite_copies(store, ids)
-    forget_references(store)  # also where a mount has been quicker to reap than this
+    forget_references(store)  # even if a mount has already reaped them
     return replace(
         report,
         freed_bytes=reaped.freed_bytes,
@@ -197,7 +197,7 @@ def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None
 
 
 def _loosen(store: Store) -> list[int]:
-    """Let what is half reaped, and what dead drafts hold, go at once and be overwritten; return the entries."""
+    """Make partly reaped entries and dead drafts due at once, to be overwritten; return the entries."""
     with store.write() as transaction:
         for number in drafts.dead_drafts(transaction, store.run_dir, time.time_ns()):
             drafts.end(transaction, number)

@@ -1,4 +1,4 @@
-"""Recording runs: what a process that uses and makes versions says of itself, while it runs.
+"""Recording runs: processes that use and make versions, and the data that they report while they run.
 
 A run is alive as long as a process holds its lease; one that was killed says ``running`` for ever, and is shown as
 ``crashed``.
@@ -76,7 +76,7 @@ def _recorded(record: RunRecord | None) -> RunRecord:
 
 
 def change_run(store: Store, number: int, **says: Any) -> RunRecord:
-    """Change what is recorded of a run; return it as it is then."""
+    """Change fields of a run's record; return the new record."""
     says |= {key: checked_metadata(says[key]) for key in ("config", "summary") if key in says}
     with store.write() as transaction:
         before = _recorded(runs.run(transaction, number))

@@ -278,7 +278,7 @@ class Gathering:
     # -- looking, and the end --------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Let the tree have the files that came one by one."""
+        """Add the files that came one by one to the tree."""
         if self._edits:
             self._become(apply_edits(self._store, self._stager, self._tree.root, self._edits))
             self._edits = Edits()
@@ -343,7 +343,7 @@ class Gathering:
         return version
 
     def close(self) -> None:
-        """Let go of what was gathered: it is a dead draft's then, unless it was committed.
+        """Release the gathered content: it then belongs to a dead draft, unless it was committed.
 
         Nothing in a forked child, whose parent goes on.
         """

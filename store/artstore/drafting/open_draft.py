@@ -59,7 +59,7 @@ _LONGEST_PAUSE_SECONDS: Final = 0.02
 
 
 class _ChangedError(BusyError):
-    """Say that another process has changed the draft meanwhile."""
+    """Raised when another process has changed the draft meanwhile."""
 
 
 @dataclass
@@ -198,7 +198,7 @@ class OpenDraft:
         from artstore.drafting.stage_reference import Referring
         from artstore.references.pinning import pin
 
-        self.record()  # before anybody outside is asked
+        self.record()  # fail early, before any request to the outside
         pinned = pin(uri, anonymous=anonymous, checksum=checksum, report=report)
         return self._step(Referring(self._store, pinned, to, overwrite).step)[0]
 
@@ -271,9 +271,9 @@ class OpenDraft:
         step: Callable[[Stager, DraftRecord, int], tuple[Ref, T]],
         part: _Part | None = None,
     ) -> tuple[T, int]:
-        """Make a new tree out of the present one, and the draft that; again where somebody else was quicker.
+        """Make a new tree from the present one and point the draft to it; retry if another process changed the draft.
 
-        That means that another step was done: of all who take steps at once, one always gets on.
+        A retry means that another step has succeeded: of all concurrent steps, one always makes progress.
         """
         stale = stored = 0
         for _ in range(_MOST_LOST):

@@ -1,4 +1,4 @@
-"""Retention: which versions go by themselves, by rules that an owner has set, and when.
+"""Retention: expiring versions automatically, by rules that an owner has set.
 
 A *rule* selects versions and says which of them to keep; a version goes when a rule selects it and no rule that selects
 it keeps it.  A version may also have an end of its own (TTL), which then decides alone.  What people point at (an

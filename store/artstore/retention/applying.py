@@ -104,7 +104,7 @@ def apply(store: Store, *, trust_clock: bool = False, now_ns: int | None = None)
 
 
 def _delete(store: Store, going: Sequence[Verdict], done: Retired) -> None:
-    """Delete versions together, or one by one where somebody has begun to need one."""
+    """Delete versions together, or one by one if one of them has come into use."""
     forced = [verdict for verdict in going if verdict.candidate.aliases]
     for some, force in (([verdict for verdict in going if not verdict.candidate.aliases], False), (forced, True)):
         if not some:

@@ -121,7 +121,7 @@ class Rules:
 
 
 def read_rules(transaction: ReadTransaction) -> Rules:
-    """Return the rules; raise `DamageError` where they do not read: nothing must go by half of them."""
+    """Return the rules; raise `DamageError` if they are unreadable: no version may expire by a part of the rules."""
     payload = transaction.get(Table.META, _KEY)
     if payload is None:
         return Rules()
@@ -156,7 +156,7 @@ def set_rule(store: Store, rule: Rule) -> bool:
 
 
 def remove_rule(store: Store, name: str) -> None:
-    """Take a rule away; raise `NotFoundError` where there is none of that name."""
+    """Remove a rule; raise `NotFoundError` if there is none of that name."""
     with store.write() as transaction:
         before = read_rules(transaction)
         others = tuple(other for other in before.rules if other.name != name)
