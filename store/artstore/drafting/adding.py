@@ -187,7 +187,7 @@ class Adding:
         return edits
 
     def _settle(self, snapshot: Snapshot, tree: Growing, path: bytes, theirs: EntryDraft, ours: EntryDraft) -> bool:
-        """Return True where what the draft has at a path is of its base, or may be replaced; else note the path."""
+        """Return True if the draft's entry at a path comes from its base or may be replaced; else note the path."""
         if (theirs.id, theirs.kind) == (ours.id, ours.kind):
             return True
         if Kind.DIRECTORY in (theirs.kind, ours.kind):
@@ -207,14 +207,14 @@ class Joining:
         self._refused: list[tuple[bytes, str]] = []
 
     def settle(self, snapshot: Snapshot, path: bytes, theirs: EntryDraft, ours: EntryDraft) -> bool:
-        """Return True where what the draft has is of its base, or may be replaced; else note who has brought it."""
+        """Return True if the draft's entry comes from its base or may be replaced; else note which program added it."""
         if not self._overwrite and not is_of(snapshot, self._record.start, path, theirs):
             others = [part["by"] for part in self._record.parts if is_of(snapshot, part["node"], path, theirs)]
             self._refused.append((path, others[-1] if others else "another program"))
         return True
 
     def refuse(self) -> None:
-        """Raise `ExistsError` where something did not fit."""
+        """Raise `ExistsError` if there were conflicts."""
         if self._refused:
             path, other = self._refused[0]
             more = f", and so do {len(self._refused) - 1} more paths" if len(self._refused) > 1 else ""
@@ -226,7 +226,7 @@ class Joining:
 
 
 def is_of(snapshot: Snapshot, root: int, path: bytes, entry: EntryDraft) -> bool:
-    """Return whether a tree has just this at a path."""
+    """Return whether a tree has exactly this entry at a path."""
     found = snapshot.resolve(root, path)
     return found is not None and (snapshot.identity(found.node), found.kind) == (entry.id, entry.kind)
 

@@ -41,7 +41,7 @@ class Edits:
         self.entries: dict[bytes, EntryDraft | None] = {}
         self.below: dict[bytes, Edits] = {}
         self.anew = False
-        """Whether the folder begins empty, whatever stood there."""
+        """Whether the folder begins empty, and so replaces any former entry."""
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.below)
@@ -74,7 +74,7 @@ def _draft_of(snapshot: Snapshot, entry: TreeEntry) -> EntryDraft:
 
 
 def entry_at(snapshot: Snapshot, root: int, path: bytes) -> EntryDraft:
-    """Return what stands at a path of a tree; raise `NotFoundError` where there is nothing."""
+    """Return the entry at a path of a tree; raise `NotFoundError` if there is none."""
     found = snapshot.resolve(root, b"/".join(parse_path(path)))
     if found is None:
         raise NotFoundError(f"there is no {os.fsdecode(path)!r}")

@@ -1,4 +1,4 @@
-"""Versions that refer to what lies outside: making one, looking what became of what it refers to, and fetching that."""
+"""Versions that refer to files outside the store: making one, checking its references, and fetching their content."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def references(store: Store, root: int, path: bytes = b"") -> Iterator[Reference
 
 
 def check(store: Store, found: Sequence[Reference], report: OnProgress | None = None) -> Iterator[CheckedReference]:
-    """Yield what became of references, in their order: each is asked for, and those pinned by content are read."""
+    """Check references, in their order: each is requested, and those pinned by content are read."""
     outside = store.outside
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for count, checked in enumerate(threads.map(partial(_check, outside), found), 1):

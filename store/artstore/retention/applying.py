@@ -26,7 +26,7 @@ from artstore.store import Store
 __all__ = ["RetentionPlan", "Retired", "apply", "plan", "set_ttl"]
 
 _NOTE_NS: Final = 3600 * 10**9
-"""How far the clock goes on before it is noted again that it was right."""
+"""How far the clock advances before it is again recorded as right."""
 _BATCH: Final = 500
 _MOST_NAMED: Final = 3
 
@@ -44,7 +44,7 @@ class RetentionPlan:
 
     @property
     def going(self) -> list[Verdict]:
-        """Those that go."""
+        """The verdicts on expiring versions."""
         return [verdict for verdict in self.verdicts if verdict.goes]
 
 

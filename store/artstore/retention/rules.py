@@ -102,7 +102,7 @@ class Rule:
         return bool(counts or self.aliases or self.tags or self.everything)
 
     def selects(self, artifact: str, type_name: str | None, tags: Sequence[str], metadata: Mapping[str, Any]) -> bool:
-        """Return whether a version with these is its business."""
+        """Return whether the rule selects a version with these properties."""
         selector = Selector(self.project, self.type, self.artifact, self.tag, self.metadata)
         return selector.selects(artifact, type_name, tags, metadata)
 
