@@ -217,7 +217,7 @@ class Batch:
         self.changes[node] = self.changes.get(node, 0) + change
 
     def adopt(self, ref: Ref) -> bool:
-        """Let a ref lead to the node that the store has for its id; return whether it has one."""
+        """Point a ref at the node that the store has for its id; return whether there is one."""
         if ref.node:
             return True
         found = find_node(self.transaction, ref.klass, ref.id)
@@ -240,7 +240,7 @@ class Batch:
         return ref
 
     def _adopt_lost(self, ref: Ref) -> bool:
-        """Let a ref lead to a lost file: a version that takes it over from another is as damaged as that one."""
+        """Point a ref at a lost file: a version that adopts it from another is equally damaged."""
         lost = find_lost(self.transaction, ref.klass, ref.id) if self._has_lost and ref.klass != CLASS_TREE else None
         if lost is not None:
             ref.node, ref.birth_ns = lost[0], lost[1].birth_ns
@@ -252,7 +252,7 @@ class Batch:
         return ref.totals
 
     def apply(self, operation: Operation) -> None:
-        """Bring one node in, or find it; a stored form that lost the race is no one's."""
+        """Add one node, or find the existing one; a stored form that lost the race is condemned."""
         ref, extent, state = operation.ref, operation.extent, self.transaction.state
         if self.adopt(ref):
             if extent is not None:
@@ -272,7 +272,7 @@ class Batch:
         self.created.append(ref.node)
 
     def _heal(self, operation: NewChunk, extent: Extent) -> bool:
-        """Give a node that was lost its content again, for all that refer to it; return whether there is one."""
+        """Restore the content of a lost node, for all references to it; return whether there is one."""
         ref = operation.ref
         lost = find_lost(self.transaction, ref.klass, ref.id) if self._has_lost else None
         if lost is None:

@@ -40,7 +40,7 @@ class DirectoryBuilder:
             self._push(0, (part[-1].name, self._stager.tree(part)))
 
     def discard(self) -> None:
-        """Give the entries up, nothing of this directory having been handed over; it is known whole instead."""
+        """Discard the entries before any of them was handed over; the whole directory is known already."""
         for entry in self._entries.finish():
             if entry.ref is not None:
                 self._stager.withdraw(entry.ref)

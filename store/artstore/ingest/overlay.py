@@ -1,6 +1,6 @@
-"""Laying a folder over a version: what the folder lacks stays, what patterns name is taken away.
+"""Overlaying a folder on a version: entries that the folder lacks stay, entries that patterns match are removed.
 
-Directories that neither the folder nor a pattern touches are referred to whole, without being looked into.
+Directories that neither the folder nor a pattern touches are referenced whole, without being read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Staging: how nodes come into the store, in batches, each owned from the moment it is there.
+"""Staging: adding nodes to the store, in batches, each node owned from the moment it exists.
 
 A batch is written in three steps: its stored forms go to a pack as one synced segment; one write transaction gives
 node numbers in the order in which nodes were handed over (tree order) and counts references; then the caller's
@@ -8,8 +8,8 @@ Guarantees:
 
 - Every node counts its parents.  A node whose parent is not there yet is held by the draft; when the parent comes, in
   this batch or a later one, it takes that reference over.
-- Whatever is looked up outside the write transaction is a hint.  The transaction looks again: a stored form that
-  another put brought first is condemned, and a node that has vanished raises `StaleHintError`.
+- Every lookup outside the write transaction is a hint.  The transaction checks it again: a stored form that another
+  put added first is condemned, and a node that has vanished raises `StaleHintError`.
 - An exception leaves the store as the last whole batch left it.
 """
 
@@ -102,7 +102,7 @@ class Stager:
         return self._hand_over(KnownNode(ref, None) if encoded is None else NewChunk(ref, encoded, size))
 
     def known_tree(self, digest: bytes) -> Ref:
-        """Hand over a directory that a hint says is there."""
+        """Hand over a directory that exists according to a hint."""
         return self._hand_over(KnownNode(Ref(CLASS_TREE, digest), None))
 
     def list(self, level: int, children: Sequence[tuple[Ref, int]], root_id: bytes | None) -> Ref:
@@ -157,7 +157,7 @@ class Stager:
         return self._write(root, action)
 
     def close(self) -> None:
-        """Let go of locks; what was staged and not committed is left to a dead draft."""
+        """Release the locks; nodes that were staged but not committed are left to a dead draft."""
         self._writer.close()
         for draft in self._drafts():
             draft.close()
@@ -244,7 +244,7 @@ class Stager:
         return owed
 
     def _settle(self, batch: Batch, owed: dict[int, int]) -> None:
-        """Hold for the draft what still waits for a parent, and let go of what has one."""
+        """Hold nodes that still wait for a parent for the draft, and release those that have one."""
         for node in batch.created:
             if not batch.changes.get(node) and not owed.get(node):
                 owed[node] = 1  # nothing refers to it, nor will: the draft keeps it until it is reaped

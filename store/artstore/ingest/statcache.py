@@ -1,8 +1,8 @@
 """Remembering which content each file of a source folder had, so that an unchanged folder is not read again.
 
 One file per source folder, ``<cache folder>/<hash of its real path>``.  A put reads the old one and writes its
-successor beside it, folder by folder; `StatCache.commit` puts the new one in the old one's place.  It is only ever a
-cache: what is torn, foreign, stale or unreadable counts as absent, and no failure to write it fails a put.
+successor to a temporary file, folder by folder; `StatCache.commit` renames the new one over the old one.  It is only a
+cache: a torn, foreign, stale or unreadable file counts as absent, and a failure to write it never fails a put.
 
 A file counts as unchanged when size, mtime, ctime, inode and device are what they were.  Not remembered is
 
@@ -55,7 +55,7 @@ UNTRUSTED_FILE_SYSTEMS = frozenset(
         *("squashfs", "udf", "vboxsf", "vfat", "virtiofs"),
     }
 )
-"""File systems whose ctime is stored in an image, made up, or whatever a server says."""
+"""File systems whose ctime is stored in an image, invented, or supplied by a server."""
 
 _BLOCK_MAGIC = b"aSC1"  # another number whenever this format, or what a folder's digest means, changes
 _TRAILER_MAGIC = b"aST1"
@@ -123,7 +123,7 @@ class DirectoryCache:
         self._recorded_digest = recorded_digest
         self._same = True  # so far, the entries are the old ones, all of them and in order
         self._children_same = True  # and so are the subfolders that were left, and the files that were recorded
-        self._void = False  # the old block told something wrong
+        self._void = False  # the old block was wrong about a file
         self._cursor = 0  # the old entry that is expected next
         self._run_start = 0  # the old entries from here to the cursor are in the new block as they are
         self._items: list[_Item | tuple[int, int]] = []  # what comes before: new entries, and (start, stop) of old ones
@@ -257,7 +257,7 @@ class DirectoryCache:
 
 
 class StatCache:
-    """Hold the cache of one source folder for the time of one put: what it was, and what it will be.
+    """The cache of one source folder during one put: the old one, and its successor.
 
     A context manager; leaving it without `commit` leaves the old cache in place.
     """
@@ -369,7 +369,7 @@ class StatCache:
             try:
                 self._output.write(self._signed(block))
             except OSError:
-                # No space, most likely: that is for the put itself to find and say.
+                # Most likely the disk is full: the put itself will notice and report that.
                 self._drop_output()
         return place
 

@@ -1,4 +1,4 @@
 """Files outside the store that versions refer to: naming, reaching, pinning and reading them.
 
-Nothing here knows versions or the manifest: a reference is a record (`artstore.records.references`) and its id.
+It does not depend on versions or the manifest: a reference is a record (`artstore.records.references`) and its id.
 """

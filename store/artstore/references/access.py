@@ -1,4 +1,4 @@
-"""How services outside are reached: what the environment and the usual files of each say, secrets apart.
+"""Access to services outside: settings from the environment and the usual files of each service, without secrets.
 
 `Access` is what a reference keeps of it.  Credentials are looked up again whenever a service is opened, by whoever
 reads: from the variables that each provider's own tools read, and from AWS's files with profiles.
@@ -37,7 +37,7 @@ _VENDOR: Final = Path("/sys/class/dmi/id/sys_vendor")
 
 
 class Access(NamedTuple):
-    """Which service is meant where a URI does not say it, and whether it is asked without credentials."""
+    """The service that a URI leaves open, and whether requests carry no credentials."""
 
     endpoint: str | None = None
     region: str | None = None
@@ -46,7 +46,7 @@ class Access(NamedTuple):
 
 
 def access_of(location: Location, *, anonymous: bool = False) -> Access:
-    """Return what a reference to a place keeps, from the environment of who logs it."""
+    """Return the access settings that a reference stores, from the environment of the process that logs it."""
     if location.scheme == "s3":
         profile = _Profile()
         endpoint = _first(*_S3_ENDPOINTS) or profile.endpoint
@@ -72,7 +72,7 @@ def access_of(location: Location, *, anonymous: bool = False) -> Access:
 def s3_options(uri: str, access: Access) -> dict[str, Any]:
     """Return the settings to pass to obstore's S3 client.
 
-    Raises `OutsideError` if nothing lets us in.
+    Raises `OutsideError` if no credentials are found.
     """
     options: dict[str, Any] = {"region": access.region or "us-east-1"}
     if access.endpoint:

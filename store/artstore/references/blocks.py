@@ -62,7 +62,7 @@ class BlockCache:
         return f"{self._folder}/{text[:2]}/{text}"
 
     def read(self, ident: bytes, block: int, start: int, end: int, size: int) -> Buffer | None:
-        """Return bytes ``[start, end)`` of a block of ``size`` bytes, verified; None if it is not there, whole."""
+        """Return bytes ``[start, end)`` of a block of ``size`` bytes, verified; None if it is not cached completely."""
         if self._recent is not None:
             found = self._recent.read(ident, block * BLOCK + start, block * BLOCK + end)
             if found is not None:
@@ -253,7 +253,7 @@ class BlockCache:
         return len(found), sum(found)
 
     def shrink(self, limit: int) -> int:
-        """Remove what was used longest ago until ``limit`` bytes are left at most; return the bytes that came back."""
+        """Remove the least recently used files until at most ``limit`` bytes are left; return the freed bytes."""
         found = sorted(self._files())
         total, freed = sum(size for _, size, _ in found), 0
         for _, size, path in found:
@@ -266,7 +266,7 @@ class BlockCache:
         return freed
 
     def _files(self) -> Iterator[tuple[float, int, str]]:
-        """Yield (last use, size, path) of all files, and of what killed processes have left."""
+        """Yield (last use, size, path) of all files, including those that killed processes left."""
         for folder, _, names in os.walk(self._folder):
             for name in names:
                 if name == _LOCK:

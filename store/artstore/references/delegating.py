@@ -1,4 +1,4 @@
-"""Asking services by way of a process of its own, where this one cannot.
+"""Sending requests to services through a helper process, if this process cannot.
 
 obstore's threads do not survive a fork: in the child of a process that has used it, as a DataLoader's workers are,
 every call would wait for ever.  Such a child starts a helper, which is a new program and no copy, and lets that ask.
@@ -120,7 +120,7 @@ class Delegated:
         yield from _helper().ask(*self._place, "listed", prefix)
 
     def check(self, key: str, record: ReferenceRecord) -> None:
-        """Raise where what a record pins is not what it was."""
+        """Raise `ChangedError` if the pinned object has changed."""
         _helper().ask(*self._place, "check", key, record)
 
     def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:

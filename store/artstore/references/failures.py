@@ -1,4 +1,4 @@
-"""Notes of what lies outside and has changed since it was referred to, for those who look at a version later."""
+"""Notes of objects outside that changed after they were pinned, for later queries of a version."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 
 def main(descriptor: int) -> None:
-    """Answer what comes by a socket until it ends."""
+    """Answer requests from a socket until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Connection(descriptor)
     services: dict[tuple[Location, Access], Service] = {}

@@ -34,7 +34,7 @@ _Stamp = tuple[int, int, int, int, int]
 def pin_file(path: bytes, *, checksum: bool) -> ReferenceRecord:
     """Return a reference to a file as it is now: by its BLAKE3, or without ``checksum`` by its time and size.
 
-    Raises `SourceError` if it is no file, or changes while it is read.
+    Raises `SourceError` if it is not a file, or if it changes while it is read.
     """
     shown = os.fsdecode(path)
     try:
@@ -58,7 +58,7 @@ def pin_file(path: bytes, *, checksum: bool) -> ReferenceRecord:
 
 
 class LocalFiles:
-    """Read references to files; what was found of them is kept below ``folder_of`` a record's id."""
+    """Read references to files; verified stamps are stored below ``folder_of`` a record's id."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
@@ -68,7 +68,7 @@ class LocalFiles:
     def read(self, ident: bytes, record: ReferenceRecord, offset: int, size: int, *, hashing: bool) -> bytes | None:
         """Return bytes of a file; None if it would have to be hashed first, and not ``hashing``.
 
-        Raises `ChangedError` if it is gone or another, `OutsideError` if it cannot be read.
+        Raises `ChangedError` if it is gone or replaced, `OutsideError` if it cannot be read.
         """
         path = unquote_to_bytes(record.uri.removeprefix("file://"))
         try:
@@ -107,7 +107,7 @@ class LocalFiles:
         return known == _stamp(status)
 
     def _verify(self, ident: bytes, record: ReferenceRecord, fd: int) -> None:
-        """Hash a file, and remember it; raise `ChangedError` if it is another."""
+        """Hash a file and remember its stamp; raise `ChangedError` if the content differs."""
         status = os.fstat(fd)
         began_ns = time.time_ns()
         if status.st_size != record.size or _hash(fd) != record.blake3:

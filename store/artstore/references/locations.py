@@ -1,4 +1,4 @@
-"""Where a file outside is: URIs as people write them.
+"""The location of a file outside: URIs in the form that users write.
 
     s3://BUCKET/KEY[?versionId=V]                     S3, and whatever speaks its protocol
     gs://BUCKET/KEY[#GENERATION]                      Google Cloud Storage

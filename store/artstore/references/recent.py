@@ -1,7 +1,7 @@
-"""What was fetched last from outside, in memory that processes share: until the disk has it, and while there is room.
+"""The most recently fetched spans, in memory shared by processes, until they are on the disk or replaced.
 
-Who reads a large file on and on asks several workers of a mount in turn, and what one of them has fetched the others
-need next.  From here they get it at once, while it is written to the disk past the page cache.
+The sequential reads of a large file go to several workers of a mount in turn, and each needs the data that another has
+fetched.  They read it here, while it is being written to the disk past the page cache.
 
     slot: 8 MiB of a file · one page that describes them
     page: id of the reference (32) · offset in the file, length, age (3 x 8) · checksums of the parts · that of all this

@@ -38,7 +38,7 @@ _QUERY: Final = re.compile(r"(https?://[^\s?]+)\?\S*")
 
 
 class Found(NamedTuple):
-    """What a service says of one of its objects."""
+    """A service's description of one of its objects."""
 
     key: str
     size: int

@@ -1,4 +1,4 @@
-"""What a walk of the user's folder yields, and how its files are opened later, from any thread."""
+"""The events of a walk of the user's folder, and opening its files later, from any thread."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class FileStamp(NamedTuple):
 class DirectoryHandle:
     """Share one open directory between the walk and the threads that open its files.
 
-    The walk holds one reference until it has left the directory (in a deep tree: until it is far below it).  Whoever
-    wants to open a file later calls `acquire` before asking the walk for its next event, and `release` afterwards.
+    The walk holds one reference until it has left the directory (in a deep tree: until it is far below it).  To open
+    a file later, call `acquire` before requesting the walk's next event, and `release` afterwards.
     The descriptor is closed with the last reference; so a consumer that bounds its tasks in flight bounds the open
     directories as well.
     """

@@ -45,7 +45,7 @@ class IgnoreRules:
 
     @classmethod
     def from_globs(cls, globs: Sequence[str]) -> IgnoreRules | None:
-        """Return the rules of these globs, or None if there are none and nothing needs to be asked."""
+        """Return the rules of these globs, or None if there are none."""
         return cls(globs) if globs else None
 
     def below(self, base: bytes, content: bytes) -> IgnoreRules:

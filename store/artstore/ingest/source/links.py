@@ -1,9 +1,9 @@
-"""What becomes of a symlink in the user's folder: kept as a relative link, or followed and stored as content.
+"""Symlinks in the user's folder: kept as a relative link, or followed and stored as content.
 
 A link is kept when it stays inside the folder at every step, links on its way included, whether or not anything is at
 its end.  An absolute link counts as inside from the step on which it arrives in the folder, and is kept as the
-relative link that says the same.  Every other link would mean something else, or nothing, where the version is read;
-so it is followed.
+equivalent relative link.  Every other link would resolve to something else, or be broken, in a mounted version; so it
+is followed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LINK_TEXT_MAX = 4095
 """The longest text of a symlink in bytes (PATH_MAX without its zero)."""
 
 _EXPANSIONS_MAX = 40
-"""As many links on one way as the kernel follows before it says ELOOP."""
+"""The number of links in one path that the kernel follows before it returns ELOOP."""
 
 _REMEMBERED_PREFIXES = 4096
 
@@ -32,7 +32,7 @@ class LinkLoopError(Exception):
 
 @dataclass(slots=True)
 class _Position:
-    """Where a link has come to: inside at *fd* + *steps*, *depth* folders below the top."""
+    """The position of a link's resolution: inside at *fd* + *steps*, *depth* folders below the top."""
 
     fd: int
     steps: list[bytes]

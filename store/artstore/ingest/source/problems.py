@@ -21,7 +21,7 @@ _CHANGED_HINT = "run the command again when nothing writes to the folder"
 
 
 class Problems:
-    """Collect what is wrong, and raise it all at once."""
+    """Collect problems, and raise one error for all of them."""
 
     __slots__ = ("_changed_only", "_found")
 
@@ -41,7 +41,7 @@ class Problems:
             self.raise_any()
 
     def add_error(self, path: bytes, error: OSError) -> None:
-        """Note what the system said about *path*."""
+        """Record the system's error for *path*."""
         if error.errno in _VANISHED:
             self.add(path, "gone: it vanished while the folder was being read", changed=True)
         else:

@@ -46,7 +46,7 @@ _LOOP = "a symlink loop"
 
 @dataclass(slots=True)
 class _Frame:
-    """One folder on the way from the top to where the walk is."""
+    """One folder on the path from the top to the walk's current position."""
 
     path: bytes
     identity: Identity
@@ -101,7 +101,7 @@ class Walk:
             root.release()
 
     def _entries(self, frame: _Frame) -> Generator[Event, None, _Frame | None]:
-        """Go on with the entries of *frame* until it ends (None) or a subfolder is to be entered first."""
+        """Continue with the entries of *frame* until it ends (None) or a subfolder must be entered first."""
         # The loop that meets every file: what it does for one is spelled out instead of called.
         handle, rules = frame.handle, frame.rules
         fd, uid = handle.fd, self._uid
@@ -206,7 +206,7 @@ class Walk:
         return None
 
     def _is_above(self, identity: Identity) -> bool:
-        """Return whether a folder holds the one where the walk is, by whatever way that was reached."""
+        """Return whether a folder is an ancestor of the walk's current folder, however that was reached."""
         return any(
             frame.identity == identity or (frame.depth == 0 and frame.territory.lies_below(identity))
             for frame in self._frames
