@@ -223,7 +223,7 @@ class _Call:
             self._retry(selector)
 
     def _retry(self, selector: selectors.BaseSelector) -> None:
-        """Start anew: a daemon that is just starting listens soon, and one that has died needs no telling."""
+        """Connect again: a daemon that is just starting will listen soon, and a dead one needs no message."""
         self.close(selector)
         self._received.clear()
         self._sent = 0

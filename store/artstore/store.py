@@ -105,7 +105,7 @@ class Store:
 
     @property
     def has_been_outside(self) -> bool:
-        """Whether anything was ever fetched from outside, or found to be gone or another there."""
+        """Whether any content was ever fetched from outside, or found to be gone or changed there."""
         return any(map(os.path.exists, self._outside_folders))
 
     def settle(self) -> None:
@@ -163,7 +163,7 @@ process_chunks: Final = ChunkCache(CACHE_BYTES)
 """The decompressed chunks of this process."""
 _generation = 0
 _readers: dict[tuple[Path, str], PackReader] = {}
-"""By path and uuid, so that a workspace made anew in the place of another is not read through its packs."""
+"""By path and uuid, so that a workspace recreated at the same path is not read through the old one's packs."""
 _outside: dict[tuple[Path, str], Outside] = {}
 _readers_lock = threading.Lock()
 

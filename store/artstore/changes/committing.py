@@ -1,4 +1,4 @@
-"""Making a version of a root that is in the store: one transaction that checks, records, and tells the journal.
+"""Making a version of a stored root: one transaction that checks, records, and writes the journal.
 
 The same checks hold whoever brought the root in; they run inside the transaction, so that two processes that put to
 one artifact get consecutive numbers, and a name cannot become a project and an artifact at once.
@@ -145,7 +145,7 @@ def commit(
 def _sources(
     transaction: ReadTransaction, asked: Commit, version: VersionRecord, created: bool
 ) -> Iterator[tuple[str, End]]:
-    """Yield (kind, end) of what a version comes of, as far as somebody says so."""
+    """Yield (kind, end) of the declared sources of a version."""
     for number in dict.fromkeys(asked.runs):
         yield lineage.LOGGED, run_end(number)
     if not created:
@@ -170,7 +170,7 @@ def _add_edges(
     version: VersionRecord,
     now_ns: int,
 ) -> list[EdgeEvent]:
-    """Record what a version comes of, as (kind, end); return the events that say so.
+    """Record the sources of a version, as (kind, end); return the events for the journal.
 
     Raises `NotFoundError` for a run or version that is not there.
     """

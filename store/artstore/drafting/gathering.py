@@ -297,7 +297,7 @@ class Gathering:
         return self._root
 
     def entry(self, path: bytes) -> EntryDraft:
-        """Return what stands at a path; raise `NotFoundError` where there is nothing."""
+        """Return the entry at a path; raise `NotFoundError` if there is none."""
         self._require_own()
         waiting = self._files.get(path)
         if waiting is not None:

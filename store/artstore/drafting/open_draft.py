@@ -113,7 +113,7 @@ def open_drafts(store: Store) -> list[OpenDraft]:
 
 
 def find_draft(store: Store, ident: str) -> OpenDraft:
-    """Return the open draft with an id; raise `NotFoundError` where there is none, or it has expired."""
+    """Return the open draft with an id; raise `NotFoundError` if there is none, or it has expired."""
     draft = OpenDraft(store, ident)
     draft.record()
     return draft
@@ -133,12 +133,12 @@ class OpenDraft:
         return f"<OpenDraft {self.id}>"
 
     def record(self) -> DraftRecord:
-        """Return what is recorded of it; raise `NotFoundError` where it is not open any more."""
+        """Return the draft's record; raise `NotFoundError` if it is no longer open."""
         with self._store.snapshot() as snapshot:
             return self.found(snapshot.transaction)
 
     def found(self, transaction: ReadTransaction) -> DraftRecord:
-        """Return what a transaction shows of it; raise `NotFoundError` where it is not open any more."""
+        """Return the draft's record in a transaction; raise `NotFoundError` if it is no longer open."""
         record = drafts.find_open(transaction, self.id)
         if record is None:
             raise NotFoundError(f"no draft {self.id!r} is open", hint="list them: artfs draft ls")
@@ -331,7 +331,7 @@ class OpenDraft:
         return commit_drafts(self._store, [(self, asked)])[0]
 
     def abort(self) -> None:
-        """Give it up: what it alone holds goes to the deadlist."""
+        """Discard the draft: the content that it alone holds goes to the deadlist."""
         with self._store.write() as transaction:
             record = drafts.find_open(transaction, self.id)
             if record is not None:
