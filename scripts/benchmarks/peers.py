@@ -59,7 +59,7 @@ class Peer(Side):
         return point
 
     def mount_image(self, image: Path, kind: str, point: Path) -> Path:
-        """Let the kernel mount an image through a loop device."""
+        """Mount an image with the kernel, through a loop device."""
         point.mkdir(parents=True, exist_ok=True)
         self._points.append(point)
         run(["mount", "-t", kind, "-o", "loop,ro", image, point])

@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def serve(path: str) -> None:
-    """Be the server of one file; print the port."""
+    """Serve one file; print the port."""
     Handler.path_of_file = path
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

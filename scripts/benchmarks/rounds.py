@@ -21,7 +21,7 @@ _LIMIT = 10
 
 
 def say(text: str) -> None:
-    """Tell what is being done."""
+    """Print the current step."""
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
@@ -46,7 +46,7 @@ class Bench:
     too_slow: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def leave_out(self, work: str, name: str, why: str) -> None:
-        """Drop a peer from a work, and say so; artfs and the plain folder cannot be left out."""
+        """Drop a peer from a work, and print that; artfs and the plain folder cannot be left out."""
         if name in NEEDED:
             raise SideFailed(f"{work}: {name}: {why}")
         self.results.drop(work, name)

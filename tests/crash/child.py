@@ -149,7 +149,7 @@ def _refer(workspace: Path, words: Sequence[str]) -> str:
 
 
 def _work(workspace: Path, words: Sequence[str]) -> str:
-    """Be a run that uses a version, logs a row, gathers a folder and makes a version of it."""
+    """Act as a run that uses a version, logs a row, gathers a folder and makes a version of it."""
     name, used, source = words
     opened = open_workspace(workspace)
     record, lease = recording.start_run(opened.store, "rig", "", config={"lr": 0.1})
@@ -231,7 +231,7 @@ def _acknowledge(said: str) -> None:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Perform the operation that the command line names."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch-nodes", type=int, default=staging.BATCH_NODES)
     parser.add_argument("--pack-limit", type=int, default=packs.PACK_LIMIT)

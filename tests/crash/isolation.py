@@ -122,7 +122,7 @@ def _end(child: int, *, hung: bool) -> str:
 
 
 def _run(judge: Callable[[Case], object], batch: Sequence[Case], writer: int, seconds: int) -> None:
-    """Be the child: answer, and end without what this process would do at its end."""
+    """Answer cases in the child, and exit without the exit handlers of the parent."""
     try:
         faulthandler.disable()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

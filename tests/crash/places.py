@@ -74,7 +74,7 @@ def _mounted(arguments: list[str], at: Path) -> Iterator[None]:
 
 
 def take_all(ballast: Path) -> None:
-    """Let a file grow until its disk has no block left."""
+    """Grow a file until its disk has no block left."""
     with ballast.open("ab", buffering=0) as file:
         for size in (8 * MIB, 64 * 1024, 4096):
             with suppress(OSError):

@@ -51,7 +51,7 @@ def listxattr(path: bytes, size: int) -> bytes | int:
 
 
 def inotify(path: bytes, mask: int) -> int:
-    """Return a descriptor that tells of what happens to ``path``."""
+    """Return an inotify descriptor for events on ``path``."""
     descriptor = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
     _checked(_libc.inotify_add_watch(descriptor, path, ctypes.c_uint32(mask)))
     return descriptor

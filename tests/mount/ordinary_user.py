@@ -49,7 +49,7 @@ def _enter_namespace(scratch: str, fuse_conf: str) -> None:
 
 
 def _make_reachable(folders: list[Path]) -> None:
-    """Let everybody reach the folders: lay an open file system over each closed folder on the way, and bind them in."""
+    """Make the folders reachable for all users: mount an open file system over each closed parent, and bind them in."""
     held = {folder: os.open(folder, os.O_PATH | os.O_DIRECTORY) for folder in sorted(folders)}
     for folder, descriptor in held.items():
         for ancestor in reversed(folder.parents):

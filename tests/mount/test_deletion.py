@@ -1,6 +1,6 @@
-"""What is open survives its version's deletion, to the byte, until it is closed; then all of it goes by itself.
+"""An open file survives its version's deletion, to the byte, until it is closed; then it is reaped automatically.
 
-Its path is gone at once.  Nobody keeps books of who has what open: the kernel of each mount is asked.
+Its path is gone at once.  Open files are not tracked: the daemon asks the kernel of each mount.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ LOST = ({"errno": errno.ENOENT}, {"errno": errno.ESTALE})
 
 
 class Holder:
-    """A process that does what it is told, one expression after the other."""
+    """A process that evaluates expressions, one after the other."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -123,7 +123,7 @@ def uncache(file: Path) -> None:
 
 
 def emptied(workspace: Workspace) -> bool:
-    """Whether nothing waits any more, and no byte of content is left."""
+    """Whether the deadlist is empty and no byte of content is left."""
     usage = workspace.usage()
     return usage.deadlist_entries == 0 and usage.deadlist_bytes == 0 and usage.stored_bytes == 0
 

@@ -244,7 +244,7 @@ def test_a_killed_worker_costs_nothing(workspace: Workspace, mounts: Mounts, web
 def test_workers_that_are_killed_while_they_keep_what_they_fetched(
     workspace: Workspace, mounts: Mounts, web: Web
 ) -> None:
-    """What they own in the memory that they share is everybody's again, and what they left half is not read."""
+    """Slots that they own in shared memory become free again, and half-written data is never read."""
     data = DATA * 20
     web.files["/f"] = data
     workspace.refer(f"{web.url}/f", "ref")

@@ -151,7 +151,7 @@ def test_copying_out_of_it(version: Path, opened: int, tmp_path: Path) -> None:
 
 
 def test_holes_and_data(opened: int) -> None:
-    """Every file is all data, as far as is told."""
+    """Every file reports only data and no holes."""
     assert os.lseek(opened, 5, os.SEEK_DATA) == 5
     assert os.lseek(opened, 5, os.SEEK_HOLE) == SIZE
     fails(errno.ENXIO, lambda: os.lseek(opened, SIZE, os.SEEK_DATA))
@@ -213,7 +213,7 @@ def test_attributes_that_nothing_has(version: Path, name: str) -> None:
 
 
 def test_rights(version: Path) -> None:
-    """Nobody may write, root neither; only what is executable may be run."""
+    """No user may write, not even root; only executable files may be run."""
     assert not os.access(version / "big", os.W_OK) and os.access(version / "big", os.R_OK)
     assert not os.access(version / "big", os.X_OK) and os.access(version / "cat", os.X_OK)
     with pytest.raises(PermissionError):
@@ -248,7 +248,7 @@ def test_what_df_shows(put: Workspace, version: Path) -> None:
 
 
 def test_statx(version: Path) -> None:
-    """A time of birth is not told, and all else is."""
+    """statx returns every field except the birth time."""
     done = subprocess.run(["stat", "-c", "%W %s %h %a %F", version / "big"], capture_output=True, text=True, check=True)
     assert done.stdout == f"0 {SIZE} 1 444 regular file\n"
 

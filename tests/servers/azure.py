@@ -22,7 +22,7 @@ VERSION = "2023-11-03"
 
 
 def program() -> str | None:
-    """Return where Azurite is: beside the environment's programs, or on the path."""
+    """Return the path of Azurite: among the environment's programs, or on PATH."""
     return shutil.which("azurite-blob")
 
 

@@ -56,7 +56,7 @@ def azurite() -> Iterator[Azure]:
 
 @pytest.fixture
 def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Be somebody who has no credentials at all; return their home."""
+    """Run the test as a user without any credentials; return the user's home."""
     for name in os.environ:
         if name.startswith(_PREFIXES):
             monkeypatch.delenv(name)
@@ -74,7 +74,7 @@ def _be(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def s3(moto: S3, nobody: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
-    """A bucket, with the environment of somebody who may use it."""
+    """A bucket, with the environment of a user who may use it."""
     _be(moto.environment, monkeypatch)
     return moto.in_new_bucket()
 
@@ -96,7 +96,7 @@ def strict_s3(ceph: S3, nobody: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
 
 @pytest.fixture
 def azure(azurite: Azure, nobody: Path, monkeypatch: pytest.MonkeyPatch) -> Azure:
-    """A container, with the environment of somebody who may use it."""
+    """A container, with the environment of a user who may use it."""
     _be(azurite.environment, monkeypatch)
     return azurite.in_new_container()
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
-        """Keep quiet about those who went away."""
+        """Ignore clients that disconnected."""
 
 
 class Web:

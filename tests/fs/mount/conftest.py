@@ -38,7 +38,7 @@ class _Totals:
 
 @dataclass
 class FakeStore:
-    """Be a store and its snapshots at once."""
+    """A fake of both a store and its snapshots."""
 
     path: Path
     uuid: str = "5d1f5d0e-3d2f-4e5c-9b1e-0123456789ab"

@@ -135,7 +135,7 @@ def test_requests_are_counted(served: Served) -> None:
 
 
 class Device:
-    """Be the `os` of the transport: reads bring what was queued or fail with a number, writes are kept."""
+    """A fake `os` for the transport: reads return queued messages or fail with an errno, writes are recorded."""
 
     def __init__(self, *queued: bytes | int, writes: dict[int, int] | None = None) -> None:
         self.queued = list(queued)

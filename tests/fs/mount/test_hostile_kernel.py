@@ -294,7 +294,7 @@ def has_room_for_any_value(patch: pytest.MonkeyPatch) -> None:
 
 def lists_one_entry_too_many(patch: pytest.MonkeyPatch) -> None:
     class Loose:
-        """Be `struct.Struct` of a read, with room for one more entry."""
+        """A fake `struct.Struct` of a read, with room for one more entry."""
 
         size = 20
 

@@ -24,7 +24,7 @@ NOTHING = Step(0, 0, False)
 
 
 class Script:
-    """Be a reaper of which each step comes out as the script says, and finds nothing when that has ended."""
+    """A fake reaper whose steps return scripted results, and nothing after the last one."""
 
     def __init__(self) -> None:
         self.left: list[Step | Exception | Callable[[], Step]] = []
@@ -72,7 +72,7 @@ def reaper(workspace: Workspace, counters: Counters, script: Script) -> Reaping:
 
 
 async def running(reaper: Reaping, until: Callable[[], Any], then: Callable[[], Awaitable[None]] | None = None) -> None:
-    """Let the reaper run until something holds, do something, and stop it."""
+    """Run the reaper until a condition holds, perform an action, and stop it."""
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reaper.run)
@@ -164,7 +164,7 @@ async def test_readers_that_have_to_end_first_are_waited_for(
 @pytest.mark.parametrize("error", [OutOfSpaceError("no space is left"), OSError(5, "no good"), RuntimeError("a bug")])
 @pytest.mark.trio
 async def test_no_error_ends_it(reaper: Reaping, script: Script, error: Exception) -> None:
-    """What failed is said, tried again after longer and longer times, and forgotten when it works again."""
+    """A failure is reported, retried after increasing delays, and cleared after a success."""
     script.left = [error] * 4 + [Step(3, 4, True)]
     seen: list[ReaperStatus] = []
 

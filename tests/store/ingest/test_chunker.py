@@ -91,7 +91,7 @@ def test_more_data_moves_only_the_last_boundary() -> None:
 
 
 def test_a_slow_chunker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without its compiled form it is said so, instead of putting at a hundredth of the speed."""
+    """A chunker without its compiled form raises an error, instead of putting at a hundredth of the speed."""
     require_native()
 
     class FastCDC:

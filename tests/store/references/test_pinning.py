@@ -1,4 +1,4 @@
-"""What a URI leads to is pinned as it is: all of it, and nothing beside it."""
+"""Pinning a URI pins all objects below it in their current state, and no others."""
 
 from __future__ import annotations
 

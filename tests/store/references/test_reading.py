@@ -1,4 +1,4 @@
-"""What is read of a reference is what was pinned, or nothing; and it is fetched once."""
+"""Reading a reference returns the pinned bytes or an error, and fetches them once."""
 
 from __future__ import annotations
 

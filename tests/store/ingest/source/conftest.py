@@ -1,4 +1,4 @@
-"""Walking a folder and writing down what the walk gave."""
+"""Walking a folder and recording the events of the walk."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def walked() -> Callable[..., dict[bytes, object]]:
 
 @pytest.fixture
 def as_nobody() -> Iterator[None]:
-    """Be an ordinary user for the time of the test, also when the tests are run by root."""
+    """Run the test as an ordinary user, even if root runs the tests."""
     if os.geteuid() != 0:
         yield
         return

@@ -45,7 +45,7 @@ def test_a_stamp_changes_with_the_file(tmp_path: Path) -> None:
 
 
 def test_a_handle_opens_regular_files_only(tmp_path: Path) -> None:
-    """What turned into something else meanwhile is told as change, without waiting for anyone."""
+    """A file that became another kind of entry is reported as changed, without blocking."""
     (tmp_path / "link").symlink_to("file")
     (tmp_path / "file").write_bytes(b"x")
     (tmp_path / "folder").mkdir()

@@ -97,7 +97,7 @@ def test_what_is_no_source_gets_one_sentence(
 
 
 def test_a_file_that_vanishes_or_changes_kind_is_named(tmp_path: Path) -> None:
-    """The one file of a source, gone or no longer a file after it was opened, is told as change."""
+    """The one file of a source, gone or no longer a file after it was opened, is reported as changed."""
     file = tmp_path / "file"
     file.touch()
     with open_source(file) as source:

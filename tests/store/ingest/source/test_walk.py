@@ -140,7 +140,7 @@ def test_depth_is_not_limited_by_paths_or_descriptors(folder: Path, depth: int) 
 
 
 def test_a_folder_that_is_moved_during_a_deep_walk_is_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the way back up, a parent that is another folder than before is told, not walked on."""
+    """On the way back up, a parent that was replaced is reported, and the walk does not continue in it."""
     monkeypatch.setattr(walk_module, "OPEN_DIRECTORIES", 2)
     (folder / "a/b/c/d").mkdir(parents=True)
     (folder / "elsewhere").mkdir()
@@ -151,7 +151,7 @@ def test_a_folder_that_is_moved_during_a_deep_walk_is_noticed(folder: Path, monk
 
 
 def test_handles_outlive_the_walk(folder: Path) -> None:
-    """A file can be opened by whoever acquired its directory, after the walk has ended and the source is closed."""
+    """A consumer that acquired a directory can open its files after the walk has ended and the source is closed."""
     (folder / "sub").mkdir()
     (folder / "sub/file").write_bytes(b"content")
     before = _descriptors()
