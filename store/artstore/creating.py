@@ -34,8 +34,8 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
     """Make a workspace at ``path`` and open it.
 
     It is built in a folder beside, synced, and renamed, so that it is there whole or not at all.  ``group`` shares it
-    with a Unix group.  Raises `ExistsError` where something else is there, `UnsupportedError` on a file system where
-    LMDB is unsafe, `OutOfSpaceError` where there is no room for the reserve.
+    with a Unix group.  Raises `ExistsError` if something else exists there, `UnsupportedError` on a file system where
+    LMDB is unsafe, `OutOfSpaceError` if there is no room for the reserve.
     """
     path = Path(os.path.abspath(path))
     locate.refuse_unencodable(path)

@@ -105,7 +105,7 @@ def in_use(run_dir: Path, versions: Sequence[tuple[int, int, int]]) -> dict[int,
     """Return, for those of the deleted versions that a mount still uses, who does: its mountpoint, or a sentence.
 
     ``versions`` are (artifact number, version number, serial), the answer is by serial.  Guarantees: what is not in
-    the answer is in use by nobody under any mount, now or later.  A live daemon that does not answer within
+    the answer is not in use under any mount, now or later.  A live daemon that does not answer within
     `PATIENCE_SECONDS` counts as using all.  Call it under no transaction.
     """
     asked = [list(version) for version in versions]

@@ -59,7 +59,7 @@ def runtime_folder(uid: int) -> Path:
     """Return the folder for the sockets and mounts of the user ``uid``, made if it is missing.
 
     It is ``artfs`` in the user's run-time folder, else ``/tmp/artfs-<uid>``.  Guarantees: the user's own, and closed to
-    others.  Raises RefusedError if somebody else made it first.
+    others.  Raises RefusedError if another user made it first.
     """
     candidate = os.environ.get("XDG_RUNTIME_DIR", "") if uid == os.getuid() else f"/run/user/{uid}"
     folder = Path(f"/tmp/artfs-{uid}")

@@ -11,7 +11,7 @@
     │   └── SourceChangedError                   ... because it kept changing while it was read
     ├── UnsupportedError (OSError)               a newer format, or a file system that is unsafe here
     ├── MountError (OSError)                     the mount could not be made, reached or ended
-    ├── BusyError (OSError)                      somebody else holds what is needed; try again
+    ├── BusyError (OSError)                      another process holds the resource; try again
     ├── OutsideError (OSError)                   what lies outside the store cannot be asked, or refuses
     │   └── ChangedError                         ... or is no longer what was referred to
     ├── DamageError (OSError)                    stored bytes or records that fail their checksum

@@ -107,7 +107,7 @@ def commit(
     """Record a version of ``root`` unless it equals the current latest; return (whether one was made, what it is).
 
     ``new_bytes`` are the stored bytes that bringing the root in has added.  Raises `RefusedError` for a type that
-    differs from the artifact's, `InvalidInputError` where the name cannot be an artifact.
+    differs from the artifact's, `InvalidInputError` if the name cannot be an artifact.
     """
     now_ns = time.time_ns()
     is_new = catalogue.find_name(transaction, asked.name) is None

@@ -24,7 +24,7 @@ def link(store: Store, version: VersionRecord, target: str, aliases: Sequence[st
     """Make a version the next one of the artifact ``target`` too, with its type, metadata and description.
 
     Nothing is copied.  The link stays whole whatever becomes of the version, which is not deleted while it is there.
-    Raises `NotFoundError` where the version is gone, and what `commit` raises.
+    Raises `NotFoundError` if the version is gone, and what `commit` raises.
     """
     with store.write() as transaction:
         current = catalogue.version(transaction, version.serial)

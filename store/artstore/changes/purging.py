@@ -115,7 +115,7 @@ class _Target:
 def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bool) -> PurgeReport:
     """Take content, named by its digest or as ``NAME:v3/path``, out of all versions.
 
-    Raises `NotFoundError` where no version holds it, `RefusedError` where others than the named one do and not
+    Raises `NotFoundError` if no version holds it, `RefusedError` if others than the named one do and not
     ``everywhere``, `BusyError` while a put holds it.
     """
     target = _Target.of(store, text)

@@ -36,7 +36,7 @@ def state_of(store: Store, record: RunRecord) -> str:
 def start_run(store: Store, project: str, ident: str, *, resume: bool = False, **says: Any) -> tuple[RunRecord, Lease]:
     """Record that a run begins, or goes on where ``resume`` and one of that id is there; return it and its lock.
 
-    ``says`` are fields of `RunRecord`.  Without ``ident`` one is made up.  Raises `ExistsError` where a run of that
+    ``says`` are fields of `RunRecord`.  Without ``ident`` one is made up.  Raises `ExistsError` if a run of that
     project and id is there and not ``resume``, `InvalidInputError` for what cannot be a name or is no JSON.
     """
     if project:

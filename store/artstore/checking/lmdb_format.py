@@ -97,7 +97,7 @@ def parse_table(data: bytes) -> TableRecord:
 
 
 def parse_meta(page: bytes, number: int) -> Meta:
-    """Return meta page ``number``; raise `DamageError` where it is none."""
+    """Return meta page ``number``; raise `DamageError` if it is none."""
     try:
         found, _, flags, _, _ = _PAGE.unpack_from(page)
         magic, version, _, _ = _META_HEAD.unpack_from(page, HEAD_LENGTH)
@@ -118,7 +118,7 @@ def parse_meta(page: bytes, number: int) -> Meta:
 
 
 def parse_overflow(head: bytes, number: int) -> int:
-    """Return how many pages an overflow page begins; raise `DamageError` where it is none."""
+    """Return how many pages an overflow page begins; raise `DamageError` if it is none."""
     if len(head) < HEAD_LENGTH:
         raise DamageError(f"page {number} lies past the end of the file")
     found, _, flags, pages = _OVERFLOW_PAGE.unpack_from(head)

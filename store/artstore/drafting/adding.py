@@ -79,7 +79,7 @@ def path_inside(snapshot: Snapshot, root: int, to: bytes, name: bytes) -> bytes:
 
 
 def matching(snapshot: Snapshot, root: int, pattern: str | bytes) -> list[bytes]:
-    """Return the paths that a pattern means; raise `NotFoundError` where there are none."""
+    """Return the paths that a pattern means; raise `NotFoundError` if there are none."""
     text = os.fsdecode(pattern)
     if _GLOB.isdisjoint(text):
         path = b"/".join(parse_path(os.fsencode(text)))

@@ -24,7 +24,7 @@ __all__ = ["Edits", "apply_edits", "entry_at", "merge_edits", "parse_path", "pat
 
 
 def parse_path(path: bytes) -> list[bytes]:
-    """Return the names of a path inside a version; raise `InvalidInputError` where it is none."""
+    """Return the names of a path inside a version; raise `InvalidInputError` if it is none."""
     names = path.strip(b"/").split(b"/")
     for name in names:
         if not is_entry_name(name):

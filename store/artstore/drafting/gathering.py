@@ -1,8 +1,8 @@
 """Gathering: the content of a version that one program puts together by many calls, and commits at the end.
 
 Content is taken when it is added.  What was gathered is owned by a draft without a name, which dies with the process;
-the reaper takes what nobody took up.  Files that come one by one are staged together: the tree is made anew only where
-somebody asks for it.
+the reaper frees what was not committed.  Files that come one by one are staged together: the tree is rewritten only
+when it is read.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _Tree:
 class Gathering:
     """What a version will hold, by now; for one thread of one process, ended by `commit` or `close`.
 
-    ``base`` is the version that it begins as.  Raises `NotFoundError` where that is gone.
+    ``base`` is the version that it begins as.  Raises `NotFoundError` if that is gone.
     """
 
     def __init__(self, store: Store, artifact: str, base: VersionRecord | None = None) -> None:
@@ -203,7 +203,7 @@ class Gathering:
     def include(self, path: str, root: int, inside: bytes = b"", *, overwrite: bool = False) -> None:
         """Let a directory or file of a version that the caller keeps stand at a path; nothing is copied.
 
-        Raises `NotFoundError` where the version has nothing ``inside``, `ExistsError` where something stands there.
+        Raises `NotFoundError` if the version has nothing ``inside``, `ExistsError` if something stands there.
         """
         self._require_own()
         self._settle()

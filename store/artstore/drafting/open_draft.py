@@ -82,7 +82,7 @@ def open_new(
 ) -> OpenDraft:
     """Open a draft, empty or as ``base``, under a name (of its own making where that is empty).
 
-    Raises `ExistsError` where one of that name is open, `NotFoundError` where the base is gone.
+    Raises `ExistsError` if one of that name is open, `NotFoundError` if the base is gone.
     """
     if ident:
         check_draft(ident)
@@ -206,7 +206,7 @@ class OpenDraft:
         """Take paths away: a file, a folder (with or without a ``/`` at its end), or what a glob matches.
 
         Globs are git's: ``*.tmp`` is meant at any depth, ``/*.tmp`` and ``a/*.tmp`` from the top.  Returns the paths, a
-        folder's without what it held.  Raises `NotFoundError` where there is nothing of that name.
+        folder's without what it held.  Raises `NotFoundError` if there is nothing of that name.
         """
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, list[bytes]]:
@@ -222,7 +222,7 @@ class OpenDraft:
     def move(self, source: str | bytes, target: str | bytes, *, overwrite: bool = False) -> bytes:
         """Let what stands at one path stand at another one, into which it goes where that is a folder.
 
-        Returns the path where it stands.  Raises `NotFoundError`, and `ExistsError` where a file is in the way.
+        Returns the path where it stands.  Raises `NotFoundError`, and `ExistsError` if a file is in the way.
         """
         old = b"/".join(parse_path(os.fsencode(source)))
 
@@ -341,7 +341,7 @@ class OpenDraft:
 def commit_drafts(store: Store, asked: Sequence[tuple[OpenDraft, Commit]]) -> list[Version]:
     """Commit several drafts in one transaction: all of them, or none.
 
-    Raises as `OpenDraft.commit` does, and `InvalidInputError` where two are of one artifact; all drafts stay then.
+    Raises as `OpenDraft.commit` does, and `InvalidInputError` if two are of one artifact; all drafts stay then.
     """
     names = [what.name for _, what in asked]
     if len(set(names)) < len(names):

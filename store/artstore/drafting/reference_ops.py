@@ -101,7 +101,7 @@ def include(
 
 
 def references(store: Store, root: int, path: bytes = b"") -> Iterator[Reference]:
-    """Yield the references at or below a path of a version's root; raise `NotFoundError` where nothing is there."""
+    """Yield the references at or below a path of a version's root; raise `NotFoundError` if nothing is there."""
     with store.snapshot() as snapshot:
         entry = snapshot.resolve(root, path) if path else None
         if path and entry is None:
@@ -152,7 +152,7 @@ def known_failures(store: Store, root: int) -> list[tuple[bytes, Failure]]:
 def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress | None = None) -> Version:
     """Make a version with what another one refers to stored for good, at or below a path; return it.
 
-    Raises `NotFoundError` where there is no reference, `ChangedError` where one is not what it was any more.
+    Raises `NotFoundError` if there is no reference, `ChangedError` if one is not what it was any more.
     """
     found = list(references(store, version.record.root, path))
     if not found:

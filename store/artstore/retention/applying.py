@@ -52,7 +52,7 @@ class RetentionPlan:
 class Retired:
     """What was deleted, as ``NAME:v3``, and the stored bytes that come back; undeletable until ``due_at``.
 
-    ``kept`` names versions that somebody began to need at the last moment, and why.
+    ``kept`` names versions that came into use at the last moment, and why.
     """
 
     versions: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ def plan(store: Store, now_ns: int | None = None) -> RetentionPlan:
 def apply(store: Store, *, trust_clock: bool = False, now_ns: int | None = None) -> Retired:
     """Delete what the rules and the versions' own ends let go.
 
-    A version that somebody has begun to need meanwhile stays.  Raises `RefusedError` where something would go, and the
+    A version that has come into use meanwhile stays.  Raises `RefusedError` if something would go, and the
     clock is behind what is recorded, or over 30 days ahead of it, unless ``trust_clock``: a clock that is wrong must
     not delete anything.
     """
