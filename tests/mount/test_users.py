@@ -106,7 +106,7 @@ result["program"] = sentence(mount, workspace.path, folder / "m")
 """
     )
     assert "user_allow_other" in found["other"]
-    assert "not yours to write" in found["place"]
+    assert "is not writable" in found["place"]
     assert "fusermount3 is not installed" in found["program"]
 
 

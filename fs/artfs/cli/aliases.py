@@ -71,7 +71,7 @@ def alias_rm(session: Session, name: str, alias_name: str, force: bool) -> None:
 
         write_document(AliasRemovalDocument(name, [alias_name]))
     else:
-        warn(f"{name}:{alias_name} is gone")
+        warn(f"removed the alias {name}:{alias_name}")
 
 
 @subcommand("ls", group=alias)
@@ -182,4 +182,4 @@ def _print_change(session: Session, version: Version, tags: list[str]) -> None:
 
         write_document(TagsDocument.of(version, tags))
     else:
-        warn(f"{version.name} is tagged {', '.join(tags)}" if tags else f"{version.name} has no tags now")
+        warn(f"{version.name} has the tags {', '.join(tags)}" if tags else f"{version.name} has no tags")

@@ -50,7 +50,7 @@ def set_type(session: Session, name: str, type_: str) -> None:
 
         write_document(ArtifactTypeDocument(name, type_))
     else:
-        warn(f"{name} has the type {type_} now")
+        warn(f"{name} now has the type {type_}")
 
 
 @subcommand("rename", group=artifact, writes=True)
@@ -72,7 +72,7 @@ def rename(session: Session, name: str, to: str) -> None:
 
         write_document(ArtifactNameDocument(to, was=name))
     else:
-        warn(f"{name} is {to} now")
+        warn(f"renamed {name} to {to}")
 
 
 @subcommand("describe", group=artifact, writes=True)
@@ -93,7 +93,7 @@ def describe(session: Session, name: str, text: str) -> None:
 
         write_document(ArtifactDescriptionDocument(name, text))
     else:
-        warn(f"{name} is described as {quoted(text)}" if text else f"{name} has no description now")
+        warn(f"{name} now has the description {quoted(text)}" if text else f"{name} now has no description")
 
 
 @subcommand("put", group=artifact, writes=True)

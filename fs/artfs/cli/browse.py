@@ -58,7 +58,7 @@ def ls(session: Session, reference: str | None, long_: bool) -> None:
     if not _GLOB.isdisjoint(reference) and ":" not in reference and not os.path.lexists(reference):
         found = [artifact for artifact in workspace.artifacts() if fnmatchcase(artifact.name, reference)]
         if not found:
-            raise NotFoundError(f"no artifact matches {reference!r}", hint="list them all with: artfs ls")
+            raise NotFoundError(f"no artifact matches {reference!r}", hint="list all artifacts: artfs ls")
         _print_artifacts(session, found, long_=long_)
         return
     if _is_bare_name(reference):
@@ -193,7 +193,7 @@ def get(session: Session, reference: str, dest: str, prefix: str | None, overwri
       artfs get imagenet:v3 ./work --path train
     """
     workspace = session.open()
-    session.on_interrupt = "what was copied stays; run it again and it copies the rest"
+    session.on_interrupt = "the copied files are kept; run it again to copy the rest"
     with progress_bar() as update:
         receipt = workspace.get(reference, dest, prefix=prefix, overwrite=overwrite, progress=update)
     if session.json:
@@ -201,7 +201,7 @@ def get(session: Session, reference: str, dest: str, prefix: str | None, overwri
 
         write_document(CopyDocument.of(dest, receipt))
         return
-    skipped = f", {counted(receipt.skipped, 'file')} there already" if receipt.skipped else ""
+    skipped = f", {counted(receipt.skipped, 'file')} already there" if receipt.skipped else ""
     write_line(f"{quoted(dest)}  {counted(receipt.files, 'file')}, {size(receipt.bytes)} copied{skipped}")
 
 

@@ -90,7 +90,7 @@ def cache_cleanup(session: Session, limit: str) -> None:
 
         write_document(CacheCleanupDocument(copies, freed))
     else:
-        write_line(f"{counted(copies, 'copy', 'copies')} removed, {size(freed)} came back")
+        write_line(f"{counted(copies, 'copy', 'copies')} removed, {size(freed)} freed")
 
 
 @subcommand("preload", group=cache)

@@ -97,7 +97,7 @@ def _rebuilt(session: Session, path: Path, data: bool, progress: OnProgress | No
 
     if not path.exists():
         raise WorkspaceNotFoundError(f"{path} does not exist", hint="name the workspace's folder with -w")
-    session.on_interrupt = "the workspace is as it was, unless it was done; run it again"
+    session.on_interrupt = "the workspace is unchanged unless the rebuild had finished; run it again"
     report = rebuild(path, progress)
     if not data:
         return report
@@ -117,9 +117,11 @@ def _advise(report: Report, *, repair: bool) -> None:
     if "unchecked" in kinds:
         warn("what could not be checked may be intact: 'artfs fsck --rebuild' rebuilds the manifest")
     elif kinds - {"lost"} and not repair:
-        warn("'artfs fsck --repair' mends what can be, and sets damaged content aside for a put to heal")
+        warn(
+            "'artfs fsck --repair' repairs what can be repaired, and quarantines damaged content until it is put again"
+        )
     elif any(problem.files for problem in report.problems):
-        warn("put the same content again, from wherever you have it, and these files are whole again")
+        warn("to restore these files, put the same content again from any copy")
 
 
 def _checking(update: Callable[[Progress], None] | None) -> OnProgress | None:
@@ -262,8 +264,9 @@ def _print_purge(report: PurgeReport) -> None:
     if report.dry_run:
         write_line(f"{versions} would change: {', '.join(version_ranges(report.versions))}")
         return
-    write_line(f"{versions}, {size(report.freed_bytes)} overwritten and given back")
+    write_line(f"{versions}, {size(report.freed_bytes)} overwritten and freed")
     if report.shared_bytes:
-        warn(f"{size(report.shared_bytes)} stay: other content has the same chunks; purge that too if it must go")
+        kept = f"{size(report.shared_bytes)} are kept because other content uses the same chunks"
+        warn(f"{kept}; to remove them, purge that content too")
     if report.waiting:
-        warn("somebody still reads what was purged; 'artfs gc' overwrites the rest when that has ended")
+        warn("some purged content is still being read; 'artfs gc' overwrites the rest afterwards")

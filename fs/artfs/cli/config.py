@@ -66,7 +66,7 @@ def config(session: Session, key: str | None, value: str | None) -> None:
     if session.json:
         _print_settings(session, settings, [key])
     else:
-        warn(f"{key} is {_shown(settings, key)} now")
+        warn(f"{key} is now {_shown(settings, key)}")
 
 
 def _parsed(key: str, value: str) -> object:
@@ -119,7 +119,7 @@ def parse_duration(text: str) -> float:
         return 0.0
     if _DURATION.fullmatch(text) is None:
         raise InvalidInputError(
-            f"{text!r} is not a length of time", hint="write a number with its unit, such as 24h, 7d, 90m or 30s, or 0"
+            f"{text!r} is not a duration", hint="write a number with a unit, such as 24h, 7d, 90m or 30s, or 0"
         )
     return float(sum(float(part[:-1]) * _SECONDS[part[-1]] for part in re.findall(r"[\d.]+[smhdw]", text)))
 
@@ -147,6 +147,6 @@ def parse_rate(text: str) -> int:
     number = parse_size(text) or 0
     if number < 1:
         raise InvalidInputError(
-            f"{text!r} is not a number for each second", hint=f"such as 100MB, 64MiB, 5000, or {_UNLIMITED}"
+            f"{text!r} is not a rate per second", hint=f"such as 100MB, 64MiB, 5000, or {_UNLIMITED}"
         )
     return number

@@ -70,7 +70,7 @@ def rm(
       artfs rm imagenet:v3
     """
     workspace = session.open()
-    session.on_interrupt = "'artfs log' shows what was deleted; if it was, 'artfs gc' gives back the rest of its space"
+    session.on_interrupt = "'artfs log' shows what was deleted; 'artfs gc' frees the rest of its space"
     deletion = workspace.delete(
         *references, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade
     )
@@ -89,23 +89,23 @@ def _print_deletion(deletion: Deletion, *, now: bool) -> None:
         write_line(f"{some}  {would}deleted")
     count, amount = counted(len(deletion.versions), "version"), size(deletion.freed_bytes)
     if deletion.dry_run:
-        write_line(f"{count}, {amount} would come back")
+        write_line(f"{count}, {amount} would be freed")
     elif now:
         rest = deletion.freed_bytes - deletion.reaped_bytes
-        more = f", {size(rest)} more when nothing that was deleted holds it any more" if rest > 0 else ""
-        write_line(f"{count}, {size(deletion.reaped_bytes)} given back{more}")
+        more = f", {size(rest)} more once no deleted version needs it" if rest > 0 else ""
+        write_line(f"{count}, {size(deletion.reaped_bytes)} freed{more}")
     elif deletion.due_at is None:
-        write_line(f"{count}, {amount} to come back")
+        write_line(f"{count}, {amount} to be freed")
     else:
-        write_line(f"{count}, {amount} to come back after {timestamp(deletion.due_at, seconds=True)}")
+        write_line(f"{count}, {amount} to be freed after {timestamp(deletion.due_at, seconds=True)}")
     for alias in deletion.aliases:
-        warn(f"the alias {alias} {'would go' if deletion.dry_run else 'is gone'} with its version")
+        warn(f"the alias {alias} {'would be' if deletion.dry_run else 'was'} removed with its version")
     for sentence in deletion.in_use:
         warn(f"its space is freed later, because it is in use: {sentence}")
     if deletion.due_at is not None and not deletion.dry_run:
         ranges = list(version_ranges(deletion.versions))
         names = " ".join(ranges) if len(ranges) <= _NAMED_TO_UNDELETE else f"{ranges[0]} ..."
-        warn(f"until then 'artfs undelete {names}' undoes this")
+        warn(f"until then, 'artfs undelete {names}' restores them")
 
 
 def version_ranges(names: Iterable[str]) -> Iterator[str]:
@@ -133,14 +133,14 @@ def undelete(session: Session, references: tuple[str, ...]) -> None:
     """
     workspace = session.open()
     names = list(dict.fromkeys(name for reference in references for name in _deleted_versions(workspace, reference)))
-    session.on_interrupt = "'artfs log' shows what is back; run it again for the rest"
+    session.on_interrupt = "'artfs log' shows what was restored; run it again for the rest"
     back: list[Undeletion] = []
     try:
         for name in names:
             back.append(workspace.undelete(name))
     finally:
         if back and len(back) < len(names):
-            warn(f"{', '.join(version_ranges(one.version.name for one in back))} came back before this")
+            warn(f"{', '.join(version_ranges(one.version.name for one in back))} restored before this failure")
     warn_of_silent(dict.fromkeys(mount for one in back for mount in one.silent))
     if session.json:
         from artfs.documents.deletion import UndeletionDocument
@@ -149,9 +149,9 @@ def undelete(session: Session, references: tuple[str, ...]) -> None:
         return
     for one in back:
         aliases = f", with {', '.join(one.aliases)}" if one.aliases else ""
-        write_line(f"{one.version.name}  is back{aliases}")
+        write_line(f"{one.version.name}  restored{aliases}")
         for alias in one.skipped_aliases:
-            warn(f"{one.version.artifact}:{alias} names another version by now, and stays there")
+            warn(f"{one.version.artifact}:{alias} now points at another version and was not moved")
 
 
 def _deleted_versions(workspace: Workspace, reference: str) -> list[str]:
@@ -167,13 +167,13 @@ def _deleted_versions(workspace: Workspace, reference: str) -> list[str]:
     if dots:
         low, high = parse_version_label(first), parse_version_label(last)
         if low is None or high is None or low > high:
-            raise InvalidInputError(f"{selector!r} is not a range of versions", hint="write v0..v9, both included")
+            raise InvalidInputError(f"{selector!r} is not a range of versions", hint="such as v0..v9, inclusive")
         chosen = [number for number in deleted if low <= number <= high]
     else:
         chosen = [number for number in deleted if fnmatchcase(version_label(number), selector)]
     if not chosen:
         raise NotFoundError(
-            f"no deleted version of {name!r} that can come back is {selector}", hint=f"artfs log {name}"
+            f"no deleted version of {name!r} that can be restored matches {selector}", hint=f"artfs log {name}"
         )
     return [deleted[number] for number in sorted(chosen)]
 
@@ -217,8 +217,8 @@ def _reaping(update: Callable[[Progress], None] | None) -> Callable[[Reaped], No
 
 
 def _print_gc(report: GcReport) -> None:
-    would = "would come" if report.dry_run else "came"
-    write_line(f"{size(report.freed_bytes)} {would} back, {counted(report.freed_nodes, 'node')}")
+    verb = "would be freed" if report.dry_run else "freed"
+    write_line(f"{size(report.freed_bytes)} {verb}, {counted(report.freed_nodes, 'node')}")
     packs = [
         counted(number, f"pack {done}", f"packs {done}")
         for number, done in ((report.packs_removed, "removed"), (report.packs_compacted, "compacted"))
@@ -228,10 +228,10 @@ def _print_gc(report: GcReport) -> None:
         write_line(", ".join(packs))
     before, after = report.manifest_bytes_before, report.manifest_bytes_after
     if before is not None and after is not None:
-        write_line(f"the manifest takes {size(after)} now, {size(before)} before")
+        write_line(f"the manifest now takes {size(after)}, before {size(before)}")
     if report.waiting_entries:
         due = "" if report.next_due is None else f", the first due at {timestamp(report.next_due, seconds=True)}"
         waiting = f"{counted(report.waiting_entries, 'entry', 'entries')}, {size(report.waiting_bytes)}"
         write_line(f"{waiting}, still waiting in the undelete window or in use{due}")
     for sentence in report.in_use:
-        warn(f"kept, for it is in use: {sentence}")
+        warn(f"kept because it is in use: {sentence}")

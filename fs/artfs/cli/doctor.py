@@ -37,7 +37,9 @@ def doctor(session: Session) -> int:
     warned = sum(check.status == "warn" for check in checks)
     write_line("")
     if failed:
-        write_line(f"{failed} of {len(checks)} checks failed" + (f", {warned} more to look at" if warned else ""))
+        write_line(f"{failed} of {len(checks)} checks failed" + (f", {warned} gave warnings" if warned else ""))
     else:
-        write_line("artfs can do everything here" if not warned else f"artfs works here, with {warned} to look at")
+        write_line(
+            "all checks passed" if not warned else f"artfs works here; {warned} of {len(checks)} checks gave warnings"
+        )
     return int(failed > 0)

@@ -99,7 +99,7 @@ def draft_add(
       artfs draft add fixes labels.csv
       artfs draft add fixes s3://bucket/extra/ extra
     """
-    session.on_interrupt = "the draft is as it was before"
+    session.on_interrupt = "the draft is unchanged"
     opened = session.open().drafts.get(ident)
     if is_uri(path):
         with pinning_bar() as report:
@@ -165,7 +165,7 @@ def draft_mv(session: Session, ident: str, source: str, target: str, overwrite: 
 
         write_document(DraftMoveDocument(ident, exact_name(path)))
     else:
-        warn(f"{quoted(source)} is {quoted(path)} now")
+        warn(f"moved {quoted(source)} to {quoted(path)}")
 
 
 @subcommand("status", group=draft)
@@ -246,7 +246,7 @@ def draft_abort(session: Session, ident: str) -> None:
 
         write_document(DraftAbortDocument(ident))
     else:
-        warn(f"the draft {ident} is gone")
+        warn(f"discarded the draft {ident}")
 
 
 @subcommand("ls", group=draft)

@@ -69,7 +69,7 @@ def _system_failure(error: OSError) -> Failure:
         where = error.filename if isinstance(error.filename, (str, bytes)) else str(error.filename)
         message = f"{quoted(where)}: {message}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure("out_of_space", message, "make room there and run it again", 6)
+        return Failure("out_of_space", message, "free space there and run it again", 6)
     return Failure("failed", message, "", 1)
 
 

@@ -142,7 +142,9 @@ def link(session: Session, reference: str, name: str, aliases: tuple[str, ...]) 
 
         write_document(LinkDocument.of(version))
     else:
-        write_line(f"{version.name}  {'links to' if version.receipt.created else 'is unchanged, and is'} {reference}")
+        write_line(
+            f"{version.name}  {'links to' if version.receipt.created else 'unchanged, already links to'} {reference}"
+        )
 
 
 @click.group("run")

@@ -251,7 +251,7 @@ def _space(folder: Path) -> _Finding:
     found = os.statvfs(folder)
     available = found.f_bavail * found.f_frsize
     detail = f"{size(available)} available at {quoted(str(folder))}"
-    fix = "make room there, or choose another disk with 'artfs init DIR --default'"
+    fix = "free space there, or choose another disk with 'artfs init DIR --default'"
     if available < _RESERVE_BYTES:
         return _Finding("fail", detail, fix)
     if available < _LITTLE_SPACE_BYTES:

@@ -84,7 +84,7 @@ def mount(
 
     workspace = Store.open(find_workspace(session.workspace)).path
     if foreground:
-        warn(f"serving {quoted(str(workspace))} at {quoted(directory)}; Ctrl-C ends it")
+        warn(f"serving {quoted(str(workspace))} at {quoted(directory)}; press Ctrl-C to unmount")
     handle = make_mount(
         workspace,
         directory,
@@ -148,7 +148,7 @@ def path(session: Session, reference: str) -> None:
     directory, mounted_now = mount_for(workspace.path)
     if mounted_now:
         where = quoted(str(directory))
-        warn(f"mounted {quoted(str(workspace.path))} at {where} ('artfs umount {where}' ends it)")
+        warn(f"mounted {quoted(str(workspace.path))} at {where} ('artfs umount {where}' unmounts it)")
     # Under the mount names are UTF-8 whatever the locale says.
     below = f"{version.artifact}/{version_label(version.number)}".encode()
     folder = b"/".join([os.fsencode(directory), below, *([inside] if inside else [])])
@@ -202,13 +202,13 @@ def status(session: Session, directory: str | None) -> None:
 def _print_mount(one: MountStatus) -> None:
     write_line(f"{quoted(one.directory)}  {one.state}, {quoted(one.workspace)}")
     if one.state == "dead":
-        write_line(f"  its daemon is gone and reading fails: 'artfs umount {quoted(one.directory)}' cleans up")
+        write_line(f"  its daemon has died and reads fail: 'artfs umount {quoted(one.directory)}' cleans up")
         return
     since = "" if one.started_at is None else f" since {timestamp(one.started_at, seconds=True)}"
     latency = ", low latency" if one.low_latency else ""
     write_line(f"  process {one.pid}{since}, transport {one.transport}{latency}")
     if one.state == "silent":
-        write_line(f"  it does not answer; if it is suspended, 'kill -CONT {one.pid}' wakes it")
+        write_line(f"  it does not answer; if it is suspended, 'kill -CONT {one.pid}' resumes it")
         return
     served = f"{counted(one.requests, 'request')} served, {size(one.bytes)} read"
     write_line(f"  {counted(len(one.workers), 'worker')}, {served}")
@@ -224,15 +224,15 @@ def _print_mount(one: MountStatus) -> None:
 def _reaper_line(reaper: ReaperStatus) -> str:
     state = reaper.state
     if reaper.in_use:
-        state += f", {counted(reaper.in_use, 'deleted version')} still open somewhere"
+        state += f", {counted(reaper.in_use, 'deleted version')} still open"
     if reaper.last_error is not None:
         state += f": {legible(reaper.last_error)}"
-    return f"reaper {state}; {size(reaper.freed_bytes)} given back, {counted(reaper.freed_nodes, 'node')}"
+    return f"reaper {state}; {size(reaper.freed_bytes)} freed, {counted(reaper.freed_nodes, 'node')}"
 
 
 def _backlog_line(backlog: Backlog) -> str:
     assert backlog.oldest_due_ns is not None  # there are entries
-    waiting = f"deleted, to be given back: {counted(backlog.entries, 'entry', 'entries')}"
+    waiting = f"deleted, to be freed: {counted(backlog.entries, 'entry', 'entries')}"
     first = from_nanoseconds(backlog.oldest_due_ns)
     if backlog.due_entries:
         return f"{waiting}, {backlog.due_entries:,} of them due, the first for {age(datetime.now(UTC) - first)}"
@@ -242,8 +242,8 @@ def _backlog_line(backlog: Backlog) -> str:
 def _draft_line(draft: DraftInfo) -> str:
     since = timestamp(from_nanoseconds(draft.created_ns), seconds=True)
     if draft.id:
-        state = f"open since {since}" if draft.alive else "expired: gc takes it away"
+        state = f"open since {since}" if draft.alive else "expired: gc removes it"
         return f"draft {draft.id} of {draft.artifact}, {state}"
     if draft.alive:
         return f"put of {draft.artifact} by process {draft.pid} since {since}"
-    return f"draft of {draft.artifact} left behind at {since}; the same put run again uses what it stored"
+    return f"draft of {draft.artifact} interrupted at {since}; running the same put again reuses its data"

@@ -62,8 +62,8 @@ def init(session: Session, directory: str | None, as_default: bool, group: str |
 
         write_document(WorkspaceDocument(str(workspace.path), workspace.uuid, created=created, default=as_default))
         return
-    what = "made the workspace" if created else "there is already a workspace at"
-    default = ", and it is the default now" if as_default else ""
+    what = "created the workspace" if created else "there is already a workspace at"
+    default = ", now the default" if as_default else ""
     warn(f"{what} {quoted(str(workspace.path))}{default}")
 
 
@@ -140,7 +140,7 @@ def _check_path(path: str) -> None:
     if os.path.lexists(path):
         return
     if path.lower().startswith(SCHEMES):
-        raise NotFoundError(f"{quoted(path)} is no path", hint="refer to it without copying: artfs ref add")
+        raise NotFoundError(f"{quoted(path)} is not a path", hint="to refer to it without copying: artfs ref add")
     raise NotFoundError(f"{quoted(path)} does not exist", hint="put takes a folder or a file") from None
 
 
@@ -163,14 +163,14 @@ def first_workspace(session: Session, name: str, check: Callable[[], object]) ->
                 return session.open()  # another put made it at this moment
             except WorkspaceNotFoundError:
                 raise error from None
-        warn(f"made the workspace {quoted(str(workspace.path))}")
+        warn(f"created the workspace {quoted(str(workspace.path))}")
         return workspace
 
 
 def warn_of_reaped(stored: int) -> None:
     """Report the space of deleted versions that was freed early to make room for a put."""
     if stored:
-        warn(f"the disk was nearly full: {size(stored)} of deleted versions were given back for it early")
+        warn(f"the disk was nearly full: {size(stored)} of deleted versions were freed early")
 
 
 def print_put(session: Session, version: Version) -> None:

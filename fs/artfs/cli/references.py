@@ -147,7 +147,7 @@ def ref_check(session: Session, reference: str) -> None:
         for each in bad:
             write_line(f"{each.state}: {quoted(exact_name(each.reference.path))}: {each.message}")
         good = len(checked) - len(bad)
-        write_line(f"{counted(good, 'reference')} as {'it was' if good == 1 else 'they were'}, {len(bad)} not")
+        write_line(f"{counted(good, 'reference')} unchanged, {len(bad)} not")
     if bad:
         raise click.exceptions.Exit(_DAMAGED if any(each.state == "changed" for each in bad) else _UNKNOWN)
 
@@ -164,7 +164,7 @@ def ref_pin(session: Session, reference: str) -> None:
     Example:
       artfs ref pin imagenet:v3
     """
-    session.on_interrupt = "no version was made"
+    session.on_interrupt = "no version was created"
     with progress_bar() as update:
         version = session.open().references.fetch(reference, progress=update)
     print_put(session, version)

@@ -99,7 +99,7 @@ def retention_set(
 
         write_document(RuleDocument.of(rule))
     else:
-        warn(f"{name}: {_said(rule)}; 'artfs retention plan' says what that means")
+        warn(f"{name}: {_said(rule)}; 'artfs retention plan' shows its effect")
 
 
 def _best(text: str) -> dict[str, object]:
@@ -128,7 +128,7 @@ def retention_rm(session: Session, name: str) -> None:
 
         write_document(RuleRemovalDocument(name))
     else:
-        warn(f"the rule {name} is gone")
+        warn(f"removed the rule {name}")
 
 
 @subcommand("show", group=retention)
@@ -167,9 +167,11 @@ def retention_plan(session: Session, going: bool) -> None:
         write_document(RetentionPlanDocument.of(found, shown))
         return
     for verdict in shown:
-        mark = "goes " if verdict.goes else "stays"
+        mark = "expire" if verdict.goes else "keep  "
         write_line(f"{mark}  {verdict.candidate.name}  {'; '.join(verdict.reasons)}")
-    write_line(f"{counted(len(found.going), 'version')} of {len(found.verdicts):,} would go: {size(found.freed_bytes)}")
+    write_line(
+        f"{counted(len(found.going), 'version')} of {len(found.verdicts):,} would be deleted: {size(found.freed_bytes)}"
+    )
 
 
 @subcommand("apply", group=retention, writes=True)
@@ -230,7 +232,7 @@ def retention_ttl(session: Session, reference: str, time: str) -> None:
 
         write_document(ExpiryDocument(version.name, ends))
     elif ends is None:
-        warn(f"{version.name} has no end of its own")
+        warn(f"{version.name} has no expiry time")
     else:
         warn(f"{version.name} expires at {timestamp(ends, seconds=True)}{_aliased(version.aliases)}")
 

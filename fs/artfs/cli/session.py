@@ -49,15 +49,15 @@ class Session:
         from artstore.daemons import live_daemons
         from artstore.errors import ArtfsError, BusyError
 
-        self.on_interrupt = "the command itself was done"
+        self.on_interrupt = "the command itself was complete"
         try:
             if not live_daemons(self._opened.store.run_dir):
                 self._opened.reap_due(_REAP_SECONDS)
         except BusyError:
             pass  # another process is reaping
         except (ArtfsError, OSError) as error:
-            hint = getattr(error, "hint", "") or "'artfs fsck' says more"
-            warn(f"this was done, but what was deleted before cannot be given back: {error}; {hint}")
+            hint = getattr(error, "hint", "") or "run 'artfs fsck' for details"
+            warn(f"the command succeeded, but the space of deleted data cannot be freed: {error}; {hint}")
 
 
 def workspace_option(function: Callable[..., Any]) -> Callable[..., Any]:

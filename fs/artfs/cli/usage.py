@@ -49,7 +49,7 @@ def usage(session: Session, name: str | None, by: str | None) -> None:
       artfs usage imagenet
     """
     if name is not None and by is not None:
-        raise click.UsageError("--by divides the whole workspace: leave NAME out")
+        raise click.UsageError("--by groups the whole workspace and cannot be used with NAME")
     workspace = session.open()
     versions = [] if name is None else workspace.usage_by_version(name)
     groups = [] if by is None else workspace.usage_by(by)
@@ -70,8 +70,8 @@ def usage(session: Session, name: str | None, by: str | None) -> None:
 def warn_if_overdue(backlog: Usage | Backlog) -> None:
     """Warn on stderr if the space of deleted data should have been freed long ago."""
     if backlog.overdue:
-        due = f"{counted(backlog.due_entries, 'entry', 'entries')} of what was deleted could be given back"
-        warn(f"{due}, and this for over an hour; 'artfs gc' does it, or says who still uses it")
+        due = f"{counted(backlog.due_entries, 'entry', 'entries')} of deleted data could be freed"
+        warn(f"{due} and have been due for over an hour; 'artfs gc' frees them, or shows what still uses them")
 
 
 def _print_groups(by: str, groups: list[GroupUsage]) -> None:
@@ -86,7 +86,7 @@ def _print_groups(by: str, groups: list[GroupUsage]) -> None:
 def _print_workspace(path: str, report: Usage) -> None:
     stored_once = "their content here, stored once and compressed"
     if report.logical_bytes >= 1.05 * report.stored_bytes > 0:
-        stored_once += f": {report.logical_bytes / report.stored_bytes:,.1f} times less"
+        stored_once += f": {report.logical_bytes / report.stored_bytes:,.1f} times smaller"
     write_line(f"{quoted(path)}  {counted(report.versions, 'version')}")
     rows = [
         ["  logical", size(report.logical_bytes), "what the versions would take as separate copies"],
@@ -142,7 +142,7 @@ def du(session: Session, reference: str) -> None:
     rows = [
         ["  logical", size(use.logical), "stored, if it were the only version"],
         ["  unique", size(use.unique), "freed if only it is deleted"],
-        ["  attributed", size(use.attributed), "of what is stored, first needed by it"],
+        ["  attributed", size(use.attributed), "stored bytes first needed by it"],
     ]
     for line in columns(rows, right=[1]):
         write_line(line)

@@ -62,7 +62,7 @@ def show(session: Session, reference: str) -> None:
         for line in columns([*_described(version), *([kind, ", ".join(names)] for kind, names in lineage.items())]):
             write_line(line)
         for path, failure in failed[:_FAILED_PATHS]:
-            write_line(f"not as it was: {quoted(path)}: {failure.message}")
+            write_line(f"changed: {quoted(path)}: {failure.message}")
         if len(failed) > _FAILED_PATHS:
             write_line(f"and {len(failed) - _FAILED_PATHS} more: artfs ref check {version.name}")
 
@@ -146,7 +146,7 @@ def _described(version: Version) -> list[list[str]]:
         ["digest", version.digest],
         ["created", timestamp(version.created_at, seconds=True)],
         ["files", f"{version.file_count:,}"],
-        ["size", f"{size(version.size)} ({version.size:,} bytes), {size(version.new_bytes)} of it new when it was put"],
+        ["size", f"{size(version.size)} ({version.size:,} bytes), {size(version.new_bytes)} new when it was put"],
         ["aliases", ", ".join(version.aliases) or "none"],
         ["tags", ", ".join(version.tags) or "none"],
     ]

@@ -42,7 +42,7 @@ def _remove_dead_mount(directory: Path) -> None:
             _remove_dead_mount(directory)
             return
     raise MountError(
-        f"{directory} is mounted already: {point.fstype} of {point.source}",
+        f"{directory} is already mounted: {point.fstype} of {point.source}",
         hint=f"artfs umount {directory}" if point.fstype == kernel.FILESYSTEM else "",
     )
 
@@ -63,7 +63,7 @@ def _check_folder(directory: Path) -> None:
             hint="name an empty folder",
         )
     if not os.access(directory, os.W_OK):
-        raise MountError(f"the mount point {directory} is not yours to write, and that is needed to mount on it")
+        raise MountError(f"the mount point {directory} is not writable, which mounting on it requires")
 
 
 def _check_apart(workspace: Path, directory: Path) -> None:
@@ -95,6 +95,6 @@ def _check_allowed_others() -> None:
         lines = []
     if "user_allow_other" not in (line.strip() for line in lines):
         raise MountError(
-            f"only root may let other users into a mount, unless {_FUSE_CONFIGURATION} contains user_allow_other",
+            f"only root may allow other users to read a mount, unless {_FUSE_CONFIGURATION} contains user_allow_other",
             hint=f"as root: echo user_allow_other >> {_FUSE_CONFIGURATION}",
         )

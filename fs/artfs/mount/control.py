@@ -100,7 +100,7 @@ def _low_latency(wanted: bool | None) -> bool:
         return wakefulness.is_virtual() and wakefulness.is_possible()
     if wanted and not wakefulness.is_possible():
         raise InvalidInputError(
-            f"processors can be kept awake through {wakefulness.LATENCY_DEVICE} only, which is closed to you",
+            f"low latency needs write access to {wakefulness.LATENCY_DEVICE}",
             hint="mount as root, or without low latency",
         )
     return wanted
@@ -134,7 +134,7 @@ def _mounted_at(target: Path) -> Mounted:
     if point is None:
         raise MountError(f"nothing is mounted at {target}")
     if point.fstype != kernel.FILESYSTEM:
-        raise MountError(f"{target} is not a mount of artfs's: {point.fstype} of {point.source}")
+        raise MountError(f"{target} is not an artfs mount: {point.fstype} of {point.source}")
     return next(one for one in reversed(table.artfs_mounts()) if one.directory == target)
 
 

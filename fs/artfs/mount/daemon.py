@@ -212,7 +212,7 @@ def _await_ready(ready: int, log: Path | None) -> None:
             raise MountError(f"the daemon did not start within {_START_SECONDS:.0f} s")
         data = os.read(ready, 65536)
         if not data:
-            raise MountError("the daemon ended before it served" + (f": {_last_line(log)}" if log else ""))
+            raise MountError("the daemon exited before it was ready" + (f": {_last_line(log)}" if log else ""))
         line += data
     message = json.loads(line)
     if "error" in message:

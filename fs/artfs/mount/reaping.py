@@ -92,7 +92,7 @@ class Reaping:
                 self._retry_seconds = _FIRST_RETRY_SECONDS
             except DamageError as error:
                 self._note(State.STOPPED, error)
-                _log.error("the reaper has stopped, for it met damage: %s", error)
+                _log.error("the reaper has stopped because of damage: %s", error)
                 return
             except (ArtfsError, OSError) as error:
                 self._note(State.FAILING, error)

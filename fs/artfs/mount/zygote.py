@@ -300,7 +300,7 @@ class Zygote:
             self._answer_detach = False
             send(self._news, {"errno": number})
         elif number == errno.EBUSY and not self._lazy:
-            _log.info("%s is in use: taken out of sight, and served until it is not", self._configuration.directory)
+            _log.info("%s is in use: detached, and served until it is no longer used", self._configuration.directory)
             self._detach(lazy=True)
         elif number:
             _log.error("unmounting %s failed: %s", self._configuration.directory, os.strerror(abs(number)))
@@ -336,7 +336,7 @@ class Zygote:
         counts.add(Field.RESTARTS)
         lived = (time.time_ns() - counts.get(Field.STARTED_NS)) / 1e9
         self._failed_starts = self._failed_starts + 1 if lived < _QUICK_DEATH_SECONDS else 0
-        _log.warning("worker %d has died (%s) and is replaced", slot, _how(status))
+        _log.warning("worker %d has died (%s) and is restarted", slot, _how(status))
         if self._failed_starts >= _HOPELESS_STARTS and not self._slots:
             _log.error("workers keep dying: ending the mount's daemon")
             return True

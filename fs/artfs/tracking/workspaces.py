@@ -21,5 +21,5 @@ def the_workspace() -> Workspace:
         workspace = init_workspace(find_workspace(None))
     except ExistsError:
         return open_workspace()  # another process made it at this moment
-    print(f"artfs: made the workspace {workspace.path}", file=sys.stderr)
+    print(f"artfs: created the workspace {workspace.path}", file=sys.stderr)
     return workspace

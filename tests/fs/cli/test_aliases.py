@@ -43,7 +43,7 @@ def test_tags_are_added_listed_and_removed(artfs: Run) -> None:
         "version": "v0",
         "tags": ["reviewed", "small"],
     }
-    assert artfs("tag", "add", "x:v1", "reviewed").message == "artfs: x:v1 is tagged reviewed\n"
+    assert artfs("tag", "add", "x:v1", "reviewed").message == "artfs: x:v1 has the tags reviewed\n"
     assert artfs("tag", "ls", "x:v0").text == "reviewed\nsmall\n"
     assert artfs("tag", "rm", "x:v0", "small").code == 0
     assert artfs("tag", "ls", "x:v0", "--json").json["tags"] == ["reviewed"]
@@ -55,7 +55,7 @@ def test_protected_aliases_take_force(artfs: Run) -> None:
     artfs("alias", "set", "x:v0", "production")
     assert artfs("config", "protected-aliases").text == "none\n"
     done = artfs("config", "protected-aliases", "production, release-*")
-    assert done.message == "artfs: protected-aliases is production,release-* now\n"
+    assert done.message == "artfs: protected-aliases is now production,release-*\n"
     assert artfs("config", "--json").json["protected_aliases"] == ["production", "release-*"]
     refused = artfs("alias", "set", "x:v1", "production")
     assert refused.code == 4
@@ -66,7 +66,7 @@ def test_protected_aliases_take_force(artfs: Run) -> None:
     assert artfs("alias", "rm", "x", "production").code == artfs("rm", "--force", "x:v0").code == 4
     assert artfs("alias", "set", "x:v1", "production", "--force").code == 0
     assert artfs("alias", "rm", "x", "production", "-f").code == 0
-    assert artfs("config", "protected-aliases", "none").message == "artfs: protected-aliases is none now\n"
+    assert artfs("config", "protected-aliases", "none").message == "artfs: protected-aliases is now none\n"
 
 
 def test_when_aliases_moved(artfs: Run, data: Path) -> None:

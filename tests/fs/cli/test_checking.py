@@ -124,7 +124,7 @@ def test_a_purge_in_text_says_where_and_how_much(artfs: Run) -> None:
     planned = artfs(*command, "-n")
     assert planned.text == "x:v1/more  would be purged\n1 version would change: x:v1\n"
     done = artfs(*command)
-    assert re.fullmatch(r"x:v1/more  purged\n1 version, \d.* overwritten and given back\n", done.text)
+    assert re.fullmatch(r"x:v1/more  purged\n1 version, \d.* overwritten and freed\n", done.text)
     assert done.err == b""
 
 

@@ -26,9 +26,9 @@ def test_settings_are_shown_and_changed(artfs: Run, data: Path) -> None:
         "reference-cache        10.0 GB",
     ]
     changed = artfs("config", "undelete-window", "7d")
-    assert (changed.code, changed.out, changed.message) == (0, b"", "artfs: undelete-window is 7d now\n")
+    assert (changed.code, changed.out, changed.message) == (0, b"", "artfs: undelete-window is now 7d\n")
     assert artfs("config", "reap-bytes-per-second", "100MB", "--json").json == {"reap_bytes_per_second": 10**8}
-    assert artfs("config", "reap-nodes-per-second", "5000").message.endswith("5,000 now\n")
+    assert artfs("config", "reap-nodes-per-second", "5000").message.endswith("is now 5,000\n")
     assert artfs("config", "undelete-window").text == "7d\n"
     assert artfs("config", "--json").json == {
         "undelete_seconds": 7 * 86400.0,

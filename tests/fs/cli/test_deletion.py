@@ -49,8 +49,8 @@ def test_a_deleted_version_is_out_of_sight_and_can_come_back(artfs: Run) -> None
     deleted = artfs("rm", "x:v0")
     assert deleted.code == 0
     lines = deleted.text.splitlines()
-    assert lines[0] == "x:v0  deleted" and lines[1].startswith("1 version, ") and "to come back after 20" in lines[1]
-    assert deleted.message == "artfs: until then 'artfs undelete x:v0' undoes this\n"
+    assert lines[0] == "x:v0  deleted" and lines[1].startswith("1 version, ") and "to be freed after 20" in lines[1]
+    assert deleted.message == "artfs: until then, 'artfs undelete x:v0' restores them\n"
     assert versions(artfs) == ["v1", "v2"]
     gone = artfs("show", "x:v0")
     assert gone.code == 3 and "artfs undelete x:v0" in gone.message
@@ -58,7 +58,7 @@ def test_a_deleted_version_is_out_of_sight_and_can_come_back(artfs: Run) -> None
     assert (usage["deadlist_entries"], usage["deadlist_bytes"], usage["due_entries"]) == (1, unique, 0)
     assert ISO.fullmatch(usage["deadlist_oldest_at"])
     back = artfs("undelete", "x:v0")
-    assert (back.code, back.text, back.err) == (0, "x:v0  is back\n", b"")
+    assert (back.code, back.text, back.err) == (0, "x:v0  restored\n", b"")
     assert versions(artfs) == ["v0", "v1", "v2"]
     assert artfs("undelete", "x:v0").code == 4, "it is there"
 
@@ -86,12 +86,12 @@ def test_rm_in_json(artfs: Run) -> None:
 
 @pytest.mark.usefixtures("three_versions")
 def test_an_alias_that_names_another_version_by_now_stays_there(artfs: Run) -> None:
-    assert "the alias x:clean is gone with its version" in artfs("rm", "-f", "x:v1").message
+    assert "the alias x:clean was removed with its version" in artfs("rm", "-f", "x:v1").message
     artfs("alias", "set", "x:v0", "clean")
     back = artfs("undelete", "x:v1")
     assert (back.text, back.message) == (
-        "x:v1  is back\n",
-        "artfs: x:clean names another version by now, and stays there\n",
+        "x:v1  restored\n",
+        "artfs: x:clean now points at another version and was not moved\n",
     )
     assert artfs("show", "x:clean", "--json").json["version"] == "v0"
 
@@ -106,7 +106,7 @@ def test_now_is_final_and_gives_the_space_back_before_it_returns(artfs: Run) -> 
     assert (after["deadlist_entries"], after["condemned_bytes"]) == (0, 0)
     late = artfs("undelete", "x:v0")
     assert late.code == 3 and "cannot come back" in late.message
-    assert artfs("rm", "-f", "--now", "x:v1..v2").text.splitlines()[1].endswith(" given back")
+    assert artfs("rm", "-f", "--now", "x:v1..v2").text.splitlines()[1].endswith(" freed")
 
 
 @pytest.mark.usefixtures("three_versions")
@@ -168,7 +168,7 @@ def test_undelete_names_what_cannot_come_back(artfs: Run) -> None:
     artfs("rm", "x:v0", "x:v2")
     partly = artfs("undelete", "x:v0", "x:v1")
     assert partly.code == 4
-    assert "x:v0 came back before this" in partly.message and versions(artfs) == ["v0", "v1"]
+    assert "x:v0 restored before this failure" in partly.message and versions(artfs) == ["v0", "v1"]
 
 
 def test_versions_are_shown_as_ranges() -> None:
@@ -202,7 +202,7 @@ def test_gc_keeps_what_is_in_its_window_and_takes_it_with_now(artfs: Run) -> Non
     assert done["freed_bytes"] == freed and done["freed_nodes"] == planned["freed_nodes"] > 0
     assert (done["deadlist_entries"], done["waiting_entries"], done["next_due"]) == (0, 0, None)
     assert entries(artfs) == 0
-    assert artfs("gc").text == "0 B came back, 0 nodes\n"
+    assert artfs("gc").text == "0 B freed, 0 nodes\n"
 
 
 @pytest.mark.usefixtures("three_versions")
@@ -214,7 +214,7 @@ def test_what_is_open_is_kept_and_named_until_it_is_closed(artfs: Run) -> None:
         assert held["waiting_entries"] == 1 and held["in_use"] == [
             sentence for sentence in held["in_use"] if "x:v0" in sentence
         ]
-        assert "kept, for it is in use: x:v0" in artfs("gc", "--now").message
+        assert "kept because it is in use: x:v0" in artfs("gc", "--now").message
         assert file.read() == b"\0" + bytes(range(256)) * 100
     assert artfs("gc", "--now", "--json").json["deadlist_entries"] == 0
 
@@ -394,7 +394,7 @@ def test_a_version_is_deleted_by_its_path_and_kept_while_it_is_open(
             deleted = artfs_process("rm", "--now", "./v0", "--json", cwd=directory / "x")
             assert deleted.json["versions"] == ["x:v0"] and str(directory) in deleted.json["in_use"][0]
             assert not (directory / "x" / "v0").exists()
-            assert "1 deleted version still open somewhere" in until(
+            assert "1 deleted version still open" in until(
                 lambda: str(artfs("status").text), lambda text: "still open" in text
             )
             assert file.read() == b"\0" + bytes(range(256)) * 100
@@ -402,7 +402,7 @@ def test_a_version_is_deleted_by_its_path_and_kept_while_it_is_open(
             lambda: artfs("status", "--json").json["mounts"], lambda mounts: mounts[0]["reaper"]["freed_bytes"] > 0
         )
         assert mount["reaper"]["last_error"] is None and mount["reaper"]["freed_nodes"] > 0
-        assert "given back" in artfs("status", directory).text and entries(artfs) == 0
+        assert "freed" in artfs("status", directory).text and entries(artfs) == 0
     finally:
         artfs_process("umount", "--lazy", directory)
 

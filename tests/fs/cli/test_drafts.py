@@ -28,7 +28,7 @@ def test_a_version_by_steps(artfs: Run, folder: Path) -> None:
     added = artfs("draft", "add", "fixes", folder / "c", "train/")
     assert added.code == 0 and added.message.startswith("artfs: 1 file, 3 B, ")
     assert artfs("draft", "rm", "fixes", "b").message == "artfs: removed b\n"
-    assert artfs("draft", "mv", "fixes", "train/a", "val/").message == "artfs: train/a is val/a now\n"
+    assert artfs("draft", "mv", "fixes", "train/a", "val/").message == "artfs: moved train/a to val/a\n"
     status = artfs("draft", "status", "fixes")
     assert status.message == "artfs: draft of x from x:v0\n"
     assert status.text == (

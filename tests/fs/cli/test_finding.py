@@ -69,7 +69,7 @@ def test_ls_with_a_glob(artfs: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     listed = artfs("ls", "[ln]*", "--json").json["artifacts"]
     assert [artifact["name"] for artifact in listed] == ["logs/2023_12", "logs/2024_01", "logs/2024_02", "net"]
     nothing = artfs("ls", "x*")
-    assert (nothing.code, nothing.message) == (3, "artfs: no artifact matches 'x*'; list them all with: artfs ls\n")
+    assert (nothing.code, nothing.message) == (3, "artfs: no artifact matches 'x*'; list all artifacts: artfs ls\n")
 
 
 @pytest.mark.usefixtures("filled")

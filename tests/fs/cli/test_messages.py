@@ -27,7 +27,7 @@ EXAMPLES = [
         2,
         "the name 'bad:name' contains \":\"; the characters / : \\ * ? [ ] # % @ are not allowed in it",
     ),
-    ("usage x --by type", 2, "--by divides the whole workspace: leave NAME out; see 'artfs usage --help'"),
+    ("usage x --by type", 2, "--by groups the whole workspace and cannot be used with NAME; see 'artfs usage --help'"),
     ("undelete x:v0", 4, "x:v0 is not deleted"),
     ("undelete x:v9", 3, "x:v9 never existed"),
     (
@@ -42,7 +42,7 @@ EXAMPLES = [
     (
         "config undelete-window soon",
         2,
-        "'soon' is not a length of time; write a number with its unit, such as 24h, 7d, 90m or 30s, or 0",
+        "'soon' is not a duration; write a number with a unit, such as 24h, 7d, 90m or 30s, or 0",
     ),
     (
         "fsck --repair --rebuild",

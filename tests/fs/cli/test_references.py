@@ -24,14 +24,14 @@ def bucket(s3: S3, home: Path) -> S3:
 def test_a_bucket_from_the_first_command_on(artfs: Run, bucket: S3, tmp_path: Path) -> None:
     added = artfs("ref", "add", bucket.uri("d/"), "set", "in", "--type", "dataset", "-a", "raw", "--meta", "k=1")
     assert added.code == 0 and added.text.startswith("set:v0  2 files, 8 B, ")
-    assert "made the workspace" in added.message
+    assert "created the workspace" in added.message
     assert artfs("cat", "set:raw/in/sub/b").text == "three"
     listed = artfs("ref", "ls", "set")
     assert bucket.uri("d/sub/b") in listed.text and "in/sub/b" in listed.text
     (first, second) = artfs("ref", "ls", "set:v0", "--json").json["references"]
     assert (first["path"], first["size"], first["uri"]) == ("in/a", 3, bucket.uri("d/a"))
     assert second["endpoint"] == bucket.endpoint and second["etag"] and not second["anonymous"]
-    assert artfs("ref", "check", "set").text == "2 references as they were, 0 not\n"
+    assert artfs("ref", "check", "set").text == "2 references unchanged, 0 not\n"
     assert artfs("get", "set", tmp_path / "copy").code == 0
     assert (tmp_path / "copy" / "in" / "a").read_bytes() == b"one"
     assert artfs("ref", "add", bucket.uri("d/"), "set", "in").text.startswith("set:v0  unchanged")
@@ -43,11 +43,11 @@ def test_what_has_changed(artfs: Run, bucket: S3) -> None:
     bucket.delete("d/sub/b")
     read = artfs("cat", "set:v0/a")
     assert read.code == 5 and read.message.startswith(f"artfs: {bucket.uri('d/a')} has changed since it was logged")
-    assert f"not as it was: a: {bucket.uri('d/a')} has changed" in artfs("show", "set").text
+    assert f"changed: a: {bucket.uri('d/a')} has changed" in artfs("show", "set").text
     (failed,) = artfs("show", "set", "--json").json["failed_references"]
     assert failed["path"] == "a" and failed["found_at"].endswith("Z")
     checked = artfs("ref", "check", "set")
-    assert checked.code == 5 and checked.text.endswith("0 references as they were, 2 not\n")
+    assert checked.code == 5 and checked.text.endswith("0 references unchanged, 2 not\n")
     assert f"changed: sub/b: {bucket.uri('d/sub/b')} is gone since it was logged" in checked.text
     states = artfs("ref", "check", "set", "--json")
     assert states.code == 5 and [each["state"] for each in states.json["references"]] == ["changed", "changed"]

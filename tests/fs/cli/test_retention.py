@@ -25,14 +25,14 @@ def test_from_a_rule_to_a_deletion(artfs: Run) -> None:
     done = artfs("retention", "set", "best", "--type", "model", "--keep-best", "1:acc")
     assert done.code == 0
     assert done.message == (
-        "artfs: best: of type model keeps the best 1 by acc; 'artfs retention plan' says what that means\n"
+        "artfs: best: of type model keeps the best 1 by acc; 'artfs retention plan' shows its effect\n"
     )
     assert artfs("retention", "show").text == "best  of type model keeps the best 1 by acc\n"
     plan = artfs("retention", "plan").text.splitlines()
-    assert plan[:2] == ["stays  data:v0  no rule selects it", "stays  team/net:v3  is the latest"]
-    assert plan[2] == "goes   team/net:v2  best: keeps it no longer, it is less than a minute old"
-    assert plan[3] == "stays  team/net:v1  best: best 1 of 1 by acc (0.9)"
-    assert plan[5].startswith("2 versions of 5 would go: ")
+    assert plan[:2] == ["keep    data:v0  no rule selects it", "keep    team/net:v3  is the latest"]
+    assert plan[2] == "expire  team/net:v2  best: keeps it no longer, it is less than a minute old"
+    assert plan[3] == "keep    team/net:v1  best: best 1 of 1 by acc (0.9)"
+    assert plan[5].startswith("2 versions of 5 would be deleted: ")
     assert len(artfs("retention", "plan", "--going").text.splitlines()) == 3
     dry = artfs("retention", "apply", "--dry-run")
     assert dry.text == "team/net:v2\nteam/net:v0\n" and "2 versions would be deleted" in dry.message
@@ -41,7 +41,7 @@ def test_from_a_rule_to_a_deletion(artfs: Run) -> None:
     assert "undelete until" in done.message
     assert "by best: keeps it no longer" in artfs("log", "team/net").text
     assert artfs("undelete", "team/net:v2").code == 0
-    assert artfs("retention", "rm", "best").message == "artfs: the rule best is gone\n"
+    assert artfs("retention", "rm", "best").message == "artfs: removed the rule best\n"
     assert artfs("retention", "show").text == ""
 
 
@@ -85,7 +85,7 @@ def test_ends(artfs: Run, tmp_path: Path) -> None:
     assert "unless it still has the alias 'kept' then" in artfs("retention", "ttl", "data", "1h").message
     expires = artfs("retention", "ttl", "data:v0", "2h", "--json").json
     assert expires["name"] == "data:v0" and expires["expires_at"] == artfs("show", "data", "--json").json["expires_at"]
-    assert artfs("retention", "ttl", "data:v0", "none").message == "artfs: data:v0 has no end of its own\n"
+    assert artfs("retention", "ttl", "data:v0", "none").message == "artfs: data:v0 has no expiry time\n"
     assert artfs("show", "data", "--json").json["expires_at"] is None
     assert artfs("put", tmp_path / "weights", "tmp", "--ttl", "12h").code == 0
     assert artfs("show", "tmp", "--json").json["expires_at"]

@@ -32,7 +32,7 @@ def test_usage_of_the_workspace(artfs: Run) -> None:
     terms = ("stored", "manifest", "deadlist", "condemned", "free", "other")
     assert document["disk_bytes"] == sum(document[f"{term}_bytes"] for term in terms)
     text = artfs("usage").text
-    for word in ("2 versions", "logical", "stored once", "times less", "disk"):
+    for word in ("2 versions", "logical", "stored once", "times smaller", "disk"):
         assert word in text
 
 

@@ -56,7 +56,7 @@ def test_diff_lists_each_change_with_its_sizes_and_sums_up(artfs: Run, data: Pat
 
 def test_an_artifact_is_described(artfs: Run, data: Path) -> None:
     artfs("put", data, "x")
-    assert artfs("artifact", "describe", "x", "all of it").message == "artfs: x is described as all of it\n"
+    assert artfs("artifact", "describe", "x", "all of it").message == "artfs: x now has the description all of it\n"
     assert artfs("ls", "-l").text.rstrip().endswith("all of it")
     (listed,) = artfs("ls", "--json").json["artifacts"]
     assert listed["description"] == "all of it"

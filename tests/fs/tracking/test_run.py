@@ -181,5 +181,5 @@ def test_the_first_run_makes_the_workspace(
     monkeypatch.setattr(active_run, "_hooked", True)
     with artfs.init(project="p"):
         pass
-    assert capsys.readouterr().err == f"artfs: made the workspace {tmp_path / 'new'}\n"
+    assert capsys.readouterr().err == f"artfs: created the workspace {tmp_path / 'new'}\n"
     assert os.path.exists(tmp_path / "new" / "current")
