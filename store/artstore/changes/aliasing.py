@@ -1,4 +1,4 @@
-"""Changes of what is said: aliases, tags, types, descriptions, metadata; each one transaction, journalled and told."""
+"""Changes of aliases, tags, types, descriptions and metadata: one transaction each, journalled and sent to mounts."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def change_tags(
 def revise(
     store: Store, version: VersionRecord, *, description: str | None = None, metadata: Metadata | None = None
 ) -> VersionRecord:
-    """Replace the description or metadata of a version; None leaves the present one."""
+    """Replace the description or metadata of a version; None keeps the current one."""
     checked = None if metadata is None else checked_metadata(metadata)
     with store.write() as transaction:
         artifact, current = _living(transaction, version)
@@ -130,7 +130,7 @@ def set_type(store: Store, name: str, type_name: str) -> None:
 def rename(store: Store, name: str, to: str) -> list[str]:
     """Change the full name of an artifact; return the mounts that did not answer.
 
-    Raises `NotFoundError`, and what `artstore.rows.catalogue.rename` raises.
+    Raises `NotFoundError` if there is no such artifact, and the errors of `artstore.rows.catalogue.rename`.
     """
     with store.write() as transaction:
         artifact = _artifact(transaction, name)

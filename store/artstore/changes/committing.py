@@ -1,7 +1,7 @@
-"""Making a version of a stored root: one transaction that checks, records, and writes the journal.
+"""Making a version from a stored root: one transaction that checks, records, and writes the journal.
 
-The same checks hold whoever brought the root in; they run inside the transaction, so that two processes that put to
-one artifact get consecutive numbers, and a name cannot become a project and an artifact at once.
+The same checks apply to every source of a root.  They run inside the transaction, so that two processes that put to one
+artifact get consecutive numbers, and a name cannot become a project and an artifact at once.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = ["Commit", "Committed", "VersionOptions"]
 
 
 class VersionOptions(TypedDict, total=False):
-    """What a caller can say of a version that is to be made.
+    """Options of a new version that a caller can set.
 
-    ``type`` is the artifact's: fixed by the first version that has one.  ``aliases`` are pointed to the version, and
-    ``metadata`` is what JSON can hold.  The version expires ``ttl`` seconds after it was made.  Without ``new`` no
-    version is made if the content, and the metadata and description that are given, equal those of the latest one.
+    ``type`` is the type of the artifact, fixed by the first version that has one.  ``aliases`` are set to the version,
+    and ``metadata`` must be valid as JSON.  The version expires ``ttl`` seconds after its creation.  Without ``new``,
+    no version is made if the content, and the metadata and description if given, equal those of the latest version.
     """
 
     type: str | None
@@ -46,10 +46,10 @@ class VersionOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What is said of a version when it is made; None means that nothing was said.  ``ttl`` is in seconds.
+    """The options and sources of a new version; None means not given.  ``ttl`` is in seconds.
 
-    ``runs`` are the numbers of the runs that make it; ``included`` and ``linked`` are serials of versions that it has
-    something of, or shows under its name.  ``draft`` is the open draft that it was.
+    ``runs`` are the numbers of the runs that make it; ``included`` are the serials of versions whose content it
+    includes, ``linked`` the serial of the version that it links to.  ``draft`` is the open draft that it is made from.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The version that a commit led to, whether it is new, and what directories of a mount list differently now."""
+    """The version that a commit led to, whether it is new, and the directories of a mount whose listings changed."""
 
     artifact: ArtifactRecord
     version: VersionRecord
@@ -104,10 +104,10 @@ class Committed:
 def commit(
     store: Store, transaction: WriteTransaction, root: Ref, asked: Commit, new_bytes: int
 ) -> tuple[bool, Committed]:
-    """Record a version of ``root`` unless it equals the current latest; return (whether one was made, what it is).
+    """Record a version of ``root`` unless it equals the current latest; return (whether it is new, the result).
 
-    ``new_bytes`` are the stored bytes that bringing the root in has added.  Raises `RefusedError` for a type that
-    differs from the artifact's, `InvalidInputError` if the name cannot be an artifact.
+    ``new_bytes`` are the bytes that storing the root has added.  Raises `RefusedError` for a type that differs from the
+    artifact's, `InvalidInputError` if the name cannot be an artifact.
     """
     now_ns = time.time_ns()
     is_new = catalogue.find_name(transaction, asked.name) is None
@@ -172,7 +172,7 @@ def _add_edges(
 ) -> list[EdgeEvent]:
     """Record the sources of a version, as (kind, end); return the events for the journal.
 
-    Raises `NotFoundError` for a run or version that is not there.
+    Raises `NotFoundError` if a run or version does not exist.
     """
     target = f"{artifact.name}:{version_label(version.number)}"
     events = []

@@ -1,8 +1,8 @@
 """Deleting versions, and undeleting them during the undelete window.
 
-Deleting a version is one transaction of constant size: its record says that it is deleted, its root goes to the
-deadlist with the end of the undelete window, its aliases are released.  No node and no count changes, for the reference
-that the version held is now the deadlist's.  Undeleting takes it back.
+Deleting a version is one transaction of constant size: its record is marked as deleted, its root is added to the
+deadlist with the end of the undelete window, and its aliases are released.  No node and no count changes, because the
+deadlist takes over the reference that the version held.  Undeleting returns it to the version.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ Cascade = Literal["no", "delete", "orphan"]
 class Deletion:
     """What a deletion did, or would do.
 
-    ``versions`` and released ``aliases`` as ``NAME:v3`` and ``NAME:ALIAS``.  ``freed_bytes`` are the stored bytes that
-    come back once all of them are reaped, ``reaped_bytes`` those that have come back already.  Until ``due_at`` the
-    versions can be undeleted; None where they cannot.  ``in_use`` says who keeps which version from being reaped, and
-    ``silent`` names mounts that did not answer.
+    ``versions`` and released ``aliases`` are written ``NAME:v3`` and ``NAME:ALIAS``.  ``freed_bytes`` are the stored
+    bytes that are freed once all versions are reaped, ``reaped_bytes`` those already freed.  The versions can be
+    undeleted until ``due_at``; None if they cannot.  ``in_use`` names the mounts that prevent a version from being
+    reaped, and ``silent`` the mounts that did not answer.
     """
 
     versions: list[str]
@@ -68,7 +68,7 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Undeletion:
-    """A version that is back, the ``aliases`` it got back, and those ``skipped`` that name other versions by now.
+    """An undeleted version, its restored ``aliases``, and those ``skipped`` because they name other versions now.
 
     ``silent`` are the mounts that did not answer.
     """
@@ -99,7 +99,7 @@ def delete(
     cascade: Cascade = "no",
     reasons: Mapping[int, str] | None = None,
 ) -> Deletion:
-    """Delete versions, all or none; see `Workspace.delete`.  ``reasons`` are kept with them, by serial."""
+    """Delete versions, all or none; see `Workspace.delete`.  ``reasons``, by serial, are recorded."""
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         doomed = [_Doomed(*pair) for pair in select(transaction, refs, recursive=recursive)]
@@ -145,11 +145,11 @@ def _name_in(doomed: list[_Doomed], found: InUse) -> str:
 
 
 _plans: dict[Path, tuple[str, int, Plan]] = {}
-"""By workspace: its uuid, a transaction, and the plan of all that is deleted as of it, for a series of deletions."""
+"""By workspace: its uuid, a transaction, and the plan of all deleted content as of it, for a series of deletions."""
 
 
 def _plan_of(store: Store, transaction: ReadTransaction) -> Plan:
-    """Return a plan from which all that waits already has been released."""
+    """Return a plan that has already released everything on the deadlist."""
     kept = _plans.pop(store.path, None)
     if kept is not None and kept[:2] == (store.uuid, transaction.number):
         kept[2].move_to(transaction)
@@ -158,7 +158,7 @@ def _plan_of(store: Store, transaction: ReadTransaction) -> Plan:
 
 
 def _with_dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed]) -> list[_Doomed]:
-    """Return versions, and all living ones that were made from them, or from those, behind them."""
+    """Return versions, followed by all living versions made from them, directly or indirectly."""
     found = {one.version.serial: one for one in doomed}
     waiting = list(doomed)
     while waiting:
@@ -171,7 +171,7 @@ def _with_dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed]) ->
 
 
 def _dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed], going: Collection[int]) -> list[str]:
-    """Return a phrase for each living version that was made from one that goes, and does not go with it."""
+    """Return a phrase for each living version that was made from a deleted one and is not deleted with it."""
     return [
         f"{label(transaction, version)} {how.replace(' it', f' {one.name}')}"
         for one in doomed
@@ -188,9 +188,9 @@ def _released(
     cascade: Cascade,
     going: Collection[int] | None = None,
 ) -> list[str]:
-    """Return the aliases that go with versions; raise `RefusedError` naming all that stands against the deletion.
+    """Return the aliases that are released with versions; raise `RefusedError` naming all obstacles to the deletion.
 
-    ``going`` are the serials of all that go together, where these are a part of them.
+    ``going`` are the serials of all versions of the deletion, of which these may be a part.
     """
     found = _aliases(transaction, doomed)
     aliases = [(one, name) for one in doomed for name in found.get((one.artifact.number, one.version.number), [])]
@@ -226,7 +226,7 @@ def _released(
 
 
 def _aliases(transaction: ReadTransaction, doomed: Sequence[_Doomed]) -> dict[tuple[int, int], list[str]]:
-    """Return the aliases of all artifacts concerned, by artifact and version number."""
+    """Return the aliases of all affected artifacts, by artifact and version number."""
     found: dict[tuple[int, int], list[str]] = {}
     for artifact in {one.artifact.number for one in doomed}:
         for alias in catalogue.aliases_of(transaction, artifact):
@@ -245,7 +245,7 @@ def _delete_batch(
     changes: list[Change],
     reasons: Mapping[int, str],
 ) -> list[DeadEntry]:
-    """Delete some versions in one transaction, if nothing stands against it by now; note what mounts have to forget."""
+    """Delete some versions in one transaction, unless an obstacle has appeared; note what mounts have to invalidate."""
     _released(transaction, store.run_dir, doomed, force, cascade, going)
     aliases = _aliases(transaction, doomed)
     entries, events = [], []
@@ -276,7 +276,7 @@ def _delete_one(
     due_ns: int,
     aliases_by_version: dict[tuple[int, int], list[str]],
 ) -> tuple[DeadEntry, DeleteEvent, list[str]]:
-    """Delete one version; return its entry, the journal's event, and the names that are gone."""
+    """Delete one version; return its entry, the journal's event, and the removed names."""
     aliases = aliases_by_version.get((artifact.number, version.number), [])
     for alias in aliases:
         catalogue.remove_alias(transaction, artifact.number, alias)
@@ -311,10 +311,11 @@ def _delete_one(
 
 
 def undelete(store: Store, ref: str) -> Undeletion:
-    """Bring the deleted version ``NAME:v3`` back, with its aliases that no other version has by now.
+    """Undelete the version ``NAME:v3``, with those of its aliases that no other version has now.
 
-    An end that has passed is removed.  Raises `NotFoundError` if it never existed or is being reaped, `RefusedError` if
-    it is not deleted, and `InvalidInputError` if ``ref`` has no version's number or its name has become a project.
+    An expiry time that has passed is removed.  Raises `NotFoundError` if it never existed or is being reaped,
+    `RefusedError` if it is not deleted, and `InvalidInputError` if ``ref`` has no version's number or its name has
+    become a project.
     """
     reference = parse_reference(ref)
     if reference.version is None or reference.path:

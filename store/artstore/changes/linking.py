@@ -1,4 +1,4 @@
-"""Links: a version shown as a version of another artifact, which holds its content for itself."""
+"""Links: a version shown as a version of another artifact, which holds its own reference to the content."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["link"]
 
 
 def link(store: Store, version: VersionRecord, target: str, aliases: Sequence[str]) -> Version:
-    """Make a version the next one of the artifact ``target`` too, with its type, metadata and description.
+    """Link a version as the next version of the artifact ``target``, with its type, metadata and description.
 
-    Nothing is copied.  The link stays whole whatever becomes of the version, which is not deleted while it is there.
-    Raises `NotFoundError` if the version is gone, and what `commit` raises.
+    Nothing is copied.  The link keeps its content whatever happens to the version, which cannot be deleted while the
+    link exists.  Raises `NotFoundError` if the version is deleted, and the errors of `commit`.
     """
     with store.write() as transaction:
         current = catalogue.version(transaction, version.serial)

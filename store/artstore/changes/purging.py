@@ -1,8 +1,8 @@
-"""Purging: content is taken out of every version that holds it, for good, and overwritten before its space is freed.
+"""Purging: content is permanently removed from every version that holds it, and overwritten before its space is freed.
 
-Versions keep their numbers and aliases.  Each gets a new root without the content, and so a new digest; its record says
-what was taken out, when and why, with the digest before.  One transaction for each version: a purge that is interrupted
-resumes when it is run again with the digest.
+Versions keep their numbers and aliases.  Each gets a new root without the content, and so a new digest; its record
+keeps what was removed, when and why, with the previous digest.  One transaction for each version: a purge that is
+interrupted resumes when it is run again with the digest.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ from artstore.store import Store
 __all__ = ["PurgeReport", "purge"]
 
 _PURGED_ENTRIES = 1000
-"""Paths that the record of one version names; of more it keeps the number."""
+"""Largest number of paths in the record of one version; of further paths it keeps the count."""
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeReport:
-    """What was purged, or would be.
+    """The result of a purge, or of its dry run.
 
-    ``digests`` are the hex ids of the content, ``files`` the places it was taken from as ``NAME:v3/path``, and
-    ``versions`` those that held it.  ``freed_bytes`` came back; ``shared_bytes`` stay, for other content has the same
-    chunks; ``waiting`` says that a reader still has to end before the rest is overwritten.  ``silent`` names mounts
-    that did not answer and may show cached bytes until they end.
+    ``digests`` are the hex ids of the content, ``files`` the paths that it was removed from, as ``NAME:v3/path``, and
+    ``versions`` the versions that held it.  ``freed_bytes`` were freed; ``shared_bytes`` stay, because other content
+    has the same chunks; ``waiting`` means that a reader must end before the rest is overwritten.  ``silent`` names
+    mounts that did not answer and may show cached bytes until they end.
     """
 
     digests: list[str]
@@ -70,7 +70,7 @@ class PurgeReport:
 
 @dataclass
 class _Held:
-    """One version that holds the content, and where."""
+    """A version that holds the content, and the paths."""
 
     version: VersionRecord
     label: str
@@ -87,7 +87,7 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """What is to be purged: the content with an id, or the files at a path of the version that is named."""
+    """The target of a purge: the content with an id, or the files at a path of a version."""
 
     ident: bytes = b""
     version: VersionRecord | None = None
@@ -113,10 +113,10 @@ class _Target:
 
 
 def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bool) -> PurgeReport:
-    """Take content, named by its digest or as ``NAME:v3/path``, out of all versions.
+    """Remove content, named by its digest or as ``NAME:v3/path``, from all versions.
 
-    Raises `NotFoundError` if no version holds it, `RefusedError` if others than the named one do and not
-    ``everywhere``, `BusyError` while a put holds it.
+    Raises `NotFoundError` if no version holds it, `RefusedError` if versions other than the named one do and
+    ``everywhere`` is not set, `BusyError` while a put holds it.
     """
     target = _Target.of(store, text)
     named = None if target.version is None else target.version.serial
@@ -208,7 +208,7 @@ def _loosen(store: Store) -> list[int]:
 
 
 def _purge_version(store: Store, held: _Held, content: set[int], reason: str, now_ns: int) -> int:
-    """Give a version a root without the content; return the deadlist's entry of its old one."""
+    """Give a version a root without the content; return the deadlist entry of the old root."""
     stager = Stager(store, held.artifact, f"purge of {held.label}")
     try:
         with store.snapshot() as snapshot:
@@ -222,7 +222,7 @@ def _purge_version(store: Store, held: _Held, content: set[int], reason: str, no
 
 
 def _without(snapshot: Snapshot, stager: Stager, directory: int, leads: Callable[[int], bool]) -> Ref:
-    """Hand over a directory as it is without the files that lead to the content."""
+    """Copy a directory without the files that lead to the content."""
     builder = DirectoryBuilder(stager)
     for entry, _ in entries_from(snapshot.tree, directory):
         if not leads(entry.node):
@@ -275,7 +275,7 @@ def _replace_root(
 
 
 def _record_of(transaction: ReadTransaction, held: _Held, reason: str, now_ns: int) -> list[dict[str, Any]]:
-    """Return what the version's record keeps of a purge."""
+    """Return the entry for a purge in the version's record."""
     digest = held.version.digest.hex()
     rows: list[dict[str, Any]] = [
         {
@@ -294,9 +294,9 @@ def _record_of(transaction: ReadTransaction, held: _Held, reason: str, now_ns: i
 
 
 def _overwrite_copies(store: Store, ids: set[bytes]) -> None:
-    """Overwrite what is left of the content where it lay before a pack was copied, or where two puts stored it at once.
+    """Overwrite remaining copies of the content, left by a pack that was copied or by two concurrent puts.
 
-    The packs' own indexes say where that was.  What other content still needs of it is not touched.
+    The indexes of the packs locate these copies.  Chunks that other content needs are not touched.
     """
     with space.exclusive(store.path), store.snapshot() as snapshot:
         transaction = snapshot.transaction

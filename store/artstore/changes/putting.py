@@ -49,12 +49,12 @@ class PutOptions:
 
 
 def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
-    """Store what is at ``path`` and make it a version.
+    """Store the content at ``path`` and make it a version.
 
-    Streams: memory grows with the entries of the largest folder, not with files or the number of folders.  What was
-    stored when an exception ends it is kept in a dead draft, so that the next put of the same content stores only the
-    rest.  Where the disk is full, what was deleted and still waits is reaped, the oldest first.  Raises `SourceError`
-    for files that cannot be taken, `OutOfSpaceError` when the disk fills up all the same, and what `commit` raises.
+    Streams: memory grows with the entries of the largest folder, not with files or the number of folders.  If an
+    exception ends it, the stored part is kept in a dead draft, so that the next put of the same content stores only the
+    rest.  If the disk is full, deleted content on the deadlist is reaped, the oldest first.  Raises `SourceError` for
+    files that cannot be stored, `OutOfSpaceError` if the disk is still full after that, and the errors of `commit`.
     """
     done, reaped = with_room(store, lambda: _put(store, path, asked, options))
     return replace(done, reaped_bytes=reaped)
@@ -102,7 +102,7 @@ def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutRes
 def _put_source(
     store: Store, stager: Stager, path: Path, asked: Commit, options: PutOptions, attempt: int
 ) -> PutResult:
-    """Take a folder or file; a second attempt reads every file, a third takes nothing for granted."""
+    """Store a folder or file; a second attempt reads every file, a third relies on no cached state."""
     hints = attempt < _ATTEMPTS - 1
     with open_source(path, exclude=options.exclude, forbidden=forbidden_folders(store)) as source:
         report = reporter(source, options.progress)
@@ -121,7 +121,7 @@ def _put_source(
 
 
 def _take_mounted(store: Store, stager: Stager, place: MountedPath) -> Ref:
-    """Return the root for a path on a mount: the directory's node itself, or a new root that names the file's."""
+    """Return the root for a path on a mount: the node of the directory, or a new root that contains the file."""
     with store.snapshot() as snapshot:
         found = snapshot.name_number(place.name)
         version = snapshot.version_by_number(found[0], place.number) if found else None

@@ -1,7 +1,7 @@
 """Recording runs: processes that use and make versions, and the data that they report while they run.
 
-A run is alive as long as a process holds its lease; one that was killed says ``running`` for ever, and is shown as
-``crashed``.
+A run is alive as long as a process holds its lease; the record of a killed run keeps the state ``running``, and is
+shown as ``crashed``.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ def state_of(store: Store, record: RunRecord) -> str:
 
 
 def start_run(store: Store, project: str, ident: str, *, resume: bool = False, **says: Any) -> tuple[RunRecord, Lease]:
-    """Record that a run begins, or goes on where ``resume`` and one of that id is there; return it and its lock.
+    """Record the start of a run, or with ``resume`` the continuation of an existing one; return it and its lock.
 
-    ``says`` are fields of `RunRecord`.  Without ``ident`` one is made up.  Raises `ExistsError` if a run of that
-    project and id is there and not ``resume``, `InvalidInputError` for what cannot be a name or is no JSON.
+    ``says`` are fields of `RunRecord`.  Without ``ident`` an id is generated.  Raises `ExistsError` if a run of that
+    project and id exists and ``resume`` is not set, `InvalidInputError` for an invalid name or values that JSON cannot
+    hold.
     """
     if project:
         check_name(project)
@@ -88,7 +89,7 @@ def change_run(store: Store, number: int, **says: Any) -> RunRecord:
 
 
 def log_rows(store: Store, number: int, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> RunRecord:
-    """Record rows of metrics, as one block, and what they come to."""
+    """Record rows of metrics, as one block, and the summary that results."""
     with store.write() as transaction:
         before = _recorded(runs.run(transaction, number))
         data = runs.pack_rows(rows)
@@ -107,7 +108,7 @@ def log_rows(store: Store, number: int, rows: Sequence[Mapping[str, Any]], summa
 
 
 def record_use(store: Store, number: int, version: VersionRecord, name: str) -> None:
-    """Record that a run uses a version, which it calls ``name``: an alias, or ``v3``."""
+    """Record that a run uses a version, and the ``name`` that it used: an alias, or ``v3``."""
     with store.write() as transaction:
         edge = Edge(version_end(version.serial), lineage.USED, run_end(number))
         said = EdgeRecord(

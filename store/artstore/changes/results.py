@@ -18,9 +18,9 @@ __all__ = ["PutResult", "announce", "commit_staged", "version_of"]
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """What a put did: the version, stored bytes added, and the daemons that did not hear of it.
+    """The result of a put: the version, the stored bytes added, and the daemons that did not answer.
 
-    ``reaped_bytes`` of what was deleted came back early, for the disk was full.
+    ``reaped_bytes`` are bytes of deleted content that were freed early because the disk was full.
     """
 
     committed: Committed
@@ -30,7 +30,7 @@ class PutResult:
 
 
 def commit_staged(store: Store, stager: Stager, root: Ref, asked: Commit) -> PutResult:
-    """Make what was staged a version; raise what `commit` does."""
+    """Make the staged content a version; raise the errors of `commit`."""
     committed = stager.commit(
         root, lambda transaction, root, added: commit(store, transaction, root, asked, stager.stored_bytes + added)
     )
@@ -46,5 +46,5 @@ def version_of(store: Store, result: PutResult) -> Version:
 
 
 def announce(store: Store, changes: list[Change]) -> list[DaemonInfo]:
-    """Tell every live daemon what changed; return those that stayed silent."""
+    """Notify every live daemon of changes; return those that did not answer."""
     return daemon_requests.notify(store.run_dir, changes) if changes else []

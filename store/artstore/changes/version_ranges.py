@@ -1,4 +1,4 @@
-"""Which versions a deletion means: labels, aliases, ranges and globs, each of them explicit."""
+"""Selection of versions to delete: by labels, aliases, ranges and globs, all of them explicit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Selected = tuple[ArtifactRecord, VersionRecord]
 
 
 def select(transaction: ReadTransaction, refs: Sequence[str], *, recursive: bool = False) -> list[Selected]:
-    """Return the living versions that references mean, each once, in the order of the references.
+    """Return the living versions that references select, each once, in the order of the references.
 
-    A reference is ``NAME:v3``, ``NAME:ALIAS``, ``NAME:v0..v9`` (those of them that live), or ``NAME:GLOB``, matched
-    with labels and aliases.  ``recursive`` takes whole artifacts by their ``NAME``.  Raises `InvalidInputError` for a
-    bare ``NAME`` or a path inside a version, `NotFoundError` for what is not there.
+    A reference is ``NAME:v3``, ``NAME:ALIAS``, ``NAME:v0..v9`` (the living ones among them), or ``NAME:GLOB``, matched
+    with labels and aliases.  With ``recursive``, a ``NAME`` selects a whole artifact.  Raises `InvalidInputError` for a
+    bare ``NAME`` or a path inside a version, `NotFoundError` if nothing matches.
     """
     if not refs:
         raise InvalidInputError("name the versions to delete")
@@ -82,7 +82,7 @@ def _missing(transaction: ReadTransaction, artifact: ArtifactRecord, selector: s
 
 
 def _matching(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str) -> list[VersionRecord]:
-    """Return the living versions that the part of a reference after the colon means."""
+    """Return the living versions that the part of a reference after the colon selects."""
     first, dots, last = selector.partition("..")
     if not dots and not _GLOB & set(selector):
         return _named(transaction, artifact, selector)

@@ -1,9 +1,9 @@
-"""Retention: expiring versions automatically, by rules that an owner has set.
+"""Retention: expiring versions automatically, by rules that the owner has set.
 
-A *rule* selects versions and says which of them to keep; a version goes when a rule selects it and no rule that selects
-it keeps it.  A version may also have an end of its own (TTL), which then decides alone.  What people point at (an
-alias, an open draft) stays whatever a rule says, and so does `latest`, but for an end of its own.
+A *rule* selects versions and defines which of them to keep; a version expires if a rule selects it and no rule that
+selects it keeps it.  A version may also have an expiry time (TTL), which then decides alone.  A version that an alias
+or an open draft refers to stays regardless of the rules, and so does `latest` unless it has an expiry time.
 
-`rules` is what a rule says, `judging` decides, without looking at any clock or store, and `applying` deletes, as
-``artfs rm`` does: what goes can be undeleted for a while.
+`rules` defines and stores the rules, `judging` decides, without reading a clock or store, and `applying` deletes, as
+``artfs rm`` does: expired versions can be undeleted for a while.
 """

@@ -1,4 +1,4 @@
-"""Planning and applying retention: what the rules say of a workspace as it is, and deleting what goes."""
+"""Planning and applying retention: the verdicts of the rules on a workspace, and the deletion of expired versions."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from artstore.store import Store
 __all__ = ["RetentionPlan", "Retired", "apply", "plan", "set_ttl"]
 
 _NOTE_NS: Final = 3600 * 10**9
-"""How far the clock advances before it is again recorded as right."""
+"""How far the clock advances before it is recorded as right again."""
 _BATCH: Final = 500
 _MOST_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionPlan:
-    """A verdict on every living version, by artifact, the newest first; ``freed_bytes`` come back if all went that go.
+    """A verdict on every living version, by artifact, the newest first; ``freed_bytes`` is what expiry would free.
 
-    There are none where there is no rule, and no version has an end of its own.
+    There are no verdicts if there is no rule and no version has an expiry time.
     """
 
     verdicts: list[Verdict]
@@ -50,7 +50,7 @@ class RetentionPlan:
 
 @dataclass(slots=True)
 class Retired:
-    """What was deleted, as ``NAME:v3``, and the stored bytes that come back; undeletable until ``due_at``.
+    """The deleted versions, as ``NAME:v3``, and the stored bytes to be freed; they can be undeleted until ``due_at``.
 
     ``kept`` names versions that came into use at the last moment, and why.
     """
@@ -63,7 +63,7 @@ class Retired:
 
 
 def plan(store: Store, now_ns: int | None = None) -> RetentionPlan:
-    """Return what the rules and the versions' own ends say now; nothing is changed."""
+    """Return the verdicts of the rules and of the versions' expiry times now; nothing is changed."""
     now_ns = time.time_ns() if now_ns is None else now_ns
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
@@ -77,11 +77,11 @@ def plan(store: Store, now_ns: int | None = None) -> RetentionPlan:
 
 
 def apply(store: Store, *, trust_clock: bool = False, now_ns: int | None = None) -> Retired:
-    """Delete what the rules and the versions' own ends let go.
+    """Delete the versions that expire by the rules or by their own expiry time.
 
-    A version that has come into use meanwhile stays.  Raises `RefusedError` if something would go, and the
-    clock is behind what is recorded, or over 30 days ahead of it, unless ``trust_clock``: a clock that is wrong must
-    not delete anything.
+    A version that has come into use meanwhile stays.  Unless ``trust_clock``, raises `RefusedError` if a version would
+    expire and the clock is behind the recorded time, or over 30 days ahead of it: a wrong clock must not delete
+    anything.
     """
     now_ns = time.time_ns() if now_ns is None else now_ns
     with store.snapshot() as snapshot:
@@ -177,7 +177,7 @@ def _verdicts(
 
 
 def _made_from(transaction: ReadTransaction, version: VersionRecord) -> list[str]:
-    """Return who was made from a version, a phrase each, but not more than a few."""
+    """Return phrases that name the versions and runs made from a version, at most a few of them."""
     found = dependants(transaction, version)
     phrases = [f"{label(transaction, one)} {how}" for one, how in found[:_MOST_NAMED]]
     if len(found) > _MOST_NAMED:
@@ -193,7 +193,7 @@ def _living(transaction: ReadTransaction) -> list[tuple[ArtifactRecord, list[Ver
 
 
 def set_ttl(store: Store, version: VersionRecord, seconds: float | None) -> int:
-    """Give a version an end of its own so many seconds from now, or none; return it, in nanoseconds since 1970."""
+    """Set or remove the expiry time of a version, ``seconds`` from now; return it, in nanoseconds since 1970."""
     expires_ns = 0 if seconds is None else end_after(seconds)
     with store.write() as transaction:
         current = catalogue.version(transaction, version.serial)

@@ -1,4 +1,4 @@
-"""Judging versions by rules: pure functions, which look at no clock and no store."""
+"""Judging versions by rules: pure functions, which read no clock and no store."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _BUCKETS: Final[Mapping[str, Callable[[datetime], tuple[int, ...]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A living version, and what decides of it.
+    """A living version, and the facts that its verdict depends on.
 
-    ``expires_ns`` is the end of its own, or 0.  ``users`` are sentences that say who needs it, whatever a rule says.
+    ``expires_ns`` is its expiry time, or 0.  ``users`` are phrases that name uses which protect it regardless of the
+    rules.
     """
 
     artifact: str
@@ -48,7 +49,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a version goes, and why, a phrase each; ``rules`` are the names of those that select it."""
+    """Whether a version expires, and the reasons as phrases; ``rules`` are the names of those that select it."""
 
     candidate: Candidate
     goes: bool
@@ -93,7 +94,7 @@ def _verdict(each: Candidate, selecting: Sequence[Rule], kept: list[str], is_lat
 
 
 def _keeps(rule: Rule, chosen: Sequence[Candidate], now_ns: int) -> Iterator[tuple[Candidate, str]]:
-    """Yield (version, why) of what a rule keeps of those that it selects, given newest first."""
+    """Yield (version, reason) for each version that a rule keeps among those that it selects, given newest first."""
     for position, each in enumerate(chosen):
         if rule.everything:
             yield each, "keeps everything"
@@ -115,7 +116,7 @@ def _keeps(rule: Rule, chosen: Sequence[Candidate], now_ns: int) -> Iterator[tup
 
 
 def _best(rule: Rule, chosen: Sequence[Candidate]) -> Iterator[tuple[Candidate, str]]:
-    """Yield those with the best numbers; of equal ones the newer first.  What has no number is not among them."""
+    """Yield the versions with the best numbers, equal ones newest first; a version without a number is skipped."""
     numbers = [(number, each) for each in chosen if (number := _number(each.metadata.get(rule.field))) is not None]
     ranked = sorted(numbers, key=lambda pair: pair[0] if rule.lowest else -pair[0])
     for position, (number, each) in enumerate(ranked[: rule.best]):
@@ -143,7 +144,7 @@ def _shown(moment_ns: int) -> str:
 
 
 def _length(nanoseconds: int) -> str:
-    """Return a length of time as people say it: 90 days, 5 hours."""
+    """Return a length of time in its largest unit: 90 days, 5 hours."""
     seconds = max(nanoseconds, 0) / 1e9
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= size:

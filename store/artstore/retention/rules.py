@@ -1,4 +1,4 @@
-"""What a retention rule says, and how rules are kept: in the manifest, and in the journal for a rebuild."""
+"""Retention rules, and their storage: in the manifest, and in the journal for a rebuild."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _MOST: Final = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule; what is empty, 0 or None selects everything, and keeps nothing.
+    """One rule; an empty value, 0 or None selects everything, and keeps nothing.
 
     It selects versions of artifacts in ``project`` or below, of ``type``, whose full name matches the glob
     ``artifact``, that have ``tag``, and that have all of ``metadata``.  Of those, for each artifact, it keeps the
-    ``last`` ones by number; those made ``within`` so many seconds; the ``best`` by the number ``field`` of their
-    metadata, the greatest first unless ``lowest``; the last one of each of the latest ``hourly``, ``daily``,
+    ``last`` ones by number; those made within the last ``within`` seconds; the ``best`` by the number ``field`` of
+    their metadata, the greatest first unless ``lowest``; the last one of each of the latest ``hourly``, ``daily``,
     ``weekly`` (ISO weeks), ``monthly`` and ``yearly`` periods in UTC that have any; those with an alias or tag that
-    matches a glob of ``aliases`` or ``tags``; or ``everything``.  Where it is ``aliased``, aliases protect nothing but
-    by that.
+    matches a glob of ``aliases`` or ``tags``; or ``everything``.  With ``aliased``, only ``aliases`` protects versions
+    by their aliases.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Rule:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the rule that JSON values say; raise `InvalidInputError` for what a rule cannot say."""
+        """Return the rule that JSON values describe; raise `InvalidInputError` for an invalid rule."""
         known = {item.name: item for item in fields(cls)}
         given = dict(values)
         for name in given.keys() - known.keys():
@@ -107,7 +107,7 @@ class Rule:
         return selector.selects(artifact, type_name, tags, metadata)
 
     def record(self) -> dict[str, Any]:
-        """Return what it says, as JSON values; what it says nothing of is left out."""
+        """Return the rule as JSON values; fields that are not set are left out."""
         values = {name: value for name, value in asdict(self).items() if value or name == "name"}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
@@ -121,7 +121,7 @@ class Rules:
 
 
 def read_rules(transaction: ReadTransaction) -> Rules:
-    """Return the rules; raise `DamageError` if they are unreadable: no version may expire by a part of the rules."""
+    """Return the rules; raise `DamageError` if they are unreadable: versions must not expire by a part of the rules."""
     payload = transaction.get(Table.META, _KEY)
     if payload is None:
         return Rules()
@@ -141,13 +141,13 @@ def check_rules(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write_rules(transaction: WriteTransaction, rules: Rules) -> None:
-    """Keep rules; the journal is for the caller to tell."""
+    """Store rules; the caller writes the journal."""
     values = {"rules": [rule.record() for rule in rules.rules], "seen_ns": rules.seen_ns}
     transaction.put(Table.META, _KEY, json.dumps(values).encode())
 
 
 def set_rule(store: Store, rule: Rule) -> bool:
-    """Set a rule, in the place of the one that has its name; return whether there was one."""
+    """Set a rule, replacing the one of the same name; return whether there was one."""
     with store.write() as transaction:
         before = read_rules(transaction)
         others = tuple(other for other in before.rules if other.name != rule.name)
