@@ -2,6 +2,6 @@
 
 ``reading``   worker threads: files to content ids and stored forms
 ``feeding``   the thread that walks and reads ahead
-``pipeline``  the order of it all: stage in tree order what comes from both
-``overlay``   laying a folder over a version that is there
+``pipeline``  the main loop: stage the results of both in tree order
+``overlay``   laying a folder over an existing version
 """

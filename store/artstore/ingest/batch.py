@@ -1,6 +1,6 @@
-"""A batch of nodes that come into the store in one write transaction.
+"""A batch of nodes that are added to the store in one write transaction.
 
-Whatever is looked up outside the write transaction is a hint.  The transaction looks again: a stored form that another
+Every lookup outside the write transaction is a hint.  The transaction looks again: a stored form that another
 put brought first is condemned, and a node that has vanished raises `StaleHintError`.
 """
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class StaleHintError(BusyError):
-    """Say that content which was there a moment ago has been reaped: the put must look again."""
+    """Raised when content that a hint named has been reaped: the put must look it up again."""
 
 
 class Ref:
@@ -60,7 +60,7 @@ class EntryDraft(NamedTuple):
 
 
 class Operation:
-    """A node of a batch; ``encoded`` is its stored form unless it is known to be there."""
+    """A node of a batch; ``encoded`` is its stored form unless the store is known to have it."""
 
     __slots__ = ("encoded", "extent", "promises", "ref")
 
@@ -75,16 +75,16 @@ class Operation:
     size = 0
 
     def make(self, batch: Batch, extent: Extent) -> bytes:
-        """Return the local record of a node that is not there yet, counting its children."""
+        """Return the local record of a node that the store lacks, counting its children."""
         raise StaleHintError("content that was there a moment ago is gone")
 
     def consumed(self) -> list[Ref]:
-        """Return the handed-over nodes that this one becomes the parent of."""
+        """Return the handed-over nodes whose parent this one becomes."""
         return []
 
 
 class KnownNode(Operation):
-    """A node that a hint says is there."""
+    """A node that exists according to a hint."""
 
 
 class NewChunk(Operation):
@@ -200,7 +200,7 @@ class NewIndex(Operation):
 
 
 class Batch:
-    """The inside of one batch's transaction: nodes that come in, and counts that change."""
+    """The work inside one batch's transaction: adding nodes and changing counts."""
 
     def __init__(self, transaction: WriteTransaction, now_ns: int) -> None:
         self.transaction = transaction
@@ -231,7 +231,7 @@ class Batch:
         return True
 
     def known(self, klass: int, ident: bytes) -> Ref:
-        """Return a ref to a node that must be there; raise `StaleHintError` if it is not."""
+        """Return a ref to a node that must exist; raise `StaleHintError` if it does not."""
         ref = self._known.get((klass, ident))
         if ref is None:
             ref = self._known[klass, ident] = Ref(klass, ident)
@@ -247,7 +247,7 @@ class Batch:
         return lost is not None
 
     def totals(self, ref: Ref) -> TreeTotals:
-        """Return the totals of a directory record that is in the store by now."""
+        """Return the totals of a directory record that is already in the store."""
         assert ref.totals is not None
         return ref.totals
 

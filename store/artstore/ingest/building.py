@@ -15,7 +15,7 @@ class DirectoryBuilder:
     """Build one directory from its entries, given in name order."""
 
     def __init__(self, stager: Stager, *, many: bool = False) -> None:
-        """With ``many``, more than `FANOUT` entries are known to come."""
+        """``many``: more than `FANOUT` entries are known to follow."""
         self._stager = stager
         self._entries: Splitter[EntryDraft] = Splitter(0, lambda entry: name_hash(entry.name), many=many)
         self._above: list[Splitter[tuple[bytes, Ref]]] = []
@@ -31,7 +31,7 @@ class DirectoryBuilder:
         return self._entries.between_parts
 
     def add_record(self, last_name: bytes, record: Ref) -> None:
-        """Take the next entries by a record of level 0 that another directory has; only between records, of many."""
+        """Add a level-0 record of another directory as the next entries; only between records, and with ``many``."""
         self._push(0, (last_name, record))
 
     def add(self, entry: EntryDraft) -> None:
@@ -40,7 +40,7 @@ class DirectoryBuilder:
             self._push(0, (part[-1].name, self._stager.tree(part)))
 
     def discard(self) -> None:
-        """Discard the entries before any of them was handed over; the whole directory is known already."""
+        """Discard the entries, none of which was handed over; the whole directory is already known."""
         for entry in self._entries.finish():
             if entry.ref is not None:
                 self._stager.withdraw(entry.ref)
@@ -52,7 +52,7 @@ class DirectoryBuilder:
             self._push(level + 1, (part[-1][0], self._stager.index(level + 1, part)))
 
     def finish(self) -> Ref:
-        """Hand over what is left; return the directory's root record."""
+        """Hand over the remaining entries; return the directory's root record."""
         rest = self._entries.finish()
         if not self._entries.split:
             return self._stager.tree(rest)
@@ -89,9 +89,9 @@ class ListBuilder:
         return self._stager.list(level, part, None), sum(size for _, size in part)
 
     def finish(self, content_id: bytes) -> Ref:
-        """Hand over what is left; return the content's node, which is the chunk itself if there is only one.
+        """Hand over the remaining chunks; return the content's node, which is the chunk itself if there is only one.
 
-        Content without chunks is empty, and a chunk of no bytes.
+        Content without chunks is empty, and is stored as a chunk of no bytes.
         """
         if not self._levels:
             return self._stager.chunk(content_id, 0, encode(b""))

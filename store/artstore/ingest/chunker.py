@@ -1,12 +1,12 @@
 """Content-defined chunking: FastCDC, so that an insertion moves the boundaries of its neighbourhood only.
 
 The gear table and the normalisation are those of the `pyfastcdc` package (FastCDC, Xia et al., 2016 and 2020).
-Boundaries decide what deduplicates with what, not what is read back: a file's id is the BLAKE3 of its bytes, so other
+Boundaries affect deduplication, not the bytes that are read back: a file's id is the BLAKE3 of its bytes, so other
 sizes can be chosen later without touching a digest.
 
-Sizes go by content, as a sample of the file's beginning tells.  Small chunks find more that is known already; what
-cannot be compressed is read in part, so the chunk's length matters less there; what repeats much is compressed better
-and read faster in large chunks.
+Sizes depend on the content, judged by a sample of the file's beginning.  Small chunks deduplicate better;
+incompressible content can be read in part, so the chunk's length matters less there; repetitive content compresses
+better and reads faster in large chunks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["DENSE", "MAXIMUM", "MIXED", "REPETITIVE", "WHOLE", "Sizes", "boundar
 
 
 class Sizes(NamedTuple):
-    """The least, mean and largest length of chunks, in bytes; only the last of a file is shorter."""
+    """The minimum, mean and maximum length of chunks, in bytes; only the last of a file is shorter."""
 
     minimum: int
     average: int
@@ -48,7 +48,7 @@ _REPETITIVE_ABOVE: Final = 6.0
 
 
 def require_native() -> None:
-    """Raise `UnsupportedError` if pyfastcdc came without its compiled form, which is 200 times as fast."""
+    """Raise `UnsupportedError` if pyfastcdc lacks its compiled extension, which is 200 times as fast."""
     if ".cy." not in pyfastcdc.FastCDC.__module__:
         raise UnsupportedError(
             "the chunker's compiled form is missing",
@@ -65,7 +65,7 @@ def _cutter(sizes: Sizes) -> pyfastcdc.FastCDC:
 
 
 def sizes_for(data: Buffer) -> Sizes:
-    """Return how to cut a file that begins with ``data``: by how far pieces spread over it can be compressed."""
+    """Return the chunk sizes for a file that begins with ``data``, by how well samples spread over it compress."""
     view = memoryview(data)
     step = max(_SAMPLE, len(view) // _SAMPLES)
     pieces = b"".join(view[start : start + _SAMPLE] for start in range(0, len(view), step))
@@ -78,7 +78,7 @@ def sizes_for(data: Buffer) -> Sizes:
 def boundaries(data: Buffer, sizes: Sizes) -> list[int]:
     """Return the end offset of each chunk of ``data``.
 
-    The last is ``len(data)``; with more data behind, only that one may move.
+    The last is ``len(data)``; if more data follows, only that one may move.
     """
     if len(data) <= sizes.minimum:
         return [len(data)] if len(data) else []

@@ -34,7 +34,7 @@ class Splitter(Generic[T]):
     """
 
     def __init__(self, level: int, hash_of: Callable[[T], int], *, many: bool = False) -> None:
-        """With ``many``, more than `FANOUT` items are known to come."""
+        """``many``: more than `FANOUT` items are known to follow."""
         self._shift = _BITS * level
         self._hash_of = hash_of
         self._pending: list[T] = []
@@ -59,7 +59,7 @@ class Splitter(Generic[T]):
         return self._start_splitting()
 
     def finish(self) -> list[T]:
-        """Return the last part: everything when no cut was made, else what is left (possibly nothing)."""
+        """Return the last part: everything if no cut was made, else the remaining items (possibly none)."""
         part, self._pending = self._pending, []
         return part
 

@@ -17,7 +17,7 @@ __all__ = ["Feed", "Parcel"]
 
 
 class Parcel(NamedTuple):
-    """Steps to take one after another when all futures are done; ``cost`` bytes are in flight until then."""
+    """Steps to run in order once all futures are done; ``cost`` bytes are in flight until then."""
 
     steps: list[Callable[[], None]]
     futures: list[Future[Any]]
@@ -25,10 +25,10 @@ class Parcel(NamedTuple):
 
 
 class Feed:
-    """Run a generator of parcels in a thread of its own, by ``limit`` bytes at most ahead of the loop over this object.
+    """Run a generator of parcels in its own thread, at most ``limit`` bytes ahead of the loop over this object.
 
-    A context manager: leaving it closes the generator, in its thread, and ends that.  What the generator raises is
-    raised by the loop, at once, whatever parcels are left.
+    A context manager: leaving it closes the generator, in its thread, and ends that thread.  An error of the generator
+    is raised by the loop at once, even if parcels are left.
     """
 
     def __init__(self, parcels: Generator[Parcel, None, None], limit: int) -> None:
@@ -51,7 +51,7 @@ class Feed:
             self._stopped = True
             self._changed.notify_all()
         self._thread.join()
-        self._queue.clear()  # what an exception leaves in it holds directories open
+        self._queue.clear()  # parcels left by an exception hold directories open
         self._error = None
 
     def __iter__(self) -> Iterator[Parcel]:

@@ -29,7 +29,7 @@ class Overlay:
         self.removed = 0
 
     def entries(self, node: int | None, path: bytes) -> list[tuple[EntryDraft, int]]:
-        """Return (entry, node) of what stays of a directory of the version below, in name order; none for None."""
+        """Return (entry, node) of what a directory of the version below keeps, in name order; none for None."""
         if node is None:
             return []
         with self._store.snapshot() as snapshot:
@@ -57,9 +57,9 @@ class Overlay:
         return self._rules.excludes(full, entry.kind == Kind.DIRECTORY)
 
     def settle(self, entry: EntryDraft, node: int, path: bytes) -> EntryDraft | None:
-        """Return an entry that the folder does not touch as it stands in the new version, patterns applied below it.
+        """Return an entry that the folder lacks as the new version has it, with the patterns applied below it.
 
-        None if a pattern took away all that the directory held.
+        None if patterns removed everything in the directory.
         """
         if self._rules is None or entry.kind != Kind.DIRECTORY:
             return entry

@@ -1,4 +1,4 @@
-"""The order of it all: a thread walks and reads ahead, workers compress, and this one stages nodes in tree order."""
+"""The main loop of a put: a thread walks and reads ahead, workers compress, and this one stages nodes in tree order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Reading:
         self.future: Future[list[FileDraft]] | None = None
 
     def draft(self, index: int) -> FileDraft:
-        """Return what became of a file; it has been read."""
+        """Return the result for a file, which has been read."""
         assert self.future is not None
         return self.future.result()[index]
 
@@ -63,13 +63,13 @@ class _Batch:
         self.reading = _Reading()  # apart from the steps, which refer to it: no cycle keeps directories open
 
     def add(self, step: Callable[[], None]) -> None:
-        """Take the next step."""
+        """Add the next step."""
         self.steps.append(step)
         self.cost += _STEP_COST
 
     @property
     def is_full(self) -> bool:
-        """Whether it is to be handed over."""
+        """Whether the parcel is full enough to hand over."""
         reading = self.reading
         return len(reading.entries) >= _BATCH_FILES or reading.bytes >= _BATCH_BYTES or len(self.steps) >= _BATCH_STEPS
 
@@ -123,15 +123,15 @@ class Ingest:
     def run(self) -> Ref:
         """Walk, read and stage everything.
 
-        Raises `SourceError` naming every file that could not be taken (100 at most); what was staged stays with the
-        draft, so that the next run finds it.
+        Raises `SourceError` naming every file that could not be taken (100 at most); staged nodes stay with
+        the draft, so that the next run finds them.
         """
         self._run()
         assert self._root is not None
         return self._root
 
     def run_entries(self) -> list[EntryDraft]:
-        """Do as `run`, but for the folder itself; return what it holds, for another folder."""
+        """Do as `run`, but do not add the folder itself; return its entries, to be added to another folder."""
         self._loose = []
         self._run()
         return self._loose
@@ -146,12 +146,12 @@ class Ingest:
                             self._stager.flush_if_full()
             finally:
                 pool.shutdown(cancel_futures=True)
-                self._batch = _Batch()  # what an exception leaves in it holds directories open
+                self._batch = _Batch()  # files left by an exception hold directories open
         if self._problems:
             raise _combined(self._problems)
 
     def _parcels(self, pool: Executor) -> Generator[Parcel, None, None]:
-        """Walk and read; what is called from here runs in the feed's thread, the steps in the stager's."""
+        """Walk and read; calls made here run in the feed's thread, the steps in the stager's."""
         caches: list[DirectoryCache | None] = []
         for event in self._source.walk():
             if isinstance(event, FileEntry):
@@ -198,7 +198,7 @@ class Ingest:
             yield from self._take_large(pool, entry)
 
     def _is_lost(self, ident: bytes) -> bool:
-        """Return whether the store needs some content again, though it has known it."""
+        """Return whether the store needs some content again that it once had."""
         with self._store.snapshot() as snapshot:
             return not is_whole(snapshot.transaction, ident)
 
@@ -211,7 +211,7 @@ class Ingest:
         self._batch.add(lambda: self._add_small(entry, reading.draft(index)))
 
     def _take_large(self, pool: Executor, entry: FileEntry) -> Generator[Parcel, None, None]:
-        """Read a large file window by window; its last step adds the entry, or tries again where the file changed."""
+        """Read a large file window by window; its last step adds the entry, or tries again if the file changed."""
         entry.directory.acquire()
         large = _LargeFile(self._stager)
         try:
@@ -283,7 +283,7 @@ class Ingest:
         self._directories.append(_Directory(path, DirectoryBuilder(self._stager), cache, below))
 
     def _node_below(self, path: bytes) -> int | None:
-        """Return the directory of the version below that has the path which is being entered, if it has one."""
+        """Return the version below's directory at the path that is being entered, if it has one."""
         assert self._overlay is not None
         if not self._directories:
             return self._overlay.root
@@ -297,7 +297,7 @@ class Ingest:
         return None
 
     def _pass_below(self, directory: _Directory, name: bytes | None) -> None:
-        """Add the entries of the version below that come before ``name`` (all that are left for None)."""
+        """Add the entries of the version below that come before ``name`` (for None, all remaining ones)."""
         below = directory.below
         while directory.position < len(below) and (name is None or below[directory.position][0].name < name):
             entry, node = below[directory.position]
@@ -368,7 +368,7 @@ class Ingest:
             self._root = ref or self._stager.known_tree(digest)
 
     def _unchanged(self, directory: _Directory) -> bytes | None:
-        """Return the digest of a directory that is as it was at the last put, which need not be built again."""
+        """Return the digest of a directory that is unchanged since the last put, and need not be built again."""
         if directory.cache is None or directory.builder.split or self._overlay is not None:
             return None
         digest = directory.cache.unchanged_digest()
@@ -384,7 +384,7 @@ class Ingest:
 
 
 class _LargeFile:
-    """What becomes of a large file while its windows come in."""
+    """The state of a large file while its windows arrive."""
 
     def __init__(self, stager: Stager) -> None:
         self._stager = stager
@@ -397,7 +397,7 @@ class _LargeFile:
         self.error: SourceError | None = None
 
     def add(self, window: Window) -> None:
-        """Stage the chunks of a window, waiting for them where they are not done."""
+        """Stage the chunks of a window, waiting for those that are not done."""
         self._hasher.update(window.data)
         self.size += len(window.data)
         for future in window.chunks:
@@ -407,7 +407,7 @@ class _LargeFile:
     def finish(self) -> tuple[bytes, Ref]:
         """Return the content's id and node."""
         ident = self._hasher.digest()
-        if not self.size:  # emptied after the walk had seen it
+        if not self.size:  # emptied after the walk saw it
             return ident, self._stager.chunk(ident, 0, encode(b""))
         return ident, self._builder.finish(ident)
 

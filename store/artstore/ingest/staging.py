@@ -6,11 +6,11 @@ node numbers in the order in which nodes were handed over (tree order) and count
 
 Guarantees:
 
-- Every node counts its parents.  A node whose parent is not there yet is held by the draft; when the parent comes, in
-  this batch or a later one, it takes that reference over.
+- Every node counts its parents.  A node whose parent is not staged yet is held by the draft; when the parent is added,
+  in this batch or a later one, it takes that reference over.
 - Every lookup outside the write transaction is a hint.  The transaction checks it again: a stored form that another
   put added first is condemned, and a node that has vanished raises `StaleHintError`.
-- An exception leaves the store as the last whole batch left it.
+- After an exception the store is as the last complete batch left it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ BATCH_NODES: Final = 1500
 
 
 class Stager:
-    """Bring the nodes of one version in; used by one thread, ended by `commit` or `close`."""
+    """Add the nodes of one version to the store; used by one thread, ended by `commit` or `close`."""
 
     def __init__(self, store: Store, artifact: str, source: str) -> None:
         self._store = store
@@ -76,7 +76,7 @@ class Stager:
         """Stored bytes that this put has added."""
 
     def hold_base(self, serial: int, root: int) -> None:
-        """Keep the root of a version while the stager lives, whatever happens to the version.
+        """Keep the root of a version while the stager lives, even if the version is deleted.
 
         Raises `NotFoundError` if it is gone.
         """
@@ -97,7 +97,7 @@ class Stager:
         return ref
 
     def chunk(self, ident: bytes, size: int, encoded: Encoded | None) -> Ref:
-        """Hand a chunk over: its id, its length, and its stored form, or None if a hint says that it is there."""
+        """Hand a chunk over: its id, its length, and its stored form, or None if it exists according to a hint."""
         ref = Ref(CLASS_CONTENT, ident)
         return self._hand_over(KnownNode(ref, None) if encoded is None else NewChunk(ref, encoded, size))
 
@@ -106,7 +106,7 @@ class Stager:
         return self._hand_over(KnownNode(Ref(CLASS_TREE, digest), None))
 
     def list(self, level: int, children: Sequence[tuple[Ref, int]], root_id: bytes | None) -> Ref:
-        """Hand over an extent list of (child, length); ``root_id`` is the content's id where it is the whole file."""
+        """Hand over an extent list of (child, length); ``root_id`` is the content's id if this is the whole file."""
         data = canonical_list(level, [(child.klass, child.id, length) for child, length in children])
         ref = Ref(CLASS_LIST, content_id(data)) if root_id is None else Ref(CLASS_CONTENT, root_id)
         return self._hand_over(NewList(ref, data, level, children))
@@ -122,13 +122,13 @@ class Stager:
         return self._hand_over(NewIndex(Ref(CLASS_TREE, content_id(data)), data, level, children))
 
     def withdraw(self, ref: Ref) -> None:
-        """Take back one handing over: no parent will come for it."""
+        """Withdraw one reference: no parent will follow for it."""
         self._withdrawn.append(ref)
 
     def discard(self) -> None:
-        """Forget what was handed over since the last batch; the caller has no use for these refs any more.
+        """Forget the nodes handed over since the last batch; the caller must not use their refs any more.
 
-        To be called where a batch raised `StaleHintError` and the stager is to go on.
+        To be called if a batch raised `StaleHintError` and the stager is still needed.
         """
         if self._is_stale:
             self._is_lost = False
@@ -139,7 +139,7 @@ class Stager:
         self._bytes = 0
 
     def flush(self) -> None:
-        """Write the batch, so that all that was handed over is in the store."""
+        """Write the batch, so that all handed-over nodes are in the store."""
         if self._operations:
             self._write(None, None)
 
@@ -149,7 +149,7 @@ class Stager:
             self._write(None, None)
 
     def commit(self, root: Ref, action: Action[T]) -> T:
-        """Write what is left and run ``action(transaction, root, added)`` in the same transaction.
+        """Write the remaining nodes and run ``action(transaction, root, added)`` in the same transaction.
 
         ``added`` are the stored bytes of this last batch.  The action returns (whether a version now refers to the
         root, result); the reference passes from the draft to the version.
@@ -166,7 +166,7 @@ class Stager:
         return tuple(draft for draft in (self._draft, self._pin) if draft is not None)
 
     def _pack(self, now_ns: int) -> None:
-        """Put the stored forms that the store lacks into a segment, and that on the disk."""
+        """Write the stored forms that the store lacks to the disk, as one segment."""
         with self._store.snapshot() as snapshot:
             find = snapshot.transaction.find
             wanted = [
@@ -189,12 +189,12 @@ class Stager:
             raise BusyError(
                 "what was put could not be written", hint="start again: content that is already stored is reused"
             )
-        now_ns = time.time_ns()  # the birth of what is new, in the pack's index as in the manifest
+        now_ns = time.time_ns()  # the birth time of new nodes, in the pack's index as in the manifest
         self._pack(now_ns)
         try:
             return self._write_batch(root, action, now_ns)
         except BaseException as error:
-            # Refs have numbers by now that no node has, unless there was nothing to bring in.
+            # Refs now have numbers that no node has, unless there was nothing to add.
             if self._operations:
                 self._is_lost = True
             self._is_stale = isinstance(error, StaleHintError)
@@ -210,7 +210,7 @@ class Stager:
                 owed[root.node] = owed.get(root.node, 0) - 1
                 if referred:
                     batch.count(root.node)
-            self._is_lost = True  # until it is committed: what is owed is as after it
+            self._is_lost = True  # until it is committed: ``_owed`` is already as after it
             self._settle(batch, owed)
             change_counts(transaction, batch.changes, new=frozenset(batch.created))
             space.condemn(transaction, batch.lost)
@@ -230,7 +230,7 @@ class Stager:
         return result  # type: ignore[return-value]  # only `commit` uses it, and gives an action
 
     def _apply(self, batch: Batch) -> dict[int, int]:
-        """Bring the operations in; return how many more (or fewer) parents each node is owed."""
+        """Apply the operations; return how many more (or fewer) parents each node is owed."""
         owed: dict[int, int] = {}
         for operation in self._operations:
             batch.apply(operation)
@@ -247,7 +247,7 @@ class Stager:
         """Hold nodes that still wait for a parent for the draft, and release those that have one."""
         for node in batch.created:
             if not batch.changes.get(node) and not owed.get(node):
-                owed[node] = 1  # nothing refers to it, nor will: the draft keeps it until it is reaped
+                owed[node] = 1  # nothing refers to it or will: the draft keeps it until the draft is reaped
         for node, change in owed.items():
             before = self._owed.get(node, 0)
             after = before + change

@@ -1,13 +1,13 @@
-"""Remembering which content each file of a source folder had, so that an unchanged folder is not read again.
+"""The cache of the content id of each file of a source folder, so that an unchanged folder is not read again.
 
 One file per source folder, ``<cache folder>/<hash of its real path>``.  A put reads the old one and writes its
 successor to a temporary file, folder by folder; `StatCache.commit` renames the new one over the old one.  It is only a
 cache: a torn, foreign, stale or unreadable file counts as absent, and a failure to write it never fails a put.
 
-A file counts as unchanged when size, mtime, ctime, inode and device are what they were.  Not remembered is
+A file counts as unchanged if size, mtime, ctime, inode and device are the same.  Not remembered is
 
 - a file whose mtime or ctime is less than `MARGIN_NS` before it was read, or later: it could change once more without
-  its times telling (clocks of file systems tick slowly);
+  a change of its times (clocks of file systems tick slowly);
 - a file on a file system whose ctime is not kept by the kernel (`UNTRUSTED_FILE_SYSTEMS`): two disk images built from
   different content can agree in every figure.
 
@@ -57,7 +57,7 @@ UNTRUSTED_FILE_SYSTEMS = frozenset(
 )
 """File systems whose ctime is stored in an image, invented, or supplied by a server."""
 
-_BLOCK_MAGIC = b"aSC1"  # another number whenever this format, or what a folder's digest means, changes
+_BLOCK_MAGIC = b"aSC1"  # a new number whenever this format, or the meaning of a folder's digest, changes
 _TRAILER_MAGIC = b"aST1"
 _BLOCK = struct.Struct("<4sIQQ32s")
 _TRAILER = struct.Struct("<4sIQQQ")
@@ -74,7 +74,7 @@ _TEMPORARY = ".new"
 
 
 class _Block(NamedTuple):
-    """One folder as it was: parallel sequences by entry, and their raw bytes, from which runs are copied."""
+    """One folder's old state: parallel sequences by entry, and their raw bytes, from which runs are copied."""
 
     digest: bytes | None
     kinds: bytes
@@ -100,7 +100,7 @@ class _Item:
 
 
 class DirectoryCache:
-    """Compare one folder with what it was, entry by entry, and note what it is.
+    """Compare one folder with its old state, entry by entry, and record its new state.
 
     The walk's order is relied on: `lookup`, `link` and `enter` are called once for every entry, in the order of names.
     `record` may follow in any order and at any time before `leave`; folders may be left long after their siblings were
@@ -126,11 +126,11 @@ class DirectoryCache:
         self._void = False  # the old block was wrong about a file
         self._cursor = 0  # the old entry that is expected next
         self._run_start = 0  # the old entries from here to the cursor are in the new block as they are
-        self._items: list[_Item | tuple[int, int]] = []  # what comes before: new entries, and (start, stop) of old ones
+        self._items: list[_Item | tuple[int, int]] = []  # before the run: new entries, and (start, stop) of old ones
         self._pending: dict[bytes, _Item] = {}  # files to be recorded and subfolders to be left
 
     def lookup(self, entry: FileEntry) -> bytes | None:
-        """Return the 32-byte id of the content that this file is known to have, or None if it must be read."""
+        """Return the 32-byte id of this file's content if it is known, or None if the file must be read."""
         cursor, old, name = self._cursor, self._old, entry.name
         # Stamps of links and subfolders have no device, so they equal no file's.
         if cursor >= len(old.stamps) or old.stamps[cursor] != entry.stamp or old.keys[cursor] != name:
@@ -174,7 +174,7 @@ class DirectoryCache:
         same = self._same
         item = self._add(_Item(_DIRECTORY, name))
         if cursor >= 0:
-            # An item of its own even if it is what it was: its block has another place in the new file.
+            # An item of its own even if it is unchanged: its block has another offset in the new file.
             self._same = same
             self._cursor = self._run_start = cursor + 1
             offset, length = self._old.stamps[cursor][:2]
@@ -186,7 +186,7 @@ class DirectoryCache:
     def unchanged_digest(self) -> bytes | None:
         """Return the digest that was noted for the folder if nothing in it changed since, else None.
 
-        To be asked when all entries are seen and all subfolders left: then every file was known, and every link, and
+        To be called once all entries are seen and all subfolders left: then every file was known, and every link, and
         every subfolder's digest, and nothing was added or is missing.
         """
         if self._same and self._children_same and not self._pending and self._cursor == len(self._old.keys):
@@ -194,7 +194,7 @@ class DirectoryCache:
         return None
 
     def leave(self, digest: bytes) -> None:
-        """Note the 32-byte digest of the finished folder, and write what was recorded."""
+        """Note the 32-byte digest of the finished folder, and write its block."""
         block = _pack_block(self._finished(), digest)
         self._pending.clear()
         place = self._cache.write_block(block)
@@ -236,7 +236,7 @@ class DirectoryCache:
         self._run_start = self._cursor
 
     def _finished(self) -> list[_Item | _Block]:
-        """Return what the new block is made of: items, and pieces of the old block."""
+        """Return the parts of the new block: items, and pieces of the old block."""
         self._end_run()
         if self._void:
             return [_Item(_FILE, b"")]
@@ -279,7 +279,7 @@ class StatCache:
     def open(cls, folder: Path, root_path: bytes, root_identity: Identity) -> StatCache:
         """Open the cache of the source at *root_path* (absolute, without symlinks) in *folder*, made if missing.
 
-        Never fails: without a usable old cache nothing is known, without a place for the new one nothing is kept.
+        Never fails: without a usable old cache nothing is known; if the new one cannot be created, nothing is kept.
         """
         # The user is part of the name, because in a shared workspace others' caches cannot be read or replaced.
         key = hashlib.blake2b(b"%d:%d:" % (os.geteuid(), len(root_path)) + root_path, digest_size=16)
@@ -305,7 +305,7 @@ class StatCache:
         return DirectoryCache(self, None, b"", old, old.digest)
 
     def commit(self) -> None:
-        """Put the new cache in the old one's place; what was not left, root included, is not remembered."""
+        """Replace the old cache by the new one; folders that were not left, root included, are not remembered."""
         output, self._output = self._output, None
         if output is None:
             return
@@ -336,7 +336,7 @@ class StatCache:
         self.abandon()
 
     def trusts(self, device: int) -> bool:
-        """Return whether files of the file system *device* (st_dev) cannot change without their ctime telling."""
+        """Return whether files of the file system *device* (st_dev) cannot change without a change of their ctime."""
         return device not in self._untrusted
 
     def read_block(self, offset: int, length: int) -> _Block:
@@ -398,13 +398,13 @@ class StatCache:
 
 
 def _is_settled(stamp: FileStamp, read_started_ns: int) -> bool:
-    # Some file systems keep times that 64 bits of nanoseconds do not reach (the year 1).
+    # Some file systems keep times that do not fit 64 bits of nanoseconds (the year 1).
     newest, oldest = max(stamp.mtime_ns, stamp.ctime_ns), min(stamp.mtime_ns, stamp.ctime_ns)
     return newest < read_started_ns - MARGIN_NS and oldest >= -(1 << 63)
 
 
 def _pack_block(pieces: list[_Item | _Block], digest: bytes) -> bytearray:
-    """Put a folder's block together, checksum still zero; without the items that have no id, which is noted."""
+    """Assemble a folder's block, checksum still zero; items without an id are left out, and the flags say so."""
     kinds, figures, ids, keys = bytearray(), bytearray(), bytearray(), []
     flags = _COMPLETE
     for piece in pieces:
@@ -433,7 +433,7 @@ def _checksum(raw: bytes | bytearray, seed: int) -> int:
 
 
 def _untrusted_devices() -> frozenset[int]:
-    """Return the st_dev of every mount whose ctime means little."""
+    """Return the st_dev of every mount whose ctime is not reliable."""
     try:
         mounts = mount_points()
     except OSError:
@@ -459,7 +459,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _prune(kept: Path) -> None:
-    """Remove the caches used longest ago, but not *kept*, until `CACHES_MAX_BYTES` hold them all."""
+    """Remove the least recently used caches, but not *kept*, until all fit in `CACHES_MAX_BYTES`."""
     files: list[tuple[float, int, Path]] = []
     for path in kept.parent.iterdir():
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
-"""Access to services outside: settings from the environment and the usual files of each service, without secrets.
+"""Access to external services: settings from the environment and each service's usual files, without secrets.
 
-`Access` is what a reference keeps of it.  Credentials are looked up again whenever a service is opened, by whoever
-reads: from the variables that each provider's own tools read, and from AWS's files with profiles.
+A reference stores these settings as `Access`.  Credentials are looked up again whenever a service is opened, in the
+reading process: from the variables that each provider's own tools read, and from AWS's files with profiles.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _VENDOR: Final = Path("/sys/class/dmi/id/sys_vendor")
 
 
 class Access(NamedTuple):
-    """The service that a URI leaves open, and whether requests carry no credentials."""
+    """The service that a URI does not name, and whether requests are anonymous."""
 
     endpoint: str | None = None
     region: str | None = None
@@ -162,7 +162,7 @@ class _Profile:
 
     @property
     def is_elaborate(self) -> bool:
-        """Whether it asks for what only boto3 can do here: roles, single sign-on, a program."""
+        """Whether the profile needs boto3: for roles, single sign-on or an external program."""
         return any(name.startswith(("role_arn", "sso_", "credential_process")) for name in self._said)
 
 
@@ -188,25 +188,25 @@ def _by_boto3(uri: str, profile: str) -> dict[str, Any]:
         ) from error
     try:
         return {"credential_provider": Boto3CredentialProvider(boto3.session.Session(profile_name=profile))}
-    except Exception as error:  # botocore has many of its own, and no root that is worth importing
+    except Exception as error:  # botocore has many error classes, and no common base that is worth importing
         raise OutsideError(f"the profile {profile!r} gives no credentials for {uri}: {error}") from error
 
 
 def _connection_string() -> dict[str, str]:
-    """Return what ``AZURE_STORAGE_CONNECTION_STRING`` says, with its names in small letters."""
+    """Return the settings of ``AZURE_STORAGE_CONNECTION_STRING``, with their names in lower case."""
     text = _first("AZURE_STORAGE_CONNECTION_STRING") or ""
     pairs = (part.partition("=") for part in text.split(";"))
     return {name.strip().lower(): value.strip() for name, _, value in pairs if name.strip()}
 
 
 def _google_file() -> Path:
-    """Return where ``gcloud auth application-default login`` leaves credentials."""
+    """Return the path at which ``gcloud auth application-default login`` leaves credentials."""
     folder = _first("CLOUDSDK_CONFIG") or "~/.config/gcloud"
     return Path(folder).expanduser() / "application_default_credentials.json"
 
 
 def _vendor() -> str:
-    """Return who made this machine, as its firmware says: on their own machines, clouds give credentials unasked."""
+    """Return this machine's vendor from its firmware: clouds provide credentials on their own machines."""
     try:
         return _VENDOR.read_text()
     except OSError:

@@ -1,15 +1,15 @@
-"""The cache of what was fetched from outside, in blocks of 1 MiB and spans of 8, of which the oldest go first.
+"""The cache of fetched external data, in blocks of 1 MiB and spans of 8 blocks; the oldest are evicted first.
 
     cache/references/<first 2 of the id>/<id>/<block, hex>     data · its checksums (`artstore.references.sums`)
     cache/references/<first 2 of the id>/<id>/<block, hex>+8   the same for 8 blocks, of which the first is a multiple
     cache/references/<first 2 of the id>/<id>/lock             byte n is locked while block n is fetched
 
-The id is that of the reference's record, so that what another pin fetched is never found.  A file is there whole or
-not at all, whoever is killed, and any process may remove any of them at any time.  What a disk has changed is not
-served: it is fetched again.
+The id is that of the reference's record, so data fetched for another pin is never used.  A file exists completely or
+not at all, even if a process is killed, and any process may remove any file at any time.  Data that the disk corrupted
+is not served: it is fetched again.
 
-Spans come where a file is read on and on.  A thread writes them, past the page cache: who reads them has them in pages
-of its own already, and memory for both would cost more than all else here.
+Spans are written when a file is read sequentially.  A thread writes them with O_DIRECT: their reader already has them
+in its own pages, and memory for both copies would cost more than everything else here.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class BlockCache:
         self._saving: set[threading.Thread] = set()
         self._writes_past = True
         self._lock = threading.Lock()
-        self._fetched = limit  # so that the first block that comes looks at what is there
+        self._fetched = limit  # so that the first block measures the existing cache
         self._used: dict[str, float] = {}
 
     def folder_of(self, ident: bytes) -> str:
-        """Return the folder of the blocks of one reference, as text: each reading asks for several of its files."""
+        """Return the folder of the blocks of one reference, as text: each read opens several of its files."""
         text = ident.hex()
         return f"{self._folder}/{text[:2]}/{text}"
 
@@ -100,7 +100,7 @@ class BlockCache:
         return data[start - first : end - first]
 
     def has(self, ident: bytes, block: int) -> bool:
-        """Return whether a block is there."""
+        """Return whether a block is cached."""
         if self._recent is not None and self._recent.holds(ident, block * BLOCK):
             return True
         return os.path.exists(self._path(ident, block)) or os.path.exists(self._span(ident, block))
@@ -123,7 +123,7 @@ class BlockCache:
             os.utime(path)
 
     def ask_ahead(self, ident: bytes, block: int, end: int) -> None:
-        """Have the kernel read blocks ``[block, end)`` into the page cache, those that are there; a mere hint."""
+        """Hint the kernel to read the cached ones of blocks ``[block, end)`` into the page cache."""
         for number in range(block, end):
             if self._recent is not None and self._recent.holds(ident, number * BLOCK):
                 continue
@@ -139,9 +139,9 @@ class BlockCache:
                         os.close(fd)
 
     def keep(self, ident: bytes, first: int, data: Buffer) -> None:
-        """Keep what a reference has from block ``first`` on: others have it at once, the disk has a span later.
+        """Store a reference's data from block ``first`` on: other readers see it at once, a span is written later.
 
-        A disk without room for it keeps none, which is no error.
+        If the disk is full nothing is stored, which is no error.
         """
         view = memoryview(data).cast("B")
         if self.is_span(first, len(view)):
@@ -151,14 +151,14 @@ class BlockCache:
             self._put(self._path(ident, first + at // BLOCK), view[at : at + BLOCK])
 
     def is_span(self, first: int, size: int) -> bool:
-        """Return whether ``size`` bytes from block ``first`` on are a span."""
+        """Return whether ``size`` bytes from block ``first`` on make a span."""
         return size == SPAN and not first % _EACH
 
     def keep_span(self, ident: bytes, first: int, pieces: Iterable[Buffer]) -> None:
-        """Keep a span that comes in pieces, as `keep` does; raise what taking one raises."""
+        """Store a span that arrives in pieces, as `keep` does; errors of the iterator are passed on."""
         path = self._span(ident, first)
         slot = self._recent.keep(ident, first * BLOCK, pieces) if self._recent is not None else None
-        if slot is None:  # or the disk is slower than what is outside, and its page cache may take some
+        if slot is None:  # or the disk is slower than the service, and its page cache may take some
             self._put(path, b"".join(pieces))
             return
         try:
@@ -166,11 +166,11 @@ class BlockCache:
                 thread = threading.Thread(target=self._save, args=(path, slot))
                 thread.start()
                 self._saving.add(thread)
-        except RuntimeError:  # the process is ending, or has as many as it may
+        except RuntimeError:  # the process is ending, or has reached its limit of threads
             self._save(path, slot)
 
     def settle(self) -> None:
-        """Wait until all that was kept is on the disk, or was found not to fit there."""
+        """Wait until all stored data is on the disk, or was found not to fit there."""
         while True:
             with self._lock:
                 saving = list(self._saving)
@@ -190,7 +190,7 @@ class BlockCache:
                 self._saving.discard(threading.current_thread())
 
     def _put(self, path: str, data: Buffer, sums: Buffer = b"", *, past: bool = False) -> bool:
-        """Write one file; return whether it is there.  What goes past the page cache begins with a page."""
+        """Write one file; return whether it exists.  Direct writes begin at a page boundary."""
         folder, name = os.path.split(path)
         temporary = f"{folder}/.{name}.{os.getpid()}.{threading.get_ident()}"
         try:
@@ -206,7 +206,7 @@ class BlockCache:
                 return True
         except OSError as error:
             if past and error.errno == errno.EINVAL:
-                self._writes_past = False  # the file system knows no other way than the page cache
+                self._writes_past = False  # the file system does not support O_DIRECT
         with suppress(OSError):
             os.unlink(temporary)
         return False
@@ -221,7 +221,7 @@ class BlockCache:
 
     @contextmanager
     def fetching(self, ident: bytes, first: int, last: int) -> Iterator[None]:
-        """Keep others, of whatever process, from fetching blocks ``[first, last)`` meanwhile."""
+        """Keep all other readers, in any process, from fetching blocks ``[first, last)`` meanwhile."""
         folder = self.folder_of(ident)
         try:
             os.makedirs(folder, exist_ok=True)
@@ -236,13 +236,13 @@ class BlockCache:
             os.close(fd)
 
     def references(self) -> Iterator[bytes]:
-        """Yield the ids of the references of which anything is kept."""
+        """Yield the ids of the references that have cached data."""
         for folder in Path(self._folder).glob("??/*"):
             with suppress(ValueError):
                 yield bytes.fromhex(folder.name)
 
     def forget(self, ident: bytes) -> None:
-        """Remove all that is kept of one reference."""
+        """Remove all cached data of one reference."""
         import shutil
 
         shutil.rmtree(self.folder_of(ident), ignore_errors=True)
@@ -277,7 +277,7 @@ class BlockCache:
                     yield status.st_mtime, status.st_blocks * 512, path
 
     def _remove_empty(self) -> None:
-        """Remove the folders of references that have no block any more; a lock that is held keeps its folder."""
+        """Remove the folders of references that have no block any more; a folder whose lock is held stays."""
         for folder, folders, names in os.walk(self._folder, topdown=False):
             if names == [_LOCK] and not folders:
                 self._remove_lock(f"{folder}/{_LOCK}")

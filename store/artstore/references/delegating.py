@@ -1,7 +1,7 @@
-"""Sending requests to services through a helper process, if this process cannot.
+"""Sending requests to services through a helper process, if this process cannot send them.
 
 obstore's threads do not survive a fork: in the child of a process that has used it, as a DataLoader's workers are,
-every call would wait for ever.  Such a child starts a helper, which is a new program and no copy, and lets that ask.
+every call would hang.  Such a child starts a helper, a new program and not a fork, and sends requests through it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def must_delegate() -> bool:
 
 
 def open_service(location: Location, access: Access) -> Service:
-    """Return a client of the service that holds a place, of this process's own or by a helper.
+    """Return a client of the service that holds a location: of this process, or through a helper.
 
     Raises `OutsideError` if credentials are missing.  No request is made.
     """
@@ -48,10 +48,10 @@ def open_service(location: Location, access: Access) -> Service:
 
 
 class _Helper:
-    """The helper of this process: one question at a time."""
+    """The helper of this process; it serves one request at a time."""
 
     def __init__(self) -> None:
-        import subprocess  # few need these two, and every first reading would wait for them
+        import subprocess  # rarely needed, and every first read would wait for the imports
         from multiprocessing.connection import Connection
 
         ours, theirs = socket.socketpair()
@@ -65,7 +65,7 @@ class _Helper:
         self._lock = threading.Lock()
 
     def ask(self, *question: Any) -> Any:
-        """Return the answer to (location, access, method, arguments), or raise what was raised."""
+        """Return the helper's result for (location, access, method, arguments), or raise its error."""
         with self._lock:
             try:
                 self._connection.send(question)
@@ -105,7 +105,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 class Delegated:
-    """A service that a helper asks; `artstore.references.services.Service` says what for."""
+    """A service reached through a helper; see `artstore.references.services.Service`."""
 
     def __init__(self, location: Location, access: Access) -> None:
         self._place = location, access
@@ -124,7 +124,7 @@ class Delegated:
         _helper().ask(*self._place, "check", key, record)
 
     def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
-        """Yield the bytes of what a record pins; those of a file without an ETag are all in memory at once."""
+        """Yield the bytes that a record pins; a file without an ETag is held in memory as a whole."""
         if part is None and (record.etag is not None or record.version is not None):
             with suppress(NoRangesError):
                 for start in range(0, record.size, _PIECE):

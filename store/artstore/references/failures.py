@@ -1,4 +1,4 @@
-"""Notes of objects outside that changed after they were pinned, for later queries of a version."""
+"""Notes of external objects that changed after they were pinned, for later queries of a version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Failure", "Failures"]
 
 
 class Failure(NamedTuple):
-    """A reference that was found changed or gone: the id of its record, a sentence, and when, in seconds since 1970."""
+    """A reference that was found changed or gone: the id of its record, a sentence, and the Unix time."""
 
     ident: bytes
     message: str
@@ -27,7 +27,7 @@ class Failures:
         self._mode = mode
 
     def note(self, ident: bytes, message: str) -> None:
-        """Keep what was found of a reference; if there is no room for it, that is no error."""
+        """Store the failure of a reference; a full disk is no error."""
         beside = self._folder / f".{ident.hex()}.{os.getpid()}.{threading.get_ident()}"
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ class Failures:
             beside.rename(self._folder / ident.hex())
 
     def forget(self, ident: bytes) -> None:
-        """Take the note of a reference away that was found to be as it was."""
+        """Remove the note of a reference that was found unchanged."""
         with suppress(OSError):
             os.unlink(self._folder / ident.hex())
 

@@ -1,4 +1,4 @@
-"""The helper of a process that cannot ask services itself: reads questions from a socket, and answers them.
+"""The helper of a process that cannot send requests to services itself: it reads requests from a socket.
 
 It ends when the other end closes.
 """

@@ -1,7 +1,7 @@
-"""Files of this machine that are referred to: pinned by their content, and read where they are.
+"""References to files of this machine: pinned by their content, and read in place.
 
-A file is read only while it is the very file whose content was found to be what the record says: the same inode, with
-the same size and times.  Where that is not so it is hashed again, once, and remembered if it is still the same.
+A file is read only while it is the file whose content was found to match the record: the same inode, with the same
+size and times.  Otherwise it is hashed again, once, and its stamp is stored if the content is still the same.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""The location of a file outside: URIs in the form that users write.
+"""The location of an external file: URIs in the form that users write.
 
-    s3://BUCKET/KEY[?versionId=V]                     S3, and whatever speaks its protocol
+    s3://BUCKET/KEY[?versionId=V]                     S3, and services with its protocol
     gs://BUCKET/KEY[#GENERATION]                      Google Cloud Storage
     az://CONTAINER/KEY, azure://CONTAINER/KEY         Azure Blob Storage; the account is the environment's
     https://ACCOUNT.blob.core.windows.net/CONTAINER/KEY
     http://HOST/PATH, https://HOST/PATH               one file
     file:///PATH, /PATH                               a file or folder of this machine
 
-Keys stand in the URIs of object stores as they are, in those of files and the web percent-encoded.
+Keys are literal in the URIs of object stores, and percent-encoded in those of files and the web.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Location(NamedTuple):
-    """A file or folder outside: ``root`` is the bucket, the container, or scheme and host; "" for files.
+    """An external file or folder: ``root`` is the bucket, the container, or scheme and host; "" for files.
 
-    ``key`` leads on from there, without a slash at its beginning; of files it is the whole path.  ``version`` is the
-    one that the URI asks for.
+    ``key`` is relative to it, without a leading slash; for files it is the whole path.  ``version`` is the version
+    that the URI names.
     """
 
     scheme: str
@@ -45,11 +45,11 @@ class Location(NamedTuple):
 
     @property
     def is_literal(self) -> bool:
-        """Whether a web address must be asked for as it is: it has a query, or a path that is no list of names."""
+        """Whether a web address must be requested as it is: it has a query, or its path is not a list of names."""
         return self.scheme.startswith("http") and bool(self.key) and _NAMES.fullmatch(self.key) is None
 
     def uri(self, key: str | None = None) -> str:
-        """Return what names this place, or another key in the same root."""
+        """Return the URI of this location, or of another key in the same root."""
         key = self.key if key is None else key
         if self.scheme == "file":
             return file_uri(os.fsencode(key))
@@ -57,7 +57,7 @@ class Location(NamedTuple):
 
 
 def is_outside(text: str) -> bool:
-    """Return whether a text names something outside: by a scheme that is known here, or by an absolute path."""
+    """Return whether a text names an external file: by a supported scheme, or as an absolute path."""
     return text.lower().startswith(SCHEMES) or text.startswith("/")
 
 
@@ -67,7 +67,7 @@ def file_uri(path: bytes) -> str:
 
 
 def parse_location(text: str) -> Location:
-    """Return the place that a URI or absolute path names; raise `InvalidInputError` if it names none."""
+    """Return the location that a URI or absolute path names; raise `InvalidInputError` if it names none."""
     if _CONTROLS.search(text):
         raise InvalidInputError(f"{text!r} is not a URI: it has a control character in it")
     if text.startswith("/"):
@@ -133,7 +133,7 @@ def _web(text: str) -> Location:
 
 
 def _checked_key(text: str, key: str) -> str:
-    """Return a key; raise `InvalidInputError` for one that the client cannot ask for."""
+    """Return a key; raise `InvalidInputError` for one that the client cannot request."""
     if any(part in ("", ".", "..") for part in key.rstrip("/").split("/")) and key:
         raise InvalidInputError(f"{text!r} has an empty name, . or .. in its key, which cannot be a path")
     return key

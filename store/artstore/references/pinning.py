@@ -1,8 +1,8 @@
-"""Pinning: what a URI leads to at this moment, object by object, so that a version can refer to it.
+"""Pinning: recording the objects that a URI currently names, so that a version can refer to them.
 
-A place that ends with a slash, or where no object is, is a folder: all that lies below it is meant, however much that
-is.  Objects of no bytes are files like others, but for those that stand for folders: consoles of object stores make
-them, with a slash at the end of their keys.
+A location that ends with a slash, or that names no object, is a folder: it stands for all objects below it, however
+many.  Empty objects are files like others, except folder markers: consoles of object stores create them, with a slash
+at the end of their keys.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SLASH: Final = "/"
 
 @dataclass(slots=True)
 class Pinned:
-    """What a URI leads to: files by their paths below it, and folders without anything.
+    """The objects that a URI names: files by their paths below it, and empty folders.
 
     ``name`` is the default name.  A single file has the empty path.
     """
@@ -52,7 +52,7 @@ class Pinned:
 
     @property
     def is_single(self) -> bool:
-        """Whether it is one file, and no folder."""
+        """Whether it is one file, not a folder."""
         return len(self.files) == 1 and not self.files[0][0]
 
     @property
@@ -62,11 +62,11 @@ class Pinned:
 
 
 def pin(uri: str, *, anonymous: bool = False, checksum: bool = True, report: OnPinned | None = None) -> Pinned:
-    """Return what a URI or an absolute path leads to now.
+    """Return the files that a URI or an absolute path names now.
 
-    ``checksum`` says that files of this machine are pinned by their content and not by their times; web servers that
-    give no ETag leave no other way.  Raises `InvalidInputError` for what is no URI, or holds what cannot be paths,
-    `NotFoundError` if nothing is, `OutsideError` if that cannot be known.
+    With ``checksum``, files of this machine are pinned by their content and not by their times; files of web servers
+    that send no ETag always are.  Raises `InvalidInputError` if it is no URI or holds invalid paths,
+    `NotFoundError` if nothing exists there, `OutsideError` if that cannot be determined.
     """
     location = parse_location(uri)
     say = report or (lambda files, size, name: None)
@@ -102,7 +102,7 @@ def _below(location: Location, service: Service, make: Callable[[Found], Referen
     size = 0
     for found in service.listed(prefix):
         path = os.fsencode(found.key[len(prefix) :].strip(_SLASH))
-        if not path:  # what stands for the folder itself
+        if not path:  # the marker of the folder itself
             continue
         by_path[_checked(location, found.key, path)] = found
         size += found.size
@@ -124,7 +124,7 @@ def _below(location: Location, service: Service, make: Callable[[Found], Referen
             pinned.folders.append(path)
     first = next(iter(by_path.values()), None)
     if first is not None and service.head(first.key).version is not None:
-        # The bucket keeps versions, which listings do not tell.
+        # The bucket keeps versions, which listings do not contain.
         heads = _each(lambda item: (item[0], service.head(item[1].key)), list(by_path.items()))
         by_path = dict(heads)
     pinned.files = [(path, make(found)) for path, found in sorted(by_path.items())]
@@ -139,7 +139,7 @@ def _checked(location: Location, key: str, path: bytes) -> bytes:
 
 
 def _is_marker(service: Service, item: tuple[bytes, Found]) -> bool:
-    """Return whether an object of no bytes is none: it stands for a folder, with a slash behind its key."""
+    """Return whether an empty object is only a folder marker: its key ends with a slash."""
     try:
         service.head(item[1].key)
     except NotFoundError:
@@ -179,7 +179,7 @@ def _web(location: Location, service: Service, checksum: bool, make: Callable[[F
 
 
 def _by_content(service: Service, record: ReferenceRecord) -> ReferenceRecord:
-    """Return a record with the hash of what is there; its size is what was read."""
+    """Return a record with the hash of the current content; its size is the number of bytes read."""
     hasher, size = ContentHasher(), 0
     location = parse_location(record.uri)
     for piece in service.pieces(location.key, record):

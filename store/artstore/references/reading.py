@@ -1,4 +1,4 @@
-"""Reading what references pin: from the cache, else from outside, in ranges that grow with sequential reading."""
+"""Reading pinned content: from the cache, else from the service, in ranges that grow with sequential reading."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _FILE: Final = "file://"
 
 
 class Outside:
-    """What references of one workspace lead to, for one process; safe in any thread, recreated after a fork.
+    """The reader of one workspace's references, for one process; safe in any thread, recreated after a fork.
 
-    ``cache`` is the folder of the blocks, ``failures`` that of the notes of what has changed, ``limit`` in bytes.
+    ``cache`` is the folder of the blocks, ``failures`` the folder of the failure notes; ``limit`` is in bytes.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Outside:
         self._running: dict[bytes, set[int]] = {}
 
     def cached(self, ident: bytes, record: ReferenceRecord, offset: int, size: int) -> list[Buffer] | None:
-        """Return what `read` does where that needs no waiting for anybody outside, else None."""
+        """Return the result of `read` if that needs no request to a service, else None."""
         size = min(offset + size, record.size) - offset
         if size <= 0:
             return []
@@ -80,9 +80,9 @@ class Outside:
         return found
 
     def read(self, ident: bytes, record: ReferenceRecord, offset: int, size: int) -> list[Buffer]:
-        """Return ``size`` bytes of what a record pins from ``offset``, in pieces, fewer only at its end.
+        """Return ``size`` bytes from ``offset`` of the content that a record pins, in pieces; fewer only at its end.
 
-        ``ident`` is the record's id.  Raises `ChangedError` if it is gone or another by now, which is noted, and
+        ``ident`` is the record's id.  Raises `ChangedError` if it is gone or replaced, which is noted, and
         `OutsideError` if that cannot be determined; never returns other bytes.
         """
         try:
@@ -112,15 +112,15 @@ class Outside:
         return found
 
     def _fetch(self, ident: bytes, record: ReferenceRecord, block: int, until: int, end: int = 0) -> dict[int, Buffer]:
-        """Fetch blocks from one on up to ``end``; return at least those up to ``until``.
+        """Fetch blocks from ``block`` up to ``end``; return at least those up to ``until``.
 
-        Without ``end`` it is up to ``until``, and beyond where those before it are there.
+        Without ``end`` this is up to ``until``, and further if the preceding blocks are cached.
         """
         wanted = end or max(until, block + 1, block + 2 * self._before(ident, block))
         last = min(wanted, block + _MOST, -(-record.size // BLOCK))
         with self.blocks.fetching(ident, block, last):
             fetched: dict[int, Buffer] = {}
-            first = block  # others may have brought some while we waited
+            first = block  # other readers may have fetched some while we waited
             while first < last and self.blocks.has(ident, first):
                 if first < until:
                     length = _length(record, first)
@@ -139,7 +139,7 @@ class Outside:
     def _bring(
         self, ident: bytes, record: ReferenceRecord, first: int, last: int, *, wanted: bool
     ) -> dict[int, Buffer]:
-        """Fetch blocks ``[first, last)`` into the cache, and return them where they are ``wanted``."""
+        """Fetch blocks ``[first, last)`` into the cache, and return those that are ``wanted``."""
         location = parse_location(record.uri)
         if record.etag is None and record.version is None:
             return self._bring_whole(ident, record, location, first, last)
@@ -160,7 +160,7 @@ class Outside:
             return self._bring_whole(ident, record, location, first, last)
 
     def _ask(self, record: ReferenceRecord, location: Location, question: Callable[[Service], T]) -> T:
-        """Ask the service; if it refuses, ask once more with reloaded credentials: they may have been renewed."""
+        """Request from the service; if it refuses, retry once with reloaded credentials: they may have been renewed."""
         try:
             return question(self._service(record, location))
         except DeniedError:
@@ -181,7 +181,7 @@ class Outside:
     def _bring_whole(
         self, ident: bytes, record: ReferenceRecord, location: Location, first: int, last: int
     ) -> dict[int, Buffer]:
-        """Fetch all of a file, as its server gives no parts, or as only all of it can be verified."""
+        """Fetch a whole file, because its server serves no ranges or because only the whole can be verified."""
         if record.size > self._limit:
             raise OutsideError(
                 f"{record.uri} can only be fetched whole, and has {record.size} bytes, more than the cache may take",
@@ -211,7 +211,7 @@ class Outside:
                 view = view[os.write(fd, view) :]
 
     def whole(self, ident: bytes, record: ReferenceRecord, location: Location) -> Iterator[Buffer]:
-        """Yield all bytes of what a record pins, past the cache; raise as `read` does, at the end at the latest."""
+        """Yield all bytes that a record pins, bypassing the cache; raise as `read` does, at the end at the latest."""
         try:
             yield from self._all(record, location)
         except ChangedError as error:
@@ -221,7 +221,7 @@ class Outside:
     def check(self, ident: bytes, record: ReferenceRecord) -> None:
         """Raise `ChangedError` if the pinned object is gone or replaced, `OutsideError` if that cannot be determined.
 
-        What is pinned by its content is read for it, a file of this machine only if its times have changed.
+        An object pinned by its content is read for this, a file of this machine only if its times have changed.
         """
         try:
             if record.uri.startswith(_FILE):
@@ -251,7 +251,7 @@ class Outside:
     # -- ahead -----------------------------------------------------------------------------------------------------
 
     def _run_ahead(self, ident: bytes, record: ReferenceRecord, block: int) -> None:
-        """Prefetch what follows, from outside or the disk, during sequential reading: more, the longer it lasts."""
+        """Prefetch what follows during sequential reads, from the service or the disk: more, the longer they last."""
         if not block or not self.blocks.has(ident, block - 1):
             return
         end = -(-record.size // BLOCK)
@@ -274,7 +274,7 @@ class Outside:
             threading.Thread(target=self._fetch_ahead, args=(ident, record, first, min(first + _MOST, end))).start()
 
     def _before(self, ident: bytes, block: int) -> int:
-        """Return how many blocks right before one are there, as far as that matters."""
+        """Return how many blocks directly before this one are cached, up to a limit."""
         return next((n for n in range(1, _MOST) if block < n or not self.blocks.has(ident, block - n)), _MOST) - 1
 
     def _fetch_ahead(self, ident: bytes, record: ReferenceRecord, first: int, last: int) -> None:
@@ -290,7 +290,7 @@ class Outside:
 
 
 def _service_key(record: ReferenceRecord, location: Location) -> tuple[Location, Access]:
-    """Return what tells services apart: all of a place but the key, unless that is all that can be asked for."""
+    """Return the identity of a service: all of a location but the key, unless only that key can be requested."""
     place = location if location.is_literal else location._replace(key="", version=None)
     return place, Access(record.endpoint, record.region, record.account, record.anonymous)
 
@@ -300,7 +300,7 @@ def _length(record: ReferenceRecord, block: int) -> int:
 
 
 def _blocks(record: ReferenceRecord, offset: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (block, from, to, length of the block) of the blocks that bytes ``[offset, end)`` touch."""
+    """Yield (block, from, to, length of the block) for each block that bytes ``[offset, end)`` overlap."""
     for block in range(offset // BLOCK, -(-end // BLOCK)):
         base = block * BLOCK
         yield block, max(offset - base, 0), min(end - base, BLOCK), _length(record, block)

@@ -1,7 +1,7 @@
-"""The most recently fetched spans, in memory shared by processes, until they are on the disk or replaced.
+"""The most recently fetched spans, in memory shared by processes, until they are written to disk or replaced.
 
 The sequential reads of a large file go to several workers of a mount in turn, and each needs the data that another has
-fetched.  They read it here, while it is being written to the disk past the page cache.
+fetched.  They read it here, while it is written to the disk with O_DIRECT.
 
     slot: 8 MiB of a file · one page that describes them
     page: id of the reference (32) · offset in the file, length, age (3 x 8) · checksums of the parts · that of all this
@@ -35,7 +35,7 @@ _EMPTY: Final = bytes(_HEAD.size)
 
 
 class Slot(NamedTuple):
-    """One span, aligned to a page, with its checksums; its owner alone may replace it until `RecentSpans.release`."""
+    """One span, aligned to a page, with its checksums; only its owner may replace it until `RecentSpans.release`."""
 
     number: int
     data: memoryview
@@ -43,10 +43,10 @@ class Slot(NamedTuple):
 
 
 class RecentSpans:
-    """Keep some spans for the process that makes this and all that are forked from it; any thread may use it.
+    """Hold some spans for the process that creates this and all its forks; any thread may use it.
 
-    Guarantees: what is read is what was kept, even if another process replaces it or was killed doing so, for each
-    reading is checked.  The memory is taken when it is first used.
+    Guarantees: a read returns the data that was stored, even if another process replaces it or was killed doing so,
+    because each read is verified.  The memory is allocated on first use.
     """
 
     def __init__(self, slots: int = _SLOTS) -> None:
@@ -59,11 +59,11 @@ class RecentSpans:
         self._owned: set[int] = set()
 
     def holds(self, ident: bytes, offset: int) -> bool:
-        """Return whether the byte at ``offset`` of a reference seems to be here."""
+        """Return whether the byte at ``offset`` of a reference is probably held."""
         return self._find(ident, offset, offset + 1) is not None
 
     def read(self, ident: bytes, start: int, end: int) -> Buffer | None:
-        """Return bytes ``[start, end)`` of a reference, verified; None if they are not here, all in one span."""
+        """Return bytes ``[start, end)`` of a reference, verified; None unless one span holds them all."""
         slot = self._find(ident, start, end)
         if slot is None:
             return None
@@ -79,9 +79,9 @@ class RecentSpans:
         return data[start - base - low : end - base - low]
 
     def keep(self, ident: bytes, start: int, pieces: Iterable[Buffer]) -> Slot | None:
-        """Take in what a reference has from ``start``, instead of the oldest; None if every slot has an owner.
+        """Store a reference's data from ``start`` in place of the oldest span; None if every slot has an owner.
 
-        Then no piece was taken.  Raises what taking one raises, and `ValueError` if they are more than a span.
+        In that case no piece was consumed.  Errors of the iterator are passed on; `ValueError` if a span is exceeded.
         """
         number = self._take()
         if number is None:
@@ -112,7 +112,7 @@ class RecentSpans:
             self._owned.discard(number)
 
     def _take(self) -> int | None:
-        """Become the owner of the oldest slot that has none: a thread by ``_owned``, a process by a lock."""
+        """Acquire the oldest slot without an owner: among threads by ``_owned``, among processes by a lock."""
         with self._lock:
             for slot in sorted(set(range(self._slots)) - self._owned, key=self._age):
                 with suppress(OSError):

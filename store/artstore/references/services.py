@@ -1,7 +1,7 @@
-"""Asking services outside for what they hold: one small surface over object stores and the web.
+"""Requests to external services: one small interface over object stores and the web.
 
-Every answer is compared with what the reference pins.  A client is opened when it is first needed, by whoever needs it:
-those of a process that forks do not work in the child.
+Every response is compared with the pin.  A client is opened when it is first needed, in the process that needs it:
+the clients of a process that forks do not work in the child.
 """
 
 from __future__ import annotations
@@ -60,20 +60,20 @@ class Service(Protocol):
     def head(self, key: str, version: str | None = None) -> Found:
         """Describe one object, or one version of it.
 
-        Raises `NotFoundError` if there is none, `OutsideError` if that cannot be known.
+        Raises `NotFoundError` if there is none, `OutsideError` if that cannot be determined.
         """
 
     def listed(self, prefix: str) -> Iterator[Found]:
-        """Yield all objects below a prefix, which is meant as a folder: ``train`` is not ``train2/``."""
+        """Yield all objects below a prefix, which is taken as a folder: ``train`` does not match ``train2/``."""
 
     def check(self, key: str, record: ReferenceRecord) -> None:
         """Raise `ChangedError` if the pinned object is gone or replaced, `OutsideError` if that is unknown."""
 
     def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
-        """Yield all bytes of what a record pins, as far as its server tells, or those of ``part``, from and to.
+        """Yield all bytes that a record pins, as far as its server can tell, or the range ``part`` (from, to).
 
-        Raises `ChangedError` if it is gone or another by now, `NoRangesError` if a part cannot be had, and
-        `OutsideError`, also where a part is not as long as was asked for.
+        Raises `ChangedError` if it is gone or replaced, `NoRangesError` if a part cannot be requested, and
+        `OutsideError`, also if a part does not have the requested length.
         """
 
 
@@ -90,9 +90,9 @@ def time_out() -> float:
 
 
 def open_here(location: Location, access: Access) -> Service:
-    """Return a client of the service that holds a place; raise `OutsideError` if credentials are missing.
+    """Return a client of the service that holds a location; raise `OutsideError` if credentials are missing.
 
-    No request is made.  Of no use in a process that was forked from one that has used a client.
+    No request is made.  Does not work in a process that was forked from one that has used a client.
     """
     import obstore.store
 
@@ -102,7 +102,7 @@ def open_here(location: Location, access: Access) -> Service:
         "allow_http": True,
         "connect_timeout": f"{min(seconds, 5):f}s",
         "read_timeout": f"{seconds:f}s",
-        "timeout": "30d",  # what is large may take long, as long as it comes
+        "timeout": "30d",  # large transfers may take long while data arrives
     }
     retry = {"max_retries": _RETRIES, "retry_timeout": _delta(seconds), "backoff": {"max_backoff": _delta(2.0)}}
     both: dict[str, Any] = {"client_options": client, "retry_config": retry}
@@ -124,7 +124,7 @@ class _Objects:
     """An object store, or a web server."""
 
     def __init__(self, store: ObjectStore, location: Location, sole: str | None = None) -> None:
-        """Ask for ``sole`` whatever key is wanted, if that is given."""
+        """If ``sole`` is given, request it for every key."""
         self._store = store
         self._location = location
         self._sole = sole
@@ -144,7 +144,7 @@ class _Objects:
                     return _found(key, result.meta)._replace(version=version)
                 return _found(key, obstore.head(self._store, self._path(key)))
             except (obstore.exceptions.GenericError, FileNotFoundError):
-                # Some web servers know no HEAD, or do not say a length there: one byte says it as well.
+                # Some web servers lack HEAD, or send no length for it: a request for one byte gives it as well.
                 if not self._location.scheme.startswith("http"):
                     raise
                 return self._head_by_get(key)
@@ -197,7 +197,7 @@ class _Objects:
             raise NoRangesError(f"the server of {record.uri} gives it only whole") from error
 
     def _get(self, key: str, record: ReferenceRecord, **options: Any) -> GetResult:
-        """Ask for what is pinned, and compare what comes: some servers ignore conditions."""
+        """Request the pinned object, and compare the response: some servers ignore conditions."""
         if record.version is not None:
             options["version"] = record.version
         elif record.etag is not None and not record.etag.startswith("W/"):  # If-Match takes strong ones only
@@ -215,9 +215,9 @@ class _Objects:
         return result
 
     def _get_if(self, key: str, options: Any) -> GetResult:
-        """Ask on a condition; where that is not met, see whether anything is there at all.
+        """Send a conditional request; if the condition fails, check whether the object exists at all.
 
-        S3's is then tried once more with the ETag bare, as some of its kind want it.
+        For S3 it is then retried once with the unquoted ETag, which some S3 implementations require.
         """
         import obstore
 
@@ -233,13 +233,13 @@ class _Objects:
 
 def _found(key: str, meta: ObjectMeta) -> Found:
     etag = meta["e_tag"]
-    if etag is not None and not etag.endswith('"'):  # as some listings have it, so that all pin the same
+    if etag is not None and not etag.endswith('"'):  # some listings omit the quotes; all pins must agree
         etag = f'"{etag}"'
     return Found(key, int(meta["size"]), etag, meta["version"])
 
 
 def _bare(etag: str | None) -> str:
-    """Return an ETag without what some servers add in some answers: quotes, and the mark of a weak one."""
+    """Return an ETag without the quotes and the weak mark that some servers add in some responses."""
     return (etag or "").removeprefix("W/").strip('"')
 
 
@@ -294,6 +294,6 @@ def _generic(uri: str, error: Exception, pinned: bool) -> OutsideError | NotFoun
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of what an error says, without queries of addresses, which may hold secrets."""
+    """Return the first line of an error's message, without queries of addresses, which may hold secrets."""
     line = _QUERY.sub(r"\1", str(error).strip().partition("\n")[0].strip())
     return line if len(line) <= _FIRST_LINE else line[: _FIRST_LINE - 3] + "..."

@@ -1,4 +1,4 @@
-"""Checksums of what is kept of files outside: one XXH3-64, little-endian, for each 64 KiB."""
+"""Checksums of the cached data of external files: one XXH3-64, little-endian, for each 64 KiB."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SUM: Final = 8
 
 
 def sums_of(data: Buffer) -> bytes:
-    """Return the checksums of ``data``, of which the last may be of less than a part."""
+    """Return the checksums of ``data``; its last part may be short."""
     return struct.pack(f"<{-(-len(data) // PART)}Q", *_sums(data))
 
 
 def are_sound(data: Buffer, sums: Buffer) -> bool:
-    """Return whether ``data``, which begins with a part, is what the first of ``sums`` are of."""
+    """Return whether ``data``, which begins at a part, matches the first of ``sums``."""
     return all(
         found == expected
         for found, expected in zip(_sums(data), struct.unpack_from(f"<{-(-len(data) // PART)}Q", sums), strict=True)

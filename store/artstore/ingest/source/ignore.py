@@ -1,8 +1,8 @@
 """Which entries of the user's folder stay out: ``.artfsignore`` files and ``--exclude`` globs.
 
 The rules are git's for ``.gitignore``: patterns of a file apply to the folder that holds it and below; the last
-pattern that matches decides, deeper files before shallower ones, and command-line globs before all files; what lies in
-an excluded folder cannot be taken back in, because excluded folders are not entered.
+pattern that matches decides, deeper files before shallower ones, and command-line globs before all files; entries of
+an excluded folder cannot be included again, because excluded folders are not entered.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _verdict(patterns: list[_Pattern], path: bytes, is_directory: bool) -> bool 
 
 
 def _one_line(text: str) -> str:
-    # pathspec's expressions take no newline for a character of a name, but names may have them.
+    # pathspec's expressions do not match a newline as a character of a name, but names may have them.
     return text.replace("\n", "\ufffe") if "\n" in text else text
 
 
@@ -121,7 +121,7 @@ def _matches(pattern: _Pattern, path: str, is_directory: bool) -> bool:
     if pattern.folders_only and not is_directory:
         return False
     if pattern.regex.groups == 0:
-        # The pattern ends in /** or is bare: it has no folder mark, and means what is below, never the folder.
+        # The pattern ends in /** or is bare: it has no folder mark, and matches entries below, never the folder.
         return pattern.regex.search(path) is not None
     found = pattern.regex.search(path)
     if found is not None and found.group(_DESCENDANT_MARK) is None:

@@ -54,7 +54,7 @@ class _Position:
 
 
 class Territory:
-    """Know the folder that links may not leave: the source, or a folder outside that a followed link led to.
+    """The folder that links may not leave: the source, or a folder outside that a followed link led to.
 
     Only inspects with lstat, relative to open directories, and never reads content.  A folder that changes meanwhile
     can at worst have a link followed that might have been kept, or the reverse.
@@ -143,7 +143,7 @@ class Territory:
         return True
 
     def _arrival(self, text: bytes) -> deque[bytes] | None:
-        """Return the steps that remain when the absolute path *text* arrives at the top; None if it never does."""
+        """Return the steps that remain when the absolute path *text* reaches the top; None if it never does."""
         if self._real_path and (text == self._real_path or text.startswith(self._real_path.rstrip(b"/") + b"/")):
             return deque(text[len(self._real_path) :].split(b"/"))
         prefix = text[: text.rindex(b"/")]
@@ -171,7 +171,7 @@ class Territory:
             try:
                 is_link = stat.S_ISLNK(os.lstat(path).st_mode)
             except OSError:
-                return False  # following the link says what is wrong with it
+                return False  # following the link reports its fault
             if not is_link:
                 here = path
                 continue

@@ -31,7 +31,7 @@ class Problems:
         self._changed_only = True
 
     def add(self, path: bytes, what: str, *, changed: bool = False) -> None:
-        """Note that *path* "is *what*" (``a socket``, ``unreadable: ...``); *changed* if only time was against it.
+        """Note that *path* "is *what*" (``a socket``, ``unreadable: ...``); *changed* if only a change is at fault.
 
         Raises like `raise_any` once there are `PROBLEMS_MAX`.
         """
@@ -48,7 +48,7 @@ class Problems:
             self.add(path, f"unreadable: {os.strerror(error.errno or errno.EIO)}")
 
     def raise_any(self) -> None:
-        """Raise SourceError, or SourceChangedError if nothing but change was met, with all paths; return if none."""
+        """Raise SourceError, or SourceChangedError if all problems are changes, with all paths; return if none."""
         if not self._found:
             return
         if len(self._found) == 1:

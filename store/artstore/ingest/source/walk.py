@@ -74,7 +74,7 @@ class Walk:
     def events(self, root_fd: int) -> Iterator[Event]:
         """Yield what is in the folder open at *root_fd*: entries in name order, subfolders in place.
 
-        After the last event, raises SourceError (SourceChangedError if nothing but change was met) that names every
+        After the last event, raises SourceError (SourceChangedError if all problems are changes) that names every
         entry that cannot be stored; RefusedError at once for a forbidden folder.
         """
         # A description of its own, so that walks do not share a position in the folder.
@@ -102,7 +102,7 @@ class Walk:
 
     def _entries(self, frame: _Frame) -> Generator[Event, None, _Frame | None]:
         """Continue with the entries of *frame* until it ends (None) or a subfolder must be entered first."""
-        # The loop that meets every file: what it does for one is spelled out instead of called.
+        # The hot loop, run once per file: the work for a file is inlined instead of called.
         handle, rules = frame.handle, frame.rules
         fd, uid = handle.fd, self._uid
         for name in frame.names:
@@ -235,7 +235,7 @@ class Walk:
             with open(handle.open_file(IGNORE_FILE), "rb") as file:
                 content = file.read(_IGNORE_FILE_MAX + 1)
         except OSError as error:
-            # Its own entry is refused as unreadable in its turn, but what it would exclude must not be taken.
+            # Its own entry is later refused as unreadable, but the entries that it would exclude must not be stored.
             self._problems.add_error(path, error)
             return rules
         if len(content) > _IGNORE_FILE_MAX:
