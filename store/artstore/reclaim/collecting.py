@@ -1,4 +1,4 @@
-"""`gc`: reap the entries that are due, report those that still wait, and shrink files that have grown too large."""
+"""`gc`: reap the entries that are due, report the waiting ones, and shrink files that have grown too large."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ _ROOM: Final = 8 * RESERVE
 
 @dataclass(frozen=True, slots=True)
 class GcReport:
-    """What a run freed, and what the deadlist holds after it.
+    """The result of a run: freed content, and the content of the deadlist afterwards.
 
-    ``freed_bytes`` are stored bytes.  ``deadlist_entries`` and ``deadlist_bytes`` count all that is left on the
-    deadlist; ``waiting_entries`` and ``waiting_bytes`` those of it that are still in their window or in use, of which
-    the first is due at ``next_due``.  ``in_use`` says who keeps which version.  ``condemned_bytes`` were reaped, and
-    wait for a reader to end.  With ``compact``: the bytes of the LMDB file before and after.
+    ``freed_bytes`` are stored bytes.  ``deadlist_entries`` and ``deadlist_bytes`` count everything left on the
+    deadlist; ``waiting_entries`` and ``waiting_bytes`` count the part that is still in its window or in use, of which
+    the first entry is due at ``next_due``.  ``in_use`` names each version in use and its user.  ``condemned_bytes``
+    were reaped, and wait for a reader to end.  ``manifest_bytes_before`` and ``manifest_bytes_after`` are the sizes of
+    the LMDB file, with ``compact`` only.
     """
 
     freed_bytes: int
@@ -61,14 +62,14 @@ def collect(
     compact: bool,
     progress: Callable[[Reaped], None] | None = None,
 ) -> GcReport:
-    """Reap what is due, and with ``now`` what is still in its window; ``compact`` also shrinks the LMDB file and packs.
+    """Reap entries that are due, with ``now`` also those in their window; ``compact`` shrinks the LMDB file and packs.
 
     ``dry_run`` reports what would be freed, without taking a lock.  Raises what `artstore.reclaim.reaper.reap` raises.
     """
     if dry_run:
         return _planned(store, now)
     done = reap(store, now=now, every_pack=True, progress=progress)
-    forget_references(store)  # includes what a killed reaper has left
+    forget_references(store)  # including those left by a killed reaper
     before = after = None
     with room_to_free(store.path):
         compaction.remove_old_journals(store)
@@ -89,7 +90,7 @@ def _compact_packs(store: Store, done: Reaped) -> None:
         with space.exclusive(store.path):
             compaction.compact_pack(store, number, avoid=worthwhile)
         done.packs_compacted += 1
-        _add(done, reap(store, only=()))  # a pack's worth of room is all that copying needs
+        _add(done, reap(store, only=()))  # free the old pack now, so that copying needs room for one pack only
     with space.exclusive(store.path):
         done.packs_removed += compaction.remove_empty(store)
 
@@ -130,7 +131,7 @@ def _name(transaction: ReadTransaction, found: InUse) -> str:
 
 
 def _planned(store: Store, now: bool) -> GcReport:
-    """Return what a run would free if no version were in use."""
+    """Return the report of a run that finds no version in use."""
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         plan = Plan(transaction)
@@ -156,8 +157,8 @@ def _planned(store: Store, now: bool) -> GcReport:
 def reap_for_room(store: Store, enough: Callable[[], bool]) -> int:
     """Reap entries that are due, then those still in their window, the oldest first, until there is room.
 
-    Content of dead drafts stays: otherwise a put on a full disk would free what it has just stored, and never end.
-    Returns the freed stored bytes; 0 if there was nothing to reap, or no room to do so.
+    Content of dead drafts stays: otherwise a put on a full disk would free the content it has just stored, and never
+    end.  Returns the freed stored bytes; 0 if there was nothing to reap, or no room to do so.
     """
     with store.snapshot() as snapshot:
         waiting = frozenset(entry.number for entry in deadlist.entries(snapshot.transaction))

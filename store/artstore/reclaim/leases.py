@@ -1,9 +1,9 @@
 """Leases: locks by which readers of the Python API mark open versions, and runs mark that they are alive.
 
-A reader holds a shared lock on the byte of ``run/leases`` whose offset is the version's serial, and then looks whether
-the version is still there; the reaper asks whether it could lock that byte alone.  A run holds the byte of ``run/runs``
-at its number.  The locks are those of an open file description: they belong to no process or thread, pass to forked
-children, and end with the last descriptor.
+A reader takes a shared lock on the byte of ``run/leases`` whose offset is the version's serial, and then checks that
+the version still exists.  The reaper tests whether it could lock that byte exclusively.  A run locks the byte of
+``run/runs`` at its number.  They are open file description locks: they belong to no process or thread, are inherited by
+forked children, and end with the last descriptor.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Lease:
         self._fd = -1
         try:
             self._fd = disk.open_lock_file(store.run_dir / file, store.file_mode)
-            # Wait: a reaper that tests this byte holds its lock for a moment.
+            # Wait: a reaper that tests this byte may hold its lock for a moment.
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, _request(fcntl.F_RDLCK, number))
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -1,15 +1,16 @@
 """The reaper: frees the content on the deadlist, in small steps, each of which leaves the store consistent.
 
-A node is freed in three parts, so that neither a crash nor an older reader ever finds it half gone:
+A node is freed in three parts, so that neither a crash nor an older reader ever finds it partly freed:
 
-(a) one durable transaction takes the entry's reference off a node; where that was the last, the node leaves the tables
-    and the index, its children lose their reference in turn, and its extent is condemned with the transaction's number;
-(b) when no reader has a snapshot of an older transaction, condemned extents are punched out of their packs;
-(c) a later transaction, which is the next step's (a), turns them into free ones.
+(a) One durable transaction drops the entry's reference to a node.  If it was the last reference, the node is removed
+    from the tables and the index, its references to its children are dropped in turn, and its extent is condemned with
+    the transaction's number.
+(b) When no reader has a snapshot of an older transaction, condemned extents are punched out of their packs.
+(c) A later transaction, which is part (a) of the next step, turns them into free extents.
 
-Part (b) may be repeated, and space in packs is never used again, so a reaper can be killed anywhere and any number may
-run: each step holds the lock of `space.exclusive`.  A version that is still in use is left whole on the deadlist.  If
-a record is unreadable or a count is wrong, the reaper stops with `DamageError` and frees nothing.
+Part (b) can be repeated, and space in packs is never reused, so a reaper can be killed at any point.  Any number of
+reapers may run: each step holds the lock of `space.exclusive`.  A version in use stays whole on the deadlist.  If a
+record is unreadable or a count is wrong, the reaper stops with `DamageError` and frees nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from artstore.store import Store
 __all__ = ["InUse", "Reaped", "Reaper", "Step", "forget_references", "next_due_ns", "reap", "tidy"]
 
 STEP_NODES: Final = 1000
-"""Nodes that one step takes off the deadlist: its transaction then holds the write lock for less than 50 ms."""
+"""Maximum number of nodes that one step removes: its transaction then holds the write lock for less than 50 ms."""
 _STEP_REFERENCES: Final = 8000
 _STEP_EXTENTS: Final = 4096
 _ASK_AT_ONCE: Final = 256
@@ -55,9 +56,10 @@ class InUse(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one step did: nodes taken out, their stored bytes, and whether there may be more to do at once.
+    """The result of one step: removed nodes, their stored bytes, and whether there may be more to do at once.
 
-    ``punched_bytes`` went back to the disk: of nodes that steps before had taken out, and of what compaction copied.
+    ``punched_bytes`` were freed on the disk, from nodes that earlier steps removed and from content that compaction
+    copied.
     """
 
     nodes: int
@@ -73,10 +75,10 @@ class Step(NamedTuple):
 
 @dataclass
 class Reaped:
-    """What a run of the reaper did.
+    """The result of a run of the reaper.
 
-    ``freed_bytes`` are the stored bytes of the reaped nodes.  ``more`` is set if there is more to do at once, because
-    the time was up or a reader may still use condemned extents.
+    ``freed_bytes`` are the stored bytes of the reaped nodes.  ``more`` is set if work is left, because the time was up
+    or a reader may still use condemned extents.
     """
 
     freed_nodes: int = 0
@@ -90,8 +92,8 @@ class Reaped:
 class Reaper:
     """Reap step by step; for one thread at a time.
 
-    ``patience`` is how long to wait for readers, in seconds.  With ``every_pack``, `tidy` looks at all packs and locks
-    of drafts when it is first called: a process that was killed may have left some that are of no use.
+    ``patience`` is the time to wait for readers, in seconds.  With ``every_pack``, the first call of `tidy` examines
+    all packs and locks of drafts: a killed process may have left unused ones.
     """
 
     def __init__(self, store: Store, *, patience: float = _READER_SECONDS, every_pack: bool = False) -> None:
@@ -100,18 +102,18 @@ class Reaper:
         self._in_use: dict[int, tuple[InUse, float]] = {}
         self._known_unused: set[int] = set()
         self.touched: set[int] | None = None if every_pack else set()
-        """Packs that have new gaps since they were last looked at for compaction; None for all packs."""
+        """Packs with new gaps since they were last examined for compaction; None for all packs."""
 
     @property
     def in_use(self) -> list[InUse]:
-        """The deleted versions that were found in use when they were last asked about."""
+        """The deleted versions that were in use at their last check."""
         return [found for found, _ in self._in_use.values()]
 
     def step(self, *, now: bool = False, only: Collection[int] | None = None) -> Step:
         """Do one bounded part of the work that is due; ``now`` includes entries that are still in their window.
 
-        ``only`` names the entries that may be reaped.  Raises `DamageError` on doubt, `OutOfSpaceError` if the disk is
-        full past the reserve, `BusyError` if another reaper hangs.
+        ``only`` limits the entries to reap.  Raises `DamageError` if the records are inconsistent, `OutOfSpaceError` if
+        the disk is full and the reserve does not suffice, `BusyError` if another reaper hangs.
         """
         store = self._store
         compaction.retire_replaced(store)
@@ -146,7 +148,7 @@ class Reaper:
             return next(space.condemned(snapshot.transaction), None) is not None
 
     def _punch(self) -> list[space.Merge]:
-        """Punch the blocks of condemned extents that no reader can reach; return the gaps they make."""
+        """Punch the blocks of condemned extents that no reader can reach; return the resulting gaps."""
         oldest = manifest.oldest_reader(self._store.path)
         with self._store.snapshot() as snapshot:
             merges = space.plan_merges(snapshot.transaction, space.ripe(snapshot.transaction, oldest, _STEP_EXTENTS))
@@ -183,9 +185,9 @@ class Reaper:
         return self._unused(chosen)
 
     def _unused(self, entries: list[DeadEntry]) -> list[DeadEntry]:
-        """Return the unused entries, and remember the others for a while.
+        """Return the unused entries, and skip the others until `_ASK_AGAIN_SECONDS` have passed.
 
-        Entries that are partly reaped, or that were no version, cannot be in use.  A version is in use if a reader
+        Entries that are partly reaped, or that are not versions, cannot be in use.  A version is in use if a reader
         whose snapshot precedes the deletion may still open a file, if the Python API holds a lease on it, or if the
         kernel of a mount still refers to it.
         """
@@ -214,7 +216,7 @@ class Reaper:
         return [entry for entry in entries if entry.number not in self._in_use]
 
     def _wait_for_readers(self, transaction: int) -> int | None:
-        """Wait a moment for readers that began before a transaction; return the oldest that is left."""
+        """Wait a moment for readers that began before a transaction; return the transaction of the oldest reader."""
         until = time.monotonic() + self._patience
         while True:
             oldest = manifest.oldest_reader(self._store.path)
@@ -224,7 +226,7 @@ class Reaper:
 
 
 class _Work:
-    """The inside of one step's transaction: nodes that go, and the counts that follow."""
+    """The work inside one step's transaction: nodes to remove, and the reference counts that change."""
 
     def __init__(self, transaction: WriteTransaction) -> None:
         self.nodes = 0
@@ -236,15 +238,15 @@ class _Work:
 
     @property
     def is_full(self) -> bool:
-        """Whether the step has done as much as one may."""
+        """Whether the step has reached its limit."""
         return self.nodes >= STEP_NODES or self._references >= _STEP_REFERENCES
 
     def take(self, chosen: DeadEntry) -> None:
-        """Take references of an entry off their nodes, as many as the step may."""
+        """Drop the references of an entry to its nodes, as many as the step's limit allows."""
         transaction = self._transaction
         entry = deadlist.find_entry(transaction, chosen.due_ns, chosen.number)
         if entry is None:
-            return  # undeleted, or reaped by another
+            return  # undeleted, or reaped by another process
         if entry.serial and not entry.started:
             catalogue.remove_version(transaction, entry.serial, entry.artifact, entry.version)
             lineage.forget_version(transaction, entry.serial)
@@ -260,7 +262,7 @@ class _Work:
             deadlist.remove_entry(transaction, entry)
 
     def _dismantle(self, node: int, purge: bool) -> list[int]:
-        """Take a node out of the tables; return the nodes that it refers to."""
+        """Remove a node from the tables; return the nodes that it refers to."""
         transaction = self._transaction
         payload = node_payload(transaction, node)
         extent = node_extent(payload)
@@ -276,7 +278,7 @@ class _Work:
         return children
 
     def finish(self) -> None:
-        """Write the counts, and condemn the extents of what has gone."""
+        """Write the counts, and condemn the extents of the removed nodes."""
         self._counts.save(self._transaction)
         for purge, extents in self._extents.items():
             space.condemn(self._transaction, extents, purge=purge)
@@ -292,10 +294,10 @@ def reap(
     every_pack: bool = False,
     progress: Callable[[Reaped], None] | None = None,
 ) -> Reaped:
-    """Reap what is due, with ``now`` also what is still in its window, until nothing is left or the time is up.
+    """Reap entries that are due, with ``now`` also those in their window, until none is left or the time is up.
 
-    ``seconds`` bounds the time, ``only`` the entries, and ``until`` is asked after each step whether that was enough.
-    ``every_pack`` is that of `Reaper`.  Raises what `Reaper.step` does.
+    ``seconds`` limits the time and ``only`` the entries; reaping stops when ``until``, called after each step, returns
+    True.  ``every_pack`` is passed to `Reaper`.  Raises what `Reaper.step` does.
     """
     waiting = _READER_SECONDS if seconds is None else min(_READER_SECONDS, seconds)
     reaper = Reaper(store, patience=waiting, every_pack=every_pack)
@@ -355,11 +357,11 @@ def tidy(store: Store, reaper: Reaper, done: Reaped) -> bool:
                 copied += compaction.compact_pack(store, number, avoid=worthwhile).nodes
                 done.packs_compacted += 1
         except OutOfSpaceError:
-            return False  # what could be freed without room to copy is free
+            return False  # everything that needs no room for a copy has been freed
     return bool(copied)
 
 
 def next_due_ns(transaction: ReadTransaction) -> int | None:
-    """Return when the first entry of the deadlist is due, or None if it is empty."""
+    """Return the time at which the first entry of the deadlist is due, or None if it is empty."""
     entry = next(deadlist.entries(transaction), None)
     return None if entry is None else entry.due_ns

@@ -1,8 +1,8 @@
-"""Compaction: making smaller what holes cannot.
+"""Compaction: free the space that punching holes cannot free.
 
-``packs``        copy what lives in a pack to another, and remove packs in which nothing lives
+``packs``        copy the live content of a pack to another pack, and remove packs without live content
 ``environment``  copy the LMDB environment without its free pages, and switch to the copy
-``journal``      write the journal anew, as the fewest events that lead to the catalogue
+``journal``      rewrite the journal as the fewest events that lead to the catalogue
 """
 
 from artstore.reclaim.compaction.environment import compact_environment, retire_replaced

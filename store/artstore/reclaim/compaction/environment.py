@@ -1,22 +1,22 @@
-"""Copying the LMDB environment without what its file keeps of the past, and switching to the copy.
+"""Copy the LMDB environment without its free pages, and switch to the copy.
 
-The rows are copied in the order of their keys, so that pages are full: LMDB's own compacting copy takes over pages as
-they are, and after 29,600 of 30,000 versions had been deleted these were a quarter full (2.9 MB where the rows need
-0.8; measured).  Transaction numbers go on where the old environment's end: what was condemned compares itself with
-them, and equal numbers say equal content.
+Rows are copied in key order, so that pages are full.  LMDB's own compacting copy keeps pages as they are: after 29,600
+of 30,000 versions had been deleted, pages were a quarter full (2.9 MB for rows that need 0.8 MB; measured).
+Transaction numbers continue from the last number of the old environment: condemned extents are compared with them, and
+equal numbers mean equal content.
 
-**Switching.**  The copy is made while nobody can write, in a folder of its own with the next number, synced, and put in
-place by replacing the file ``current``.  Every process looks at that file after each begin and leaves what is not in
-use any more.  So, from then on, no transaction in the old environment writes, and those that read began before.
+**Switching.**  The copy is made under the write lock, in a separate folder with the next number, and synced.  Replacing
+the file ``current`` puts it in place.  Every process reads that file after each begin, and leaves an environment that
+has been replaced.  From then on no transaction writes to the old environment, and all its readers began earlier.
 
-**Who reads on in the old one** may read there, in packs, what is freed in the new one.  As long as the old folder is
-there, nothing that was condemned counts as unread (`artstore.storage.manifest.oldest_reader`).  It is removed when its
-reader table shows that nobody reads there; that is what `retire_replaced` looks at, and every step of the reaper calls
-it, so that one who is killed leaves no more than a moment's work.  A process that is idle does not count: it has the
-old file mapped and open, which its next begin ends, and holds the blocks of the old file until then, but nothing else.
+**Readers of the old environment** may still read extents in packs that the new environment frees.  While the old folder
+exists, no condemned extent counts as unread (`artstore.storage.manifest.oldest_reader`).  `retire_replaced` removes the
+folder when its reader table is empty; each step of the reaper calls it, so that a killed compaction leaves little to
+clean up.  An idle process does not count: it keeps the old file open and mapped until its next begin, and thus the
+blocks of that file, but nothing else.
 
-**Refused** is only what would take long: where somebody has been reading since before, for ten seconds, nothing is
-copied, and the sentence names who it is.
+**Refusal.**  If a reader that began earlier is still active after ten seconds, nothing is copied, and the error names
+its process.
 """
 
 from __future__ import annotations
@@ -54,22 +54,23 @@ __all__ = ["compact_environment", "retire_replaced"]
 READER_SECONDS: Final = 10.0
 """How long to wait for readers: before the copy is made, and again before what it replaces is removed."""
 _LEAST_BYTES: Final = 64 * 1024
-"""Less than this is not worth it: a small commit takes 3 to 25 pages (measured), and leaves as many to the next."""
+"""A smaller saving is not worth a copy: a small commit uses 3 to 25 pages (measured), and leaves as many free."""
 _PIECE_BYTES: Final = 4 * 1024 * 1024
 _META_MAGIC: Final = 0xBEEFC0DE
 _META_HEAD: Final = struct.Struct("<II")
 _META_AT: Final = 16
 _TRANSACTION: Final = struct.Struct("<Q")
 _TRANSACTION_AT: Final = 144
-"""Where a meta page of LMDB's data version 1 has the number of its transaction: the last field of ``MDB_meta``."""
+"""Offset of the transaction number in a meta page of LMDB's data version 1: the last field of ``MDB_meta``."""
 
 
 def compact_environment(store: Store) -> tuple[int, int]:
-    """Copy the environment without its free pages and switch to the copy; return what both take (before, after).
+    """Copy the environment without its free pages and switch to the copy; return the sizes on disk (before, after).
 
-    A copy that would not save 3 %, and 64 KiB, is dropped.  Nothing that was acknowledged is lost, whoever reads and
-    writes meanwhile: writers wait for the copy, readers do not.  Raises `BusyError` where somebody has been reading for
-    ten seconds, naming the process, and `OutOfSpaceError` where there is no room for a copy; nothing is changed then.
+    A copy that would not save at least 3 % and 64 KiB is discarded.  Concurrent reads and writes are safe, and no
+    acknowledged change is lost: writers wait for the copy, readers do not.  Raises `BusyError`, naming the processes,
+    if a read transaction lasts longer than ten seconds, and `OutOfSpaceError` if there is no room for a copy; nothing
+    is changed then.
     """
     _wait_for_readers(store)
     before = _taken(store)
@@ -97,7 +98,7 @@ def compact_environment(store: Store) -> tuple[int, int]:
 
 
 def _taken(store: Store) -> int:
-    """Return the bytes that all environments of a workspace take on the disk."""
+    """Return the bytes on disk of all environments of a workspace."""
     total = 0
     for folder in numbered_folders(store.path).values():
         with suppress(FileNotFoundError):
@@ -106,9 +107,9 @@ def _taken(store: Store) -> int:
 
 
 def _wait_for_readers(store: Store) -> None:
-    """Wait until nobody reads what was there before this call; raise `BusyError` after a while."""
+    """Wait for the readers that began before this call; raise `BusyError` after `READER_SECONDS`."""
     with store.write() as transaction:
-        number = transaction.number  # a commit, so that who began before it can be told from who began after it
+        number = transaction.number  # this commit separates readers that began before it from later ones
     until = time.monotonic() + READER_SECONDS
     while True:
         pids = retire_replaced(store)
@@ -131,7 +132,7 @@ def _wait_for_readers(store: Store) -> None:
 
 
 def _build(store: Store, old: Environment, transaction: ReadTransaction, new: Path) -> None:
-    """Make a durable copy of an environment, which nobody can write to meanwhile, in a folder of its own."""
+    """Make a durable copy of an environment in a new folder; the caller holds the write lock."""
     pages = int(old.env.info()["last_pgno"]) + 1
     needed = pages * int(old.env.stat()["psize"])
     free = disk.free_bytes(store.path)
@@ -144,7 +145,7 @@ def _build(store: Store, old: Environment, transaction: ReadTransaction, new: Pa
     with disk.out_of_space(store.path, "the compacted manifest"):
         new.mkdir()
         _own(new, old.folder)
-        for name in ("lease", "lock.mdb"):  # LMDB would make its file under the umask, which may keep a group out
+        for name in ("lease", "lock.mdb"):  # LMDB applies the umask to its file, which may exclude the group
             disk.write_file(new / name, b"", mode)
             _own(new / name, old.folder / name)
         last = _load(old, transaction, new)
@@ -155,7 +156,7 @@ def _build(store: Store, old: Environment, transaction: ReadTransaction, new: Pa
 
 
 def _own(path: Path, like: Path) -> None:
-    """Give a file the mode, owner and group of another."""
+    """Set the mode, owner and group of a file to those of another."""
     _give(path, like)
     path.chmod(stat.S_IMODE(like.stat().st_mode))
 
@@ -163,12 +164,12 @@ def _own(path: Path, like: Path) -> None:
 def _give(path: Path, like: Path) -> None:
     status, present = like.stat(), path.stat()
     if (status.st_uid, status.st_gid) != (present.st_uid, present.st_gid):
-        with suppress(PermissionError):  # a member of the group makes files of their own, which the group may write
+        with suppress(PermissionError):  # files of a group member belong to that user; the group may write to them
             os.chown(path, status.st_uid, status.st_gid)
 
 
 def _load(old: Environment, transaction: ReadTransaction, new: Path) -> int:
-    """Copy all rows, in the order of their keys; return the number of the last transaction that the copy shows."""
+    """Copy all rows in key order; return the number of the last transaction of the copy."""
     if int(old.env.stat()["entries"]) != len(Table):
         raise DamageError(f"the manifest of {old.workspace} has tables that this artfs does not know")
     size = int(old.env.info()["map_size"])
@@ -201,9 +202,9 @@ def _pieces(transaction: ReadTransaction, table: Table) -> Iterator[list[tuple[b
 
 
 def _continue_numbers(path: Path, page: int, last: int) -> None:
-    """Let an environment's transactions go on from ``last``, durably.
+    """Set the last transaction number of an environment to ``last`` or a little more, durably.
 
-    LMDB writes transaction N to meta page N mod 2, and takes the page with the higher number for the newest.
+    LMDB writes transaction N to meta page N mod 2, and treats the page with the higher number as the newest.
     """
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -215,7 +216,7 @@ def _continue_numbers(path: Path, page: int, last: int) -> None:
             data = disk.read_exactly(fd, _TRANSACTION.size, index * page + _TRANSACTION_AT)
             numbers.append(int(_TRANSACTION.unpack(data)[0]))
         newest = numbers.index(max(numbers))
-        last = max(last, numbers[newest])  # making the copy may have taken more transactions than there ever were
+        last = max(last, numbers[newest])  # the copy may have used more transactions than the old environment
         number = last + (last + newest) % 2
         disk.append(fd, [_TRANSACTION.pack(number)], newest * page + _TRANSACTION_AT)
         disk.sync_data(fd)
@@ -224,9 +225,9 @@ def _continue_numbers(path: Path, page: int, last: int) -> None:
 
 
 def _commit_twice(new: Path, size: int) -> int:
-    """Commit twice, changing nothing; return the number of the second transaction.
+    """Commit twice without a change; return the number of the second transaction.
 
-    So both meta pages are of LMDB's own transactions, one after the other, as in any environment: fsck asks for that.
+    LMDB then has written both meta pages in consecutive transactions, as in any environment; fsck checks this.
     """
     env = lmdb.open(os.fspath(new), map_size=size, max_dbs=64, lock=False, mode=0o600)
     try:
@@ -241,7 +242,7 @@ def _commit_twice(new: Path, size: int) -> int:
 
 
 def _check(old: Environment, transaction: ReadTransaction, new: Path, last: int) -> None:
-    """Raise `DamageError` unless a copy opens, with the rows and the transaction number that it must have."""
+    """Raise `DamageError` unless a copy opens and has the expected row counts and transaction number."""
     size = int(old.env.info()["map_size"])
     env = lmdb.open(os.fspath(new), map_size=size, max_dbs=64, readonly=True, create=False)
     try:
@@ -270,7 +271,7 @@ def _switch(store: Store, new: Path) -> None:
 
 
 def _discard(store: Store, new: Path) -> None:
-    """Remove a copy, unless it is in use: a switch that failed in its last step may have happened."""
+    """Remove a copy, unless it is in use: a switch that reported an error may have taken effect."""
     if read_current(store.path)[1] != new.name:
         import shutil
 
@@ -278,7 +279,7 @@ def _discard(store: Store, new: Path) -> None:
 
 
 def _remove_unfinished(store: Store, current: Environment) -> None:
-    """Remove copies that killed processes have begun; inside `manifest.frozen`, so that none is being made."""
+    """Remove unfinished copies of killed processes; called inside `manifest.frozen`, so that no copy is in progress."""
     import shutil
 
     for number, folder in numbered_folders(store.path).items():
@@ -287,9 +288,9 @@ def _remove_unfinished(store: Store, current: Environment) -> None:
 
 
 def retire_replaced(store: Store) -> list[int]:
-    """Remove the environments that were replaced and that nobody reads any more; return who still reads the others.
+    """Remove replaced environments that have no readers, and unfinished copies; return the readers of the others.
 
-    Copies that were never finished go as well.  Cheap where there is neither.
+    Readers are process ids.  The call is cheap if there is nothing to remove.
     """
     folders = numbered_folders(store.path)
     if len(folders) == 1:
@@ -317,7 +318,7 @@ def _readers(folder: Path) -> list[int]:
         if "already open in this process" in str(error):
             return [os.getpid()]
         if not data.exists() or not _is_leased(folder):
-            return []  # another has removed it at this moment; or it is damaged, and nobody has it open
+            return []  # another process has just removed it, or it is damaged and no process has it open
         raise DamageError(f"the replaced manifest {folder} does not open: {error}") from error
     try:
         return [reader.pid for reader in readers_of(env)]
@@ -338,13 +339,13 @@ def _is_leased(folder: Path) -> bool:
 
 
 def _remove_folder(folder: Path) -> None:
-    """Remove an environment that nobody reads; its data first, without which nobody takes it for one.
+    """Remove an environment without readers; its data first, so that a partly removed folder is not an environment.
 
-    The data is not truncated: an idle process has it mapped, and looks at its first pages once more.
+    The data is not truncated: an idle process has it mapped, and reads its first pages at its next begin.
     """
-    disk.sync_folder(folder.parent)  # the switch is durable before what it replaced goes
+    disk.sync_folder(folder.parent)  # the switch must be durable before the replaced environment is removed
     for name in ("data.mdb", "lock.mdb", "lease"):
         (folder / name).unlink(missing_ok=True)
-    with suppress(OSError):  # somebody who is just opening it makes files there once more: another time
+    with suppress(OSError):  # a process that is opening it may create files again; a later call removes them
         folder.rmdir()
     disk.sync_folder(folder.parent)

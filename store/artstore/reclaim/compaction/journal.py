@@ -1,14 +1,17 @@
-"""Writing the journal anew: the fewest events that lead to the catalogue as it is.
+"""Rewrite the journal as the fewest events that lead to the present catalogue.
 
-What is said of artifacts (type, description, the numbers that are given next) comes from the manifest, as events of
-the kind ``artifact``, which come first.  What is said of versions is taken over word for word from the journal, for
-those that are there or can be undeleted: the event that made one, what was last said of it, its last tags, its own end,
-its purges, its deletion.  The aliases follow, the retention rules as they were last set, and runs and lineage as the
-manifest has them.  Of a version that is gone nothing stays but the edges to what came of it; the numbers and the serial
-in the ``artifact`` events see to it that it does not come back, and that what it was called by is not given again.
+The new journal has, in this order:
 
-The new journal is a generation of its own (`artstore.storage.journal` says how one without a manifest finds the
-right one).
+- ``artifact`` events from the manifest: type, description, and the next numbers of each artifact;
+- for each version that exists or can be undeleted, its events copied unchanged from the journal: creation, last
+  revision, last tags, its own expiry, purges, deletion;
+- the aliases, the retention rules as last set, and runs and lineage as recorded in the manifest.
+
+Of a version that has been reaped only the edges to versions made from it remain.  The numbers and the serial in the
+``artifact`` events ensure that it does not reappear, and that its number is not reused.
+
+The new journal is a new generation (`artstore.storage.journal` describes how the right one is found without a
+manifest).
 """
 
 from __future__ import annotations
@@ -33,10 +36,10 @@ _RETIRED: Final = b"\0"
 
 
 def compact_journal(store: Store) -> tuple[int, int]:
-    """Write the journal anew where that saves a block of the disk; return its bytes (before, after).
+    """Rewrite the journal if that saves a block on disk; return its bytes (before, after).
 
-    Killed at any moment, it leaves one journal or two that say the same.  Raises `DamageError` where journal and
-    manifest do not agree, and changes nothing then; `OutOfSpaceError` as any writer.
+    A process killed at any moment leaves one journal, or two with the same content.  Raises `DamageError` if journal
+    and manifest disagree, and `OutOfSpaceError` as any writer does; nothing is changed then.
     """
     with store.snapshot() as snapshot:
         before = snapshot.transaction.counters()
@@ -46,7 +49,7 @@ def compact_journal(store: Store) -> tuple[int, int]:
     with store.write() as transaction:
         state = transaction.state
         if (state.journal_generation, state.journal_end) != (before.journal_generation, before.journal_end):
-            data = _rewritten(store, transaction)  # somebody has appended meanwhile
+            data = _rewritten(store, transaction)  # another process has appended to the journal
         length = state.journal_end
         if length - len(data) < _BLOCK:
             journal.remove_others(store.path, state.journal_generation)
@@ -64,7 +67,7 @@ def compact_journal(store: Store) -> tuple[int, int]:
 
 
 def remove_old_journals(store: Store) -> None:
-    """Remove what a process that was killed while it wrote the journal anew has left, and no change has removed yet."""
+    """Remove journals left by a process that was killed while rewriting, unless a later change has removed them."""
     with store.snapshot() as snapshot:
         generation = snapshot.transaction.counters().journal_generation
     if journal.others(store.path, generation):
@@ -73,7 +76,7 @@ def remove_old_journals(store: Store) -> None:
 
 
 def _rewritten(store: Store, transaction: ReadTransaction) -> bytes:
-    """Return the bytes of the journal that says what the present one and the manifest say."""
+    """Return the bytes of a new journal that leads to the same catalogue as the present one and the manifest."""
     history = _replay(store, transaction)
     artifacts = list(_artifacts(transaction))
     recorded = {
@@ -95,7 +98,7 @@ def _rewritten(store: Store, transaction: ReadTransaction) -> bytes:
 
 
 def _artifacts(transaction: ReadTransaction) -> Iterator[ArtifactRecord]:
-    """Yield all artifacts by name, first those that are retired."""
+    """Yield all artifacts by name, retired ones first."""
     for _, value in transaction.rows(Table.NAMES):
         record = catalogue.artifact(transaction, int.from_bytes(value, "big"))
         if record is None:
@@ -105,7 +108,7 @@ def _artifacts(transaction: ReadTransaction) -> Iterator[ArtifactRecord]:
 
 
 def _replay(store: Store, transaction: ReadTransaction) -> History:
-    """Return what the acknowledged part of the journal leads to."""
+    """Return the history that the acknowledged part of the journal records."""
     state = transaction.counters()
     path = journal.journal_path(store.path, state.journal_generation)
     history = History()

@@ -1,16 +1,15 @@
-"""Copying what lives in a pack to another, so that the pack can go, and removing packs in which nothing lives.
+"""Copy the live content of a pack to other packs, so that the pack can be removed, and remove packs without any.
 
-Holes give whole blocks back.  What is dead in smaller pieces, what a file system without holes keeps, and the indexes
-of what is dead come back when the rest has moved away.
+Punching holes frees whole blocks only.  Compaction also frees dead content in smaller pieces, dead content on a file
+system without holes, and the indexes of dead content.
 
 Guarantees:
 
-- A stored form is verified while it is copied, and synced in its new place before a transaction refers to that.
-- The old place is condemned, not freed: an older reader may still look at it.
-- Whatever changed meanwhile wins.  A node that was reaped or moved by another leaves a copy that nobody refers to,
-  which is condemned.
-- What is damaged stays where it is, and its pack with it.
-- Killed at any moment, it leaves nodes in the one or the other place, each whole; the next run does the rest.
+- A stored form is verified while it is copied, and synced in its new place before a transaction refers to it.
+- The old place is condemned, not freed: an older reader may still read it.
+- A concurrent change wins.  If another process has reaped or moved a node, the copy is unreferenced, and is condemned.
+- Damaged content stays in place, and so does its pack.
+- A process killed at any moment leaves each node whole, in the old or in the new place; the next run continues.
 """
 
 from __future__ import annotations
@@ -50,14 +49,14 @@ __all__ = ["Copied", "compact_pack", "remove_empty", "worthwhile"]
 BATCH_BYTES: Final = 16 * 1024 * 1024
 """Stored bytes of one segment, and of one transaction."""
 BATCH_NODES: Final = 1000
-"""Nodes of one transaction, at most: it then holds the write lock for less than 50 ms."""
+"""Maximum number of nodes of one transaction: it then holds the write lock for less than 50 ms."""
 _BLOCK: Final = 4096
 _NAME: Final = re.compile(r"(\d{8,10})\.pack")
 
 
 @dataclass
 class Copied:
-    """What was copied out of a pack: nodes, stored bytes; and sentences on what is damaged and stayed."""
+    """The nodes and stored bytes copied out of a pack, and a sentence for each damaged part, which stays there."""
 
     nodes: int = 0
     bytes: int = 0
@@ -65,7 +64,7 @@ class Copied:
 
 
 class _Segment(NamedTuple):
-    """Where the data and the index of a segment are in its pack."""
+    """The position of a segment's data and index in its pack."""
 
     data: int
     data_length: int
@@ -74,7 +73,7 @@ class _Segment(NamedTuple):
 
 
 class _Life(NamedTuple):
-    """A stored form that a node refers to: what the pack's index says, the node, and whether its record agrees."""
+    """A stored form that a node refers to: its entry in the pack's index, the node, and whether the two agree."""
 
     entry: PackedEntry
     node: int
@@ -85,7 +84,7 @@ class _Life(NamedTuple):
 
 
 class _Source:
-    """A pack that nobody appends to for as long as it is open."""
+    """A pack that is locked against appending while it is open."""
 
     def __init__(self, number: int, fd: int, end: int) -> None:
         self.number = number
@@ -93,7 +92,7 @@ class _Source:
         self.end = end
 
     def segments(self) -> Iterator[_Segment]:
-        """Yield the pack's segments in order; raise `DamageError` where one does not follow on another."""
+        """Yield the pack's segments in order; raise `DamageError` if the sequence of segments is broken."""
         position = HEADER_LENGTH
         while position < self.end:
             data_length, index_length = parse_segment_head(disk.read_exactly(self.fd, HEAD_LENGTH, position))
@@ -105,11 +104,11 @@ class _Source:
             yield segment
 
     def entries(self, segment: _Segment) -> list[PackedEntry]:
-        """Return what a segment's index says; raise `DamageError` where that does not read."""
+        """Return the entries of a segment's index; raise `DamageError` if it is unreadable."""
         return parse_index(disk.read_exactly(self.fd, segment.index_length, segment.index_at))
 
     def life(self, transaction: ReadTransaction, entries: Collection[PackedEntry]) -> Iterator[_Life]:
-        """Yield those of a segment's stored forms that nodes refer to."""
+        """Yield the stored forms of a segment that nodes refer to."""
         for entry in entries:
             found = find_node(transaction, CLASS_CONTENT if entry.klass == CLASS_ROOT_LIST else entry.klass, entry.id)
             if found is None:
@@ -129,7 +128,7 @@ def _extent(pack: int, entry: PackedEntry) -> Extent:
 
 @contextmanager
 def _held(store: Store, number: int) -> Iterator[_Source | None]:
-    """Run the block on a pack that nobody else appends to or removes meanwhile; on None where that cannot be had."""
+    """Yield a pack that no other process can append to or remove inside the block; None if it is in use or gone."""
     try:
         fd = os.open(pack_path(store.path, number), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -151,10 +150,10 @@ def _held(store: Store, number: int) -> Iterator[_Source | None]:
 
 
 def compact_pack(store: Store, number: int, *, avoid: Collection[int] = ()) -> Copied:
-    """Copy what lives in a pack to others, none of those to ``avoid``; return what was copied.
+    """Copy the live content of a pack to packs other than those in ``avoid``; report what was copied.
 
-    A pack that somebody appends to is left alone.  Raises `OutOfSpaceError` where the disk has no room for the copy:
-    what was copied before that stays.
+    A pack that a writer appends to is skipped.  Raises `OutOfSpaceError` if the disk has no room for the copy; content
+    copied before that keeps its new place.
     """
     copied = Copied()
     with _held(store, number) as source:
@@ -170,7 +169,7 @@ def compact_pack(store: Store, number: int, *, avoid: Collection[int] = ()) -> C
 
 
 def _batches(store: Store, source: _Source, copied: Copied) -> Iterator[list[_Life]]:
-    """Yield what lives in a pack in pieces of one transaction each, in the order in which it lies there."""
+    """Yield the live content of a pack in batches of one transaction each, in the order of its offsets."""
     batch: list[_Life] = []
     size = 0
     for entries in _readable(source, copied):
@@ -188,7 +187,7 @@ def _batches(store: Store, source: _Source, copied: Copied) -> Iterator[list[_Li
 
 
 def _readable(source: _Source, copied: Copied) -> Iterator[list[PackedEntry]]:
-    """Yield the entries of each segment, noting those that do not read."""
+    """Yield the entries of each segment; record unreadable segments in ``copied``."""
     segments = source.segments()
     while True:
         try:
@@ -207,7 +206,7 @@ def _readable(source: _Source, copied: Copied) -> Iterator[list[PackedEntry]]:
 
 
 def _copy(store: Store, writer: PackWriter, source: _Source, batch: list[_Life], copied: Copied) -> None:
-    """Copy some stored forms as one segment, and let their nodes refer to that."""
+    """Copy a batch of stored forms as one segment, and point their nodes to it."""
     segment = writer.new_segment()
     moves: list[tuple[int, Extent, Extent]] = []
     for life in batch:
@@ -229,7 +228,7 @@ def _copy(store: Store, writer: PackWriter, source: _Source, batch: list[_Life],
         for node, before, after in moves:
             payload = transaction.get_numbered(Table.NODES, node)
             if payload is None or node_extent(payload) != before:
-                left.append(after)  # reaped or moved since we looked
+                left.append(after)  # reaped or moved since the snapshot
                 continue
             relocated = tree_with_extent if payload[0] == KIND_TREE else with_extent
             transaction.put_numbered(Table.NODES, node, relocated(payload, after))
@@ -241,7 +240,7 @@ def _copy(store: Store, writer: PackWriter, source: _Source, batch: list[_Life],
 
 
 def _verified(source: _Source, life: _Life) -> bytes:
-    """Return a stored form; raise `DamageError` where it is not what index and record say."""
+    """Return a stored form; raise `DamageError` if it does not match the index or the record."""
     if not life.is_sound:
         raise DamageError("its record and the pack's index say different things of it")
     stored = disk.read_exactly(source.fd, life.entry.stored, life.entry.offset)
@@ -253,11 +252,11 @@ def _verified(source: _Source, life: _Life) -> bytes:
 
 
 def worthwhile(store: Store, numbers: Collection[int] | None, *, eager: bool) -> list[int]:
-    """Return the packs, of some or of all, that are worth copying.
+    """Return the packs among ``numbers``, or among all for None, that are worth copying.
 
-    Worth it is a quarter of what a pack takes on the disk, in gaps that are no holes.  ``eager`` counts the indexes of
-    what is dead as well, and takes 3 %; it reads the indexes of the packs that may have so much.  A pack that has been
-    copied has neither, so that none is copied again and again.
+    A pack is worth copying if gaps that are not holes make up a quarter of its size on disk.  With ``eager`` 3 % is
+    enough, and the indexes of dead content count as well; this reads the indexes of the packs that may reach it.  The
+    copy has neither such gaps nor such indexes, so no content is copied repeatedly.
     """
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
@@ -280,7 +279,7 @@ def _ends(transaction: ReadTransaction) -> dict[int, int]:
 
 
 def _gaps(transaction: ReadTransaction, number: int) -> tuple[int, int]:
-    """Return the bytes of a pack's gaps, and how many of them are holes."""
+    """Return the bytes of a pack's gaps, and those of them that are holes."""
     length = punched = 0
     for gap in space.free_extents(transaction, number):
         length += gap.length
@@ -289,14 +288,14 @@ def _gaps(transaction: ReadTransaction, number: int) -> tuple[int, int]:
 
 
 def _is_loose(store: Store, number: int, gaps: int, punched: int) -> bool:
-    """Return whether 3 % of what a pack takes on the disk, and a block at least, would come back by copying."""
+    """Return whether copying a pack would free 3 % of its size on disk, and at least one block."""
     with _held(store, number) as source:
         if source is None:
             return False
         taken = source.end - punched
         try:
             segments = list(source.segments())
-            most = sum(segment.data_length for segment in segments) - gaps  # lives at most
+            most = sum(segment.data_length for segment in segments) - gaps  # upper bound of the live bytes
             if not _pays(taken, HEADER_LENGTH + most):
                 return False
             needed = HEADER_LENGTH
@@ -307,7 +306,7 @@ def _is_loose(store: Store, number: int, gaps: int, punched: int) -> bool:
                 if alive:
                     needed += HEAD_LENGTH + sum(entry.stored for entry in alive) + len(encode_index(alive))
         except DamageError:
-            return False  # for fsck: what is damaged would stay, and the pack with it
+            return False  # left to fsck: damaged content would stay, and the pack with it
     return needed > HEADER_LENGTH and _pays(taken, needed)
 
 
@@ -319,9 +318,10 @@ def _pays(taken: int, needed: int) -> bool:
 
 
 def remove_empty(store: Store, numbers: Collection[int] | None = None) -> int:
-    """Remove the packs, of some or of all, in which nothing lives, and files of packs that are gone; return how many.
+    """Remove packs without live content, and files of packs that the manifest lacks; return the number of the former.
 
-    A pack that somebody appends to stays, and so does one with condemned bytes, which somebody may still read.
+    ``numbers`` limits the packs; None means all.  A pack that a writer appends to stays, and so does one with condemned
+    bytes, which a reader may still use.
     """
     with store.snapshot() as snapshot:
         ends = _ends(snapshot.transaction)
@@ -336,7 +336,7 @@ def remove_empty(store: Store, numbers: Collection[int] | None = None) -> int:
         if int(match[1]) < next_pack:
             _remove_leftover(store, int(match[1]))
         else:
-            with store.write() as transaction:  # inside one, nobody is about to make a pack
+            with store.write() as transaction:  # inside one, no other process can be creating a pack
                 if int(match[1]) >= transaction.state.next_pack:
                     _remove_leftover(store, int(match[1]))
     return removed
@@ -344,7 +344,7 @@ def remove_empty(store: Store, numbers: Collection[int] | None = None) -> int:
 
 def _remove_if_empty(store: Store, number: int) -> bool:
     if _only_empty_chunks(store, number):
-        with suppress(OutOfSpaceError):  # then another time: the pack's blocks have been given back
+        with suppress(OutOfSpaceError):  # left to a later run: the pack's blocks are already freed
             compact_pack(store, number)
     with _held(store, number) as source:
         if source is None or _occupants(store, source) != []:
@@ -362,13 +362,13 @@ def _remove_if_empty(store: Store, number: int) -> bool:
 
 
 def _only_empty_chunks(store: Store, number: int) -> bool:
-    """Return whether all that lives in a pack has no bytes: its entry in an index has to live on elsewhere."""
+    """Return whether all live content of a pack is empty: its index entries then must move to another pack."""
     with _held(store, number) as source:
         return source is not None and bool(_occupants(store, source))
 
 
 def _occupants(store: Store, source: _Source) -> list[PackedEntry] | None:
-    """Return what lives in a pack and has no bytes; None where something has some, or may still be read."""
+    """Return the empty stored forms that live in a pack; None if others do, or if a reader may still use the pack."""
     found: list[PackedEntry] = []
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
@@ -386,7 +386,7 @@ def _occupants(store: Store, source: _Source) -> list[PackedEntry] | None:
         except DamageError:
             return None
         if data != _gaps(transaction, source.number)[0]:
-            return None  # condemned bytes, or such as a rebuild kept because it could not tell whose they are
+            return None  # condemned bytes, or bytes without a known owner that a rebuild kept
         return found
 
 
@@ -397,7 +397,7 @@ def _is_gap(transaction: ReadTransaction, number: int, segment: _Segment) -> boo
 
 
 def _remove_leftover(store: Store, number: int) -> None:
-    """Remove the file of a pack that the manifest does not know any more."""
+    """Remove the file of a pack that is no longer in the manifest."""
     path = pack_path(store.path, number)
     with suppress(FileNotFoundError):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
