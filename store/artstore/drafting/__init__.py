@@ -1,1 +1,1 @@
-"""Versions put together step by step."""
+"""Drafts: versions that are assembled step by step."""

@@ -1,4 +1,4 @@
-"""Taking a file or folder into a tree that is being made, for the step of a draft and for a program's artifact."""
+"""Add a file or folder to a tree under construction, for a step of a draft and for a program's artifact."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ _GLOB: Final = frozenset("*?[")
 
 
 class Growing(Protocol):
-    """A tree that is being made: the node it is by now, and the one that it began as."""
+    """A tree under construction: its present root node, and its initial one."""
 
     @property
     def root(self) -> int:
-        """The directory that it is."""
+        """The present root directory."""
 
     @property
     def start(self) -> int:
-        """The directory that it began as: what that has may be replaced."""
+        """The initial root directory, whose entries may be replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What a step took in: files and bytes as they are read, and the stored bytes that the store lacked.
+    """The result of a step: files and bytes read from the source, and the stored bytes that were new to the store.
 
-    ``reaped_bytes`` of what was deleted came back early, for the disk was full.
+    ``reaped_bytes`` is deleted content that was reaped early because the disk was full.
     """
 
     files: int
@@ -64,12 +64,12 @@ class Added:
 
 
 def shown(path: bytes) -> str:
-    """Return a path as it stands in a sentence."""
+    """Return a path as it is shown in a message."""
     return repr(os.fsdecode(path))
 
 
 def path_inside(snapshot: Snapshot, root: int, to: bytes, name: bytes) -> bytes:
-    """Return the path for something called ``name`` that is to go to ``to``: into it, where that is a folder."""
+    """Return the path at which to add an entry ``name`` for the target ``to``: inside it if ``to`` is a folder."""
     if not to.strip(b"/"):
         return name
     place = b"/".join(parse_path(to))
@@ -79,7 +79,7 @@ def path_inside(snapshot: Snapshot, root: int, to: bytes, name: bytes) -> bytes:
 
 
 def matching(snapshot: Snapshot, root: int, pattern: str | bytes) -> list[bytes]:
-    """Return the paths that a pattern means; raise `NotFoundError` if there are none."""
+    """Return the paths that match a pattern; raise `NotFoundError` if there are none."""
     text = os.fsdecode(pattern)
     if _GLOB.isdisjoint(text):
         path = b"/".join(parse_path(os.fsencode(text)))
@@ -95,7 +95,7 @@ def matching(snapshot: Snapshot, root: int, pattern: str | bytes) -> list[bytes]
 
 
 def without_those_below(paths: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield sorted paths, without those that lie below another one."""
+    """Yield paths in sorted order, without those below another one."""
     above = b""
     for path in sorted(paths, key=lambda path: path.split(b"/")):
         if not above or not path.startswith(above):
@@ -104,7 +104,7 @@ def without_those_below(paths: Sequence[bytes]) -> Iterator[bytes]:
 
 
 class Adding:
-    """The step that takes a file or folder in; done again upon another tree, it does not read a folder again."""
+    """The step that adds a file or folder; repeated on another tree, it does not read a folder again."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Adding:
         self.bytes = 0
 
     def step(self, stager: Stager, tree: Growing, stale: int) -> tuple[Ref, None]:
-        """Stage what the draft becomes; ``stale`` counts what was known to be stored and then was not."""
+        """Stage the changed tree; ``stale`` counts attempts that failed because stored content had been reaped."""
         self._refused.clear()
         edits = (self._file if self._source.is_file else self._folder)(stager, tree, stale)
         if self._refused:
@@ -198,7 +198,7 @@ class Adding:
 
 
 class Joining:
-    """Judge whether what one program brings for a draft fits what others have brought."""
+    """Detect conflicts between the contribution of one program to a draft and those of others."""
 
     def __init__(self, record: DraftRecord, by: str, overwrite: bool) -> None:
         self._record = record
@@ -232,7 +232,7 @@ def is_of(snapshot: Snapshot, root: int, path: bytes, entry: EntryDraft) -> bool
 
 
 def refusal(paths: list[bytes]) -> ExistsError:
-    """Return the error that names paths which came in before with other content."""
+    """Return the error that names the paths that were added earlier with other content."""
     more = f", and {len(paths) - 1} more paths" if len(paths) > 1 else ""
     return ExistsError(
         f"{shown(paths[0])}{more} came into the draft before with other content",

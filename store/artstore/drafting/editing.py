@@ -1,7 +1,7 @@
-"""Making a tree out of one that is in the store: some paths set, taken away or merged, the rest referred to as it is.
+"""Make a tree from a stored one: set, remove or merge some paths, and refer to the rest unchanged.
 
-The work is in proportion to the changes and the folders that they lie in.  Of a folder with many records those without
-a change are taken over whole: the rule that cuts sequences finds the same cuts again behind a change
+The work is proportional to the changes and the folders that contain them.  In a folder with many records, unchanged
+records are reused whole: after a change, the rule that cuts sequences finds the same cuts
 (`artstore.ingest.content_cuts`).
 """
 
@@ -24,7 +24,7 @@ __all__ = ["Edits", "apply_edits", "entry_at", "merge_edits", "parse_path", "pat
 
 
 def parse_path(path: bytes) -> list[bytes]:
-    """Return the names of a path inside a version; raise `InvalidInputError` if it is none."""
+    """Return the components of a path inside a version; raise `InvalidInputError` if the path is invalid."""
     names = path.strip(b"/").split(b"/")
     for name in names:
         if not is_entry_name(name):
@@ -33,7 +33,7 @@ def parse_path(path: bytes) -> list[bytes]:
 
 
 class Edits:
-    """Changes to one folder, by name: an entry to set, None for one to take away, or changes inside a folder."""
+    """Changes to one folder, by name: an entry to set, None for an entry to remove, or changes inside a subfolder."""
 
     __slots__ = ("anew", "below", "entries")
 
@@ -41,15 +41,15 @@ class Edits:
         self.entries: dict[bytes, EntryDraft | None] = {}
         self.below: dict[bytes, Edits] = {}
         self.anew = False
-        """Whether the folder begins empty, and so replaces any former entry."""
+        """Whether the folder begins empty, and so replaces any earlier entry."""
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.below)
 
     def put(self, path: bytes, entry: EntryDraft | None) -> None:
-        """Set what stands at a path, under its last name, or take it away; folders above it come by themselves.
+        """Set the entry at a path, under its last component, or remove it; missing parent folders are created.
 
-        What was said of the path, and of what is below it, before is overruled.
+        This replaces earlier changes to the path and to all paths below it.
         """
         *above, name = parse_path(path)
         edits = self
@@ -68,7 +68,7 @@ class Edits:
 
 
 def _draft_of(snapshot: Snapshot, entry: TreeEntry) -> EntryDraft:
-    """Return an entry that is in the store as one for a new folder."""
+    """Convert a stored entry to an entry of a new folder."""
     size = 0 if entry.kind == Kind.DIRECTORY else entry.size
     return EntryDraft(entry.name, entry.kind, size, snapshot.identity(entry.node), None)
 
@@ -82,7 +82,7 @@ def entry_at(snapshot: Snapshot, root: int, path: bytes) -> EntryDraft:
 
 
 def paths_below(snapshot: Snapshot, root: int, matches: Callable[[bytes, bool], bool]) -> Iterator[bytes]:
-    """Yield the paths of a tree for which ``matches(path, is a folder)``, and nothing of what is below these."""
+    """Yield the paths of a tree for which ``matches(path, is a folder)`` is true, without paths below these."""
     waiting = [(root, b"")]
     while waiting:
         node, above = waiting.pop()
@@ -98,14 +98,14 @@ def paths_below(snapshot: Snapshot, root: int, matches: Callable[[bytes, bool], 
 # -- merging -----------------------------------------------------------------------------------------------------------
 
 Settle = Callable[[bytes, EntryDraft, EntryDraft], bool]
-"""Whether, at a path, the second of two different entries takes the place of the first; it may raise."""
+"""Return whether, at a path, the second of two different entries replaces the first; may raise."""
 
 
 def merge_edits(snapshot: Snapshot, lower: int, upper: int, edits: Edits, settle: Settle, path: bytes = b"") -> None:
-    """Add to ``edits`` what makes the folder ``lower`` hold all that the folder ``upper`` holds, too.
+    """Add to ``edits`` the changes that merge the entries of the folder ``upper`` into the folder ``lower``.
 
-    Folders of one name are merged; of anything else that both have, and that differs, ``settle`` decides.  The work is
-    in proportion to ``upper``'s entries in folders that both have.
+    Folders of the same name are merged; for any other entries that differ, ``settle`` decides.  The work is
+    proportional to ``upper``'s entries in folders that both have.
     """
     for entry, _ in trees.entries_from(snapshot.tree, upper):
         found = trees.lookup(snapshot.tree, lower, entry.name)
@@ -137,10 +137,10 @@ class _Record(NamedTuple):
 
 
 def apply_edits(store: Store, stager: Stager, root: int | None, edits: Edits) -> Ref:
-    """Stage the tree that ``root`` becomes by ``edits``; None stands for an empty folder.
+    """Stage the tree that results from applying ``edits`` to ``root``; None stands for an empty folder.
 
-    A folder that loses its last entry goes too, unless it is the root.  Raises `NotFoundError` for a path to take away
-    that is not there, `ExistsError` for a folder where something else stands.
+    A folder that loses its last entry is removed too, unless it is the root.  Raises `NotFoundError` if a path to
+    remove does not exist, `ExistsError` if a path that must be a folder is something else.
     """
     return _Applying(store, stager).folder(root, edits, b"") or DirectoryBuilder(stager).finish()
 
@@ -151,7 +151,7 @@ class _Applying:
         self._stager = stager
 
     def folder(self, node: int | None, edits: Edits, path: bytes) -> Ref | None:
-        """Stage a folder; None where nothing is left of one that held something."""
+        """Stage a folder; return None if the changes remove its last entry."""
         wanted = dict(edits.entries)
         for name, below in edits.below.items():
             place = path + name
@@ -171,7 +171,7 @@ class _Applying:
         return self._build(node, dict(sorted(wanted.items())), many=after > FANOUT)
 
     def _folder_below(self, node: int | None, put: EntryDraft | None, name: bytes, place: bytes) -> int | None:
-        """Return the folder to change inside another one, or None where it begins empty."""
+        """Return the node of the subfolder to change, or None if it begins empty."""
         with self._store.snapshot() as snapshot:
             if put is not None:
                 found_kind = put.kind

@@ -1,7 +1,7 @@
-"""Gathering: the content of a version that one program puts together by many calls, and commits at the end.
+"""Gathering: the content of a version that one program assembles in many calls, and commits at the end.
 
-Content is taken when it is added.  What was gathered is owned by a draft without a name, which dies with the process;
-the reaper frees what was not committed.  Files that come one by one are staged together: the tree is rewritten only
+Content is stored when it is added.  A draft without a name owns the gathered content, and dies with the process; the
+reaper frees content that was not committed.  Files added one by one are staged together: the tree is rewritten only
 when it is read.
 """
 
@@ -43,11 +43,11 @@ T = TypeVar("T")
 
 _ATTEMPTS: Final = 3
 _SMALL: Final = 1024 * 1024
-"""Files up to this many bytes are stored without looking whether they are there: it costs less than to look twice."""
+"""Files up to this many bytes are stored without a check whether the store has them: a second lookup costs more."""
 
 
 class GatheredFile(NamedTuple):
-    """A file that was gathered: its path, its bytes, and the hex digest of its content, or of its reference."""
+    """A gathered file: its path, its size, and the hex digest of its content or of its reference."""
 
     path: str
     size: int
@@ -62,9 +62,9 @@ class _Tree:
 
 
 class Gathering:
-    """What a version will hold, by now; for one thread of one process, ended by `commit` or `close`.
+    """The content gathered so far for a version; for one thread of one process, ended by `commit` or `close`.
 
-    ``base`` is the version that it begins as.  Raises `NotFoundError` if that is gone.
+    It begins with the content of the version ``base``, or empty.  Raises `NotFoundError` if ``base`` is gone.
     """
 
     def __init__(self, store: Store, artifact: str, base: VersionRecord | None = None) -> None:
@@ -89,7 +89,7 @@ class Gathering:
 
     @property
     def new_bytes(self) -> int:
-        """Stored bytes that it has added."""
+        """The stored bytes that gathering has added."""
         return self._stager.stored_bytes
 
     def _require_own(self) -> None:
@@ -110,10 +110,10 @@ class Gathering:
         exclude: Sequence[str] = (),
         progress: Callable[[Progress], None] | None = None,
     ) -> Added:
-        """Take a file in, as ``to`` or under its own name, or what a folder holds, at the top or below ``to``.
+        """Add a file as ``to`` or under its own name, or the content of a folder at the top or below ``to``.
 
-        Folders of one name are merged, and what the base has is replaced.  Raises `ExistsError` for paths that came in
-        before with other content, unless ``overwrite``; and what putting raises.
+        Folders of the same name are merged, and files of the base are replaced.  Raises `ExistsError` for paths that
+        were added earlier with other content, unless ``overwrite``; and what putting raises.
         """
         self._require_own()
         with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
@@ -129,8 +129,11 @@ class Gathering:
         return Added(adding.files, adding.bytes, self._stager.stored_bytes - before, reaped)
 
     def _again(self, action: Callable[[int], T]) -> T:
-        """Do what may find that content which was there a moment ago is gone; then without taking it for granted."""
-        self._stager.flush()  # so that what is to be forgotten is of the attempt alone
+        """Run an action, and retry it if content that it found in the store has been reaped since.
+
+        The action gets the number of earlier attempts: after the first it must not rely on content found before.
+        """
+        self._stager.flush()  # so that `discard` drops only what the failed attempt staged
         for attempt in range(_ATTEMPTS):
             try:
                 return action(attempt)
@@ -153,7 +156,7 @@ class Gathering:
         self._stager.flush_if_full()
 
     def _set(self, path: bytes, entry: EntryDraft, *, overwrite: bool) -> None:
-        """Let a file stand at a path, unless something else came there before."""
+        """Set the file at a path, unless something else was added there earlier."""
         names = path.split(b"/")
         above = {b"/".join(names[:depth]) for depth in range(1, len(names))}
         if path in self._folders or not above.isdisjoint(self._files):
@@ -201,9 +204,10 @@ class Gathering:
         self._become(self._again(take))
 
     def include(self, path: str, root: int, inside: bytes = b"", *, overwrite: bool = False) -> None:
-        """Let a directory or file of a version that the caller keeps stand at a path; nothing is copied.
+        """Set a path to a directory or file of a version, which the caller keeps alive; nothing is copied.
 
-        Raises `NotFoundError` if the version has nothing ``inside``, `ExistsError` if something stands there.
+        Raises `NotFoundError` if the version does not have the path ``inside``, `ExistsError` if ``path`` has other
+        content, unless ``overwrite``.
         """
         self._require_own()
         self._settle()
@@ -231,7 +235,7 @@ class Gathering:
         checksum: bool = True,
         report: OnPinned | None = None,
     ) -> Referred:
-        """Let what a URI leads to stand in it without copying, as `OpenDraft.refer` does."""
+        """Add references to the files at a URI without copying them, as `OpenDraft.refer` does."""
         from artstore.drafting.stage_reference import Referring
         from artstore.references.pinning import pin
 
@@ -252,7 +256,7 @@ class Gathering:
         return referred[-1]
 
     def merge(self, digest: bytes) -> None:
-        """Take in all that a directory of the store holds which the caller keeps; it wins where both have a path."""
+        """Merge a stored directory, which the caller keeps alive; its entries replace those at the same paths."""
         self._require_own()
         self._settle()
         upper = self._stager.known_tree(digest)
@@ -264,7 +268,7 @@ class Gathering:
         self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
 
     def remove(self, *patterns: str) -> list[bytes]:
-        """Take paths away, as `OpenDraft.remove` does; return them."""
+        """Remove paths, as `OpenDraft.remove` does; return them."""
         self._require_own()
         self._settle()
         with self._store.snapshot() as snapshot:
@@ -278,7 +282,7 @@ class Gathering:
     # -- looking, and the end --------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Add the files that came one by one to the tree."""
+        """Add the files that are still waiting to the tree."""
         if self._edits:
             self._become(apply_edits(self._store, self._stager, self._tree.root, self._edits))
             self._edits = Edits()
@@ -291,7 +295,7 @@ class Gathering:
         self._root, self._tree.root = root, root.node
 
     def root(self) -> Ref:
-        """Return the directory that it is, which is in the store and is kept until the end."""
+        """Return the gathered content as a stored directory, which is kept until `commit` or `close`."""
         self._require_own()
         self._settle()
         return self._root
@@ -308,13 +312,13 @@ class Gathering:
             return entry_at(snapshot, self._tree.root, path)
 
     def totals(self) -> TreeTotals:
-        """Return what it holds, in numbers."""
+        """Return the totals of the gathered content."""
         node = self.root().node
         with self._store.snapshot() as snapshot:
             return snapshot.tree(node).totals
 
     def walk(self) -> Iterator[tuple[bytes, TreeEntry]]:
-        """Yield (path, entry) of all that it holds."""
+        """Yield (path, entry) for all gathered files and folders."""
         node = self.root().node
         with self._store.snapshot() as snapshot:
             yield from snapshot.walk(node)
@@ -328,7 +332,7 @@ class Gathering:
 
     def files(self) -> Iterator[GatheredFile]:
         """Yield all files, in the order of their paths."""
-        node = self.root().node  # before the snapshot: this may write what was added last
+        node = self.root().node  # before the snapshot: this may write files added last
         with self._store.snapshot() as snapshot:
             for path, entry in snapshot.walk(node):
                 if entry.kind != Kind.DIRECTORY:
@@ -336,7 +340,7 @@ class Gathering:
                     yield GatheredFile(os.fsdecode(path), entry.size, digest, entry.kind == Kind.REFERENCE)
 
     def commit(self, asked: Commit) -> Version:
-        """Make it a version, and end; if `artstore.changes.committing.commit` raises, nothing changes."""
+        """Commit the content as a version and close; if `artstore.changes.committing.commit` fails, it stays."""
         root = self.root()
         version = version_of(self._store, commit_staged(self._store, self._stager, root, asked))
         self.close()
@@ -345,11 +349,11 @@ class Gathering:
     def close(self) -> None:
         """Release the gathered content: it then belongs to a dead draft, unless it was committed.
 
-        Nothing in a forked child, whose parent goes on.
+        Does nothing in a forked child, because its parent still gathers.
         """
         if os.getpid() == self._pid:
             self._stager.close()
 
     def __del__(self) -> None:
-        with suppress(AttributeError):  # the end of one whose beginning failed
+        with suppress(AttributeError):  # the constructor failed
             self.close()

@@ -1,8 +1,8 @@
-"""Open drafts: a version that is put together step by step, by commands or programs that come and go.
+"""Open drafts: a version that is assembled step by step, by short-lived commands or programs.
 
-A draft begins empty or as a version, without copying anything.  Each step (adding, removing, moving) makes a new tree
-in the store and lets the draft be that, in one transaction: a step that fails or is killed leaves the draft as it was.
-Steps of several processes come one after another; one that finds the draft changed meanwhile is done again upon that.
+A draft begins empty or with the content of a version; nothing is copied.  Each step (add, remove, move) makes a new
+tree in the store and points the draft to it in one transaction: a step that fails or is killed leaves the draft
+unchanged.  Steps of several processes are serialized: a step is repeated if another one has changed the draft.
 """
 
 from __future__ import annotations
@@ -52,26 +52,26 @@ __all__ = ["EXPIRY_SECONDS", "OpenDraft", "commit_drafts", "find_draft", "open_d
 T = TypeVar("T")
 
 EXPIRY_SECONDS: Final = 7 * 86400.0
-"""How long a draft stays open after the last step, unless told otherwise."""
+"""The default time that a draft stays open after its last step."""
 _ATTEMPTS: Final = 5
 _MOST_LOST: Final = 1000
 _LONGEST_PAUSE_SECONDS: Final = 0.02
 
 
 class _ChangedError(BusyError):
-    """Raised when another process has changed the draft meanwhile."""
+    """Raised when another process has changed the draft since a step began."""
 
 
 @dataclass
 class _Part:
-    """What one of several programs brings for a draft: a directory, and what they say of the version."""
+    """The contribution of one of several programs to a draft: a directory, and fields of the version."""
 
     by: str
     said: Mapping[str, Any]
     node: int = 0
 
     def joined(self, record: DraftRecord) -> dict[str, Any]:
-        """Return the fields of the draft's record that this adds to."""
+        """Return the changed fields of the draft's record."""
         part = {"by": self.by, "node": self.node}
         parts = record.parts if part in record.parts else [*record.parts, part]
         return {"parts": parts, "said": _joined(record.said, self.said)}
@@ -80,9 +80,9 @@ class _Part:
 def open_new(
     store: Store, artifact: str, ident: str, base: VersionRecord | None, seconds: float, source: str = ""
 ) -> OpenDraft:
-    """Open a draft, empty or as ``base``, under a name (of its own making where that is empty).
+    """Open a draft, empty or with the content of ``base``; an empty ``ident`` is replaced by a generated one.
 
-    Raises `ExistsError` if one of that name is open, `NotFoundError` if the base is gone.
+    Raises `ExistsError` if a draft of that name is open, `NotFoundError` if the base is gone.
     """
     if ident:
         check_draft(ident)
@@ -120,9 +120,9 @@ def find_draft(store: Store, ident: str) -> OpenDraft:
 
 
 class OpenDraft:
-    """A draft that was opened by a name: changed by steps, until it is committed, given up, or has expired.
+    """A draft with a name: changed by steps, until it is committed or aborted, or expires.
 
-    Whoever holds one may find at any call, by `NotFoundError`, that another process has ended it.
+    Any call raises `NotFoundError` if another process has ended the draft.
     """
 
     def __init__(self, store: Store, ident: str) -> None:
@@ -148,12 +148,12 @@ class OpenDraft:
 
     @property
     def artifact(self) -> str:
-        """The name of the artifact of which a version is being made."""
+        """The name of the artifact whose next version the draft becomes."""
         return self.record().artifact
 
     @property
     def base(self) -> str | None:
-        """The version that it began as, as ``NAME:v3``, or None."""
+        """The version that the draft is based on, as ``NAME:v3``, or None."""
         with self._store.snapshot() as snapshot:
             record = self.found(snapshot.transaction)
             return _base_name(snapshot.transaction, record)
@@ -169,11 +169,11 @@ class OpenDraft:
         exclude: Sequence[str] = (),
         progress: Callable[[Progress], None] | None = None,
     ) -> Added:
-        """Take a file or folder in: a file under its own name or as ``to``, what a folder holds at the top or below it.
+        """Add a file under its own name or as ``to``, or the content of a folder at the top or below ``to``.
 
-        ``to`` that ends with a slash, or is a folder already, is the folder to put a file into.  Folders of one name
-        are merged, and what the base has is replaced.  Raises `ExistsError` naming the paths that the draft has been
-        given before with other content, unless ``overwrite``; and what putting raises.
+        If ``to`` ends with a slash, or is an existing folder, a file is added inside it.  Folders of the same name are
+        merged, and files of the base are replaced.  Raises `ExistsError` naming the paths that were added to the draft
+        earlier with other content, unless ``overwrite``; and what putting raises.
         """
         with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
             adding = Adding(self._store, source, os.fsencode(to), overwrite, reporter(source, progress))
@@ -190,10 +190,10 @@ class OpenDraft:
         checksum: bool = True,
         report: OnPinned | None = None,
     ) -> Referred:
-        """Let what a URI leads to stand in the draft without copying it, as it is now.
+        """Add references to the files at a URI, pinned in their present state, without copying them.
 
-        A single file under its own name or as ``to``, what a folder or prefix holds at the top or below ``to``.  Raises
-        what `artstore.references.pinning.pin` does, and `ExistsError` as `add` does.
+        A single file is added under its own name or as ``to``, the content of a folder or prefix at the top or below
+        ``to``.  Raises what `artstore.references.pinning.pin` does, and `ExistsError` as `add` does.
         """
         from artstore.drafting.stage_reference import Referring
         from artstore.references.pinning import pin
@@ -203,10 +203,10 @@ class OpenDraft:
         return self._step(Referring(self._store, pinned, to, overwrite).step)[0]
 
     def remove(self, *patterns: str | bytes) -> list[bytes]:
-        """Take paths away: a file, a folder (with or without a ``/`` at its end), or what a glob matches.
+        """Remove paths: a file, a folder (with or without a ``/`` at its end), or all matches of a glob.
 
-        Globs are git's: ``*.tmp`` is meant at any depth, ``/*.tmp`` and ``a/*.tmp`` from the top.  Returns the paths, a
-        folder's without what it held.  Raises `NotFoundError` if there is nothing of that name.
+        Globs follow git's rules: ``*.tmp`` matches at any depth, ``/*.tmp`` and ``a/*.tmp`` from the top.  Returns the
+        removed paths; for a folder, only its own path.  Raises `NotFoundError` if a path or glob matches nothing.
         """
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, list[bytes]]:
@@ -220,9 +220,10 @@ class OpenDraft:
         return self._step(step)[0]
 
     def move(self, source: str | bytes, target: str | bytes, *, overwrite: bool = False) -> bytes:
-        """Let what stands at one path stand at another one, into which it goes where that is a folder.
+        """Move the file or folder at ``source`` to ``target``, or into ``target`` if that is a folder.
 
-        Returns the path where it stands.  Raises `NotFoundError`, and `ExistsError` if a file is in the way.
+        Returns the new path.  Raises `NotFoundError` if ``source`` does not exist, and `ExistsError` if the new path
+        does; ``overwrite`` replaces a file.
         """
         old = b"/".join(parse_path(os.fsencode(source)))
 
@@ -245,10 +246,10 @@ class OpenDraft:
         return self._step(step)[0]
 
     def merge(self, digest: bytes, by: str, *, overwrite: bool = False, said: Mapping[str, Any] | None = None) -> None:
-        """Take in all that a directory holds which is in the store, and whose caller keeps it meanwhile.
+        """Merge a stored directory into the draft; the caller keeps the directory alive during the call.
 
-        ``by`` says from whom it comes, and ``said`` what they say of the version.  Raises `ExistsError` where others
-        have brought other content for one of its paths, naming them, unless ``overwrite``.
+        ``by`` names the program that contributes it, and ``said`` has fields of the version.  Raises `ExistsError`
+        naming the paths and the program, if another one has added other content at a path, unless ``overwrite``.
         """
         part = _Part(by, said or {})
 
@@ -315,23 +316,24 @@ class OpenDraft:
     # -- looking, and the end --------------------------------------------------------------------------------------
 
     def status(self) -> Difference:
-        """Return what differs from what the draft began as."""
+        """Return the difference between the draft's initial and its present content."""
         record = self.record()
         return compare(self._store, record.start, record.root)
 
     def commit(self, **options: Unpack[VersionOptions]) -> Version:
-        """Make it the artifact's next version, unless it equals the latest and not ``new``; the draft is gone then.
+        """Commit the draft as the artifact's next version, and end the draft.
 
-        ``receipt.created`` of the version returned says which.  Raises as `Workspace.put` does; the draft stays then.
+        If the content equals the latest version, that is returned instead, unless ``new``; ``receipt.created`` tells
+        which.  Raises what `Workspace.put` does; the draft stays open then.
         """
         return self.commit_as(Commit.checked(self.artifact, **options))
 
     def commit_as(self, asked: Commit) -> Version:
-        """Do as `commit`, with what only programs say of a version: its runs, and what it includes."""
+        """Commit as `commit` does, with fields that only programs set: the version's runs and included versions."""
         return commit_drafts(self._store, [(self, asked)])[0]
 
     def abort(self) -> None:
-        """Discard the draft: the content that it alone holds goes to the deadlist."""
+        """Discard the draft: content that only the draft holds is moved to the deadlist."""
         with self._store.write() as transaction:
             record = drafts.find_open(transaction, self.id)
             if record is not None:
@@ -341,7 +343,7 @@ class OpenDraft:
 def commit_drafts(store: Store, asked: Sequence[tuple[OpenDraft, Commit]]) -> list[Version]:
     """Commit several drafts in one transaction: all of them, or none.
 
-    Raises as `OpenDraft.commit` does, and `InvalidInputError` if two are of one artifact; all drafts stay then.
+    Raises what `OpenDraft.commit` does, and `InvalidInputError` if two are of one artifact; all drafts stay open then.
     """
     names = [what.name for _, what in asked]
     if len(set(names)) < len(names):
@@ -363,7 +365,7 @@ def commit_drafts(store: Store, asked: Sequence[tuple[OpenDraft, Commit]]) -> li
 
 
 def _joined(before: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what several said: of metadata all, of lists all, of anything else the last."""
+    """Merge the fields given by several programs: mappings and lists are united, of other values the last wins."""
     joined = dict(before)
     for key, value in said.items():
         present = joined.get(key)

@@ -1,4 +1,4 @@
-"""Versions that refer to files outside the store: making one, checking its references, and fetching their content."""
+"""Versions that refer to files outside the store: make one, check its references, and fetch their content."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Reference(NamedTuple):
 
 
 class CheckedReference(NamedTuple):
-    """What became of a reference: ``state`` is ok, changed (or gone), or unknown, and ``message`` says more."""
+    """The result of a check of a reference: ``state`` is ok, changed (or gone), or unknown; ``message`` has details."""
 
     reference: Reference
     state: str
@@ -64,7 +64,7 @@ def refer(
     checksum: bool = True,
     report: OnPinned | None = None,
 ) -> Version:
-    """Make what a URI leads to the next version of an artifact, or lay it over ``base``; nothing is copied.
+    """Commit references to the files at a URI as an artifact's next version, over ``base`` if given; copy nothing.
 
     ``artfs://NAME:v3[/path]`` includes another version, or a part of it.  Raises what `artstore.references.pinning.pin`
     and `artstore.changes.committing.commit` do.
@@ -87,9 +87,9 @@ def refer(
 def include(
     store: Store, version: Version, inside: bytes, asked: Commit, *, base: VersionRecord | None, to: str
 ) -> Version:
-    """Make a version with another one in it, or with what that has at a path; nothing is copied.
+    """Make a version that contains another version, or a path of it; nothing is copied.
 
-    It stands at ``to``, or under its own name.  Raises as `Gathering.include` does.
+    The included content is at ``to``, or under its own name.  Raises what `Gathering.include` does.
     """
     own = os.fsdecode(inside).rpartition("/")[2] or version.artifact.rpartition("/")[2]
     gathering = Gathering(store, asked.name, base)
@@ -122,7 +122,7 @@ def references(store: Store, root: int, path: bytes = b"") -> Iterator[Reference
 
 
 def check(store: Store, found: Sequence[Reference], report: OnProgress | None = None) -> Iterator[CheckedReference]:
-    """Check references, in their order: each is requested, and those pinned by content are read."""
+    """Check references in order: each file is requested, and files pinned by content are read."""
     outside = store.outside
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for count, checked in enumerate(threads.map(partial(_check, outside), found), 1):
@@ -142,7 +142,7 @@ def _check(outside: Outside, reference: Reference) -> CheckedReference:
 
 
 def known_failures(store: Store, root: int) -> list[tuple[bytes, Failure]]:
-    """Return (path, what was found) of the references of a version that readers have found changed or gone."""
+    """Return (path, failure) of a version's references whose files readers have found changed or gone."""
     noted = {failure.ident: failure for failure in store.outside.failures.all()}
     if not noted:
         return []
@@ -150,9 +150,9 @@ def known_failures(store: Store, root: int) -> list[tuple[bytes, Failure]]:
 
 
 def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress | None = None) -> Version:
-    """Make a version with what another one refers to stored for good, at or below a path; return it.
+    """Store the files that a version refers to, at or below a path, and commit a new version with them; return it.
 
-    Raises `NotFoundError` if there is no reference, `ChangedError` if one is not what it was any more.
+    Raises `NotFoundError` if there is no reference, `ChangedError` if a file has changed since it was pinned.
     """
     found = list(references(store, version.record.root, path))
     if not found:
@@ -161,7 +161,7 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
     asked = Commit(version.artifact, base=version.name, metadata=version.metadata, description=version.description)
     gathering = Gathering(store, version.artifact, version.record)
     done = files = 0
-    (store.path / "cache").mkdir(exist_ok=True)  # what is in there may be deleted at any time
+    (store.path / "cache").mkdir(exist_ok=True)  # users may delete this folder at any time
     try:
         with (
             tempfile.TemporaryDirectory(prefix="fetch-", dir=store.path / "cache") as folder,
@@ -183,7 +183,7 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
 
 
 def _copy(outside: Outside, folder: Path, number: int, reference: Reference) -> Path:
-    """Write what a reference leads to into a file of its own; return its path."""
+    """Write the content of a reference into a new file; return its path."""
     copy = folder / str(number)
     with copy.open("wb") as file:
         _write(outside, reference, file)

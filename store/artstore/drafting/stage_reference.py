@@ -1,4 +1,4 @@
-"""Letting a tree that is being made refer to files outside, which are pinned as they are and not copied."""
+"""Add references to files outside the store to a tree under construction; the files are pinned, not copied."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = ["Referred", "Referring"]
 
 
 class Referred(NamedTuple):
-    """What a step refers to: the paths of the files, in order, and their bytes as they are outside."""
+    """The references added by a step: the paths of the files, in order, and the sum of their sizes."""
 
     paths: list[bytes]
     bytes: int
 
 
 class Referring:
-    """The step that refers to what was pinned, as ``to`` inside the tree.
+    """The step that adds references to pinned files, at ``to`` inside the tree.
 
-    Without ``to`` a file has its own name, and what a folder holds goes to the top; where ``to`` ends with a slash a
-    file goes into it.
+    Without ``to`` a file gets its own name, and the content of a folder is added at the top.  If ``to`` ends with a
+    slash, a file is added inside it.
     """
 
     def __init__(self, store: Store, pinned: Pinned, to: str, overwrite: bool) -> None:
@@ -46,7 +46,7 @@ class Referring:
         self._overwrite = overwrite
 
     def step(self, stager: Stager, tree: Growing, stale: int) -> tuple[Ref, Referred]:
-        """Stage what the tree becomes; raise `ExistsError` naming the paths where other content came before."""
+        """Stage the changed tree; raise `ExistsError` naming the paths that were added earlier with other content."""
         edits = Edits()
         refused: list[bytes] = []
         paths: list[bytes] = []
