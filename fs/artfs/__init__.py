@@ -5,8 +5,8 @@
     v = ws.put("data/", "imagenet", type="dataset", aliases=["clean"])
     with v.open("train/cat/0001.jpg") as f: ...
 
-Importing it loads nothing but names: each is fetched when it is first used.  The FUSE binding and the event loop are
-never loaded into the caller's process, so it may stand at the top of any training script.
+Importing it loads no submodule: each name is loaded at its first use.  The FUSE binding and the event loop are never
+loaded into the caller's process, so any training script can import it at its top.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _HOME: Final = {
     "open_workspace": "artfs.api",
 }
 _OF_THE_RUN: Final = frozenset({"config", "run", "summary"})
-"""Names that mean something else in each run, so that they are looked up each time."""
+"""Names whose value depends on the current run, so they are looked up each time."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The Python API with mounting: what `import artfs` gives."""
+"""The Python API with mounting, as `import artfs` provides it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Workspace(artstore.workspace.Workspace):
             with ws.mount("/mnt/art") as m:
                 train(m.path(ws.version("imagenet")))
 
-        The daemon is the mount's own, and ends with this process at the latest.  Raises `MountError` where FUSE is not
-        to be had.
+        The daemon serves this mount only, and ends with this process at the latest.  Raises `MountError` if FUSE is
+        unavailable.
         """
         from artfs.mount.control import mount
 
@@ -41,8 +41,8 @@ class Workspace(artstore.workspace.Workspace):
 def open_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
     """Open the workspace at ``path``, else the one that the command line would use.
 
-    That is ``$ARTFS_WORKSPACE``, else the default that ``artfs init DIR --default`` noted, else
-    ``~/.local/share/artfs``.  Raises `WorkspaceNotFoundError` where there is none.
+    That is ``$ARTFS_WORKSPACE``, else the default that ``artfs init DIR --default`` stored, else
+    ``~/.local/share/artfs``.  Raises `WorkspaceNotFoundError` if there is none.
     """
     return Workspace(artstore.workspace.open_workspace(path).store)
 
@@ -50,6 +50,6 @@ def open_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
 def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | None = None) -> Workspace:
     """Make a workspace at ``path`` (else where `open_workspace` looks) and open it.
 
-    ``group`` shares it with a Unix group.  Raises `ExistsError` where something is there already.
+    ``group`` shares it with a Unix group.  Raises `ExistsError` if something else exists there.
     """
     return Workspace(artstore.workspace.init_workspace(path, group=group).store)

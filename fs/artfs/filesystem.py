@@ -1,7 +1,7 @@
 """Versions as a file system of fsspec: ``artfs://NAME:v3/path``, for pandas, pyarrow, datasets and others.
 
 Nothing needs to be mounted.  It is read-only.  A version's directory holds its files; above versions, ``artfs://NAME``
-holds the versions of an artifact, and a project holds what is in it.
+holds the versions of an artifact, and a project holds its projects and artifacts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
 
     @property
     def fsid(self) -> str:
-        """What tells this workspace from others."""
+        """An id that distinguishes this workspace from others."""
         return f"artfs-{self._workspace.uuid}"
 
     def _version(self, path: str) -> tuple[Version, str]:
@@ -40,7 +40,7 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         return version, os.fsdecode(inside)
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
-        """List a directory, or a file alone; raise `NotFoundError` where nothing is."""
+        """List a directory, or a single file; raise `NotFoundError` if the path does not exist."""
         name = self._strip_protocol(path)
         if ":" in name:
             version, inside = self._version(name)
@@ -57,7 +57,7 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         return listed if detail else [entry["name"] for entry in listed]
 
     def _followed(self, version: Version, inside: str, prefix: str, info: FileInfo) -> dict[str, Any]:
-        """Return an entry; of a link, what it leads to."""
+        """Return an entry; for a link, that of its target."""
         name = info.name
         if info.kind == "link":
             info = version.stat(f"{inside}/{name}" if inside else name)
@@ -75,7 +75,7 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         return [_directory(prefix + each) for each in dict.fromkeys(n[len(prefix) :].partition("/")[0] for n in below)]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """Describe a file or directory; raise `NotFoundError` where nothing is."""
+        """Describe a file or directory; raise `NotFoundError` if the path does not exist."""
         name = self._strip_protocol(path)
         if ":" not in name:
             self._above_versions(name)
@@ -90,14 +90,14 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         return version.open(inside)
 
     def modified(self, path: str) -> Any:
-        """Return when content first came to the workspace, and of a directory when its version was made."""
+        """Return when content was first stored in the workspace, or for a directory when its version was made."""
         version, inside = self._version(self._strip_protocol(path))
         return version.stat(inside).mtime
 
     created = modified
 
     def checksum(self, path: str) -> int:
-        """Return a number that tells this content from any other."""
+        """Return a number that identifies this content."""
         version, inside = self._version(self._strip_protocol(path))
         return int(version.stat(inside).digest, 16)
 
@@ -110,7 +110,7 @@ def _entry(name: str, info: FileInfo) -> dict[str, Any]:
         "type": "file",
         "size": info.size,
         "digest": info.digest,
-        "ETag": info.digest,  # the name by which `datasets` and others look for what tells contents apart
+        "ETag": info.digest,  # the key under which `datasets` and others look for a content id
         "mtime": info.mtime.timestamp(),
     }
 

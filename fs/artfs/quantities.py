@@ -1,4 +1,4 @@
-"""Amounts of bytes as people write them."""
+"""Amounts of bytes in human notation."""
 
 from __future__ import annotations
 

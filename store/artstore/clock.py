@@ -11,7 +11,7 @@ _MOST_AHEAD_NS: Final = 30 * 86400 * 10**9
 
 
 def doubt(recorded_ns: int, now_ns: int) -> str | None:
-    """Return why the clock may be wrong, or None; it was right when the last of all that is recorded was."""
+    """Return why the clock may be wrong, or None; the time of the newest record is taken as right."""
     if now_ns < recorded_ns:
         return "the clock is behind the newest record: by rules and ends nothing is deleted until it is right"
     if now_ns - recorded_ns > _MOST_AHEAD_NS:

@@ -33,9 +33,9 @@ _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemon
 def create_workspace(path: Path, *, group: str | None = None) -> Store:
     """Make a workspace at ``path`` and open it.
 
-    It is built in a folder beside, synced, and renamed, so that it is there whole or not at all.  ``group`` shares it
-    with a Unix group.  Raises `ExistsError` if something else exists there, `UnsupportedError` on a file system where
-    LMDB is unsafe, `OutOfSpaceError` if there is no room for the reserve.
+    It is built in a temporary folder next to it, synced, and renamed, so that it exists completely or not at all.
+    ``group`` shares it with a Unix group.  Raises `ExistsError` if something else exists there, `UnsupportedError` on a
+    file system where LMDB is unsafe, `OutOfSpaceError` if there is no room for the reserve.
     """
     path = Path(os.path.abspath(path))
     locate.refuse_unencodable(path)
@@ -75,20 +75,20 @@ def _make(path: Path, group: str | None, gid: int | None) -> None:
 
 
 def _temporary_folder(parent: Path) -> tuple[Path, int]:
-    """Make a folder to build in; return it with the descriptor whose flock says that it is being built."""
+    """Make a folder to build in; return it with the descriptor whose flock marks it as being built."""
     while True:
         temporary = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=parent))
         try:
             lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
-            continue  # taken for abandoned before it was locked
+            continue  # another process removed it as abandoned before it was locked
         if disk.try_lock(lock) and temporary.exists():
             return temporary, lock
         os.close(lock)
 
 
 def _abandoned(folder: Path, prefix: str) -> Iterator[Path]:
-    """Yield what a killed `create_workspace` left in ``folder``, each locked until the next is asked for."""
+    """Yield the leftovers of a killed `create_workspace` in ``folder``, each locked until the next is requested."""
     for temporary in folder.glob(f"{prefix}*"):
         try:
             lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -107,7 +107,7 @@ def _clear_abandoned(folder: Path) -> None:
 
 
 def _finish_move(path: Path) -> bool:
-    """Finish moving in where a killed `create_workspace` had built a workspace; return whether there was one."""
+    """Finish the move of a workspace that a killed `create_workspace` had built; return whether there was one."""
     found = False
     for temporary in _abandoned(path, _MOVING):
         _move_rest(temporary, path)
@@ -136,7 +136,7 @@ def _rename(temporary: Path, path: Path) -> None:
 
 
 def _can_replace(path: Path) -> bool:
-    """Return whether an empty folder can be renamed over: not a mount point, and its parent is ours to write."""
+    """Return whether an empty folder can be renamed over: no mount point, and its parent is writable."""
     return not path.is_mount() and not path.is_symlink() and os.access(path.parent, os.W_OK)
 
 
@@ -168,7 +168,7 @@ def _build(folder: Path, group: str | None, gid: int | None) -> None:
 def _move_in(temporary: Path, path: Path) -> None:
     """Move a built workspace into a folder that cannot be replaced.
 
-    It gets another name first, by which one that is interrupted is known, and finished instead of removed.
+    It is renamed first: an interrupted move is recognized by that name, and finished instead of removed.
     """
     whole = temporary.rename(path / temporary.name.replace(_BUILDING, _MOVING))
     disk.sync_folder(path)
@@ -176,7 +176,7 @@ def _move_in(temporary: Path, path: Path) -> None:
 
 
 def _move_rest(whole: Path, path: Path) -> None:
-    """Move what is left of a workspace into its folder; what makes it a workspace comes last."""
+    """Move the remaining files of a workspace into its folder; the file that identifies a workspace is moved last."""
     status = whole.stat()
     try:
         if path.stat().st_gid != status.st_gid:

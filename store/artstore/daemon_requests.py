@@ -8,7 +8,7 @@ A request and its answer are one line of JSON each, on a connection of their own
     {"op": "status"}                    ->    {"ok": true, "status": {...}}
     {"op": "unmount", "lazy": false}    ->    {"ok": true}   or   {"ok": false, "errno": 16, "error": "..."}
 
-Each side asks the kernel who the other is, and talks to its own user and to root only.
+Each side asks the kernel for the other's credentials, and talks to its own user and to root only.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ __all__ = [
 ]
 
 CACHE_SECONDS = 1.0
-"""How long a mount may show what it has cached above versions."""
+"""How long a mount may show cached entries above versions."""
 
 PATIENCE_SECONDS = 1.5
-"""How long a change waits for daemons: the cache's life and a margin, after which nothing stale is left anyway."""
+"""How long a change waits for daemons: the lifetime of the cache and a margin, after which no stale entry is left."""
 
 _RETRY_SECONDS = 0.02
 _PURGED_AT_ONCE = 50_000
@@ -51,7 +51,7 @@ _CREDENTIALS = struct.Struct("3i")
 
 
 class Change(NamedTuple):
-    """Name what has changed in one directory above versions: ``directory`` is a full name, "" the top level."""
+    """The changed names in one directory above versions: ``directory`` is a full name, "" the top level."""
 
     directory: str
     names: list[str]
@@ -66,32 +66,33 @@ class Peer(NamedTuple):
 
 
 def peer(connection: socket.socket) -> Peer:
-    """Return who is at the other end of a Unix socket, as the kernel knows it."""
+    """Return the process at the other end of a Unix socket, as the kernel reports it."""
     return Peer(*_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)))
 
 
 def parent_changes(name: str) -> list[Change]:
-    """Return what a new artifact changes above it: each project lists one more name."""
+    """Return the changes of a new artifact's parents: each project lists one more name."""
     components = name.split("/")
     return [Change("/".join(components[:depth]), [components[depth]]) for depth in range(len(components))]
 
 
 def notify(run_dir: Path, changes: Iterable[Change]) -> list[DaemonInfo]:
-    """Tell every live daemon what has changed, and return those that stayed silent.
+    """Notify every live daemon of changes, and return those that did not answer.
 
-    Guarantees: on return no mount shows what was there before the changes.  A daemon has acknowledged that its kernel
-    has forgotten; where one stays silent, `PATIENCE_SECONDS` have passed, in which all that was cached has expired.
-    Call it after the commit, and under no transaction.
+    Guarantees: on return no mount shows the state before the changes.  A daemon has acknowledged that its kernel has
+    dropped the entries; if one does not answer, `PATIENCE_SECONDS` have passed, in which all cached entries have
+    expired.  Call it after the commit, outside of any transaction.
     """
     listed = [[change.directory, list(change.names)] for change in changes]
     return _tell(run_dir, {"op": "invalidate", "changes": listed}) if listed else []
 
 
 def notify_purged(run_dir: Path, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> list[DaemonInfo]:
-    """Tell every live daemon which content was purged, and return those that stayed silent.
+    """Notify every live daemon of purged content, and return those that did not answer.
 
-    ``files`` are content nodes, ``directories`` are (version serial, preorder index) of those that list them.
-    Guarantees: the kernels of the others hold neither bytes nor names of it.  A silent one's may, until it ends.
+    ``files`` are content nodes, ``directories`` are (version serial, preorder index) of the directories that list them.
+    Guarantees: the kernels of all other mounts hold neither bytes nor names of it.  A mount that did not answer may,
+    until it ends.
     """
     silent: dict[str, DaemonInfo] = {}
     for start in range(0, max(len(files), len(directories)), _PURGED_AT_ONCE):
@@ -102,11 +103,11 @@ def notify_purged(run_dir: Path, files: Sequence[int], directories: Sequence[tup
 
 
 def in_use(run_dir: Path, versions: Sequence[tuple[int, int, int]]) -> dict[int, str]:
-    """Return, for those of the deleted versions that a mount still uses, who does: its mountpoint, or a sentence.
+    """Return the users of those deleted versions that a mount still uses: its mountpoint, or a sentence.
 
-    ``versions`` are (artifact number, version number, serial), the answer is by serial.  Guarantees: what is not in
-    the answer is not in use under any mount, now or later.  A live daemon that does not answer within
-    `PATIENCE_SECONDS` counts as using all.  Call it under no transaction.
+    ``versions`` are (artifact number, version number, serial), the answer is by serial.  Guarantees: a version that is
+    not in the answer is not in use under any mount, now or later.  A live daemon that does not answer within
+    `PATIENCE_SECONDS` counts as using all.  Call it outside of any transaction.
     """
     asked = [list(version) for version in versions]
     found: dict[int, str] = {}
@@ -123,7 +124,7 @@ def in_use(run_dir: Path, versions: Sequence[tuple[int, int, int]]) -> dict[int,
 
 
 def _tell(run_dir: Path, message: Mapping[str, Any]) -> list[DaemonInfo]:
-    """Send a message to every live daemon, wait out `PATIENCE_SECONDS` for the silent, and return those."""
+    """Send a message to every live daemon, wait up to `PATIENCE_SECONDS`, and return those that did not answer."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     silent = [call.info for call in _ask_all(run_dir, message) if not (call.is_dead or call.agreed)]
     if silent:
@@ -132,7 +133,7 @@ def _tell(run_dir: Path, message: Mapping[str, Any]) -> list[DaemonInfo]:
 
 
 def _ask_all(run_dir: Path, message: Mapping[str, Any]) -> list[_Call]:
-    """Ask all live daemons at once, and return when each has answered or died, or after `PATIENCE_SECONDS`."""
+    """Ask all live daemons in parallel; return when each has answered or died, or after `PATIENCE_SECONDS`."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     daemons = live_daemons(run_dir)
     if not daemons:
@@ -174,11 +175,11 @@ class _Call:
 
     @property
     def agreed(self) -> bool:
-        """Whether it has answered, and well."""
+        """Whether the daemon has answered with success."""
         return bool(self.answer.get("ok"))
 
     def connect(self, selector: selectors.BaseSelector) -> bool:
-        """Connect unless that is done; return whether there is nothing to try again."""
+        """Connect unless connected; return whether no retry is needed."""
         if self._socket is not None:
             return True
         try:
@@ -193,7 +194,7 @@ class _Call:
         return True
 
     def proceed(self, selector: selectors.BaseSelector, events: int) -> None:
-        """Send what the socket takes, and take what has arrived."""
+        """Send as much as the socket accepts, and receive the available data."""
         assert self._socket is not None
         try:
             if events & selectors.EVENT_WRITE:
@@ -223,7 +224,7 @@ class _Call:
             self._retry(selector)
 
     def _retry(self, selector: selectors.BaseSelector) -> None:
-        """Connect again: a daemon that is just starting will listen soon, and a dead one needs no message."""
+        """Connect again: a daemon that is starting will listen soon, and a dead one needs no message."""
         self.close(selector)
         self._received.clear()
         self._sent = 0
@@ -241,7 +242,7 @@ class _Call:
 def request(info: DaemonInfo, message: Mapping[str, Any], *, timeout: float) -> dict[str, Any]:
     """Send one request to a daemon and return its answer; ``timeout`` is in seconds for all of it.
 
-    Raises BusyError when it does not answer in time or not at all, RefusedError when it is not the daemon.
+    Raises BusyError if it does not answer in time or not at all, RefusedError if the process is not the daemon.
     """
     deadline = time.monotonic() + timeout
     received = b""

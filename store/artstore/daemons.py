@@ -34,7 +34,7 @@ __all__ = [
 class DaemonInfo:
     """Describe a daemon as its run file does; ``started_at`` is in seconds since 1970, ``uid`` the daemon's user.
 
-    ``mounter`` is the user whom the kernel lets in, ``allow_other`` says that it lets in the others as well.
+    ``mounter`` is the user to whom the kernel grants access, ``allow_other`` means that others have access as well.
     """
 
     id: str
@@ -58,8 +58,8 @@ def daemons_folder(run_dir: Path) -> Path:
 def runtime_folder(uid: int) -> Path:
     """Return the folder for the sockets and mounts of the user ``uid``, made if it is missing.
 
-    It is ``artfs`` in the user's run-time folder, else ``/tmp/artfs-<uid>``.  Guarantees: the user's own, and closed to
-    others.  Raises RefusedError if another user made it first.
+    It is ``artfs`` in the user's run-time folder, else ``/tmp/artfs-<uid>``.  Guarantees: it belongs to the user, and
+    others have no access.  Raises RefusedError if another user made it first.
     """
     candidate = os.environ.get("XDG_RUNTIME_DIR", "") if uid == os.getuid() else f"/run/user/{uid}"
     folder = Path(f"/tmp/artfs-{uid}")

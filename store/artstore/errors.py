@@ -2,23 +2,23 @@
 
     ArtfsError
     ├── InvalidNameError (ValueError)            a name, alias or reference that the grammar refuses
-    ├── InvalidInputError (ValueError)           any other argument that cannot be meant
+    ├── InvalidInputError (ValueError)           any other invalid argument
     ├── NotFoundError (FileNotFoundError)        no such artifact, version, alias or path
-    │   └── WorkspaceNotFoundError               no workspace where one was looked for
-    ├── RefusedError (PermissionError)           possible, but not without being asked for differently
-    ├── ExistsError (FileExistsError)            what would be made is there already, and differs
-    ├── SourceError (OSError)                    a file of the user's that cannot be taken as it is
+    │   └── WorkspaceNotFoundError               no workspace at the searched path
+    ├── RefusedError (PermissionError)           possible only with another option or confirmation
+    ├── ExistsError (FileExistsError)            the target exists already, and differs
+    ├── SourceError (OSError)                    a file of the user that cannot be stored as it is
     │   └── SourceChangedError                   ... because it kept changing while it was read
     ├── UnsupportedError (OSError)               a newer format, or a file system that is unsafe here
     ├── MountError (OSError)                     the mount could not be made, reached or ended
     ├── BusyError (OSError)                      another process holds the resource; try again
-    ├── OutsideError (OSError)                   what lies outside the store cannot be asked, or refuses
-    │   └── ChangedError                         ... or is no longer what was referred to
+    ├── OutsideError (OSError)                   content outside the store is unreachable or refused
+    │   └── ChangedError                         ... or is missing, or differs from the reference
     ├── DamageError (OSError)                    stored bytes or records that fail their checksum
     └── OutOfSpaceError (OSError)                the disk is full, or nearly
 
-Each is also the builtin that a caller would catch.  The message is one sentence that names the thing; ``hint`` says
-the way out.  ``kind`` is the stable name used in JSON, ``exit_code`` what the command line returns.
+Each is also the builtin that a caller would catch.  The message is one sentence that names the object; ``hint`` gives a
+remedy.  ``kind`` is the stable name used in JSON, ``exit_code`` what the command line returns.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = [
 
 
 class ArtfsError(Exception):
-    """Report a failure in one sentence, with a hint at the way out."""
+    """A failure, described in one sentence, with a hint at a remedy."""
 
     kind: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
@@ -77,14 +77,14 @@ def _rebuild(cls: type[ArtfsError], message: str, hint: str, state: dict[str, ob
 
 
 class InvalidNameError(ArtfsError, ValueError):
-    """Refuse a name, alias or reference that the grammar does not allow."""
+    """Raised for a name, alias or reference that the grammar does not allow."""
 
     kind = "invalid_name"
     exit_code = 2
 
 
 class InvalidInputError(ArtfsError, ValueError):
-    """Refuse an argument that cannot be meant."""
+    """Raised for any other invalid argument."""
 
     kind = "invalid_input"
     exit_code = 2
@@ -105,7 +105,7 @@ class WorkspaceNotFoundError(NotFoundError):
 
 
 class RefusedError(ArtfsError, PermissionError):
-    """Refuse what is possible, but not without being asked for differently."""
+    """Raised when an operation is possible only with another option or confirmation."""
 
     kind = "refused"
     exit_code = 4
@@ -113,7 +113,7 @@ class RefusedError(ArtfsError, PermissionError):
 
 
 class ExistsError(ArtfsError, FileExistsError):
-    """Refuse to replace something that exists and differs; ``paths`` lists all where there may be many."""
+    """Raised when the target exists and differs; ``paths`` lists all targets if there may be many."""
 
     kind = "exists"
     exit_code = 4
@@ -125,7 +125,7 @@ class ExistsError(ArtfsError, FileExistsError):
 
 
 class SourceError(ArtfsError, OSError):
-    """Name files of the user's that cannot be taken as they are; ``paths`` lists them all."""
+    """Raised when files of the user cannot be stored as they are; ``paths`` lists them all."""
 
     kind = "bad_source"
     code = errno.EINVAL
@@ -136,13 +136,13 @@ class SourceError(ArtfsError, OSError):
 
 
 class SourceChangedError(SourceError):
-    """Name files that kept changing, or vanished, while they were read."""
+    """Raised when files kept changing, or vanished, while they were read."""
 
     kind = "source_changed"
 
 
 class UnsupportedError(ArtfsError, OSError):
-    """Refuse a newer format, or a file system on which the store would be unsafe."""
+    """Raised for a newer format, or a file system on which the store would be unsafe."""
 
     kind = "unsupported"
     code = errno.EOPNOTSUPP
@@ -177,7 +177,7 @@ class ChangedError(OutsideError):
 
 
 class DamageError(ArtfsError, OSError):
-    """Report stored bytes or records that fail their checksum; other content is unaffected."""
+    """Raised when stored bytes or records fail their checksum; other content is unaffected."""
 
     kind = "damage"
     exit_code = 5
@@ -185,7 +185,7 @@ class DamageError(ArtfsError, OSError):
 
 
 class OutOfSpaceError(ArtfsError, OSError):
-    """Report that the disk is full or nearly so; nothing that was committed is lost."""
+    """Raised when the disk is full or nearly so; no committed data is lost."""
 
     kind = "out_of_space"
     exit_code = 6

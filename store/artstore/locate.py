@@ -1,7 +1,7 @@
 """Where workspaces and mounts are, and on what file systems.
 
-A workspace is looked for in this order: the path that was given (``-w``), ``$ARTFS_WORKSPACE``, the default that
-``artfs init DIR --default`` persisted, and ``~/.local/share/artfs``.
+A workspace is searched for in this order: the given path (``-w``), ``$ARTFS_WORKSPACE``, the default that ``artfs init
+DIR --default`` stored, and ``~/.local/share/artfs``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class MountPoint:
 
 
 def find_workspace(path: str | os.PathLike[str] | None = None) -> Path:
-    """Return the absolute path of the workspace that is meant, which need not exist.
+    """Return the absolute path of the selected workspace, which need not exist.
 
     *path* comes first, then the environment, the persisted default, and the user's data folder.
     """
@@ -91,7 +91,7 @@ def default_workspace_file() -> Path:
 
 
 def set_default_workspace(path: str | os.PathLike[str]) -> None:
-    """Make *path* the workspace that is used when none is named, in every later session of this user."""
+    """Make *path* the default workspace in every later session of this user."""
     file = default_workspace_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     # Renamed into place, so that a full disk leaves the old default and not an empty one.
@@ -123,8 +123,8 @@ def covering_mount(path: str | os.PathLike[str]) -> MountPoint:
     found = [mount for mount in mount_points() if real.is_relative_to(mount.path)]
     if not found:
         raise NotFoundError(f"the kernel lists no mount for {real}")
-    # The deepest, and of those the last, which covers the others; but first one of the file system that is really
-    # there, because a mount may be hidden below another.  (Subvolumes of btrfs have devices that no mount has.)
+    # The deepest, and of those the last, which covers the others.  A mount of the path's own file system is preferred,
+    # because a mount may be hidden below another.  (Subvolumes of btrfs have devices that no mount has.)
     return max(enumerate(found), key=lambda item: (item[1].device == device, len(item[1].path.parts), item[0]))[1]
 
 
@@ -136,7 +136,7 @@ def filesystem_type(path: str | os.PathLike[str]) -> str:
 def refuse_unsafe_filesystem(path: str | os.PathLike[str]) -> None:
     """Raise UnsupportedError if a workspace at *path* would lie on a network or FUSE file system.
 
-    Locks of the catalogue's database do not reach other hosts, and it maps its file, which these cannot keep coherent.
+    The locks of the database do not reach other hosts, and it maps its file, which such a system cannot keep coherent.
     """
     kind = filesystem_type(path)
     if kind in _NETWORK or kind.partition(".")[0] in ("fuse", "fuseblk"):

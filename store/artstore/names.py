@@ -5,8 +5,8 @@
              | name ":" version ["/" path]          a version, or a file or folder inside one
     version    "v" number | alias                   v3, latest, production; v3:v3 means v3
 
-Names are text that people type and that file systems show, so a component must fit a directory entry and look like
-what it is.  Paths inside a version are bytes: a version keeps whatever names its files had.
+Names are text that users type and that file systems show, so a component must fit a directory entry and be unambiguous.
+Paths inside a version are bytes: a version keeps the names of its files unchanged.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ LATEST = "latest"
 
 COMPONENT_MAX_CHARACTERS = 128
 COMPONENT_MAX_BYTES = 255
-"""What one directory entry can hold (NAME_MAX), in UTF-8."""
+"""Limit of one directory entry (NAME_MAX), in UTF-8."""
 
 NAME_MAX_BYTES = 480
-"""A whole name in UTF-8: it is part of an LMDB key, and those end at 511 bytes."""
+"""Limit of a whole name in UTF-8: it is part of an LMDB key, which has at most 511 bytes."""
 
 VERSION_MAX = 2**31 - 1
-"""No artifact reaches this number: version serials, which are as many as versions, have 31 bits."""
+"""No artifact reaches this number: each version has a serial, and serials have 31 bits."""
 
 _FORBIDDEN = frozenset("/:\\*?[]#%@")
 _VERSION_LABEL = re.compile(r"v(0|[1-9][0-9]*)")
@@ -71,7 +71,7 @@ def version_label(number: int) -> str:
 
 
 def parse_version_label(text: str) -> int | None:
-    """Read ``"v3"`` as 3; None when *text* is not exactly how a version number is written (``"v03"``, ``"V3"``)."""
+    """Read ``"v3"`` as 3; None if *text* is not a version number in canonical form (``"v03"``, ``"V3"``)."""
     # The length is bounded before int(), which refuses thousands of digits with an error of its own.
     if len(text) > 11 or _VERSION_LABEL.fullmatch(text) is None:
         return None
@@ -80,37 +80,37 @@ def parse_version_label(text: str) -> int | None:
 
 
 def check_component(component: str) -> str:
-    """Return *component* if an artifact or project may have it as one part of its name.
+    """Return *component* if it is allowed as a component of an artifact's or project's name.
 
-    Raises InvalidNameError with one sentence that names the component and what is wrong with it.
+    Raises InvalidNameError with one sentence that names the component and the problem.
     """
     return _checked(component, "name")
 
 
 def check_alias(alias: str) -> str:
-    """Return *alias* if a version may be given it; raise InvalidNameError otherwise, also for ``latest``."""
+    """Return *alias* if it is a valid alias; raise InvalidNameError otherwise, also for ``latest``."""
     return _checked(alias, "alias")
 
 
 def check_type(type_name: str) -> str:
-    """Return *type_name* if an artifact may have it as its type; raise InvalidInputError otherwise."""
+    """Return *type_name* if it is a valid type; raise InvalidInputError otherwise."""
     if not 1 <= len(type_name) <= 128 or not type_name.isprintable() or type_name != type_name.strip():
         raise InvalidInputError(f"{type_name!r} is not a type: 1 to 128 printable characters, no outer spaces")
     return type_name
 
 
 def check_draft(ident: str) -> str:
-    """Return *ident* if a draft may be opened by it; raise InvalidNameError otherwise."""
+    """Return *ident* if it is a valid id of a draft; raise InvalidNameError otherwise."""
     return _checked(ident, "draft's name")
 
 
 def check_run(ident: str) -> str:
-    """Return *ident* if a run may be known by it; raise InvalidNameError otherwise."""
+    """Return *ident* if it is a valid id of a run; raise InvalidNameError otherwise."""
     return _checked(ident, "run's id")
 
 
 def check_rule(name: str) -> str:
-    """Return *name* if a retention rule may have it; raise InvalidNameError otherwise."""
+    """Return *name* if it is a valid name of a retention rule; raise InvalidNameError otherwise."""
     return _checked(name, "rule's name")
 
 
@@ -195,7 +195,7 @@ def _checked(component: str, what: str) -> str:
 
 
 def _problem(component: str) -> str:
-    """Say what is wrong with *component*, as the end of a sentence; empty when nothing is."""
+    """Return the problem of *component* as the end of a sentence; empty if there is none."""
     if not component:
         return "is empty"
     if len(component) > COMPONENT_MAX_CHARACTERS:

@@ -1,4 +1,4 @@
-"""How far an operation is, as callers show it in a progress bar."""
+"""Progress of an operation, for progress bars."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Progress"]
 
 
 class Progress(NamedTuple):
-    """How far an operation is; totals are None while they are not known."""
+    """The progress of an operation; totals are None while they are unknown."""
 
     phase: str
     files_done: int

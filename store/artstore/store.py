@@ -5,7 +5,7 @@ current           format and folder of the LMDB environment in use
 manifest.1/       the environment, and the file `lease` that every process using it holds a shared flock on
 packs/            the stored chunks
 journal/          the catalogue's changes, for a rebuild
-cache/            what may be deleted at any time: stat caches, what references have fetched
+cache/            files that may be deleted at any time: stat caches, fetched content of references
 run/              locks of drafts, run files and sockets of daemons
 reserve           blocks kept back, so that a full disk can still be freed
 """
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["IDENTITY", "Store", "read_identity"]
 
 IDENTITY: Final = "artfs.json"
-"""Name of the file that says what the folder is."""
+"""Name of the file that identifies a workspace."""
 
 
 class Store:
@@ -57,9 +57,9 @@ class Store:
         self.chunks: ChunkSource = process_chunks
         """Where decompressed chunks are kept."""
         self.recent: RecentSpans | None = None
-        """What was fetched last from outside, where other processes share it; set before the first of it is read."""
+        """The spans last fetched from outside, if processes share them; set before the first outside read."""
         self.has_threads = True
-        """Whether this process may fetch what lies outside in threads; set before the first of it is read."""
+        """Whether this process may fetch outside content in threads; set before the first outside read."""
         Environment.of(path)
 
     @classmethod
@@ -86,7 +86,7 @@ class Store:
 
     @property
     def outside(self) -> Outside:
-        """What references of this workspace lead to; not to be asked for inside a snapshot."""
+        """The outside content that references of this workspace lead to; do not access it inside a snapshot."""
         with _readers_lock:
             found = _outside.get((self.path, self.uuid))
         if found is None:
@@ -105,11 +105,11 @@ class Store:
 
     @property
     def has_been_outside(self) -> bool:
-        """Whether any content was ever fetched from outside, or found to be gone or changed there."""
+        """Whether any content was ever fetched from outside, or found to be missing or changed there."""
         return any(map(os.path.exists, self._outside_folders))
 
     def settle(self) -> None:
-        """Wait until what this process has fetched from outside is in the cache."""
+        """Wait until the content that this process has fetched from outside is in the cache."""
         with _readers_lock:
             found = _outside.get((self.path, self.uuid))
         if found is not None:
@@ -122,7 +122,7 @@ class Store:
 
     @property
     def file_mode(self) -> int:
-        """The mode of files that this store makes: the owner's, and the group's where the workspace is shared."""
+        """The mode of files that this store makes: for the owner, and for the group if the workspace is shared."""
         return 0o660 if self.group else 0o600
 
     def snapshot(self) -> SnapshotContext:
@@ -186,7 +186,7 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def read_identity(path: Path) -> dict[str, Any]:
-    """Return what a workspace's `IDENTITY` file says; raise `DamageError` where that cannot be."""
+    """Return the content of a workspace's `IDENTITY` file; raise `DamageError` if it is unreadable."""
     try:
         identity = json.loads((path / IDENTITY).read_bytes())
         uuids.UUID(identity["uuid"])

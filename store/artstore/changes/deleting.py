@@ -52,7 +52,7 @@ class Deletion:
 
     ``versions`` and released ``aliases`` are written ``NAME:v3`` and ``NAME:ALIAS``.  ``freed_bytes`` are the stored
     bytes that are freed once all versions are reaped, ``reaped_bytes`` those already freed.  The versions can be
-    undeleted until ``due_at``; None if they cannot.  ``in_use`` names the mounts that prevent a version from being
+    undeleted until ``due_at``; None if they cannot.  ``in_use`` names the users that prevent a version from being
     reaped, and ``silent`` the mounts that did not answer.
     """
 

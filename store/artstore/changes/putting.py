@@ -102,7 +102,7 @@ def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutRes
 def _put_source(
     store: Store, stager: Stager, path: Path, asked: Commit, options: PutOptions, attempt: int
 ) -> PutResult:
-    """Store a folder or file; a second attempt reads every file, a third relies on no cached state."""
+    """Store a folder or file; a second attempt reads every file, a third also ignores all hints."""
     hints = attempt < _ATTEMPTS - 1
     with open_source(path, exclude=options.exclude, forbidden=forbidden_folders(store)) as source:
         report = reporter(source, options.progress)
