@@ -1,11 +1,11 @@
-"""The Python API of the store: everything that the command line and training scripts do with a workspace.
+"""The Python API of the store: all operations of the command line and of training scripts on a workspace.
 
     ws = open_workspace()
     v = ws.put("data/", "imagenet", type="dataset", aliases=["clean"], metadata={"split": "train"})
     with v.open("train/cat/0001.jpg") as f: ...
 
-A `Workspace` is cheap to make, works in threads and in forked and spawned children, and can be pickled.  It has no
-logic of its own: each method calls an operation, which is imported at its first call unless reading needs it.
+A `Workspace` is cheap to create, works in threads and in forked and spawned children, and can be pickled.  It contains
+no logic: each method calls an operation, which is imported at its first call unless reading needs it.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ __all__ = ["ArtifactInfo", "Workspace", "init_workspace", "open_workspace"]
 
 
 def open_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
-    """Open the workspace at ``path``, else the one that the command line uses.
+    """Open the workspace at ``path``, or by default the one that the command line uses.
 
-    That is ``$ARTFS_WORKSPACE``, else the default that ``artfs init DIR --default`` stored, else
-    ``~/.local/share/artfs``.  Raises `WorkspaceNotFoundError` if there is none.
+    The default is ``$ARTFS_WORKSPACE``, else the folder stored by ``artfs init DIR --default``, else
+    ``~/.local/share/artfs``.  Raises `WorkspaceNotFoundError` if there is no workspace.
     """
     return Workspace(Store.open(locate.find_workspace(path)))
 
 
 def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | None = None) -> Workspace:
-    """Create a workspace at ``path``, else where `open_workspace` looks, and open it.
+    """Create a workspace at ``path``, or at the default path of `open_workspace`, and open it.
 
-    ``group`` shares it with a Unix group.  Raises `ExistsError` if something is there already.
+    ``group`` shares it with a Unix group.  Raises `ExistsError` if the path is in use.
     """
     from artstore.creating import create_workspace
 
@@ -71,7 +71,7 @@ def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | N
 
 
 class Workspace:
-    """One workspace; made by `open_workspace` and `init_workspace`."""
+    """An open workspace, as returned by `open_workspace` and `init_workspace`."""
 
     __slots__ = ("store",)
 
@@ -115,7 +115,7 @@ class Workspace:
 
     @property
     def drafts(self) -> Drafts:
-        """The versions that are put together step by step: ``new``, ``get``, ``all``, ``commit``, ``states``."""
+        """The versions that are assembled step by step: ``new``, ``get``, ``all``, ``commit``, ``states``."""
         from artstore.namespaces.drafts import Drafts
 
         return Drafts(self.store)
@@ -136,7 +136,7 @@ class Workspace:
 
     @property
     def runs(self) -> Runs:
-        """The programs that use and make versions: ``get``, ``all``, ``versions``, ``rows``, and what records them."""
+        """The programs that use and make versions: ``get``, ``all``, ``versions``, ``rows``; ``start`` records one."""
         from artstore.namespaces.runs import Runs
 
         return Runs(self.store)
@@ -157,11 +157,11 @@ class Workspace:
         """Store a folder or file as the next version of an artifact; `VersionOptions` has the other options.
 
         If no version is made, the latest one is returned, and ``receipt.created`` is False.  With ``base`` (``v3``, an
-        alias, or ``NAME:v3``) the folder is laid over that version: files that it lacks stay, and ``remove`` globs
-        remove some.  ``exclude`` globs and ``.artfsignore`` files leave files out.
+        alias, or ``NAME:v3``) the folder is merged over that version: files missing from the folder stay, and files
+        that match ``remove`` globs are removed.  ``exclude`` globs and ``.artfsignore`` files leave files out.
 
         Raises `SourceError` naming files that cannot be stored, `RefusedError` if the artifact has another type,
-        `OutOfSpaceError` if the disk fills up.  Then no version is made, and the next put reuses what was stored.
+        `OutOfSpaceError` if the disk fills up.  Then no version is made, and the next put reuses the stored content.
         """
         from artstore.changes.committing import Commit
         from artstore.changes.putting import put_version
@@ -181,11 +181,11 @@ class Workspace:
         report: OnPinned | None = None,
         **options: Unpack[VersionOptions],
     ) -> Version:
-        """Make what a URI names the next version of an artifact; nothing is copied.
+        """Commit references to the files at a URI as an artifact's next version; nothing is copied.
 
         ``uri`` is ``s3://``, ``gs://``, ``az://``, ``https://``, ``file://``, an absolute path, or another version or a
-        part of it: ``artfs://NAME:v3[/path]``.  Its files are at ``to``, over those of ``base``.  The other options
-        and errors are those of `put`; `OutsideError` if the URI cannot be read.
+        part of it: ``artfs://NAME:v3[/path]``.  The files are added at ``to``, over those of ``base``.  The other
+        options and errors are those of `put`; raises `OutsideError` if the URI cannot be read.
         """
         from artstore.changes.committing import Commit
         from artstore.drafting.reference_ops import refer
@@ -193,7 +193,7 @@ class Workspace:
         asked = Commit.checked(name, **options)
         return refer(self.store, uri, asked, base=base, to=to, anonymous=anonymous, checksum=checksum, report=report)
 
-    # -- looking ---------------------------------------------------------------------------------------------------
+    # -- queries ---------------------------------------------------------------------------------------------------
 
     def version(self, ref: str) -> Version:
         """Return the version that a reference names: ``NAME``, ``NAME:v3``, ``NAME:ALIAS``, or a path on a mount.
@@ -243,7 +243,7 @@ class Workspace:
         return list(find(self.store, selector, younger=younger, older=older, latest=latest))
 
     def has_artifact(self, name: str) -> bool:
-        """Return whether a full name is that of an artifact with a living version."""
+        """Return whether an artifact with this full name has a living version."""
         return artifacts.has_name(self.store, name, artifact=True)
 
     def is_project(self, name: str) -> bool:
@@ -262,7 +262,7 @@ class Workspace:
         return artifacts.recorded_versions(self.store, name)
 
     def next_version(self, name: str) -> int:
-        """Return the number that the next version of an artifact gets; numbers are never reused."""
+        """Return the number of an artifact's next version; numbers are never reused."""
         return artifacts.next_version(self.store, name)
 
     def diff(self, a: str, b: str) -> Difference:
@@ -274,9 +274,9 @@ class Workspace:
     # -- lineage ---------------------------------------------------------------------------------------------------
 
     def link(self, ref: str, target: str, *, aliases: Sequence[str] = ()) -> Version:
-        """Make a version the next one of the artifact ``target``, too; nothing is copied, and the link keeps it.
+        """Add a version to the artifact ``target`` as its next version; nothing is copied, and the link keeps it.
 
-        Raises `InvalidInputError` if it is already one of that artifact, and what `put` raises.
+        Raises `InvalidInputError` if the version belongs to that artifact already, and what `put` raises.
         """
         from artstore.changes.linking import link
 
@@ -304,8 +304,8 @@ class Workspace:
     ) -> GetReceipt:
         """Copy a version, or the part at ``prefix`` or at the reference's path, into a folder, and verify it.
 
-        Equal files are left as they are.  Files that differ are refused, with their names, unless ``overwrite``.
-        Nothing is deleted.
+        Equal files are left unchanged.  Files that differ are refused, with their names, unless ``overwrite``.  No file
+        is deleted.
         """
         from artstore.queries.exporting import export_version
 
@@ -314,7 +314,7 @@ class Workspace:
     def warm(self, ref: str, *, path: str | bytes = b"", progress: Callable[[Progress], None] | None = None) -> Warmed:
         """Read the stored content of a version, or of the part at ``path``, into the page cache.
 
-        Later reads, through a mount or not, find it in memory as far as there is room.
+        Later reads, through a mount or not, are served from memory as far as it has room.
         """
         from artstore.queries.warming import warm_version
 
@@ -335,8 +335,8 @@ class Workspace:
 
         They are hidden at once and can be undeleted for a while, after which their bytes are freed.  ``now`` deletes
         them for good and frees their bytes before it returns.  ``recursive`` accepts whole artifacts as ``NAME``.
-        ``force`` deletes versions that have aliases other than ``latest``, or are the base of a running put.  Versions
-        that others were made from are refused, unless ``cascade``: ``delete`` deletes the others too, ``orphan`` keeps
+        ``force`` deletes versions that have aliases other than ``latest``, or are the base of a running put.  A version
+        from which others were made is refused, unless ``cascade``: ``delete`` deletes the others too, ``orphan`` keeps
         them.
 
         Raises `RefusedError` naming every obstacle, `NotFoundError`, and `InvalidInputError` for a bare ``NAME``.
@@ -347,7 +347,7 @@ class Workspace:
         return delete(self.store, names, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade)
 
     def undelete(self, ref: str) -> Undeletion:
-        """Restore a deleted version ``NAME:v3``, with its aliases that no other version has by now.
+        """Restore a deleted version ``NAME:v3``, with its aliases, except those that another version now has.
 
         Raises `NotFoundError` if its content is being reaped, `RefusedError` if it is not deleted.
         """
@@ -374,8 +374,8 @@ class Workspace:
     def purge(self, target: str, *, reason: str, everywhere: bool = False, dry_run: bool = False) -> PurgeReport:
         """Remove content from every version for good, and overwrite it before its space is freed.
 
-        ``target`` is ``NAME:v3/path`` of a file or folder, or the digest of a file's content.  ``everywhere`` allows
-        that other versions lose the content too.  Versions keep their numbers and aliases, and their records keep what
+        ``target`` is ``NAME:v3/path`` of a file or folder, or the digest of a file's content.  ``everywhere`` also
+        removes the content from other versions.  Versions keep their numbers and aliases, and their records state what
         was purged, when and why.
 
         Raises `RefusedError` naming the other versions, `NotFoundError`, `BusyError` if a put holds the content.
@@ -385,9 +385,9 @@ class Workspace:
         return purge(self.store, target, reason=reason, everywhere=everywhere, dry_run=dry_run)
 
     def why(self, target: str) -> Explanation:
-        """Return what keeps a version, content or a file of the workspace, or what it waits for.
+        """Explain what keeps a version, content or a file of the workspace, or what its removal waits for.
 
-        ``target`` is a reference, also to a deleted version, a digest, or a path in the workspace's folder or on a
+        ``target`` is a reference (a deleted version is allowed), a digest, or a path in the workspace's folder or on a
         mount.  Raises `NotFoundError` if it does not exist.
         """
         from artstore.queries.explaining import explain
@@ -397,8 +397,8 @@ class Workspace:
     def fsck(self, *, data: bool = False, repair: bool = False, progress: OnProgress | None = None) -> Report:
         """Check the workspace; with ``data`` also read and verify all content.
 
-        ``repair`` repairs what it can, and sets damaged content aside until a put brings the same content.  A workspace
-        that does not open is checked with `artstore.checking.check`, and rebuilt with `artstore.repairing.rebuild`.
+        ``repair`` repairs damage as far as possible, and sets damaged content aside until a put stores it again.  For a
+        workspace that does not open, use `artstore.checking.check` and `artstore.repairing.rebuild`.
         """
         if repair:
             from artstore.repairing import check_and_repair
@@ -409,7 +409,7 @@ class Workspace:
         return check(self.path, data=data, progress=progress)
 
     def reap_due(self, seconds: float = 0.2) -> Reaped:
-        """Free the bytes that are due, for about ``seconds``; the rest is left for the next call."""
+        """Free bytes that are due, for about ``seconds``; the next call continues."""
         from artstore.reclaim.reaper import reap
 
         return reap(self.store, seconds=seconds)
@@ -428,13 +428,13 @@ class Workspace:
     # -- accounting ------------------------------------------------------------------------------------------------
 
     def usage(self) -> Usage:
-        """Return how the workspace's bytes are used; the terms sum to what ``du`` prints."""
+        """Return how the workspace's bytes are used; the terms sum to the size that ``du`` prints."""
         from artstore.queries.usage import workspace_usage
 
         return workspace_usage(self.store)
 
     def backlog(self) -> Backlog:
-        """Return how much of the deleted content waits to be reaped, and since when."""
+        """Return the amount of deleted content that waits to be reaped, and the time since when it waits."""
         from artstore.rows.deadlist import backlog, entries
 
         with self.store.snapshot() as snapshot:
@@ -465,7 +465,7 @@ class Workspace:
     # -- names, types and descriptions -----------------------------------------------------------------------------
 
     def set_type(self, name: str, type: str) -> None:
-        """Change the type of an artifact, and so of all its versions."""
+        """Change the type of an artifact and of all its versions."""
         from artstore.changes.aliasing import set_type
 
         set_type(self.store, check_name(name), check_type(type))
@@ -493,7 +493,7 @@ class Workspace:
         return utc(expires_ns) if expires_ns else None
 
     def revise(self, ref: str, *, description: str | None = None, metadata: Mapping[str, Any] | None = None) -> None:
-        """Replace the description or the metadata of a version; None leaves what it has."""
+        """Replace the description or the metadata of a version; None leaves the present value."""
         from artstore.changes.aliasing import revise
 
         given = None if metadata is None else dict(metadata)

@@ -340,7 +340,10 @@ class Gathering:
                     yield GatheredFile(os.fsdecode(path), entry.size, digest, entry.kind == Kind.REFERENCE)
 
     def commit(self, asked: Commit) -> Version:
-        """Commit the content as a version and close; if `artstore.changes.committing.commit` fails, it stays."""
+        """Commit the content as a version, and close.
+
+        If `artstore.changes.committing.commit` raises, nothing changes.
+        """
         root = self.root()
         version = version_of(self._store, commit_staged(self._store, self._stager, root, asked))
         self.close()

@@ -1,4 +1,4 @@
 """The groups of operations that a `Workspace` has, one class each: ``ws.aliases``, ``ws.drafts``, ``ws.runs``, ...
 
-Each holds the store and nothing else, so they are made when they are asked for.
+Each holds only the store, so that an instance is cheap, and is created at each access.
 """

@@ -1,4 +1,4 @@
-"""``ws.drafts``: versions that are put together step by step."""
+"""``ws.drafts``: versions that are assembled step by step."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Drafts:
     ) -> OpenDraft:
         """Open a draft of an artifact's next version, empty or with the content of ``base``.
 
-        ``base`` is ``v3``, an alias, or ``NAME:v3``.  Without ``id`` the draft gets one of its own.  It expires
-        ``expires`` seconds after its last step, by default after 7 days.  ``shared_as`` is recorded: the name that
-        several programs have for it.  Raises `ExistsError` if ``id`` is open.
+        ``base`` is ``v3``, an alias, or ``NAME:v3``.  Without ``id`` an id is generated.  The draft expires ``expires``
+        seconds after its last step, by default after 7 days.  ``shared_as`` is recorded: the name that several programs
+        use for the draft.  Raises `ExistsError` if a draft ``id`` is open.
         """
         from artstore.drafting.open_draft import EXPIRY_SECONDS, open_new
 
@@ -42,9 +42,9 @@ class Drafts:
         return open_new(self._store, check_name(name), id, below, seconds, shared_as)
 
     def gather(self, name: str, base: Version | None = None) -> Gathering:
-        """Begin the content of a version that this process alone puts together, empty or with that of ``base``.
+        """Begin the content of a version that only this process assembles, empty or with the content of ``base``.
 
-        Unlike an open draft it ends with the process.
+        Unlike an open draft, it ends with the process.
         """
         from artstore.drafting.gathering import Gathering
 
@@ -63,9 +63,9 @@ class Drafts:
         return open_drafts(self._store)
 
     def commit(self, *ids: str, **options: Unpack[VersionOptions]) -> list[Version]:
-        """Make several drafts versions in one transaction, all or none; the options apply to each of them.
+        """Commit several drafts as versions in one transaction, all or none; the options apply to each of them.
 
-        Raises as `OpenDraft.commit` does, and `InvalidInputError` if two are of one artifact.
+        Raises what `OpenDraft.commit` does, and `InvalidInputError` if two are of one artifact.
         """
         from artstore.changes.committing import Commit
         from artstore.drafting.open_draft import commit_drafts
@@ -74,9 +74,9 @@ class Drafts:
         return commit_drafts(self._store, [(draft, Commit.checked(draft.artifact, **options)) for draft in drafts])
 
     def states(self) -> list[DraftInfo]:
-        """Return all that holds content which is not yet a version: open drafts, running puts, and dead ones.
+        """Return all drafts, which hold content that is not yet a version: open drafts, running puts, and dead drafts.
 
-        A dead draft waits until a put of the same content takes it up, or until it is reaped.
+        A dead draft waits until a put of the same content resumes it, or until it is reaped.
         """
         from artstore.rows.drafts import list_drafts
 

@@ -1,4 +1,4 @@
-"""``ws.references``: files of versions whose bytes stay outside of the workspace."""
+"""``ws.references``: files of versions whose bytes stay outside the workspace."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class References:
         return check(self._store, self.of(ref), progress)
 
     def failed(self, ref: str) -> list[tuple[bytes, Failure]]:
-        """Return (path, failure) of a version's references that a reader has found changed or gone."""
+        """Return (path, failure) of a version's references whose files a reader has found changed or gone."""
         from artstore.drafting.reference_ops import known_failures
 
         return known_failures(self._store, version_of_reference(self._store, ref).record.root)

@@ -1,4 +1,4 @@
-"""``ws.retention``: rules that say which versions stay, and what deletes the others."""
+"""``ws.retention``: rules that select the versions to keep, and operations that delete the others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Retention:
             return list(read_rules(snapshot.transaction).rules)
 
     def set(self, name: str, **fields: Any) -> Rule:
-        """Set the rule ``name``; `artstore.retention.rules.Rule` has its fields.
+        """Set the rule ``name``; `artstore.retention.rules.Rule` lists the fields.
 
         Raises `InvalidInputError` for an invalid rule, or one that would keep nothing.
         """
@@ -40,13 +40,13 @@ class Retention:
         return rule
 
     def remove(self, name: str) -> None:
-        """Remove a rule; raise `NotFoundError` if there is none of that name."""
+        """Remove a rule; raise `NotFoundError` if no rule has that name."""
         from artstore.retention.rules import remove_rule
 
         remove_rule(self._store, name)
 
     def plan(self) -> RetentionPlan:
-        """Return for each living version whether the rules keep it, and why; nothing is changed."""
+        """Return whether the rules keep each living version, and why; change nothing."""
         from artstore.retention.applying import plan
 
         return plan(self._store)

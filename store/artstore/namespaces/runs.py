@@ -37,20 +37,20 @@ class Runs:
             return all_runs(snapshot.transaction, project)
 
     def state(self, record: RunRecord) -> str:
-        """Return ``running``, ``finished``, ``failed``, or ``crashed`` if its process ended before it did."""
+        """Return ``running``, ``finished``, ``failed``, or ``crashed`` if the process ended without ending the run."""
         from artstore.changes.recording import state_of
 
         return state_of(self._store, record)
 
     def rows(self, number: int) -> list[dict[str, Any]]:
-        """Return the rows of metrics that a run has logged, in order."""
+        """Return the rows of metrics that a run has logged, in the order of logging."""
         from artstore.rows.runs import metric_rows
 
         with self._store.snapshot() as snapshot:
             return list(metric_rows(snapshot.transaction, number))
 
     def start(self, project: str, id: str = "", *, resume: bool = False, **fields: Any) -> tuple[RunRecord, Lease]:
-        """Record that this process begins or resumes a run; the lease shows that it is running, until it is closed.
+        """Record that this process begins or resumes a run; the lease marks the run as running until it is closed.
 
         ``fields`` are those of `artstore.records.catalogue.RunRecord`.  Raises `ExistsError` if the project has a run
         with ``id``, unless ``resume``.
@@ -78,7 +78,7 @@ class Runs:
         record_use(self._store, number, version.record, name)
 
     def versions(self, number: int, *, used: bool) -> list[Version]:
-        """Return the living versions that a run has made, or ``used``, in the order of time."""
+        """Return the living versions that a run has made, or with ``used`` those that it has used, oldest first."""
         from artstore.queries.runs import versions_of_run
 
         return versions_of_run(self._store, number, used=used)
