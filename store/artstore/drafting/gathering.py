@@ -279,7 +279,7 @@ class Gathering:
         self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
         return gone
 
-    # -- looking, and the end --------------------------------------------------------------------------------------
+    # -- content and commit ----------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """Add the files that are still waiting to the tree."""

@@ -313,7 +313,7 @@ class OpenDraft:
         change_counts(transaction, dict.fromkeys(held - {root.node}, 1))
         return root.node in held, new_bytes
 
-    # -- looking, and the end --------------------------------------------------------------------------------------
+    # -- status and commit -----------------------------------------------------------------------------------------
 
     def status(self) -> Difference:
         """Return the difference between the draft's initial and its present content."""

@@ -52,7 +52,7 @@ from artstore.store import Store
 __all__ = ["compact_environment", "retire_replaced"]
 
 READER_SECONDS: Final = 10.0
-"""How long to wait for readers: before the copy is made, and again before what it replaces is removed."""
+"""The time to wait for readers: before the copy is made, and again before the replaced environment is removed."""
 _LEAST_BYTES: Final = 64 * 1024
 """A smaller saving is not worth a copy: a small commit uses 3 to 25 pages (measured), and leaves as many free."""
 _PIECE_BYTES: Final = 4 * 1024 * 1024
