@@ -1,4 +1,4 @@
-"""Faults that the rigs seed in the engine, to show that they would notice them.
+"""Faults that the rigs seed in the engine, to prove that they detect them.
 
 Each is a function that changes the engine in this process, given the workspace that it will work on.
 """
@@ -24,7 +24,7 @@ Bug = Callable[[Path], None]
 
 
 def _after_commit(action: Callable[[], None]) -> None:
-    """Do something after each commit."""
+    """Run an action after each commit."""
     commit = manifest._commit
 
     def commit_and_act(*arguments: Any) -> None:
@@ -35,7 +35,7 @@ def _after_commit(action: Callable[[], None]) -> None:
 
 
 def _written_after_commit(owner: Any, name: str) -> None:
-    """Let what a function appends to files be written only after the next commit, and never synced."""
+    """Delay a function's appends to files until after the next commit, and never sync them."""
     function, append = getattr(owner, name), disk.append
     pending: list[tuple[int, bytes, int]] = []
 
@@ -72,17 +72,17 @@ def journal_after_commit(workspace: Path) -> None:
 
 
 def draft_not_held(workspace: Path) -> None:
-    """Count what a draft stages, but do not note that the draft holds it."""
+    """Count the nodes that a draft stages, but do not record that the draft holds them."""
     drafts.Draft.hold = lambda self, transaction, node: None  # type: ignore[method-assign]
 
 
 def settled_twice(workspace: Path) -> None:
-    """Let the draft's references go in the counts, but keep the rows that say it has them."""
+    """Subtract the draft's references from the counts, but keep their rows."""
     drafts.Draft.release = lambda self, transaction, node: None  # type: ignore[method-assign]
 
 
 def draft_moved_after_commit(workspace: Path) -> None:
-    """Let an open draft hold its new tree in one transaction, and say in another that it is that."""
+    """Make an open draft hold its new tree in one transaction, and record it as the draft's tree in another."""
     moved: list[tuple[int, bytes, bytes]] = []
     move = drafts.move_root
 
@@ -143,7 +143,7 @@ def condemned_after_commit(workspace: Path) -> None:
 
 
 def pack_emptied_before_commit(workspace: Path) -> None:
-    """Give the blocks of a pack back before the transaction that forgets it commits."""
+    """Free the blocks of a pack before the transaction that drops it commits."""
     delete = manifest.WriteTransaction.delete
 
     def delete_and_empty(self: manifest.WriteTransaction, table: Table, key: bytes) -> bool:
@@ -155,7 +155,7 @@ def pack_emptied_before_commit(workspace: Path) -> None:
 
 
 def failed_commit_ignored(workspace: Path) -> None:
-    """Take a commit that failed for one that did not."""
+    """Treat a failed commit as a successful one."""
     commit = manifest._commit
 
     def commit_anyhow(*arguments: Any) -> None:
@@ -166,12 +166,12 @@ def failed_commit_ignored(workspace: Path) -> None:
 
 
 def readers_not_asked(workspace: Path) -> None:
-    """Punch what is condemned without asking whether somebody still reads it."""
+    """Punch condemned extents without checking for readers."""
     manifest.oldest_reader = lambda path: 1 << 62
 
 
 def _not_synced(ending: str) -> None:
-    """Sync no file whose path ends so."""
+    """Sync no file whose path has this ending."""
     sync = disk.sync_data
 
     def sync_others(fd: int) -> None:
@@ -197,7 +197,7 @@ def folder_not_synced(workspace: Path) -> None:
 
 
 def manifest_not_synced(workspace: Path) -> None:
-    """Let LMDB commit without a sync."""
+    """Make LMDB commit without a sync."""
     opened = lmdb.open
     lmdb.open = lambda *arguments, **options: opened(*arguments, **{**options, "sync": False})
 

@@ -70,7 +70,7 @@ def _fsck(workspace: Path, words: Sequence[str]) -> str:
 
 
 def _check(workspace: Path, words: Sequence[str]) -> str:
-    """Check everything; anything that is found ends this process."""
+    """Check everything; any problem ends this process."""
     report = open_workspace(workspace).fsck(data=True)
     assert report.clean, report.problems
     return "clean"
@@ -90,7 +90,7 @@ def _purge(workspace: Path, words: Sequence[str]) -> str:
 
 
 def _draft(workspace: Path, words: Sequence[str]) -> str:
-    """Put a version together from the latest one by steps, from wherever another run of this was interrupted."""
+    """Build a version from the latest one in steps; resume where an earlier run was interrupted."""
     source, name = words
     opened = open_workspace(workspace)
     if len(opened.versions(name)) > 1:
@@ -118,7 +118,7 @@ def _draft_add(workspace: Path, words: Sequence[str]) -> str:
 
 
 def _draft_bring(workspace: Path, words: Sequence[str]) -> str:
-    """Bring a part for an open draft, as one of several programs that make a version."""
+    """Add a part to an open draft, as one of several programs that make a version together."""
     ident, source = words
     opened = open_workspace(workspace)
     gathering = Gathering(opened.store, "data")
@@ -149,7 +149,7 @@ def _refer(workspace: Path, words: Sequence[str]) -> str:
 
 
 def _work(workspace: Path, words: Sequence[str]) -> str:
-    """Act as a run that uses a version, logs a row, gathers a folder and makes a version of it."""
+    """Act as a run that uses a version, logs a row, and makes a version from a folder."""
     name, used, source = words
     opened = open_workspace(workspace)
     record, lease = recording.start_run(opened.store, "rig", "", config={"lr": 0.1})
@@ -164,7 +164,7 @@ def _work(workspace: Path, words: Sequence[str]) -> str:
 
 
 def _watch(workspace: Path, words: Sequence[str]) -> str:
-    """Read every version over and over until a file is there; one that is deleted meanwhile need not read."""
+    """Read every version in a loop until a file exists; a version deleted meanwhile may be unreadable."""
     opened, seen = open_workspace(workspace), 0
     while not Path(words[0]).exists():
         for version in [version for item in opened.artifacts() for version in opened.versions(item.name)]:
@@ -183,7 +183,7 @@ def _watch(workspace: Path, words: Sequence[str]) -> str:
 
 
 def _repeat(workspace: Path, words: Sequence[str]) -> str:
-    """Do another operation over and over until a file is there."""
+    """Repeat another operation until a file exists."""
     stop, operation, *rest = words
     count = 0
     while not Path(stop).exists():
@@ -219,7 +219,7 @@ OPERATIONS: Mapping[str, Operation] = {
 
 
 def perform(workspace: Path, words: Sequence[str]) -> str:
-    """Do an operation in this process, and let it forget the workspace; return what to say of it."""
+    """Run an operation in this process, then close the workspace; return the line that acknowledges it."""
     try:
         return OPERATIONS[words[0]](workspace, words[1:])
     finally:

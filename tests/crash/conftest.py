@@ -1,4 +1,4 @@
-"""Places to work in, for the tests here."""
+"""Working folders for the tests here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]
 
 @pytest.fixture(scope="session")
 def may_mount() -> None:
-    """Skip where no small disk can be mounted; fail in CI, where a skip would pass unseen."""
+    """Skip if no small disk can be mounted; fail in CI, where a skip would pass unseen."""
     reason = cannot_mount()
     if reason and os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
@@ -49,7 +49,7 @@ def may_mount() -> None:
 
 @pytest.fixture
 def sound(quick_dir: Path) -> Iterator[Sound]:
-    """A workspace that is checked afterwards: nothing was made, and nothing lost."""
+    """A workspace that is checked afterwards: nothing was created or lost."""
     made = Sound(quick_dir)
     yield made
     made.holds()
@@ -57,7 +57,7 @@ def sound(quick_dir: Path) -> Iterator[Sound]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """An ordinary folder, to be made bad."""
+    """An ordinary folder, for tests to spoil."""
     folder = tmp_path / "source"
     folder.mkdir()
     folders.small(folder, seed=2, files=20)

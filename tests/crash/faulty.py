@@ -28,7 +28,7 @@ EXIT_CODES = {"ENOSPC": {0, 6}, "EIO": {0, 1, 5}, "EDQUOT": {0, 6}}
 
 
 def complaints(code: int, said: str, complained: str, codes: Collection[int]) -> list[str]:
-    """Return what is wrong with the way in which a command told of a failure; ``codes`` are those it may exit with."""
+    """Return the faults in a command's report of a failure; ``codes`` are the exit codes that it may use."""
     wrong = []
     if code not in codes:
         wrong.append(f"it exits with {code}")
@@ -42,13 +42,13 @@ def complaints(code: int, said: str, complained: str, codes: Collection[int]) ->
 
 
 def failing_once(point: Point, error: str) -> list[str]:
-    """Return strace's options that let one call fail."""
+    """Return strace's options that make one call fail."""
     inject = f"inject={point.call}:error={error}:when={point.nth}"
     return ["-e", f"trace={point.call}", "-e", inject]
 
 
 def failing_from(found: Sequence[Point], at: int, error: str) -> list[str]:
-    """Return strace's options that let all calls fail from the point number ``at`` on."""
+    """Return strace's options that make all calls fail from the point number ``at`` on."""
     options = ["-e", f"trace={','.join(FAILING_ON)}"]
     for call in FAILING_ON:
         before = sum(1 for point in found[:at] if point.call == call)
@@ -66,9 +66,9 @@ def fail_everywhere(
     share: float = 1,
     bug: str | None = None,
 ) -> Counter[int]:
-    """Let the calls of a command fail, each in a run of its own; return how often it exited with which code.
+    """Make the calls of a command fail, each in its own run; return how often it exited with which code.
 
-    With a seeded bug, until the first fault.
+    With a seeded bug, stop at the first fault.
     """
     words = ["artfs", *scene.line]
     copy_workspace(scene.base, folder / "counted")
@@ -97,7 +97,7 @@ def fail_everywhere(
 
 
 def main() -> None:
-    """Let every call of every scene fail with each error, once and for good; exit with 1 if anything was found."""
+    """Make every call of every scene fail with each error, once and permanently; exit with 1 if a fault was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--share", type=float, default=1, help="share of the points [1]")
     parser.add_argument("--scene", action="append", default=[], help="only this scene; may be repeated")

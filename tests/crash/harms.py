@@ -1,4 +1,4 @@
-"""What can be done to a workspace's files: bytes flipped, files cut, emptied, lost and exchanged."""
+"""Damage to a workspace's files: bytes flipped, files cut, emptied, lost and exchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crash.specimen import Specimen, environment
 
 
 class Harm(NamedTuple):
-    """One thing done to a workspace: ``where`` names it, ``file`` is the one that it is done to."""
+    """One piece of damage to a workspace: ``where`` names it, ``file`` is the damaged file."""
 
     where: str
     file: str
@@ -81,7 +81,7 @@ def value_flips(patient: Specimen, seed: int = 2) -> list[Harm]:
 
 
 def key_flips(patient: Specimen, seed: int = 3) -> list[Harm]:
-    """Return a flip of every byte of every key of the manifest; where another row has that key, it takes its place."""
+    """Return a flip of every byte of every key of the manifest; it replaces a row that already has that key."""
     return list(_row_flips(patient, seed, keys=True))
 
 

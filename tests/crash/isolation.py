@@ -1,6 +1,6 @@
-"""Work in child processes that may die, hang or want all memory, without harm to the process that asks.
+"""Work in child processes that may die, hang or use up memory, without harm to the parent.
 
-A child gets cases one after another and answers each; when one kills it, the next child goes on behind that.
+A child gets cases one after another and answers each; if a case kills it, a new child continues after that case.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RESIDENT: Final = 400 << 20
 
 
 class Answer(NamedTuple):
-    """What became of a case: the child's value, or how the child ended (``died``: a sentence)."""
+    """The outcome of a case: the child's value, or how the child ended (``died``: a sentence)."""
 
     value: Any
     died: str = ""
@@ -48,7 +48,7 @@ def answers(
 
 
 class Forked:
-    """Stand where `subprocess.Popen` does for a module's ``main(argument)``, and fork: an interpreter less to start."""
+    """Replace `subprocess.Popen` for a module's ``main(argument)`` by a fork, which saves starting an interpreter."""
 
     def __init__(self, main: Callable[[str], object], command: Sequence[str], **_: Any) -> None:
         reader, writer = os.pipe()
@@ -64,7 +64,7 @@ class Forked:
         self.returncode: int | None = None
 
     def kill(self) -> None:
-        """End the child, if it has not ended."""
+        """End the child if it is running."""
         if self.returncode is None:
             os.kill(self._pid, signal.SIGKILL)
 
@@ -75,7 +75,7 @@ class Forked:
         return self.returncode
 
     def poll(self) -> int | None:
-        """Return how it ended, None while it has not."""
+        """Return how it ended, None while it runs."""
         if self.returncode is None:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
             self.returncode = os.waitstatus_to_exitcode(status) if pid else None
@@ -83,7 +83,7 @@ class Forked:
 
 
 def _one_child(judge: Callable[[Case], object], batch: Sequence[Case], seconds: int) -> Iterator[Answer]:
-    """Yield an answer for each case up to the one at which the child ended, that one too."""
+    """Yield an answer for each case up to and including the one at which the child ended."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:

@@ -51,7 +51,7 @@ class Point:
 
 @dataclass
 class Tally:
-    """How many runs were killed where, and what was found."""
+    """How many runs were killed at which points, and the faults found."""
 
     killed: int = 0
     completed: int = 0
@@ -76,9 +76,9 @@ def strace(options: Sequence[str], arguments: Sequence[str]) -> subprocess.Compl
 def points(
     arguments: Sequence[str], trace: Path, calls: Sequence[str] = CALLS, *, codes: Collection[int] = (0,)
 ) -> list[Point]:
-    """Run a child to its end and return every point of it, but for complaints on stderr, and files opened to be read.
+    """Run a child to its end and return all its points, except writes to stderr and files opened for reading.
 
-    ``codes`` are those that it may exit with.
+    ``codes`` are the exit codes that it may use.
     """
     done = strace(["-o", str(trace), "-e", f"trace={','.join(calls)}"], arguments)
     if done.returncode not in codes:
@@ -98,7 +98,7 @@ def points(
 
 
 def kill_at(point: Point, workspace: Path, arguments: Sequence[str], *, bug: str | None = None) -> tuple[bool, str]:
-    """Run an operation, killed at a point; return (whether that happened, what it had said before)."""
+    """Run an operation, killed at a point; return (whether that happened, its output until then)."""
     inject = f"inject={point.call}:signal=SIGKILL:when={point.nth}"
     options = ["-o", "/dev/null", "-e", f"trace={point.call}", "-e", inject]
     done = strace(options, command(workspace, arguments, bug=bug))
@@ -108,7 +108,7 @@ def kill_at(point: Point, workspace: Path, arguments: Sequence[str], *, bug: str
 
 
 def kill_after(seconds: float, workspace: Path, arguments: Sequence[str], *, nodes: int) -> tuple[bool, str]:
-    """Run an operation, killed after a while; return (whether that happened, what it had said before)."""
+    """Run an operation, killed after a while; return (whether that happened, its output until then)."""
     child = subprocess.Popen(
         command(workspace, arguments, nodes=nodes), env=environment(), stdout=subprocess.PIPE, text=True
     )
@@ -129,7 +129,7 @@ def counters(workspace: Path) -> Counters:
 
 
 def examine(scene: Scene, workspace: Path, said: str, tally: Tally, full: Counters | None) -> list[str]:
-    """Return what is wrong with a workspace in which a scene's operation was ended, before and after doing it again.
+    """Return the faults of a workspace in which a scene's operation was killed, before and after repeating it.
 
     ``full`` are the counters after an undisturbed run.
     """
@@ -150,7 +150,7 @@ def examine(scene: Scene, workspace: Path, said: str, tally: Tally, full: Counte
 
 
 def _examine_put(scene: Scene, workspace: Path, tally: Tally, full: Counters | None) -> list[str]:
-    """Run a put again: what it had stored must be a draft's, and not be stored twice."""
+    """Run a put again: the nodes that it had stored must belong to a draft, and must not be stored twice."""
     assert scene.base is not None
     wrong = []
     before, between = counters(scene.base), counters(workspace)
@@ -173,7 +173,7 @@ def _examine_put(scene: Scene, workspace: Path, tally: Tally, full: Counters | N
 
 
 def _examine_draft(scene: Scene, workspace: Path, said: str) -> list[str]:
-    """The open draft must be as it was, or as the step makes it; and the latter if the step was acknowledged."""
+    """The open draft must be in the state before or after the step; after it if the step was acknowledged."""
     with opened(workspace) as found:
         content = content_of_tree(found.store, found.drafts.get("rig").record().root)
     return (
@@ -182,8 +182,8 @@ def _examine_draft(scene: Scene, workspace: Path, said: str) -> list[str]:
 
 
 def _finish(scene: Scene, workspace: Path) -> list[str]:
-    """Do a scene's operation once more, and what follows it; return what is wrong then."""
-    with suppress(NotFoundError, RefusedError):  # it has been done
+    """Repeat a scene's operation, and the steps that follow it; return the faults."""
+    with suppress(NotFoundError, RefusedError):  # already done
         perform(workspace, scene.words)
     versions = {**scene.before, **scene.after}
     if scene.heal:
@@ -205,14 +205,14 @@ def _finish(scene: Scene, workspace: Path) -> list[str]:
 
 
 def _put_another(path: Path, versions: Mapping[str, Content]) -> list[str]:
-    """Put one file more, and ask for everything once again."""
+    """Put one more file, and check everything again."""
     with opened(path) as workspace:
         workspace.put(__file__, "another")
     return faults(path, {**versions, "another:v0": content_of_file(Path(__file__))})
 
 
 def _examine_init(workspace: Path) -> list[str]:
-    """After a killed init there is nothing, or a whole workspace; making one works, and leaves nothing else."""
+    """A killed init leaves nothing or a whole workspace; creating one then works, and leaves no other files."""
     wrong = []
     if (workspace / "current").exists():
         wrong += faults(workspace, {})
@@ -248,9 +248,9 @@ def kill_everywhere(
     found = points(command(folder / "counted", scene.words, bug=bug), folder / "trace", calls)
     full = undisturbed(scene, folder)
     spread = random.Random(scene.name).sample(found, max(1, round(len(found) * share)))
-    chosen = found[::-1] if bug else spread  # of a bug, the last calls tell most
+    chosen = found[::-1] if bug else spread  # for a bug, the last calls are the most revealing
     if bug:
-        # How much is written at once depends on the other threads: the last call of all may have a higher number.
+        # The size of each write depends on the other threads: the very last call may have a higher number.
         chosen[:0] = [Point(found[-1].call, found[-1].nth + more) for more in range(_MORE, 0, -1)]
     workspace = folder / "killed" / "workspace"
     for point in chosen:
@@ -267,7 +267,7 @@ def kill_everywhere(
 
 
 def kill_at_random(folder: Path, tally: Tally, *, seed: int, rounds: int) -> None:
-    """Let one workspace live through puts that are killed at random moments, and keep all that was acknowledged."""
+    """Kill puts into one workspace at random moments; it must keep every acknowledged version."""
     chance = random.Random(seed)
     source, workspace = folder / "changing", folder / "living"
     source.mkdir(parents=True)
@@ -301,7 +301,7 @@ def kill_at_random(folder: Path, tally: Tally, *, seed: int, rounds: int) -> Non
 
 
 def main() -> None:
-    """Kill at every point of every scene, and at many random moments; exit with 1 if anything was found."""
+    """Kill at every point of every scene, and at many random moments; exit with 1 if a fault was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--share", type=float, default=1, help="share of the points [1]")
     parser.add_argument("--scene", action="append", default=[], help="only this scene; may be repeated")

@@ -1,9 +1,9 @@
-"""What a disk may hold after the power failed: a model of files and folders, and of which changes are durable.
+"""The possible contents of a disk after a power failure: a model of files and folders, and of durable changes.
 
-A change is *pending* from the call that makes it until the file (or for names: the folder) is synced.  When the power
-fails, what was durable is there, and of the pending changes any: all, none, some without those before them, or a part
-of one.  A write may be torn at sectors of 512 bytes, a hole at blocks; a name changes or does not; a rename is one
-change.  This is more than any journaling file system lets happen: a sync of a file does not make its name durable here.
+A change is *pending* from the call that makes it until the file (or for names: the folder) is synced.  After a
+power failure all durable changes are there, and any of the pending ones: all, none, some without earlier ones, or a
+part of one.  A write may be torn at sectors of 512 bytes, a hole at blocks; a name changes or does not; a rename is one
+change.  This allows more than any journaling file system: a sync of a file does not make its name durable here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Image:
         self.blocks: dict[int, bytes] = {}
 
     def copy(self) -> Image:
-        """Return an image that changes on its own."""
+        """Return an independent copy of the image."""
         other = Image()
         other.size, other.blocks = self.size, dict(self.blocks)
         return other
@@ -54,7 +54,7 @@ class Image:
             done += BLOCK - start
 
     def punch(self, offset: int, length: int) -> None:
-        """Let bytes read as zeros and whole blocks be holes; the size stays."""
+        """Turn bytes into zeros and whole blocks into holes; the size stays."""
         end = min(offset + length, self.size)
         for number in [number for number in self.blocks if offset < (number + 1) * BLOCK and number * BLOCK < end]:
             low, high = max(offset - number * BLOCK, 0), min(end - number * BLOCK, BLOCK)
@@ -65,7 +65,7 @@ class Image:
                 self.blocks[number] = block[:low] + bytes(high - low) + block[high:]
 
     def resize(self, size: int) -> None:
-        """Cut the file, or let it grow by zeros."""
+        """Cut the file, or extend it with zeros."""
         if size < self.size:
             self.punch(size, self.size - size)
             for number in [number for number in self.blocks if number * BLOCK >= size]:
@@ -86,7 +86,7 @@ Kept = Callable[[int], bool]
 
 @dataclass(eq=False, slots=True)
 class Change:
-    """A pending change of some files or folders; ``parts`` of it reach the disk or do not, each on its own."""
+    """A pending change of some files or folders; each of its ``parts`` reaches the disk or not, independently."""
 
     end: int
     targets: tuple[int, ...]
@@ -98,7 +98,7 @@ class Change:
 
 @dataclass(slots=True)
 class State:
-    """Files by number, and folders as their names' numbers; folder 0 is the one at the top."""
+    """Files by number, and folders as their names' numbers; folder 0 is the root."""
 
     files: dict[int, Image] = field(default_factory=dict)
     folders: dict[int, dict[bytes, int]] = field(default_factory=lambda: {0: {}})
@@ -117,7 +117,7 @@ class State:
                 yield above + name, self.files[number]
 
     def digest(self) -> bytes:
-        """Return a digest by which equal states are known."""
+        """Return a digest that is equal for equal states."""
         whole = blake3()
         for path, image in self.tree():
             whole.update(path + b"\0")
@@ -129,7 +129,7 @@ class State:
         return whole.digest()
 
     def write_to(self, folder: Path) -> None:
-        """Make the files in an empty folder."""
+        """Write the files into an empty folder."""
         for path, image in self.tree():
             at = os.fsencode(folder) + b"/" + path
             if image is None:
@@ -163,7 +163,7 @@ def read_folder(folder: Path) -> State:
 
 
 class Medium:
-    """Follow recorded calls: what the processes see, what is durable, and what is pending."""
+    """Replay recorded calls: the state that processes see, the durable state, and the pending changes."""
 
     def __init__(self, folder: Path, start: State) -> None:
         self.seen = start
@@ -178,7 +178,7 @@ class Medium:
         self._ending: list[Change] = []
 
     def possible(self, keep: Callable[[Change], Kept | None]) -> State:
-        """Return what the disk may hold; ``keep`` says which parts of a pending change are there, None for none."""
+        """Return a possible state of the disk; ``keep`` gives the parts of a pending change that are there, or None."""
         state = self.durable.copy()
         for change in self.pending:
             kept = keep(change)
@@ -190,7 +190,7 @@ class Medium:
         return state
 
     def begin(self, call: Call) -> bool:
-        """Take a call into account that has been made: what it changes is pending, and what it syncs still is.
+        """Apply a call at its start: its changes are pending, and so are the changes that it syncs.
 
         Returns whether it changes or syncs anything.
         """
@@ -202,7 +202,7 @@ class Medium:
         return bool(self._ending) or len(self.pending) > before
 
     def end(self) -> None:
-        """Let the last call return: what it syncs is durable."""
+        """Apply the return of the last call: the changes that it syncs are durable."""
         for change in self._ending:
             change.apply(self.durable, lambda part: True)
         self.pending = [change for change in self.pending if change not in self._ending]
@@ -374,7 +374,7 @@ class Medium:
         return number
 
     def _place(self, path: bytes) -> tuple[int, bytes] | None:
-        """Return (folder, name) of a path, None if it lies outside."""
+        """Return (folder, name) of a path, None if it is outside the folder."""
         if not self._inside(path) or path == self._folder:
             return None
         above, name = os.path.split(path)

@@ -1,7 +1,7 @@
-"""Where LMDB keeps its own structure in its file, told without LMDB: for flips that hurt.
+"""The location of LMDB's own structure in its file, found without LMDB, for flips that do damage.
 
 The layout is that of LMDB 0.9 on 64 bits, little-endian: two meta pages, then pages of 4 KiB that begin with their
-number u64, 2 bytes, flags u16, and the bounds of the free room between the pointers to its nodes and the nodes.
+number u64, 2 bytes, flags u16, and the bounds of the free space between the pointers to its nodes and the nodes.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _NODE_HEAD: Final = 8
 
 
 class FreeList(NamedTuple):
-    """A row of the table of free pages: where its page numbers stand in the file, and the numbers."""
+    """A row of the table of free pages: the offset of its page numbers in the file, and the numbers."""
 
     at: int
     pages: tuple[int, ...]
 
 
 def structure(image: bytes) -> list[int]:
-    """Return the places of all bytes that are LMDB's own: metas, heads of pages, pointers and heads of nodes."""
+    """Return the offsets of all bytes of LMDB's own structure: metas, heads of pages, pointers and heads of nodes."""
     places: set[int] = set()
     for start in range(0, len(image), PAGE):
         _, _, flags, lower, _ = _HEAD.unpack_from(image, start)
@@ -50,13 +50,13 @@ def _nodes(image: bytes, start: int) -> Iterator[int]:
 
 
 def newest_meta(image: bytes) -> int:
-    """Return the place of the meta that is in force."""
+    """Return the offset of the current meta page."""
     metas = (_META_AT, PAGE + _META_AT)
     return max(metas, key=lambda at: int.from_bytes(image[at + _LAST_TRANSACTION :][:8], "little"))
 
 
 def free_lists(image: bytes) -> list[FreeList]:
-    """Return the rows of the table of free pages, where that is one leaf, as in a small environment."""
+    """Return the rows of the table of free pages, if it is one leaf, as in a small environment."""
     root = int.from_bytes(image[newest_meta(image) + _FREE_ROOT :][:8], "little")
     found = []
     for node in _nodes(image, root * PAGE):

@@ -1,4 +1,4 @@
-"""Places to work in: in memory where syncing is frequent, and on small disks that fill up."""
+"""Working folders: in memory for frequent syncing, and on small disks that fill up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def memory_folder() -> Path:
 
 @contextmanager
 def quick_folder(otherwise: Path) -> Iterator[Path]:
-    """Make a folder in memory for the block; where memory is not to be had, use the folder ``otherwise``."""
+    """Make a folder in memory for the block; without a file system in memory, use the folder ``otherwise``."""
     memory = memory_folder()
     if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 2 << 30:
         yield otherwise
@@ -31,7 +31,7 @@ def quick_folder(otherwise: Path) -> Iterator[Path]:
 
 
 def cannot_mount() -> str:
-    """Return why no file system can be mounted here; empty where it can."""
+    """Return why no file system can be mounted here; empty if one can."""
     if os.geteuid():
         return "mounting a small disk needs root"
     with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +84,7 @@ def take_all(ballast: Path) -> None:
 
 @contextmanager
 def filled(folder: Path, leave: int) -> Iterator[None]:
-    """Take up the disk of ``folder`` for the block, but for ``leave`` bytes."""
+    """Fill the disk of ``folder`` for the block, except ``leave`` bytes."""
     ballast = folder / "ballast"
     try:
         take_all(ballast)

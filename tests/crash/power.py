@@ -50,7 +50,7 @@ _LATE = (
 
 @dataclass(frozen=True)
 class Step:
-    """A command of a scenario, and the versions that are there once it has been acknowledged."""
+    """A command of a scenario, and the versions that exist once it has been acknowledged."""
 
     words: Sequence[str]
     after: dict[str, Content]
@@ -62,7 +62,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Loss:
-    """Files that a disk may hold after the power failed."""
+    """A possible set of files on a disk after a power failure."""
 
     state: State
     acknowledged: int
@@ -73,7 +73,7 @@ class Loss:
 
 @dataclass
 class Tally:
-    """What was tried and what was found."""
+    """The states that were tried and the faults that were found."""
 
     calls: int = 0
     states: int = 0
@@ -155,7 +155,7 @@ def _is_acknowledgement(call: Call) -> bool:
 
 
 def _way(chance: random.Random, pending: Sequence[Change]) -> tuple[str, Callable[[Change], Kept | None]]:
-    """Return one way in which pending changes reach the disk or do not, and what to call it."""
+    """Return a choice of the pending changes that reach the disk, and its name."""
     if not pending:
         return "nothing was unsynced", lambda change: None
     whole: Kept = lambda part: True  # noqa: E731
@@ -181,9 +181,9 @@ def _part(chance: random.Random, change: Change, share: float, torn: float) -> K
 
 
 def losses(folder: Path, calls: Sequence[Call], *, count: int, seed: int) -> Iterator[Loss]:
-    """Yield at most ``count`` different states, from all over a scenario; the same for the same seed.
+    """Yield at most ``count`` different states, spread over a scenario; the same for the same seed.
 
-    ``folder`` is as the scenario left it: the model must lead to just that.
+    ``folder`` is in the state at the scenario's end: the model must predict exactly that state.
     """
     chance = random.Random(seed)
     medium = Medium(folder, State())
@@ -207,7 +207,7 @@ def losses(folder: Path, calls: Sequence[Call], *, count: int, seed: int) -> Ite
 
 
 def _compare(expected: State, found: State) -> None:
-    """Raise where the model did not lead to the files that are there."""
+    """Raise if the model's files differ from the actual ones."""
     one, two = dict(expected.tree()), dict(found.tree())
     wrong = [path for path in one.keys() | two.keys() if not _alike(path, one.get(path), two.get(path))]
     if wrong or one.keys() != two.keys():
@@ -221,7 +221,7 @@ def _alike(path: bytes, one: Image | None, two: Image | None) -> bool:
 
 
 def examine(folder: Path, steps: Sequence[Step], source: Path, acknowledged: int) -> list[str]:
-    """Return what is wrong with the files in a folder, after that many acknowledged steps of a scenario."""
+    """Return the faults of the files in a folder, after that many acknowledged steps of a scenario."""
     workspace = folder / "workspace"
     before = steps[acknowledged - 1] if acknowledged else Step((), {})
     after = steps[acknowledged] if acknowledged < len(steps) else before
@@ -248,7 +248,7 @@ def examine(folder: Path, steps: Sequence[Step], source: Path, acknowledged: int
 
 
 def in_a_child(examination: Callable[[], list[str]], seconds: float = 60) -> list[str]:
-    """Run an examination in a forked child, which a damaged map may kill; return what it found, or how it ended."""
+    """Run an examination in a forked child, which a damaged map may kill; return its findings, or how it ended."""
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
@@ -273,7 +273,7 @@ def in_a_child(examination: Callable[[], list[str]], seconds: float = 60) -> lis
 
 
 def lose_power(folder: Path, tally: Tally, *, count: int, seed: int, bug: str | None = None) -> None:
-    """Play a scenario, and look at what may be left of it; with a seeded bug, until the first fault."""
+    """Play a scenario, and examine possible states after a power failure; with a seeded bug, until the first fault."""
     steps = scenario(folder / "sources")
     calls = play(steps, folder / "played", bug=bug)
     tally.calls = len(calls)
@@ -292,7 +292,7 @@ def lose_power(folder: Path, tally: Tally, *, count: int, seed: int, bug: str | 
 
 
 def main() -> None:
-    """Let the power fail in many ways; exit with 1 if anything was found."""
+    """Simulate many power failures; exit with 1 if a fault was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--states", type=int, default=1500, help="how many states to look at [1500]")
     parser.add_argument("--seed", type=int, default=1, help="which of the states [1]")

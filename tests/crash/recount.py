@@ -1,6 +1,6 @@
-"""Counting everything again: what a workspace's manifest, packs and journal must say of each other.
+"""A recount of everything: a check that a workspace's manifest, packs and journal agree with each other.
 
-Brute force, from the invariants that `artstore.records.tables` and `docs/format.md` state, not from the code that keeps
+By brute force, from the invariants in `artstore.records.tables` and `docs/format.md`, not from the code that maintains
 them.
 """
 
@@ -60,7 +60,7 @@ class Records:
 
     @property
     def deleted(self) -> list[VersionRecord]:
-        """The deleted versions that can still come back."""
+        """The deleted versions that can still be undeleted."""
         return [version for version in self.versions if version.state == "deleted"]
 
     @cached_property
@@ -77,7 +77,7 @@ class Records:
 
     @cached_property
     def condemned(self) -> list[Condemned]:
-        """The extents that wait for readers to end."""
+        """The condemned extents, which wait for readers to end."""
         return [decode_condemned(key, payload) for key, payload in self.transaction.rows(Table.CONDEMNED)]
 
     @cached_property
@@ -87,7 +87,7 @@ class Records:
 
     @cached_property
     def ends(self) -> dict[int, int]:
-        """Where each pack ends."""
+        """The end offset of each pack."""
         rows = self.transaction.rows(Table.PACKS)
         return {int.from_bytes(key, "big"): int.from_bytes(value, "little") for key, value in rows}
 
@@ -114,7 +114,7 @@ class Records:
 
 
 def contradictions(workspace: Path, records: Records | None = None) -> list[str]:
-    """Return one sentence for each thing that does not add up; none for a sound workspace."""
+    """Return one sentence for each inconsistency; none for a sound workspace."""
     if records is None:
         with manifest.read(workspace) as transaction:
             return contradictions(workspace, Records(transaction))
@@ -150,7 +150,7 @@ def stray_packs(workspace: Path, records: Records | None = None) -> list[str]:
 
 
 def _counts(records: Records) -> list[str]:
-    """Compare each node's count with the references that there are, and the index with the nodes."""
+    """Compare each node's count with the existing references, and the index with the nodes."""
     transaction, nodes = records.transaction, records.nodes
     wanted: Counter[int] = Counter([*records.held, *records.waiting])
     for payload in nodes.values():
@@ -178,7 +178,7 @@ def _counts(records: Records) -> list[str]:
 
 
 def _written_counts(transaction: ReadTransaction) -> tuple[dict[int, int], list[str]]:
-    """Return the counts that are not zero, and what is wrong with the form of their rows."""
+    """Return the counts that are not zero, and the faults in the form of their rows."""
     found: dict[int, int] = {}
     wrong = []
     for block, payload in transaction.numbered_rows(Table.COUNTS):
@@ -204,7 +204,7 @@ def _written_counts(transaction: ReadTransaction) -> tuple[dict[int, int], list[
 
 
 def _bytes(workspace: Path, records: Records) -> list[str]:
-    """Compare extents with packs: nothing overlaps, all is inside, sums are what the counters say."""
+    """Compare extents with packs: nothing overlaps, all is inside, sums equal the counters."""
     ends, free, condemned, state = records.ends, records.free, records.condemned, records.state
     used = []
     ids = {}
@@ -239,7 +239,7 @@ def _bytes(workspace: Path, records: Records) -> list[str]:
 
 
 def _pack(workspace: Path, pack: int, end: int, ids: dict[tuple[int, int, int], bytes], free: list[Free]) -> list[str]:
-    """Check that a pack's own indexes name every node that lies in it, as a rebuild needs, and that its holes are."""
+    """Check that a pack's indexes name every node stored in it, as a rebuild needs, and that its holes are punched."""
     path = pack_path(workspace, pack)
     if not path.exists() or path.stat().st_size < end:
         return [f"pack {pack} is shorter than its {end} acknowledged bytes"]
@@ -268,7 +268,7 @@ def holes_between(fd: int, start: int, end: int) -> int:
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-            data = end  # nothing but a hole to the end of the file
+            data = end  # a hole up to the end of the file
         holes += data - position
         position = min(end, os.lseek(fd, data, os.SEEK_HOLE)) if data < end else end
     return holes
@@ -307,7 +307,7 @@ def _deadlist(records: Records) -> list[str]:
 
 
 def _catalogue(records: Records) -> list[str]:
-    """Compare numbers and aliases with the versions that there are, and those with the counters."""
+    """Compare numbers and aliases with the existing versions, and those with the counters."""
     live, state, transaction = records.live, records.state, records.transaction
     wrong = []
     if state.versions != len(live) or state.logical_bytes != sum(version.bytes for version in live):
@@ -337,7 +337,7 @@ def _catalogue(records: Records) -> list[str]:
 
 
 def _names(records: Records) -> list[str]:
-    """Check that names lead to artifacts with living versions and to the projects above them, and to nothing else."""
+    """Check that names lead to artifacts with living versions and to the projects above them, and nowhere else."""
     names = {key: int.from_bytes(value, "big") for key, value in records.transaction.rows(Table.NAMES)}
     living = {version.artifact for version in records.live}
     wanted, projects, recorded = {}, set(), set()
@@ -363,7 +363,7 @@ def _names(records: Records) -> list[str]:
 
 
 class _Replay:
-    """What the acknowledged part of the journal leads to."""
+    """The catalogue that results from the acknowledged part of the journal."""
 
     def __init__(self) -> None:
         self.versions: dict[tuple[str, int], str] = {}
@@ -377,7 +377,7 @@ class _Replay:
         self.edges: dict[tuple[str, str, str], object] = {}
 
     def apply(self, event: dict[str, object]) -> None:
-        """Take one event in; one that contradicts those before it raises `KeyError`."""
+        """Apply one event; an event that contradicts earlier ones raises `KeyError`."""
         if event["event"] == "retention":
             self.rules = event["rules"]
             return
@@ -427,7 +427,7 @@ class _Replay:
 
 
 def _journal(workspace: Path, records: Records) -> list[str]:
-    """Compare the catalogue with what replaying the journal gives."""
+    """Compare the catalogue with a replay of the journal."""
     artifacts, state = records.artifacts, records.state
     acknowledged = journal.journal_path(workspace, state.journal_generation).read_bytes()[: state.journal_end]
     if len(acknowledged) < state.journal_end:
@@ -464,7 +464,7 @@ def _journal(workspace: Path, records: Records) -> list[str]:
 
 
 def _told_runs(records: Records, told: _Replay) -> list[str]:
-    """Compare runs, what they have logged, and lineage; each edge is two rows, and dangles only where it must."""
+    """Compare runs, their logged rows, and lineage; each edge is two rows, and dangles only where it must."""
     read = records.transaction
     wrong = []
     runs = {int.from_bytes(key, "big"): json.loads(payload) for key, payload in read.rows(Table.RUNS)}
@@ -513,9 +513,9 @@ def _events(data: bytes) -> Iterator[dict[str, object]]:
 
 
 def _drafts(workspace: Path, records: Records) -> list[str]:
-    """Check that every draft that holds something is listed; one that ended between two batches may hold nothing.
+    """Check that every draft that holds nodes is listed; one that ended between two batches may hold none.
 
-    One that was opened by a name holds what it began as and what it is, and nothing else.
+    A named draft holds its initial tree and its current tree, and nothing else.
     """
     listed = {draft.number: draft for draft in list_drafts(records.transaction, workspace / "run")}
     holding: dict[int, set[int]] = {}

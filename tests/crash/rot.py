@@ -65,7 +65,7 @@ _TOGETHER: Final = 50
 
 @dataclass
 class Tally:
-    """What became of the harms of one campaign; ``faults`` are those that broke a promise."""
+    """The outcomes of one campaign's harms; ``faults`` are those that broke a promise."""
 
     verdicts: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
@@ -77,32 +77,32 @@ class Tally:
         return f"{self.verdicts.total()} tried: {named}, {len(self.faults)} faults (found by: {kinds})"
 
 
-# -- what comes of it ------------------------------------------------------------------------------------------------
+# -- outcomes --------------------------------------------------------------------------------------------------------
 
 
 def without_checksums() -> None:
-    """Let stored bytes pass unchecked."""
+    """Skip the check of stored bytes."""
     packs.verify_blocks = packs.verify_stored = lambda *_: None
 
 
 def without_seals() -> None:
-    """Let records pass unchecked."""
+    """Skip the check of records."""
     manifest.unseal = lambda table, key, value: value[:-4]
     manifest.unseal_numbered = lambda table, number, value: value[:-4]
 
 
 def without_seals_of_drafts() -> None:
-    """Let what drafts hold pass unchecked."""
+    """Skip the check of the references that drafts hold."""
     drafts.held_node = lambda key, value: int.from_bytes(key[8:], "big")
 
 
 def without_audit() -> None:
-    """Let fsck look at LMDB's tables only, not at its pages."""
+    """Restrict fsck to LMDB's tables, without its pages."""
     checking.check_pages = lambda *arguments, **options: True
 
 
 def with_forked_audit() -> None:
-    """Let the audit be a fork of the process that asks, not an interpreter of its own: there are thousands."""
+    """Run the audit in a fork instead of a new interpreter, because there are thousands of audits."""
     stand_in = SimpleNamespace(Popen=partial(Forked, lmdb_audit.main), DEVNULL=None, PIPE=None)
     audit_pages.subprocess = stand_in  # type: ignore[assignment]
 
@@ -118,14 +118,14 @@ CHANGES: dict[str, Callable[[], None]] = {
 
 
 def _sentence(error: BaseException) -> str:
-    """Return what is wrong with an error as an answer: nothing, where it is one clear sentence of ours."""
+    """Return the faults of an error as an answer: none if it is one clear sentence of artfs."""
     if isinstance(error, ArtfsError) and error.message and "\n" not in error.message:
         return ""
     return f"an error that is none of ours: {type(error).__name__}: {error}"
 
 
 def read_version(version: Version, seen: Seen) -> tuple[dict[bytes, Entry | str], str]:
-    """Return what is read at each path of a version, DAMAGED where it is an error, and how the walk ended."""
+    """Return the content read at each path of a version, DAMAGED for an error, and how the walk ended."""
     found: dict[bytes, Entry | str] = {}
     try:
         with version._store.snapshot() as view:
@@ -154,8 +154,8 @@ def _read(view: Snapshot, entry: TreeEntry) -> Entry | str:
 
 
 def look_at(patient: Specimen, path: Path) -> tuple[list[str], bool]:
-    """Read everything that a workspace should hold; return (faults, whether all of it is there and as it was)."""
-    process_chunks.after_fork()  # what was read before the harm was done
+    """Read everything that a workspace should hold; return (faults, whether all of it is present and unchanged)."""
+    process_chunks.after_fork()  # content read before the harm
     wrong, whole, seen = [], True, Seen()
     try:
         with opened(path) as workspace:
@@ -180,7 +180,7 @@ def look_at(patient: Specimen, path: Path) -> tuple[list[str], bool]:
 
 
 def check(path: Path) -> tuple[str, list[str], list[str]]:
-    """Run `fsck --data`; return (verdict, kinds of problems, faults), the verdict "" where nothing is found."""
+    """Run `fsck --data`; return (verdict, kinds of problems, faults), the verdict "" if nothing is found."""
     try:
         report = checking.check(path, data=True)
     except Exception as error:
@@ -232,7 +232,7 @@ def still_sound(patient: Specimen, path: Path) -> list[str]:
 
 
 def _let_go(path: Path) -> None:
-    """Delete all versions and reap them, which finds and changes nearly every row that there is."""
+    """Delete all versions and reap them, which reads and changes nearly every row."""
     with opened(path) as workspace:
         workspace.delete(*(f"{item.name}:*" for item in workspace.artifacts()), force=True, now=True)
         workspace.gc(now=True)
@@ -252,7 +252,7 @@ def _kept(patient: Specimen, path: Path) -> list[str]:
 
 
 def _readable(patient: Specimen, path: Path) -> set[tuple[str, bytes]]:
-    """Return (version, path) of all that reads as it should."""
+    """Return (version, path) of all that reads correctly."""
     right: set[tuple[str, bytes]] = set()
     seen = Seen()
     with suppress(ArtfsError), opened(path) as workspace:
@@ -264,9 +264,9 @@ def _readable(patient: Specimen, path: Path) -> set[tuple[str, bytes]]:
 
 
 def live_on(patient: Specimen, path: Path) -> list[str]:
-    """Use a harmed workspace as if nothing were known: put what is there already, delete that, reap; return the faults.
+    """Use a harmed workspace without checking it: put existing content again, delete it, reap; return the faults.
 
-    Each may fail in one sentence; but what could be read before must be there afterwards.
+    Each step may fail in one sentence, but all content that was readable before must be readable afterwards.
     """
     before = _readable(patient, path)
     source = patient.path.with_name("source")
@@ -291,7 +291,7 @@ def live_on(patient: Specimen, path: Path) -> list[str]:
 
 
 class Judge:
-    """Do harms to a copy of the specimen, in a child of the rig, and say what came of each."""
+    """Do harms to a copy of the specimen, in a child of the rig, and return the outcome of each."""
 
     def __init__(self, patient: Specimen, folder: Path, changes: Sequence[str]) -> None:
         self._patient = patient
@@ -300,7 +300,7 @@ class Judge:
         self._spoilt = True
 
     def __call__(self, harm: Harm, *, further: bool = True) -> dict[str, Any]:
-        """Return the verdict, the kinds of problems, and the faults; ``further``: commit where all seems well."""
+        """Return the verdict, the kinds of problems, and the faults; ``further``: commit if no fault is found."""
         self._prepare(harm)
         verdict, kinds, faults = check(self._path)
         wrong, whole = look_at(self._patient, self._path)
@@ -319,14 +319,14 @@ class Judge:
         return self(harm, further=False)
 
     def fsck(self, harm: Harm) -> dict[str, Any]:
-        """Only run fsck, which must not die of anything."""
+        """Only run fsck, which must not die."""
         self._prepare(harm)
         verdict, kinds, faults = check(self._path)
         self._mend(harm)
         return {"verdict": verdict or HARMLESS, "kinds": kinds, "faults": faults}
 
     def unaware(self, harm: Harm) -> dict[str, Any]:
-        """Go on without asking fsck."""
+        """Continue without running fsck."""
         self._prepare(harm)
         faults, self._spoilt = live_on(self._patient, self._path), True
         self._mend(harm)
@@ -355,10 +355,10 @@ class Judge:
 
 
 def campaign(patient: Specimen, folder: Path, harms: Sequence[Harm], *, changes: Sequence[str] = ()) -> Tally:
-    """Do each of many harms to what Python alone reads, and tell what came of them.
+    """Do each of many harms to data that only Python reads, and return the outcomes.
 
-    LMDB's pages are as LMDB wrote them, so their audit is left out.  What was harmless by itself must be harmless
-    together with others, after further commits too.
+    LMDB's pages are as LMDB wrote them, so their audit is left out.  Harms that are harmless one by one must be
+    harmless together, after further commits too.
     """
     tally, passed = Tally(), []
     judge = Judge(patient, folder, ["no-audit", *changes])
@@ -374,7 +374,7 @@ def campaign(patient: Specimen, folder: Path, harms: Sequence[Harm], *, changes:
 
 
 def _together(harms: Sequence[Harm]) -> Harm:
-    """Return harms to one file, each of which was harmless, as one."""
+    """Combine harms to one file, each of which was harmless, into one."""
 
     def do(path: Path) -> None:
         for harm in harms:
@@ -384,7 +384,7 @@ def _together(harms: Sequence[Harm]) -> Harm:
 
 
 def unaware_campaign(patient: Specimen, folder: Path, harms: Sequence[Harm], *, changes: Sequence[str] = ()) -> Tally:
-    """Do harms to records, and go on without fsck: nothing that can be read is lost by it."""
+    """Do harms to records, and continue without fsck: no readable content may be lost."""
     tally = Tally()
     for harm, answer in answers(Judge(patient, folder, changes).unaware, harms, each=50, seconds=_PATIENCE):
         _take(tally, harm, answer)
@@ -394,9 +394,9 @@ def unaware_campaign(patient: Specimen, folder: Path, harms: Sequence[Harm], *, 
 def page_campaign(
     patient: Specimen, folder: Path, harms: Sequence[Harm], *, changes: Sequence[str] = ("forked-audit",)
 ) -> Tally:
-    """Do harms to LMDB's file: fsck must live and find them; who reads then may die, but not err.
+    """Do harms to LMDB's file: fsck must survive and find them; a reader may then die, but not read wrong bytes.
 
-    What fsck passes is harmless, now and after further commits.
+    Harms that fsck does not find are harmless, now and after further commits.
     """
     tally, passed, struck = Tally(), [], []
     judge = Judge(patient, folder, changes)

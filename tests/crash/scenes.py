@@ -1,4 +1,4 @@
-"""Scenes: a workspace and one operation on it, for the rigs that interrupt the operation or let it fail.
+"""Scenes: a workspace and one operation on it, for the rigs that interrupt the operation or make it fail.
 
 The operations run in processes of their own (`crash.child`), in small batches, so that small folders pass through many
 states.
@@ -34,7 +34,7 @@ SMALL_PACKS = 1_000_000
 
 @dataclass(frozen=True)
 class Scene:
-    """An operation, what the workspace holds before it, and what it may hold after it."""
+    """An operation, the workspace's content before it, and its possible contents after it."""
 
     name: str
     base: Path | None
@@ -64,7 +64,7 @@ class Scene:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which `crash.child` finds the code and this package."""
+    """Return the environment that lets `crash.child` find the code and this package."""
     paths = [str(TESTS), *[path for path in sys.path if path], os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -87,7 +87,7 @@ def command(
 
 
 def run(arguments: Sequence[str]) -> str:
-    """Run a child that must succeed; return what it said."""
+    """Run a child that must succeed; return its output."""
     done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=120)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr}")
@@ -95,7 +95,7 @@ def run(arguments: Sequence[str]) -> str:
 
 
 def copy_workspace(base: Path | None, to: Path) -> None:
-    """Copy a workspace that no one uses, with the holes in its files; its reserve becomes one."""
+    """Copy an unused workspace, with the holes in its files; its reserve becomes a hole."""
     if to.exists():
         shutil.rmtree(to)
     if base is not None:
@@ -120,7 +120,7 @@ def _copy_with_holes(source: str, target: str) -> None:
 
 
 def scenes(folder: Path, *, only: Sequence[str] = ()) -> Iterator[Scene]:
-    """Make the scenes, in an order in which most begin where another ended; or only those with certain names."""
+    """Make the scenes, in an order in which most begin with another's end state; or only those with certain names."""
     for scene in _Stage(folder).scenes():
         if not only or scene.name in only:
             yield scene
@@ -139,7 +139,7 @@ class _Stage:
                 folders.change_some(source, seed=number + 1)
 
     def _base(self, name: str, *steps: Sequence[str], of: Path | None = None) -> Path:
-        """Return a new workspace in which steps were done, after those of another."""
+        """Return a new workspace in which steps were run, after those of another."""
         base = self._folder / f"base-{name}"
         copy_workspace(of, base)
         for words in steps:
@@ -206,7 +206,7 @@ class _Stage:
         )
 
     def _drafts(self, base: Path, v0: Content, v1: Content) -> Iterator[Scene]:
-        """Put a version together in one go, and by steps of which one is interrupted."""
+        """Build a version in one go, and in steps of which one is interrupted."""
         second = str(self._sources[1])
         inside = {b"added": DIRECTORY, **{b"added/" + path: entry for path, entry in v1.items()}}
         changed = {
@@ -243,7 +243,7 @@ class _Stage:
         yield Scene("draft commit", filled, ["draft-commit", "rig"], line, zero, {"data:v1": {**v0, **inside}}, {})
 
     def _damage(self, base: Path, zero: dict[str, Content], one: dict[str, Content]) -> Iterator[Scene]:
-        """Repair wrong counts, and content that does not read."""
+        """Repair wrong counts, and unreadable content."""
         words, line = ["fsck", "--repair"], ["fsck", "--repair"]
         counts = self._base("counts", of=base)
         with manifest.write(counts) as transaction:
@@ -270,7 +270,7 @@ class _Stage:
 
 
 def _pinned(folder: str, path: bytes, content: Content) -> Entry:
-    """Return what a version has of a file of a folder that it refers to; of a link, of what that leads to."""
+    """Return a version's entry for a file of a referenced folder; for a link, the entry of its target."""
     entry = content[content[path].text] if content[path].kind == "link" else content[path]
     if entry.kind != "file":
         return entry

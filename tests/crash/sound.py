@@ -1,4 +1,4 @@
-"""A workspace that must stay as it is while bad things are put, and what a refusal must look like."""
+"""A workspace that must not change while invalid input is put, and the required form of a refusal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crash.states import faults
 
 
 class Sound:
-    """A workspace with one version in it, which must be all that it holds in the end."""
+    """A workspace with one version, which must be its only content in the end."""
 
     def __init__(self, folder: Path) -> None:
         source = folder / "sound"
@@ -30,7 +30,7 @@ class Sound:
     def refuses(
         self, kind: type[ArtfsError], what: str, path: Path | str, name: str = "data", **options: object
     ) -> None:
-        """Put what is refused, by the API and by the command; ``what`` is a part of the sentence."""
+        """Put refused input, by the API and by the command; ``what`` is a part of the sentence."""
         with pytest.raises(kind) as caught:
             self.workspace.put(path, name, **options)  # type: ignore[arg-type]
         assert what in str(caught.value)
@@ -39,7 +39,7 @@ class Sound:
         check_sentence(done, kind.exit_code, what)
 
     def holds(self) -> None:
-        """Check that nothing was made and nothing lost."""
+        """Check that nothing was created or lost."""
         assert faults(self.workspace.path, self.versions) == []
 
 

@@ -1,4 +1,4 @@
-"""A small workspace with a row in every table and every kind of record, and what it holds: the rot rig's patient."""
+"""The subject of the rot rig: a small workspace with a row in every table and every kind of record."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Specimen:
-    """A workspace that no one has open, the content of its versions by name, and what else is known of it."""
+    """A workspace that no process has open, the content of its versions by name, and further facts about it."""
 
     path: Path
     versions: dict[str, Content]
     facts: Facts
 
     def copy(self, to: Path) -> Path:
-        """Make a copy of the workspace at ``to``, in the place of what is there."""
+        """Copy the workspace to ``to``, replacing what exists there."""
         copy_workspace(self.path, to)
         return to
 
     def pack(self) -> Path:
-        """Return the pack with most in it."""
+        """Return the pack that holds the most."""
         return max((self.path / "packs").iterdir(), key=lambda path: path.stat().st_size)
 
 
 def make(folder: Path, *, blocks: int = 0) -> Specimen:
-    """Make a specimen in a new folder; with ``blocks`` it has files of that many blocks of 64 KiB more."""
+    """Make a specimen in a new folder; ``blocks`` adds files of that many blocks of 64 KiB."""
     source = folder / "source"
     _fill(source, blocks)
     with small_reserve():
@@ -67,7 +67,7 @@ def make(folder: Path, *, blocks: int = 0) -> Specimen:
 
 
 def _live(workspace: Workspace, source: Path) -> Workspace:
-    """Let a workspace have a life that leaves a trace in every table."""
+    """Run operations on a workspace that leave a row in every table."""
     workspace.put(source, "team/data", type="dataset", aliases=["good"], metadata={"split": "train"}, description="one")
     (source / "text").write_bytes(folders.text_bytes(9_000, 5))
     (source / "deep" / "more").write_bytes(folders.random_bytes(800, 6))
@@ -118,7 +118,7 @@ def _fill(source: Path, blocks: int) -> None:
 
 @contextmanager
 def small_reserve() -> Iterator[None]:
-    """Let workspaces have a reserve of one block in the block: many copies of them lie in memory."""
+    """Give workspaces a reserve of 4 KiB within the context: many copies of them are kept in memory."""
     kept = reserve.RESERVE
     creating.RESERVE = reserve.RESERVE = 4096  # type: ignore[misc]
     try:
@@ -128,7 +128,7 @@ def small_reserve() -> Iterator[None]:
 
 
 def _elsewhere(action: Callable[[], None]) -> None:
-    """Do something in a child, which then ends as if it were killed."""
+    """Run an action in a child, which then ends as if it were killed."""
     child = os.fork()
     if not child:
         try:
@@ -149,7 +149,7 @@ def _leave_a_draft(store: Store) -> None:
 
 
 def facts_of(workspace: Workspace) -> Facts:
-    """Return what the catalogue says."""
+    """Return the content of the catalogue."""
     versions = [version for item in workspace.artifacts() for version in workspace.versions(item.name)]
     return {
         "artifacts": [(item.name, item.type, item.latest, item.versions) for item in workspace.artifacts()],
@@ -169,7 +169,7 @@ def _told(workspace: Workspace) -> list[dict[str, object]]:
 
 
 def rows(path: Path) -> list[tuple[Table, bytes, bytes]]:
-    """Return (table, key, value) of every row, as they are stored, through an opener of our own."""
+    """Return (table, key, value) of every row, as they are stored, through a separate LMDB environment."""
     with environment(path) as env:
         handles = {table: env.open_db(table.name.lower().encode(), create=False) for table in Table}
         with env.begin() as transaction:
@@ -182,7 +182,7 @@ def rows(path: Path) -> list[tuple[Table, bytes, bytes]]:
 
 @contextmanager
 def environment(path: Path) -> Iterator[lmdb.Environment]:
-    """Open a workspace's LMDB environment without any code of artfs, in a process that has it not open."""
+    """Open a workspace's LMDB environment without any code of artfs, in a process that does not have it open."""
     folder = path / (path / "current").read_text().split()[1]
     env = lmdb.open(str(folder), max_dbs=64, map_size=1 << 30)
     try:

@@ -1,4 +1,4 @@
-"""What must hold of a workspace whatever happened to it, asked from outside through a process of good faith."""
+"""The promises that a workspace must keep after any interruption, checked from a process that was not interrupted."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ def faults(
     sound: bool = True,
     damaged: Collection[str] = (),
 ) -> list[str]:
-    """Return one sentence for each promise that the workspace breaks.
+    """Return one sentence for each broken promise of the workspace.
 
     ``acknowledged`` are the versions that must be there, ``possible`` those that may be there whole, or that an
-    acknowledged one may have become.  A draft that is alive is a fault too: whoever had one must have ended.  Of a
-    workspace that is not ``sound`` the records may contradict each other, and what is ``damaged`` need not read.
+    acknowledged one may have become.  A live draft is a fault too: its process must have ended.  In a workspace that
+    is not ``sound`` the records may contradict each other, and ``damaged`` content may be unreadable.
     """
     wrong = []
     try:
@@ -115,9 +115,9 @@ def _versions(
 
 
 def converge(path: Path) -> list[str]:
-    """Reap what is due, then all; return one sentence for each thing that stays behind, or that fsck finds then.
+    """Reap what is due, then everything; return one sentence for each remnant and each problem that fsck then finds.
 
-    Open drafts are given up first.
+    Open drafts are abandoned first.
     """
     wrong = []
     try:

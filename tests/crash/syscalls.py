@@ -1,6 +1,6 @@
-"""Recording what a process does to the files of one folder, system call by system call, with all the bytes it writes.
+"""Recording a process's system calls on the files of one folder, with all bytes that it writes.
 
-strace prints every string as hexadecimal and every descriptor with its path, so nothing has to be guessed here.
+strace prints every string as hexadecimal and every descriptor with its path, so this module guesses nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Call:
         return number, _bytes_of(path), bool(deleted)
 
     def number(self, which: int) -> int:
-        """Return an argument by its position, counted from the front, or from the back where it is negative."""
+        """Return an argument by its position, counted from the front, or from the back if it is negative."""
         return int(self.arguments.split(", ")[which])
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ def _shortened(data: bytes) -> str:
 def record(
     arguments: Sequence[str], environment: Mapping[str, str], trace: Path, folder: Path
 ) -> tuple[list[Call], str]:
-    """Run a command that must succeed; return its calls that concern ``folder`` or its stdout, and what it said."""
+    """Run a command that must succeed; return its calls that concern ``folder`` or its stdout, and its output."""
     traced = f"trace={','.join(CHANGING)}"
     options = ["-f", "-qq", "-y", "-xx", "-s", str(_LARGEST), "-e", traced, "-o", str(trace)]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what the user gives: one clear sentence, the right exit code, no version, and nothing lost."""
+"""Invalid input of any kind gives one clear sentence and the right exit code; no version is made, and nothing lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOBODY = 65534
 T = TypeVar("T")
 
 
-# -- what is not there, or not a file ------------------------------------------------------------------------------
+# -- missing paths and special files -------------------------------------------------------------------------------
 
 
 def test_missing_path(sound: Sound, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_symlink_loops(sound: Sound, source: Path) -> None:
 
 
 def test_all_bad_files_are_named(sound: Sound, source: Path) -> None:
-    """Not the first only: whoever mends them needs to know all."""
+    """All are named, not only the first: the user needs the whole list to fix them."""
     for number in range(7):
         os.mkfifo(source / f"pipe-{number}")
     with pytest.raises(SourceError) as caught:
@@ -107,12 +107,12 @@ def test_all_bad_files_are_named(sound: Sound, source: Path) -> None:
     assert caught.value.paths == [b"pipe-%d" % number for number in range(7)]
 
 
-# -- what cannot be read -------------------------------------------------------------------------------------------
+# -- unreadable files ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="dropping rights needs root")
 def test_unreadable(source: Path, tmp_path: Path) -> None:
-    """A file and a folder without permission are named; done as a user without rights."""
+    """A file and a folder without permission are named; run as an unprivileged user."""
     (source / "class-1" / "secret").write_bytes(b"secret")
     (source / "class-1" / "secret").chmod(0o000)
     (source / "locked").mkdir()
@@ -140,7 +140,7 @@ def test_unreadable(source: Path, tmp_path: Path) -> None:
 
 
 def succeeds_as(user: int, folder: str, action: Callable[[], bool]) -> bool:
-    """Run something in a forked child that gave up root's rights."""
+    """Run an action in a forked child that has dropped root's rights."""
     child = os.fork()
     if child == 0:
         try:
@@ -156,11 +156,11 @@ def succeeds_as(user: int, folder: str, action: Callable[[], bool]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-# -- what moves while it is read -----------------------------------------------------------------------------------
+# -- changes during the put ----------------------------------------------------------------------------------------
 
 
 def meddled(monkeypatch: pytest.MonkeyPatch, name: bytes, action: Callable[[], None]) -> None:
-    """Do something each time before the file ``name`` is opened."""
+    """Run an action each time before the file ``name`` is opened."""
     original = reading.FileEntry.open
 
     def opening(entry: reading.FileEntry) -> int:
@@ -185,7 +185,7 @@ def test_file_that_vanishes(sound: Sound, source: Path, monkeypatch: pytest.Monk
 def test_file_that_becomes_something_else(
     sound: Sound, source: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    """A pipe in the place of a file must not be waited for."""
+    """A put must not wait for a pipe that replaced a file."""
     victim = source / "victim"
     victim.write_bytes(bytes(size))
 
@@ -200,7 +200,7 @@ def test_file_that_becomes_something_else(
 
 @pytest.mark.parametrize("size", [100, 3 * MIB])
 def test_file_that_keeps_changing(sound: Sound, source: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """One that is written to whenever it is read is tried several times, then named."""
+    """A file that is written to during every read is retried several times, then named."""
     victim = source / "victim"
     victim.write_bytes(bytes(size))
     reads = []
@@ -229,7 +229,7 @@ def test_file_that_keeps_changing(sound: Sound, source: Path, monkeypatch: pytes
 def test_file_that_changes_once(
     sound: Sound, source: Path, monkeypatch: pytest.MonkeyPatch, before: int, after: int
 ) -> None:
-    """A file that has another size when it is read than when it was seen is stored as it is then, or named."""
+    """A file whose size changed between the walk and the read is stored in its new state, or named."""
     victim = source / "victim"
     victim.write_bytes(folders.random_bytes(before, 1))
     meddled(monkeypatch, b"victim", lambda: victim.write_bytes(folders.random_bytes(after, 2)) and None)
@@ -243,7 +243,7 @@ def test_file_that_changes_once(
 
 
 def test_folder_that_vanishes(sound: Sound, source: Path) -> None:
-    """Files and folders that others remove meanwhile: the put names something, or takes what is left, whole."""
+    """If files and folders are removed meanwhile, the put names one of them, or stores all that is left."""
     folders.crowd(source, 3000)
     for below in range(20):
         (source / f"class-{below}").mkdir(exist_ok=True)
@@ -272,7 +272,7 @@ def test_folder_that_vanishes(sound: Sound, source: Path) -> None:
 
 
 def test_failures_leave_no_descriptors(sound: Sound, source: Path) -> None:
-    """A process that meets bad folders over and over keeps nothing open."""
+    """A process that puts bad folders repeatedly keeps no descriptor open."""
     folders.crowd(source / "class-1", 500)
     os.mkfifo(source / "class-1" / "pipe")
     counts = []
@@ -309,7 +309,7 @@ BAD_NAMES = (
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_bad_names(sound: Sound, source: Path, name: str) -> None:
-    """Every name that the grammar excludes is refused as wrong usage, whoever asks."""
+    """Every name that the grammar excludes is refused as wrong usage, in the API and the command."""
     with pytest.raises(InvalidNameError):
         sound.workspace.put(source, name)
     if "\x00" not in name:
@@ -329,7 +329,7 @@ def test_good_names(quick_dir: Path, source: Path, name: str) -> None:
 
 @pytest.mark.parametrize("alias", ["v3", "latest", "a/b", "", ".x", "-x", "..", "a:b", "x" * 129])
 def test_bad_aliases(sound: Sound, source: Path, alias: str) -> None:
-    """An alias that could be taken for a version is refused before anything is read."""
+    """An alias that looks like a version is refused before any file is read."""
     with pytest.raises(InvalidNameError):
         sound.workspace.put(source, "data", aliases=["good", alias])
     with pytest.raises(InvalidNameError):
@@ -339,7 +339,7 @@ def test_bad_aliases(sound: Sound, source: Path, alias: str) -> None:
 
 
 def test_other_bad_arguments(sound: Sound, source: Path) -> None:
-    """Types that differ, projects as artifacts, bases that are not there, metadata that is not JSON."""
+    """Types that differ, projects as artifacts, missing bases, metadata that is not JSON."""
     sound.workspace.set_type("sound", "dataset")
     sound.refuses(InvalidInputError, "artifact", source, "sound/below")
     for kind, options in (

@@ -1,4 +1,4 @@
-"""A workspace that is damaged, foreign, too new or in a wrong place is refused in one sentence, and left as it is."""
+"""A workspace that is damaged, foreign, too new or in a wrong place is refused in one sentence, and not changed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_newer_format_under_an_open_process(quick_dir: Path, source: Path) -> No
 
 
 def test_not_a_workspace(tmp_path: Path, source: Path) -> None:
-    """A folder with other things in it is left alone, and so are a file and damaged workspaces."""
+    """A folder with other files in it is not changed, and neither are a file and damaged workspaces."""
     before = content_of(source)
     check_sentence(command_on(source, "ls"), 3, "not an artfs workspace")
     check_sentence(command_on(source, "put", source, "data"), 4, "not empty")
@@ -79,7 +79,7 @@ def test_not_a_workspace(tmp_path: Path, source: Path) -> None:
     ],
 )
 def test_damaged_workspace(quick_dir: Path, source: Path, path: str, content: bytes | None) -> None:
-    """It is said what is damaged, by exit code 5; nothing is recreated over it, and no pack is touched."""
+    """The message names the damage, with exit code 5; nothing is recreated over it, and no pack is changed."""
     made = init_workspace(quick_dir / "workspace")
     made.put(source, "data")
     workspace = made.path
@@ -95,7 +95,7 @@ def test_damaged_workspace(quick_dir: Path, source: Path, path: str, content: by
 
 
 def test_lost_pack(sound: Sound, source: Path) -> None:
-    """A version whose pack is gone says so, and puts of other content go on in another pack."""
+    """Reading a version whose pack is gone reports that, and puts of other content continue in another pack."""
     workspace = sound.workspace
     packs = sorted((workspace.path / "packs").iterdir())
     for pack in packs:
@@ -110,7 +110,7 @@ def test_lost_pack(sound: Sound, source: Path) -> None:
 
 
 def test_path_that_holds_the_workspace(sound: Sound) -> None:
-    """It would hold itself; refused by name, whether the path is the workspace or above it, or reached by a link."""
+    """A put of the workspace itself is refused by name, if the path is the workspace, a parent, or a link to either."""
     folder = sound.workspace.path.parent
     sound.refuses(RefusedError, "holds the workspace", folder)
     sound.refuses(RefusedError, "holds the workspace", sound.workspace.path)
@@ -121,7 +121,7 @@ def test_path_that_holds_the_workspace(sound: Sound) -> None:
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "fuseblk", "9p"])
 def test_unsafe_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """No workspace is made or opened where LMDB is unsafe; the sentence names the way out."""
+    """No workspace is created or opened on a file system where LMDB is unsafe; the sentence names the remedy."""
     workspace = init_workspace(tmp_path / "workspace").path
     monkeypatch.setattr(locate, "filesystem_type", lambda path: kind)
     for action in (lambda: init_workspace(tmp_path / "new"), lambda: open_workspace(workspace)):

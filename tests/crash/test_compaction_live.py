@@ -30,7 +30,7 @@ def start(words: Sequence[str]) -> subprocess.Popen[str]:
 
 
 def said_by(child: subprocess.Popen[str]) -> str:
-    """Wait for a process that must succeed; return what it said."""
+    """Wait for a process that must succeed; return its output."""
     out, complained = child.communicate(timeout=120)
     assert child.returncode == 0, complained
     return out
@@ -74,7 +74,7 @@ class Writer:
 
 @pytest.fixture
 def place(quick_dir: Path) -> Iterator[tuple[Path, dict[str, Content]]]:
-    """A workspace with a version that stays, and others that have gone and left packs with gaps."""
+    """A workspace with a version that stays, and deleted ones that left gaps in packs."""
     workspace, source = init_workspace(quick_dir / "workspace"), quick_dir / "stable"
     source.mkdir()
     folders.small(source, seed=1, files=40)
@@ -104,7 +104,7 @@ def test_compaction_beside_writers_and_readers(quick_dir: Path, place: tuple[Pat
 def test_compaction_beside_a_mount(
     quick_dir: Path, tmp_path: Path, place: tuple[Path, dict[str, Content]], transport: str
 ) -> None:
-    """What a mount reads, past the kernel's cache, is what was put, while packs and manifest move away under it."""
+    """Reads of a mount, past the kernel's cache, return the bytes put while compaction moves packs and manifest."""
     workspace, versions = place
     wrong: list[str] = []
     stop = threading.Event()
@@ -129,7 +129,7 @@ def test_compaction_beside_a_mount(
 
 
 def _read(folder: Path, content: Content, stopped: Callable[[], bool] | None) -> list[str]:
-    """Read all files of a mounted version, once or until it is enough; return what is not as it was put."""
+    """Read all files of a mounted version, once or until stopped; return those that differ from the put ones."""
     wrong = []
     while True:
         for path, entry in content.items():
@@ -190,7 +190,7 @@ with workspace.store.snapshot() as snapshot:
 
 @pytest.mark.parametrize("bug", [None, "readers-not-asked"])
 def test_a_reader_of_the_past(quick_dir: Path, place: tuple[Path, dict[str, Content]], bug: str | None) -> None:
-    """Who began to read before a deletion reads on, whatever is reaped; unless the reaper does not ask."""
+    """A reader that began before a deletion can finish, whatever is reaped; not with a reaper that ignores readers."""
     workspace, _ = place
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, workspace, "stable:v0"],

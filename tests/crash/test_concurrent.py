@@ -1,4 +1,4 @@
-"""Several processes at one workspace: all succeed, numbers are consecutive, and everything adds up."""
+"""Several processes use one workspace: all succeed, numbers are consecutive, and everything adds up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
 
 
 def all_said(children: Sequence[subprocess.Popen[str]]) -> list[str]:
-    """Wait for processes that must succeed; return what each said first."""
+    """Wait for processes that must succeed; return the first output of each."""
     said = []
     for child in children:
         out, complained = child.communicate(timeout=120)
@@ -45,13 +45,13 @@ def same(folder: Path, number: int) -> None:
 
 
 def overlapping(folder: Path, number: int) -> None:
-    """Most of it the same for all."""
+    """Mostly the same content for all."""
     folders.small(folder, seed=1, files=200)
     folders.change_some(folder, seed=number)
 
 
 def different(folder: Path, number: int) -> None:
-    """Nothing the same."""
+    """Different content for each."""
     folders.small(folder, seed=100 + number, files=200)
 
 
@@ -112,7 +112,7 @@ def test_the_same_chunks_at_once(quick_dir: Path, tmp_path: Path) -> None:
 
 
 def test_a_name_is_made_once(quick_dir: Path, tmp_path: Path) -> None:
-    """Of puts to `team/x` and `team/x/y` at once, one is refused in a sentence, and nothing of it stays."""
+    """Of puts to `team/x` and `team/x/y` at once, one is refused in a sentence, and leaves nothing behind."""
     workspace = quick_dir / "workspace"
     init_workspace(workspace)
     source = tmp_path / "source"
@@ -143,7 +143,7 @@ def test_first_puts_make_one_workspace(quick_dir: Path, tmp_path: Path) -> None:
 
 
 def test_readers_while_versions_come(quick_dir: Path, tmp_path: Path) -> None:
-    """Processes that read all versions over and over see whole ones only, while others put."""
+    """Processes that read all versions in a loop see only whole ones while others put."""
     workspace = quick_dir / "workspace"
     source = tmp_path / "source"
     source.mkdir()
@@ -176,7 +176,7 @@ def test_readers_while_versions_come(quick_dir: Path, tmp_path: Path) -> None:
 
 
 def test_a_stopped_put_stops_no_reader(quick_dir: Path, tmp_path: Path) -> None:
-    """While a writer is suspended inside its transaction, processes that have the workspace open read on."""
+    """While a writer is suspended inside its transaction, processes that have the workspace open can still read."""
     workspace = init_workspace(quick_dir / "workspace")
     (tmp_path / "file").write_bytes(b"content")
     version = workspace.put(tmp_path / "file", "data")

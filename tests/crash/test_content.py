@@ -1,4 +1,4 @@
-"""What goes in comes out, byte for byte, and the digest depends on nothing but the content."""
+"""Content that is put reads back byte for byte, and the digest depends only on the content."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def content_by_api(version: Version) -> Content:
 
 @pytest.mark.parametrize("name", folders.GENERATORS)
 def test_round_trip(workspace: Workspace, tmp_path: Path, name: str) -> None:
-    """Every awkward folder comes out as it went in, by the store's own reader and by the Python API."""
+    """Every awkward folder reads back as it was put, by the store's own reader and by the Python API."""
     source = tmp_path / "source"
     source.mkdir()
     folders.GENERATORS[name](source)
@@ -91,7 +91,7 @@ def test_very_deep_folder(workspace: Workspace, tmp_path: Path) -> None:
 
 
 def test_crowded_folder(workspace: Workspace, tmp_path: Path) -> None:
-    """20,000 files in one folder come out; a second put of ten changes adds little."""
+    """20,000 files in one folder read back; a second put of ten changes adds little."""
     source = tmp_path / "source"
     source.mkdir()
     folders.crowd(source)
@@ -107,7 +107,7 @@ def test_crowded_folder(workspace: Workspace, tmp_path: Path) -> None:
 
 
 def test_same_digest_wherever_the_folder_lies(tmp_path: Path) -> None:
-    """Another file system, another order of making, other times, another workspace: the same digest."""
+    """Another file system, another order of creation, other times, another workspace: the same digest."""
     source = tmp_path / "source"
     source.mkdir()
     for name in ("sizes", "names", "modes", "links", "empty_folders"):

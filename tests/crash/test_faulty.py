@@ -1,4 +1,4 @@
-"""A command in which system calls fail tells why in one sentence, loses nothing, and succeeds when it is run again."""
+"""If system calls of a command fail, it gives the reason in one sentence, loses nothing, and succeeds when rerun."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_failing_system_calls(stage: dict[str, Scene], quick_dir: Path, error: s
 
 
 def test_the_rig_sees_a_seeded_bug(stage: dict[str, Scene], quick_dir: Path) -> None:
-    """Where a commit that failed counts as one that did not, the rig reports a fault."""
+    """The rig reports a fault if a failed commit is treated as a successful one."""
     tally = Tally()
     fail_everywhere(stage["first put"], quick_dir, tally, error="ENOSPC", bug="failed-commit-ignored")
     assert tally.faults

@@ -1,4 +1,4 @@
-"""A disk that fills up ends a put cleanly: nothing is committed, and everything goes on once there is room."""
+"""A disk that fills up ends a put cleanly: nothing is committed, and work continues once there is space."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def open_descriptors() -> int:
 
 
 def test_disk_fills_up(disk: Path, source: Path, tmp_path: Path) -> None:
-    """Wherever in a put the space ends: same process, same object, and all goes on when there is space again."""
+    """Space may run out at any point of a put: the same object in the same process works again once there is space."""
     workspace = init_workspace(disk / "workspace")
     versions = first_version(workspace, tmp_path / "small")
     content = content_of(source)
@@ -84,7 +84,7 @@ def test_disk_fills_up(disk: Path, source: Path, tmp_path: Path) -> None:
             assert content_of_version(workspace.version("before")) == versions["before:v0"]
             assert [item.name for item in workspace.artifacts()] == ["before"]
             assert not any(draft.alive for draft in workspace.drafts.states())
-            forget(workspace.path)  # what follows is seen as a new process would
+            forget(workspace.path)  # from here on, the view of a new process
             assert faults(workspace.path, versions) == []
         dead = {f"drafts/{draft.number}" for draft in workspace.drafts.states()}
         assert files_below(workspace.path / "cache") | files_below(workspace.path / "run") <= before | dead
@@ -96,7 +96,7 @@ def test_disk_fills_up(disk: Path, source: Path, tmp_path: Path) -> None:
 
 
 def test_disk_full_to_the_last_byte(disk: Path, source: Path, tmp_path: Path) -> None:
-    """Another program takes all space in the middle of a put, so that writes themselves meet the full disk."""
+    """Another program takes all space in the middle of a put, so that the writes themselves fail with ENOSPC."""
     workspace = init_workspace(disk / "workspace")
     versions = first_version(workspace, tmp_path / "small")
     ballast = disk / "ballast"
@@ -187,7 +187,7 @@ def two_versions(workspace: Workspace, folder: Path) -> tuple[Content, Content]:
 
 
 def test_deletion_on_a_full_disk(disk: Path, tmp_path: Path) -> None:
-    """With 0 bytes left, rm --now succeeds and gives space back, for the workspace has kept a reserve."""
+    """With 0 bytes left, rm --now succeeds and frees space, because the workspace keeps a reserve."""
     workspace = init_workspace(disk / "workspace").path
     with opened(workspace) as made:
         _, second = two_versions(made, tmp_path / "large")
@@ -215,7 +215,7 @@ def test_deletion_on_a_full_disk(disk: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [["gc"], ["gc", "--now"], ["gc", "--compact"], ["undelete", "large:v0"]])
 def test_other_commands_on_a_full_disk(disk: Path, tmp_path: Path, command: list[str]) -> None:
-    """With 0 bytes left, what frees or restores succeeds; compaction may say that it has no room."""
+    """With 0 bytes left, operations that free or restore succeed; compaction may report that it lacks space."""
     workspace = init_workspace(disk / "workspace").path
     with opened(workspace) as made:
         first, second = two_versions(made, tmp_path / "large")
@@ -233,7 +233,7 @@ def test_other_commands_on_a_full_disk(disk: Path, tmp_path: Path, command: list
 
 @pytest.mark.fuse
 def test_a_daemon_goes_on(disk: Path, tmp_path: Path, transport: str) -> None:
-    """A mount serves and reaps while the disk is full, and after it has space again, without a restart."""
+    """A mount serves and reaps while the disk is full, and once it has space again, without a restart."""
     workspace = init_workspace(disk / "workspace")
     _, second = two_versions(workspace, tmp_path / "large")
     workspace.configure(undelete_seconds=0)
@@ -245,7 +245,7 @@ def test_a_daemon_goes_on(disk: Path, tmp_path: Path, transport: str) -> None:
         workspace.delete("large:v0")
         wait_until(lambda: workspace.usage().deadlist_entries == 0 and workspace.usage().condemned_bytes == 0)
         assert os.listdir(mounted.directory / "large") == ["v1", "latest"]
-        take_all(ballast)  # also what came back
+        take_all(ballast)  # also the space that was freed
         with pytest.raises(OutOfSpaceError):
             workspace.put(tmp_path / "large" / "large-0", "more")
         assert content_of(mounted.directory / "large" / "v1") == second

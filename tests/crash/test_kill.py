@@ -57,7 +57,7 @@ SHOWN_BY = {
 
 @pytest.mark.parametrize("name", SHARES)
 def test_killed_at_system_calls(stage: dict[str, Scene], quick_dir: Path, name: str) -> None:
-    """Killed before any call that changes a file, an operation leaves all promises kept, and can be run again."""
+    """An operation killed before any call that changes a file breaks no promise, and can be run again."""
     tally = Tally()
     kill_everywhere(stage[name], quick_dir, tally, share=SHARES[name])
     assert tally.faults == []
@@ -83,7 +83,7 @@ def test_killed_while_moving_into_a_mount_point(tmp_path: Path) -> None:
 
 
 def test_killed_at_random_moments(quick_dir: Path) -> None:
-    """A workspace whose puts are killed over and over keeps every version that was acknowledged."""
+    """A workspace whose puts are killed repeatedly keeps every acknowledged version."""
     tally = Tally()
     kill_at_random(quick_dir, tally, seed=5, rounds=15)
     assert tally.faults == []
@@ -105,7 +105,7 @@ def test_every_scene_is_tried(stage: dict[str, Scene]) -> None:
 
 
 def test_interrupted_put_goes_on(quick_dir: Path) -> None:
-    """Ctrl-C in the middle of a put: what was stored is a dead draft's, and is not stored again."""
+    """After Ctrl-C in the middle of a put, the stored nodes belong to a dead draft and are not stored again."""
     source, workspace = quick_dir / "source", quick_dir / "workspace"
     source.mkdir()
     folders.crowd(source, 6000)

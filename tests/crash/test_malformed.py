@@ -1,7 +1,7 @@
-"""Records that are whole but lead in circles, elsewhere or nowhere: every reader ends soon, with an error or an answer.
+"""Valid records with cyclic, wrong or dangling references: every reader ends soon, with an error or a result.
 
-The corpus (``tests/corpora/malformed/graphs.json``) is kept for ever: each graph has nodes by number, rightly sealed,
-and the ``root`` of a version.  No artfs writes such records; bytes from elsewhere, or a fault, may.
+The corpus (``tests/corpora/malformed/graphs.json``) is permanent: each graph has nodes by number, with correct seals,
+and the ``root`` of a version.  No artfs writes such records; foreign data or a bug may.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def workspace(quick_dir: Path) -> Workspace:
 
 
 def plant(workspace: Workspace, graph: dict[str, Any]) -> Version:
-    """Write a graph's nodes beside those of the sound version, and a version ``bad:v0`` whose root is in it."""
+    """Write a graph's nodes next to those of the sound version, and a version ``bad:v0`` whose root is in it."""
     sound = workspace.version("sound").record
     with workspace.store.write() as transaction:
         for node, payload in graph["nodes"].items():
@@ -74,7 +74,7 @@ def plant(workspace: Workspace, graph: dict[str, Any]) -> Version:
 
 
 def taken(found: Iterator[Any]) -> list[Any]:
-    """Return all that an iterator yields, and fail where that is no end of things."""
+    """Return all items of an iterator, and fail if it does not end."""
     items = list(islice(found, MOST))
     assert len(items) < MOST, "it does not end"
     return items
@@ -112,7 +112,7 @@ def release(workspace: Workspace, version: Version) -> object:
 
 
 def serve(workspace: Workspace, version: Version) -> object:
-    """Go through the version as the kernel would, four directories deep."""
+    """Walk the version as the kernel would, four directories deep."""
     tree = Tree(workspace.store, Epoch())
     artifact = tree.lookup(1, b"bad")
     assert artifact is not None
@@ -151,7 +151,7 @@ READERS: dict[str, Callable[[Workspace, Version], object]] = {
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph["why"])
 def test_graphs(workspace: Workspace, graph: dict[str, Any], tmp_path: Path) -> None:
-    """Each way to read such a version ends, in bounded room, with an error or an answer; other versions read."""
+    """Every way to read such a version ends, in bounded memory, with an error or a result; other versions read."""
     version = plant(workspace, graph)
     with bounded("opening it"):
         workspace.artifacts()
@@ -187,7 +187,7 @@ BOMB = bytes.fromhex("28b52ffde0") + (1 << 33).to_bytes(8, "little") + FRAME[7:]
 def test_stored_forms_that_are_not_what_their_record_says(
     workspace: Workspace, codec: int, stored: bytes, size: int
 ) -> None:
-    """They are written and checked like any other, and reading them is `DamageError`, in bounded room."""
+    """They are written and checked like any other, and reading them raises `DamageError`, in bounded memory."""
     stager = Stager(workspace.store, "bad", "test")
     builder = DirectoryBuilder(stager)
     ident = content_id(b"abc" * 1000)
@@ -209,7 +209,7 @@ def test_stored_forms_that_are_not_what_their_record_says(
 
 
 def test_a_count_that_cannot_grow(workspace: Workspace) -> None:
-    """A count at its limit is not made a small one."""
+    """A count at its limit does not wrap around."""
     root = workspace.version("sound:v0").record.root
     with workspace.store.write() as transaction:
         change_counts(transaction, {root: 2**32 - 2})
@@ -218,7 +218,7 @@ def test_a_count_that_cannot_grow(workspace: Workspace) -> None:
 
 
 def test_extents_are_those_of_records(workspace: Workspace) -> None:
-    """A sound record is read as it was, so that the refusals here are of what is wrong with the others."""
+    """A sound record reads back unchanged, so the refusals here are due to the faults of the others."""
     with workspace.store.snapshot() as snapshot:
         view = tree_view(snapshot.transaction, workspace.version("sound:v0").record.root)
     assert view.extent == Extent(1, view.extent.offset, view.extent.stored, view.extent.codec)

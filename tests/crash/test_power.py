@@ -1,4 +1,4 @@
-"""Whatever a disk holds after the power failed, every acknowledged version is whole and the workspace works.
+"""After a power failure, every acknowledged version is whole and the workspace works, whatever the disk kept.
 
 The suite looks at some states; ``scripts/soak power`` at many.
 """
@@ -15,13 +15,13 @@ from crash.scenes import environment
 
 
 def lose_power(*options: str) -> subprocess.CompletedProcess[str]:
-    """Run the rig in a process without threads, for it forks."""
+    """Run the rig in a process without threads, because it forks."""
     words = [sys.executable, "-m", "crash.power", *options]
     return subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=200)
 
 
 def test_power_is_lost() -> None:
-    """Unsynced writes are lost, kept, reordered and torn, at any call of a life of puts, deletions and compaction."""
+    """Unsynced writes are lost, kept, reordered and torn, at any call of a series of puts, deletions and compaction."""
     done = lose_power("--states", "120", "--seed", "3")
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,4 +1,4 @@
-"""Whatever byte rots, it is harmless, or found by fsck, or refused; and no reader ever gets other bytes.
+"""A flip of any byte is harmless, found by fsck or refused; no reader ever gets wrong bytes.
 
 A sample of each campaign of the rot rig; ``scripts/soak rot`` runs them in full.
 """
@@ -59,7 +59,7 @@ def other(quick_dir: Path) -> Specimen:
     ],
 )
 def test_a_sample(patient: Specimen, other: Specimen, quick_dir: Path, name: str, count: int) -> None:
-    """Each harm is harmless, found or refused, and all of the sample were tried."""
+    """Each harm is harmless, found or refused, and every harm of the sample was tried."""
     planned = rot.campaigns(patient, other, 2)[name]
     tally = campaign(patient, quick_dir, sampled(planned, min(1, count / len(planned))))
     assert tally.faults == []
@@ -80,7 +80,7 @@ def test_keys(patient: Specimen, quick_dir: Path) -> None:
 
 
 def test_keys_that_nobody_looked_at(patient: Specimen, quick_dir: Path) -> None:
-    """Whatever row is under another key, putting, deleting and reaping lose nothing that could be read."""
+    """With any row under a wrong key, putting, deleting and reaping lose no readable content."""
     planned = harms.key_flips(patient)
     index = [harm for harm in planned if harm.where.startswith("INDEX")]
     others = [harm for harm in planned if not harm.where.startswith("INDEX")]
@@ -100,7 +100,7 @@ def test_what_keeps_a_draft_from_doing_harm(patient: Specimen, quick_dir: Path) 
 def test_counts_that_are_gone_are_not_begun_anew(
     quick_dir: Path, monkeypatch: pytest.MonkeyPatch, careless: bool
 ) -> None:
-    """Content whose count is lost cannot be shared any more; if it could, its next deletion would take it from all."""
+    """Content whose count is lost can no longer be shared; otherwise its next deletion would remove it everywhere."""
     for name in ("one", "other"):
         (quick_dir / name).mkdir()
         (quick_dir / name / "shared").write_bytes(b"shared" * 500)
@@ -124,20 +124,20 @@ def test_counts_that_are_gone_are_not_begun_anew(
 
 
 def test_pages(patient: Specimen, quick_dir: Path) -> None:
-    """LMDB's own file: fsck lives, what it passes stays sound, and what it finds is read as an error or not at all."""
+    """fsck survives damage to LMDB's file; files that pass stay sound, others read as an error or kill the reader."""
     tally = page_campaign(patient, quick_dir, harms.page_flips(patient, 40))
     assert tally.faults == []
     assert tally.verdicts[FOUND] and tally.verdicts[HARMLESS]
 
 
 def test_pages_audited_by_a_process(patient: Specimen, quick_dir: Path) -> None:
-    """The same with the audit as users have it, in an interpreter of its own."""
+    """The same with the audit in a separate interpreter, as in normal use."""
     tally = page_campaign(patient, quick_dir, sampled(harms.page_flips(patient, 60), 0.1, seed=9), changes=())
     assert tally.faults == []
 
 
 def test_what_names_the_workspace(patient: Specimen, quick_dir: Path) -> None:
-    """The two small files that say what the folder is."""
+    """The two small files that identify the folder as a workspace."""
     for harm in [*harms.file_flips(patient, "current"), *harms.file_flips(patient, "artfs.json")]:
         path = patient.copy(quick_dir / "patient")
         harm.do(path)
@@ -149,21 +149,21 @@ def test_what_names_the_workspace(patient: Specimen, quick_dir: Path) -> None:
 
 
 def test_wrong_bytes_are_noticed(patient: Specimen, quick_dir: Path) -> None:
-    """With the checksums of stored bytes switched off, flips in raw chunks are other bytes: the rig says so."""
+    """With the checksums of stored bytes switched off, flips in raw chunks give wrong bytes: the rig reports that."""
     planned = sampled(harms.file_flips(patient, "packs/00000001.pack"), 0.01)
     tally = campaign(patient, quick_dir, planned, changes=["no-checksums"])
     assert any("holds something else" in fault for fault in tally.faults)
 
 
 def test_wrong_records_are_noticed(patient: Specimen, quick_dir: Path) -> None:
-    """With the seals of records switched off, flips in directory records are other names."""
+    """With the seals of records switched off, flips in directory records give wrong names."""
     planned = [harm for harm in harms.value_flips(patient) if harm.where.startswith("NODES")]
     tally = campaign(patient, quick_dir, sampled(planned, 60 / len(planned)), changes=["no-seals"])
     assert any("lists other names" in fault for fault in tally.faults)
 
 
 def test_the_audit_is_what_finds_a_wrong_free_list(patient: Specimen, quick_dir: Path) -> None:
-    """A page in use among the free ones passes a full scan of all tables, and is written over some commits later."""
+    """A used page listed as free passes a full scan of all tables, and is overwritten some commits later."""
     planned = harms.free_list_flips(patient)[:12]
     unaudited = page_campaign(patient, quick_dir, planned, changes=["no-audit"])
     assert unaudited.verdicts[FOUND] == 0
@@ -182,7 +182,7 @@ def test_a_tally_says_what_it_counted() -> None:
 
 
 class Mounted:
-    """A workspace under a running mount, and reading from it that cannot hang the test."""
+    """A workspace under a running mount, with reads that cannot hang the test."""
 
     def __init__(self, workspace: Workspace, version: Version, source: Path, mounts: Mounts) -> None:
         self.workspace = workspace
@@ -193,12 +193,12 @@ class Mounted:
         self.again()
 
     def again(self) -> None:
-        """Make a mount, in the place of one that has ended."""
+        """Mount the workspace, replacing a mount that has ended."""
         self.handle: MountHandle = self._mounts()
         self.top = Path(self.handle.path(self.version))
 
     def read(self, name: str) -> bytes | int:
-        """Return a file's bytes as its device has them now, or the number of the error."""
+        """Return a file's bytes, read after dropping cached pages, or the number of the error."""
         found: list[bytes | int] = []
 
         def work() -> None:
@@ -216,7 +216,7 @@ class Mounted:
         return found[0]
 
     def is_sound(self, name: str) -> bool:
-        """Return whether a file reads as it was put; other bytes than those fail the test."""
+        """Return whether a file reads as it was put; wrong bytes fail the test."""
         data = self.read(name)
         if isinstance(data, int):
             assert data in self.errors, os.strerror(data)
@@ -256,7 +256,7 @@ def everyone(handle: MountHandle) -> list[int]:
 
 @pytest.mark.fuse
 def test_packs_that_rot_under_a_mount(mounted: Mounted) -> None:
-    """A file whose stored bytes rot reads as an error and no other does; mended, it reads again; no one dies."""
+    """Only the file whose stored bytes rot reads as an error; repaired, it reads again; no process dies."""
     chance = random.Random(1)
     processes = everyone(mounted.handle)
     for number in range(32):
@@ -275,7 +275,7 @@ def test_packs_that_rot_under_a_mount(mounted: Mounted) -> None:
 
 
 def exchange_row(workspace: Workspace, table: Table, key: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """Change a row as it is stored; return what it was."""
+    """Change a stored row; return its old value."""
     environment = Environment.of(workspace.path)
     with environment.env.begin(write=True, db=environment.handles[table]) as transaction:
         value = bytes(transaction.get(key) or b"")
@@ -290,7 +290,7 @@ def flipped(chance: random.Random, value: bytes) -> bytes:
 
 @pytest.mark.fuse
 def test_records_that_rot_under_a_mount(mounted: Mounted) -> None:
-    """A file or folder whose record rots is an error, mended it is there again, and all others go on."""
+    """A file or folder whose record rots gives an error; repaired, it is back; all others are unaffected."""
     chance = random.Random(2)
     processes = everyone(mounted.handle)
     for number in range(24):
@@ -311,9 +311,9 @@ def test_records_that_rot_under_a_mount(mounted: Mounted) -> None:
 
 @pytest.mark.fuse
 def test_pages_that_rot_under_a_mount(mounted: Mounted) -> None:
-    """Bytes of LMDB's file: a read is right or an error, and mended it is right again.
+    """With damaged bytes in LMDB's file, a read is right or an error; repaired, it is right again.
 
-    A page may kill whoever reads it, the supervisor too; the mount then ends with an error, and another can be made.
+    A page may kill any process that reads it, even the supervisor; the mount then fails, and can be made again.
     """
     mounted.errors |= {errno.ENOTCONN, errno.ECONNABORTED}
     planned = harms.page_flips(Specimen(mounted.workspace.path, {}, {}), 400)

@@ -65,7 +65,7 @@ def pin(uri: str, *, anonymous: bool = False, checksum: bool = True, report: OnP
     """Return the files that a URI or an absolute path names now.
 
     With ``checksum``, files of this machine are pinned by their content and not by their times; files of web servers
-    that send no ETag always are.  Raises `InvalidInputError` if it is no URI or holds invalid paths,
+    that send no ETag can be pinned only with it.  Raises `InvalidInputError` if it is no URI or holds invalid paths,
     `NotFoundError` if nothing exists there, `OutsideError` if that cannot be determined.
     """
     location = parse_location(uri)
