@@ -1,7 +1,7 @@
 """Mounts: every version of every artifact as a folder.
 
-The functions and types here are those of `artfs.mount.control` and its neighbours, loaded at their first use; neither
-a FUSE binding nor an event loop is loaded by any of them.
+The functions and types here are those of `artfs.mount.control` and related modules, loaded at their first use; none of
+them loads a FUSE binding or an event loop.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The values that the serving core answers with; no FUSE binding is known here."""
+"""The values that the serving core returns; independent of any FUSE binding."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = [
 ]
 
 FOREVER = 1 << 31
-"""Seconds for which the kernel may keep what is inside a version: it never changes."""
+"""Seconds for which the kernel may cache entries inside a version: they never change."""
 
 ABOVE_SECONDS = 1
-"""Seconds for which the kernel may keep what lies above versions; a change is also announced to it."""
+"""Seconds for which the kernel may cache entries above versions; it is also notified of changes."""
 
 _EDITIONS = 1_000_000
 
@@ -43,9 +43,9 @@ _MODES = {
 
 
 class Attributes(NamedTuple):
-    """Hold what ``stat`` shows of one inode: ``size`` in bytes, ``mtime_ns`` since 1970.
+    """The result of ``stat`` for one inode: ``size`` in bytes, ``mtime_ns`` since 1970.
 
-    ``entry_seconds`` and ``attribute_seconds`` say how long the kernel may keep the name and the attributes.
+    ``entry_seconds`` and ``attribute_seconds`` define how long the kernel may cache the name and the attributes.
     """
 
     inode: int
@@ -57,7 +57,7 @@ class Attributes(NamedTuple):
 
 
 class DirectoryEntry(NamedTuple):
-    """Hold one line of a listing; ``cookie`` is where the listing goes on after it."""
+    """One entry of a listing; ``cookie`` is the position after it."""
 
     name: bytes
     cookie: int
@@ -65,7 +65,7 @@ class DirectoryEntry(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """Hold a listing whose lines need not be made one by one: ``entries`` have the cookies that follow ``cookie``."""
+    """A listing whose entries need not be built one by one: ``entries`` have the cookies that follow ``cookie``."""
 
     dots: Sequence[DirectoryEntry]
     entries: Iterator[Content]
@@ -73,7 +73,7 @@ class Contents(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Hold what ``statfs`` shows: counts of blocks of ``block`` bytes, and of files."""
+    """The result of ``statfs``: counts of blocks of ``block`` bytes, and of files."""
 
     block: int
     blocks: int
@@ -82,19 +82,19 @@ class Statistics(NamedTuple):
 
 
 def content_inode(kind: int, node: int) -> int:
-    """Return the inode of what is no directory in a version: a function of its content and executable bit alone."""
+    """Return the inode of a non-directory in a version: a function of its content and executable bit alone."""
     if kind < _LINK:
         return inodes.file(node, kind == _EXECUTABLE)
     return inodes.link(node) if kind == _LINK else inodes.reference(node)
 
 
 def of_content(kind: int, node: int, size: int, birth_ns: int) -> Attributes:
-    """Return the attributes of an entry of a version that is no directory."""
+    """Return the attributes of a non-directory entry of a version."""
     return Attributes(content_inode(kind, node), _MODES[kind], size, birth_ns, FOREVER, FOREVER)
 
 
 def of_directory(serial: int, index: int, created_ns: int) -> Attributes:
-    """Return the attributes of a directory in a version; the root's name may vanish, the others' may not."""
+    """Return the attributes of a directory in a version; only the name of the root may disappear."""
     entry_seconds = FOREVER if index else ABOVE_SECONDS
     return Attributes(inodes.directory(serial, index), _DIRECTORY_MODE, 0, created_ns, entry_seconds, FOREVER)
 
@@ -102,8 +102,8 @@ def of_directory(serial: int, index: int, created_ns: int) -> Attributes:
 def above(inode: int, changed_ns: int, edition: int) -> Attributes:
     """Return the attributes of a project or artifact; ``edition`` differs whenever the catalogue does.
 
-    It takes the place of the time's last six digits: a kernel that has kept a listing compares the time before it shows
-    the listing again.
+    It takes the place of the time's last six digits: a kernel that has cached a listing compares the time before it
+    uses the listing again.
     """
     shown_ns = changed_ns - changed_ns % _EDITIONS + edition % _EDITIONS
     return Attributes(inode, _DIRECTORY_MODE, 0, shown_ns, ABOVE_SECONDS, ABOVE_SECONDS)

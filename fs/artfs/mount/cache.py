@@ -1,4 +1,4 @@
-"""A bounded cache that forgets what was used least recently."""
+"""A bounded cache with least-recently-used eviction."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ V = TypeVar("V")
 
 
 class Cache(Generic[K, V]):
-    """Keep values until their weights sum to more than ``limit``; the one used least recently goes first.
+    """Keep values until their weights sum to more than ``limit``, then evict the least recently used.
 
-    A value is immutable and a function of its key; where that ends, all are dropped.
+    A value is immutable and a function of its key; if the function changes, all values must be dropped.
     """
 
     __slots__ = ("_entries", "limit", "weight")
@@ -29,7 +29,7 @@ class Cache(Generic[K, V]):
         return len(self._entries)
 
     def get(self, key: K) -> V | None:
-        """Return the value of ``key`` and count that as a use, or None."""
+        """Return the value of ``key``, or None; count the call as a use."""
         found = self._entries.get(key)
         if found is None:
             return None

@@ -1,7 +1,7 @@
-"""What lies above versions: projects, artifacts and aliases, as a mount shows them.
+"""The entries above versions: projects, artifacts and aliases, as a mount shows them.
 
-The cookies of listings are functions of the entry, so that a listing goes on rightly while entries come and go:
-a name's number, a version's number, one fixed cookie for `latest`, and an alias's serial above all of these.
+The cookies of listings are functions of the entry, so that a listing continues correctly while entries are added and
+removed: a name's number, a version's number, one fixed cookie for `latest`, and an alias's serial above all of these.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ALIAS_COOKIE = 1 << 40
 
 
 def find_in_project(snapshot: Snapshot, project: int, name: bytes) -> Attributes:
-    """Return the attributes of a project or artifact called ``name`` in ``project``; NotFoundError if none is."""
+    """Return the attributes of a project or artifact called ``name`` in ``project``; NotFoundError if there is none."""
     try:
         component = name.decode()
     except UnicodeDecodeError as error:
@@ -72,7 +72,7 @@ def root(snapshot: Snapshot, created_ns: int) -> Attributes:
 
 
 def attributes(snapshot: Snapshot, place: Inode) -> Attributes:
-    """Return the attributes of a project, an artifact or an alias; StaleError when it is gone."""
+    """Return the attributes of a project, an artifact or an alias; StaleError if it no longer exists."""
     if place.sort is Sort.ALIAS:
         return _of_alias(_alias(snapshot, place.value))
     if place.sort is Sort.LATEST:

@@ -1,4 +1,4 @@
-"""What can be known to go wrong before anything is mounted, each as one sentence."""
+"""Checks before a mount; each failure is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FUSE_CONFIGURATION = Path("/etc/fuse.conf")
 def check(workspace: Path, directory: Path, *, allow_other: bool) -> None:
     """Raise MountError or InvalidInputError if ``workspace`` cannot be mounted on ``directory``; both are resolved.
 
-    A mount there whose daemon has died is taken away first.
+    A mount there whose daemon has died is removed first.
     """
     _remove_dead_mount(directory)
     _check_folder(directory)

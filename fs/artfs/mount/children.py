@@ -1,4 +1,4 @@
-"""What the zygote's children do after the fork: the workers that serve the kernel, and the supervisor."""
+"""The zygote's children after the fork: the workers that serve the kernel, and the supervisor."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from artstore.store import Store
 __all__ = ["ENDED", "FAILED", "Kit", "Transport", "fork", "run_supervisor", "run_worker", "send"]
 
 ENDED = 0
-"""Exit code of a worker to which the kernel has said that the mount has ended."""
+"""Exit code of a worker that the kernel has informed of the end of the mount."""
 FAILED = 1
 
 _QUIET_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 3.0
-"""How long nobody must have asked a worker anything before the supervisor takes a processor to load what it needs; and
-how long it waits for that at most."""
+"""How long workers must have had no request before the supervisor loads its modules, which uses a processor; and the
+longest wait for that."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,16 +55,17 @@ class Transport(Protocol):
     def serve(
         self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take, busy: Callable[[], None]
     ) -> None:
-        """Answer requests until the mount has ended; call ``note`` at each.
+        """Answer requests until the mount has ended; call ``note`` for each.
 
-        ``take`` waits for a request and reads it.  ``busy`` is to be called by who can answer none for a while.
+        ``take`` waits for a request and reads it.  A transport that cannot answer for a while calls ``busy``.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """Hold what the zygote passes on: ``news`` is the children's end of the socket to it, ``device`` the mount's,
-    and ``duty``, a file to lock, ``chunks``, ``regions`` and ``recent`` what the workers have together."""
+    """The objects that the zygote passes to its children: ``news`` is the children's end of the socket to it,
+    ``device`` the mount's, and ``duty``, a file to lock, ``chunks``, ``regions`` and ``recent`` are shared by the
+    workers."""
 
     configuration: Configuration
     owner: Owner
@@ -84,7 +85,7 @@ def send(news: socket.socket, message: dict[str, Any]) -> None:
 
 
 def fork(task: Callable[[], int], *, closing: Iterable[int]) -> int:
-    """Run ``task`` in a child that dies with this process, and return its pid; the child ends with what it returns.
+    """Run ``task`` in a child that dies with this process, and return its pid; the result is the child's exit code.
 
     ``closing`` are descriptors that the child must not hold.  The process must have no other thread.
     """
@@ -145,7 +146,7 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
 
 
 class _Busy:
-    """Tell the zygote, once, that this worker is one that waits for others: it starts one more."""
+    """Notify the zygote, once, that this worker waits for an outside service: it starts one more."""
 
     def __init__(self, news: socket.socket, slot: int) -> None:
         self._news = news
@@ -159,7 +160,7 @@ class _Busy:
 
 
 def _be_wakeful() -> Callable[[], None]:
-    """Return what takes note of requests; for a process that is still root."""
+    """Return the function to call for each request; for a process that is still root."""
     return Wakefulness(os.open(LATENCY_DEVICE, os.O_WRONLY | os.O_CLOEXEC)).note
 
 
@@ -168,9 +169,10 @@ def _note_nothing() -> None:
 
 
 def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
-    """Listen on the control socket and say so, load what is needed to answer, and answer until killed.
+    """Listen on the control socket, report that, load the modules that answer, and answer until killed.
 
-    Nobody waits for the loading, which takes longer than all else of a mount: questions wait in the socket meanwhile.
+    The mount does not wait for the loading, which takes longer than all other steps: requests wait in the socket
+    meanwhile.
     """
     parent = os.getppid()
     if kit.owner.uid != os.geteuid():

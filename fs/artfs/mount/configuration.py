@@ -1,4 +1,4 @@
-"""What the process that mounts tells the daemon that serves, as one JSON argument."""
+"""The configuration that the mounting process passes to the daemon, as one JSON argument."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import Self
 __all__ = ["LIFELINE", "READY", "TRANSPORTS", "Configuration", "default_workers"]
 
 TRANSPORTS = {"auto": ("direct", "pyfuse3"), "direct": ("direct",), "pyfuse3": ("pyfuse3",)}
-"""What carries requests, by the name that a user gives it: the first that this kernel has what it takes for."""
+"""Transports by the name that users give: the first one that this kernel supports is taken."""
 
 READY = 3
 LIFELINE = 4
-"""Descriptors that a daemon is given: to report on, and to notice the end of the process that it is tied to."""
+"""Descriptors that a daemon inherits: for its report, and to detect the end of the process that it is tied to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """Describe the mount to be made; both paths are absolute, as `os.fsdecode` returns them.
 
-    ``ready`` is a descriptor to report on, ``lifeline`` one whose end of file unmounts (-1 for a daemon that stays).
+    ``ready`` is the descriptor for the report, ``lifeline`` one whose end of file unmounts (-1 for a daemon that
+    stays).
     """
 
     id: str
@@ -41,7 +42,7 @@ class Configuration:
 
     @classmethod
     def decode(cls, argument: str) -> Self:
-        """Return what `encode` was called on."""
+        """Return the configuration that `encode` was called on."""
         return cls(**json.loads(argument))
 
     @property
@@ -51,5 +52,5 @@ class Configuration:
 
 
 def default_workers() -> int:
-    """Return how many workers a mount has unless told: one for each core, at least 2 and at most 8."""
+    """Return the default number of workers of a mount: one for each core, at least 2 and at most 8."""
     return max(2, min(8, len(os.sched_getaffinity(0))))

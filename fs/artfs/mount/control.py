@@ -1,4 +1,4 @@
-"""Make, find and end mounts: what the command line and the Python interface call.
+"""Make, find and end mounts, for the command line and the Python interface.
 
 Nothing here loads a FUSE binding or an event loop; the daemon does that in a process of its own.
 """
@@ -59,11 +59,11 @@ def mount(
     The daemon stays until it is unmounted; with ``tied`` also no longer than this process.  With ``foreground`` it is
     tied, writes to this process's stderr, and the call returns when it has ended, with SIGINT and SIGTERM passed on.
     ``workers`` is the number of serving processes; ``transport`` how they speak to the kernel: "direct", "pyfuse3", or
-    "auto" for direct wherever the kernel has what that takes.  ``low_latency`` keeps processors from halting while much
-    is read; None does so where it pays, for root in a virtual machine.  ``forked`` is for a process that has one
-    thread, little memory and no other business: the daemon begins as a copy of it, and need not load anything again.
+    "auto" for direct if the kernel supports it.  ``low_latency`` keeps processors from halting during frequent reads;
+    None enables it for root in a virtual machine, where it pays off.  ``forked`` is for a process that has one thread,
+    little memory and no other task: the daemon starts as a copy of it, and need not load modules again.
 
-    Raises MountError, InvalidInputError, or what opening the workspace raises; nothing is mounted then.
+    Raises MountError, InvalidInputError, or the errors of opening the workspace; nothing is mounted then.
     """
     if workers is not None and workers < 1:
         raise InvalidInputError("a mount needs at least one worker")
@@ -72,7 +72,7 @@ def mount(
     workspace = Path(os.path.realpath(workspace_path))
     run_dir = Store.open(workspace).run_dir
     if forked:
-        Environment.of(workspace).drop()  # the daemon's first process has no business with it
+        Environment.of(workspace).drop()  # the daemon's first process must not hold it
     target = table.resolve(directory)
     remove_dead(run_dir)
     checks.check(workspace, target, allow_other=allow_other)
@@ -95,7 +95,7 @@ def mount(
 
 
 def _low_latency(wanted: bool | None) -> bool:
-    """Return whether processors are to be kept awake; refuse what only root may ask for."""
+    """Return whether to keep processors awake; raise if an option needs root."""
     if wanted is None:
         return wakefulness.is_virtual() and wakefulness.is_possible()
     if wanted and not wakefulness.is_possible():
@@ -109,10 +109,10 @@ def _low_latency(wanted: bool | None) -> bool:
 def unmount(directory: PathLike, *, lazy: bool = False) -> None:
     """End the mount on ``directory``, also one whose daemon has died.
 
-    ``lazy`` takes it out of sight at once, and what is open there stays readable.  Returns when the daemon has ended,
-    or after some seconds when something still holds the mount elsewhere.
+    ``lazy`` detaches it at once, and files that are open there stay readable.  Returns when the daemon has ended, or
+    after some seconds if the mount is still in use elsewhere.
 
-    Raises BusyError, naming processes that use it, and MountError if nothing of artfs's is mounted there.
+    Raises BusyError, naming processes that use it, and MountError if no artfs mount is there.
     """
     target = table.resolve(directory)
     mounted = _mounted_at(target)
@@ -164,7 +164,7 @@ def _why_not(mounted: Mounted, number: int) -> MountError | BusyError:
 
 
 def _await_end(mounted: Mounted, seconds: float) -> None:
-    """Wait for the daemon to end; it goes on for as long as open files or other namespaces hold the mount."""
+    """Wait for the daemon to end; it runs as long as open files or other namespaces hold the mount."""
     if mounted.daemon is None:
         return
     run_file = _run_file(mounted.workspace, mounted.daemon)
@@ -174,9 +174,9 @@ def _await_end(mounted: Mounted, seconds: float) -> None:
 
 
 def status(workspace_path: PathLike | None = None, directory: PathLike | None = None) -> list[MountStatus]:
-    """Return the state of a workspace's mounts, or of the mount on ``directory``; of all in sight without either.
+    """Return the states of a workspace's mounts, of the mount on ``directory``, or else of all visible mounts.
 
-    Raises MountError if ``directory`` is no mount of artfs's.
+    Raises MountError if ``directory`` is not an artfs mount.
     """
     if directory is not None:
         found = [_mounted_at(table.resolve(directory))]
@@ -229,7 +229,7 @@ def _run_file(workspace: Path, daemon: DaemonInfo) -> Path:
 
 
 def mount_for(workspace_path: PathLike, *, create: bool = True) -> tuple[Path, bool]:
-    """Return (folder, whether it was mounted just now) of a mount of the workspace that this user can read.
+    """Return (folder, whether this call mounted it) of a mount of the workspace that this user can read.
 
     Without one, it is mounted in the user's run-time folder; MountError instead if ``create`` is false.
     """

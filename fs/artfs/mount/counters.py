@@ -1,8 +1,8 @@
 """Numbers in memory that the workers share with the supervisor.
 
-The memory is mapped before the fork.  Each worker slot has one writer per field (the worker that holds the slot, or
-the zygote between two workers), so no lock is needed; a reader may see a count that is one request old.  The epoch is
-the supervisor's to write and the workers' to read.
+The memory is mapped before the fork.  Each worker slot has one writer per field (the worker that holds the slot, or the
+zygote between two workers), so no lock is needed; a reader may see a count that is one request old.  The supervisor
+writes the epoch, and the workers read it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Counters", "Epoch", "Field", "WorkerCounts"]
 
 
 class Field(IntEnum):
-    """Name the unsigned 64-bit numbers of one slot."""
+    """The unsigned 64-bit numbers of one slot."""
 
     PID = 0
     STARTED_NS = 1
@@ -31,7 +31,7 @@ _WIDTH = 8
 
 
 class WorkerCounts:
-    """Count what one worker serves."""
+    """The counts of one worker."""
 
     __slots__ = ("_base", "_bytes", "_cells", "_lookups", "_reads", "_requests")
 
@@ -72,7 +72,7 @@ class WorkerCounts:
 
 
 class Epoch:
-    """Count the times that what workers remember of places in versions has become stale."""
+    """A count that advances whenever the workers' cached places in versions become stale."""
 
     __slots__ = ("_cell", "_lock")
 
@@ -87,7 +87,7 @@ class Epoch:
         return int(self._cell[0])
 
     def advance(self) -> None:
-        """Make every worker drop the places that it remembers, before its next request; any thread may do so."""
+        """Make every worker drop its cached places before its next request; callable from any thread."""
         with self._lock:
             self._cell[0] += 1
 

@@ -1,4 +1,4 @@
-"""Start the daemon of a mount, wait for its word that it serves, and later for its end."""
+"""Start the daemon of a mount, wait until it reports that it serves, and later for its end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _END_SECONDS = 5.0
 
 
 class Daemon:
-    """Hold a daemon that this process has started."""
+    """A daemon that this process has started."""
 
     def __init__(self, pid: int, lifeline: int) -> None:
         self.pid = pid
@@ -42,7 +42,7 @@ class Daemon:
     def start(cls, configuration: Configuration, *, foreground: bool, forked: bool) -> Self:
         """Start the daemon and return when its mount answers; MountError with its reason if it cannot.
 
-        In the foreground it writes to this process's stderr, else to its log file.  With ``forked`` it begins as a copy
+        In the foreground it writes to this process's stderr, else to its log file.  With ``forked`` it starts as a copy
         of this process, which then must be small and have one thread; else as a new one.
         """
         for earlier in list(_started):
@@ -131,7 +131,7 @@ class Daemon:
 
 
 _started: list[Daemon] = []
-"""Daemons that were children of this process when last looked at, so that none is left as a zombie."""
+"""Daemons that were children of this process at the last check, so that none is left as a zombie."""
 
 
 def _forget_after_fork() -> None:
@@ -149,7 +149,7 @@ def _open_log(path: Path) -> int:
 
 
 def _moved(stack: contextlib.ExitStack, descriptor: int) -> int:
-    """Move a descriptor above those that the daemon is given, and close it at the end of ``stack``."""
+    """Move a descriptor above those that the daemon inherits, and close it at the end of ``stack``."""
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     os.close(descriptor)
     stack.callback(os.close, moved)
@@ -172,7 +172,7 @@ def _spawn(configuration: Configuration, given: list[tuple[int, int]]) -> int:
 
 
 def _fork(configuration: Configuration, given: list[tuple[int, int]]) -> int:
-    """Go on as the daemon in a child: what this process has loaded already, it need not load again."""
+    """Run the daemon in a forked child, which need not load again the modules of this process."""
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -204,7 +204,7 @@ def _environment() -> dict[str, str]:
 
 
 def _await_ready(ready: int, log: Path | None) -> None:
-    """Read the daemon's one line; MountError if it has a complaint, or says nothing."""
+    """Read the daemon's one-line report; MountError if it reports an error, or nothing."""
     line = b""
     deadline = time.monotonic() + _START_SECONDS
     while not line.endswith(b"\n"):

@@ -1,12 +1,12 @@
-"""Which worker waits for the next request: one of them, as long as one suffices.
+"""The worker on duty, which waits for the next request: one worker, as long as one suffices.
 
-The kernel gives a request to the worker that has waited longest.  One reader's requests would go around all workers,
-each of which has other records in its memory and nothing in its processor's caches.  So only the worker on duty waits
-at the device.  Where requests often wait already when it comes back for the next one, there is work for another: it
-hands the duty over, and waits at the device beside the next until requests are few again.
+The kernel gives a request to the worker that has waited longest.  The requests of one reader would rotate among all
+workers, each of which has other records in memory and cold processor caches.  So only the worker on duty waits at the
+device.  If requests are often waiting when it returns for the next one, another worker is needed: it hands the duty
+over, and waits at the device together with the next one until requests are few again.
 
-Guarantees: a lock that ends with its process says who is on duty, so that a killed worker leaves nobody waiting.  One
-that is stuck (a disk that does not answer, a stopped process) leaves others waiting until `Relief` comes, in seconds.
+Guarantees: the duty is a lock that ends with its process, so that a killed worker blocks no other.  A stuck worker (a
+disk that does not answer, a stopped process) blocks the others until `Relief` acts, within seconds.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ Take = Callable[[Sequence[memoryview]], int]
 """Wait for a request, read it into buffers, and return its length; raise OSError as readv does."""
 
 _RELIEVE: Final = signal.SIGURG
-"""Ignored by a process that does not wait for its turn."""
+"""The signal is ignored by a process that does not wait for its turn."""
 
 _WAITED: Final = 2
 _NOT_WAITED: Final = -1
 _MOST: Final = 32
 _CROWDED: Final = 4
-"""The score of requests that had waited is above this where more than every third lately did."""
+"""The score of requests that had waited is above this if more than a third of recent requests did."""
 
 
 class Duty:
     """Take requests in turns with the other workers of a mount; for a process without threads."""
 
     def __init__(self, lock: int, device: int) -> None:
-        """Read from ``device``, a clone for this worker; share ``lock``, a file that is there for this alone."""
+        """Read from ``device``, a clone for this worker; share ``lock``, a file for this purpose only."""
         self._lock = lock
         self._device = device
         self._poll = select.poll()
@@ -85,17 +85,17 @@ class _Relieved(Exception):
 
 
 class Relief:
-    """Notice that requests wait and none is taken, and let the others take them; for a process that watches."""
+    """Detect that requests wait and none is taken, and let the other workers take them; for a watching process."""
 
     def __init__(self, device: int, counters: Counters) -> None:
-        """Look at ``device``, any clone of the mount's."""
+        """Watch ``device``, any clone of the mount's device."""
         self._poll = select.poll()
         self._poll.register(device, select.POLLIN)
         self._counters = counters
         self._taken = -1
 
     def look(self) -> bool:
-        """Return whether requests wait; where they did at the last look, and none was taken since, relieve."""
+        """Return whether requests wait; if they did at the last check, and none was taken since, relieve."""
         taken = self._counters.total(Field.REQUESTS)
         before, self._taken = self._taken, taken
         if [events for _, events in self._poll.poll(0)] != [select.POLLIN]:

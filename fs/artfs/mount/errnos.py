@@ -1,4 +1,4 @@
-"""The one table from artfs's errors to the numbers that a system call returns."""
+"""The table from artfs errors to the error numbers of system calls."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ __all__ = [
 
 
 class NotDirectoryError(InvalidInputError):
-    """Refuse to look for a name in what is not a directory."""
+    """Raised when a name is looked up in an inode that is not a directory."""
 
 
 class NotLinkError(InvalidInputError):
-    """Refuse to read the target of what is not a symbolic link, or the bytes of what is not a file."""
+    """Raised when the target of a non-link, or the bytes of a non-file, are read."""
 
 
 class NameTooLongError(InvalidInputError):
-    """Refuse a name of more than 255 bytes."""
+    """Raised for a name of more than 255 bytes."""
 
 
 class ReadOnlyError(RefusedError):
-    """Refuse to change anything under a mount."""
+    """Raised for any change under a mount."""
 
 
 class StaleError(NotFoundError):

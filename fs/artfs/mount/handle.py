@@ -1,4 +1,4 @@
-"""What a caller of `mount` holds."""
+"""The handle that `mount` returns."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NumberedVersion(Protocol):
 
 
 class MountHandle:
-    """Hold a mount that this process has made; as a context manager, end it with the block."""
+    """A mount that this process has made; as a context manager, it ends with the block."""
 
     def __init__(self, directory: Path, daemon: Daemon, unmount: Callable[..., None]) -> None:
         self.directory = directory
@@ -48,7 +48,7 @@ class MountHandle:
         return os.fspath(self.directory / version.artifact / version_label(version.number))
 
     def close(self) -> None:
-        """Unmount, if that has not been done; a mount in use goes out of sight, and ends when it is not.
+        """Unmount, unless already done; a mount in use is detached, and ends after its last use.
 
         Returns when the daemon has ended, or at once in the latter case.
         """

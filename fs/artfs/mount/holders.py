@@ -1,4 +1,4 @@
-"""Which processes use a mount, as far as /proc lets this user see."""
+"""The processes that use a mount, as far as /proc shows them to this user."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["holders"]
 
 
 def holders(directory: Path, device: str, *, limit: int = 5) -> list[str]:
-    """Return up to ``limit`` processes, as ``name (pid)``, that have files of the mount open or mapped, or stand in it.
+    """Return up to ``limit`` processes, as ``name (pid)``, with open or mapped files or the working directory in it.
 
-    ``device`` is the mount's number as ``major:minor``.  Only links are read, so a mount that hangs is no obstacle.
+    ``device`` is the mount's number as ``major:minor``.  Only links are read, so a hung mount does not block the call.
     """
     found = []
     for pid in sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit()):

@@ -1,13 +1,13 @@
-"""Which deleted versions a mount still uses: no table records that, so the kernel is asked.
+"""Detection of deleted versions that a mount still uses: no table records that, so the kernel is asked.
 
-It is told to forget a version's name, and with it everything below that nobody uses.  Then it is asked about the
-version's root: where it knows none, nothing of the version is in use, for whatever is open, mapped or stood in keeps
-the directories above it.  Otherwise it is told to forget each entry of the directories that it still knows, so that
-the last close takes everything away, and not the next shortage of memory.
+A notification makes it drop a version's name, and with it all unused entries below.  A second one asks about the
+version's root: if the kernel does not know it, nothing of the version is in use, because a file that is open or mapped,
+or a working directory, keeps the directories above it.  Otherwise notifications make it drop each entry of the
+directories that it still knows, so that the last close frees everything, and not the next shortage of memory.
 
-Guarantees: a version that was found to be free stays so, for no look-up leads to a deleted one.
-This code assumes: a message about an entry waits for look-ups under way in its directory, and workers drop the places
-that they remember when the epoch advances.  So no entry comes back behind the descent.
+Guarantees: a version that was found to be free stays free, because no look-up leads to a deleted version.  This code
+assumes: a message about an entry waits for look-ups under way in its directory, and workers drop their cached places
+when the epoch advances.  So no entry reappears behind the descent.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class DeletedVersion(NamedTuple):
-    """Name a version that has left the catalogue."""
+    """A version that is no longer in the catalogue."""
 
     artifact: int
     number: int
@@ -46,7 +46,7 @@ class DeletedVersion(NamedTuple):
 
 
 class _Child(NamedTuple):
-    """An entry of a directory; ``ordinal`` is its preorder index in the version, 0 if it is no directory."""
+    """An entry of a directory; ``ordinal`` is its preorder index in the version, 0 for a non-directory."""
 
     name: bytes
     ordinal: int
@@ -54,7 +54,7 @@ class _Child(NamedTuple):
 
 
 class _Level:
-    """A directory in the middle of a descent: what was read of it and not told yet, and where reading goes on."""
+    """A directory in the middle of a descent: entries read and not yet sent, and the next position."""
 
     __slots__ = ("index", "node", "pending", "position")
 
@@ -66,7 +66,7 @@ class _Level:
 
 
 class _Descent:
-    """Tell the kernel to forget the entries of a version's known directories; go on where time ran out."""
+    """Make the kernel drop the entries of a version's known directories; resume where time ran out."""
 
     def __init__(self, record: VersionRecord) -> None:
         self.record = record
@@ -91,7 +91,7 @@ class _Descent:
                     break
 
     def end(self) -> None:
-        """Leave the rest to the last close and the kernel's need for memory."""
+        """Leave the rest to the last close and to the kernel's memory reclaim."""
         self._levels.clear()
 
     @staticmethod
@@ -106,7 +106,7 @@ class _Descent:
 
 
 class Holding:
-    """Find out which deleted versions the kernel behind ``device`` still needs; any thread may ask."""
+    """Find the deleted versions that the kernel behind ``device`` still uses; callable from any thread."""
 
     def __init__(self, source: SnapshotSource, device: int, epoch: Epoch) -> None:
         self._source = source
@@ -118,9 +118,9 @@ class Holding:
     def settle(self, versions: Iterable[DeletedVersion], free: set[int], *, seconds: float) -> None:
         """Add to ``free`` the serials of those of ``versions`` that are in use nowhere under this mount.
 
-        What is not in it after ``seconds`` is in use, or its turn has not come.  A call may take longer, where the
-        kernel waits for a look-up under way, and what it has found by then stands.  Work: two messages for each
-        version, and one or two for each entry of the directories that the kernel keeps, once.
+        A version that is not in it after ``seconds`` is in use, or was not yet checked.  A call may take longer if the
+        kernel waits for a look-up under way; the results until then are valid.  Work: two messages for each version,
+        and one or two, once, for each entry of the directories that the kernel has cached.
         """
         deadline = time.monotonic() + seconds
         if not self._lock.acquire(timeout=seconds):
@@ -148,7 +148,7 @@ class Holding:
         return True
 
     def _descend(self, version: DeletedVersion, deadline: float) -> None:
-        """Forget names inside a version that is in use; one that cannot be walked is in use until its root goes."""
+        """Drop names inside a version in use; an unreadable version is in use until the kernel drops its root."""
         with self._source.snapshot() as snapshot:
             record = snapshot.recorded_version(version.serial)
         if record is None or record.state == "live":

@@ -1,6 +1,6 @@
 """Inode numbers as a pure function of the store.
 
-A number of 64 bits says by itself what it stands for, so no worker keeps a table and all of them agree:
+A 64-bit number encodes its object, so no worker keeps a table and all of them agree:
 
     class 0   62 bits: content node << 1 | executable             a file in a version
     class 1   31 bits version serial | 31 bits directory index    a directory in a version
@@ -55,7 +55,7 @@ _REFERENCE_BASE = _LINK_BASE | _NODE_LIMIT
 
 
 class Sort(IntEnum):
-    """What an inode stands for."""
+    """The sort of object that an inode denotes."""
 
     FILE = 0
     EXECUTABLE = 1
@@ -73,7 +73,7 @@ _ABOVE_BASES = {sort: _ABOVE << _CLASS_SHIFT | code << _SORT_SHIFT for code, sor
 
 
 class Inode(NamedTuple):
-    """Hold a decoded inode: ``value`` is a node, name number or serial, ``ordinal`` a directory in its version."""
+    """A decoded inode: ``value`` is a node, name number or serial, ``ordinal`` a directory in its version."""
 
     sort: Sort
     value: int
@@ -95,7 +95,7 @@ def link(node: int) -> int:
 
 
 def reference(node: int) -> int:
-    """Return the inode of the file outside whose record is the content ``node``."""
+    """Return the inode of the outside file whose record is the content ``node``."""
     if not FIRST_NODE <= node < _NODE_LIMIT:
         raise ValueError(f"node {node} does not fit in an inode")
     return _REFERENCE_BASE | node
@@ -135,7 +135,7 @@ def _above(sort: Sort, value: int) -> int:
 
 
 def decode(inode: int) -> Inode:
-    """Return what ``inode`` stands for; ValueError for a number that none of the functions here returns."""
+    """Return the decoded ``inode``; ValueError for a number that no function here returns."""
     kind = inode >> _CLASS_SHIFT
     rest = inode & _CLASS_MASK
     if kind == _DIRECTORY:

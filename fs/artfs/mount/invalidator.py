@@ -1,7 +1,7 @@
-"""Make the kernel forget what a change of the catalogue, a deletion or a purge has made stale.
+"""Make the kernel drop entries and data made stale by a change of the catalogue, a deletion or a purge.
 
-Everything here may wait for a look-up under way, so it runs in threads; the store is read first, and no transaction is
-open while the kernel is told.
+Every call may wait for a look-up under way, so it runs in a thread; the store is read first, and no transaction is open
+while the kernel is notified.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["Invalidator"]
 
 _LATEST = "latest"
 _DESCENT_SECONDS = 0.5
-"""Time for names inside deleted versions before a change is acknowledged; what is left is done when it is asked of."""
+"""Time for names inside deleted versions before a change is acknowledged; the rest is done at the next query."""
 
 
 class Invalidator:
-    """Speak to the kernel behind ``device`` about the workspace of ``source``; any thread may do so."""
+    """Notify the kernel behind ``device`` about the workspace of ``source``; callable from any thread."""
 
     def __init__(self, source: SnapshotSource, device: int, epoch: Epoch) -> None:
         self._source = source
@@ -37,7 +37,7 @@ class Invalidator:
     def apply(self, changes: list[Change]) -> None:
         """Invalidate, for each changed name, its entry and the data of the directory inode that lists it.
 
-        If a deleted version is in use, the names inside it are forgotten too.
+        If a deleted version is in use, the names inside it are dropped too.
         """
         with self._source.snapshot() as snapshot:
             parents = [(_parent_of(snapshot, change.directory), change) for change in changes]
@@ -72,11 +72,11 @@ class Invalidator:
             if entry is not None:
                 invalidate_entry(self._device, *entry)
             invalidate_inode(self._device, inodes.directory(serial, index))
-        expire_entries(self._device)  # names that are in use stay below a directory that is forgotten
+        expire_entries(self._device)  # names in use stay cached below a dropped directory
 
 
 def _parent_of(snapshot: Snapshot, directory: str) -> int | None:
-    """Return the inode of a full name; None if the name is gone, whose own entry is then among the changes."""
+    """Return the inode of a full name; None if the name no longer exists; its own entry is then among the changes."""
     if not directory:
         return inodes.ROOT
     found = snapshot.name_number(directory)

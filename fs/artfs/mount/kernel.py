@@ -1,4 +1,4 @@
-"""The system calls by which a file system is attached to a folder and taken away again.
+"""The system calls that attach a file system to a folder and detach it.
 
 root mounts with mount(2); an ordinary user through the setuid program fusermount3, which passes the open device back
 over a socket.  Doing so here rather than in a FUSE library keeps paths bytes, gives the kernel's own error numbers,
@@ -48,7 +48,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def attach(source: bytes, directory: bytes, *, allow_other: bool) -> int:
-    """Mount on ``directory``, read-only, and return the device by which the kernel asks; ``source`` is shown by mount.
+    """Mount on ``directory``, read-only, and return the device for the kernel's requests; mount(8) shows ``source``.
 
     The caller has to answer the kernel's INIT.  Guarantees: the descriptor is closed on exec.  Raises MountError.
     """
@@ -108,7 +108,7 @@ def _receive_descriptor(connection: socket.socket) -> int:
 
 
 def fusermount() -> str:
-    """Return the path of fusermount3; MountError where it is not installed."""
+    """Return the path of fusermount3; MountError if it is not installed."""
     import shutil
 
     program = shutil.which("fusermount3")
@@ -118,7 +118,7 @@ def fusermount() -> str:
 
 
 def detach(directory: bytes, *, lazy: bool) -> None:
-    """Unmount ``directory``; ``lazy`` takes it out of sight now and ends it when its last file is closed.
+    """Unmount ``directory``; ``lazy`` detaches it now and ends it when its last file is closed.
 
     Raises OSError with the kernel's number: EBUSY while it is in use, EINVAL if it is no mount point, EPERM.
     """
@@ -143,13 +143,13 @@ _SAID = {
     "not found in": errno.EINVAL,
     os.strerror(errno.ENOENT): errno.ENOENT,
 }
-"""What fusermount3 says on stderr, as numbers; anything else means that it may not."""
+"""Messages of fusermount3 on stderr, as numbers; any other message means a lack of permission."""
 
 
 def clone_device(device: int) -> int:
     """Return another descriptor for the mount of ``device``, with a queue of its own for requests in progress.
 
-    When the process that holds it dies, the kernel ends just the requests that it had read.
+    When the process that holds it dies, the kernel aborts only the requests that it had read.
     """
     clone = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -172,7 +172,7 @@ def widen_readahead(device_number: str) -> None:
 def die_with_parent(parent: int) -> None:
     """Make the kernel kill this process when ``parent`` ends; does so at once if it has ended already.
 
-    To be called after a change of user, which takes the wish back.
+    Call it after a change of user, which resets the setting.
     """
     if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl failed")

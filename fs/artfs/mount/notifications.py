@@ -1,10 +1,10 @@
-"""Tell the kernel to forget what it has cached, by messages written to the mount's device.
+"""Notifications that make the kernel drop cached entries, written to the mount's device.
 
 The messages are those of the kernel's ``linux/fuse.h``: a ``fuse_out_header`` with ``unique`` 0 and the notification's
 code in ``error``, then its arguments.  They depend on no FUSE library, so every transport uses them.
 
 A write may block while a look-up in the same directory is under way, so call these from a thread that serves no
-requests, and under no transaction of the store.
+requests, outside of any transaction of the store.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _NOTIFY_RESEND = 7
 _NOTIFY_INC_EPOCH = 8
 
 _HARMLESS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENODEV, errno.ENOTCONN})
-"""The kernel does not know the name or inode, or the mount is gone: there is nothing left to forget."""
+"""The kernel does not know the name or inode, or the mount is gone: there is nothing left to drop."""
 
 
 def invalidate_entry(device: int, parent: int, name: bytes) -> bool:
-    """Make the kernel forget the entry ``name`` of the directory inode ``parent``, and all that hangs below it.
+    """Make the kernel drop the entry ``name`` of the directory inode ``parent``, and all entries below it.
 
     Returns whether the kernel knew the entry.  OSError for anything but an unknown entry or an ended mount.
     """
@@ -37,7 +37,7 @@ def invalidate_entry(device: int, parent: int, name: bytes) -> bool:
 
 
 def invalidate_inode(device: int, inode: int, *, attributes_only: bool = False) -> bool:
-    """Make the kernel forget the attributes of ``inode`` and, unless ``attributes_only``, its cached data.
+    """Make the kernel drop the attributes of ``inode`` and, unless ``attributes_only``, its cached data.
 
     The data of a directory is its cached listing.  Returns whether the kernel knew the inode.
     """
@@ -45,10 +45,10 @@ def invalidate_inode(device: int, inode: int, *, attributes_only: bool = False) 
 
 
 def resend_requests(device: int) -> bool:
-    """Put all requests that were read and not answered back into the kernel's queue, for any worker to read again.
+    """Requeue all requests that were read and not answered, so that any worker can read them.
 
-    Requests that living workers have in hand are served twice; the first answer to each is refused, which is harmless
-    where answering changes nothing.  Returns False on kernels before 6.9, which know no such thing.
+    Requests that living workers have in hand are served twice; the kernel refuses the first answer to each, which is
+    harmless if serving a request has no side effect.  Returns False on kernels before 6.9, which do not support it.
     """
     return _notify_if_known(device, _NOTIFY_RESEND)
 
@@ -56,7 +56,7 @@ def resend_requests(device: int) -> bool:
 def expire_entries(device: int) -> bool:
     """Make the kernel look up every name of the mount again, once, at its next use.
 
-    Returns False on kernels before 6.16, which know no such thing.
+    Returns False on kernels before 6.16, which do not support it.
     """
     return _notify_if_known(device, _NOTIFY_INC_EPOCH)
 

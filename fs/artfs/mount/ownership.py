@@ -1,4 +1,4 @@
-"""Which user a daemon works as: root that mounts another user's workspace becomes that user."""
+"""The user that a daemon runs as: if root mounts another user's workspace, the daemon becomes that user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Owner"]
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Name the user who may read the workspace, with the groups."""
+    """The user who may read the workspace, with the groups."""
 
     uid: int
     gid: int
@@ -20,7 +20,7 @@ class Owner:
 
     @classmethod
     def of(cls, workspace: str) -> Self:
-        """Return the workspace's owner if this process is root's, else the user that it is."""
+        """Return the workspace's owner if this process runs as root, else the current user."""
         status = os.stat(workspace)
         if os.geteuid() != 0 or status.st_uid == 0:
             return cls(os.geteuid(), os.getegid(), tuple(os.getgroups()))
@@ -32,7 +32,7 @@ class Owner:
         return cls(status.st_uid, user.pw_gid, tuple(sorted({*groups, status.st_gid})))
 
     def become(self) -> None:
-        """Give up root's rights for good; nothing changes for a process that is this user already."""
+        """Give up root's rights permanently; no effect in a process that runs as this user already."""
         if os.geteuid() == self.uid:
             return
         os.setgroups(self.groups)

@@ -1,7 +1,7 @@
-"""The daemon's reaper: it gives back what is due on the deadlist, beside the reads that the workers serve.
+"""The daemon's reaper: it frees due entries of the deadlist while the workers serve reads.
 
-The store's reaper works in small steps; here is when the next one is taken.  Reads that the workers serve slow it down.
-What else the machine's disk does need not: other programs' reads were as fast while it ran as without it.
+The store's reaper works in small steps; this module schedules them.  Reads that the workers serve slow it down.  Other
+load on the disk need not: in measurements, reads of other programs were as fast while it ran as without it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class State(StrEnum):
-    """What the reaper is doing."""
+    """The activity of the reaper."""
 
     IDLE = "idle"
     REAPING = "reaping"
@@ -47,10 +47,11 @@ class State(StrEnum):
 
 @dataclass
 class Status:
-    """What the reaper has done since the mount began.
+    """The state of the reaper, and its counts since the mount began.
 
-    ``state``: ``in use`` waits for content still in use, ``failing`` will try again, ``stopped`` found damage and
-    does nothing until the daemon restarts.  ``next_due`` is in nanoseconds since 1970, None for an empty deadlist.
+    ``state``: ``idle`` and ``reaping`` are normal, ``in use`` waits for content still in use, ``failing`` will try
+    again, ``stopped`` found damage and does nothing until the daemon restarts.  ``next_due`` is in nanoseconds since
+    1970, None for an empty deadlist.
     """
 
     state: State = State.IDLE
@@ -62,7 +63,7 @@ class Status:
 
 
 class Reaping:
-    """Reap one workspace until cancelled, whatever goes wrong."""
+    """Reap one workspace until cancelled, and retry after errors."""
 
     def __init__(self, store: Store, counters: Counters) -> None:
         self._store = store
@@ -78,13 +79,13 @@ class Reaping:
         self._news.set()
 
     def status(self) -> dict[str, Any]:
-        """Return what has been done and what is next, ready for JSON."""
+        """Return the state and the counts, ready for JSON."""
         return asdict(self._status)
 
     async def run(self) -> None:
-        """Reap what is due when it is due.
+        """Reap entries of the deadlist when they are due.
 
-        An error is noted and what failed is tried again, more and more seldom; after damage nothing is freed any more.
+        An error is recorded and the step is retried at growing intervals; after damage nothing more is freed.
         """
         while self._status.state is not State.STOPPED:
             try:
@@ -119,7 +120,7 @@ class Reaping:
         self._news = trio.Event()
 
     async def _turn(self) -> float:
-        """Reap until there is nothing to do, and return how many seconds that will stay so."""
+        """Reap until there is nothing to do, and return the seconds until the next turn."""
         settings = await trio.to_thread.run_sync(self._settings)
         while True:
             freed = self._status.freed_nodes
@@ -133,7 +134,7 @@ class Reaping:
                 return await self._pause(waits_for_readers)
 
     async def _reap(self, settings: Settings) -> bool:
-        """Take steps until one finds nothing to do; return whether that is for readers who have to end first."""
+        """Take steps until one finds nothing to do; return whether it waits for readers to end."""
         status = self._status
         while True:
             begun, requests = time.monotonic(), self._counters.total(Field.REQUESTS)
@@ -173,7 +174,7 @@ class Reaping:
 
 
 def _least_seconds(step: Step, settings: Settings) -> float:
-    """Return how long a step must take at least, by the workspace's settings."""
+    """Return the minimum duration of a step, by the workspace's settings."""
     freed_bytes = max(step.freed_bytes, step.punched_bytes)
     by_bytes = freed_bytes / settings.reap_bytes_per_second if settings.reap_bytes_per_second else 0.0
     by_nodes = step.nodes / settings.reap_nodes_per_second if settings.reap_nodes_per_second else 0.0

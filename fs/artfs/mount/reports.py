@@ -1,4 +1,4 @@
-"""What is known of a mount and its workers."""
+"""The status of a mount and its workers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["MountStatus", "ReaperStatus", "WorkerStatus"]
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """Describe one worker: what its slot has served since the mount began, and the process that serves it now.
+    """One worker: the counts of its slot since the mount began, and the process that serves it now.
 
-    ``memory_bytes`` is the anonymous memory that the process has (its shared pages divided among those who share
-    them), None where the system does not tell.
+    ``memory_bytes`` is the anonymous memory that the process has (shared pages are divided among the sharing
+    processes), None if the system does not report it.
     """
 
     pid: int
@@ -30,7 +30,7 @@ class WorkerStatus:
 
     @classmethod
     def from_message(cls, values: Mapping[str, Any]) -> WorkerStatus:
-        """Return what the daemon's message says; ``started_at`` comes in nanoseconds since 1970."""
+        """Decode the daemon's message, in which ``started_at`` is in nanoseconds since 1970."""
         moment = datetime.fromtimestamp(values["started_at"] / 1e9, UTC)
         counts = {item.name: values[item.name] for item in fields(cls) if item.name != "started_at"}
         return cls(started_at=moment, **counts)
@@ -38,11 +38,11 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class ReaperStatus:
-    """Describe what a daemon's reaper has done since the mount began.
+    """The state of a daemon's reaper, and its counts since the mount began.
 
-    ``state`` is ``idle``, ``reaping``, ``in use`` (``in_use`` deleted versions wait for those who use them),
+    ``state`` is ``idle``, ``reaping``, ``in use`` (``in_use`` deleted versions wait until they are no longer used),
     ``failing`` (it will try again) or ``stopped`` (it met damage, and does nothing until the daemon restarts);
-    ``last_error`` says why.  ``next_due`` is when the first entry of the deadlist is due, None if it was empty.
+    ``last_error`` is the reason.  ``next_due`` is when the first entry of the deadlist is due, None if it was empty.
     """
 
     state: str
@@ -54,7 +54,7 @@ class ReaperStatus:
 
     @classmethod
     def from_message(cls, values: Mapping[str, Any]) -> ReaperStatus:
-        """Return what the daemon's message says; ``next_due`` comes in nanoseconds since 1970."""
+        """Decode the daemon's message, in which ``next_due`` is in nanoseconds since 1970."""
         due = values["next_due"]
         others = {item.name: values[item.name] for item in fields(cls) if item.name != "next_due"}
         return cls(next_due=None if due is None else datetime.fromtimestamp(due / 1e9, UTC), **others)
@@ -62,11 +62,11 @@ class ReaperStatus:
 
 @dataclass(frozen=True, slots=True)
 class MountStatus:
-    """Describe one mount.
+    """One mount.
 
-    ``state`` is ``live``, ``silent`` (the daemon is there and does not answer: suspended, perhaps) or ``dead`` (the
-    daemon is gone and reading fails; ``artfs umount`` or a new ``artfs mount`` cleans up).  ``pid`` and ``started_at``
-    are None for a dead one; ``workers`` is empty and ``reaper`` None unless it is live.
+    ``state`` is ``live``, ``silent`` (the daemon is alive and does not answer; it may be suspended) or ``dead`` (the
+    daemon has ended and reading fails; ``artfs umount`` or a new ``artfs mount`` cleans up).  ``pid`` and
+    ``started_at`` are None for a dead one; ``workers`` is empty and ``reaper`` None unless it is live.
     """
 
     workspace: str
@@ -83,10 +83,10 @@ class MountStatus:
 
     @property
     def requests(self) -> int:
-        """Return how many requests all workers have served."""
+        """The number of requests that all workers have served."""
         return sum(worker.requests for worker in self.workers)
 
     @property
     def bytes(self) -> int:
-        """Return how many bytes all workers have read for others."""
+        """The number of bytes that all workers have returned."""
         return sum(worker.bytes for worker in self.workers)

@@ -1,4 +1,4 @@
-"""The daemon's retention: every ten minutes, what the owner's rules let go is deleted, as ``artfs rm`` would."""
+"""The daemon's retention: every ten minutes, versions that expire are deleted, as by ``artfs rm``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Retaining:
-    """Apply the retention rules of one workspace until cancelled, whatever goes wrong."""
+    """Apply the retention rules of one workspace until cancelled, and continue after errors."""
 
     def __init__(
         self, store: Store, *, every_seconds: float = _EVERY_SECONDS, first_seconds: float = _FIRST_SECONDS
@@ -31,14 +31,14 @@ class Retaining:
         self._told = ""
 
     async def run(self) -> None:
-        """Apply the rules a moment after the mount, and then from time to time."""
+        """Apply the rules shortly after the mount, and then at regular intervals."""
         await trio.sleep(self._first)
         while True:
             await trio.to_thread.run_sync(self._apply)
             await trio.sleep(self._every)
 
     def _apply(self) -> None:
-        """Apply them once; what is in the way is logged once, until it is another thing."""
+        """Apply the rules once; an error is logged only when it differs from the last one."""
         try:
             done = apply(self._store)
         except (ArtfsError, OSError) as error:

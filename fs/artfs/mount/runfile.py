@@ -1,7 +1,7 @@
-"""The file by which a daemon is known to be alive: ``run/daemons/<id>.json``, held with an exclusive flock.
+"""The file that shows that a daemon is alive: ``run/daemons/<id>.json``, held with an exclusive flock.
 
 The lock belongs to the open file that the zygote and the supervisor share, so it lasts until both have ended, and the
-kernel gives it back however they end.
+kernel releases it however they end.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from artstore.daemons import DaemonInfo, daemons_folder, is_held, recorded_daemo
 __all__ = ["RunFile", "log_file", "remove_dead"]
 
 _LOG_SECONDS = 7 * 86400
-"""How long the log of a daemon that died with something to say is kept."""
+"""How long the non-empty log of a dead daemon is kept."""
 
 
 class RunFile:
-    """Hold a daemon's run file."""
+    """The run file of a daemon."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -32,7 +32,7 @@ class RunFile:
 
     @classmethod
     def create(cls, run_dir: Path, info: DaemonInfo, owner: Owner) -> RunFile:
-        """Write the run file of ``info`` and hold it.  Guarantees: it is never seen without its lock."""
+        """Write the run file of ``info`` and lock it.  Guarantees: it is never visible without its lock."""
         folder = daemons_folder(run_dir)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{info.id}.json"
@@ -51,17 +51,17 @@ class RunFile:
         return cls(path, descriptor)
 
     def remove(self) -> None:
-        """Delete the file, while it is still held."""
+        """Delete the file, while it is still locked."""
         self.path.unlink(missing_ok=True)
 
 
 def log_file(run_dir: Path, daemon: str) -> Path:
-    """Return where a daemon in the background writes what it has to say."""
+    """Return the path of a background daemon's log."""
     return daemons_folder(run_dir) / f"{daemon}.log"
 
 
 def remove_dead(run_dir: Path) -> None:
-    """Delete what daemons that were killed have left: run files, sockets, and logs that are empty or a week old."""
+    """Delete the leftovers of killed daemons: run files, sockets, and logs that are empty or a week old."""
     for path, info in recorded_daemons(run_dir):
         if not is_held(path):
             log = path.with_suffix(".log")
@@ -83,6 +83,6 @@ def _is_empty(log: Path) -> bool:
 
 
 def _is_old(status: os.stat_result) -> bool:
-    """Return whether a log has served; an empty one that was just made belongs to a daemon that is starting."""
+    """Return whether a log is obsolete; an empty one that was just made belongs to a daemon that is starting."""
     age = time.time() - status.st_mtime
     return age > _LOG_SECONDS or (status.st_size == 0 and age > 60)

@@ -1,4 +1,4 @@
-"""What the serving core needs from a store."""
+"""The interface of a store to the serving core."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class SnapshotSource(Protocol):
 
     @property
     def path(self) -> Path:
-        """Return where the workspace is."""
+        """Return the path of the workspace."""
 
     @property
     def created_ns(self) -> int:
-        """Return when the workspace was made."""
+        """Return the creation time of the workspace."""
 
     @property
     def outside(self) -> Outside:
-        """Return what references lead to."""
+        """Return the reader of outside content."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Return a consistent view."""

@@ -1,6 +1,6 @@
 """The daemon's second process: it answers on the control socket while the workers serve the kernel.
 
-It listens before any worker serves, so that there is never something cached that nobody can be told to forget.
+It listens before any worker serves, so that an invalidation can reach the mount whenever something is cached.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ __all__ = ["Forgetting", "Reaping", "Relief", "Retaining", "Supervisor", "memory
 _LONGEST_LINE = 4 << 20
 _PATIENCE_SECONDS = 5.0
 _ASKING_SECONDS, _ANSWER_SECONDS = 0.8, 1.1
-"""How long the kernel is asked who uses what, and when the answer goes out whatever is known; askers wait 1.5 s."""
+"""Time to query the kernel for versions in use, and time until a partial answer is sent; clients wait 1.5 s."""
 _LOOK_SECONDS, _SECOND_LOOK_SECONDS = 1.0, 0.2
 
 
 class Forgetting(Protocol):
-    """Make the kernel forget; all of it is called in threads."""
+    """Make the kernel drop cached entries; all methods are called in threads."""
 
     def apply(self, changes: list[Change]) -> None:
-        """Forget what a change above versions has made stale."""
+        """Drop entries that a change above versions has made stale."""
 
     def settle(self, versions: Sequence[DeletedVersion], free: set[int], *, seconds: float) -> None:
         """Add to ``free`` the serials of deleted versions that are in use nowhere under the mount."""
 
     def purge(self, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> None:
-        """Forget bytes and names that were purged."""
+        """Drop purged bytes and names."""
 
 
 class Relief(Protocol):
     """Keep requests from waiting for a worker that is stuck."""
 
     def look(self) -> bool:
-        """Do what can be done; return whether requests wait, so that the next look should be soon."""
+        """Relieve if needed; return whether requests wait, so that the next check should be soon."""
 
 
 class Reaping(Protocol):
@@ -61,7 +61,7 @@ class Reaping(Protocol):
         """Look at the deadlist soon."""
 
     def status(self) -> dict[str, Any]:
-        """Return what has been done, ready for JSON."""
+        """Return the state and the counts, ready for JSON."""
 
 
 def memory_of(pid: int) -> int | None:
@@ -75,14 +75,14 @@ def memory_of(pid: int) -> int | None:
 
 
 class Retaining(Protocol):
-    """Delete by rules in the background."""
+    """Delete expired versions in the background."""
 
     async def run(self) -> None:
-        """Apply the rules from time to time until cancelled."""
+        """Apply the rules at regular intervals until cancelled."""
 
 
 class Supervisor:
-    """Answer requests on the control socket, and let the reaper and the rules of retention run beside.
+    """Answer requests on the control socket, and run the reaper and retention concurrently.
 
     ``unmount`` asks the zygote to unmount and returns 0 or the kernel's number; it is called from a thread.
     """
@@ -126,13 +126,13 @@ class Supervisor:
             await trio.serve_listeners(self._converse, [listening])
 
     async def _relieve(self) -> None:
-        """Look whether requests wait in vain."""
+        """Check whether requests wait and no worker takes them."""
         while True:
             waiting = self._relief.look()
             await trio.sleep(_SECOND_LOOK_SECONDS if waiting else _LOOK_SECONDS)
 
     async def _converse(self, stream: trio.SocketStream) -> None:
-        """Answer one request; one that breaks off, or comes from another user, is let go without a word."""
+        """Answer one request; an incomplete one, or one from another user, is closed without an answer."""
         line = None
         try:
             if peer(cast(socket.socket, stream.socket)).uid not in (self._uid, 0):
@@ -200,7 +200,7 @@ class Supervisor:
         return {"ok": False, "errno": number, "error": os.strerror(number)} if number else {}
 
     def status(self) -> dict[str, Any]:
-        """Return the daemon's description, what its reaper does, and each worker's counts and memory, for JSON."""
+        """Return the daemon's description, the state of its reaper, and each worker's counts and memory, for JSON."""
         slots = range(self._counters.slots)
         workers = [self._worker(slot) for slot in slots if self._counters.slot(slot).get(Field.STARTED_NS)]
         return {**self._description, "workers": workers, "reaper": self._reaping.status()}

@@ -1,4 +1,4 @@
-"""Find artfs mounts in the system's table of mounts, by text: looking into a hung mount would hang as well."""
+"""Find artfs mounts in the system's table of mounts, by text: accessing a hung mount would hang as well."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DYING_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
-    """Describe an artfs mount that the table shows: ``daemon`` serves it, None if that has died."""
+    """An artfs mount in the table: ``daemon`` serves it, None if it has died."""
 
     directory: Path
     workspace: Path
@@ -28,7 +28,7 @@ class Mounted:
 
 
 def resolve(directory: str | bytes | os.PathLike[str]) -> Path:
-    """Return the absolute path of a mount point, without looking at the folder itself if something is mounted there."""
+    """Return the absolute path of a mount point, without accessing the folder itself if something is mounted there."""
     path = Path(os.path.abspath(os.fsdecode(directory)))
     shallow = Path(os.path.realpath(path.parent)) / path.name
     if any(point.path == shallow for point in mount_points()):
@@ -37,7 +37,7 @@ def resolve(directory: str | bytes | os.PathLike[str]) -> Path:
 
 
 def at(directory: Path) -> MountPoint | None:
-    """Return what is mounted on ``directory`` (of several, what is seen), or None."""
+    """Return the mount on ``directory`` (of several, the visible one), or None."""
     return next((point for point in reversed(mount_points()) if point.path == directory), None)
 
 
@@ -56,17 +56,17 @@ def artfs_mounts(workspace: Path | None = None) -> list[Mounted]:
 
 
 def is_dead(mounted: Mounted) -> bool:
-    """Return whether the daemon of a mount has died; the kernel says so for one whose run file is out of sight.
+    """Return whether the daemon of a mount has died; the kernel is asked about one whose run file is not visible.
 
-    It is asked for the file system's statistics, which it never keeps: attributes may be served from memory.  Workers
-    outlive the rest of their daemon by a moment, so an answer is not believed at once.
+    The query is for the file system's statistics, which the kernel never caches: attributes may be served from memory.
+    Workers outlive the rest of their daemon by a moment, so a single answer is no proof.
     """
     deadline = time.monotonic() + _DYING_SECONDS
     while mounted.daemon is None:
         try:
             os.statvfs(mounted.directory)
         except OSError as error:
-            if error.errno != errno.ECONNABORTED:  # asked of a worker that was just dying
+            if error.errno != errno.ECONNABORTED:  # a dying worker had the request
                 return error.errno == errno.ENOTCONN
         if time.monotonic() >= deadline:
             break

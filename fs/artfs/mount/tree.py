@@ -1,4 +1,4 @@
-"""The serving core: what a mount shows, as plain values over inodes, without any FUSE binding.
+"""The serving core: the content of a mount, as plain values over inodes, without any FUSE binding.
 
     /                       the project with the empty name
     /team/vision            projects
@@ -6,10 +6,10 @@
     .../v3                  a version: the root directory of its tree
     .../v3/train/0.jpg      what is in it
 
-Each request is answered from one snapshot of the store, opened only if what the worker remembers does not suffice.
-What is remembered are parsed directory records, functions of node numbers, which are never reused; and the places of
-directories in versions, which hold until a version is deleted or purged: the epoch says when to drop them.  A worker
-that starts anew loses only time.
+Each request is answered from one snapshot of the store, opened only if the worker's caches do not suffice. Cached are
+parsed directory records, functions of node numbers, which are never reused; and the places of directories in versions,
+which are valid until a version is deleted or purged: the epoch determines when to drop them.  A restarted worker only
+has to fill its caches again.
 """
 
 from __future__ import annotations
@@ -56,22 +56,22 @@ LONGEST_LINK = 4096
 RECORD_BYTES = 48 << 20
 """Memory for parsed directory records, of all workers of a mount together."""
 _PLACES = 32768
-"""Directories whose place in their version is remembered, per worker."""
+"""Number of directories whose place in their version is cached, per worker."""
 _LISTINGS = 4
-"""Listings above versions that are remembered, per worker, each until the store changes."""
+"""Number of listings above versions that are cached, per worker, each until the store changes."""
 
 Fetch = Callable[[], list[Buffer]]
 """Waits for an outside service, then returns the requested bytes; raises as `Tree.read` does."""
 
 _REFERENCES = 4096
-"""Records of files outside that are remembered, per worker."""
+"""Number of records of outside files that are cached, per worker."""
 _KINDS = {Sort.FILE: Kind.FILE, Sort.EXECUTABLE: Kind.EXECUTABLE, Sort.LINK: Kind.LINK}
 _DOTS = 2
-"""Cookies up to here stand for '.' and '..'; the entry at position p of a version's directory has cookie p + 3."""
+"""Cookies up to this value denote '.' and '..'; the entry at position p of a version's directory has cookie p + 3."""
 
 
 class _Place(NamedTuple):
-    """Where a directory of a version is: its record, the inode above it, its version and its preorder index there."""
+    """The place of a directory of a version: its record, the inode above it, its version and preorder index."""
 
     node: int
     parent: int
@@ -108,13 +108,13 @@ class _Request:
 
 
 class Tree:
-    """Answer the kernel's questions about one workspace.
+    """Answer the kernel's requests for one workspace.
 
     Raises errors of `artstore.errors` (or `artfs.mount.errnos`), which the transport turns into numbers.
     """
 
     def __init__(self, source: SnapshotSource, epoch: Epoch, *, record_bytes: int = RECORD_BYTES) -> None:
-        """Remember at most ``record_bytes`` of directory records."""
+        """Cache at most ``record_bytes`` of directory records."""
         self._source = source
         self._epoch = epoch
         self._seen = epoch.value
@@ -127,13 +127,13 @@ class Tree:
 
     @property
     def epoch(self) -> int:
-        """The epoch: while it is the same, what was found inside versions holds."""
+        """The epoch: while it is unchanged, cached places inside versions are valid."""
         return self._epoch.value
 
     def lookup(self, parent: int, name: bytes) -> Attributes | None:
         """Return the attributes of ``name`` in the directory ``parent``.
 
-        None says that a version has no such name, which is so for ever; NotFoundError that there is none at present.
+        None means that a version has no such name, which never changes; NotFoundError that there is none at present.
         """
         if len(name) > LONGEST_NAME:
             raise NameTooLongError("a name has more than 255 bytes")
@@ -156,7 +156,7 @@ class Tree:
         raise NotDirectoryError("not a directory")
 
     def attributes(self, inode: int) -> Attributes:
-        """Return the attributes of ``inode``; StaleError when what it stood for is gone."""
+        """Return the attributes of ``inode``; StaleError if its object no longer exists."""
         place = _decode(inode)
         with self._request() as request:
             if inode == inodes.ROOT:
@@ -175,8 +175,8 @@ class Tree:
     def page(self, inode: int, cookie: int) -> Generator[DirectoryEntry, None, None]:
         """Yield the entries of the directory ``inode`` that follow ``cookie``, 0 for the first.
 
-        Guarantees: a cookie keeps its meaning while entries come and go, and the work done is that for the entries
-        taken.  Close the iterator: it holds a snapshot.
+        Guarantees: a cookie keeps its meaning while entries are added and removed, and only the entries taken cost
+        work.  Close the iterator: it holds a snapshot.
         """
         place = _decode(inode)
         if place.sort not in (Sort.DIRECTORY, Sort.PROJECT, Sort.ARTIFACT):
@@ -190,7 +190,7 @@ class Tree:
             yield from listing[bisect_right(listing, cookie, key=_cookie) :]
 
     def contents(self, inode: int, cookie: int) -> Contents | None:
-        """Return what `page` yields for a directory of a version that holds no directories, in one record, or None."""
+        """Return the result of `page` for a directory of a version without subdirectories, in one record, or None."""
         place = _decode(inode)
         if place.sort is not Sort.DIRECTORY:
             return None
@@ -216,8 +216,8 @@ class Tree:
     def read(self, inode: int, offset: int, size: int) -> list[Buffer] | Fetch:
         """Return ``size`` verified bytes of the file ``inode`` from ``offset`` in pieces, fewer only at its end.
 
-        Of a file outside that has to be fetched, return what does that instead: it takes as long as others take, may
-        be called in any thread, and looks at nothing of this object's.
+        For an outside file that must be fetched, return a callable that does that instead: it takes as long as the
+        outside service takes, may be called in any thread, and accesses no state of this object.
         """
         place = _decode(inode)
         if place.sort is Sort.REFERENCE:
@@ -239,7 +239,7 @@ class Tree:
         return partial(outside.read, *known, offset, size) if found is None else found
 
     def xattr(self, inode: int, name: bytes) -> bytes:
-        """Return an extended attribute; NoAttributeError, without asking the store, for names that are not ours."""
+        """Return an extended attribute; NoAttributeError, without a query of the store, for unknown names."""
         if not name.startswith(xattrs.PREFIX):
             raise NoAttributeError("no such attribute")
         place = _decode(inode)
@@ -269,7 +269,7 @@ class Tree:
             return list(self._xattrs(snapshot, place))
 
     def statistics(self) -> Statistics:
-        """Return what ``df`` shows: the bytes stored, and the room left on the workspace's disk; up to 1 s old."""
+        """Return the values for ``df``: the bytes stored, and the room left on the workspace's disk; up to 1 s old."""
         now = time.monotonic()
         if now >= self._statistics_until:
             disk = os.statvfs(self._source.path)
@@ -293,14 +293,14 @@ class Tree:
             self._seen = epoch
 
     def _known(self, inode: int) -> tuple[_Place, TreeView] | None:
-        """Return where a directory of a version is, and its one record, if both are remembered; needs no snapshot."""
+        """Return the place of a directory of a version, and its one record, if both are cached; needs no snapshot."""
         self._follow_epoch()
         place = self._places.get(inode)
         view = None if place is None else self._records.get(place.node)
         return None if place is None or view is None or view.level else (place, view)
 
     def _xattrs(self, snapshot: Snapshot, place: Inode) -> dict[bytes, bytes]:
-        """Return the attributes of what is no file: only versions have any."""
+        """Return the attributes of a non-file: only versions have any."""
         if place.sort is Sort.DIRECTORY and place.ordinal == 0:
             return xattrs.of_version(snapshot, self._version(snapshot, place.value))
         return {}
@@ -339,7 +339,7 @@ class Tree:
             yield DirectoryEntry(entry.name, cookie, attributes)
 
     def _listing(self, request: _Request, inode: int, place: Inode) -> list[DirectoryEntry]:
-        """Return all entries of a project or artifact by cookie; they are remembered until the store changes."""
+        """Return all entries of a project or artifact by cookie; they are cached until the store changes."""
         snapshot = request.snapshot
         key = (inode, snapshot.number)
         listing = self._listings.get(key)

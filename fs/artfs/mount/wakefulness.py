@@ -1,12 +1,13 @@
 """Keeping processors awake while requests follow each other closely.
 
-For each request the kernel wakes a worker, and for each answer the process that asked.  A virtual processor that has
-nothing to do halts, and waking it again takes a trip to the host and back: measured, that is half of the time in which
-a small file is looked up and read.  While somebody asks for a latency of 0 through /dev/cpu_dma_latency, Linux lets
-idle processors poll instead (PM QoS, Documentation/power/pm_qos_interface in its source), and nothing else changes.
+For each request the kernel wakes a worker, and for each answer the requesting process.  An idle virtual processor
+halts, and waking it takes a round trip to the host: measured, that is half of the time to look up and read a small
+file.  While a process requests a latency of 0 through /dev/cpu_dma_latency, Linux lets idle processors poll instead (PM
+QoS, Documentation/power/pm_qos_interface in its source), and nothing else changes.
 
-The wish is expressed only while requests come by the hundreds in a second, so that a mount at rest costs nothing, and
-only inside virtual machines: real processors wake up fast, and save power that others then use.
+The request is active only while there are hundreds of requests per second, so that an idle mount costs nothing, and
+only inside virtual machines: physical processors wake up fast, and the power that they save is available to other
+processors.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ __all__ = ["LATENCY_DEVICE", "Wakefulness", "is_possible", "is_virtual"]
 LATENCY_DEVICE: Final = "/dev/cpu_dma_latency"
 _ZERO: Final = struct.pack("=i", 0)
 _ANY: Final = struct.pack("=i", 2_000_000_000)
-"""What the kernel takes for no wish at all."""
+"""The value that the kernel treats as no request."""
 
 _GROUP: Final = 16
-"""Requests after which the clock is looked at."""
+"""Number of requests between checks of the clock."""
 _GROUP_SECONDS: Final = 0.016
-"""So many requests within this time are worth staying awake for."""
+"""Processors are kept awake if that many requests come within this time."""
 _TICK_SECONDS: Final = 0.01
 _LEAST: Final = 5
-"""Fewer requests in one tick are not."""
+"""With fewer requests in one tick, processors may halt again."""
 
 
 def is_virtual() -> bool:
-    """Return whether this machine's processors are lent by a hypervisor."""
+    """Return whether this machine's processors are virtual."""
     try:
-        with Path("/proc/cpuinfo").open() as lines:  # the first processor speaks for all: there may be hundreds
+        with Path("/proc/cpuinfo").open() as lines:  # one processor is enough to check: there may be hundreds
             flags = next((line for line in lines if line.startswith("flags")), "")
     except OSError:
         return False
@@ -46,22 +47,22 @@ def is_virtual() -> bool:
 
 
 def is_possible() -> bool:
-    """Return whether this process may keep processors awake: only root may, and not in every container."""
+    """Return whether this process may keep processors awake: it needs root, and not every container allows it."""
     try:
-        os.close(os.open(LATENCY_DEVICE, os.O_WRONLY | os.O_CLOEXEC))  # says nothing until it is written to
+        os.close(os.open(LATENCY_DEVICE, os.O_WRONLY | os.O_CLOEXEC))  # has no effect until it is written to
     except OSError:
         return False
     return True
 
 
 class Wakefulness:
-    """Ask for wakefulness while `note` is called often; for one process without threads, which gives up SIGALRM.
+    """Keep processors awake while `note` is called often; for a process without threads that does not use SIGALRM.
 
-    Guarantees: the wish ends at most 20 ms after requests have become rare, and with the process.
+    Guarantees: the request ends at most 20 ms after requests have become rare, and with the process.
     """
 
     def __init__(self, descriptor: int) -> None:
-        """Express the wish by ``descriptor``, an open `LATENCY_DEVICE`."""
+        """Use ``descriptor``, an open `LATENCY_DEVICE`."""
         self._descriptor = descriptor
         self._count = 0
         self._counted = 0
@@ -70,7 +71,7 @@ class Wakefulness:
         signal.signal(signal.SIGALRM, lambda number, frame: self._tick())
 
     def note(self) -> None:
-        """Take note of a request."""
+        """Count a request."""
         self._count += 1
         if self._count % _GROUP or self._awake:
             return

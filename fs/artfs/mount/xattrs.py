@@ -1,9 +1,9 @@
-"""The extended attributes that answer in place what a person asks of a version or a file.
+"""The extended attributes that describe a version or a file in place.
 
-On versions: ``user.artfs.digest``, ``.type``, ``.description``, ``.metadata`` (JSON), ``.created_at`` (ISO 8601 in
-UTC) and ``.aliases`` (separated by commas).  On files: ``.digest`` (BLAKE3 of the content) and ``.stored_bytes``; on
-files whose bytes stay outside ``.reference`` (JSON: where they are, and what pins them).
-Directories also answer ``user.artfs.workspace``, which is not listed: by it, a path is known to lie in a workspace.
+On versions: ``user.artfs.digest``, ``.type``, ``.description``, ``.metadata`` (JSON), ``.created_at`` (ISO 8601 in UTC)
+and ``.aliases`` (separated by commas).  On files: ``.digest`` (BLAKE3 of the content) and ``.stored_bytes``; on files
+whose bytes stay outside also ``.reference`` (JSON: their location, and the values that pin them).  Directories also
+have ``user.artfs.workspace``, which is not listed: it shows that a path lies in a workspace.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ OF_REFERENCES = (PREFIX + b"reference", PREFIX + b"stored_bytes")
 
 
 def of_reference(snapshot: Snapshot, node: int, name: bytes) -> bytes | None:
-    """Return one attribute of the file outside whose record is ``node``, or None where it has none of that name."""
+    """Return one attribute of the outside file whose record is ``node``, or None if there is none of that name."""
     if name == OF_REFERENCES[0]:
         return snapshot.reference(node).encode()
     return b"%d" % snapshot.stored_bytes(node) if name == OF_REFERENCES[1] else None
 
 
 def of_file(snapshot: Snapshot, node: int, name: bytes) -> bytes | None:
-    """Return one attribute of the file whose content is ``node``, or None where it has none of that name."""
+    """Return one attribute of the file whose content is ``node``, or None if there is none of that name."""
     if name == OF_FILES[0]:
         return snapshot.content(node).id.hex().encode()
     return b"%d" % snapshot.stored_bytes(node) if name == OF_FILES[1] else None

@@ -1,16 +1,16 @@
 """The daemon's first process: it mounts, makes all others, and replaces workers that die.
 
-It is small and has one thread, so that forking is safe: a copy of `artfs mount`, or a new process where anything else
-mounts.  It answers the kernel's INIT and nothing else, never opens the store, and never looks into its own mount, for
-it might then wait for the workers that it has to replace.
+It is small and has one thread, so that forking is safe: a copy of `artfs mount`, or a new process if another program
+mounts.  It answers the kernel's INIT and nothing else, never opens the store, and never looks into its own mount,
+because it might then wait for the workers that it has to replace.
 
     zygote ── supervisor     control socket (trio)
            ├─ worker 0       requests, on a device of its own
            └─ worker n
 
-This code assumes: whichever of zygote and supervisor dies, everything ends and readers get ENOTCONN, never a hang.
-The zygote sees to it for the supervisor; the kernel does for the zygote, by PDEATHSIG.  A mount whose daemon crashed
-stays in the table of mounts: an empty folder in its place would look like deleted data.
+This code assumes: if the zygote or the supervisor dies, everything ends and readers get ENOTCONN, never a hang.  The
+zygote ensures it for the supervisor, the kernel for the zygote, by PDEATHSIG.  A mount whose daemon crashed stays in
+the table of mounts: an empty folder in its place would look like deleted data.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _QUICK_DEATH_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 2.0
 _KILLS_RESCUED, _CRASHES_RESCUED = 16, 1
 _HOPELESS_STARTS = 8
-"""After so many workers in a row that could not even start, reading fails rather than waits."""
+"""After that many consecutive workers that could not start, reads fail instead of waiting."""
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Zygote:
             self._clean()
 
     def _attach(self) -> tuple[str, Transport]:
-        """Mount, answer INIT, and return the first transport, with its name, that this kernel has what it takes for."""
+        """Mount, answer INIT, and return the first transport that this kernel supports, with its name."""
         names = TRANSPORTS[self._configuration.transport]
         source = os.fsencode(self._configuration.workspace)
         for name in names:
@@ -199,7 +199,7 @@ class Zygote:
             self._selector.register(self._configuration.lifeline, selectors.EVENT_READ, self._on_lifeline)
 
     def _await_ready(self, count: int) -> None:
-        """Wait until ``count`` children have said that they are ready; MountError with what they say otherwise."""
+        """Wait until ``count`` children have reported that they are ready; MountError with their error otherwise."""
         deadline = time.monotonic() + _START_SECONDS
         while count:
             if not select.select([self._news], [], [], 0.1)[0]:
@@ -233,7 +233,7 @@ class Zygote:
                 if when <= now:
                     self._start_worker(slot)
             if self._last_moment <= now:
-                self._kill(*self._slots)  # one that is suspended would never end
+                self._kill(*self._slots)  # a suspended worker would never end
                 self._last_moment = math.inf
             moments = [self._last_moment, *self._waiting.values()]
             pause = max(0.0, min(moments) - now) if min(moments) < math.inf else None
@@ -275,14 +275,14 @@ class Zygote:
             self._start_worker(self._most_slots - 1)
 
     def _detach(self, *, lazy: bool) -> None:
-        """Unmount in a child, for it may wait for requests that the workers are serving."""
+        """Unmount in a child, because it may wait for requests that the workers are serving."""
         if self._detacher:
             return
         self._lazy = lazy
         self._detacher = fork(lambda: self._detach_in_child(lazy), closing=self._private())
 
     def _detach_in_child(self, lazy: bool) -> int:
-        """Unmount where the mount is now, which is elsewhere if a folder above it has been renamed."""
+        """Unmount at the current mount point, which differs if a folder above it has been renamed."""
         from artstore.locate import mount_points
 
         places = [point.path for point in mount_points() if point.device == self._info.device]
@@ -293,7 +293,7 @@ class Zygote:
         return 0
 
     def _on_detached(self, status: int) -> None:
-        """Go on as unmounting in the child came out: asked for by the supervisor, a busy mount is only reported."""
+        """Handle the result of the unmount: if the supervisor requested it, a busy mount is only reported."""
         self._detacher = 0
         number = os.waitstatus_to_exitcode(status)
         if self._answer_detach:
@@ -324,7 +324,7 @@ class Zygote:
                 return 1
 
     def _on_worker_death(self, slot: int, status: int) -> bool:
-        """Plan a worker's replacement; return whether there is no hope of one."""
+        """Plan a worker's replacement; return whether the daemon must give up."""
         if os.waitstatus_to_exitcode(status) == ENDED:
             self._ended = True
             self._waiting.clear()
@@ -348,8 +348,8 @@ class Zygote:
     def _rescue_requests(self, slot: int, status: int) -> None:
         """Hand the requests that a dead worker had read but not answered to other workers.
 
-        Its device is still open here, so these requests wait in it.  Where the kernel cannot send them again, or where
-        they may be what workers die of, the device is closed instead: the kernel retries reads then, and other calls
+        Its device is still open here, so these requests wait in it.  If the kernel cannot send them again, or if they
+        may be the cause of the deaths, the device is closed instead: the kernel retries reads then, and other calls
         fail with ECONNABORTED.
         """
         was_killed = -os.waitstatus_to_exitcode(status) in (signal.SIGKILL, signal.SIGTERM)
@@ -393,7 +393,7 @@ class Zygote:
                 log.unlink()
 
     def _report_failure(self, error: Exception) -> int:
-        """Tell the caller why nothing is mounted, and return the exit code."""
+        """Report to the caller why nothing is mounted, and return the exit code."""
         if not isinstance(error, ArtfsError | OSError):
             _log.error("starting failed", exc_info=error)
         message = str(error) or type(error).__name__
@@ -420,7 +420,7 @@ def _load_transport(name: str) -> MakeTransport:
 
 
 def _device_number(directory: bytes) -> str:
-    """Return the number of the file system just mounted, from the table of mounts: looking at it would wait for us."""
+    """Return the number of the file system just mounted, from the table of mounts: a stat would wait for us."""
     from artstore.locate import mount_points
 
     for mount in reversed(mount_points()):
@@ -435,8 +435,8 @@ def _how(status: int) -> str:
 
 
 def serve(configuration: Configuration) -> NoReturn:
-    """Run as the daemon of a mount and end with it; the process must have no other thread."""
-    os.closerange(LIFELINE + 1, os.sysconf("SC_OPEN_MAX"))  # libraries of the caller's may have left files open
+    """Run as the daemon of a mount until it ends; the process must have no other thread."""
+    os.closerange(LIFELINE + 1, os.sysconf("SC_OPEN_MAX"))  # libraries of the caller may have left files open
     os.chdir("/")
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s", stream=sys.stderr)

@@ -1,1 +1,1 @@
-"""Adapters between the kernel's requests and the serving core; each is the only code that knows its binding."""
+"""Adapters between the kernel's requests and the serving core; only the adapter depends on its binding."""

@@ -1,4 +1,4 @@
-"""What all transports do alike: errors of the core become numbers and lines in the log."""
+"""Shared by all transports: conversion of the core's errors to error numbers and log lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 def number_of(error: Exception, question: str, counts: WorkerCounts) -> int:
-    """Return the errno with which the request ``question`` fails; what should not happen is counted and logged."""
+    """Return the errno with which the request ``question`` fails; unexpected errors are counted and logged."""
     if isinstance(error, ArtfsError):
         number = errno_of(error)
         if number == errno.EIO:

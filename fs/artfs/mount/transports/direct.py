@@ -1,12 +1,12 @@
 """Serve the core by speaking the kernel's protocol on the device, without a FUSE library.
 
-What this gives over a library: requests carry the inode, so that opening and closing need no request at all (the kernel
-asks once, is told that there is no such operation, and never asks again), and listings are kept by the kernel.  Warm
-reads and listings are then the kernel's own.
+Advantages over a library: requests carry the inode, so that opening and closing need no request at all (the kernel asks
+once, gets the answer that there is no such operation, and never asks again), and the kernel caches listings.  It then
+serves warm reads and listings itself.
 
-Guarantees: every request that wants an answer gets one, whatever is in it, at once or when what it waits for is there;
-nothing is answered that was not asked for, nor more than was asked for.  Lengths and offsets in requests are checked
-against what was read.
+Guarantees: every request that needs an answer gets one, whatever its content, at once or when the outside data arrives;
+there is no answer without a request, and none longer than requested.  Lengths and offsets in requests are checked
+against the bytes read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from artstore.ids import Buffer
 __all__ = ["DirectTransport", "Dispatcher"]
 
 Answer = Sequence[Buffer]
-"""Buffers to be written at once; none where a request has no answer."""
+"""Buffers to write in one call; none if a request has no answer."""
 
 _HEAD = struct.Struct("=IIQQ")
 _READ = struct.Struct("=QQI")
@@ -41,16 +41,16 @@ _LARGEST_ANSWER = 1 << 20
 _NO_ANSWER: Answer = ()
 
 _SILENT = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.NOTIFY_REPLY})
-"""Forgetting needs nothing done, for there is no table of inodes.  A request is answered before the next is read, so
-that there is none to interrupt, but for reads of what lies outside: those come from the page cache, whose waiters can
-be killed without it."""
+"""Forgetting needs no work, because there is no table of inodes.  A request is answered before the next is read, so
+that there is none to interrupt, except reads of outside content: those come from the page cache, whose waiters can be
+killed without it."""
 
 _CHANGING = (
     Opcode.SETATTR, Opcode.SYMLINK, Opcode.MKNOD, Opcode.MKDIR, Opcode.UNLINK, Opcode.RMDIR, Opcode.RENAME,
     Opcode.LINK, Opcode.WRITE, Opcode.SETXATTR, Opcode.REMOVEXATTR, Opcode.CREATE, Opcode.FALLOCATE, Opcode.RENAME2,
     Opcode.COPY_FILE_RANGE, Opcode.TMPFILE,
 )  # fmt: skip
-"""What a mount that root has made writable by force may still be asked."""
+"""Requests that can still reach a mount that root has made writable by force."""
 
 _DONE = (Opcode.RELEASE, Opcode.RELEASEDIR, Opcode.DESTROY)
 
@@ -65,7 +65,7 @@ class Dispatcher:
     def __init__(
         self, tree: Tree, counts: WorkerCounts, *, uid: int, gid: int, later: Callable[[int, Fetch], None]
     ) -> None:
-        """Show everything as owned by ``uid`` and ``gid``; hand reads that wait for others over to ``later``."""
+        """Show everything as owned by ``uid`` and ``gid``; pass reads that wait for an outside service to ``later``."""
         self._later = later
         self._tree = tree
         self._counts = counts
@@ -89,7 +89,7 @@ class Dispatcher:
         }
 
     def answer(self, request: memoryview) -> Answer:
-        """Return the answer to one request; what the request asks for and is unknown here fails with ENOSYS."""
+        """Return the answer to one request; an unknown operation fails with ENOSYS."""
         if len(request) < REQUEST.size:
             return _NO_ANSWER
         length, opcode, unique, inode = _HEAD.unpack_from(request)
@@ -209,7 +209,7 @@ def _name(request: memoryview, start: int) -> bytes:
 
 
 def _value(unique: int, value: bytes, room: int) -> Answer:
-    """Answer with an attribute's value where there is room for it, with its size where that is what was asked."""
+    """Answer with an attribute's value if there is room for it, or with its size if that was requested."""
     if not room:
         return (protocol.answer(unique, _SIZE.pack(len(value), 0)),)
     if len(value) > room:
@@ -218,7 +218,7 @@ def _value(unique: int, value: bytes, room: int) -> Answer:
 
 
 class DirectTransport:
-    """Speak for one mount: INIT before the fork, everything else in each worker."""
+    """The transport of one mount: INIT before the fork, everything else in each worker."""
 
     runs_threads = True
 
@@ -229,7 +229,7 @@ class DirectTransport:
         self._gid = gid
 
     def answer_init(self) -> None:
-        """Answer the kernel's first request, and no other; UnsupportedError where the kernel lacks what is needed."""
+        """Answer the kernel's first request, and no other; UnsupportedError if the kernel lacks a needed feature."""
         settled = False
         while not settled:
             outcome = protocol.negotiate(os.read(self._device, protocol.LARGEST_REQUEST))
@@ -241,9 +241,9 @@ class DirectTransport:
     def serve(
         self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take, busy: Callable[[], None]
     ) -> None:
-        """Answer requests from ``tree`` until the kernel says that the mount has ended; call ``note`` at each.
+        """Answer requests from ``tree`` until the kernel reports that the mount has ended; call ``note`` for each.
 
-        ``take`` waits for a request and reads it.  ``busy`` is not called: what waits does so in threads.
+        ``take`` waits for a request and reads it.  ``busy`` is not called: reads that wait do so in threads.
         """
         later = Waiting(self._device, counts).read
         dispatcher = Dispatcher(tree, counts, uid=self._uid, gid=self._gid, later=later)
@@ -274,4 +274,4 @@ class DirectTransport:
 
 _ENDED = frozenset({errno.ENODEV, errno.ECONNABORTED})
 _AGAIN = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOENT})
-"""A request that was taken back between its announcement and the read of it says ENOENT."""
+"""A request that was withdrawn between its announcement and its read fails with ENOENT."""

@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Opcode(IntEnum):
-    """Name what a request asks for; those that only a writable file system meets included."""
+    """The operations of requests, including those that only a writable file system receives."""
 
     LOOKUP = 1
     FORGET = 2
@@ -76,7 +76,7 @@ class Opcode(IntEnum):
 
 
 class Feature(IntFlag):
-    """Name what kernel and server agree on in INIT; bits from 32 on travel in a field of their own."""
+    """The features that kernel and server agree on in INIT; bits from 32 on have a separate field."""
 
     ASYNC_READ = 1 << 0
     AUTO_INVAL_DATA = 1 << 12
@@ -91,7 +91,7 @@ class Feature(IntFlag):
 
 
 NEEDED: Final = Feature.AUTO_INVAL_DATA | Feature.DO_READDIRPLUS | Feature.NO_OPEN_SUPPORT | Feature.NO_OPENDIR_SUPPORT
-"""Without these the kernel would ask for opens, or keep listings above versions for ever."""
+"""Without these the kernel would send opens, or cache listings above versions forever."""
 
 OFFERED: Final = (
     NEEDED
@@ -102,9 +102,9 @@ OFFERED: Final = (
     | Feature.CACHE_SYMLINKS
     | Feature.INIT_EXT
 )
-"""What is taken wherever the kernel has it.
+"""Features that are enabled if the kernel has them.
 
-AUTO_INVAL_DATA makes it look at a directory's mtime before it shows a listing that it has kept.
+AUTO_INVAL_DATA makes it check a directory's mtime before it uses a cached listing.
 """
 
 MAJOR, MINOR, OLDEST_MINOR = 7, 45, 31
@@ -112,7 +112,7 @@ _MAX_PAGES: Final = 256
 _MAX_WRITE: Final = 4096
 _MAX_BACKGROUND: Final = 1024
 LARGEST_REQUEST: Final = 16384
-"""Bytes to have ready for a request: the kernel wants 8192, and no request here is longer."""
+"""Size of the buffer for a request: the kernel requires 8192, and no request here is longer."""
 
 REQUEST: Final = struct.Struct("=IIQQIIIHH")
 _ANSWER: Final = struct.Struct("=IiQ")
@@ -132,7 +132,7 @@ _LISTED_CONTENT: Final = [
     struct.Struct(f"=Q{_LISTED_HEAD.size}sQQQ{_LISTED_TAIL.size}sQQII{-(-length // 8) * 8}s").pack
     for length in range(256)
 ]
-"""`_LISTED` and the name behind it, by the name's length; what neighbours have in common is packed beforehand."""
+"""`_LISTED` and the name behind it, by the name's length; packed in advance, because entries share it."""
 _PLAIN_LISTED: Final = struct.Struct("=QQII")
 _PADDING: Final = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
 _BLOCK: Final = 4096
@@ -140,9 +140,9 @@ _NANO: Final = 1_000_000_000
 
 
 class Negotiation(NamedTuple):
-    """Hold the outcome of INIT: ``answer`` to write; ``settled`` if no second INIT follows; what the kernel has.
+    """The result of INIT: the ``answer`` to write, ``settled`` if no second INIT follows, and the kernel's features.
 
-    ``lacking`` names what the kernel lacks for this transport: if there is anything, the mount is to be given up.
+    ``lacking`` names features that the kernel lacks for this transport: if there are any, the mount must be abandoned.
     """
 
     answer: bytes
@@ -153,7 +153,7 @@ class Negotiation(NamedTuple):
 
 
 def negotiate(request: bytes) -> Negotiation:
-    """Return the answer to the kernel's INIT ``request``, header included; ValueError if it is none."""
+    """Return the answer to the kernel's INIT ``request``, header included; ValueError if it is no INIT."""
     if len(request) < REQUEST.size + _INIT.size:
         raise ValueError("the kernel's first request is cut short")
     length, opcode, unique = REQUEST.unpack_from(request)[:3]
@@ -198,12 +198,12 @@ def answer(unique: int, body: bytes) -> bytes:
 
 
 def answer_head(unique: int, size: int) -> bytes:
-    """Return the head of an answer whose body of ``size`` bytes is written behind it."""
+    """Return the header of an answer whose body of ``size`` bytes is written after it."""
     return _ANSWER.pack(_ANSWER.size + size, 0, unique)
 
 
 def failure(unique: int, number: int) -> bytes:
-    """Return the answer that the request ``unique`` fails with the errno ``number``."""
+    """Return the answer that fails the request ``unique`` with the errno ``number``."""
     return _ANSWER.pack(_ANSWER.size, -number, unique)
 
 
@@ -245,7 +245,7 @@ class Owner:
         )  # fmt: skip
 
     def listed(self, name: bytes, cookie: int, found: Attributes) -> bytes:
-        """Return one entry of an answer to READDIRPLUS; the kernel may ask for what follows it by ``cookie``."""
+        """Return one entry of an answer to READDIRPLUS; ``cookie`` is the position of the next entry."""
         inode, mode, size, mtime_ns, entry_seconds, attribute_seconds = found
         seconds, rest = divmod(mtime_ns, _NANO)
         length = len(name)
@@ -293,7 +293,7 @@ def _listed_head(found: Attributes) -> bytes:
 
 
 def absent(unique: int) -> bytes:
-    """Return the answer to LOOKUP that there is no such name, nor ever will be."""
+    """Return the answer to LOOKUP that the name does not exist, and never will."""
     return _LOOKUP_ANSWER.pack(_LOOKUP_ANSWER.size, 0, unique, 0, 0, FOREVER, *[0] * 19)
 
 

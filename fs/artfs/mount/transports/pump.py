@@ -1,12 +1,12 @@
 """Drive pyfuse3 without an event loop.
 
 pyfuse3 looks up ``trio`` as a module attribute of its own, which is how its asyncio mode replaces it.  The object here
-stands in for it with a nursery, a lock and a wait that never wait: each worker has one request in hand at a time, and
-the blocking read of the device is the only place where it rests.  Serving through trio's loop costs about 50 us per
-request and most of the daemon's processor time; this costs next to nothing.
+stands in for it with a nursery, a lock and a wait that never wait: each worker handles one request at a time, and waits
+only in the blocking read of the device.  Serving through trio's loop costs about 50 us per request and most of the
+daemon's processor time; this costs next to nothing.
 
-This code assumes that no handler awaits anything, and that the process has no other thread or task to feed: the read
-of the device holds the interpreter.
+This code assumes that no handler awaits anything, and that the process has no other thread or task to run: the read of
+the device holds the interpreter.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Task:
 
 
 class _Nursery:
-    """Run the tasks it was given one after the other when its block ends."""
+    """Run its tasks one after the other when its block ends."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Callable[..., Awaitable[object]], tuple[object, ...]]] = []
@@ -96,7 +96,8 @@ _pump = Pump()
 def import_pyfuse3() -> ModuleType:
     """Import pyfuse3 with the pump in trio's place, so that trio itself is not even loaded.
 
-    Guarantees: ``sys.modules`` holds the real trio afterwards if it held it before, and else nothing of that name.
+    Guarantees: ``sys.modules`` holds the real trio afterwards if it held it before, and no module of that name
+    otherwise.
     """
     real = sys.modules.get("trio")
     sys.modules["trio"] = cast(ModuleType, _pump)

@@ -1,7 +1,7 @@
 """Serve the core through pyfuse3, one request at a time (see `artfs.mount.transports.pump`).
 
-pyfuse3 hands reads and listings nothing but the file handle, so a handle is the inode.  Looking up nothing that the
-kernel would ask again later is the core's business; here are only names of fields and numbers of errors.
+pyfuse3 hands reads and listings nothing but the file handle, so a handle is the inode.  The core decides which entries
+the kernel may cache; this module only converts fields and error numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ R = TypeVar("R")
 def _handler(
     answer: Callable[Concatenate[_Handlers, P], R],
 ) -> Callable[Concatenate[_Handlers, P], Coroutine[object, object, R]]:
-    """Make the coroutine function that pyfuse3 wants of a function: it counts, and turns errors into numbers."""
+    """Turn a function into the coroutine function that pyfuse3 expects, with counts and errors as numbers."""
 
     async def handle(self: _Handlers, /, *args: P.args, **kwargs: P.kwargs) -> R:
         self.counts.served()
@@ -169,7 +169,7 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
 
 
 class Pyfuse3Transport:
-    """Speak for one mount: INIT before the fork, everything else in each worker."""
+    """The transport of one mount: INIT before the fork, everything else in each worker."""
 
     runs_threads = False
 
@@ -185,9 +185,10 @@ class Pyfuse3Transport:
     def serve(
         self, tree: Tree, counts: WorkerCounts, note: Callable[[], None], take: Take, busy: Callable[[], None]
     ) -> None:
-        """Answer requests from ``tree`` until the kernel says that the mount has ended; call ``note`` at each.
+        """Answer requests from ``tree`` until the kernel reports that the mount has ended; call ``note`` for each.
 
-        ``take`` is not used: libfuse waits at the device itself.  ``busy`` is called before each wait for others.
+        ``take`` is not used: libfuse waits at the device itself.  ``busy`` is called before each wait for an outside
+        service.
         """
         self._handlers.busy = busy
         self._handlers.tree = tree

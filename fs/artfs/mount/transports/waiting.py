@@ -1,7 +1,7 @@
 """Reads that wait for an outside service: each runs in its own thread and is answered when it ends.
 
-The worker serves everything else meanwhile.  An answer must come from the clone of the device that the request was read
-from, in which any thread of the worker may write.
+The worker serves everything else meanwhile.  An answer must be written to the clone of the device that the request was
+read from; any thread of the worker may write to it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from artfs.mount.tree import Fetch
 __all__ = ["Waiting"]
 
 _AT_ONCE: Final = 64
-"""Reads that one worker waits for at once; those beyond wait for their turn."""
+"""Largest number of concurrent waiting reads of one worker; further reads are queued."""
 _NOBODY: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ECONNABORTED})
-"""Whoever asked was killed, or the mount has ended."""
+"""The requesting process was killed, or the mount has ended."""
 
 
 class Waiting:
-    """Answer slow reads on ``device``; the threads exist from the first one on."""
+    """Answer slow reads on ``device``; the threads are started at the first one."""
 
     def __init__(self, device: int, counts: WorkerCounts) -> None:
         self._device = device
