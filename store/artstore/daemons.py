@@ -51,7 +51,7 @@ class DaemonInfo:
 
 
 def daemons_folder(run_dir: Path) -> Path:
-    """Return where the run files of a workspace's daemons are."""
+    """Return the folder of the run files of a workspace's daemons."""
     return run_dir / "daemons"
 
 

@@ -18,7 +18,7 @@
     └── OutOfSpaceError (OSError)                the disk is full, or nearly
 
 Each is also the builtin that a caller would catch.  The message is one sentence that names the object; ``hint`` gives a
-remedy.  ``kind`` is the stable name used in JSON, ``exit_code`` what the command line returns.
+remedy.  ``kind`` is the stable name used in JSON, ``exit_code`` that of the command line.
 """
 
 from __future__ import annotations

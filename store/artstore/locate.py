@@ -1,4 +1,4 @@
-"""Where workspaces and mounts are, and on what file systems.
+"""Locations of workspaces and mounts, and their file systems.
 
 A workspace is searched for in this order: the given path (``-w``), ``$ARTFS_WORKSPACE``, the default that ``artfs init
 DIR --default`` stored, and ``~/.local/share/artfs``.

@@ -222,5 +222,5 @@ def _problem(component: str) -> str:
 
 
 def _shown(text: str) -> str:
-    # repr() makes what cannot be printed visible, so the sentence stays one line.
+    # repr() makes unprintable characters visible, so the sentence stays one line.
     return repr(text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "...")

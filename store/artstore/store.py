@@ -55,7 +55,7 @@ class Store:
         self._reader = _reader_of(path, self.uuid)
         self._generation = _generation
         self.chunks: ChunkSource = process_chunks
-        """Where decompressed chunks are kept."""
+        """The cache of decompressed chunks."""
         self.recent: RecentSpans | None = None
         """The spans last fetched from outside, if processes share them; set before the first outside read."""
         self.has_threads = True
@@ -136,7 +136,7 @@ class Store:
             yield transaction
 
     def pack_writer(self, avoid: Collection[int] = ()) -> PackWriter:
-        """Return a writer of new segments, for one put; it appends to none of the packs to ``avoid``."""
+        """Return a writer of new segments, for one put; it does not append to the packs in ``avoid``."""
         return PackWriter(self.path, uuids.UUID(self.uuid).bytes, self.file_mode, RESERVE, avoid)
 
 

@@ -6,7 +6,7 @@ A 64-bit number encodes its object, so no worker keeps a table and all of them a
     class 1   31 bits version serial | 31 bits directory index    a directory in a version
     class 2   0 | 61 bits: content node                           a symbolic link in a version
               1 | 61 bits: content node                           a file that is referred to in a version
-    class 3   4 bits sort | 26 bits 0 | 32 bits value             what lies above the versions
+    class 3   4 bits sort | 26 bits 0 | 32 bits value             entries above the versions
 
 Node numbers are local and never reused, serials are global and never reused, and node numbers start at 16, so the
 numbers 0 to 31 are free: 0 means "no such name" in the kernel's protocol and 1 is the root of the mount.

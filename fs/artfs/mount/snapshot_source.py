@@ -15,7 +15,7 @@ __all__ = ["SnapshotSource"]
 
 
 class SnapshotSource(Protocol):
-    """What the serving core needs from a store."""
+    """The interface of a store to the serving core."""
 
     @property
     def uuid(self) -> str:

@@ -65,7 +65,7 @@ class Reaping(Protocol):
 
 
 def memory_of(pid: int) -> int | None:
-    """Return a process's anonymous memory in bytes (Pss_Anon), or None if the system does not tell."""
+    """Return a process's anonymous memory in bytes (Pss_Anon), or None if the system does not report it."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:

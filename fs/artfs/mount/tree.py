@@ -4,12 +4,12 @@
     /team/vision            projects
     /team/vision/imagenet   an artifact: its versions and its aliases
     .../v3                  a version: the root directory of its tree
-    .../v3/train/0.jpg      what is in it
+    .../v3/train/0.jpg      a file in it
 
-Each request is answered from one snapshot of the store, opened only if the worker's caches do not suffice. Cached are
-parsed directory records, functions of node numbers, which are never reused; and the places of directories in versions,
-which are valid until a version is deleted or purged: the epoch determines when to drop them.  A restarted worker only
-has to fill its caches again.
+Each request is answered from one snapshot of the store, opened only if the worker's caches do not suffice.  The caches
+hold parsed directory records, functions of node numbers, which are never reused; and the places of directories in
+versions, which are valid until a version is deleted or purged: the epoch determines when to drop them.  A restarted
+worker only has to fill its caches again.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ class Tree:
         return partial(outside.read, *known, offset, size) if found is None else found
 
     def xattr(self, inode: int, name: bytes) -> bytes:
-        """Return an extended attribute; NoAttributeError, without a query of the store, for unknown names."""
+        """Return an extended attribute; NoAttributeError, without a store query, for names of other prefixes."""
         if not name.startswith(xattrs.PREFIX):
             raise NoAttributeError("no such attribute")
         place = _decode(inode)

@@ -420,7 +420,7 @@ def _load_transport(name: str) -> MakeTransport:
 
 
 def _device_number(directory: bytes) -> str:
-    """Return the number of the file system just mounted, from the table of mounts: a stat would wait for us."""
+    """Return the device number of the new mount, from the table of mounts: a stat would wait for this process."""
     from artstore.locate import mount_points
 
     for mount in reversed(mount_points()):

@@ -43,12 +43,12 @@ _BATCH: Final = 1000
 _MOST_NAMED: Final = 20
 
 Cascade = Literal["no", "delete", "orphan"]
-"""What happens to versions made from the deleted ones: they prevent the deletion, are deleted too, or are kept."""
+"""The treatment of versions made from the deleted ones: they prevent the deletion, are deleted too, or are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What a deletion did, or would do.
+    """The result of a deletion, or of its dry run.
 
     ``versions`` and released ``aliases`` are written ``NAME:v3`` and ``NAME:ALIAS``.  ``freed_bytes`` are the stored
     bytes that are freed once all versions are reaped, ``reaped_bytes`` those already freed.  The versions can be

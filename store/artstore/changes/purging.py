@@ -1,8 +1,8 @@
 """Purging: content is permanently removed from every version that holds it, and overwritten before its space is freed.
 
 Versions keep their numbers and aliases.  Each gets a new root without the content, and so a new digest; its record
-keeps what was removed, when and why, with the previous digest.  One transaction for each version: a purge that is
-interrupted resumes when it is run again with the digest.
+keeps what was removed, when and why, with the previous digest.  Each version takes one transaction: an interrupted
+purge resumes when it is run again with the digest.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ _LARGEST_ANSWER = 1 << 20
 _NO_ANSWER: Answer = ()
 
 _SILENT = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.NOTIFY_REPLY})
-"""Forgetting needs no work, because there is no table of inodes.  A request is answered before the next is read, so
-that there is none to interrupt, except reads of outside content: those come from the page cache, whose waiters can be
-killed without it."""
+"""FORGET needs no work, because there is no table of inodes.  A request is answered before the next is read, so that
+there is none to interrupt, except reads of outside content: those come from the page cache, whose waiters can be killed
+without it."""
 
 _CHANGING = (
     Opcode.SETATTR, Opcode.SYMLINK, Opcode.MKNOD, Opcode.MKDIR, Opcode.UNLINK, Opcode.RMDIR, Opcode.RENAME,

@@ -115,7 +115,7 @@ def import_pyfuse3() -> ModuleType:
 def run(main: Callable[..., Coroutine[object, object, None]], *, requests: int = -1) -> None:
     """Run pyfuse3's ``main`` until the mount has ended, or until ``requests`` reads if that is not negative.
 
-    Raises what the loop raises, and RuntimeError if a handler awaited something.
+    Raises the errors of the loop, and RuntimeError if a handler awaited something.
     """
     _pump.lowlevel.limit = requests
     coroutine = main(min_tasks=1, max_tasks=1)
