@@ -1,1 +1,1 @@
-"""Measurements of artfs beside the plain file system, made through the command as a user runs it."""
+"""Measurements of artfs compared with the plain file system, made through the command as a user runs it."""

@@ -40,7 +40,7 @@ QUICK_PEERS = ("borg", "erofs", "restic", "squashfuse")
 
 
 class Work(Protocol):
-    """What can be measured."""
+    """A kind of measurement."""
 
     @property
     def name(self) -> str:
@@ -100,7 +100,7 @@ def all_works(readers: list[int], keepers: Sequence[type[Keeper]]) -> list[Work]
 
 
 def chosen(works: list[Work], only: list[str] | None) -> list[Work]:
-    """Return the works that were asked for."""
+    """Return the requested works."""
     wanted = [work for work in works if only is None or any(f"{work.name}-".startswith(f"{name}-") for name in only)]
     if not wanted:
         raise SystemExit(f"there is no such work; there are {' '.join(work.name for work in works)}")
@@ -108,7 +108,7 @@ def chosen(works: list[Work], only: list[str] | None) -> list[Work]:
 
 
 def line_up(arguments: argparse.Namespace, data: DataSets, folder: Path) -> Lineup:
-    """Find out who can take part in what was asked for; what is missing is installed."""
+    """Determine the sides that can run the requested works; install missing programs."""
     lineup = Lineup()
     names = [work.name for work in chosen(all_works(arguments.readers, KEEPERS), arguments.only)]
     putting = [name for name in names if name.startswith(("put", "delete"))]
@@ -120,7 +120,7 @@ def line_up(arguments: argparse.Namespace, data: DataSets, folder: Path) -> Line
 
 
 def run(arguments: argparse.Namespace, folder: Path, results: Results) -> None:
-    """Run the works one after another; what was measured is in the JSON file after each."""
+    """Run the works one after another; write the JSON file after each."""
     data = DataSets(arguments.directory, QUICK if arguments.quick else FULL, say)
     lineup = line_up(arguments, data, folder)
     works = chosen(all_works(arguments.readers, lineup.keepers), arguments.only)
@@ -143,7 +143,7 @@ def run(arguments: argparse.Namespace, folder: Path, results: Results) -> None:
 def main() -> None:
     """Measure, print the tables, write the files."""
     arguments = parse()
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # it would have every command compile all that it loads
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # it would make every command compile all modules that it loads
     results = merged(arguments.merge) if arguments.merge else measured(arguments)
     print_report(results)
     if arguments.markdown:
@@ -154,7 +154,7 @@ def main() -> None:
 
 
 def merged(paths: Sequence[Path]) -> Results:
-    """Return the results of several runs together."""
+    """Return the merged results of several runs."""
     try:
         return Results.read([json.loads(path.read_text()) for path in paths])
     except (OSError, ValueError, KeyError) as error:
@@ -162,7 +162,7 @@ def merged(paths: Sequence[Path]) -> Results:
 
 
 def measured(arguments: argparse.Namespace) -> Results:
-    """Measure what was asked for."""
+    """Run the requested measurements."""
     arguments.directory.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = Results()

@@ -1,4 +1,4 @@
-"""Running ``artfs`` as a user does, and seeing from outside what that took: time, memory, bytes read."""
+"""Running ``artfs`` as a user does, and measuring its cost from outside: time, memory, bytes read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Watched:
-    """What a command took: ``peak_bytes`` sums its processes' resident peaks, ``bytes_read`` counts its read calls."""
+    """A command's cost: ``peak_bytes`` sums its processes' resident peaks, ``bytes_read`` counts its read calls."""
 
     document: dict[str, Any]
     seconds: float
@@ -39,7 +39,7 @@ class Workspace:
         return [sys.executable, "-m", "artfs", "--workspace", str(self.folder), *map(str, arguments)]
 
     def run(self, *arguments: str | Path) -> float:
-        """Run ``artfs`` and return the seconds that it took; what it says is shown only if it fails."""
+        """Run ``artfs`` and return the elapsed seconds; its output is shown only if it fails."""
         start = time.perf_counter()
         finished = subprocess.run(self.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True)
         seconds = time.perf_counter() - start
@@ -51,12 +51,12 @@ class Workspace:
         """Run ``artfs ... --json`` and return its document."""
         finished = subprocess.run(self.command(*arguments, "--json"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         if finished.returncode:
-            raise SystemExit(f"artfs {arguments[0]} failed")  # it has said why
+            raise SystemExit(f"artfs {arguments[0]} failed")  # it has printed the reason
         document: dict[str, Any] = json.loads(finished.stdout)
         return document
 
     def watch(self, *arguments: str | Path) -> Watched:
-        """Run ``artfs ... --json`` while looking at it every 20 ms."""
+        """Run ``artfs ... --json`` and sample it every 20 ms."""
         command = self.command(*arguments, "--json")
         peaks: dict[int, int] = {}
         start = time.perf_counter()
@@ -113,13 +113,13 @@ def anonymous_memory(pid: int) -> list[int]:
 
 
 def drop_page_cache() -> None:
-    """Make the next read of anything come from the disk; needs root."""
+    """Drop the caches, so that the next reads come from the disk; needs root."""
     os.sync()
     Path("/proc/sys/vm/drop_caches").write_text("3\n")
 
 
 def measured_on() -> dict[str, object]:
-    """Return what the figures depend on: the commit, the kernel, the Python, the number of cores."""
+    """Return the facts that the figures depend on: the commit, the kernel, the Python, the number of cores."""
     describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     commit = subprocess.run(describe, capture_output=True, text=True).stdout.strip() if shutil.which("git") else ""
     return {

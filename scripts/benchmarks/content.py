@@ -1,4 +1,4 @@
-"""Data to measure with: made from a seed, so that every run and every machine has the same bytes."""
+"""Data for measurements: made from a seed, so that every run and every machine has the same bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def noise(size: int, seed: int) -> Iterator[bytes]:
 def write_checkpoint(path: Path, size: int, seed: int, holes: float = 0.0) -> str:
     """Write an incompressible file like a model's weights; return the BLAKE3 of its content in hex.
 
-    ``holes`` is the share of its blocks that are left out, so that they read as zeros and take no space.
+    ``holes`` is the share of its blocks that are holes, which read as zeros and take no space.
     """
     choice, digest = random.Random(seed), blake3()
     with path.open("wb") as file:

@@ -1,6 +1,6 @@
 """The data sets of the benchmark: made once in a folder, from seeds and from releases of real packages, then kept.
 
-What is made depends only on this module, on the version of numpy's generators and on the two packages' files, so
+The data depends only on this module, on the version of numpy's generators and on the two packages' files, so
 every machine measures the same bytes.
 """
 
@@ -32,12 +32,12 @@ CHANGED_ROWS = 0.01
 
 
 class DownloadFailed(Exception):
-    """The packages that the releases are made from cannot be had; says why."""
+    """Raised, with the reason, if the packages that the releases are made from are unavailable."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much data there is; ``name`` is the folder's."""
+    """The amount of data; ``name`` is the folder's name."""
 
     name: str
     releases: int
@@ -74,7 +74,7 @@ class DataSets:
         }
 
     def folder(self, name: str) -> Path:
-        """Return the folder of a data set, which is made if it is not there whole."""
+        """Return the folder of a data set, which is made unless it exists completely."""
         folder, record = self._root / name, self._root / f"{name}.json"
         if not record.exists():
             self._say(f"making data: {name}")
@@ -88,7 +88,7 @@ class DataSets:
         return folder
 
     def versions(self, name: str) -> list[Path]:
-        """Return the folders of a data set's versions: of one that has none, itself."""
+        """Return the folders of a data set's versions: for one without versions, its own folder."""
         folder = self.folder(name)
         return sorted(folder.iterdir()) if name in ("releases", "checkpoints") else [folder]
 

@@ -1,4 +1,4 @@
-"""Deleting two middle releases and giving their space back; artfs does it while mounted, the others are not."""
+"""Deleting two middle releases and freeing their space; artfs does it while mounted, the others unmounted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class DeleteWork:
             remove(keeper.folder)
 
     def visit(self, bench: Bench, keeper: Keeper, turn: int) -> None:
-        """Delete from a copy, which lies where the original was: some stores remember their place."""
+        """Delete from a copy at the original's path, because some stores record their path."""
         kept = keeper.folder.with_name(f"{keeper.folder.name}.kept")
         keeper.folder.rename(kept)
         subprocess.run(["cp", "-a", "--sparse=always", kept, keeper.folder], check=True)

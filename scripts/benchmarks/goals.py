@@ -11,10 +11,10 @@ from benchmarks.results import FIRST_PUT, Key, Results
 
 @dataclass(frozen=True)
 class Goal:
-    """What artfs has to reach on one line.
+    """The goal of artfs on one line.
 
     With ``over``, artfs must take at least ``limit`` times less than each of these sides; a side that was not
-    measured is passed over, and said. Without, what it takes must be ``limit`` at most.
+    measured is skipped, and named. Without ``over``, its own cost must be at most ``limit``.
     """
 
     key: Key
@@ -23,7 +23,7 @@ class Goal:
 
 
 class Verdict(NamedTuple):
-    """A goal beside what was measured: the sides that it was compared with, and the one that was the hardest."""
+    """A goal and its measurement: the sides compared with, and the hardest of them."""
 
     goal: Goal
     against: str
@@ -84,7 +84,7 @@ GOALS: tuple[Goal, ...] = (
 
 
 def verdicts(results: Results, side: str) -> list[Verdict]:
-    """Return the verdicts on all goals that something was measured for."""
+    """Return the verdicts on all goals with measurements."""
     found = []
     for goal in GOALS:
         line = results.lines.get(goal.key)

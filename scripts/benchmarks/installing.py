@@ -1,4 +1,4 @@
-"""Finding and installing the programs of the peers, and looking at where the data lies."""
+"""Finding and installing the programs of the peers, and inspecting the file system of the data."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from benchmarks.commands import ROOT
 
 
 def installed(package: str) -> bool:
-    """Return whether one of Debian's packages is there."""
+    """Return whether one of Debian's packages is installed."""
     query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
     return subprocess.run(query, capture_output=True, text=True).stdout == "installed"
 
 
 def install(packages: Sequence[str]) -> str:
-    """Install what is missing of Debian's packages; return why that cannot be, or nothing if all are there."""
+    """Install missing Debian packages; return why that is impossible, or an empty text if all are installed."""
     if not shutil.which("dpkg-query"):
-        return ""  # another system: what is missing says so itself
+        return ""  # another system: a missing program reports itself
     missing = [package for package in packages if not installed(package)]
     if not missing:
         return ""

@@ -1,4 +1,4 @@
-"""Medians and how sure they are: order statistics, which assume nothing of how the values are spread."""
+"""Medians with confidence intervals: order statistics, which assume nothing about the distribution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONFIDENCE = 0.95
 class Interval:
     """A median, and the ends between which the true one lies with 95 % confidence.
 
-    ``sure`` is false if there are too few values for that; the ends are then the least and the greatest.
+    ``sure`` is false if there are too few values for that; the ends are then the minimum and the maximum.
     """
 
     median: float
@@ -27,9 +27,9 @@ class Interval:
 def interval(values: Sequence[float]) -> Interval:
     """Return the median and its interval.
 
-    The k-th least and k-th greatest of n values hold the true median between them with a probability of
-    1 - 2 * P(B < k), where B counts heads in n throws; the largest k with at least 95 % is taken. Six values are the
-    fewest for which there is one: 2 * (1/2)**6 is about 3 %.
+    The k-th smallest and k-th largest of n values enclose the true median with a probability of
+    1 - 2 * P(B < k), where B counts heads in n throws; the largest k with at least 95 % is taken. At least six
+    values are needed for an interval: 2 * (1/2)**6 is about 3 %.
     """
     ordered, count = sorted(values), len(values)
     outside, depth = 2 * 0.5**count, 0

@@ -1,4 +1,4 @@
-"""What keeps versions of a folder: artfs, backup programs and DVC, driven through their commands in the same way.
+"""The stores that keep versions of a folder: artfs, backup programs and DVC, all run through their commands.
 
 Each keeps them in a folder of its own that holds all of it, caches included, so that removing the folder is enough.
 """
@@ -30,26 +30,26 @@ class Keeper(ABC):
 
     @abstractmethod
     def create(self) -> None:
-        """Make the empty store; the folder is there."""
+        """Create the empty store; its folder exists."""
 
     @abstractmethod
     def put(self, source: Path, name: str, number: int) -> None:
         """Store a folder as one version of ``name``; the numbers come in order from 0."""
 
     def delete(self, name: str, numbers: Sequence[int]) -> None:
-        """Delete versions and give their space back."""
+        """Delete versions and free their space."""
         raise SideFailed(f"{self.name} has no way to delete versions")
 
     def source_for(self, source: Path) -> Path:
-        """Return where to put from, laid out as the program wants it: this is not part of a put's time."""
+        """Return the folder to put from, in the layout that the program needs; not part of a put's time."""
         return source
 
     def stored_bytes(self) -> int:
-        """Return the space on the disk that the versions take, with all records about them."""
+        """Return the disk space of the versions, with all records about them."""
         return allocated_bytes(self.folder)
 
     def version(self) -> str:
-        """Return what the program says its version is."""
+        """Return the version that the program reports."""
         return ""
 
 
@@ -84,11 +84,11 @@ class ArtfsKeeper(Keeper):
         self.workspace.run("put", source, name)
 
     def delete(self, name: str, numbers: Sequence[int]) -> None:
-        """Delete, and give back at once."""
+        """Delete, and free the space at once."""
         self.workspace.run("rm", "--now", *(f"{name}:v{number}" for number in numbers))
 
     def stored_bytes(self) -> int:
-        """Return the space on the disk, without what is only held back for deletions on a full disk."""
+        """Return the disk space, without the reserve for deletions on a full disk."""
         reserve = self.workspace.folder / "reserve"
         return allocated_bytes(self.folder) - (os.lstat(reserve).st_blocks << 9 if reserve.exists() else 0)
 
@@ -104,7 +104,7 @@ class Borg(Keeper):
         self.repository = folder / "repository"
 
     def settings(self) -> dict[str, str]:
-        """Return the environment: everything of borg's is in our folder, and it asks nothing."""
+        """Return the environment: all files of borg are in this store's folder, and it asks no questions."""
         answers = (
             "UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK",
             "RELOCATED_REPO_ACCESS_IS_OK",
@@ -133,7 +133,7 @@ class Borg(Keeper):
 
 
 class Restic(Keeper):
-    """restic, which always encrypts, with the compression that it has by default."""
+    """restic, which always encrypts, with its default compression."""
 
     name = "restic"
     packages = ("restic", "fuse3")
@@ -152,13 +152,13 @@ class Restic(Keeper):
         run(["restic", "init"], self.settings())
 
     def put(self, source: Path, name: str, number: int) -> None:
-        """Back up the folder, beside earlier ones of the same name."""
+        """Back up the folder, in addition to earlier ones of the same name."""
         command = ["restic", "backup", "--json", "--quiet", "--host", "bench", "--tag", name, "."]
         lines = run(command, self.settings(), cwd=source).splitlines()
         self.snapshots[name, number] = json.loads(lines[-1])["snapshot_id"]
 
     def delete(self, name: str, numbers: Sequence[int]) -> None:
-        """Forget snapshots and prune what only they had."""
+        """Forget snapshots and prune the data that only they used."""
         snapshots = [self.snapshots[name, number] for number in numbers]
         run(["restic", "forget", "--prune", *snapshots], self.settings())
 
@@ -168,7 +168,7 @@ class Restic(Keeper):
 
 
 class Bup(Keeper):
-    """bup, with the compression that it has by default."""
+    """bup, with its default compression."""
 
     name = "bup"
     packages = ("bup", "python3-fuse")
@@ -192,7 +192,7 @@ class Bup(Keeper):
 
 
 class Casync(Keeper):
-    """casync, with the chunk sizes and compression that it has by default."""
+    """casync, with its default chunk sizes and compression."""
 
     name = "casync"
     packages = ("casync",)
@@ -206,7 +206,7 @@ class Casync(Keeper):
         return self.folder / f"{name}-{number:02}.caidx"
 
     def put(self, source: Path, name: str, number: int) -> None:
-        """Make an index and the chunks that are new."""
+        """Make an index and the new chunks."""
         store = f"--store={self.folder / 'store.castr'}"
         run(["casync", "make", store, self.index(name, number), source])
 
@@ -216,7 +216,7 @@ class Casync(Keeper):
 
 
 class Dvc(Keeper):
-    """DVC without a git repository; it is installed beside the data, for it wants other versions than artfs does."""
+    """DVC without a git repository; installed next to the data, as it needs other package versions than artfs."""
 
     name = "dvc"
     tools: Path
@@ -227,7 +227,7 @@ class Dvc(Keeper):
         run([self.tools / "bin" / "dvc", "config", "core.analytics", "false"], cwd=self.folder)
 
     def source_for(self, source: Path) -> Path:
-        """Copy the folder to where DVC wants it."""
+        """Copy the folder to the path that DVC requires."""
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         shutil.copytree(source, self.folder / "data")
         return self.folder / "data"
@@ -246,7 +246,7 @@ class Dvc(Keeper):
 
     @classmethod
     def install(cls, tools: Path) -> None:
-        """Make a virtual environment that has DVC, if it is not there."""
+        """Create a virtual environment with DVC, unless it exists."""
         cls.tools = tools
         if not (tools / "installed").exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", tools], check=True)

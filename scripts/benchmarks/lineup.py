@@ -1,4 +1,4 @@
-"""Who takes part: what is installed or can be is in, the rest is named with the reason."""
+"""The participants: programs that are or can be installed take part, the others are named with the reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PEER_NAMES = tuple(
 
 @dataclass
 class Lineup:
-    """The sides that show data sets, the keepers of versions, their versions, and who is not there for which reason."""
+    """The sides that show data sets, the keepers of versions, their versions, and the reasons for absences."""
 
     sides: list[Side] = field(default_factory=list)
     keepers: list[type[Keeper]] = field(default_factory=list)
@@ -29,11 +29,11 @@ class Lineup:
 
     @property
     def stores(self) -> int:
-        """Return how many stores of all that is read from there are; sides of artfs share one."""
+        """Return the number of stores that hold all data to read; sides of artfs share one."""
         return len({side.folder for side in self.sides if not isinstance(side, Plain | Passthrough)})
 
     def add_sides(self, data: DataSets, folder: Path, transport: str, peers: Collection[str]) -> None:
-        """Take in the plain folder, artfs (also by pyfuse3, if that is not its choice), and these peers."""
+        """Add the plain folder, artfs (also with pyfuse3, unless that is its default), and these peers."""
         self.sides = [Plain(data, folder / "plain"), Artfs(data, folder / "artfs", transport)]
         if transport == "auto":
             self.sides.append(Artfs(data, folder / "artfs", "pyfuse3", named=True))
@@ -44,7 +44,7 @@ class Lineup:
                 self.sides.append(side)
 
     def add_keepers(self, directory: Path, peers: Collection[str]) -> None:
-        """Take in a plain copy, artfs, and these peers; DVC is installed in ``directory``."""
+        """Add a plain copy, artfs, and these peers; DVC is installed in ``directory``."""
         self.keepers = [Copies, ArtfsKeeper]
         for keeper in KEEPERS:
             if keeper.name in peers and self.can_be_had(keeper.name, keeper.packages):
@@ -57,7 +57,7 @@ class Lineup:
                     self.left_out[f"puts: {keeper.name}"] = str(failure)
 
     def can_be_had(self, name: str, packages: Collection[str]) -> bool:
-        """Install a peer's packages where that is needed; return whether they are there."""
+        """Install a peer's packages if needed; return whether they are installed."""
         why = install(sorted(packages))
         if why:
             self.left_out[f"everything: {name}"] = why

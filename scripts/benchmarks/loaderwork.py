@@ -21,13 +21,13 @@ from benchmarks.sides import Side
 
 
 class Loader:
-    """The other end of ``benchmarks.loading``."""
+    """The client of ``benchmarks.loading``."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def ask(self, request: dict[str, Any] | None = None) -> str:
-        """Send a line, and return the line that is answered."""
+        """Send a line, and return the answer line."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(f"{json.dumps(request)}\n")
         self._process.stdin.flush()
@@ -61,7 +61,7 @@ class LoaderWork:
         return f"loader-{self.workers}"
 
     def measure(self, bench: Bench) -> None:
-        """Measure plain folder and artfs in turns; peers have no part."""
+        """Measure plain folder and artfs in turns; peers do not take part."""
         wanted = [side for side in bench.sides if side.name == "plain" or side.name.startswith("artfs")]
         sides = {side.name: side for side in wanted if prepared(bench, self.name, side, self.data)}
         size, files = bench.data.bytes(self.data), bench.data.files(self.data)

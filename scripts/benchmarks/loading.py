@@ -1,7 +1,7 @@
-"""A real training loop's reading: PyTorch's DataLoader over image files, shuffled, with worker processes.
+"""The reads of a real training loop: PyTorch's DataLoader over image files, shuffled, with worker processes.
 
-Run as a program of its own, which the benchmark talks to by lines of JSON: PyTorch is loaded once, and never in the
-process that measures other things. For each folder it says ``ready`` when the workers exist, and waits.
+Runs as a separate program that exchanges lines of JSON with the benchmark: PyTorch is loaded once, and never in the
+process that measures other things. For each folder it sends ``ready`` when the workers exist, and waits.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Order:
 
 
 def epoch(loader: Any) -> tuple[float, list[int]]:
-    """Go through all batches; return the seconds and the sum of what they held."""
+    """Read all batches; return the seconds and the sum of their items."""
     total = torch.zeros(2, dtype=torch.int64)
     start = time.perf_counter()
     for batch in loader:
@@ -64,7 +64,7 @@ def epoch(loader: Any) -> tuple[float, list[int]]:
 
 
 def main() -> None:
-    """Serve requests ``{"folder", "names_from", "workers"}``: say ``ready``, wait for a line, run one epoch, report."""
+    """Serve ``{"folder", "names_from", "workers"}`` requests: send ``ready``, wait for a line, run and report."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""What a mount costs by itself: the time until its first listing, and its memory once much was looked at."""
+"""The cost of a mount itself: the time until its first listing, and its memory after many look-ups."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MountWork:
 
 @dataclass(frozen=True)
 class MemoryWork:
-    """The anonymous memory of all processes that serve a mount, after ``find`` went through two data sets."""
+    """The anonymous memory of all processes that serve a mount, after ``find`` has walked two data sets."""
 
     name: str = "memory"
     title: str = "memory of the daemon"
@@ -56,7 +56,7 @@ class MemoryWork:
         bench.turns(self.name, list(sides), lambda name, turn: self.visit(bench, sides[name], turn))
 
     def visit(self, bench: Bench, side: Side, turn: int) -> None:
-        """Mount, walk, and look."""
+        """Mount, walk, and measure."""
         with side.shown(WALKED) as folders:
             if not side.processes():
                 return

@@ -23,7 +23,7 @@ MANY_FILES = 400_000
 
 
 class Peer(Side):
-    """A peer of artfs; ``packages`` are Debian's packages that it takes."""
+    """A peer of artfs; ``packages`` are the Debian packages that it needs."""
 
     packages: ClassVar[tuple[str, ...]]
 
@@ -34,10 +34,10 @@ class Peer(Side):
 
     @abstractmethod
     def version(self) -> str:
-        """Return what the program says its version is."""
+        """Return the version that the program reports."""
 
     def serve(self, command: Sequence[str | Path], point: Path, settings: Mapping[str, str] | None = None) -> Path:
-        """Start a program that mounts at a folder and stays; return the folder once it is mounted."""
+        """Start a program that mounts at a folder and keeps running; return the folder once it is mounted."""
         point.mkdir(parents=True, exist_ok=True)
         log = self.folder / "mount.log"
         with log.open("wb") as output:
@@ -78,7 +78,7 @@ class Peer(Side):
         self._points, self._servers = [], []
 
     def processes(self) -> list[int]:
-        """Return the serving programs with what they have started."""
+        """Return the serving programs with their descendants."""
         return [pid for server in self._servers for pid in process_tree(server.pid)]
 
 
@@ -130,7 +130,7 @@ class Squashfuse(Squashfs):
         }
 
     def version(self) -> str:
-        """Return the version, which it tells on its error output."""
+        """Return the version, which it prints to stderr."""
         finished = subprocess.run(["squashfuse", "--help"], capture_output=True, text=True)
         return (finished.stderr or finished.stdout).splitlines()[0].split("(")[0].strip()
 
@@ -155,9 +155,9 @@ class Erofs(Peer):
 
 
 class Passthrough(Peer):
-    """libfuse's own examples in C that show a folder: what FUSE costs when nothing is stored in another form.
+    """libfuse's own examples in C that show a folder: the cost of FUSE when files are stored as they are.
 
-    The faster one keeps a file open for each inode; where so many cannot be open, it is the other one.
+    The faster one keeps a file open for each inode; if so many cannot be open, the other one is used.
     """
 
     name = "passthrough"
@@ -203,7 +203,7 @@ class Kept(Peer):
         self.keeper = self.keeper_class(folder)
 
     def store(self, name: str) -> None:
-        """Store the data set as a version, in a store that is made for the first."""
+        """Store the data set as a version, in a store that is created for the first."""
         if not self._prepared:
             self.keeper.create()
         self.keeper.put(self.data.folder(name), name, 0)

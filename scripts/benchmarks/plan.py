@@ -1,4 +1,4 @@
-"""What a run will take: the disk that it needs."""
+"""The disk space that a run needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STORE_GB = {"full": 4.1, "quick": 0.5}
 
 
 def needed_gb(scale: Scale, stores: int) -> float:
-    """Return the disk space of a run: the data, stores of what is read from, and room for what a put makes."""
+    """Return the disk space of a run: the data, the stores of the data to read, and space for the result of a put."""
     return DATA_GB[scale.name] + (stores + 1) * STORE_GB[scale.name]
 
 
@@ -27,7 +27,7 @@ def allocated_gb(folder: Path) -> float:
 
 
 def announce(scale: Scale, works: Sequence[str], names: Sequence[str], stores: int, directory: Path) -> list[str]:
-    """Return what is going to be done, in a few lines; raise SystemExit if the disk has no room for it."""
+    """Return the plan of the run in a few lines; raise SystemExit if the disk lacks space for it."""
     needed, there = needed_gb(scale, stores), allocated_gb(directory)
     free = shutil.disk_usage(directory).free / GB
     if there + free < needed:

@@ -1,4 +1,4 @@
-"""The results as one picture: for each kind of reading, how fast every side is beside the plain folder."""
+"""The results as one picture: for each kind of reading, the speed of every side compared with the plain folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = ("#d62728", "#ff9896", "#1f77b4", "#17becf", "#2ca02c", "#8c8c8c", "#9
 
 
 def x_of(ratio: float) -> float:
-    """Return the place of a ratio on the logarithmic axis."""
+    """Return the position of a ratio on the logarithmic axis."""
     share = math.log(min(max(ratio, LEAST), MOST) / LEAST) / math.log(MOST / LEAST)
     return LEFT + share * WIDTH
 
@@ -53,7 +53,7 @@ def plot(results: Results) -> str:
 
 
 def legend(colours: dict[str, str]) -> list[str]:
-    """Return the names of the sides in their colours, in as many rows as they take, and what the tick is."""
+    """Return the legend: the sides' names in their colours, in as many rows as needed, and the meaning of the tick."""
     parts, x, y = [text(LEFT - 10, 36, "black tick: goal; bar: 95 % interval", "end")], float(LEFT), 32
     for side, colour in colours.items():
         if x > LEFT + WIDTH - 80:
@@ -65,7 +65,7 @@ def legend(colours: dict[str, str]) -> list[str]:
 
 
 def dots(line: Line, y: float, colours: dict[str, str]) -> list[str]:
-    """Return the sides of one line, artfs last so that it lies on top."""
+    """Return the sides of one line, artfs last so that it is drawn on top."""
     parts = []
     for side in sorted(line.values, key=lambda side: side == "artfs"):
         ratio = line.ratio(side, "plain")

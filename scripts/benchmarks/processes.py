@@ -1,4 +1,4 @@
-"""Running other programs, and what they took: their last words, processor time, space on the disk."""
+"""Running other programs, and their results: last line of output, processor time, disk space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class SideFailed(Exception):
-    """A side cannot do its part; says why. It is left out, and named."""
+    """Raised, with the reason, if a side cannot do its part. It is left out, and named."""
 
 
 def run(command: Sequence[str | Path], settings: Mapping[str, str] | None = None, *, cwd: Path | None = None) -> bytes:
@@ -35,19 +35,19 @@ def run(command: Sequence[str | Path], settings: Mapping[str, str] | None = None
 
 
 def last_line(output: bytes) -> str:
-    """Return the last line of what a program said."""
+    """Return the last line of a program's output."""
     lines = output.decode(errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def mount_points() -> list[Path]:
-    """Return where something is mounted; asked without touching it, for what serves it may hang or be dead."""
+    """Return the mount points; found without touching them, because their server may hang or be dead."""
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return [Path(point.encode().decode("unicode_escape")) for point in points]
 
 
 def end_mount(point: Path) -> None:
-    """Unmount a folder; if it is in use, it goes out of sight now and is unmounted afterwards."""
+    """Unmount a folder; if it is in use, it is detached now and unmounted later."""
     if point in mount_points():
         tool, lazily = (["umount"], "-l") if os.geteuid() == 0 else (["fusermount3", "-u"], "-z")
         if subprocess.run([*tool, point], capture_output=True).returncode:
@@ -55,7 +55,7 @@ def end_mount(point: Path) -> None:
 
 
 def end_mounts_below(folder: Path) -> None:
-    """Unmount all that is mounted below a folder, the innermost first."""
+    """Unmount all mounts below a folder, the innermost first."""
     for point in sorted((point for point in mount_points() if folder in point.parents), reverse=True):
         end_mount(point)
 
@@ -78,7 +78,7 @@ def allocated_bytes(folder: Path) -> int:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it, also what is not writable."""
+    """Remove a folder with everything in it, including read-only entries."""
     if folder.exists():
         subprocess.run(["chmod", "-R", "u+w", folder], check=False, capture_output=True)
         shutil.rmtree(folder)

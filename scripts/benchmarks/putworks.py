@@ -1,7 +1,7 @@
 """Putting versions one after another, and an unchanged folder again.
 
-Every store begins empty, takes the same folders in the same order, and is synced within its time. The folders are in
-the page cache for all of them.
+Every store begins empty, takes the same folders in the same order, and is synced within the measured time. The folders
+are in the page cache for all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.rounds import Bench, say
 
 @dataclass(frozen=True)
 class PutWork:
-    """Putting all versions of a data set, and what they then take.
+    """Putting all versions of a data set, and their disk space afterwards.
 
     The keepers named in ``always`` run in each round. ``again`` also puts the last version once more.
     """
@@ -72,7 +72,7 @@ class PutWork:
         bench.results.lines[Key(self.name, state)].values.setdefault(side, {})[turn] = value
 
     def check(self, bench: Bench, keeper: ArtfsKeeper, turn: int) -> None:
-        """Make sure that artfs holds what was put: sizes each time, all content once."""
+        """Verify the versions that artfs holds: sizes each time, all content once."""
         for number, source in enumerate(bench.data.versions(self.data)):
             files = [os.path.join(parent, name) for parent, _, names in os.walk(source) for name in names]
             size = sum(os.lstat(file).st_size for file in files)

@@ -1,8 +1,8 @@
-"""Reading in the ways that are measured. Each function runs in the process that reads, and keeps its own time.
+"""The measured kinds of reading. Each function runs in the reading process, and takes its own time.
 
-The time holds opening, reading and closing, and of checking only what costs nothing: the length and the last bytes.
-Every byte is checked too, beside the time: hashed at once where the clock can stand still meanwhile, else by reading
-the same again, which shows what the timed run has left in the page cache.
+The time covers opening, reading and closing, and only checks that cost nothing: the length and the last bytes.
+Every byte is also checked, outside the time: hashed at once if the clock can be stopped meanwhile, else by reading
+the same again, which shows the bytes that the timed run has left in the page cache.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAGE = 4 << 10
 
 
 class Outcome(NamedTuple):
-    """Seconds, and a value that every side must have alike."""
+    """Seconds, and a value that must be equal on every side."""
 
     seconds: float
     seen: object
@@ -67,7 +67,7 @@ def hash_folder(folder: Path) -> object:
 
 def read_at_random(path: Path, size: int, count: int, seed: int) -> Outcome:
     """Read ``count`` blocks of ``size`` bytes at random places, with pread."""
-    memory = bytearray(count * size)  # written once here: no page of it is new while the time runs
+    memory = bytearray(count * size)  # written once here, so that no page fault is measured
     blocks = [memoryview(memory)[start : start + size] for start in range(0, count * size, size)]
     choice = random.Random(seed)
     places = [choice.randrange(path.stat().st_size // size) * size for _ in range(count)]
@@ -144,7 +144,7 @@ def readers(names: Sequence[str], count: int, *, processes: bool) -> Iterator[Re
 
 
 def _begin_process(names: Sequence[str]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent, which then ends this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _keep_names(names)
 
@@ -158,7 +158,7 @@ def _keep_names(names: Sequence[str]) -> None:
 
 def _read_share(folder: str, reader: int, of: int) -> int:
     # The system calls alone, as a decoder in C makes them. Python's buffered open() adds one that asks whether the file
-    # is a terminal, which no FUSE file system can have cached: the DataLoader's works open so.
+    # is a terminal, which no FUSE file system can cache: the DataLoader's works open so.
     total, buffer = 0, bytearray(BLOCK)
     for name in _kept[0][reader::of]:
         descriptor = os.open(f"{folder}/{name}", os.O_RDONLY)

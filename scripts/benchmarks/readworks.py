@@ -1,4 +1,4 @@
-"""The reading works: what is read, and how it is measured cold and warm."""
+"""The reading works: the data read, and its measurement cold and warm."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAPPED_READS = 4000
 
 
 class Reading(NamedTuple):
-    """``timed`` does the work on a side's folder; ``checked`` reads all of it again and returns a hash, if it must."""
+    """``timed`` does the work on a side's folder; ``checked`` reads all of it again and returns a hash, if needed."""
 
     timed: Callable[[Path], Outcome]
     checked: Callable[[Path], object] | None = None
@@ -89,7 +89,7 @@ class ReadWork:
 
 
 def prepared(bench: Bench, work: str, side: Side, *names: str) -> bool:
-    """Store data sets on a side; return whether that went well, else the side is left out of the work."""
+    """Store data sets on a side; return whether that succeeded, else the side is left out of the work."""
     slow = bench.too_slow.get((work.partition("-")[0], side.name))
     try:
         if slow:
@@ -119,7 +119,7 @@ def small_files(plain: Path, count: int, *, processes: bool) -> Iterator[Reading
 
 @contextmanager
 def walking(plain: Path, *, stat: bool) -> Iterator[Reading]:
-    """Walk through all folders."""
+    """Walk all folders."""
     yield Reading(partial(walk, stat=stat))
 
 

@@ -63,7 +63,7 @@ def percentile(seconds: list[float], share: int) -> float:
 
 
 def for_seconds(seconds: float) -> Callable[[], bool]:
-    """Return a condition that holds for a while from now."""
+    """Return a condition that holds for some time from now."""
     end = time.monotonic() + seconds
     return lambda: time.monotonic() < end
 
@@ -135,17 +135,17 @@ class Bench:
         }
 
     def free_with_gc(self) -> int:
-        """Free what is deleted with ``artfs gc``."""
+        """Free deleted content with ``artfs gc``."""
         report = self.workspace.report("gc", "--now")
         if report["deadlist_entries"]:
             raise SystemExit("gc left something on the deadlist")
         return int(report["freed_nodes"])
 
     def free_with_daemon(self) -> int:
-        """Wait until the daemon, which has begun when the deletion returned, has freed all."""
+        """Wait until the daemon, which began when the deletion returned, has freed everything."""
         (daemon,) = live_daemons(self.workspace.folder / "run")
         while True:
-            time.sleep(0.2)  # asked in this process: starting another would be what slows the reads
+            time.sleep(0.2)  # polled in this process: starting another would slow the reads
             reaper = request(daemon, {"op": "status"}, timeout=10)["status"]["reaper"]
             if reaper["state"] == "idle" and reaper["freed_nodes"] and reaper["next_due"] is None:
                 return int(reaper["freed_nodes"])
@@ -164,7 +164,7 @@ def print_result(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Measure both reapers and write the JSON file; exit with 1 where the promise is broken."""
+    """Measure both reapers and write the JSON file; exit with 1 if the promise is broken."""
     parser = argparse.ArgumentParser(
         prog="scripts/bench reaping", description=__doc__.splitlines()[0] if __doc__ else None
     )

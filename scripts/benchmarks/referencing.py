@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
     path_of_file = ""
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
     def do_HEAD(self) -> None:
         """Describe the file."""
@@ -112,7 +112,7 @@ class Bench:
         return plain, first, second
 
     def _set_cache_aside(self) -> None:
-        """Begin without a cache; where one was deleted just now, ext4 would look for its inodes past those."""
+        """Begin without a cache; if one was deleted just now, ext4 would search for its inodes past those."""
         cache = self._workspace.folder / "cache" / "references"
         if cache.exists():
             cache.rename(Path(tempfile.mkdtemp(dir=self._workspace.folder.parent), "references"))
@@ -124,7 +124,7 @@ def shown(name: str, found: Interval) -> str:
 
 
 def main() -> None:
-    """Measure some rounds and write the JSON file; exit with 1 where the promise is broken."""
+    """Measure some rounds and write the JSON file; exit with 1 if the promise is broken."""
     if sys.argv[1:2] == ["serve"]:
         serve(sys.argv[2])
         return

@@ -1,4 +1,4 @@
-"""The results as tables: the goals, then every side beside the others. On the terminal, and as Markdown."""
+"""The results as tables: the goals, then a comparison of all sides. On the terminal, and as Markdown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sheet(NamedTuple):
 
 
 def spread(figure: Interval | None, factor: float = 1.0) -> str:
-    """Return a median with the ends of its interval; ``~`` where they are only the least and the greatest value."""
+    """Return a median with the ends of its interval; ``~`` if they are only the minimum and the maximum."""
     if figure is None:
         return ""
     median, low, high = (f"{each * factor:.3g}" for each in (figure.median, figure.low, figure.high))
@@ -35,7 +35,7 @@ def spread(figure: Interval | None, factor: float = 1.0) -> str:
 
 
 def cost(line: Line, side: str) -> list[str]:
-    """Return the processor seconds that serving took: per GB, and per 1,000 files."""
+    """Return the processor seconds of the serving processes: per GB, and per 1,000 files."""
     seconds = line.cpu_seconds(side)
     if seconds is None:
         return ["", ""]
@@ -53,7 +53,7 @@ def judged(line: Line, verdict: Verdict) -> list[str]:
 
 
 def goal_sheet(results: Results) -> Sheet:
-    """Return the goals and what was reached of them."""
+    """Return the goals and their results."""
     headings = ["work", SIDE, "goal", "", "CPU s/GB", "CPU s/1,000 files"]
     return Sheet(
         "goals", headings, [judged(results.lines[verdict.goal.key], verdict) for verdict in verdicts(results, SIDE)]
@@ -61,7 +61,7 @@ def goal_sheet(results: Results) -> Sheet:
 
 
 def side_cell(line: Line, side: str) -> str:
-    """Return what one side reached, as its line is shown."""
+    """Return one side's result, in the form of its line."""
     value = line.value(side)
     if value is None:
         return ""
@@ -74,7 +74,7 @@ def side_cell(line: Line, side: str) -> str:
 
 
 def side_sheets(results: Results) -> list[Sheet]:
-    """Return all sides beside each other, one table for each way of showing."""
+    """Return the comparison of all sides, one table for each unit."""
     sheets = []
     for shown in Shown:
         lines = [line for _, line in results if line.shown is shown]
@@ -92,7 +92,7 @@ def side_sheets(results: Results) -> list[Sheet]:
 
 
 def plain_cell(line: Line) -> str:
-    """Return the seconds that the plain folder took."""
+    """Return the seconds of the plain folder."""
     value = line.value("plain")
     return f"{value.median:.3f}" if value else ""
 
@@ -141,7 +141,7 @@ def markdown(results: Results) -> str:
 
 
 def written_into(document: str, tables: str) -> str:
-    """Return a document with new tables between its marks; a document that has none is nothing but the tables."""
+    """Return a document with new tables between its marks; a document without marks becomes just the tables."""
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:

@@ -1,4 +1,4 @@
-"""What was measured: values by work, state, side and round, and what follows from them."""
+"""The measured values by work, state, side and round, and figures derived from them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _RUN = 1_000_000
 
 
 class WrongBytes(Exception):
-    """A side did not read what the plain folder holds: nothing is compared."""
+    """Raised if a side did not read the plain folder's content: nothing is compared."""
 
 
 class Key(NamedTuple):
-    """One line of the results: a kind of work, and its state (``cold``, ``warm``, or empty if there is but one)."""
+    """One line of the results: a kind of work, and its state (``cold``, ``warm``, or empty if there is only one)."""
 
     work: str
     state: str
@@ -29,7 +29,7 @@ class Key(NamedTuple):
 
 
 class Shown(Enum):
-    """How a line is shown; what was measured is seconds in the first three, and bytes in the last."""
+    """How a line is shown; its values are seconds in the first three, and bytes in the last."""
 
     RATIO = "times as fast as the plain folder"
     RATE = "MB/s"
@@ -41,8 +41,8 @@ class Shown(Enum):
 class Line:
     """The values of one kind of work by side and round: seconds or bytes, less is better.
 
-    ``bytes`` and ``files`` are what the work is done on, ``cpu`` is what the processes that serve a mount took.
-    ``before`` is what a side took for the same at first, if that is what it is compared with.
+    ``bytes`` and ``files`` are the size of the work's data, ``cpu`` is the processor time of the serving processes.
+    ``before`` is a side's own first value, if it is compared with that.
     """
 
     title: str
@@ -60,18 +60,18 @@ class Line:
         return interval(pairs) if pairs else None
 
     def value(self, side: str) -> Interval | None:
-        """Return what ``side`` took."""
+        """Return the median of ``side``."""
         values = list(self.values.get(side, {}).values())
         return interval(values) if values else None
 
     def cpu_seconds(self, side: str) -> float | None:
-        """Return the median processor time of a side's serving processes in one run, if it has such."""
+        """Return the median processor time of a side's serving processes in one run, if it has any."""
         values = list(self.cpu.get(side, {}).values())
         return interval(values).median if values else None
 
 
 class Results:
-    """All lines, what every side must have read alike, and the sides that were left out with the reason."""
+    """All lines, the values that must be equal on every side, and the sides that were left out with the reason."""
 
     def __init__(self) -> None:
         self.lines: dict[Key, Line] = {}
@@ -88,14 +88,14 @@ class Results:
         self.lines[key] = line
 
     def drop(self, work: str, side: str) -> None:
-        """Forget what was measured of one side's part in a work."""
+        """Drop one side's values in a work."""
         for key, line in self.lines.items():
             if key.work == work:
                 line.values.pop(side, None)
                 line.cpu.pop(side, None)
 
     def check(self, key: Key, side: str, seen: object) -> None:
-        """Raise WrongBytes unless this is what was seen on all other sides and in all earlier rounds."""
+        """Raise WrongBytes unless this equals the value of all other sides and all earlier rounds."""
         if self._seen.setdefault(key, seen) != seen:
             raise WrongBytes(f"{key}: what was read from {side} is not what the other sides hold")
 

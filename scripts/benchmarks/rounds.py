@@ -1,4 +1,4 @@
-"""Running every side in turns, so that what else the machine does falls on all of them."""
+"""Running every side in turns, so that other load on the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def say(text: str) -> None:
 
 @dataclass
 class Bench:
-    """What all works need: the data, the sides, the results, and how often things are measured.
+    """The context of all works: the data, the sides, the results, and the number of rounds.
 
-    What has a goal runs in each of ``pairs`` rounds, other peers in ``peer_rounds`` of them, or once if they take
+    Sides with a goal run in each of ``pairs`` rounds, other peers in ``peer_rounds`` of them, or once if they take
     longer than ``patience`` seconds; three times that leaves a peer out of the works of that kind that follow, and ten
     times that ends its run.
-    ``folder`` is where stores are made, ``transport`` is how artfs is mounted.
+    ``folder`` holds the stores, ``transport`` is the one that artfs mounts with.
     """
 
     data: DataSets
@@ -57,7 +57,7 @@ class Bench:
         self, work: str, names: Sequence[str], visit: Callable[[str, int], None], always: Sequence[str] = NEEDED
     ) -> None:
         """Visit all in each round, a different one first each time; peers in some rounds only."""
-        taking_part = dict.fromkeys(names, float("-inf"))  # the seconds that each took last
+        taking_part = dict.fromkeys(names, float("-inf"))  # the seconds of each one's last run
         step = max(1, self.pairs // max(1, self.peer_rounds))
         for turn in range(self.pairs):
             with_peers = turn % step == 0 and turn // step < self.peer_rounds
@@ -79,7 +79,7 @@ class Bench:
         self.note_slow(work, taking_part)
 
     def note_slow(self, work: str, seconds: Mapping[str, float]) -> None:
-        """Remember who took very long, to be left out of the works of the same kind that follow."""
+        """Record a very slow side, to be left out of the following works of the same kind."""
         for name, taken in seconds.items():
             if name not in NEEDED and taken > 3 * self.patience:
                 self.too_slow[work.partition("-")[0], name] = f"one run of {work} took {taken:.0f} s"
@@ -87,7 +87,7 @@ class Bench:
 
 @contextmanager
 def _ended_after(seconds: float | None) -> Iterator[None]:
-    """End the block with `SideFailed` when it has taken so long; in the main thread."""
+    """End the block with `SideFailed` after this time; in the main thread."""
     if seconds is None:
         yield
         return

@@ -1,6 +1,6 @@
-"""What is compared: each side shows the same data sets as folders, the plain one, artfs and its peers.
+"""The compared sides: the plain folder, artfs and its peers, each showing the same data sets as folders.
 
-One side is mounted at a time. A side is prepared once, and mounted afresh for each measurement.
+One side is mounted at a time. A side is prepared once, and mounted again for each measurement.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.processes import cpu_seconds, mount_points
 
 
 class Side(ABC):
-    """One way to have data sets as folders."""
+    """One way to show data sets as folders."""
 
     name: str
 
@@ -35,7 +35,7 @@ class Side(ABC):
 
     @contextlib.contextmanager
     def shown(self, names: Sequence[str]) -> Iterator[dict[str, Path]]:
-        """Mount; yields the folder of each data set. After an error, what is in use is unmounted too."""
+        """Mount; yields the folder of each data set. After an error, mounts in use are unmounted too."""
         try:
             yield self.mount(names)
         except BaseException:
@@ -49,18 +49,18 @@ class Side(ABC):
 
     @abstractmethod
     def mount(self, names: Sequence[str]) -> dict[str, Path]:
-        """Mount what is stored, and return the folder of each data set once its listing was answered."""
+        """Mount the stored data sets, and return the folder of each once its listing was answered."""
 
     @abstractmethod
     def unmount(self, *, lazily: bool = False) -> None:
-        """Take away what is mounted, if anything is; ``lazily`` also while it is in use."""
+        """Unmount all that is mounted; with ``lazily`` also while it is in use."""
 
     @abstractmethod
     def processes(self) -> list[int]:
-        """Return the processes that serve the mount: none where the kernel does."""
+        """Return the processes that serve the mount: none if the kernel does."""
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that the serving processes have taken so far."""
+        """Return the processor time of the serving processes so far."""
         return sum(cpu_seconds(pid) for pid in self.processes())
 
     def memory_bytes(self) -> int:
@@ -74,7 +74,7 @@ class Plain(Side):
     name = "plain"
 
     def store(self, name: str) -> None:
-        """Make the data, if it is not there."""
+        """Create the data, unless it exists."""
         self.data.folder(name)
 
     def mount(self, names: Sequence[str]) -> dict[str, Path]:
@@ -101,7 +101,7 @@ class Artfs(Side):
         self._pid = 0
 
     def store(self, name: str) -> None:
-        """Put the data set as an artifact of its name, unless another side has done it."""
+        """Put the data set as an artifact of its name, unless another side has put it."""
         stored = self.workspace.folder.exists() and {each["name"] for each in self.workspace.report("ls")["artifacts"]}
         if not stored or name not in stored:
             self.workspace.run("put", self.data.folder(name), name)
@@ -122,5 +122,5 @@ class Artfs(Side):
             self.workspace.run("umount", self._point, *(["--lazy"] if lazily else []))
 
     def processes(self) -> list[int]:
-        """Return the daemon's."""
+        """Return the daemon's processes."""
         return process_tree(self._pid)

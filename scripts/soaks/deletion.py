@@ -38,7 +38,7 @@ FILES = 8
 
 
 class Content:
-    """The folder that is put, as it is at each version; between neighbours two files differ on average."""
+    """The source folder in its state at each version; neighbouring versions differ in two files on average."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,7 +48,7 @@ class Content:
             (folder / f"constant{number}").write_bytes(Random(number).randbytes(20_000))
 
     def at(self, version: int) -> Path:
-        """Write what differs at a version, and return the folder."""
+        """Write the files that differ at a version, and return the folder."""
         wanted: dict[str, int | None] = {f"shards/{level}": version >> level for level in range(FILES)}
         wanted["sometimes"] = version // 1000 if version % 200 < 100 else None
         for name, generation in wanted.items():
@@ -65,14 +65,14 @@ class Content:
 
 
 class Size(NamedTuple):
-    """What a workspace takes: ``in_use`` by records and extents, and ``disk`` beside the reserve, in bytes."""
+    """The size of a workspace in bytes: ``in_use`` by records and extents, and ``disk`` without the reserve."""
 
     in_use: int
     disk: int
 
 
 def size_of(ws: Workspace) -> Size:
-    """Return what a workspace takes."""
+    """Return the size of a workspace."""
     records = 0
     with ws.store.snapshot() as snapshot:
         transaction = snapshot.transaction
@@ -85,7 +85,7 @@ def size_of(ws: Workspace) -> Size:
 
 
 def build(folder: Path, versions: Sequence[int]) -> Workspace:
-    """Make a workspace that is given some versions, one after another; in memory, where syncing takes no time."""
+    """Make a workspace and put some versions into it, one after another; in memory, where syncing takes no time."""
     memory = Path("/dev/shm")
     quick = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30
     with tempfile.TemporaryDirectory(prefix="artfs-soak-", dir=memory if quick else folder.parent) as place:
@@ -105,7 +105,7 @@ def copy_of(ws: Workspace, folder: Path) -> Workspace:
 
 
 def ranges_without(count: int, kept: Sequence[int]) -> list[str]:
-    """Return references to all versions but those that are kept."""
+    """Return references to all versions except the kept ones."""
     refs, first = [], 0
     for number in [*kept, count]:
         if first < number:
@@ -115,7 +115,7 @@ def ranges_without(count: int, kept: Sequence[int]) -> list[str]:
 
 
 class Reaping(NamedTuple):
-    """What reaping a number of versions cost."""
+    """The cost of reaping a number of versions."""
 
     versions: int
     nodes: int
@@ -128,7 +128,7 @@ class Reaping(NamedTuple):
 
 
 def delete_down_to(report: Report, ws: Workspace, count: int, kept: Sequence[int], fresh: Size) -> Reaping:
-    """Delete all versions but some, reap, compact, and hold the bounds against a workspace that had only those."""
+    """Delete all versions but some, reap, compact, and check the bounds against a workspace that only had those."""
     start = time.perf_counter()
     deleted = ws.delete(*ranges_without(count, kept))
     report.figure(f"deleting {len(deleted.versions):,} versions", time.perf_counter() - start, "s")
@@ -155,7 +155,7 @@ def delete_down_to(report: Report, ws: Workspace, count: int, kept: Sequence[int
 
 
 def check_content(report: Report, ws: Workspace, folder: Path, kept: Sequence[int]) -> None:
-    """Compare some of the kept versions with what was put."""
+    """Compare some of the kept versions with their sources."""
     content = Content(folder)
     same = True
     for number in kept[:: max(1, len(kept) // 20)]:
@@ -169,7 +169,7 @@ def check_content(report: Report, ws: Workspace, folder: Path, kept: Sequence[in
 
 
 def put_many_files(ws: Workspace, files: int, changed: set[int]) -> str:
-    """Make a version of folders with 1000 files of 12 bytes each; those that are ``changed`` hold something else."""
+    """Make a version of folders with 1000 files of 12 bytes each; the ``changed`` ones have other content."""
     stager = Stager(ws.store, "many", "soak")
     try:
         root = DirectoryBuilder(stager)
@@ -194,7 +194,7 @@ def put_many_files(ws: Workspace, files: int, changed: set[int]) -> str:
 
 @contextmanager
 def counted() -> Iterator[list[int]]:
-    """Count the node and count records that are looked at inside the block."""
+    """Count the node and count records that are read inside the block."""
     touched = [0]
     real = ReadTransaction.get_numbered
 

@@ -55,8 +55,8 @@ def walk(root: Path) -> tuple[float, int, int]:
 
 
 def put_three_times(report: Report, workspace: Workspace, tree: Path, count: int, total: int) -> None:
-    """Put the tree, put it unchanged, put it with ten changes; hold the bounds between them."""
-    time.sleep(5)  # files changed in the last seconds are read again on purpose
+    """Put the tree, put it unchanged, put it with ten changes; check the bounds between them."""
+    time.sleep(5)  # a put rereads files changed in the last seconds
     first = workspace.watch("put", tree, "million")
     manifest = workspace.manifest_bytes()
     report.holds(f"the first put has {count:,} files", first.document["files"] == count)
@@ -67,7 +67,7 @@ def put_three_times(report: Report, workspace: Workspace, tree: Path, count: int
     again = workspace.watch("put", tree, "million")
     report.holds("the unchanged put makes no version", not again.document["created"])
     report.figure("unchanged put", again.seconds, "s")
-    # Starting Python takes a few MB of read calls, as a put of one small file shows; the stat cache is read as well.
+    # Starting Python causes a few MB of read calls, as a put of one small file shows; the stat cache is read as well.
     start = workspace.watch("put", path_of(tree, 0), "one").bytes_read
     report.figure("what it read, less Python's start", (again.bytes_read - start) / MB, "MB", most=total / MB / 4)
 
@@ -84,7 +84,7 @@ def put_three_times(report: Report, workspace: Workspace, tree: Path, count: int
 
 
 def draft_ten_changes(report: Report, workspace: Workspace, folder: Path, count: int) -> None:
-    """Open a draft of the million, change ten files of it, and commit that; hold the bound of the commit."""
+    """Open a draft of the million, change ten files of it, and commit that; check the bound of the commit."""
     changes = folder / "changes"
     for index in range(count // 20, count, count // 10):
         place = Path(path_of(changes, index))

@@ -1,4 +1,4 @@
-"""The report of a soak: each figure beside the bound that it must keep."""
+"""The report of a soak: each figure with its bound."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.commands import measured_on
 
 
 class Report:
-    """Figures as they come, printed at once and kept for the JSON file."""
+    """Figures, each printed at once and kept for the JSON file."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -30,7 +30,7 @@ class Report:
         print(f"  {what:<58} {value:>12,.3f} {unit}{bound}", flush=True)
 
     def holds(self, what: str, truth: bool) -> None:
-        """Record something that must be true."""
+        """Record a condition that must be true."""
         self.missed += not truth
         self.figures.append({"what": what, "kept": truth})
         print(f"  {what:<58} {'true' if truth else 'FALSE':>12}", flush=True)
