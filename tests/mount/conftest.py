@@ -112,7 +112,7 @@ def eventually(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
 
 
 def undisturbed(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test of what the kernel keeps once more if it fails while somebody empties all caches of the machine."""
+    """Rerun a test of the kernel's caches if it fails while another process drops all caches of the machine."""
 
     @functools.wraps(test)
     def run(**fixtures: Any) -> None:

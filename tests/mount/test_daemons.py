@@ -1,4 +1,4 @@
-"""Whatever dies or hangs: readers get their bytes or an error at once, and no one else waits long."""
+"""Whatever dies or hangs: readers get their bytes or an error at once, and no other reader waits long."""
 
 from __future__ import annotations
 
@@ -466,7 +466,7 @@ def test_processors_are_left_alone_where_that_is_wanted(mounts: Any, children: C
 def test_a_stuck_worker_holds_up_nobody_else_for_long(
     workspace: Workspace, mounts: Any, source: Path, children: Children
 ) -> None:
-    """Whichever worker is stopped, and whatever it holds, somebody who asks afterwards is answered."""
+    """If any worker is stopped, whatever request it holds, later requests are answered."""
     mount = mounts()
     version = Path(mount.path(workspace.put(source, "a")))
     for worker in children(mount.pid)[1:]:

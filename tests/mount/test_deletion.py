@@ -93,7 +93,7 @@ BIG = 3_000_000
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A folder with a large file some levels down, and others beside it on each level."""
+    """A folder with a large file some levels down, and other files on each level."""
     folder = tmp_path / "source"
     deep = folder / "a" / "b" / "c"
     deep.mkdir(parents=True)
@@ -355,7 +355,7 @@ def test_a_killed_daemon_holds_nothing(
 def test_the_daemon_reaps_by_itself(
     workspace: Workspace, mounts: Any, source: Path, holder: Callable[[], Holder], eventually: Callable[..., None]
 ) -> None:
-    """At once what no one uses; what somebody uses within about a second after the last close."""
+    """Unused content at once; content in use within about a second after the last close."""
     workspace.configure(undelete_seconds=0)
     mount, process = mounts(), holder()
     workspace.put(source, "free")
@@ -391,7 +391,7 @@ def test_the_window_is_kept_by_the_daemon(
 
 
 def test_purged_content_leaves_the_cache(workspace: Workspace, mounts: Any, source: Path) -> None:
-    """Neither its bytes nor its name are found, also by who has it open; what is beside it stays."""
+    """Neither its bytes nor its name are found, even by a process that has it open; its siblings stay."""
     (source / "a/b/secret").write_bytes(os.urandom(300_000))
     folder = Path(mounts().path(workspace.put(source, "data")))
     see_all(folder)

@@ -173,7 +173,7 @@ def one_worker(workspace: Workspace, mounts: Any, source: Path, children: Childr
 
 
 def test_who_waits_for_a_read_can_be_killed(one_worker: tuple[MountHandle, Path, int], children: Children) -> None:
-    """The answer that comes later has no one to take it; the worker goes on."""
+    """The later answer has no receiver; the worker continues."""
     mount, file, worker = one_worker
     process = reader(file, worker)
     try:
@@ -202,7 +202,7 @@ def test_a_signal_does_not_spoil_a_read(one_worker: tuple[MountHandle, Path, int
 
 
 def test_interrupted_look_ups_and_listings(one_worker: tuple[MountHandle, Path, int], children: Children) -> None:
-    """Killed while they wait, one after the other; then all of it is found by others."""
+    """Callers are killed one by one while they wait; then other processes find everything."""
     mount, file, worker = one_worker
     top = file.parents[2]
     calls = ["os.stat(sys.argv[1] + '/a/v0/x')", "os.listdir(sys.argv[1] + '/a/v0/sub')", "os.statvfs(sys.argv[1])"]

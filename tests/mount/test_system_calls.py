@@ -188,7 +188,7 @@ def test_a_file_by_its_handle(version: Path, top: Path) -> None:
 
 
 def test_extended_attributes_into_any_room(version: Path) -> None:
-    """The size first, ERANGE where the room is too small, and neither lists nor values run over."""
+    """The size first, ERANGE if the buffer is too small, and neither lists nor values overrun it."""
     whole, file = os.fsencode(version), os.fsencode(version / "big")
     assert libc.getxattr(whole, b"user.artfs.digest", 0) == 64
     assert len(bytes(libc.getxattr(whole, b"user.artfs.digest", 64))) == 64

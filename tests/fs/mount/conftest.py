@@ -1,4 +1,4 @@
-"""A store in memory, with the records of the real one in small pieces, so that every shape of directory is met."""
+"""A store in memory, with the real one's records in small pieces, so that tests cover every shape of directory."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def fake_store(tmp_path: Path) -> FakeStore:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
-    """Return a workspace with something of each kind, and what serves it."""
+    """Return a workspace with an entry of each kind, and its dispatcher."""
     return serve(tmp_path_factory.mktemp("served"))
 
 

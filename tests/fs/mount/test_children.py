@@ -1,4 +1,4 @@
-"""The supervisor loads what it needs when that is in no one's way."""
+"""The supervisor loads its modules when no request has to wait for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that one process writes are what the others read, each in its own place."""
+"""Counters written by one process are read by the others, each in its own slot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from artfs.mount.counters import Counters, Epoch, Field
 
 
 def test_each_slot_and_the_epoch_have_places_of_their_own() -> None:
-    """Also where they fill more than a page."""
+    """This also holds if they fill more than a page."""
     for slots in (1, 2, 64, 100):
         counters = Counters(slots)
         for slot in range(slots):

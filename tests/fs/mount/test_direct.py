@@ -1,4 +1,4 @@
-"""The direct transport answers what a kernel asks, and its loop takes each end of a read and a write for what it is."""
+"""The direct transport answers a kernel's requests, and its loop handles every outcome of a read and a write."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_request_for_everything_gets_what_one_answer_may_hold(served: Served) 
 @pytest.mark.parametrize("size", [500, 4096, 65536])
 @pytest.mark.parametrize("opcode", [Opcode.READDIR, Opcode.READDIRPLUS])
 def test_a_listing_in_pieces(served: Served, opcode: Opcode, size: int) -> None:
-    """However small the pieces are, each entry comes once; all that fits into a piece is in it."""
+    """With pieces of any size, each entry comes once, and each piece holds all entries that fit."""
     layout = wire.DirentPlus if opcode == Opcode.READDIRPLUS else wire.Dirent
     names: list[bytes] = []
     cookie = 0
@@ -87,7 +87,7 @@ def test_statfs(served: Served) -> None:
 
 
 def test_extended_attributes(served: Served) -> None:
-    """The size where nothing else is asked, ERANGE if there is too little room, ENODATA if there is none."""
+    """The size if only that is requested, ERANGE if the buffer is too small, ENODATA if there is no attribute."""
 
     def get(name: bytes, size: int, inode: str = "v0") -> wire.Answer:
         return served.ask(Opcode.GETXATTR, inode, struct.pack("<II", size, 0) + name + b"\0")
@@ -196,7 +196,7 @@ def test_the_end_of_the_mount_ends_the_worker(served: Served, monkeypatch: pytes
 
 
 def test_an_answer_that_nobody_waits_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asked was killed, or another worker has answered: ENOENT, and the next request is served."""
+    """The caller was killed, or another worker has answered: ENOENT, and the next request is served."""
     assert run(served, monkeypatch, Device(ask(2), ask(4), errno.ENODEV, writes={0: errno.ENOENT})) == [2, 4]
 
 
@@ -204,7 +204,7 @@ def test_an_answer_that_nobody_waits_for(served: Served, monkeypatch: pytest.Mon
 def test_what_should_not_happen_ends_the_worker_with_an_error(
     served: Served, monkeypatch: pytest.MonkeyPatch, writes: dict[int, int]
 ) -> None:
-    """Another takes its place; going on could mean a caller that waits for ever."""
+    """Another worker replaces it; if it continued, a caller could wait for ever."""
     with pytest.raises(OSError):
         run(served, monkeypatch, Device(ask(2), errno.EIO, writes=writes))
 

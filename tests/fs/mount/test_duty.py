@@ -53,7 +53,7 @@ class Workers:
         os.write(self._asking, bytes(PACKET))
 
     def answer(self, seconds: float = 20) -> int | None:
-        """Return the number of who answers, None if no one does in time."""
+        """Return the number of the process that answers, None if none does in time."""
         if not select.select([self._answers], [], [], seconds)[0]:
             return None
         return os.read(self._answers, PACKET)[0]
@@ -119,7 +119,7 @@ def test_several_serve_many(workers: Callable[..., Workers]) -> None:
 
 
 def test_a_stuck_worker_is_relieved(workers: Callable[..., Workers]) -> None:
-    """Who is on duty and stopped holds up others only until it is noticed; without anybody who watches, for ever."""
+    """A stopped process on duty blocks the others only until the watcher notices; without a watcher, for ever."""
     pool = workers(2)
     first = pool.on_duty()
     os.kill(pool.pids[first], signal.SIGSTOP)

@@ -110,7 +110,7 @@ FOLDER = {b"a": {b"b": {b"x": b"1", b"y": b"2"}, b"c": {b"z": b"3"}, b"w": b"4"}
 
 
 def deleted(store: Any, name: str, folder: Any) -> Callable[[], DeletedVersion]:
-    """Put a version and return what deletes it and says how it is called then."""
+    """Put a version and return a function that deletes it and returns its new name."""
     version = store.put(name, folder)
 
     def delete() -> DeletedVersion:
@@ -161,7 +161,7 @@ def test_an_open_file_keeps_its_version_and_takes_everything_with_it(fake_store:
 def test_a_long_descent_goes_on_where_it_stopped(
     fake_store: Any, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each entry is told once, however short the time for one call is."""
+    """The kernel is notified of each entry once, however short the time for one call is."""
     delete = deleted(fake_store, "data", {b"%03d" % number: b"" for number in range(100)} | {b"500": {b"x": b"1"}})
     opened = kernel.open("data/v0/500/x")
     version = delete()

@@ -1,4 +1,4 @@
-"""Inodes are a one-to-one function of what they stand for, and leave the numbers that the kernel keeps alone."""
+"""Inodes are a one-to-one function of their objects, and avoid the numbers that the kernel reserves."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from artstore.daemon_requests import Change
 
 @pytest.fixture
 def done(fake_store: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Return what the kernel is told, which knows nothing of anything."""
+    """Return the notifications sent to a kernel that has nothing cached."""
     told: list[Any] = []
 
     def tell(*call: Any, **options: Any) -> bool:

@@ -1,5 +1,5 @@
-"""Listings with attributes in one pass: the same bytes as line by line, also where they were made before anybody asked,
-and never those of a version that is gone."""
+"""Listings with attributes in one pass: the same bytes as line by line, also if they were made before any request,
+and never those of a deleted version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNIQUE = 2
 
 
 class Walk:
-    """Ask for the listings of one version, as a kernel does for somebody who walks through it."""
+    """Ask for the listings of one version, as a kernel does for a program that walks it."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.epoch = Epoch()

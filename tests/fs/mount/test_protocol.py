@@ -28,7 +28,7 @@ UP_TO_7_31 = 0x03FFFFFB
 
 @dataclass(frozen=True)
 class Kernel:
-    """What a kernel says first; all of these but the last are constructed from its header and its fs/fuse/inode.c."""
+    """A kernel's INIT request; all of these but the last are constructed from its header and its fs/fuse/inode.c."""
 
     minor: int
     low: int

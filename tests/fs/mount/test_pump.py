@@ -1,4 +1,4 @@
-"""The pump runs pyfuse3's loop to its end without an event loop, and stops it where it is told to."""
+"""The pump runs pyfuse3's loop to its end without an event loop, and stops it on request."""
 
 from __future__ import annotations
 

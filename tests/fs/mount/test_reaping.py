@@ -1,4 +1,4 @@
-"""The daemon's reaper does what is due, when it is due, beside the reads; no error ends it, only damage stops it."""
+"""The daemon's reaper does what is due, when it is due, alongside reads; no error ends it, only damage stops it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ ZERO, ANY = 0, 2_000_000_000
 
 
 class Wishes:
-    """Stand where the kernel's device does, and keep what is written to it."""
+    """A stand-in for the kernel's device that records the data written to it."""
 
     def __init__(self) -> None:
         self._reader, self.descriptor = os.pipe2(os.O_NONBLOCK)

@@ -101,7 +101,7 @@ def read_body(offset: int, size: int) -> bytes:
 
 
 class Answer(NamedTuple):
-    """Hold an answer: ``number`` is 0 or the errno, and ``body`` is empty where it is not 0."""
+    """Hold an answer: ``number`` is 0 or the errno, and ``body`` is empty if it is not 0."""
 
     number: int
     body: bytes
