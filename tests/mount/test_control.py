@@ -46,7 +46,7 @@ def test_mount_points_that_will_not_do(workspace: Workspace, tmp_path: Path) -> 
 def test_only_root_can_keep_processors_awake(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked for, it is refused to others; by default they get a mount without it."""
+    """An explicit request is refused to other users; by default they get a mount without it."""
     monkeypatch.setattr(wakefulness, "LATENCY_DEVICE", str(tmp_path / "absent"))
     (tmp_path / "m").mkdir()
     refused(InvalidInputError, "low latency needs write access to", workspace, tmp_path / "m", low_latency=True)

@@ -340,7 +340,7 @@ print("ended")
 def test_a_start_that_is_interrupted_leaves_nothing(
     workspace: Workspace, mount_point: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while the daemon starts ends it, and whatever it has mounted by then."""
+    """Ctrl-C while the daemon starts ends it, and unmounts anything it has mounted by then."""
 
     def interrupted(*_: object) -> None:
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""Every error of artfs's has a number that a system call can return."""
+"""Every error of artfs has an errno that a system call can return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker remembers is bounded, and what workers count is seen by all processes."""
+"""A worker's caches are bounded, and all processes see the workers' counters."""
 
 from __future__ import annotations
 

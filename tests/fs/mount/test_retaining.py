@@ -1,4 +1,4 @@
-"""The daemon's retention: it applies the rules again and again, and says once what keeps it from doing so."""
+"""The daemon's retention: it applies the rules again and again, and reports once the error that prevents it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run file is seen only while it is held, and what a dead daemon left is cleared away; what it had to say is kept."""
+"""A run file is seen only while it is held, and a dead daemon's files are removed; its messages are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The serving core over a store in memory: what it answers is the folder that was put, however it is asked."""
+"""The serving core over a store in memory: its answers equal the folder that was put, for every kind of request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ folders = st.dictionaries(
 
 
 def enter(tree: Tree, *path: bytes) -> int:
-    """Return the inode at a path, by one look-up after the other."""
+    """Return the inode at a path, by one look-up per name."""
     inode = inodes.ROOT
     for name in path:
         found = tree.lookup(inode, name)
