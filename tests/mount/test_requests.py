@@ -43,7 +43,7 @@ def source(tmp_path: Path) -> Path:
 
 
 class Suspended:
-    """All processes of a daemon stand still for the block: whoever needs one of them waits."""
+    """Stop all processes of a daemon for the block: a caller that needs one of them waits."""
 
     def __init__(self, mount: MountHandle, children: Children) -> None:
         self._processes = [mount.pid, *children(mount.pid)]
