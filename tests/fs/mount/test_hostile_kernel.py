@@ -182,7 +182,7 @@ mostly_none = st.integers(0, 7).flatmap(lambda turn: st.one_of(st.integers(1, 80
 
 @st.composite
 def messages(draw: st.DrawFn) -> tuple[Any, ...]:
-    """Draw (opcode, node, body, unique, the header's length apart from the true one, bytes cut off)."""
+    """Draw (opcode, node, body, unique, the header's excess over the true length, bytes cut off)."""
     opcode = draw(opcodes)
     body = draw(anything if draw(st.integers(0, 3)) == 0 else FITTING.get(opcode, anything))
     return opcode, draw(nodeids), body, draw(st.integers(1, 2**64 - 1)), draw(mostly_none), draw(mostly_none)
