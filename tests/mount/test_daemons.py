@@ -229,7 +229,8 @@ def test_unmounting_leaves_nothing(workspace: Workspace, mounts: Any, source: Pa
     unmount(mount.directory)
     assert mount._daemon.wait(5) == 0
     assert not any(os.path.exists(f"/proc/{pid}") for pid in everybody)
-    assert list((workspace.path / "run" / "daemons").iterdir()) == []
+    left = {file.name: file.read_text() for file in (workspace.path / "run" / "daemons").iterdir()}
+    assert left == {}, "a log that stays says what went wrong"
     assert not os.path.exists(daemon.socket)
     assert at(mount.directory) is None
     with pytest.raises(MountError, match="nothing is mounted"):
