@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from typing import Any
@@ -87,3 +89,14 @@ def test_pyfuse3_gets_the_pump_and_nobody_else_does(before: str) -> None:
         "import trio; assert trio.run; from trio import lowlevel"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_reply_to_a_dropped_request_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The kernel drops requests that are interrupted or outlive the mount; other failures of replies are logged."""
+    from artfs.mount.transports import pyfuse3 as transport
+
+    sentence = "fuse_releasedir(): fuse_reply_* failed with %s"
+    transport.pyfuse3.log.error(sentence, os.strerror(errno.ENOENT))
+    assert caplog.messages == []
+    transport.pyfuse3.log.error(sentence, os.strerror(errno.EINVAL))
+    assert caplog.messages == ["fuse_releasedir(): fuse_reply_* failed with Invalid argument"]

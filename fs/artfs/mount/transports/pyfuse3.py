@@ -6,6 +6,8 @@ the kernel may cache; this module only converts fields and error numbers.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from collections.abc import Callable, Coroutine
 from contextlib import closing
@@ -22,6 +24,18 @@ from artfs.mount.tree import Tree
 pyfuse3 = pump.import_pyfuse3()
 
 __all__ = ["Pyfuse3Transport"]
+
+
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Return False for a reply to a request that the kernel has dropped: an interrupted one, or the last of a mount.
+
+    The kernel answers such a reply with ENOENT, and no process waits for it; the release of a listing at the moment of
+    unmounting is one.  Logged as an error, it would keep the log of a daemon that ended well.
+    """
+    return not ("fuse_reply_* failed" in record.msg and record.args == (os.strerror(errno.ENOENT),))
+
+
+pyfuse3.log.addFilter(_is_worth_logging)
 
 P = ParamSpec("P")
 R = TypeVar("R")
