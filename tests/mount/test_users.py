@@ -18,6 +18,7 @@ from mount.conftest import Mounts
 AsUser = Callable[..., dict[str, Any]]
 
 MAKE = """
+import time
 from artfs.mount.control import mount, status, unmount
 from artfs.mount.table import at
 from artstore.errors import ArtfsError
@@ -33,6 +34,13 @@ def sentence(call, *args, **options):
     except ArtfsError as error:
         return f"{type(error).__name__}: {error}"
     return ""
+def eventually(ask, wanted):
+    for _ in range(250):
+        answer = ask()
+        if answer == wanted:
+            break
+        time.sleep(0.02)
+    return answer
 """
 
 
@@ -41,7 +49,7 @@ def test_an_ordinary_user_mounts(as_ordinary_user: AsUser, transport: str) -> No
     found = as_ordinary_user(
         MAKE
         + f"""
-import functools, signal, time
+import functools, signal
 mount = functools.partial(mount, transport={transport!r})
 """
         + """
@@ -60,12 +68,10 @@ result["state"] = one.state
 os.kill(one.workers[0].pid, signal.SIGKILL)
 os.kill(one.workers[1].pid, signal.SIGKILL)
 result["after"] = [(folder / "m/team/data/v0/x").read_text() for _ in range(3)]
-for _ in range(100):
+def restarts():
     one, = status(workspace.path)
-    result["restarts"] = sum(worker.restarts for worker in one.workers)
-    if result["restarts"] == 2:
-        break
-    time.sleep(0.02)
+    return sum(worker.restarts for worker in one.workers)
+result["restarts"] = eventually(restarts, 2)
 with x.open() as opened:
     result["busy"] = sentence(unmount, folder / "m")
 unmount(folder / "m")
@@ -75,11 +81,7 @@ handle = mount(workspace.path, folder / "m")
 os.kill(handle.pid, signal.SIGKILL)
 handle._daemon.wait(5)
 # The kernel ends the other processes a moment after their parent; until then they hold the run file.
-for _ in range(250):
-    result["dead"] = [one.state for one in status(workspace.path)]
-    if result["dead"] == ["dead"]:
-        break
-    time.sleep(0.02)
+result["dead"] = eventually(lambda: [one.state for one in status(workspace.path)], ["dead"])
 handle = mount(workspace.path, folder / "m")
 result["again"] = x.read_text()
 os.kill(handle.pid, signal.SIGTERM)

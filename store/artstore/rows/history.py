@@ -231,7 +231,7 @@ class Provenance:
             yield f"the edge of lineage from {edge.source} to {edge.target}"
         for edge in sorted(self.edges.keys() & other.edges.keys()):
             if self.edges[edge] != other.edges[edge]:
-                yield f"what is said of the edge of lineage from {edge.source} to {edge.target}"
+                yield f"the record of the lineage edge from {edge.source} to {edge.target}"
 
 
 def _end(text: str) -> End:

@@ -30,7 +30,7 @@ from store.oracle import Model, assert_sound, leftovers, whole, write_folder
 
 
 def test_steps_of_several_processes_are_all_done(workspace: Workspace, tmp_path: Path) -> None:
-    """Each upon what the one before it made, whoever comes first."""
+    """Each process works on the result of the one before it, in any order."""
     workspace.drafts.new("data", id="x")
     program = (
         "import sys; from artstore.workspace import open_workspace\n"
@@ -52,7 +52,7 @@ def test_steps_of_several_processes_are_all_done(workspace: Workspace, tmp_path:
 def test_a_folder_is_read_once_however_often_others_are_quicker(
     workspace: Workspace, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it holds is in the store by then; and all that was stored for it is told."""
+    """Its content is in the store by then, and everything stored for it is reported."""
     draft = workspace.drafts.new("data", id="x")
     (tmp_path / "f").write_bytes(b"f")
     step, run = adding.Adding.step, adding.Ingest.run
@@ -120,7 +120,7 @@ def test_a_failed_step_leaves_the_draft_as_it_was(workspace: Workspace, source: 
 def test_on_a_full_disk_what_was_deleted_makes_room(
     workspace: Workspace, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for a put: it is reaped early, and that is told; where nothing waits, the step fails."""
+    """As for a put: deleted content is reaped early and reported; if nothing waits, the step fails."""
     draft = workspace.drafts.new("data")
     full = [True]
 

@@ -164,7 +164,7 @@ def test_leftovers_of_the_killed_go(grown: Workspace, monkeypatch: pytest.Monkey
 
 
 def test_a_replaced_one_that_does_not_open_goes_when_nobody_has_it(grown: Workspace) -> None:
-    """As a killed rebuild leaves it; as long as somebody has it open, nothing is freed."""
+    """As a killed rebuild leaves it; while a process has it open, nothing is freed."""
     old = grown.path / "manifest.1"
     kept = (old / "data.mdb").read_bytes()
     compact_environment(grown.store)

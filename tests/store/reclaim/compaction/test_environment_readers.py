@@ -253,7 +253,7 @@ def test_an_idle_reaper_asks_the_environment_that_is_in_use(grown: Workspace) ->
 
 
 def test_who_begins_later_is_no_reason_to_free_more(grown: Workspace) -> None:
-    """Where no one reads, the last transaction is what counts: whoever begins now may look at that one."""
+    """Without readers the last transaction counts: a reader that begins now may look at that one."""
     assert manifest.oldest_reader(grown.path) == number_of(grown)
     with manifest.read(grown.path) as transaction:
         grown.aliases.set("keep:v0", "later")
