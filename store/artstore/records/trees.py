@@ -1,46 +1,68 @@
-"""Directory records: the canonical form that is hashed and packed, and the local form that is read.
+"""Directory records: the canonical form that is hashed, the packed form, and the local form that is read.
 
 A directory is one record while it has at most `FANOUT` entries; a larger one is split (see
-`artstore.ingest.content_cuts`) into records of level 0, and records of level 1 and up list those below them.  The
-*canonical* form holds names, kinds, sizes and ids and nothing local, so its BLAKE3 is the same on any machine: a
-version's digest is that of its root record.  The *local* form holds node numbers, birth times and running totals, in
-rows of fixed width, so that a name is found by bisection without parsing the record.
+`artstore.ingest.content_cuts`) into records of level 0, and records of level 1 and up list those below them.
+
+The *canonical* form holds names, kinds, sizes and ids, so its BLAKE3, the *digest*, is the same for the same content
+on any machine: a version's digest is that of its root record.  The *attributes* of a record are what it holds beside
+the content: of each entry the modification time and the permission bits, of each directory or record below its form
+id.  The *form id* is the BLAKE3 of the digest and the attributes: two records of equal content and other times are two
+forms of one digest, two nodes.  The *packed* form is the canonical form followed by the attributes.
+
+The *local* form holds node numbers and running totals, in rows of fixed width, so that an entry is found by name, by
+position or by preorder index without parsing the record.
 """
 
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
-from artstore.ids import ID_LENGTH
+from artstore.ids import ID_LENGTH, content_id
 from artstore.records.nodes import FANOUT, KIND_TREE, LARGEST, Extent
 
 __all__ = [
+    "EARLIEST_NS",
     "FANOUT",
+    "INODES_MAX",
+    "LATEST_NS",
+    "MODE_BITS",
+    "Attributes",
     "CanonicalEntry",
     "CanonicalTree",
     "ChildRecord",
-    "Content",
     "Kind",
     "TreeEntry",
     "TreeTotals",
     "TreeView",
     "canonical_entries",
     "canonical_index",
+    "clamped_ns",
     "encode_tree",
+    "entry_attributes",
+    "form_id",
+    "index_attributes",
     "is_entry_name",
-    "parse_canonical_tree",
+    "parse_packed_tree",
     "tree_with_extent",
 ]
 
 MAX_NAME: Final = 255
 MAX_LINK: Final = 4095
-_FORMAT: Final = 1
+MODE_BITS: Final = 0o777
+"""The permission bits that an entry keeps."""
+EARLIEST_NS: Final = -(2**63)
+LATEST_NS: Final = 2**63 - 1
+"""The modification times that an entry can have, in ns since 1970: the years 1677 to 2262."""
+INODES_MAX: Final = 2**31 - 1
+"""Entries of a tree at all depths, at most: an inode number has 31 bits for them, and the root is 0."""
+_CANONICAL_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 class Kind(IntEnum):
@@ -58,7 +80,7 @@ class Kind(IntEnum):
 
 
 class CanonicalEntry(NamedTuple):
-    """One entry in the canonical form; ``id`` is the content's or the directory's, ``size`` 0 for a directory.
+    """One entry in the canonical form; ``id`` is the content's or the directory's digest, ``size`` 0 for a directory.
 
     For a link ``id`` is the BLAKE3 of its text and ``size`` the text's length: a link is content of another kind.
     """
@@ -69,19 +91,30 @@ class CanonicalEntry(NamedTuple):
     id: bytes
 
 
+class Attributes(NamedTuple):
+    """What the packed form holds beside an entry: ns since 1970, permission bits, form id (empty for a file)."""
+
+    mtime_ns: int
+    mode: int
+    form: bytes
+
+
 class CanonicalTree(NamedTuple):
-    """A parsed canonical record: entries at level 0, (last name, digest) pairs above."""
+    """A parsed packed record: entries and their attributes at level 0, (last name, digest, form id) above."""
 
     level: int
+    digest: bytes
+    form: bytes
     entries: tuple[CanonicalEntry, ...]
-    children: tuple[tuple[bytes, bytes], ...]
+    attributes: tuple[Attributes, ...]
+    children: tuple[tuple[bytes, bytes, bytes], ...]
 
 
 class TreeEntry(NamedTuple):
     """One entry of a directory, with the attributes that LOOKUP and READDIRPLUS return.
 
     ``node`` is a content node, or for a directory its root record.  ``size`` is in bytes, for a directory that of all
-    files below it.  ``directories`` counts a directory with all below it (0 for others); ``directories_before`` sums
+    files below it.  ``inodes`` counts the entry with all below it (1 unless it is a directory); ``inodes_before`` sums
     that over the entries before this one in the same record.
     """
 
@@ -89,13 +122,15 @@ class TreeEntry(NamedTuple):
     kind: Kind
     node: int
     size: int
-    birth_ns: int
-    directories: int
-    directories_before: int
+    mtime_ns: int
+    mode: int
+    inodes_before: int
+    inodes: int
 
-
-Content = tuple[bytes, int, int, int, int]
-"""(name, kind, node, size, birth_ns) of an entry that is no directory: a plain tuple, for reading many entries fast."""
+    @property
+    def is_directory(self) -> bool:
+        """Whether the entry is a directory."""
+        return self.kind is Kind.DIRECTORY
 
 
 class ChildRecord(NamedTuple):
@@ -105,29 +140,43 @@ class ChildRecord(NamedTuple):
     last_name: bytes
     entries: int
     entries_before: int
-    directories: int
-    directories_before: int
+    inodes: int
+    inodes_before: int
 
 
 class TreeTotals(NamedTuple):
-    """Sums over a record: entries of this directory under it, and files, directories and bytes at all depths."""
+    """Sums over a record: entries of this directory under it, and files, directories and bytes at all depths.
+
+    ``newest_ns`` is the latest modification time of any entry at any depth, `EARLIEST_NS` if there is none.
+    """
 
     entries: int
     files: int
     directories: int
     bytes: int
+    newest_ns: int
+
+    @property
+    def inodes(self) -> int:
+        """Entries at all depths."""
+        return self.files + self.directories
 
 
 _CANONICAL_HEAD: Final = struct.Struct("<BBH")
 _CANONICAL_FILE: Final = struct.Struct("<BQ32s")
-_HEAD: Final = struct.Struct("<BB32sBHIQIQBIII")
+_ATTRIBUTES: Final = struct.Struct("<qH")
+_HEAD: Final = struct.Struct("<BB32s32sBHIQIQqBIII")
 _EXTENT: Final = struct.Struct("<BIII")
-_ROW: Final = struct.Struct("<QQQIBBxx")
-_INDEX_ROW: Final = struct.Struct("<QIIIIIBBxx")
+_ROW: Final = struct.Struct("<QQqIHH")
+_INDEX_ROW: Final = struct.Struct("<QIIII6xH")
 _ROW_LENGTH: Final = 32
+_BEFORE_AT: Final = 24
+_ENTRIES_BEFORE_AT: Final = 12
+_INODES_BEFORE_AT: Final = 20
+_NAME_AT: Final = 30
+_KIND_SHIFT: Final = 9
 _NAME_OVERHEAD: Final = 48
 """Bytes of an object and of the reference to it, for each name that a view has taken out."""
-_NAME_OUTSIDE: Final = "a directory record has a name that lies outside of it"
 assert _ROW.size == _INDEX_ROW.size == _ROW_LENGTH
 
 
@@ -136,9 +185,14 @@ def is_entry_name(name: bytes) -> bool:
     return 0 < len(name) <= MAX_NAME and b"/" not in name and b"\0" not in name and name not in (b".", b"..")
 
 
+def clamped_ns(mtime_ns: int) -> int:
+    """Return the nearest modification time that an entry can have."""
+    return min(max(mtime_ns, EARLIEST_NS), LATEST_NS)
+
+
 def canonical_entries(entries: Sequence[CanonicalEntry]) -> bytes:
     """Return the canonical record of level 0: entries sorted by name bytes, at most `FANOUT`."""
-    parts = [_CANONICAL_HEAD.pack(_FORMAT, 0, len(entries))]
+    parts = [_CANONICAL_HEAD.pack(_CANONICAL_FORMAT, 0, len(entries))]
     for name, kind, size, ident in entries:
         parts.append(len(name).to_bytes(1, "little") + name)
         parts.append(_CANONICAL_FILE.pack(kind, size, ident))
@@ -147,83 +201,100 @@ def canonical_entries(entries: Sequence[CanonicalEntry]) -> bytes:
 
 def canonical_index(level: int, children: Sequence[tuple[bytes, bytes]]) -> bytes:
     """Return the canonical record of a level above 0: (last name, digest) of each record below, in order."""
-    parts = [_CANONICAL_HEAD.pack(_FORMAT, level, len(children))]
+    parts = [_CANONICAL_HEAD.pack(_CANONICAL_FORMAT, level, len(children))]
     for last_name, digest in children:
         parts.append(len(last_name).to_bytes(1, "little") + last_name + digest)
     return b"".join(parts)
 
 
-def parse_canonical_tree(data: bytes) -> CanonicalTree:
-    """Return a canonical record's content; raise `DamageError` on anything malformed."""
+def entry_attributes(attributes: Sequence[Attributes]) -> bytes:
+    """Return the attributes of a record of level 0, as they follow the canonical form in a pack."""
+    return b"".join([_ATTRIBUTES.pack(mtime_ns, mode) + form for mtime_ns, mode, form in attributes])
+
+
+def index_attributes(forms: Sequence[bytes]) -> bytes:
+    """Return the attributes of a record above level 0: the form id of each record below."""
+    return b"".join(forms)
+
+
+def form_id(digest: bytes, attributes: bytes) -> bytes:
+    """Return the id under which the index, packs and the journal know a record: its digest with its attributes."""
+    return content_id(digest + attributes)
+
+
+def parse_packed_tree(data: bytes) -> CanonicalTree:
+    """Return a packed record's content; raise `DamageError` on anything malformed."""
     try:
-        form, level, count = _CANONICAL_HEAD.unpack_from(data)
-        position = _CANONICAL_HEAD.size
-        entries: list[CanonicalEntry] = []
-        children: list[tuple[bytes, bytes]] = []
-        for _ in range(count):
-            name_end = position + 1 + data[position]
-            name = data[position + 1 : name_end]
-            if level:
-                children.append((name, data[name_end : name_end + ID_LENGTH]))
-                position = name_end + ID_LENGTH
-            else:
-                kind, size, ident = _CANONICAL_FILE.unpack_from(data, name_end)
-                entries.append(CanonicalEntry(name, Kind(kind), size, ident))
-                position = name_end + _CANONICAL_FILE.size
+        tree = _parse_packed(data)
     except (struct.error, IndexError, ValueError) as error:
         raise DamageError("a packed directory record is malformed") from error
-    if form != _FORMAT or position != len(data) or count > FANOUT or (level and not count):
-        raise DamageError("a packed directory record is malformed")
-    names = [entry.name for entry in entries] or [name for name, _ in children]
+    names = [entry.name for entry in tree.entries] or [child[0] for child in tree.children]
     if not all(map(is_entry_name, names)) or any(name >= following for name, following in pairwise(names)):
         raise DamageError("a packed directory record has names that are impossible or out of order")
-    return CanonicalTree(level, tuple(entries), tuple(children))
+    return tree
+
+
+def _parse_packed(data: bytes) -> CanonicalTree:
+    form, level, count = _CANONICAL_HEAD.unpack_from(data)
+    position = _CANONICAL_HEAD.size
+    entries: list[CanonicalEntry] = []
+    below: list[tuple[bytes, bytes]] = []
+    for _ in range(count):
+        name_end = position + 1 + data[position]
+        name = data[position + 1 : name_end]
+        if level:
+            below.append((name, data[name_end : name_end + ID_LENGTH]))
+            position = name_end + ID_LENGTH
+        else:
+            kind, size, ident = _CANONICAL_FILE.unpack_from(data, name_end)
+            entries.append(CanonicalEntry(name, Kind(kind), size, ident))
+            position = name_end + _CANONICAL_FILE.size
+    canonical_end = position
+    attributes: list[Attributes] = []
+    children: list[tuple[bytes, bytes, bytes]] = []
+    for entry in entries:
+        mtime_ns, mode = _ATTRIBUTES.unpack_from(data, position)
+        position += _ATTRIBUTES.size
+        end = position + (ID_LENGTH if entry.kind is Kind.DIRECTORY else 0)
+        attributes.append(Attributes(mtime_ns, mode, data[position:end]))
+        position = end
+        if mode & ~MODE_BITS:
+            raise ValueError
+    for name, digest in below:
+        children.append((name, digest, data[position : position + ID_LENGTH]))
+        position += ID_LENGTH
+    if form != _CANONICAL_FORMAT or position != len(data) or count > FANOUT or (level and not count):
+        raise ValueError
+    digest = content_id(data[:canonical_end])
+    return CanonicalTree(
+        level, digest, form_id(digest, data[canonical_end:]), tuple(entries), tuple(attributes), tuple(children)
+    )
 
 
 def encode_tree(
     level: int,
     digest: bytes,
+    form: bytes,
     totals: TreeTotals,
     extent: Extent,
     rows: Sequence[TreeEntry] | Sequence[ChildRecord],
 ) -> bytes:
     """Return the local record's bytes, without the seal; ``rows`` are entries at level 0, children above."""
     head = _HEAD.pack(
-        KIND_TREE,
-        _FORMAT,
-        digest,
-        level,
-        len(rows),
-        totals.entries,
-        totals.files,
-        totals.directories,
-        totals.bytes,
-        extent.codec,
-        extent.pack,
-        extent.offset,
-        extent.stored,
-    )
+        KIND_TREE, _FORMAT, form, digest, level, len(rows), *totals, extent.codec, extent.pack, extent.offset, extent.stored
+    )  # fmt: skip
     parts = [head]
     names: list[bytes] = []
     offset = 0
     for row in rows:
         if isinstance(row, TreeEntry):
             name = row.name
-            extra = row.directories_before << 32 | row.directories if row.kind == Kind.DIRECTORY else row.birth_ns
-            parts.append(_ROW.pack(row.node, row.size, extra, offset, len(name), row.kind))
+            kind = row.kind << _KIND_SHIFT | row.mode
+            parts.append(_ROW.pack(row.node, row.size, row.mtime_ns, row.inodes_before, kind, offset))
         else:
             name = row.last_name
             parts.append(
-                _INDEX_ROW.pack(
-                    row.node,
-                    row.entries,
-                    row.entries_before,
-                    row.directories,
-                    row.directories_before,
-                    offset,
-                    len(name),
-                    0,
-                )
+                _INDEX_ROW.pack(row.node, row.entries, row.entries_before, row.inodes, row.inodes_before, offset)
             )
         names.append(name)
         offset += len(name)
@@ -243,34 +314,21 @@ class TreeView:
     Immutable, and valid for as long as its node lives: node numbers are never reused.
     """
 
-    __slots__ = (
-        "_data",
-        "_folders",
-        "_names",
-        "_size_of_names",
-        "_sorted",
-        "count",
-        "digest",
-        "extent",
-        "level",
-        "totals",
-    )
+    __slots__ = ("_data", "_names", "_sorted", "count", "digest", "extent", "form", "level", "totals")
 
     def __init__(self, payload: bytes) -> None:
         try:
             fields = _HEAD.unpack_from(payload)
         except struct.error as error:
             raise DamageError("a directory record is cut short") from error
-        kind, version, self.digest, self.level, self.count = fields[:5]
-        self.totals = TreeTotals(*fields[5:9])
-        codec, pack, offset, stored = fields[9:]
+        kind, version, self.form, self.digest, self.level, self.count = fields[:6]
+        self.totals = TreeTotals(*fields[6:11])
+        codec, pack, offset, stored = fields[11:]
         self.extent = Extent(pack, offset, stored, codec)
         self._data = payload
-        self._folders: list[tuple[int, int]] | None = None
         self._sorted: list[bytes] | None = None
         self._names: int = _HEAD.size + self.count * _ROW_LENGTH
-        self._size_of_names = len(payload) - self._names
-        if kind != KIND_TREE or version != _FORMAT or self.count > FANOUT or self._size_of_names < 0:
+        if kind != KIND_TREE or version != _FORMAT or self.count > FANOUT or self._names > len(payload):
             raise DamageError(f"a directory record is malformed (kind {kind}, version {version})")
         if stored > LARGEST or (not self.count if self.level else self.count != self.totals.entries):
             raise DamageError(f"a directory record has {self.count} of {self.totals.entries} entries")
@@ -298,69 +356,72 @@ class TreeView:
     @property
     def footprint(self) -> int:
         """Upper bound in bytes of this view's memory, for caches."""
-        return len(self._data) + int(self._size_of_names) + int(self.count) * _NAME_OVERHEAD + 300
+        return 2 * len(self._data) + self.count * _NAME_OVERHEAD + 300
 
     def name(self, index: int) -> bytes:
         """Return the name of row ``index`` (the last name below it in an index record)."""
-        row = _HEAD.size + index * _ROW_LENGTH
-        return self._name(int.from_bytes(self._data[row + 24 : row + 28], "little"), self._data[row + 28])
-
-    def _name(self, offset: int, length: int) -> bytes:
-        start = self._names + offset
-        name = self._data[start : start + length]
-        if not length or len(name) != length:
-            raise DamageError(_NAME_OUTSIDE)
-        return name
+        data, at = self._data, _HEAD.size + index * _ROW_LENGTH + _NAME_AT
+        start = self._names + int.from_bytes(data[at : at + 2], "little")
+        if index + 1 < self.count:
+            at += _ROW_LENGTH
+            end = self._names + int.from_bytes(data[at : at + 2], "little")
+        else:
+            end = len(data)
+        if not start < end <= min(len(data), start + MAX_NAME):
+            raise DamageError("a directory record has a name that lies outside of it")
+        return data[start:end]
 
     def entry(self, index: int) -> TreeEntry:
         """Return entry ``index`` of a level-0 record."""
-        row = _ROW.unpack_from(self._data, _HEAD.size + index * _ROW_LENGTH)
-        return self._entry(*row)
+        data, at = self._data, _HEAD.size + index * _ROW_LENGTH
+        node, size, mtime_ns, before, kind, _ = _ROW.unpack_from(data, at)
+        if index + 1 < self.count:
+            at += _ROW_LENGTH + _BEFORE_AT
+            after = int.from_bytes(data[at : at + 4], "little")
+        else:
+            after = self.totals.inodes
+        return self._entry(self.name(index), node, size, mtime_ns, before, kind, after)
 
-    def _entry(self, node: int, size: int, extra: int, offset: int, length: int, kind: int) -> TreeEntry:
-        start = self._names + offset
-        name = self._data[start : start + length]
-        if not length or len(name) != length:
-            raise DamageError(_NAME_OUTSIDE)
-        if kind == Kind.DIRECTORY:
-            directories, before = extra & 0xFFFFFFFF, extra >> 32
-            if not 0 < directories <= self.totals.directories - before:
-                raise DamageError("a directory record has an entry with more directories than itself")
-            return TreeEntry(name, Kind.DIRECTORY, node, size, 0, directories, before)
+    @staticmethod
+    def _entry(name: bytes, node: int, size: int, mtime_ns: int, before: int, kind: int, after: int) -> TreeEntry:
         try:
-            return TreeEntry(name, _KINDS[kind], node, size, extra, 0, 0)
+            entry_kind = _KINDS[kind >> _KIND_SHIFT]
         except KeyError as error:
-            raise DamageError(f"a directory record has an entry of the unknown kind {kind}") from error
+            raise DamageError(f"a directory record has an entry of the unknown kind {kind >> _KIND_SHIFT}") from error
+        inodes = after - before
+        if inodes < 1 or (inodes > 1 and entry_kind is not Kind.DIRECTORY):
+            raise DamageError("a directory record's running totals do not add up")
+        return TreeEntry(name, entry_kind, node, size, mtime_ns, kind & MODE_BITS, before, inodes)
 
     def entries(self, start: int = 0) -> Iterator[TreeEntry]:
         """Yield the entries of a level-0 record from ``start``, in name order."""
-        data, names = self._data, self._names
-        for node, size, extra, offset, length, kind in _ROW.iter_unpack(data[_HEAD.size + start * _ROW_LENGTH : names]):
-            name = data[names + offset : names + offset + length]
-            if kind in _FILES and len(name) == length and length:
-                yield TreeEntry(name, _FILES[kind], node, size, extra, 0, 0)
+        data, names, kinds = self._data, self._names, _KINDS
+        rows = list(_ROW.iter_unpack(data[_HEAD.size + start * _ROW_LENGTH : names]))
+        rows.append((0, 0, 0, self.totals.inodes, 0, len(data) - names))
+        for (node, size, mtime_ns, before, kind, offset), following in pairwise(rows):
+            inodes, end = following[3] - before, following[5]
+            if (
+                inodes == 1
+                and 0 < end - offset <= MAX_NAME
+                and kind >> _KIND_SHIFT in kinds
+                and names + end <= len(data)
+            ):
+                name = data[names + offset : names + end]
+                yield TreeEntry(
+                    name, kinds[kind >> _KIND_SHIFT], node, size, mtime_ns, kind & MODE_BITS, before, inodes
+                )
             else:
-                yield self._entry(node, size, extra, offset, length, kind)
-
-    def contents(self, start: int = 0) -> Iterator[Content]:
-        """Yield the entries of a level-0 record without directories from ``start``, in name order."""
-        data, names = self._data, self._names
-        for node, size, birth_ns, offset, length, kind in _ROW.iter_unpack(
-            data[_HEAD.size + start * _ROW_LENGTH : names]
-        ):
-            name = data[names + offset : names + offset + length]
-            if kind not in _FILES or len(name) != length or not length:
-                raise DamageError("a directory record has an entry that it cannot have")
-            yield name, kind, node, size, birth_ns
+                yield self.entry(start)  # a directory, or damaged
+            start += 1
 
     def child(self, index: int) -> ChildRecord:
         """Return row ``index`` of an index record."""
         row = _INDEX_ROW.unpack_from(self._data, _HEAD.size + index * _ROW_LENGTH)
-        node, entries, entries_before, directories, directories_before, offset, length, _ = row
+        node, entries, entries_before, inodes, inodes_before, _ = row
         totals = self.totals
-        if not 0 < entries <= totals.entries - entries_before or directories + directories_before > totals.directories:
+        if not 0 < entries <= totals.entries - entries_before or not 0 < inodes <= totals.inodes - inodes_before:
             raise DamageError("a directory record has a row with more entries than itself")
-        return ChildRecord(node, self._name(offset, length), entries, entries_before, directories, directories_before)
+        return ChildRecord(node, self.name(index), entries, entries_before, inodes, inodes_before)
 
     def children(self) -> Iterator[ChildRecord]:
         """Yield the rows of an index record, in order."""
@@ -390,27 +451,16 @@ class TreeView:
 
     def child_for_position(self, position: int) -> int:
         """Return the row below which entry ``position`` (counted from this record's first) lies, or -1."""
-        return self._last_at_or_before(position, 12) if position < self.totals.entries else -1
+        return self._last_at_or_before(position, _ENTRIES_BEFORE_AT) if position < self.totals.entries else -1
 
-    def child_for_directory(self, directory: int) -> int:
-        """Return the row below which the ``directory``-th directory (in preorder, from 0) lies, or -1.
+    def row_for_inode(self, inode: int) -> int:
+        """Return the row that is, or holds, entry ``inode`` of all depths (in preorder, from 0), or -1.
 
         At level 0 the row is an entry; above, a record.
         """
-        if directory >= self.totals.directories:
+        if inode >= self.totals.inodes:
             return -1
-        if self.level:
-            return self._last_at_or_before(directory, 20)
-        if self._folders is None:
-            self._folders = [
-                (entry.directories_before, row) for row, entry in enumerate(self.entries()) if entry.directories
-            ]
-        index = bisect_right(self._folders, (directory, self.count)) - 1
-        if index < 0:
-            return -1
-        row = self._folders[index][1]
-        entry = self.entry(row)
-        return row if 0 <= directory - entry.directories_before < entry.directories else -1
+        return self._last_at_or_before(inode, _INODES_BEFORE_AT if self.level else _BEFORE_AT)
 
     def _last_at_or_before(self, value: int, field: int) -> int:
         """Return the last row whose running total, at byte ``field`` of the rows, is at most ``value``."""
@@ -429,4 +479,3 @@ class TreeView:
 
 
 _KINDS: Final = {int(kind): kind for kind in Kind}
-_FILES: Final = {number: kind for number, kind in _KINDS.items() if kind is not Kind.DIRECTORY}

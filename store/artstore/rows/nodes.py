@@ -44,6 +44,7 @@ __all__ = [
     "index_keys",
     "is_whole",
     "node_extent",
+    "node_identity",
     "node_payload",
     "put_lost",
     "read_count",
@@ -96,6 +97,11 @@ def node_extent(payload: bytes) -> Extent:
     if payload[0] == KIND_LIST:
         return view_list(payload).extent
     return _NOWHERE if payload[0] == KIND_LOST else TreeView(payload).extent
+
+
+def node_identity(payload: bytes) -> bytes:
+    """Return what a node's content is known by: a content's id, a directory's digest (of a lost one: its form id)."""
+    return payload[34:66] if payload[0] == KIND_TREE else payload[2:34]
 
 
 def children_of(payload: bytes) -> list[int]:

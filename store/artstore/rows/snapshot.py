@@ -19,7 +19,7 @@ from artstore.records.trees import TreeEntry, TreeView
 from artstore.rows import catalogue, content, trees
 from artstore.rows.catalogue import NameEntry
 from artstore.rows.content import ContentInfo
-from artstore.rows.nodes import find_node, node_payload, tree_view
+from artstore.rows.nodes import find_node, node_identity, node_payload, tree_view
 from artstore.storage.chunkcaches import ChunkSource
 from artstore.storage.manifest import ReadTransaction
 from artstore.storage.packs import PackReader
@@ -119,7 +119,11 @@ class Snapshot:
         return content.stored_bytes(self.transaction, node)
 
     def identity(self, node: int) -> bytes:
-        """Return a content node's id, or a directory's digest."""
+        """Return a content node's id, or a directory's digest: equal for equal content."""
+        return node_identity(node_payload(self.transaction, node))
+
+    def form(self, node: int) -> bytes:
+        """Return the form id of a directory record: equal for equal content, times and modes."""
         return node_payload(self.transaction, node)[2:34]
 
     def content_node(self, ident: bytes) -> int:
@@ -129,11 +133,11 @@ class Snapshot:
             raise NotFoundError(f"no content in the store has the digest {ident.hex()}")
         return found[0]
 
-    def tree_node(self, digest: bytes) -> int:
-        """Return the node of the directory with a digest; raise `NotFoundError` if there is none."""
-        found = find_node(self.transaction, CLASS_TREE, digest)
+    def tree_node(self, form: bytes) -> int:
+        """Return the node of the directory with a form id; raise `NotFoundError` if there is none."""
+        found = find_node(self.transaction, CLASS_TREE, form)
         if found is None:
-            raise NotFoundError(f"no directory in the store has the digest {digest.hex()}")
+            raise NotFoundError(f"no directory in the store has the form id {form.hex()}")
         return found[0]
 
     def files_at(self, root: int, path: bytes) -> list[int]:
@@ -141,9 +145,9 @@ class Snapshot:
         entry = self.resolve(root, path)
         if entry is None:
             raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
-        if not entry.directories:
+        if not entry.is_directory:
             return [entry.node]
-        return list({below.node: None for _, below in self.walk(entry.node) if not below.directories})
+        return list({below.node: None for _, below in self.walk(entry.node) if not below.is_directory})
 
     def read(self, node: int, offset: int, size: int) -> bytes:
         """Return verified bytes of a content node, fewer than ``size`` only at its end; `DamageError` otherwise."""

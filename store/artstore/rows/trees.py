@@ -3,7 +3,7 @@
 A directory is one record, or an index of records (`artstore.records.trees`); these functions hide which.  They take
 a loader, so that a caller with a cache of parsed records reads each once.
 
-Guarantees: each step down leads to a record of a lower level, or with fewer directories below; a record that disagrees
+Guarantees: each step down leads to a record of a lower level, or with fewer entries below; a record that disagrees
 with the record above raises `DamageError`.  So every walk terminates, even over damaged records.
 """
 
@@ -16,11 +16,11 @@ from artstore.errors import DamageError
 from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeView, is_entry_name
 
 __all__ = [
-    "DirectoryPlace",
+    "InodePlace",
     "Loader",
     "check_directory",
-    "directory_at",
     "entries_from",
+    "entry_at",
     "lookup",
     "record_below",
     "resolve",
@@ -34,21 +34,21 @@ def record_below(load: Loader, view: TreeView, child: ChildRecord) -> TreeView:
     """Return the record that a row of an index record leads to; raise `DamageError` if they disagree."""
     below = load(child.node)
     totals = below.totals
-    if (below.level, totals.entries, totals.directories) != (view.level - 1, child.entries, child.directories):
+    if (below.level, totals.entries, totals.inodes) != (view.level - 1, child.entries, child.inodes):
         raise DamageError(f"the directory record {child.node} does not match its parent")
     return below
 
 
-def check_directory(view: TreeView, directories: int) -> None:
-    """Raise `DamageError` if ``view`` is not a directory that, with all below it, counts ``directories``."""
-    if view.totals.directories + 1 != directories:
-        raise DamageError(f"a directory has {view.totals.directories} below it, but its parent records another number")
+def check_directory(view: TreeView, inodes: int) -> None:
+    """Raise `DamageError` if ``view`` is not a directory that, with all below it, counts ``inodes``."""
+    if view.totals.inodes + 1 != inodes:
+        raise DamageError(f"a directory has {view.totals.inodes} entries below it, but its parent has another number")
 
 
 def lookup(load: Loader, directory: int, name: bytes) -> tuple[TreeEntry, int] | None:
-    """Return (entry, directories of this directory before it) for a name, or None.
+    """Return (entry, entries of all depths in this directory before it) for a name, or None.
 
-    The second figure gives a subdirectory's preorder index: its parent's, plus 1, plus the figure.
+    The second figure gives the entry's preorder index: its directory's, plus 1, plus the figure.
     """
     view = load(directory)
     before = 0
@@ -57,24 +57,24 @@ def lookup(load: Loader, directory: int, name: bytes) -> tuple[TreeEntry, int] |
         if index < 0:
             return None
         child = view.child(index)
-        before += child.directories_before
+        before += child.inodes_before
         view = record_below(load, view, child)
     index = view.find(name)
     if index < 0:
         return None
     entry = view.entry(index)
-    return entry, before + entry.directories_before
+    return entry, before + entry.inodes_before
 
 
 def entries_from(load: Loader, directory: int, position: int = 0) -> Iterator[tuple[TreeEntry, int]]:
-    """Yield (entry, directories of this directory before it) from entry ``position`` on, in name order."""
+    """Yield (entry, entries of all depths in this directory before it) from entry ``position`` on, in name order."""
     yield from _entries_from(load, load(directory), position, 0)
 
 
 def _entries_from(load: Loader, view: TreeView, position: int, before: int) -> Iterator[tuple[TreeEntry, int]]:
     if not view.level:
         for entry in view.entries(position):
-            yield entry, before + entry.directories_before
+            yield entry, before + entry.inodes_before
         return
     first = view.child_for_position(position)
     if first < 0:
@@ -86,38 +86,39 @@ def _entries_from(load: Loader, view: TreeView, position: int, before: int) -> I
             raise DamageError("a directory record's running totals do not add up")
         end += child.entries
         start = max(0, position - child.entries_before)
-        yield from _entries_from(load, record_below(load, view, child), start, before + child.directories_before)
+        yield from _entries_from(load, record_below(load, view, child), start, before + child.inodes_before)
 
 
-class DirectoryPlace(NamedTuple):
-    """A directory's place: its tree node, its parent's preorder index (0 for the root), its names from the root."""
+class InodePlace(NamedTuple):
+    """An entry found by its preorder index: the entry, its directory's index, the names from the root."""
 
-    node: int
+    entry: TreeEntry
     parent: int
     path: list[bytes]
 
 
-def directory_at(load: Loader, root: int, index: int) -> DirectoryPlace | None:
-    """Return the directory with a preorder index, or None.
+def entry_at(load: Loader, root: int, index: int) -> InodePlace | None:
+    """Return the entry with a preorder index of at least 1 (the root's is 0), or None.
 
-    The root has index 0; a subdirectory comes right after its parent and the siblings before it with all they hold.
+    An entry comes right after its directory and the entries before it with all that they hold.
     """
-    node, current, parent, path = root, 0, 0, list[bytes]()
-    while current < index:
+    node, current, path = root, 0, list[bytes]()
+    while True:
         left = index - current - 1
         view = load(node)
-        while view.level and (row := view.child_for_directory(left)) >= 0:
+        while view.level and (row := view.row_for_inode(left)) >= 0:
             child = view.child(row)
-            left -= child.directories_before
+            left -= child.inodes_before
             view = record_below(load, view, child)
-        row = view.child_for_directory(left)
+        row = view.row_for_inode(left)
         if row < 0:
             return None
         entry = view.entry(row)
-        left -= entry.directories_before
-        node, current, parent = entry.node, index - left, current
+        left -= entry.inodes_before
         path.append(entry.name)
-    return DirectoryPlace(node, parent, path)
+        if left <= 0 or entry.kind is not Kind.DIRECTORY:
+            return None if left else InodePlace(entry, current, path)
+        node, current = entry.node, index - left
 
 
 def resolve(load: Loader, root: int, path: bytes) -> TreeEntry | None:
@@ -150,5 +151,5 @@ def walk(load: Loader, directory: int, prefix: bytes = b"") -> Iterator[tuple[by
         path = above + entry.name
         yield path, entry
         if entry.kind == Kind.DIRECTORY:
-            check_directory(load(entry.node), entry.directories)
+            check_directory(load(entry.node), entry.inodes)
             stack.append((entries_from(load, entry.node), path + b"/"))
