@@ -11,7 +11,7 @@ from artstore.errors import DamageError
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.events import decode
 from artstore.retention.rules import check_rules, read_rules
-from artstore.rows.history import History, read_provenance
+from artstore.rows.history import History, VersionHistory, read_provenance
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction
 
@@ -109,6 +109,10 @@ def _label(number: int | None) -> str:
     return "nothing" if number is None else f"v{number}"
 
 
+def _times(version: VersionHistory) -> tuple[int, int, int]:
+    return version.made.mtime_ns, version.made.mode, version.made.newest_ns
+
+
 def _version_differences(
     history: History, artifacts: Mapping[int, ArtifactRecord], versions: Iterable[VersionRecord]
 ) -> Iterator[str]:
@@ -126,6 +130,14 @@ def _version_differences(
             yield f"{label} is deleted by one of them only"
         elif (replayed.made.serial, replayed.digest) != (version.serial, version.digest.hex()):
             yield f"{label} has another digest or serial in the journal"
+        elif replayed.form != version.form.hex() or _times(replayed) != (
+            version.mtime_ns,
+            version.mode,
+            version.newest_ns,
+        ):
+            yield f"{label} has other times or modes in the journal"
+        elif replayed.mount != version.mount:
+            yield f"{label} has another mount serial in the journal"
         elif (replayed.metadata, replayed.description, replayed.tags) != (
             version.metadata,
             version.description,

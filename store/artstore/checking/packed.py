@@ -20,6 +20,7 @@ from artstore.ids import content_id
 from artstore.records.nodes import Extent
 from artstore.records.packing import (
     CLASS_ROOT_LIST,
+    CLASS_TREE,
     HEAD_LENGTH,
     HEADER_LENGTH,
     PackedEntry,
@@ -27,6 +28,7 @@ from artstore.records.packing import (
     parse_index,
     parse_segment_head,
 )
+from artstore.records.trees import parse_packed_tree
 from artstore.storage import disk
 from artstore.storage.codec import decode, verify_stored
 from artstore.storage.packs import pack_path
@@ -209,10 +211,10 @@ class Packed:
         return next((form for form in forms if self.read(form) is not None), None)
 
     def canonical(self, klass: int, ident: bytes) -> tuple[PackedForm, bytes] | None:
-        """Return a stored form and the canonical list or directory record in it, or None if no form is sound."""
+        """Return a stored form and the packed list or directory record in it, or None if no form is sound."""
         for form in self.forms(klass, ident):
             data = self.read(form)
-            if data is not None and (klass == CLASS_ROOT_LIST or content_id(data) == ident):
+            if data is not None and (klass == CLASS_ROOT_LIST or _packed_id(klass, data) == ident):
                 return form, data
         return None
 
@@ -237,6 +239,16 @@ class Packed:
     def _has_hole(self, form: PackedForm) -> bool:
         start, end = form.entry.offset, form.entry.offset + form.entry.stored
         return start < end and holes_between(self._files[form.pack], start, end) > 0
+
+
+def _packed_id(klass: int, data: bytes) -> bytes | None:
+    """Return the id of a packed list or directory record; None of a directory record that is malformed."""
+    if klass != CLASS_TREE:
+        return content_id(data)
+    try:
+        return parse_packed_tree(data).form
+    except DamageError:
+        return None
 
 
 def holes_between(fd: int, start: int, end: int) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from artstore.checking.check_journal import check_journal
 from artstore.checking.check_names import Names, check_names, read_names
+from artstore.checking.check_versions import check_versions
 from artstore.checking.extents import check_extents, check_pack_files
 from artstore.checking.files import Place, note_strays
 from artstore.checking.lineages import check_runs
@@ -62,6 +63,8 @@ def check_structure(
             check_extents(found, counters, report)
         with report.guard("unchecked", "the names"):
             check_names(transaction, names, found.versions, counters, report)
+        with report.guard("unchecked", "the versions"):
+            check_versions(transaction, names, found.versions, counters, report)
         with report.guard("unchecked", "runs and lineage"):
             check_runs(transaction, {version.serial for version in found.versions}, counters, report)
         with report.guard("unchecked", "the deadlist"):

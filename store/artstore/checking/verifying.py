@@ -27,16 +27,9 @@ from artstore.records.packing import (
     CLASS_TREE,
     PackedEntry,
 )
-from artstore.records.trees import (
-    CanonicalEntry,
-    Kind,
-    TreeEntry,
-    TreeTotals,
-    TreeView,
-    canonical_entries,
-    canonical_index,
-)
+from artstore.records.trees import EARLIEST_NS, Kind, TreeEntry, TreeTotals, TreeView
 from artstore.rows.nodes import node_payload
+from artstore.rows.packed_trees import NOTHING, packed_tree, summed
 from artstore.storage.codec import decode, verify_stored
 from artstore.storage.manifest import ReadTransaction
 
@@ -74,10 +67,13 @@ def verify(transaction: ReadTransaction, node: int, entry: PackedEntry | None, r
             return _verify_packed(klass, record.id, record.extent, canonical, entry, read)
         if payload[0] == KIND_TREE:
             view = TreeView(payload)
-            canonical = _canonical_of_tree(transaction, view)
-            if content_id(canonical) != view.digest:
+            _check_rows(transaction, view)
+            packed = packed_tree(transaction, view)
+            if packed.digest != view.digest:
                 return Fault("record", f"directory {view.digest.hex()} is not what its digest says")
-            return _verify_packed(CLASS_TREE, view.digest, view.extent, canonical, entry, read)
+            if packed.form != view.form:
+                return Fault("record", f"the times or modes of directory {view.form.hex()} are not what its id says")
+            return _verify_packed(CLASS_TREE, view.form, view.extent, packed.data, entry, read)
     except DamageError as error:
         return Fault("record", f"the record of node {node} ({payload[2:34].hex()}) is wrong: {error}")
     return None
@@ -142,81 +138,83 @@ def _canonical_of_list(transaction: ReadTransaction, record: ListRecord) -> byte
     return canonical_list(record.level, rows)
 
 
-def _canonical_of_tree(transaction: ReadTransaction, view: TreeView) -> bytes:
-    """Return the canonical form of a directory record; raise `DamageError` if its rows disagree with the children."""
+def _check_rows(transaction: ReadTransaction, view: TreeView) -> None:
+    """Check the names, rows and totals of a directory record; raise `DamageError` if they disagree with the children.
+
+    A lost child takes part with what its row says; the totals of what is above it are then unknown.
+    """
     names = [view.name(index) for index in range(view.count)]
     if any(first >= second for first, second in pairwise(names)):
         raise DamageError("its names are not in order")
     if any(name in _FORBIDDEN or b"/" in name or b"\0" in name for name in names):
         raise DamageError("it has an invalid name")
-    if view.level:
-        return _canonical_of_index(transaction, view)
-    rows = []
-    files = directories = size = 0
+    totals = _totals_of_index(transaction, view) if view.level else _totals_of_entries(transaction, view)
+    if totals is not None and view.totals != totals:
+        raise DamageError("its totals are wrong")
+
+
+def _totals_of_entries(transaction: ReadTransaction, view: TreeView) -> TreeTotals | None:
+    """Check the rows of a record of level 0; return the totals of what they lead to, or None if a part is lost."""
+    files = directories = size = before = 0
+    newest_ns = EARLIEST_NS
     is_whole = True
     for entry in view.entries():
         payload = node_payload(transaction, entry.node)
-        if entry.kind == Kind.DIRECTORY:
-            is_whole &= payload[0] != KIND_LOST
-            files += _check_directory(entry, directories, payload)
-            directories += entry.directories
-            size += entry.size
-        else:
+        if entry.inodes_before != before:
+            raise DamageError(f"its entry {entry.name!r} is counted as the {entry.inodes_before}th, not the {before}th")
+        before += entry.inodes
+        newest_ns = max(newest_ns, entry.mtime_ns)
+        if not entry.is_directory:
             _check_file(entry, payload)
             files += 1
-            if entry.kind != Kind.LINK:
-                size += entry.size
-        rows.append(
-            CanonicalEntry(entry.name, entry.kind, 0 if entry.kind == Kind.DIRECTORY else entry.size, payload[2:34])
-        )
-    if is_whole and view.totals != TreeTotals(len(rows), files, directories, size):
-        raise DamageError("its totals are wrong")
-    return canonical_entries(rows)
+        elif payload[0] == KIND_LOST:
+            is_whole = False
+        else:
+            below = _directory_totals(entry, payload)
+            files, directories = files + below.files, directories + below.directories + 1
+            newest_ns = max(newest_ns, below.newest_ns)
+        if entry.kind != Kind.LINK:
+            size += entry.size
+    return TreeTotals(view.count, files, directories, size, newest_ns) if is_whole else None
 
 
-def _check_directory(entry: TreeEntry, before: int, payload: bytes) -> int:
-    """Check the row of a directory against its record; return how many files are below it."""
-    if payload[0] == KIND_LOST:
-        return 0
+def _directory_totals(entry: TreeEntry, payload: bytes) -> TreeTotals:
+    """Check the row of a directory against its record; return the totals of that."""
     below = TreeView(payload).totals
-    if (entry.size, entry.directories, entry.directories_before) != (below.bytes, below.directories + 1, before):
+    if (entry.size, entry.inodes) != (below.bytes, below.inodes + 1):
         raise DamageError(f"its entry for the directory {entry.name!r} is wrong")
-    return below.files
+    return below
 
 
 def _check_file(entry: TreeEntry, payload: bytes) -> None:
+    if entry.kind == Kind.REFERENCE:
+        return  # its size is that of what it leads to
     if payload[0] == KIND_LOST:
-        lost = decode_lost(payload)
-        recorded = (lost.size, lost.birth_ns)
+        size = decode_lost(payload).size
     else:
-        record = decode_chunk(payload) if payload[0] == KIND_CHUNK else decode_list(payload)
-        recorded = (record.size, record.birth_ns)
-    if entry.kind == Kind.REFERENCE:  # its size is that of what it leads to
-        recorded = (entry.size, recorded[1])
-    if (entry.size, entry.birth_ns) != recorded:
+        size = (decode_chunk(payload) if payload[0] == KIND_CHUNK else decode_list(payload)).size
+    if entry.size != size:
         raise DamageError(f"its entry for {entry.name!r} is wrong")
 
 
-def _canonical_of_index(transaction: ReadTransaction, view: TreeView) -> bytes:
-    rows = []
-    entries = files = directories = size = 0
+def _totals_of_index(transaction: ReadTransaction, view: TreeView) -> TreeTotals | None:
+    """Check the rows of a record above level 0; return the totals of what they lead to, or None if a part is lost."""
+    sums = NOTHING
+    entries_before = inodes_before = 0
     is_whole = True
     for row in view.children():
+        if (row.entries_before, row.inodes_before) != (entries_before, inodes_before):
+            raise DamageError(f"its row for the entries up to {row.last_name!r} is wrong")
+        entries_before, inodes_before = entries_before + row.entries, inodes_before + row.inodes
         payload = node_payload(transaction, row.node)
-        rows.append((row.last_name, payload[2:34]))
         if payload[0] == KIND_LOST:
             is_whole = False
             continue
         below = TreeView(payload)
-        sums = below.totals
-        said = (row.entries, row.entries_before, row.directories, row.directories_before)
         last = below.name(below.count - 1) if below.count else b""
         if below.level != view.level - 1 or last != row.last_name:
             raise DamageError(f"the record that ends at {row.last_name!r} is another")
-        if is_whole and said != (sums.entries, entries, sums.directories, directories):
+        if (row.entries, row.inodes) != (below.totals.entries, below.totals.inodes):
             raise DamageError(f"its row for the entries up to {row.last_name!r} is wrong")
-        entries, files = entries + sums.entries, files + sums.files
-        directories, size = directories + sums.directories, size + sums.bytes
-    if is_whole and view.totals != TreeTotals(entries, files, directories, size):
-        raise DamageError("its totals are wrong")
-    return canonical_index(view.level, rows)
+        sums = summed(sums, below.totals)
+    return sums if is_whole else None

@@ -17,6 +17,7 @@ from operator import lt
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
+from artstore.ids import ID_LENGTH
 
 __all__ = [
     "BLOCK",
@@ -56,6 +57,8 @@ LOST: Final = 255
 _VERSION: Final = 1
 _FINE_VERSION: Final = 2
 """Of the record of a chunk whose checksums cover `FINE_BLOCK` each."""
+_LOST_VERSION: Final = 2
+"""Of the record of a lost node, which has had a digest since format 2."""
 BLOCK: Final = 64 * 1024
 """Stored bytes that one checksum covers, in forms that are read whole."""
 FINE_BLOCK: Final = 4 * 1024
@@ -119,17 +122,21 @@ class ListView(NamedTuple):
 
 
 class LostRecord(NamedTuple):
-    """A node without a stored form: the class of its id, the id, and of content its birth and size, else 0."""
+    """A node without a stored form: the class of its id, the id, and of content its birth and size, else 0.
+
+    ``digest`` is that of a directory record, whose id is its form id; it is zeros for content, or if it is unknown.
+    """
 
     klass: int
     id: bytes
     birth_ns: int
     size: int
+    digest: bytes = bytes(ID_LENGTH)
 
 
 _CHUNK: Final = struct.Struct("<BB32sqIBIII")
 _LIST: Final = struct.Struct("<BB32sqQBBIIIH")
-_LOST: Final = struct.Struct("<BB32sqQB")
+_LOST: Final = struct.Struct("<BB32sqQB32s")
 _EXTENT: Final = struct.Struct("<BIII")
 _EXTENT_AT: Final = {KIND_CHUNK: struct.calcsize("<BB32sqI"), KIND_LIST: struct.calcsize("<BB32sqQB")}
 _CHILD: Final = struct.Struct("<QQ")
@@ -239,18 +246,18 @@ def with_extent(payload: bytes, extent: Extent) -> bytes:
 
 def encode_lost(record: LostRecord) -> bytes:
     """Return the record's bytes, without the seal."""
-    return _LOST.pack(KIND_LOST, _VERSION, record.id, record.birth_ns, record.size, record.klass)
+    return _LOST.pack(KIND_LOST, _LOST_VERSION, record.id, record.birth_ns, record.size, record.klass, record.digest)
 
 
 def decode_lost(payload: bytes) -> LostRecord:
     """Return the record that `encode_lost` wrote; raise `DamageError` on anything else."""
     try:
-        kind, version, ident, birth, size, klass = _LOST.unpack(payload)
+        kind, version, ident, birth, size, klass, digest = _LOST.unpack(payload)
     except struct.error as error:
         raise DamageError("the record of a lost node has another length") from error
-    if kind != KIND_LOST or version != _VERSION:
+    if kind != KIND_LOST or version != _LOST_VERSION:
         raise DamageError(f"the record of a lost node is malformed (kind {kind}, version {version})")
-    return LostRecord(klass, ident, birth, size)
+    return LostRecord(klass, ident, birth, size, digest)
 
 
 def canonical_list(level: int, children: Sequence[tuple[int, bytes, int]]) -> bytes:

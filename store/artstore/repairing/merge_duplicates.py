@@ -12,7 +12,7 @@ from artstore.checking.recounting import Recount
 from artstore.records.catalogue import DraftRecord, VersionRecord
 from artstore.records.nodes import KIND_LIST, KIND_LOST, KIND_TREE, decode_list, encode_list
 from artstore.records.tables import Table, key64
-from artstore.records.trees import Kind, TreeView, encode_tree
+from artstore.records.trees import ChildRecord, TreeEntry, TreeView, encode_tree
 from artstore.rows import deadlist, space
 from artstore.rows.nodes import children_of, index_keys, node_extent, node_payload
 from artstore.storage.manifest import WriteTransaction
@@ -28,7 +28,7 @@ def merge_twins(transaction: WriteTransaction, found: Recount) -> list[str]:
     for node in found.numbers:
         payload = node_payload(transaction, node)
         if node not in twins and not twins.keys().isdisjoint(children_of(payload)):
-            transaction.put_numbered(Table.NODES, node, _redirected(transaction, payload, twins))
+            transaction.put_numbered(Table.NODES, node, _redirected(payload, twins))
     for key, payload in list(transaction.rows(Table.VERSIONS)):
         version = VersionRecord.decode(payload)
         if version.root in twins:
@@ -75,7 +75,7 @@ def _last(twins: dict[int, int], node: int) -> int:
     return node
 
 
-def _redirected(transaction: WriteTransaction, payload: bytes, twins: dict[int, int]) -> bytes:
+def _redirected(payload: bytes, twins: dict[int, int]) -> bytes:
     """Return a record with its references redirected to the nodes that are kept."""
     if payload[0] == KIND_LIST:
         record = decode_list(payload)
@@ -83,17 +83,12 @@ def _redirected(transaction: WriteTransaction, payload: bytes, twins: dict[int, 
         return encode_list(record._replace(children=children))
     assert payload[0] == KIND_TREE
     view = TreeView(payload)
+    rows: list[TreeEntry] | list[ChildRecord]
     if view.level:
-        below = [row._replace(node=twins.get(row.node, row.node)) for row in view.children()]
-        return encode_tree(view.level, view.digest, view.totals, view.extent, below)
-    entries = []
-    for entry in view.entries():
-        kept = twins.get(entry.node)
-        if kept is not None:
-            birth = int.from_bytes(node_payload(transaction, kept)[34:42], "little", signed=True)
-            entry = entry._replace(node=kept, birth_ns=0 if entry.kind == Kind.DIRECTORY else birth)
-        entries.append(entry)
-    return encode_tree(view.level, view.digest, view.totals, view.extent, entries)
+        rows = [row._replace(node=twins.get(row.node, row.node)) for row in view.children()]
+    else:
+        rows = [entry._replace(node=twins.get(entry.node, entry.node)) for entry in view.entries()]
+    return encode_tree(view.level, view.digest, view.form, view.totals, view.extent, rows)
 
 
 def _redirect_drafts(transaction: WriteTransaction, twins: dict[int, int]) -> None:

@@ -164,7 +164,7 @@ def _grow(
             regrower = writer.regrower
             for done, (name, number, version) in enumerate(living):
                 first = len(regrower.used)
-                node = regrower.grow(bytes.fromhex(version.digest))
+                node = regrower.grow(bytes.fromhex(version.form), bytes.fromhex(version.digest))
                 if node:
                     roots[name, number] = Root(node, sum(extent.stored for extent in regrower.used[first:]))
                     regrower.changes[node] = regrower.changes.get(node, 0) + 1

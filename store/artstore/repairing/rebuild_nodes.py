@@ -1,4 +1,4 @@
-"""Rebuilding nodes from the packs: from a directory's digest down to the chunks of its files.
+"""Rebuilding nodes from the packs: from a directory's form id down to the chunks of its files.
 
 A node is written after those that it refers to, so that numbers have the same order as after a put.  Content without
 a stored form becomes a lost node: its version keeps all other files.
@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from artstore.checking.packed import Packed, PackedForm
+from artstore.errors import DamageError
+from artstore.ids import ID_LENGTH
 from artstore.records.nodes import (
     KIND_LOST,
     ChunkRecord,
@@ -24,6 +26,7 @@ from artstore.records.nodes import (
 from artstore.records.packing import CLASS_CONTENT, CLASS_ROOT_LIST, CLASS_TREE
 from artstore.records.tables import Table
 from artstore.records.trees import (
+    INODES_MAX,
     CanonicalTree,
     ChildRecord,
     Kind,
@@ -31,25 +34,30 @@ from artstore.records.trees import (
     TreeTotals,
     TreeView,
     encode_tree,
-    parse_canonical_tree,
+    parse_packed_tree,
 )
 from artstore.rows.nodes import children_of, find_lost, node_payload, put_lost
+from artstore.rows.packed_trees import NOTHING, summed
 from artstore.storage.manifest import WriteTransaction
 
 __all__ = ["Regrower", "Wanted", "list_record", "tree_record"]
 
 _LEAVES: Final = (Kind.LINK, Kind.REFERENCE)
 """What is always one chunk."""
-NOTHING: Final = TreeTotals(0, 0, 0, 0)
-"""The totals that a lost directory adds to its parents."""
+_BYTES_MAX: Final = 2**63 - 1
+"""Bytes of a tree, at most."""
 
 
 class Wanted(NamedTuple):
-    """A node that something refers to: index class, id, and of content its size; ``leaf``: it is a chunk."""
+    """A node that something refers to: index class and id, and of content its size, of a directory record its digest.
+
+    ``leaf``: it is a chunk.
+    """
 
     klass: int
     id: bytes
-    size: int
+    size: int = 0
+    digest: bytes = bytes(ID_LENGTH)
     leaf: bool = False
 
 
@@ -80,10 +88,10 @@ class Regrower:
         self._packed = packed
         self._pause = pause
 
-    def grow(self, digest: bytes) -> int:
+    def grow(self, form: bytes, digest: bytes) -> int:
         """Write the node of a directory record and all nodes below it; return it, or 0 if the record itself is lost."""
-        root = Wanted(CLASS_TREE, digest, 0)
-        if self.transaction.find(CLASS_TREE, digest) is None and self._packed.canonical(CLASS_TREE, digest) is None:
+        root = Wanted(CLASS_TREE, form, digest=digest)
+        if self.transaction.find(CLASS_TREE, form) is None and self._packed.canonical(CLASS_TREE, form) is None:
             return 0
         stack = [opened for opened in [self._begin(root)] if opened is not None]
         while stack:
@@ -95,7 +103,7 @@ class Regrower:
             opened = self._begin(below)
             if opened is not None:
                 stack.append(opened)
-        return self._node(root)
+        return self.transaction.find(CLASS_TREE, form) or 0
 
     def _node(self, wanted: Wanted) -> int:
         """Return the present node for an id, living or lost, or 0."""
@@ -118,12 +126,16 @@ class Regrower:
             opened = self._open(wanted)
             if opened is not None:
                 return opened
+        self._lose(wanted)
+        return None
+
+    def _lose(self, wanted: Wanted) -> None:
         node = self._next_node()
         births = [form.entry.birth_ns for form in self._packed.forms(wanted.klass, wanted.id)]
         birth_ns = births[0] if births and wanted.klass != CLASS_TREE else 0
-        put_lost(self.transaction, node, LostRecord(wanted.klass, wanted.id, birth_ns, wanted.size))
+        lost = LostRecord(wanted.klass, wanted.id, birth_ns, wanted.size, wanted.digest)
+        put_lost(self.transaction, node, lost)
         self.lost.append(node)
-        return None
 
     def _open(self, wanted: Wanted) -> _Open | None:
         found = self._packed.canonical(CLASS_ROOT_LIST if wanted.klass == CLASS_CONTENT else wanted.klass, wanted.id)
@@ -131,18 +143,22 @@ class Regrower:
             return None
         form, data = found
         if wanted.klass == CLASS_TREE:
-            tree = parse_canonical_tree(data)
+            tree = parse_packed_tree(data)
             return _Open(wanted, form, tree, (0, []), iter(_children_of_tree(tree)))
         level, rows = parse_canonical_list(data)
-        below = [Wanted(klass, ident, length, klass == CLASS_CONTENT) for klass, ident, length in rows]
+        below = [Wanted(klass, ident, length, leaf=klass == CLASS_CONTENT) for klass, ident, length in rows]
         return _Open(wanted, form, None, (level, rows), iter(below))
 
     def _finish(self, opened: _Open) -> None:
         wanted, form, tree, (level, rows), _ = opened
         if tree is not None:
-            payload = tree_record(self.transaction, wanted.id, tree, form.extent, self._node)
+            try:
+                payload = tree_record(self.transaction, tree, form.extent, self._node)
+            except DamageError:
+                self._lose(wanted)
+                return
         else:
-            nodes = [self._node(Wanted(klass, ident, 0)) for klass, ident, _ in rows]
+            nodes = [self._node(Wanted(klass, ident)) for klass, ident, _ in rows]
             lengths = [length for *_, length in rows]
             payload = list_record(wanted.id, form.extent, form.entry.birth_ns, level, nodes, lengths)
         for node in children_of(payload):
@@ -170,12 +186,12 @@ class Regrower:
 
 def _children_of_tree(tree: CanonicalTree) -> list[Wanted]:
     if tree.level:
-        return [Wanted(CLASS_TREE, digest, 0) for _, digest in tree.children]
+        return [Wanted(CLASS_TREE, form, digest=digest) for _, digest, form in tree.children]
     return [
-        Wanted(CLASS_TREE, entry.id, 0)
+        Wanted(CLASS_TREE, attributes.form, digest=entry.id)
         if entry.kind == Kind.DIRECTORY
-        else Wanted(CLASS_CONTENT, entry.id, entry.size, entry.kind in _LEAVES)
-        for entry in tree.entries
+        else Wanted(CLASS_CONTENT, entry.id, entry.size, leaf=entry.kind in _LEAVES)
+        for entry, attributes in zip(tree.entries, tree.attributes, strict=True)
     ]
 
 
@@ -189,51 +205,55 @@ def list_record(ident: bytes, extent: Extent, birth_ns: int, level: int, nodes: 
 
 
 def tree_record(
-    transaction: WriteTransaction,
-    digest: bytes,
-    tree: CanonicalTree,
-    extent: Extent,
-    node_of: Callable[[Wanted], int],
+    transaction: WriteTransaction, tree: CanonicalTree, extent: Extent, node_of: Callable[[Wanted], int]
 ) -> bytes:
-    """Return the local record of a directory record whose children exist; `node_of` returns their nodes."""
+    """Return the local record of a directory record whose children exist; `node_of` returns their nodes.
+
+    Raises `DamageError` if it has more entries or bytes than a record can count.
+    """
+    nodes = [node_of(wanted) for wanted in _children_of_tree(tree)]
+    rows: list[TreeEntry] | list[ChildRecord]
     if tree.level:
-        return _index_record(transaction, digest, tree, extent, node_of)
+        rows, totals = _index_rows(transaction, tree, nodes)
+    else:
+        rows, totals = _entry_rows(transaction, tree, nodes)
+    if totals.inodes > INODES_MAX or totals.bytes > _BYTES_MAX:
+        raise DamageError("a directory has more entries or bytes than its record can count")
+    return encode_tree(tree.level, tree.digest, tree.form, totals, extent, rows)
+
+
+def _entry_rows(
+    transaction: WriteTransaction, tree: CanonicalTree, nodes: list[int]
+) -> tuple[list[TreeEntry], TreeTotals]:
     rows: list[TreeEntry] = []
-    files = directories = size = 0
-    for entry, wanted in zip(tree.entries, _children_of_tree(tree), strict=True):
-        node = node_of(wanted)
+    sums = NOTHING
+    for entry, attributes, node in zip(tree.entries, tree.attributes, nodes, strict=True):
         if entry.kind == Kind.DIRECTORY:
             below = _totals(transaction, node)
-            rows.append(TreeEntry(entry.name, entry.kind, node, below.bytes, 0, below.directories + 1, directories))
-            files += below.files
-            directories += below.directories + 1
-            size += below.bytes
+            size, inodes = below.bytes, below.inodes + 1
+            added = below._replace(directories=below.directories + 1)
         else:
-            birth = int.from_bytes(node_payload(transaction, node)[34:42], "little", signed=True)
-            rows.append(TreeEntry(entry.name, entry.kind, node, entry.size, birth, 0, 0))
-            files += 1
-            if entry.kind != Kind.LINK:
-                size += entry.size
-    return encode_tree(0, digest, TreeTotals(len(rows), files, directories, size), extent, rows)
+            size, inodes = entry.size, 1
+            added = NOTHING._replace(files=1, bytes=0 if entry.kind == Kind.LINK else size)
+        mtime_ns, mode, _ = attributes
+        rows.append(TreeEntry(entry.name, entry.kind, node, size, mtime_ns, mode, sums.inodes, inodes))
+        newest_ns = max(added.newest_ns, mtime_ns)
+        sums = summed(sums, added._replace(entries=1, newest_ns=newest_ns))
+    return rows, sums
 
 
-def _index_record(
-    transaction: WriteTransaction,
-    digest: bytes,
-    tree: CanonicalTree,
-    extent: Extent,
-    node_of: Callable[[Wanted], int],
-) -> bytes:
+def _index_rows(
+    transaction: WriteTransaction, tree: CanonicalTree, nodes: list[int]
+) -> tuple[list[ChildRecord], TreeTotals]:
     rows: list[ChildRecord] = []
     sums = NOTHING
-    for (last_name, _), wanted in zip(tree.children, _children_of_tree(tree), strict=True):
-        node = node_of(wanted)
+    for (last_name, _, _), node in zip(tree.children, nodes, strict=True):
         below = _totals(transaction, node)
-        rows.append(ChildRecord(node, last_name, below.entries, sums.entries, below.directories, sums.directories))
-        sums = TreeTotals(*(a + b for a, b in zip(sums, below, strict=True)))
-    return encode_tree(tree.level, digest, sums, extent, rows)
+        rows.append(ChildRecord(node, last_name, below.entries, sums.entries, below.inodes, sums.inodes))
+        sums = summed(sums, below)
+    return rows, sums
 
 
 def _totals(transaction: WriteTransaction, node: int) -> TreeTotals:
-    lost = node_payload(transaction, node)[0] == KIND_LOST
-    return NOTHING if lost else TreeView(node_payload(transaction, node)).totals
+    payload = node_payload(transaction, node)
+    return NOTHING if payload[0] == KIND_LOST else TreeView(payload).totals

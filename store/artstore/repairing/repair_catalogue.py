@@ -11,6 +11,7 @@ from pathlib import Path
 
 from artstore.checking.check_journal import check_journal
 from artstore.checking.check_names import read_names
+from artstore.checking.check_versions import own_newest, root_view
 from artstore.checking.recounting import readable_rows
 from artstore.checking.report import Report
 from artstore.errors import DamageError
@@ -19,6 +20,7 @@ from artstore.records.deadlist import DeadEntry, decode_entry
 from artstore.records.events import decode
 from artstore.records.packing import CLASS_TREE
 from artstore.records.tables import Table, key32, key64
+from artstore.records.trees import MODE_BITS
 from artstore.repairing.repair_folders import modes_of, own
 from artstore.repairing.repair_runs import repair_runs
 from artstore.repairing.replace_rows import put_row, replace_rows
@@ -145,7 +147,7 @@ class _Work:
             if not self._is_whole and serial not in known:
                 continue
             try:
-                found = find_node(self._transaction, CLASS_TREE, bytes.fromhex(version.digest))
+                found = find_node(self._transaction, CLASS_TREE, bytes.fromhex(version.form))
             except DamageError:
                 found = None
             if found is None:
@@ -159,10 +161,46 @@ class _Work:
             self._versions[serial] = record
             self.done.append(f"rebuilt the record of {name}:v{number} from the journal")
         for serial, record in list(self._versions.items()):
-            if record.artifact not in self._artifacts:
+            if record.artifact in self._artifacts:
+                self._versions[serial] = self._agreeing(record)
+            else:
                 del self._versions[serial]
                 self._transaction.delete(Table.VERSIONS, key32(serial))
                 self.done.append(f"took the version with serial {serial} away, which is of no artifact")
+
+    def _agreeing(self, version: VersionRecord) -> VersionRecord:
+        """Return a version's record corrected by its root, where there is one."""
+        view = root_view(self._transaction, version)
+        if view is None:
+            return version
+        corrected = replace(
+            version,
+            digest=view.digest,
+            form=view.form,
+            files=view.total_files,
+            bytes=view.total_bytes,
+            mode=version.mode & MODE_BITS,
+            newest_ns=max(version.newest_ns, own_newest(version, view)),
+        )
+        if corrected != version:
+            self.done.append(f"corrected the record of the version with serial {version.serial} by its root")
+        return corrected
+
+    def _number_mounts(self) -> None:
+        """Give a mount serial of its own to each version whose serial is another's, and write the rows of MOUNTS."""
+        state = self._transaction.state
+        state.next_serial = max([state.next_serial, *(one.mount + 1 for one in self._versions.values())])
+        taken = set(self._versions)
+        for serial, version in sorted(self._versions.items()):
+            if version.mount == serial:
+                continue
+            if version.mount in taken:
+                self._versions[serial] = version = replace(version, mount=state.next_serial)
+                state.next_serial += 1
+                self.done.append(f"gave the version with serial {serial} another mount serial")
+            taken.add(version.mount)
+        mounts = {key32(one.mount): key32(one.serial) for one in self._versions.values() if one.mount != one.serial}
+        self._replace(Table.MOUNTS, mounts)
 
     def _waiting(self) -> dict[int, DeadEntry]:
         entries = {}
@@ -221,6 +259,7 @@ class _Work:
         state.next_serial = max([state.next_serial, self._history.next_serial, *(one + 1 for one in self._versions)])
         state.versions = len(living)
         state.logical_bytes = sum(one.bytes for one in living)
+        self._number_mounts()
         for serial, version in self._versions.items():
             put_row(transaction, Table.VERSIONS, key32(serial), version.encode())
         numbers = {key64(one.artifact) + key32(one.number): key32(one.serial) for one in self._versions.values()}

@@ -1,6 +1,6 @@
 """Repairing damaged stored forms: rewritten if the content has another copy, else marked as lost.
 
-A chunk may have another, sound stored form; the canonical form of a list or directory record follows from the record.
+A chunk may have another, sound stored form; the packed form of a list or directory record follows from the record.
 Recovered content is written into a new segment, so that it lies in a readable pack and has an entry in an index.  A
 chunk without a sound copy becomes a lost node: references to it stay, no put reuses it, and the next put of the same
 content restores it in every version.
@@ -35,16 +35,10 @@ from artstore.records.packing import (
     PackedEntry,
 )
 from artstore.records.tables import Table
-from artstore.records.trees import (
-    CanonicalEntry,
-    Kind,
-    TreeView,
-    canonical_entries,
-    canonical_index,
-    tree_with_extent,
-)
+from artstore.records.trees import TreeView, tree_with_extent
 from artstore.rows import space
 from artstore.rows.nodes import node_extent, node_payload, put_lost
+from artstore.rows.packed_trees import packed_tree
 from artstore.storage.codec import Encoded, encode
 from artstore.storage.manifest import ReadTransaction
 from artstore.storage.packs import PackWriter
@@ -112,7 +106,9 @@ def _looked_at(store: Store, packed: Packed, suspects: Iterable[int]) -> Iterato
             if payload[0] == KIND_CHUNK:
                 klass, data = CLASS_CONTENT, _chunk_content(packed, payload)
             else:
-                klass, data = _canonical(snapshot.transaction, payload)
+                klass, data = _packed_form(snapshot.transaction, payload)
+                if data is None:
+                    continue  # the packs may have what the record has not
         extent = node_extent(payload)
         own = next((form for form in packed.forms(klass, payload[2:34]) if form.extent == extent), None)
         if own is None or data is None or packed.read(own) != data:
@@ -136,8 +132,12 @@ def _chunk_content(packed: Packed, payload: bytes) -> bytes | None:
     return None
 
 
-def _canonical(transaction: ReadTransaction, payload: bytes) -> tuple[int, bytes]:
-    """Return (class in packs, canonical form) of a list or directory record, from its local record."""
+def _packed_form(transaction: ReadTransaction, payload: bytes) -> tuple[int, bytes | None]:
+    """Return (class in packs, packed form) of a list or directory record, from its local record.
+
+    The form is None if a directory record does not lead to it, because it is wrong or the digest of a lost child is
+    unknown.
+    """
 
     def child(node: int) -> bytes:
         return node_payload(transaction, node)
@@ -152,19 +152,8 @@ def _canonical(transaction: ReadTransaction, payload: bytes) -> tuple[int, bytes
             before = item.end
         data = canonical_list(record.level, rows)
         return (CLASS_LIST if content_id(data) == record.id else CLASS_ROOT_LIST), data
-    view = TreeView(payload)
-    if view.level:
-        data = canonical_index(view.level, [(row.last_name, child(row.node)[2:34]) for row in view.children()])
-    else:
-        data = canonical_entries(
-            [
-                CanonicalEntry(
-                    entry.name, entry.kind, 0 if entry.kind == Kind.DIRECTORY else entry.size, child(entry.node)[2:34]
-                )
-                for entry in view.entries()
-            ]
-        )
-    return CLASS_TREE, data
+    packed = packed_tree(transaction, TreeView(payload))
+    return CLASS_TREE, packed.data if packed.form == payload[2:34] else None
 
 
 def _write(store: Store, writer: PackWriter, fresh: list[_Fresh], lost: list[int]) -> int:

@@ -17,7 +17,7 @@ from artstore.checking.packed import Packed
 from artstore.checking.recounting import readable_rows, recount
 from artstore.checking.report import Report
 from artstore.errors import DamageError
-from artstore.ids import content_id
+from artstore.ids import ID_LENGTH, content_id
 from artstore.records.catalogue import VersionRecord
 from artstore.records.nodes import (
     KIND_LIST,
@@ -31,7 +31,7 @@ from artstore.records.nodes import (
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_ROOT_LIST, CLASS_TREE
 from artstore.records.seal import unseal_numbered
 from artstore.records.tables import Table, key64
-from artstore.records.trees import Kind, TreeView, parse_canonical_tree
+from artstore.records.trees import Kind, TreeView, parse_packed_tree
 from artstore.repairing.rebuild_nodes import Wanted, list_record, tree_record
 from artstore.rows.nodes import children_of, find_lost, put_lost
 from artstore.storage import journal, manifest
@@ -74,7 +74,7 @@ def restore_counters(workspace: Path) -> bool:
 def _number_anew(workspace: Path, transaction: WriteTransaction) -> None:
     state = transaction.state
     state.next_node = max(state.next_node, _last(transaction, Table.NODES, 8) + 1)
-    state.next_serial = _last(transaction, Table.VERSIONS, 4) + 1
+    state.next_serial = max(_last(transaction, Table.VERSIONS, 4), _last(transaction, Table.MOUNTS, 4)) + 1
     state.next_name = _last(transaction, Table.ARTIFACTS, 8) + 1
     state.next_run = _last(transaction, Table.RUNS, 8) + 1
     state.next_draft = max(_last(transaction, Table.DRAFTS, 8), _last(transaction, Table.STAGED, 8)) + 1
@@ -89,7 +89,8 @@ def _number_anew(workspace: Path, transaction: WriteTransaction) -> None:
     for end, event in journal.salvage(path) if path.exists() else ():
         if event is not None:
             state.journal_end = end
-            state.next_serial = max(state.next_serial, event.get("serial", 0) + 1, event.get("next_serial", 0))
+            drawn = max(event.get("serial", 0), event.get("mount", 0))
+            state.next_serial = max(state.next_serial, drawn + 1, event.get("next_serial", 0))
 
 
 def _sum_anew(transaction: WriteTransaction) -> None:
@@ -118,8 +119,8 @@ class _Clue:
 
     klass: int = 0
     id: bytes = b""
+    digest: bytes = bytes(ID_LENGTH)
     size: int = 0
-    birth_ns: int = 0
     parent: bytes = b""
     rank: int = 0
 
@@ -142,7 +143,7 @@ def restore_nodes(transaction: WriteTransaction, packed: Packed, damaged: Collec
         if not clue.is_referred_to:
             transaction.delete(Table.NODES, key64(node))
             continue
-        if not clue.id:
+        if not clue.id or clue.klass == CLASS_TREE:
             _identify(packed, clue)
         payload = _made_anew(transaction, packed, node, clue)
         if payload is not None:
@@ -151,7 +152,10 @@ def restore_nodes(transaction: WriteTransaction, packed: Packed, damaged: Collec
             restored += 1
         else:
             ident = clue.id or content_id(b"lost node %d" % node)
-            put_lost(transaction, node, LostRecord(clue.klass or CLASS_CONTENT, ident, clue.birth_ns, clue.size))
+            klass = clue.klass or CLASS_CONTENT
+            births = [form.entry.birth_ns for form in packed.forms(klass, ident) if klass != CLASS_TREE]
+            birth_ns = births[0] if births else 0
+            put_lost(transaction, node, LostRecord(klass, ident, birth_ns, clue.size, clue.digest))
             lost.append(node)
     return restored, lost
 
@@ -170,9 +174,10 @@ def _clues(transaction: ReadTransaction, nodes: frozenset[int]) -> dict[int, _Cl
                 _take_clues(unseal_numbered(Table.NODES, int.from_bytes(key, "big"), value), clues)
             except DamageError:
                 continue
-    for node, digest in _roots(transaction):
-        if node in clues:
-            clues[node].klass, clues[node].id = CLASS_TREE, digest
+    for version in _versions(transaction):
+        if version.root in clues:
+            clue = clues[version.root]
+            clue.klass, clue.id, clue.digest = CLASS_TREE, version.form, version.digest
     return clues
 
 
@@ -180,35 +185,34 @@ def _take_clues(payload: bytes, clues: dict[int, _Clue]) -> None:
     """Collect the clues in one record about the nodes that it refers to."""
     if payload[0] not in (KIND_LIST, KIND_TREE) or clues.keys().isdisjoint(children_of(payload)):
         return
-    known: list[tuple[int, int, int, int]] = []  # node, class, size, birth
+    known: list[tuple[int, int, int]] = []  # node, class, size
     if payload[0] == KIND_LIST:
         ends = [0, *(child.end for child in decode_list(payload).children)]
-        known = [(node, 0, ends[rank + 1] - ends[rank], 0) for rank, node in enumerate(children_of(payload))]
+        known = [(node, 0, ends[rank + 1] - ends[rank]) for rank, node in enumerate(children_of(payload))]
     elif (view := TreeView(payload)).level:
-        known = [(node, CLASS_TREE, 0, 0) for node in view.nodes()]
+        known = [(node, CLASS_TREE, 0) for node in view.nodes()]
     else:
         for entry in view.entries():
-            is_tree = entry.kind == Kind.DIRECTORY
             size = 0 if entry.kind == Kind.REFERENCE else entry.size
-            known.append((entry.node, CLASS_TREE, 0, 0) if is_tree else (entry.node, 0, size, entry.birth_ns))
-    for rank, (node, klass, size, birth_ns) in enumerate(known):
+            known.append((entry.node, CLASS_TREE, 0) if entry.is_directory else (entry.node, 0, size))
+    for rank, (node, klass, size) in enumerate(known):
         clue = clues.get(node)
         if clue is not None:
             clue.klass, clue.size = clue.klass or klass, clue.size or size
-            clue.birth_ns = clue.birth_ns or birth_ns
             clue.parent, clue.rank = payload, rank
 
 
-def _roots(transaction: ReadTransaction) -> Iterator[tuple[int, bytes]]:
-    """Yield (root, digest) of versions; nodes held by drafts and the deadlist need not exist."""
+def _versions(transaction: ReadTransaction) -> Iterator[VersionRecord]:
+    """Yield the versions whose records read; nodes held by drafts and the deadlist need not exist."""
     for _, payload in readable_rows(transaction, Table.VERSIONS, Report()):
         with suppress(DamageError):
-            version = VersionRecord.decode(payload)
-            yield version.root, version.digest
+            yield VersionRecord.decode(payload)
 
 
 def _identify(packed: Packed, clue: _Clue) -> None:
-    """Take the id of a node from the canonical form of the record that refers to it, if that can be read."""
+    """Take the id of a node from the packed form of the record that refers to it, if that can be read."""
+    if not clue.parent:
+        return
     ident = clue.parent[2:34]
     classes = (CLASS_TREE,) if clue.parent[0] == KIND_TREE else (CLASS_ROOT_LIST, CLASS_LIST)
     found = next((one for one in (packed.canonical(klass, ident) for klass in classes) if one is not None), None)
@@ -218,12 +222,15 @@ def _identify(packed: Packed, clue: _Clue) -> None:
         if clue.parent[0] == KIND_LIST:
             clue.klass, clue.id, _ = parse_canonical_list(found[1])[1][clue.rank]
             return
-        tree = parse_canonical_tree(found[1])
+        tree = parse_packed_tree(found[1])
         if tree.level:
-            clue.klass, clue.id = CLASS_TREE, tree.children[clue.rank][1]
+            _, clue.digest, clue.id = tree.children[clue.rank]
+            clue.klass = CLASS_TREE
+        elif tree.entries[clue.rank].kind == Kind.DIRECTORY:
+            clue.digest, clue.id = tree.entries[clue.rank].id, tree.attributes[clue.rank].form
+            clue.klass = CLASS_TREE
         else:
-            clue.klass = clue.klass or CLASS_CONTENT
-            clue.id = tree.entries[clue.rank].id
+            clue.klass, clue.id = clue.klass or CLASS_CONTENT, tree.entries[clue.rank].id
 
 
 def _made_anew(transaction: WriteTransaction, packed: Packed, node: int, clue: _Clue) -> bytes | None:
@@ -231,8 +238,8 @@ def _made_anew(transaction: WriteTransaction, packed: Packed, node: int, clue: _
     if clue.klass == CLASS_CONTENT:
         chunk = packed.sound_form(CLASS_CONTENT, clue.id)
         if chunk is not None:
-            birth = clue.birth_ns or chunk.entry.birth_ns
-            return encode_chunk(ChunkRecord(clue.id, birth, chunk.entry.size, chunk.extent, chunk.entry.checksums))
+            entry = chunk.entry
+            return encode_chunk(ChunkRecord(clue.id, entry.birth_ns, entry.size, chunk.extent, entry.checksums))
     if clue.klass not in (CLASS_CONTENT, CLASS_LIST, CLASS_TREE):
         return None
     found = packed.canonical(CLASS_ROOT_LIST if clue.klass == CLASS_CONTENT else clue.klass, clue.id)
@@ -251,10 +258,10 @@ def _made_anew(transaction: WriteTransaction, packed: Packed, node: int, clue: _
 
     try:
         if clue.klass == CLASS_TREE:
-            return tree_record(transaction, clue.id, parse_canonical_tree(data), form.extent, below)
+            return tree_record(transaction, parse_packed_tree(data), form.extent, below)
         level, rows = parse_canonical_list(data)
         nodes = [below(Wanted(klass, ident, length)) for klass, ident, length in rows]
-        birth = clue.birth_ns or form.entry.birth_ns
-        return list_record(clue.id, form.extent, birth, level, nodes, [length for *_, length in rows])
+        lengths = [length for *_, length in rows]
+        return list_record(clue.id, form.extent, form.entry.birth_ns, level, nodes, lengths)
     except DamageError:
         return None

@@ -162,7 +162,12 @@ def version_record(
         number=number,
         root=root.node,
         digest=bytes.fromhex(version.digest),
+        form=bytes.fromhex(version.form),
         created_ns=version.made.created_ns,
+        mtime_ns=version.made.mtime_ns,
+        mode=version.made.mode,
+        newest_ns=version.made.newest_ns,
+        mount=version.mount,
         files=view.total_files,
         bytes=view.total_bytes,
         new_bytes=root.new_bytes,
@@ -205,7 +210,14 @@ def _version_events(name: str, version: VersionRecord) -> Iterator[Event]:
     if version.expires_ns:
         yield TtlEvent(name=name, version=number, expires_ns=version.expires_ns)
     if version.purged:
-        yield PurgeEvent(name=name, version=number, digest=version.digest.hex(), purged=version.purged)
+        yield PurgeEvent(
+            name=name,
+            version=number,
+            digest=version.digest.hex(),
+            form=version.form.hex(),
+            mount=version.mount,
+            purged=version.purged,
+        )
     if version.state != "live":
         yield DeleteEvent(
             name=name,

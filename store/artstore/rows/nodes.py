@@ -100,8 +100,12 @@ def node_extent(payload: bytes) -> Extent:
 
 
 def node_identity(payload: bytes) -> bytes:
-    """Return what a node's content is known by: a content's id, a directory's digest (of a lost one: its form id)."""
-    return payload[34:66] if payload[0] == KIND_TREE else payload[2:34]
+    """Return what a node's content is known by: a content's id, a directory record's digest."""
+    if payload[0] == KIND_TREE:
+        return payload[34:66]
+    if payload[0] == KIND_LOST and (lost := decode_lost(payload)).klass == CLASS_TREE:
+        return lost.digest
+    return payload[2:34]
 
 
 def children_of(payload: bytes) -> list[int]:

@@ -112,7 +112,7 @@ def places(transaction: ReadTransaction, root: int, reach: Reach) -> Iterator[Pl
         for entry, before in entries_from(lambda node: tree_view(transaction, node), node):
             if not reach.leads(entry.node):
                 continue
-            if entry.directories and entry.node not in reach.targets:
+            if entry.is_directory and entry.node not in reach.targets:
                 below.append((entry.node, index + 1 + before, prefix + entry.name + b"/"))
             else:
                 yield Place(index, prefix + entry.name, entry)
