@@ -81,24 +81,45 @@ def list_record(level: int, children: Sequence[tuple[int, bytes, int]]) -> bytes
     return struct.pack("<BBH", 1, level, len(children)) + b"".join(struct.pack("<B32sQ", *child) for child in children)
 
 
-def directory_records(entries: Sequence[tuple[bytes, int, int, bytes]]) -> list[bytes]:
-    """Return the canonical records of one directory, those below first; the last is the root record."""
-    if not entries:
-        return [entries_record([])]
-    records: list[bytes] = []
-    rows: list[tuple[bytes, bytes]] = []
-    for part in split(entries, 0, lambda entry: hash_of_name(entry[0])):
-        records.append(entries_record(part))
-        rows.append((part[-1][0], digest(records[-1])))
+def attributes_of(mtime_ns: int, mode: int, form: bytes) -> bytes:
+    """Return what the packed form holds beside an entry; ``form`` is empty unless it is a directory."""
+    return struct.pack("<qH", mtime_ns, mode) + form
+
+
+def _records(rows: Sequence[tuple[tuple[bytes, int, int, bytes], bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return (canonical record, attributes) of each record of one directory, those below first, the root last."""
+    records: list[tuple[bytes, bytes]] = []
+    items: list[tuple[bytes, bytes, bytes]] = []
+    for part in split(rows, 0, lambda row: hash_of_name(row[0][0])) or [[]]:
+        records.append((entries_record([entry for entry, _ in part]), b"".join(more for _, more in part)))
+        items.append((part[-1][0][0] if part else b"", *_ids(*records[-1])))
     level = 0
-    while (level == 0 and len(entries) > 256) or len(rows) > 1:
+    while (level == 0 and len(rows) > 256) or len(items) > 1:
         level += 1
         above = []
-        for part in split(rows, level, lambda row: hash_of_name(row[0])):
-            records.append(index_record(level, part))
-            above.append((part[-1][0], digest(records[-1])))
-        rows = above
+        for part in split(items, level, lambda item: hash_of_name(item[0])):
+            canonical = index_record(level, [(name, ident) for name, ident, _ in part])
+            records.append((canonical, b"".join(form for *_, form in part)))
+            above.append((part[-1][0], *_ids(*records[-1])))
+        items = above
     return records
+
+
+def _ids(canonical: bytes, attributes: bytes) -> tuple[bytes, bytes]:
+    """Return the digest and the form id of a record."""
+    return digest(canonical), digest(digest(canonical) + attributes)
+
+
+def directory_records(entries: Sequence[tuple[bytes, int, int, bytes]]) -> list[bytes]:
+    """Return the canonical records of one directory, those below first; the last is the root record."""
+    return [canonical for canonical, _ in _records([(entry, b"") for entry in entries])]
+
+
+def directory_forms(
+    rows: Sequence[tuple[tuple[bytes, int, int, bytes], tuple[int, int, bytes]]],
+) -> list[bytes]:
+    """Return the packed records of one directory of (entry, attributes), those below first; the last is the root."""
+    return [b"".join(record) for record in _records([(entry, attributes_of(*more)) for entry, more in rows])]
 
 
 def canonical_digest(model: Model) -> bytes:
@@ -366,65 +387,89 @@ class _Recount:
         return []
 
     def _wrong_tree(self, node: int, view: TreeView) -> list[str]:
-        if view.level:
-            views = [TreeView(self._nodes[child.node]) for child in view.children()]
-            canonical = index_record(
-                view.level, [(row.last_name, below.digest) for row, below in zip(view.children(), views, strict=True)]
-            )
-            rows, entries, directories = [], 0, 0
-            for below in views:
-                rows.append((below.totals.entries, entries, below.totals.directories, directories))
-                entries += below.totals.entries
-                directories += below.totals.directories
-            if rows != [tuple(row[2:]) for row in view.children()]:
-                return [f"index record {node} has wrong running totals"]
-            totals = tuple(map(sum, zip(*(below.totals for below in views), strict=True)))
-        else:
-            canonical, totals, ill = self._entries(node, view)
-            if ill:
-                return ill
-        if view.digest != digest(canonical):
-            return [f"directory record {node} has another digest"]
-        if _stored_form(self._path, self._nodes[node]) != canonical:
+        canonical, attributes, totals, ill = (self._index if view.level else self._entries)(node, view)
+        if ill:
+            return ill
+        if (view.digest, view.form) != _ids(canonical, attributes):
+            return [f"directory record {node} has another digest or form id"]
+        if _stored_form(self._path, self._nodes[node]) != canonical + attributes:
             return [f"directory record {node} is packed as something else"]
         return [] if tuple(view.totals) == totals else [f"directory record {node} sums to {totals}, not {view.totals}"]
 
-    def _entries(self, node: int, view: TreeView) -> tuple[bytes, tuple[int, ...], list[str]]:
-        rows, files, directories, size, ill = [], 0, 0, 0, []
+    def _index(self, node: int, view: TreeView) -> tuple[bytes, bytes, tuple[int, ...], list[str]]:
+        rows = list(view.children())
+        views = [TreeView(self._nodes[row.node]) for row in rows]
+        canonical = index_record(
+            view.level, [(row.last_name, below.digest) for row, below in zip(rows, views, strict=True)]
+        )
+        expected, entries, inodes = [], 0, 0
+        for below in views:
+            counted = below.totals.files + below.totals.directories
+            expected.append((below.totals.entries, entries, counted, inodes))
+            entries, inodes = entries + below.totals.entries, inodes + counted
+        *sums, _ = map(sum, zip(*(below.totals for below in views), strict=True))
+        newest_ns = max(below.totals.newest_ns for below in views)
+        ill = [] if expected == [tuple(row[2:]) for row in rows] else [f"index record {node} has wrong running totals"]
+        return canonical, b"".join(below.form for below in views), (*sums, newest_ns), ill
+
+    def _entries(self, node: int, view: TreeView) -> tuple[bytes, bytes, tuple[int, ...], list[str]]:
+        rows, attributes, files, directories, size, ill = [], b"", 0, 0, 0, []
+        times = [-(2**63)]
         for entry in view.entries():
-            payload = self._nodes[entry.node]
+            payload, before, form = self._nodes[entry.node], files + directories, b""
             if entry.kind == Kind.DIRECTORY:
-                below = TreeView(payload).totals
-                rows.append((entry.name, 3, 0, payload[2:34]))
-                expected = (below.bytes, 0, below.directories + 1, directories)
-                files += below.files
-                directories += below.directories + 1
+                below, form = TreeView(payload), payload[2:34]
+                rows.append((entry.name, 3, 0, below.digest))
+                expected = (below.totals.bytes, before, below.totals.files + below.totals.directories + 1)
+                files += below.totals.files
+                directories += below.totals.directories + 1
+                times.append(below.totals.newest_ns)
             else:
-                birth = (decode_chunk(payload) if payload[0] == KIND_CHUNK else decode_list(payload)).birth_ns
                 told = size_of(int(entry.kind), self._bytes_of(entry.node))
                 rows.append((entry.name, int(entry.kind), told, payload[2:34]))
-                expected = (rows[-1][2], birth, 0, 0)
+                expected = (told, before, 1)
                 files += 1
+            times.append(entry.mtime_ns)
+            attributes += attributes_of(entry.mtime_ns, entry.mode, form)
             size += 0 if entry.kind == Kind.LINK else entry.size
-            if (entry.size, entry.birth_ns, entry.directories, entry.directories_before) != expected:
+            if (entry.size, entry.inodes_before, entry.inodes) != expected:
                 ill.append(f"entry {entry.name!r} of directory record {node} says {entry}, not {expected}")
         names = [row[0] for row in rows]
         if names != sorted(set(names)):
             ill.append(f"directory record {node} is not sorted")
-        return entries_record(rows), (len(rows), files, directories, size), ill
+        return entries_record(rows), attributes, (len(rows), files, directories, size, max(times)), ill
 
     def wrong_versions(self) -> list[str]:
-        """Compare the records of versions with their roots."""
+        """Compare the records of versions with their roots, and the times that versions of one artifact show."""
         wrong = []
         for version in self._records.versions:
             view = TreeView(self._nodes[version.root])
-            if (version.digest, version.files, version.bytes) != (view.digest, view.total_files, view.total_bytes):
+            told = (version.digest, version.form, version.files, version.bytes)
+            if told != (view.digest, view.form, view.total_files, view.total_bytes):
                 wrong.append(f"version {version.serial} is not what its root is")
+            if version.newest_ns < max(version.created_ns, version.mtime_ns, view.totals.newest_ns):
+                wrong.append(f"version {version.serial} shows a time later than its newest")
             last = b""
-            for entry, _ in trees.entries_from(lambda node: TreeView(self._nodes[node]), version.root):
+            for entry, _ in trees.entries_from(self._load, version.root):
                 if entry.name <= last:
                     wrong.append(f"the root of version {version.serial} is not sorted")
                 last = entry.name
+        return wrong + self._stale()
+
+    def _load(self, node: int) -> TreeView:
+        return TreeView(self._nodes[node])
+
+    def _stale(self) -> list[str]:
+        """Find other content that a path of an artifact shows with the second and the size of an earlier version."""
+        shown: dict[tuple[int, bytes, int, int], bytes] = {}
+        wrong = []
+        for version in sorted(self._records.live, key=lambda version: version.number):
+            for path, entry in trees.walk(self._load, version.root):
+                if entry.kind not in (Kind.FILE, Kind.EXECUTABLE):
+                    continue
+                place = (version.artifact, path, entry.mtime_ns // 10**9, entry.size)
+                if shown.setdefault(place, ident := self._nodes[entry.node][2:34]) != ident:
+                    wrong.append(f"version {version.serial} shows other content at {path!r} with the time of before")
         return wrong
 
 

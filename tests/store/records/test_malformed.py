@@ -27,7 +27,7 @@ from artstore.records.deadlist import decode_condemned, decode_entry, decode_fre
 from artstore.records.nodes import decode_chunk, decode_list, decode_lost, parse_canonical_list
 from artstore.records.packing import parse_header, parse_index, parse_segment_head
 from artstore.records.seal import unseal, unseal_numbered
-from artstore.records.trees import TreeView, parse_canonical_tree
+from artstore.records.trees import TreeView, parse_packed_tree
 from artstore.storage import codec, journal
 
 CORPUS = Path(__file__).parents[2] / "corpora" / "malformed"
@@ -48,7 +48,7 @@ def read_tree(data: bytes) -> object:
     else:
         answers += [list(view.entries()), list(view.entries(1)), [view.find(name) for name in _PROBES]]
         answers += [view.entry(index) for index in range(view.count)]
-    return [*answers, *(view.child_for_directory(directory) for directory in (0, 1, 5, 2**31 - 1, 2**32 - 1))]
+    return [*answers, *(view.row_for_inode(inode) for inode in (0, 1, 5, 2**31 - 1, 2**32 - 1, 2**64))]
 
 
 def decode_frame(data: bytes, key: bytes) -> object:
@@ -62,7 +62,7 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "list": decode_list,
     "lost": decode_lost,
     "tree": read_tree,
-    "canonical tree": parse_canonical_tree,
+    "packed tree": parse_packed_tree,
     "canonical list": parse_canonical_list,
     "pack header": parse_header,
     "segment head": parse_segment_head,

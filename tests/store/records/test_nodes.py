@@ -15,11 +15,14 @@ from artstore.records.nodes import (
     Extent,
     ListChild,
     ListRecord,
+    LostRecord,
     canonical_list,
     decode_chunk,
     decode_list,
+    decode_lost,
     encode_chunk,
     encode_list,
+    encode_lost,
     parse_canonical_list,
 )
 
@@ -77,6 +80,18 @@ def test_lists_that_do_not_add_up_are_refused(ends: tuple[int, ...]) -> None:
     record = ListRecord(bytes(32), 0, 8, 0, Extent(1, 2, 3, 0), tuple(ListChild(7, end) for end in ends))
     with pytest.raises(DamageError):
         decode_list(encode_list(record))
+
+
+@given(klass=st.sampled_from(b"clt"), ident=IDS, birth_ns=st.integers(-(2**63), 2**63 - 1), size=U64, digest=IDS)
+def test_lost_nodes_round_trip(klass: int, ident: bytes, birth_ns: int, size: int, digest: bytes) -> None:
+    """The record of a lost node comes back with its digest, and refuses another length or version."""
+    record = LostRecord(klass, ident, birth_ns, size, digest)
+    payload = encode_lost(record)
+    assert decode_lost(payload) == record
+    assert decode_lost(encode_lost(LostRecord(klass, ident, birth_ns, size))).digest == bytes(32)
+    for broken in (payload[:-1], payload + b"\0", payload[:1] + b"\1" + payload[2:], b"\1" + payload[1:]):
+        with pytest.raises(DamageError):
+            decode_lost(broken)
 
 
 def test_one_kind_is_not_read_as_another() -> None:

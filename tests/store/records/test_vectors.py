@@ -23,9 +23,11 @@ from artstore.records.nodes import (
     Extent,
     ListChild,
     ListRecord,
+    LostRecord,
     canonical_list,
     encode_chunk,
     encode_list,
+    encode_lost,
     parse_canonical_list,
 )
 from artstore.records.packing import (
@@ -39,19 +41,26 @@ from artstore.records.packing import (
 )
 from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
 from artstore.records.trees import (
+    EARLIEST_NS,
+    LATEST_NS,
+    Attributes,
     CanonicalEntry,
     ChildRecord,
     Kind,
     TreeEntry,
     TreeTotals,
+    TreeView,
     canonical_entries,
     canonical_index,
     encode_tree,
-    parse_canonical_tree,
+    entry_attributes,
+    form_id,
+    index_attributes,
+    parse_packed_tree,
 )
 from artstore.storage import journal
 from artstore.workspace import Workspace
-from store.oracle import KINDS, canonical_digest, directory_records
+from store.oracle import KINDS, canonical_digest, directory_forms
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "corpora" / "vectors.json").read_bytes())
 EMPTY_DIRECTORY = content_id(canonical_entries([]))
@@ -71,46 +80,67 @@ def test_directory_records(vector: dict[str, Any]) -> None:
     record = canonical_entries(entries)
     assert record.hex() == vector["record"]
     assert content_id(record).hex() == vector["digest"]
-    assert parse_canonical_tree(record).entries == tuple(entries)
     model = {bytes.fromhex(name): (kind, bytes.fromhex(data)) for name, kind, data in vector["entries"]}
     assert canonical_digest(model).hex() == vector["digest"]
 
 
+@pytest.mark.parametrize("vector", VECTORS["forms"]["cases"], ids=lambda vector: vector["directory"])
+def test_forms(vector: dict[str, Any]) -> None:
+    """The packed form of a directory with times and modes, its form id, and back."""
+    directory = next(one for one in VECTORS["directories"] if one["name"] == vector["directory"])
+    packed = bytes.fromhex(vector["packed"])
+    tree = parse_packed_tree(packed)
+    empty = form_id(EMPTY_DIRECTORY, b"")
+    expected = [
+        Attributes(mtime_ns, mode, empty if kind == "dir" else b"")
+        for (mtime_ns, mode), (_, kind, _) in zip(vector["attributes"], directory["entries"], strict=True)
+    ]
+    assert list(tree.attributes) == expected
+    assert [entry.name.hex() for entry in tree.entries] == [name for name, *_ in directory["entries"]]
+    assert (tree.digest.hex(), tree.form.hex()) == (directory["digest"], vector["form"])
+    assert canonical_entries(tree.entries) + entry_attributes(tree.attributes) == packed
+    rows = [((e.name, int(e.kind), e.size, e.id), a) for e, a in zip(tree.entries, expected, strict=True)]
+    assert directory_forms(rows) == [packed]
+
+
 class _Recorder:
-    """Stands where the stager does, and keeps the canonical records that it is handed."""
+    """Stands where the stager does, and keeps the packed records that it is handed."""
 
     def __init__(self) -> None:
         self.records: list[bytes] = []
 
-    def _ref(self, record: bytes) -> Ref:
-        self.records.append(record)
-        return Ref(0x74, content_id(record))
+    def _ref(self, canonical: bytes, attributes: bytes) -> Ref:
+        self.records.append(canonical + attributes)
+        digest = content_id(canonical)
+        return Ref(0x74, form_id(digest, attributes), digest)
 
     def tree(self, entries: list[EntryDraft]) -> Ref:
-        return self._ref(canonical_entries([CanonicalEntry(e.name, e.kind, e.size, e.id) for e in entries]))
+        canonical = canonical_entries([CanonicalEntry(e.name, e.kind, e.size, e.id) for e in entries])
+        return self._ref(canonical, entry_attributes([Attributes(e.mtime_ns, e.mode, e.form) for e in entries]))
 
     def index(self, level: int, children: list[tuple[bytes, Ref]]) -> Ref:
-        return self._ref(canonical_index(level, [(name, ref.id) for name, ref in children]))
+        canonical = canonical_index(level, [(name, ref.digest) for name, ref in children])
+        return self._ref(canonical, index_attributes([ref.id for _, ref in children]))
 
 
 @pytest.mark.parametrize("vector", VECTORS["generated_directories"]["cases"], ids=lambda vector: str(vector["count"]))
 def test_split_directories(vector: dict[str, Any]) -> None:
-    """Directories that are split, up to two levels of index records: every record, and the root's digest."""
+    """Directories that are split, up to two levels of index records: every record, and the root's digest and form."""
     names = [b"%06d" % number for number in range(vector["count"])]
-    ids = {name: content_id(name) for name in names}
+    ids = [content_id(name) for name in names]
+    attributes = [Attributes(n * 1000003 - 5 * 10**9, 0o600 + n % 64, b"") for n in range(len(names))]
     recorder = _Recorder()
     builder = DirectoryBuilder(recorder)  # type: ignore[arg-type]
-    for name in names:
-        builder.add(EntryDraft(name, Kind.FILE, 6, ids[name], None))
-    assert builder.finish().id.hex() == vector["digest"]
-    second = directory_records([(name, 0, 6, ids[name]) for name in names])
-    assert content_id(second[-1]).hex() == vector["digest"]
-    for records in (recorder.records, second):
-        by_level = sorted(records, key=lambda record: record[1])
-        assert [sum(record[1] == level for record in records) for level in range(by_level[-1][1] + 1)] == vector[
-            "records"
-        ]
-        assert blake3(b"".join(map(content_id, by_level))).hexdigest() == vector["all_records"]
+    for name, ident, (mtime_ns, mode, _) in zip(names, ids, attributes, strict=True):
+        builder.add(EntryDraft(name, Kind.FILE, 6, ident, None, mtime_ns, mode))
+    root = builder.finish()
+    assert (root.digest.hex(), root.id.hex()) == (vector["digest"], vector["form"])
+    rows = [((name, 0, 6, ident), each) for name, ident, each in zip(names, ids, attributes, strict=True)]
+    for records in (recorder.records, directory_forms(rows)):
+        trees = sorted(map(parse_packed_tree, records), key=lambda tree: tree.level)
+        assert [sum(tree.level == level for tree in trees) for level in range(trees[-1].level + 1)] == vector["records"]
+        assert blake3(b"".join(tree.digest for tree in trees)).hexdigest() == vector["all_records"]
+        assert blake3(b"".join(tree.form for tree in trees)).hexdigest() == vector["all_forms"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["lists"], ids=lambda vector: str(vector["level"]))
@@ -130,14 +160,24 @@ def test_sealed_nodes() -> None:
     chunk = ChunkRecord(ids[0], birth, 200_000, Extent(3, 4096, 131_073, 1), (1, 2**63, 3))
     listed = ListRecord(ids[1], birth, 300, 0, Extent(1, 64, 85, 0), (ListChild(17, 100), ListChild(18, 300)))
     entries = [
-        TreeEntry(b"dir", Kind.DIRECTORY, 20, 500, 0, 3, 0),
-        TreeEntry(b"run", Kind.EXECUTABLE, 17, 100, birth, 0, 0),
-        TreeEntry(b"\xff", Kind.LINK, 18, 300, birth, 0, 0),
+        TreeEntry(b"dir", Kind.DIRECTORY, 20, 500, -1, 0o750, 0, 5),
+        TreeEntry(b"run", Kind.EXECUTABLE, 17, 100, birth, 0o755, 5, 1),
+        TreeEntry(b"\xff", Kind.LINK, 18, 300, EARLIEST_NS, 0o777, 6, 1),
     ]
-    children = [ChildRecord(21, b"m", 256, 0, 2, 0), ChildRecord(22, b"zz", 64, 256, 5, 2)]
-    tree = encode_tree(0, ids[2], TreeTotals(3, 4, 3, 900), Extent(2, 1000, 77, 1), entries)
-    index = encode_tree(1, ids[3], TreeTotals(320, 400, 7, 123456789012), Extent(2, 2000, 83, 0), children)
-    records = {"chunk": encode_chunk(chunk), "list": encode_list(listed), "tree": tree, "index": index}
+    children = [ChildRecord(21, b"m", 256, 0, 258, 0), ChildRecord(22, b"zz", 64, 256, 149, 258)]
+    tree = encode_tree(0, ids[2], ids[0], TreeTotals(3, 4, 3, 900, birth), Extent(2, 1000, 77, 1), entries)
+    totals = TreeTotals(320, 400, 7, 123456789012, LATEST_NS)
+    index = encode_tree(1, ids[3], ids[1], totals, Extent(2, 2000, 83, 0), children)
+    assert (list(TreeView(tree).entries()), list(TreeView(index).children())) == (entries, children)
+    records = {
+        "chunk": encode_chunk(chunk),
+        "list": encode_list(listed),
+        "tree": tree,
+        "index": index,
+        "lost directory": encode_lost(LostRecord(0x74, ids[0], 0, 0, ids[2])),
+        "lost content": encode_lost(LostRecord(0x63, ids[1], birth, 300)),
+    }
+    assert records.keys() == vector["records"].keys()
     for kind, payload in records.items():
         node, value = vector["records"][kind]["node"], bytes.fromhex(vector["records"][kind]["value"])
         assert seal_numbered(vector["table"], node, payload) == value, kind
