@@ -400,15 +400,15 @@ class Artifact:
         return version
 
     def contribution(self, *, begin: bool = False) -> tuple[bytes | None, dict[str, Any]]:
-        """Return (digest, message) for a version that several runs make.
+        """Return (form id, message) for a version that several runs make.
 
-        The content stays in the store until `discard`; if nothing was added, the digest is None, or with ``begin`` that
+        The content stays in the store until `discard`; if nothing was added, the form id is None, or with ``begin`` that
         of an empty folder.  The message is the description, as JSON knows it.
         """
         assembly = self._open() if begin else self._assembly
         has_content = begin or assembly.holds_anything
         message = {**self._description.options(), "tags": list(self.tags), "included": list(assembly.included)}
-        return assembly.root_digest() if has_content else None, message
+        return assembly.root_form() if has_content else None, message
 
     def discard(self) -> None:
         """Drop what was put together."""

@@ -95,12 +95,16 @@ class Assembly:
 
     def _include(self, version: Version, inside: str, name: str, *, overwrite: bool) -> Sequence[str]:
         path = name or (inside.rpartition("/")[2] if inside else short_name(version.artifact))
-        self.gathering().include(path, version.record.root, os.fsencode(inside), overwrite=overwrite)
+        self.gathering().include(path, version.record, os.fsencode(inside), overwrite=overwrite)
         self.included.append(version.record.serial)
         return [] if self.gathering().file(path.strip("/")) is None else [path]
 
     def root_digest(self) -> bytes:
         """Return the digest of its top folder, which stays in the store until `discard` or `commit`."""
+        return self.gathering().root().digest
+
+    def root_form(self) -> bytes:
+        """Return the form id of its top folder, as `OpenDraft.merge` takes it."""
         return self.gathering().root().id
 
     def commit(self, name: str, description: Description, run: int, *, over_latest: bool) -> Version:

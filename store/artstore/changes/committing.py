@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypedDict
 
 from artstore.daemon_requests import Change, parent_changes
-from artstore.errors import RefusedError
+from artstore.errors import NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
 from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
 from artstore.records.catalogue import ArtifactRecord, EdgeRecord, Metadata, VersionRecord, checked_metadata, end_after
 from artstore.records.events import AliasEvent, EdgeEvent, Event, TtlEvent, TypeEvent, VersionEvent
+from artstore.records.trees import EARLIEST_NS
 from artstore.rows import catalogue, lineage
 from artstore.rows.lineage import Edge, End, edge_event, end_title, run_end, version_end
 from artstore.rows.nodes import tree_view
@@ -50,6 +51,7 @@ class Commit:
 
     ``runs`` are the numbers of the runs that make it; ``included`` are the serials of versions whose content it
     includes, ``linked`` the serial of the version that it links to.  ``draft`` is the open draft that it is made from.
+    ``mtime_ns`` (None: the time of the commit) and ``mode`` are those of the root directory.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Commit:
     included: Sequence[int] = ()
     linked: int = 0
     draft: str = ""
+    mtime_ns: int | None = None
+    mode: int = 0o755
 
     @classmethod
     def checked(
@@ -109,6 +113,8 @@ def commit(
     ``new_bytes`` are the bytes that storing the root has added.  Raises `RefusedError` for a type that differs from the
     artifact's, `InvalidInputError` if the name cannot be an artifact.
     """
+    if asked.linked and catalogue.version(transaction, asked.linked) is None:
+        raise NotFoundError("the version to link has been deleted")
     now_ns = time.time_ns()
     is_new = catalogue.find_name(transaction, asked.name) is None
     artifact = catalogue.ensure_artifact(transaction, asked.name, now_ns)
@@ -121,7 +127,8 @@ def commit(
     if latest is not None and not asked.force and _same(latest, root, asked):
         version, created = latest, False
     else:
-        version, created = _record(transaction, artifact, root, asked, new_bytes, now_ns), True
+        newest_ns = EARLIEST_NS if latest is None else latest.newest_ns
+        version, created = _record(transaction, artifact, root, asked, new_bytes, now_ns, newest_ns), True
         artifact = replace(artifact, next_version=version.number + 1)
         events.append(VersionEvent.of(asked.name, version))
     if asked.ttl is not None:
@@ -197,14 +204,20 @@ def _with_type(artifact: ArtifactRecord, asked: str | None) -> ArtifactRecord:
 
 def _same(latest: VersionRecord, root: Ref, asked: Commit) -> bool:
     return (
-        latest.digest == root.id
+        latest.digest == root.digest
         and (asked.metadata is None or asked.metadata == latest.metadata)
         and (asked.description is None or asked.description == latest.description)
     )
 
 
 def _record(
-    transaction: WriteTransaction, artifact: ArtifactRecord, root: Ref, asked: Commit, new_bytes: int, now_ns: int
+    transaction: WriteTransaction,
+    artifact: ArtifactRecord,
+    root: Ref,
+    asked: Commit,
+    new_bytes: int,
+    now_ns: int,
+    newest_ns: int,
 ) -> VersionRecord:
     state = transaction.state
     view = tree_view(transaction, root.node)
@@ -213,10 +226,15 @@ def _record(
         artifact=artifact.number,
         number=artifact.next_version,
         root=root.node,
-        digest=root.id,
+        digest=view.digest,
+        form=view.form,
         created_ns=now_ns,
+        mtime_ns=now_ns if asked.mtime_ns is None else asked.mtime_ns,
+        mode=asked.mode,
+        newest_ns=max(newest_ns, view.totals.newest_ns),
         files=view.total_files,
         bytes=view.total_bytes,
+        mount=state.next_serial,
         new_bytes=new_bytes,
         description=asked.description or "",
         metadata=asked.metadata or {},

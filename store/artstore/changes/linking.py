@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 
-from artstore.changes.committing import Commit, commit
-from artstore.changes.results import PutResult, announce, version_of
+from artstore.changes.committing import Commit
+from artstore.changes.results import commit_staged, version_of
 from artstore.errors import InvalidInputError, NotFoundError
-from artstore.ingest.batch import Ref
+from artstore.ingest.batch import StaleHintError
+from artstore.ingest.staging import Stager
 from artstore.queries.versions import Version
 from artstore.records.catalogue import VersionRecord
-from artstore.records.packing import CLASS_TREE
 from artstore.rows import catalogue
 from artstore.rows.catalogue import label
-from artstore.rows.nodes import change_counts, tree_view
 from artstore.store import Store
 
 __all__ = ["link"]
@@ -26,7 +26,8 @@ def link(store: Store, version: VersionRecord, target: str, aliases: Sequence[st
     Nothing is copied.  The link keeps its content whatever happens to the version, which cannot be deleted while the
     link exists.  Raises `NotFoundError` if the version is deleted, and the errors of `commit`.
     """
-    with store.write() as transaction:
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
         current = catalogue.version(transaction, version.serial)
         artifact = None if current is None else catalogue.artifact(transaction, current.artifact)
         if current is None or artifact is None:
@@ -42,9 +43,10 @@ def link(store: Store, version: VersionRecord, target: str, aliases: Sequence[st
             description=current.description,
             metadata=current.metadata,
         )
-        root = Ref(CLASS_TREE, tree_view(transaction, current.root).digest)
-        root.node = current.root
-        created, committed = commit(store, transaction, root, replace(said, linked=current.serial), 0)
-        if created:
-            change_counts(transaction, {current.root: 1})
-    return version_of(store, PutResult(committed, 0, announce(store, committed.changes)))
+        said = replace(said, linked=current.serial, mtime_ns=current.mtime_ns, mode=current.mode)
+    with closing(Stager(store, target, "")) as stager:
+        try:
+            root = stager.known_tree(current.form, current.digest)
+            return version_of(store, commit_staged(store, stager, root, said))
+        except StaleHintError as error:
+            raise NotFoundError("the version to link has been deleted") from error

@@ -18,9 +18,9 @@ from artstore import daemon_requests
 from artstore.clock import utc
 from artstore.daemon_requests import Change
 from artstore.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
-from artstore.ingest.batch import EntryDraft, Ref
+from artstore.ingest.batch import Ref
 from artstore.ingest.building import DirectoryBuilder, directory_entry
-from artstore.ingest.staging import Stager
+from artstore.ingest.staging import Stager, draft_of
 from artstore.queries.resolving import is_digest, resolve_recorded
 from artstore.reclaim.reaper import forget_references, reap
 from artstore.records.catalogue import VersionRecord
@@ -226,11 +226,10 @@ def _without(snapshot: Snapshot, stager: Stager, directory: int, leads: Callable
     builder = DirectoryBuilder(stager)
     for entry, _ in entries_from(snapshot.tree, directory):
         if not leads(entry.node):
-            size = 0 if entry.kind == Kind.DIRECTORY else entry.size
-            builder.add(EntryDraft(entry.name, entry.kind, size, snapshot.identity(entry.node), None))
+            builder.add(draft_of(snapshot, entry))
         elif entry.kind == Kind.DIRECTORY:
             below = _without(snapshot, stager, entry.node, leads)
-            builder.add(directory_entry(entry.name, below.id, below))
+            builder.add(directory_entry(entry.name, below, entry.mtime_ns, entry.mode))
     return builder.finish()
 
 
@@ -246,11 +245,15 @@ def _replace_root(
     changed = replace(
         current,
         root=root.node,
-        digest=root.id,
+        digest=root.digest,
+        form=root.id,
+        mount=transaction.state.next_serial,
         files=totals.files,
         bytes=totals.bytes,
         purged=[*current.purged, *purged],
     )
+    transaction.state.next_serial += 1
+    catalogue.renumber_mount(transaction, old)
     catalogue.put_version(transaction, changed)
     entry = deadlist.find_entry(transaction, old.due_ns, old.entry) if old.state == "deleted" else None
     if entry is not None:
@@ -265,7 +268,9 @@ def _replace_root(
                 name=held.artifact,
                 version=old.number,
                 serial=old.serial,
-                digest=root.id.hex(),
+                digest=root.digest.hex(),
+                form=root.id.hex(),
+                mount=changed.mount,
                 old_digest=old.digest.hex(),
                 purged=purged,
             )

@@ -11,14 +11,15 @@ from typing import Final
 from artstore.changes.committing import Commit
 from artstore.changes.results import PutResult, commit_staged, version_of
 from artstore.errors import InvalidInputError, NotFoundError
-from artstore.ingest.batch import EntryDraft, Ref, StaleHintError
+from artstore.ingest.batch import Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder
+from artstore.ingest.earlier import Earlier
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.pipeline import Ingest
 from artstore.ingest.reporting import reporter
 from artstore.ingest.source import open_source
 from artstore.ingest.source.forbidden import forbidden_folders
-from artstore.ingest.staging import Stager
+from artstore.ingest.staging import Stager, draft_of
 from artstore.ingest.statcache import StatCache
 from artstore.progress import Progress
 from artstore.queries.mounted import MountedPath, mounted_path
@@ -89,7 +90,8 @@ def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutRes
         stager = Stager(store, asked.name, os.fspath(path))
         try:
             if mounted is not None:
-                return commit_staged(store, stager, _take_mounted(store, stager, mounted), asked)
+                root, asked = _take_mounted(store, stager, mounted, asked)
+                return commit_staged(store, stager, root, asked)
             return _put_source(store, stager, path, asked, options, attempt)
         except StaleHintError:
             if attempt == _ATTEMPTS - 1:
@@ -107,34 +109,51 @@ def _put_source(
     with open_source(path, exclude=options.exclude, forbidden=forbidden_folders(store)) as source:
         report = reporter(source, options.progress)
         with StatCache.open(store.path / "cache" / "stat", source.real_path, source.identity) as cache:
-            overlay = None
+            overlay = base = None
+            earlier: Earlier | None = Earlier.of(store, asked.name, share=not asked.force)
             if options.base is not None:
-                stager.hold_base(options.base.serial, options.base.root)
-                overlay = Overlay(store, stager, options.base.root, options.remove)
+                base = options.base.root
+                stager.hold_base(options.base.serial, base)
+                overlay = Overlay(store, stager, base, options.remove)
+                earlier = None  # what the base gives is told from what the folder does when all is there
             ingest = Ingest(
-                store, stager, source, None if attempt else cache, overlay=overlay, hints=hints, progress=report
+                store,
+                stager,
+                source,
+                None if attempt else cache,
+                overlay=overlay,
+                earlier=earlier,
+                hints=hints,
+                progress=report,
             )
-            result = commit_staged(store, stager, ingest.run(), asked)
+            root = ingest.run()
+            asked = replace(asked, mtime_ns=ingest.mtime_ns, mode=ingest.mode)
+            result = commit_staged(store, stager, root, asked, earlier=earlier, base=base)
             if overlay is None and not attempt:
                 cache.commit()
     return result
 
 
-def _take_mounted(store: Store, stager: Stager, place: MountedPath) -> Ref:
-    """Return the root for a path on a mount: the node of the directory, or a new root that contains the file."""
+def _take_mounted(store: Store, stager: Stager, place: MountedPath, asked: Commit) -> tuple[Ref, Commit]:
+    """Return the root for a path on a mount: the node of the directory, or a new root that contains the file.
+
+    The commit gets the directory's time and mode.
+    """
     with store.snapshot() as snapshot:
         found = snapshot.name_number(place.name)
         version = snapshot.version_by_number(found[0], place.number) if found else None
         if version is None:
             raise NotFoundError(f"{place.name}:v{place.number} is not there any more")
         if not place.path:
-            return stager.known_tree(version.digest)
+            asked = replace(asked, mtime_ns=version.mtime_ns, mode=version.mode)
+            return stager.known_tree(version.form, version.digest), asked
         entry = snapshot.resolve(version.root, place.path)
         if entry is None:
             raise NotFoundError(f"{place.name}:v{place.number} has no {os.fsdecode(place.path)!r}")
-        ident = snapshot.identity(entry.node)
-    if entry.kind == Kind.DIRECTORY:
-        return stager.known_tree(ident)
+        draft = draft_of(snapshot, entry)
+    if draft.kind is Kind.DIRECTORY:
+        asked = replace(asked, mtime_ns=draft.mtime_ns, mode=draft.mode)
+        return stager.known_tree(draft.form, draft.id), asked
     builder = DirectoryBuilder(stager)
-    builder.add(EntryDraft(entry.name, entry.kind, entry.size, ident, None))
-    return builder.finish()
+    builder.add(draft)
+    return builder.finish(), asked

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from artstore import daemon_requests
 from artstore.changes.committing import Commit, Committed, commit
 from artstore.daemon_requests import Change
 from artstore.daemons import DaemonInfo
 from artstore.ingest.batch import Ref
-from artstore.ingest.staging import Stager
+from artstore.ingest.earlier import Earlier
+from artstore.ingest.retiming import retimed
+from artstore.ingest.staging import RequirementError, Stager
 from artstore.queries.versions import PutReceipt, Version
 from artstore.store import Store
 
@@ -20,28 +23,54 @@ __all__ = ["PutResult", "announce", "commit_staged", "version_of"]
 class PutResult:
     """The result of a put: the version, the stored bytes added, and the daemons that did not answer.
 
-    ``reaped_bytes`` are bytes of deleted content that were freed early because the disk was full.
+    ``reaped_bytes`` are bytes of deleted content that were freed early because the disk was full.  ``differing`` counts
+    the paths whose time or mode was not recorded, because their content is unchanged.
     """
 
     committed: Committed
     new_bytes: int
     silent: list[DaemonInfo]
     reaped_bytes: int = 0
+    differing: int = 0
 
 
-def commit_staged(store: Store, stager: Stager, root: Ref, asked: Commit) -> PutResult:
-    """Make the staged content a version; raise the errors of `commit`."""
-    committed = stager.commit(
-        root, lambda transaction, root, added: commit(store, transaction, root, asked, stager.stored_bytes + added)
-    )
-    return PutResult(committed, stager.stored_bytes, announce(store, committed.changes))
+def commit_staged(
+    store: Store,
+    stager: Stager,
+    root: Ref,
+    asked: Commit,
+    *,
+    earlier: Earlier | None = None,
+    base: int | None = None,
+) -> PutResult:
+    """Make the staged content a version, with the times that it shows; raise the errors of `commit`.
+
+    ``earlier`` are the versions by which the root was built, None if it was built without; ``base`` is the root of the
+    version that the content was taken from.
+    """
+    differing = 0 if earlier is None else earlier.differing
+    while True:
+        if earlier is None:
+            earlier = Earlier.of(store, asked.name, share=not asked.force)
+            root = retimed(store, stager, root, earlier, base)
+        try:
+            committed = stager.commit(
+                root,
+                lambda transaction, root, added: commit(store, transaction, root, asked, stager.stored_bytes + added),
+                partial(earlier.require_latest, asked.name),
+            )
+        except RequirementError:  # another version was committed since: its times count too
+            earlier = None
+            continue
+        return PutResult(committed, stager.stored_bytes, announce(store, committed.changes), differing=differing)
 
 
 def version_of(store: Store, result: PutResult) -> Version:
     """Return the version that a put led to, with the receipt for it."""
     committed = result.committed
     silent = [daemon.mountpoint for daemon in result.silent]
-    receipt = PutReceipt(committed.created, result.new_bytes, silent, result.reaped_bytes)
+    differing = 0 if committed.created else result.differing
+    receipt = PutReceipt(committed.created, result.new_bytes, silent, result.reaped_bytes, differing)
     return Version(store, committed.artifact.name, committed.version, committed.artifact.type, receipt)
 
 

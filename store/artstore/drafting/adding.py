@@ -120,7 +120,9 @@ class Adding:
         self._overwrite = overwrite
         self._report = report
         self._refused: list[bytes] = []
-        self._folder_is: bytes | None = None
+        self._taken: tuple[bytes, bytes] | None = None
+        self._folder_mtime_ns = 0
+        self._folder_mode = 0
         self.files = 0
         self.bytes = 0
 
@@ -140,8 +142,8 @@ class Adding:
         return entry
 
     def _take_folder(self, stager: Stager, stale: int) -> Ref:
-        if self._folder_is is not None and not stale:
-            return stager.known_tree(self._folder_is)
+        if self._taken is not None and not stale:
+            return stager.known_tree(*self._taken)
         with StatCache.open(
             self._store.path / "cache" / "stat", self._source.real_path, self._source.identity
         ) as cache:
@@ -151,6 +153,7 @@ class Adding:
             if not stale:
                 cache.commit()
         self.files, self.bytes = ingest.files, ingest.bytes
+        self._folder_mtime_ns, self._folder_mode = ingest.mtime_ns, ingest.mode
         return folder
 
     def _file(self, stager: Stager, tree: Growing, stale: int) -> Edits:
@@ -167,14 +170,14 @@ class Adding:
     def _folder(self, stager: Stager, tree: Growing, stale: int) -> Edits:
         upper = self._take_folder(stager, stale)
         stager.flush()
-        self._folder_is = upper.id
+        self._taken = upper.id, upper.digest
         place = b"/".join(parse_path(self._to)) if self._to.strip(b"/") else b""
         edits = Edits()
         with self._store.snapshot() as snapshot:
             settle = partial(self._settle, snapshot, tree)
             there = snapshot.resolve(tree.root, place) if place else None
             if place and there is None:
-                edits.put(place, directory_entry(place, upper.id, upper))
+                edits.put(place, directory_entry(place, upper, self._folder_mtime_ns, self._folder_mode))
                 return edits
             if there is not None and there.kind != Kind.DIRECTORY:
                 raise ExistsError(f"{shown(place)} is there and is not a folder")

@@ -8,14 +8,15 @@ records are reused whole: after a change, the rule that cuts sequences finds the
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError
 from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, directory_entry
-from artstore.ingest.staging import Stager
-from artstore.records.trees import FANOUT, Kind, TreeEntry, TreeView, is_entry_name
+from artstore.ingest.staging import Stager, draft_of
+from artstore.records.trees import FANOUT, NEW_FOLDER_MODE, Kind, TreeView, is_entry_name
 from artstore.rows import trees
 from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
@@ -67,18 +68,12 @@ class Edits:
         return edits
 
 
-def _draft_of(snapshot: Snapshot, entry: TreeEntry) -> EntryDraft:
-    """Convert a stored entry to an entry of a new folder."""
-    size = 0 if entry.kind == Kind.DIRECTORY else entry.size
-    return EntryDraft(entry.name, entry.kind, size, snapshot.identity(entry.node), None)
-
-
 def entry_at(snapshot: Snapshot, root: int, path: bytes) -> EntryDraft:
     """Return the entry at a path of a tree; raise `NotFoundError` if there is none."""
     found = snapshot.resolve(root, b"/".join(parse_path(path)))
     if found is None:
         raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
-    return _draft_of(snapshot, found)
+    return draft_of(snapshot, found)
 
 
 def paths_below(snapshot: Snapshot, root: int, matches: Callable[[bytes, bool], bool]) -> Iterator[bytes]:
@@ -109,11 +104,11 @@ def merge_edits(snapshot: Snapshot, lower: int, upper: int, edits: Edits, settle
     """
     for entry, _ in trees.entries_from(snapshot.tree, upper):
         found = trees.lookup(snapshot.tree, lower, entry.name)
-        ours = _draft_of(snapshot, entry)
+        ours = draft_of(snapshot, entry)
         if found is None:
             edits.entries[entry.name] = ours
             continue
-        theirs = _draft_of(snapshot, found[0])
+        theirs = draft_of(snapshot, found[0])
         if (theirs.id, theirs.kind) == (ours.id, ours.kind):
             continue
         full = path + entry.name
@@ -155,9 +150,10 @@ class _Applying:
         wanted = dict(edits.entries)
         for name, below in edits.below.items():
             place = path + name
-            under = None if below.anew else self._folder_below(node, wanted.get(name), name, place)
+            put = wanted.get(name)
+            under = None if below.anew else self._folder_below(node, put, name, place)
             ref = self.folder(under, below, place + b"/")
-            wanted[name] = None if ref is None else directory_entry(name, ref.id, ref)
+            wanted[name] = None if ref is None else self._entry_of(node, put, under, below, name, ref)
         with self._store.snapshot() as snapshot:
             before = 0 if node is None else snapshot.tree(node).totals.entries
             there = {name for name in wanted if node is not None and trees.lookup(snapshot.tree, node, name)}
@@ -170,12 +166,33 @@ class _Applying:
             return None
         return self._build(node, dict(sorted(wanted.items())), many=after > FANOUT)
 
+    def _entry_of(
+        self, node: int | None, put: EntryDraft | None, under: int | None, below: Edits, name: bytes, ref: Ref
+    ) -> EntryDraft:
+        """Return the entry of a changed folder: its time is the present one if its list of names changes."""
+        mtime_ns, mode = time.time_ns(), NEW_FOLDER_MODE
+        with self._store.snapshot() as snapshot:
+            before = put
+            if before is None and under is not None and node is not None:
+                entry = trees.lookup(snapshot.tree, node, name)
+                before = None if entry is None else draft_of(snapshot, entry[0])
+            if before is not None and before.kind is Kind.DIRECTORY:
+                mode = before.mode
+                listed = {each: entry is not None for each, entry in below.entries.items()}
+                listed |= dict.fromkeys(below.below, True)
+                if under is not None and all(
+                    is_kept == (trees.lookup(snapshot.tree, under, each) is not None)
+                    for each, is_kept in listed.items()
+                ):
+                    mtime_ns = before.mtime_ns
+        return directory_entry(name, ref, mtime_ns, mode)
+
     def _folder_below(self, node: int | None, put: EntryDraft | None, name: bytes, place: bytes) -> int | None:
         """Return the node of the subfolder to change, or None if it begins empty."""
         with self._store.snapshot() as snapshot:
             if put is not None:
                 found_kind = put.kind
-                found = snapshot.tree_node(put.id) if put.kind == Kind.DIRECTORY else 0
+                found = snapshot.tree_node(put.form) if put.kind == Kind.DIRECTORY else 0
             else:
                 entry = None if node is None else trees.lookup(snapshot.tree, node, name)
                 if entry is None:
@@ -194,8 +211,8 @@ class _Applying:
             last = position == len(records) - 1
             if many and not last and builder.between_records and (name is None or name > record.last_name):
                 with self._store.snapshot() as snapshot:
-                    ident = snapshot.identity(record.node)
-                builder.add_record(record.last_name, self._stager.known_tree(ident))
+                    view = snapshot.tree(record.node)
+                builder.add_record(record.last_name, self._stager.known_tree(view.form, view.digest))
                 self._stager.flush_if_full()
                 continue
             for entry in self._entries(record.node):
@@ -219,7 +236,7 @@ class _Applying:
 
     def _entries(self, node: int) -> list[EntryDraft]:
         with self._store.snapshot() as snapshot:
-            return [_draft_of(snapshot, entry) for entry in snapshot.tree(node).entries()]
+            return [draft_of(snapshot, entry) for entry in snapshot.tree(node).entries()]
 
     def _records(self, node: int) -> list[_Record]:
         """Return a folder's records of level 0, in order."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -20,7 +20,7 @@ from artstore.drafting.adding import Added, Adding, matching, refusal, shown, wi
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
 from artstore.errors import ExistsError, NotFoundError, RefusedError
 from artstore.ingest.batch import EntryDraft, Ref, StaleHintError
-from artstore.ingest.building import DirectoryBuilder, directory_entry
+from artstore.ingest.building import DirectoryBuilder
 from artstore.ingest.reporting import reporter
 from artstore.ingest.source import open_source
 from artstore.ingest.source.forbidden import forbidden_folders
@@ -30,6 +30,7 @@ from artstore.queries.versions import Version
 from artstore.reclaim.collecting import with_room
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind, TreeEntry, TreeTotals
+from artstore.rows.trees import same_names
 from artstore.storage.reserve import require_room
 from artstore.store import Store
 
@@ -70,13 +71,18 @@ class Gathering:
     def __init__(self, store: Store, artifact: str, base: VersionRecord | None = None) -> None:
         require_room(store.path)
         self._store = store
+        self._base = base
         self._pid = os.getpid()
         self._stager = Stager(store, artifact, "")
         self._edits = Edits()
         self._files: dict[bytes, EntryDraft] = {}
         self._folders: set[bytes] = set()
         try:
-            root = DirectoryBuilder(self._stager).finish() if base is None else self._stager.known_tree(base.digest)
+            root = (
+                DirectoryBuilder(self._stager).finish()
+                if base is None
+                else self._stager.known_tree(base.form, base.digest)
+            )
             self._stager.flush()
         except StaleHintError as error:
             self.close()
@@ -203,8 +209,8 @@ class Gathering:
 
         self._become(self._again(take))
 
-    def include(self, path: str, root: int, inside: bytes = b"", *, overwrite: bool = False) -> None:
-        """Set a path to a directory or file of a version, which the caller keeps alive; nothing is copied.
+    def include(self, path: str, version: VersionRecord, inside: bytes = b"", *, overwrite: bool = False) -> None:
+        """Set a path to a version, or to a directory or file of it, which the caller keeps alive; nothing is copied.
 
         Raises `NotFoundError` if the version does not have the path ``inside``, `ExistsError` if ``path`` has other
         content, unless ``overwrite``.
@@ -214,9 +220,12 @@ class Gathering:
         place = b"/".join(parse_path(os.fsencode(path)))
         with self._store.snapshot() as snapshot:
             if inside:
-                entry = entry_at(snapshot, root, inside)
+                entry = entry_at(snapshot, version.root, inside)
             else:
-                entry = directory_entry(place, snapshot.identity(root), None)
+                view = snapshot.tree(version.root)
+                entry = EntryDraft(
+                    place, Kind.DIRECTORY, 0, view.digest, None, version.mtime_ns, version.mode, view.form
+                )
             there = snapshot.resolve(self._tree.root, place)
             same = there is not None and snapshot.identity(there.node) == entry.id
         if there is not None and not same and not overwrite:
@@ -255,11 +264,14 @@ class Gathering:
         self._become(self._again(take))
         return referred[-1]
 
-    def merge(self, digest: bytes) -> None:
-        """Merge a stored directory, which the caller keeps alive; its entries replace those at the same paths."""
+    def merge(self, form: bytes) -> None:
+        """Merge a stored directory, given by its form id; its entries replace those at the same paths.
+
+        The caller keeps the directory alive.
+        """
         self._require_own()
         self._settle()
-        upper = self._stager.known_tree(digest)
+        upper = self._stager.known_tree(form)
         self._stager.flush()
         edits = Edits()
         with self._store.snapshot() as snapshot:
@@ -345,7 +357,12 @@ class Gathering:
         If `artstore.changes.committing.commit` raises, nothing changes.
         """
         root = self.root()
-        version = version_of(self._store, commit_staged(self._store, self._stager, root, asked))
+        if self._base is not None:
+            with self._store.snapshot() as snapshot:
+                is_same_list = same_names(snapshot.tree, self._tree.start, root.node)
+            asked = replace(asked, mtime_ns=self._base.mtime_ns if is_same_list else None, mode=self._base.mode)
+        committed = commit_staged(self._store, self._stager, root, asked, base=self._tree.start)
+        version = version_of(self._store, committed)
         self.close()
         return version
 

@@ -17,17 +17,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
-from artstore.changes.committing import Commit, VersionOptions, commit
+from artstore.changes.committing import Commit, Committed, VersionOptions, commit
 from artstore.changes.results import PutResult, announce, version_of
 from artstore.drafting.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
 from artstore.errors import BusyError, ExistsError, InvalidInputError, NotFoundError
 from artstore.ingest.batch import Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder
+from artstore.ingest.earlier import Earlier
 from artstore.ingest.reporting import reporter
+from artstore.ingest.retiming import retimed
 from artstore.ingest.source import open_source
 from artstore.ingest.source.forbidden import forbidden_folders
-from artstore.ingest.staging import Stager
+from artstore.ingest.staging import RequirementError, Stager
 from artstore.names import check_draft
 from artstore.progress import Progress
 from artstore.queries.difference import Difference, compare
@@ -39,6 +41,7 @@ from artstore.records.trees import Kind
 from artstore.rows import catalogue, drafts
 from artstore.rows.catalogue import label
 from artstore.rows.nodes import change_counts, read_count, tree_view
+from artstore.rows.trees import same_names
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.storage.reserve import require_room
 from artstore.store import Store
@@ -97,7 +100,7 @@ def open_new(
         return True, drafts.open_draft(transaction, artifact, ident, root.node, serial, int(seconds * 1e9), source)
 
     with closing(Stager(store, artifact, "")) as stager:
-        root = DirectoryBuilder(stager).finish() if base is None else stager.known_tree(base.digest)
+        root = DirectoryBuilder(stager).finish() if base is None else stager.known_tree(base.form, base.digest)
         try:
             record = stager.commit(root, make)
         except StaleHintError as error:
@@ -245,8 +248,8 @@ class OpenDraft:
 
         return self._step(step)[0]
 
-    def merge(self, digest: bytes, by: str, *, overwrite: bool = False, said: Mapping[str, Any] | None = None) -> None:
-        """Merge a stored directory into the draft; the caller keeps the directory alive during the call.
+    def merge(self, form: bytes, by: str, *, overwrite: bool = False, said: Mapping[str, Any] | None = None) -> None:
+        """Merge a stored directory, given by its form id, into the draft; the caller keeps it alive during the call.
 
         ``by`` names the program that contributes it, and ``said`` has fields of the version.  Raises `ExistsError`
         naming the paths and the program, if another one has added other content at a path, unless ``overwrite``.
@@ -254,7 +257,7 @@ class OpenDraft:
         part = _Part(by, said or {})
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, None]:
-            upper = stager.known_tree(digest)
+            upper = stager.known_tree(form)
             stager.flush()
             part.node = upper.node
             edits = Edits()
@@ -328,6 +331,19 @@ class OpenDraft:
         """
         return self.commit_as(Commit.checked(self.artifact, **options))
 
+    def retime(self, asked: Commit) -> Earlier:
+        """Give the content the times that it shows as the artifact's next version; return the versions before it."""
+        earlier = Earlier.of(self._store, asked.name, share=not asked.force)
+
+        def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, None]:
+            with self._store.snapshot() as snapshot:
+                root = stager.known_tree(snapshot.form(record.root))
+            return retimed(self._store, stager, root, earlier, record.start), None
+
+        if earlier.latest is not None:
+            self._step(step)
+        return earlier
+
     def commit_as(self, asked: Commit) -> Version:
         """Commit as `commit` does, with fields that only programs set: the version's runs and included versions."""
         return commit_drafts(self._store, [(self, asked)])[0]
@@ -349,19 +365,37 @@ def commit_drafts(store: Store, asked: Sequence[tuple[OpenDraft, Commit]]) -> li
     if len(set(names)) < len(names):
         raise InvalidInputError("two of the drafts are of one artifact", hint="commit them one after the other")
     done = []
-    with store.write() as transaction:
-        for draft, what in asked:
-            record = draft.found(transaction)
-            root = Ref(CLASS_TREE, tree_view(transaction, record.root).digest)
-            root.node = record.root
-            what = replace(what, base=_base_name(transaction, record), draft=record.id)
-            created, committed = commit(store, transaction, root, what, record.new_bytes)
-            if created:
-                change_counts(transaction, {record.root: 1})
-            drafts.end(transaction, record.draft)
-            done.append((committed, record.new_bytes))
+    while True:
+        prepared = [(draft, what, draft.retime(what)) for draft, what in asked]
+        try:
+            with store.write() as transaction:
+                for draft, what, earlier in prepared:
+                    earlier.require_latest(what.name, transaction)
+                    done.append(_commit_draft(store, transaction, draft.found(transaction), what))
+            break
+        except RequirementError:  # another version was committed since: its times count too
+            done.clear()
     silent = announce(store, [change for committed, _ in done for change in committed.changes])
     return [version_of(store, PutResult(committed, new_bytes, silent)) for committed, new_bytes in done]
+
+
+def _commit_draft(
+    store: Store, transaction: WriteTransaction, record: DraftRecord, what: Commit
+) -> tuple[Committed, int]:
+    view = tree_view(transaction, record.root)
+    root = Ref(CLASS_TREE, view.form, view.digest)
+    root.node = record.root
+    what = replace(what, base=_base_name(transaction, record), draft=record.id)
+    base = catalogue.recorded_version(transaction, record.base) if record.base else None
+    if base is not None:
+        load = partial(tree_view, transaction)
+        mtime_ns = base.mtime_ns if same_names(load, record.start, record.root) else None
+        what = replace(what, mtime_ns=mtime_ns, mode=base.mode)
+    created, committed = commit(store, transaction, root, what, record.new_bytes)
+    if created:
+        change_counts(transaction, {record.root: 1})
+    drafts.end(transaction, record.draft)
+    return committed, record.new_bytes
 
 
 def _joined(before: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:

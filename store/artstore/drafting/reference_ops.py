@@ -94,7 +94,7 @@ def include(
     own = os.fsdecode(inside).rpartition("/")[2] or version.artifact.rpartition("/")[2]
     gathering = Gathering(store, asked.name, base)
     try:
-        gathering.include(to or own, version.record.root, inside)
+        gathering.include(to or own, version.record, inside)
         return gathering.commit(replace(asked, included=(version.record.serial,)))
     finally:
         gathering.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,8 +13,8 @@ from artstore.errors import ExistsError
 from artstore.ids import content_id
 from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, directory_entry
-from artstore.ingest.staging import Stager
-from artstore.records.trees import Kind
+from artstore.ingest.staging import Stager, draft_of
+from artstore.records.trees import NEW_FILE_MODE, NEW_FOLDER_MODE, Kind, clamped_ns
 from artstore.references.pinning import Pinned
 from artstore.rows.snapshot import Snapshot
 from artstore.storage.codec import encode
@@ -62,17 +63,19 @@ class Referring:
         return apply_edits(self._store, stager, tree.root, edits), Referred(paths, self._pinned.bytes)
 
     def _entries(self, stager: Stager) -> Iterator[tuple[bytes, EntryDraft]]:
-        place = self._place
+        place, now_ns = self._place, time.time_ns()
         for inside in self._pinned.folders:
             folder = DirectoryBuilder(stager).finish()
             path = place + b"/" + inside if place else inside
-            yield path, directory_entry(inside, folder.id, folder)
+            yield path, directory_entry(inside, folder, now_ns, NEW_FOLDER_MODE)
         for inside, record in self._pinned.files:
             data = record.encode()
             ident = content_id(data)
             ref = stager.chunk(ident, len(data), encode(data))
             path = b"/".join(part for part in (place, inside) if part)
-            yield path, EntryDraft(path.rpartition(b"/")[2], Kind.REFERENCE, record.size, ident, ref)
+            mtime_ns = clamped_ns(self._pinned.modified_ns.get(inside, now_ns))
+            name = path.rpartition(b"/")[2]
+            yield path, EntryDraft(name, Kind.REFERENCE, record.size, ident, ref, mtime_ns, NEW_FILE_MODE)
             stager.flush_if_full()
 
     def _may_stand(self, snapshot: Snapshot, tree: Growing, path: bytes, entry: EntryDraft) -> bool:
@@ -83,6 +86,6 @@ class Referring:
             if there.kind == entry.kind:
                 return True
             raise ExistsError(f"{shown(path)} is a folder on one side and a file on the other", paths=[path])
-        theirs = EntryDraft(there.name, there.kind, there.size, snapshot.identity(there.node), None)
+        theirs = draft_of(snapshot, there)
         same = (theirs.id, theirs.kind) == (entry.id, entry.kind)
         return same or self._overwrite or is_of(snapshot, tree.start, path, theirs)

@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from artstore.errors import BusyError
+from artstore.errors import BusyError, RefusedError
 from artstore.records.nodes import ChunkRecord, Extent, ListChild, ListRecord, encode_chunk, encode_list
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_ROOT_LIST, CLASS_TREE
 from artstore.records.tables import Table
-from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
+from artstore.records.trees import (
+    EARLIEST_NS,
+    INODES_MAX,
+    ChildRecord,
+    Kind,
+    TreeEntry,
+    TreeTotals,
+    TreeView,
+    encode_tree,
+)
 from artstore.rows.nodes import find_lost, find_node, has_lost
 from artstore.storage.codec import Encoded, encode
 from artstore.storage.manifest import WriteTransaction
@@ -37,26 +46,37 @@ class StaleHintError(BusyError):
 
 
 class Ref:
-    """A node that was handed over; its number is known once its batch is written."""
+    """A node that was handed over; its number is known once its batch is written.
 
-    __slots__ = ("birth_ns", "id", "klass", "node", "totals")
+    ``id`` is its key in the index: a content's id, or a directory record's form id, whose ``digest`` names the content.
+    """
 
-    def __init__(self, klass: int, ident: bytes) -> None:
+    __slots__ = ("birth_ns", "digest", "id", "klass", "node", "totals")
+
+    def __init__(self, klass: int, ident: bytes, digest: bytes = b"") -> None:
         self.klass = klass
         self.id = ident
+        self.digest = digest or ident
         self.node = 0
         self.birth_ns = 0
         self.totals: TreeTotals | None = None
 
 
 class EntryDraft(NamedTuple):
-    """An entry of a directory that is being built; ``ref`` is None for content or a directory known by its id."""
+    """An entry of a directory that is being built.
+
+    ``id`` is a content's id or a directory's digest, and ``form`` a directory's form id; ``ref`` is None for content
+    or a directory that the store is known to have.  ``mtime_ns`` is clamped to what an entry can have.
+    """
 
     name: bytes
     kind: Kind
     size: int
     id: bytes
     ref: Ref | None
+    mtime_ns: int
+    mode: int
+    form: bytes = b""
 
 
 class Operation:
@@ -148,23 +168,28 @@ class NewTree(Operation):
         """Return the local record, counting the children."""
         rows: list[TreeEntry] = []
         files = directories = size_of_all = 0
+        newest_ns = EARLIEST_NS
         for entry in self._entries:
-            ref = entry.ref or batch.known(CLASS_TREE if entry.kind == Kind.DIRECTORY else CLASS_CONTENT, entry.id)
+            is_directory = entry.kind is Kind.DIRECTORY
+            ref = entry.ref or (
+                batch.known(CLASS_TREE, entry.form) if is_directory else batch.known(CLASS_CONTENT, entry.id)
+            )
             batch.count(ref.node)
-            if entry.kind == Kind.DIRECTORY:
+            size, inodes, before = entry.size, 1, files + directories
+            if is_directory:
                 below = batch.totals(ref)
-                count = below.directories + 1
-                rows.append(TreeEntry(entry.name, entry.kind, ref.node, below.bytes, 0, count, directories))
+                size, inodes = below.bytes, below.inodes + 1
                 files += below.files
-                directories += count
-                size_of_all += below.bytes
+                directories += below.directories + 1
+                newest_ns = max(newest_ns, below.newest_ns)
             else:
-                rows.append(TreeEntry(entry.name, entry.kind, ref.node, entry.size, ref.birth_ns, 0, 0))
                 files += 1
-                if entry.kind != Kind.LINK:
-                    size_of_all += entry.size
-        self.ref.totals = TreeTotals(len(rows), files, directories, size_of_all)
-        return encode_tree(0, self.ref.id, self.ref.totals, extent, rows)
+            if entry.kind is not Kind.LINK:
+                size_of_all += size
+            newest_ns = max(newest_ns, entry.mtime_ns)
+            rows.append(TreeEntry(entry.name, entry.kind, ref.node, size, entry.mtime_ns, entry.mode, before, inodes))
+        self.ref.totals = _bounded(TreeTotals(len(rows), files, directories, size_of_all, newest_ns))
+        return encode_tree(0, self.ref.digest, self.ref.id, self.ref.totals, extent, rows)
 
 
 class NewIndex(Operation):
@@ -187,16 +212,27 @@ class NewIndex(Operation):
         """Return the local record, counting the children."""
         rows: list[ChildRecord] = []
         entries = files = directories = size_of_all = 0
+        newest_ns = EARLIEST_NS
         for last_name, child in self._children:
             below = batch.totals(child)
             batch.count(child.node)
-            rows.append(ChildRecord(child.node, last_name, below.entries, entries, below.directories, directories))
+            rows.append(ChildRecord(child.node, last_name, below.entries, entries, below.inodes, files + directories))
             entries += below.entries
             files += below.files
             directories += below.directories
             size_of_all += below.bytes
-        self.ref.totals = TreeTotals(entries, files, directories, size_of_all)
-        return encode_tree(self._level, self.ref.id, self.ref.totals, extent, rows)
+            newest_ns = max(newest_ns, below.newest_ns)
+        self.ref.totals = _bounded(TreeTotals(entries, files, directories, size_of_all, newest_ns))
+        return encode_tree(self._level, self.ref.digest, self.ref.id, self.ref.totals, extent, rows)
+
+
+def _bounded(totals: TreeTotals) -> TreeTotals:
+    """Return the totals of a directory; raise `RefusedError` if it has more entries than inode numbers can count."""
+    if totals.inodes > INODES_MAX:
+        raise RefusedError(
+            f"a version can have at most {INODES_MAX:,} files and directories", hint="split it into several artifacts"
+        )
+    return totals
 
 
 class Batch:
@@ -225,7 +261,8 @@ class Batch:
             return False
         ref.node, payload = found
         if ref.klass == CLASS_TREE:
-            ref.totals = TreeView(payload).totals
+            view = TreeView(payload)
+            ref.totals, ref.digest = view.totals, view.digest
         else:
             ref.birth_ns = int.from_bytes(payload[34:42], "little", signed=True)
         return True

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.content_cuts import Splitter, name_hash
-from artstore.ingest.staging import Stager
+from artstore.ingest.earlier import EarlierDirectory
+from artstore.ingest.staging import Stager, entries_digest
 from artstore.records.trees import Kind
 from artstore.storage.codec import encode
 
-__all__ = ["DirectoryBuilder", "ListBuilder"]
+__all__ = ["DirectoryBuilder", "ListBuilder", "directory_entry"]
 
 
 class DirectoryBuilder:
     """Build one directory from its entries, given in name order."""
 
-    def __init__(self, stager: Stager, *, many: bool = False) -> None:
-        """``many``: more than `FANOUT` entries are known to follow."""
+    def __init__(
+        self,
+        stager: Stager,
+        *,
+        earlier: EarlierDirectory | None = None,
+        taken: Set[bytes] = frozenset(),
+        many: bool = False,
+    ) -> None:
+        """``many``: more than `FANOUT` entries are known to follow.
+
+        With ``earlier``, records that are unchanged there are shared, and the times of others follow its rule;
+        ``taken`` names the entries that come from a version.
+        """
         self._stager = stager
+        self._earlier = earlier
+        self._taken = taken
         self._entries: Splitter[EntryDraft] = Splitter(0, lambda entry: name_hash(entry.name), many=many)
         self._above: list[Splitter[tuple[bytes, Ref]]] = []
 
@@ -37,11 +53,28 @@ class DirectoryBuilder:
     def add(self, entry: EntryDraft) -> None:
         """Take the next entry."""
         for part in self._entries.push(entry):
-            self._push(0, (part[-1].name, self._stager.tree(part)))
+            self._push(0, (part[-1].name, self._record(part)))
 
-    def discard(self) -> None:
-        """Discard the entries, none of which was handed over; the whole directory is already known."""
-        for entry in self._entries.finish():
+    def _record(self, entries: list[EntryDraft]) -> Ref:
+        """Hand over a record of level 0, or the one of the version before that is the same but for times and modes."""
+        earlier = self._earlier
+        if earlier is None:
+            return self._stager.tree(entries)
+        digest = entries_digest(entries)
+        form = earlier.shared(digest, entries)
+        if form is None:
+            return self._stager.tree(earlier.settled(entries, self._taken))
+        self._withdraw(entries)
+        return self._stager.known_tree(form, digest)
+
+    def discard(self) -> list[EntryDraft]:
+        """Discard the entries, none of which was handed over; the whole directory is already known.  Return them."""
+        entries = self._entries.finish()
+        self._withdraw(entries)
+        return entries
+
+    def _withdraw(self, entries: list[EntryDraft]) -> None:
+        for entry in entries:
             if entry.ref is not None:
                 self._stager.withdraw(entry.ref)
 
@@ -55,9 +88,9 @@ class DirectoryBuilder:
         """Hand over the remaining entries; return the directory's root record."""
         rest = self._entries.finish()
         if not self._entries.split:
-            return self._stager.tree(rest)
+            return self._record(rest)
         if rest:
-            self._push(0, (rest[-1].name, self._stager.tree(rest)))
+            self._push(0, (rest[-1].name, self._record(rest)))
         level = 0
         while True:
             children = self._above[level].finish()
@@ -108,6 +141,6 @@ class ListBuilder:
             level += 1
 
 
-def directory_entry(name: bytes, digest: bytes, ref: Ref | None) -> EntryDraft:
-    """Return the entry of a subdirectory."""
-    return EntryDraft(name, Kind.DIRECTORY, 0, digest, ref)
+def directory_entry(name: bytes, ref: Ref, mtime_ns: int, mode: int) -> EntryDraft:
+    """Return the entry of a subdirectory that was handed over."""
+    return EntryDraft(name, Kind.DIRECTORY, 0, ref.digest, ref, mtime_ns, mode, ref.id)

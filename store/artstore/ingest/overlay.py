@@ -5,12 +5,13 @@ Directories that neither the folder nor a pattern touches are referenced whole, 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
-from artstore.ingest.batch import EntryDraft, Ref
+from artstore.ingest.batch import EntryDraft
 from artstore.ingest.building import DirectoryBuilder, directory_entry
 from artstore.ingest.source import IgnoreRules
-from artstore.ingest.staging import Stager
+from artstore.ingest.staging import Stager, draft_of
 from artstore.records.trees import Kind
 from artstore.rows.trees import entries_from
 from artstore.store import Store
@@ -33,19 +34,7 @@ class Overlay:
         if node is None:
             return []
         with self._store.snapshot() as snapshot:
-            found = [
-                (
-                    EntryDraft(
-                        entry.name,
-                        entry.kind,
-                        0 if entry.kind == Kind.DIRECTORY else entry.size,
-                        snapshot.identity(entry.node),
-                        None,
-                    ),
-                    entry.node,
-                )
-                for entry, _ in entries_from(snapshot.tree, node)
-            ]
+            found = [(draft_of(snapshot, entry), entry.node) for entry, _ in entries_from(snapshot.tree, node)]
         kept = [item for item in found if not self._is_removed(item[0], path)]
         self.removed += len(found) - len(kept)
         return kept
@@ -67,12 +56,15 @@ class Overlay:
         below = path + b"/" + entry.name if path else entry.name
         before = self.removed
         kept = 0
-        for child, child_node in self.entries(node, below):
+        entries = self.entries(node, below)
+        removed_here = self.removed > before
+        for child, child_node in entries:
             settled = self.settle(child, child_node, below)
             if settled is not None:
                 builder.add(settled)
                 kept += 1
         if not kept and self.removed > before:
             return None
-        ref: Ref = builder.finish()
-        return directory_entry(entry.name, ref.id, ref)
+        is_shorter = kept < len(entries) or removed_here
+        mtime_ns = time.time_ns() if is_shorter else entry.mtime_ns
+        return directory_entry(entry.name, builder.finish(), mtime_ns, entry.mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -13,13 +14,14 @@ from artstore.errors import SourceError
 from artstore.ids import ContentHasher, content_id
 from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, ListBuilder, directory_entry
+from artstore.ingest.earlier import Earlier, EarlierDirectory
 from artstore.ingest.feeding import Feed, Parcel
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.reading import SMALL, FileDraft, Window, changed, encode_small, read_small, read_windows
 from artstore.ingest.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source, display
 from artstore.ingest.staging import Stager
 from artstore.ingest.statcache import DirectoryCache, StatCache
-from artstore.records.trees import Kind
+from artstore.records.trees import LINK_MODE, MODE_BITS, Kind, clamped_ns
 from artstore.rows.nodes import has_lost, is_whole
 from artstore.storage.codec import encode
 from artstore.store import Store
@@ -77,16 +79,32 @@ class _Batch:
 class _Directory:
     """A directory that is being built, the version's below it, and its part of the stat cache."""
 
-    __slots__ = ("below", "builder", "cache", "path", "position")
+    __slots__ = ("below", "builder", "cache", "earlier", "entered", "position")
 
     def __init__(
-        self, path: bytes, builder: DirectoryBuilder, cache: DirectoryCache | None, below: list[tuple[EntryDraft, int]]
+        self,
+        entered: EnterDirectory,
+        builder: DirectoryBuilder,
+        cache: DirectoryCache | None,
+        earlier: EarlierDirectory | None,
+        below: list[tuple[EntryDraft, int]],
     ) -> None:
-        self.path = path
+        self.entered = entered
         self.builder = builder
         self.cache = cache
+        self.earlier = earlier
         self.below = below
         self.position = 0
+
+    @property
+    def path(self) -> bytes:
+        """The path relative to the source folder."""
+        return self.entered.path
+
+    @property
+    def mode(self) -> int:
+        """The permission bits."""
+        return self.entered.mode & MODE_BITS
 
 
 class Ingest:
@@ -100,6 +118,7 @@ class Ingest:
         cache: StatCache | None,
         *,
         overlay: Overlay | None = None,
+        earlier: Earlier | None = None,
         hints: bool = True,
         progress: Callable[[int, int, bytes], None] | None = None,
     ) -> None:
@@ -108,6 +127,7 @@ class Ingest:
         self._source = source
         self._cache = cache
         self._overlay = overlay
+        self._earlier = earlier
         self._hints = hints
         self._progress = progress
         self._batch = _Batch()
@@ -119,6 +139,14 @@ class Ingest:
             self._has_lost = has_lost(snapshot.transaction)
         self.files = 0
         self.bytes = 0
+        self.mtime_ns = 0
+        """The modification time of the source folder itself."""
+        self.mode = 0
+        """The permission bits of the source folder itself."""
+        self.private = 0
+        """Files that others than their owner and group cannot read."""
+        self.special = 0
+        """Files and folders with a bit above the permissions: setuid, setgid or sticky."""
 
     def run(self) -> Ref:
         """Walk, read and stage everything.
@@ -158,7 +186,7 @@ class Ingest:
                 yield from self._take_file(pool, event, caches[-1])
             elif isinstance(event, EnterDirectory):
                 caches.append(self._cache_of(event.path, caches))
-                self._batch.add(partial(self._enter, event.path, caches[-1]))
+                self._batch.add(partial(self._enter, event, caches[-1]))
             elif isinstance(event, LinkEntry):
                 if caches[-1] is not None:
                     caches[-1].link(event.name, event.text)
@@ -191,7 +219,7 @@ class Ingest:
     ) -> Generator[Parcel, None, None]:
         ident = None if cache is None else cache.lookup(entry)
         if ident is not None and not (self._has_lost and self._is_lost(ident)):
-            self._batch.add(partial(self._add_file, entry, entry.size, ident, None))
+            self._batch.add(partial(self._add_file, entry, entry.stamp, ident, None))
         elif entry.size <= SMALL:
             self._take_small(entry)
         else:
@@ -251,7 +279,8 @@ class Ingest:
             return
         ident, ref = large.finish()
         self._record(entry, ident, large.stamp, large.read_ns)
-        self._add(_file_entry(entry, large.size, ident, ref))
+        self._add(_file_entry(entry, large.stamp, ident, ref))
+        self._note_mode(entry.mode)
         self._count(1, 0, entry.name)  # its bytes were counted window by window
 
     def _add_window(self, large: _LargeFile, window: Window, name: bytes) -> None:
@@ -276,11 +305,20 @@ class Ingest:
         if len(self._problems) >= _MAX_PROBLEMS:
             raise _combined(self._problems)
 
-    def _enter(self, path: bytes, cache: DirectoryCache | None) -> None:
+    def _enter(self, entered: EnterDirectory, cache: DirectoryCache | None) -> None:
+        path = entered.path
         below: list[tuple[EntryDraft, int]] = []
         if self._overlay is not None:
             below = self._overlay.entries(self._node_below(path), path)
-        self._directories.append(_Directory(path, DirectoryBuilder(self._stager), cache, below))
+        earlier = None
+        if self._directories:
+            above = self._directories[-1].earlier
+            earlier = None if above is None else above.enter(path.rpartition(b"/")[2])
+        elif self._earlier is not None:
+            earlier = self._earlier.root()
+        self.special += entered.mode & ~MODE_BITS != 0
+        builder = DirectoryBuilder(self._stager, earlier=earlier)
+        self._directories.append(_Directory(entered, builder, cache, earlier, below))
 
     def _node_below(self, path: bytes) -> int | None:
         """Return the version below's directory at the path that is being entered, if it has one."""
@@ -318,9 +356,14 @@ class Ingest:
                 directory.position += 1
         directory.builder.add(entry)
 
-    def _add_file(self, entry: FileEntry, size: int, ident: bytes, ref: Ref | None) -> None:
-        self._add(_file_entry(entry, size, ident, ref))
-        self._count(1, size, entry.name)
+    def _add_file(self, entry: FileEntry, stamp: FileStamp, ident: bytes, ref: Ref | None) -> None:
+        self._add(_file_entry(entry, stamp, ident, ref))
+        self._note_mode(entry.mode)
+        self._count(1, stamp.size, entry.name)
+
+    def _note_mode(self, mode: int) -> None:
+        self.private += not mode & stat.S_IROTH
+        self.special += mode & ~MODE_BITS != 0
 
     def _count(self, files: int, size: int, name: bytes) -> None:
         self.files += files
@@ -332,7 +375,6 @@ class Ingest:
         if draft.error is not None or draft.stamp is None:
             self._problem(draft.error or changed(entry))
             return
-        size = draft.stamp.size
         if len(draft.chunks) == 1:
             chunk = draft.chunks[0]
             ref = self._stager.chunk(chunk.id, chunk.size, chunk.encoded)
@@ -342,12 +384,13 @@ class Ingest:
                 builder.add(self._stager.chunk(chunk.id, chunk.size, chunk.encoded), chunk.size)
             ref = builder.finish(draft.id)
         self._record(entry, draft.id, draft.stamp, draft.read_ns)
-        self._add_file(entry, size, draft.id, ref)
+        self._add_file(entry, draft.stamp, draft.id, ref)
 
     def _add_link(self, link: LinkEntry) -> None:
         ident = content_id(link.text)
         ref = self._stager.chunk(ident, len(link.text), encode(link.text))
-        self._add(EntryDraft(link.name, Kind.LINK, len(link.text), ident, ref))
+        mtime_ns = clamped_ns(link.mtime_ns)
+        self._add(EntryDraft(link.name, Kind.LINK, len(link.text), ident, ref, mtime_ns, LINK_MODE))
         self._count(1, 0, link.name)
 
     def _leave(self) -> None:
@@ -355,26 +398,25 @@ class Ingest:
         if self._loose is not None and not self._directories:
             return
         self._pass_below(directory, None)
-        digest = self._unchanged(directory)
-        ref = None
-        if digest is None:
-            ref = directory.builder.finish()
-            digest = ref.id
+        ref = self._unchanged(directory) or directory.builder.finish()
         if directory.cache is not None and self._overlay is None:
-            directory.cache.leave(digest)
+            directory.cache.leave(ref.digest)
+        mtime_ns = clamped_ns(directory.entered.mtime_ns)
         if self._directories:
-            self._add(directory_entry(directory.path.rpartition(b"/")[2], digest, ref))
+            self._add(directory_entry(directory.path.rpartition(b"/")[2], ref, mtime_ns, directory.mode))
         else:
-            self._root = ref or self._stager.known_tree(digest)
+            self._root, self.mtime_ns, self.mode = ref, mtime_ns, directory.mode
 
-    def _unchanged(self, directory: _Directory) -> bytes | None:
-        """Return the digest of a directory that is unchanged since the last put, and need not be built again."""
-        if directory.cache is None or directory.builder.split or self._overlay is not None:
+    def _unchanged(self, directory: _Directory) -> Ref | None:
+        """Return a directory that is unchanged since the last put, if the version before has it at its path."""
+        if directory.cache is None or directory.builder.split or directory.earlier is None or self._overlay is not None:
             return None
         digest = directory.cache.unchanged_digest()
-        if digest is not None:
-            directory.builder.discard()
-        return digest
+        form = None if digest is None else directory.earlier.whole(digest)
+        if digest is None or form is None:
+            return None
+        directory.earlier.count_differing(directory.builder.discard())
+        return self._stager.known_tree(form, digest)
 
     def _record(self, entry: FileEntry, ident: bytes, stamp: FileStamp, read_ns: int) -> None:
         """Add a file to the stat cache if it was read as the walk saw it."""
@@ -412,8 +454,9 @@ class _LargeFile:
         return ident, self._builder.finish(ident)
 
 
-def _file_entry(entry: FileEntry, size: int, ident: bytes, ref: Ref | None) -> EntryDraft:
-    return EntryDraft(entry.name, Kind.EXECUTABLE if entry.executable else Kind.FILE, size, ident, ref)
+def _file_entry(entry: FileEntry, stamp: FileStamp, ident: bytes, ref: Ref | None) -> EntryDraft:
+    kind = Kind.EXECUTABLE if entry.executable else Kind.FILE
+    return EntryDraft(entry.name, kind, stamp.size, ident, ref, clamped_ns(stamp.mtime_ns), entry.mode & MODE_BITS)
 
 
 def _combined(problems: list[SourceError]) -> SourceError:

@@ -35,15 +35,26 @@ from artstore.ingest.batch import (
 )
 from artstore.records.nodes import Extent, canonical_list
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_TREE
-from artstore.records.trees import CanonicalEntry, canonical_entries, canonical_index
+from artstore.records.trees import (
+    Attributes,
+    CanonicalEntry,
+    Kind,
+    TreeEntry,
+    canonical_entries,
+    canonical_index,
+    entry_attributes,
+    form_id,
+    index_attributes,
+)
 from artstore.rows import space
 from artstore.rows.drafts import Draft, pin
 from artstore.rows.nodes import change_counts, read_count
+from artstore.rows.snapshot import Snapshot
 from artstore.storage.codec import Encoded
-from artstore.storage.manifest import WriteTransaction
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
 
-__all__ = ["Stager"]
+__all__ = ["RequirementError", "Stager", "draft_of", "entries_digest"]
 
 T = TypeVar("T")
 
@@ -53,6 +64,10 @@ BATCH_BYTES: Final = 32 * 1024 * 1024
 """Stored bytes after which a batch is written."""
 BATCH_NODES: Final = 1500
 """Nodes after which a batch is written: its transaction then holds the write lock for less than 50 ms."""
+
+
+class RequirementError(BusyError):
+    """Raised by what `Stager.commit` requires, if another process has changed what the commit was prepared for."""
 
 
 class Stager:
@@ -101,9 +116,12 @@ class Stager:
         ref = Ref(CLASS_CONTENT, ident)
         return self._hand_over(KnownNode(ref, None) if encoded is None else NewChunk(ref, encoded, size))
 
-    def known_tree(self, digest: bytes) -> Ref:
-        """Hand over a directory that exists according to a hint."""
-        return self._hand_over(KnownNode(Ref(CLASS_TREE, digest), None))
+    def known_tree(self, form: bytes, digest: bytes = b"") -> Ref:
+        """Hand over a directory that exists according to a hint, by its form id.
+
+        Without a ``digest``, the ref has the right one when its batch is written, and can have no parent before.
+        """
+        return self._hand_over(KnownNode(Ref(CLASS_TREE, form, digest), None))
 
     def list(self, level: int, children: Sequence[tuple[Ref, int]], root_id: bytes | None) -> Ref:
         """Hand over an extent list of (child, length); ``root_id`` is the content's id if this is the whole file."""
@@ -112,14 +130,16 @@ class Stager:
         return self._hand_over(NewList(ref, data, level, children))
 
     def tree(self, entries: Sequence[EntryDraft]) -> Ref:
-        """Hand over a directory record of level 0; its digest is the ref's id."""
-        data = canonical_entries([CanonicalEntry(entry.name, entry.kind, entry.size, entry.id) for entry in entries])
-        return self._hand_over(NewTree(Ref(CLASS_TREE, content_id(data)), data, entries))
+        """Hand over a directory record of level 0; its form id is the ref's id."""
+        data = _canonical(entries)
+        attributes = entry_attributes([Attributes(entry.mtime_ns, entry.mode, entry.form) for entry in entries])
+        return self._hand_over(NewTree(_tree_ref(data, attributes), data + attributes, entries))
 
     def index(self, level: int, children: Sequence[tuple[bytes, Ref]]) -> Ref:
         """Hand over a directory record above level 0: (last name, record) of each record below."""
-        data = canonical_index(level, [(name, child.id) for name, child in children])
-        return self._hand_over(NewIndex(Ref(CLASS_TREE, content_id(data)), data, level, children))
+        data = canonical_index(level, [(name, child.digest) for name, child in children])
+        attributes = index_attributes([child.id for _, child in children])
+        return self._hand_over(NewIndex(_tree_ref(data, attributes), data + attributes, level, children))
 
     def withdraw(self, ref: Ref) -> None:
         """Withdraw one reference: no parent will follow for it."""
@@ -148,13 +168,14 @@ class Stager:
         if self._bytes >= BATCH_BYTES or len(self._operations) >= BATCH_NODES:
             self._write(None, None)
 
-    def commit(self, root: Ref, action: Action[T]) -> T:
+    def commit(self, root: Ref, action: Action[T], require: Callable[[ReadTransaction], None] | None = None) -> T:
         """Write the remaining nodes and run ``action(transaction, root, added)`` in the same transaction.
 
         ``added`` are the stored bytes of this last batch.  The action returns (whether a version now refers to the
-        root, result); the reference passes from the draft to the version.
+        root, result); the reference passes from the draft to the version.  ``require`` is called first: if it raises,
+        nothing is written, and the stager can go on.
         """
-        return self._write(root, action)
+        return self._write(root, action, require)
 
     def close(self) -> None:
         """Release the locks; nodes that were staged but not committed are left to a dead draft."""
@@ -172,7 +193,9 @@ class Stager:
             wanted = [
                 operation
                 for operation in self._operations
-                if operation.encoded is not None and find(operation.ref.klass, operation.ref.id) is None
+                if operation.encoded is not None
+                and operation.extent is None  # else a write that was refused has packed it already
+                and find(operation.ref.klass, operation.ref.id) is None
             ]
         if not wanted:
             return
@@ -184,7 +207,9 @@ class Stager:
             operation.extent = Extent(self._writer.number, offset, len(encoded.data), encoded.codec)
         self._writer.write_segment(segment)
 
-    def _write(self, root: Ref | None, action: Action[T] | None) -> T:
+    def _write(
+        self, root: Ref | None, action: Action[T] | None, require: Callable[[ReadTransaction], None] | None = None
+    ) -> T:
         if self._is_lost:
             raise BusyError(
                 "what was put could not be written", hint="start again: content that is already stored is reused"
@@ -192,7 +217,9 @@ class Stager:
         now_ns = time.time_ns()  # the birth time of new nodes, in the pack's index as in the manifest
         self._pack(now_ns)
         try:
-            return self._write_batch(root, action, now_ns)
+            return self._write_batch(root, action, require, now_ns)
+        except RequirementError:
+            raise
         except BaseException as error:
             # Refs now have numbers that no node has, unless there was nothing to add.
             if self._operations:
@@ -200,9 +227,17 @@ class Stager:
             self._is_stale = isinstance(error, StaleHintError)
             raise
 
-    def _write_batch(self, root: Ref | None, action: Action[T] | None, now_ns: int) -> T:
+    def _write_batch(
+        self,
+        root: Ref | None,
+        action: Action[T] | None,
+        require: Callable[[ReadTransaction], None] | None,
+        now_ns: int,
+    ) -> T:
         result = None
         with self._store.write() as transaction:
+            if require is not None:
+                require(transaction)
             batch = Batch(transaction, now_ns)
             owed = self._apply(batch)
             if root is not None and action is not None:
@@ -268,3 +303,26 @@ class Stager:
                     continue
                 self._draft.release(batch.transaction, node)
                 batch.count(node, -1)
+
+
+def draft_of(snapshot: Snapshot, entry: TreeEntry) -> EntryDraft:
+    """Return a stored entry as an entry of a directory that is being built."""
+    if entry.kind is Kind.DIRECTORY:
+        view = snapshot.tree(entry.node)
+        return EntryDraft(entry.name, entry.kind, 0, view.digest, None, entry.mtime_ns, entry.mode, view.form)
+    ident = snapshot.identity(entry.node)
+    return EntryDraft(entry.name, entry.kind, entry.size, ident, None, entry.mtime_ns, entry.mode)
+
+
+def _canonical(entries: Sequence[EntryDraft]) -> bytes:
+    return canonical_entries([CanonicalEntry(entry.name, entry.kind, entry.size, entry.id) for entry in entries])
+
+
+def entries_digest(entries: Sequence[EntryDraft]) -> bytes:
+    """Return the digest of a directory record of level 0."""
+    return content_id(_canonical(entries))
+
+
+def _tree_ref(canonical: bytes, attributes: bytes) -> Ref:
+    digest = content_id(canonical)
+    return Ref(CLASS_TREE, form_id(digest, attributes), digest)

@@ -153,7 +153,7 @@ class _Comparison:
         self._pending.append((b"", root_a, root_b))
         while self._pending:
             prefix, a, b = self._pending.pop()
-            if a != b:
+            if a != b and self._load(a).digest != self._load(b).digest:
                 for old, new in _differing_entries(self._load, a, b):
                     self._entry(prefix, old, new)
         self._pair_renamed()
@@ -166,7 +166,7 @@ class _Comparison:
             path = prefix + old.name
             if old.kind == Kind.DIRECTORY:
                 for entry in (old, new):
-                    check_directory(self._load(entry.node), entry.directories)
+                    check_directory(self._load(entry.node), entry.inodes)
                 self._pending.append((path + b"/", old.node, new.node))
                 return
             kind = "mode" if old.node == new.node and {old.kind, new.kind} == _FILES else "changed"
@@ -263,8 +263,8 @@ def _entries(records: Sequence[TreeView]) -> Iterator[TreeEntry]:
 def _differing_records(load: Loader, a: int, b: int) -> tuple[list[TreeView], list[TreeView]]:
     """Return the records of level 0 that only one of two directories has, in order.
 
-    Both sides are opened level by level, the higher one first.  Records stand for their content, so those that both
-    sides have at a level are dropped before they are read.
+    Both sides are opened level by level, the higher one first.  Records that both sides have at a level are dropped
+    before they are read, and those of equal content before they are opened.
     """
     old, new = [a], [b]
     views = {a: load(a), b: load(b)}
@@ -273,6 +273,9 @@ def _differing_records(load: Loader, a: int, b: int) -> tuple[list[TreeView], li
         common = set(old) & set(new)
         old, new = ([node for node in side if node not in common] for side in (old, new))
         views = {node: views.get(node) or load(node) for node in (*old, *new)}
+        equal = {views[node].digest for node in old} & {views[node].digest for node in new}
+        old, new = ([node for node in side if views[node].digest not in equal] for side in (old, new))
+        views = {node: views[node] for node in (*old, *new)}
         if any(view.level >= level for view in views.values()):
             raise DamageError("a directory record stands below itself")
     return [views[node] for node in old], [views[node] for node in new]

@@ -85,7 +85,7 @@ def explain(store: Store, target: str) -> Explanation:
         entry = snapshot.resolve(version.root, path)
     if entry is None:
         raise NotFoundError(f"{target!r} is not there")
-    return explain_node(store, target, "a directory" if entry.directories else "a file", [entry.node])
+    return explain_node(store, target, "a directory" if entry.is_directory else "a file", [entry.node])
 
 
 def explain_version(store: Store, target: str, version: VersionRecord) -> Explanation:

@@ -134,7 +134,7 @@ def tree_of(store: Store, ref: str) -> int:
         entry = snapshot.resolve(version.root, path)
     if entry is None:
         raise NotFoundError(f"{artifact.name}:{version_label(version.number)} has no {os.fsdecode(path)!r}")
-    if not entry.directories:
+    if not entry.is_directory:
         raise InvalidInputError(f"{ref!r} is not a directory", hint="compare versions or directories")
     return entry.node
 

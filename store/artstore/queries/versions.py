@@ -31,17 +31,23 @@ class PutReceipt(NamedTuple):
     """The result of a put: whether it made a version, the stored bytes it added, and the mounts that did not answer.
 
     ``reaped_bytes`` of deleted content that could still be undeleted were reaped early, because the disk was full.
+    ``differing_paths`` counts the paths that differ from the latest version only in mode or time, if no version was
+    made.
     """
 
     created: bool
     new_bytes: int
     silent_daemons: list[str]
     reaped_bytes: int = 0
+    differing_paths: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """One entry of a directory; ``kind`` is file, directory or link, ``digest`` the hex BLAKE3 of content or tree."""
+    """One entry of a directory; ``kind`` is file, directory or link, ``digest`` the hex BLAKE3 of content or tree.
+
+    ``mode`` has the permission bits that it was put with.
+    """
 
     name: str
     kind: str
@@ -50,6 +56,7 @@ class FileInfo:
     executable: bool
     link_target: str | None
     mtime: datetime
+    mode: int
     is_reference: bool = False
     """Whether it is a file whose bytes stay outside; ``digest`` is then that of the reference record."""
 
@@ -335,7 +342,9 @@ class Version:
         with self._store.snapshot() as snapshot:
             _, entry = self._find(snapshot, path)
             if entry is None:
-                return FileInfo("", "directory", self.size, self.digest, False, None, self.created_at)
+                return FileInfo(
+                    "", "directory", self.size, self.digest, False, None, utc(self._record.mtime_ns), self._record.mode
+                )
             return self._info(snapshot, entry)
 
     def listdir(self, path: str | bytes = "") -> list[FileInfo]:
@@ -350,10 +359,12 @@ class Version:
     def _info(self, snapshot: Snapshot, entry: TreeEntry) -> FileInfo:
         kind = {Kind.DIRECTORY: "directory", Kind.LINK: "link"}.get(entry.kind, "file")
         target = os.fsdecode(snapshot.read(entry.node, 0, entry.size)) if entry.kind == Kind.LINK else None
-        when = self.created_at if entry.kind == Kind.DIRECTORY else utc(entry.birth_ns)
+        when = utc(entry.mtime_ns)
         digest = snapshot.identity(entry.node).hex()
         executable, is_reference = entry.kind == Kind.EXECUTABLE, entry.kind == Kind.REFERENCE
-        return FileInfo(os.fsdecode(entry.name), kind, entry.size, digest, executable, target, when, is_reference)
+        return FileInfo(
+            os.fsdecode(entry.name), kind, entry.size, digest, executable, target, when, entry.mode, is_reference
+        )
 
     def walk(self, path: str | bytes = "") -> Iterator[tuple[str, list[str], list[str]]]:
         """Yield (directory, its subdirectories, its files and links) from a directory down, like `os.walk`.
@@ -365,7 +376,7 @@ class Version:
             if entry is not None and entry.kind != Kind.DIRECTORY:
                 return
             node = self._record.root if entry is None else entry.node
-        stack = [(where, node, 0 if entry is None else entry.directories)]
+        stack = [(where, node, 0 if entry is None else entry.inodes)]
         while stack:
             where, node, count = stack.pop()
             with self._store.snapshot() as snapshot:
@@ -380,7 +391,7 @@ class Version:
                 (
                     where + b"/" + os.fsencode(name) if where else os.fsencode(name),
                     below[name].node,
-                    below[name].directories,
+                    below[name].inodes,
                 )
                 for name in reversed(directories)
                 if name in below

@@ -60,7 +60,7 @@ def warm(store: Store, root: int, path: bytes, progress: Callable[[Progress], No
         if path:
             nodes = snapshot.files_at(root, path)
         else:
-            nodes = list({entry.node: None for _, entry in snapshot.walk(root) if not entry.directories})
+            nodes = list({entry.node: None for _, entry in snapshot.walk(root) if not entry.is_directory})
         places = set()
         for count, node in enumerate(nodes):
             for chunk, _, _ in chunks_between(snapshot.transaction, node, 0, snapshot.content(node).size):

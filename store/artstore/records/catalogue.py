@@ -128,10 +128,12 @@ class ArtifactRecord(CatalogueRecord):
 class VersionRecord(CatalogueRecord):
     """A version: its tree, its description and its cost.
 
-    ``serial`` is global, ``number`` counts within the artifact; neither is reused.  ``root`` is the node number of the
-    root record and ``digest`` its digest.  ``files`` and ``bytes`` count what a reader sees; ``new_bytes`` are the
-    stored bytes that its put added.  ``base`` is the version that it builds on, as ``NAME:vN``, and ``draft`` its open
-    draft before the commit.
+    ``serial`` is global, ``number`` counts within the artifact; neither is reused.  ``mount`` is the serial that inode
+    numbers under a mount contain: the version's own until content is purged from it, then another one.  ``root`` is the
+    node number of the root record, ``digest`` its digest and ``form`` its form id; ``mtime_ns`` and ``mode`` are the
+    root directory's own.  ``newest_ns`` is the latest modification time that this version or an earlier one shows.
+    ``files`` and ``bytes`` count what a reader sees; ``new_bytes`` are the stored bytes that its put added.  ``base`` is
+    the version that it builds on, as ``NAME:vN``, and ``draft`` its open draft before the commit.
 
     ``state`` is ``live`` or ``deleted``.  A deleted version was deleted at ``deleted_ns``, is ``entry`` of the deadlist
     due at ``due_ns``, and gets ``released_aliases`` back when it is undeleted; ``reason`` is the rule that deleted it.
@@ -145,9 +147,14 @@ class VersionRecord(CatalogueRecord):
     number: int
     root: int
     digest: bytes
+    form: bytes
     created_ns: int
+    mtime_ns: int
+    mode: int
+    newest_ns: int
     files: int
     bytes: int
+    mount: int
     new_bytes: int = 0
     type: str | None = None
     description: str = ""

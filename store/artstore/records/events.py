@@ -102,7 +102,11 @@ class VersionEvent(_Event):
     serial: Number
     number: Number
     digest: Digest
+    form: Digest
     created_ns: int
+    mtime_ns: int
+    mode: Number
+    newest_ns: int
     description: str
     metadata: dict[str, Any]
     base: str | None
@@ -116,7 +120,11 @@ class VersionEvent(_Event):
             serial=record.serial,
             number=record.number,
             digest=record.digest.hex(),
+            form=record.form.hex(),
             created_ns=record.created_ns,
+            mtime_ns=record.mtime_ns,
+            mode=record.mode,
+            newest_ns=record.newest_ns,
             description=record.description,
             metadata=record.metadata,
             base=record.base,
@@ -169,13 +177,18 @@ class TtlEvent(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurgeEvent(_Event):
-    """Content was purged from a version; ``purged`` are the new entries of `VersionRecord.purged`."""
+    """Content was purged from a version; ``purged`` are the new entries of `VersionRecord.purged`.
+
+    ``form`` is the new root's form id, and ``mount`` the version's new mount serial.
+    """
 
     event_kind: ClassVar[str] = "purge"
     name: str
     version: Number
     serial: Number | None = None
     digest: Digest
+    form: Digest
+    mount: Number
     old_digest: Digest | None = None
     purged: list[dict[str, Any]]
 

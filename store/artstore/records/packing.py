@@ -46,7 +46,7 @@ CLASS_ROOT_LIST: Final = 0x72
 CLASS_LIST: Final = 0x6C
 """Index class of lists below another list: the id is the BLAKE3 of the canonical list."""
 CLASS_TREE: Final = 0x74
-"""Index class of directory records: the id is the BLAKE3 of the canonical record."""
+"""Index class of directory records: the id is the form id."""
 CLASS_LOST: Final = 0x80
 """Added to the class of a lost node in LMDB's index, so that ordinary lookups do not find it."""
 
@@ -58,7 +58,7 @@ _ENTRY: Final = struct.Struct("<BB32sIIIqH")
 _MAGIC: Final = b"ARTFSPAC"
 _SEGMENT_MAGIC: Final = b"ARTFSEG1"
 _INDEX_MAGIC: Final = b"ARTFIDX1"
-_VERSION: Final = 1
+_VERSION: Final = 2
 HEADER_LENGTH: Final = _HEADER.size + _CHECK.size
 HEAD_LENGTH: Final = _HEAD.size + _CHECK.size
 

@@ -31,7 +31,10 @@ __all__ = [
     "FANOUT",
     "INODES_MAX",
     "LATEST_NS",
+    "LINK_MODE",
     "MODE_BITS",
+    "NEW_FILE_MODE",
+    "NEW_FOLDER_MODE",
     "Attributes",
     "CanonicalEntry",
     "CanonicalTree",
@@ -56,6 +59,11 @@ MAX_NAME: Final = 255
 MAX_LINK: Final = 4095
 MODE_BITS: Final = 0o777
 """The permission bits that an entry keeps."""
+LINK_MODE: Final = 0o777
+"""The permission bits of every symlink, which no system looks at."""
+NEW_FOLDER_MODE: Final = 0o755
+NEW_FILE_MODE: Final = 0o644
+"""The permission bits of a folder, and of a file, that has no source."""
 EARLIEST_NS: Final = -(2**63)
 LATEST_NS: Final = 2**63 - 1
 """The modification times that an entry can have, in ns since 1970: the years 1677 to 2262."""
@@ -280,9 +288,8 @@ def encode_tree(
     rows: Sequence[TreeEntry] | Sequence[ChildRecord],
 ) -> bytes:
     """Return the local record's bytes, without the seal; ``rows`` are entries at level 0, children above."""
-    head = _HEAD.pack(
-        KIND_TREE, _FORMAT, form, digest, level, len(rows), *totals, extent.codec, extent.pack, extent.offset, extent.stored
-    )  # fmt: skip
+    place = (extent.codec, extent.pack, extent.offset, extent.stored)
+    head = _HEAD.pack(KIND_TREE, _FORMAT, form, digest, level, len(rows), *totals, *place)
     parts = [head]
     names: list[bytes] = []
     offset = 0
@@ -356,7 +363,7 @@ class TreeView:
     @property
     def footprint(self) -> int:
         """Upper bound in bytes of this view's memory, for caches."""
-        return 2 * len(self._data) + self.count * _NAME_OVERHEAD + 300
+        return 2 * len(self._data) + int(self.count) * _NAME_OVERHEAD + 300
 
     def name(self, index: int) -> bytes:
         """Return the name of row ``index`` (the last name below it in an index record)."""
@@ -465,9 +472,9 @@ class TreeView:
     def _last_at_or_before(self, value: int, field: int) -> int:
         """Return the last row whose running total, at byte ``field`` of the rows, is at most ``value``."""
         data, base = self._data, _HEAD.size + field
+        low, high = 0, int(self.count) - 1
         if any(data[base : base + 4]):
             raise DamageError("a directory record's running totals do not begin with 0")
-        low, high = 0, self.count - 1
         while low < high:
             middle = (low + high + 1) // 2
             at = base + middle * _ROW_LENGTH

@@ -43,11 +43,13 @@ _SLASH: Final = "/"
 class Pinned:
     """The objects that a URI names: files by their paths below it, and empty folders.
 
-    ``name`` is the default name.  A single file has the empty path.
+    ``name`` is the default name.  A single file has the empty path.  ``modified_ns`` has the times at which files were
+    last modified, by path, as far as their service gives them.
     """
 
     name: bytes
     files: list[tuple[bytes, ReferenceRecord]] = field(default_factory=list)
+    modified_ns: dict[bytes, int] = field(default_factory=dict)
     folders: list[bytes] = field(default_factory=list)
 
     @property
@@ -80,10 +82,14 @@ def pin(uri: str, *, anonymous: bool = False, checksum: bool = True, report: OnP
         with suppress(NotFoundError):
             found = service.head(location.key, location.version)
             say(1, found.size, found.key)
-            return Pinned(os.fsencode(found.key.rpartition(_SLASH)[2]), [(b"", make(found))])
+            return _single(os.fsencode(found.key.rpartition(_SLASH)[2]), make(found), found.modified_ns)
     if location.version is not None:
         raise NotFoundError(f"there is nothing at {uri}")
     return _below(location, service, make, say)
+
+
+def _single(name: bytes, record: ReferenceRecord, modified_ns: int | None) -> Pinned:
+    return Pinned(name, [(b"", record)], {} if modified_ns is None else {b"": modified_ns})
 
 
 def _record(location: Location, access: Access, found: Found) -> ReferenceRecord:
@@ -128,6 +134,7 @@ def _below(location: Location, service: Service, make: Callable[[Found], Referen
         heads = _each(lambda item: (item[0], service.head(item[1].key)), list(by_path.items()))
         by_path = dict(heads)
     pinned.files = [(path, make(found)) for path, found in sorted(by_path.items())]
+    pinned.modified_ns = {path: found.modified_ns for path, found in by_path.items() if found.modified_ns is not None}
     return pinned
 
 
@@ -175,7 +182,7 @@ def _web(location: Location, service: Service, checksum: bool, make: Callable[[F
     name = os.fsencode(unquote(path.rstrip(_SLASH).rpartition(_SLASH)[2])) or os.fsencode(
         location.root.rpartition("/")[2]
     )
-    return Pinned(name.replace(b"/", b"_"), [(b"", record)])
+    return _single(name.replace(b"/", b"_"), record, found.modified_ns)
 
 
 def _by_content(service: Service, record: ReferenceRecord) -> ReferenceRecord:
@@ -203,12 +210,13 @@ def _files(location: Location, checksum: bool, say: OnPinned) -> Pinned:
             raise NotFoundError(f"{location.key!r} is no folder")
         record = pin_file(path, checksum=checksum)
         say(1, record.size, os.fsdecode(name))
-        return Pinned(name, [(b"", record)])
+        return _single(name, record, os.stat(path).st_mtime_ns)
     pinned = Pinned(name)
     found = list(_walk(path, pinned))
     size = 0
     for (inside, _), record in zip(found, _each(lambda item: pin_file(item[1], checksum=checksum), found), strict=True):
         pinned.files.append((inside, record))
+        pinned.modified_ns[inside] = os.stat(os.path.join(path, inside)).st_mtime_ns
         size += record.size
         say(len(pinned.files), size, os.fsdecode(inside))
     return pinned

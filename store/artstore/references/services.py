@@ -38,12 +38,13 @@ _QUERY: Final = re.compile(r"(https?://[^\s?]+)\?\S*")
 
 
 class Found(NamedTuple):
-    """A service's description of one of its objects."""
+    """A service's description of one of its objects; ``modified_ns`` is when it was last modified, if that is known."""
 
     key: str
     size: int
     etag: str | None
     version: str | None
+    modified_ns: int | None = None
 
 
 class NoRangesError(OutsideError):
@@ -235,7 +236,7 @@ def _found(key: str, meta: ObjectMeta) -> Found:
     etag = meta["e_tag"]
     if etag is not None and not etag.endswith('"'):  # some listings omit the quotes; all pins must agree
         etag = f'"{etag}"'
-    return Found(key, int(meta["size"]), etag, meta["version"])
+    return Found(key, int(meta["size"]), etag, meta["version"], _modified_ns(meta))
 
 
 def _bare(etag: str | None) -> str:
@@ -297,3 +298,9 @@ def _first_line(error: Exception) -> str:
     """Return the first line of an error's message, without queries of addresses, which may hold secrets."""
     line = _QUERY.sub(r"\1", str(error).strip().partition("\n")[0].strip())
     return line if len(line) <= _FIRST_LINE else line[: _FIRST_LINE - 3] + "..."
+
+
+def _modified_ns(meta: ObjectMeta) -> int | None:
+    """Return when an object was last modified, in whole seconds; without that header the client says 1970."""
+    seconds = int(meta["last_modified"].timestamp())
+    return seconds * 1_000_000_000 if seconds > 0 else None

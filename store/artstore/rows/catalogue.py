@@ -214,13 +214,31 @@ def put_artifact(transaction: WriteTransaction, record: ArtifactRecord) -> None:
 def put_version(transaction: WriteTransaction, record: VersionRecord) -> None:
     """Write a version's record, and the row that leads to it by number."""
     transaction.put(Table.VERSIONS, key32(record.serial), record.encode())
+    if record.mount != record.serial:
+        transaction.put(Table.MOUNTS, key32(record.mount), key32(record.serial))
     transaction.put(Table.NUMBERS, key64(record.artifact) + key32(record.number), key32(record.serial))
+
+
+def renumber_mount(transaction: WriteTransaction, record: VersionRecord) -> None:
+    """Forget a version's mount serial, so that inode numbers with it are stale; the caller records another one."""
+    if record.mount != record.serial:
+        transaction.delete(Table.MOUNTS, key32(record.mount))
 
 
 def remove_version(transaction: WriteTransaction, serial: int, artifact_number: int, number: int) -> None:
     """Remove all that is recorded of a version, whose reaping begins."""
+    record = recorded_version(transaction, serial)
+    if record is not None:
+        renumber_mount(transaction, record)
     transaction.delete(Table.VERSIONS, key32(serial))
     transaction.delete(Table.NUMBERS, key64(artifact_number) + key32(number))
+
+
+def version_of_mount(transaction: ReadTransaction, mount: int) -> VersionRecord | None:
+    """Return the version, living or deleted, whose inode numbers contain a mount serial; None if none does any more."""
+    value = transaction.get(Table.MOUNTS, key32(mount))
+    record = recorded_version(transaction, mount if value is None else int.from_bytes(value, "big"))
+    return record if record is not None and record.mount == mount else None
 
 
 def recorded_version(transaction: ReadTransaction, serial: int) -> VersionRecord | None:

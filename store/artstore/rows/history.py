@@ -72,6 +72,16 @@ class VersionHistory:
         return self.purges[-1].digest if self.purges else self.made.digest
 
     @property
+    def form(self) -> str:
+        """The root's form id in hex: after the last purge, if there was one."""
+        return self.purges[-1].form if self.purges else self.made.form
+
+    @property
+    def mount(self) -> int:
+        """The mount serial: of the last purge, if there was one."""
+        return self.purges[-1].mount if self.purges else self.made.serial
+
+    @property
     def description(self) -> str:
         """The description that was last set."""
         return (self.revision or self.made).description
@@ -326,6 +336,8 @@ class History:
                 elif aliases.pop(event.alias, None) is None:
                     raise ValueError("there is no such alias")
             case _:
+                if isinstance(event, PurgeEvent):
+                    self.next_serial = max(self.next_serial, event.mount + 1)
                 _change_version(self._artifact(event.name), event)
 
     def _artifact(self, name: str) -> ArtifactHistory:

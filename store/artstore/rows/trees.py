@@ -24,6 +24,7 @@ __all__ = [
     "lookup",
     "record_below",
     "resolve",
+    "same_names",
     "walk",
 ]
 
@@ -87,6 +88,16 @@ def _entries_from(load: Loader, view: TreeView, position: int, before: int) -> I
         end += child.entries
         start = max(0, position - child.entries_before)
         yield from _entries_from(load, record_below(load, view, child), start, before + child.inodes_before)
+
+
+def same_names(load: Loader, one: int, other: int) -> bool:
+    """Return whether two directories list the same names."""
+    if one == other:
+        return True
+    if load(one).totals.entries != load(other).totals.entries:
+        return False
+    pairs = zip(entries_from(load, one), entries_from(load, other), strict=True)
+    return all(first.name == second.name for (first, _), (second, _) in pairs)
 
 
 class InodePlace(NamedTuple):

@@ -29,7 +29,7 @@ __all__ = [
     "workspace_identity",
 ]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Number of the on-disk format.  A workspace of a newer one is refused."""
 CURRENT: Final = "current"
 """Name of the file that names the environment in use: ``<format> <folder>``."""
@@ -58,7 +58,12 @@ def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
         raise DamageError(f"{workspace / CURRENT} does not say which manifest is in use")
     if int(text[0]) > FORMAT:
         raise UnsupportedError(
-            f"the workspace {workspace} has format {text[0]}; this artfs reads up to {FORMAT}", hint="upgrade artfs"
+            f"the workspace {workspace} has format {text[0]}; this artfs reads format {FORMAT}", hint="upgrade artfs"
+        )
+    if int(text[0]) < FORMAT:
+        raise UnsupportedError(
+            f"the workspace {workspace} has format {text[0]}, which was never released; this artfs reads {FORMAT}",
+            hint="read its versions with the artfs that made it, and put them into a new workspace",
         )
     return (status.st_ino, status.st_mtime_ns), text[1]
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
@@ -101,8 +102,8 @@ class Source:
                 status = _file_status(name, self._fd)
             except FileNotFoundError as error:
                 raise SourceChangedError(f"{display(name)} vanished while it was being put", paths=[name]) from error
-            yield EnterDirectory(b"", self.identity)
-            yield FileEntry(name, handle, FileStamp.of(status), status.st_mode & stat.S_IXUSR != 0, followed)
+            yield EnterDirectory(b"", self.identity, time.time_ns(), 0o755)  # the folder is of our making
+            yield FileEntry(name, handle, FileStamp.of(status), stat.S_IMODE(status.st_mode), followed)
             yield LeaveDirectory(b"")
 
     def close(self) -> None:

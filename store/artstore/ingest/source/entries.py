@@ -138,10 +138,15 @@ class DirectoryHandle:
 
 
 class EnterDirectory(NamedTuple):
-    """Marks the start of the entries of the directory *path* (``b""``: the source folder)."""
+    """Marks the start of the entries of the directory *path* (``b""``: the source folder).
+
+    *mtime_ns* and *mode* (with the bits above the permissions) are the directory's own.
+    """
 
     path: bytes
     identity: Identity
+    mtime_ns: int
+    mode: int
 
 
 class LeaveDirectory(NamedTuple):
@@ -156,6 +161,7 @@ class LinkEntry(NamedTuple):
     name: bytes
     directory: DirectoryHandle
     text: bytes
+    mtime_ns: int
 
     @property
     def path(self) -> bytes:
@@ -164,18 +170,26 @@ class LinkEntry(NamedTuple):
 
 
 class FileEntry(NamedTuple):
-    """Describe a regular file, or a symlink to one outside the folder (*followed*), which is stored as that file."""
+    """Describe a regular file, or a symlink to one outside the folder (*followed*), which is stored as that file.
+
+    *mode* has the permission bits and those above them.
+    """
 
     name: bytes
     directory: DirectoryHandle
     stamp: FileStamp
-    executable: bool
+    mode: int
     followed: bool = False
 
     @property
     def path(self) -> bytes:
         """The path relative to the source folder."""
         return self.directory.join(self.name)
+
+    @property
+    def executable(self) -> bool:
+        """Whether its owner may execute it."""
+        return self.mode & stat.S_IXUSR != 0
 
     @property
     def size(self) -> int:

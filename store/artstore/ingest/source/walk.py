@@ -55,6 +55,8 @@ class _Frame:
     rules: IgnoreRules | None
     territory: Territory
     depth: int  # folders between this one and the top of its territory
+    mtime_ns: int
+    mode: int
     closed: bool = False  # for now, see OPEN_DIRECTORIES
 
 
@@ -80,10 +82,11 @@ class Walk:
         # A description of its own, so that walks do not share a position in the folder.
         root = DirectoryHandle(os.open(b".", _OPEN_DIRECTORY, dir_fd=root_fd), b"")
         try:
-            identity = _identity(os.fstat(root.fd))
+            status = os.fstat(root.fd)
+            identity = _identity(status)
             self._refuse_forbidden(b"", identity)
-            self._push(self._frame(root.acquire(), identity, Territory(root.fd, identity), 0, self._rules))
-            yield EnterDirectory(b"", identity)
+            self._push(self._frame(root.acquire(), status, Territory(root.fd, identity), 0, self._rules))
+            yield _entered(self._frames[-1])
             while self._frames:
                 child = yield from self._entries(self._frames[-1])
                 if child is None:
@@ -91,7 +94,7 @@ class Walk:
                     self._pop()
                 else:
                     self._push(child)
-                    yield EnterDirectory(child.path, child.identity)
+                    yield _entered(child)
             self._problems.raise_any()
         finally:
             while self._frames:
@@ -119,13 +122,13 @@ class Walk:
                 if uid and not may_read(status, name, fd):
                     self._problems.add(handle.join(name), "unreadable: Permission denied")
                     continue
-                yield FileEntry(name, handle, FileStamp.of(status), mode & stat.S_IXUSR != 0)
+                yield FileEntry(name, handle, FileStamp.of(status), stat.S_IMODE(mode))
             elif stat.S_ISDIR(mode):
                 child = self._enter(frame, name, status, followed=False)
                 if child is not None:
                     return child
             elif stat.S_ISLNK(mode):
-                found = self._link(frame, name)
+                found = self._link(frame, name, status.st_mtime_ns)
                 if isinstance(found, _Frame):
                     return found
                 if found is not None:
@@ -134,7 +137,7 @@ class Walk:
                 self._problems.add(handle.join(name), special_kind(mode))
         return None
 
-    def _link(self, frame: _Frame, name: bytes) -> LinkEntry | FileEntry | _Frame | None:
+    def _link(self, frame: _Frame, name: bytes, mtime_ns: int) -> LinkEntry | FileEntry | _Frame | None:
         handle = frame.handle
         path = handle.join(name)
         try:
@@ -151,7 +154,7 @@ class Walk:
         if len(kept) > LINK_TEXT_MAX:
             self._problems.add(path, "an absolute symlink that is too long as a relative one")
             return None
-        return LinkEntry(name, handle, kept)
+        return LinkEntry(name, handle, kept, mtime_ns)
 
     def _follow(self, frame: _Frame, name: bytes, text: bytes) -> FileEntry | _Frame | None:
         """Take the file or folder at the end of a link that leaves the folder."""
@@ -176,7 +179,7 @@ class Walk:
         if self._uid and not may_read(status, name, handle.fd):
             self._problems.add(path, "a symlink to an unreadable file: Permission denied")
             return None
-        return FileEntry(name, handle, FileStamp.of(status), status.st_mode & stat.S_IXUSR != 0, followed=True)
+        return FileEntry(name, handle, FileStamp.of(status), stat.S_IMODE(status.st_mode), followed=True)
 
     def _enter(self, parent: _Frame, name: bytes, status: os.stat_result, *, followed: bool) -> _Frame | None:
         """Open a subfolder, or the folder that a link leads to; None if that is a problem."""
@@ -190,7 +193,8 @@ class Walk:
             return None
         handle = DirectoryHandle(fd, path)
         try:
-            identity = _identity(os.fstat(fd))
+            status = os.fstat(fd)
+            identity = _identity(status)
             self._refuse_forbidden(path, identity)
             if (followed or parent.territory.links_followed) and self._is_above(identity):
                 self._problems.add(path, f"{_LOOP}: it leads back to a folder that holds it")
@@ -198,9 +202,9 @@ class Walk:
                 self._problems.add(path, "reached through too many symlinks out of symlinked folders")
             elif followed:
                 territory = Territory(fd, identity, links_followed=parent.territory.links_followed + 1)
-                return self._frame(handle.acquire(), identity, territory, 0, parent.rules)
+                return self._frame(handle.acquire(), status, territory, 0, parent.rules)
             else:
-                return self._frame(handle.acquire(), identity, parent.territory, parent.depth + 1, parent.rules)
+                return self._frame(handle.acquire(), status, parent.territory, parent.depth + 1, parent.rules)
         finally:
             handle.release()
         return None
@@ -213,7 +217,12 @@ class Walk:
         )
 
     def _frame(
-        self, handle: DirectoryHandle, identity: Identity, territory: Territory, depth: int, rules: IgnoreRules | None
+        self,
+        handle: DirectoryHandle,
+        status: os.stat_result,
+        territory: Territory,
+        depth: int,
+        rules: IgnoreRules | None,
     ) -> _Frame:
         """List a folder; takes over a reference on *handle*.  One that cannot be listed is a problem, and empty."""
         try:
@@ -224,7 +233,10 @@ class Walk:
         index = bisect_left(names, IGNORE_FILE)
         if index < len(names) and names[index] == IGNORE_FILE:
             rules = self._with_ignore_file(handle, rules)
-        return _Frame(handle.path, identity, handle, iter(names), rules, territory, depth)
+        mode = stat.S_IMODE(status.st_mode)
+        return _Frame(
+            handle.path, _identity(status), handle, iter(names), rules, territory, depth, status.st_mtime_ns, mode
+        )
 
     def _with_ignore_file(self, handle: DirectoryHandle, rules: IgnoreRules | None) -> IgnoreRules | None:
         path = handle.join(IGNORE_FILE)
@@ -292,6 +304,10 @@ def may_read(status: os.stat_result, name: bytes, directory_fd: int) -> bool:
     if status.st_mode & stat.S_IRUSR and status.st_uid == os.geteuid():
         return True
     return os.access(name, os.R_OK, dir_fd=directory_fd, effective_ids=True)
+
+
+def _entered(frame: _Frame) -> EnterDirectory:
+    return EnterDirectory(frame.path, frame.identity, frame.mtime_ns, frame.mode)
 
 
 def _identity(status: os.stat_result) -> Identity:

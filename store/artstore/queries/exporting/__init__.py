@@ -24,7 +24,7 @@ from artstore.queries.exporting.meter import Meter
 from artstore.queries.exporting.selection import Selection
 from artstore.queries.exporting.survey import Survey
 from artstore.queries.exporting.workers import Workers
-from artstore.queries.exporting.writing import GetReceipt, Writing
+from artstore.queries.exporting.writing import GetReceipt, RootAttributes, Writing
 from artstore.queries.resolving import resolve_version, version_of_reference
 from artstore.reclaim.leases import Lease
 from artstore.store import Store
@@ -47,8 +47,11 @@ def export_version(
         path = b"/".join(part for part in (path, os.fsencode(prefix).strip(b"/")) if part)
     lease = Lease(store, version.record.serial)
     try:
-        root = version_of_reference(store, version.name).record.root  # a purge may have changed it before the lease
-        return export(store, root, Path(dest), prefix=path or None, overwrite=overwrite, progress=progress)
+        record = version_of_reference(store, version.name).record  # a purge may have changed it before the lease
+        whole = None if path else RootAttributes(record.mtime_ns, record.mode)
+        return export(
+            store, record.root, Path(dest), prefix=path or None, overwrite=overwrite, progress=progress, whole=whole
+        )
     finally:
         lease.close()
 
@@ -61,11 +64,13 @@ def export(
     prefix: bytes | None = None,
     overwrite: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    whole: RootAttributes | None = None,
 ) -> GetReceipt:
     """Copy the tree below record ``root``, or the file or directory at ``prefix`` in it, into ``dest``.
 
-    Paths are kept: ``a/b`` is written to ``dest/a/b`` with a prefix too.  Executable bits, links and empty directories
-    are kept; a file's mtime is when its content first came to the store.  Equal files are left as they are.
+    Paths are kept: ``a/b`` is written to ``dest/a/b`` with a prefix too.  Files, links and folders that are made have
+    the times and modes of the version; ``whole`` are those of ``dest``.  Equal files, and folders that exist, are left
+    as they are.
 
     Raises `ExistsError`, before anything is written, for all that differs, unless ``overwrite``; a folder in a file's
     place is refused even then.  Raises `NotFoundError` for a prefix that the tree lacks, `DamageError` for content that
@@ -81,4 +86,4 @@ def export(
         if dest.is_dir():
             survey.run()
             survey.refuse(overwrite=overwrite)
-        return Writing(selection, dest, workers, survey, overwrite=overwrite, meter=meters[1]).run()
+        return Writing(selection, dest, workers, survey, overwrite=overwrite, meter=meters[1], root=whole).run()

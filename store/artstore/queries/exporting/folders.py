@@ -33,13 +33,16 @@ def open_folder(dest: Path, path: bytes) -> Iterator[int]:
         os.close(fd)
 
 
-def make_folder(parent: int, name: bytes, *, overwrite: bool) -> None:
-    """Make sure that ``name`` is a real folder; with ``overwrite``, replace a file or link of that name."""
+def make_folder(parent: int, name: bytes, *, overwrite: bool) -> bool:
+    """Make sure that ``name`` is a real folder; with ``overwrite``, replace a file or link of that name.
+
+    Returns whether it was made.
+    """
     try:
         os.mkdir(name, dir_fd=parent)
     except FileExistsError:
         if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-            return
+            return False
         if not overwrite:
             raise ExistsError(
                 f"{os.fsdecode(name)!r} was created where a folder of the version belongs",
@@ -47,3 +50,4 @@ def make_folder(parent: int, name: bytes, *, overwrite: bool) -> None:
             ) from None
         os.unlink(name, dir_fd=parent)
         os.mkdir(name, dir_fd=parent)
+    return True

@@ -52,12 +52,12 @@ class Selection:
         """
         stack = [(b"", self._root, 0)]
         while stack:
-            path, node, directories = stack.pop()
+            path, node, inodes = stack.pop()
             if path and not enter(path):
                 continue
             if path:
                 with self.store.snapshot() as snapshot:
-                    check_directory(snapshot.tree(node), directories)
+                    check_directory(snapshot.tree(node), inodes)
             depth = path.count(b"/") + 1 if path else 0
             only = self._names[depth] if depth < len(self._names) else None
             position = 0
@@ -65,7 +65,7 @@ class Selection:
                 yield page
                 position += len(page.entries)
                 below = [entry for entry in page.entries if entry.kind == Kind.DIRECTORY]
-                stack += [(join(path, entry.name), entry.node, entry.directories) for entry in reversed(below)]
+                stack += [(join(path, entry.name), entry.node, entry.inodes) for entry in reversed(below)]
                 if only is not None:
                     break
 

@@ -20,7 +20,7 @@ from artstore.queries.exporting.workers import Workers
 from artstore.records.trees import Kind, TreeEntry
 from artstore.storage import disk
 
-__all__ = ["GetReceipt", "Writing"]
+__all__ = ["GetReceipt", "RootAttributes", "Writing"]
 
 _WINDOW: Final = 4 * 1024 * 1024
 _HOLE: Final = 64 * 1024
@@ -35,6 +35,13 @@ class GetReceipt(NamedTuple):
     skipped: int
 
 
+class RootAttributes(NamedTuple):
+    """The modification time, in ns since 1970, and the permission bits of a version's root folder."""
+
+    mtime_ns: int
+    mode: int
+
+
 class Writing:
     """The second pass: make folders, write files and links."""
 
@@ -47,7 +54,11 @@ class Writing:
         *,
         overwrite: bool,
         meter: Meter,
+        root: RootAttributes | None = None,
     ) -> None:
+        """``root`` has the time and mode of the destination, if that is made."""
+        self._root = root
+        self._made: list[tuple[bytes, int, int]] = []
         self._selection = selection
         self._store = selection.store
         self._dest = dest
@@ -61,11 +72,16 @@ class Writing:
     def run(self) -> GetReceipt:
         """Write everything that is not there already."""
         with disk.out_of_space(self._dest, "the copy"):
+            is_new = not self._dest.exists()
             self._dest.mkdir(parents=True, exist_ok=True)
             for page in self._selection.pages(_always):
                 self._take(page)
                 self._meter.report()
             self._workers.finish(self._meter.report)
+            self._finish_folders()
+            if is_new and self._root is not None:
+                os.chmod(self._dest, self._root.mode)
+                os.utime(self._dest, ns=(self._root.mtime_ns, self._root.mtime_ns))
         self._meter.report(last=True)
         return GetReceipt(self._files, self._bytes, self._skipped)
 
@@ -84,9 +100,19 @@ class Writing:
         if directories:
             with open_folder(self._dest, page.path) as fd:
                 for entry in directories:
-                    make_folder(fd, entry.name, overwrite=self._overwrite)
+                    if make_folder(fd, entry.name, overwrite=self._overwrite):
+                        self._made.append((join(page.path, entry.name), entry.mtime_ns, entry.mode))
         for part in tasks(to_write):
             self._workers.submit(partial(self._write, page, part), self._meter.report)
+
+    def _finish_folders(self) -> None:
+        """Give the folders that were made their times and modes, those inside a folder before it."""
+        while self._made:
+            path, mtime_ns, mode = self._made.pop()
+            above, _, name = path.rpartition(b"/")
+            with open_folder(self._dest, above) as fd, open_folder(self._dest, path) as folder:
+                os.fchmod(folder, mode)
+                os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=fd, follow_symlinks=False)
 
     def _write(self, page: Page, part: list[tuple[int, TreeEntry]]) -> None:
         with open_folder(self._dest, page.path) as fd:
@@ -112,7 +138,7 @@ class Writing:
                 self._write_link(directory, temporary, entry)
             else:
                 self._write_file(directory, temporary, entry)
-            times = (entry.birth_ns, entry.birth_ns)
+            times = (entry.mtime_ns, entry.mtime_ns)
             os.utime(temporary, ns=times, dir_fd=directory, follow_symlinks=False)
             os.rename(temporary, entry.name, src_dir_fd=directory, dst_dir_fd=directory)
         except BaseException:
@@ -131,11 +157,11 @@ class Writing:
         os.symlink(text, name, dir_fd=directory)
 
     def _write_file(self, directory: int, name: bytes, entry: TreeEntry) -> None:
-        mode = 0o777 if entry.kind == Kind.EXECUTABLE else 0o666
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(name, flags, mode, dir_fd=directory)
+        fd = os.open(name, flags, 0o600, dir_fd=directory)
         try:
             self._copy(fd, entry)
+            os.fchmod(fd, entry.mode)
         finally:
             os.close(fd)
 

@@ -1,0 +1,253 @@
+"""The living versions of an artifact, as the next version is compared with them: what it shares, and its times.
+
+Programs such as rsync, make, HTTP caches and Python's import recognise a file by its size and its modification time
+in seconds.  So content that differs from what a living version shows at the same path must not show the same pair:
+
+- A directory record whose digest is unchanged, at its place in the latest version, is shared with its times.
+- In a record that is written, each entry has the time of its source.  If a living version shows other content of the
+  same size at the path with the same second, the entry gets the time of the commit instead, or the second after the
+  latest one shown there.
+- What a version gives (a base) gets the time of the commit where the latest version has other content, so that time
+  does not run backwards.
+
+An entry is looked up in earlier versions only if its second is not later than all that they show, which is known of
+the latest one (`VersionRecord.newest_ns`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from typing import Final, Self
+
+from artstore.ingest.batch import EntryDraft
+from artstore.ingest.staging import RequirementError
+from artstore.records.catalogue import VersionRecord
+from artstore.records.tables import Table
+from artstore.records.trees import LATEST_NS, Kind, TreeEntry, TreeView
+from artstore.rows import catalogue, trees
+from artstore.rows.snapshot import Snapshot
+from artstore.storage.manifest import ReadTransaction
+from artstore.store import Store
+
+__all__ = ["Earlier", "EarlierDirectory"]
+
+_SECOND: Final = 1_000_000_000
+_VIEWS: Final = 512
+"""Parsed records that are kept."""
+
+
+class Earlier:
+    """The living versions of an artifact as of one moment.
+
+    With ``share`` false, unchanged records are written with the times of their source too.
+    """
+
+    def __init__(self, store: Store, versions: Sequence[VersionRecord], *, share: bool = True) -> None:
+        self.store = store
+        self.latest = versions[-1] if versions else None
+        self.share = share
+        self.now_ns = time.time_ns()
+        self.newest_ns = max((version.newest_ns for version in versions), default=-LATEST_NS)
+        self.differing = 0
+        """Paths whose time or mode differs from that in a record that was shared."""
+        self._roots = [version.root for version in reversed(versions)]
+        self._views: dict[int, TreeView] = {}
+
+    @classmethod
+    def of(cls, store: Store, artifact: str, *, share: bool = True) -> Self:
+        """Return the living versions of the artifact with a name, which need not exist yet."""
+        with store.snapshot() as snapshot:
+            record = catalogue.find_name(snapshot.transaction, artifact)
+            versions = [] if record is None else catalogue.versions_of(snapshot.transaction, record.number)
+        return cls(store, versions, share=share)
+
+    def require_latest(self, artifact: str, transaction: ReadTransaction) -> None:
+        """Raise `RequirementError` if the artifact's latest version is another one now."""
+        record = catalogue.find_name(transaction, artifact)
+        latest = None if record is None else catalogue.latest(transaction, record.number)
+        if _place_of(latest) != _place_of(self.latest):
+            raise RequirementError(f"another version of {artifact!r} was committed at the same time", hint="try again")
+
+    def root(self) -> EarlierDirectory | None:
+        """Return the root directory of the versions, or None if there is no version."""
+        if self.latest is None:
+            return None
+        return EarlierDirectory(self, self.latest.root, lambda: self._roots)
+
+    def view(self, snapshot: Snapshot, node: int) -> TreeView | None:
+        """Return a directory record, or None if it has been reaped since the versions were read."""
+        view = self._views.get(node)
+        if view is None:
+            if not snapshot.transaction.get_numbered(Table.NODES, node):
+                return None
+            if len(self._views) >= _VIEWS:
+                self._views.pop(next(iter(self._views)))
+            view = self._views[node] = snapshot.tree(node)
+        return view
+
+    def count_differing(self, view: TreeView, entries: Sequence[EntryDraft]) -> None:
+        """Count the entries whose time or mode differs from that in a record of the same content."""
+        self.differing += sum(
+            (entry.mtime_ns, entry.mode) != (there.mtime_ns, there.mode)
+            for entry, there in zip(entries, view.entries(), strict=True)
+        )
+
+    def entry(self, snapshot: Snapshot, directory: int, name: bytes) -> TreeEntry | None:
+        """Return the entry with a name in a directory, or None."""
+
+        def load(node: int) -> TreeView:
+            view = self.view(snapshot, node)
+            if view is None:
+                raise _ReapedError
+            return view
+
+        try:
+            found = trees.lookup(load, directory, name)
+        except _ReapedError:
+            return None
+        return None if found is None else found[0]
+
+
+class _ReapedError(Exception):
+    """Raised if a record of an earlier version has been reaped meanwhile."""
+
+
+def _place_of(version: VersionRecord | None) -> tuple[int, int]:
+    return (0, 0) if version is None else (version.serial, version.root)
+
+
+class EarlierDirectory:
+    """A directory of the living versions: ``latest`` is its node in the latest one, or None if that has none."""
+
+    __slots__ = ("_find_forms", "_forms", "earlier", "latest")
+
+    def __init__(self, earlier: Earlier, latest: int | None, find_forms: Callable[[], Iterable[int]]) -> None:
+        self.earlier = earlier
+        self.latest = latest
+        self._find_forms = find_forms
+        self._forms: list[int] | None = None
+
+    def enter(self, name: bytes) -> EarlierDirectory:
+        """Return the directory with a name in this one, which some version may have."""
+        latest = None
+        if self.latest is not None:
+            with self.earlier.store.snapshot() as snapshot:
+                entry = self.earlier.entry(snapshot, self.latest, name)
+            if entry is not None and entry.kind is Kind.DIRECTORY:
+                latest = entry.node
+        return EarlierDirectory(self.earlier, latest, lambda: self._directories_called(name))
+
+    def forms(self) -> list[int]:
+        """Return the distinct nodes of the directory in the living versions."""
+        if self._forms is None:
+            self._forms = list(dict.fromkeys(self._find_forms()))
+        return self._forms
+
+    def _directories_called(self, name: bytes) -> Iterator[int]:
+        forms = self.forms()
+        with self.earlier.store.snapshot() as snapshot:
+            for node in forms:
+                entry = self.earlier.entry(snapshot, node, name)
+                if entry is not None and entry.kind is Kind.DIRECTORY:
+                    yield entry.node
+
+    def whole(self, digest: bytes) -> bytes | None:
+        """Return the form id of the directory in the latest version if it has a digest there, else None."""
+        if self.latest is None or not self.earlier.share:
+            return None
+        with self.earlier.store.snapshot() as snapshot:
+            view = self.earlier.view(snapshot, self.latest)
+            return bytes(view.form) if view is not None and view.digest == digest else None
+
+    def shared(self, digest: bytes, entries: Sequence[EntryDraft]) -> bytes | None:
+        """Return the form id of the record of level 0 with a digest at the same place in the latest version, or None.
+
+        Counts the entries whose time or mode is another one there.
+        """
+        if self.latest is None or not self.earlier.share or not entries:
+            return None
+        node = self.record(entries[-1].name)
+        if node is None:
+            return None
+        with self.earlier.store.snapshot() as snapshot:
+            view = self.earlier.view(snapshot, node)
+            if view is None or view.digest != digest:
+                return None
+            self.earlier.count_differing(view, entries)
+            return bytes(view.form)
+
+    def record(self, name: bytes) -> int | None:
+        """Return the node of the record of level 0 in the latest version in which a name is, or would be."""
+        node = self.latest
+        with self.earlier.store.snapshot() as snapshot:
+            while node is not None:
+                view = self.earlier.view(snapshot, node)
+                if view is None or not view.level:
+                    return None if view is None else node
+                row = view.child_for_name(name)
+                node = None if row < 0 else view.child(row).node
+        return None
+
+    def count_differing(self, entries: Sequence[EntryDraft]) -> None:
+        """Count the entries of the directory, one record, whose time or mode is another one in the latest version."""
+        if self.latest is not None:
+            with self.earlier.store.snapshot() as snapshot:
+                view = self.earlier.view(snapshot, self.latest)
+                if view is not None:
+                    self.earlier.count_differing(view, entries)
+
+    def settled(self, entries: Sequence[EntryDraft], taken: Set[bytes] = frozenset()) -> list[EntryDraft]:
+        """Return the entries of a record that is written, with the times that the new version shows.
+
+        ``taken`` names those that a version gives.
+        """
+        with self.earlier.store.snapshot() as snapshot:
+            return [
+                entry if entry.kind is Kind.DIRECTORY else self._settled(snapshot, entry, entry.name in taken)
+                for entry in entries
+            ]
+
+    def _settled(self, snapshot: Snapshot, entry: EntryDraft, is_taken: bool) -> EntryDraft:
+        second = entry.mtime_ns // _SECOND
+        current = None if self.latest is None else self.earlier.entry(snapshot, self.latest, entry.name)
+        is_shown = current is not None and _pair(current) == (second, entry.size)
+        if current is not None and (is_shown or is_taken) and current.kind is not Kind.DIRECTORY:
+            is_same = snapshot.identity(current.node) == entry.id
+            if is_same and is_taken:
+                return entry._replace(mtime_ns=current.mtime_ns)
+            if is_same:
+                return entry
+            if is_taken:
+                return entry._replace(mtime_ns=self._commit_time(self._shown_otherwise(snapshot, entry)))
+        if second * _SECOND > self.earlier.newest_ns:
+            return entry
+        seconds = self._shown_otherwise(snapshot, entry)
+        return entry._replace(mtime_ns=self._commit_time(seconds)) if second in seconds else entry
+
+    def _shown_otherwise(self, snapshot: Snapshot, entry: EntryDraft) -> set[int]:
+        """Return the seconds that living versions show at an entry's path for other content of its size."""
+        seconds = set()
+        for node in self.forms():
+            there = self.earlier.entry(snapshot, node, entry.name)
+            if there is not None and there.kind is not Kind.DIRECTORY and there.size == entry.size:
+                second = there.mtime_ns // _SECOND
+                if second not in seconds and snapshot.identity(there.node) != entry.id:
+                    seconds.add(second)
+        return seconds
+
+    def _commit_time(self, taken_seconds: set[int]) -> int:
+        """Return the time of the commit, or the second after the last of some seconds, whichever is later."""
+        second = self.earlier.now_ns // _SECOND
+        last = max(taken_seconds, default=second - 1)
+        if second > last:
+            return self.earlier.now_ns
+        if last < LATEST_NS // _SECOND:
+            return (last + 1) * _SECOND
+        while second in taken_seconds:  # the last second of all is shown already
+            second += 1
+        return second * _SECOND
+
+
+def _pair(entry: TreeEntry) -> tuple[int, int]:
+    return entry.mtime_ns // _SECOND, entry.size
