@@ -179,10 +179,10 @@ def put_many_files(ws: Workspace, files: int, changed: set[int]) -> str:
                 data = b"%011d%c" % (file, b"ab"[file in changed])
                 ident = content_id(data)
                 chunk = stager.chunk(ident, len(data), encode(data))
-                below.add(EntryDraft(b"%07d" % file, Kind.FILE, len(data), ident, chunk))
+                below.add(EntryDraft(b"%07d" % file, Kind.FILE, len(data), ident, chunk, 0, 0o644))
                 stager.flush_if_full()
             done = below.finish()
-            root.add(directory_entry(b"%04d" % folder, done.id, done))
+            root.add(directory_entry(b"%04d" % folder, done, 0, 0o755))
         version = stager.commit(
             root.finish(),
             lambda transaction, ref, added: commit(ws.store, transaction, ref, Commit("many"), added),

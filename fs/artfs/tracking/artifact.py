@@ -402,8 +402,8 @@ class Artifact:
     def contribution(self, *, begin: bool = False) -> tuple[bytes | None, dict[str, Any]]:
         """Return (form id, message) for a version that several runs make.
 
-        The content stays in the store until `discard`; if nothing was added, the form id is None, or with ``begin`` that
-        of an empty folder.  The message is the description, as JSON knows it.
+        The content stays in the store until `discard`; if nothing was added, the form id is None, or with ``begin``
+        that of an empty folder.  The message is the description, as JSON knows it.
         """
         assembly = self._open() if begin else self._assembly
         has_content = begin or assembly.holds_anything

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Self
 
 from artstore.errors import DamageError, InvalidInputError
 from artstore.ids import ID_LENGTH
+from artstore.records.trees import EARLIEST_NS, LATEST_NS
 
 __all__ = [
     "AliasRecord",
@@ -59,6 +60,9 @@ def end_after(seconds: float) -> int:
     return time.time_ns() + int(seconds * 1e9)
 
 
+FileTime = int
+"""A modification time in ns since 1970, of 64 bits with a sign."""
+
 _LARGEST_NUMBER: Final = (1 << 63) - 1
 
 
@@ -69,6 +73,8 @@ def _checked(value: Any, declared: Any) -> Any:
         fits = len(value) == ID_LENGTH
     elif declared == "int":
         fits = type(value) is int and 0 <= value <= _LARGEST_NUMBER
+    elif declared == "FileTime":
+        fits = type(value) is int and EARLIEST_NS <= value <= LATEST_NS
     elif declared.startswith("list["):
         inner = str if declared == "list[str]" else dict
         fits = isinstance(value, list) and all(isinstance(item, inner) for item in value)
@@ -149,9 +155,9 @@ class VersionRecord(CatalogueRecord):
     digest: bytes
     form: bytes
     created_ns: int
-    mtime_ns: int
+    mtime_ns: FileTime
     mode: int
-    newest_ns: int
+    newest_ns: FileTime
     files: int
     bytes: int
     mount: int

@@ -14,7 +14,8 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Final, Self, get_args
 
 from artstore.errors import DamageError
-from artstore.records.catalogue import ArtifactRecord, EdgeRecord, RunRecord, VersionRecord
+from artstore.records.catalogue import ArtifactRecord, EdgeRecord, FileTime, RunRecord, VersionRecord
+from artstore.records.trees import EARLIEST_NS, LATEST_NS
 
 __all__ = [
     "AliasEvent",
@@ -104,9 +105,9 @@ class VersionEvent(_Event):
     digest: Digest
     form: Digest
     created_ns: int
-    mtime_ns: int
+    mtime_ns: FileTime
     mode: Number
-    newest_ns: int
+    newest_ns: FileTime
     description: str
     metadata: dict[str, Any]
     base: str | None
@@ -381,6 +382,12 @@ def _list(item: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
     return items
 
 
+def _file_time(value: Any) -> int:
+    if type(value) is not int or not EARLIEST_NS <= value <= LATEST_NS:
+        raise ValueError
+    return value
+
+
 def _or_none(decoder: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else decoder(value)
 
@@ -396,6 +403,7 @@ _DECODERS: Final[dict[str, tuple[Callable[[Any], Any], str]]] = {
     "int | None": (_whole(_INT_BITS), "a number"),
     "Number": (_whole(_NUMBER_BITS), "a number of 32 bits"),
     "Number | None": (_or_none(_whole(_NUMBER_BITS)), "a number of 32 bits or null"),
+    "FileTime": (_file_time, "a time of 64 bits"),
     "Digest": (_digest, "a digest"),
     "Digest | None": (_digest, "a digest"),
     "EndName": (_end, "an end of an edge"),
