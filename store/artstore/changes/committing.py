@@ -221,6 +221,7 @@ def _record(
 ) -> VersionRecord:
     state = transaction.state
     view = tree_view(transaction, root.node)
+    mtime_ns = now_ns if asked.mtime_ns is None else asked.mtime_ns
     version = VersionRecord(
         serial=state.next_serial,
         artifact=artifact.number,
@@ -229,9 +230,9 @@ def _record(
         digest=view.digest,
         form=view.form,
         created_ns=now_ns,
-        mtime_ns=now_ns if asked.mtime_ns is None else asked.mtime_ns,
+        mtime_ns=mtime_ns,
         mode=asked.mode,
-        newest_ns=max(newest_ns, view.totals.newest_ns),
+        newest_ns=max(newest_ns, view.totals.newest_ns, mtime_ns, now_ns),
         files=view.total_files,
         bytes=view.total_bytes,
         mount=state.next_serial,

@@ -138,8 +138,8 @@ class VersionRecord(CatalogueRecord):
     numbers under a mount contain: the version's own until content is purged from it, then another one.  ``root`` is the
     node number of the root record, ``digest`` its digest and ``form`` its form id; ``mtime_ns`` and ``mode`` are the
     root directory's own.  ``newest_ns`` is the latest modification time that this version or an earlier one shows.
-    ``files`` and ``bytes`` count what a reader sees; ``new_bytes`` are the stored bytes that its put added.  ``base`` is
-    the version that it builds on, as ``NAME:vN``, and ``draft`` its open draft before the commit.
+    ``files`` and ``bytes`` count what a reader sees; ``new_bytes`` are the stored bytes that its put added.
+    ``base`` is the version that it builds on, as ``NAME:vN``, and ``draft`` its open draft before the commit.
 
     ``state`` is ``live`` or ``deleted``.  A deleted version was deleted at ``deleted_ns``, is ``entry`` of the deadlist
     due at ``due_ns``, and gets ``released_aliases`` back when it is undeleted; ``reason`` is the rule that deleted it.
