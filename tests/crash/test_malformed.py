@@ -192,7 +192,7 @@ def test_stored_forms_that_are_not_what_their_record_says(
     builder = DirectoryBuilder(stager)
     ident = content_id(b"abc" * 1000)
     form = Encoded(codec, stored, block_checksums(stored))
-    builder.add(EntryDraft(b"f", Kind.FILE, size, ident, stager.chunk(ident, size, form)))
+    builder.add(EntryDraft(b"f", Kind.FILE, size, ident, stager.chunk(ident, size, form), 0, 0o644))
     asked = Commit("bad", force=True)
     stager.commit(
         builder.finish(), lambda transaction, root, added: commit(workspace.store, transaction, root, asked, 0)

@@ -163,11 +163,11 @@ def _directory(stager: Stager, tree: Tree) -> Ref:
     for name, value in sorted(tree.items()):
         if isinstance(value, Mapping):
             ref = _directory(stager, value)
-            builder.add(directory_entry(name, ref.id, ref))
+            builder.add(directory_entry(name, ref, 0, 0o755))
             continue
         kind, data = value if isinstance(value, tuple) else (Kind.FILE, value)
         ident = content_id(data)
-        builder.add(EntryDraft(name, kind, len(data), ident, _content(stager, data, ident)))
+        builder.add(EntryDraft(name, kind, len(data), ident, _content(stager, data, ident), 0, 0o644))
         stager.flush_if_full()
     return builder.finish()
 

@@ -81,7 +81,7 @@ def stage(stager: Stager, tree: Tree, chunk: int = CHUNK) -> Ref:
     for name, value in sorted(tree.items()):
         if isinstance(value, Mapping):
             ref = stage(stager, value, chunk)
-            builder.add(directory_entry(name, ref.id, ref))
+            builder.add(directory_entry(name, ref, 0, 0o755))
             continue
         kind, data = value if isinstance(value, tuple) else (Kind.FILE, value)
         ident = content_id(data)
@@ -89,7 +89,7 @@ def stage(stager: Stager, tree: Tree, chunk: int = CHUNK) -> Ref:
         for start in range(0, max(1, len(data)), chunk):
             part = data[start : start + chunk]
             chunks.add(stager.chunk(content_id(part), len(part), encode(part)), len(part))
-        builder.add(EntryDraft(name, kind, size_of(int(kind), data), ident, chunks.finish(ident)))
+        builder.add(EntryDraft(name, kind, size_of(int(kind), data), ident, chunks.finish(ident), 0, 0o644))
         stager.flush_if_full()
     return builder.finish()
 

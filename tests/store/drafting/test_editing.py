@@ -38,7 +38,7 @@ def staging(store: Store) -> Iterator[Stager]:
 
 def entry_of(stager: Stager, data: bytes) -> EntryDraft:
     ident = content_id(data)
-    return EntryDraft(b"", Kind.FILE, len(data), ident, stager.chunk(ident, len(data), encode(data)))
+    return EntryDraft(b"", Kind.FILE, len(data), ident, stager.chunk(ident, len(data), encode(data)), 0, 0o644)
 
 
 def built(stager: Stager, model: Model) -> Ref:

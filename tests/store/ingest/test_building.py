@@ -47,7 +47,7 @@ def put_files(store: Store, names: list[bytes], *, flush: bool = True) -> Versio
         for name in names:
             data = name[:1]
             ref = stager.chunk(content_id(data), len(data), encode(data))
-            builder.add(EntryDraft(name, Kind.FILE, len(data), ref.id, ref))
+            builder.add(EntryDraft(name, Kind.FILE, len(data), ref.id, ref, 0, 0o644))
             if flush:
                 stager.flush_if_full()
         return commit_root(store, stager, builder.finish())
@@ -101,7 +101,7 @@ def test_empty_directories_inside_directories(workspace: Workspace) -> None:
         outer = DirectoryBuilder(stager)
         for name in (b"a", b"b"):
             ref = DirectoryBuilder(stager).finish()
-            outer.add(directory_entry(name, ref.id, ref))
+            outer.add(directory_entry(name, ref, 0, 0o755))
         record = commit_root(workspace.store, stager, outer.finish())
     with workspace.store.snapshot() as snapshot:
         entries = [entry for entry, _ in entries_from(snapshot.tree, record.root)]
@@ -123,7 +123,7 @@ def put_content(workspace: Workspace, chunks: list[bytes]) -> tuple[int, bytes]:
             stager.flush_if_full()
         ref = builder.finish(content_id(data))
         directory = DirectoryBuilder(stager)
-        directory.add(EntryDraft(b"file", Kind.FILE, len(data), ref.id, ref))
+        directory.add(EntryDraft(b"file", Kind.FILE, len(data), ref.id, ref, 0, 0o644))
         commit_root(workspace.store, stager, directory.finish())
     return ref.node, data
 
@@ -165,13 +165,13 @@ def test_a_directory_given_up_leaves_counts_right(workspace: Workspace, monkeypa
         given_up = DirectoryBuilder(stager)
         for data in (b"one", b"two"):
             ref = stager.chunk(content_id(data), len(data), encode(data))
-            given_up.add(EntryDraft(data, Kind.FILE, len(data), ref.id, ref))
+            given_up.add(EntryDraft(data, Kind.FILE, len(data), ref.id, ref, 0, 0o644))
             stager.flush_if_full()
         assert not given_up.split
         given_up.discard()
         root = DirectoryBuilder(stager)
         ref = stager.chunk(content_id(b"two"), 3, None)
-        root.add(EntryDraft(b"kept", Kind.FILE, 3, ref.id, ref))
+        root.add(EntryDraft(b"kept", Kind.FILE, 3, ref.id, ref, 0, 0o644))
         commit_root(workspace.store, stager, root.finish())
     assert_sound(workspace.store)
     assert workspace.drafts.states() == []

@@ -101,10 +101,10 @@ class Putter:
         for name, value in sorted(folder.items()):
             if isinstance(value, dict):
                 ref = self._directory(stager, value)
-                builder.add(directory_entry(name, ref.id, ref))
+                builder.add(directory_entry(name, ref, 0, 0o755))
             else:
                 content = self._content(stager, value)
-                builder.add(EntryDraft(name, Kind.FILE, len(value), content_id(value), content))
+                builder.add(EntryDraft(name, Kind.FILE, len(value), content_id(value), content, 0, 0o644))
             stager.flush_if_full()
 
 
@@ -212,7 +212,7 @@ def test_the_loser_of_a_race_frees_its_bytes(workspace: Workspace, monkeypatch: 
 def put_one(store: Store, stager: Stager, data: bytes, name: str) -> None:
     ref = stager.chunk(content_id(data), len(data), encode(data))
     builder = DirectoryBuilder(stager)
-    builder.add(EntryDraft(b"f", Kind.FILE, len(data), ref.id, ref))
+    builder.add(EntryDraft(b"f", Kind.FILE, len(data), ref.id, ref, 0, 0o644))
     asked = Commit(name)
     stager.commit(builder.finish(), lambda transaction, root, added: commit(store, transaction, root, asked, added))
 
@@ -225,13 +225,13 @@ def test_a_stale_hint_is_told(workspace: Workspace, kind: str) -> None:
     with staging_on(store) as stager:
         builder = DirectoryBuilder(stager)
         ref = stager.chunk(content_id(b"put"), 3, encode(b"put"))
-        builder.add(EntryDraft(b"a", Kind.FILE, 3, ref.id, ref))
+        builder.add(EntryDraft(b"a", Kind.FILE, 3, ref.id, ref, 0, 0o644))
         if kind == "chunk" or kind == "content":
-            builder.add(EntryDraft(b"b", Kind.FILE, 9, ident, stager.chunk(ident, 9, None)))
+            builder.add(EntryDraft(b"b", Kind.FILE, 9, ident, stager.chunk(ident, 9, None), 0, 0o644))
         elif kind == "tree":
-            builder.add(directory_entry(b"b", ident, stager.known_tree(ident)))
+            builder.add(directory_entry(b"b", stager.known_tree(ident), 0, 0o755))
         else:
-            builder.add(EntryDraft(b"b", Kind.FILE, 9, ident, None))
+            builder.add(EntryDraft(b"b", Kind.FILE, 9, ident, None, 0, 0o644))
         root = builder.finish()
         with pytest.raises(StaleHintError) as caught:
             stager.commit(root, lambda *_: pytest.fail("the action must not run"))
@@ -268,7 +268,7 @@ def test_a_root_that_no_version_wants_is_let_go(workspace: Workspace) -> None:
         with staging_on(store) as stager:
             ref = stager.chunk(content_id(data), len(data), encode(data))
             builder = DirectoryBuilder(stager)
-            builder.add(EntryDraft(b"f", Kind.FILE, len(data), ref.id, ref))
+            builder.add(EntryDraft(b"f", Kind.FILE, len(data), ref.id, ref, 0, 0o644))
             root = builder.finish()
             if data == b"in two":
                 stager._write(None, None)
@@ -287,7 +287,7 @@ def test_births_do_not_change(workspace: Workspace) -> None:
         with staging_on(store) as stager:
             ref = stager.chunk(content_id(b"same"), 4, encode(b"same"))
             builder = DirectoryBuilder(stager)
-            builder.add(EntryDraft(name.encode(), Kind.FILE, 4, ref.id, ref))
+            builder.add(EntryDraft(name.encode(), Kind.FILE, 4, ref.id, ref, 0, 0o644))
             asked = Commit(name)
             stager.commit(builder.finish(), lambda tx, root, added, asked=asked: commit(store, tx, root, asked, added))
         births.append(workspace.version(name).stat(name).mtime)

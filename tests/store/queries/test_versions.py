@@ -115,7 +115,7 @@ def test_links_in_a_circle(workspace: Workspace, tmp_path: Path) -> None:
     builder = DirectoryBuilder(stager)
     for name, text in ((b"a", b"b"), (b"b", b"a/x")):
         ref = stager.chunk(content_id(text), len(text), encode(text))
-        builder.add(EntryDraft(name, Kind.LINK, len(text), ref.id, ref))
+        builder.add(EntryDraft(name, Kind.LINK, len(text), ref.id, ref, 0, 0o644))
     asked = Commit("loop")
     stager.commit(builder.finish(), lambda tx, root, added: commit(workspace.store, tx, root, asked, added))
     stager.close()

@@ -248,7 +248,7 @@ def test_content_is_compared_with_its_id(store: Store, dest: Path) -> None:
     stager = Stager(store, "a", "test")
     ident = content_id(b"what was put")
     chunk = stager.chunk(ident, 12, encode(b"what we have"))
-    root = stager.tree([EntryDraft(b"name", Kind.FILE, 12, ident, chunk)])
+    root = stager.tree([EntryDraft(b"name", Kind.FILE, 12, ident, chunk, 0, 0o644)])
     node = stager.commit(root, lambda transaction, root, added: (True, root.node))
     stager.close()
     with pytest.raises(DamageError, match=f"name is not copied: its content is not what its id {ident.hex()} names"):
