@@ -84,7 +84,14 @@ def notify(run_dir: Path, changes: Iterable[Change]) -> list[DaemonInfo]:
     expired.  Call it after the commit, outside of any transaction.
     """
     listed = [[change.directory, list(change.names)] for change in changes]
-    return _tell(run_dir, {"op": "invalidate", "changes": listed}) if listed else []
+    if not listed:
+        return []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    try:
+        return _tell(run_dir, {"op": "invalidate", "changes": listed})
+    except OSError:  # no descriptor is left to ask with, and the change is committed: let the caches expire
+        time.sleep(max(0.0, deadline - time.monotonic()))
+        return []
 
 
 def notify_purged(run_dir: Path, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> list[DaemonInfo]:
@@ -107,7 +114,8 @@ def in_use(run_dir: Path, versions: Sequence[tuple[int, int, int]]) -> dict[int,
 
     ``versions`` are (artifact number, version number, serial), the answer is by serial.  Guarantees: a version that is
     not in the answer is not in use under any mount, now or later.  A live daemon that does not answer within
-    `PATIENCE_SECONDS` counts as using all.  Call it outside of any transaction.
+    `PATIENCE_SECONDS` counts as using all, as does one whose answer is not a list of serials.  Raises OSError if this
+    process has no descriptor left to ask with.  Call it outside of any transaction.
     """
     asked = [list(version) for version in versions]
     found: dict[int, str] = {}
@@ -115,11 +123,11 @@ def in_use(run_dir: Path, versions: Sequence[tuple[int, int, int]]) -> dict[int,
         if call.is_dead:
             continue
         serials = call.answer.get("in_use") if call.agreed else None
-        if serials is None:
+        if not isinstance(serials, list) or not all(isinstance(serial, int) for serial in serials):
             sentence = f"the daemon of {call.info.mountpoint} (process {call.info.pid}) does not answer"
             found.update((serial, sentence) for _, _, serial in versions)
         else:
-            found.update((int(serial), call.info.mountpoint) for serial in serials)
+            found.update((serial, call.info.mountpoint) for serial in serials)
     return found
 
 
