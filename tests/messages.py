@@ -1,6 +1,7 @@
 """Assertions about errors that do not depend on the wording: the kind, the exit code and the names in the sentence.
 
-The wording itself is tested in one place, the table in tests/fs/cli/test_messages.py.
+The wording itself is tested in one place, the table in tests/fs/cli/test_messages.py.  Where only words tell
+two reasons of one class apart, a test names the reason, and tests/reasons.py has the words.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import pytest
+
+from reasons import REASONS, has_reason
 
 E = TypeVar("E", bound=BaseException)
 
@@ -43,8 +46,12 @@ def refused(result: Finished, *, code: int, names: Iterable[str] = ()) -> None:
 
 
 @contextmanager
-def raises(error: type[E] | tuple[type[E], ...], *, names: Iterable[str]) -> Iterator[pytest.ExceptionInfo[E]]:
-    """Assert that the block raises this error, and that its sentence contains every name."""
+def raises(
+    error: type[E] | tuple[type[E], ...], *, names: Iterable[str] = (), reason: str | None = None
+) -> Iterator[pytest.ExceptionInfo[E]]:
+    """Assert that the block raises this error, and that its sentence contains every name and gives the reason."""
     with pytest.raises(error) as caught:
         yield caught
-    assert not missing(str(caught.value), names), str(caught.value)
+    sentence = str(caught.value)
+    assert not missing(sentence, names), sentence
+    assert reason is None or has_reason(sentence, reason), f"{REASONS[reason]!r} is not in: {sentence}"
