@@ -104,7 +104,11 @@ def notify_purged(run_dir: Path, files: Sequence[int], directories: Sequence[tup
     silent: dict[str, DaemonInfo] = {}
     for start in range(0, max(len(files), len(directories)), _PURGED_AT_ONCE):
         part = slice(start, start + _PURGED_AT_ONCE)
-        message = {"op": "purged", "files": list(files[part]), "directories": [list(one) for one in directories[part]]}
+        message = {
+            "op": "purged",
+            "files": list(files[part]),
+            "directories": [list(place) for place in directories[part]],
+        }
         silent.update((daemon.id, daemon) for daemon in _tell(run_dir, message))
     return list(silent.values())
 
@@ -117,9 +121,9 @@ def in_use(run_dir: Path, versions: Sequence[tuple[int, int, int]]) -> dict[int,
     `PATIENCE_SECONDS` counts as using all, as does one whose answer is not a list of serials.  Raises OSError if this
     process has no descriptor left to ask with.  Call it outside of any transaction.
     """
-    asked = [list(version) for version in versions]
+    request = [list(version) for version in versions]
     found: dict[int, str] = {}
-    for call in _ask_all(run_dir, {"op": "in_use", "versions": asked}) if asked else []:
+    for call in _ask_all(run_dir, {"op": "in_use", "versions": request}) if request else []:
         if call.is_dead:
             continue
         serials = call.answer.get("in_use") if call.agreed else None
@@ -278,8 +282,8 @@ def _connect(info: DaemonInfo, *, timeout: float) -> socket.socket:
         connection.settimeout(timeout)
         connection.connect(info.socket)
         found = peer(connection).uid
-        mine = os.geteuid()
-        if found not in (mine, 0) and not (mine == 0 and found == info.uid):
+        own_user = os.geteuid()
+        if found not in (own_user, 0) and not (own_user == 0 and found == info.uid):
             raise RefusedError(f"the socket of the daemon of {info.mountpoint} is held by user {found}")
     except BaseException:
         connection.close()

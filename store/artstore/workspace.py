@@ -166,8 +166,8 @@ class Workspace:
         from artstore.changes.committing import Commit
         from artstore.changes.putting import put_version
 
-        asked = Commit.checked(name, **options)
-        return put_version(self.store, path, asked, base=base, exclude=exclude, remove=remove, progress=progress)
+        request = Commit.checked(name, **options)
+        return put_version(self.store, path, request, base=base, exclude=exclude, remove=remove, progress=progress)
 
     def refer(
         self,
@@ -190,8 +190,8 @@ class Workspace:
         from artstore.changes.committing import Commit
         from artstore.drafting.reference_ops import refer
 
-        asked = Commit.checked(name, **options)
-        return refer(self.store, uri, asked, base=base, to=to, anonymous=anonymous, checksum=checksum, report=report)
+        request = Commit.checked(name, **options)
+        return refer(self.store, uri, request, base=base, to=to, anonymous=anonymous, checksum=checksum, report=report)
 
     # -- queries ---------------------------------------------------------------------------------------------------
 

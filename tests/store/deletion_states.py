@@ -295,7 +295,7 @@ class Deletion(RuleBasedStateMachine):
         try:
             root = stage(stager, tree_of(picture))
             stager.flush()
-            self.ws.drafts.get(ident).merge(root.id, by, overwrite=True, said={"metadata": {by: pick}})
+            self.ws.drafts.get(ident).merge(root.id, by, overwrite=True, fields={"metadata": {by: pick}})
         finally:
             stager.close()
         opened.model = {**opened.model, **model_of_tree(tree_of(picture))}
@@ -440,7 +440,7 @@ class Deletion(RuleBasedStateMachine):
         now_ns = time.time_ns() + days * 86400 * 10**9 + 60 * 10**9
         going = self.expected.retired(last, days)
         planned = plan(self.ws.store, now_ns)
-        assert sorted(verdict.candidate.name for verdict in planned.going) == sorted(map(label, going))
+        assert sorted(verdict.candidate.name for verdict in planned.expiring) == sorted(map(label, going))
         assert planned.freed_bytes == self._freed_by(going)
         done = apply(self.ws.store, trust_clock=True, now_ns=now_ns)
         assert sorted(done.versions) == sorted(map(label, going)) and not done.kept

@@ -66,7 +66,7 @@ def test_by_force(filled: Workspace) -> None:
 def test_no_rule_takes_them(filled: Workspace) -> None:
     filled.retention.set("r", last=1, aliased=True)
     (verdict,) = [each for each in filled.retention.plan().verdicts if each.candidate.number == 0]
-    assert not verdict.goes and "has the protected alias 'production'" in verdict.reasons
+    assert not verdict.expires and "has the protected alias 'production'" in verdict.reasons
     assert filled.retention.apply().versions == ["a:v1"]
 
 

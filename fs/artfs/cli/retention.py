@@ -71,7 +71,7 @@ def retention_set(
     meta: tuple[str, ...],
     within: str | None,
     best: str | None,
-    **says: object,
+    **options: object,
 ) -> None:
     """Create or replace the rule RULE.
 
@@ -84,7 +84,7 @@ def retention_set(
       artfs retention set results --type results --keep-within 30d
       artfs retention set checkpoints --artifact 'team/*' --keep-best 5:loss:min --keep-last 2
     """
-    given = {key: value for key, value in says.items() if value}
+    given = {key: value for key, value in options.items() if value}
     if best is not None:
         given.update(_best(best))
     if within is not None:
@@ -99,7 +99,7 @@ def retention_set(
 
         write_document(RuleDocument.of(rule))
     else:
-        warn(f"{name}: {_said(rule)}; 'artfs retention plan' shows its effect")
+        warn(f"{name}: {_description(rule)}; 'artfs retention plan' shows its effect")
 
 
 def _best(text: str) -> dict[str, object]:
@@ -145,7 +145,7 @@ def retention_show(session: Session) -> None:
 
         write_document(RulesDocument.of(rules))
     else:
-        write_table(["RULE", "WHAT"], [[rule.name, _said(rule)] for rule in rules])
+        write_table(["RULE", "WHAT"], [[rule.name, _description(rule)] for rule in rules])
 
 
 @subcommand("plan", group=retention)
@@ -159,18 +159,18 @@ def retention_plan(session: Session, going: bool) -> None:
     Example:
       artfs retention plan --going
     """
-    found = session.open().retention.plan()
-    shown = found.going if going else found.verdicts
+    plan = session.open().retention.plan()
+    shown = plan.expiring if going else plan.verdicts
     if session.json:
         from artfs.documents.retention import RetentionPlanDocument
 
-        write_document(RetentionPlanDocument.of(found, shown))
+        write_document(RetentionPlanDocument.of(plan, shown))
         return
     for verdict in shown:
-        mark = "expire" if verdict.goes else "keep  "
+        mark = "expire" if verdict.expires else "keep  "
         write_line(f"{mark}  {verdict.candidate.name}  {'; '.join(verdict.reasons)}")
     write_line(
-        f"{counted(len(found.going), 'version')} of {len(found.verdicts):,} would be deleted: {size(found.freed_bytes)}"
+        f"{counted(len(plan.expiring), 'version')} of {len(plan.verdicts):,} would be deleted: {size(plan.freed_bytes)}"
     )
 
 
@@ -191,12 +191,17 @@ def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
     """
     workspace = session.open()
     if dry_run:
-        found = workspace.retention.plan()
-        names, freed, due, kept = [one.candidate.name for one in found.going], found.freed_bytes, None, list[str]()
+        plan = workspace.retention.plan()
+        names, freed, due, kept = (
+            [verdict.candidate.name for verdict in plan.expiring],
+            plan.freed_bytes,
+            None,
+            list[str](),
+        )
     else:
-        done = workspace.retention.apply(trust_clock=trust_clock)
-        names, freed, due, kept = done.versions, done.freed_bytes, done.due_at, done.kept
-        warn_of_silent(done.silent)
+        retired = workspace.retention.apply(trust_clock=trust_clock)
+        names, freed, due, kept = retired.versions, retired.freed_bytes, retired.due_at, retired.kept
+        warn_of_silent(retired.silent)
     if session.json:
         from artfs.documents.retention import RetentionDocument
 
@@ -242,7 +247,7 @@ def _aliased(aliases: list[str]) -> str:
     return f", unless it still has the alias {names[0]!r} then" if names else ""
 
 
-def _said(rule: Rule) -> str:
+def _description(rule: Rule) -> str:
     """Describe a rule in words."""
     selects = [
         f"{word} {value}"

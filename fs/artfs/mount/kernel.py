@@ -93,8 +93,8 @@ def _attach_as_user(source: bytes, directory: bytes, allow_other: bool) -> int:
         )
         theirs.close()
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().rpartition("fusermount3: ")[2]
-            raise MountError(f"mounting on {os.fsdecode(directory)} failed: {said or 'fusermount3 gave no reason'}")
+            message = done.stderr.decode(errors="replace").strip().rpartition("fusermount3: ")[2]
+            raise MountError(f"mounting on {os.fsdecode(directory)} failed: {message or 'fusermount3 gave no reason'}")
         return _receive_descriptor(mine)
 
 
@@ -132,9 +132,9 @@ def detach(directory: bytes, *, lazy: bool) -> None:
     arguments: list[str | bytes] = [fusermount(), "-u", *(["-z"] if lazy else []), "--", directory]
     done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        number = next((code for text, code in _SAID.items() if text in said), errno.EPERM)
-        raise OSError(number, said, os.fsdecode(directory))
+        message = done.stderr.decode(errors="replace").strip()
+        number = next((code for text, code in _SAID.items() if text in message), errno.EPERM)
+        raise OSError(number, message, os.fsdecode(directory))
 
 
 _SAID = {

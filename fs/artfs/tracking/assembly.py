@@ -115,10 +115,10 @@ class Assembly:
             self._lay_over_latest(name)
         base = None if self.base is None else self.base.name
         runs = (run,) if run else ()
-        asked = replace(
+        request = replace(
             Commit.checked(name, **description.options()), base=base, runs=runs, included=tuple(self.included)
         )
-        version = self.gathering().commit(asked)
+        version = self.gathering().commit(request)
         if description.tags:
             self.workspace.tags.add(version.name, *description.tags)
         return version

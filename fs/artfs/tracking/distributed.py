@@ -41,7 +41,7 @@ def contribute(
             except ExistsError:
                 continue  # another run has opened it at this moment
         try:
-            draft.merge(digest, f"the run {run.title!r}", overwrite=overwrite, said=message)
+            draft.merge(digest, f"the run {run.title!r}", overwrite=overwrite, fields=message)
         except NotFoundError:
             continue  # another run has finished it at this moment
         return late

@@ -52,7 +52,7 @@ def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str], *,
         if moved:
             events = [AliasEvent(name=artifact.name, alias=alias, version=current.number) for alias in moved]
             journal.append(store.path, transaction, events)
-    return _told(store, artifact.name, moved)
+    return _notify(store, artifact.name, moved)
 
 
 def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bool = False) -> list[str]:
@@ -66,10 +66,10 @@ def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bo
                 raise NotFoundError(f"{name!r} has no alias {alias!r}")
         events = [AliasEvent(name=name, alias=alias, version=None) for alias in aliases]
         journal.append(store.path, transaction, events)
-    return _told(store, name, aliases)
+    return _notify(store, name, aliases)
 
 
-def _told(store: Store, name: str, aliases: Sequence[str]) -> list[str]:
+def _notify(store: Store, name: str, aliases: Sequence[str]) -> list[str]:
     if not aliases:
         return []
     return [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, [Change(name, list(aliases))])]

@@ -108,40 +108,40 @@ def delete(
         aliases = _released(transaction, store.run_dir, doomed, force, cascade)
         window = read_settings(transaction).undelete_seconds
         plan = _plan_of(store, transaction)
-        freed = sum(plan.release([one.version.root]).bytes for one in doomed)
+        freed = sum(plan.release([target.version.root]).bytes for target in doomed)
         planned_in = snapshot.number
     due_ns = time.time_ns() + (0 if now else int(window * 1e9))
     due_at = utc(due_ns) if window and not now else None
-    names = [one.name for one in doomed]
+    names = [target.name for target in doomed]
     if dry_run:
         return Deletion(names, freed, aliases, due_at, dry_run=True)
     entries: list[DeadEntry] = []
     changes: list[Change] = []
     last = planned_in
-    going = frozenset(one.version.serial for one in doomed)
+    together = frozenset(target.version.serial for target in doomed)
     with room_to_free(store.path):
         for start in range(0, len(doomed), _BATCH):
             with store.write() as transaction:
                 batch = doomed[start : start + _BATCH]
                 entries += _delete_batch(
-                    store, transaction, batch, force, cascade, going, due_ns, changes, reasons or {}
+                    store, transaction, batch, force, cascade, together, due_ns, changes, reasons or {}
                 )
                 last = transaction.number
     if last == planned_in + -(-len(doomed) // _BATCH):
         _plans[store.path] = (store.uuid, last, plan)
     silent = [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, changes)]
-    done = Deletion(names, freed, aliases, due_at, silent=silent)
+    deletion = Deletion(names, freed, aliases, due_at, silent=silent)
     if now:
         from artstore.reclaim.reaper import reap
 
         reaped = reap(store, now=True, only=frozenset(entry.number for entry in entries))
-        in_use = [f"{_name_in(doomed, found)}: {found.by}" for found in reaped.in_use]
-        done = replace(done, reaped_bytes=reaped.freed_bytes, in_use=in_use)
-    return done
+        in_use = [f"{_name_in(doomed, use)}: {use.by}" for use in reaped.in_use]
+        deletion = replace(deletion, reaped_bytes=reaped.freed_bytes, in_use=in_use)
+    return deletion
 
 
-def _name_in(doomed: list[_Doomed], found: InUse) -> str:
-    return next(one.name for one in doomed if one.version.serial == found.serial)
+def _name_in(doomed: list[_Doomed], use: InUse) -> str:
+    return next(target.name for target in doomed if target.version.serial == use.serial)
 
 
 _plans: dict[Path, tuple[str, int, Plan]] = {}
@@ -159,24 +159,24 @@ def _plan_of(store: Store, transaction: ReadTransaction) -> Plan:
 
 def _with_dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed]) -> list[_Doomed]:
     """Return versions, followed by all living versions made from them, directly or indirectly."""
-    found = {one.version.serial: one for one in doomed}
+    targets = {target.version.serial: target for target in doomed}
     waiting = list(doomed)
     while waiting:
         for version, _ in lineage.dependants(transaction, waiting.pop().version):
             artifact = catalogue.artifact(transaction, version.artifact)
-            if version.serial not in found and artifact is not None:
-                found[version.serial] = _Doomed(artifact, version)
-                waiting.append(found[version.serial])
-    return list(found.values())
+            if version.serial not in targets and artifact is not None:
+                targets[version.serial] = _Doomed(artifact, version)
+                waiting.append(targets[version.serial])
+    return list(targets.values())
 
 
-def _dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed], going: Collection[int]) -> list[str]:
+def _dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed], together: Collection[int]) -> list[str]:
     """Return a phrase for each living version that was made from a deleted one and is not deleted with it."""
     return [
-        f"{label(transaction, version)} {how.replace(' it', f' {one.name}')}"
-        for one in doomed
-        for version, how in lineage.dependants(transaction, one.version)
-        if version.serial not in going
+        f"{label(transaction, version)} {how.replace(' it', f' {target.name}')}"
+        for target in doomed
+        for version, how in lineage.dependants(transaction, target.version)
+        if version.serial not in together
     ]
 
 
@@ -186,23 +186,29 @@ def _released(
     doomed: Sequence[_Doomed],
     force: bool,
     cascade: Cascade,
-    going: Collection[int] | None = None,
+    together: Collection[int] | None = None,
 ) -> list[str]:
     """Return the aliases that are released with versions; raise `RefusedError` naming all obstacles to the deletion.
 
-    ``going`` are the serials of all versions of the deletion, of which these may be a part.
+    ``deleted`` are the serials of all versions of the deletion, of which these may be a part.
     """
-    found = _aliases(transaction, doomed)
-    aliases = [(one, name) for one in doomed for name in found.get((one.artifact.number, one.version.number), [])]
+    aliases_by_version = _aliases(transaction, doomed)
+    aliases = [
+        (target, name)
+        for target in doomed
+        for name in aliases_by_version.get((target.artifact.number, target.version.number), [])
+    ]
     settings = read_settings(transaction)
-    protected = [f"{one.name} has the protected alias {name!r}" for one, name in aliases if settings.protects(name)]
+    protected = [
+        f"{target.name} has the protected alias {name!r}" for target, name in aliases if settings.protects(name)
+    ]
     if protected:
         raise RefusedError(
             f"nothing was deleted: {'; '.join(protected)}",
             hint="'artfs alias rm --force' takes the alias away, then the version can be deleted",
         )
-    serials = {one.version.serial: one for one in doomed}
-    depending = _dependants(transaction, doomed, going or serials) if cascade != "orphan" else []
+    serials = {target.version.serial: target for target in doomed}
+    depending = _dependants(transaction, doomed, together or serials) if cascade != "orphan" else []
     if depending:
         more = f"; and {len(depending) - _MOST_NAMED} more" if len(depending) > _MOST_NAMED else ""
         raise RefusedError(
@@ -210,8 +216,8 @@ def _released(
             hint="--cascade deletes those as well, --cascade=orphan keeps them without what they were made from",
         )
     if force:
-        return [f"{one.artifact.name}:{name}" for one, name in aliases]
-    refusals = [f"{one.name} has the alias {name!r}" for one, name in aliases]
+        return [f"{target.artifact.name}:{name}" for target, name in aliases]
+    refusals = [f"{target.name} has the alias {name!r}" for target, name in aliases]
     refusals += [
         f"{serials[draft.base].name} is the base of {draft.title}"
         for draft in drafts.list_drafts(transaction, run_dir)
@@ -227,11 +233,11 @@ def _released(
 
 def _aliases(transaction: ReadTransaction, doomed: Sequence[_Doomed]) -> dict[tuple[int, int], list[str]]:
     """Return the aliases of all affected artifacts, by artifact and version number."""
-    found: dict[tuple[int, int], list[str]] = {}
-    for artifact in {one.artifact.number for one in doomed}:
+    names: dict[tuple[int, int], list[str]] = {}
+    for artifact in {target.artifact.number for target in doomed}:
         for alias in catalogue.aliases_of(transaction, artifact):
-            found.setdefault((artifact, alias.version), []).append(alias.name)
-    return found
+            names.setdefault((artifact, alias.version), []).append(alias.name)
+    return names
 
 
 def _delete_batch(
@@ -240,13 +246,13 @@ def _delete_batch(
     doomed: Sequence[_Doomed],
     force: bool,
     cascade: Cascade,
-    going: Collection[int],
+    together: Collection[int],
     due_ns: int,
     changes: list[Change],
     reasons: Mapping[int, str],
 ) -> list[DeadEntry]:
     """Delete some versions in one transaction, unless an obstacle has appeared; note what mounts have to invalidate."""
-    _released(transaction, store.run_dir, doomed, force, cascade, going)
+    _released(transaction, store.run_dir, doomed, force, cascade, together)
     aliases = _aliases(transaction, doomed)
     entries, events = [], []
     by_artifact: dict[int, tuple[ArtifactRecord, list[str]]] = {}

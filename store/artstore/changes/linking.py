@@ -35,7 +35,7 @@ def link(store: Store, version: VersionRecord, target: str, aliases: Sequence[st
             raise InvalidInputError(
                 f"{label(transaction, current)} is a version of {target!r} already", hint="set an alias on it instead"
             )
-        said = Commit.checked(
+        request = Commit.checked(
             target,
             type=artifact.type,
             aliases=aliases,
@@ -44,7 +44,7 @@ def link(store: Store, version: VersionRecord, target: str, aliases: Sequence[st
         )
         root = Ref(CLASS_TREE, tree_view(transaction, current.root).digest)
         root.node = current.root
-        created, committed = commit(store, transaction, root, replace(said, linked=current.serial), 0)
+        created, committed = commit(store, transaction, root, replace(request, linked=current.serial), 0)
         if created:
             change_counts(transaction, {current.root: 1})
     return version_of(store, PutResult(committed, 0, announce(store, committed.changes)))

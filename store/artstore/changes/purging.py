@@ -138,8 +138,8 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
     _refuse(store, holders, held, named, everywhere)
     report = PurgeReport(
         digests=digests,
-        files=[f"{one.label}/{os.fsdecode(place.path)}" for one in held for place in one.places],
-        versions=[one.label for one in held],
+        files=[f"{holder.label}/{os.fsdecode(place.path)}" for holder in held for place in holder.places],
+        versions=[holder.label for holder in held],
         reason=reason,
         purged_at=utc(now_ns),
         dry_run=dry_run,
@@ -148,11 +148,11 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
         return report
     with room_to_free(store.path):
         loosened = _loosen(store)
-        content = sorted({place.entry.node for one in held for place in one.places})
-        entries = [_purge_version(store, one, set(content), reason, now_ns) for one in held]
-    directories = sorted({(one.version.serial, place.directory) for one in held for place in one.places})
+        content = sorted({place.entry.node for holder in held for place in holder.places})
+        entries = [_purge_version(store, holder, set(content), reason, now_ns) for holder in held]
+    directories = sorted({(holder.version.serial, place.directory) for holder in held for place in holder.places})
     silent = daemon_requests.notify_purged(store.run_dir, content, directories)
-    silent += daemon_requests.notify(store.run_dir, [Change(one.artifact, [one.number]) for one in held])
+    silent += daemon_requests.notify(store.run_dir, [Change(holder.artifact, [holder.number]) for holder in held])
     reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
     _overwrite_copies(store, ids)
     forget_references(store)  # even if a mount has already reaped them
@@ -170,7 +170,7 @@ def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None
         raise NotFoundError(
             "no version holds this content as a file", hint="it may be deleted already: artfs why DIGEST tells"
         )
-    others = [one.label for one in held if one.version.serial != named]
+    others = [holder.label for holder in held if holder.version.serial != named]
     if others and not everywhere and (named is not None or len(others) > 1):
         other = " other" if named is not None else ""
         count = f"1{other} version holds" if len(others) == 1 else f"{len(others)}{other} versions hold"

@@ -48,7 +48,7 @@ class PutOptions:
     progress: Callable[[Progress], None] | None = None
 
 
-def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
+def put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutResult:
     """Store the content at ``path`` and make it a version.
 
     Streams: memory grows with the entries of the largest folder, not with files or the number of folders.  If an
@@ -56,14 +56,14 @@ def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResu
     rest.  If the disk is full, deleted content on the deadlist is reaped, the oldest first.  Raises `SourceError` for
     files that cannot be stored, `OutOfSpaceError` if the disk is still full after that, and the errors of `commit`.
     """
-    done, reaped = with_room(store, lambda: _put(store, path, asked, options))
+    done, reaped = with_room(store, lambda: _put(store, path, request, options))
     return replace(done, reaped_bytes=reaped)
 
 
 def put_version(
     store: Store,
     path: str | os.PathLike[str],
-    asked: Commit,
+    request: Commit,
     *,
     base: str | None = None,
     exclude: Sequence[str] = (),
@@ -75,22 +75,22 @@ def put_version(
         raise InvalidInputError("the path to put is empty")  # Path("") would mean the current folder
     if remove and base is None:
         raise InvalidInputError("--remove needs --base")
-    below = None if base is None else base_version(store, asked.name, base)
+    below = None if base is None else base_version(store, request.name, base)
     if below is not None:
-        asked = replace(asked, base=below.name)
+        request = replace(request, base=below.name)
     options = PutOptions(exclude, remove, None if below is None else below.record, progress)
-    return version_of(store, put(store, Path(path), asked, options))
+    return version_of(store, put(store, Path(path), request, options))
 
 
-def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
+def _put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutResult:
     whole = options.base is None and not options.exclude and not options.remove
     mounted = mounted_path(store, path) if whole else None
     for attempt in range(_ATTEMPTS):
-        stager = Stager(store, asked.name, os.fspath(path))
+        stager = Stager(store, request.name, os.fspath(path))
         try:
             if mounted is not None:
-                return commit_staged(store, stager, _take_mounted(store, stager, mounted), asked)
-            return _put_source(store, stager, path, asked, options, attempt)
+                return commit_staged(store, stager, _take_mounted(store, stager, mounted), request)
+            return _put_source(store, stager, path, request, options, attempt)
         except StaleHintError:
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -100,7 +100,7 @@ def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutRes
 
 
 def _put_source(
-    store: Store, stager: Stager, path: Path, asked: Commit, options: PutOptions, attempt: int
+    store: Store, stager: Stager, path: Path, request: Commit, options: PutOptions, attempt: int
 ) -> PutResult:
     """Store a folder or file; a second attempt reads every file, a third also ignores all hints."""
     hints = attempt < _ATTEMPTS - 1
@@ -114,7 +114,7 @@ def _put_source(
             ingest = Ingest(
                 store, stager, source, None if attempt else cache, overlay=overlay, hints=hints, progress=report
             )
-            result = commit_staged(store, stager, ingest.run(), asked)
+            result = commit_staged(store, stager, ingest.run(), request)
             if overlay is None and not attempt:
                 cache.commit()
     return result

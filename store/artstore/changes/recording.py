@@ -33,10 +33,12 @@ def state_of(store: Store, record: RunRecord) -> str:
     return "crashed" if record.state == "running" and not is_held(store, record.number, RUNS) else record.state
 
 
-def start_run(store: Store, project: str, ident: str, *, resume: bool = False, **says: Any) -> tuple[RunRecord, Lease]:
+def start_run(
+    store: Store, project: str, ident: str, *, resume: bool = False, **fields: Any
+) -> tuple[RunRecord, Lease]:
     """Record the start of a run, or with ``resume`` the continuation of an existing one; return it and its lock.
 
-    ``says`` are fields of `RunRecord`.  Without ``ident`` an id is generated.  Raises `ExistsError` if a run of that
+    ``fields`` are fields of `RunRecord`.  Without ``ident`` an id is generated.  Raises `ExistsError` if a run of that
     project and id exists and ``resume`` is not set, `InvalidInputError` for an invalid name or values that JSON cannot
     hold.
     """
@@ -44,22 +46,22 @@ def start_run(store: Store, project: str, ident: str, *, resume: bool = False, *
         check_name(project)
     if ident:
         check_run(ident)
-    says |= {key: checked_metadata(says[key]) for key in ("config", "settings") if key in says}
+    fields |= {key: checked_metadata(fields[key]) for key in ("config", "settings") if key in fields}
     require_room(store.path)
     with store.write() as transaction:
         before = runs.find_run(transaction, project, ident) if ident else None
         if before is not None and not resume:
             raise ExistsError(f"a run {before.title!r} is there already", hint="go on with it by resume=True")
         if before is not None:
-            plain = {key: says[key] for key in _PLAIN if says.get(key)}
-            config = {**before.config, **says.get("config", {})}
-            settings = {**before.settings, **says.get("settings", {})}
+            plain = {key: fields[key] for key in _PLAIN if fields.get(key)}
+            config = {**before.config, **fields.get("config", {})}
+            settings = {**before.settings, **fields.get("settings", {})}
             record = replace(before, **plain, config=config, settings=settings, state="running", finished_ns=0)
             record = replace(record, pid=os.getpid())
         else:
             number = transaction.state.next_run
             transaction.state.next_run += 1
-            record = RunRecord(number, project, ident or f"r{number}", time.time_ns(), pid=os.getpid(), **says)
+            record = RunRecord(number, project, ident or f"r{number}", time.time_ns(), pid=os.getpid(), **fields)
         lock = Lease(store, record.number, RUNS)
         try:
             runs.put_run(transaction, record)
@@ -76,12 +78,12 @@ def _recorded(record: RunRecord | None) -> RunRecord:
     return record
 
 
-def change_run(store: Store, number: int, **says: Any) -> RunRecord:
+def change_run(store: Store, number: int, **fields: Any) -> RunRecord:
     """Change fields of a run's record; return the new record."""
-    says |= {key: checked_metadata(says[key]) for key in ("config", "summary") if key in says}
+    fields |= {key: checked_metadata(fields[key]) for key in ("config", "summary") if key in fields}
     with store.write() as transaction:
         before = _recorded(runs.run(transaction, number))
-        record = replace(before, **says)
+        record = replace(before, **fields)
         if record != before:
             runs.put_run(transaction, record)
             journal.append(store.path, transaction, [RunEvent(record=record)])
@@ -111,8 +113,8 @@ def record_use(store: Store, number: int, version: VersionRecord, name: str) -> 
     """Record that a run uses a version, and the ``name`` that it used: an alias, or ``v3``."""
     with store.write() as transaction:
         edge = Edge(version_end(version.serial), lineage.USED, run_end(number))
-        said = EdgeRecord(
+        edge_record = EdgeRecord(
             time.time_ns(), end_title(transaction, edge.source), end_title(transaction, edge.target), name
         )
-        if lineage.put_edge(transaction, edge, said):
-            journal.append(store.path, transaction, [edge_event(edge, said)])
+        if lineage.put_edge(transaction, edge, edge_record):
+            journal.append(store.path, transaction, [edge_event(edge, edge_record)])

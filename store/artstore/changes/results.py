@@ -29,10 +29,10 @@ class PutResult:
     reaped_bytes: int = 0
 
 
-def commit_staged(store: Store, stager: Stager, root: Ref, asked: Commit) -> PutResult:
+def commit_staged(store: Store, stager: Stager, root: Ref, request: Commit) -> PutResult:
     """Make the staged content a version; raise the errors of `commit`."""
     committed = stager.commit(
-        root, lambda transaction, root, added: commit(store, transaction, root, asked, stager.stored_bytes + added)
+        root, lambda transaction, root, added: commit(store, transaction, root, request, stager.stored_bytes + added)
     )
     return PutResult(committed, stager.stored_bytes, announce(store, committed.changes))
 

@@ -90,9 +90,9 @@ def _matching(transaction: ReadTransaction, artifact: ArtifactRecord, selector: 
         low, high = parse_version_label(first), parse_version_label(last)
         if low is None or high is None or low > high:
             raise InvalidInputError(f"{selector!r} is not a range of versions", hint="write v0..v9, both included")
-        asked = range(low, min(high + 1, artifact.next_version))
-        found = (catalogue.version_by_number(transaction, artifact.number, number) for number in asked)
-        return [version for version in found if version is not None]
+        in_range = range(low, min(high + 1, artifact.next_version))
+        records = (catalogue.version_by_number(transaction, artifact.number, number) for number in in_range)
+        return [version for version in records if version is not None]
     versions = catalogue.versions_of(transaction, artifact.number)
     aliases = {alias.name: alias.version for alias in catalogue.aliases_of(transaction, artifact.number)}
     if versions:

@@ -89,9 +89,9 @@ def _differences(
     for name in sorted(history.artifacts.keys() & recorded.keys()):
         replayed, artifact = history.artifacts[name], recorded[name]
         if (replayed.type, replayed.next_version) != (artifact.type, artifact.next_version):
-            ours = f"{artifact.type!r} and v{artifact.next_version}"
-            theirs = f"{replayed.type!r} and v{replayed.next_version}"
-            yield f"type and next version of {name!r} are {ours}, by the journal {theirs}"
+            actual = f"{artifact.type!r} and v{artifact.next_version}"
+            expected = f"{replayed.type!r} and v{replayed.next_version}"
+            yield f"type and next version of {name!r} are {actual}, by the journal {expected}"
         if replayed.description != artifact.description:
             yield f"{name!r} has another description in the journal"
     yield from _version_differences(history, artifacts, versions)
@@ -101,8 +101,8 @@ def _differences(
     named = history.aliases
     for key in sorted(names.keys() | named.keys()):
         if names.get(key) != named.get(key):
-            ours, theirs = _label(names.get(key)), _label(named.get(key))
-            yield f"the alias {key[0]}:{key[1]} names {ours}, by the journal {theirs}"
+            actual, expected = _label(names.get(key)), _label(named.get(key))
+            yield f"the alias {key[0]}:{key[1]} names {actual}, by the journal {expected}"
 
 
 def _label(number: int | None) -> str:

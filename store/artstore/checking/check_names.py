@@ -96,19 +96,19 @@ def _check_versions(
 
 def _check_artifacts(found: Names, living: Collection[int], counters: Counters, report: Report) -> None:
     """Check that names lead only to living artifacts, retired artifacts, and projects above living artifacts."""
-    wanted: dict[bytes, int] = {}
+    expected: dict[bytes, int] = {}
     projects: set[str] = set()
     for number, artifact in found.artifacts.items():
         if number >= counters.next_name:
             report.add("counter", f"the number of {artifact.name!r} is still to be given out")
         if artifact.is_artifact and number not in living:
-            wanted[_RETIRED + artifact.name.encode()] = number
+            expected[_RETIRED + artifact.name.encode()] = number
             continue
-        wanted[artifact.name.encode()] = number
+        expected[artifact.name.encode()] = number
         if artifact.is_artifact:
             components = artifact.name.split("/")
             projects.update("/".join(components[:depth]) for depth in range(1, len(components)))
-    _compare_names(wanted, found.names, found, report)
+    _compare_names(expected, found.names, found, report)
     recorded = {artifact.name for artifact in found.artifacts.values() if not artifact.is_artifact}
     for name in sorted(projects - recorded):
         report.add("catalogue", f"the project {name!r} above an artifact is not recorded")
@@ -116,15 +116,15 @@ def _check_artifacts(found: Names, living: Collection[int], counters: Counters, 
         report.add("catalogue", f"the project {name!r} has nothing below it")
 
 
-def _compare_names(wanted: Mapping[bytes, int], there: Mapping[bytes, int], found: Names, report: Report) -> None:
-    for key in sorted(wanted.keys() | there.keys()):
-        if wanted.get(key) == there.get(key):
+def _compare_names(expected: Mapping[bytes, int], present: Mapping[bytes, int], found: Names, report: Report) -> None:
+    for key in sorted(expected.keys() | present.keys()):
+        if expected.get(key) == present.get(key):
             continue
         name = key.removeprefix(_RETIRED).decode("utf-8", "replace")
         what = f"{'the retired name' if key.startswith(_RETIRED) else 'the name'} {name!r}"
-        if key not in there:
-            report.add("catalogue", f"{what} leads nowhere, and artifact number {wanted[key]} is called so")
-        elif there[key] not in found.artifacts:
-            report.add("catalogue", f"{what} leads to artifact number {there[key]}, which is not there")
+        if key not in present:
+            report.add("catalogue", f"{what} leads nowhere, and artifact number {expected[key]} is called so")
+        elif present[key] not in found.artifacts:
+            report.add("catalogue", f"{what} leads to artifact number {present[key]}, which is not there")
         else:
-            report.add("catalogue", f"{what} leads to artifact number {there[key]}, which is not called so")
+            report.add("catalogue", f"{what} leads to artifact number {present[key]}, which is not called so")

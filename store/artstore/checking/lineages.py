@@ -16,14 +16,14 @@ __all__ = ["check_runs", "readable_runs"]
 def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters: Counters, report: Report) -> None:
     """Check the tables of runs and lineage against each other, and against the serials of recorded versions."""
     provenance = readable_runs(transaction, report)
-    wanted = provenance.rows()
+    expected = provenance.rows()
     for table in PROVENANCE_TABLES:
-        there = dict(readable_rows(transaction, table, Report()))
-        for key in sorted(there.keys() ^ wanted[table].keys()):
-            what = "leads to nothing" if key in there else "is missing"
+        present = dict(readable_rows(transaction, table, Report()))
+        for key in sorted(present.keys() ^ expected[table].keys()):
+            what = "leads to nothing" if key in present else "is missing"
             report.add("catalogue", f"the row {key.hex()} of the table {table.name.lower()} {what}")
-        for key in sorted(there.keys() & wanted[table].keys()):
-            if there[key] != wanted[table][key]:
+        for key in sorted(present.keys() & expected[table].keys()):
+            if present[key] != expected[table][key]:
                 report.add("catalogue", f"the row {key.hex()} of the table {table.name.lower()} leads elsewhere")
     for number, record in provenance.runs.items():
         if record.number != number:

@@ -165,10 +165,10 @@ class Auditor:
             self._problem(f"{what} has {record.depth} levels")
         else:
             self._follow(what, record, flags, take, counts)
-        said = [record.branch_pages, record.leaf_pages, record.overflow_pages, record.entries]
-        if counts != said and len(self.problems) == before:
+        recorded = [record.branch_pages, record.leaf_pages, record.overflow_pages, record.entries]
+        if counts != recorded and len(self.problems) == before:
             self._problem(
-                f"{what} has {counts} branch, leaf and overflow pages and entries, and its record says {said}"
+                f"{what} has {counts} branch, leaf and overflow pages and entries, and its record says {recorded}"
             )
 
     def _follow(
@@ -268,15 +268,15 @@ def _below(place: _Place, nodes: list[Node]) -> list[_Place]:
     return [_Place(node.page, place.level - 1, low, high) for node, low, high in zip(nodes, lows, highs, strict=True)]
 
 
-def audit(folder: Path, tell: Callable[[dict[str, Any]], None]) -> int:
-    """Audit the LMDB environment in a folder, and ``tell`` what is found; return how many pages were reached."""
+def audit(folder: Path, report: Callable[[dict[str, Any]], None]) -> int:
+    """Audit the LMDB environment in a folder, and ``report`` what is found; return how many pages were reached."""
     due = 0.0
 
     def tick(done: int, total: int) -> None:
         nonlocal due
         if (now := time.monotonic()) >= due:
             due = now + _PROGRESS_SECONDS
-            tell({"progress": [done, total]})
+            report({"progress": [done, total]})
 
     fd = os.open(folder / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -289,9 +289,9 @@ def audit(folder: Path, tell: Callable[[dict[str, Any]], None]) -> int:
                 older = Auditor(fd, other, tick).newest_free()
                 if older is not None and older != other.transaction:
                     # A commit whose last write failed leaves it so: LMDB uses the newer one and rewrites this one.
-                    tell({"note": f"the older meta page, {other.transaction}, leads to pages of {older}"})
+                    report({"note": f"the older meta page, {other.transaction}, leads to pages of {older}"})
                 for sentence in auditor.problems or _look_up_all(env, raw, tick):
-                    tell({"problem": sentence})
+                    report({"problem": sentence})
     finally:
         os.close(fd)
     return auditor.pages
@@ -373,7 +373,7 @@ def main(folder: str) -> None:
     """Audit an environment, and write the findings to stdout."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    def tell(message: dict[str, Any]) -> None:
+    def report(message: dict[str, Any]) -> None:
         line = json.dumps(message).encode() + b"\n"
         try:
             while line:
@@ -382,14 +382,14 @@ def main(folder: str) -> None:
             os._exit(UNHEARD + (error.errno or 0))
 
     try:
-        tell({"done": audit(Path(folder), tell)})
+        report({"done": audit(Path(folder), report)})
     except lmdb.Error as error:
         is_busy = "Resource temporarily unavailable" in str(error)  # held from another pid namespace
-        tell({"busy" if is_busy else "problem": f"LMDB cannot read it: {error}"})
-        tell({"done": 0})
+        report({"busy" if is_busy else "problem": f"LMDB cannot read it: {error}"})
+        report({"done": 0})
     except Exception as error:
-        tell({"problem": str(error) or type(error).__name__})
-        tell({"done": 0})
+        report({"problem": str(error) or type(error).__name__})
+        report({"done": 0})
 
 
 if __name__ == "__main__":

@@ -133,14 +133,14 @@ def _check_without_row(found: Recount, position: int, until: int | None, report:
 
 
 def _name_counts(found: Recount, block: int, counts: list[int], wanted: list[int], report: Report) -> None:
-    for index, (kept, there) in enumerate(zip(counts, wanted, strict=True)):
+    for index, (kept, actual) in enumerate(zip(counts, wanted, strict=True)):
         node = block * COUNT_BLOCK + index
-        if kept != there and node not in found.missing and not (found.damaged and kept > there):
-            _name_count(node, kept, there, report)
+        if kept != actual and node not in found.missing and not (found.damaged and kept > actual):
+            _name_count(node, kept, actual, report)
 
 
-def _name_count(node: int, kept: int, there: int, report: Report) -> None:
-    report.add("count", f"node {node} has {kept} references by its count, and {there} are there", node=node)
+def _name_count(node: int, kept: int, actual: int, report: Report) -> None:
+    report.add("count", f"node {node} has {kept} references by its count, and {actual} are there", node=node)
 
 
 def _check_index(transaction: ReadTransaction, found: Recount, report: Report) -> None:

@@ -95,9 +95,9 @@ def _verify_chunk(payload: bytes, entry: PackedEntry | None, read: Read) -> Faul
         return Fault("chunk", f"{place} is damaged: {error}")
     if entry is None:
         return None
-    said = (entry.klass, entry.codec, entry.id, entry.stored, entry.size, entry.checksums)
+    indexed = (entry.klass, entry.codec, entry.id, entry.stored, entry.size, entry.checksums)
     extent = record.extent
-    if said != (CLASS_CONTENT, extent.codec, record.id, extent.stored, record.size, record.checksums):
+    if indexed != (CLASS_CONTENT, extent.codec, record.id, extent.stored, record.size, record.checksums):
         return Fault("packed", f"the pack's index says of {place} that it is something else")
     return None
 
@@ -117,8 +117,8 @@ def _verify_packed(
         return Fault("packed", f"{place} is damaged: {error}")
     if entry is None:
         return None
-    said = (entry.klass, entry.codec, entry.id, entry.stored, entry.size)
-    if said != (klass, extent.codec, ident, extent.stored, len(canonical)):
+    indexed = (entry.klass, entry.codec, entry.id, entry.stored, entry.size)
+    if indexed != (klass, extent.codec, ident, extent.stored, len(canonical)):
         return Fault("packed", f"the pack's index says of {place} that it is something else")
     return None
 
@@ -209,11 +209,11 @@ def _canonical_of_index(transaction: ReadTransaction, view: TreeView) -> bytes:
             continue
         below = TreeView(payload)
         sums = below.totals
-        said = (row.entries, row.entries_before, row.directories, row.directories_before)
+        indexed = (row.entries, row.entries_before, row.directories, row.directories_before)
         last = below.name(below.count - 1) if below.count else b""
         if below.level != view.level - 1 or last != row.last_name:
             raise DamageError(f"the record that ends at {row.last_name!r} is another")
-        if is_whole and said != (sums.entries, entries, sums.directories, directories):
+        if is_whole and indexed != (sums.entries, entries, sums.directories, directories):
             raise DamageError(f"its row for the entries up to {row.last_name!r} is wrong")
         entries, files = entries + sums.entries, files + sums.files
         directories, size = directories + sums.directories, size + sums.bytes

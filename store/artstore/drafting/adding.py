@@ -73,8 +73,8 @@ def path_inside(snapshot: Snapshot, root: int, to: bytes, name: bytes) -> bytes:
     if not to.strip(b"/"):
         return name
     place = b"/".join(parse_path(to))
-    there = snapshot.resolve(root, place)
-    into = to.endswith(b"/") or (there is not None and there.kind == Kind.DIRECTORY)
+    present = snapshot.resolve(root, place)
+    into = to.endswith(b"/") or (present is not None and present.kind == Kind.DIRECTORY)
     return place + b"/" + name if into else place
 
 
@@ -157,8 +157,8 @@ class Adding:
         entry = self.take_file(stager, stale)
         with self._store.snapshot() as snapshot:
             place = path_inside(snapshot, tree.root, self._to, entry.name)
-            there = snapshot.resolve(tree.root, place)
-            if there is not None:
+            present = snapshot.resolve(tree.root, place)
+            if present is not None:
                 self._settle(snapshot, tree, place, entry_at(snapshot, tree.root, place), entry)
         edits = Edits()
         edits.put(place, entry)
@@ -172,13 +172,13 @@ class Adding:
         edits = Edits()
         with self._store.snapshot() as snapshot:
             settle = partial(self._settle, snapshot, tree)
-            there = snapshot.resolve(tree.root, place) if place else None
-            if place and there is None:
+            present = snapshot.resolve(tree.root, place) if place else None
+            if place and present is None:
                 edits.put(place, directory_entry(place, upper.id, upper))
                 return edits
-            if there is not None and there.kind != Kind.DIRECTORY:
+            if present is not None and present.kind != Kind.DIRECTORY:
                 raise ExistsError(f"{shown(place)} is there and is not a folder")
-            lower = tree.root if there is None else there.node
+            lower = tree.root if present is None else present.node
             inside = edits
             for name in place.split(b"/") if place else ():
                 inside = inside.folder(name)
@@ -186,13 +186,13 @@ class Adding:
         stager.withdraw(upper)
         return edits
 
-    def _settle(self, snapshot: Snapshot, tree: Growing, path: bytes, theirs: EntryDraft, ours: EntryDraft) -> bool:
+    def _settle(self, snapshot: Snapshot, tree: Growing, path: bytes, current: EntryDraft, added: EntryDraft) -> bool:
         """Return True if the draft's entry at a path comes from its base or may be replaced; else note the path."""
-        if (theirs.id, theirs.kind) == (ours.id, ours.kind):
+        if (current.id, current.kind) == (added.id, added.kind):
             return True
-        if Kind.DIRECTORY in (theirs.kind, ours.kind):
+        if Kind.DIRECTORY in (current.kind, added.kind):
             raise ExistsError(f"{shown(path)} is a folder on one side and a file on the other", paths=[path])
-        if not self._overwrite and not is_of(snapshot, tree.start, path, theirs):
+        if not self._overwrite and not is_of(snapshot, tree.start, path, current):
             self._refused.append(path)
         return True
 
@@ -206,10 +206,10 @@ class Joining:
         self._overwrite = overwrite
         self._refused: list[tuple[bytes, str]] = []
 
-    def settle(self, snapshot: Snapshot, path: bytes, theirs: EntryDraft, ours: EntryDraft) -> bool:
+    def settle(self, snapshot: Snapshot, path: bytes, current: EntryDraft, added: EntryDraft) -> bool:
         """Return True if the draft's entry comes from its base or may be replaced; else note which program added it."""
-        if not self._overwrite and not is_of(snapshot, self._record.start, path, theirs):
-            others = [part["by"] for part in self._record.parts if is_of(snapshot, part["node"], path, theirs)]
+        if not self._overwrite and not is_of(snapshot, self._record.start, path, current):
+            others = [part["by"] for part in self._record.parts if is_of(snapshot, part["node"], path, current)]
             self._refused.append((path, others[-1] if others else "another program"))
         return True
 

@@ -35,13 +35,13 @@ def parse_path(path: bytes) -> list[bytes]:
 class Edits:
     """Changes to one folder, by name: an entry to set, None for an entry to remove, or changes inside a subfolder."""
 
-    __slots__ = ("anew", "below", "entries")
+    __slots__ = ("below", "entries", "starts_empty")
 
     def __init__(self) -> None:
         self.entries: dict[bytes, EntryDraft | None] = {}
         self.below: dict[bytes, Edits] = {}
-        self.anew = False
-        """Whether the folder begins empty, and so replaces any earlier entry."""
+        self.starts_empty = False
+        """Whether the folder starts empty, and so replaces any earlier entry."""
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.below)
@@ -63,7 +63,7 @@ class Edits:
         edits = self.below.setdefault(name, Edits())
         if name in self.entries and self.entries[name] is None:
             del self.entries[name]
-            edits.anew = True
+            edits.starts_empty = True
         return edits
 
 
@@ -109,21 +109,21 @@ def merge_edits(snapshot: Snapshot, lower: int, upper: int, edits: Edits, settle
     """
     for entry, _ in trees.entries_from(snapshot.tree, upper):
         found = trees.lookup(snapshot.tree, lower, entry.name)
-        ours = _draft_of(snapshot, entry)
+        own = _draft_of(snapshot, entry)
         if found is None:
-            edits.entries[entry.name] = ours
+            edits.entries[entry.name] = own
             continue
-        theirs = _draft_of(snapshot, found[0])
-        if (theirs.id, theirs.kind) == (ours.id, ours.kind):
+        other = _draft_of(snapshot, found[0])
+        if (other.id, other.kind) == (own.id, own.kind):
             continue
         full = path + entry.name
-        if theirs.kind == ours.kind == Kind.DIRECTORY:
+        if other.kind == own.kind == Kind.DIRECTORY:
             below = Edits()
             merge_edits(snapshot, found[0].node, entry.node, below, settle, full + b"/")
             if below:
                 edits.below[entry.name] = below
-        elif settle(full, theirs, ours):
-            edits.entries[entry.name] = ours
+        elif settle(full, other, own):
+            edits.entries[entry.name] = own
 
 
 # -- applying ----------------------------------------------------------------------------------------------------------
@@ -155,18 +155,18 @@ class _Applying:
         wanted = dict(edits.entries)
         for name, below in edits.below.items():
             place = path + name
-            under = None if below.anew else self._folder_below(node, wanted.get(name), name, place)
+            under = None if below.starts_empty else self._folder_below(node, wanted.get(name), name, place)
             ref = self.folder(under, below, place + b"/")
             wanted[name] = None if ref is None else directory_entry(name, ref.id, ref)
         with self._store.snapshot() as snapshot:
             before = 0 if node is None else snapshot.tree(node).totals.entries
-            there = {name for name in wanted if node is not None and trees.lookup(snapshot.tree, node, name)}
+            present = {name for name in wanted if node is not None and trees.lookup(snapshot.tree, node, name)}
         for name, entry in edits.entries.items():
-            if entry is None and name not in there:
+            if entry is None and name not in present:
                 raise NotFoundError(f"there is no {os.fsdecode(path + name)!r}")
         set_ = sum(entry is not None for entry in wanted.values())
-        after = before - len(there) + set_
-        if not after and (there or node is not None):
+        after = before - len(present) + set_
+        if not after and (present or node is not None):
             return None
         return self._build(node, dict(sorted(wanted.items())), many=after > FANOUT)
 

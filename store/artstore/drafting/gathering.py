@@ -183,14 +183,14 @@ class Gathering:
                 found = snapshot.resolve(self._tree.root, folder)
                 if found is not None and found.kind != Kind.DIRECTORY:
                     raise ExistsError(f"{shown(folder)} is a file already", paths=[folder])
-            there = snapshot.resolve(self._tree.root, path)
-            if there is None:
+            current = snapshot.resolve(self._tree.root, path)
+            if current is None:
                 return
-            if there.kind == Kind.DIRECTORY:
+            if current.kind == Kind.DIRECTORY:
                 raise ExistsError(f"{shown(path)} is a folder already", paths=[path])
             began = snapshot.resolve(self._tree.start, path)
-            same = (snapshot.identity(there.node), there.kind) == (entry.id, entry.kind)
-            if not (same or overwrite or (began is not None and began.node == there.node)):
+            same = (snapshot.identity(current.node), current.kind) == (entry.id, entry.kind)
+            if not (same or overwrite or (began is not None and began.node == current.node)):
                 raise refusal([path])
 
     def _take_folder(self, adding: Adding) -> None:
@@ -217,9 +217,9 @@ class Gathering:
                 entry = entry_at(snapshot, root, inside)
             else:
                 entry = directory_entry(place, snapshot.identity(root), None)
-            there = snapshot.resolve(self._tree.root, place)
-            same = there is not None and snapshot.identity(there.node) == entry.id
-        if there is not None and not same and not overwrite:
+            current = snapshot.resolve(self._tree.root, place)
+            same = current is not None and snapshot.identity(current.node) == entry.id
+        if current is not None and not same and not overwrite:
             raise ExistsError(f"{shown(place)} is there already", paths=[place])
         edits = Edits()
         edits.put(place, entry)
@@ -339,13 +339,13 @@ class Gathering:
                     digest = snapshot.identity(entry.node).hex()
                     yield GatheredFile(os.fsdecode(path), entry.size, digest, entry.kind == Kind.REFERENCE)
 
-    def commit(self, asked: Commit) -> Version:
+    def commit(self, request: Commit) -> Version:
         """Commit the content as a version, and close.
 
         If `artstore.changes.committing.commit` raises, nothing changes.
         """
         root = self.root()
-        version = version_of(self._store, commit_staged(self._store, self._stager, root, asked))
+        version = version_of(self._store, commit_staged(self._store, self._stager, root, request))
         self.close()
         return version
 

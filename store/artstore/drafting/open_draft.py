@@ -67,14 +67,14 @@ class _Part:
     """The contribution of one of several programs to a draft: a directory, and fields of the version."""
 
     by: str
-    said: Mapping[str, Any]
+    fields: Mapping[str, Any]
     node: int = 0
 
     def joined(self, record: DraftRecord) -> dict[str, Any]:
         """Return the changed fields of the draft's record."""
         part = {"by": self.by, "node": self.node}
         parts = record.parts if part in record.parts else [*record.parts, part]
-        return {"parts": parts, "said": _joined(record.said, self.said)}
+        return {"parts": parts, "said": _joined(record.said, self.fields)}
 
 
 def open_new(
@@ -245,13 +245,15 @@ class OpenDraft:
 
         return self._step(step)[0]
 
-    def merge(self, digest: bytes, by: str, *, overwrite: bool = False, said: Mapping[str, Any] | None = None) -> None:
+    def merge(
+        self, digest: bytes, by: str, *, overwrite: bool = False, fields: Mapping[str, Any] | None = None
+    ) -> None:
         """Merge a stored directory into the draft; the caller keeps the directory alive during the call.
 
-        ``by`` names the program that contributes it, and ``said`` has fields of the version.  Raises `ExistsError`
+        ``by`` names the program that contributes it, and ``fields`` has fields of the version.  Raises `ExistsError`
         naming the paths and the program, if another one has added other content at a path, unless ``overwrite``.
         """
-        part = _Part(by, said or {})
+        part = _Part(by, fields or {})
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, None]:
             upper = stager.known_tree(digest)
@@ -328,9 +330,9 @@ class OpenDraft:
         """
         return self.commit_as(Commit.checked(self.artifact, **options))
 
-    def commit_as(self, asked: Commit) -> Version:
+    def commit_as(self, request: Commit) -> Version:
         """Commit as `commit` does, with fields that only programs set: the version's runs and included versions."""
-        return commit_drafts(self._store, [(self, asked)])[0]
+        return commit_drafts(self._store, [(self, request)])[0]
 
     def abort(self) -> None:
         """Discard the draft: content that only the draft holds is moved to the deadlist."""
@@ -340,34 +342,34 @@ class OpenDraft:
                 drafts.end(transaction, record.draft)
 
 
-def commit_drafts(store: Store, asked: Sequence[tuple[OpenDraft, Commit]]) -> list[Version]:
+def commit_drafts(store: Store, requests: Sequence[tuple[OpenDraft, Commit]]) -> list[Version]:
     """Commit several drafts in one transaction: all of them, or none.
 
     Raises what `OpenDraft.commit` does, and `InvalidInputError` if two are of one artifact; all drafts stay open then.
     """
-    names = [what.name for _, what in asked]
+    names = [request.name for _, request in requests]
     if len(set(names)) < len(names):
         raise InvalidInputError("two of the drafts are of one artifact", hint="commit them one after the other")
-    done = []
+    commits = []
     with store.write() as transaction:
-        for draft, what in asked:
+        for draft, request in requests:
             record = draft.found(transaction)
             root = Ref(CLASS_TREE, tree_view(transaction, record.root).digest)
             root.node = record.root
-            what = replace(what, base=_base_name(transaction, record), draft=record.id)
-            created, committed = commit(store, transaction, root, what, record.new_bytes)
+            request = replace(request, base=_base_name(transaction, record), draft=record.id)
+            created, committed = commit(store, transaction, root, request, record.new_bytes)
             if created:
                 change_counts(transaction, {record.root: 1})
             drafts.end(transaction, record.draft)
-            done.append((committed, record.new_bytes))
-    silent = announce(store, [change for committed, _ in done for change in committed.changes])
-    return [version_of(store, PutResult(committed, new_bytes, silent)) for committed, new_bytes in done]
+            commits.append((committed, record.new_bytes))
+    silent = announce(store, [change for committed, _ in commits for change in committed.changes])
+    return [version_of(store, PutResult(committed, new_bytes, silent)) for committed, new_bytes in commits]
 
 
-def _joined(before: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+def _joined(before: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the fields given by several programs: mappings and lists are united, of other values the last wins."""
     joined = dict(before)
-    for key, value in said.items():
+    for key, value in fields.items():
         present = joined.get(key)
         if isinstance(present, dict) and isinstance(value, Mapping):
             joined[key] = {**present, **value}

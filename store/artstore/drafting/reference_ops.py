@@ -56,7 +56,7 @@ class CheckedReference(NamedTuple):
 def refer(
     store: Store,
     uri: str,
-    asked: Commit,
+    request: Commit,
     *,
     base: str | None = None,
     to: str = "",
@@ -69,33 +69,33 @@ def refer(
     ``artfs://NAME:v3[/path]`` includes another version, or a part of it.  Raises what `artstore.references.pinning.pin`
     and `artstore.changes.committing.commit` do.
     """
-    below = None if base is None else base_version(store, asked.name, base)
+    below = None if base is None else base_version(store, request.name, base)
     if below is not None:
-        asked = replace(asked, base=below.name)
+        request = replace(request, base=below.name)
     record = None if below is None else below.record
     if uri.startswith(_OWN):
         version, inside = resolve_version(store, uri.removeprefix(_OWN))
-        return include(store, version, inside, asked, base=record, to=to)
-    gathering = Gathering(store, asked.name, record)
+        return include(store, version, inside, request, base=record, to=to)
+    gathering = Gathering(store, request.name, record)
     try:
         gathering.refer(uri, to, anonymous=anonymous, checksum=checksum, report=report)
-        return gathering.commit(asked)
+        return gathering.commit(request)
     finally:
         gathering.close()
 
 
 def include(
-    store: Store, version: Version, inside: bytes, asked: Commit, *, base: VersionRecord | None, to: str
+    store: Store, version: Version, inside: bytes, request: Commit, *, base: VersionRecord | None, to: str
 ) -> Version:
     """Make a version that contains another version, or a path of it; nothing is copied.
 
     The included content is at ``to``, or under its own name.  Raises what `Gathering.include` does.
     """
     own = os.fsdecode(inside).rpartition("/")[2] or version.artifact.rpartition("/")[2]
-    gathering = Gathering(store, asked.name, base)
+    gathering = Gathering(store, request.name, base)
     try:
         gathering.include(to or own, version.record.root, inside)
-        return gathering.commit(replace(asked, included=(version.record.serial,)))
+        return gathering.commit(replace(request, included=(version.record.serial,)))
     finally:
         gathering.close()
 
@@ -158,7 +158,7 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
     if not found:
         raise NotFoundError(f"{version.name} refers to nothing outside{' there' if path else ''}")
     total = sum(each.record.size for each in found)
-    asked = Commit(version.artifact, base=version.name, metadata=version.metadata, description=version.description)
+    request = Commit(version.artifact, base=version.name, metadata=version.metadata, description=version.description)
     gathering = Gathering(store, version.artifact, version.record)
     done = files = 0
     (store.path / "cache").mkdir(exist_ok=True)  # users may delete this folder at any time
@@ -177,7 +177,7 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
                     if report is not None:
                         name = os.fsdecode(each.path)
                         report(Progress("fetching", files, done, len(found), total, name))
-        return gathering.commit(asked)
+        return gathering.commit(request)
     finally:
         gathering.close()
 

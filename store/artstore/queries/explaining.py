@@ -165,7 +165,7 @@ def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> 
             paths = [place.path for place in islice(places(transaction, version.root, reach), 3)]
             found.versions += [f"{name}/{os.fsdecode(path)}" for path in paths] or [name]
         found.more = max(0, len(living) - _SHOWN)
-        known = {one.number: one for one in drafts.list_drafts(transaction, store.run_dir)}
+        known = {state.number: state for state in drafts.list_drafts(transaction, store.run_dir)}
         found.drafts += [_holds(known[draft.draft]) for draft in holders.drafts]
         records = {version.serial: version for version in holders.versions}
         waiting = [(entry, records.get(entry.serial)) for entry in holders.entries]

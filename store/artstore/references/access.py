@@ -56,15 +56,15 @@ def access_of(location: Location, *, anonymous: bool = False) -> Access:
         endpoint = _first(*_GOOGLE_ENDPOINTS)
         return Access(_bare(endpoint), None, None, anonymous or _is_set("GOOGLE_SKIP_SIGNATURE"))
     if location.scheme == "az":
-        said = _connection_string()
+        parameters = _connection_string()
         account = location.account or _first("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
-        account = account or said.get("accountname")
+        account = account or parameters.get("accountname")
         if account is None:
             raise OutsideError(
                 f"{location.uri()} does not say whose it is",
                 hint="set AZURE_STORAGE_ACCOUNT_NAME, or write https://ACCOUNT.blob.core.windows.net/CONTAINER/KEY",
             )
-        endpoint = None if location.account else _first(*_AZURE_ENDPOINTS) or said.get("blobendpoint")
+        endpoint = None if location.account else _first(*_AZURE_ENDPOINTS) or parameters.get("blobendpoint")
         return Access(_bare(endpoint), None, account, anonymous or _is_set("AZURE_SKIP_SIGNATURE"))
     return Access()
 
@@ -100,15 +100,15 @@ def s3_options(uri: str, access: Access) -> dict[str, Any]:
 
 def azure_options(uri: str, access: Access) -> dict[str, Any]:
     """Return the settings to pass to obstore's Azure client."""
-    said = _connection_string()
+    parameters = _connection_string()
     options: dict[str, Any] = {"account_name": access.account}
     if access.endpoint:
         options["endpoint"] = access.endpoint
     if access.anonymous:
         return options | {"skip_signature": True}
-    if said.get("accountkey"):
-        return options | {"account_key": said["accountkey"]}
-    sas = said.get("sharedaccesssignature") or _first("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY")
+    if parameters.get("accountkey"):
+        return options | {"account_key": parameters["accountkey"]}
+    sas = parameters.get("sharedaccesssignature") or _first("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY")
     if sas:
         return options | {"sas_key": sas}
     if _first(*_AZURE_KEYS):
@@ -145,15 +145,15 @@ class _Profile:
         self.path = Path(_first("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser()
         self._config = _sections(Path(_first("AWS_CONFIG_FILE") or "~/.aws/config").expanduser())
         section = self.name if self.name == "default" else f"profile {self.name}"
-        self._said = {**self._config.get(section, {}), **_sections(self.path).get(self.name, {})}
+        self._parameters = {**self._config.get(section, {}), **_sections(self.path).get(self.name, {})}
 
     def get(self, name: str) -> str | None:
-        return self._said.get(name) or None
+        return self._parameters.get(name) or None
 
     @property
     def endpoint(self) -> str | None:
         """The endpoint of S3: in the profile's ``services``, else in the profile."""
-        services = self._config.get(f"services {self._said.get('services', '')}", {})
+        services = self._config.get(f"services {self._parameters.get('services', '')}", {})
         for line in services.get("s3", "").splitlines():
             name, _, value = line.partition("=")
             if name.strip() == "endpoint_url":
@@ -163,7 +163,7 @@ class _Profile:
     @property
     def is_elaborate(self) -> bool:
         """Whether the profile needs boto3: for roles, single sign-on or an external program."""
-        return any(name.startswith(("role_arn", "sso_", "credential_process")) for name in self._said)
+        return any(name.startswith(("role_arn", "sso_", "credential_process")) for name in self._parameters)
 
 
 def _sections(path: Path) -> dict[str, dict[str, str]]:

@@ -95,8 +95,8 @@ def _file(text: str, rest: str) -> Location:
 
 def _bucket(text: str, scheme: str, rest: str) -> Location:
     version = None
-    asked = {"s3": _VERSION, "gs": _GENERATION}.get(scheme)
-    if asked is not None and (found := asked.search(rest)) is not None:
+    pattern = {"s3": _VERSION, "gs": _GENERATION}.get(scheme)
+    if pattern is not None and (found := pattern.search(rest)) is not None:
         version, rest = found[1], rest[: found.start()]
     root, _, key = rest.partition("/")
     if not root:

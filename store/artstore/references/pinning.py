@@ -69,9 +69,9 @@ def pin(uri: str, *, anonymous: bool = False, checksum: bool = True, report: OnP
     `NotFoundError` if nothing exists there, `OutsideError` if that cannot be determined.
     """
     location = parse_location(uri)
-    say = report or (lambda files, size, name: None)
+    report_pinned = report or (lambda files, size, name: None)
     if location.scheme == "file":
-        return _files(location, checksum, say)
+        return _files(location, checksum, report_pinned)
     service = open_service(location, access := access_of(location, anonymous=anonymous))
     make = partial(_record, location, access)
     if location.scheme.startswith("http"):
@@ -79,11 +79,11 @@ def pin(uri: str, *, anonymous: bool = False, checksum: bool = True, report: OnP
     if location.key and not location.key.endswith(_SLASH):
         with suppress(NotFoundError):
             found = service.head(location.key, location.version)
-            say(1, found.size, found.key)
+            report_pinned(1, found.size, found.key)
             return Pinned(os.fsencode(found.key.rpartition(_SLASH)[2]), [(b"", make(found))])
     if location.version is not None:
         raise NotFoundError(f"there is nothing at {uri}")
-    return _below(location, service, make, say)
+    return _below(location, service, make, report_pinned)
 
 
 def _record(location: Location, access: Access, found: Found) -> ReferenceRecord:
@@ -95,7 +95,9 @@ def _record(location: Location, access: Access, found: Found) -> ReferenceRecord
 # -- object stores -----------------------------------------------------------------------------------------------------
 
 
-def _below(location: Location, service: Service, make: Callable[[Found], ReferenceRecord], say: OnPinned) -> Pinned:
+def _below(
+    location: Location, service: Service, make: Callable[[Found], ReferenceRecord], report_pinned: OnPinned
+) -> Pinned:
     prefix = location.key.rstrip(_SLASH)
     pinned = Pinned(os.fsencode(prefix.rpartition(_SLASH)[2] or location.root))
     by_path: dict[bytes, Found] = {}
@@ -106,7 +108,7 @@ def _below(location: Location, service: Service, make: Callable[[Found], Referen
             continue
         by_path[_checked(location, found.key, path)] = found
         size += found.size
-        say(len(by_path), size, found.key)
+        report_pinned(len(by_path), size, found.key)
     if not by_path:
         raise NotFoundError(f"there is nothing at {location.uri()}", hint="check the bucket's name and the key")
     folders = {path[:at] for path in by_path for at in range(len(path)) if path[at : at + 1] == b"/"}
@@ -191,7 +193,7 @@ def _by_content(service: Service, record: ReferenceRecord) -> ReferenceRecord:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def _files(location: Location, checksum: bool, say: OnPinned) -> Pinned:
+def _files(location: Location, checksum: bool, report_pinned: OnPinned) -> Pinned:
     path = os.fsencode(location.key).rstrip(b"/") or b"/"
     name = path.rpartition(b"/")[2] or b"root"
     try:
@@ -202,7 +204,7 @@ def _files(location: Location, checksum: bool, say: OnPinned) -> Pinned:
         if location.key.endswith(_SLASH):
             raise NotFoundError(f"{location.key!r} is no folder")
         record = pin_file(path, checksum=checksum)
-        say(1, record.size, os.fsdecode(name))
+        report_pinned(1, record.size, os.fsdecode(name))
         return Pinned(name, [(b"", record)])
     pinned = Pinned(name)
     found = list(_walk(path, pinned))
@@ -210,7 +212,7 @@ def _files(location: Location, checksum: bool, say: OnPinned) -> Pinned:
     for (inside, _), record in zip(found, _each(lambda item: pin_file(item[1], checksum=checksum), found), strict=True):
         pinned.files.append((inside, record))
         size += record.size
-        say(len(pinned.files), size, os.fsdecode(inside))
+        report_pinned(len(pinned.files), size, os.fsdecode(inside))
     return pinned
 
 

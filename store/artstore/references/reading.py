@@ -124,10 +124,10 @@ class Outside:
             while first < last and self.blocks.has(ident, first):
                 if first < until:
                     length = _length(record, first)
-                    there = self.blocks.read(ident, first, 0, length, length)
-                    if there is None:
+                    cached = self.blocks.read(ident, first, 0, length, length)
+                    if cached is None:
                         break
-                    fetched[first] = there
+                    fetched[first] = cached
                 first += 1
             while last > max(first, until) and self.blocks.has(ident, last - 1):
                 last -= 1

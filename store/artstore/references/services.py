@@ -106,7 +106,7 @@ def open_here(location: Location, access: Access) -> Service:
     }
     retry = {"max_retries": _RETRIES, "retry_timeout": _delta(seconds), "backoff": {"max_backoff": _delta(2.0)}}
     both: dict[str, Any] = {"client_options": client, "retry_config": retry}
-    with _told(uri):
+    with _translated_errors(uri):
         if location.scheme == "s3":
             store: ObjectStore = obstore.store.S3Store(location.root, **s3_options(uri, access), **both)
         elif location.scheme == "gs":
@@ -137,7 +137,7 @@ class _Objects:
     def head(self, key: str, version: str | None = None) -> Found:
         import obstore
 
-        with _told(self._location.uri(key)):
+        with _translated_errors(self._location.uri(key)):
             try:
                 if version is not None:
                     result = obstore.get(self._store, self._path(key), options={"version": version, "head": True})
@@ -165,17 +165,17 @@ class _Objects:
                 f"{self._location.uri(prefix)} is a folder, and web servers have no listings",
                 hint="refer to its files one by one",
             )
-        with _told(self._location.uri(prefix)):
+        with _translated_errors(self._location.uri(prefix)):
             for part in obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=_LISTED):
                 for meta in part:
                     yield _found(meta["path"], meta)
 
     def check(self, key: str, record: ReferenceRecord) -> None:
-        with _told(record.uri, pinned=True):
+        with _translated_errors(record.uri, pinned=True):
             self._get(key, record, head=True)
 
     def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
-        with _told(record.uri, pinned=bool(part or record.etag or record.version)):
+        with _translated_errors(record.uri, pinned=bool(part or record.etag or record.version)):
             if part is None:
                 yield from self._get(key, record).stream(min_chunk_size=_PIECE)
                 return
@@ -250,9 +250,9 @@ def _delta(seconds: float) -> Any:
 
 
 @contextmanager
-def _told(uri: str, *, pinned: bool = False) -> Iterator[None]:
+def _translated_errors(uri: str, *, pinned: bool = False) -> Iterator[None]:
     """Translate the client's errors, in one sentence each; ``pinned`` means that the object existed before."""
-    import obstore.exceptions as theirs
+    import obstore.exceptions as exceptions
 
     try:
         yield
@@ -262,20 +262,20 @@ def _told(uri: str, *, pinned: bool = False) -> Iterator[None]:
         if pinned:
             raise ChangedError(f"{uri} is gone since it was logged") from error
         raise NotFoundError(f"there is nothing at {uri}") from error
-    except theirs.PreconditionError as error:
+    except exceptions.PreconditionError as error:
         raise ChangedError(
             f"{uri} has changed since it was logged", hint="log it again for a version with what it is now"
         ) from error
-    except (theirs.PermissionDeniedError, theirs.UnauthenticatedError) as error:
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise DeniedError(
             f"{uri} is refused to these credentials: {_first_line(error)}",
             hint="check the keys, and that they may read it",
         ) from error
-    except theirs.InvalidPathError as error:
+    except exceptions.InvalidPathError as error:
         raise InvalidInputError(f"{uri} holds a key that cannot be a path: {_first_line(error)}") from error
     except OutsideError:
         raise
-    except (theirs.BaseError, ValueError) as error:
+    except (exceptions.BaseError, ValueError) as error:
         raise _generic(uri, error, pinned) from error
 
 

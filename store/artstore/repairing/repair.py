@@ -94,8 +94,8 @@ def _repair_parameters(store: Store) -> list[str]:
     """Remove unreadable settings."""
     with store.write() as transaction:
         with transaction.raw.cursor(transaction.handles[Table.META]) as cursor:
-            there = set(cursor.iternext(values=False))
-        unread = there - {key for key, _ in readable_rows(transaction, Table.META, Report())}
+            present = set(cursor.iternext(values=False))
+        unread = present - {key for key, _ in readable_rows(transaction, Table.META, Report())}
         for key in unread:
             transaction.delete(Table.META, key)
     return ["gave the settings their defaults again"] if unread else []

@@ -32,7 +32,7 @@ def _keys(transaction: WriteTransaction, table: Table) -> list[bytes]:
         return list(cursor.iternext(values=False))
 
 
-def _there(transaction: WriteTransaction, node: int) -> bool:
+def _is_present(transaction: WriteTransaction, node: int) -> bool:
     return transaction.raw.get(key64(node), db=transaction.handles[Table.NODES]) is not None
 
 
@@ -59,7 +59,7 @@ def repair_drafts(transaction: WriteTransaction) -> list[str]:
             continue
         known[record.draft] = record
     for key in _keys(transaction, Table.STAGED):
-        if not _there(transaction, _held_node(transaction, key)):
+        if not _is_present(transaction, _held_node(transaction, key)):
             transaction.delete(Table.STAGED, key)
             done.append(f"took the row {key.hex()} away, by which a draft held nothing")
             continue
@@ -116,10 +116,10 @@ def repair_deadlist(transaction: WriteTransaction) -> list[str]:
 
 def _repaired_entry(transaction: WriteTransaction, entry: DeadEntry, kept: dict[int, DeadEntry]) -> DeadEntry | None:
     """Return a corrected entry, or None if nothing is left of it."""
-    there = tuple(node for node in entry.nodes if _there(transaction, node))
-    if not there:
+    present = tuple(node for node in entry.nodes if _is_present(transaction, node))
+    if not present:
         return None
-    entry = entry._replace(nodes=there, transaction=min(entry.transaction, transaction.number))
+    entry = entry._replace(nodes=present, transaction=min(entry.transaction, transaction.number))
     if entry.number in kept:
         entry = entry._replace(number=max(transaction.state.next_entry, max(kept) + 1))
     if entry.serial and not entry.started:

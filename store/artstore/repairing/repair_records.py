@@ -61,8 +61,8 @@ def restore_counters(workspace: Path) -> bool:
     raw = held.begin(write=True)
     try:
         transaction = WriteTransaction(raw, held.handles, new=True)
-        _number_anew(workspace, transaction)
-        _sum_anew(transaction)
+        _restore_numbers(workspace, transaction)
+        _restore_sums(transaction)
         transaction.save_state()
     except BaseException:
         raw.abort()
@@ -71,7 +71,7 @@ def restore_counters(workspace: Path) -> bool:
     return True
 
 
-def _number_anew(workspace: Path, transaction: WriteTransaction) -> None:
+def _restore_numbers(workspace: Path, transaction: WriteTransaction) -> None:
     state = transaction.state
     state.next_node = max(state.next_node, _last(transaction, Table.NODES, 8) + 1)
     state.next_serial = _last(transaction, Table.VERSIONS, 4) + 1
@@ -92,7 +92,7 @@ def _number_anew(workspace: Path, transaction: WriteTransaction) -> None:
             state.next_serial = max(state.next_serial, event.get("serial", 0) + 1, event.get("next_serial", 0))
 
 
-def _sum_anew(transaction: WriteTransaction) -> None:
+def _restore_sums(transaction: WriteTransaction) -> None:
     found = recount(transaction, Report())
     state = transaction.state
     living = [version for version in found.versions if version.state == "live"]
@@ -144,7 +144,7 @@ def restore_nodes(transaction: WriteTransaction, packed: Packed, damaged: Collec
             continue
         if not clue.id:
             _identify(packed, clue)
-        payload = _made_anew(transaction, packed, node, clue)
+        payload = _rebuilt_record(transaction, packed, node, clue)
         if payload is not None:
             transaction.put_numbered(Table.NODES, node, payload)
             transaction.put_index(clue.klass, clue.id, node)
@@ -226,7 +226,7 @@ def _identify(packed: Packed, clue: _Clue) -> None:
             clue.id = tree.entries[clue.rank].id
 
 
-def _made_anew(transaction: WriteTransaction, packed: Packed, node: int, clue: _Clue) -> bytes | None:
+def _rebuilt_record(transaction: WriteTransaction, packed: Packed, node: int, clue: _Clue) -> bytes | None:
     """Return a node's record from the packs, or None if they lack it or anything below it."""
     if clue.klass == CLASS_CONTENT:
         chunk = packed.sound_form(CLASS_CONTENT, clue.id)

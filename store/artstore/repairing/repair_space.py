@@ -56,8 +56,8 @@ def repair_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, 
     recorded = set(_keys(transaction, Table.PACKS))
     for key in sorted(recorded | {key32(pack) for pack in found.packs}):
         pack = int.from_bytes(key, "big")
-        name, end, there = pack_path(workspace, pack).name, found.ends.get(pack), packed.ends.get(pack)
-        if there is None:
+        name, end, packed_end = pack_path(workspace, pack).name, found.ends.get(pack), packed.ends.get(pack)
+        if packed_end is None:
             if not pack_path(workspace, pack).exists() and not found.pack(pack).nodes:
                 transaction.delete(Table.PACKS, key)
                 found.ends.pop(pack, None)
@@ -68,9 +68,9 @@ def repair_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, 
             continue
         if _is_appended_to(workspace, pack):
             continue
-        transaction.put(Table.PACKS, key32(pack), there.to_bytes(8, "little"))
-        found.ends[pack] = there
-        done.append(f"the pack {name} ends at {there}, and not {'nowhere' if end is None else f'at {end}'}")
+        transaction.put(Table.PACKS, key32(pack), packed_end.to_bytes(8, "little"))
+        found.ends[pack] = packed_end
+        done.append(f"the pack {name} ends at {packed_end}, and not {'nowhere' if end is None else f'at {end}'}")
     state = transaction.state
     state.next_pack = max([state.next_pack, *(pack + 1 for pack in found.ends)])
     return done

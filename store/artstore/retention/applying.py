@@ -43,9 +43,9 @@ class RetentionPlan:
     freed_bytes: int
 
     @property
-    def going(self) -> list[Verdict]:
+    def expiring(self) -> list[Verdict]:
         """The verdicts on expiring versions."""
-        return [verdict for verdict in self.verdicts if verdict.goes]
+        return [verdict for verdict in self.verdicts if verdict.expires]
 
 
 @dataclass(slots=True)
@@ -69,10 +69,10 @@ def plan(store: Store, now_ns: int | None = None) -> RetentionPlan:
         transaction = snapshot.transaction
         rules = read_rules(transaction)
         found = list(_verdicts(store, transaction, _living(transaction), rules, now_ns))
-    going = [verdict.candidate.name for verdict in found if verdict.goes]
+    expiring = [verdict.candidate.name for verdict in found if verdict.expires]
     freed = 0
-    if going:
-        freed = delete(store, going, force=True, now=False, dry_run=True, recursive=False).freed_bytes
+    if expiring:
+        freed = delete(store, expiring, force=True, now=False, dry_run=True, recursive=False).freed_bytes
     return RetentionPlan(found, rules.rules, freed)
 
 
@@ -89,24 +89,24 @@ def apply(store: Store, *, trust_clock: bool = False, now_ns: int | None = None)
         rules = read_rules(transaction)
         living = _living(transaction)
         newest_ns = max((version.created_ns for _, versions in living for version in versions), default=now_ns)
-        going = [verdict for verdict in _verdicts(store, transaction, living, rules, now_ns) if verdict.goes]
+        expiring = [verdict for verdict in _verdicts(store, transaction, living, rules, now_ns) if verdict.expires]
     wrong = None if trust_clock else doubt(max(newest_ns, rules.seen_ns), now_ns)
-    if going and wrong is not None:
+    if expiring and wrong is not None:
         raise RefusedError(wrong, hint="if the clock is right: artfs retention apply --trust-clock")
     done = Retired()
-    for start in range(0, len(going), _BATCH):
-        _delete(store, going[start : start + _BATCH], done)
+    for start in range(0, len(expiring), _BATCH):
+        _delete(store, expiring[start : start + _BATCH], done)
     to_note = not rules.seen_ns <= now_ns < rules.seen_ns + _NOTE_NS
-    if (going or rules.rules) and wrong is None and to_note:
+    if (expiring or rules.rules) and wrong is None and to_note:
         with store.write() as transaction:
             write_rules(transaction, Rules(read_rules(transaction).rules, now_ns))
     return done
 
 
-def _delete(store: Store, going: Sequence[Verdict], done: Retired) -> None:
+def _delete(store: Store, expiring: Sequence[Verdict], done: Retired) -> None:
     """Delete versions together, or one by one if one of them has come into use."""
-    forced = [verdict for verdict in going if verdict.candidate.aliases]
-    for some, force in (([verdict for verdict in going if not verdict.candidate.aliases], False), (forced, True)):
+    forced = [verdict for verdict in expiring if verdict.candidate.aliases]
+    for some, force in (([verdict for verdict in expiring if not verdict.candidate.aliases], False), (forced, True)):
         if not some:
             continue
         try:

@@ -52,7 +52,7 @@ class Verdict:
     """Whether a version expires, and the reasons as phrases; ``rules`` are the names of those that select it."""
 
     candidate: Candidate
-    goes: bool
+    expires: bool
     reasons: list[str]
     rules: list[str]
 
@@ -77,8 +77,8 @@ def _verdict(each: Candidate, selecting: Sequence[Rule], kept: list[str], is_lat
     if each.expires_ns:
         protected = [f"has the alias {alias!r}" for alias in each.aliases] + list(each.users)
         until = f"its own end {'was' if each.expires_ns <= now_ns else 'is'} {_shown(each.expires_ns)}"
-        goes = each.expires_ns <= now_ns and not protected
-        return Verdict(each, goes, [until, *protected], names)
+        expires = each.expires_ns <= now_ns and not protected
+        return Verdict(each, expires, [until, *protected], names)
     if not selecting:
         return Verdict(each, False, ["no rule selects it"], names)
     protected = list(each.users)

@@ -118,12 +118,12 @@ def edge_event(edge: Edge, record: EdgeRecord) -> EdgeEvent:
     return EdgeEvent(source=str(edge.source), kind=edge.kind, target=str(edge.target), record=record)
 
 
-def put_edge(transaction: WriteTransaction, edge: Edge, said: EdgeRecord) -> bool:
+def put_edge(transaction: WriteTransaction, edge: Edge, record: EdgeRecord) -> bool:
     """Record an edge, unless it is there; return whether it was not."""
     ahead, back = edge_keys(edge)
     if transaction.get(Table.LINEAGE, ahead) is not None:
         return False
-    transaction.put(Table.LINEAGE, ahead, said.encode())
+    transaction.put(Table.LINEAGE, ahead, record.encode())
     transaction.put(Table.LINEAGE, back, b"")
     return True
 
@@ -170,24 +170,24 @@ def dependants(transaction: ReadTransaction, version: VersionRecord) -> list[tup
     A version based on it is complete without it, and the next version of the same artifact replaces it.
     """
     found: dict[int, tuple[VersionRecord, str]] = {}
-    for edge, said in edges_from(transaction, version_end(version.serial)):
+    for edge, record in edges_from(transaction, version_end(version.serial)):
         if edge.kind == BASE:
             continue
         if edge.kind == USED:
             made: Iterable[End] = (
                 below.target
                 for below, logged in edges_from(transaction, edge.target)
-                if below.kind == LOGGED and logged.at_ns >= said.at_ns
+                if below.kind == LOGGED and logged.at_ns >= record.at_ns
             )
         else:
             made = (edge.target,)
         for end in made:
-            one = catalogue.version(transaction, end.number)
-            if one is None or one.serial == version.serial:
+            dependant = catalogue.version(transaction, end.number)
+            if dependant is None or dependant.serial == version.serial:
                 continue
-            if one.artifact == version.artifact and edge.kind == USED:
+            if dependant.artifact == version.artifact and edge.kind == USED:
                 continue
-            found.setdefault(one.serial, (one, _HOW[edge.kind]))
+            found.setdefault(dependant.serial, (dependant, _HOW[edge.kind]))
     return [found[serial] for serial in sorted(found)]
 
 

@@ -61,9 +61,9 @@ def test_in_json(artfs: Run) -> None:
     assert artfs("retention", "show", "--json").json == {"rules": [said]}
     artfs("retention", "set", "r", "--type", "model", "--keep-last", "3")
     plan = artfs("retention", "plan", "--json").json
-    assert plan["going"] == 1 and plan["freed_bytes"] > 0 and len(plan["versions"]) == 5
+    assert plan["expiring"] == 1 and plan["freed_bytes"] > 0 and len(plan["versions"]) == 5
     assert plan["versions"][-1] == {
-        "name": "team/net:v0", "artifact": "team/net", "version": "v0", "goes": True,
+        "name": "team/net:v0", "artifact": "team/net", "version": "v0", "expires": True,
         "reasons": ["r: keeps it no longer, it is less than a minute old"], "rules": ["r"],
     }  # fmt: skip
     done = artfs("retention", "apply", "--json").json

@@ -47,7 +47,7 @@ def test_what_was_planned_goes_and_can_come_back(filled: Workspace) -> None:
     filled.retention.set("best", type="model", best=2, field="acc")
     found = filled.retention.plan()
     going = ["team/model:v4", "team/model:v1", "team/model:v0"]
-    assert [verdict.candidate.name for verdict in found.going] == going
+    assert [verdict.candidate.name for verdict in found.expiring] == going
     assert len(found.verdicts) == 8 and len(names(filled)) == 8, "a plan changes nothing"
     expected = filled.delete(*going, dry_run=True).freed_bytes
     assert found.freed_bytes == expected > 0

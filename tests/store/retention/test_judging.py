@@ -32,7 +32,7 @@ def kept(rule: Rule | list[Rule], candidates: list[Candidate]) -> list[int]:
     assert [verdict.candidate.number for verdict in verdicts] == sorted(
         (each.number for each in [*candidates, latest]), reverse=True
     )
-    return sorted(verdict.candidate.number for verdict in verdicts if not verdict.goes)[:-1]
+    return sorted(verdict.candidate.number for verdict in verdicts if not verdict.expires)[:-1]
 
 
 def test_the_last_ones_are_kept_by_number() -> None:
@@ -90,8 +90,8 @@ def test_what_somebody_needs_stays() -> None:
         [Rule("r", within=1e-9, aliased=True)],
         NOW + 1,
     )
-    assert not verdict.goes and verdict.reasons == ["is the latest"]
-    assert not other.goes and other.reasons == ["is the base of the open draft 'd'"]
+    assert not verdict.expires and verdict.reasons == ["is the latest"]
+    assert not other.expires and other.reasons == ["is the base of the open draft 'd'"]
 
 
 def test_a_version_goes_when_no_rule_that_selects_it_keeps_it() -> None:
@@ -115,7 +115,7 @@ def test_an_end_of_its_own_decides_alone() -> None:
     ):
         for rules in ([], [Rule("r", last=5)], [Rule("r", tag="none", last=1)]):
             (verdict,) = judge([candidate(3, age_ns=400 * DAY, **about)], rules, NOW)
-            assert verdict.goes == goes, about
+            assert verdict.expires == goes, about
 
 
 def test_reasons_are_said() -> None:
@@ -128,7 +128,7 @@ def test_reasons_are_said() -> None:
     ]
     told = {verdict.candidate.number: verdict for verdict in judge(made, rules, NOW)}
     assert told[3].reasons == ["is the latest", "best: best 1 of 1 by acc (0.25)", "new: made within 1 day"]
-    assert told[2].goes and told[2].rules == ["best", "new"]
+    assert told[2].expires and told[2].rules == ["best", "new"]
     assert told[2].reasons == [
         "best: keeps it no longer, it is 3 days old",
         "new: keeps it no longer, it is 3 days old",
@@ -156,7 +156,7 @@ def test_a_teams_matrix() -> None:
             )
             for number, age in enumerate(ages)
         ]
-        return [ages[verdict.candidate.number] for verdict in judge(made, rules, NOW) if not verdict.goes][::-1]
+        return [ages[verdict.candidate.number] for verdict in judge(made, rules, NOW) if not verdict.expires][::-1]
 
     assert staying("raw-dataset") == [364, 100, 89, 45, 29, 10, 0]
     assert staying("processed-dataset") == [89, 45, 29, 10, 0]

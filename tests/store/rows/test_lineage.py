@@ -205,7 +205,7 @@ def test_retention_keeps_what_others_were_made_from(workspace: Workspace, put: P
     put("model", "3", uses=(data,))
     workspace.retention.set("few", last=1, artifact="data")
     verdicts = {verdict.candidate.name: verdict for verdict in workspace.retention.plan().verdicts}
-    assert not verdicts["data:v0"].goes
+    assert not verdicts["data:v0"].expires
     assert verdicts["data:v0"].reasons == ["model:v0 was made from it"]
     workspace.delete("model:v0")
     assert workspace.retention.apply().versions == ["data:v0"]
