@@ -9,6 +9,7 @@ import pytest
 
 from artstore.errors import InvalidInputError, RefusedError
 from artstore.workspace import Workspace
+from messages import raises
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def filled(workspace: Workspace, tmp_path: Path) -> Workspace:
 )
 def test_they_stay_where_they_are(filled: Workspace, tmp_path: Path, change: Callable[[Workspace, Path], None]) -> None:
     before = filled.aliases.of("a"), [version.name for version in filled.versions("a")]
-    with pytest.raises(RefusedError, match="protected"):
+    with raises(RefusedError, reason="protected alias"):
         change(filled, tmp_path / "file")
     assert (filled.aliases.of("a"), [version.name for version in filled.versions("a")]) == before
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from artstore.changes.committing import Commit
 from artstore.workspace import Workspace
+from messages import raises
 
 
 def test_gathered_content_begins_as_its_base(workspace: Workspace, tmp_path: Path) -> None:
@@ -27,9 +26,9 @@ def test_gathered_content_begins_as_its_base(workspace: Workspace, tmp_path: Pat
 def test_an_option_that_does_not_exist_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     """A typo in the name of an option raises before anything is stored."""
     (tmp_path / "a").write_bytes(b"a")
-    with pytest.raises(TypeError, match="alias"):
+    with raises(TypeError, names=["'alias'"]):
         workspace.put(tmp_path / "a", "data", alias=["x"])  # type: ignore[call-arg]
     draft = workspace.drafts.new("data")
-    with pytest.raises(TypeError, match="alias"):
+    with raises(TypeError, names=["'alias'"]):
         workspace.drafts.commit(draft.id, alias=["x"])  # type: ignore[call-arg]
     assert workspace.artifacts() == [] and [each.id for each in workspace.drafts.all()] == [draft.id]
