@@ -6,6 +6,7 @@ errors of Python calls that no command raises.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ Run = Callable[..., Any]
 
 CHARACTERS = "the characters / : \\ * ? [ ] # % @ are not allowed in it"
 DURATION = "is not a duration; write a number with a unit, such as 24h, 7d, 90m or 30s, or 0"
+CASCADE = "--cascade deletes those as well, --cascade=orphan keeps them without what they were made from"
 
 WORLD = [
     "put data x -a prod",
@@ -37,8 +39,11 @@ WORLD = [
     "put b w -a stable",
     "put b w --new",
     "ref add artfs://y:v2 z",
-    "put b base",
+    "ref add {cwd}/changed refs",
+    "ref add {cwd}/gone refs --base latest",
+    "put data base",
     "draft new base --from v0 --id open",
+    "draft add open full step/",
     "config protected-aliases stable",
 ]
 """Commands that make the workspace in which the errors occur: none of them changes it."""
@@ -101,6 +106,11 @@ COMMANDS = [
         "aliases can be moved with: artfs alias set",
     ),
     (
+        "rm y:v2",
+        4,
+        f"nothing was deleted: z:v0 includes y:v2; {CASCADE}",
+    ),
+    (
         "rm w:v0",
         4,
         "nothing was deleted: w:v0 has the protected alias 'stable'; "
@@ -123,12 +133,20 @@ COMMANDS = [
     ("draft new x --id a/b", 2, f"the draft's name 'a/b' contains \"/\"; {CHARACTERS}"),
     ("draft new x --expires 0", 2, "a draft cannot expire before it is opened"),
     ("draft add open b ../c", 2, "'../c' is not a path inside a version"),
-    ("draft add open data b/", 4, "'b' is there and is not a folder"),
+    ("draft add open b train/a/c", 4, "'train/a' is there and is not a folder"),
+    (
+        "draft add open data step/",
+        4,
+        "'step/empty' came into the draft before with other content; --overwrite replaces it",
+    ),
+    ("draft mv open empty train/a", 4, "'train/a' is in the way; --overwrite replaces a file"),
+    ("draft mv open train train/below", 2, "'train' cannot be moved into itself"),
     ("draft rm open absent", 3, "there is no 'absent'"),
     ("draft rm open *.jpg", 3, "nothing matches '*.jpg'"),
     # retention and configuration
     ("retention rm best", 3, "there is no retention rule 'best'; list them: artfs retention show"),
     ("retention set r", 2, "the rule 'r' would keep nothing; say what it keeps, such as --keep-last 3"),
+    ("retention set a/b --keep-last 1", 2, f"the rule's name 'a/b' contains \"/\"; {CHARACTERS}"),
     ("retention set r --keep-best acc", 2, "'acc' is not N:FIELD; such as 5:accuracy, or 5:loss:min for the least"),
     ("retention ttl x:v0 0", 2, "the end of a version must lie in the future"),
     ("config undelete-window soon", 2, f"'soon' {DURATION}"),
@@ -148,6 +166,12 @@ COMMANDS = [
         "the address at host holds a password, and references keep no secrets; "
         "write it without, and give credentials by the environment",
     ),
+    (
+        "cat refs:v1/changed",
+        5,
+        "file://{cwd}/changed has changed since it was logged; log it again for a version with what it is now",
+    ),
+    ("cat refs:v1/gone", 5, "file://{cwd}/gone is gone since it was logged"),
     ("ref pin x", 3, "x:v0 refers to nothing outside"),
     # mounting
     ("mount absent", 1, "the mount point {cwd}/absent does not exist; mkdir {cwd}/absent"),
@@ -174,14 +198,16 @@ COMMANDS = [
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the commands are run; the workspace is in it."""
     folder = tmp_path_factory.mktemp("messages")
-    (folder / "b").write_text("b")
-    for place in ("data", "full"):
-        (folder / place).mkdir()
-        (folder / place / "empty").write_text(place)
+    for file in ("b", "changed", "gone", "data/empty", "data/train/a", "full/empty"):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(file)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARTFS_WORKSPACE", str(folder / "workspace"))
         patch.chdir(folder)
-        assert [main(command.split()) for command in WORLD] == [0] * len(WORLD)
+        for command in WORLD:
+            assert main(command.replace("{cwd}", str(folder)).split()) == 0, command
+        (folder / "changed").write_text("otherwise")
+        (folder / "gone").unlink()
         for opened in set(environment._open_environments.values()):
             opened.drop()
     return folder
@@ -209,6 +235,8 @@ NOTICES = [
     ("config protected-aliases prod,rel-*", "protected-aliases is now prod,rel-*"),
     ("config protected-aliases none", "protected-aliases is now none"),
     ("draft new x --from latest --id d", ""),
+    ("draft add d file://{cwd}/data/sub/c in", "1 reference to {size}"),
+    ("draft add d more", "1 file, 4 B, {size} new"),
     ("draft rm d sub/c", "removed sub/c"),
     ("draft mv d empty full/", "moved empty to full/empty"),
     ("draft status d", "draft of x from x:v0"),
@@ -218,7 +246,17 @@ NOTICES = [
         "retention set best --type model --keep-best 1:acc",
         "best: of type model keeps the best 1 by acc; 'artfs retention plan' shows its effect",
     ),
+    ("put more y", ""),
+    ("put data y", ""),
+    (
+        "retention set best --keep-last 1",
+        "best: of everything keeps the last 1; 'artfs retention plan' shows its effect",
+    ),
+    ("retention apply --dry-run", "1 version would be deleted: {size}"),
+    ("retention apply", "1 version deleted: {size}, undelete until {time}"),
     ("retention rm best", "removed the rule best"),
+    ("retention ttl x 2h", "x:v0 expires at {time}, unless it still has the alias 'best' then"),
+    ("retention ttl y:v1 30d", "y:v1 expires at {time}"),
     (
         "rm -f x:v0",
         "the alias x:best was removed with its version\nartfs: until then, 'artfs undelete x:v0' restores them",
@@ -232,11 +270,13 @@ def test_notices(artfs: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "data" / "sub").mkdir(parents=True)
     (tmp_path / "data" / "empty").touch()
     (tmp_path / "data" / "sub" / "c").write_text("c")
+    (tmp_path / "more").write_text("more")
     monkeypatch.chdir(tmp_path)
-    reported = [(command, artfs(*command.split())) for command, _ in NOTICES]
-    assert [(command, result.code, result.message.replace(str(tmp_path), "{cwd}")) for command, result in reported] == [
-        (command, 0, f"artfs: {sentence}\n" if sentence else "") for command, sentence in NOTICES
-    ]
+    for command, sentence in NOTICES:
+        result = artfs(*command.replace("{cwd}", str(tmp_path)).split())
+        shown = result.message.replace(str(tmp_path), "{cwd}")
+        shown = re.sub(r"[\d.]+ k?B(?= new|, undelete|$)", "{size}", re.sub(r"20\d\d-\S+Z", "{time}", shown))
+        assert (result.code, shown) == (0, f"artfs: {sentence}\n" if sentence else ""), command
 
 
 def unlogged() -> package.Artifact:
@@ -290,6 +330,17 @@ CALLS: list[tuple[Callable[[package.Run, package.Artifact], object], type[Except
         "p/data:v0 has the type 'dataset', not 'model'",
     ),
     (lambda run, _data: run.log_artifact("absent"), errors.NotFoundError, "'absent' does not exist"),
+    # deletion
+    (
+        lambda run, data: [run.link_artifact(data, "registry/best"), data.delete()],
+        errors.RefusedError,
+        f"nothing was deleted: registry/best:v0 links to p/data:v0; {CASCADE}",
+    ),
+    (
+        lambda run, data: [run.use_artifact(data), run.log_artifact("folder", name="model", type="x"), data.delete()],
+        errors.RefusedError,
+        f"nothing was deleted: p/model:v0 was made from p/data:v0; {CASCADE}",
+    ),
     # runs
     (
         lambda run, _data: run.upsert_artifact(unlogged()),
