@@ -57,6 +57,7 @@ def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str], *,
 
 def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bool = False) -> list[str]:
     """Remove aliases, all or none, protected ones with ``force``; return the mounts that did not answer."""
+    aliases = list(dict.fromkeys(aliases))
     with store.write() as transaction:
         artifact = _artifact(transaction, name)
         if not force:
