@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from artstore.errors import ExistsError, NotFoundError
+from artstore.errors import ExistsError, InvalidInputError, NotFoundError
 from artstore.names import check_name, check_run
 from artstore.reclaim.leases import RUNS, Lease, is_held
 from artstore.records.catalogue import EdgeRecord, RunRecord, VersionRecord, checked_metadata
-from artstore.records.events import MetricsEvent, RunEvent
+from artstore.records.events import Event, MetricsEvent, RunEvent
 from artstore.rows import lineage, runs
 from artstore.rows.lineage import Edge, edge_event, end_title, run_end, version_end
 from artstore.storage import journal
@@ -79,7 +79,12 @@ def _recorded(record: RunRecord | None) -> RunRecord:
 
 
 def change_run(store: Store, number: int, **fields: Any) -> RunRecord:
-    """Change fields of a run's record; return the new record."""
+    """Change fields of a run's record; return the new record.
+
+    Raises `InvalidInputError` for a field that identifies the run, `NotFoundError` if there is no such run.
+    """
+    for name in fields.keys() & {"number", "project", "id"}:
+        raise InvalidInputError(f"the {name} of a run does not change")
     fields |= {key: checked_metadata(fields[key]) for key in ("config", "summary") if key in fields}
     with store.write() as transaction:
         before = _recorded(runs.run(transaction, number))
@@ -91,21 +96,22 @@ def change_run(store: Store, number: int, **fields: Any) -> RunRecord:
 
 
 def log_rows(store: Store, number: int, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> RunRecord:
-    """Record rows of metrics, as one block, and the summary that results."""
+    """Record rows of metrics, as one block if there are any, and the summary that results."""
     with store.write() as transaction:
         before = _recorded(runs.run(transaction, number))
         data = runs.pack_rows(rows)
         record = replace(
             before,
             steps=before.steps + len(rows),
-            blocks=before.blocks + 1,
+            blocks=before.blocks + (1 if rows else 0),
             summary=checked_metadata({**before.summary, **summary}),
         )
-        runs.put_block(transaction, number, before.blocks, data)
+        events: list[Event] = [RunEvent(record=record)]
+        if rows:
+            runs.put_block(transaction, number, before.blocks, data)
+            events.insert(0, MetricsEvent(run=number, block=before.blocks, data=data))
         runs.put_run(transaction, record)
-        journal.append(
-            store.path, transaction, [MetricsEvent(run=number, block=before.blocks, data=data), RunEvent(record=record)]
-        )
+        journal.append(store.path, transaction, events)
     return record
 
 

@@ -74,7 +74,7 @@ def metric_rows(transaction: ReadTransaction, number: int) -> Iterator[dict[str,
     """Yield a run's logged rows, in order; raise `DamageError` for an unreadable block."""
     for block, data in metric_blocks(transaction, number):
         try:
-            lines = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MOST_BYTES).split(b"\n")
-            yield from (json.loads(line) for line in lines)
+            lines = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MOST_BYTES)
+            yield from (json.loads(line) for line in lines.splitlines())
         except (zstandard.ZstdError, ValueError) as error:
             raise DamageError(f"block {block} of what run {number} logged does not read") from error
