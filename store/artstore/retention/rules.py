@@ -67,7 +67,10 @@ class Rule:
         for name in given.keys() - known.keys():
             raise InvalidInputError(f"a retention rule has no field {name!r}")
         for name in ("aliases", "tags"):
-            given[name] = tuple(given.get(name, ()))
+            globs = given.get(name, ())
+            if not isinstance(globs, list | tuple):  # a string would be taken letter by letter
+                raise InvalidInputError(f"the {name} to keep must be a list of globs")
+            given[name] = tuple(globs)
         rule = cls(**given)
         rule._check()
         return rule
@@ -89,6 +92,8 @@ class Rule:
         for name in ("aliases", "tags"):
             if not all(isinstance(glob, str) and glob for glob in getattr(self, name)):
                 raise InvalidInputError(f"the {name} to keep must not be empty")
+        if not isinstance(self.metadata, Mapping):
+            raise InvalidInputError("the metadata that a rule selects by must be names with values")
         checked_metadata(self.metadata)
         if not self.keeps_something:
             raise InvalidInputError(
