@@ -33,7 +33,7 @@ from artstore.progress import Progress
 from artstore.queries.difference import Difference, compare
 from artstore.queries.versions import Version
 from artstore.reclaim.collecting import with_room
-from artstore.records.catalogue import DraftRecord, VersionRecord
+from artstore.records.catalogue import LONGEST_TTL, DraftRecord, VersionRecord
 from artstore.records.packing import CLASS_TREE
 from artstore.records.trees import Kind
 from artstore.rows import catalogue, drafts
@@ -88,6 +88,8 @@ def open_new(
         check_draft(ident)
     if not seconds > 0:
         raise InvalidInputError("a draft cannot expire before it is opened")
+    if not seconds < LONGEST_TTL:
+        raise InvalidInputError(f"a draft must expire after less than {LONGEST_TTL:.0f} seconds")
     require_room(store.path)
 
     def make(transaction: WriteTransaction, root: Ref, added: int) -> tuple[bool, DraftRecord]:

@@ -16,6 +16,7 @@ from artstore.errors import DamageError, InvalidInputError
 from artstore.ids import ID_LENGTH
 
 __all__ = [
+    "LONGEST_TTL",
     "AliasRecord",
     "ArtifactRecord",
     "CatalogueRecord",
@@ -29,7 +30,8 @@ __all__ = [
 ]
 
 _VERSION: Final = 1
-_LONGEST_TTL: Final = 1e10
+LONGEST_TTL: Final = 1e10
+"""Seconds, beyond which a time of expiry is taken for a mistake."""
 
 Metadata = Mapping[str, Any]
 """JSON values by name."""
@@ -54,7 +56,7 @@ def checked_metadata(metadata: Metadata) -> dict[str, Any]:
 
 def end_after(seconds: float) -> int:
     """Return the moment so many seconds from now, in nanoseconds since 1970; raise `InvalidInputError` for the past."""
-    if not 0 < seconds < _LONGEST_TTL:
+    if not 0 < seconds < LONGEST_TTL:
         raise InvalidInputError("the end of a version must lie in the future")
     return time.time_ns() + int(seconds * 1e9)
 
