@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from artstore.changes.committing import Commit
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError
 from artstore.workspace import Workspace

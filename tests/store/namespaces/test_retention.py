@@ -67,7 +67,7 @@ def test_a_plan_changes_nothing_and_is_what_applying_does(filled: Workspace, jou
     plan = filled.retention.plan()
     assert journalled() == before
     assert [version.number for version in filled.versions("p/data")] == [0, 1, 2]
-    assert {verdict.candidate.number: verdict.goes for verdict in plan.verdicts} == {
+    assert {verdict.candidate.number: verdict.expires for verdict in plan.verdicts} == {
         0: True,
         1: True,
         2: False,
