@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import grp
-import json
 import os
 import shutil
 import stat
@@ -17,10 +16,11 @@ from typing import Final
 
 from artstore import locate
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, UnsupportedError
+from artstore.records.identity import IDENTITY, WorkspaceIdentity
 from artstore.storage import disk, manifest
 from artstore.storage.manifest_folders import CURRENT, FORMAT
 from artstore.storage.reserve import RESERVE
-from artstore.store import IDENTITY, Store
+from artstore.store import Store
 
 __all__ = ["create_workspace"]
 
@@ -151,10 +151,8 @@ def _build(folder: Path, group: str | None, gid: int | None) -> None:
     disk.write_file(folder / _MANIFEST / "lease", b"", file_mode)
     disk.write_file(folder / "journal" / "catalogue.journal", b"", file_mode)
     disk.preallocate(folder / "reserve", RESERVE, file_mode)
-    identity = {"format": FORMAT, "uuid": str(uuid.uuid4()), "created_ns": time.time_ns()}
-    if group:
-        identity["group"] = group
-    disk.write_file(folder / IDENTITY, (json.dumps(identity) + "\n").encode(), file_mode)
+    identity = WorkspaceIdentity(str(uuid.uuid4()), time.time_ns(), group)
+    disk.write_file(folder / IDENTITY, identity.encode(FORMAT), file_mode)
     disk.write_file(folder / CURRENT, f"{FORMAT} {_MANIFEST}\n".encode(), file_mode)
     manifest.create(folder)
     for name in ("data.mdb", "lock.mdb"):

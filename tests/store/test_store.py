@@ -12,7 +12,8 @@ import pytest
 
 from artstore.creating import create_workspace
 from artstore.errors import DamageError, WorkspaceNotFoundError
-from artstore.store import IDENTITY, Store
+from artstore.records.identity import IDENTITY
+from artstore.store import Store
 from artstore.workspace import Workspace
 from messages import raises
 

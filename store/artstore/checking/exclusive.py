@@ -9,8 +9,8 @@ from pathlib import Path
 
 from artstore import daemons
 from artstore.errors import BusyError
+from artstore.records.identity import IDENTITY
 from artstore.storage import disk
-from artstore.store import IDENTITY
 
 __all__ = ["alone", "users_of"]
 

@@ -12,10 +12,11 @@ from artstore.checking.recounting import Recount
 from artstore.checking.report import Report, message_of
 from artstore.errors import ArtfsError, DamageError, UnsupportedError, WorkspaceNotFoundError
 from artstore.records.counters import Counters
+from artstore.records.identity import IDENTITY
 from artstore.storage import journal
 from artstore.storage.manifest_folders import CURRENT, read_current
 from artstore.storage.reserve import RESERVE
-from artstore.store import IDENTITY, read_identity
+from artstore.store import read_identity
 
 __all__ = ["Place", "check_files", "note_strays"]
 
@@ -46,7 +47,7 @@ def check_files(workspace: Path, report: Report) -> Place:
         raise WorkspaceNotFoundError(f"{workspace} is not an artfs workspace", hint="make one with: artfs init DIR")
     uuid = ""
     try:
-        uuid = read_identity(workspace)["uuid"]
+        uuid = read_identity(workspace).uuid
     except (ArtfsError, OSError) as error:
         report.add("file", f"{workspace / IDENTITY}: {message_of(error)}")
     for name in _FOLDERS:

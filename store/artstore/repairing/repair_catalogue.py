@@ -17,6 +17,7 @@ from artstore.errors import DamageError
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, CatalogueRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry, decode_entry
 from artstore.records.events import decode
+from artstore.records.journal_frames import encode_events
 from artstore.records.packing import CLASS_TREE
 from artstore.records.tables import Table, key32, key64
 from artstore.repairing.repair_folders import modes_of, own
@@ -290,7 +291,7 @@ def repair_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:
         check_journal(workspace, transaction, names, versions, trial)
         if trial.clean:
             return []
-    data = journal.encode_events(events_of(transaction))
+    data = encode_events(events_of(transaction))
     state.journal_generation = journal.generation_of(journal.journal_path(workspace)) + 1
     state.journal_end = len(data)
     mode = modes_of(workspace)[1]

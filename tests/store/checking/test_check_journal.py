@@ -15,6 +15,7 @@ from artstore.errors import DamageError
 from artstore.reclaim import compaction
 from artstore.records.catalogue import VersionRecord
 from artstore.records.events import DeleteEvent, TypeEvent
+from artstore.records.journal_frames import encode_records
 from artstore.records.tables import Table
 from artstore.rows.history import History
 from artstore.storage import journal
@@ -46,7 +47,7 @@ def test_what_was_put_is_what_the_journal_tells(lived: Workspace) -> None:
 
 def test_bytes_past_the_acknowledged_end_are_nobodys(lived: Workspace) -> None:
     with journal.journal_path(lived.path).open("ab") as file:
-        file.write(journal.encode_records([{"event": "type", "name": "alone", "type": "other"}]) + b"torn")
+        file.write(encode_records([{"event": "type", "name": "alone", "type": "other"}]) + b"torn")
     assert checked(lived).problems == []
 
 

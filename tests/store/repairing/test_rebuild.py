@@ -13,6 +13,7 @@ import pytest
 
 from artstore.errors import BusyError, DamageError
 from artstore.reclaim.compaction import compact_journal, compact_pack
+from artstore.records.journal_frames import encode_records
 from artstore.repairing.rebuild import rebuild
 from artstore.rows.nodes import content_record
 from artstore.storage import disk, journal
@@ -271,7 +272,7 @@ def test_a_torn_end_of_the_journal_is_passed_over(lived: Workspace, cut: int) ->
     path = journal.journal_path(lived.path)
     forget(lived.store)
     with path.open("ab") as file:
-        file.write(journal.encode_records([{"event": "tags", "name": "alone", "version": 1, "tags": ["x"]}])[:-cut])
+        file.write(encode_records([{"event": "tags", "name": "alone", "version": 1, "tags": ["x"]}])[:-cut])
     (_folder(lived) / "data.mdb").unlink()
     ws = _rebuilt(lived)
     assert told(ws) == before

@@ -22,6 +22,7 @@ from typing import Final
 from artstore.errors import DamageError
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.events import AliasEvent, ArtifactEvent, Event, decode
+from artstore.records.journal_frames import encode_events
 from artstore.records.tables import Table
 from artstore.rows import catalogue
 from artstore.rows.history import History, read_provenance
@@ -94,7 +95,7 @@ def _rewritten(store: Store, transaction: ReadTransaction) -> bytes:
     if history.retention is not None:
         events.append(history.retention)
     events += read_provenance(transaction).events()
-    return journal.encode_events(events)
+    return encode_events(events)
 
 
 def _artifacts(transaction: ReadTransaction) -> Iterator[ArtifactRecord]:

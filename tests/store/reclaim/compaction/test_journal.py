@@ -13,6 +13,7 @@ import pytest
 
 from artstore.errors import ArtfsError, DamageError, OutOfSpaceError
 from artstore.reclaim.compaction import compact_journal
+from artstore.records.journal_frames import encode_records
 from artstore.storage import journal, manifest
 from artstore.store import Store
 from artstore.workspace import Workspace
@@ -194,7 +195,7 @@ def test_one_that_contradicts_the_manifest_is_left(busy: Workspace, lacks: tuple
     path = journal.journal_path(busy.path)
     ours = [(index, event) for index, event in enumerate(events(busy)) if event["name"] == "team/data"]
     last = max(index for index, event in ours if event.get(lacks[0]) == lacks[1])
-    kept = journal.encode_records(event for index, event in enumerate(events(busy)) if index != last)
+    kept = encode_records(event for index, event in enumerate(events(busy)) if index != last)
     path.write_bytes(kept)
     with busy.store.write() as transaction:
         transaction.state.journal_end = len(kept)
