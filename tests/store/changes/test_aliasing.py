@@ -110,7 +110,7 @@ def test_versions_that_went_meanwhile(artifact: Workspace) -> None:
     record = artifact.version("a:v1").record
     with artifact.store.write() as transaction:
         catalogue.put_version(transaction, replace(record, state="deleted"))
-    with raises(NotFoundError, names=["v1"]):
+    with raises(NotFoundError, names=["v1"], reason="deleted"):
         aliasing.set_aliases(artifact.store, record, ["best"])
     with pytest.raises(NotFoundError):
         aliasing.change_tags(artifact.store, record, add=["best"])

@@ -62,7 +62,7 @@ def test_what_is_not_there(workspace: Workspace, tmp_path: Path, path: str) -> N
 def test_a_folder_that_holds_the_workspace(workspace: Workspace) -> None:
     """It is refused, from wherever it is put."""
     for path in (workspace.path, workspace.path.parent):
-        with pytest.raises(RefusedError, match="holds the workspace"):
+        with raises(RefusedError, names=[str(workspace.path)], reason="source holds the workspace"):
             workspace.put(path, "x")
     (workspace.path.parent / "data").mkdir()
     (workspace.path.parent / "data" / "link").symlink_to(workspace.path)

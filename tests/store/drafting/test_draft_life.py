@@ -65,14 +65,14 @@ def test_a_draft_expires(workspace: Workspace, source: Path) -> None:
     assert workspace.drafts.get("x").id == "x"
     age(workspace, draft, 0.2 * 86400)
     for use in (lambda: workspace.drafts.get("x"), draft.commit, lambda: draft.add(source), draft.status):
-        with raises(NotFoundError, names=["'x'"]):
+        with raises(NotFoundError, names=["'x'"], reason="draft expired"):
             use()
     assert workspace.drafts.all() == []
     workspace.gc()
     assert workspace.drafts.states() == []
     assert leftovers(workspace) == []
     for seconds in (0.0, -1.0, float("nan")):
-        with pytest.raises(InvalidInputError, match="cannot expire before it is opened"):
+        with raises(InvalidInputError, reason="expires before it opens"):
             workspace.drafts.new("data", id="x", expires=seconds)
 
 

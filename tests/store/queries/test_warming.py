@@ -15,6 +15,7 @@ from artstore.progress import Progress
 from artstore.queries.warming import Warmed
 from artstore.storage.packs import pack_path
 from artstore.workspace import Workspace, init_workspace
+from messages import raises
 
 
 @pytest.fixture
@@ -85,8 +86,8 @@ def test_packs_that_are_gone_or_short(workspace: Workspace, source: Path) -> Non
     workspace.put(source, "a")
     pack = pack_path(workspace.path, 1)
     os.truncate(pack, 100_000)
-    with pytest.raises(DamageError, match="ends before"):
+    with raises(DamageError, names=[str(pack)], reason="ends early"):
         workspace.warm("a")
     pack.unlink()
-    with pytest.raises(DamageError, match="is missing"):
+    with raises(DamageError, names=[str(pack)], reason="missing"):
         workspace.warm("a")

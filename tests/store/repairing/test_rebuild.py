@@ -20,6 +20,7 @@ from artstore.storage import disk, journal
 from artstore.storage.packs import pack_path, read_segments
 from artstore.store import Store
 from artstore.workspace import Workspace
+from messages import raises
 from store.conftest import forget
 from store.lived import aged, reopened, told
 from store.oracle import assert_sound, leftovers, usage_contradictions, write_folder
@@ -207,7 +208,7 @@ def test_lost_content_is_named_and_the_rest_comes_back(lived: Workspace, tmp_pat
     report = rebuild(lived.path)
     assert [problem.kind for problem in report.problems] == ["chunk"]
     ws = Workspace(Store.open(lived.path))
-    with pytest.raises(DamageError, match="lost"):
+    with raises(DamageError, reason="lost"):
         ws.version("alone:v1").read_bytes("deep/run")
     assert ws.version("alone:v1").read_bytes("many/007") == b"7 of many"
     ws.put(tmp_path / "second", "healing")
@@ -259,7 +260,7 @@ def test_without_a_journal_nothing_is_done(lived: Workspace) -> None:
     """Nobody knows a version then: the rebuild says so and leaves everything."""
     forget(lived.store)
     shutil.rmtree(lived.path / "journal")
-    with pytest.raises(DamageError, match="journal"):
+    with raises(DamageError, names=["journal"]):
         rebuild(lived.path)
     assert (lived.path / "manifest.1").exists()
     reopened(lived)
@@ -297,7 +298,7 @@ def test_a_torn_pack_is_passed_over(lived: Workspace) -> None:
 
 def test_processes_that_use_the_workspace_are_named(lived: Workspace) -> None:
     """This one has the manifest open: nothing is done."""
-    with pytest.raises(BusyError, match=f"process {os.getpid()}"):
+    with raises(BusyError, names=[f"process {os.getpid()}"]):
         rebuild(lived.path)
     assert _folder(lived).name == "manifest.1"
 
@@ -314,7 +315,7 @@ def test_another_process_is_named_even_if_the_manifest_is_gone(lived: Workspace,
         assert other.stdout.readline() == b"1\n"
         if gone:
             shutil.rmtree(_folder(lived))
-        with pytest.raises(BusyError, match=f"process {other.pid}"):
+        with raises(BusyError, names=[f"process {other.pid}"]):
             rebuild(lived.path)
         other.communicate(b"")
     assert told(_rebuilt(lived)).keys() == {"alone", "team/vision/data"}

@@ -20,6 +20,7 @@ from artstore.repairing.repair import repair
 from artstore.rows.nodes import children_of, index_keys, node_extent, node_payload
 from artstore.workspace import Workspace
 from crash.recount import all_nodes, contradictions
+from messages import raises
 from store.checking.conftest import structure_of
 from store.lived import told
 from store.oracle import assert_sound, leftovers, problems, usage_contradictions
@@ -104,7 +105,7 @@ def test_a_damaged_chunk_is_set_aside_and_healed(lived: Workspace, tmp_path: Pat
     assert problems(lived) == [f"node {node} is lost"]
     assert usage_contradictions(lived) == []
     for ref in ("alone:v1", "team/vision/data:v1"):
-        with pytest.raises(DamageError, match="lost"):
+        with raises(DamageError, reason="lost"):
             lived.version(ref).read_bytes(os.fsdecode(path))
         assert lived.version(ref).read_bytes("many/123") == b"123 of many"
     assert repair(lived.store) == []

@@ -18,6 +18,7 @@ from artstore.storage import journal, manifest
 from artstore.store import Store
 from artstore.workspace import Workspace
 from crash.recount import contradictions
+from messages import raises
 from store.reclaim.compaction.conftest import Faults
 
 Event = dict[str, Any]
@@ -199,7 +200,7 @@ def test_one_that_contradicts_the_manifest_is_left(busy: Workspace, lacks: tuple
     path.write_bytes(kept)
     with busy.store.write() as transaction:
         transaction.state.journal_end = len(kept)
-    with pytest.raises(DamageError, match="journal"):
+    with raises(DamageError, names=["the journal"]):
         compact_journal(busy.store)
     assert path.read_bytes() == kept and names(busy) == ["catalogue.journal"]
 
@@ -209,7 +210,7 @@ def test_what_is_not_understood_is_left(busy: Workspace, event: Event) -> None:
     """An event of another kind, or without what one of its kind has, may mean anything."""
     with busy.store.write() as transaction:
         journal.append_records(busy.path, transaction, [event])
-    with pytest.raises(DamageError, match="contradicts"):
+    with raises(DamageError, names=[str(busy.path)], reason="journal contradicts itself"):
         compact_journal(busy.store)
     assert generation(busy) == 0
 
@@ -217,9 +218,9 @@ def test_what_is_not_understood_is_left(busy: Workspace, event: Event) -> None:
 def test_a_journal_that_is_gone_is_damage(busy: Workspace) -> None:
     """Neither rewritten from nothing nor made by the next writer."""
     journal.journal_path(busy.path).unlink()
-    with pytest.raises(DamageError, match="missing"):
+    with raises(DamageError, names=[str(busy.path)], reason="missing"):
         compact_journal(busy.store)
-    with pytest.raises(DamageError, match="missing"):
+    with raises(DamageError, names=[str(busy.path)], reason="missing"):
         busy.aliases.set("team/data:v5", "late")
 
 
