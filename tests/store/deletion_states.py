@@ -425,7 +425,7 @@ class Deletion(RuleBasedStateMachine):
     def set_end(self, pick: int, days: int | None) -> None:
         """Give a version an end of its own, or none."""
         key = self._living(pick)
-        self.ws.set_ttl(label(key), None if days is None else days * 86400.0)
+        self.ws.retention.set_ttl(label(key), None if days is None else days * 86400.0)
         self.expected.ends.pop(key, None)
         if days is not None:
             self.expected.ends[key] = days

@@ -62,7 +62,7 @@ def live_through(ws: Workspace, folder: Path) -> None:
     ws.retention.set("checkpoints", type="model", best=5, field="accuracy", aliases=["prod*"])
     ws.retention.set("logs", project="team", within=1e6)
     ws.retention.remove("logs")
-    ws.set_ttl("team/vision/data:v0", 1e9)
+    ws.retention.set_ttl("team/vision/data:v0", 1e9)
     ws.describe("team/vision/data", "all that was collected")
     record, lease = recording.start_run(ws.store, "team", "maker", config={"lr": 0.1}, job_type="train")
     recording.record_use(ws.store, record.number, ws.version("alone").record, "latest")

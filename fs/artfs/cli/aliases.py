@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import timestamp, warn, warn_of_silent, write_document, write_line, write_table
+from artfs.cli.output import warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:

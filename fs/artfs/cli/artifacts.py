@@ -9,10 +9,11 @@ import click
 from artfs.cli.caching import cache
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import quoted, size, timestamp, warn, warn_of_silent, write_document, write_line, write_table
+from artfs.cli.output import quoted, size, warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import print_put, workspace_for_put
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 from artstore.names import check_name
 
 __all__ = ["artifact"]

@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import REFERENCE
-from artfs.cli.output import (
-    counted,
-    quoted,
-    size,
-    timestamp,
-    write_bytes,
-    write_document,
-    write_line,
-    write_table,
-)
+from artfs.cli.output import counted, quoted, size, write_bytes, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 from artstore.errors import InvalidNameError, NotFoundError
 from artstore.names import version_label
 

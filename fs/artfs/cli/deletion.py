@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import DELETED_REFERENCE, REFERENCE
-from artfs.cli.output import counted, size, timestamp, warn, warn_of_silent, write_document, write_line
+from artfs.cli.output import counted, size, warn, warn_of_silent, write_document, write_line
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:

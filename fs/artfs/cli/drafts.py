@@ -11,21 +11,12 @@ from artfs.cli.completion import DRAFT, NAME
 from artfs.cli.config import parse_duration
 from artfs.cli.differences import print_difference
 from artfs.cli.metadata import parse_metadata, version_options
-from artfs.cli.output import (
-    counted,
-    exact_name,
-    quoted,
-    size,
-    timestamp,
-    warn,
-    write_document,
-    write_line,
-    write_table,
-)
+from artfs.cli.output import counted, quoted, size, warn, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import print_put, warn_of_reaped
 from artfs.cli.references import is_uri, pinning_bar
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import exact_name, timestamp
 from artstore.errors import NotFoundError
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import click
 
 from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import size, timestamp, write_document, write_table
+from artfs.cli.output import size, write_document, write_table
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 
 __all__ = ["find"]
 

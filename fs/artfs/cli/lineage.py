@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import (
-    columns,
-    quoted,
-    timestamp,
-    write_document,
-    write_line,
-    write_table,
-)
+from artfs.cli.output import columns, quoted, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 
 if TYPE_CHECKING:
     from artstore.queries.graph import Graph, GraphNode
@@ -167,10 +161,9 @@ def run_ls(session: Session, project: str | None) -> None:
       artfs run ls dataset-pipeline
     """
     from artfs.documents.runs import RunsDocument
-    from artstore.changes.recording import state_of
 
     workspace = session.open()
-    document = RunsDocument.of((record, state_of(workspace.store, record)) for record in workspace.runs.all(project))
+    document = RunsDocument.of((record, workspace.runs.state(record)) for record in workspace.runs.all(project))
     if session.json:
         write_document(document)
         return
@@ -192,18 +185,13 @@ def run_show(session: Session, title: str, history: bool) -> None:
     """
     from artfs.documents.encoding import encode
     from artfs.documents.runs import RunDocument
-    from artstore.changes.recording import state_of
-    from artstore.rows.runs import metric_rows
 
     workspace = session.open()
     record = workspace.runs.get(title)
     used = [version.name for version in workspace.runs.versions(record.number, used=True)]
     made = [version.name for version in workspace.runs.versions(record.number, used=False)]
-    rows: list[dict[str, object]] | None = None
-    if history:
-        with workspace.store.snapshot() as snapshot:
-            rows = list(metric_rows(snapshot.transaction, record.number))
-    document = RunDocument.shown(record, state_of(workspace.store, record), used=used, logged=made, history=rows)
+    rows = workspace.runs.rows(record.number) if history else None
+    document = RunDocument.shown(record, workspace.runs.state(record), used=used, logged=made, history=rows)
     if session.json:
         write_document(document)
         return

@@ -9,22 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import REFERENCE
-from artfs.cli.output import (
-    age,
-    counted,
-    exact_name,
-    from_nanoseconds,
-    legible,
-    quoted,
-    size,
-    timestamp,
-    warn,
-    write_bytes,
-    write_document,
-    write_line,
-)
+from artfs.cli.output import age, counted, legible, quoted, size, warn, write_bytes, write_document, write_line
 from artfs.cli.session import Session, subcommand
 from artfs.cli.usage import warn_if_overdue
+from artfs.documents.encoding import exact_name, from_nanoseconds, timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from artfs.documents.encoding import exact_name, from_nanoseconds, timestamp, to_json
+from artfs.documents.encoding import exact_name, to_json
 
 if TYPE_CHECKING:
     from artfs.documents.encoding import Document
@@ -24,14 +24,11 @@ __all__ = [
     "age",
     "columns",
     "counted",
-    "exact_name",
     "flush",
-    "from_nanoseconds",
     "legible",
     "quoted",
     "say",
     "size",
-    "timestamp",
     "warn",
     "warn_of_silent",
     "write",

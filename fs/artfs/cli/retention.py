@@ -9,8 +9,9 @@ import click
 from artfs.cli.completion import REFERENCE, RULE
 from artfs.cli.config import parse_duration, written_duration
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import counted, size, timestamp, warn, warn_of_silent, write_document, write_line, write_table
+from artfs.cli.output import counted, size, warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 
 if TYPE_CHECKING:
     from artstore.retention.rules import Rule
@@ -191,29 +192,25 @@ def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
     """
     workspace = session.open()
     if dry_run:
+        from artstore.retention.applying import Retired
+
         plan = workspace.retention.plan()
-        names, freed, due, kept = (
-            [verdict.candidate.name for verdict in plan.expiring],
-            plan.freed_bytes,
-            None,
-            list[str](),
-        )
+        retired = Retired([verdict.candidate.name for verdict in plan.expiring], plan.freed_bytes)
     else:
         retired = workspace.retention.apply(trust_clock=trust_clock)
-        names, freed, due, kept = retired.versions, retired.freed_bytes, retired.due_at, retired.kept
         warn_of_silent(retired.silent)
     if session.json:
         from artfs.documents.retention import RetentionDocument
 
-        write_document(RetentionDocument(names, freed, due, kept, dry_run))
+        write_document(RetentionDocument.of(retired, dry_run=dry_run))
         return
-    for name in names:
+    for name in retired.versions:
         write_line(name)
-    for why in kept:
-        warn(f"kept {why}")
+    for phrase in retired.kept:
+        warn(f"kept {phrase}")
     what = "would be deleted" if dry_run else "deleted"
-    until = "" if due is None else f", undelete until {timestamp(due, seconds=True)}"
-    warn(f"{counted(len(names), 'version')} {what}: {size(freed)}{until}")
+    until = "" if retired.due_at is None else f", undelete until {timestamp(retired.due_at, seconds=True)}"
+    warn(f"{counted(len(retired.versions), 'version')} {what}: {size(retired.freed_bytes)}{until}")
 
 
 @subcommand("ttl", group=retention, writes=True)
@@ -231,7 +228,7 @@ def retention_ttl(session: Session, reference: str, time: str) -> None:
     """
     workspace = session.open()
     version = workspace.version(reference)
-    ends = workspace.set_ttl(version.name, None if time == "none" else parse_duration(time))
+    ends = workspace.retention.set_ttl(version.name, None if time == "none" else parse_duration(time))
     if session.json:
         from artfs.documents.retention import ExpiryDocument
 

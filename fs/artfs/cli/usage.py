@@ -8,19 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import (
-    age,
-    columns,
-    counted,
-    from_nanoseconds,
-    quoted,
-    size,
-    warn,
-    write_document,
-    write_line,
-    write_table,
-)
+from artfs.cli.output import age, columns, counted, quoted, size, warn, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import from_nanoseconds
 from artstore.names import version_label
 
 if TYPE_CHECKING:

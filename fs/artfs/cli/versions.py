@@ -14,18 +14,9 @@ import click
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.differences import print_difference
 from artfs.cli.lineage import near
-from artfs.cli.output import (
-    columns,
-    counted,
-    exact_name,
-    from_nanoseconds,
-    quoted,
-    size,
-    timestamp,
-    write_document,
-    write_line,
-)
+from artfs.cli.output import columns, counted, quoted, size, write_document, write_line
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import exact_name, from_nanoseconds, timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:

@@ -77,9 +77,11 @@ class Description:
         if self.ttl == _length(workspace.version(version.name)):
             return
         if self.ttl is None:
-            workspace.set_ttl(version.name, None)
+            workspace.retention.set_ttl(version.name, None)
         else:
-            workspace.set_ttl(version.name, (version.created_at + self.ttl - datetime.now(UTC)).total_seconds())
+            workspace.retention.set_ttl(
+                version.name, (version.created_at + self.ttl - datetime.now(UTC)).total_seconds()
+            )
 
 
 def _checked(aliases: Iterable[str]) -> list[str]:

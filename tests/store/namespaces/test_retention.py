@@ -89,3 +89,14 @@ def test_a_wrong_clock_applies_nothing_unless_it_is_trusted(filled: Workspace, m
         filled.retention.apply()
     assert len(filled.versions("p/data")) == 3
     assert filled.retention.apply(trust_clock=True).versions
+
+
+def test_an_expiry_time_is_set_and_removed(filled: Workspace) -> None:
+    """The time at which a version expires is returned, and None for never."""
+    expires_at = filled.retention.set_ttl("p/data:v0", 3600.0)
+    assert expires_at is not None
+    assert filled.version("p/data:v0").record.expires_ns // 1000 == round(expires_at.timestamp() * 1e6)
+    assert filled.retention.set_ttl("p/data:v0", None) is None
+    assert filled.version("p/data:v0").record.expires_ns == 0
+    with pytest.raises(NotFoundError):
+        filled.retention.set_ttl("p/data:v9", 3600.0)

@@ -129,13 +129,13 @@ def test_a_version_goes_at_its_end(filled: Workspace, tmp_path: Path) -> None:
 
 
 def test_ends_are_set_and_taken_away(filled: Workspace, tmp_path: Path) -> None:
-    ends = filled.set_ttl("data:v0", 3600.0)
+    ends = filled.retention.set_ttl("data:v0", 3600.0)
     assert ends is not None and abs(ends.timestamp() - time.time() - 3600) < 60
-    assert filled.set_ttl("data:v0", None) is None
+    assert filled.retention.set_ttl("data:v0", None) is None
     assert filled.version("data:v0").record.expires_ns == 0
     for seconds in (0.0, -5.0, 1e11, float("nan")):
         with raises(InvalidInputError, reason="end in the past"):
-            filled.set_ttl("data:v0", seconds)
+            filled.retention.set_ttl("data:v0", seconds)
         with raises(InvalidInputError, reason="end in the past"):
             filled.put(tmp_path / "d1", "new", ttl=seconds)
     assert "new" not in [item.name for item in filled.artifacts()]
@@ -210,7 +210,7 @@ def test_rules_are_kept_and_told_to_the_journal(filled: Workspace) -> None:
 
 def test_a_rebuild_brings_rules_and_ends_back(filled: Workspace) -> None:
     filled.retention.set("b", last=2, metadata={"k": [1]})
-    filled.set_ttl("data:v0", 1e6)
+    filled.retention.set_ttl("data:v0", 1e6)
     ends = filled.version("data:v0").record.expires_ns
     (filled.path / "manifest.1" / "data.mdb").unlink()
     filled.store.reader.close()
