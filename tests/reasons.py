@@ -57,6 +57,7 @@ REASONS = {
     "already a workspace": "is a workspace already",
     "folder not empty": "is not empty",
     "no workspace": "is not an artfs workspace",
+    "reserve reached": "bytes are left",
     "no answer": "does not answer",
     # content outside the store
     "nothing there": "there is nothing at",

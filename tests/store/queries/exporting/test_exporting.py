@@ -154,7 +154,6 @@ def test_all_that_differs_is_refused_before_anything_is_written(store: Store, ro
         export(store, root, dest)
     assert caught.value.paths == [b"big", b"dir", b"img", b"link", b"nothing", b"run.sh"]
     assert "--overwrite" in caught.value.hint
-    assert "--overwrite" in caught.value.hint
     assert contents_without_following(dest) == before
     assert export(store, root, dest, overwrite=True) == GetReceipt(FILES, BYTES, 0)
     assert contents(dest) == TREE
