@@ -102,7 +102,7 @@ def test_now_is_final_and_gives_the_space_back_before_it_returns(artfs: Run) -> 
     after = artfs("usage", "--json").json
     assert after["stored_bytes"] == before["stored_bytes"] - deleted["freed_bytes"]
     assert (after["deadlist_entries"], after["condemned_bytes"]) == (0, 0)
-    refused(artfs("undelete", "x:v0"), code=3, names=["x:v0"])
+    refused(artfs("undelete", "x:v0"), code=3, names=["x:v0"], reason="content freed")
     assert artfs("rm", "-f", "--now", "x:v1..v2").text.splitlines()[1].endswith(" freed")
 
 

@@ -114,5 +114,5 @@ def test_what_another_step_has_added_is_named(artfs: Run, folder: Path) -> None:
     artfs("draft", "new", "x", "--id", "d")
     artfs("draft", "add", "d", folder)
     (folder / "b").write_bytes(b"other")
-    refused(artfs("draft", "add", "d", folder), code=4, names=["'b'", "--overwrite"])
+    refused(artfs("draft", "add", "d", folder), code=4, names=["'b'", "--overwrite"], reason="added before")
     assert artfs("draft", "add", "d", folder, "--overwrite").code == 0

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from messages import refused, reported
+from messages import missing, refused, reported
+from reasons import has_reason
 from servers.s3 import S3
 from servers.web import Web
 
@@ -42,13 +43,15 @@ def test_what_has_changed(artfs: Run, bucket: S3) -> None:
     artfs("ref", "add", bucket.uri("d/"), "set")
     bucket.put("d/a", b"two")
     bucket.delete("d/sub/b")
-    refused(artfs("cat", "set:v0/a"), code=5, names=[bucket.uri("d/a")])
-    assert f"changed: a: {bucket.uri('d/a')} " in artfs("show", "set").text
+    refused(artfs("cat", "set:v0/a"), code=5, names=[bucket.uri("d/a")], reason="changed outside")
+    (changed,) = [line for line in artfs("show", "set").text.splitlines() if "changed: a: " in line]
+    assert not missing(changed, [bucket.uri("d/a")]) and has_reason(changed, "changed outside")
     (failed,) = artfs("show", "set", "--json").json["failed_references"]
     assert failed["path"] == "a" and failed["found_at"].endswith("Z")
     checked = artfs("ref", "check", "set")
     assert checked.code == 5 and checked.text.endswith("0 references unchanged, 2 not\n")
-    assert f"changed: sub/b: {bucket.uri('d/sub/b')} " in checked.text
+    (gone,) = [line for line in checked.text.splitlines() if line.startswith("changed: sub/b: ")]
+    assert not missing(gone, [bucket.uri("d/sub/b")]) and has_reason(gone, "gone outside")
     states = artfs("ref", "check", "set", "--json")
     assert states.code == 5 and [each["state"] for each in states.json["references"]] == ["changed", "changed"]
     assert artfs("ref", "pin", "set").code == 5
@@ -62,7 +65,7 @@ def test_fetching_for_good(artfs: Run, bucket: S3) -> None:
     assert artfs("ref", "pin", "set", "--json").json["version"] == "v2"
     bucket.delete("d/a")
     assert artfs("cat", "set:v2/a").text == "one"
-    refused(artfs("ref", "pin", "set"), code=3, names=["set:v2"])
+    refused(artfs("ref", "pin", "set"), code=3, names=["set:v2"], reason="no references")
 
 
 def test_in_drafts(artfs: Run, bucket: S3, tmp_path: Path) -> None:
@@ -90,7 +93,7 @@ def test_another_version(artfs: Run, tmp_path: Path) -> None:
     assert artfs("cat", "y:v0/x/sub/f").text == "own"
     assert artfs("ref", "add", "artfs://team/x:latest/sub/f", "y", "in/g", "--base", "latest").code == 0
     assert artfs("cat", "y:v1/in/g").text == "own"
-    refused(artfs("rm", "team/x:v0"), code=4, names=["y:v0", "team/x:v0", "--cascade"])
+    refused(artfs("rm", "team/x:v0"), code=4, names=["y:v0", "team/x:v0", "--cascade"], reason="included")
     assert artfs("ref", "add", "artfs://team/x:v0/nothing", "y").code == 3
     assert artfs("ref", "add", "artfs://none:v0", "y").code == 3
 
@@ -126,7 +129,9 @@ def test_wrong_words(artfs: Run, tmp_path: Path, arguments: tuple[str, ...], cod
 
 def test_what_is_not_there_or_not_allowed(artfs: Run, bucket: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     artfs("init")
-    refused(artfs("ref", "add", bucket.uri("nothing/"), "x"), code=3, names=[bucket.uri("nothing/")])
+    refused(
+        artfs("ref", "add", bucket.uri("nothing/"), "x"), code=3, names=[bucket.uri("nothing/")], reason="nothing there"
+    )
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     refused(artfs("ref", "add", bucket.uri("d/"), "x"), code=1, names=["AWS_ACCESS_KEY_ID", "--anonymous"])
     refused(artfs("put", bucket.uri("d/"), "x"), code=3, names=[bucket.uri("d/"), "artfs ref add"])
