@@ -24,7 +24,7 @@ from artstore.errors import (
 from artstore.reclaim import collecting
 from artstore.rows import drafts
 from artstore.workspace import Workspace
-from messages import raises
+from messages import missing, raises
 from store.drafting.sources import MODEL, content
 from store.oracle import Model, assert_sound, leftovers, whole, write_folder
 
@@ -174,7 +174,7 @@ def test_dead_puts_and_open_drafts_are_told_apart(workspace: Workspace, source: 
     draft = workspace.drafts.new("data", id="x")
     draft.add(source)
     (info,) = [one for one in workspace.drafts.states() if one.id]
-    assert info.alive and info.title == "the open draft 'x' of 'data'" and info.expires_ns > time.time_ns()
+    assert info.alive and not missing(info.title, ["'x'", "'data'"]) and info.expires_ns > time.time_ns()
     with workspace.store.snapshot() as snapshot:
         assert drafts.dead_drafts(snapshot.transaction, workspace.store.run_dir, time.time_ns()) == []
     assert replace(draft.record(), draft=7).draft == 7

@@ -17,7 +17,7 @@ from artstore.retention.rules import read_rules
 from artstore.rows import catalogue
 from artstore.storage.journal import journal_path, replay
 from artstore.workspace import Workspace
-from messages import raises
+from messages import missing, raises
 from store.lived import reopened
 from store.oracle import assert_sound, leftovers, write_folder
 
@@ -55,7 +55,7 @@ def test_what_was_planned_goes_and_can_come_back(filled: Workspace) -> None:
     assert sorted(done.versions) == sorted(going) and done.freed_bytes == expected and done.due_at is not None
     assert names(filled) == ["data:v0", "data:v1", "team/model:v2", "team/model:v3", "team/model:v5"]
     (gone,) = [version for version in filled.log("team/model") if version.number == 4]
-    assert gone.record.reason == "best: keeps it no longer, it is less than a minute old"
+    assert not missing(gone.record.reason, ["best", "minute"])
     assert filled.retention.apply().versions == []
     assert filled.undelete("team/model:v4").version.record.reason == ""
     assert_sound(filled)
@@ -76,7 +76,7 @@ def test_aliases_and_drafts_protect(filled: Workspace) -> None:
     filled.aliases.set("team/model:v0", "production")
     filled.drafts.new("q", base="data:v0", id="d")
     told = {verdict.candidate.name: verdict for verdict in plan(filled.store, later(20)).verdicts}
-    assert told["data:v0"].reasons == ["is the base of the open draft 'd' of 'q'"]
+    assert len(told["data:v0"].reasons) == 1 and not missing(told["data:v0"].reasons[0], ["'d'", "'q'"])
     apply(filled.store, trust_clock=True, now_ns=later(5))
     assert names(filled) == ["data:v0", "data:v1", "team/model:v0", "team/model:v5"]
     filled.retention.set("young", within=86400.0, aliased=True, aliases=["prod*"])
@@ -103,7 +103,7 @@ def test_who_needs_a_version_at_the_last_moment_keeps_it(filled: Workspace, monk
     monkeypatch.setattr(applying, "delete", delete)
     done = filled.retention.apply()
     assert sorted(done.versions) == ["team/model:v0", "team/model:v3", "team/model:v4"]
-    assert len(done.kept) == 2 and "has the alias 'mine'" in " ".join(done.kept)
+    assert len(done.kept) == 2 and not missing(" ".join(done.kept), ["'mine'"])
     assert names(filled) == ["data:v0", "data:v1", "team/model:v1", "team/model:v5"]
 
 

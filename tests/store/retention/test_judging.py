@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artstore.errors import InvalidInputError, InvalidNameError
-from artstore.retention.judging import Candidate, judge
+from artstore.retention.judging import Candidate, Verdict, judge
 from artstore.retention.rules import Rule
-from messages import raises
+from messages import missing, raises
+from reasons import has_reason
 
 NOW = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp() * 1e9)
 HOUR = 3600 * 10**9
@@ -85,13 +86,19 @@ def test_aliases_and_tags_that_match() -> None:
     assert kept(Rule("r", everything=True), made) == [0, 1, 2, 3]
 
 
+def named(verdict: Verdict, *names: list[str]) -> bool:
+    """Return whether a verdict has one reason for each list, which contains these names."""
+    reasons = zip(verdict.reasons, names, strict=True)
+    return not any(missing(reason, of_reason) for reason, of_reason in reasons)
+
+
 def test_what_somebody_needs_stays() -> None:
     (verdict, other) = judge(
         [candidate(1), candidate(0, users=["is the base of the open draft 'd'"])],
         [Rule("r", within=1e-9, aliased=True)],
         NOW + 1,
     )
-    assert not verdict.expires and verdict.reasons == ["is the latest"]
+    assert not verdict.expires and named(verdict, ["latest"])
     assert not other.expires and other.reasons == ["is the base of the open draft 'd'"]
 
 
@@ -128,15 +135,12 @@ def test_reasons_are_said() -> None:
         candidate(0, type="other"),
     ]
     told = {verdict.candidate.number: verdict for verdict in judge(made, rules, NOW)}
-    assert told[3].reasons == ["is the latest", "best: best 1 of 1 by acc (0.25)", "new: made within 1 day"]
+    assert named(told[3], ["latest"], ["best", "1 of 1", "acc", "0.25"], ["new", "1 day"])
     assert told[2].expires and told[2].rules == ["best", "new"]
-    assert told[2].reasons == [
-        "best: keeps it no longer, it is 3 days old",
-        "new: keeps it no longer, it is 3 days old",
-    ]
-    assert told[1].reasons == ["its own end was 2026-11-20 12:00 UTC", "has the alias 'prod'"]
+    assert named(told[2], ["best", "3 days"], ["new", "3 days"])
+    assert named(told[1], ["2026-11-20 12:00 UTC"], ["'prod'"])
     (other,) = judge([candidate(0)], [Rule("r", type="model", last=1)], NOW)
-    assert other.reasons == ["no rule selects it"] and not other.rules
+    assert has_reason(" ".join(other.reasons), "no rule") and not other.rules
 
 
 def test_a_teams_matrix() -> None:
