@@ -108,11 +108,11 @@ def _clear_abandoned(folder: Path) -> None:
 
 def _finish_move(path: Path) -> bool:
     """Finish the move of a workspace that a killed `create_workspace` had built; return whether there was one."""
-    found = False
+    is_finished = False
     for temporary in _abandoned(path, _MOVING):
         _move_rest(temporary, path)
-        found = True
-    return found
+        is_finished = True
+    return is_finished
 
 
 def _group_id(group: str | None) -> int | None:

@@ -122,17 +122,17 @@ def in_use(run_dir: Path, versions: Sequence[tuple[int, int, int]]) -> dict[int,
     process has no descriptor left to ask with.  Call it outside of any transaction.
     """
     request = [list(version) for version in versions]
-    found: dict[int, str] = {}
+    users: dict[int, str] = {}
     for call in _ask_all(run_dir, {"op": "in_use", "versions": request}) if request else []:
         if call.is_dead:
             continue
         serials = call.answer.get("in_use") if call.agreed else None
         if not isinstance(serials, list) or not all(isinstance(serial, int) for serial in serials):
             sentence = f"the daemon of {call.info.mountpoint} (process {call.info.pid}) does not answer"
-            found.update((serial, sentence) for _, _, serial in versions)
+            users.update((serial, sentence) for _, _, serial in versions)
         else:
-            found.update((serial, call.info.mountpoint) for serial in serials)
-    return found
+            users.update((serial, call.info.mountpoint) for serial in serials)
+    return users
 
 
 def _tell(run_dir: Path, message: Mapping[str, Any]) -> list[DaemonInfo]:
@@ -281,10 +281,10 @@ def _connect(info: DaemonInfo, *, timeout: float) -> socket.socket:
     try:
         connection.settimeout(timeout)
         connection.connect(info.socket)
-        found = peer(connection).uid
+        holder = peer(connection).uid
         own_user = os.geteuid()
-        if found not in (own_user, 0) and not (own_user == 0 and found == info.uid):
-            raise RefusedError(f"the socket of the daemon of {info.mountpoint} is held by user {found}")
+        if holder not in (own_user, 0) and not (own_user == 0 and holder == info.uid):
+            raise RefusedError(f"the socket of the daemon of {info.mountpoint} is held by user {holder}")
     except BaseException:
         connection.close()
         raise

@@ -135,10 +135,10 @@ def rename(store: Store, name: str, to: str) -> list[str]:
     """
     with store.write() as transaction:
         artifact = _artifact(transaction, name)
-        gone = catalogue.rename(transaction, artifact, to, time.time_ns())
+        old_names = catalogue.rename(transaction, artifact, to, time.time_ns())
         drafts.rename(transaction, name, to)
         journal.append(store.path, transaction, [RenameEvent(name=name, to=to)])
-    changes = [Change(above, [component]) for above, _, component in (each.rpartition("/") for each in gone)]
+    changes = [Change(above, [component]) for above, _, component in (each.rpartition("/") for each in old_names)]
     return [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, [*changes, *parent_changes(to)])]
 
 

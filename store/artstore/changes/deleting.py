@@ -268,8 +268,8 @@ def _delete_batch(
     for artifact, names in by_artifact.values():
         changes.append(Change(artifact.name, names))
         if catalogue.latest(transaction, artifact.number) is None:
-            for gone in catalogue.retire(transaction, artifact):
-                above, _, component = gone.rpartition("/")
+            for retired in catalogue.retire(transaction, artifact):
+                above, _, component = retired.rpartition("/")
                 changes.append(Change(above, [component]))
     journal.append(store.path, transaction, events)
     return entries

@@ -311,8 +311,8 @@ def _overwrite_copies(store: Store, ids: set[bytes]) -> None:
 
 def _is_alive(transaction: ReadTransaction, pack: int, entry: PackedEntry) -> bool:
     klass = CLASS_CONTENT if entry.klass == CLASS_ROOT_LIST else entry.klass
-    found = find_node(transaction, klass, entry.id)
-    return found is not None and node_extent(found[1])[:2] == (pack, entry.offset)
+    row = find_node(transaction, klass, entry.id)
+    return row is not None and node_extent(row[1])[:2] == (pack, entry.offset)
 
 
 def _remaining(store: Store, leaves: set[int]) -> int:

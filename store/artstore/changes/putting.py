@@ -56,8 +56,8 @@ def put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutRe
     rest.  If the disk is full, deleted content on the deadlist is reaped, the oldest first.  Raises `SourceError` for
     files that cannot be stored, `OutOfSpaceError` if the disk is still full after that, and the errors of `commit`.
     """
-    done, reaped = with_room(store, lambda: _put(store, path, request, options))
-    return replace(done, reaped_bytes=reaped)
+    result, reaped = with_room(store, lambda: _put(store, path, request, options))
+    return replace(result, reaped_bytes=reaped)
 
 
 def put_version(
@@ -123,8 +123,8 @@ def _put_source(
 def _take_mounted(store: Store, stager: Stager, place: MountedPath) -> Ref:
     """Return the root for a path on a mount: the node of the directory, or a new root that contains the file."""
     with store.snapshot() as snapshot:
-        found = snapshot.name_number(place.name)
-        version = snapshot.version_by_number(found[0], place.number) if found else None
+        number = snapshot.name_number(place.name)
+        version = snapshot.version_by_number(number[0], place.number) if number else None
         if version is None:
             raise NotFoundError(f"{place.name}:v{place.number} is not there any more")
         if not place.path:

@@ -26,11 +26,11 @@ def select(transaction: ReadTransaction, refs: Sequence[str], *, recursive: bool
     """
     if not refs:
         raise InvalidInputError("name the versions to delete")
-    found: dict[int, Selected] = {}
+    selected: dict[int, Selected] = {}
     for ref in refs:
         for artifact, version in _select_one(transaction, ref, recursive):
-            found[version.serial] = (artifact, version)
-    return list(found.values())
+            selected[version.serial] = (artifact, version)
+    return list(selected.values())
 
 
 def _select_one(transaction: ReadTransaction, ref: str, recursive: bool) -> list[Selected]:
@@ -115,8 +115,8 @@ def _named(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str
         )
     number = reference.version
     if number is None and reference.alias == "latest":
-        found = catalogue.latest(transaction, artifact.number)
-        return [] if found is None else [found]
+        latest = catalogue.latest(transaction, artifact.number)
+        return [] if latest is None else [latest]
     if number is None:
         alias = catalogue.alias_by_name(transaction, artifact.number, reference.alias or "")
         if alias is None:

@@ -69,7 +69,7 @@ def _check_records(workspace: Path, place: Place, data: bool, report: Report, pr
     """Check the records of a sound LMDB file; return the nodes whose stored forms are damaged."""
     try:
         with manifest.read(workspace) as transaction:
-            found = check_structure(workspace, transaction, place, report, progress)
+            recounted = check_structure(workspace, transaction, place, report, progress)
     except Exception as error:
         if isinstance(error, ArtfsError) and not isinstance(error, DamageError):
             raise  # busy, or a file system on which nothing can be opened
@@ -77,5 +77,5 @@ def _check_records(workspace: Path, place: Place, data: bool, report: Report, pr
         return []
     if not data:
         return []
-    damaged = check_content(workspace, place.uuid, found, report, progress)
+    damaged = check_content(workspace, place.uuid, recounted, report, progress)
     return sorted({node for nodes in damaged.values() for node in nodes})

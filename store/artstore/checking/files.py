@@ -91,7 +91,7 @@ def _check_manifest(workspace: Path, report: Report) -> Path | None:
     return folder if whole else None
 
 
-def note_strays(workspace: Path, folder: Path, found: Recount, counters: Counters, report: Report) -> None:
+def note_strays(workspace: Path, folder: Path, recounted: Recount, counters: Counters, report: Report) -> None:
     """Note files that do not belong in the folder; files that a process may be writing now are left out."""
     for path in _others(workspace, _TOP | {folder.name}):
         report.note(f"{path} is a manifest that is not in use" if path.name.startswith("manifest.") else _stray(path))
@@ -109,12 +109,12 @@ def note_strays(workspace: Path, folder: Path, found: Recount, counters: Counter
         match = _PACK.fullmatch(path.name)
         if match is None:
             report.note(_stray(path))
-        elif int(match[1]) not in found.ends and int(match[1]) < counters.next_pack:
+        elif int(match[1]) not in recounted.ends and int(match[1]) < counters.next_pack:
             report.note(f"{path} is a pack that nothing refers to: gc removes it")
     for path in _others(workspace / "run" / "drafts", ()):
         if not path.name.isdigit():
             report.note(_stray(path))
-        elif int(path.name) not in found.drafts and int(path.name) < counters.next_draft:
+        elif int(path.name) not in recounted.drafts and int(path.name) < counters.next_draft:
             report.note(f"{path} is the lock of a draft that is no more: gc removes it")
 
 

@@ -99,7 +99,7 @@ def parse_table(data: bytes) -> TableRecord:
 def parse_meta(page: bytes, number: int) -> Meta:
     """Return meta page ``number``; raise `DamageError` if it is none."""
     try:
-        found, _, flags, _, _ = _PAGE.unpack_from(page)
+        label, _, flags, _, _ = _PAGE.unpack_from(page)
         magic, version, _, _ = _META_HEAD.unpack_from(page, HEAD_LENGTH)
         position = HEAD_LENGTH + _META_HEAD.size
         free = TableRecord(*_TABLE.unpack_from(page, position))
@@ -108,7 +108,7 @@ def parse_meta(page: bytes, number: int) -> Meta:
     except struct.error as error:
         raise DamageError(f"meta page {number} is cut short") from error
     size = free.pad
-    if (found, flags, magic, version) != (number, _META, _MAGIC, _VERSION):
+    if (label, flags, magic, version) != (number, _META, _MAGIC, _VERSION):
         raise DamageError(f"page {number} is no meta page")
     if not 512 <= size <= 65536 or size & (size - 1):
         raise DamageError(f"meta page {number} tells of pages of {size} bytes")
@@ -121,9 +121,9 @@ def parse_overflow(head: bytes, number: int) -> int:
     """Return how many pages an overflow page begins; raise `DamageError` if it is none."""
     if len(head) < HEAD_LENGTH:
         raise DamageError(f"page {number} lies past the end of the file")
-    found, _, flags, pages = _OVERFLOW_PAGE.unpack_from(head)
-    if found != number or flags != OVERFLOW or not pages:
-        raise DamageError(f"page {number} is labelled page {found} of kind {flags}, not a page of long data")
+    label, _, flags, pages = _OVERFLOW_PAGE.unpack_from(head)
+    if label != number or flags != OVERFLOW or not pages:
+        raise DamageError(f"page {number} is labelled page {label} of kind {flags}, not a page of long data")
     return int(pages)
 
 
@@ -132,10 +132,10 @@ def parse_nodes(page: bytes, number: int) -> tuple[bool, list[Node]]:
 
     The nodes must fill the page from its ``upper`` to its end, each byte once.
     """
-    found, _, kind, lower, upper = _PAGE.unpack_from(page)
+    label, _, kind, lower, upper = _PAGE.unpack_from(page)
     size = len(page)
-    if found != number:
-        raise DamageError(f"page {number} is labelled page {found}")
+    if label != number:
+        raise DamageError(f"page {number} is labelled page {label}")
     if kind not in (BRANCH, LEAF):
         raise DamageError(f"page {number} is of kind {kind}, neither branch nor leaf")
     count = (lower - HEAD_LENGTH) // 2

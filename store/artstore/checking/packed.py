@@ -150,11 +150,11 @@ class Packed:
         """Return where the next segment with a sound head begins, or the pack's length."""
         while position < length:
             window = os.pread(fd, _WINDOW, position)
-            found = window.find(_SEGMENT_MAGIC)
-            if found < 0:
+            distance = window.find(_SEGMENT_MAGIC)
+            if distance < 0:
                 position += max(1, len(window) - len(_SEGMENT_MAGIC) + 1)
                 continue
-            position += found
+            position += distance
             try:
                 parse_segment_head(os.pread(fd, HEAD_LENGTH, position))
                 return position

@@ -88,10 +88,10 @@ def matching(snapshot: Snapshot, root: int, pattern: str | bytes) -> list[bytes]
             raise NotFoundError(f"{shown(path)} is not a folder")
         return [path]
     rules = IgnoreRules([text])
-    found = list(paths_below(snapshot, root, rules.excludes))
-    if not found:
+    paths = list(paths_below(snapshot, root, rules.excludes))
+    if not paths:
         raise NotFoundError(f"nothing matches {text!r}")
-    return found
+    return paths
 
 
 def without_those_below(paths: Sequence[bytes]) -> Iterator[bytes]:
@@ -227,8 +227,8 @@ class Joining:
 
 def is_of(snapshot: Snapshot, root: int, path: bytes, entry: EntryDraft) -> bool:
     """Return whether a tree has exactly this entry at a path."""
-    found = snapshot.resolve(root, path)
-    return found is not None and (snapshot.identity(found.node), found.kind) == (entry.id, entry.kind)
+    present = snapshot.resolve(root, path)
+    return present is not None and (snapshot.identity(present.node), present.kind) == (entry.id, entry.kind)
 
 
 def refusal(paths: list[bytes]) -> ExistsError:

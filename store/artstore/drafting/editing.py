@@ -75,10 +75,10 @@ def _draft_of(snapshot: Snapshot, entry: TreeEntry) -> EntryDraft:
 
 def entry_at(snapshot: Snapshot, root: int, path: bytes) -> EntryDraft:
     """Return the entry at a path of a tree; raise `NotFoundError` if there is none."""
-    found = snapshot.resolve(root, b"/".join(parse_path(path)))
-    if found is None:
+    entry = snapshot.resolve(root, b"/".join(parse_path(path)))
+    if entry is None:
         raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
-    return _draft_of(snapshot, found)
+    return _draft_of(snapshot, entry)
 
 
 def paths_below(snapshot: Snapshot, root: int, matches: Callable[[bytes, bool], bool]) -> Iterator[bytes]:
@@ -108,18 +108,18 @@ def merge_edits(snapshot: Snapshot, lower: int, upper: int, edits: Edits, settle
     proportional to ``upper``'s entries in folders that both have.
     """
     for entry, _ in trees.entries_from(snapshot.tree, upper):
-        found = trees.lookup(snapshot.tree, lower, entry.name)
+        present = trees.lookup(snapshot.tree, lower, entry.name)
         own = _draft_of(snapshot, entry)
-        if found is None:
+        if present is None:
             edits.entries[entry.name] = own
             continue
-        other = _draft_of(snapshot, found[0])
+        other = _draft_of(snapshot, present[0])
         if (other.id, other.kind) == (own.id, own.kind):
             continue
         full = path + entry.name
         if other.kind == own.kind == Kind.DIRECTORY:
             below = Edits()
-            merge_edits(snapshot, found[0].node, entry.node, below, settle, full + b"/")
+            merge_edits(snapshot, present[0].node, entry.node, below, settle, full + b"/")
             if below:
                 edits.below[entry.name] = below
         elif settle(full, other, own):

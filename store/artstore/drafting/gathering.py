@@ -272,12 +272,12 @@ class Gathering:
         self._require_own()
         self._settle()
         with self._store.snapshot() as snapshot:
-            gone = sorted({path for each in patterns for path in matching(snapshot, self._tree.root, each)})
+            removed = sorted({path for each in patterns for path in matching(snapshot, self._tree.root, each)})
         edits = Edits()
-        for path in without_those_below(gone):
+        for path in without_those_below(removed):
             edits.put(path, None)
         self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
-        return gone
+        return removed
 
     # -- content and commit ----------------------------------------------------------------------------------------
 

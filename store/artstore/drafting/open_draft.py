@@ -110,8 +110,8 @@ def open_new(
 def open_drafts(store: Store) -> list[OpenDraft]:
     """Return the open drafts, the oldest first."""
     with store.snapshot() as snapshot:
-        found = drafts.list_drafts(snapshot.transaction, store.run_dir)
-    return [OpenDraft(store, info.id) for info in found if info.id and info.alive]
+        states = drafts.list_drafts(snapshot.transaction, store.run_dir)
+    return [OpenDraft(store, info.id) for info in states if info.id and info.alive]
 
 
 def find_draft(store: Store, ident: str) -> OpenDraft:
@@ -213,11 +213,11 @@ class OpenDraft:
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, list[bytes]]:
             with self._store.snapshot() as snapshot:
-                gone = sorted({path for each in patterns for path in matching(snapshot, record.root, each)})
+                removed = sorted({path for each in patterns for path in matching(snapshot, record.root, each)})
             edits = Edits()
-            for path in without_those_below(gone):
+            for path in without_those_below(removed):
                 edits.put(path, None)
-            return apply_edits(self._store, stager, record.root, edits), gone
+            return apply_edits(self._store, stager, record.root, edits), removed
 
         return self._step(step)[0]
 

@@ -220,10 +220,10 @@ class Batch:
         """Point a ref at the node that the store has for its id; return whether there is one."""
         if ref.node:
             return True
-        found = find_node(self.transaction, ref.klass, ref.id)
-        if found is None:
+        row = find_node(self.transaction, ref.klass, ref.id)
+        if row is None:
             return False
-        ref.node, payload = found
+        ref.node, payload = row
         if ref.klass == CLASS_TREE:
             ref.totals = TreeView(payload).totals
         else:

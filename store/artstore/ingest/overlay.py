@@ -33,7 +33,7 @@ class Overlay:
         if node is None:
             return []
         with self._store.snapshot() as snapshot:
-            found = [
+            entries = [
                 (
                     EntryDraft(
                         entry.name,
@@ -46,8 +46,8 @@ class Overlay:
                 )
                 for entry, _ in entries_from(snapshot.tree, node)
             ]
-        kept = [item for item in found if not self._is_removed(item[0], path)]
-        self.removed += len(found) - len(kept)
+        kept = [item for item in entries if not self._is_removed(item[0], path)]
+        self.removed += len(entries) - len(kept)
         return kept
 
     def _is_removed(self, entry: EntryDraft, path: bytes) -> bool:

@@ -208,11 +208,11 @@ class _Comparison:
 
 
 def _by_content(items: Sequence[_Item]) -> dict[tuple[Kind, int], list[_Item]]:
-    found: dict[tuple[Kind, int], list[_Item]] = {}
+    groups: dict[tuple[Kind, int], list[_Item]] = {}
     for item in sorted(items):
         if item.size:
-            found.setdefault((item.kind, item.node), []).append(item)
-    return found
+            groups.setdefault((item.kind, item.node), []).append(item)
+    return groups
 
 
 def _pairs(old: list[_Item], new: list[_Item]) -> Iterator[tuple[_Item, _Item]]:

@@ -141,12 +141,12 @@ def _holds(draft: DraftInfo) -> str:
 
 def _users(store: Store, version: VersionRecord, entry: DeadEntry) -> list[str]:
     """Return the processes that have files of a deleted version open, a sentence each."""
-    found = []
+    users = []
     if leases.is_held(store, version.serial):
-        found.append("a program has a file of it open through the Python API")
+        users.append("a program has a file of it open through the Python API")
     mounts = daemon_requests.in_use(store.run_dir, [(version.artifact, version.number, version.serial)])
-    found += [f"in use under a mount: {who}" for who in mounts.values()]
-    return found
+    users += [f"in use under a mount: {mountpoint}" for mountpoint in mounts.values()]
+    return users
 
 
 def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> Explanation:
@@ -155,30 +155,30 @@ def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> 
         transaction = snapshot.transaction
         reach = Reach(transaction, nodes)
         holders = find_holders(transaction, reach)
-        found = Explanation(target, what, "live")
-        found.stored_bytes = sum(
+        explanation = Explanation(target, what, "live")
+        explanation.stored_bytes = sum(
             node_extent(node_payload(transaction, node)).stored for node in below(transaction, nodes)
         )
         living = [version for version in holders.versions if version.state == "live"]
         for version in living[:_SHOWN]:
             name = label(transaction, version)
             paths = [place.path for place in islice(places(transaction, version.root, reach), 3)]
-            found.versions += [f"{name}/{os.fsdecode(path)}" for path in paths] or [name]
-        found.more = max(0, len(living) - _SHOWN)
+            explanation.versions += [f"{name}/{os.fsdecode(path)}" for path in paths] or [name]
+        explanation.more = max(0, len(living) - _SHOWN)
         known = {state.number: state for state in drafts.list_drafts(transaction, store.run_dir)}
-        found.drafts += [_holds(known[draft.draft]) for draft in holders.drafts]
+        explanation.drafts += [_holds(known[draft.draft]) for draft in holders.drafts]
         records = {version.serial: version for version in holders.versions}
         waiting = [(entry, records.get(entry.serial)) for entry in holders.entries]
         names = {record.serial: label(transaction, record) for _, record in waiting if record is not None}
     for entry, record in waiting:
         users = _users(store, record, entry) if record is not None else []
         name = names[record.serial] if record is not None else "what a draft, a purge or a reaped version left"
-        found.deleted.append(_waits(name, entry, bool(users)))
-        found.users += users
+        explanation.deleted.append(_waits(name, entry, bool(users)))
+        explanation.users += users
     if not living and not holders.drafts:
-        found.state = "waiting"
-    found.counted_in = "deadlist" if found.state == "waiting" else "stored"
-    return found
+        explanation.state = "waiting"
+    explanation.counted_in = "deadlist" if explanation.state == "waiting" else "stored"
+    return explanation
 
 
 def explain_digest(store: Store, target: str, ident: bytes) -> Explanation:
@@ -186,14 +186,14 @@ def explain_digest(store: Store, target: str, ident: bytes) -> Explanation:
     kinds = {CLASS_CONTENT: "content", CLASS_TREE: "a directory", CLASS_LIST: "part of the list of a large file"}
     with store.snapshot() as snapshot:
         for klass, kind in kinds.items():
-            found = find_node(snapshot.transaction, klass, ident)
-            if found is not None:
-                count = read_count(snapshot.transaction, found[0])
+            row = find_node(snapshot.transaction, klass, ident)
+            if row is not None:
+                count = read_count(snapshot.transaction, row[0])
                 what = f"{kind} with {count} {'reference' if count == 1 else 'references'} to it"
                 break
         else:
             raise NotFoundError(f"nothing in the store has the digest {target}", hint="what was reaped leaves no trace")
-    return explain_node(store, target, what, [found[0]])
+    return explain_node(store, target, what, [row[0]])
 
 
 def explain_file(store: Store, target: str, path: Path) -> Explanation:

@@ -117,11 +117,11 @@ def resolve_recorded(store: Store, ref: str) -> tuple[VersionRecord, bytes]:
             transaction = snapshot.transaction
             artifact = catalogue.find_name(transaction, reference.name)
             artifact = artifact or catalogue.find_retired(transaction, reference.name)
-            found = None
+            version = None
             if artifact is not None:
-                found = catalogue.recorded_by_number(transaction, artifact.number, reference.version)
-        if found is not None:
-            return found, reference.path
+                version = catalogue.recorded_by_number(transaction, artifact.number, reference.version)
+        if version is not None:
+            return version, reference.path
     return resolve(store, ref)[1:]
 
 

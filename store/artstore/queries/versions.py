@@ -296,10 +296,10 @@ class Version:
                 continue
             is_directory = not passed or passed[-1].kind == Kind.DIRECTORY
             node = passed[-1].node if passed else self._record.root
-            found = lookup(snapshot.tree, node, name) if is_directory else None
-            if found is None:
+            lookup_result = lookup(snapshot.tree, node, name) if is_directory else None
+            if lookup_result is None:
                 raise NotFoundError(f"{self.name} has no {os.fsdecode(cleaned)!r}")
-            entry = found[0]
+            entry = lookup_result[0]
             if entry.kind != Kind.LINK:
                 passed.append(entry)
                 continue

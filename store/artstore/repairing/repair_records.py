@@ -93,14 +93,14 @@ def _restore_numbers(workspace: Path, transaction: WriteTransaction) -> None:
 
 
 def _restore_sums(transaction: WriteTransaction) -> None:
-    found = recount(transaction, Report())
+    recounted = recount(transaction, Report())
     state = transaction.state
-    living = [version for version in found.versions if version.state == "live"]
+    living = [version for version in recounted.versions if version.state == "live"]
     state.versions, state.logical_bytes = len(living), sum(version.bytes for version in living)
-    state.stored_bytes, state.free_bytes = found.stored_bytes, found.free_bytes
-    state.condemned_bytes, state.deadlist_entries = found.condemned_bytes, len(found.entries)
-    places = [place for use in found.packs.values() for place in (*use.nodes, *use.condemned, *use.free)]
-    state.framing_bytes = max(0, sum(found.ends.values()) - sum(place & _LENGTH for place in places))
+    state.stored_bytes, state.free_bytes = recounted.stored_bytes, recounted.free_bytes
+    state.condemned_bytes, state.deadlist_entries = recounted.condemned_bytes, len(recounted.entries)
+    places = [place for use in recounted.packs.values() for place in (*use.nodes, *use.condemned, *use.free)]
+    state.framing_bytes = max(0, sum(recounted.ends.values()) - sum(place & _LENGTH for place in places))
 
 
 def _last(transaction: ReadTransaction, table: Table, width: int) -> int:
@@ -211,14 +211,14 @@ def _identify(packed: Packed, clue: _Clue) -> None:
     """Take the id of a node from the canonical form of the record that refers to it, if that can be read."""
     ident = clue.parent[2:34]
     classes = (CLASS_TREE,) if clue.parent[0] == KIND_TREE else (CLASS_ROOT_LIST, CLASS_LIST)
-    found = next((one for one in (packed.canonical(klass, ident) for klass in classes) if one is not None), None)
-    if found is None:
+    canonical = next((form for form in (packed.canonical(klass, ident) for klass in classes) if form is not None), None)
+    if canonical is None:
         return
     with suppress(DamageError, IndexError):
         if clue.parent[0] == KIND_LIST:
-            clue.klass, clue.id, _ = parse_canonical_list(found[1])[1][clue.rank]
+            clue.klass, clue.id, _ = parse_canonical_list(canonical[1])[1][clue.rank]
             return
-        tree = parse_canonical_tree(found[1])
+        tree = parse_canonical_tree(canonical[1])
         if tree.level:
             clue.klass, clue.id = CLASS_TREE, tree.children[clue.rank][1]
         else:
@@ -235,10 +235,10 @@ def _rebuilt_record(transaction: WriteTransaction, packed: Packed, node: int, cl
             return encode_chunk(ChunkRecord(clue.id, birth, chunk.entry.size, chunk.extent, chunk.entry.checksums))
     if clue.klass not in (CLASS_CONTENT, CLASS_LIST, CLASS_TREE):
         return None
-    found = packed.canonical(CLASS_ROOT_LIST if clue.klass == CLASS_CONTENT else clue.klass, clue.id)
-    if found is None:
+    canonical = packed.canonical(CLASS_ROOT_LIST if clue.klass == CLASS_CONTENT else clue.klass, clue.id)
+    if canonical is None:
         return None
-    form, data = found
+    form, data = canonical
 
     def below(wanted: Wanted) -> int:
         child = transaction.find(wanted.klass, wanted.id)

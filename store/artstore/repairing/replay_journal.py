@@ -44,13 +44,13 @@ class Recalled:
     @property
     def living(self) -> list[tuple[str, int, VersionHistory]]:
         """The versions that were not deleted, as (name, number, version), in order of creation."""
-        found = [
+        versions = [
             (name, number, version)
             for name, artifact in self.history.artifacts.items()
             for number, version in artifact.versions.items()
             if not version.is_deleted
         ]
-        return sorted(found, key=lambda item: item[2].made.serial)
+        return sorted(versions, key=lambda item: item[2].made.serial)
 
     @property
     def has_purged(self) -> bool:

@@ -125,11 +125,11 @@ class Walk:
                 if child is not None:
                     return child
             elif stat.S_ISLNK(mode):
-                found = self._link(frame, name)
-                if isinstance(found, _Frame):
-                    return found
-                if found is not None:
-                    yield found
+                target = self._link(frame, name)
+                if isinstance(target, _Frame):
+                    return target
+                if target is not None:
+                    yield target
             else:
                 self._problems.add(handle.join(name), special_kind(mode))
         return None

@@ -96,9 +96,9 @@ class Survey:
         equal, different = [], []
         with open_folder(self._dest, page.path) as fd:
             for (index, entry), ident in zip(part, ids, strict=True):
-                found = self._file_id(fd, entry.name)
+                file_id = self._file_id(fd, entry.name)
                 self._meter.count(1, 0, entry.name)
-                if found == ident:
+                if file_id == ident:
                     equal.append(index)
                 else:
                     different.append(entry)
