@@ -134,6 +134,13 @@ REASONS = {
     # reasons to keep a version
     "made from": "was made from",
     "no rule": "no rule",
+    # what explains the state of content
+    "can be undeleted": "can be undeleted until",
+    "running put": "is running",
+    "dead put": "has died",
+    "no file of a workspace": "none of artfs's files",
+    "may be deleted by hand": "may be deleted at any time",
+    "not to be deleted by hand": "do not change or delete it by hand",
     # findings of fsck
     "wrong count": "by its count",
     "malformed counts": "the counts of the nodes from",

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from artstore.errors import RefusedError
 from artstore.ingest.source import open_source
 from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.store import Store
 from artstore.workspace import Workspace
+from messages import raises
 from store.fake_daemons import fake_daemons
 
 
@@ -43,7 +42,7 @@ def test_a_source_that_holds_one_is_refused_and_its_neighbour_is_not(workspace: 
     forbidden = forbidden_folders(workspace.store)
     (workspace.path.parent / "neighbour").mkdir()
     with (
-        pytest.raises(RefusedError, match=str(workspace.path)),
+        raises(RefusedError, names=[str(workspace.path)]),
         open_source(workspace.path.parent, forbidden=forbidden) as source,
     ):
         list(source.walk())
