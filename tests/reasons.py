@@ -70,6 +70,7 @@ REASONS = {
     "no listings": "no listings",
     "link to a folder": "is a link to a folder",
     "not a file": "is not a file",
+    "no credentials": "there are no credentials for",
     "no references": "refers to nothing outside",
     "unsupported URI": "is not a supported URI or an absolute path",
     "no bucket": "names no bucket",
@@ -100,6 +101,7 @@ REASONS = {
     # commands
     "put it again": "put the same content again",
     "resume": "run it again",
+    "foreign file": "is none of artfs's files",
     "no such option": "no such option",
     "standard output": "cannot write to standard output",
     # mounts
@@ -131,7 +133,9 @@ REASONS = {
     "edge at one end": "at one end only",
     "unknown keys": "unknown keys",
     "journal contradicts itself": "contradicts itself",
-    # reasons to keep a version
+    # reasons to keep a version, or not
+    "latest version": "is the latest",
+    "kept no longer": "keeps it no longer",
     "made from": "was made from",
     "no rule": "no rule",
     # what explains the state of content

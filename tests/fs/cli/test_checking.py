@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from messages import missing, refused
+from reasons import has_reason
 
 Run = Callable[..., Any]
 
@@ -63,7 +64,7 @@ def test_why_says_until_when_a_deleted_version_waits(artfs: Run) -> None:
     document = artfs("why", "x:v1", "--json").json
     assert document["state"] == "waiting" and document["counted_in"] == "deadlist"
     assert "artfs undelete x:v1" in document["advice"] and document["reasons"]
-    assert "can be undeleted until" in artfs("why", "x:v1").text
+    assert not missing(artfs("why", "x:v1").text, ["x:v1", "artfs undelete x:v1"])
 
 
 @pytest.mark.usefixtures("two_versions")
@@ -75,7 +76,9 @@ def test_why_knows_each_file_of_the_workspace_and_where_it_is_counted(artfs: Run
         document = artfs("why", path, "--json").json
         assert document["state"] == "file" and document["advice"], path
         assert document["counted_in"] in terms, path
-        assert "none of artfs's" not in document["what"], path
+        assert not has_reason(document["what"], "foreign file"), path
+    (home / "workspace" / "stray").touch()
+    assert has_reason(artfs("why", home / "workspace" / "stray", "--json").json["what"], "foreign file")
 
 
 @pytest.mark.parametrize("target", ["nothing", "x:v9", "x:v0/nope", "ab" * 32])
@@ -115,8 +118,8 @@ def test_a_purge_takes_content_out_of_all_versions_for_good(artfs: Run, home: Pa
         }
     ]
     (row,) = [line for line in artfs("show", "x:v0").text.splitlines() if line.startswith("purged")]
-    assert "train/b.bin at 20" in row and "consent withdrawn" in row and old in row
-    assert artfs("log", "x").text.count("    purged: train/b.bin at 20") == 2
+    assert not missing(row, ["train/b.bin", done["purged_at"][:19] + "Z", "consent withdrawn", old])
+    assert artfs("log", "x").text.count("    purged: train/b.bin ") == 2
     assert artfs("log", "x", "--json").json["versions"][1]["purged"] == shown["purged"]
     assert artfs("put", data, "x", "--json").json["created"], "the folder still has what the version lost"
 
@@ -157,7 +160,7 @@ def test_a_purge_that_cannot_be_meant_changes_nothing(artfs: Run, arguments: tup
 @pytest.mark.usefixtures("two_versions")
 def test_a_terminal_is_asked_first(artfs: Run, answer: bytes, code: int, purged: bool) -> None:
     asked, shown = purge_on_a_terminal(answer)
-    assert b"x:v1/more" in shown and b"for good? [y/N]" in shown and b"Traceback" not in shown
+    assert b"x:v1/more" in shown and b"[y/N]" in shown and b"Traceback" not in shown
     assert asked == code
     assert (artfs("cat", "x:v1/more").code == 3) == purged
 
@@ -219,7 +222,7 @@ def damage(home: Path, content: bytes) -> None:
 def test_a_workspace_that_is_whole_is_clean(artfs: Run, options: tuple[str, ...]) -> None:
     checked = artfs("fsck", *options)
     assert (checked.code, checked.err) == (0, b"")
-    assert checked.text.startswith("clean (") and checked.text.count("\n") == 1 and "2 versions" in checked.text
+    assert checked.text.count("\n") == 1 and not missing(checked.text, ["clean", "2 versions"])
     document = artfs("fsck", *options, "--json").json
     assert list(document) == ["clean", "problems", "omitted", "notes", "repaired", "counted"]
     assert (
@@ -284,7 +287,7 @@ def test_a_rebuild_verifies_the_data_if_it_is_asked_to(
     damage(home, noise)
     rebuilt = artfs_process("fsck", "--rebuild", "--data")
     assert rebuilt.code == 5
-    assert "  x:v0/noise" in rebuilt.text and "repaired: rebuilt the manifest" in rebuilt.text
+    assert "  x:v0/noise" in rebuilt.text and "\nrepaired: " in f"\n{rebuilt.text}"
 
 
 @pytest.mark.usefixtures("two_versions")

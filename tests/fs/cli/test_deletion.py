@@ -50,7 +50,8 @@ def test_a_deleted_version_is_out_of_sight_and_can_come_back(artfs: Run) -> None
     deleted = artfs("rm", "x:v0")
     assert deleted.code == 0
     lines = deleted.text.splitlines()
-    assert lines[0] == "x:v0  deleted" and lines[1].startswith("1 version, ") and "to be freed after 20" in lines[1]
+    assert lines[0] == "x:v0  deleted"
+    assert lines[1].startswith("1 version, ") and re.search(r" 20\d\d-\d\d-\d\dT", lines[1])
     reported(deleted, names=["'artfs undelete x:v0'"])
     assert versions(artfs) == ["v1", "v2"]
     refused(artfs("show", "x:v0"), code=3, names=["artfs undelete x:v0"])
@@ -194,7 +195,7 @@ def test_gc_keeps_what_is_in_its_window_and_takes_it_with_now(artfs: Run) -> Non
     assert list(first) == GC_KEYS
     assert (first["freed_bytes"], first["waiting_entries"], first["waiting_bytes"]) == (0, 1, freed)
     assert (first["deadlist_entries"], first["deadlist_bytes"]) == (1, freed) and ISO.fullmatch(first["next_due"])
-    assert "1 entry" in artfs("gc").text and "the first due at 20" in artfs("gc").text
+    assert not missing(artfs("gc").text, ["1 entry", first["next_due"][:19] + "Z"])
     planned = artfs("gc", "--now", "--dry-run", "--json").json
     assert planned["dry_run"] and planned["freed_bytes"] == freed and entries(artfs) == 1
     done = artfs("gc", "--now", "--json").json
@@ -312,8 +313,8 @@ def test_what_is_overdue_is_warned_of(artfs: Run) -> None:
         reported(document, names=["2 entries", "'artfs gc'"])
         numbers = document.json["backlog"] if command == "status" else document.json
         assert (numbers["deadlist_entries"], numbers["due_entries"]) == (2, 2)
-    assert "2 of them due, the first for 2 hours" in artfs("status").text
-    assert "2 of them due, the oldest deleted 2 hours ago" in artfs("usage").text
+    for command in ("status", "usage"):
+        assert re.search(r"\b2 .*\b2 hours\b", artfs(command).text)
     artfs("gc")
     for command in ("usage", "status"):
         assert artfs(command).err == b""
@@ -323,8 +324,8 @@ def test_what_is_overdue_is_warned_of(artfs: Run) -> None:
 def test_what_waits_in_its_window_is_no_reason_to_warn(artfs: Run) -> None:
     artfs("rm", "x:v0")
     status = artfs("status")
-    assert status.err == b"" and "1 entry, the first due at 20" in status.text
     backlog = artfs("status", "--json").json["backlog"]
+    assert status.err == b"" and not missing(status.text, ["1 entry", backlog["next_due"][:19] + "Z"])
     assert (backlog["deadlist_entries"], backlog["due_entries"], backlog["overdue"]) == (1, 0, False)
     assert ISO.fullmatch(backlog["oldest_at"]) and ISO.fullmatch(backlog["next_due"])
 
