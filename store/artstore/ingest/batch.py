@@ -234,9 +234,10 @@ class Batch:
         """Return a ref to a node that must exist; raise `StaleHintError` if it does not."""
         ref = self._known.get((klass, ident))
         if ref is None:
-            ref = self._known[klass, ident] = Ref(klass, ident)
+            ref = Ref(klass, ident)
             if not self.adopt(ref) and not self._adopt_lost(ref):
                 raise StaleHintError("content that was there a moment ago is gone")
+            self._known[klass, ident] = ref
         return ref
 
     def _adopt_lost(self, ref: Ref) -> bool:
