@@ -85,16 +85,16 @@ class Store:
     def outside(self) -> Outside:
         """The outside content that references of this workspace lead to; do not access it inside a snapshot."""
         with _readers_lock:
-            found = _outside.get((self.path, self.uuid))
-        if found is None:
+            outside = _outside.get((self.path, self.uuid))
+        if outside is None:
             from artstore.references.reading import Outside
 
             with self.snapshot() as snapshot:
                 limit = read_settings(snapshot.transaction).reference_cache_bytes
-            found = Outside(*self._outside_folders, limit, self.file_mode, self.recent, threads=self.has_threads)
+            outside = Outside(*self._outside_folders, limit, self.file_mode, self.recent, threads=self.has_threads)
             with _readers_lock:
-                found = _outside.setdefault((self.path, self.uuid), found)
-        return found
+                outside = _outside.setdefault((self.path, self.uuid), outside)
+        return outside
 
     @property
     def _outside_folders(self) -> tuple[Path, Path]:
@@ -108,9 +108,9 @@ class Store:
     def settle(self) -> None:
         """Wait until the content that this process has fetched from outside is in the cache."""
         with _readers_lock:
-            found = _outside.get((self.path, self.uuid))
-        if found is not None:
-            found.blocks.settle()
+            outside = _outside.get((self.path, self.uuid))
+        if outside is not None:
+            outside.blocks.settle()
 
     @property
     def run_dir(self) -> Path:

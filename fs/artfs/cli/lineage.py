@@ -75,15 +75,15 @@ def _tree(graph: Graph, *, up: bool, down: bool) -> list[str]:
 
     def walk(key: str, depth: int, *, ahead: bool) -> None:
         for edge in graph.edges:
-            here, there = (edge.source, edge.target) if ahead else (edge.target, edge.source)
-            if here != key:
+            near_end, far_end = (edge.source, edge.target) if ahead else (edge.target, edge.source)
+            if near_end != key:
                 continue
             word = (_AHEAD if ahead else _BACK)[edge.kind]
-            again = " ..." if there in seen else ""
-            lines.append(f"{'  ' * depth}{word} {_shown(nodes[there])}{again}")
-            if there not in seen:
-                seen.add(there)
-                walk(there, depth + 1, ahead=ahead)
+            again = " ..." if far_end in seen else ""
+            lines.append(f"{'  ' * depth}{word} {_shown(nodes[far_end])}{again}")
+            if far_end not in seen:
+                seen.add(far_end)
+                walk(far_end, depth + 1, ahead=ahead)
 
     if up:
         walk(graph.root, 1, ahead=False)
@@ -105,13 +105,13 @@ def _dot(graph: Graph) -> list[str]:
 def near(graph: Graph) -> dict[str, list[str]]:
     """Return the neighbours of the root of a graph by relation."""
     nodes = {node.key: node for node in graph.nodes}
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for edge in graph.edges:
         if edge.target == graph.root:
-            found.setdefault(_BACK[edge.kind], []).append(nodes[edge.source].name)
+            names.setdefault(_BACK[edge.kind], []).append(nodes[edge.source].name)
         elif edge.source == graph.root:
-            found.setdefault(_AHEAD[edge.kind], []).append(nodes[edge.target].name)
-    return found
+            names.setdefault(_AHEAD[edge.kind], []).append(nodes[edge.target].name)
+    return names
 
 
 @subcommand("link", writes=True)

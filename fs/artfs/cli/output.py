@@ -84,7 +84,7 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 def age(span: timedelta) -> str:
     """Return a duration in its largest whole unit: ``3 hours``, ``1 day``; negative durations are zero."""
     seconds = max(0, int(span.total_seconds()))
-    length, noun = next((one for one in _SPANS if seconds >= one[0]), _SPANS[-1])
+    length, noun = next((item for item in _SPANS if seconds >= item[0]), _SPANS[-1])
     return counted(seconds // length, noun)
 
 

@@ -115,13 +115,13 @@ def ref_ls(session: Session, reference: str) -> None:
     Example:
       artfs ref ls imagenet:v3
     """
-    found = session.open().references.of(reference)
+    references = session.open().references.of(reference)
     if session.json:
         from artfs.documents.references import ReferencesDocument
 
-        write_document(ReferencesDocument.of(found))
+        write_document(ReferencesDocument.of(references))
         return
-    rows = [[quoted(exact_name(each.path)), size(each.record.size), quoted(each.record.uri)] for each in found]
+    rows = [[quoted(exact_name(each.path)), size(each.record.size), quoted(each.record.uri)] for each in references]
     write_table(["PATH", "SIZE", "URI"], rows)
 
 

@@ -83,7 +83,7 @@ def _attach_as_user(source: bytes, directory: bytes, allow_other: bool) -> int:
 
     mine, theirs = socket.socketpair()
     with mine, theirs:
-        done = subprocess.run(
+        process = subprocess.run(
             [fusermount(), b"-o", options, b"--", directory],
             env={**os.environ, "_FUSE_COMMFD": str(theirs.fileno())},
             pass_fds=[theirs.fileno()],
@@ -92,8 +92,8 @@ def _attach_as_user(source: bytes, directory: bytes, allow_other: bool) -> int:
             check=False,
         )
         theirs.close()
-        if done.returncode != 0:
-            message = done.stderr.decode(errors="replace").strip().rpartition("fusermount3: ")[2]
+        if process.returncode != 0:
+            message = process.stderr.decode(errors="replace").strip().rpartition("fusermount3: ")[2]
             raise MountError(f"mounting on {os.fsdecode(directory)} failed: {message or 'fusermount3 gave no reason'}")
         return _receive_descriptor(mine)
 
@@ -130,9 +130,9 @@ def detach(directory: bytes, *, lazy: bool) -> None:
     import subprocess
 
     arguments: list[str | bytes] = [fusermount(), "-u", *(["-z"] if lazy else []), "--", directory]
-    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    if done.returncode != 0:
-        message = done.stderr.decode(errors="replace").strip()
+    process = subprocess.run(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    if process.returncode != 0:
+        message = process.stderr.decode(errors="replace").strip()
         number = next((code for text, code in _SAID.items() if text in message), errno.EPERM)
         raise OSError(number, message, os.fsdecode(directory))
 

@@ -40,7 +40,7 @@ class Retaining:
     def _apply(self) -> None:
         """Apply the rules once; an error is logged only when it differs from the last one."""
         try:
-            done = apply(self._store)
+            retired = apply(self._store)
         except (ArtfsError, OSError) as error:
             if str(error) != self._last_error:
                 _log.warning("retention: %s", error)
@@ -50,5 +50,5 @@ class Retaining:
             _log.exception("retention failed")
             return
         self._last_error = ""
-        if done.versions:
-            _log.info("retention: deleted %s", ", ".join(done.versions))
+        if retired.versions:
+            _log.info("retention: deleted %s", ", ".join(retired.versions))

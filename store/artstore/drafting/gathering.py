@@ -180,8 +180,8 @@ class Gathering:
     def _require_free(self, path: bytes, entry: EntryDraft, above: Iterable[bytes], *, overwrite: bool) -> None:
         with self._store.snapshot() as snapshot:
             for folder in above:
-                found = snapshot.resolve(self._tree.root, folder)
-                if found is not None and found.kind != Kind.DIRECTORY:
+                parent = snapshot.resolve(self._tree.root, folder)
+                if parent is not None and parent.kind != Kind.DIRECTORY:
                     raise ExistsError(f"{shown(folder)} is a file already", paths=[folder])
             current = snapshot.resolve(self._tree.root, path)
             if current is None:

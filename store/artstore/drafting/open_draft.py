@@ -137,9 +137,9 @@ class OpenDraft:
     def record(self) -> DraftRecord:
         """Return the draft's record; raise `NotFoundError` if it is no longer open."""
         with self._store.snapshot() as snapshot:
-            return self.found(snapshot.transaction)
+            return self.record_in(snapshot.transaction)
 
-    def found(self, transaction: ReadTransaction) -> DraftRecord:
+    def record_in(self, transaction: ReadTransaction) -> DraftRecord:
         """Return the draft's record in a transaction; raise `NotFoundError` if it is no longer open."""
         record = drafts.find_open(transaction, self.id)
         if record is None:
@@ -157,7 +157,7 @@ class OpenDraft:
     def base(self) -> str | None:
         """The version that the draft is based on, as ``NAME:v3``, or None."""
         with self._store.snapshot() as snapshot:
-            record = self.found(snapshot.transaction)
+            record = self.record_in(snapshot.transaction)
             return _base_name(snapshot.transaction, record)
 
     # -- steps -----------------------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ class OpenDraft:
         root: Ref,
         added: int,
     ) -> tuple[bool, int]:
-        record = self.found(transaction)
+        record = self.record_in(transaction)
         if record.root != before.root:
             raise _ChangedError("the draft has changed meanwhile")
         new_bytes = stored + stager.stored_bytes + added
@@ -355,7 +355,7 @@ def commit_drafts(store: Store, requests: Sequence[tuple[OpenDraft, Commit]]) ->
     commits = []
     with store.write() as transaction:
         for draft, request in requests:
-            record = draft.found(transaction)
+            record = draft.record_in(transaction)
             root = Ref(CLASS_TREE, tree_view(transaction, record.root).digest)
             root.node = record.root
             request = replace(request, base=_base_name(transaction, record), draft=record.id)

@@ -107,27 +107,27 @@ def references(store: Store, root: int, path: bytes = b"") -> Iterator[Reference
         if path and entry is None:
             raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
         if entry is not None and entry.kind != Kind.DIRECTORY:
-            found = [(path, entry)]
+            entries = [(path, entry)]
         else:
             below = snapshot.walk(root if entry is None else entry.node, path + b"/" if path else b"")
-            found = [(each, inside) for each, inside in below if inside.kind == Kind.REFERENCE]
-    for start in range(0, len(found), _PAGE):
+            entries = [(each, inside) for each, inside in below if inside.kind == Kind.REFERENCE]
+    for start in range(0, len(entries), _PAGE):
         with store.snapshot() as snapshot:
             page = [
                 Reference(each, snapshot.identity(inside.node), snapshot.reference(inside.node))
-                for each, inside in found[start : start + _PAGE]
+                for each, inside in entries[start : start + _PAGE]
                 if inside.kind == Kind.REFERENCE
             ]
         yield from page
 
 
-def check(store: Store, found: Sequence[Reference], report: OnProgress | None = None) -> Iterator[CheckedReference]:
+def check(store: Store, to_check: Sequence[Reference], report: OnProgress | None = None) -> Iterator[CheckedReference]:
     """Check references in order: each file is requested, and files pinned by content are read."""
     outside = store.outside
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for count, checked in enumerate(threads.map(partial(_check, outside), found), 1):
+        for count, checked in enumerate(threads.map(partial(_check, outside), to_check), 1):
             if report is not None:
-                report(Progress("checking", count, 0, len(found), None, os.fsdecode(checked.reference.path)))
+                report(Progress("checking", count, 0, len(to_check), None, os.fsdecode(checked.reference.path)))
             yield checked
 
 
@@ -154,10 +154,10 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
 
     Raises `NotFoundError` if there is no reference, `ChangedError` if a file has changed since it was pinned.
     """
-    found = list(references(store, version.record.root, path))
-    if not found:
+    pinned = list(references(store, version.record.root, path))
+    if not pinned:
         raise NotFoundError(f"{version.name} refers to nothing outside{' there' if path else ''}")
-    total = sum(each.record.size for each in found)
+    total = sum(each.record.size for each in pinned)
     request = Commit(version.artifact, base=version.name, metadata=version.metadata, description=version.description)
     gathering = Gathering(store, version.artifact, version.record)
     done = files = 0
@@ -167,8 +167,8 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
             tempfile.TemporaryDirectory(prefix="fetch-", dir=store.path / "cache") as folder,
             ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads,
         ):
-            for start in range(0, len(found), _FETCHED_AT_ONCE):
-                part = found[start : start + _FETCHED_AT_ONCE]
+            for start in range(0, len(pinned), _FETCHED_AT_ONCE):
+                part = pinned[start : start + _FETCHED_AT_ONCE]
                 copies = threads.map(partial(_copy, store.outside, Path(folder)), range(len(part)), part)
                 for each, copy in zip(part, copies, strict=True):
                     gathering.add(copy, os.fsdecode(each.path), overwrite=True)
@@ -176,7 +176,7 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
                     done, files = done + each.record.size, files + 1
                     if report is not None:
                         name = os.fsdecode(each.path)
-                        report(Progress("fetching", files, done, len(found), total, name))
+                        report(Progress("fetching", files, done, len(pinned), total, name))
         return gathering.commit(request)
     finally:
         gathering.close()

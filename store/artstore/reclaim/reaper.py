@@ -107,7 +107,7 @@ class Reaper:
     @property
     def in_use(self) -> list[InUse]:
         """The deleted versions that were in use at their last check."""
-        return [found for found, _ in self._in_use.values()]
+        return [use for use, _ in self._in_use.values()]
 
     def step(self, *, now: bool = False, only: Collection[int] | None = None) -> Step:
         """Do one bounded part of the work that is due; ``now`` includes entries that are still in their window.
@@ -209,8 +209,8 @@ class Reaper:
         until = time.monotonic() + _ASK_AGAIN_SECONDS
         for entry in versions:
             if entry.serial in users:
-                found = InUse(entry.serial, entry.artifact, entry.version, users[entry.serial])
-                self._in_use[entry.number] = (found, until)
+                use = InUse(entry.serial, entry.artifact, entry.version, users[entry.serial])
+                self._in_use[entry.number] = (use, until)
             else:
                 self._known_unused.add(entry.number)  # for good: the version can no longer be opened
         return [entry for entry in entries if entry.number not in self._in_use]

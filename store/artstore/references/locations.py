@@ -96,8 +96,8 @@ def _file(text: str, rest: str) -> Location:
 def _bucket(text: str, scheme: str, rest: str) -> Location:
     version = None
     pattern = {"s3": _VERSION, "gs": _GENERATION}.get(scheme)
-    if pattern is not None and (found := pattern.search(rest)) is not None:
-        version, rest = found[1], rest[: found.start()]
+    if pattern is not None and (match := pattern.search(rest)) is not None:
+        version, rest = match[1], rest[: match.start()]
     root, _, key = rest.partition("/")
     if not root:
         raise InvalidInputError(f"{text!r} names no bucket", hint=f"write {scheme}://BUCKET/KEY")

@@ -78,18 +78,17 @@ def pin(uri: str, *, anonymous: bool = False, checksum: bool = True, report: OnP
         return _web(location, service, checksum, make)
     if location.key and not location.key.endswith(_SLASH):
         with suppress(NotFoundError):
-            found = service.head(location.key, location.version)
-            report_pinned(1, found.size, found.key)
-            return Pinned(os.fsencode(found.key.rpartition(_SLASH)[2]), [(b"", make(found))])
+            described = service.head(location.key, location.version)
+            report_pinned(1, described.size, described.key)
+            return Pinned(os.fsencode(described.key.rpartition(_SLASH)[2]), [(b"", make(described))])
     if location.version is not None:
         raise NotFoundError(f"there is nothing at {uri}")
     return _below(location, service, make, report_pinned)
 
 
-def _record(location: Location, access: Access, found: Found) -> ReferenceRecord:
-    return ReferenceRecord(
-        location._replace(version=None).uri(found.key), found.size, found.etag, found.version, None, *access
-    )
+def _record(location: Location, access: Access, described: Found) -> ReferenceRecord:
+    uri = location._replace(version=None).uri(described.key)
+    return ReferenceRecord(uri, described.size, described.etag, described.version, None, *access)
 
 
 # -- object stores -----------------------------------------------------------------------------------------------------
@@ -102,21 +101,21 @@ def _below(
     pinned = Pinned(os.fsencode(prefix.rpartition(_SLASH)[2] or location.root))
     by_path: dict[bytes, Found] = {}
     size = 0
-    for found in service.listed(prefix):
-        path = os.fsencode(found.key[len(prefix) :].strip(_SLASH))
+    for described in service.listed(prefix):
+        path = os.fsencode(described.key[len(prefix) :].strip(_SLASH))
         if not path:  # the marker of the folder itself
             continue
-        by_path[_checked(location, found.key, path)] = found
-        size += found.size
-        report_pinned(len(by_path), size, found.key)
+        by_path[_checked(location, described.key, path)] = described
+        size += described.size
+        report_pinned(len(by_path), size, described.key)
     if not by_path:
         raise NotFoundError(f"there is nothing at {location.uri()}", hint="check the bucket's name and the key")
     folders = {path[:at] for path in by_path for at in range(len(path)) if path[at : at + 1] == b"/"}
     for path in folders & by_path.keys():
-        found = by_path.pop(path)
-        if found.size:
+        described = by_path.pop(path)
+        if described.size:
             raise InvalidInputError(
-                f"{location.uri(found.key)} is an object and a folder at once, which no folder can show",
+                f"{location.uri(described.key)} is an object and a folder at once, which no folder can show",
                 hint="refer to its parts one by one",
             )
     empty = [item for item in by_path.items() if not item[1].size]
@@ -129,7 +128,7 @@ def _below(
         # The bucket keeps versions, which listings do not contain.
         heads = _each(lambda item: (item[0], service.head(item[1].key)), list(by_path.items()))
         by_path = dict(heads)
-    pinned.files = [(path, make(found)) for path, found in sorted(by_path.items())]
+    pinned.files = [(path, make(described)) for path, described in sorted(by_path.items())]
     return pinned
 
 
@@ -164,8 +163,8 @@ def _web(location: Location, service: Service, checksum: bool, make: Callable[[F
         raise InvalidInputError(
             f"{location.uri()} is a folder, and web servers have no listings", hint="refer to its files one by one"
         )
-    found = service.head(location.key)
-    record = make(found)
+    described = service.head(location.key)
+    record = make(described)
     if not record.is_pinned:
         if not checksum:
             raise InvalidInputError(
@@ -207,9 +206,9 @@ def _files(location: Location, checksum: bool, report_pinned: OnPinned) -> Pinne
         report_pinned(1, record.size, os.fsdecode(name))
         return Pinned(name, [(b"", record)])
     pinned = Pinned(name)
-    found = list(_walk(path, pinned))
+    files = list(_walk(path, pinned))
     size = 0
-    for (inside, _), record in zip(found, _each(lambda item: pin_file(item[1], checksum=checksum), found), strict=True):
+    for (inside, _), record in zip(files, _each(lambda item: pin_file(item[1], checksum=checksum), files), strict=True):
         pinned.files.append((inside, record))
         size += record.size
         report_pinned(len(pinned.files), size, os.fsdecode(inside))

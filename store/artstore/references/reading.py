@@ -70,14 +70,14 @@ class Outside:
                 self.failures.note(ident, str(error))
                 raise
             return None if data is None else [data]
-        found: list[Buffer] = []
+        pieces: list[Buffer] = []
         for block, start, end, whole in _blocks(record, offset, offset + size):
             piece = self.blocks.read(ident, block, start, end, whole)
             if piece is None:
                 return None
-            found.append(piece)
+            pieces.append(piece)
         self._run_ahead(ident, record, (offset + size - 1) // BLOCK)
-        return found
+        return pieces
 
     def read(self, ident: bytes, record: ReferenceRecord, offset: int, size: int) -> list[Buffer]:
         """Return ``size`` bytes from ``offset`` of the content that a record pins, in pieces; fewer only at its end.
@@ -99,7 +99,7 @@ class Outside:
             data = self._files.read(ident, record, offset, size, hashing=True)
             assert data is not None
             return [data]
-        found: list[Buffer] = []
+        pieces: list[Buffer] = []
         fresh: dict[int, Buffer] = {}
         last = (offset + size - 1) // BLOCK
         for block, start, end, whole in _blocks(record, offset, offset + size):
@@ -107,9 +107,9 @@ class Outside:
             if piece is None:
                 fresh = self._fetch(ident, record, block, last + 1)
                 piece = memoryview(fresh[block])[start:end]
-            found.append(piece)
+            pieces.append(piece)
         self._run_ahead(ident, record, last)
-        return found
+        return pieces
 
     def _fetch(self, ident: bytes, record: ReferenceRecord, block: int, until: int, end: int = 0) -> dict[int, Buffer]:
         """Fetch blocks from ``block`` up to ``end``; return at least those up to ``until``.

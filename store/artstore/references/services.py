@@ -141,8 +141,8 @@ class _Objects:
             try:
                 if version is not None:
                     result = obstore.get(self._store, self._path(key), options={"version": version, "head": True})
-                    return _found(key, result.meta)._replace(version=version)
-                return _found(key, obstore.head(self._store, self._path(key)))
+                    return _described(key, result.meta)._replace(version=version)
+                return _described(key, obstore.head(self._store, self._path(key)))
             except (obstore.exceptions.GenericError, FileNotFoundError):
                 # Some web servers lack HEAD, or send no length for it: a request for one byte gives it as well.
                 if not self._location.scheme.startswith("http"):
@@ -153,9 +153,9 @@ class _Objects:
         import obstore
 
         try:
-            return _found(key, obstore.get(self._store, self._path(key), options={"range": (0, 1)}).meta)
+            return _described(key, obstore.get(self._store, self._path(key), options={"range": (0, 1)}).meta)
         except (obstore.exceptions.GenericError, obstore.exceptions.NotSupportedError):
-            return _found(key, obstore.get(self._store, self._path(key)).meta)
+            return _described(key, obstore.get(self._store, self._path(key)).meta)
 
     def listed(self, prefix: str) -> Iterator[Found]:
         import obstore
@@ -168,7 +168,7 @@ class _Objects:
         with _translated_errors(self._location.uri(prefix)):
             for part in obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=_LISTED):
                 for meta in part:
-                    yield _found(meta["path"], meta)
+                    yield _described(meta["path"], meta)
 
     def check(self, key: str, record: ReferenceRecord) -> None:
         with _translated_errors(record.uri, pinned=True):
@@ -203,12 +203,12 @@ class _Objects:
         elif record.etag is not None and not record.etag.startswith("W/"):  # If-Match takes strong ones only
             options["if_match"] = record.etag
         result = self._get_if(key, options)
-        found = result.meta
-        etag = found["e_tag"]
+        meta = result.meta
+        etag = meta["e_tag"]
         is_same = _bare(etag) == _bare(record.etag) if record.etag and etag else record.version or not record.etag
-        if not is_same or found["size"] != record.size:
+        if not is_same or meta["size"] != record.size:
             raise ChangedError(
-                f"{record.uri} has changed since it was logged: it has {found['size']} bytes and the ETag "
+                f"{record.uri} has changed since it was logged: it has {meta['size']} bytes and the ETag "
                 f"{etag}, and had {record.size} and {record.etag}",
                 hint="log it again for a version with what it is now",
             )
@@ -231,7 +231,7 @@ class _Objects:
             return obstore.get(self._store, self._path(key), options=options)
 
 
-def _found(key: str, meta: ObjectMeta) -> Found:
+def _described(key: str, meta: ObjectMeta) -> Found:
     etag = meta["e_tag"]
     if etag is not None and not etag.endswith('"'):  # some listings omit the quotes; all pins must agree
         etag = f'"{etag}"'

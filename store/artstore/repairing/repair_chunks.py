@@ -78,14 +78,14 @@ def renew(store: Store, packed: Packed, suspects: Iterable[int]) -> Renewed:
 
     Works in rounds of bounded size, each of which leaves the store consistent.  For the holder of `space.exclusive`.
     """
-    done = Renewed(0, [])
+    renewed = Renewed(0, [])
     writer = store.pack_writer()
     try:
         for fresh in _rounds(_looked_at(store, packed, suspects)):
-            done = Renewed(done.written + _write(store, writer, fresh, done.lost), done.lost)
+            renewed = Renewed(renewed.written + _write(store, writer, fresh, renewed.lost), renewed.lost)
     finally:
         writer.close()
-    return done
+    return renewed
 
 
 def _rounds(forms: Iterable[_Fresh]) -> Iterator[list[_Fresh]]:

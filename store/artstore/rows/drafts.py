@@ -265,10 +265,10 @@ def _is_alive(run_dir: Path, number: int) -> bool:
 
 def list_drafts(transaction: ReadTransaction, run_dir: Path) -> list[DraftInfo]:
     """Return all drafts, the living and the dead, by number."""
-    found = []
+    states = []
     for _, payload in transaction.rows(Table.DRAFTS):
         record = DraftRecord.decode(payload)
-        found.append(
+        states.append(
             DraftInfo(
                 record.draft,
                 record.artifact,
@@ -282,7 +282,7 @@ def list_drafts(transaction: ReadTransaction, run_dir: Path) -> list[DraftInfo]:
                 record.expires_ns,
             )
         )
-    return found
+    return states
 
 
 def _active_ns(run_dir: Path, record: DraftRecord) -> int:
@@ -302,13 +302,13 @@ def dead_drafts(
     Expired drafts with a name are included.  If ``recorded_ns``, the time of the last change of the catalogue,
     shows that the clock is wrong, they are left out: a wrong clock must not expire them.
     """
-    found = list_drafts(transaction, run_dir)
+    states = list_drafts(transaction, run_dir)
     wrong = None
     if recorded_ns is not None:
-        wrong = doubt(max([recorded_ns, *(draft.active_ns for draft in found)]), time.time_ns())
+        wrong = doubt(max([recorded_ns, *(draft.active_ns for draft in states)]), time.time_ns())
     return [
         draft.number
-        for draft in found
+        for draft in states
         if not draft.alive and (wrong is None if draft.id else draft.active_ns < before_ns)
     ]
 

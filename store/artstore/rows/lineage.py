@@ -169,7 +169,7 @@ def dependants(transaction: ReadTransaction, version: VersionRecord) -> list[tup
     These include it, or show it under another name, or belong to other artifacts and were logged by a run that used it.
     A version based on it is complete without it, and the next version of the same artifact replaces it.
     """
-    found: dict[int, tuple[VersionRecord, str]] = {}
+    by_serial: dict[int, tuple[VersionRecord, str]] = {}
     for edge, record in edges_from(transaction, version_end(version.serial)):
         if edge.kind == BASE:
             continue
@@ -187,8 +187,8 @@ def dependants(transaction: ReadTransaction, version: VersionRecord) -> list[tup
                 continue
             if dependant.artifact == version.artifact and edge.kind == USED:
                 continue
-            found.setdefault(dependant.serial, (dependant, _HOW[edge.kind]))
-    return [found[serial] for serial in sorted(found)]
+            by_serial.setdefault(dependant.serial, (dependant, _HOW[edge.kind]))
+    return [by_serial[serial] for serial in sorted(by_serial)]
 
 
 _HOW: Final = {USED: "was made from it", INCLUDED: "includes it", LINKED: "links to it"}

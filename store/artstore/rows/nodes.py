@@ -156,10 +156,10 @@ def has_lost(transaction: ReadTransaction) -> bool:
 
 def is_whole(transaction: ReadTransaction, ident: bytes) -> bool:
     """Return whether the store has a content without any lost node, walking through its lists."""
-    found = find_node(transaction, CLASS_CONTENT, ident)
-    if found is None:
+    row = find_node(transaction, CLASS_CONTENT, ident)
+    if row is None:
         return False
-    waiting = [found[1]]
+    waiting = [row[1]]
     while waiting:
         payload = waiting.pop()
         if payload[0] == KIND_LOST:

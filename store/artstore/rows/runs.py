@@ -44,8 +44,8 @@ def all_runs(transaction: ReadTransaction, project: str | None = None) -> list[R
     if project is None:
         return [RunRecord.decode(payload) for _, payload in transaction.rows(Table.RUNS)]
     rows = transaction.rows(Table.RUN_IDS, project.encode() + b"\0")
-    found = (run(transaction, int.from_bytes(value, "big")) for _, value in rows)
-    return sorted((record for record in found if record is not None), key=lambda record: record.number)
+    records = (run(transaction, int.from_bytes(value, "big")) for _, value in rows)
+    return sorted((record for record in records if record is not None), key=lambda record: record.number)
 
 
 def put_run(transaction: WriteTransaction, record: RunRecord) -> None:

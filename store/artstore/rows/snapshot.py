@@ -124,17 +124,17 @@ class Snapshot:
 
     def content_node(self, ident: bytes) -> int:
         """Return the node of the content with an id; raise `NotFoundError` if there is none."""
-        found = find_node(self.transaction, CLASS_CONTENT, ident)
-        if found is None:
+        row = find_node(self.transaction, CLASS_CONTENT, ident)
+        if row is None:
             raise NotFoundError(f"no content in the store has the digest {ident.hex()}")
-        return found[0]
+        return row[0]
 
     def tree_node(self, digest: bytes) -> int:
         """Return the node of the directory with a digest; raise `NotFoundError` if there is none."""
-        found = find_node(self.transaction, CLASS_TREE, digest)
-        if found is None:
+        row = find_node(self.transaction, CLASS_TREE, digest)
+        if row is None:
             raise NotFoundError(f"no directory in the store has the digest {digest.hex()}")
-        return found[0]
+        return row[0]
 
     def files_at(self, root: int, path: bytes) -> list[int]:
         """Return the content nodes of the file at a path below a root, or of all files in the directory there."""

@@ -127,10 +127,10 @@ def resolve(load: Loader, root: int, path: bytes) -> TreeEntry | None:
     for name in path.split(b"/"):
         if entry is not None and entry.kind != Kind.DIRECTORY:
             return None
-        found = lookup(load, node, name)
-        if found is None:
+        lookup_result = lookup(load, node, name)
+        if lookup_result is None:
             return None
-        entry = found[0]
+        entry = lookup_result[0]
         node = entry.node
     return entry
 

@@ -54,8 +54,8 @@ def journal_path(workspace: Path, generation: int | None = None) -> Path:
     """Return the path of a generation of the journal; by default, of the newest that exists."""
     folder = workspace / "journal"
     if generation is None:
-        found = [match for match in map(_NAME.fullmatch, _names_in(folder)) if match]
-        generation = max((int(match[1] or 0) for match in found), default=0)
+        matches = [match for match in map(_NAME.fullmatch, _names_in(folder)) if match]
+        generation = max((int(match[1] or 0) for match in matches), default=0)
     return folder / (f"catalogue.{generation}.journal" if generation else "catalogue.journal")
 
 
@@ -116,11 +116,11 @@ def others(workspace: Path, generation: int) -> list[Path]:
 
 def remove_others(workspace: Path, generation: int) -> None:
     """Remove the files that `others` returns, durably; call inside a write transaction."""
-    found = others(workspace, generation)
-    for path in found:
+    paths = others(workspace, generation)
+    for path in paths:
         path.unlink(missing_ok=True)
-    if found:
-        disk.sync_folder(found[0].parent)
+    if paths:
+        disk.sync_folder(paths[0].parent)
 
 
 def replay(path: Path, end: int | None = None) -> Iterator[dict[str, Any]]:

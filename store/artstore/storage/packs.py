@@ -132,7 +132,7 @@ class PackReader:
         blocks = [_blocks_of(*part) for part in parts]
         pack, begin = parts[0][0].extent.pack, blocks[0].low
         stored = memoryview(self._pread(pack, blocks[-1].high - begin, begin))
-        found: list[Buffer] = []
+        pieces: list[Buffer] = []
         for (chunk, start, end), (low, high, length) in zip(parts, blocks, strict=True):
             data = stored[low - begin : high - begin]
             before = low - chunk.extent.offset
@@ -140,8 +140,8 @@ class PackReader:
                 verify_blocks(data, before // length, chunk.checksums, length)
             except DamageError as error:
                 raise damaged(chunk, error) from error
-            found.append(data[start - before : end - before])
-        return found
+            pieces.append(data[start - before : end - before])
+        return pieces
 
 
 class _Blocks(NamedTuple):

@@ -108,8 +108,8 @@ class Dispatcher:
 
     def _lookup(self, unique: int, parent: int, request: memoryview) -> Answer:
         self._counts.looked_up()
-        found = self._tree.lookup(parent, _name(request, _BODY))
-        return (protocol.absent(unique) if found is None else self._owner.looked_up(unique, found),)
+        attributes = self._tree.lookup(parent, _name(request, _BODY))
+        return (protocol.absent(unique) if attributes is None else self._owner.looked_up(unique, attributes),)
 
     def _getattr(self, unique: int, inode: int, request: memoryview) -> Answer:
         return (self._owner.attributes(unique, self._tree.attributes(inode)),)
