@@ -67,7 +67,7 @@ class Loss:
     state: State
     acknowledged: int
     """Steps of the scenario that had been acknowledged."""
-    told: str
+    way: str
     """When the power failed, and what reached the disk."""
 
 
@@ -195,13 +195,13 @@ def losses(folder: Path, calls: Sequence[Call], *, count: int, seed: int) -> Ite
         changes = medium.begin(call)
         wanted = int((count - len(seen)) / (len(calls) - number) + chance.random())
         for _ in range(4 * wanted if changes or number + 1 == len(calls) else 0):
-            told, keep = _way(chance, medium.pending)
+            way, keep = _way(chance, medium.pending)
             state = medium.possible(keep)
             key = state.digest(), acknowledged
             if wanted and key not in seen:
                 wanted -= 1
                 seen.add(key)
-                yield Loss(state, acknowledged, f"during call {number}, {call}: {told}")
+                yield Loss(state, acknowledged, f"during call {number}, {call}: {way}")
         medium.end()
     _compare(medium.seen, read_folder(folder))
 
@@ -286,7 +286,7 @@ def lose_power(folder: Path, tally: Tally, *, count: int, seed: int, bug: str | 
         tally.acknowledged[loss.acknowledged] += 1
         tally.unopened += not (place / "workspace").exists()
         wrong = in_a_child(lambda: examine(place, steps, folder / "sources" / "second", loss.acknowledged))  # noqa: B023
-        tally.faults += [f"{loss.acknowledged} steps acknowledged, {loss.told}: {fault}" for fault in wrong]
+        tally.faults += [f"{loss.acknowledged} steps acknowledged, {loss.way}: {fault}" for fault in wrong]
         if wrong and bug:
             return
 

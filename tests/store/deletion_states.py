@@ -462,8 +462,8 @@ class Deletion(RuleBasedStateMachine):
         report = self.ws.gc(now=now, compact=compact)
         self._reaped(now=now)
         if undisturbed:
-            told = [(done.freed_bytes, done.freed_nodes, done.deadlist_entries) for done in (planned, report)]
-            assert told[0] == told[1], told
+            figures = [(done.freed_bytes, done.freed_nodes, done.deadlist_entries) for done in (planned, report)]
+            assert figures[0] == figures[1], figures
         if now:
             assert report.deadlist_entries == report.waiting_entries == len(self.expected.waiting), report
             assert len(report.in_use) == len(self.expected.waiting), report

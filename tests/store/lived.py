@@ -17,7 +17,7 @@ from artstore.workspace import Workspace
 from store.conftest import forget
 from store.oracle import Model, model_of, write_folder
 
-Told = dict[str, dict[str, Any]]
+Catalogue = dict[str, dict[str, Any]]
 
 
 def aged(folder: Path) -> Path:
@@ -73,9 +73,9 @@ def live_through(ws: Workspace, folder: Path) -> None:
     lease.close()
 
 
-def told(ws: Workspace) -> Told:
+def catalogue_of(ws: Workspace) -> Catalogue:
     """Return all that a workspace says of its living versions, and all that they hold."""
-    found: Told = {}
+    found: Catalogue = {}
     with ws.store.snapshot() as snapshot:
         runs = list(read_provenance(snapshot.transaction).events())
     for artifact in ws.artifacts():

@@ -49,10 +49,10 @@ def digest_of(artfs: Run, file: str) -> str:
 
 @pytest.mark.usefixtures("two_versions")
 def test_why_names_what_holds_a_file(artfs: Run) -> None:
-    told = artfs("why", "x:v0/train/b.bin")
-    assert told.code == 0 and told.err == b""
+    result = artfs("why", "x:v0/train/b.bin")
+    assert result.code == 0 and result.err == b""
     for part in ("stored", "held by x:v0/train/b.bin", "held by x:v1/train/b.bin", "artfs usage"):
-        assert part in told.text
+        assert part in result.text
     document = artfs("why", digest_of(artfs, "x:v0/train/b.bin"), "--json").json
     assert document["state"] == "live" and document["counted_in"] == "stored" and document["stored_bytes"] > 0
     assert document["versions"] == ["x:v0/train/b.bin", "x:v1/train/b.bin"]

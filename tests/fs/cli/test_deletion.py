@@ -307,8 +307,8 @@ def test_what_was_asked_for_is_done_though_nothing_can_be_given_back(
 @pytest.mark.usefixtures("due")
 def test_what_is_overdue_is_warned_of(artfs: Run) -> None:
     for command in ("usage", "status"):
-        told = artfs(command)
-        reported(told, names=["2 entries", "'artfs gc'"])
+        result = artfs(command)
+        reported(result, names=["2 entries", "'artfs gc'"])
         document = artfs(command, "--json")
         reported(document, names=["2 entries", "'artfs gc'"])
         numbers = document.json["backlog"] if command == "status" else document.json

@@ -142,8 +142,8 @@ def test_the_rule_against_a_model(new_workspace: Any, folder: Callable[..., Path
                 assert workspace.aliases.of(name) == {**aliases[name], "latest": len(known) - 1}
         events = list(journal.replay(journal.journal_path(workspace.path)))
         for name, known in versions.items():
-            told = [event for event in events if event["event"] == "version" and event["name"] == name]
-            assert [(e["number"], e["metadata"], e["description"]) for e in told] == [
+            version_events = [event for event in events if event["event"] == "version" and event["name"] == name]
+            assert [(e["number"], e["metadata"], e["description"]) for e in version_events] == [
                 (number, metadata, description) for number, (_, metadata, description) in enumerate(known)
             ]
             moved = {e["alias"]: e["version"] for e in events if e["event"] == "alias" and e["name"] == name}

@@ -63,9 +63,9 @@ def test_it_is_taken_out_of_every_version(held: Workspace) -> None:
     assert (after.name, after.file_count) == ("x:v0", before.file_count - 1)
     assert after.digest != before.digest
     assert [file.name for file in after.listdir("a/b")] == []
-    (told,) = after.purged
-    assert (told["path"], told["id"], told["reason"]) == ("a/b/secret", secret, "asked for by the person")
-    assert told["old_digest"] == before.digest and told["purged_ns"] > 0
+    (record,) = after.purged
+    assert (record["path"], record["id"], record["reason"]) == ("a/b/secret", secret, "asked for by the person")
+    assert record["old_digest"] == before.digest and record["purged_ns"] > 0
     back = held.undelete("x:v2").version
     assert sorted(file.name for file in back.listdir()) == ["a", "kept", "other"]
     assert len(back.purged) == 2

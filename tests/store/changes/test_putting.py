@@ -174,11 +174,11 @@ def test_mounts_are_told_of_what_lists_differently(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The version, `latest`, aliases that moved, and new names above; the silent are named in the receipt."""
-    told: list[list[Change]] = []
+    notified: list[list[Change]] = []
     silent = DaemonInfo(**dict.fromkeys(DaemonInfo.__dataclass_fields__) | {"mountpoint": "/mnt"})
 
     def notify(_: Path, changes: list[Change]) -> list[DaemonInfo]:
-        told.append(changes)
+        notified.append(changes)
         return [silent]
 
     monkeypatch.setattr(daemon_requests, "notify", notify)
@@ -187,7 +187,7 @@ def test_mounts_are_told_of_what_lists_differently(
     assert version.receipt is not None and version.receipt.silent_daemons == ["/mnt"]
     workspace.put(folder, "team/x")
     workspace.put(folder, "team/x", aliases=["best", "other"])
-    assert told == [
+    assert notified == [
         [
             Change("", ["team"]),
             Change("team", ["x"]),

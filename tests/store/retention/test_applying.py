@@ -75,8 +75,8 @@ def test_aliases_and_drafts_protect(filled: Workspace) -> None:
     filled.retention.set("young", within=86400.0)
     filled.aliases.set("team/model:v0", "production")
     filled.drafts.new("q", base="data:v0", id="d")
-    told = {verdict.candidate.name: verdict for verdict in plan(filled.store, later(20)).verdicts}
-    assert len(told["data:v0"].reasons) == 1 and not missing(told["data:v0"].reasons[0], ["'d'", "'q'"])
+    verdicts = {verdict.candidate.name: verdict for verdict in plan(filled.store, later(20)).verdicts}
+    assert len(verdicts["data:v0"].reasons) == 1 and not missing(verdicts["data:v0"].reasons[0], ["'d'", "'q'"])
     apply(filled.store, trust_clock=True, now_ns=later(5))
     assert names(filled) == ["data:v0", "data:v1", "team/model:v0", "team/model:v5"]
     filled.retention.set("young", within=86400.0, aliased=True, aliases=["prod*"])

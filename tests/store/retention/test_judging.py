@@ -134,11 +134,11 @@ def test_reasons_are_said() -> None:
         candidate(1, aliases=["prod"], expires_ns=NOW - DAY),
         candidate(0, type="other"),
     ]
-    told = {verdict.candidate.number: verdict for verdict in judge(made, rules, NOW)}
-    assert named(told[3], ["latest"], ["best", "1 of 1", "acc", "0.25"], ["new", "1 day"])
-    assert told[2].expires and told[2].rules == ["best", "new"]
-    assert named(told[2], ["best", "3 days"], ["new", "3 days"])
-    assert named(told[1], ["2026-11-20 12:00 UTC"], ["'prod'"])
+    verdicts = {verdict.candidate.number: verdict for verdict in judge(made, rules, NOW)}
+    assert named(verdicts[3], ["latest"], ["best", "1 of 1", "acc", "0.25"], ["new", "1 day"])
+    assert verdicts[2].expires and verdicts[2].rules == ["best", "new"]
+    assert named(verdicts[2], ["best", "3 days"], ["new", "3 days"])
+    assert named(verdicts[1], ["2026-11-20 12:00 UTC"], ["'prod'"])
     (other,) = judge([candidate(0)], [Rule("r", type="model", last=1)], NOW)
     assert has_reason(" ".join(other.reasons), "no rule") and not other.rules
 

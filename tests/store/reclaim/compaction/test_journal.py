@@ -62,21 +62,21 @@ def test_the_same_catalogue_from_fewer_events(busy: Workspace) -> None:
     assert names(busy) == ["catalogue.1.journal"] and generation(busy) == 1
     assert journal.journal_path(busy.path).stat().st_size == new < old
     assert contradictions(busy.path) == []
-    told = events(busy)
-    assert [event["event"] for event in told] == [
+    rewritten = events(busy)
+    assert [event["event"] for event in rewritten] == [
         *("artifact", "artifact", "version", "delete", "version", "tags", "version"),
-        *["alias"] * sum(event["event"] == "alias" for event in told),
+        *["alias"] * sum(event["event"] == "alias" for event in rewritten),
     ]
-    assert {(event["name"], event["next_version"], event["type"]) for event in told[:2]} == {
+    assert {(event["name"], event["next_version"], event["type"]) for event in rewritten[:2]} == {
         ("team/data", 6, "dataset"),
         ("other", 1, None),
     }
-    assert all(event["next_serial"] == serial + 1 and event["created_ns"] for event in told[:2])
-    assert told[6] == before["version", 5]
-    assert {event["alias"] for event in told if event["event"] == "alias"} == {
+    assert all(event["next_serial"] == serial + 1 and event["created_ns"] for event in rewritten[:2])
+    assert rewritten[6] == before["version", 5]
+    assert {event["alias"] for event in rewritten if event["event"] == "alias"} == {
         alias for version in busy.versions("team/data") for alias in version.aliases
     } - {"latest"}
-    assert set(busy.undelete("team/data:v3").aliases) == set(told[3]["aliases"]) == {"waits", "step1"}
+    assert set(busy.undelete("team/data:v3").aliases) == set(rewritten[3]["aliases"]) == {"waits", "step1"}
     assert contradictions(busy.path) == []
 
 
@@ -231,11 +231,11 @@ def test_modes_are_kept(busy: Workspace) -> None:
     assert journal.journal_path(busy.path).stat().st_mode & 0o777 == 0o640
 
 
-def _catalogue(told: list[Event]) -> object:
+def _catalogue(rewritten: list[Event]) -> object:
     """Return what events lead to, but for what has been reaped: versions with tags and deletions, and aliases."""
     versions: dict[str, Event] = {}
     aliases: dict[str, int] = {}
-    for event in told:
+    for event in rewritten:
         place = f"{event['name']}:{event.get('number', event.get('version'))}"
         match event["event"]:
             case "version":
