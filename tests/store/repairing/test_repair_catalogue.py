@@ -9,7 +9,7 @@ from artstore.repairing.repair_catalogue import repair_catalogue, repair_journal
 from artstore.storage import journal
 from artstore.storage.manifest import WriteTransaction
 from artstore.workspace import Workspace
-from store.lived import told
+from store.lived import catalogue_of
 from store.oracle import assert_sound
 from store.repairing.damage import rows_gone, rows_spoilt, table_keys
 
@@ -53,13 +53,13 @@ def test_a_sound_catalogue_and_its_journal_are_left_alone(lived: Workspace) -> N
 @pytest.mark.parametrize("table", CATALOGUE, ids=lambda table: table.name.lower())
 def test_unreadable_rows_come_back(lived: Workspace, table: Table) -> None:
     """Each repair is a sentence, and a second one has nothing to do."""
-    before = told(lived)
+    before = catalogue_of(lived)
     with lived.store.write() as transaction:
         rows_spoilt(table)(lived, transaction)
         repairs = repair_catalogue(lived.path, transaction)
         assert repairs and all(isinstance(sentence, str) and sentence for sentence in repairs)
         assert repair_catalogue(lived.path, transaction) == []
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
     assert_sound(lived)
 
 
