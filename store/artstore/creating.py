@@ -40,9 +40,9 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
     path = Path(os.path.abspath(path))
     locate.refuse_unencodable(path)
     if (path / CURRENT).exists():
-        raise ExistsError(f"{path} is a workspace already")
+        raise ExistsError(f"{path} is already a workspace")
     if path.exists() and not path.is_dir():
-        raise ExistsError(f"{path} is there and is not a folder")
+        raise ExistsError(f"{path} exists and is not a folder")
     for folder in (path, path.parent):
         _clear_abandoned(folder)
     if _finish_move(path) and group is None:

@@ -272,7 +272,7 @@ def request(info: DaemonInfo, message: Mapping[str, Any], *, timeout: float) -> 
     except OSError as error:
         raise BusyError(f"the daemon of {info.mountpoint} (process {info.pid}) does not answer: {error}") from error
     if not received.endswith(b"\n"):
-        raise BusyError(f"the daemon of {info.mountpoint} (process {info.pid}) ended the conversation")
+        raise BusyError(f"the daemon of {info.mountpoint} (process {info.pid}) closed the connection")
     return _parse(received)
 
 
@@ -284,7 +284,7 @@ def _connect(info: DaemonInfo, *, timeout: float) -> socket.socket:
         holder = peer(connection).uid
         own_user = os.geteuid()
         if holder not in (own_user, 0) and not (own_user == 0 and holder == info.uid):
-            raise RefusedError(f"the socket of the daemon of {info.mountpoint} is held by user {holder}")
+            raise RefusedError(f"the socket of the daemon of {info.mountpoint} belongs to user {holder}")
     except BaseException:
         connection.close()
         raise

@@ -75,7 +75,7 @@ def runtime_folder(uid: int) -> Path:
         pass
     if not _belongs_to(folder, uid):
         raise RefusedError(
-            f"{folder} is not a folder that belongs to user {uid} alone",
+            f"{folder} is not a private folder of user {uid}",
             hint=f"remove {folder}, or set XDG_RUNTIME_DIR",
         )
     return folder

@@ -141,9 +141,9 @@ def refuse_unsafe_filesystem(path: str | os.PathLike[str]) -> None:
     kind = filesystem_type(path)
     if kind in _NETWORK or kind.partition(".")[0] in ("fuse", "fuseblk"):
         raise UnsupportedError(
-            f"a workspace on the {kind} file system of {Path(path)} would be damaged sooner or later: "
-            "locks and memory maps are not reliable there",
-            hint="make one on a local disk with: artfs init DIR --default",
+            f"{Path(path)} is on a {kind} file system, which would corrupt a workspace: "
+            "locks and memory maps are unreliable there",
+            hint="create one on a local disk: artfs init DIR --default",
         )
 
 

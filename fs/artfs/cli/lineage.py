@@ -35,8 +35,8 @@ _BACK: Final = {
 
 @subcommand("lineage")
 @click.argument("reference", metavar="REF", type=REFERENCE)
-@click.option("--up", is_flag=True, help="Only what it was made from.")
-@click.option("--down", is_flag=True, help="Only what was made from it.")
+@click.option("--up", is_flag=True, help="Show only its inputs.")
+@click.option("--down", is_flag=True, help="Show only what was made from it.")
 @click.option("--dot", is_flag=True, help="Print a graph for Graphviz.")
 def lineage(session: Session, reference: str, up: bool, down: bool, dot: bool) -> None:
     """Show a version's inputs, and what was made from it.

@@ -101,7 +101,7 @@ def _chunker() -> _Finding:
         return _Finding("fail", error.message, error.hint)
     except ImportError as error:
         return _Finding("fail", f"cannot be imported: {error}", "pip install pyfastcdc")
-    return _Finding("ok", "the compiled form of pyfastcdc is loaded")
+    return _Finding("ok", "the compiled module of pyfastcdc is loaded")
 
 
 def _binding() -> _Finding:

@@ -50,13 +50,21 @@ def retention() -> None:
     "--keep-best",
     "best",
     metavar="N:FIELD[:min]",
-    help="Keep the N with the greatest (min: least) number FIELD in the metadata.",
+    help="Keep the N versions with the greatest (min: least) number FIELD in the metadata.",
 )
-@click.option("--keep-hourly", "hourly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N hours.")
-@click.option("--keep-daily", "daily", type=click.IntRange(min=1), metavar="N", help="Keep the last of N days.")
-@click.option("--keep-weekly", "weekly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N weeks.")
-@click.option("--keep-monthly", "monthly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N months.")
-@click.option("--keep-yearly", "yearly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N years.")
+@click.option(
+    "--keep-hourly", "hourly", type=click.IntRange(min=1), metavar="N", help="Keep the last N hourly versions."
+)
+@click.option("--keep-daily", "daily", type=click.IntRange(min=1), metavar="N", help="Keep the last N daily versions.")
+@click.option(
+    "--keep-weekly", "weekly", type=click.IntRange(min=1), metavar="N", help="Keep the last N weekly versions."
+)
+@click.option(
+    "--keep-monthly", "monthly", type=click.IntRange(min=1), metavar="N", help="Keep the last N monthly versions."
+)
+@click.option(
+    "--keep-yearly", "yearly", type=click.IntRange(min=1), metavar="N", help="Keep the last N yearly versions."
+)
 @click.option(
     "--keep-alias", "aliases", multiple=True, metavar="GLOB", help="Keep versions with a matching alias; repeatable."
 )
@@ -110,7 +118,7 @@ def _best(text: str) -> dict[str, object]:
     count, _, rest = text.partition(":")
     field, lowest = (rest[: -len(":min")], True) if rest.endswith(":min") else (rest.removesuffix(":max"), False)
     if not count.isdecimal() or not int(count) or not field:
-        raise InvalidInputError(f"{text!r} is not N:FIELD", hint="such as 5:accuracy, or 5:loss:min for the least")
+        raise InvalidInputError(f"{text!r} is not N:FIELD", hint="such as 5:accuracy, or 5:loss:min for the smallest")
     return {"best": int(count), "field": field, "lowest": lowest}
 
 
@@ -150,18 +158,19 @@ def retention_show(session: Session) -> None:
 
 
 @subcommand("plan", group=retention)
-@click.option("--going", is_flag=True, help="List only versions that expire.")
-def retention_plan(session: Session, going: bool) -> None:
+@click.option("--expiring", is_flag=True, help="List only versions that expire.")
+@click.option("--going", is_flag=True, hidden=True)  # the earlier name of --expiring
+def retention_plan(session: Session, expiring: bool, going: bool) -> None:
     """Show which versions would expire, and why.
 
     Nothing is changed. The size is the space that deleting these versions frees.
 
     \b
     Example:
-      artfs retention plan --going
+      artfs retention plan --expiring
     """
     plan = session.open().retention.plan()
-    shown = plan.expiring if going else plan.verdicts
+    shown = plan.expiring if expiring or going else plan.verdicts
     if session.json:
         from artfs.documents.retention import RetentionPlanDocument
 
@@ -178,7 +187,9 @@ def retention_plan(session: Session, going: bool) -> None:
 @subcommand("apply", group=retention, writes=True)
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would expire, and change nothing.")
 @click.option(
-    "--trust-clock", is_flag=True, help="Confirm that the clock is right although it differs from the recorded times."
+    "--trust-clock",
+    is_flag=True,
+    help="Confirm that the clock is right even though it differs from the recorded times.",
 )
 def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
     """Delete the versions that have expired.
@@ -261,12 +272,12 @@ def _description(rule: Rule) -> str:
     if rule.last:
         keeps.append(f"the last {rule.last}")
     if rule.within:
-        keeps.append(f"what is younger than {written_duration(rule.within)}")
+        keeps.append(f"versions younger than {written_duration(rule.within)}")
     if rule.best:
         keeps.append(f"the best {rule.best} by {'least ' if rule.lowest else ''}{rule.field}")
     for period in ("hourly", "daily", "weekly", "monthly", "yearly"):
         if getattr(rule, period):
             keeps.append(f"{getattr(rule, period)} {period}")
     keeps += [f"alias {glob}" for glob in rule.aliases] + [f"tag {glob}" for glob in rule.tags]
-    aliased = ", aliases do not protect" if rule.aliased else ""
-    return f"of {', '.join(selects) or 'everything'} keeps {', '.join(keeps)}{aliased}"
+    aliased = "; aliases do not protect versions" if rule.aliased else ""
+    return f"for {', '.join(selects) or 'all artifacts'}, keep {', '.join(keeps)}{aliased}"

@@ -132,7 +132,7 @@ def _name(snapshot: Snapshot, number: int) -> str:
 def _record(snapshot: Snapshot, number: int) -> ArtifactRecord:
     record = snapshot.artifact(number)
     if record is None:
-        raise StaleError("the artifact or project is gone")
+        raise StaleError("the artifact or project no longer exists")
     return record
 
 
@@ -157,12 +157,12 @@ def _of_latest(version: VersionRecord) -> Attributes:
 def _alias(snapshot: Snapshot, serial: int) -> AliasRecord:
     alias = snapshot.alias(serial)
     if alias is None:
-        raise StaleError("the alias has moved or is gone")
+        raise StaleError("the alias has moved or no longer exists")
     return alias
 
 
 def _version(snapshot: Snapshot, serial: int) -> VersionRecord:
     version = snapshot.version(serial)
     if version is None:
-        raise StaleError("the version is gone")
+        raise StaleError("the version no longer exists")
     return version

@@ -104,7 +104,7 @@ def _receive_descriptor(connection: socket.socket) -> int:
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             return int(array.array("i", data[:size])[0])
-    raise MountError("fusermount3 mounted, and passed no device back")
+    raise MountError("fusermount3 did not pass back the FUSE device")
 
 
 def fusermount() -> str:
@@ -113,7 +113,7 @@ def fusermount() -> str:
 
     program = shutil.which("fusermount3")
     if program is None:
-        raise MountError("fusermount3 is not installed, which mounts for ordinary users", hint="apt install fuse3")
+        raise MountError("fusermount3, which mounts for ordinary users, is not installed", hint="apt install fuse3")
     return program
 
 

@@ -373,7 +373,7 @@ class Tree:
     def _version(self, snapshot: Snapshot, serial: int) -> VersionRecord:
         version = snapshot.version(serial)
         if version is None:
-            raise StaleError("the version is gone")
+            raise StaleError("the version no longer exists")
         return version
 
     def _place(self, request: _Request, inode: int) -> _Place:

@@ -55,7 +55,7 @@ class Description:
         if days is None:
             return None
         if isinstance(days, bool) or not isinstance(days, int | float) or not days > 0:
-            raise InvalidInputError(f"{_TTL_DAYS} is {days!r}, and must be a number of days, more than 0")
+            raise InvalidInputError(f"{_TTL_DAYS} must be a positive number of days, not {days!r}")
         return days * 86400.0
 
     def write(self, workspace: Workspace, version: Version) -> None:

@@ -66,7 +66,7 @@ def finish(workspace: Workspace, place: Place, run: RunRecord, contribution: Con
         version = _finished(workspace, full, ident)
         if version is None:
             raise NotFoundError(
-                f"no run has added anything to {full!r} as {shared!r}", hint="upsert_artifact adds files"
+                f"no run has added anything to {full!r} as {shared!r}", hint="add files with upsert_artifact"
             ) from error
         return version
     try:

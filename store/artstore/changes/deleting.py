@@ -205,7 +205,7 @@ def _released(
     if protected:
         raise RefusedError(
             f"nothing was deleted: {'; '.join(protected)}",
-            hint="'artfs alias rm --force' takes the alias away, then the version can be deleted",
+            hint="remove the alias first: artfs alias rm --force",
         )
     serials = {target.version.serial: target for target in doomed}
     depending = _dependants(transaction, doomed, together or serials) if cascade != "orphan" else []
@@ -213,7 +213,7 @@ def _released(
         more = f"; and {len(depending) - _MOST_NAMED} more" if len(depending) > _MOST_NAMED else ""
         raise RefusedError(
             f"nothing was deleted: {'; '.join(depending[:_MOST_NAMED])}{more}",
-            hint="--cascade deletes those as well, --cascade=orphan keeps them without what they were made from",
+            hint="--cascade also deletes those; --cascade=orphan keeps them without their inputs",
         )
     if force:
         return [f"{target.artifact.name}:{name}" for target, name in aliases]
@@ -226,7 +226,7 @@ def _released(
     if refusals:
         raise RefusedError(
             f"nothing was deleted: {'; '.join(refusals)}",
-            hint="--force deletes them all the same; aliases can be moved with: artfs alias set",
+            hint="--force deletes them anyway; to move an alias: artfs alias set",
         )
     return []
 
@@ -259,7 +259,7 @@ def _delete_batch(
     for artifact, version in doomed:
         current = catalogue.version(transaction, version.serial)
         if current is None:
-            raise NotFoundError(f"{artifact.name}:{version_label(version.number)} has been deleted meanwhile")
+            raise NotFoundError(f"{artifact.name}:{version_label(version.number)} has been deleted in the meantime")
         current = replace(current, reason=reasons.get(version.serial, ""))
         entry, event, names = _delete_one(transaction, artifact, current, due_ns, aliases)
         entries.append(entry)
@@ -325,13 +325,13 @@ def undelete(store: Store, ref: str) -> Undeletion:
     """
     reference = parse_reference(ref)
     if reference.version is None or reference.path:
-        raise InvalidInputError(f"{ref!r} names no version by its number", hint="write NAME:v3")
+        raise InvalidInputError(f"{ref!r} does not name a version by number", hint="write NAME:v3")
     name, number = reference.name, reference.version
     label = f"{name}:{version_label(number)}"
     with room_to_free(store.path), store.write() as transaction:
         artifact = catalogue.find_name(transaction, name) or catalogue.find_retired(transaction, name)
         if artifact is None or not artifact.is_artifact:
-            raise NotFoundError(f"there is no artifact {name!r}, nor was one deleted that could come back")
+            raise NotFoundError(f"there is no artifact {name!r}, and no deleted one that can be restored")
         was_retired = catalogue.find_name(transaction, name) is None
         artifact = catalogue.ensure_artifact(transaction, name, time.time_ns())
         version, entry = _deleted_version(transaction, artifact, number, label)
@@ -375,11 +375,11 @@ def _deleted_version(
     record = catalogue.recorded_by_number(transaction, artifact.number, number)
     if record is None:
         if number < artifact.next_version:
-            raise NotFoundError(f"{label} cannot come back: its content is being given back or is gone")
+            raise NotFoundError(f"{label} can no longer be restored: its space has been freed or is being freed")
         raise NotFoundError(f"{label} never existed")
     if record.state == "live":
         raise RefusedError(f"{label} is not deleted")
     entry = deadlist.find_entry(transaction, record.due_ns, record.entry)
     if entry is None or entry.started:
-        raise NotFoundError(f"{label} cannot come back: its content is being given back")
+        raise NotFoundError(f"{label} can no longer be restored: its space is being freed")
     return record, entry

@@ -33,7 +33,7 @@ def link(store: Store, version: VersionRecord, target: str, aliases: Sequence[st
             raise NotFoundError("the version to link has been deleted")
         if artifact.name == target:
             raise InvalidInputError(
-                f"{label(transaction, current)} is a version of {target!r} already", hint="set an alias on it instead"
+                f"{label(transaction, current)} is already a version of {target!r}", hint="set an alias on it instead"
             )
         request = Commit.checked(
             target,

@@ -121,7 +121,7 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
     target = _Target.of(store, text)
     named = None if target.version is None else target.version.serial
     if not reason.strip():
-        raise InvalidInputError("a purge needs a reason, which is kept in the records of the versions")
+        raise InvalidInputError("a purge needs a reason; it is recorded with the versions")
     now_ns = time.time_ns()
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
@@ -168,18 +168,18 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
 def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None, everywhere: bool) -> None:
     if not held:
         raise NotFoundError(
-            "no version holds this content as a file", hint="it may be deleted already: artfs why DIGEST tells"
+            "no version contains this content as a file", hint="it may already be deleted, see: artfs why DIGEST"
         )
     others = [holder.label for holder in held if holder.version.serial != named]
     if others and not everywhere and (named is not None or len(others) > 1):
         other = " other" if named is not None else ""
-        count = f"1{other} version holds" if len(others) == 1 else f"{len(others)}{other} versions hold"
+        count = f"1{other} version contains" if len(others) == 1 else f"{len(others)}{other} versions contain"
         named_others = ", ".join(others[:10])
         if len(others) > 10:
             named_others += " ..."
         raise RefusedError(
             f"nothing was purged: {count} this content: {named_others}",
-            hint="--everywhere takes it out of all of them",
+            hint="--everywhere purges it from all of them",
         )
     with store.snapshot() as snapshot:
         alive = {
@@ -189,8 +189,8 @@ def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None
         draft = alive.get(record.draft)
         if draft is not None:
             raise BusyError(
-                f"nothing was purged: {draft.title} holds this content",
-                hint=f"take it out of the draft, or: artfs draft abort {draft.id}"
+                f"nothing was purged: {draft.title} contains this content",
+                hint=f"remove it from the draft, or discard the draft: artfs draft abort {draft.id}"
                 if draft.id
                 else "try again when it has ended",
             )

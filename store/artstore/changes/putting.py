@@ -126,7 +126,7 @@ def _take_mounted(store: Store, stager: Stager, place: MountedPath) -> Ref:
         number = snapshot.name_number(place.name)
         version = snapshot.version_by_number(number[0], place.number) if number else None
         if version is None:
-            raise NotFoundError(f"{place.name}:v{place.number} is not there any more")
+            raise NotFoundError(f"{place.name}:v{place.number} no longer exists")
         if not place.path:
             return stager.known_tree(version.digest)
         entry = snapshot.resolve(version.root, place.path)

@@ -51,7 +51,7 @@ def start_run(
     with store.write() as transaction:
         before = runs.find_run(transaction, project, ident) if ident else None
         if before is not None and not resume:
-            raise ExistsError(f"a run {before.title!r} is there already", hint="go on with it by resume=True")
+            raise ExistsError(f"the run {before.title!r} already exists", hint="to continue it, pass resume=True")
         if before is not None:
             plain = {key: fields[key] for key in _PLAIN if fields.get(key)}
             config = {**before.config, **fields.get("config", {})}
@@ -74,7 +74,7 @@ def start_run(
 
 def _recorded(record: RunRecord | None) -> RunRecord:
     if record is None:
-        raise NotFoundError("the run is gone")
+        raise NotFoundError("the run no longer exists")
     return record
 
 

@@ -51,9 +51,9 @@ def read_names(transaction: ReadTransaction, report: Report) -> Names:
             if key != key64(alias.artifact) + alias.name.encode():
                 report.add("catalogue", f"the alias {alias.name!r} of artifact {alias.artifact} has a wrong key")
             if serials.pop(key32(alias.serial), None) != key:
-                report.add("catalogue", f"the serial {alias.serial} does not lead to the alias {alias.name!r}")
+                report.add("catalogue", f"the serial {alias.serial} does not point to the alias {alias.name!r}")
     for serial in serials:
-        report.add("catalogue", f"the alias serial {int.from_bytes(serial, 'big')} leads to no alias")
+        report.add("catalogue", f"the alias serial {int.from_bytes(serial, 'big')} belongs to no alias")
     return names
 
 
@@ -66,9 +66,9 @@ def check_names(
     for alias in names.aliases:
         if (alias.artifact, alias.version) not in living:
             named = names.label(alias.artifact, alias.version)
-            report.add("catalogue", f"the alias {alias.name!r} names {named}, which is not a living version")
+            report.add("catalogue", f"the alias {alias.name!r} points to {named}, which is not a living version")
         if alias.serial >= counters.next_alias:
-            report.add("counter", f"the serial of the alias {alias.name!r} is still to be given out")
+            report.add("counter", f"the serial of the alias {alias.name!r} has not been assigned yet")
     _check_artifacts(names, {artifact for artifact, _ in living}, counters, report)
 
 
@@ -81,17 +81,19 @@ def _check_versions(
         if version.state not in ("live", "deleted"):
             report.add("catalogue", f"{label} is in the unknown state {version.state!r}", versions=[label])
         if numbers.pop(key64(version.artifact) + key32(version.number), None) != key32(version.serial):
-            report.add("catalogue", f"the number of {label} does not lead to it", versions=[label])
+            report.add("catalogue", f"the number of {label} does not point to it", versions=[label])
         artifact = names.artifacts.get(version.artifact)
         if artifact is None or not artifact.is_artifact:
-            report.add("catalogue", f"the version with serial {version.serial} is of no artifact", versions=[label])
+            report.add("catalogue", f"the version with serial {version.serial} has no artifact", versions=[label])
         elif version.number >= artifact.next_version:
-            report.add("counter", f"the number of {label} is still to be given out", versions=[label])
+            report.add("counter", f"the number of {label} has not been assigned yet", versions=[label])
         if version.serial >= counters.next_serial:
-            report.add("counter", f"the serial of {label} is still to be given out", versions=[label])
+            report.add("counter", f"the serial of {label} has not been assigned yet", versions=[label])
     for key in numbers:
         artifact_number, number = int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")
-        report.add("catalogue", f"there is a number {names.label(artifact_number, number)}, and no such version")
+        report.add(
+            "catalogue", f"the table of numbers has {names.label(artifact_number, number)}, which does not exist"
+        )
 
 
 def _check_artifacts(names: Names, living: Collection[int], counters: Counters, report: Report) -> None:
@@ -100,7 +102,7 @@ def _check_artifacts(names: Names, living: Collection[int], counters: Counters, 
     projects: set[str] = set()
     for number, artifact in names.artifacts.items():
         if number >= counters.next_name:
-            report.add("counter", f"the number of {artifact.name!r} is still to be given out")
+            report.add("counter", f"the number of {artifact.name!r} has not been assigned yet")
         if artifact.is_artifact and number not in living:
             expected[_RETIRED + artifact.name.encode()] = number
             continue
@@ -111,9 +113,9 @@ def _check_artifacts(names: Names, living: Collection[int], counters: Counters, 
     _compare_names(expected, names.names, names, report)
     recorded = {artifact.name for artifact in names.artifacts.values() if not artifact.is_artifact}
     for name in sorted(projects - recorded):
-        report.add("catalogue", f"the project {name!r} above an artifact is not recorded")
+        report.add("catalogue", f"the project {name!r} contains an artifact but has no record")
     for name in sorted(recorded - projects):
-        report.add("catalogue", f"the project {name!r} has nothing below it")
+        report.add("catalogue", f"the project {name!r} contains no artifact")
 
 
 def _compare_names(expected: Mapping[bytes, int], present: Mapping[bytes, int], names: Names, report: Report) -> None:
@@ -123,8 +125,8 @@ def _compare_names(expected: Mapping[bytes, int], present: Mapping[bytes, int], 
         name = key.removeprefix(_RETIRED).decode("utf-8", "replace")
         what = f"{'the retired name' if key.startswith(_RETIRED) else 'the name'} {name!r}"
         if key not in present:
-            report.add("catalogue", f"{what} leads nowhere, and artifact number {expected[key]} is called so")
+            report.add("catalogue", f"{what} of artifact number {expected[key]} is not in the table of names")
         elif present[key] not in names.artifacts:
-            report.add("catalogue", f"{what} leads to artifact number {present[key]}, which is not there")
+            report.add("catalogue", f"{what} points to artifact number {present[key]}, which does not exist")
         else:
-            report.add("catalogue", f"{what} leads to artifact number {present[key]}, which is not called so")
+            report.add("catalogue", f"{what} points to artifact number {present[key]}, which has another name")

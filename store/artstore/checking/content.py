@@ -173,10 +173,10 @@ class _Check:
             entry = entries.get(place.offset) if entries is not None and is_here else None
             fault = verify(transaction, node, entry, lambda extent: self._read(extent, place.pack, fd))
         except Exception as error:  # whatever a malformed record raises
-            return Fault("record", f"the record of node {node} does not read: {message_of(error)}")
+            return Fault("record", f"the record of node {node} is unreadable: {message_of(error)}")
         self._report.count(nodes_verified=1, data_bytes=extent.stored)
         if fault is None and is_here and entries is not None and entry is None:
-            return Fault("packed", f"the index of its segment in pack {extent.pack} does not name node {node}")
+            return Fault("packed", f"the index of its segment in pack {extent.pack} does not list node {node}")
         return fault
 
     def _read(self, extent: Extent, pack: int, fd: int) -> bytes:
@@ -186,7 +186,7 @@ class _Check:
         try:
             other = os.open(pack_path(self._workspace, extent.pack), os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise DamageError(f"the pack {extent.pack} does not open: {error.strerror}") from error
+            raise DamageError(f"the pack {extent.pack} cannot be opened: {error.strerror}") from error
         try:
             return _pread(other, extent)
         finally:

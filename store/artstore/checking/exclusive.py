@@ -37,7 +37,7 @@ def alone(workspace: Path, folder: Path | None) -> Iterator[None]:
         if busy:
             raise BusyError(
                 f"the workspace {workspace} is in use by {', '.join(busy)}",
-                hint="end them first: a rebuild needs the workspace for itself",
+                hint="end them first: a rebuild needs exclusive access to the workspace",
             )
         yield
 

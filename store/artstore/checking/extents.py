@@ -34,7 +34,7 @@ def check_extents(recounted: Recount, counters: Counters, report: Report) -> Non
         if end is None:
             extents = len(use.nodes) + len(use.condemned) + len(use.free)
             owner = f"that of node {recounted.numbers[use.ranks[0]]}" if use.ranks else "that of a gap"
-            report.add("extent", f"{extents} extents are in pack {number}, which is not recorded; the first is {owner}")
+            report.add("extent", f"{extents} extents are in pack {number}, which has no record; the first is {owner}")
             continue
         covered += _check_pack(recounted, number, end, report)
     framing = sum(recounted.ends.values()) - covered
@@ -45,10 +45,10 @@ def check_extents(recounted: Recount, counters: Counters, report: Report) -> Non
         ("framing", counters.framing_bytes, framing, not recounted.damaged),
     ):
         if known and kept != counted:
-            report.add("counter", f"the manifest counts {kept} {name} bytes, and there are {counted}")
+            report.add("counter", f"the manifest counts {kept} {name} bytes, but there are {counted}")
     for number in recounted.ends:
         if number >= counters.next_pack:
-            report.add("counter", f"the number of pack {number} is still to be given out")
+            report.add("counter", f"the number of pack {number} has not been assigned yet")
     report.count(packs=len(recounted.ends))
 
 
@@ -81,7 +81,7 @@ def _fault(offset: int, length: int, position: int, end: int) -> str:
         return "lies in the pack's header"
     if offset + length > end:
         return f"reaches to {offset + length}, past the pack's end {end}"
-    return f"overlaps what ends at {position}"
+    return f"overlaps the one that ends at {position}"
 
 
 def check_pack_files(
@@ -115,18 +115,18 @@ def _fault_of_file(path: Path, number: int, end: int, uuid: bytes | None) -> tup
         with path.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
             if length < end:
-                return f"the pack {path} is {length} bytes long, and {end} were acknowledged", length
+                return f"the pack {path} ends at {length}, before its acknowledged end {end}", length
             found_uuid, found_number, _ = parse_header(file.read(HEADER_LENGTH))
     except FileNotFoundError:
         return f"the pack {path} is missing", 0
     except DamageError as error:
         return f"the pack {path} cannot be used for a rebuild: {error}", length
     except OSError as error:
-        return f"the pack {path} does not read: {error.strerror}", 0
+        return f"the pack {path} is unreadable: {error.strerror}", 0
     if uuid is not None and found_uuid != uuid:
         return f"the pack {path} belongs to another workspace", length
     if found_number != number:
-        return f"the pack {path} is number {found_number} by its own header", length
+        return f"the header of the pack {path} has the number {found_number}", length
     return None
 
 

@@ -22,9 +22,9 @@ __all__ = ["Place", "check_files", "note_strays"]
 
 _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemons")
 _MANIFEST_FILES: Final = {
-    "data.mdb": "it holds all records: rebuild them with: artfs fsck --rebuild",
-    "lock.mdb": "LMDB recreates it, but processes that have the manifest open do not see the new one: end them first",
-    "lease": "processes hold it while they use the manifest: an empty file takes its place",
+    "data.mdb": "it contains all records; to rebuild it: artfs fsck --rebuild",
+    "lock.mdb": "LMDB recreates it, but processes that have the manifest open do not use the new one: end them first",
+    "lease": "processes lock it while they use the manifest; an empty file can replace it",
 }
 _TOP: Final = frozenset({IDENTITY, CURRENT, "reserve", "packs", "journal", "cache", "run"})
 _RUN: Final = frozenset({"drafts", "daemons", "leases", "reaper", "runs"})
@@ -44,7 +44,7 @@ def check_files(workspace: Path, report: Report) -> Place:
     Raises `WorkspaceNotFoundError` if no trace of a workspace is left, `UnsupportedError` for a newer format.
     """
     if not any((workspace / name).exists() for name in (CURRENT, IDENTITY, "packs")):
-        raise WorkspaceNotFoundError(f"{workspace} is not an artfs workspace", hint="make one with: artfs init DIR")
+        raise WorkspaceNotFoundError(f"{workspace} is not an artfs workspace", hint="create one: artfs init DIR")
     uuid = ""
     try:
         uuid = read_identity(workspace).uuid
@@ -64,7 +64,7 @@ def _check_reserve(path: Path, report: Report) -> None:
         report.add("file", f"the reserve {path} is missing: {error.strerror}")
         return
     if kept < RESERVE:
-        report.note(f"the reserve {path} keeps {kept} bytes back, not {RESERVE}: it is filled when the disk has room")
+        report.note(f"the reserve {path} has {kept} bytes, not {RESERVE}; it is refilled when the disk has space")
 
 
 def _check_manifest(workspace: Path, report: Report) -> Path | None:
@@ -74,7 +74,7 @@ def _check_manifest(workspace: Path, report: Report) -> Path | None:
     except UnsupportedError:
         raise
     except WorkspaceNotFoundError:
-        report.add("file", f"the file {workspace / CURRENT} is missing: nothing says which manifest is in use")
+        report.add("file", f"the file {workspace / CURRENT} is missing: the manifest in use is unknown")
         return None
     except (DamageError, OSError) as error:
         report.add("file", message_of(error))
@@ -115,7 +115,7 @@ def note_strays(workspace: Path, folder: Path, recounted: Recount, counters: Cou
         if not path.name.isdigit():
             report.note(_stray(path))
         elif int(path.name) not in recounted.drafts and int(path.name) < counters.next_draft:
-            report.note(f"{path} is the lock of a draft that is no more: gc removes it")
+            report.note(f"{path} is the lock of a draft that no longer exists: gc removes it")
 
 
 def _others(folder: Path, known: Container[str]) -> Iterator[Path]:

@@ -92,7 +92,7 @@ class Node(NamedTuple):
 def parse_table(data: bytes) -> TableRecord:
     """Return a table's record; raise `DamageError` for another length."""
     if len(data) != _TABLE.size:
-        raise DamageError("the record of a table has another length")
+        raise DamageError("the record of a table has the wrong length")
     return TableRecord(*_TABLE.unpack(data))
 
 
@@ -109,11 +109,11 @@ def parse_meta(page: bytes, number: int) -> Meta:
         raise DamageError(f"meta page {number} is cut short") from error
     size = free.pad
     if (label, flags, magic, version) != (number, _META, _MAGIC, _VERSION):
-        raise DamageError(f"page {number} is no meta page")
+        raise DamageError(f"page {number} is not a meta page")
     if not 512 <= size <= 65536 or size & (size - 1):
-        raise DamageError(f"meta page {number} tells of pages of {size} bytes")
+        raise DamageError(f"meta page {number} gives a page size of {size} bytes")
     if transaction & 1 != number and transaction:
-        raise DamageError(f"meta page {number} is of transaction {transaction}, which belongs on the other")
+        raise DamageError(f"meta page {number} is of transaction {transaction}, which belongs on the other one")
     return Meta(size, free, main, last_page, transaction)
 
 
@@ -123,7 +123,7 @@ def parse_overflow(head: bytes, number: int) -> int:
         raise DamageError(f"page {number} lies past the end of the file")
     label, _, flags, pages = _OVERFLOW_PAGE.unpack_from(head)
     if label != number or flags != OVERFLOW or not pages:
-        raise DamageError(f"page {number} is labelled page {label} of kind {flags}, not a page of long data")
+        raise DamageError(f"page {number} is labelled page {label} of kind {flags}, not as an overflow page")
     return int(pages)
 
 
@@ -140,13 +140,13 @@ def parse_nodes(page: bytes, number: int) -> tuple[bool, list[Node]]:
         raise DamageError(f"page {number} is of kind {kind}, neither branch nor leaf")
     count = (lower - HEAD_LENGTH) // 2
     if lower & 1 or not HEAD_LENGTH < lower <= upper <= size:
-        raise DamageError(f"page {number} has its nodes up to {lower} and from {upper} on")
+        raise DamageError(f"page {number} has invalid bounds of free space: {lower} and {upper}")
     offsets = struct.unpack_from(f"<{count}H", page, HEAD_LENGTH)
     is_leaf = kind == LEAF
     nodes, spans = [], []
     for offset in offsets:
         if not upper <= offset <= size - _NODE.size:
-            raise DamageError(f"page {number} has a node at {offset}")
+            raise DamageError(f"page {number} has a node at the invalid offset {offset}")
         node, end = _parse_node(page, offset, is_leaf)
         nodes.append(node)
         spans.append((offset, end))
@@ -176,4 +176,4 @@ def _refuse_untiled(spans: Sequence[tuple[int, int]], upper: int, size: int, num
             raise DamageError(f"page {number} has nodes that overlap or leave a gap at {min(start, position)}")
         position = end
     if position != size:
-        raise DamageError(f"page {number} has nodes that end at {position}")
+        raise DamageError(f"page {number} has nodes that end at {position}, not at its end")

@@ -211,9 +211,9 @@ def _scan_staged(transaction: ReadTransaction, recounted: Recount, report: Repor
                 report.add("record", error.message)
                 continue
             if draft not in recounted.drafts:
-                report.add("reference", f"node {node} is held by draft {draft}, which is not there", node=node)
+                report.add("reference", f"node {node} is held by draft {draft}, which does not exist", node=node)
             recounted.refer(node, f"draft {draft}")
             held.add((draft, node))
     for draft, record in recounted.drafts.items():
         if record.id and not {(draft, node) for node in record.held} <= held:
-            report.add("reference", f"the open draft {record.id!r} does not hold what it is made of")
+            report.add("reference", f"the open draft {record.id!r} does not hold all nodes that it consists of")

@@ -140,7 +140,7 @@ def _name_counts(recounted: Recount, block: int, counts: list[int], wanted: list
 
 
 def _name_count(node: int, kept: int, actual: int, report: Report) -> None:
-    report.add("count", f"node {node} has {kept} references by its count, and {actual} are there", node=node)
+    report.add("count", f"the reference count of node {node} is {kept}, but should be {actual}", node=node)
 
 
 def _check_index(transaction: ReadTransaction, recounted: Recount, report: Report) -> None:
@@ -172,19 +172,19 @@ def _name_index(transaction: ReadTransaction, recounted: Recount, report: Report
             node = int.from_bytes(value, "big")
             if recounted.rank(node) < 0:
                 if node not in recounted.damaged:
-                    report.add("index", f"the index leads from {key.hex()} to node {node}, which is not there")
+                    report.add("index", f"the index maps {key.hex()} to node {node}, which does not exist")
             elif len(value) != 8 or key not in nodes.index_keys(nodes.node_payload(transaction, node)):
-                report.add("index", f"the index leads from {key.hex()} to node {node}, which is something else")
+                report.add("index", f"the index maps {key.hex()} to node {node}, which has another id")
     for node in recounted.numbers:
         payload = nodes.node_payload(transaction, node)
         if not any(transaction.find(key[0], key[1:]) == node for key in nodes.index_keys(payload)):
-            report.add("index", f"the index does not lead to node {node}", chunk=payload[2:34].hex(), node=node)
+            report.add("index", f"the index has no entry for node {node}", chunk=payload[2:34].hex(), node=node)
 
 
 def _name_lost(transaction: ReadTransaction, recounted: Recount, names: Names, report: Report) -> None:
     """Report the nodes that do not read, are not there, or have no content, with the files and versions they touch."""
     lost = {
-        node: ("record", f"the record of node {node} does not read: {why}") for node, why in recounted.damaged.items()
+        node: ("record", f"the record of node {node} is unreadable: {why}") for node, why in recounted.damaged.items()
     }
     for node, by in recounted.missing.items():
         lost[node] = ("reference", f"{by} refers to node {node}, which is missing")
@@ -232,9 +232,9 @@ def _check_deadlist(
             report.add("deadlist", f"two entries of the deadlist have the number {entry.number}")
         numbers.add(entry.number)
         if entry.number >= counters.next_entry:
-            report.add("counter", f"the number of entry {entry.number} of the deadlist is still to be given out")
+            report.add("counter", f"the number of entry {entry.number} of the deadlist has not been assigned yet")
         if entry.transaction > transaction.number:
-            report.add("deadlist", f"entry {entry.number} was added by transaction {entry.transaction}, still to come")
+            report.add("deadlist", f"entry {entry.number} was added by the future transaction {entry.transaction}")
         if entry.serial and not entry.started:
             waiting[entry.serial] = entry
     for version in recounted.versions:
@@ -243,20 +243,20 @@ def _check_deadlist(
             label = names.label(version.artifact, version.number)
             report.add("deadlist", f"{label} {fault}", versions=[label])
     for entry in waiting.values():
-        report.add("deadlist", f"entry {entry.number} is the version with serial {entry.serial}, which is not recorded")
+        report.add("deadlist", f"entry {entry.number} is the version with serial {entry.serial}, which has no record")
     if recounted.last_condemning > transaction.number:
         last = recounted.last_condemning
-        report.add("deadlist", f"bytes were condemned by transaction {last}, which is still to come")
+        report.add("deadlist", f"bytes were condemned by the future transaction {last}")
 
 
 def _fault_of_waiting(version: VersionRecord, entry: DeadEntry | None) -> str | None:
     """Return how a version and its entry on the deadlist disagree, or None."""
     if entry is None:
-        return "is deleted, and the deadlist does not have it" if version.state == "deleted" else None
+        return "is deleted, but not on the deadlist" if version.state == "deleted" else None
     if version.state != "deleted":
-        return "is on the deadlist, and is not deleted"
+        return "is on the deadlist, but not deleted"
     if (entry.due_ns, entry.number, entry.nodes) != (version.due_ns, version.entry, (version.root,)):
-        return f"and its entry {entry.number} of the deadlist say different things"
+        return f"and its entry {entry.number} of the deadlist disagree"
     return None
 
 
@@ -269,10 +269,10 @@ def _check_counters(recounted: Recount, counters: Counters, report: Report) -> N
         ("entries of the deadlist", counters.deadlist_entries, len(recounted.entries)),
     ):
         if kept != counted:
-            report.add("counter", f"the manifest counts {kept} {name}, and there are {counted}")
+            report.add("counter", f"the manifest counts {kept} {name}, but there are {counted}")
     for name, following, highest in (
         ("node", counters.next_node, max([*recounted.numbers[-1:], *recounted.damaged], default=0)),
         ("draft", counters.next_draft, max(recounted.drafts, default=0)),
     ):
         if highest >= following:
-            report.add("counter", f"the number of {name} {highest} is still to be given out")
+            report.add("counter", f"the number of {name} {highest} has not been assigned yet")

@@ -69,14 +69,14 @@ def verify(transaction: ReadTransaction, node: int, entry: PackedEntry | None, r
             is_inner = transaction.find(CLASS_LIST, record.id) == node
             canonical = _canonical_of_list(transaction, record)
             if is_inner and content_id(canonical) != record.id:
-                return Fault("record", f"list {record.id.hex()} is not what its id says")
+                return Fault("record", f"list {record.id.hex()} does not match its id")
             klass = CLASS_LIST if is_inner else CLASS_ROOT_LIST
             return _verify_packed(klass, record.id, record.extent, canonical, entry, read)
         if payload[0] == KIND_TREE:
             view = TreeView(payload)
             canonical = _canonical_of_tree(transaction, view)
             if content_id(canonical) != view.digest:
-                return Fault("record", f"directory {view.digest.hex()} is not what its digest says")
+                return Fault("record", f"directory {view.digest.hex()} does not match its digest")
             return _verify_packed(CLASS_TREE, view.digest, view.extent, canonical, entry, read)
     except DamageError as error:
         return Fault("record", f"the record of node {node} ({payload[2:34].hex()}) is wrong: {error}")
@@ -90,7 +90,7 @@ def _verify_chunk(payload: bytes, entry: PackedEntry | None, read: Read) -> Faul
         stored = read(record.extent)
         verify_stored(stored, record.checksums)
         if content_id(decode(record.extent.codec, stored, record.size)) != record.id:
-            return Fault("chunk", f"{place} holds other bytes than its id says")
+            return Fault("chunk", f"{place} does not match its id")
     except DamageError as error:
         return Fault("chunk", f"{place} is damaged: {error}")
     if entry is None:
@@ -98,7 +98,7 @@ def _verify_chunk(payload: bytes, entry: PackedEntry | None, read: Read) -> Faul
     indexed = (entry.klass, entry.codec, entry.id, entry.stored, entry.size, entry.checksums)
     extent = record.extent
     if indexed != (CLASS_CONTENT, extent.codec, record.id, extent.stored, record.size, record.checksums):
-        return Fault("packed", f"the pack's index says of {place} that it is something else")
+        return Fault("packed", f"the pack's index has another entry for {place}")
     return None
 
 
@@ -112,14 +112,14 @@ def _verify_packed(
         if entry is not None:
             verify_stored(stored, entry.checksums)
         if decode(extent.codec, stored, len(canonical)) != canonical:
-            return Fault("packed", f"{place} is not that of its record")
+            return Fault("packed", f"{place} does not match its record")
     except DamageError as error:
         return Fault("packed", f"{place} is damaged: {error}")
     if entry is None:
         return None
     indexed = (entry.klass, entry.codec, entry.id, entry.stored, entry.size)
     if indexed != (klass, extent.codec, ident, extent.stored, len(canonical)):
-        return Fault("packed", f"the pack's index says of {place} that it is something else")
+        return Fault("packed", f"the pack's index has another entry for {place}")
     return None
 
 
@@ -137,7 +137,7 @@ def _canonical_of_list(transaction: ReadTransaction, record: ListRecord) -> byte
         below = decode_chunk(payload) if payload[0] == KIND_CHUNK else decode_list(payload)
         level = below.level if isinstance(below, ListRecord) else -1
         if below.size != length or level != record.level - 1:
-            raise DamageError(f"its child {below.id.hex()} has {below.size} bytes on level {level}")
+            raise DamageError(f"its child {below.id.hex()} has a wrong size or level: {below.size} bytes, {level}")
         rows.append((CLASS_LIST if isinstance(below, ListRecord) else CLASS_CONTENT, below.id, length))
     return canonical_list(record.level, rows)
 
@@ -146,7 +146,7 @@ def _canonical_of_tree(transaction: ReadTransaction, view: TreeView) -> bytes:
     """Return the canonical form of a directory record; raise `DamageError` if its rows disagree with the children."""
     names = [view.name(index) for index in range(view.count)]
     if any(first >= second for first, second in pairwise(names)):
-        raise DamageError("its names are not in order")
+        raise DamageError("its names are out of order")
     if any(name in _FORBIDDEN or b"/" in name or b"\0" in name for name in names):
         raise DamageError("it has an invalid name")
     if view.level:
@@ -212,7 +212,7 @@ def _canonical_of_index(transaction: ReadTransaction, view: TreeView) -> bytes:
         indexed = (row.entries, row.entries_before, row.directories, row.directories_before)
         last = below.name(below.count - 1) if below.count else b""
         if below.level != view.level - 1 or last != row.last_name:
-            raise DamageError(f"the record that ends at {row.last_name!r} is another")
+            raise DamageError(f"the record that ends at {row.last_name!r} does not match")
         if is_whole and indexed != (sums.entries, entries, sums.directories, directories):
             raise DamageError(f"its row for the entries up to {row.last_name!r} is wrong")
         entries, files = entries + sums.entries, files + sums.files

@@ -177,7 +177,7 @@ class Adding:
                 edits.put(place, directory_entry(place, upper.id, upper))
                 return edits
             if present is not None and present.kind != Kind.DIRECTORY:
-                raise ExistsError(f"{shown(place)} is there and is not a folder")
+                raise ExistsError(f"{shown(place)} exists and is not a folder")
             lower = tree.root if present is None else present.node
             inside = edits
             for name in place.split(b"/") if place else ():
@@ -217,10 +217,10 @@ class Joining:
         """Raise `ExistsError` if there were conflicts."""
         if self._refused:
             path, other = self._refused[0]
-            more = f", and so do {len(self._refused) - 1} more paths" if len(self._refused) > 1 else ""
+            more = f"; so were {len(self._refused) - 1} more paths" if len(self._refused) > 1 else ""
             raise ExistsError(
-                f"{shown(path)} comes from {other} and with other content from {self._by}{more}",
-                hint="nothing of the latter was taken; on_conflict='last' lets the last one win",
+                f"{shown(path)} was added by {other} and, with different content, by {self._by}{more}",
+                hint=f"nothing from {self._by} was added; with on_conflict='last', the last one wins",
                 paths=[path for path, _ in self._refused[:_MOST_NAMED]],
             )
 
@@ -233,9 +233,9 @@ def is_of(snapshot: Snapshot, root: int, path: bytes, entry: EntryDraft) -> bool
 
 def refusal(paths: list[bytes]) -> ExistsError:
     """Return the error that names the paths that were added earlier with other content."""
-    more = f", and {len(paths) - 1} more paths" if len(paths) > 1 else ""
+    more = f"; so were {len(paths) - 1} more paths" if len(paths) > 1 else ""
     return ExistsError(
-        f"{shown(paths[0])}{more} came into the draft before with other content",
+        f"{shown(paths[0])} was already added to the draft with different content{more}",
         hint="--overwrite replaces it",
         paths=paths[:_MOST_NAMED],
     )

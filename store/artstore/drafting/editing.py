@@ -182,7 +182,7 @@ class _Applying:
                     return None
                 found_kind, found = entry[0].kind, entry[0].node
         if found_kind != Kind.DIRECTORY:
-            raise ExistsError(f"{os.fsdecode(place)!r} is there and is not a folder")
+            raise ExistsError(f"{os.fsdecode(place)!r} exists and is not a folder")
         return found
 
     def _build(self, node: int | None, wanted: dict[bytes, EntryDraft | None], *, many: bool) -> Ref:

@@ -80,7 +80,7 @@ class Gathering:
             self._stager.flush()
         except StaleHintError as error:
             self.close()
-            raise NotFoundError("the base has been deleted and is gone") from error
+            raise NotFoundError("the base version no longer exists") from error
         except BaseException:
             self.close()
             raise
@@ -95,8 +95,8 @@ class Gathering:
     def _require_own(self) -> None:
         if os.getpid() != self._pid:
             raise RefusedError(
-                "what was gathered belongs to the process that began it",
-                hint="begin one in each process, or let several make one version: upsert_artifact",
+                "only the process that began this version can add to it",
+                hint="begin one in each process, or add to one version from several with upsert_artifact",
             )
 
     # -- adding ----------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class Gathering:
         names = path.split(b"/")
         above = {b"/".join(names[:depth]) for depth in range(1, len(names))}
         if path in self._folders or not above.isdisjoint(self._files):
-            raise ExistsError(f"{shown(path)} is, or lies below, what is a file or folder already", paths=[path])
+            raise ExistsError(f"{shown(path)} conflicts with a file or folder that was added earlier", paths=[path])
         present = self._files.get(path)
         if present is not None:
             if (present.id, present.kind) == (entry.id, entry.kind):
@@ -182,12 +182,12 @@ class Gathering:
             for folder in above:
                 parent = snapshot.resolve(self._tree.root, folder)
                 if parent is not None and parent.kind != Kind.DIRECTORY:
-                    raise ExistsError(f"{shown(folder)} is a file already", paths=[folder])
+                    raise ExistsError(f"{shown(folder)} is already a file", paths=[folder])
             current = snapshot.resolve(self._tree.root, path)
             if current is None:
                 return
             if current.kind == Kind.DIRECTORY:
-                raise ExistsError(f"{shown(path)} is a folder already", paths=[path])
+                raise ExistsError(f"{shown(path)} is already a folder", paths=[path])
             began = snapshot.resolve(self._tree.start, path)
             same = (snapshot.identity(current.node), current.kind) == (entry.id, entry.kind)
             if not (same or overwrite or (began is not None and began.node == current.node)):
@@ -220,7 +220,7 @@ class Gathering:
             current = snapshot.resolve(self._tree.root, place)
             same = current is not None and snapshot.identity(current.node) == entry.id
         if current is not None and not same and not overwrite:
-            raise ExistsError(f"{shown(place)} is there already", paths=[place])
+            raise ExistsError(f"{shown(place)} already exists", paths=[place])
         edits = Edits()
         edits.put(place, entry)
         self._become(apply_edits(self._store, self._stager, self._tree.root, edits))

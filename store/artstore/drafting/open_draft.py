@@ -94,7 +94,7 @@ def open_new(
 
     def make(transaction: WriteTransaction, root: Ref, added: int) -> tuple[bool, DraftRecord]:
         if base is not None and not read_count(transaction, root.node):
-            raise NotFoundError("the base has been deleted and is gone")
+            raise NotFoundError("the base version no longer exists")
         serial = 0 if base is None else base.serial
         return True, drafts.open_draft(transaction, artifact, ident, root.node, serial, int(seconds * 1e9), source)
 
@@ -103,7 +103,7 @@ def open_new(
         try:
             record = stager.commit(root, make)
         except StaleHintError as error:
-            raise NotFoundError("the base has been deleted and is gone") from error
+            raise NotFoundError("the base version no longer exists") from error
     return OpenDraft(store, record.id)
 
 
@@ -235,11 +235,11 @@ class OpenDraft:
                 new = path_inside(snapshot, record.root, os.fsencode(target), entry.name)
                 in_the_way = snapshot.resolve(record.root, new)
             if new == old:
-                raise InvalidInputError(f"{shown(old)} is there already")
+                raise InvalidInputError(f"{shown(old)} already exists")
             if new.startswith(old + b"/"):
                 raise InvalidInputError(f"{shown(old)} cannot be moved into itself")
             if in_the_way is not None and (not overwrite or in_the_way.kind == Kind.DIRECTORY):
-                raise ExistsError(f"{shown(new)} is in the way", hint="--overwrite replaces a file")
+                raise ExistsError(f"{shown(new)} already exists", hint="--overwrite replaces a file")
             edits = Edits()
             edits.put(old, None)
             edits.put(new, entry)
@@ -296,7 +296,7 @@ class OpenDraft:
                 stale += 1
                 if stale == _ATTEMPTS:
                     raise
-        raise BusyError(f"the draft {self.id!r} is being changed by others all the time", hint="try again")
+        raise BusyError(f"the draft {self.id!r} keeps being changed by other processes", hint="try again")
 
     def _become(
         self,
@@ -310,7 +310,7 @@ class OpenDraft:
     ) -> tuple[bool, int]:
         record = self.record_in(transaction)
         if record.root != before.root:
-            raise _ChangedError("the draft has changed meanwhile")
+            raise _ChangedError("the draft has changed")
         new_bytes = stored + stager.stored_bytes + added
         changes = {} if part is None else part.joined(record)
         held = drafts.move_root(transaction, record, root.node, new_bytes, **changes)
@@ -351,7 +351,7 @@ def commit_drafts(store: Store, requests: Sequence[tuple[OpenDraft, Commit]]) ->
     """
     names = [request.name for _, request in requests]
     if len(set(names)) < len(names):
-        raise InvalidInputError("two of the drafts are of one artifact", hint="commit them one after the other")
+        raise InvalidInputError("two of the drafts belong to the same artifact", hint="commit them one after the other")
     commits = []
     with store.write() as transaction:
         for draft, request in requests:

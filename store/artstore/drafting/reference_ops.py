@@ -156,7 +156,7 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
     """
     pinned = list(references(store, version.record.root, path))
     if not pinned:
-        raise NotFoundError(f"{version.name} refers to nothing outside{' there' if path else ''}")
+        raise NotFoundError(f"{version.name} has no references{' there' if path else ''}")
     total = sum(each.record.size for each in pinned)
     request = Commit(version.artifact, base=version.name, metadata=version.metadata, description=version.description)
     gathering = Gathering(store, version.artifact, version.record)

@@ -76,7 +76,7 @@ class Operation:
 
     def make(self, batch: Batch, extent: Extent) -> bytes:
         """Return the local record of a node that the store lacks, counting its children."""
-        raise StaleHintError("content that was there a moment ago is gone")
+        raise StaleHintError("content that was found a moment ago no longer exists")
 
     def consumed(self) -> list[Ref]:
         """Return the handed-over nodes whose parent this one becomes."""
@@ -236,7 +236,7 @@ class Batch:
         if ref is None:
             ref = Ref(klass, ident)
             if not self.adopt(ref) and not self._adopt_lost(ref):
-                raise StaleHintError("content that was there a moment ago is gone")
+                raise StaleHintError("content that was found a moment ago no longer exists")
             self._known[klass, ident] = ref
         return ref
 
@@ -260,7 +260,7 @@ class Batch:
                 self.lost.append(extent)
             return
         if extent is None:
-            raise StaleHintError("content that was there a moment ago is gone")
+            raise StaleHintError("content that was found a moment ago no longer exists")
         self.stored += extent.stored
         if isinstance(operation, NewChunk) and self._heal(operation, extent):
             return

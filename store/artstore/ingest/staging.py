@@ -187,7 +187,7 @@ class Stager:
     def _write(self, root: Ref | None, action: Action[T] | None) -> T:
         if self._is_lost:
             raise BusyError(
-                "what was put could not be written", hint="start again: content that is already stored is reused"
+                "the new content could not be written", hint="try again: content that is already stored is reused"
             )
         now_ns = time.time_ns()  # the birth time of new nodes, in the pack's index as in the manifest
         self._pack(now_ns)

@@ -274,7 +274,7 @@ def _differing_records(load: Loader, a: int, b: int) -> tuple[list[TreeView], li
         old, new = ([node for node in side if node not in common] for side in (old, new))
         views = {node: views.get(node) or load(node) for node in (*old, *new)}
         if any(view.level >= level for view in views.values()):
-            raise DamageError("a directory record stands below itself")
+            raise DamageError("a directory record contains itself")
     return [views[node] for node in old], [views[node] for node in new]
 
 

@@ -157,6 +157,6 @@ def _version_of(snapshot: Snapshot, artifact: ArtifactRecord, reference: Referen
     if record is None:
         label = f"{artifact.name}:{version_label(number)}"
         if catalogue.recorded_by_number(snapshot.transaction, artifact.number, number) is not None:
-            raise NotFoundError(f"{label} was deleted", hint=f"bring it back: artfs undelete {label}")
+            raise NotFoundError(f"{label} was deleted", hint=f"restore it: artfs undelete {label}")
         raise NotFoundError(f"there is no {label}", hint=f"list what exists: artfs ls {artifact.name}")
     return record

@@ -48,7 +48,7 @@ def dump_json(value: object) -> bytes:
 def checked_metadata(metadata: Metadata) -> dict[str, Any]:
     """Return metadata as it will be read back; raise `InvalidInputError` if JSON cannot hold it."""
     if not all(isinstance(key, str) for key in metadata):
-        raise InvalidInputError("the names in metadata must be strings")
+        raise InvalidInputError("the keys in metadata must be strings")
     checked = json.loads(dump_json(dict(metadata)))
     assert isinstance(checked, dict)
     return checked
@@ -57,7 +57,7 @@ def checked_metadata(metadata: Metadata) -> dict[str, Any]:
 def end_after(seconds: float) -> int:
     """Return the moment so many seconds from now, in nanoseconds since 1970; raise `InvalidInputError` for the past."""
     if not 0 < seconds < LONGEST_TTL:
-        raise InvalidInputError("the end of a version must lie in the future")
+        raise InvalidInputError("the expiry time must be in the future")
     return time.time_ns() + int(seconds * 1e9)
 
 

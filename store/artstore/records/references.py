@@ -44,7 +44,7 @@ class ReferenceRecord:
         values = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
         data = json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
         if len(data) > LONGEST_REFERENCE:
-            raise InvalidInputError(f"a reference has {len(data)} bytes, and {LONGEST_REFERENCE} are the most")
+            raise InvalidInputError(f"a reference has {len(data)} bytes; at most {LONGEST_REFERENCE} are allowed")
         return data
 
     @classmethod

@@ -127,7 +127,7 @@ _INDEX_ROW: Final = struct.Struct("<QIIIIIBBxx")
 _ROW_LENGTH: Final = 32
 _NAME_OVERHEAD: Final = 48
 """Bytes of an object and of the reference to it, for each name that a view has taken out."""
-_NAME_OUTSIDE: Final = "a directory record has a name that lies outside of it"
+_NAME_OUTSIDE: Final = "a directory record has a name outside its bounds"
 assert _ROW.size == _INDEX_ROW.size == _ROW_LENGTH
 
 
@@ -176,7 +176,7 @@ def parse_canonical_tree(data: bytes) -> CanonicalTree:
         raise DamageError("a packed directory record is malformed")
     names = [entry.name for entry in entries] or [name for name, _ in children]
     if not all(map(is_entry_name, names)) or any(name >= following for name, following in pairwise(names)):
-        raise DamageError("a packed directory record has names that are impossible or out of order")
+        raise DamageError("a packed directory record has names that are invalid or out of order")
     return CanonicalTree(level, tuple(entries), tuple(children))
 
 
@@ -350,7 +350,7 @@ class TreeView:
         ):
             name = data[names + offset : names + offset + length]
             if kind not in _FILES or len(name) != length or not length:
-                raise DamageError("a directory record has an entry that it cannot have")
+                raise DamageError("a directory record has an invalid entry")
             yield name, kind, node, size, birth_ns
 
     def child(self, index: int) -> ChildRecord:

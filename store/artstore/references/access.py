@@ -61,7 +61,7 @@ def access_of(location: Location, *, anonymous: bool = False) -> Access:
         account = account or parameters.get("accountname")
         if account is None:
             raise OutsideError(
-                f"{location.uri()} does not say whose it is",
+                f"{location.uri()} names no storage account",
                 hint="set AZURE_STORAGE_ACCOUNT_NAME, or write https://ACCOUNT.blob.core.windows.net/CONTAINER/KEY",
             )
         endpoint = None if location.account else _first(*_AZURE_ENDPOINTS) or parameters.get("blobendpoint")
@@ -94,7 +94,7 @@ def s3_options(uri: str, access: Access) -> dict[str, Any]:
     raise OutsideError(
         f"there are no credentials for {uri}: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set, nor does "
         f"the profile {profile.name!r} in {profile.path} have any",
-        hint="set them where artfs runs (for a mount: where it was mounted), or take --anonymous for a public bucket",
+        hint="set them where artfs runs (for a mount: where it was mounted), or use --anonymous for a public bucket",
     )
 
 
@@ -116,7 +116,7 @@ def azure_options(uri: str, access: Access) -> dict[str, Any]:
     raise OutsideError(
         f"there are no credentials for {uri}: none of AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, "
         "AZURE_STORAGE_CONNECTION_STRING and AZURE_CLIENT_ID is set",
-        hint="set one where artfs runs (for a mount: where it was mounted), or take --anonymous for a public container",
+        hint="set one where artfs runs (for a mount: where it was mounted), or use --anonymous for a public container",
     )
 
 
@@ -129,8 +129,8 @@ def google_options(uri: str, access: Access) -> dict[str, Any]:
         return options
     raise OutsideError(
         f"there are no credentials for {uri}: neither GOOGLE_APPLICATION_CREDENTIALS nor GOOGLE_SERVICE_ACCOUNT is "
-        f"set, and {_google_file()} is not there",
-        hint="set one where artfs runs (for a mount: where it was mounted), or take --anonymous for a public bucket",
+        f"set, and {_google_file()} does not exist",
+        hint="set one where artfs runs (for a mount: where it was mounted), or use --anonymous for a public bucket",
     )
 
 
@@ -183,7 +183,7 @@ def _by_boto3(uri: str, profile: str) -> dict[str, Any]:
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError as error:
         raise OutsideError(
-            f"the profile {profile!r}, for {uri}, gets its credentials in a way that needs boto3",
+            f"the credentials of the profile {profile!r}, for {uri}, require boto3",
             hint="pip install boto3, or export keys: aws configure export-credentials --format env",
         ) from error
     try:

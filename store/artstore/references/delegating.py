@@ -72,7 +72,7 @@ class _Helper:
                 answer = self._connection.recv()
             except (OSError, EOFError) as error:
                 _forget(self)
-                raise OutsideError("the process that asks services for this one has ended") from error
+                raise OutsideError("the process that accesses remote services for this one has ended") from error
         if isinstance(answer, ArtfsError):
             raise answer
         return answer

@@ -115,8 +115,8 @@ def _below(
         described = by_path.pop(path)
         if described.size:
             raise InvalidInputError(
-                f"{location.uri(described.key)} is an object and a folder at once, which no folder can show",
-                hint="refer to its parts one by one",
+                f"{location.uri(described.key)} is both an object and a folder, which a version cannot contain",
+                hint="add its objects one by one",
             )
     empty = [item for item in by_path.items() if not item[1].size]
     for (path, _), is_marker in zip(empty, _each(partial(_is_marker, service), empty), strict=True):
@@ -135,7 +135,9 @@ def _below(
 def _checked(location: Location, key: str, path: bytes) -> bytes:
     for name in path.split(b"/"):
         if not is_entry_name(name):
-            raise InvalidInputError(f"{location.uri(key)!r} cannot be a path: {os.fsdecode(name)!r} is no file's name")
+            raise InvalidInputError(
+                f"{location.uri(key)!r} is not a valid path: {os.fsdecode(name)!r} is not a file name"
+            )
     return path
 
 
@@ -161,15 +163,15 @@ def _each(task: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
 def _web(location: Location, service: Service, checksum: bool, make: Callable[[Found], ReferenceRecord]) -> Pinned:
     if location.key.endswith(_SLASH) and "?" not in location.key:
         raise InvalidInputError(
-            f"{location.uri()} is a folder, and web servers have no listings", hint="refer to its files one by one"
+            f"{location.uri()} is a folder, which cannot be listed over HTTP", hint="add its files one by one"
         )
     described = service.head(location.key)
     record = make(described)
     if not record.is_pinned:
         if not checksum:
             raise InvalidInputError(
-                f"the server of {location.uri()} gives no ETag, so that only its content tells it from another one",
-                hint="leave the checksum on: it is read once",
+                f"the server of {location.uri()} sends no ETag, so only the content shows whether it changes",
+                hint="omit --no-checksum: the content is read once",
             )
         record = _by_content(service, record)
     path = location.key.partition("?")[0]
@@ -201,7 +203,7 @@ def _files(location: Location, checksum: bool, report_pinned: OnPinned) -> Pinne
         raise NotFoundError(f"{location.key!r} cannot be found: {error.strerror}") from error
     if not is_folder:
         if location.key.endswith(_SLASH):
-            raise NotFoundError(f"{location.key!r} is no folder")
+            raise NotFoundError(f"{location.key!r} is not a folder")
         record = pin_file(path, checksum=checksum)
         report_pinned(1, record.size, os.fsdecode(name))
         return Pinned(name, [(b"", record)])
@@ -228,7 +230,7 @@ def _walk(top: bytes, pinned: Pinned) -> Iterator[tuple[bytes, bytes]]:
         if linked:
             raise SourceError(
                 f"{os.fsdecode(os.path.join(folder, linked[0]))!r} is a link to a folder",
-                hint="refer to that folder by itself",
+                hint="add that folder separately",
             )
         if not folders and not names and inside != b".":
             pinned.folders.append(inside)

@@ -184,8 +184,8 @@ class Outside:
         """Fetch a whole file, because its server serves no ranges or because only the whole can be verified."""
         if record.size > self._limit:
             raise OutsideError(
-                f"{record.uri} can only be fetched whole, and has {record.size} bytes, more than the cache may take",
-                hint="fetch it for good: artfs ref pin, or give the cache more: artfs config reference-cache",
+                f"{record.uri} can only be fetched whole, and its {record.size} bytes exceed the limit of the cache",
+                hint="store it with artfs ref pin, or raise the limit with artfs config reference-cache",
             )
         import tempfile
 
@@ -245,7 +245,8 @@ class Outside:
             yield piece
         if size != record.size or (record.blake3 is not None and hasher.digest().hex() != record.blake3):
             raise ChangedError(
-                f"{record.uri} has changed since it was logged", hint="log it again for a version with what it is now"
+                f"{record.uri} has changed since it was logged",
+                hint="log it again to pin its current content",
             )
 
     # -- ahead -----------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def time_out() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 86400:
-        raise InvalidInputError(f"{_VARIABLE} is {text!r}, and must be a number of seconds")
+        raise InvalidInputError(f"{_VARIABLE} must be a number of seconds, not {text!r}")
     return seconds
 
 
@@ -162,8 +162,8 @@ class _Objects:
 
         if self._location.scheme.startswith("http"):
             raise InvalidInputError(
-                f"{self._location.uri(prefix)} is a folder, and web servers have no listings",
-                hint="refer to its files one by one",
+                f"{self._location.uri(prefix)} is a folder, which cannot be listed over HTTP",
+                hint="add its files one by one",
             )
         with _translated_errors(self._location.uri(prefix)):
             for part in obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=_LISTED):
@@ -194,7 +194,7 @@ class _Objects:
         try:
             return self._get(key, record, range=part)
         except obstore.exceptions.NotSupportedError as error:
-            raise NoRangesError(f"the server of {record.uri} gives it only whole") from error
+            raise NoRangesError(f"the server of {record.uri} does not support ranges") from error
 
     def _get(self, key: str, record: ReferenceRecord, **options: Any) -> GetResult:
         """Request the pinned object, and compare the response: some servers ignore conditions."""
@@ -208,9 +208,9 @@ class _Objects:
         is_same = _bare(etag) == _bare(record.etag) if record.etag and etag else record.version or not record.etag
         if not is_same or meta["size"] != record.size:
             raise ChangedError(
-                f"{record.uri} has changed since it was logged: it has {meta['size']} bytes and the ETag "
-                f"{etag}, and had {record.size} and {record.etag}",
-                hint="log it again for a version with what it is now",
+                f"{record.uri} has changed since it was logged: it has {meta['size']} bytes and ETag "
+                f"{etag}, before {record.size} bytes and {record.etag}",
+                hint="log it again to pin its current content",
             )
         return result
 
@@ -260,19 +260,19 @@ def _translated_errors(uri: str, *, pinned: bool = False) -> Iterator[None]:
         if isinstance(error, NotFoundError):
             raise
         if pinned:
-            raise ChangedError(f"{uri} is gone since it was logged") from error
+            raise ChangedError(f"{uri} has been removed since it was logged") from error
         raise NotFoundError(f"there is nothing at {uri}") from error
     except exceptions.PreconditionError as error:
         raise ChangedError(
-            f"{uri} has changed since it was logged", hint="log it again for a version with what it is now"
+            f"{uri} has changed since it was logged", hint="log it again to pin its current content"
         ) from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise DeniedError(
-            f"{uri} is refused to these credentials: {_first_line(error)}",
-            hint="check the keys, and that they may read it",
+            f"these credentials give no access to {uri}: {_first_line(error)}",
+            hint="check the credentials and their permissions",
         ) from error
     except exceptions.InvalidPathError as error:
-        raise InvalidInputError(f"{uri} holds a key that cannot be a path: {_first_line(error)}") from error
+        raise InvalidInputError(f"{uri} contains a key that is not a valid path: {_first_line(error)}") from error
     except OutsideError:
         raise
     except (exceptions.BaseError, ValueError) as error:
@@ -283,7 +283,7 @@ def _generic(uri: str, error: Exception, pinned: bool) -> OutsideError | NotFoun
     text = str(error)
     status = _STATUS.search(text)
     if pinned and status is not None and status[1] == "416":
-        return ChangedError(f"{uri} has changed since it was logged: it is shorter by now")
+        return ChangedError(f"{uri} has changed since it was logged: it is shorter now")
     if status is not None and status[1] in ("301", "307"):
         return OutsideError(f"{uri} is in another region", hint="set AWS_REGION to the bucket's region")
     if "kind: Timeout" in text or "TimedOut" in text or "timed out" in text:

@@ -45,7 +45,7 @@ def merge_twins(transaction: WriteTransaction, recounted: Recount) -> list[str]:
             if transaction.find(key[0], key[1:]) == node:
                 transaction.put_index(key[0], key[1:], kept)
         transaction.delete(Table.NODES, key64(node))
-    return [f"made {len(twins)} nodes one with others that have the same id"]
+    return [f"merged {len(twins)} nodes with others that have the same id"]
 
 
 def _twins(transaction: WriteTransaction, recounted: Recount) -> dict[int, int]:

@@ -201,7 +201,7 @@ def _write_space(
     covered = sum(extent.stored for extent in used)
     if doubt:
         ends = {pack: max(end, os.fstat(packed.fd(pack)).st_size) for pack, end in ends.items()}
-        report.note("bytes in packs that nothing refers to are kept, for another rebuild; fsck --repair frees them")
+        report.note("unreferenced bytes in packs are kept for another rebuild; fsck --repair frees them")
     else:
         for gap in list(_gaps(packed, used)):
             covered += gap.stored
@@ -285,4 +285,4 @@ def _put_aside(workspace: Path, old: Path | None, report: Report) -> None:
             shutil.rmtree(path)
         else:
             kept = path.rename(workspace / f"{_KEPT}{path.name}")
-            report.note(f"the old manifest is kept in {kept}: remove it when all is well")
+            report.note(f"the old manifest is kept in {kept}; remove it once everything works")

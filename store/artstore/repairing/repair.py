@@ -78,7 +78,7 @@ def _pages() -> Iterator[None]:
         yield
     except lmdb.Error as error:
         raise DamageError(
-            f"the manifest's own pages are damaged: {error}", hint="rebuild it with: artfs fsck --rebuild"
+            f"the manifest's own pages are damaged: {error}", hint="rebuild it: artfs fsck --rebuild"
         ) from error
 
 
@@ -98,7 +98,7 @@ def _repair_parameters(store: Store) -> list[str]:
         unread = present - {key for key, _ in readable_rows(transaction, Table.META, Report())}
         for key in unread:
             transaction.delete(Table.META, key)
-    return ["gave the settings their defaults again"] if unread else []
+    return ["reset the settings to their defaults"] if unread else []
 
 
 def _repair_headers(store: Store) -> list[str]:
@@ -148,7 +148,7 @@ def _repair_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> lis
         if renewed.written:
             repairs.append(f"rewrote {renewed.written} stored forms")
         if renewed.lost:
-            repairs.append(f"set {len(renewed.lost)} chunks aside that are damaged")
+            repairs.append(f"quarantined {len(renewed.lost)} damaged chunks")
     return repairs
 
 
@@ -194,5 +194,5 @@ def _repair_rest(store: Store, packed: Packed) -> list[str]:
         repairs += repair_space(transaction, packed, recounted)
         repairs += repair_journal(store.path, transaction)
         if state != before:
-            repairs.append("brought the counters up to date")
+            repairs.append("updated the counters")
     return repairs

@@ -100,7 +100,7 @@ class _Work:
         self._unread[table] = {key for key in keys if key not in good}
         for key in self._unread[table]:
             self._transaction.delete(table, key)
-            self.repairs.append(f"took the {kind.kind} record {key.hex()} away, which did not read")
+            self.repairs.append(f"removed the unreadable {kind.kind} record {key.hex()}")
         return rows
 
     def restore_artifacts(self) -> None:
@@ -169,7 +169,7 @@ class _Work:
             if record.artifact not in self._artifacts:
                 del self._versions[serial]
                 self._transaction.delete(Table.VERSIONS, key32(serial))
-                self.repairs.append(f"took the version with serial {serial} away, which is of no artifact")
+                self.repairs.append(f"removed the version with serial {serial}, which belonged to no artifact")
 
     def _waiting(self) -> dict[int, DeadEntry]:
         entries = {}
@@ -194,7 +194,7 @@ class _Work:
                 aliases[record.artifact, record.name] = record
             else:
                 transaction.delete(Table.ALIASES, key)
-                self.repairs.append(f"took the alias {record.name!r} away, which named no living version")
+                self.repairs.append(f"removed the alias {record.name!r}, which pointed to no living version")
         for number, artifact in self._artifacts.items():
             recorded = self._history.artifacts.get(artifact.name)
             for name, version in recorded.aliases.items() if recorded is not None else ():
@@ -250,7 +250,7 @@ class _Work:
             if not record.is_artifact and record.name not in wanted:
                 del self._artifacts[number]
                 self._transaction.delete(Table.ARTIFACTS, key64(number))
-                self.repairs.append(f"took the project {record.name!r} away, which held nothing")
+                self.repairs.append(f"removed the project {record.name!r}, which contained no artifact")
             wanted.discard(record.name)
         for name in sorted(wanted):
             number = max([self._transaction.state.next_name, *(number + 1 for number in self._artifacts)])
@@ -271,9 +271,7 @@ class _Work:
         except DamageError:
             pass
         write_rules(self._transaction, Rules(rules))
-        self.repairs.append(
-            "brought the retention rules back" if rules else "took the retention rules away: set them again"
-        )
+        self.repairs.append("restored the retention rules" if rules else "removed the retention rules: set them again")
 
     def restore_runs(self) -> None:
         """Restore runs and lineage that are unreadable or inconsistent."""

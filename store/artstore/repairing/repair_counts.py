@@ -61,7 +61,7 @@ def repair_drafts(transaction: WriteTransaction) -> list[str]:
     for key in _keys(transaction, Table.STAGED):
         if not _is_present(transaction, _held_node(transaction, key)):
             transaction.delete(Table.STAGED, key)
-            repairs.append(f"took the row {key.hex()} away, by which a draft held nothing")
+            repairs.append(f"removed the row {key.hex()} of a draft, which held nothing")
             continue
         draft = int.from_bytes(key[:8], "big")
         held.add((draft, int.from_bytes(key[8:], "big")))
@@ -69,16 +69,16 @@ def repair_drafts(transaction: WriteTransaction) -> list[str]:
             known[draft] = DraftRecord(draft, "", time.time_ns(), 0)
             transaction.put(Table.DRAFTS, key64(draft), known[draft].encode())
             transaction.state.next_draft = max(transaction.state.next_draft, draft + 1)
-            repairs.append(f"recreated the record of draft {draft}, as that of a dead one")
+            repairs.append(f"recreated the record of draft {draft} as that of a dead one")
     for draft, record in known.items():
         if record.id and not {(draft, node) for node in record.held} <= held:
             closed = DraftRecord(draft, record.artifact, record.created_ns, 0)
             transaction.put(Table.DRAFTS, key64(draft), closed.encode())
-            repairs.append(f"gave up the open draft {record.id!r}, part of which is lost")
+            repairs.append(f"discarded the open draft {record.id!r}, part of which is lost")
     for key in _keys(transaction, Table.DRAFTS):
         if int.from_bytes(key, "big") not in known:
             transaction.delete(Table.DRAFTS, key)
-            repairs.append(f"took the record of draft {int.from_bytes(key, 'big')} away, which holds nothing")
+            repairs.append(f"removed the record of draft {int.from_bytes(key, 'big')}, which held nothing")
     return repairs
 
 
@@ -95,12 +95,12 @@ def repair_deadlist(transaction: WriteTransaction) -> list[str]:
             entry = decode_entry(key, transaction.get(Table.DEADLIST, key) or b"")
         except DamageError:
             transaction.delete(Table.DEADLIST, key)
-            repairs.append("took an entry of the deadlist away that did not read")
+            repairs.append("removed an unreadable entry of the deadlist")
             continue
         repaired = _repaired_entry(transaction, entry, kept)
         if repaired != entry:
             transaction.delete(Table.DEADLIST, key)
-            repairs.append(f"mended entry {entry.number} of the deadlist")
+            repairs.append(f"repaired entry {entry.number} of the deadlist")
             if repaired is None:
                 continue
             deadlist.change_entry(transaction, repaired)
@@ -156,7 +156,7 @@ def _repair_deleted(transaction: WriteTransaction, version: VersionRecord, entry
     if corrected == version:
         return []
     transaction.put(Table.VERSIONS, key32(version.serial), corrected.encode())
-    return [f"gave the deleted version with serial {version.serial} its place on the deadlist again"]
+    return [f"put the deleted version with serial {version.serial} back on the deadlist"]
 
 
 # -- the index ---------------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def repair_index(transaction: WriteTransaction, recounted: Recount) -> list[str]
         if free:
             transaction.put_index(free[0][0], free[0][1:], node)
             wrong += 1
-    return [f"mended {wrong} rows of the index"] if wrong else []
+    return [f"repaired {wrong} rows of the index"] if wrong else []
 
 
 # -- counts ------------------------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def repair_counts(transaction: WriteTransaction, recounted: Recount) -> list[str
     for start in range(0, len(orphans), _ENTRY_NODES):
         deadlist.add_entry(transaction, orphans[start : start + _ENTRY_NODES], time.time_ns())
     if orphans:
-        repairs.append(f"put {len(orphans)} nodes that nothing referred to on the deadlist")
+        repairs.append(f"put {len(orphans)} unreferenced nodes on the deadlist")
     wanted_by_block: dict[int, dict[int, int]] = {}
     for node, wanted in zip(recounted.numbers, recounted.wanted, strict=True):
         wanted_by_block.setdefault(node // COUNT_BLOCK, {})[node] = wanted or 1

@@ -246,7 +246,7 @@ def _rebuilt_record(transaction: WriteTransaction, packed: Packed, node: int, cl
             lost = find_lost(transaction, wanted.klass, wanted.id)
             child = lost[0] if lost is not None else 0
         if not 0 < child < node:
-            raise DamageError("what it refers to is not there")
+            raise DamageError("it refers to a node that does not exist")
         return child
 
     try:

@@ -61,7 +61,7 @@ def repair_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, 
             if not pack_path(workspace, pack).exists() and not recounted.pack(pack).nodes:
                 transaction.delete(Table.PACKS, key)
                 recounted.ends.pop(pack, None)
-                repairs.append(f"gave up the pack {name}, which is missing")
+                repairs.append(f"dropped the missing pack {name}")
             continue
         used = max((place >> 32) + (place & _LOW) for place in [*recounted.pack(pack).nodes, 0])
         if end is not None and used <= end <= os.fstat(packed.fd(pack)).st_size:
@@ -131,7 +131,7 @@ def repair_space(transaction: WriteTransaction, packed: Packed, recounted: Recou
     if orphaned:
         size = sum(extent.stored for extent in orphaned)
         space.condemn(transaction, orphaned)
-        repairs.append(f"condemned {size} bytes of packs that no node used")
+        repairs.append(f"condemned {size} bytes of packs that no node uses")
         covered += size
     state.framing_bytes = sum(recounted.ends.values()) - covered
     return repairs

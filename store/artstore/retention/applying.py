@@ -199,7 +199,7 @@ def set_ttl(store: Store, version: VersionRecord, seconds: float | None) -> int:
         current = catalogue.version(transaction, version.serial)
         artifact = None if current is None else catalogue.artifact(transaction, current.artifact)
         if current is None or artifact is None:
-            raise NotFoundError("the version has been deleted meanwhile")
+            raise NotFoundError("the version has been deleted in the meantime")
         catalogue.put_version(transaction, replace(current, expires_ns=expires_ns))
         event = TtlEvent(name=artifact.name, version=current.number, expires_ns=expires_ns)
         journal.append(store.path, transaction, [event])

@@ -152,7 +152,7 @@ def _ensure_projects(transaction: WriteTransaction, name: str, now_ns: int) -> N
             _create(transaction, project, now_ns, is_artifact=False)
         elif above.is_artifact:
             raise InvalidInputError(
-                f"{project!r} is an artifact, so {name!r} cannot stand below it", hint="use another name"
+                f"{project!r} is an artifact, so {name!r} cannot be created below it", hint="use another name"
             )
 
 
@@ -162,9 +162,9 @@ def rename(transaction: WriteTransaction, record: ArtifactRecord, name: str, now
     Raises `ExistsError` if the name is or was in use, `InvalidInputError` if no artifact can have it.
     """
     if find_name(transaction, name) is not None:
-        raise ExistsError(f"there is {name!r} already", hint="use another name")
+        raise ExistsError(f"{name!r} already exists", hint="use another name")
     if find_retired(transaction, name) is not None:
-        raise ExistsError(f"{name!r} was an artifact, whose numbers are not given again", hint="use another name")
+        raise ExistsError(f"{name!r} was an artifact, and version numbers are not reused", hint="use another name")
     transaction.delete(Table.NAMES, record.name.encode())
     old_names = [record.name, *_drop_empty_projects(transaction, record.name)]
     _ensure_projects(transaction, name, now_ns)

@@ -153,7 +153,7 @@ def _read_part(reader: PackReader, cache: ChunkSource, chunk: ChunkRecord, start
     if chunk.extent.codec == LOST:
         raise DamageError(
             f"content {chunk.id.hex()} was damaged and is lost",
-            hint="put the same file again, and every version has it",
+            hint="put the same file again to restore it in every version",
         )
     small_and_whole = end - start == chunk.size <= BLOCK
     if chunk.extent.codec == RAW and not small_and_whole:

@@ -78,7 +78,7 @@ class DraftInfo(NamedTuple):
         """The draft's name for use in a sentence."""
         if self.id:
             return f"the open draft {self.id!r} of {self.artifact!r}"
-        return f"a put to {self.artifact!r} that process {self.pid} is doing"
+        return f"a put to {self.artifact!r} by process {self.pid}"
 
 
 def _lock_path(run_dir: Path, number: int) -> Path:
@@ -137,7 +137,7 @@ class Draft:
 def pin(transaction: WriteTransaction, run_dir: Path, mode: int, artifact: str, base: int, root: int) -> Draft:
     """Make a draft that holds the root of a version, its ``base``, while another version is built upon it."""
     if not read_count(transaction, root):
-        raise NotFoundError("the base has been deleted and is gone")
+        raise NotFoundError("the base version no longer exists")
     draft = Draft(transaction, run_dir, mode, artifact, "", base)
     draft.hold(transaction, root)
     change_counts(transaction, {root: 1})
@@ -155,7 +155,7 @@ def open_draft(
     if before is not None and before.expires_ns <= time.time_ns():
         end(transaction, before.draft)
     elif before is not None:
-        raise ExistsError(f"a draft {ident!r} is open already", hint=f"see it with: artfs draft status {ident}")
+        raise ExistsError(f"a draft {ident!r} is already open", hint=f"see it with: artfs draft status {ident}")
     number = transaction.state.next_draft
     transaction.state.next_draft += 1
     now_ns = time.time_ns()

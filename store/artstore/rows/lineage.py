@@ -102,7 +102,7 @@ def parse_row(key: bytes) -> tuple[bool, Edge]:
     if len(key) != _ROW or direction not in (_AHEAD, _BACK) or kind not in _KINDS:
         raise DamageError(f"the row {key.hex()} of the table lineage is malformed")
     if not {end.kind for end in ends} <= {"v", "r"}:
-        raise DamageError(f"the row {key.hex()} of the table lineage leads from or to what is unknown")
+        raise DamageError(f"the row {key.hex()} of the table lineage has an unknown source or target")
     first, second = ends
     return (True, Edge(first, kind, second)) if direction == _AHEAD else (False, Edge(second, kind, first))
 
@@ -145,7 +145,7 @@ def edges_to(transaction: ReadTransaction, end: End) -> Iterator[tuple[Edge, Edg
         edge = parse_row(key)[1]
         payload = transaction.get(Table.LINEAGE, edge_keys(edge)[0])
         if payload is None:
-            raise DamageError(f"the edge of lineage from {edge.source} to {edge.target} is known at one end only")
+            raise DamageError(f"the lineage edge from {edge.source} to {edge.target} is recorded at one end only")
         yield edge, EdgeRecord.decode(payload)
 
 
@@ -200,9 +200,9 @@ def end_title(transaction: ReadTransaction, end: End) -> str:
         version = catalogue.recorded_version(transaction, end.number)
         artifact = None if version is None else catalogue.artifact(transaction, version.artifact)
         if version is None or artifact is None:
-            raise NotFoundError("a version that this one was to come of is gone")
+            raise NotFoundError("an input version no longer exists")
         return f"{artifact.name}:{version_label(version.number)}"
     run = runs.run(transaction, end.number)
     if run is None:
-        raise NotFoundError("the run is gone")
+        raise NotFoundError("the run no longer exists")
     return run.title

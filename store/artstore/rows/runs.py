@@ -77,4 +77,4 @@ def metric_rows(transaction: ReadTransaction, number: int) -> Iterator[dict[str,
             lines = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MOST_BYTES)
             yield from (json.loads(line) for line in lines.splitlines())
         except (zstandard.ZstdError, ValueError) as error:
-            raise DamageError(f"block {block} of what run {number} logged does not read") from error
+            raise DamageError(f"block {block} of what run {number} logged is unreadable") from error

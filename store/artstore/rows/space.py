@@ -55,7 +55,7 @@ def exclusive(workspace: Path, *, seconds: float = _PATIENCE_SECONDS) -> Iterato
         while not disk.try_lock(fd):
             if time.monotonic() >= until:
                 raise BusyError(
-                    f"another process gives space of {workspace} back and does not get on",
+                    f"another process is freeing space of {workspace} and makes no progress",
                     hint=f"find it with: fuser {path}",
                 )
             time.sleep(0.002)

@@ -146,7 +146,7 @@ def walk(load: Loader, directory: int, prefix: bytes = b"") -> Iterator[tuple[by
             continue
         entry = item[0]
         if not is_entry_name(entry.name):
-            raise DamageError(f"a directory has an entry with the impossible name {entry.name!r}")
+            raise DamageError(f"a directory has an entry with the invalid name {entry.name!r}")
         path = above + entry.name
         yield path, entry
         if entry.kind == Kind.DIRECTORY:

@@ -125,7 +125,7 @@ def decode(codec: int, stored: bytes, size: int) -> bytes:
     else:
         raise DamageError(f"a stored chunk has the unknown codec {codec}")
     if len(data) != size:
-        raise DamageError(f"a stored chunk has {len(data)} bytes where {size} were put")
+        raise DamageError(f"a stored chunk has {len(data)} bytes instead of {size}")
     return data
 
 
@@ -137,4 +137,4 @@ def _decompress(stored: bytes, size: int) -> bytes:
             return _contexts.decompressor.decompress(stored)
     except zstandard.ZstdError as error:
         raise DamageError(f"a stored chunk does not decompress: {error}") from error
-    raise DamageError(f"a stored chunk has {frame_size} bytes where {size} were put")
+    raise DamageError(f"a stored chunk has {frame_size} bytes instead of {size}")

@@ -269,7 +269,7 @@ class PackWriter:
         if free < needed + self._reserve:
             raise OutOfSpaceError(
                 f"only {free} bytes are left on the disk of {self._workspace}",
-                hint="free some space and run the command again: what was stored is kept",
+                hint="free some space and run the command again: stored content is kept",
             )
         with disk.out_of_space(self._workspace, "a pack"):
             buffers = [encode_segment_head(segment.length, len(index)), *_joined(segment.buffers), index]

@@ -27,7 +27,7 @@ Run = Callable[..., Any]
 
 CHARACTERS = "the characters / : \\ * ? [ ] # % @ are not allowed in it"
 DURATION = "is not a duration; write a number with a unit, such as 24h, 7d, 90m or 30s, or 0"
-CASCADE = "--cascade deletes those as well, --cascade=orphan keeps them without what they were made from"
+CASCADE = "--cascade also deletes those; --cascade=orphan keeps them without their inputs"
 
 WORLD = [
     "put data x -a prod",
@@ -53,7 +53,7 @@ COMMANDS = [
     ("show nothing", 3, "there is no artifact 'nothing'; list what exists: artfs ls"),
     ("show x:v9", 3, "there is no x:v9; list what exists: artfs ls x"),
     ("show x:nosuch", 3, "'x' has no alias 'nosuch'; list them: artfs alias ls x"),
-    ("show y:v0", 3, "y:v0 was deleted; bring it back: artfs undelete y:v0"),
+    ("show y:v0", 3, "y:v0 was deleted; restore it: artfs undelete y:v0"),
     ("cat x:v0/nothing", 3, "x:v0 has no 'nothing'"),
     ("cat x:v0", 2, "x:v0 is a whole version; name a file in it: x:v0/PATH ('artfs ls' lists them)"),
     ("ls x*y", 3, "no artifact matches 'x*y'; list all artifacts: artfs ls"),
@@ -64,10 +64,10 @@ COMMANDS = [
         "alias set w:v1 stable",
         4,
         "the alias 'stable' of 'w' is protected; 'artfs alias set --force' moves it, "
-        "'artfs alias rm --force' takes it away",
+        "'artfs alias rm --force' removes it",
     ),
-    ("artifact rename x y", 4, "there is 'y' already; use another name"),
-    ("link x:v0 x", 2, "x:v0 is a version of 'x' already; set an alias on it instead"),
+    ("artifact rename x y", 4, "'y' already exists; use another name"),
+    ("link x:v0 x", 2, "x:v0 is already a version of 'x'; set an alias on it instead"),
     ("lineage none", 3, "there is no artifact 'none'; list what exists: artfs ls"),
     ("run show p/two", 3, "there is no run 'p/two'; list them: artfs run ls"),
     # put, get, init and the workspace
@@ -84,26 +84,25 @@ COMMANDS = [
     (
         "get x:v0 full",
         4,
-        "'empty' differs in {cwd}/full from this version: nothing was written; "
-        "give --overwrite to replace what differs, or copy to another place",
+        "'empty' differs from this version in {cwd}/full; nothing was written; "
+        "use --overwrite to replace it, or copy to another folder",
     ),
-    ("get x:v0 b", 4, "{cwd}/b is there and is not a folder"),
+    ("get x:v0 b", 4, "{cwd}/b exists and is not a folder"),
     ("get x full --path nothing", 3, "there is no 'nothing' in this version"),
     ("init full", 4, "{cwd}/full is not empty; name a new or an empty folder"),
-    ("-w full ls", 3, "{cwd}/full is not an artfs workspace; make one with: artfs init DIR"),
+    ("-w full ls", 3, "{cwd}/full is not an artfs workspace; create one: artfs init DIR"),
     ("usage x --by type", 2, "--by groups the whole workspace and cannot be used with NAME; see 'artfs usage --help'"),
     # deletion
     (
         "rm x",
         2,
-        "'x' names no version: say which; x:latest deletes v0, 'x:*' deletes its one version, v0, "
-        "and rm -r x the whole artifact",
+        "'x' does not say which version; x:latest is v0, 'x:*' is the only version; rm -r x deletes the whole artifact",
     ),
     (
         "rm x:v0",
         4,
-        "nothing was deleted: x:v0 has the alias 'prod'; --force deletes them all the same; "
-        "aliases can be moved with: artfs alias set",
+        "nothing was deleted: x:v0 has the alias 'prod'; --force deletes them anyway; "
+        "to move an alias: artfs alias set",
     ),
     (
         "rm y:v2",
@@ -113,42 +112,41 @@ COMMANDS = [
     (
         "rm w:v0",
         4,
-        "nothing was deleted: w:v0 has the protected alias 'stable'; "
-        "'artfs alias rm --force' takes the alias away, then the version can be deleted",
+        "nothing was deleted: w:v0 has the protected alias 'stable'; remove the alias first: artfs alias rm --force",
     ),
     (
         "rm x:v0/train",
         2,
-        "x:v0/train names a path inside a version, and a version is deleted whole; "
-        "to take content out of versions for good, see: artfs purge --help",
+        "x:v0/train is a path inside a version; only whole versions can be deleted; "
+        "to remove content from versions permanently, see: artfs purge --help",
     ),
-    ("rm x:v2..v0", 2, "'v2..v0' is not a range of versions; write v0..v9, both included"),
-    ("rm -r x:v0", 2, "-r takes whole artifacts, so name 'x' without a version"),
+    ("rm x:v2..v0", 2, "'v2..v0' is not a range of versions; such as v0..v9, inclusive"),
+    ("rm -r x:v0", 2, "-r selects whole artifacts: give 'x' without a version"),
     ("undelete x:v0", 4, "x:v0 is not deleted"),
     ("undelete x:v9", 3, "x:v9 never existed"),
-    ("undelete y:v1", 3, "y:v1 cannot come back: its content is being given back or is gone"),
+    ("undelete y:v1", 3, "y:v1 can no longer be restored: its space has been freed or is being freed"),
     # drafts
     ("draft status d1", 3, "no draft 'd1' is open; list them: artfs draft ls"),
-    ("draft new x --id open", 4, "a draft 'open' is open already; see it with: artfs draft status open"),
+    ("draft new x --id open", 4, "a draft 'open' is already open; see it with: artfs draft status open"),
     ("draft new x --id a/b", 2, f"the draft's name 'a/b' contains \"/\"; {CHARACTERS}"),
     ("draft new x --expires 0", 2, "a draft cannot expire before it is opened"),
     ("draft add open b ../c", 2, "'../c' is not a path inside a version"),
-    ("draft add open b train/a/c", 4, "'train/a' is there and is not a folder"),
+    ("draft add open b train/a/c", 4, "'train/a' exists and is not a folder"),
     (
         "draft add open data step/",
         4,
-        "'step/empty' came into the draft before with other content; --overwrite replaces it",
+        "'step/empty' was already added to the draft with different content; --overwrite replaces it",
     ),
-    ("draft mv open empty train/a", 4, "'train/a' is in the way; --overwrite replaces a file"),
+    ("draft mv open empty train/a", 4, "'train/a' already exists; --overwrite replaces a file"),
     ("draft mv open train train/below", 2, "'train' cannot be moved into itself"),
     ("draft rm open absent", 3, "there is no 'absent'"),
     ("draft rm open *.jpg", 3, "nothing matches '*.jpg'"),
     # retention and configuration
     ("retention rm best", 3, "there is no retention rule 'best'; list them: artfs retention show"),
-    ("retention set r", 2, "the rule 'r' would keep nothing; say what it keeps, such as --keep-last 3"),
+    ("retention set r", 2, "the rule 'r' would keep nothing; add what to keep, such as --keep-last 3"),
     ("retention set a/b --keep-last 1", 2, f"the rule's name 'a/b' contains \"/\"; {CHARACTERS}"),
-    ("retention set r --keep-best acc", 2, "'acc' is not N:FIELD; such as 5:accuracy, or 5:loss:min for the least"),
-    ("retention ttl x:v0 0", 2, "the end of a version must lie in the future"),
+    ("retention set r --keep-best acc", 2, "'acc' is not N:FIELD; such as 5:accuracy, or 5:loss:min for the smallest"),
+    ("retention ttl x:v0 0", 2, "the expiry time must be in the future"),
     ("config undelete-window soon", 2, f"'soon' {DURATION}"),
     ("config reference-cache much", 2, "'much' is not a size; such as 50GB or 500MiB"),
     # references
@@ -163,16 +161,16 @@ COMMANDS = [
     (
         "ref add https://me:pw@host/f q",
         2,
-        "the address at host holds a password, and references keep no secrets; "
-        "write it without, and give credentials by the environment",
+        "the address at host contains a password; references must not contain secrets; "
+        "remove it, and set credentials in the environment",
     ),
     (
         "cat refs:v1/changed",
         5,
-        "file://{cwd}/changed has changed since it was logged; log it again for a version with what it is now",
+        "file://{cwd}/changed has changed since it was logged; log it again to pin its current content",
     ),
-    ("cat refs:v1/gone", 5, "file://{cwd}/gone is gone since it was logged"),
-    ("ref pin x", 3, "x:v0 refers to nothing outside"),
+    ("cat refs:v1/gone", 5, "file://{cwd}/gone has been removed since it was logged"),
+    ("ref pin x", 3, "x:v0 has no references"),
     # mounting
     ("mount absent", 1, "the mount point {cwd}/absent does not exist; mkdir {cwd}/absent"),
     ("mount b", 1, "the mount point {cwd}/b is not a folder"),
@@ -244,13 +242,13 @@ NOTICES = [
     ("retention ttl x:v0 none", "x:v0 has no expiry time"),
     (
         "retention set best --type model --keep-best 1:acc",
-        "best: of type model keeps the best 1 by acc; 'artfs retention plan' shows its effect",
+        "best: for type model, keep the best 1 by acc; 'artfs retention plan' shows its effect",
     ),
     ("put more y", ""),
     ("put data y", ""),
     (
         "retention set best --keep-last 1",
-        "best: of everything keeps the last 1; 'artfs retention plan' shows its effect",
+        "best: for all artifacts, keep the last 1; 'artfs retention plan' shows its effect",
     ),
     ("retention apply --dry-run", "1 version would be deleted: {size}"),
     ("retention apply", "1 version deleted: {size}, undelete until {time}"),
@@ -305,24 +303,24 @@ CALLS: list[tuple[Callable[[package.Run, package.Artifact], object], type[Except
     (
         lambda _run, data: data.add_file("folder/a", "b"),
         errors.RefusedError,
-        "p/data:v0 is a version, and does not change; begin the next version: artifact.new_draft()",
+        "p/data:v0 is a version and cannot be changed; begin the next version: artifact.new_draft()",
     ),
     (
         lambda _run, data: setattr(data, "ttl", timedelta(days=-1)),
         errors.InvalidInputError,
-        "the end of a version must lie in the future",
+        "the expiry time must be in the future",
     ),
-    (lambda _run, data: data.unlink(), errors.RefusedError, "p/data:v0 is no link; delete() deletes it"),
+    (lambda _run, data: data.unlink(), errors.RefusedError, "p/data:v0 is not a link; delete() deletes it"),
     (
         lambda _run, data: data.get_entry("a").ref_target(),
         errors.InvalidInputError,
-        "'a' refers to nothing: it is stored; ref() names it",
+        "'a' is stored, not a reference; use ref()",
     ),
     # names and types
     (
         lambda run, _data: run.use_artifact("none"),
         errors.NotFoundError,
-        "there is no artifact 'none' in the project 'p' or at the top; list them: artfs ls",
+        "there is no artifact 'none' in the project 'p' or at the top level; list them: artfs ls",
     ),
     (
         lambda run, _data: run.use_artifact("data", type="model"),
@@ -345,7 +343,7 @@ CALLS: list[tuple[Callable[[package.Run, package.Artifact], object], type[Except
     (
         lambda run, _data: run.upsert_artifact(unlogged()),
         errors.InvalidInputError,
-        "runs that make one version together need a name for it; pass distributed_id, or init(group=...)",
+        "runs that contribute to one version need a shared name for it; pass distributed_id, or init(group=...)",
     ),
     (
         lambda run, _data: [run.finish(), run.log({"a": 1})],
@@ -355,7 +353,7 @@ CALLS: list[tuple[Callable[[package.Run, package.Artifact], object], type[Except
     (
         lambda run, _data: [run.finish(), package.log({"a": 1})],
         errors.RefusedError,
-        "there is no run for what is logged; begin one: artfs.init()",
+        "there is no active run for what is logged; begin one: artfs.init()",
     ),
     (
         lambda _run, _data: package.init(resume="must"),
@@ -365,12 +363,12 @@ CALLS: list[tuple[Callable[[package.Run, package.Artifact], object], type[Except
     (
         lambda _run, _data: package.init(project="p", id="one"),
         errors.ExistsError,
-        "a run 'p/one' is there already; go on with it by resume=True",
+        "the run 'p/one' already exists; to continue it, pass resume=True",
     ),
     (
         lambda _run, _data: package.Table,
         AttributeError,
-        "artfs has no 'Table': it keeps runs and artifacts; for the rest, use wandb alongside it",
+        "artfs has no 'Table': it provides runs and artifacts; for the rest, use wandb alongside it",
     ),
     # mounts
     (

@@ -28,7 +28,7 @@ def models(artfs: Run, tmp_path: Path) -> None:
 def test_from_a_rule_to_a_deletion(artfs: Run) -> None:
     done = artfs("retention", "set", "best", "--type", "model", "--keep-best", "1:acc")
     reported(done, names=["best", "model", "1", "acc", "'artfs retention plan'"])
-    assert artfs("retention", "show").text == "best  of type model keeps the best 1 by acc\n"
+    assert artfs("retention", "show").text == "best  for type model, keep the best 1 by acc\n"
     plan = artfs("retention", "plan").text.splitlines()
     assert [line.split()[:2] for line in plan[:4]] == [
         ["keep", "data:v0"],
@@ -73,7 +73,7 @@ def test_in_json(artfs: Run) -> None:
     assert plan["expiring"] == 1 and plan["freed_bytes"] > 0 and len(plan["versions"]) == 5
     assert plan["versions"][-1] == {
         "name": "team/net:v0", "artifact": "team/net", "version": "v0", "expires": True,
-        "reasons": ["r: keeps it no longer, it is less than a minute old"], "rules": ["r"],
+        "reasons": ["r: not among the last 3"], "rules": ["r"],
     }  # fmt: skip
     done = artfs("retention", "apply", "--json").json
     assert done["versions"] == ["team/net:v0"] and done["freed_bytes"] == plan["freed_bytes"]

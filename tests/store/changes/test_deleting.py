@@ -134,7 +134,7 @@ def test_a_bare_name_is_told_its_choices(workspace: Workspace, put: Callable[...
     put("a", x=b"2")
     with pytest.raises(InvalidInputError) as caught:
         workspace.delete("a")
-    assert all(word in caught.value.hint for word in ("a:latest deletes v1", "'a:*'", "2 versions", "rm -r a"))
+    assert all(word in caught.value.hint for word in ("a:latest is v1", "'a:*'", "2 versions", "rm -r a"))
 
 
 def test_an_artifact_without_versions_is_in_no_listing(workspace: Workspace, put: Callable[..., str]) -> None:

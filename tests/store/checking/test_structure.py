@@ -271,7 +271,7 @@ def settings_spoilt(ws: Workspace, transaction: WriteTransaction) -> None:
 DAMAGES: list[tuple[Damage, str, list[str], str | None]] = [
     (count_too_high, "count", [], "wrong count"),
     (count_too_low, "count", [], "wrong count"),
-    (counts_row_gone, "count", ["0 references"], "wrong count"),
+    (counts_row_gone, "count", ["0", "1"], "wrong count"),
     (counts_malformed, "record", ["0"], "malformed counts"),
     (node_gone, "reference", [], "missing node"),
     (node_orphaned, "orphan", [], "orphan"),

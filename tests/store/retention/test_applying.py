@@ -55,7 +55,7 @@ def test_what_was_planned_goes_and_can_come_back(filled: Workspace) -> None:
     assert sorted(done.versions) == sorted(going) and done.freed_bytes == expected and done.due_at is not None
     assert names(filled) == ["data:v0", "data:v1", "team/model:v2", "team/model:v3", "team/model:v5"]
     (gone,) = [version for version in filled.log("team/model") if version.number == 4]
-    assert not missing(gone.record.reason, ["best", "minute"])
+    assert not missing(gone.record.reason, ["best", "acc", "5th of 6"])
     assert filled.retention.apply().versions == []
     assert filled.undelete("team/model:v4").version.record.reason == ""
     assert_sound(filled)

@@ -126,6 +126,20 @@ def test_an_end_of_its_own_decides_alone() -> None:
             assert verdict.expires == goes, about
 
 
+def test_reasons_why_a_rule_keeps_a_version_no_longer() -> None:
+    """Each thing that a rule keeps is a reason, with the rank of a number; the last ones imply the latest."""
+    rule = Rule("r", best=2, field="acc", daily=1, aliases=("prod*",), tags=("good",), within=90.0)
+    numbers = [0.1, 0.5, 0.3, 0.4]
+    made = [candidate(number, 5 * DAY, metadata={"acc": acc}) for number, acc in enumerate(numbers)]
+    verdicts = judge([*made, candidate(9)], [rule], NOW)
+    others = "older than 1 minute, not among the 1 daily versions, no alias matches 'prod*', no tag matches 'good'"
+    assert verdicts[-1].reasons == [
+        f"r: not among the best 2 by acc (0.1 is 4th of 4), {others}", "not the latest version"
+    ]  # fmt: skip
+    assert verdicts[2].reasons[0].startswith("r: not among the best 2 by acc (0.3 is 3rd of 4)")
+    assert judge([*made, candidate(9)], [Rule("r", last=1)], NOW)[1].reasons == ["r: not among the last 1"]
+
+
 def test_reasons_are_said() -> None:
     rules = [Rule("best", best=1, field="acc"), Rule("new", within=86400.0)]
     made = [
@@ -137,7 +151,7 @@ def test_reasons_are_said() -> None:
     verdicts = {verdict.candidate.number: verdict for verdict in judge(made, rules, NOW)}
     assert named(verdicts[3], ["latest"], ["best", "1 of 1", "acc", "0.25"], ["new", "1 day"])
     assert verdicts[2].expires and verdicts[2].rules == ["best", "new"]
-    assert named(verdicts[2], ["best", "3 days"], ["new", "3 days"])
+    assert named(verdicts[2], ["best", "acc"], ["new", "1 day"], ["latest"])
     assert named(verdicts[1], ["2026-11-20 12:00 UTC"], ["'prod'"])
     (other,) = judge([candidate(0)], [Rule("r", type="model", last=1)], NOW)
     assert has_reason(" ".join(other.reasons), "no rule") and not other.rules

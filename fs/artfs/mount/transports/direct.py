@@ -234,7 +234,9 @@ class DirectTransport:
         while not settled:
             outcome = protocol.negotiate(os.read(self._device, protocol.LARGEST_REQUEST))
             if outcome.lacking:
-                raise UnsupportedError(f"this kernel's FUSE lacks what a direct mount needs: {outcome.lacking}")
+                raise UnsupportedError(
+                    f"this kernel's FUSE lacks features that the direct transport needs: {outcome.lacking}"
+                )
             os.write(self._device, outcome.answer)
             settled = outcome.settled
 

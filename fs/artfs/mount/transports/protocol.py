@@ -158,7 +158,7 @@ def negotiate(request: bytes) -> Negotiation:
         raise ValueError("the kernel's first request is cut short")
     length, opcode, unique = REQUEST.unpack_from(request)[:3]
     if opcode != Opcode.INIT or length != len(request):
-        raise ValueError(f"the kernel's first request is no INIT (opcode {opcode})")
+        raise ValueError(f"the kernel's first request is not INIT (opcode {opcode})")
     major, minor, readahead, low = _INIT.unpack_from(request, REQUEST.size)
     if major > MAJOR:  # it then asks again in our version
         return Negotiation(_answer_init(unique, readahead, Feature(0)), False, minor, Feature(0), "")

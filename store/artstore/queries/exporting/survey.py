@@ -129,15 +129,15 @@ class Survey:
         if self._folders:
             what = _listed(self._folders, "is a folder", "are folders")
             raise ExistsError(
-                f"{what} in {self._dest}, where this version has files, and folders are never deleted",
-                hint="move it away, or copy to another place",
+                f"{what} in {self._dest}, where this version has files; folders are never deleted",
+                hint="move it away, or copy to another folder",
                 paths=sorted(self._folders),
             )
         if self._different and not overwrite:
             what = _listed(self._different, "differs", "differ")
             raise ExistsError(
-                f"{what} in {self._dest} from this version: nothing was written",
-                hint="give --overwrite to replace what differs, or copy to another place",
+                f"{what} from this version in {self._dest}; nothing was written",
+                hint="use --overwrite to replace it, or copy to another folder",
                 paths=sorted(self._different),
             )
 

@@ -133,11 +133,11 @@ def _compare(
     for (name, number), version in recorded.items():
         replayed = history.version(name, number)
         if replayed is None or replayed.is_deleted != (version.state != "live"):
-            raise DamageError(f"the journal does not tell of {name}:v{number} as it is")
+            raise DamageError(f"the journal and the manifest disagree on {name}:v{number}")
     aliases = {
         (artifact.name, alias.name): alias.version
         for artifact in artifacts
         for alias in catalogue.aliases_of(transaction, artifact.number)
     }
     if aliases != history.aliases:
-        raise DamageError("the journal does not tell of the aliases as they are")
+        raise DamageError("the journal and the manifest disagree on the aliases")

@@ -242,7 +242,7 @@ def _copy(store: Store, writer: PackWriter, source: _Source, batch: list[_Life],
 def _verified(source: _Source, life: _Life) -> bytes:
     """Return a stored form; raise `DamageError` if it does not match the index or the record."""
     if not life.is_sound:
-        raise DamageError("its record and the pack's index say different things of it")
+        raise DamageError("its record and the pack's index disagree")
     stored = disk.read_exactly(source.fd, life.entry.stored, life.entry.offset)
     verify_stored(stored, life.entry.checksums)
     return stored
