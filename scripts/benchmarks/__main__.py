@@ -66,11 +66,11 @@ def parse() -> argparse.Namespace:
         "--peers", nargs="+", choices=known.split(), metavar="PEER", help=f"{known} [all; quick: {few}]"
     )
     parser.add_argument("--pairs", type=int, help="rounds of plain folder and artfs; 6 at least for verdicts [9]")
-    parser.add_argument("--peer-rounds", type=int, help="rounds in which peers without a goal take part [3]")
-    parser.add_argument("--patience", type=float, help="a peer that takes longer runs once; in seconds [60]")
+    parser.add_argument("--peer-rounds", type=int, help="rounds of the peers without a goal [3]")
+    parser.add_argument("--patience", type=float, help="seconds; a peer that takes longer runs only once [60]")
     parser.add_argument("--readers", type=int, nargs="+", help="readers of small files [1 4 16; quick: 1 4]")
     parser.add_argument("--transport", default="auto", choices=("auto", "direct", "pyfuse3"), help="[auto]")
-    parser.add_argument("--directory", type=Path, help="where data is kept and stores are made [/var/tmp/artfs-bench]")
+    parser.add_argument("--directory", type=Path, help="folder for data and stores [/var/tmp/artfs-bench]")
     parser.add_argument("--output", type=Path, default=Path("bench-results.json"), help="[bench-results.json]")
     parser.add_argument(
         "--merge", type=Path, nargs="+", metavar="FILE", help="measure nothing: show the rounds of these runs together"

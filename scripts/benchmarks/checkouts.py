@@ -1,6 +1,6 @@
-"""Compare two checkouts of artfs: the same work by each in alternating rounds, and a ratio for each row.
+"""Compare two checkouts of artfs: both do the same work in alternating rounds; each row shows the ratio.
 
-A checkout is a folder with the source code, such as a clone or a git worktree. Its own .venv is used if it has one.
+A checkout is a folder with the source code, such as a clone or a git worktree. Its .venv is used if there is one.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--readers", type=int, nargs="+", default=[1, 4, 16], help="readers of small files [1 4 16]")
     parser.add_argument("--rows", nargs="+", choices=PARTS, metavar="PART", help=f"{' '.join(PARTS)} [all]")
     parser.add_argument("--transport", default="auto", choices=("auto", "direct", "pyfuse3"), help="[auto]")
-    parser.add_argument("--directory", type=Path, help="where data is kept and stores are made [/var/tmp/artfs-bench]")
+    parser.add_argument("--directory", type=Path, help="folder for data and stores [/var/tmp/artfs-bench]")
     parser.add_argument("--output", type=Path, default=Path("bench-against.json"), help="[bench-against.json]")
     parser.add_argument("--markdown", type=Path, help="also write the table into this new document")
     arguments = parser.parse_args()

@@ -111,7 +111,7 @@ def digest(path: Path) -> str:
 
 
 def see_all(folder: Path) -> None:
-    """Let the kernel cache every name of a folder."""
+    """Make the kernel cache every name of a folder."""
     for _ in os.walk(folder):
         pass
     subprocess.run(["find", folder, "-printf", "%s"], check=True, stdout=subprocess.DEVNULL)
