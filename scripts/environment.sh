@@ -92,6 +92,13 @@ need_azurite() {
     hash -r
 }
 
+# Servers for tests of what lies outside; on other systems, where they are not there, these are skipped.
+need_servers() {
+    have apt-get || return 0
+    install_packages $(missing_commands ceph=ceph-common ceph-mon ceph-osd radosgw node=nodejs npm)
+    need_azurite
+}
+
 # Make the virtual environment hold artfs with an extra (quickstart, dev, docs or bench), and the system the given commands
 # (COMMAND or COMMAND=PACKAGE); nothing to do the second time. Two scripts at once wait for each other.
 need_environment() {

@@ -220,6 +220,93 @@ def test_modules_are_named_by_nouns() -> None:
     assert not [file for file in python_files() if file.stem in leftovers or file.parent.name in leftovers]
 
 
+TESTED_ELSEWHERE = {
+    # A step of an operation: what it guarantees shows in the operation's result only.
+    "tests/store/changes/test_deleting.py": ["artstore/changes/version_ranges"],
+    "tests/store/changes/test_putting.py": ["artstore/storage/reserve", "artstore/progress"],
+    "tests/store/drafting/test_draft_steps.py": ["artstore/drafting/open_draft", "artstore/drafting/adding"],
+    "tests/store/drafting/test_reference_ops.py": [
+        "artstore/drafting/stage_reference",
+        "artstore/records/references",
+        "artstore/references/failures",
+    ],
+    "tests/store/queries/exporting/test_exporting.py": [
+        f"artstore/queries/exporting/{name}"
+        for name in ("folders", "meter", "selection", "survey", "workers", "writing")
+    ],
+    "tests/store/queries/test_usage.py": ["artstore/queries/figures"],
+    "tests/store/queries/test_versions.py": ["artstore/queries/artifacts", "artstore/queries/query"],
+    "tests/store/rows/test_lineage.py": ["artstore/changes/linking", "artstore/queries/graph"],
+    "tests/store/test_workspace.py": ["artstore/queries/resolving"],
+    "tests/fs/mount/test_tree.py": [
+        f"artfs/mount/{name}" for name in ("attributes", "catalogue", "handle", "snapshot_source", "xattrs")
+    ],
+    "tests/fs/tracking/test_artifact.py": [
+        f"artfs/tracking/{name}"
+        for name in ("assembly", "description", "downloading", "entries", "naming", "values", "verifying", "workspaces")
+    ],
+    "tests/fs/tracking/test_run.py": [
+        f"artfs/tracking/{name}" for name in ("active_run", "aliases", "api", "run_values")
+    ],
+    # Repairs and checks: a table of damage runs through all of them, and an oracle judges the result.
+    "tests/store/checking/test_structure.py": [
+        f"artstore/checking/{name}" for name in ("check_names", "extents", "lineages")
+    ],
+    "tests/store/checking/test_verifying.py": ["artstore/checking/packed"],
+    "tests/store/repairing/test_rebuild.py": ["artstore/checking/exclusive", "artstore/repairing/rebuild_nodes"],
+    "tests/store/repairing/test_repair_files.py": ["artstore/repairing/repair_folders"],
+    "tests/store/repairing/test_repair_nodes.py": [
+        f"artstore/repairing/{name}" for name in ("merge_duplicates", "repair_chunks", "repair_records")
+    ],
+    "tests/store/repairing/test_repair_tables.py": [
+        f"artstore/repairing/{name}" for name in ("repair", "repair_counts", "replace_rows")
+    ],
+    # Rows and records: a model, or vectors and malformed bytes, cover every kind in one place.
+    "tests/store/namespaces/test_runs.py": [
+        f"artstore/{name}" for name in ("changes/recording", "queries/runs", "rows/runs")
+    ],
+    "tests/store/records/test_malformed.py": ["artstore/records/counters", "artstore/records/deadlist"],
+    "tests/store/records/test_seal.py": ["artstore/records/tables"],
+    "tests/store/reclaim/test_reaper.py": [
+        f"artstore/{name}" for name in ("reclaim/collecting", "reclaim/leases", "rows/deadlist", "rows/reachability")
+    ],
+    "tests/store/retention/test_applying.py": ["artstore/retention/rules", "artstore/clock"],
+    # Files outside: what matters is what servers answer, so the tests go through servers.
+    "tests/store/references/test_pinning.py": ["artstore/references/services", "artstore/references/local"],
+    "tests/store/references/test_reading.py": [
+        f"artstore/references/{name}" for name in ("delegating", "helper", "sums")
+    ],
+    # Commands: `test_documents` runs each of them, and these have no logic of their own.
+    "tests/fs/cli/test_documents.py": [f"artfs/cli/{name}" for name in ("artifacts", "caching", "differences")],
+    "tests/fs/cli/test_main.py": ["artfs/cli/machine", "artfs/cli/session", "artfs/quantities"],
+    # Processes and the kernel: only a mount shows what they do.
+    "tests/mount/test_caching.py": [f"artfs/mount/{name}" for name in ("cache", "notifications")],
+    "tests/mount/test_control.py": [
+        f"artfs/mount/{name}" for name in ("checks", "configuration", "control", "reports", "table")
+    ],
+    "tests/mount/test_daemons.py": [f"artfs/mount/{name}" for name in ("daemon", "holders", "kernel", "zygote")],
+    "tests/mount/test_users.py": ["artfs/mount/ownership"],
+    "tests/fs/mount/test_direct.py": [f"artfs/mount/transports/{name}" for name in ("answering", "direct", "waiting")],
+    "tests/fs/mount/test_protocol.py": ["artfs/mount/transports/protocol"],
+    "tests/fs/mount/test_pump.py": ["artfs/mount/transports/pump"],
+    "tests/mount/test_system_calls.py": ["artfs/mount/transports/pyfuse3"],
+}
+"""The modules that have no test module of their own, by the one that reaches them."""
+
+
+def test_every_module_has_a_test_module() -> None:
+    """`tests` mirrors the two packages module by module, except for those that are named with a reason."""
+    untested = set()
+    for source, tests in zip(SOURCES, (ROOT / "tests/store", ROOT / "tests/fs"), strict=True):
+        for module in source.rglob("[!_]*.py"):
+            place = module.relative_to(source)
+            if not (tests / place.with_name(f"test_{place.name}")).exists():
+                untested.add(str(module.relative_to(source.parent).with_suffix("")))
+    named = [module for modules in TESTED_ELSEWHERE.values() for module in modules]
+    assert untested == set(named) and len(named) == len(set(named))
+    assert [test for test in TESTED_ELSEWHERE if not (ROOT / test).is_file()] == []
+
+
 @pytest.mark.fuse
 def test_the_tour_runs(tmp_path: Path) -> None:
     """The quickstart's tour ends well: more and better labels classify better, and nothing is left behind."""

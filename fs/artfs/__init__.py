@@ -84,7 +84,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'artfs' has no attribute {name!r}")
     else:
         raise AttributeError(
-            f"artfs has no {name!r}: it keeps runs and artifacts; for the rest, use wandb alongside it"
+            f"artfs has no {name!r}: it provides runs and artifacts; for the rest, use wandb alongside it"
         )
     globals()[name] = value
     return value

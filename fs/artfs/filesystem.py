@@ -46,9 +46,9 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
             version, inside = self._version(name)
             artifact, _, rest = name.partition(":")
             top = f"{artifact}:{rest.partition('/')[0]}"
-            found = version.stat(inside)
-            if found.kind != "directory":
-                listed = [_entry(f"{top}/{inside}", found)]
+            status = version.stat(inside)
+            if status.kind != "directory":
+                listed = [_entry(f"{top}/{inside}", status)]
             else:
                 prefix = f"{top}/{inside}" if inside else top
                 listed = [self._followed(version, inside, prefix, info) for info in version.listdir(inside)]

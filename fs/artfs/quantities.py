@@ -18,5 +18,5 @@ _SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d+)?) ?([kKMGT]?|[KMGT]i)B?")
 
 def parse_size(text: str) -> int | None:
     """Read ``10GB``, ``64MiB``, ``5000`` and the like as a number; None for anything else."""
-    found = _SIZE.fullmatch(text)
-    return int(float(found[1]) * _MULTIPLES[found[2]]) if found else None
+    match = _SIZE.fullmatch(text)
+    return int(float(match[1]) * _MULTIPLES[match[2]]) if match else None

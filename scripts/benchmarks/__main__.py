@@ -2,12 +2,16 @@
 
 Data is made once and kept; everything else is removed at the end. Works, to be named whole or by their beginning:
 read-checkpoint, read-table, random-4k, random-64k, memmap, files-N, files-N-threads, find, stat, loader-N, mount,
-memory, put-releases, put-checkpoints, put-images, delete.
+memory, put-releases, put-checkpoints, put-images, delete. Those named loader need PyTorch, which --quick and --only do
+not install unless they are named.
+
+With --against PATH, this checkout is compared with another one instead: --against PATH --help.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import signal
@@ -55,18 +59,18 @@ def parse() -> argparse.Namespace:
     assert __doc__ is not None
     about, _, works = __doc__.partition("\n\n")
     parser = argparse.ArgumentParser(prog="scripts/bench", description=about, epilog=works)
-    parser.add_argument("--quick", action="store_true", help="small data, 3 rounds, patience 5: a first look")
+    parser.add_argument("--quick", action="store_true", help="small data, 3 rounds, no PyTorch: a first look")
     parser.add_argument("--only", nargs="+", metavar="WORK", help="only these works [all]")
     known, few = " ".join([*PEER_NAMES, "none"]), " ".join(QUICK_PEERS)
     parser.add_argument(
         "--peers", nargs="+", choices=known.split(), metavar="PEER", help=f"{known} [all; quick: {few}]"
     )
     parser.add_argument("--pairs", type=int, help="rounds of plain folder and artfs; 6 at least for verdicts [9]")
-    parser.add_argument("--peer-rounds", type=int, help="rounds in which peers without a goal take part [3]")
-    parser.add_argument("--patience", type=float, help="a peer that takes longer runs once; in seconds [60]")
+    parser.add_argument("--peer-rounds", type=int, help="rounds of the peers without a goal [3]")
+    parser.add_argument("--patience", type=float, help="seconds; a peer that takes longer runs only once [60]")
     parser.add_argument("--readers", type=int, nargs="+", help="readers of small files [1 4 16; quick: 1 4]")
     parser.add_argument("--transport", default="auto", choices=("auto", "direct", "pyfuse3"), help="[auto]")
-    parser.add_argument("--directory", type=Path, help="where data is kept and stores are made [/var/tmp/artfs-bench]")
+    parser.add_argument("--directory", type=Path, help="folder for data and stores [/var/tmp/artfs-bench]")
     parser.add_argument("--output", type=Path, default=Path("bench-results.json"), help="[bench-results.json]")
     parser.add_argument(
         "--merge", type=Path, nargs="+", metavar="FILE", help="measure nothing: show the rounds of these runs together"
@@ -107,6 +111,18 @@ def chosen(works: list[Work], only: list[str] | None) -> list[Work]:
     return wanted
 
 
+def runnable(works: list[Work], results: Results) -> list[Work]:
+    """Return the works that this environment can run: those with the DataLoader need PyTorch; note the others."""
+    if importlib.util.find_spec("torch") is not None:
+        return works
+    rest = [work for work in works if not isinstance(work, LoaderWork)]
+    for work in works:
+        if work not in rest:
+            results.left_out[f"{work.name}: all sides"] = "PyTorch is not installed"
+            say(f"left out: {work.name}: PyTorch is not installed")
+    return rest
+
+
 def line_up(arguments: argparse.Namespace, data: DataSets, folder: Path) -> Lineup:
     """Determine the sides that can run the requested works; install missing programs."""
     lineup = Lineup()
@@ -123,7 +139,7 @@ def run(arguments: argparse.Namespace, folder: Path, results: Results) -> None:
     """Run the works one after another; write the JSON file after each."""
     data = DataSets(arguments.directory, QUICK if arguments.quick else FULL, say)
     lineup = line_up(arguments, data, folder)
-    works = chosen(all_works(arguments.readers, lineup.keepers), arguments.only)
+    works = runnable(chosen(all_works(arguments.readers, lineup.keepers), arguments.only), results)
     who = list(dict.fromkeys([*(side.name for side in lineup.sides), *(keeper.name for keeper in lineup.keepers)]))
     names = [work.name for work in works]
     for line in announce(data.scale, names, who, lineup.stores, arguments.directory):

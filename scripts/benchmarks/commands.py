@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,32 @@ class Watched:
 
 
 class Workspace:
-    """A workspace in a folder of its own, used through the ``artfs`` command only."""
+    """A workspace in a folder of its own, used through the ``artfs`` command only.
 
-    def __init__(self, folder: Path) -> None:
+    ``python`` runs the command, with ``settings`` added to its environment.
+    """
+
+    def __init__(
+        self, folder: Path, python: str | Path = sys.executable, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
+        self._python = python
+        self._environment = {**os.environ, **(settings or {})}
 
     def command(self, *arguments: str | Path) -> list[str]:
         """Return the command line of ``artfs`` with these arguments."""
-        return [sys.executable, "-m", "artfs", "--workspace", str(self.folder), *map(str, arguments)]
+        return [str(self._python), "-m", "artfs", "--workspace", str(self.folder), *map(str, arguments)]
 
     def run(self, *arguments: str | Path) -> float:
         """Run ``artfs`` and return the elapsed seconds; its output is shown only if it fails."""
         start = time.perf_counter()
-        finished = subprocess.run(self.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        finished = subprocess.run(
+            self.command(*arguments),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
         seconds = time.perf_counter() - start
         if finished.returncode:
             raise SystemExit(f"artfs {arguments[0]} failed: {finished.stderr}")
@@ -49,7 +62,10 @@ class Workspace:
 
     def report(self, *arguments: str | Path) -> dict[str, Any]:
         """Run ``artfs ... --json`` and return its document."""
-        finished = subprocess.run(self.command(*arguments, "--json"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        command = self.command(*arguments, "--json")
+        finished = subprocess.run(
+            command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
         if finished.returncode:
             raise SystemExit(f"artfs {arguments[0]} failed")  # it has printed the reason
         document: dict[str, Any] = json.loads(finished.stdout)
@@ -60,7 +76,9 @@ class Workspace:
         command = self.command(*arguments, "--json")
         peaks: dict[int, int] = {}
         start = time.perf_counter()
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        ) as process:
             # Left unwaited when it ends, so that its counters can still be read.
             while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 for pid in process_tree(process.pid):

@@ -1,4 +1,4 @@
-"""Measure what freeing a deleted version costs those who read: latencies of reads on a mount, quiet and meanwhile.
+"""Measure how freeing a deleted version slows reads: latencies of reads on a mount, idle and during the freeing.
 
 Reads are of 64 KiB at random places of a file, and all of them reach the daemon: the kernel's copy is dropped before
 each. Nodes are freed once by ``artfs gc``, and once by the reaper of the daemon that serves the mount.
@@ -170,8 +170,8 @@ def main() -> None:
     )
     parser.add_argument("--nodes", type=int, default=100_000, help="nodes to free [100000]")
     parser.add_argument("--file-mb", type=int, default=256, help="size of the file that is read [256]")
-    parser.add_argument("--quiet-seconds", type=float, default=10, help="how long to read in quiet [10]")
-    parser.add_argument("--directory", type=Path, help="where to work [$TMPDIR]")
+    parser.add_argument("--quiet-seconds", type=float, default=10, help="seconds of reads on an idle mount [10]")
+    parser.add_argument("--directory", type=Path, help="working folder [$TMPDIR]")
     parser.add_argument("--output", type=Path, default=Path("bench-reaping.json"), help="[bench-reaping.json]")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="artfs-bench-", dir=arguments.directory) as folder:

@@ -1,8 +1,8 @@
-"""Measure what reading a file outside costs through a mount, beside the client that fetches it: obstore itself.
+"""Measure the cost of reading a reference through a mount, compared with obstore, the client that fetches it.
 
-A web server in a process of its own sends a file from the page cache. In each round obstore reads all of it, then a
-mount does, with nothing in any cache of artfs's or the kernel's, and then the mount once more, from the cache of blocks
-alone. What the mount gives is hashed when the clock has stopped.
+A web server in a separate process sends a file from the page cache. In each round obstore reads the whole file, then a
+mount reads it with all caches of artfs and the kernel empty, and then the mount reads it again from the block cache
+alone. The content is hashed outside the measured time.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def main() -> None:
     )
     parser.add_argument("--size-mb", type=int, default=1000, help="size of the file [1000]")
     parser.add_argument("--pairs", type=int, default=7, help="rounds; 6 at least for a verdict [7]")
-    parser.add_argument("--directory", type=Path, help="where to work [$TMPDIR]")
+    parser.add_argument("--directory", type=Path, help="working folder [$TMPDIR]")
     parser.add_argument("--output", type=Path, default=Path("bench-references.json"), help="[bench-references.json]")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="artfs-bench-", dir=arguments.directory) as folder:

@@ -1,7 +1,7 @@
-"""30,000 versions, deleted down to 400: nothing stays behind, and a node's reaping costs the same in a large workspace.
+"""30,000 versions, deleted down to 400: nothing is left over, and reaping a node costs the same in a large workspace.
 
-Two choices of the 400 are tried, every 75th and the last; each is compared with a workspace that only ever held them.
-Then one version of a million files is deleted that shares all but ten of them.
+The 400 are every 75th version or the last ones; each workspace is compared with one that never had the others.
+Then one version of a million files is deleted that shares all but ten of them with another.
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ if __name__ == "__main__":
     os.environ.pop("ARTFS_WORKSPACE", None)
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     options.add_argument("--versions", type=int, default=30_000, help="versions to put [30000]")
-    options.add_argument("--keep", type=int, default=400, help="versions that stay [400]")
-    options.add_argument("--few", type=int, default=3_000, help="versions of the workspace to compare with [3000]")
+    options.add_argument("--keep", type=int, default=400, help="versions to keep [400]")
+    options.add_argument("--few", type=int, default=3_000, help="versions of the smaller workspace [3000]")
     options.add_argument("--files", type=int, default=1_000_000, help="files of the version that shares them; 0: none")
     run("deletion", options, soak)

@@ -1,4 +1,4 @@
-"""10,000 versions: what the last put costs beside the first, and how soon a mount of them answers."""
+"""10,000 versions: the cost of the last put compared with the first, and how soon a mount responds."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Report:
 def run(name: str, parser: argparse.ArgumentParser, soak: Callable[[Report, Path, argparse.Namespace], None]) -> None:
     """Run a soak in a temporary folder, write its report, and exit with 1 if a bound was missed."""
     parser.prog = f"scripts/soak {name}"
-    parser.add_argument("--directory", type=Path, help="where to work [$TMPDIR]")
+    parser.add_argument("--directory", type=Path, help="working folder [$TMPDIR]")
     parser.add_argument("--output", type=Path, default=Path(f"soak-{name}.json"), help=f"JSON file [soak-{name}.json]")
     arguments = parser.parse_args()
     report = Report(name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import heapq
+import math
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from suite.durations import measured, read_durations, with_estimates, write_durations
 
-__all__ = ["Shard", "balanced", "list_test_files", "run_shards"]
+__all__ = ["Shard", "balanced", "list_test_files", "run_shards", "selected"]
 
 ROOT = Path(__file__).parents[2]
 DURATIONS = ROOT / "tests" / "durations.json"
@@ -66,6 +67,15 @@ class Shard:
 def list_test_files(root: Path) -> list[str]:
     """Return the paths of all test files, relative to the root."""
     return sorted(str(path.relative_to(root)) for path in (root / "tests").rglob("test_*.py"))
+
+
+def selected(durations: Mapping[str, float], below: Sequence[str], at_most: float) -> dict[str, float]:
+    """Return the files that are in one of these folders, or are one of them, and took no longer than ``at_most``."""
+    return {
+        file: seconds
+        for file, seconds in durations.items()
+        if seconds <= at_most and any(Path(file).is_relative_to(path) for path in below)
+    }
 
 
 def balanced(durations: Mapping[str, float], count: int) -> list[list[str]]:
@@ -120,14 +130,21 @@ def _terminated_at_the_end(shards: Sequence[Shard]) -> Iterator[None]:
 
 
 def main() -> int:
-    """Run all tests; return the exit code."""
+    """Run the tests; return the exit code."""
     processors = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(prog="suite.shards", description=__doc__)
     parser.add_argument("folder", type=Path, help="an empty folder for all that the tests make")
     parser.add_argument("--processes", type=int, default=processors + 2, help="[processors + 2]")
     parser.add_argument("--record", action="store_true", help=f"write {DURATIONS.relative_to(ROOT)} from this run")
+    parser.add_argument("--below", nargs="+", default=["tests"], metavar="PATH", help="only these files and folders")
+    parser.add_argument("--at-most", type=float, default=math.inf, metavar="SECONDS", help="only quicker test files")
     given = parser.parse_args()
     durations = with_estimates(list_test_files(ROOT), read_durations(DURATIONS))
+    if given.record and len(selected(durations, given.below, given.at_most)) < len(durations):
+        parser.error("--record needs all files")
+    durations = selected(durations, given.below, given.at_most)
+    if not durations:
+        parser.error("no test file is selected")
     lists = balanced(durations, max(1, given.processes))
     shards = [Shard(number, files, given.folder) for number, files in enumerate(lists, 1)]
     status = run_shards(shards, ROOT)

@@ -13,9 +13,9 @@ _MOST_AHEAD_NS: Final = 30 * 86400 * 10**9
 def doubt(recorded_ns: int, now_ns: int) -> str | None:
     """Return why the clock may be wrong, or None; the time of the newest record is taken as right."""
     if now_ns < recorded_ns:
-        return "the clock is behind the newest record: by rules and ends nothing is deleted until it is right"
+        return "the system clock is behind the newest record; nothing expires until it is corrected"
     if now_ns - recorded_ns > _MOST_AHEAD_NS:
-        return "the clock is more than 30 days ahead of all that is recorded: nothing is deleted until it is confirmed"
+        return "the system clock is over 30 days ahead of the newest record; nothing expires until it is confirmed"
     return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import grp
-import json
 import os
 import shutil
 import stat
@@ -17,10 +16,11 @@ from typing import Final
 
 from artstore import locate
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, UnsupportedError
+from artstore.records.identity import IDENTITY, WorkspaceIdentity
 from artstore.storage import disk, manifest
 from artstore.storage.manifest_folders import CURRENT, FORMAT
 from artstore.storage.reserve import RESERVE
-from artstore.store import IDENTITY, Store
+from artstore.store import Store
 
 __all__ = ["create_workspace"]
 
@@ -40,9 +40,9 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
     path = Path(os.path.abspath(path))
     locate.refuse_unencodable(path)
     if (path / CURRENT).exists():
-        raise ExistsError(f"{path} is a workspace already")
+        raise ExistsError(f"{path} is already a workspace")
     if path.exists() and not path.is_dir():
-        raise ExistsError(f"{path} is there and is not a folder")
+        raise ExistsError(f"{path} exists and is not a folder")
     for folder in (path, path.parent):
         _clear_abandoned(folder)
     if _finish_move(path) and group is None:
@@ -108,11 +108,11 @@ def _clear_abandoned(folder: Path) -> None:
 
 def _finish_move(path: Path) -> bool:
     """Finish the move of a workspace that a killed `create_workspace` had built; return whether there was one."""
-    found = False
+    is_finished = False
     for temporary in _abandoned(path, _MOVING):
         _move_rest(temporary, path)
-        found = True
-    return found
+        is_finished = True
+    return is_finished
 
 
 def _group_id(group: str | None) -> int | None:
@@ -151,10 +151,8 @@ def _build(folder: Path, group: str | None, gid: int | None) -> None:
     disk.write_file(folder / _MANIFEST / "lease", b"", file_mode)
     disk.write_file(folder / "journal" / "catalogue.journal", b"", file_mode)
     disk.preallocate(folder / "reserve", RESERVE, file_mode)
-    identity = {"format": FORMAT, "uuid": str(uuid.uuid4()), "created_ns": time.time_ns()}
-    if group:
-        identity["group"] = group
-    disk.write_file(folder / IDENTITY, (json.dumps(identity) + "\n").encode(), file_mode)
+    identity = WorkspaceIdentity(str(uuid.uuid4()), time.time_ns(), group)
+    disk.write_file(folder / IDENTITY, identity.encode(FORMAT), file_mode)
     disk.write_file(folder / CURRENT, f"{FORMAT} {_MANIFEST}\n".encode(), file_mode)
     manifest.create(folder)
     for name in ("data.mdb", "lock.mdb"):

@@ -84,7 +84,14 @@ def notify(run_dir: Path, changes: Iterable[Change]) -> list[DaemonInfo]:
     expired.  Call it after the commit, outside of any transaction.
     """
     listed = [[change.directory, list(change.names)] for change in changes]
-    return _tell(run_dir, {"op": "invalidate", "changes": listed}) if listed else []
+    if not listed:
+        return []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    try:
+        return _tell(run_dir, {"op": "invalidate", "changes": listed})
+    except OSError:  # no descriptor is left to ask with, and the change is committed: let the caches expire
+        time.sleep(max(0.0, deadline - time.monotonic()))
+        return []
 
 
 def notify_purged(run_dir: Path, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> list[DaemonInfo]:
@@ -97,7 +104,11 @@ def notify_purged(run_dir: Path, files: Sequence[int], directories: Sequence[tup
     silent: dict[str, DaemonInfo] = {}
     for start in range(0, max(len(files), len(directories)), _PURGED_AT_ONCE):
         part = slice(start, start + _PURGED_AT_ONCE)
-        message = {"op": "purged", "files": list(files[part]), "directories": [list(one) for one in directories[part]]}
+        message = {
+            "op": "purged",
+            "files": list(files[part]),
+            "directories": [list(place) for place in directories[part]],
+        }
         silent.update((daemon.id, daemon) for daemon in _tell(run_dir, message))
     return list(silent.values())
 
@@ -107,20 +118,21 @@ def in_use(run_dir: Path, versions: Sequence[tuple[int, int, int]]) -> dict[int,
 
     ``versions`` are (artifact number, version number, serial), the answer is by serial.  Guarantees: a version that is
     not in the answer is not in use under any mount, now or later.  A live daemon that does not answer within
-    `PATIENCE_SECONDS` counts as using all.  Call it outside of any transaction.
+    `PATIENCE_SECONDS` counts as using all, as does one whose answer is not a list of serials.  Raises OSError if this
+    process has no descriptor left to ask with.  Call it outside of any transaction.
     """
-    asked = [list(version) for version in versions]
-    found: dict[int, str] = {}
-    for call in _ask_all(run_dir, {"op": "in_use", "versions": asked}) if asked else []:
+    request = [list(version) for version in versions]
+    users: dict[int, str] = {}
+    for call in _ask_all(run_dir, {"op": "in_use", "versions": request}) if request else []:
         if call.is_dead:
             continue
         serials = call.answer.get("in_use") if call.agreed else None
-        if serials is None:
+        if not isinstance(serials, list) or not all(isinstance(serial, int) for serial in serials):
             sentence = f"the daemon of {call.info.mountpoint} (process {call.info.pid}) does not answer"
-            found.update((serial, sentence) for _, _, serial in versions)
+            users.update((serial, sentence) for _, _, serial in versions)
         else:
-            found.update((int(serial), call.info.mountpoint) for serial in serials)
-    return found
+            users.update((serial, call.info.mountpoint) for serial in serials)
+    return users
 
 
 def _tell(run_dir: Path, message: Mapping[str, Any]) -> list[DaemonInfo]:
@@ -260,7 +272,7 @@ def request(info: DaemonInfo, message: Mapping[str, Any], *, timeout: float) -> 
     except OSError as error:
         raise BusyError(f"the daemon of {info.mountpoint} (process {info.pid}) does not answer: {error}") from error
     if not received.endswith(b"\n"):
-        raise BusyError(f"the daemon of {info.mountpoint} (process {info.pid}) ended the conversation")
+        raise BusyError(f"the daemon of {info.mountpoint} (process {info.pid}) closed the connection")
     return _parse(received)
 
 
@@ -269,10 +281,10 @@ def _connect(info: DaemonInfo, *, timeout: float) -> socket.socket:
     try:
         connection.settimeout(timeout)
         connection.connect(info.socket)
-        found = peer(connection).uid
-        mine = os.geteuid()
-        if found not in (mine, 0) and not (mine == 0 and found == info.uid):
-            raise RefusedError(f"the socket of the daemon of {info.mountpoint} is held by user {found}")
+        holder = peer(connection).uid
+        own_user = os.geteuid()
+        if holder not in (own_user, 0) and not (own_user == 0 and holder == info.uid):
+            raise RefusedError(f"the socket of the daemon of {info.mountpoint} belongs to user {holder}")
     except BaseException:
         connection.close()
         raise

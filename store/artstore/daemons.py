@@ -7,6 +7,7 @@ bytes that the address of a socket can hold.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final
 
 from blake3 import blake3
 
@@ -73,7 +75,7 @@ def runtime_folder(uid: int) -> Path:
         pass
     if not _belongs_to(folder, uid):
         raise RefusedError(
-            f"{folder} is not a folder that belongs to user {uid} alone",
+            f"{folder} is not a private folder of user {uid}",
             hint=f"remove {folder}, or set XDG_RUNTIME_DIR",
         )
     return folder
@@ -94,11 +96,14 @@ def socket_path(folder: Path, workspace: Path, daemon: str) -> Path:
 
 
 def is_held(run_file: Path) -> bool:
-    """Return whether a living daemon holds its flock on ``run_file``."""
+    """Return whether a living daemon holds its flock on ``run_file``.
+
+    If this process has no descriptor left to look with, the answer is True: the daemon may use what others would free.
+    """
     try:
         handle = os.open(run_file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in _EXHAUSTED
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -109,19 +114,29 @@ def is_held(run_file: Path) -> bool:
 
 
 def recorded_daemons(run_dir: Path) -> Iterator[tuple[Path, DaemonInfo]]:
-    """Yield (run file, daemon) of all daemons that left a readable run file, living or dead, by id."""
+    """Yield (run file, daemon) of all daemons that left a readable run file, living or dead, by id.
+
+    Raises OSError if this process has no descriptor left to look with.
+    """
+    folder = daemons_folder(run_dir)
     try:
-        files = sorted(daemons_folder(run_dir).glob("[!.]*.json"))
-    except OSError:
+        names = os.listdir(folder)
+    except OSError as error:
+        if error.errno in _EXHAUSTED:
+            raise
         return
-    for run_file in files:
+    for name in sorted(name for name in names if name.endswith(".json") and not name.startswith(".")):
+        run_file = folder / name
         info = _read(run_file)
         if info is not None:
             yield run_file, info
 
 
 def live_daemons(run_dir: Path) -> list[DaemonInfo]:
-    """Return the daemons of a workspace that are alive: those whose run file is held."""
+    """Return the daemons of a workspace that are alive: those whose run file is held.
+
+    Raises OSError if this process has no descriptor left to look with.
+    """
     return [info for run_file, info in recorded_daemons(run_dir) if is_held(run_file)]
 
 
@@ -129,8 +144,14 @@ def _read(run_file: Path) -> DaemonInfo | None:
     try:
         values = json.loads(run_file.read_bytes())
         return DaemonInfo(**{name: value for name, value in values.items() if name in _FIELDS})
-    except (OSError, ValueError, TypeError, AttributeError):
+    except OSError as error:
+        if error.errno in _EXHAUSTED:
+            raise
+        return None
+    except (ValueError, TypeError, AttributeError):
         return None
 
 
+_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+"""Errors that say nothing about a daemon: this process or the machine has no descriptors or memory left."""
 _FIELDS = frozenset(item.name for item in fields(DaemonInfo))

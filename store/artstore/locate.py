@@ -120,12 +120,12 @@ def covering_mount(path: str | os.PathLike[str]) -> MountPoint:
     real = _nearest_existing(path)
     status = os.lstat(real)
     device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
-    found = [mount for mount in mount_points() if real.is_relative_to(mount.path)]
-    if not found:
+    mounts = [mount for mount in mount_points() if real.is_relative_to(mount.path)]
+    if not mounts:
         raise NotFoundError(f"the kernel lists no mount for {real}")
     # The deepest, and of those the last, which covers the others.  A mount of the path's own file system is preferred,
     # because a mount may be hidden below another.  (Subvolumes of btrfs have devices that no mount has.)
-    return max(enumerate(found), key=lambda item: (item[1].device == device, len(item[1].path.parts), item[0]))[1]
+    return max(enumerate(mounts), key=lambda item: (item[1].device == device, len(item[1].path.parts), item[0]))[1]
 
 
 def filesystem_type(path: str | os.PathLike[str]) -> str:
@@ -141,9 +141,9 @@ def refuse_unsafe_filesystem(path: str | os.PathLike[str]) -> None:
     kind = filesystem_type(path)
     if kind in _NETWORK or kind.partition(".")[0] in ("fuse", "fuseblk"):
         raise UnsupportedError(
-            f"a workspace on the {kind} file system of {Path(path)} would be damaged sooner or later: "
-            "locks and memory maps are not reliable there",
-            hint="make one on a local disk with: artfs init DIR --default",
+            f"{Path(path)} is on a {kind} file system, which would corrupt a workspace: "
+            "locks and memory maps are unreliable there",
+            hint="create one on a local disk: artfs init DIR --default",
         )
 
 
@@ -185,4 +185,4 @@ def _parse_mount(line: bytes) -> MountPoint:
 
 
 def _unescape(field: bytes) -> str:
-    return os.fsdecode(_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), field))
+    return os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field))

@@ -129,7 +129,7 @@ def check_name(name: str) -> str:
         _checked(component, "name")
     size = len(name.encode())
     if size > NAME_MAX_BYTES:
-        raise InvalidNameError(f"the name {_shown(name)} is {size} bytes long, and {NAME_MAX_BYTES} are allowed")
+        raise InvalidNameError(f"the name {_shown(name)} is {size} bytes long; at most {NAME_MAX_BYTES} are allowed")
     return name
 
 
@@ -173,12 +173,12 @@ def _inside_path(reference: str, path: str) -> bytes:
             raise InvalidNameError(f"the path in {_shown(reference)} has an empty component")
         return b""
     if b"\0" in inside:
-        raise InvalidNameError(f"the path in {_shown(reference)} contains a zero byte, which no file name has")
+        raise InvalidNameError(f"the path in {_shown(reference)} contains a zero byte")
     for component in inside.split(b"/"):
         if component in (b"", b".", b".."):
             what = f'the component "{component.decode()}"' if component else "an empty component"
             raise InvalidNameError(
-                f"the path in {_shown(reference)} has {what}: write it from the version's top, in full"
+                f"the path in {_shown(reference)} has {what}: write the full path within the version"
             )
     return inside
 
@@ -199,7 +199,7 @@ def _problem(component: str) -> str:
     if not component:
         return "is empty"
     if len(component) > COMPONENT_MAX_CHARACTERS:
-        return f"has {len(component)} characters, and {COMPONENT_MAX_CHARACTERS} are allowed"
+        return f"has {len(component)} characters; at most {COMPONENT_MAX_CHARACTERS} are allowed"
     forbidden = next((character for character in component if character in _FORBIDDEN), None)
     if forbidden is not None:
         return f'contains "{forbidden}"; the characters / : \\ * ? [ ] # % @ are not allowed in it'
@@ -215,9 +215,9 @@ def _problem(component: str) -> str:
     if _looks_like_version(component):
         return "looks like a version number; artfs assigns those"
     if not unicodedata.is_normalized("NFC", component):
-        return "is not in Unicode's composed form (NFC), so it would look like another name without being it"
+        return "is not in Unicode's composed form (NFC), so it could be mistaken for another name"
     if len(component.encode()) > COMPONENT_MAX_BYTES:
-        return f"takes {len(component.encode())} bytes in UTF-8, and a file name holds {COMPONENT_MAX_BYTES}"
+        return f"takes {len(component.encode())} bytes in UTF-8; at most {COMPONENT_MAX_BYTES} are allowed"
     return ""
 
 

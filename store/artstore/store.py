@@ -12,7 +12,6 @@ reserve           blocks kept back, so that a full disk can still be freed
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import uuid as uuids
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from artstore import locate
 from artstore.errors import DamageError
+from artstore.records.identity import IDENTITY, WorkspaceIdentity
 from artstore.rows.settings import read_settings
 from artstore.rows.snapshot import Snapshot
 from artstore.storage import manifest
@@ -37,10 +37,7 @@ if TYPE_CHECKING:
     from artstore.references.reading import Outside
     from artstore.references.recent import RecentSpans
 
-__all__ = ["IDENTITY", "Store", "read_identity"]
-
-IDENTITY: Final = "artfs.json"
-"""Name of the file that identifies a workspace."""
+__all__ = ["Store", "read_identity"]
 
 
 class Store:
@@ -49,9 +46,9 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         identity = read_identity(path)
-        self.uuid: str = identity["uuid"]
-        self.created_ns: int = identity["created_ns"]
-        self.group: str | None = identity.get("group")
+        self.uuid = identity.uuid
+        self.created_ns = identity.created_ns
+        self.group = identity.group
         self._reader = _reader_of(path, self.uuid)
         self._generation = _generation
         self.chunks: ChunkSource = process_chunks
@@ -88,16 +85,16 @@ class Store:
     def outside(self) -> Outside:
         """The outside content that references of this workspace lead to; do not access it inside a snapshot."""
         with _readers_lock:
-            found = _outside.get((self.path, self.uuid))
-        if found is None:
+            outside = _outside.get((self.path, self.uuid))
+        if outside is None:
             from artstore.references.reading import Outside
 
             with self.snapshot() as snapshot:
                 limit = read_settings(snapshot.transaction).reference_cache_bytes
-            found = Outside(*self._outside_folders, limit, self.file_mode, self.recent, threads=self.has_threads)
+            outside = Outside(*self._outside_folders, limit, self.file_mode, self.recent, threads=self.has_threads)
             with _readers_lock:
-                found = _outside.setdefault((self.path, self.uuid), found)
-        return found
+                outside = _outside.setdefault((self.path, self.uuid), outside)
+        return outside
 
     @property
     def _outside_folders(self) -> tuple[Path, Path]:
@@ -111,9 +108,9 @@ class Store:
     def settle(self) -> None:
         """Wait until the content that this process has fetched from outside is in the cache."""
         with _readers_lock:
-            found = _outside.get((self.path, self.uuid))
-        if found is not None:
-            found.blocks.settle()
+            outside = _outside.get((self.path, self.uuid))
+        if outside is not None:
+            outside.blocks.settle()
 
     @property
     def run_dir(self) -> Path:
@@ -185,16 +182,11 @@ def _forget_after_fork() -> None:
 os.register_at_fork(after_in_child=_forget_after_fork)
 
 
-def read_identity(path: Path) -> dict[str, Any]:
+def read_identity(path: Path) -> WorkspaceIdentity:
     """Return the content of a workspace's `IDENTITY` file; raise `DamageError` if it is unreadable."""
     try:
-        identity = json.loads((path / IDENTITY).read_bytes())
-        uuids.UUID(identity["uuid"])
-        int(identity["created_ns"])
+        return WorkspaceIdentity.decode((path / IDENTITY).read_bytes())
     except FileNotFoundError as error:
         raise DamageError(f"the workspace {path} has lost its {IDENTITY}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except DamageError as error:
         raise DamageError(f"the {IDENTITY} of the workspace {path} is damaged") from error
-    if not isinstance(identity, dict):
-        raise DamageError(f"the {IDENTITY} of the workspace {path} is damaged")
-    return identity

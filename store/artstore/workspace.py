@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from artstore import locate
-from artstore.clock import utc
 from artstore.names import check_alias, check_name, check_type
 from artstore.queries import artifacts, resolving
 from artstore.queries.artifacts import ArtifactInfo
@@ -129,7 +127,7 @@ class Workspace:
 
     @property
     def retention(self) -> Retention:
-        """The rules that delete old versions: ``rules``, ``set``, ``remove``, ``plan``, ``apply``."""
+        """The rules that delete old versions: ``rules``, ``set``, ``remove``, ``plan``, ``apply``, ``set_ttl``."""
         from artstore.namespaces.retention import Retention
 
         return Retention(self.store)
@@ -166,8 +164,8 @@ class Workspace:
         from artstore.changes.committing import Commit
         from artstore.changes.putting import put_version
 
-        asked = Commit.checked(name, **options)
-        return put_version(self.store, path, asked, base=base, exclude=exclude, remove=remove, progress=progress)
+        request = Commit.checked(name, **options)
+        return put_version(self.store, path, request, base=base, exclude=exclude, remove=remove, progress=progress)
 
     def refer(
         self,
@@ -190,8 +188,8 @@ class Workspace:
         from artstore.changes.committing import Commit
         from artstore.drafting.reference_ops import refer
 
-        asked = Commit.checked(name, **options)
-        return refer(self.store, uri, asked, base=base, to=to, anonymous=anonymous, checksum=checksum, report=report)
+        request = Commit.checked(name, **options)
+        return refer(self.store, uri, request, base=base, to=to, anonymous=anonymous, checksum=checksum, report=report)
 
     # -- queries ---------------------------------------------------------------------------------------------------
 
@@ -484,13 +482,6 @@ class Workspace:
         from artstore.changes.aliasing import describe
 
         describe(self.store, check_name(name), text)
-
-    def set_ttl(self, ref: str, seconds: float | None) -> datetime | None:
-        """Set the seconds from now after which a version expires, None for never; return when it expires."""
-        from artstore.retention.applying import set_ttl
-
-        expires_ns = set_ttl(self.store, self.version(ref).record, seconds)
-        return utc(expires_ns) if expires_ns else None
 
     def revise(self, ref: str, *, description: str | None = None, metadata: Mapping[str, Any] | None = None) -> None:
         """Replace the description or the metadata of a version; None leaves the present value."""

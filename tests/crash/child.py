@@ -123,7 +123,7 @@ def _draft_bring(workspace: Path, words: Sequence[str]) -> str:
     opened = open_workspace(workspace)
     gathering = Gathering(opened.store, "data")
     gathering.add(source)
-    opened.drafts.get(ident).merge(gathering.root().id, "rig", said={"metadata": {"by": ["rig"]}})
+    opened.drafts.get(ident).merge(gathering.root().id, "rig", fields={"metadata": {"by": ["rig"]}})
     gathering.close()
     return ident
 

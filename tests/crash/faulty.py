@@ -1,8 +1,8 @@
-"""The fault rig: let system calls of a command fail, as a full or broken disk would, at every point in turn.
+"""The fault rig: make each system call of a command fail in turn, as on a full or broken disk.
 
-A call fails once, or it and all that change a disk fail from then on.  The command must then fail with one sentence
-and the right exit code, or succeed because the call did not matter; all that was acknowledged is there; and the
-command run again, with the disk well, succeeds.
+Either one call fails, or that call and all later ones that change the disk.  The command must then fail with one
+sentence and the right exit code, or succeed because the call did not matter; all acknowledged data is intact; and the
+command succeeds when it is run again without faults.
 """
 
 from __future__ import annotations
@@ -99,9 +99,9 @@ def fail_everywhere(
 def main() -> None:
     """Make every call of every scene fail with each error, once and permanently; exit with 1 if a fault was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--share", type=float, default=1, help="share of the points [1]")
-    parser.add_argument("--scene", action="append", default=[], help="only this scene; may be repeated")
-    parser.add_argument("--directory", type=Path, help="where to work [$TMPDIR]")
+    parser.add_argument("--share", type=float, default=1, help="share of the calls to test [1]")
+    parser.add_argument("--scene", action="append", default=[], help="test only this scene; repeatable")
+    parser.add_argument("--directory", type=Path, help="working folder [$TMPDIR]")
     given = parser.parse_args()
     failed = False
     with tempfile.TemporaryDirectory(prefix="artfs-faulty-", dir=given.directory) as folder:

@@ -1,9 +1,9 @@
 """The kill rig: end a process with SIGKILL at every system call that changes something, and at random moments.
 
 A *scene* is a workspace and one operation on it.  The operation runs once to its end under strace, which counts its
-calls; then once for each of them on a copy of the workspace, killed before that call takes effect.  After each run the
-workspace must keep every promise of `crash.states`, the operation run again must do what it would have done, and
-store nothing that is there already.
+calls; then once for each call on a copy of the workspace, killed before that call takes effect.  After each run the
+workspace must meet every condition of `crash.states`, and the repeated operation must have the same result and store
+nothing twice.
 """
 
 from __future__ import annotations
@@ -303,11 +303,11 @@ def kill_at_random(folder: Path, tally: Tally, *, seed: int, rounds: int) -> Non
 def main() -> None:
     """Kill at every point of every scene, and at many random moments; exit with 1 if a fault was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--share", type=float, default=1, help="share of the points [1]")
-    parser.add_argument("--scene", action="append", default=[], help="only this scene; may be repeated")
-    parser.add_argument("--rounds", type=int, default=300, help="random kills [300]")
-    parser.add_argument("--seed", type=int, default=1, help="of the random kills [1]")
-    parser.add_argument("--directory", type=Path, help="where to work [$TMPDIR]")
+    parser.add_argument("--share", type=float, default=1, help="share of the calls to test [1]")
+    parser.add_argument("--scene", action="append", default=[], help="test only this scene; repeatable")
+    parser.add_argument("--rounds", type=int, default=300, help="number of random kills [300]")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random kills [1]")
+    parser.add_argument("--directory", type=Path, help="working folder [$TMPDIR]")
     given = parser.parse_args()
     failed = False
     with tempfile.TemporaryDirectory(prefix="artfs-kill-", dir=given.directory) as folder:

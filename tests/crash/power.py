@@ -1,9 +1,9 @@
-"""The power-loss rig: everything that a disk may hold after the power failed in the middle of a life of a workspace.
+"""The power-loss rig: check every state of the disk that a power failure may leave behind.
 
-A scenario (puts, deletions, reaping, compaction) runs once under strace, which records every byte written and every
-sync.  Then the power fails at each of its calls, in several ways (`crash.medium` says what may be there), and the files
-that are left are looked at in a child process: every version acknowledged before is whole, what was deleted stays
-deleted or can be undeleted, reaping converges, fsck finds nothing, and the same puts can be made again.
+A scenario (puts, deletions, reaping, compaction) runs once under strace, which records every write and every sync.
+Power failures are then simulated at each call, in several ways (`crash.medium` lists the possible states), and a child
+process checks the remaining files: every acknowledged version is whole, deleted versions stay deleted or can be
+undeleted, reaping converges, fsck finds nothing, and the same puts succeed again.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Loss:
     state: State
     acknowledged: int
     """Steps of the scenario that had been acknowledged."""
-    told: str
+    way: str
     """When the power failed, and what reached the disk."""
 
 
@@ -195,13 +195,13 @@ def losses(folder: Path, calls: Sequence[Call], *, count: int, seed: int) -> Ite
         changes = medium.begin(call)
         wanted = int((count - len(seen)) / (len(calls) - number) + chance.random())
         for _ in range(4 * wanted if changes or number + 1 == len(calls) else 0):
-            told, keep = _way(chance, medium.pending)
+            way, keep = _way(chance, medium.pending)
             state = medium.possible(keep)
             key = state.digest(), acknowledged
             if wanted and key not in seen:
                 wanted -= 1
                 seen.add(key)
-                yield Loss(state, acknowledged, f"during call {number}, {call}: {told}")
+                yield Loss(state, acknowledged, f"during call {number}, {call}: {way}")
         medium.end()
     _compare(medium.seen, read_folder(folder))
 
@@ -286,7 +286,7 @@ def lose_power(folder: Path, tally: Tally, *, count: int, seed: int, bug: str | 
         tally.acknowledged[loss.acknowledged] += 1
         tally.unopened += not (place / "workspace").exists()
         wrong = in_a_child(lambda: examine(place, steps, folder / "sources" / "second", loss.acknowledged))  # noqa: B023
-        tally.faults += [f"{loss.acknowledged} steps acknowledged, {loss.told}: {fault}" for fault in wrong]
+        tally.faults += [f"{loss.acknowledged} steps acknowledged, {loss.way}: {fault}" for fault in wrong]
         if wrong and bug:
             return
 
@@ -294,10 +294,10 @@ def lose_power(folder: Path, tally: Tally, *, count: int, seed: int, bug: str | 
 def main() -> None:
     """Simulate many power failures; exit with 1 if a fault was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--states", type=int, default=1500, help="how many states to look at [1500]")
-    parser.add_argument("--seed", type=int, default=1, help="which of the states [1]")
-    parser.add_argument("--bug", choices=sorted(BUGS), help="a fault to seed, until it is found")
-    parser.add_argument("--directory", type=Path, help="where to work [memory, else $TMPDIR]")
+    parser.add_argument("--states", type=int, default=1500, help="number of states to check [1500]")
+    parser.add_argument("--seed", type=int, default=1, help="seed that selects the states [1]")
+    parser.add_argument("--bug", choices=sorted(BUGS), help="inject this bug, and stop once it is found")
+    parser.add_argument("--directory", type=Path, help="working folder [memory, else $TMPDIR]")
     given = parser.parse_args()
     for name in _LATE:
         importlib.import_module(name)

@@ -294,8 +294,8 @@ def _deadlist(records: Records) -> list[str]:
         wrong.append(f"the deadlist holds the serials {sorted(waiting)}, and {sorted(deleted)} are deleted")
     for serial in waiting.keys() & deleted.keys():
         entry, version = waiting[serial], deleted[serial]
-        told = (version.due_ns, version.entry, version.artifact, version.number, (version.root,))
-        if (entry.due_ns, entry.number, entry.artifact, entry.version, entry.nodes) != told:
+        recorded = (version.due_ns, version.entry, version.artifact, version.number, (version.root,))
+        if (entry.due_ns, entry.number, entry.artifact, entry.version, entry.nodes) != recorded:
             wrong.append(f"the version with serial {serial} and its entry {entry.number} say different things")
     recorded = {version.serial for version in records.versions}
     wrong += [
@@ -432,10 +432,10 @@ def _journal(workspace: Path, records: Records) -> list[str]:
     acknowledged = journal.journal_path(workspace, state.journal_generation).read_bytes()[: state.journal_end]
     if len(acknowledged) < state.journal_end:
         return [f"the journal ends at {len(acknowledged)}, before its acknowledged end {state.journal_end}"]
-    told = _Replay()
+    replayed = _Replay()
     for event in _events(acknowledged):
         try:
-            told.apply(event)
+            replayed.apply(event)
         except KeyError:
             return [f"the journal says {event}, which cannot be"]
 
@@ -444,32 +444,33 @@ def _journal(workspace: Path, records: Records) -> list[str]:
 
     live, deleted = named(records.live), named(records.deleted)
     wrong = []
-    if told.versions != live:
-        wrong.append(f"the journal tells of the versions {sorted(told.versions)}, and {sorted(live)} are there")
-    if any(told.deleted.get(place) != digest for place, digest in deleted.items()):
-        wrong.append(f"the journal tells of the deleted versions {sorted(told.deleted)}, and {sorted(deleted)} wait")
+    if replayed.versions != live:
+        wrong.append(f"the journal tells of the versions {sorted(replayed.versions)}, and {sorted(live)} are there")
+    if any(replayed.deleted.get(place) != digest for place, digest in deleted.items()):
+        dead = sorted(replayed.deleted)
+        wrong.append(f"the journal tells of the deleted versions {dead}, and {sorted(deleted)} wait")
     aliases = {(artifacts[alias.artifact].name, alias.name): alias.version for alias in records.aliases}
-    if told.aliases != aliases:
-        wrong.append(f"the journal tells of the aliases {told.aliases}, and {aliases} are there")
+    if replayed.aliases != aliases:
+        wrong.append(f"the journal tells of the aliases {replayed.aliases}, and {aliases} are there")
     ends = {(artifacts[version.artifact].name, version.number): version.expires_ns for version in records.live}
-    if ends != {place: told.ends.get(place, 0) for place in ends}:
-        wrong.append(f"the journal tells of the ends {told.ends}, and they are {ends}")
-    if told.rules != [rule.record() for rule in read_rules(records.transaction).rules]:
-        wrong.append(f"the journal tells of the retention rules {told.rules}")
-    wrong += _told_runs(records, told)
+    if ends != {place: replayed.ends.get(place, 0) for place in ends}:
+        wrong.append(f"the journal tells of the ends {replayed.ends}, and they are {ends}")
+    if replayed.rules != [rule.record() for rule in read_rules(records.transaction).rules]:
+        wrong.append(f"the journal tells of the retention rules {replayed.rules}")
+    wrong += _run_faults(records, replayed)
     following = {artifact.name: artifact.next_version for artifact in artifacts.values() if artifact.is_artifact}
-    if told.next != following:
-        wrong.append(f"the journal tells that the next versions are {told.next}, and they are {following}")
+    if replayed.next != following:
+        wrong.append(f"the journal tells that the next versions are {replayed.next}, and they are {following}")
     return wrong
 
 
-def _told_runs(records: Records, told: _Replay) -> list[str]:
+def _run_faults(records: Records, replayed: _Replay) -> list[str]:
     """Compare runs, their logged rows, and lineage; each edge is two rows, and dangles only where it must."""
     read = records.transaction
     wrong = []
     runs = {int.from_bytes(key, "big"): json.loads(payload) for key, payload in read.rows(Table.RUNS)}
-    if runs != told.runs:
-        wrong.append(f"the journal tells of the runs {told.runs}, and {runs} are there")
+    if runs != replayed.runs:
+        wrong.append(f"the journal tells of the runs {replayed.runs}, and {runs} are there")
     ids = {key: int.from_bytes(payload, "big") for key, payload in read.rows(Table.RUN_IDS)}
     if ids != {f"{run['project']}\0{run['id']}".encode(): number for number, run in runs.items()}:
         wrong.append(f"the ids {ids} do not lead to the runs {sorted(runs)}")
@@ -477,8 +478,8 @@ def _told_runs(records: Records, told: _Replay) -> list[str]:
         (int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")): base64.b64encode(data).decode()
         for key, data in read.rows(Table.METRICS)
     }
-    if blocks != told.blocks:
-        wrong.append(f"the journal tells of the blocks {sorted(told.blocks)}, and {sorted(blocks)} are there")
+    if blocks != replayed.blocks:
+        wrong.append(f"the journal tells of the blocks {sorted(replayed.blocks)}, and {sorted(blocks)} are there")
     if sorted(blocks) != [(number, block) for number in sorted(runs) for block in range(runs[number]["blocks"])]:
         wrong.append(f"the runs have other blocks than {sorted(blocks)}")
     ahead, back = {}, set()
@@ -491,7 +492,7 @@ def _told_runs(records: Records, told: _Replay) -> list[str]:
     if back != ahead.keys():
         wrong.append(f"the edges {sorted(ahead)} are {sorted(back)} from their other ends")
     recorded = {f"v{version.serial}" for version in records.versions} | {f"r{number}" for number in runs}
-    wanted = dict(told.edges)
+    wanted = dict(replayed.edges)
     while loose := [edge for edge in wanted if edge[2] not in recorded | {source for source, _, _ in wanted}]:
         for edge in loose:
             del wanted[edge]

@@ -1,10 +1,10 @@
 """The rot rig: flip bytes of packs, records, keys, the journal and LMDB's pages; cut and exchange files.
 
-Whatever is done to a specimen, it must be *harmless* (everything reads as it was, `fsck --data` is content, and still
-is after 50 further commits, and when everything has been deleted), or *found* by `fsck --data`, or opening is *refused*
-in one sentence.  In no case does a version hold other bytes, or anything hang, die, show its inside or take memory
-without bound.  What LMDB itself does with a page that is damaged is beyond Python: there a reader may die once `fsck`,
-which must not, has found it.
+Each damage to a specimen must be *harmless* (everything reads as before, and `fsck --data` reports nothing, also after
+50 further commits and after everything has been deleted), or be *found* by `fsck --data`, or opening must be *refused*
+with one sentence.  In no case may a version return wrong bytes, or a process hang, crash, print a traceback or use
+unbounded memory.  Python cannot control how LMDB handles a damaged page: a reader may crash there if `fsck`, which must
+not crash, finds the damage.
 """
 
 from __future__ import annotations
@@ -455,11 +455,11 @@ RUNS: Final[dict[str, Callable[[Specimen, Path, Sequence[Harm]], Tally]]] = {
 def main() -> None:
     """Run every campaign in full, or a share of it; exit with 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="scripts/soak rot", description=__doc__)
-    parser.add_argument("--share", type=float, default=1, help="share of the harms [1]")
-    parser.add_argument("--pages", type=int, default=2000, help="bytes of LMDB's file to flip [2000]")
-    parser.add_argument("--only", help="the campaigns whose name has this in it")
+    parser.add_argument("--share", type=float, default=1, help="share of the damages to test [1]")
+    parser.add_argument("--pages", type=int, default=2000, help="number of bytes to flip in the LMDB file [2000]")
+    parser.add_argument("--only", help="run only campaigns whose name contains this text")
     parser.add_argument(
-        "--directory", type=Path, default=Path(tempfile.gettempdir()), help="where to work, if not in memory"
+        "--directory", type=Path, default=Path(tempfile.gettempdir()), help="working folder, if memory is not used"
     )
     given = parser.parse_args()
     from benchmarks.commands import measured_on

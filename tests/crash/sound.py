@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 from artstore.errors import ArtfsError
 from artstore.workspace import Workspace, init_workspace
@@ -14,6 +13,8 @@ from corpora import folders
 from corpora.folders import Content, content_of
 from crash.scenes import environment
 from crash.states import faults
+from messages import missing, raises
+from reasons import has_reason
 
 
 class Sound:
@@ -28,27 +29,35 @@ class Sound:
         self.versions: dict[str, Content] = {"sound:v0": content_of(source)}
 
     def refuses(
-        self, kind: type[ArtfsError], what: str, path: Path | str, name: str = "data", **options: object
+        self,
+        kind: type[ArtfsError],
+        path: Path | str,
+        name: str = "data",
+        *,
+        names: Sequence[str] = (),
+        reason: str | None = None,
     ) -> None:
-        """Put refused input, by the API and by the command; ``what`` is a part of the sentence."""
-        with pytest.raises(kind) as caught:
-            self.workspace.put(path, name, **options)  # type: ignore[arg-type]
-        assert what in str(caught.value)
+        """Put refused input, by the API and by the command; both give the names and the reason."""
+        with raises(kind, names=names, reason=reason):
+            self.workspace.put(path, name)
         words = [sys.executable, "-m", "artfs", "-w", self.workspace.path, "put", "--", path, name]
         done = subprocess.run(words, env=environment(), capture_output=True, timeout=60)
-        check_sentence(done, kind.exit_code, what)
+        check_sentence(done, kind.exit_code, names=names, reason=reason)
 
     def holds(self) -> None:
         """Check that nothing was created or lost."""
         assert faults(self.workspace.path, self.versions) == []
 
 
-def check_sentence(done: subprocess.CompletedProcess[bytes], code: int, what: str) -> None:
-    """Check the exit code, and that stderr is one sentence with ``what`` in it, then at most the files concerned."""
+def check_sentence(
+    done: subprocess.CompletedProcess[bytes], code: int, *, names: Sequence[str] = (), reason: str | None = None
+) -> None:
+    """Check the exit code, and that stderr is one sentence with names and reason, then at most the files concerned."""
     said = done.stderr.decode()
     assert done.returncode == code, said
     first, *rest = said.splitlines()
-    assert first.startswith("artfs: ") and what in first
+    assert first.startswith("artfs: ") and not missing(first, names), said
+    assert reason is None or has_reason(first, reason), said
     assert "Traceback" not in said and "internal error" not in said and "Error:" not in first
     assert all(line.startswith("  ") for line in rest), said
     assert done.stdout == b""

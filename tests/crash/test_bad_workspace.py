@@ -34,7 +34,7 @@ def test_newer_format(quick_dir: Path, source: Path) -> None:
     with raises(UnsupportedError, names=["format 2"]):
         open_workspace(workspace)
     for words in (("put", source, "data"), ("ls",), ("init", workspace)):
-        check_sentence(command_on(workspace, *words), 1, "format 2")
+        check_sentence(command_on(workspace, *words), 1, names=["format 2"])
 
 
 def test_newer_format_under_an_open_process(quick_dir: Path, source: Path) -> None:
@@ -53,13 +53,15 @@ def test_newer_format_under_an_open_process(quick_dir: Path, source: Path) -> No
 def test_not_a_workspace(tmp_path: Path, source: Path) -> None:
     """A folder with other files in it is not changed, and neither are a file and damaged workspaces."""
     before = content_of(source)
-    check_sentence(command_on(source, "ls"), 3, "not an artfs workspace")
-    check_sentence(command_on(source, "put", source, "data"), 4, "not empty")
-    check_sentence(command_on(source / "weights", "put", source, "data"), 4, "not a folder")
+    check_sentence(command_on(source, "ls"), 3, names=[str(source)], reason="no workspace")
+    check_sentence(command_on(source, "put", source, "data"), 4, names=[str(source)], reason="folder not empty")
+    check_sentence(
+        command_on(source / "weights", "put", source, "data"), 4, names=[str(source / "weights")], reason="not a folder"
+    )
     assert content_of(source) == before
-    check_sentence(command_on(tmp_path / "nowhere", "ls"), 3, "nowhere")
+    check_sentence(command_on(tmp_path / "nowhere", "ls"), 3, names=["nowhere"])
     assert not (tmp_path / "nowhere").exists()
-    check_sentence(command_on(tmp_path / "nowhere", "put", tmp_path / "missing", "data"), 3, "missing")
+    check_sentence(command_on(tmp_path / "nowhere", "put", tmp_path / "missing", "data"), 3, names=["missing"])
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -89,7 +91,7 @@ def test_damaged_workspace(quick_dir: Path, source: Path, path: str, content: by
     else:
         (workspace / path).write_bytes(content)
     for words in (("ls",), ("put", source, "data"), ("put", source / "weights", "other")):
-        check_sentence(command_on(workspace, *words), 5, "workspace")
+        check_sentence(command_on(workspace, *words), 5, names=["workspace"])
     assert not (workspace / path).exists() if content is None else (workspace / path).read_bytes() == content
     assert content_of(workspace / "packs") == packs
 
@@ -101,7 +103,7 @@ def test_lost_pack(sound: Sound, source: Path) -> None:
     for pack in packs:
         pack.rename(pack.with_suffix(".away"))
     workspace.store.reader.close()
-    check_sentence(command_on(workspace.path, "cat", "sound:v0/weights"), 5, "pack")
+    check_sentence(command_on(workspace.path, "cat", "sound:v0/weights"), 5, names=["pack"])
     version = workspace.put(source / "weights", "data")
     sound.versions["data:v0"] = content_of_file(source / "weights")
     assert content_of_version(version) == sound.versions["data:v0"]
@@ -112,11 +114,13 @@ def test_lost_pack(sound: Sound, source: Path) -> None:
 def test_path_that_holds_the_workspace(sound: Sound) -> None:
     """A put of the workspace itself is refused by name, if the path is the workspace, a parent, or a link to either."""
     folder = sound.workspace.path.parent
-    sound.refuses(RefusedError, "holds the workspace", folder)
-    sound.refuses(RefusedError, "holds the workspace", sound.workspace.path)
+    sound.refuses(RefusedError, folder, names=[str(sound.workspace.path)], reason="source holds the workspace")
+    sound.refuses(
+        RefusedError, sound.workspace.path, names=[str(sound.workspace.path)], reason="source holds the workspace"
+    )
     (folder / "way").mkdir()
     (folder / "way" / "in").symlink_to(sound.workspace.path)
-    sound.refuses(RefusedError, "holds the workspace", folder / "way")
+    sound.refuses(RefusedError, folder / "way", names=[str(sound.workspace.path)], reason="source holds the workspace")
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "fuseblk", "9p"])
@@ -125,7 +129,7 @@ def test_unsafe_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ki
     workspace = init_workspace(tmp_path / "workspace").path
     monkeypatch.setattr(locate, "filesystem_type", lambda path: kind)
     for action in (lambda: init_workspace(tmp_path / "new"), lambda: open_workspace(workspace)):
-        with pytest.raises(UnsupportedError, match=kind) as caught:
+        with raises(UnsupportedError, names=[kind]) as caught:
             action()
         assert "artfs init DIR --default" in caught.value.hint
     assert not (tmp_path / "new").exists()

@@ -24,6 +24,8 @@ from corpora.folders import Content, content_of
 from crash.places import MIB, filled, small_ext4, small_tmpfs, take_all
 from crash.scenes import environment
 from crash.states import content_of_version, converge, faults, forget, opened
+from messages import missing
+from reasons import has_reason
 
 pytestmark = pytest.mark.usefixtures("may_mount")
 
@@ -141,7 +143,8 @@ def test_command_on_a_full_disk(disk: Path, source: Path) -> None:
     with filled(disk, RESERVE + 5 * MIB):
         full = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60)
     assert full.returncode == 6, full.stderr
-    assert len(full.stderr.splitlines()) == 1 and "bytes are left" in full.stderr
+    assert len(full.stderr.splitlines()) == 1 and not missing(full.stderr, [str(workspace)])
+    assert has_reason(full.stderr, "reserve reached")
     again = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60)
     assert again.returncode == 0, again.stderr
     forget(workspace)

@@ -37,6 +37,7 @@ from artstore.workspace import Workspace, init_workspace
 from corpora import folders
 from corpora.folders import content_of
 from crash.states import content_of_version
+from messages import raises
 from store.records.test_malformed import CORPUS, bounded
 
 GRAPHS = json.loads((CORPUS / "graphs.json").read_text())["graphs"]
@@ -199,7 +200,7 @@ def test_stored_forms_that_are_not_what_their_record_says(
     )
     stager.close()
     version = workspace.version("bad:v0")
-    with bounded("reading it"), pytest.raises(DamageError, match=ident.hex()):
+    with bounded("reading it"), raises(DamageError, names=[ident.hex()]):
         version.read_bytes("f")
     with bounded("reading a part of it"), pytest.raises(DamageError), version.open("f") as file:
         file.seek(size - 10)

@@ -31,6 +31,7 @@ from crash.harms import Harm, sampled
 from crash.rot import FOUND, HARMLESS, REFUSED, Tally, campaign, page_campaign
 from crash.specimen import Specimen
 from crash.states import forget
+from messages import raises
 from mount.conftest import Mounts, children, eventually
 
 
@@ -111,7 +112,7 @@ def test_counts_that_are_gone_are_not_begun_anew(
     harms.key_flips_at(Specimen(path, {}, {}), Table.COUNTS, 7)[0].do(path)
     workspace = open_workspace(path)
     if not careless:
-        with pytest.raises(DamageError, match="the count of its references is lost"):
+        with raises(DamageError, reason="lost count"):
             workspace.put(quick_dir / "other", "other")
         assert workspace.version("one").read_bytes("shared") == b"shared" * 500
         return

@@ -7,12 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import artfs
 import artstore.workspace
 from artstore import errors
 from artstore.storage.environment import Environment
+from messages import raises
 
 
 def test_what_is_exported_is_what_is_there() -> None:
@@ -21,7 +20,7 @@ def test_what_is_exported_is_what_is_there() -> None:
     assert dir(artfs) == sorted([*artfs.__all__, "config", "run", "summary"])
     assert {"errors", "__version__", *artfs._HOME} == set(artfs.__all__)
     assert {name for name in artfs.__all__ if not hasattr(artfs, name)} == set()
-    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+    with raises(AttributeError, names=["nothing_of_the_kind"]):
         _ = artfs.nothing_of_the_kind
 
 

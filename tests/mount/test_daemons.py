@@ -22,6 +22,7 @@ from artfs.mount.wakefulness import LATENCY_DEVICE
 from artstore.daemons import live_daemons
 from artstore.errors import BusyError, MountError
 from artstore.workspace import Workspace
+from messages import raises
 
 BIG = 40_000_000
 
@@ -233,7 +234,7 @@ def test_unmounting_leaves_nothing(workspace: Workspace, mounts: Any, source: Pa
     assert left == {}, "a log that stays says what went wrong"
     assert not os.path.exists(daemon.socket)
     assert at(mount.directory) is None
-    with pytest.raises(MountError, match="nothing is mounted"):
+    with raises(MountError, names=[str(mount.directory)], reason="nothing mounted"):
         unmount(mount.directory)
 
 
@@ -242,7 +243,7 @@ def test_a_mount_in_use_is_not_unmounted(workspace: Workspace, mounts: Any, sour
     mount = mounts()
     file = Path(mount.path(workspace.put(source, "a")), "big")
     with subprocess.Popen(["sleep", "60"], cwd=file.parent) as user:
-        with pytest.raises(BusyError, match=rf"sleep \({user.pid}\)"):
+        with raises(BusyError, names=[str(mount.directory), f"sleep ({user.pid})"], reason="in use"):
             unmount(mount.directory)
         user.kill()
     with file.open("rb") as opened:
@@ -384,7 +385,7 @@ def test_in_the_foreground_ctrl_c_unmounts(
 @pytest.mark.one_transport
 def test_an_existing_mount_is_found(workspace: Workspace, mounts: Any, source: Path) -> None:
     workspace.put(source, "a")
-    with pytest.raises(MountError, match="is not mounted"):
+    with raises(MountError, names=[str(workspace.path)], reason="not mounted"):
         mount_for(workspace.path, create=False)
     mount = mounts()
     assert mount_for(workspace.path) == (mount.directory, False)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.durations import measured, read_durations, with_estimates, write_durations
-from suite.shards import DURATIONS, ROOT, Shard, balanced, list_test_files, run_shards
+from suite.shards import DURATIONS, ROOT, Shard, balanced, list_test_files, run_shards, selected
 
 TEST_FILES = list_test_files(ROOT)
 
@@ -37,6 +37,22 @@ def test_every_file_is_in_one_list(durations: dict[str, float], count: int) -> N
     assert all(lists) and len(lists) == min(count, len(durations))
     sums = [sum(durations[file] for file in files) for files in lists]
     assert max(sums) - min(sums) <= max(durations.values()) + 1e-6
+
+
+def test_files_are_selected_by_folder_and_duration() -> None:
+    """Whole names of folders count, and a file that takes longer than the limit is left out."""
+    durations = {
+        "tests/fs/test_a.py": 1.0,
+        "tests/fs/test_b.py": 9.0,
+        "tests/fsx/test_c.py": 1.0,
+        "tests/test_d.py": 1.0,
+    }
+    assert selected(durations, ["tests/fs"], 2) == {"tests/fs/test_a.py": 1.0}
+    assert selected(durations, ["tests/fs/test_b.py", "tests/test_d.py"], 10).keys() == {
+        "tests/fs/test_b.py",
+        "tests/test_d.py",
+    }
+    assert selected(durations, ["tests"], float("inf")) == durations
 
 
 def test_this_file_is_found() -> None:

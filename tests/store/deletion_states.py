@@ -295,7 +295,7 @@ class Deletion(RuleBasedStateMachine):
         try:
             root = stage(stager, tree_of(picture))
             stager.flush()
-            self.ws.drafts.get(ident).merge(root.id, by, overwrite=True, said={"metadata": {by: pick}})
+            self.ws.drafts.get(ident).merge(root.id, by, overwrite=True, fields={"metadata": {by: pick}})
         finally:
             stager.close()
         opened.model = {**opened.model, **model_of_tree(tree_of(picture))}
@@ -350,7 +350,7 @@ class Deletion(RuleBasedStateMachine):
                 self.ws.delete(*refs, now=now, cascade=cascade)
             except RefusedError as error:
                 assert all(alias in str(error) for _, alias in released)
-                assert all(f"the open draft {ident!r}" in str(error) for ident in built_on)
+                assert all(repr(ident) in str(error) for ident in built_on)
                 return
             raise AssertionError(f"{refs} were deleted with their aliases {released} and drafts {built_on}")
         freed = self._freed_by(keys)
@@ -425,7 +425,7 @@ class Deletion(RuleBasedStateMachine):
     def set_end(self, pick: int, days: int | None) -> None:
         """Give a version an end of its own, or none."""
         key = self._living(pick)
-        self.ws.set_ttl(label(key), None if days is None else days * 86400.0)
+        self.ws.retention.set_ttl(label(key), None if days is None else days * 86400.0)
         self.expected.ends.pop(key, None)
         if days is not None:
             self.expected.ends[key] = days
@@ -440,7 +440,7 @@ class Deletion(RuleBasedStateMachine):
         now_ns = time.time_ns() + days * 86400 * 10**9 + 60 * 10**9
         going = self.expected.retired(last, days)
         planned = plan(self.ws.store, now_ns)
-        assert sorted(verdict.candidate.name for verdict in planned.going) == sorted(map(label, going))
+        assert sorted(verdict.candidate.name for verdict in planned.expiring) == sorted(map(label, going))
         assert planned.freed_bytes == self._freed_by(going)
         done = apply(self.ws.store, trust_clock=True, now_ns=now_ns)
         assert sorted(done.versions) == sorted(map(label, going)) and not done.kept
@@ -462,8 +462,8 @@ class Deletion(RuleBasedStateMachine):
         report = self.ws.gc(now=now, compact=compact)
         self._reaped(now=now)
         if undisturbed:
-            told = [(done.freed_bytes, done.freed_nodes, done.deadlist_entries) for done in (planned, report)]
-            assert told[0] == told[1], told
+            figures = [(done.freed_bytes, done.freed_nodes, done.deadlist_entries) for done in (planned, report)]
+            assert figures[0] == figures[1], figures
         if now:
             assert report.deadlist_entries == report.waiting_entries == len(self.expected.waiting), report
             assert len(report.in_use) == len(self.expected.waiting), report

@@ -17,7 +17,7 @@ from artstore.workspace import Workspace
 from store.conftest import forget
 from store.oracle import Model, model_of, write_folder
 
-Told = dict[str, dict[str, Any]]
+Catalogue = dict[str, dict[str, Any]]
 
 
 def aged(folder: Path) -> Path:
@@ -62,7 +62,7 @@ def live_through(ws: Workspace, folder: Path) -> None:
     ws.retention.set("checkpoints", type="model", best=5, field="accuracy", aliases=["prod*"])
     ws.retention.set("logs", project="team", within=1e6)
     ws.retention.remove("logs")
-    ws.set_ttl("team/vision/data:v0", 1e9)
+    ws.retention.set_ttl("team/vision/data:v0", 1e9)
     ws.describe("team/vision/data", "all that was collected")
     record, lease = recording.start_run(ws.store, "team", "maker", config={"lr": 0.1}, job_type="train")
     recording.record_use(ws.store, record.number, ws.version("alone").record, "latest")
@@ -73,9 +73,9 @@ def live_through(ws: Workspace, folder: Path) -> None:
     lease.close()
 
 
-def told(ws: Workspace) -> Told:
+def catalogue_of(ws: Workspace) -> Catalogue:
     """Return all that a workspace says of its living versions, and all that they hold."""
-    found: Told = {}
+    found: Catalogue = {}
     with ws.store.snapshot() as snapshot:
         runs = list(read_provenance(snapshot.transaction).events())
     for artifact in ws.artifacts():

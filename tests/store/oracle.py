@@ -309,13 +309,13 @@ def _wrong_totals(ws: Workspace, records: Records, stored: int, dead: int, *, du
 def _wrong_versions(ws: Workspace, rows: Mapping[int, tuple[int, int, int]]) -> list[str]:
     """Compare (logical, unique, attributed) of each living version, as its artifact's list and as its own say."""
     wrong = []
-    told = {row.serial: row for artifact in ws.artifacts() for row in ws.usage_by_version(artifact.name)}
-    if told.keys() != rows.keys():
-        wrong.append(f"usage tells of the versions with the serials {sorted(told)}, and {sorted(rows)} are there")
+    reported = {row.serial: row for artifact in ws.artifacts() for row in ws.usage_by_version(artifact.name)}
+    if reported.keys() != rows.keys():
+        wrong.append(f"usage tells of the versions with the serials {sorted(reported)}, and {sorted(rows)} are there")
     for artifact in ws.artifacts():
         for version in ws.versions(artifact.name):
             serial = version.record.serial
-            for row in (told.get(serial), ws.du(version.name)):
+            for row in (reported.get(serial), ws.du(version.name)):
                 if row is not None and (row.logical, row.unique, row.attributed) != rows.get(serial):
                     wrong.append(f"{version.name} has (logical, unique, attributed) {rows.get(serial)}, and not {row}")
     return wrong

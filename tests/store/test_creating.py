@@ -18,6 +18,7 @@ from artstore.errors import ExistsError, InvalidInputError, NotFoundError, OutOf
 from artstore.storage import disk
 from artstore.storage.environment import Environment
 from artstore.store import Store
+from messages import raises
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def test_a_group(place: Path) -> None:
     assert (store.group, store.file_mode) == (group, 0o660)
     assert stat.S_IMODE(place.stat().st_mode) == 0o2770
     assert stat.S_IMODE((place / "manifest.1" / "data.mdb").stat().st_mode) == 0o660
-    with pytest.raises(NotFoundError, match="no group"):
+    with raises(NotFoundError, names=["'nobody has such a group'"]):
         create_workspace(place.with_name("other"), group="nobody has such a group")
     with pytest.raises((NotFoundError, InvalidInputError)):
         create_workspace(place.with_name("other"), group="a\0b")
@@ -64,11 +65,14 @@ def test_a_group(place: Path) -> None:
 def test_what_is_in_the_way(place: Path) -> None:
     """A workspace, a file, or a folder with something in it."""
     create_workspace(place)
-    for path, words in ((place, "already"), (place / "current", "not a folder"), (place / "cache", "")):
+    for path, reason in (
+        (place, "already a workspace"),
+        (place / "current", "not a folder"),
+        (place / "cache", "folder not empty"),
+    ):
         if path.name == "cache":
             (path / "something").touch()
-            words = "not empty"
-        with pytest.raises(ExistsError, match=words):
+        with raises(ExistsError, names=[str(path)], reason=reason):
             create_workspace(path)
 
 
@@ -127,6 +131,6 @@ def test_two_at_once(place: Path) -> None:
 
 def test_a_path_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     """LMDB's binding takes no such path; nothing is left where it was tried."""
-    with pytest.raises(UnsupportedError, match="is not UTF-8"):
+    with raises(UnsupportedError, names=["UTF-8"]):
         create_workspace(Path(os.fsdecode(os.fsencode(tmp_path) + b"/ws\xff")))
     assert list(tmp_path.iterdir()) == []

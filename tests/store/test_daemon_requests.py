@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
+import errno
 import os
 import socket
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,91 +15,17 @@ import pytest
 
 from artstore import daemon_requests
 from artstore.daemon_requests import CACHE_SECONDS, PATIENCE_SECONDS, Change
-from artstore.daemons import DaemonInfo, daemons_folder, live_daemons, runtime_folder, socket_path
+from artstore.daemons import daemons_folder, live_daemons
 from artstore.errors import BusyError, RefusedError
-
-Answer = Callable[[dict[str, Any]], dict[str, Any] | None]
-
-
-class FakeDaemon:
-    """Hold a run file and answer on a socket as ``answer`` says; None is silence."""
-
-    def __init__(self, run_dir: Path, folder: Path, name: str, answer: Answer | None) -> None:
-        self.info = DaemonInfo(
-            id=name,
-            pid=os.getpid(),
-            mountpoint=f"/mnt/{name}",
-            socket=str(socket_path(folder, run_dir, name)),
-            device="0:99",
-            started_at=1.0,
-            transport="fake",
-            uid=os.getuid(),
-            mounter=os.getuid(),
-        )
-        self.heard: list[dict[str, Any]] = []
-        self._answer = answer
-        path = daemons_folder(run_dir) / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._file.write(json.dumps({**asdict(self.info), "of a later version": 1}))
-        self._file.flush()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._thread = threading.Thread(target=self._serve)
-        self._connections: list[socket.socket] = []
-
-    def listen(self) -> None:
-        self._listener.bind(self.info.socket)
-        self._listener.listen()
-        if self._answer is not None:
-            self._thread.start()
-
-    def _serve(self) -> None:
-        assert self._answer is not None
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._connections.append(connection)
-            line = connection.makefile("rb").readline()
-            if not line:
-                continue
-            self.heard.append(json.loads(line))
-            said = self._answer(self.heard[-1])
-            if said is not None:
-                connection.sendall(json.dumps(said).encode() + b"\n")
-                connection.close()
-
-    def die(self) -> None:
-        """End as a killed process does: the lock and the socket go, the files stay."""
-        self._file.close()
-        with socket.socket(socket.AF_UNIX):
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-        for connection in self._connections:
-            connection.close()
-        if self._thread.is_alive():
-            self._thread.join()
+from messages import raises
+from reasons import has_reason
+from store.fake_daemons import Answer, FakeDaemon, fake_daemons, without_descriptors
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., FakeDaemon]]:
-    folder = runtime_folder(os.getuid())
-    daemons: list[FakeDaemon] = []
-
-    def started(name: str, answer: Answer | None = lambda _: {"ok": True}, *, listening: bool = True) -> FakeDaemon:
-        daemon = FakeDaemon(tmp_path, folder, name, answer)
-        daemons.append(daemon)
-        if listening:
-            daemon.listen()
-        return daemon
-
-    yield started
-    for daemon in daemons:
-        with contextlib.suppress(OSError):
-            daemon.die()
-        Path(daemon.info.socket).unlink(missing_ok=True)
+    with fake_daemons(tmp_path) as started:
+        yield started
 
 
 CHANGES = [Change("team", ["data"]), Change("team/data", ["v1", "latest"])]
@@ -186,10 +108,9 @@ def test_a_long_answer_and_a_long_request_arrive_whole(start: Callable[..., Fake
 
 
 def test_a_request_that_is_not_answered_is_an_error(start: Callable[..., FakeDaemon]) -> None:
-    with pytest.raises(BusyError, match="does not answer"):
-        daemon_requests.request(start("a", None).info, {"op": "status"}, timeout=0.2)
-    with pytest.raises(BusyError, match="does not answer"):
-        daemon_requests.request(start("b", listening=False).info, {"op": "status"}, timeout=0.2)
+    for daemon in (start("a", None), start("b", listening=False)):
+        with raises(BusyError, names=[str(daemon.info.mountpoint), str(daemon.info.pid)], reason="no answer"):
+            daemon_requests.request(daemon.info, {"op": "status"}, timeout=0.2)
 
 
 def test_nobody_else_is_talked_to(
@@ -198,41 +119,10 @@ def test_nobody_else_is_talked_to(
     """A socket that another user holds gets no message."""
     impostor = start("a")
     monkeypatch.setattr(daemon_requests, "peer", lambda _: daemon_requests.Peer(1, os.getuid() + 1, 1))
-    with pytest.raises(RefusedError, match="held by user"):
+    with raises(RefusedError, names=[str(impostor.info.mountpoint), f"user {os.getuid() + 1}"]):
         daemon_requests.request(impostor.info, {"op": "status"}, timeout=1)
     assert daemon_requests.notify(tmp_path, CHANGES) == [impostor.info]
     assert impostor.heard == []
-
-
-def test_the_folder_of_sockets_is_the_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_time = tmp_path / "run"
-    run_time.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(run_time))
-    folder = runtime_folder(os.getuid())
-    assert folder == run_time / "artfs"
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert runtime_folder(os.getuid()) == folder
-    folder.chmod(0o755)
-    with pytest.raises(RefusedError, match="belongs to user"):
-        runtime_folder(os.getuid())
-    folder.rmdir()
-    folder.symlink_to(tmp_path)
-    with pytest.raises(RefusedError, match="belongs to user"):
-        runtime_folder(os.getuid())
-
-
-def test_an_open_run_time_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tmp_path.chmod(0o755)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert runtime_folder(os.getuid()) == Path(f"/tmp/artfs-{os.getuid()}")
-
-
-def test_a_socket_has_a_short_path_for_any_workspace() -> None:
-    long = Path("/" + "/".join("n" * 200 for _ in range(10)))
-    folder = Path("/tmp/artfs-1000")
-    paths = {socket_path(folder, workspace, name) for workspace in (long, Path("/w")) for name in "ab"}
-    assert len(paths) == 4
-    assert all(len(os.fsencode(path)) < 107 for path in paths)
 
 
 VERSIONS = [(4, 0, 17), (4, 1, 18), (5, 0, 19)]
@@ -258,7 +148,7 @@ def test_who_does_not_say_counts_as_using_all(
     found, seconds = timed(lambda: daemon_requests.in_use(tmp_path, VERSIONS))
     assert set(found) == {17, 18, 19}
     assert "/mnt/a" in found[17]
-    assert "does not answer" in found[17]
+    assert has_reason(found[17], "no answer")
     assert seconds < PATIENCE_SECONDS + 0.4
 
 
@@ -289,3 +179,82 @@ def test_every_live_daemon_hears_of_a_purge(start: Callable[..., FakeDaemon], tm
     assert [len(message["files"]) for message in heard.heard] == [50_000, 1]
     assert [message["directories"] for message in heard.heard] == [[[7, 0], [7, 3]], []]
     assert {message["op"] for message in heard.heard} == {"purged"}
+
+
+@pytest.mark.parametrize("serials", [5, "17", {"17": True}, [17, "18"], [None], [[4, 0, 17]]])
+def test_an_answer_that_cannot_be_read_counts_as_using_all(
+    start: Callable[..., FakeDaemon], tmp_path: Path, serials: object
+) -> None:
+    """An answer that is not a list of serials says of no version that it is unused."""
+    start("a", lambda _: {"ok": True, "in_use": serials})
+    assert set(daemon_requests.in_use(tmp_path, VERSIONS)) == {17, 18, 19}
+
+
+def test_an_answer_may_come_in_pieces(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
+    """Only the end of the line ends an answer, whichever function waits for it."""
+    daemon = start("a", listening=False)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(daemon.info.socket)
+    listener.listen()
+
+    def answer() -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection:
+                connection.makefile("rb").readline()
+                for piece in (b'{"ok": true, ', b'"in_use": [1', b"8]}", b"\n"):
+                    connection.sendall(piece)
+                    time.sleep(0.02)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    assert daemon_requests.in_use(tmp_path, VERSIONS) == {18: "/mnt/a"}
+    assert daemon_requests.request(daemon.info, {"op": "in_use"}, timeout=5) == {"ok": True, "in_use": [18]}
+    thread.join()
+    listener.close()
+
+
+def test_the_peer_is_the_process_at_the_other_end() -> None:
+    """The kernel names it; the two ends of a pair are this process."""
+    left, right = socket.socketpair()
+    with left, right:
+        assert daemon_requests.peer(left) == daemon_requests.peer(right) == (os.getpid(), os.getuid(), os.getgid())
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("data", [("", ["data"])]), ("a/b/data", [("", ["a"]), ("a", ["b"]), ("a/b", ["data"])])],
+)
+def test_a_new_artifact_changes_every_folder_above_it(name: str, changes: list[tuple[str, list[str]]]) -> None:
+    """Each may be a project that did not exist before; no folder outside the path is named."""
+    assert daemon_requests.parent_changes(name) == changes
+
+
+@pytest.mark.parametrize("free", range(4))
+def test_without_descriptors_no_version_is_free_to_be_reaped(
+    start: Callable[..., FakeDaemon], tmp_path: Path, free: int
+) -> None:
+    """A process that cannot open a run file, a selector or a socket fails, or takes the daemon for a user."""
+    start("a", lambda _: {"ok": True, "in_use": [17]})
+    try:
+        with without_descriptors(free):
+            users = daemon_requests.in_use(tmp_path, VERSIONS)
+    except OSError as error:
+        assert error.errno == errno.EMFILE
+    else:
+        assert free and 17 in users
+
+
+def test_without_descriptors_a_change_waits_until_caches_have_expired(
+    start: Callable[..., FakeDaemon], tmp_path: Path
+) -> None:
+    """The change is committed: it does not fail, and no mount shows the old state afterwards."""
+    start("a")
+
+    def notify() -> list[object]:
+        with without_descriptors():
+            return list(daemon_requests.notify(tmp_path, CHANGES))
+
+    silent, seconds = timed(notify)
+    assert silent == []
+    assert seconds > CACHE_SECONDS

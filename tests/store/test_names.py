@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import string
 import unicodedata
 
@@ -63,36 +62,38 @@ def test_good_names_are_returned_as_they_are(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("component", "reason"),
+    ("component", "names", "reason"),
     [
-        ("", "is empty"),
-        ("a" * 129, "129 characters"),
-        (".hidden", "starts with"),
-        ("..", "starts with"),
-        (".", "starts with"),
-        ("-x", "starts with"),
-        (" x", "space"),
-        ("x ", "space"),
-        ("a\nb", "unprintable character U+000A"),
-        ("a\0b", "unprintable character U+0000"),
-        ("a\x7fb", "unprintable"),
-        ("a\u200bb", "unprintable character U+200B"),
-        ("a\u00a0", "unprintable"),
-        ("\udcff", "unprintable"),
-        ("latest", "reserved"),
-        ("v0", "version number"),
-        ("v12", "version number"),
-        ("v012", "version number"),
-        ("v\u0663", "version number"),
-        ("e\u0301", "NFC"),
-        ("数" * 86, "258 bytes"),
-        *((f"a{character}b", "not allowed") for character in _FORBIDDEN),
+        ("", [], "empty name"),
+        ("a" * 129, ["129 characters"], None),
+        (".hidden", ['"."'], "reserved first character"),
+        ("..", ['"."'], "reserved first character"),
+        (".", ['"."'], "reserved first character"),
+        ("-x", ['"-"'], "reserved first character"),
+        (" x", [], "outer space"),
+        ("x ", [], "outer space"),
+        ("a\nb", ["U+000A"], "unprintable character"),
+        ("a\0b", ["U+0000"], "unprintable character"),
+        ("a\x7fb", ["U+007F"], "unprintable character"),
+        ("a\u200bb", ["U+200B"], "unprintable character"),
+        ("a\u00a0", ["U+00A0"], "unprintable character"),
+        ("\udcff", ["U+DCFF"], "unprintable character"),
+        ("latest", [], "reserved name"),
+        ("v0", [], "version number as name"),
+        ("v12", [], "version number as name"),
+        ("v012", [], "version number as name"),
+        ("v\u0663", [], "version number as name"),
+        ("e\u0301", ["NFC"], None),
+        ("数" * 86, ["258 bytes"], None),
+        *((f"a{character}b", [f'"{character}"'], "forbidden character") for character in _FORBIDDEN),
     ],
 )
-def test_bad_components_and_aliases_are_refused_in_one_sentence(component: str, reason: str) -> None:
+def test_bad_components_and_aliases_are_refused_in_one_sentence(
+    component: str, names: list[str], reason: str | None
+) -> None:
     """Each rule of the grammar is refused with its own reason, in one printable line that shows what was given."""
     for check in (check_component, check_alias):
-        with pytest.raises(InvalidNameError, match=re.escape(reason)) as caught:
+        with raises(InvalidNameError, names=names, reason=reason) as caught:
             check(component)
         message = str(caught.value)
         assert message.isprintable()

@@ -12,8 +12,10 @@ import pytest
 
 from artstore.creating import create_workspace
 from artstore.errors import DamageError, WorkspaceNotFoundError
-from artstore.store import IDENTITY, Store
+from artstore.records.identity import IDENTITY
+from artstore.store import Store
 from artstore.workspace import Workspace
+from messages import raises
 
 
 @pytest.mark.parametrize(
@@ -35,14 +37,14 @@ def test_a_garbled_identity_is_damage(workspace: Workspace, content: bytes) -> N
     """Truncated, or JSON that is something else."""
     sound = (workspace.path / IDENTITY).read_bytes()
     (workspace.path / IDENTITY).write_bytes(content)
-    with pytest.raises(DamageError, match="is damaged"):
+    with raises(DamageError, names=[str(workspace.path), IDENTITY], reason="damaged"):
         Store.open(workspace.path)
     for length in range(len(sound) - 2):
         (workspace.path / IDENTITY).write_bytes(sound[:length])
         with pytest.raises(DamageError):
             Store.open(workspace.path)
     (workspace.path / IDENTITY).unlink()
-    with pytest.raises(DamageError, match="lost"):
+    with raises(DamageError, names=[str(workspace.path), IDENTITY], reason="lost identity"):
         Store.open(workspace.path)
     (workspace.path / IDENTITY).write_bytes(sound)
 

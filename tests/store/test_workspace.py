@@ -20,6 +20,7 @@ from artstore.queries.versions import Version
 from artstore.rows import catalogue
 from artstore.storage.environment import Environment
 from artstore.workspace import Workspace, init_workspace, open_workspace
+from messages import raises
 from store.oracle import Model, assert_sound, write_folder
 
 NOISE = random.Random(9).randbytes(2_500_000)
@@ -40,18 +41,18 @@ def test_references(workspace: Workspace, folder: Path) -> None:
         assert workspace.version(ref).number == number
     version, path = workspace.resolve("team/x:v1/a/b")
     assert (version.number, path) == (1, b"a/b")
-    for ref, words in (
-        ("team/y", "no artifact 'team/y'"),
-        ("team", "'team' is a project"),
-        ("team/x:v9", "no team/x:v9"),
-        ("team/x:worst", "no alias 'worst'"),
-        ("/nowhere/v0", "not a version on a mount"),
-        ("./x/v0", "not a version on a mount"),
-        ("team/x/v0", "not a version on a mount"),
+    for ref, names in (
+        ("team/y", ["'team/y'"]),
+        ("team", ["'team'", "project"]),
+        ("team/x:v9", ["team/x:v9"]),
+        ("team/x:worst", ["'team/x'", "'worst'"]),
+        ("/nowhere/v0", ["'/nowhere/v0'", str(workspace.path)]),
+        ("./x/v0", ["'./x/v0'", str(workspace.path)]),
+        ("team/x/v0", ["'team/x/v0'", str(workspace.path)]),
     ):
-        with pytest.raises(NotFoundError, match=words):
+        with raises(NotFoundError, names=names):
             workspace.version(ref)
-    with pytest.raises(InvalidInputError, match="a path inside"):
+    with raises(InvalidInputError, names=["'team/x:v1/a'", "team/x:v1"]):
         workspace.version("team/x:v1/a")
     with pytest.raises(InvalidNameError):
         workspace.version("team/../x:v1")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import timestamp, warn, warn_of_silent, write_document, write_line, write_table
+from artfs.cli.output import warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -104,15 +105,19 @@ def alias_log(session: Session, name: str, alias_name: str | None) -> None:
     Example:
       artfs alias log imagenet production
     """
-    changes = [one for one in session.open().aliases.log(name) if alias_name in (None, one.alias)]
+    changes = [change for change in session.open().aliases.log(name) if alias_name in (None, change.alias)]
     if session.json:
         from artfs.documents.aliases import AliasLogDocument
 
         write_document(AliasLogDocument.of(name, changes))
         return
     rows = [
-        [timestamp(one.at, seconds=True), one.alias, "-" if one.version is None else version_label(one.version)]
-        for one in changes
+        [
+            timestamp(change.at, seconds=True),
+            change.alias,
+            "-" if change.version is None else version_label(change.version),
+        ]
+        for change in changes
     ]
     write_table(["SINCE", "ALIAS", "VERSION"], rows)
 
@@ -172,8 +177,8 @@ def tag_ls(session: Session, reference: str) -> None:
 
         write_document(TagsDocument.of(version, version.tags))
     else:
-        for one in version.tags:
-            write_line(one)
+        for name in version.tags:
+            write_line(name)
 
 
 def _print_change(session: Session, version: Version, tags: list[str]) -> None:

@@ -9,10 +9,11 @@ import click
 from artfs.cli.caching import cache
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import quoted, size, timestamp, warn, warn_of_silent, write_document, write_line, write_table
+from artfs.cli.output import quoted, size, warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import print_put, workspace_for_put
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 from artstore.names import check_name
 
 __all__ = ["artifact"]
@@ -158,11 +159,11 @@ def get(session: Session, reference: str, root: str | None, type_: str | None) -
     folder = download_folder() or os.path.abspath("artifacts")
     dest = os.path.abspath(root) if root else os.path.join(folder, version.name.rpartition("/")[2])
     with progress_bar() as update:
-        done = workspace.get(version.name, dest, overwrite=True, progress=update)
+        copied = workspace.get(version.name, dest, overwrite=True, progress=update)
     if session.json:
         from artfs.documents.files import DownloadDocument
 
-        write_document(DownloadDocument.of(version.name, dest, done))
+        write_document(DownloadDocument.of(version.name, dest, copied))
     else:
         write_line(dest)
 
@@ -179,15 +180,15 @@ def ls(session: Session, project: str, type_: str | None) -> None:
     Example:
       artfs artifact ls team --type dataset
     """
-    found = session.open().find(project=project or None, type=type_, latest=True)
+    versions = session.open().find(project=project or None, type=type_, latest=True)
     if session.json:
         from artfs.documents.versions import VersionsDocument
 
-        write_document(VersionsDocument.of(found))
+        write_document(VersionsDocument.of(versions))
         return
     rows = [
         [version.type or "", timestamp(version.created_at, seconds=True), size(version.size), version.name]
-        for version in found
+        for version in versions
     ]
     write_table(["TYPE", "CREATED", "SIZE", "NAME"], rows)
 

@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import REFERENCE
-from artfs.cli.output import (
-    counted,
-    quoted,
-    size,
-    timestamp,
-    write_bytes,
-    write_document,
-    write_line,
-    write_table,
-)
+from artfs.cli.output import counted, quoted, size, write_bytes, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 from artstore.errors import InvalidNameError, NotFoundError
 from artstore.names import version_label
 
@@ -56,10 +48,10 @@ def ls(session: Session, reference: str | None, long_: bool) -> None:
         _print_artifacts(session, workspace.artifacts(), long_=long_)
         return
     if not _GLOB.isdisjoint(reference) and ":" not in reference and not os.path.lexists(reference):
-        found = [artifact for artifact in workspace.artifacts() if fnmatchcase(artifact.name, reference)]
-        if not found:
+        matching = [artifact for artifact in workspace.artifacts() if fnmatchcase(artifact.name, reference)]
+        if not matching:
             raise NotFoundError(f"no artifact matches {reference!r}", hint="list all artifacts: artfs ls")
-        _print_artifacts(session, found, long_=long_)
+        _print_artifacts(session, matching, long_=long_)
         return
     if _is_bare_name(reference):
         _list_name(session, workspace, reference, long_=long_)

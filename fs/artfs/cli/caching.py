@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import click
 
 from artfs.cli.completion import REFERENCE
-from artfs.cli.output import counted, size, timestamp, write_document, write_line, write_table
+from artfs.cli.output import counted, size, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 from artfs.quantities import parse_size
 
 __all__ = ["cache"]
@@ -41,25 +42,25 @@ def cache_info(session: Session) -> None:
     from artfs.tracking.downloading import cached
     from artfs.tracking.values import cache_folder
 
-    found = list(cached())
-    total = sum(one.bytes for one in found)
+    copies = list(cached())
+    total = sum(copy.bytes for copy in copies)
     if session.json:
         from artfs.documents.caching import CachedCopyItem, CacheDocument
 
-        copies = [
+        items = [
             CachedCopyItem.from_attributes(copy, link=copy.is_link, used_at=datetime.fromtimestamp(copy.used_at, UTC))
-            for copy in found
+            for copy in copies
         ]
-        write_document(CacheDocument.of(str(cache_folder()), copies))
+        write_document(CacheDocument.of(str(cache_folder()), items))
         return
     rows = [
         [
-            one.digest[:16],
-            "link" if one.is_link else size(one.bytes),
-            timestamp(datetime.fromtimestamp(one.used_at, UTC), seconds=True),
-            one.path,
+            copy.digest[:16],
+            "link" if copy.is_link else size(copy.bytes),
+            timestamp(datetime.fromtimestamp(copy.used_at, UTC), seconds=True),
+            copy.path,
         ]
-        for one in found
+        for copy in copies
     ]
     write_table(["DIGEST", "SIZE", "USED", "PATH"], rows)
     write_line(f"{size(total)} in {cache_folder()}")
@@ -108,14 +109,14 @@ def cache_preload(session: Session, references: tuple[str, ...]) -> None:
     from artfs.tracking.downloading import copy_to_cache
 
     workspace = session.open()
-    done = []
+    preloaded = []
     for version in [workspace.version(reference) for reference in references]:
         with progress_bar() as update:
-            done.append((version, copy_to_cache(workspace, version, update)))
+            preloaded.append((version, copy_to_cache(workspace, version, update)))
     if session.json:
         from artfs.documents.caching import CachePreloadDocument, PreloadedItem
 
-        write_document(CachePreloadDocument([PreloadedItem.of(version, path) for version, path in done]))
+        write_document(CachePreloadDocument([PreloadedItem.of(version, path) for version, path in preloaded]))
     else:
-        for version, path in done:
+        for version, path in preloaded:
             write_line(f"{version.name}  {path}")

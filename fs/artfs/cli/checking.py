@@ -75,9 +75,7 @@ def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
         if rebuild:
             report = _rebuilt(session, path, data, _checking(update))
         else:
-            session.on_interrupt = (
-                "verified and repaired data stays so; run it again and --data resumes where it was interrupted"
-            )
+            session.on_interrupt = "completed work is kept; run it again and --data resumes where it was interrupted"
             report = (check_and_repair if repair else check)(path, data=data, progress=_checking(update))
     if session.json:
         from artfs.documents.checking import CheckDocument

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import DELETED_REFERENCE, REFERENCE
-from artfs.cli.output import counted, size, timestamp, warn, warn_of_silent, write_document, write_line
+from artfs.cli.output import counted, size, warn, warn_of_silent, write_document, write_line
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -134,24 +135,25 @@ def undelete(session: Session, references: tuple[str, ...]) -> None:
     workspace = session.open()
     names = list(dict.fromkeys(name for reference in references for name in _deleted_versions(workspace, reference)))
     session.on_interrupt = "'artfs log' shows what was restored; run it again for the rest"
-    back: list[Undeletion] = []
+    undeletions: list[Undeletion] = []
     try:
         for name in names:
-            back.append(workspace.undelete(name))
+            undeletions.append(workspace.undelete(name))
     finally:
-        if back and len(back) < len(names):
-            warn(f"{', '.join(version_ranges(one.version.name for one in back))} restored before this failure")
-    warn_of_silent(dict.fromkeys(mount for one in back for mount in one.silent))
+        if undeletions and len(undeletions) < len(names):
+            restored = version_ranges(undeletion.version.name for undeletion in undeletions)
+            warn(f"{', '.join(restored)} restored before this failure")
+    warn_of_silent(dict.fromkeys(mount for undeletion in undeletions for mount in undeletion.silent))
     if session.json:
         from artfs.documents.deletion import UndeletionDocument
 
-        write_document(UndeletionDocument.of(back))
+        write_document(UndeletionDocument.of(undeletions))
         return
-    for one in back:
-        aliases = f", with {', '.join(one.aliases)}" if one.aliases else ""
-        write_line(f"{one.version.name}  restored{aliases}")
-        for alias in one.skipped_aliases:
-            warn(f"{one.version.artifact}:{alias} now points at another version and was not moved")
+    for undeletion in undeletions:
+        aliases = f", with {', '.join(undeletion.aliases)}" if undeletion.aliases else ""
+        write_line(f"{undeletion.version.name}  restored{aliases}")
+        for alias in undeletion.skipped_aliases:
+            warn(f"{undeletion.version.artifact}:{alias} now points at another version and was not moved")
 
 
 def _deleted_versions(workspace: Workspace, reference: str) -> list[str]:
@@ -213,15 +215,15 @@ def _reaping(update: Callable[[Progress], None] | None) -> Callable[[Reaped], No
         return None
     from artstore.progress import Progress
 
-    return lambda done: update(Progress("reaping", done.freed_nodes, done.freed_bytes, None, None, ""))
+    return lambda reaped: update(Progress("reaping", reaped.freed_nodes, reaped.freed_bytes, None, None, ""))
 
 
 def _print_gc(report: GcReport) -> None:
     verb = "would be freed" if report.dry_run else "freed"
     write_line(f"{size(report.freed_bytes)} {verb}, {counted(report.freed_nodes, 'node')}")
     packs = [
-        counted(number, f"pack {done}", f"packs {done}")
-        for number, done in ((report.packs_removed, "removed"), (report.packs_compacted, "compacted"))
+        counted(number, f"pack {action}", f"packs {action}")
+        for number, action in ((report.packs_removed, "removed"), (report.packs_compacted, "compacted"))
         if number
     ]
     if packs:

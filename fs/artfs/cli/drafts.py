@@ -11,21 +11,12 @@ from artfs.cli.completion import DRAFT, NAME
 from artfs.cli.config import parse_duration
 from artfs.cli.differences import print_difference
 from artfs.cli.metadata import parse_metadata, version_options
-from artfs.cli.output import (
-    counted,
-    exact_name,
-    quoted,
-    size,
-    timestamp,
-    warn,
-    write_document,
-    write_line,
-    write_table,
-)
+from artfs.cli.output import counted, quoted, size, warn, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import print_put, warn_of_reaped
 from artfs.cli.references import is_uri, pinning_bar
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import exact_name, timestamp
 from artstore.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -103,13 +94,13 @@ def draft_add(
     opened = session.open().drafts.get(ident)
     if is_uri(path):
         with pinning_bar() as report:
-            done = opened.refer(path, to, overwrite=overwrite, anonymous=anonymous, report=report)
+            referred = opened.refer(path, to, overwrite=overwrite, anonymous=anonymous, report=report)
         if session.json:
             from artfs.documents.drafts import DraftAdditionDocument
 
-            write_document(DraftAdditionDocument.of_references(ident, done))
+            write_document(DraftAdditionDocument.of_references(ident, referred))
         else:
-            warn(f"{counted(len(done.paths), 'reference')} to {size(done.bytes)}")
+            warn(f"{counted(len(referred.paths), 'reference')} to {size(referred.bytes)}")
         return
     with progress_bar() as update:
         added = opened.add(path, to, overwrite=overwrite, exclude=exclude, progress=update)
@@ -135,13 +126,13 @@ def draft_rm(session: Session, ident: str, patterns: tuple[str, ...]) -> None:
     Example:
       artfs draft rm fixes train/broken.jpg '*.tmp'
     """
-    gone = session.open().drafts.get(ident).remove(*patterns)
+    removed = session.open().drafts.get(ident).remove(*patterns)
     if session.json:
         from artfs.documents.drafts import DraftRemovalDocument
 
-        write_document(DraftRemovalDocument.of(ident, gone))
+        write_document(DraftRemovalDocument.of(ident, removed))
     else:
-        for path in gone:
+        for path in removed:
             warn(f"removed {quoted(path)}")
 
 

@@ -6,8 +6,9 @@ import click
 
 from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import size, timestamp, write_document, write_table
+from artfs.cli.output import size, write_document, write_table
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 
 __all__ = ["find"]
 
@@ -41,7 +42,7 @@ def find(
       artfs find --type model --meta stage=final
       artfs find 'logs/2024_*' --older 90d
     """
-    found = session.open().find(
+    versions = session.open().find(
         artifact,
         project=project,
         type=type_,
@@ -54,7 +55,7 @@ def find(
     if session.json:
         from artfs.documents.versions import VersionsDocument
 
-        write_document(VersionsDocument.of(found))
+        write_document(VersionsDocument.of(versions))
         return
     rows = [
         [
@@ -64,6 +65,6 @@ def find(
             size(version.size),
             ", ".join([*version.aliases, *(f"[{tag}]" for tag in version.tags)]),
         ]
-        for version in found
+        for version in versions
     ]
     write_table(["VERSION", "TYPE", "CREATED", "SIZE", "ALIASES AND TAGS"], rows, right=[3])

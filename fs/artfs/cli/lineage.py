@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import (
-    columns,
-    quoted,
-    timestamp,
-    write_document,
-    write_line,
-    write_table,
-)
+from artfs.cli.output import columns, quoted, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 
 if TYPE_CHECKING:
     from artstore.queries.graph import Graph, GraphNode
@@ -41,8 +35,8 @@ _BACK: Final = {
 
 @subcommand("lineage")
 @click.argument("reference", metavar="REF", type=REFERENCE)
-@click.option("--up", is_flag=True, help="Only what it was made from.")
-@click.option("--down", is_flag=True, help="Only what was made from it.")
+@click.option("--up", is_flag=True, help="Show only its inputs.")
+@click.option("--down", is_flag=True, help="Show only what was made from it.")
 @click.option("--dot", is_flag=True, help="Print a graph for Graphviz.")
 def lineage(session: Session, reference: str, up: bool, down: bool, dot: bool) -> None:
     """Show a version's inputs, and what was made from it.
@@ -81,15 +75,15 @@ def _tree(graph: Graph, *, up: bool, down: bool) -> list[str]:
 
     def walk(key: str, depth: int, *, ahead: bool) -> None:
         for edge in graph.edges:
-            here, there = (edge.source, edge.target) if ahead else (edge.target, edge.source)
-            if here != key:
+            near_end, far_end = (edge.source, edge.target) if ahead else (edge.target, edge.source)
+            if near_end != key:
                 continue
             word = (_AHEAD if ahead else _BACK)[edge.kind]
-            again = " ..." if there in seen else ""
-            lines.append(f"{'  ' * depth}{word} {_shown(nodes[there])}{again}")
-            if there not in seen:
-                seen.add(there)
-                walk(there, depth + 1, ahead=ahead)
+            again = " ..." if far_end in seen else ""
+            lines.append(f"{'  ' * depth}{word} {_shown(nodes[far_end])}{again}")
+            if far_end not in seen:
+                seen.add(far_end)
+                walk(far_end, depth + 1, ahead=ahead)
 
     if up:
         walk(graph.root, 1, ahead=False)
@@ -111,13 +105,13 @@ def _dot(graph: Graph) -> list[str]:
 def near(graph: Graph) -> dict[str, list[str]]:
     """Return the neighbours of the root of a graph by relation."""
     nodes = {node.key: node for node in graph.nodes}
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for edge in graph.edges:
         if edge.target == graph.root:
-            found.setdefault(_BACK[edge.kind], []).append(nodes[edge.source].name)
+            names.setdefault(_BACK[edge.kind], []).append(nodes[edge.source].name)
         elif edge.source == graph.root:
-            found.setdefault(_AHEAD[edge.kind], []).append(nodes[edge.target].name)
-    return found
+            names.setdefault(_AHEAD[edge.kind], []).append(nodes[edge.target].name)
+    return names
 
 
 @subcommand("link", writes=True)
@@ -167,10 +161,9 @@ def run_ls(session: Session, project: str | None) -> None:
       artfs run ls dataset-pipeline
     """
     from artfs.documents.runs import RunsDocument
-    from artstore.changes.recording import state_of
 
     workspace = session.open()
-    document = RunsDocument.of((record, state_of(workspace.store, record)) for record in workspace.runs.all(project))
+    document = RunsDocument.of((record, workspace.runs.state(record)) for record in workspace.runs.all(project))
     if session.json:
         write_document(document)
         return
@@ -192,18 +185,13 @@ def run_show(session: Session, title: str, history: bool) -> None:
     """
     from artfs.documents.encoding import encode
     from artfs.documents.runs import RunDocument
-    from artstore.changes.recording import state_of
-    from artstore.rows.runs import metric_rows
 
     workspace = session.open()
     record = workspace.runs.get(title)
     used = [version.name for version in workspace.runs.versions(record.number, used=True)]
     made = [version.name for version in workspace.runs.versions(record.number, used=False)]
-    rows: list[dict[str, object]] | None = None
-    if history:
-        with workspace.store.snapshot() as snapshot:
-            rows = list(metric_rows(snapshot.transaction, record.number))
-    document = RunDocument.shown(record, state_of(workspace.store, record), used=used, logged=made, history=rows)
+    rows = workspace.runs.rows(record.number) if history else None
+    document = RunDocument.shown(record, workspace.runs.state(record), used=used, logged=made, history=rows)
     if session.json:
         write_document(document)
         return

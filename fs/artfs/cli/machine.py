@@ -101,7 +101,7 @@ def _chunker() -> _Finding:
         return _Finding("fail", error.message, error.hint)
     except ImportError as error:
         return _Finding("fail", f"cannot be imported: {error}", "pip install pyfastcdc")
-    return _Finding("ok", "the compiled form of pyfastcdc is loaded")
+    return _Finding("ok", "the compiled module of pyfastcdc is loaded")
 
 
 def _binding() -> _Finding:
@@ -116,10 +116,10 @@ def _binding() -> _Finding:
 def _device() -> _Finding:
     in_container = "in a container: start it with --device /dev/fuse --cap-add SYS_ADMIN"
     try:
-        found = _FUSE_DEVICE.stat()
+        status = _FUSE_DEVICE.stat()
     except FileNotFoundError:
         return _Finding("fail", f"there is no {_FUSE_DEVICE}", f"modprobe fuse as root; {in_container}")
-    if not stat.S_ISCHR(found.st_mode):
+    if not stat.S_ISCHR(status.st_mode):
         return _Finding("fail", f"{_FUSE_DEVICE} is not a device", "mknod -m 666 /dev/fuse c 10 229 as root")
     try:
         os.close(os.open(_FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC))
@@ -141,8 +141,8 @@ def _permission() -> _Finding:
     helper = shutil.which("fusermount3")
     if helper is None:
         return _Finding("fail", "there is no fusermount3", "apt install fuse3")
-    found = os.stat(helper)
-    if not found.st_mode & stat.S_ISUID or found.st_uid != 0:
+    status = os.stat(helper)
+    if not status.st_mode & stat.S_ISUID or status.st_uid != 0:
         fix = f"chown root {helper} && chmod u+s {helper} as root"
         return _Finding("fail", f"{helper} is not setuid root", fix)
     if _status_field("NoNewPrivs"):
@@ -248,8 +248,8 @@ def _punch(descriptor: int, length: int) -> bool:
 
 
 def _space(folder: Path) -> _Finding:
-    found = os.statvfs(folder)
-    available = found.f_bavail * found.f_frsize
+    status = os.statvfs(folder)
+    available = status.f_bavail * status.f_frsize
     detail = f"{size(available)} available at {quoted(str(folder))}"
     fix = "free space there, or choose another disk with 'artfs init DIR --default'"
     if available < _RESERVE_BYTES:

@@ -9,22 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import REFERENCE
-from artfs.cli.output import (
-    age,
-    counted,
-    exact_name,
-    from_nanoseconds,
-    legible,
-    quoted,
-    size,
-    timestamp,
-    warn,
-    write_bytes,
-    write_document,
-    write_line,
-)
+from artfs.cli.output import age, counted, legible, quoted, size, warn, write_bytes, write_document, write_line
 from artfs.cli.session import Session, subcommand
 from artfs.cli.usage import warn_if_overdue
+from artfs.documents.encoding import exact_name, from_nanoseconds, timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -191,30 +179,30 @@ def status(session: Session, directory: str | None) -> None:
         return
     if not mounts:
         write_line("nothing is mounted")
-    for one in mounts:
-        _print_mount(one)
+    for mount in mounts:
+        _print_mount(mount)
     for draft in drafts:
         write_line(_draft_line(draft))
     if backlog is not None and backlog.entries:
         write_line(_backlog_line(backlog))
 
 
-def _print_mount(one: MountStatus) -> None:
-    write_line(f"{quoted(one.directory)}  {one.state}, {quoted(one.workspace)}")
-    if one.state == "dead":
-        write_line(f"  its daemon has died and reads fail: 'artfs umount {quoted(one.directory)}' cleans up")
+def _print_mount(mount: MountStatus) -> None:
+    write_line(f"{quoted(mount.directory)}  {mount.state}, {quoted(mount.workspace)}")
+    if mount.state == "dead":
+        write_line(f"  its daemon has died and reads fail: 'artfs umount {quoted(mount.directory)}' cleans up")
         return
-    since = "" if one.started_at is None else f" since {timestamp(one.started_at, seconds=True)}"
-    latency = ", low latency" if one.low_latency else ""
-    write_line(f"  process {one.pid}{since}, transport {one.transport}{latency}")
-    if one.state == "silent":
-        write_line(f"  it does not answer; if it is suspended, 'kill -CONT {one.pid}' resumes it")
+    since = "" if mount.started_at is None else f" since {timestamp(mount.started_at, seconds=True)}"
+    latency = ", low latency" if mount.low_latency else ""
+    write_line(f"  process {mount.pid}{since}, transport {mount.transport}{latency}")
+    if mount.state == "silent":
+        write_line(f"  it does not answer; if it is suspended, 'kill -CONT {mount.pid}' resumes it")
         return
-    served = f"{counted(one.requests, 'request')} served, {size(one.bytes)} read"
-    write_line(f"  {counted(len(one.workers), 'worker')}, {served}")
-    if one.reaper is not None:
-        write_line(f"  {_reaper_line(one.reaper)}")
-    for worker in one.workers:
+    served = f"{counted(mount.requests, 'request')} served, {size(mount.bytes)} read"
+    write_line(f"  {counted(len(mount.workers), 'worker')}, {served}")
+    if mount.reaper is not None:
+        write_line(f"  {_reaper_line(mount.reaper)}")
+    for worker in mount.workers:
         memory = "" if worker.memory_bytes is None else f", {size(worker.memory_bytes)} of memory"
         restarts = f", {counted(worker.restarts, 'restart')}" if worker.restarts else ""
         errors = f", {counted(worker.errors, 'error')}" if worker.errors else ""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from artfs.documents.encoding import exact_name, from_nanoseconds, timestamp, to_json
+from artfs.documents.encoding import exact_name, to_json
 
 if TYPE_CHECKING:
     from artfs.documents.encoding import Document
@@ -24,14 +24,11 @@ __all__ = [
     "age",
     "columns",
     "counted",
-    "exact_name",
     "flush",
-    "from_nanoseconds",
     "legible",
     "quoted",
     "say",
     "size",
-    "timestamp",
     "warn",
     "warn_of_silent",
     "write",
@@ -87,7 +84,7 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 def age(span: timedelta) -> str:
     """Return a duration in its largest whole unit: ``3 hours``, ``1 day``; negative durations are zero."""
     seconds = max(0, int(span.total_seconds()))
-    length, noun = next((one for one in _SPANS if seconds >= one[0]), _SPANS[-1])
+    length, noun = next((item for item in _SPANS if seconds >= item[0]), _SPANS[-1])
     return counted(seconds // length, noun)
 
 

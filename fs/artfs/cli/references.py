@@ -11,10 +11,11 @@ import click
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata, version_options
-from artfs.cli.output import counted, exact_name, quoted, size, write_document, write_line, write_table
+from artfs.cli.output import counted, quoted, size, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import first_workspace, print_put
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import exact_name
 
 if TYPE_CHECKING:
     from artstore.references.pinning import OnPinned
@@ -114,13 +115,13 @@ def ref_ls(session: Session, reference: str) -> None:
     Example:
       artfs ref ls imagenet:v3
     """
-    found = session.open().references.of(reference)
+    references = session.open().references.of(reference)
     if session.json:
         from artfs.documents.references import ReferencesDocument
 
-        write_document(ReferencesDocument.of(found))
+        write_document(ReferencesDocument.of(references))
         return
-    rows = [[quoted(exact_name(each.path)), size(each.record.size), quoted(each.record.uri)] for each in found]
+    rows = [[quoted(exact_name(each.path)), size(each.record.size), quoted(each.record.uri)] for each in references]
     write_table(["PATH", "SIZE", "URI"], rows)
 
 

@@ -9,8 +9,9 @@ import click
 from artfs.cli.completion import REFERENCE, RULE
 from artfs.cli.config import parse_duration, written_duration
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import counted, size, timestamp, warn, warn_of_silent, write_document, write_line, write_table
+from artfs.cli.output import counted, size, warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import timestamp
 
 if TYPE_CHECKING:
     from artstore.retention.rules import Rule
@@ -49,13 +50,21 @@ def retention() -> None:
     "--keep-best",
     "best",
     metavar="N:FIELD[:min]",
-    help="Keep the N with the greatest (min: least) number FIELD in the metadata.",
+    help="Keep the N versions with the greatest (min: least) number FIELD in the metadata.",
 )
-@click.option("--keep-hourly", "hourly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N hours.")
-@click.option("--keep-daily", "daily", type=click.IntRange(min=1), metavar="N", help="Keep the last of N days.")
-@click.option("--keep-weekly", "weekly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N weeks.")
-@click.option("--keep-monthly", "monthly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N months.")
-@click.option("--keep-yearly", "yearly", type=click.IntRange(min=1), metavar="N", help="Keep the last of N years.")
+@click.option(
+    "--keep-hourly", "hourly", type=click.IntRange(min=1), metavar="N", help="Keep the last N hourly versions."
+)
+@click.option("--keep-daily", "daily", type=click.IntRange(min=1), metavar="N", help="Keep the last N daily versions.")
+@click.option(
+    "--keep-weekly", "weekly", type=click.IntRange(min=1), metavar="N", help="Keep the last N weekly versions."
+)
+@click.option(
+    "--keep-monthly", "monthly", type=click.IntRange(min=1), metavar="N", help="Keep the last N monthly versions."
+)
+@click.option(
+    "--keep-yearly", "yearly", type=click.IntRange(min=1), metavar="N", help="Keep the last N yearly versions."
+)
 @click.option(
     "--keep-alias", "aliases", multiple=True, metavar="GLOB", help="Keep versions with a matching alias; repeatable."
 )
@@ -71,7 +80,7 @@ def retention_set(
     meta: tuple[str, ...],
     within: str | None,
     best: str | None,
-    **says: object,
+    **options: object,
 ) -> None:
     """Create or replace the rule RULE.
 
@@ -84,7 +93,7 @@ def retention_set(
       artfs retention set results --type results --keep-within 30d
       artfs retention set checkpoints --artifact 'team/*' --keep-best 5:loss:min --keep-last 2
     """
-    given = {key: value for key, value in says.items() if value}
+    given = {key: value for key, value in options.items() if value}
     if best is not None:
         given.update(_best(best))
     if within is not None:
@@ -99,7 +108,7 @@ def retention_set(
 
         write_document(RuleDocument.of(rule))
     else:
-        warn(f"{name}: {_said(rule)}; 'artfs retention plan' shows its effect")
+        warn(f"{name}: {_description(rule)}; 'artfs retention plan' shows its effect")
 
 
 def _best(text: str) -> dict[str, object]:
@@ -109,7 +118,7 @@ def _best(text: str) -> dict[str, object]:
     count, _, rest = text.partition(":")
     field, lowest = (rest[: -len(":min")], True) if rest.endswith(":min") else (rest.removesuffix(":max"), False)
     if not count.isdecimal() or not int(count) or not field:
-        raise InvalidInputError(f"{text!r} is not N:FIELD", hint="such as 5:accuracy, or 5:loss:min for the least")
+        raise InvalidInputError(f"{text!r} is not N:FIELD", hint="such as 5:accuracy, or 5:loss:min for the smallest")
     return {"best": int(count), "field": field, "lowest": lowest}
 
 
@@ -145,39 +154,42 @@ def retention_show(session: Session) -> None:
 
         write_document(RulesDocument.of(rules))
     else:
-        write_table(["RULE", "WHAT"], [[rule.name, _said(rule)] for rule in rules])
+        write_table(["RULE", "WHAT"], [[rule.name, _description(rule)] for rule in rules])
 
 
 @subcommand("plan", group=retention)
-@click.option("--going", is_flag=True, help="List only versions that expire.")
-def retention_plan(session: Session, going: bool) -> None:
+@click.option("--expiring", is_flag=True, help="List only versions that expire.")
+@click.option("--going", is_flag=True, hidden=True)  # the earlier name of --expiring
+def retention_plan(session: Session, expiring: bool, going: bool) -> None:
     """Show which versions would expire, and why.
 
     Nothing is changed. The size is the space that deleting these versions frees.
 
     \b
     Example:
-      artfs retention plan --going
+      artfs retention plan --expiring
     """
-    found = session.open().retention.plan()
-    shown = found.going if going else found.verdicts
+    plan = session.open().retention.plan()
+    shown = plan.expiring if expiring or going else plan.verdicts
     if session.json:
         from artfs.documents.retention import RetentionPlanDocument
 
-        write_document(RetentionPlanDocument.of(found, shown))
+        write_document(RetentionPlanDocument.of(plan, shown))
         return
     for verdict in shown:
-        mark = "expire" if verdict.goes else "keep  "
+        mark = "expire" if verdict.expires else "keep  "
         write_line(f"{mark}  {verdict.candidate.name}  {'; '.join(verdict.reasons)}")
     write_line(
-        f"{counted(len(found.going), 'version')} of {len(found.verdicts):,} would be deleted: {size(found.freed_bytes)}"
+        f"{counted(len(plan.expiring), 'version')} of {len(plan.verdicts):,} would be deleted: {size(plan.freed_bytes)}"
     )
 
 
 @subcommand("apply", group=retention, writes=True)
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would expire, and change nothing.")
 @click.option(
-    "--trust-clock", is_flag=True, help="Confirm that the clock is right although it differs from the recorded times."
+    "--trust-clock",
+    is_flag=True,
+    help="Confirm that the clock is right even though it differs from the recorded times.",
 )
 def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
     """Delete the versions that have expired.
@@ -191,24 +203,25 @@ def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
     """
     workspace = session.open()
     if dry_run:
-        found = workspace.retention.plan()
-        names, freed, due, kept = [one.candidate.name for one in found.going], found.freed_bytes, None, list[str]()
+        from artstore.retention.applying import Retired
+
+        plan = workspace.retention.plan()
+        retired = Retired([verdict.candidate.name for verdict in plan.expiring], plan.freed_bytes)
     else:
-        done = workspace.retention.apply(trust_clock=trust_clock)
-        names, freed, due, kept = done.versions, done.freed_bytes, done.due_at, done.kept
-        warn_of_silent(done.silent)
+        retired = workspace.retention.apply(trust_clock=trust_clock)
+        warn_of_silent(retired.silent)
     if session.json:
         from artfs.documents.retention import RetentionDocument
 
-        write_document(RetentionDocument(names, freed, due, kept, dry_run))
+        write_document(RetentionDocument.of(retired, dry_run=dry_run))
         return
-    for name in names:
+    for name in retired.versions:
         write_line(name)
-    for why in kept:
-        warn(f"kept {why}")
+    for phrase in retired.kept:
+        warn(f"kept {phrase}")
     what = "would be deleted" if dry_run else "deleted"
-    until = "" if due is None else f", undelete until {timestamp(due, seconds=True)}"
-    warn(f"{counted(len(names), 'version')} {what}: {size(freed)}{until}")
+    until = "" if retired.due_at is None else f", undelete until {timestamp(retired.due_at, seconds=True)}"
+    warn(f"{counted(len(retired.versions), 'version')} {what}: {size(retired.freed_bytes)}{until}")
 
 
 @subcommand("ttl", group=retention, writes=True)
@@ -226,7 +239,7 @@ def retention_ttl(session: Session, reference: str, time: str) -> None:
     """
     workspace = session.open()
     version = workspace.version(reference)
-    ends = workspace.set_ttl(version.name, None if time == "none" else parse_duration(time))
+    ends = workspace.retention.set_ttl(version.name, None if time == "none" else parse_duration(time))
     if session.json:
         from artfs.documents.retention import ExpiryDocument
 
@@ -242,7 +255,7 @@ def _aliased(aliases: list[str]) -> str:
     return f", unless it still has the alias {names[0]!r} then" if names else ""
 
 
-def _said(rule: Rule) -> str:
+def _description(rule: Rule) -> str:
     """Describe a rule in words."""
     selects = [
         f"{word} {value}"
@@ -259,12 +272,12 @@ def _said(rule: Rule) -> str:
     if rule.last:
         keeps.append(f"the last {rule.last}")
     if rule.within:
-        keeps.append(f"what is younger than {written_duration(rule.within)}")
+        keeps.append(f"versions younger than {written_duration(rule.within)}")
     if rule.best:
         keeps.append(f"the best {rule.best} by {'least ' if rule.lowest else ''}{rule.field}")
     for period in ("hourly", "daily", "weekly", "monthly", "yearly"):
         if getattr(rule, period):
             keeps.append(f"{getattr(rule, period)} {period}")
     keeps += [f"alias {glob}" for glob in rule.aliases] + [f"tag {glob}" for glob in rule.tags]
-    aliased = ", aliases do not protect" if rule.aliased else ""
-    return f"of {', '.join(selects) or 'everything'} keeps {', '.join(keeps)}{aliased}"
+    aliased = "; aliases do not protect versions" if rule.aliased else ""
+    return f"for {', '.join(selects) or 'all artifacts'}, keep {', '.join(keeps)}{aliased}"

@@ -8,19 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import (
-    age,
-    columns,
-    counted,
-    from_nanoseconds,
-    quoted,
-    size,
-    warn,
-    write_document,
-    write_line,
-    write_table,
-)
+from artfs.cli.output import age, columns, counted, quoted, size, warn, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import from_nanoseconds
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -89,14 +79,14 @@ def _print_workspace(path: str, report: Usage) -> None:
         stored_once += f": {report.logical_bytes / report.stored_bytes:,.1f} times smaller"
     write_line(f"{quoted(path)}  {counted(report.versions, 'version')}")
     rows = [
-        ["  logical", size(report.logical_bytes), "what the versions would take as separate copies"],
+        ["  logical", size(report.logical_bytes), "size of the versions as separate copies"],
         ["  stored", size(report.stored_bytes), stored_once],
         ["  manifest", size(report.manifest_bytes), "names and records"],
         ["  deleted", size(report.deadlist_bytes), _waiting(report)],
         ["  condemned", size(report.condemned_bytes), "reaped, freed once no process reads it"],
         ["  free", size(report.free_bytes), "gaps in packs that no content uses"],
         ["  other", size(report.other_bytes), "the reserve for a full disk, block edges, run-time files"],
-        ["  disk", size(report.disk_bytes), "what the workspace takes: all but 'logical'"],
+        ["  disk", size(report.disk_bytes), "size of the workspace: all of the above except 'logical'"],
     ]
     for line in columns(rows, right=[1]):
         write_line(line)

@@ -14,18 +14,9 @@ import click
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.differences import print_difference
 from artfs.cli.lineage import near
-from artfs.cli.output import (
-    columns,
-    counted,
-    exact_name,
-    from_nanoseconds,
-    quoted,
-    size,
-    timestamp,
-    write_document,
-    write_line,
-)
+from artfs.cli.output import columns, counted, quoted, size, write_document, write_line
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import exact_name, from_nanoseconds, timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -87,15 +78,15 @@ def log(session: Session, name: str) -> None:
 
         write_document(LogDocument.of(name, history))
         return
-    for one in history:
-        if isinstance(one, range):
-            first = f"{version_label(one[0])}.." if len(one) > 1 else ""
-            write_line(f"{first}{version_label(one[-1])}  deleted")
+    for version in history:
+        if isinstance(version, range):
+            first = f"{version_label(version[0])}.." if len(version) > 1 else ""
+            write_line(f"{first}{version_label(version[-1])}  deleted")
             continue
-        write_line(_log_line(one))
-        for line in (one.description or "").splitlines():
+        write_line(_log_line(version))
+        for line in (version.description or "").splitlines():
             write_line(f"    {quoted(line)}")
-        for line in _purges(one):
+        for line in _purges(version):
             write_line(f"    purged: {line}")
 
 

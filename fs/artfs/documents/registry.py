@@ -16,11 +16,11 @@ def documents() -> dict[str, type[Document]]:
 
     This imports every module of the package.  A command imports only the module of the document that it prints.
     """
-    found: dict[str, type[Document]] = {}
+    classes: dict[str, type[Document]] = {}
     for info in iter_modules(artfs.documents.__path__):
         module = import_module(f"artfs.documents.{info.name}")
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Document) and value is not Document:
-                other = found.setdefault(value.schema, value)
+                other = classes.setdefault(value.schema, value)
                 assert other is value, f"{value.__name__} and {other.__name__} have one schema: {value.schema}"
-    return dict(sorted(found.items()))
+    return dict(sorted(classes.items()))

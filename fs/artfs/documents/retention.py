@@ -96,12 +96,12 @@ class RuleRemovalDocument(Document):
 
 @dataclass(frozen=True, slots=True)
 class VerdictItem(Record):
-    """Whether a version goes, why, and the names of the rules that select it."""
+    """Whether a version expires, why, and the names of the rules that select it."""
 
     name: str
     artifact: str
     version: str
-    goes: bool
+    expires: bool
     reasons: Sequence[str]
     rules: Sequence[str]
 
@@ -115,17 +115,17 @@ class VerdictItem(Record):
 
 @dataclass(frozen=True, slots=True)
 class RetentionPlanDocument(Document):
-    """What the rules would do: ``going`` versions would be deleted, and ``freed_bytes`` freed (``retention plan``)."""
+    """The effect of the rules: deleting the ``expiring`` versions would free ``freed_bytes`` (``retention plan``)."""
 
     schema: ClassVar[str] = "artfs.retention_plan/1"
     versions: Sequence[VerdictItem]
-    going: int
+    expiring: int
     freed_bytes: int
 
     @classmethod
     def of(cls, plan: RetentionPlan, verdicts: Iterable[Verdict]) -> RetentionPlanDocument:
         """Return the document of a plan, with those of its verdicts that are to be listed."""
-        return cls([VerdictItem.of(verdict) for verdict in verdicts], len(plan.going), plan.freed_bytes)
+        return cls([VerdictItem.of(verdict) for verdict in verdicts], len(plan.expiring), plan.freed_bytes)
 
 
 @dataclass(frozen=True, slots=True)

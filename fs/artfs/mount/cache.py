@@ -30,11 +30,11 @@ class Cache(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """Return the value of ``key``, or None; count the call as a use."""
-        found = self._entries.get(key)
-        if found is None:
+        entry = self._entries.get(key)
+        if entry is None:
             return None
         self._entries.move_to_end(key)
-        return found[0]
+        return entry[0]
 
     def put(self, key: K, value: V, weight: int = 1) -> None:
         """Keep ``value`` unless ``key`` is there already."""

@@ -41,10 +41,10 @@ def find_in_project(snapshot: Snapshot, project: int, name: bytes) -> Attributes
     except UnicodeDecodeError as error:
         raise NotFoundError("no artifact has a name that is not UTF-8") from error
     above_it = _name(snapshot, project)
-    found = snapshot.name_number(f"{above_it}/{component}" if above_it else component)
-    if found is None or not component:
+    number = snapshot.name_number(f"{above_it}/{component}" if above_it else component)
+    if number is None or not component:
         raise NotFoundError(f"no project or artifact {component!r}")
-    return _of_name(snapshot, *found)
+    return _of_name(snapshot, *number)
 
 
 def find_in_artifact(snapshot: Snapshot, artifact: int, name: bytes) -> VersionRecord | Attributes:
@@ -117,8 +117,8 @@ def list_artifact(snapshot: Snapshot, artifact: int) -> list[DirectoryEntry]:
 def parent_of(snapshot: Snapshot, place: Inode) -> int:
     """Return the inode of the project that a project or artifact lies in; the root is its own."""
     above_it = _name(snapshot, place.value).rpartition("/")[0]
-    found = snapshot.name_number(above_it) if above_it else None
-    return inodes.project(found[0]) if found else inodes.ROOT
+    number = snapshot.name_number(above_it) if above_it else None
+    return inodes.project(number[0]) if number else inodes.ROOT
 
 
 def _target(number: int) -> bytes:
@@ -132,7 +132,7 @@ def _name(snapshot: Snapshot, number: int) -> str:
 def _record(snapshot: Snapshot, number: int) -> ArtifactRecord:
     record = snapshot.artifact(number)
     if record is None:
-        raise StaleError("the artifact or project is gone")
+        raise StaleError("the artifact or project no longer exists")
     return record
 
 
@@ -157,12 +157,12 @@ def _of_latest(version: VersionRecord) -> Attributes:
 def _alias(snapshot: Snapshot, serial: int) -> AliasRecord:
     alias = snapshot.alias(serial)
     if alias is None:
-        raise StaleError("the alias has moved or is gone")
+        raise StaleError("the alias has moved or no longer exists")
     return alias
 
 
 def _version(snapshot: Snapshot, serial: int) -> VersionRecord:
     version = snapshot.version(serial)
     if version is None:
-        raise StaleError("the version is gone")
+        raise StaleError("the version no longer exists")
     return version

@@ -35,7 +35,7 @@ def _remove_dead_mount(directory: Path) -> None:
     if point is None:
         return
     if point.fstype == kernel.FILESYSTEM:
-        mounted = next(one for one in reversed(table.artfs_mounts()) if one.directory == directory)
+        mounted = next(mount for mount in reversed(table.artfs_mounts()) if mount.directory == directory)
         if table.is_dead(mounted):
             with contextlib.suppress(OSError):
                 kernel.detach(os.fsencode(directory), lazy=True)

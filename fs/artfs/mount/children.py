@@ -151,11 +151,11 @@ class _Busy:
     def __init__(self, news: socket.socket, slot: int) -> None:
         self._news = news
         self._slot = slot
-        self._said = False
+        self._is_reported = False
 
     def say(self) -> None:
-        if not self._said:
-            self._said = True
+        if not self._is_reported:
+            self._is_reported = True
             send(self._news, {"from": self._slot, "busy": True})
 
 

@@ -135,7 +135,7 @@ def _mounted_at(target: Path) -> Mounted:
         raise MountError(f"nothing is mounted at {target}")
     if point.fstype != kernel.FILESYSTEM:
         raise MountError(f"{target} is not an artfs mount: {point.fstype} of {point.source}")
-    return next(one for one in reversed(table.artfs_mounts()) if one.directory == target)
+    return next(mount for mount in reversed(table.artfs_mounts()) if mount.directory == target)
 
 
 def _ask_to_unmount(mounted: Mounted, daemon: DaemonInfo, lazy: bool) -> int:
@@ -179,11 +179,11 @@ def status(workspace_path: PathLike | None = None, directory: PathLike | None = 
     Raises MountError if ``directory`` is not an artfs mount.
     """
     if directory is not None:
-        found = [_mounted_at(table.resolve(directory))]
+        mounts = [_mounted_at(table.resolve(directory))]
     else:
-        found = table.artfs_mounts(Path(os.path.realpath(workspace_path)) if workspace_path is not None else None)
-    known = {one.daemon.id for one in found if one.daemon}
-    result = [_status_of(one) for one in found]
+        mounts = table.artfs_mounts(Path(os.path.realpath(workspace_path)) if workspace_path is not None else None)
+    known = {mount.daemon.id for mount in mounts if mount.daemon}
+    result = [_status_of(mount) for mount in mounts]
     if workspace_path is not None and directory is None:
         workspace = Path(os.path.realpath(workspace_path))
         for daemon in live_daemons(workspace / "run"):

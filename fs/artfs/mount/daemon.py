@@ -224,4 +224,4 @@ def _last_line(log: Path) -> str:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError as error:
         return os.strerror(error.errno or errno.EIO)
-    return lines[-1] if lines else "it left no word"
+    return lines[-1] if lines else "it left no message"

@@ -14,13 +14,13 @@ def holders(directory: Path, device: str, *, limit: int = 5) -> list[str]:
 
     ``device`` is the mount's number as ``major:minor``.  Only links are read, so a hung mount does not block the call.
     """
-    found = []
+    processes = []
     for pid in sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit()):
         if _uses(pid, os.fsencode(directory), _in_hexadecimal(device)):
-            found.append(f"{_name(pid)} ({pid})")
-            if len(found) == limit:
+            processes.append(f"{_name(pid)} ({pid})")
+            if len(processes) == limit:
                 break
-    return found
+    return processes
 
 
 def _in_hexadecimal(device: str) -> bytes:

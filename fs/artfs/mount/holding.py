@@ -161,7 +161,7 @@ class Holding:
             descent.proceed(self._source, self._device, deadline)
         except ArtfsError as error:
             descent.end()
-            _log.error("version serial %d, which is deleted and in use, cannot be walked: %s", version.serial, error)
+            _log.error("the deleted version with serial %d, still in use, cannot be read: %s", version.serial, error)
 
 
 def _is_known(device: int, serial: int, index: int) -> bool:

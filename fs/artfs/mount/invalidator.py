@@ -79,11 +79,11 @@ def _parent_of(snapshot: Snapshot, directory: str) -> int | None:
     """Return the inode of a full name; None if the name no longer exists; its own entry is then among the changes."""
     if not directory:
         return inodes.ROOT
-    found = snapshot.name_number(directory)
-    if found is None:
+    named = snapshot.name_number(directory)
+    if named is None:
         retired = snapshot.retired_number(directory)
         return None if retired is None else inodes.artifact(retired)
-    number, is_artifact = found
+    number, is_artifact = named
     return inodes.artifact(number) if is_artifact else inodes.project(number)
 
 
@@ -104,5 +104,5 @@ def _entry_of(snapshot: Snapshot, serial: int, index: int) -> tuple[int, bytes] 
         return None
     if not index:
         return inodes.artifact(version.artifact), version_label(version.number).encode()
-    found = trees.directory_at(snapshot.tree, version.root, index)
-    return (inodes.directory(serial, found.parent), found.path[-1]) if found else None
+    place = trees.directory_at(snapshot.tree, version.root, index)
+    return (inodes.directory(serial, place.parent), place.path[-1]) if place else None

@@ -83,7 +83,7 @@ def _attach_as_user(source: bytes, directory: bytes, allow_other: bool) -> int:
 
     mine, theirs = socket.socketpair()
     with mine, theirs:
-        done = subprocess.run(
+        process = subprocess.run(
             [fusermount(), b"-o", options, b"--", directory],
             env={**os.environ, "_FUSE_COMMFD": str(theirs.fileno())},
             pass_fds=[theirs.fileno()],
@@ -92,9 +92,9 @@ def _attach_as_user(source: bytes, directory: bytes, allow_other: bool) -> int:
             check=False,
         )
         theirs.close()
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().rpartition("fusermount3: ")[2]
-            raise MountError(f"mounting on {os.fsdecode(directory)} failed: {said or 'fusermount3 gave no reason'}")
+        if process.returncode != 0:
+            message = process.stderr.decode(errors="replace").strip().rpartition("fusermount3: ")[2]
+            raise MountError(f"mounting on {os.fsdecode(directory)} failed: {message or 'fusermount3 gave no reason'}")
         return _receive_descriptor(mine)
 
 
@@ -104,7 +104,7 @@ def _receive_descriptor(connection: socket.socket) -> int:
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             return int(array.array("i", data[:size])[0])
-    raise MountError("fusermount3 mounted, and passed no device back")
+    raise MountError("fusermount3 did not pass back the FUSE device")
 
 
 def fusermount() -> str:
@@ -113,7 +113,7 @@ def fusermount() -> str:
 
     program = shutil.which("fusermount3")
     if program is None:
-        raise MountError("fusermount3 is not installed, which mounts for ordinary users", hint="apt install fuse3")
+        raise MountError("fusermount3, which mounts for ordinary users, is not installed", hint="apt install fuse3")
     return program
 
 
@@ -130,11 +130,11 @@ def detach(directory: bytes, *, lazy: bool) -> None:
     import subprocess
 
     arguments: list[str | bytes] = [fusermount(), "-u", *(["-z"] if lazy else []), "--", directory]
-    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        number = next((code for text, code in _SAID.items() if text in said), errno.EPERM)
-        raise OSError(number, said, os.fsdecode(directory))
+    process = subprocess.run(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    if process.returncode != 0:
+        message = process.stderr.decode(errors="replace").strip()
+        number = next((code for text, code in _SAID.items() if text in message), errno.EPERM)
+        raise OSError(number, message, os.fsdecode(directory))
 
 
 _SAID = {

@@ -28,7 +28,7 @@ class Retaining:
         self._store = store
         self._every = every_seconds
         self._first = first_seconds
-        self._told = ""
+        self._last_error = ""
 
     async def run(self) -> None:
         """Apply the rules shortly after the mount, and then at regular intervals."""
@@ -40,15 +40,15 @@ class Retaining:
     def _apply(self) -> None:
         """Apply the rules once; an error is logged only when it differs from the last one."""
         try:
-            done = apply(self._store)
+            retired = apply(self._store)
         except (ArtfsError, OSError) as error:
-            if str(error) != self._told:
+            if str(error) != self._last_error:
                 _log.warning("retention: %s", error)
-            self._told = str(error)
+            self._last_error = str(error)
             return
         except Exception:
             _log.exception("retention failed")
             return
-        self._told = ""
-        if done.versions:
-            _log.info("retention: deleted %s", ", ".join(done.versions))
+        self._last_error = ""
+        if retired.versions:
+            _log.info("retention: deleted %s", ", ".join(retired.versions))

@@ -43,7 +43,7 @@ def at(directory: Path) -> MountPoint | None:
 
 def artfs_mounts(workspace: Path | None = None) -> list[Mounted]:
     """Return the artfs mounts that this process can see, of one workspace or of all."""
-    found = []
+    mounts = []
     daemons: dict[Path, list[DaemonInfo]] = {}
     for point in mount_points():
         if point.fstype == FILESYSTEM:
@@ -51,8 +51,8 @@ def artfs_mounts(workspace: Path | None = None) -> list[Mounted]:
             if workspace is None or _same(source, workspace):
                 if source not in daemons:
                     daemons[source] = live_daemons(source / "run")
-                found.append(Mounted(point.path, source, point.device, _serving(point, daemons[source])))
-    return found
+                mounts.append(Mounted(point.path, source, point.device, _serving(point, daemons[source])))
+    return mounts
 
 
 def is_dead(mounted: Mounted) -> bool:
@@ -78,5 +78,5 @@ def _serving(point: MountPoint, daemons: list[DaemonInfo]) -> DaemonInfo | None:
     return next((daemon for daemon in daemons if daemon.device == point.device), None)
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one == other or os.path.realpath(one) == os.path.realpath(other)
+def _same(path: Path, other: Path) -> bool:
+    return path == other or os.path.realpath(path) == os.path.realpath(other)

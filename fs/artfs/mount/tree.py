@@ -235,8 +235,8 @@ class Tree:
                 known = snapshot.identity(node), snapshot.reference(node)
             self._references.put(node, known)
         outside = self._source.outside
-        found = outside.cached(*known, offset, size)
-        return partial(outside.read, *known, offset, size) if found is None else found
+        data = outside.cached(*known, offset, size)
+        return partial(outside.read, *known, offset, size) if data is None else data
 
     def xattr(self, inode: int, name: bytes) -> bytes:
         """Return an extended attribute; NoAttributeError, without a store query, for names of other prefixes."""
@@ -306,10 +306,10 @@ class Tree:
         return {}
 
     def _lookup_in_artifact(self, request: _Request, artifact: int, name: bytes) -> Attributes:
-        found = catalogue.find_in_artifact(request.snapshot, artifact, name)
-        if isinstance(found, VersionRecord):
-            return self._enter(found, inodes.artifact(artifact))
-        return found
+        child = catalogue.find_in_artifact(request.snapshot, artifact, name)
+        if isinstance(child, VersionRecord):
+            return self._enter(child, inodes.artifact(artifact))
+        return child
 
     def _enter(self, version: VersionRecord, parent: int) -> Attributes:
         root = of_directory(version.serial, 0, version.created_ns)
@@ -318,17 +318,17 @@ class Tree:
 
     def _lookup_in_version(self, request: _Request, parent: int, place: Inode, name: bytes) -> Attributes | None:
         where = self._place(request, parent)
-        found = trees.lookup(partial(self._record, request), where.node, name)
-        return None if found is None else self._attributes_of(*found, parent, where)
+        lookup_result = trees.lookup(partial(self._record, request), where.node, name)
+        return None if lookup_result is None else self._attributes_of(*lookup_result, parent, where)
 
     def _attributes_of(self, entry: TreeEntry, before: int, parent: int, where: _Place) -> Attributes:
         """Return an entry's attributes; ``before`` counts the directories in its own that come before it."""
         if not entry.directories:
             return of_content(entry.kind, entry.node, entry.size, entry.birth_ns)
-        found = of_directory(where.serial, where.ordinal + 1 + before, where.created_ns)
+        attributes = of_directory(where.serial, where.ordinal + 1 + before, where.created_ns)
         place = _Place(entry.node, parent, where.created_ns, where.serial, where.ordinal + 1 + before)
-        self._places.put(found.inode, place)
-        return found
+        self._places.put(attributes.inode, place)
+        return attributes
 
     def _page_of_version(self, request: _Request, inode: int, place: Inode, position: int) -> Iterator[DirectoryEntry]:
         where = self._place(request, inode)
@@ -373,7 +373,7 @@ class Tree:
     def _version(self, snapshot: Snapshot, serial: int) -> VersionRecord:
         version = snapshot.version(serial)
         if version is None:
-            raise StaleError("the version is gone")
+            raise StaleError("the version no longer exists")
         return version
 
     def _place(self, request: _Request, inode: int) -> _Place:
@@ -389,10 +389,10 @@ class Tree:
             version = self._version(request.snapshot, serial)
             return _Place(version.root, inodes.artifact(version.artifact), version.created_ns, serial, 0)
         root = self._place(request, inodes.directory(serial, 0))
-        found = trees.directory_at(partial(self._record, request), root.node, index)
-        if found is None:
+        place = trees.directory_at(partial(self._record, request), root.node, index)
+        if place is None:
             raise StaleError(f"version serial {serial} has no directory {index}")
-        return _Place(found.node, inodes.directory(serial, found.parent), root.created_ns, serial, index)
+        return _Place(place.node, inodes.directory(serial, place.parent), root.created_ns, serial, index)
 
 
 def _cookie(entry: DirectoryEntry) -> int:

@@ -114,7 +114,7 @@ def _notice(unused: Sequence[str]) -> None:
     global _noticed
     if unused and not _noticed:
         _noticed = True
-        print(f"artfs: {', '.join(unused)} is recorded, and has no effect", file=sys.stderr)
+        print(f"artfs: {', '.join(unused)} is recorded but has no effect", file=sys.stderr)
 
 
 def _hook() -> None:
@@ -146,7 +146,7 @@ def run() -> Run | None:
 def _open(what: str) -> Run:
     current = run()
     if current is None:
-        raise RefusedError(f"there is no run for {what}", hint="begin one: artfs.init()")
+        raise RefusedError(f"there is no active run for {what}", hint="begin one: artfs.init()")
     return current
 
 

@@ -109,7 +109,7 @@ class Artifact:
         """Return what is being put together; raise `RefusedError` if it is a version already."""
         if self._version is not None:
             raise RefusedError(
-                f"{self._version.name} is a version, and does not change",
+                f"{self._version.name} is a version and cannot be changed",
                 hint="begin the next version: artifact.new_draft()",
             )
         return self._assembly
@@ -251,7 +251,7 @@ class Artifact:
     @ttl.setter
     def ttl(self, value: timedelta | None) -> None:
         if value is not None and not value > timedelta(0):
-            raise InvalidInputError("the end of a version must lie in the future")
+            raise InvalidInputError("the expiry time must be in the future")
         self._description.ttl = value
 
     # -- putting together ------------------------------------------------------------------------------------------
@@ -438,9 +438,9 @@ class Artifact:
         return Artifact.of(self._workspace, self._workspace.link(version.name, target_path, aliases=aliases or ()))
 
     def unlink(self) -> None:
-        """Delete this version if it is a link; the other version stays.  Raises `RefusedError` if it is no link."""
+        """Delete this version if it is a link; the other version stays.  Raises `RefusedError` if it is not a link."""
         if not self.is_link:
-            raise RefusedError(f"{self.qualified_name} is no link", hint="delete() deletes it")
+            raise RefusedError(f"{self.qualified_name} is not a link", hint="delete() deletes it")
         self.delete(delete_aliases=True)
 
     def delete(self, delete_aliases: bool = False, cascade: Cascade = "no") -> None:

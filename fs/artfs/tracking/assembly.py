@@ -73,7 +73,7 @@ class Assembly:
     def new_file(self, name: str, mode: str, encoding: str | None) -> Iterator[IO[Any]]:
         """Open a temporary file for writing, and add it when the ``with`` block ends without an exception."""
         if mode not in ("x", "w", "xb", "wb"):
-            raise InvalidInputError(f"the mode is {mode!r}, and can be 'x' or 'w', with 'b' for bytes")
+            raise InvalidInputError(f"the mode must be 'x' or 'w', with 'b' for bytes, not {mode!r}")
         gathering = self.gathering()
         with tempfile.TemporaryDirectory(prefix="artfs-") as folder:
             path = Path(folder, "file")
@@ -119,10 +119,10 @@ class Assembly:
             self._lay_over_latest(name)
         base = None if self.base is None else self.base.name
         runs = (run,) if run else ()
-        asked = replace(
+        request = replace(
             Commit.checked(name, **description.options()), base=base, runs=runs, included=tuple(self.included)
         )
-        version = self.gathering().commit(asked)
+        version = self.gathering().commit(request)
         if description.tags:
             self.workspace.tags.add(version.name, *description.tags)
         return version

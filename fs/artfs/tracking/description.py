@@ -55,7 +55,7 @@ class Description:
         if days is None:
             return None
         if isinstance(days, bool) or not isinstance(days, int | float) or not days > 0:
-            raise InvalidInputError(f"{_TTL_DAYS} is {days!r}, and must be a number of days, more than 0")
+            raise InvalidInputError(f"{_TTL_DAYS} must be a positive number of days, not {days!r}")
         return days * 86400.0
 
     def write(self, workspace: Workspace, version: Version) -> None:
@@ -77,9 +77,11 @@ class Description:
         if self.ttl == _length(workspace.version(version.name)):
             return
         if self.ttl is None:
-            workspace.set_ttl(version.name, None)
+            workspace.retention.set_ttl(version.name, None)
         else:
-            workspace.set_ttl(version.name, (version.created_at + self.ttl - datetime.now(UTC)).total_seconds())
+            workspace.retention.set_ttl(
+                version.name, (version.created_at + self.ttl - datetime.now(UTC)).total_seconds()
+            )
 
 
 def _checked(aliases: Iterable[str]) -> list[str]:

@@ -41,7 +41,7 @@ def contribute(
             except ExistsError:
                 continue  # another run has opened it at this moment
         try:
-            draft.merge(digest, f"the run {run.title!r}", overwrite=overwrite, said=message)
+            draft.merge(digest, f"the run {run.title!r}", overwrite=overwrite, fields=message)
         except NotFoundError:
             continue  # another run has finished it at this moment
         return late
@@ -66,7 +66,7 @@ def finish(workspace: Workspace, place: Place, run: RunRecord, contribution: Con
         version = _finished(workspace, full, ident)
         if version is None:
             raise NotFoundError(
-                f"no run has added anything to {full!r} as {shared!r}", hint="upsert_artifact adds files"
+                f"no run has added anything to {full!r} as {shared!r}", hint="add files with upsert_artifact"
             ) from error
         return version
     try:

@@ -41,11 +41,11 @@ def download(workspace: Workspace, version: Version, root: str | os.PathLike[str
         return os.path.abspath(os.fspath(root))
     wish = os.environ.get("ARTFS_DOWNLOAD", "")
     if wish not in ("", _COPY, _MOUNT):
-        raise InvalidInputError(f"ARTFS_DOWNLOAD is {wish!r}, and can be 'copy' or 'mount'")
+        raise InvalidInputError(f"ARTFS_DOWNLOAD must be 'copy' or 'mount', not {wish!r}")
     place = None if wish == _COPY else workspace.mounted_folder(version)
     if place is None and wish == _MOUNT:
         raise InvalidInputError(
-            "ARTFS_DOWNLOAD asks for a mount, and the workspace is not mounted", hint="mount it: artfs mount DIR"
+            "ARTFS_DOWNLOAD requires a mount, but the workspace is not mounted", hint="mount it: artfs mount DIR"
         )
     if place is None:
         folder = download_folder()
@@ -108,7 +108,7 @@ def copy_to_cache(workspace: Workspace, version: Version, progress: Callable[[Pr
 def _limit(text: str) -> int:
     number = parse_size(text)
     if number is None:
-        raise InvalidInputError(f"ARTFS_CACHE_LIMIT is {text!r}, and must be a size such as 50GB")
+        raise InvalidInputError(f"ARTFS_CACHE_LIMIT must be a size such as 50GB, not {text!r}")
     return number
 
 

@@ -57,7 +57,7 @@ class ArtifactEntry:
     def ref_target(self) -> str:
         """Return the URI of a file whose bytes stay outside; raise `InvalidInputError` for any other."""
         if not self._is_reference:
-            raise InvalidInputError(f"{self.path!r} refers to nothing: it is stored", hint="ref() names it")
+            raise InvalidInputError(f"{self.path!r} is stored, not a reference", hint="use ref()")
         return self._artifact.target(self.digest)
 
 

@@ -50,7 +50,7 @@ def find_version(workspace: Workspace, text: str, project: str) -> tuple[Version
             return workspace.version(f"{full}:{label}"), label
     last = short_name(reference.name)
     elsewhere = [artifact.name for artifact in workspace.artifacts() if short_name(artifact.name) == last]
-    where = f" in the project {project!r} or at the top" if project and "/" not in reference.name else ""
+    where = f" in the project {project!r} or at the top level" if project and "/" not in reference.name else ""
     hint = f"elsewhere there is {', '.join(elsewhere[:5])}" if elsewhere else "list them: artfs ls"
     raise NotFoundError(f"there is no artifact {reference.name!r}{where}", hint=hint)
 

@@ -317,7 +317,7 @@ class Run:
         shared = distributed_id or self.group
         if not shared:
             raise InvalidInputError(
-                "runs that make one version together need a name for it",
+                "runs that contribute to one version need a shared name for it",
                 hint="pass distributed_id, or init(group=...)",
             )
         full = self._full_name(artifact)
@@ -343,7 +343,7 @@ class Run:
 
         self._require_running()
         if on_conflict not in ("error", "last"):
-            raise InvalidInputError(f"on_conflict is {on_conflict!r}, and can be 'error' or 'last'")
+            raise InvalidInputError(f"on_conflict must be 'error' or 'last', not {on_conflict!r}")
         artifact = self._given(artifact_or_path, name, type, aliases)
         self._flush()
         place = self._draft_of(artifact, distributed_id)
@@ -351,7 +351,7 @@ class Run:
         late = contribute(self._workspace, place, self._record, contribution, overwrite=on_conflict == "last")
         artifact.discard()
         if late is not None:
-            _say(f"{late} was finished before; this begins the next version")
+            _say(f"{late} is already finished; this begins the next version")
         return artifact
 
     def finish_artifact(

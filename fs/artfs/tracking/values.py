@@ -62,13 +62,13 @@ def plain(value: Any, what: str = "metadata") -> Any:
 def metric_values(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run logs as JSON, with NaN and infinite numbers as the words NaN and Infinity."""
     if not isinstance(data, Mapping):
-        raise InvalidInputError(f"what a run logs is a mapping of names to values, not {type(data).__name__}")
-    return {_name(key, "what a run logs"): _metric(value, f"the metric {key!r}") for key, value in data.items()}
+        raise InvalidInputError(f"run.log takes a mapping of names to values, not {type(data).__name__}")
+    return {_name(key, "the logged values"): _metric(value, f"the metric {key!r}") for key, value in data.items()}
 
 
 def _name(key: object, what: str) -> str:
     if not isinstance(key, str | int | float | bool):
-        raise InvalidInputError(f"a name in {what} is {key!r}, which is no text")
+        raise InvalidInputError(f"a key in {what} is {key!r}, which is not a string")
     return str(key)
 
 

@@ -29,7 +29,7 @@ def verify(version: Version, root: str | os.PathLike[str]) -> None:
             place = top / path
             if info.kind == "link":
                 if not place.is_symlink() or os.readlink(place) != info.link_target:
-                    wrong.append(f"{path!r} is not the link that it was")
+                    wrong.append(f"{path!r} is not the same link")
             elif not place.is_file() or place.is_symlink():
                 wrong.append(f"{path!r} is missing")
             elif place.stat().st_size != info.size or not _is_equal(version, path, info, place):
@@ -41,7 +41,7 @@ def verify(version: Version, root: str | os.PathLike[str]) -> None:
                 wrong.append(f"{path!r} is not in the version")
     if wrong:
         more = f", and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
-        raise DamageError(f"{top} is not {version.name}: {'; '.join(wrong[:_MOST_NAMED])}{more}")
+        raise DamageError(f"{top} differs from {version.name}: {'; '.join(wrong[:_MOST_NAMED])}{more}")
 
 
 def _is_equal(version: Version, path: str, info: FileInfo, place: Path) -> bool:

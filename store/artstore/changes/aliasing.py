@@ -52,11 +52,12 @@ def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str], *,
         if moved:
             events = [AliasEvent(name=artifact.name, alias=alias, version=current.number) for alias in moved]
             journal.append(store.path, transaction, events)
-    return _told(store, artifact.name, moved)
+    return _notify(store, artifact.name, moved)
 
 
 def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bool = False) -> list[str]:
     """Remove aliases, all or none, protected ones with ``force``; return the mounts that did not answer."""
+    aliases = list(dict.fromkeys(aliases))
     with store.write() as transaction:
         artifact = _artifact(transaction, name)
         if not force:
@@ -66,10 +67,10 @@ def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bo
                 raise NotFoundError(f"{name!r} has no alias {alias!r}")
         events = [AliasEvent(name=name, alias=alias, version=None) for alias in aliases]
         journal.append(store.path, transaction, events)
-    return _told(store, name, aliases)
+    return _notify(store, name, aliases)
 
 
-def _told(store: Store, name: str, aliases: Sequence[str]) -> list[str]:
+def _notify(store: Store, name: str, aliases: Sequence[str]) -> list[str]:
     if not aliases:
         return []
     return [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, [Change(name, list(aliases))])]
@@ -134,10 +135,10 @@ def rename(store: Store, name: str, to: str) -> list[str]:
     """
     with store.write() as transaction:
         artifact = _artifact(transaction, name)
-        gone = catalogue.rename(transaction, artifact, to, time.time_ns())
+        old_names = catalogue.rename(transaction, artifact, to, time.time_ns())
         drafts.rename(transaction, name, to)
         journal.append(store.path, transaction, [RenameEvent(name=name, to=to)])
-    changes = [Change(above, [component]) for above, _, component in (each.rpartition("/") for each in gone)]
+    changes = [Change(above, [component]) for above, _, component in (each.rpartition("/") for each in old_names)]
     return [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, [*changes, *parent_changes(to)])]
 
 

@@ -106,63 +106,63 @@ class Committed:
 
 
 def commit(
-    store: Store, transaction: WriteTransaction, root: Ref, asked: Commit, new_bytes: int
+    store: Store, transaction: WriteTransaction, root: Ref, request: Commit, new_bytes: int
 ) -> tuple[bool, Committed]:
     """Record a version of ``root`` unless it equals the current latest; return (whether it is new, the result).
 
     ``new_bytes`` are the bytes that storing the root has added.  Raises `RefusedError` for a type that differs from the
     artifact's, `InvalidInputError` if the name cannot be an artifact.
     """
-    if asked.linked and catalogue.version(transaction, asked.linked) is None:
+    if request.linked and catalogue.version(transaction, request.linked) is None:
         raise NotFoundError("the version to link has been deleted")
     now_ns = time.time_ns()
-    is_new = catalogue.find_name(transaction, asked.name) is None
-    artifact = catalogue.ensure_artifact(transaction, asked.name, now_ns)
-    typed = _with_type(artifact, asked.type)
+    is_new = catalogue.find_name(transaction, request.name) is None
+    artifact = catalogue.ensure_artifact(transaction, request.name, now_ns)
+    typed = _with_type(artifact, request.type)
     events: list[Event] = []
     if typed is not artifact:
-        events.append(TypeEvent(name=asked.name, type=typed.type))
+        events.append(TypeEvent(name=request.name, type=typed.type))
     artifact = typed
     latest = catalogue.latest(transaction, artifact.number)
-    if latest is not None and not asked.force and _same(latest, root, asked):
+    if latest is not None and not request.force and _same(latest, root, request):
         version, created = latest, False
     else:
         newest_ns = EARLIEST_NS if latest is None else latest.newest_ns
-        version, created = _record(transaction, artifact, root, asked, new_bytes, now_ns, newest_ns), True
+        version, created = _record(transaction, artifact, root, request, new_bytes, now_ns, newest_ns), True
         artifact = replace(artifact, next_version=version.number + 1)
-        events.append(VersionEvent.of(asked.name, version))
-    if asked.ttl is not None:
-        version = replace(version, expires_ns=end_after(asked.ttl))
+        events.append(VersionEvent.of(request.name, version))
+    if request.ttl is not None:
+        version = replace(version, expires_ns=end_after(request.ttl))
         catalogue.put_version(transaction, version)
-        events.append(TtlEvent(name=asked.name, version=version.number, expires_ns=version.expires_ns))
+        events.append(TtlEvent(name=request.name, version=version.number, expires_ns=version.expires_ns))
     catalogue.put_artifact(transaction, artifact)
-    refuse_protected(transaction, artifact, version.number, asked.aliases)
-    moved = catalogue.set_aliases(transaction, artifact.number, version.number, asked.aliases, now_ns)
-    events += [AliasEvent(name=asked.name, alias=alias, version=version.number) for alias in moved]
-    events += _add_edges(transaction, _sources(transaction, asked, version, created), artifact, version, now_ns)
+    refuse_protected(transaction, artifact, version.number, request.aliases)
+    moved = catalogue.set_aliases(transaction, artifact.number, version.number, request.aliases, now_ns)
+    events += [AliasEvent(name=request.name, alias=alias, version=version.number) for alias in moved]
+    events += _add_edges(transaction, _sources(transaction, request, version, created), artifact, version, now_ns)
     if events:
         journal.append(store.path, transaction, events)
     names = [f"v{version.number}", "latest", *moved] if created else moved
-    changes = parent_changes(asked.name) if is_new else []
+    changes = parent_changes(request.name) if is_new else []
     if names:
-        changes.append(Change(asked.name, names))
+        changes.append(Change(request.name, names))
     return created, Committed(artifact, version, created, changes)
 
 
 def _sources(
-    transaction: ReadTransaction, asked: Commit, version: VersionRecord, created: bool
+    transaction: ReadTransaction, request: Commit, version: VersionRecord, created: bool
 ) -> Iterator[tuple[str, End]]:
     """Yield (kind, end) of the declared sources of a version."""
-    for number in dict.fromkeys(asked.runs):
+    for number in dict.fromkeys(request.runs):
         yield lineage.LOGGED, run_end(number)
     if not created:
         return
-    if asked.linked:
-        yield lineage.LINKED, version_end(asked.linked)
-    for serial in dict.fromkeys(asked.included):
+    if request.linked:
+        yield lineage.LINKED, version_end(request.linked)
+    for serial in dict.fromkeys(request.included):
         yield lineage.INCLUDED, version_end(serial)
-    if asked.base is not None:
-        reference = parse_reference(asked.base)
+    if request.base is not None:
+        reference = parse_reference(request.base)
         artifact = catalogue.find_name(transaction, reference.name)
         if artifact is not None and reference.version is not None:
             base = catalogue.serial_of(transaction, artifact.number, reference.version)
@@ -185,28 +185,28 @@ def _add_edges(
     events = []
     for kind, source in sources:
         edge = Edge(source, kind, version_end(version.serial))
-        said = EdgeRecord(now_ns, end_title(transaction, source), target)
-        if lineage.put_edge(transaction, edge, said):
-            events.append(edge_event(edge, said))
+        record = EdgeRecord(now_ns, end_title(transaction, source), target)
+        if lineage.put_edge(transaction, edge, record):
+            events.append(edge_event(edge, record))
     return events
 
 
-def _with_type(artifact: ArtifactRecord, asked: str | None) -> ArtifactRecord:
-    if asked is None or asked == artifact.type:
+def _with_type(artifact: ArtifactRecord, request: str | None) -> ArtifactRecord:
+    if request is None or request == artifact.type:
         return artifact
     if artifact.type is not None:
         raise RefusedError(
-            f"{artifact.name!r} has the type {artifact.type!r}, not {asked!r}",
-            hint=f"omit --type, or change it for all versions: artfs artifact set-type {artifact.name} {asked}",
+            f"{artifact.name!r} has the type {artifact.type!r}, not {request!r}",
+            hint=f"omit --type, or change it for all versions: artfs artifact set-type {artifact.name} {request}",
         )
-    return replace(artifact, type=asked)
+    return replace(artifact, type=request)
 
 
-def _same(latest: VersionRecord, root: Ref, asked: Commit) -> bool:
+def _same(latest: VersionRecord, root: Ref, request: Commit) -> bool:
     return (
         latest.digest == root.digest
-        and (asked.metadata is None or asked.metadata == latest.metadata)
-        and (asked.description is None or asked.description == latest.description)
+        and (request.metadata is None or request.metadata == latest.metadata)
+        and (request.description is None or request.description == latest.description)
     )
 
 
@@ -214,14 +214,14 @@ def _record(
     transaction: WriteTransaction,
     artifact: ArtifactRecord,
     root: Ref,
-    asked: Commit,
+    request: Commit,
     new_bytes: int,
     now_ns: int,
     newest_ns: int,
 ) -> VersionRecord:
     state = transaction.state
     view = tree_view(transaction, root.node)
-    mtime_ns = now_ns if asked.mtime_ns is None else asked.mtime_ns
+    mtime_ns = now_ns if request.mtime_ns is None else request.mtime_ns
     version = VersionRecord(
         serial=state.next_serial,
         artifact=artifact.number,
@@ -231,16 +231,16 @@ def _record(
         form=view.form,
         created_ns=now_ns,
         mtime_ns=mtime_ns,
-        mode=asked.mode,
+        mode=request.mode,
         newest_ns=max(newest_ns, view.totals.newest_ns, mtime_ns, now_ns),
         files=view.total_files,
         bytes=view.total_bytes,
         mount=state.next_serial,
         new_bytes=new_bytes,
-        description=asked.description or "",
-        metadata=asked.metadata or {},
-        base=asked.base,
-        draft=asked.draft,
+        description=request.description or "",
+        metadata=request.metadata or {},
+        base=request.base,
+        draft=request.draft,
     )
     state.next_serial += 1
     state.versions += 1

@@ -108,40 +108,40 @@ def delete(
         aliases = _released(transaction, store.run_dir, doomed, force, cascade)
         window = read_settings(transaction).undelete_seconds
         plan = _plan_of(store, transaction)
-        freed = sum(plan.release([one.version.root]).bytes for one in doomed)
+        freed = sum(plan.release([target.version.root]).bytes for target in doomed)
         planned_in = snapshot.number
     due_ns = time.time_ns() + (0 if now else int(window * 1e9))
     due_at = utc(due_ns) if window and not now else None
-    names = [one.name for one in doomed]
+    names = [target.name for target in doomed]
     if dry_run:
         return Deletion(names, freed, aliases, due_at, dry_run=True)
     entries: list[DeadEntry] = []
     changes: list[Change] = []
     last = planned_in
-    going = frozenset(one.version.serial for one in doomed)
+    together = frozenset(target.version.serial for target in doomed)
     with room_to_free(store.path):
         for start in range(0, len(doomed), _BATCH):
             with store.write() as transaction:
                 batch = doomed[start : start + _BATCH]
                 entries += _delete_batch(
-                    store, transaction, batch, force, cascade, going, due_ns, changes, reasons or {}
+                    store, transaction, batch, force, cascade, together, due_ns, changes, reasons or {}
                 )
                 last = transaction.number
     if last == planned_in + -(-len(doomed) // _BATCH):
         _plans[store.path] = (store.uuid, last, plan)
     silent = [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, changes)]
-    done = Deletion(names, freed, aliases, due_at, silent=silent)
+    deletion = Deletion(names, freed, aliases, due_at, silent=silent)
     if now:
         from artstore.reclaim.reaper import reap
 
         reaped = reap(store, now=True, only=frozenset(entry.number for entry in entries))
-        in_use = [f"{_name_in(doomed, found)}: {found.by}" for found in reaped.in_use]
-        done = replace(done, reaped_bytes=reaped.freed_bytes, in_use=in_use)
-    return done
+        in_use = [f"{_name_in(doomed, use)}: {use.by}" for use in reaped.in_use]
+        deletion = replace(deletion, reaped_bytes=reaped.freed_bytes, in_use=in_use)
+    return deletion
 
 
-def _name_in(doomed: list[_Doomed], found: InUse) -> str:
-    return next(one.name for one in doomed if one.version.serial == found.serial)
+def _name_in(doomed: list[_Doomed], use: InUse) -> str:
+    return next(target.name for target in doomed if target.version.serial == use.serial)
 
 
 _plans: dict[Path, tuple[str, int, Plan]] = {}
@@ -159,24 +159,24 @@ def _plan_of(store: Store, transaction: ReadTransaction) -> Plan:
 
 def _with_dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed]) -> list[_Doomed]:
     """Return versions, followed by all living versions made from them, directly or indirectly."""
-    found = {one.version.serial: one for one in doomed}
+    targets = {target.version.serial: target for target in doomed}
     waiting = list(doomed)
     while waiting:
         for version, _ in lineage.dependants(transaction, waiting.pop().version):
             artifact = catalogue.artifact(transaction, version.artifact)
-            if version.serial not in found and artifact is not None:
-                found[version.serial] = _Doomed(artifact, version)
-                waiting.append(found[version.serial])
-    return list(found.values())
+            if version.serial not in targets and artifact is not None:
+                targets[version.serial] = _Doomed(artifact, version)
+                waiting.append(targets[version.serial])
+    return list(targets.values())
 
 
-def _dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed], going: Collection[int]) -> list[str]:
+def _dependants(transaction: ReadTransaction, doomed: Sequence[_Doomed], together: Collection[int]) -> list[str]:
     """Return a phrase for each living version that was made from a deleted one and is not deleted with it."""
     return [
-        f"{label(transaction, version)} {how.replace(' it', f' {one.name}')}"
-        for one in doomed
-        for version, how in lineage.dependants(transaction, one.version)
-        if version.serial not in going
+        f"{label(transaction, version)} {how.replace(' it', f' {target.name}')}"
+        for target in doomed
+        for version, how in lineage.dependants(transaction, target.version)
+        if version.serial not in together
     ]
 
 
@@ -186,32 +186,38 @@ def _released(
     doomed: Sequence[_Doomed],
     force: bool,
     cascade: Cascade,
-    going: Collection[int] | None = None,
+    together: Collection[int] | None = None,
 ) -> list[str]:
     """Return the aliases that are released with versions; raise `RefusedError` naming all obstacles to the deletion.
 
-    ``going`` are the serials of all versions of the deletion, of which these may be a part.
+    ``deleted`` are the serials of all versions of the deletion, of which these may be a part.
     """
-    found = _aliases(transaction, doomed)
-    aliases = [(one, name) for one in doomed for name in found.get((one.artifact.number, one.version.number), [])]
+    aliases_by_version = _aliases(transaction, doomed)
+    aliases = [
+        (target, name)
+        for target in doomed
+        for name in aliases_by_version.get((target.artifact.number, target.version.number), [])
+    ]
     settings = read_settings(transaction)
-    protected = [f"{one.name} has the protected alias {name!r}" for one, name in aliases if settings.protects(name)]
+    protected = [
+        f"{target.name} has the protected alias {name!r}" for target, name in aliases if settings.protects(name)
+    ]
     if protected:
         raise RefusedError(
             f"nothing was deleted: {'; '.join(protected)}",
-            hint="'artfs alias rm --force' takes the alias away, then the version can be deleted",
+            hint="remove the alias first: artfs alias rm --force",
         )
-    serials = {one.version.serial: one for one in doomed}
-    depending = _dependants(transaction, doomed, going or serials) if cascade != "orphan" else []
+    serials = {target.version.serial: target for target in doomed}
+    depending = _dependants(transaction, doomed, together or serials) if cascade != "orphan" else []
     if depending:
         more = f"; and {len(depending) - _MOST_NAMED} more" if len(depending) > _MOST_NAMED else ""
         raise RefusedError(
             f"nothing was deleted: {'; '.join(depending[:_MOST_NAMED])}{more}",
-            hint="--cascade deletes those as well, --cascade=orphan keeps them without what they were made from",
+            hint="--cascade also deletes those; --cascade=orphan keeps them without their inputs",
         )
     if force:
-        return [f"{one.artifact.name}:{name}" for one, name in aliases]
-    refusals = [f"{one.name} has the alias {name!r}" for one, name in aliases]
+        return [f"{target.artifact.name}:{name}" for target, name in aliases]
+    refusals = [f"{target.name} has the alias {name!r}" for target, name in aliases]
     refusals += [
         f"{serials[draft.base].name} is the base of {draft.title}"
         for draft in drafts.list_drafts(transaction, run_dir)
@@ -220,18 +226,18 @@ def _released(
     if refusals:
         raise RefusedError(
             f"nothing was deleted: {'; '.join(refusals)}",
-            hint="--force deletes them all the same; aliases can be moved with: artfs alias set",
+            hint="--force deletes them anyway; to move an alias: artfs alias set",
         )
     return []
 
 
 def _aliases(transaction: ReadTransaction, doomed: Sequence[_Doomed]) -> dict[tuple[int, int], list[str]]:
     """Return the aliases of all affected artifacts, by artifact and version number."""
-    found: dict[tuple[int, int], list[str]] = {}
-    for artifact in {one.artifact.number for one in doomed}:
+    names: dict[tuple[int, int], list[str]] = {}
+    for artifact in {target.artifact.number for target in doomed}:
         for alias in catalogue.aliases_of(transaction, artifact):
-            found.setdefault((artifact, alias.version), []).append(alias.name)
-    return found
+            names.setdefault((artifact, alias.version), []).append(alias.name)
+    return names
 
 
 def _delete_batch(
@@ -240,20 +246,20 @@ def _delete_batch(
     doomed: Sequence[_Doomed],
     force: bool,
     cascade: Cascade,
-    going: Collection[int],
+    together: Collection[int],
     due_ns: int,
     changes: list[Change],
     reasons: Mapping[int, str],
 ) -> list[DeadEntry]:
     """Delete some versions in one transaction, unless an obstacle has appeared; note what mounts have to invalidate."""
-    _released(transaction, store.run_dir, doomed, force, cascade, going)
+    _released(transaction, store.run_dir, doomed, force, cascade, together)
     aliases = _aliases(transaction, doomed)
     entries, events = [], []
     by_artifact: dict[int, tuple[ArtifactRecord, list[str]]] = {}
     for artifact, version in doomed:
         current = catalogue.version(transaction, version.serial)
         if current is None:
-            raise NotFoundError(f"{artifact.name}:{version_label(version.number)} has been deleted meanwhile")
+            raise NotFoundError(f"{artifact.name}:{version_label(version.number)} has been deleted in the meantime")
         current = replace(current, reason=reasons.get(version.serial, ""))
         entry, event, names = _delete_one(transaction, artifact, current, due_ns, aliases)
         entries.append(entry)
@@ -262,8 +268,8 @@ def _delete_batch(
     for artifact, names in by_artifact.values():
         changes.append(Change(artifact.name, names))
         if catalogue.latest(transaction, artifact.number) is None:
-            for gone in catalogue.retire(transaction, artifact):
-                above, _, component = gone.rpartition("/")
+            for retired in catalogue.retire(transaction, artifact):
+                above, _, component = retired.rpartition("/")
                 changes.append(Change(above, [component]))
     journal.append(store.path, transaction, events)
     return entries
@@ -319,13 +325,13 @@ def undelete(store: Store, ref: str) -> Undeletion:
     """
     reference = parse_reference(ref)
     if reference.version is None or reference.path:
-        raise InvalidInputError(f"{ref!r} names no version by its number", hint="write NAME:v3")
+        raise InvalidInputError(f"{ref!r} does not name a version by number", hint="write NAME:v3")
     name, number = reference.name, reference.version
     label = f"{name}:{version_label(number)}"
     with room_to_free(store.path), store.write() as transaction:
         artifact = catalogue.find_name(transaction, name) or catalogue.find_retired(transaction, name)
         if artifact is None or not artifact.is_artifact:
-            raise NotFoundError(f"there is no artifact {name!r}, nor was one deleted that could come back")
+            raise NotFoundError(f"there is no artifact {name!r}, and no deleted one that can be restored")
         was_retired = catalogue.find_name(transaction, name) is None
         artifact = catalogue.ensure_artifact(transaction, name, time.time_ns())
         version, entry = _deleted_version(transaction, artifact, number, label)
@@ -369,11 +375,11 @@ def _deleted_version(
     record = catalogue.recorded_by_number(transaction, artifact.number, number)
     if record is None:
         if number < artifact.next_version:
-            raise NotFoundError(f"{label} cannot come back: its content is being given back or is gone")
+            raise NotFoundError(f"{label} can no longer be restored: its space has been freed or is being freed")
         raise NotFoundError(f"{label} never existed")
     if record.state == "live":
         raise RefusedError(f"{label} is not deleted")
     entry = deadlist.find_entry(transaction, record.due_ns, record.entry)
     if entry is None or entry.started:
-        raise NotFoundError(f"{label} cannot come back: its content is being given back")
+        raise NotFoundError(f"{label} can no longer be restored: its space is being freed")
     return record, entry

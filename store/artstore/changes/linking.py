@@ -34,19 +34,19 @@ def link(store: Store, version: VersionRecord, target: str, aliases: Sequence[st
             raise NotFoundError("the version to link has been deleted")
         if artifact.name == target:
             raise InvalidInputError(
-                f"{label(transaction, current)} is a version of {target!r} already", hint="set an alias on it instead"
+                f"{label(transaction, current)} is already a version of {target!r}", hint="set an alias on it instead"
             )
-        said = Commit.checked(
+        request = Commit.checked(
             target,
             type=artifact.type,
             aliases=aliases,
             description=current.description,
             metadata=current.metadata,
         )
-        said = replace(said, linked=current.serial, mtime_ns=current.mtime_ns, mode=current.mode)
+        request = replace(request, linked=current.serial, mtime_ns=current.mtime_ns, mode=current.mode)
     with closing(Stager(store, target, "")) as stager:
         try:
             root = stager.known_tree(current.form, current.digest)
-            return version_of(store, commit_staged(store, stager, root, said))
+            return version_of(store, commit_staged(store, stager, root, request))
         except StaleHintError as error:
             raise NotFoundError("the version to link has been deleted") from error

@@ -121,7 +121,7 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
     target = _Target.of(store, text)
     named = None if target.version is None else target.version.serial
     if not reason.strip():
-        raise InvalidInputError("a purge needs a reason, which is kept in the records of the versions")
+        raise InvalidInputError("a purge needs a reason; it is recorded with the versions")
     now_ns = time.time_ns()
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
@@ -138,8 +138,8 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
     _refuse(store, holders, held, named, everywhere)
     report = PurgeReport(
         digests=digests,
-        files=[f"{one.label}/{os.fsdecode(place.path)}" for one in held for place in one.places],
-        versions=[one.label for one in held],
+        files=[f"{holder.label}/{os.fsdecode(place.path)}" for holder in held for place in holder.places],
+        versions=[holder.label for holder in held],
         reason=reason,
         purged_at=utc(now_ns),
         dry_run=dry_run,
@@ -148,11 +148,11 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
         return report
     with room_to_free(store.path):
         loosened = _loosen(store)
-        content = sorted({place.entry.node for one in held for place in one.places})
-        entries = [_purge_version(store, one, set(content), reason, now_ns) for one in held]
-    directories = sorted({(one.version.serial, place.directory) for one in held for place in one.places})
+        content = sorted({place.entry.node for holder in held for place in holder.places})
+        entries = [_purge_version(store, holder, set(content), reason, now_ns) for holder in held]
+    directories = sorted({(holder.version.serial, place.directory) for holder in held for place in holder.places})
     silent = daemon_requests.notify_purged(store.run_dir, content, directories)
-    silent += daemon_requests.notify(store.run_dir, [Change(one.artifact, [one.number]) for one in held])
+    silent += daemon_requests.notify(store.run_dir, [Change(holder.artifact, [holder.number]) for holder in held])
     reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
     _overwrite_copies(store, ids)
     forget_references(store)  # even if a mount has already reaped them
@@ -168,18 +168,18 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
 def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None, everywhere: bool) -> None:
     if not held:
         raise NotFoundError(
-            "no version holds this content as a file", hint="it may be deleted already: artfs why DIGEST tells"
+            "no version contains this content as a file", hint="it may already be deleted, see: artfs why DIGEST"
         )
-    others = [one.label for one in held if one.version.serial != named]
+    others = [holder.label for holder in held if holder.version.serial != named]
     if others and not everywhere and (named is not None or len(others) > 1):
         other = " other" if named is not None else ""
-        count = f"1{other} version holds" if len(others) == 1 else f"{len(others)}{other} versions hold"
+        count = f"1{other} version contains" if len(others) == 1 else f"{len(others)}{other} versions contain"
         named_others = ", ".join(others[:10])
         if len(others) > 10:
             named_others += " ..."
         raise RefusedError(
             f"nothing was purged: {count} this content: {named_others}",
-            hint="--everywhere takes it out of all of them",
+            hint="--everywhere purges it from all of them",
         )
     with store.snapshot() as snapshot:
         alive = {
@@ -189,8 +189,8 @@ def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None
         draft = alive.get(record.draft)
         if draft is not None:
             raise BusyError(
-                f"nothing was purged: {draft.title} holds this content",
-                hint=f"take it out of the draft, or: artfs draft abort {draft.id}"
+                f"nothing was purged: {draft.title} contains this content",
+                hint=f"remove it from the draft, or discard the draft: artfs draft abort {draft.id}"
                 if draft.id
                 else "try again when it has ended",
             )
@@ -316,8 +316,8 @@ def _overwrite_copies(store: Store, ids: set[bytes]) -> None:
 
 def _is_alive(transaction: ReadTransaction, pack: int, entry: PackedEntry) -> bool:
     klass = CLASS_CONTENT if entry.klass == CLASS_ROOT_LIST else entry.klass
-    found = find_node(transaction, klass, entry.id)
-    return found is not None and node_extent(found[1])[:2] == (pack, entry.offset)
+    row = find_node(transaction, klass, entry.id)
+    return row is not None and node_extent(row[1])[:2] == (pack, entry.offset)
 
 
 def _remaining(store: Store, leaves: set[int]) -> int:

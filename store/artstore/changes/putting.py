@@ -49,7 +49,7 @@ class PutOptions:
     progress: Callable[[Progress], None] | None = None
 
 
-def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
+def put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutResult:
     """Store the content at ``path`` and make it a version.
 
     Streams: memory grows with the entries of the largest folder, not with files or the number of folders.  If an
@@ -57,14 +57,14 @@ def put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResu
     rest.  If the disk is full, deleted content on the deadlist is reaped, the oldest first.  Raises `SourceError` for
     files that cannot be stored, `OutOfSpaceError` if the disk is still full after that, and the errors of `commit`.
     """
-    done, reaped = with_room(store, lambda: _put(store, path, asked, options))
-    return replace(done, reaped_bytes=reaped)
+    result, reaped = with_room(store, lambda: _put(store, path, request, options))
+    return replace(result, reaped_bytes=reaped)
 
 
 def put_version(
     store: Store,
     path: str | os.PathLike[str],
-    asked: Commit,
+    request: Commit,
     *,
     base: str | None = None,
     exclude: Sequence[str] = (),
@@ -76,23 +76,23 @@ def put_version(
         raise InvalidInputError("the path to put is empty")  # Path("") would mean the current folder
     if remove and base is None:
         raise InvalidInputError("--remove needs --base")
-    below = None if base is None else base_version(store, asked.name, base)
+    below = None if base is None else base_version(store, request.name, base)
     if below is not None:
-        asked = replace(asked, base=below.name)
+        request = replace(request, base=below.name)
     options = PutOptions(exclude, remove, None if below is None else below.record, progress)
-    return version_of(store, put(store, Path(path), asked, options))
+    return version_of(store, put(store, Path(path), request, options))
 
 
-def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutResult:
+def _put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutResult:
     whole = options.base is None and not options.exclude and not options.remove
     mounted = mounted_path(store, path) if whole else None
     for attempt in range(_ATTEMPTS):
-        stager = Stager(store, asked.name, os.fspath(path))
+        stager = Stager(store, request.name, os.fspath(path))
         try:
             if mounted is not None:
-                root, asked = _take_mounted(store, stager, mounted, asked)
-                return commit_staged(store, stager, root, asked)
-            return _put_source(store, stager, path, asked, options, attempt)
+                root, request = _take_mounted(store, stager, mounted, request)
+                return commit_staged(store, stager, root, request)
+            return _put_source(store, stager, path, request, options, attempt)
         except StaleHintError:
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -102,7 +102,7 @@ def _put(store: Store, path: Path, asked: Commit, options: PutOptions) -> PutRes
 
 
 def _put_source(
-    store: Store, stager: Stager, path: Path, asked: Commit, options: PutOptions, attempt: int
+    store: Store, stager: Stager, path: Path, request: Commit, options: PutOptions, attempt: int
 ) -> PutResult:
     """Store a folder or file; a second attempt reads every file, a third also ignores all hints."""
     hints = attempt < _ATTEMPTS - 1
@@ -110,7 +110,7 @@ def _put_source(
         report = reporter(source, options.progress)
         with StatCache.open(store.path / "cache" / "stat", source.real_path, source.identity) as cache:
             overlay = base = None
-            earlier: Earlier | None = Earlier.of(store, asked.name, share=not asked.force)
+            earlier: Earlier | None = Earlier.of(store, request.name, share=not request.force)
             if options.base is not None:
                 base = options.base.root
                 stager.hold_base(options.base.serial, base)
@@ -127,33 +127,33 @@ def _put_source(
                 progress=report,
             )
             root = ingest.run()
-            asked = replace(asked, mtime_ns=ingest.mtime_ns, mode=ingest.mode)
-            result = commit_staged(store, stager, root, asked, earlier=earlier, base=base)
+            request = replace(request, mtime_ns=ingest.mtime_ns, mode=ingest.mode)
+            result = commit_staged(store, stager, root, request, earlier=earlier, base=base)
             if overlay is None and not attempt:
                 cache.commit()
     return result
 
 
-def _take_mounted(store: Store, stager: Stager, place: MountedPath, asked: Commit) -> tuple[Ref, Commit]:
+def _take_mounted(store: Store, stager: Stager, place: MountedPath, request: Commit) -> tuple[Ref, Commit]:
     """Return the root for a path on a mount: the node of the directory, or a new root that contains the file.
 
     The commit gets the directory's time and mode.
     """
     with store.snapshot() as snapshot:
-        found = snapshot.name_number(place.name)
-        version = snapshot.version_by_number(found[0], place.number) if found else None
+        number = snapshot.name_number(place.name)
+        version = snapshot.version_by_number(number[0], place.number) if number else None
         if version is None:
-            raise NotFoundError(f"{place.name}:v{place.number} is not there any more")
+            raise NotFoundError(f"{place.name}:v{place.number} no longer exists")
         if not place.path:
-            asked = replace(asked, mtime_ns=version.mtime_ns, mode=version.mode)
-            return stager.known_tree(version.form, version.digest), asked
+            request = replace(request, mtime_ns=version.mtime_ns, mode=version.mode)
+            return stager.known_tree(version.form, version.digest), request
         entry = snapshot.resolve(version.root, place.path)
         if entry is None:
             raise NotFoundError(f"{place.name}:v{place.number} has no {os.fsdecode(place.path)!r}")
         draft = draft_of(snapshot, entry)
     if draft.kind is Kind.DIRECTORY:
-        asked = replace(asked, mtime_ns=draft.mtime_ns, mode=draft.mode)
-        return stager.known_tree(draft.form, draft.id), asked
+        request = replace(request, mtime_ns=draft.mtime_ns, mode=draft.mode)
+        return stager.known_tree(draft.form, draft.id), request
     builder = DirectoryBuilder(stager)
     builder.add(draft)
-    return builder.finish(), asked
+    return builder.finish(), request

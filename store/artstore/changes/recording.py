@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from artstore.errors import ExistsError, NotFoundError
+from artstore.errors import ExistsError, InvalidInputError, NotFoundError
 from artstore.names import check_name, check_run
 from artstore.reclaim.leases import RUNS, Lease, is_held
 from artstore.records.catalogue import EdgeRecord, RunRecord, VersionRecord, checked_metadata
-from artstore.records.events import MetricsEvent, RunEvent
+from artstore.records.events import Event, MetricsEvent, RunEvent
 from artstore.rows import lineage, runs
 from artstore.rows.lineage import Edge, edge_event, end_title, run_end, version_end
 from artstore.storage import journal
@@ -33,10 +33,12 @@ def state_of(store: Store, record: RunRecord) -> str:
     return "crashed" if record.state == "running" and not is_held(store, record.number, RUNS) else record.state
 
 
-def start_run(store: Store, project: str, ident: str, *, resume: bool = False, **says: Any) -> tuple[RunRecord, Lease]:
+def start_run(
+    store: Store, project: str, ident: str, *, resume: bool = False, **fields: Any
+) -> tuple[RunRecord, Lease]:
     """Record the start of a run, or with ``resume`` the continuation of an existing one; return it and its lock.
 
-    ``says`` are fields of `RunRecord`.  Without ``ident`` an id is generated.  Raises `ExistsError` if a run of that
+    ``fields`` are fields of `RunRecord`.  Without ``ident`` an id is generated.  Raises `ExistsError` if a run of that
     project and id exists and ``resume`` is not set, `InvalidInputError` for an invalid name or values that JSON cannot
     hold.
     """
@@ -44,22 +46,22 @@ def start_run(store: Store, project: str, ident: str, *, resume: bool = False, *
         check_name(project)
     if ident:
         check_run(ident)
-    says |= {key: checked_metadata(says[key]) for key in ("config", "settings") if key in says}
+    fields |= {key: checked_metadata(fields[key]) for key in ("config", "settings") if key in fields}
     require_room(store.path)
     with store.write() as transaction:
         before = runs.find_run(transaction, project, ident) if ident else None
         if before is not None and not resume:
-            raise ExistsError(f"a run {before.title!r} is there already", hint="go on with it by resume=True")
+            raise ExistsError(f"the run {before.title!r} already exists", hint="to continue it, pass resume=True")
         if before is not None:
-            plain = {key: says[key] for key in _PLAIN if says.get(key)}
-            config = {**before.config, **says.get("config", {})}
-            settings = {**before.settings, **says.get("settings", {})}
+            plain = {key: fields[key] for key in _PLAIN if fields.get(key)}
+            config = {**before.config, **fields.get("config", {})}
+            settings = {**before.settings, **fields.get("settings", {})}
             record = replace(before, **plain, config=config, settings=settings, state="running", finished_ns=0)
             record = replace(record, pid=os.getpid())
         else:
             number = transaction.state.next_run
             transaction.state.next_run += 1
-            record = RunRecord(number, project, ident or f"r{number}", time.time_ns(), pid=os.getpid(), **says)
+            record = RunRecord(number, project, ident or f"r{number}", time.time_ns(), pid=os.getpid(), **fields)
         lock = Lease(store, record.number, RUNS)
         try:
             runs.put_run(transaction, record)
@@ -72,16 +74,21 @@ def start_run(store: Store, project: str, ident: str, *, resume: bool = False, *
 
 def _recorded(record: RunRecord | None) -> RunRecord:
     if record is None:
-        raise NotFoundError("the run is gone")
+        raise NotFoundError("the run no longer exists")
     return record
 
 
-def change_run(store: Store, number: int, **says: Any) -> RunRecord:
-    """Change fields of a run's record; return the new record."""
-    says |= {key: checked_metadata(says[key]) for key in ("config", "summary") if key in says}
+def change_run(store: Store, number: int, **fields: Any) -> RunRecord:
+    """Change fields of a run's record; return the new record.
+
+    Raises `InvalidInputError` for a field that identifies the run, `NotFoundError` if there is no such run.
+    """
+    for name in fields.keys() & {"number", "project", "id"}:
+        raise InvalidInputError(f"the {name} of a run does not change")
+    fields |= {key: checked_metadata(fields[key]) for key in ("config", "summary") if key in fields}
     with store.write() as transaction:
         before = _recorded(runs.run(transaction, number))
-        record = replace(before, **says)
+        record = replace(before, **fields)
         if record != before:
             runs.put_run(transaction, record)
             journal.append(store.path, transaction, [RunEvent(record=record)])
@@ -89,21 +96,22 @@ def change_run(store: Store, number: int, **says: Any) -> RunRecord:
 
 
 def log_rows(store: Store, number: int, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> RunRecord:
-    """Record rows of metrics, as one block, and the summary that results."""
+    """Record rows of metrics, as one block if there are any, and the summary that results."""
     with store.write() as transaction:
         before = _recorded(runs.run(transaction, number))
         data = runs.pack_rows(rows)
         record = replace(
             before,
             steps=before.steps + len(rows),
-            blocks=before.blocks + 1,
+            blocks=before.blocks + (1 if rows else 0),
             summary=checked_metadata({**before.summary, **summary}),
         )
-        runs.put_block(transaction, number, before.blocks, data)
+        events: list[Event] = [RunEvent(record=record)]
+        if rows:
+            runs.put_block(transaction, number, before.blocks, data)
+            events.insert(0, MetricsEvent(run=number, block=before.blocks, data=data))
         runs.put_run(transaction, record)
-        journal.append(
-            store.path, transaction, [MetricsEvent(run=number, block=before.blocks, data=data), RunEvent(record=record)]
-        )
+        journal.append(store.path, transaction, events)
     return record
 
 
@@ -111,8 +119,8 @@ def record_use(store: Store, number: int, version: VersionRecord, name: str) -> 
     """Record that a run uses a version, and the ``name`` that it used: an alias, or ``v3``."""
     with store.write() as transaction:
         edge = Edge(version_end(version.serial), lineage.USED, run_end(number))
-        said = EdgeRecord(
+        edge_record = EdgeRecord(
             time.time_ns(), end_title(transaction, edge.source), end_title(transaction, edge.target), name
         )
-        if lineage.put_edge(transaction, edge, said):
-            journal.append(store.path, transaction, [edge_event(edge, said)])
+        if lineage.put_edge(transaction, edge, edge_record):
+            journal.append(store.path, transaction, [edge_event(edge, edge_record)])

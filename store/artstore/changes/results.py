@@ -38,7 +38,7 @@ def commit_staged(
     store: Store,
     stager: Stager,
     root: Ref,
-    asked: Commit,
+    request: Commit,
     *,
     earlier: Earlier | None = None,
     base: int | None = None,
@@ -51,13 +51,13 @@ def commit_staged(
     differing = 0 if earlier is None else earlier.differing
     while True:
         if earlier is None:
-            earlier = Earlier.of(store, asked.name, share=not asked.force)
+            earlier = Earlier.of(store, request.name, share=not request.force)
             root = retimed(store, stager, root, earlier, base)
         try:
             committed = stager.commit(
                 root,
-                lambda transaction, root, added: commit(store, transaction, root, asked, stager.stored_bytes + added),
-                partial(earlier.require_latest, asked.name),
+                lambda transaction, root, added: commit(store, transaction, root, request, stager.stored_bytes + added),
+                partial(earlier.require_latest, request.name),
             )
         except RequirementError:  # another version was committed since: its times count too
             earlier = None

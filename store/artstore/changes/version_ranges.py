@@ -25,12 +25,12 @@ def select(transaction: ReadTransaction, refs: Sequence[str], *, recursive: bool
     bare ``NAME`` or a path inside a version, `NotFoundError` if nothing matches.
     """
     if not refs:
-        raise InvalidInputError("name the versions to delete")
-    found: dict[int, Selected] = {}
+        raise InvalidInputError("no versions are given")
+    selected: dict[int, Selected] = {}
     for ref in refs:
         for artifact, version in _select_one(transaction, ref, recursive):
-            found[version.serial] = (artifact, version)
-    return list(found.values())
+            selected[version.serial] = (artifact, version)
+    return list(selected.values())
 
 
 def _select_one(transaction: ReadTransaction, ref: str, recursive: bool) -> list[Selected]:
@@ -38,11 +38,11 @@ def _select_one(transaction: ReadTransaction, ref: str, recursive: bool) -> list
     artifact = _artifact(transaction, check_name(name))
     if recursive:
         if colon:
-            raise InvalidInputError(f"-r takes whole artifacts, so name {name!r} without a version")
+            raise InvalidInputError(f"-r selects whole artifacts: give {name!r} without a version")
         chosen = catalogue.versions_of(transaction, artifact.number)
     elif not colon:
         versions = catalogue.versions_of(transaction, artifact.number)
-        raise InvalidInputError(f"{name!r} names no version: say which", hint=_choices(name, versions))
+        raise InvalidInputError(f"{name!r} does not say which version", hint=_choices(name, versions))
     else:
         chosen = _matching(transaction, artifact, selector)
     if not chosen and (recursive or selector == "*"):
@@ -64,8 +64,8 @@ def _choices(name: str, versions: list[VersionRecord]) -> str:
     if not versions:
         return f"list what exists: artfs ls {name}"
     newest = version_label(versions[-1].number)
-    count = f"its {len(versions)} versions" if len(versions) > 1 else f"its one version, {newest}"
-    return f"{name}:latest deletes {newest}, '{name}:*' deletes {count}, and rm -r {name} the whole artifact"
+    count = f"all {len(versions)} versions" if len(versions) > 1 else "the only version"
+    return f"{name}:latest is {newest}, '{name}:*' is {count}; rm -r {name} deletes the whole artifact"
 
 
 def _missing(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str) -> NotFoundError:
@@ -76,9 +76,9 @@ def _missing(transaction: ReadTransaction, artifact: ArtifactRecord, selector: s
         what = f"{artifact.name!r} has no alias {selector!r}" if is_alias else f"there is no {ref}"
         return NotFoundError(what, hint=listing)
     if catalogue.recorded_by_number(transaction, artifact.number, number) is not None:
-        return NotFoundError(f"{ref} is deleted already", hint="artfs gc --now gives back what can still be undeleted")
-    was = " any more" if number < artifact.next_version else ""
-    return NotFoundError(f"there is no {ref}{was}", hint=listing)
+        return NotFoundError(f"{ref} is already deleted", hint="to free its space now: artfs gc --now")
+    what = f"{ref} no longer exists" if number < artifact.next_version else f"there is no {ref}"
+    return NotFoundError(what, hint=listing)
 
 
 def _matching(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str) -> list[VersionRecord]:
@@ -89,10 +89,10 @@ def _matching(transaction: ReadTransaction, artifact: ArtifactRecord, selector: 
     if dots:
         low, high = parse_version_label(first), parse_version_label(last)
         if low is None or high is None or low > high:
-            raise InvalidInputError(f"{selector!r} is not a range of versions", hint="write v0..v9, both included")
-        asked = range(low, min(high + 1, artifact.next_version))
-        found = (catalogue.version_by_number(transaction, artifact.number, number) for number in asked)
-        return [version for version in found if version is not None]
+            raise InvalidInputError(f"{selector!r} is not a range of versions", hint="such as v0..v9, inclusive")
+        in_range = range(low, min(high + 1, artifact.next_version))
+        records = (catalogue.version_by_number(transaction, artifact.number, number) for number in in_range)
+        return [version for version in records if version is not None]
     versions = catalogue.versions_of(transaction, artifact.number)
     aliases = {alias.name: alias.version for alias in catalogue.aliases_of(transaction, artifact.number)}
     if versions:
@@ -110,13 +110,13 @@ def _named(transaction: ReadTransaction, artifact: ArtifactRecord, selector: str
     reference = parse_reference(f"{artifact.name}:{selector}")
     if reference.path:
         raise InvalidInputError(
-            f"{artifact.name}:{selector} names a path inside a version, and a version is deleted whole",
-            hint="to take content out of versions for good, see: artfs purge --help",
+            f"{artifact.name}:{selector} is a path inside a version; only whole versions can be deleted",
+            hint="to remove content from versions permanently, see: artfs purge --help",
         )
     number = reference.version
     if number is None and reference.alias == "latest":
-        found = catalogue.latest(transaction, artifact.number)
-        return [] if found is None else [found]
+        latest = catalogue.latest(transaction, artifact.number)
+        return [] if latest is None else [latest]
     if number is None:
         alias = catalogue.alias_by_name(transaction, artifact.number, reference.alias or "")
         if alias is None:

@@ -27,7 +27,7 @@ from artstore.storage.manifest_folders import read_current
 __all__ = ["OnProgress", "Problem", "Progress", "Report", "Result", "check", "examine"]
 
 
-_UNCHECKED: Final = "the records and what they refer to were not checked"
+_UNCHECKED: Final = "records and content were not checked"
 
 
 class Result(NamedTuple):
@@ -55,13 +55,13 @@ def examine(path: Path, *, data: bool = False, progress: OnProgress | None = Non
         report = Report()
         place = check_files(workspace, report)
         if place.manifest is None:
-            report.add("unchecked", f"{_UNCHECKED}, for the manifest does not open")
+            report.add("unchecked", f"{_UNCHECKED}, because the manifest cannot be opened")
             return Result(report, [], opens=False)
         if check_pages(place.manifest, report, progress):
             damaged = _check_records(workspace, place, data, report, progress)
             return Result(report, damaged, opens=bool(place.uuid))
         if read_current(workspace)[1] == place.manifest.name:  # else a compacted copy took its place meanwhile
-            report.add("unchecked", f"{_UNCHECKED}, for LMDB's pages are damaged")
+            report.add("unchecked", f"{_UNCHECKED}, because LMDB's pages are damaged")
             return Result(report, [], opens=False)
 
 
@@ -69,7 +69,7 @@ def _check_records(workspace: Path, place: Place, data: bool, report: Report, pr
     """Check the records of a sound LMDB file; return the nodes whose stored forms are damaged."""
     try:
         with manifest.read(workspace) as transaction:
-            found = check_structure(workspace, transaction, place, report, progress)
+            recounted = check_structure(workspace, transaction, place, report, progress)
     except Exception as error:
         if isinstance(error, ArtfsError) and not isinstance(error, DamageError):
             raise  # busy, or a file system on which nothing can be opened
@@ -77,5 +77,5 @@ def _check_records(workspace: Path, place: Place, data: bool, report: Report, pr
         return []
     if not data:
         return []
-    damaged = check_content(workspace, place.uuid, found, report, progress)
+    damaged = check_content(workspace, place.uuid, recounted, report, progress)
     return sorted({node for nodes in damaged.values() for node in nodes})

@@ -32,10 +32,10 @@ def check_journal(
     try:
         length = path.stat().st_size
     except FileNotFoundError:
-        report.add("file", f"the journal {path} is missing: a rebuild would not know what was put")
+        report.add("file", f"the journal {path} is missing: a rebuild could not restore the catalogue")
         return
     if length < end:
-        report.add("journal", f"the journal {path} ends at byte {length}, and {end} were acknowledged")
+        report.add("journal", f"the journal {path} ends at byte {length}, before its acknowledged end {end}")
     history = History(check_rules)
     if not _replay(path, min(end, length), history, report):
         return  # a comparison would only report the missing events again
@@ -44,10 +44,10 @@ def check_journal(
     with report.guard("record", "runs and lineage"):
         history.provenance.prune({version.serial for version in versions})
         for difference in history.provenance.differences(read_provenance(transaction)):
-            report.add("journal", f"the journal and the manifest disagree: {difference} differs between the two")
+            report.add("journal", f"the journal and the manifest disagree on {difference}")
     with report.guard("record", "the retention rules"):
         if [rule.record() for rule in read_rules(transaction).rules] != history.rules:
-            report.add("journal", "the journal and the manifest disagree: they have other retention rules")
+            report.add("journal", "the journal and the manifest disagree on the retention rules")
 
 
 def _replay(path: Path, end: int, history: History, report: Report) -> bool:
@@ -57,7 +57,7 @@ def _replay(path: Path, end: int, history: History, report: Report) -> bool:
         if position >= end:
             break
         if event is None:
-            report.add("journal", f"bytes {position} to {min(after, end)} of the journal {path} do not read")
+            report.add("journal", f"bytes {position} to {min(after, end)} of the journal {path} are unreadable")
             whole = False
         elif after > end:
             report.add("journal", f"no record of the journal {path} ends at its acknowledged end {end}")
@@ -89,11 +89,11 @@ def _differences(
     for name in sorted(history.artifacts.keys() & recorded.keys()):
         replayed, artifact = history.artifacts[name], recorded[name]
         if (replayed.type, replayed.next_version) != (artifact.type, artifact.next_version):
-            ours = f"{artifact.type!r} and v{artifact.next_version}"
-            theirs = f"{replayed.type!r} and v{replayed.next_version}"
-            yield f"type and next version of {name!r} are {ours}, by the journal {theirs}"
+            actual = f"{artifact.type!r} and v{artifact.next_version}"
+            expected = f"{replayed.type!r} and v{replayed.next_version}"
+            yield f"{name!r} has the type and next version {actual} in the manifest, {expected} in the journal"
         if replayed.description != artifact.description:
-            yield f"{name!r} has another description in the journal"
+            yield f"the description of {name!r} differs"
     yield from _version_differences(history, artifacts, versions)
     names = {
         (artifacts[alias.artifact].name, alias.name): alias.version for alias in aliases if alias.artifact in artifacts
@@ -101,8 +101,8 @@ def _differences(
     named = history.aliases
     for key in sorted(names.keys() | named.keys()):
         if names.get(key) != named.get(key):
-            ours, theirs = _label(names.get(key)), _label(named.get(key))
-            yield f"the alias {key[0]}:{key[1]} names {ours}, by the journal {theirs}"
+            actual, expected = _label(names.get(key)), _label(named.get(key))
+            yield f"{key[0]}:{key[1]} points to {actual} in the manifest, to {expected} in the journal"
 
 
 def _label(number: int | None) -> str:
@@ -127,25 +127,25 @@ def _version_differences(
         if replayed is None:
             yield f"only the manifest has {label}"
         elif replayed.is_deleted != (version.state == "deleted"):
-            yield f"{label} is deleted by one of them only"
+            yield f"{label} is deleted in only one of them"
         elif (replayed.made.serial, replayed.digest) != (version.serial, version.digest.hex()):
-            yield f"{label} has another digest or serial in the journal"
+            yield f"the digest or serial of {label} differs"
         elif replayed.form != version.form.hex() or _times(replayed) != (
             version.mtime_ns,
             version.mode,
             version.newest_ns,
         ):
-            yield f"{label} has other times or modes in the journal"
+            yield f"the times or modes of {label} differ"
         elif replayed.mount != version.mount:
-            yield f"{label} has another mount serial in the journal"
+            yield f"the mount serial of {label} differs"
         elif (replayed.metadata, replayed.description, replayed.tags) != (
             version.metadata,
             version.description,
             version.tags,
         ):
-            yield f"{label} has other metadata, description or tags in the journal"
+            yield f"the metadata, description or tags of {label} differ"
         elif replayed.expires_ns != version.expires_ns:
-            yield f"{label} has another end of its own in the journal"
+            yield f"the expiry time of {label} differs"
     for name, artifact_history in history.artifacts.items():
         for number, version_history in artifact_history.versions.items():
             if not version_history.is_deleted and (name, number) not in seen:

@@ -47,16 +47,16 @@ class _Segment(NamedTuple):
 
 
 def check_content(
-    workspace: Path, uuid: str, found: Recount, report: Report, progress: OnProgress | None = None
+    workspace: Path, uuid: str, recounted: Recount, report: Report, progress: OnProgress | None = None
 ) -> dict[str, array[int]]:
     """Verify the stored forms of all nodes that a recount found, and the indexes of all segments.
 
     Returns all damaged nodes by the kind of problem.  The report names the first of each kind, with files and versions
     if content is damaged.
     """
-    check = _Check(workspace, found, report, Bookmark.load(workspace, uuid), progress)
+    check = _Check(workspace, recounted, report, Bookmark.load(workspace, uuid), progress)
     try:
-        for number in sorted(found.ends):
+        for number in sorted(recounted.ends):
             check.pack(number)
     except BaseException:
         check.bookmark.save(workspace)
@@ -70,22 +70,22 @@ class _Check:
     """One run over the packs."""
 
     def __init__(
-        self, workspace: Path, found: Recount, report: Report, bookmark: Bookmark, progress: OnProgress | None
+        self, workspace: Path, recounted: Recount, report: Report, bookmark: Bookmark, progress: OnProgress | None
     ) -> None:
         self.bookmark = bookmark
         self.damaged: dict[str, array[int]] = {}
         self._faults: dict[int, Fault] = {}
         self._workspace = workspace
-        self._found = found
+        self._recounted = recounted
         self._report = report
         self._progress = progress
-        self._total = sum(found.ends.values())
+        self._total = sum(recounted.ends.values())
         self._done = 0
         self._noted = time.monotonic()
 
     def pack(self, number: int) -> None:
         """Verify the content of one pack."""
-        end = self._found.ends[number]
+        end = self._recounted.ends[number]
         try:
             fd = os.open(pack_path(self._workspace, number), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -96,14 +96,15 @@ class _Check:
             mark = self.bookmark.packs.get(number)
             if mark is None or mark.inode != inode:
                 mark = self.bookmark.packs[number] = PackMark(inode)
-            use = self._found.pack(number)
+            use = self._recounted.pack(number)
             ranks = sorted(range(len(use.nodes)), key=use.nodes.__getitem__)
             places = [use.nodes[rank] for rank in ranks]
             for segment in self._segments(fd, number, end):
                 if segment.end > mark.verified or segment.start in mark.bad:
                     first = bisect_left(places, segment.start << 32)
                     last = bisect_left(places, segment.end << 32)
-                    nodes = [(places[i] >> 32, self._found.numbers[use.ranks[ranks[i]]]) for i in range(first, last)]
+                    numbers = self._recounted.numbers
+                    nodes = [(places[i] >> 32, numbers[use.ranks[ranks[i]]]) for i in range(first, last)]
                     self._verify_segment(fd, number, segment, nodes, mark)
                 self._advance(segment.end - segment.start)
         finally:
@@ -172,10 +173,10 @@ class _Check:
             entry = entries.get(place.offset) if entries is not None and is_here else None
             fault = verify(transaction, node, entry, lambda extent: self._read(extent, place.pack, fd))
         except Exception as error:  # whatever a malformed record raises
-            return Fault("record", f"the record of node {node} does not read: {message_of(error)}")
+            return Fault("record", f"the record of node {node} is unreadable: {message_of(error)}")
         self._report.count(nodes_verified=1, data_bytes=extent.stored)
         if fault is None and is_here and entries is not None and entry is None:
-            return Fault("packed", f"the index of its segment in pack {extent.pack} does not name node {node}")
+            return Fault("packed", f"the index of its segment in pack {extent.pack} does not list node {node}")
         return fault
 
     def _read(self, extent: Extent, pack: int, fd: int) -> bytes:
@@ -185,7 +186,7 @@ class _Check:
         try:
             other = os.open(pack_path(self._workspace, extent.pack), os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise DamageError(f"the pack {extent.pack} does not open: {error.strerror}") from error
+            raise DamageError(f"the pack {extent.pack} cannot be opened: {error.strerror}") from error
         try:
             return _pread(other, extent)
         finally:
@@ -206,7 +207,7 @@ class _Check:
         with manifest.read(self._workspace) as transaction:
             names = read_names(transaction, Report())
             groups = [() if fault.kind == "packed" else (node,) for node, fault in self._faults.items()]
-            touched = trace(transaction, groups, self._found.versions, names)
+            touched = trace(transaction, groups, self._recounted.versions, names)
             for (node, fault), touches in zip(self._faults.items(), touched, strict=True):
                 ident = None
                 with suppress(DamageError):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from artstore import daemons
 from artstore.errors import BusyError
+from artstore.records.identity import IDENTITY
 from artstore.storage import disk
-from artstore.store import IDENTITY
 
 __all__ = ["alone", "users_of"]
 
@@ -32,11 +32,12 @@ def alone(workspace: Path, folder: Path | None) -> Iterator[None]:
             if not disk.try_lock(lease) and not users:
                 busy.append("another process")
         busy += users
-        busy += [f"the mount {one.mountpoint} (process {one.pid})" for one in daemons.live_daemons(workspace / "run")]
+        mounts = daemons.live_daemons(workspace / "run")
+        busy += [f"the mount {daemon.mountpoint} (process {daemon.pid})" for daemon in mounts]
         if busy:
             raise BusyError(
                 f"the workspace {workspace} is in use by {', '.join(busy)}",
-                hint="end them first: a rebuild needs the workspace for itself",
+                hint="end them first: a rebuild needs exclusive access to the workspace",
             )
         yield
 
@@ -44,11 +45,11 @@ def alone(workspace: Path, folder: Path | None) -> Iterator[None]:
 def users_of(workspace: Path) -> list[int]:
     """Return the processes that have an environment of the workspace open, even a removed one."""
     prefix = os.path.join(workspace, "manifest.")
-    found = []
+    users = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and any(target.startswith(prefix) for target in _open_files(process)):
-            found.append(int(process.name))
-    return sorted(found)
+            users.append(int(process.name))
+    return sorted(users)
 
 
 def _open_files(process: Path) -> Iterator[str]:

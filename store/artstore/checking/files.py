@@ -12,18 +12,19 @@ from artstore.checking.recounting import Recount
 from artstore.checking.report import Report, message_of
 from artstore.errors import ArtfsError, DamageError, UnsupportedError, WorkspaceNotFoundError
 from artstore.records.counters import Counters
+from artstore.records.identity import IDENTITY
 from artstore.storage import journal
 from artstore.storage.manifest_folders import CURRENT, read_current
 from artstore.storage.reserve import RESERVE
-from artstore.store import IDENTITY, read_identity
+from artstore.store import read_identity
 
 __all__ = ["Place", "check_files", "note_strays"]
 
 _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemons")
 _MANIFEST_FILES: Final = {
-    "data.mdb": "it holds all records: rebuild them with: artfs fsck --rebuild",
-    "lock.mdb": "LMDB recreates it, but processes that have the manifest open do not see the new one: end them first",
-    "lease": "processes hold it while they use the manifest: an empty file takes its place",
+    "data.mdb": "it contains all records; to rebuild it: artfs fsck --rebuild",
+    "lock.mdb": "LMDB recreates it, but processes that have the manifest open do not use the new one: end them first",
+    "lease": "processes lock it while they use the manifest; an empty file can replace it",
 }
 _TOP: Final = frozenset({IDENTITY, CURRENT, "reserve", "packs", "journal", "cache", "run"})
 _RUN: Final = frozenset({"drafts", "daemons", "leases", "reaper", "runs"})
@@ -43,10 +44,10 @@ def check_files(workspace: Path, report: Report) -> Place:
     Raises `WorkspaceNotFoundError` if no trace of a workspace is left, `UnsupportedError` for a newer format.
     """
     if not any((workspace / name).exists() for name in (CURRENT, IDENTITY, "packs")):
-        raise WorkspaceNotFoundError(f"{workspace} is not an artfs workspace", hint="make one with: artfs init DIR")
+        raise WorkspaceNotFoundError(f"{workspace} is not an artfs workspace", hint="create one: artfs init DIR")
     uuid = ""
     try:
-        uuid = read_identity(workspace)["uuid"]
+        uuid = read_identity(workspace).uuid
     except (ArtfsError, OSError) as error:
         report.add("file", f"{workspace / IDENTITY}: {message_of(error)}")
     for name in _FOLDERS:
@@ -63,7 +64,7 @@ def _check_reserve(path: Path, report: Report) -> None:
         report.add("file", f"the reserve {path} is missing: {error.strerror}")
         return
     if kept < RESERVE:
-        report.note(f"the reserve {path} keeps {kept} bytes back, not {RESERVE}: it is filled when the disk has room")
+        report.note(f"the reserve {path} has {kept} bytes, not {RESERVE}; it is refilled when the disk has space")
 
 
 def _check_manifest(workspace: Path, report: Report) -> Path | None:
@@ -73,7 +74,7 @@ def _check_manifest(workspace: Path, report: Report) -> Path | None:
     except UnsupportedError:
         raise
     except WorkspaceNotFoundError:
-        report.add("file", f"the file {workspace / CURRENT} is missing: nothing says which manifest is in use")
+        report.add("file", f"the file {workspace / CURRENT} is missing: the manifest in use is unknown")
         return None
     except (DamageError, OSError) as error:
         report.add("file", message_of(error))
@@ -90,7 +91,7 @@ def _check_manifest(workspace: Path, report: Report) -> Path | None:
     return folder if whole else None
 
 
-def note_strays(workspace: Path, folder: Path, found: Recount, counters: Counters, report: Report) -> None:
+def note_strays(workspace: Path, folder: Path, recounted: Recount, counters: Counters, report: Report) -> None:
     """Note files that do not belong in the folder; files that a process may be writing now are left out."""
     for path in _others(workspace, _TOP | {folder.name}):
         report.note(f"{path} is a manifest that is not in use" if path.name.startswith("manifest.") else _stray(path))
@@ -108,13 +109,13 @@ def note_strays(workspace: Path, folder: Path, found: Recount, counters: Counter
         match = _PACK.fullmatch(path.name)
         if match is None:
             report.note(_stray(path))
-        elif int(match[1]) not in found.ends and int(match[1]) < counters.next_pack:
+        elif int(match[1]) not in recounted.ends and int(match[1]) < counters.next_pack:
             report.note(f"{path} is a pack that nothing refers to: gc removes it")
     for path in _others(workspace / "run" / "drafts", ()):
         if not path.name.isdigit():
             report.note(_stray(path))
-        elif int(path.name) not in found.drafts and int(path.name) < counters.next_draft:
-            report.note(f"{path} is the lock of a draft that is no more: gc removes it")
+        elif int(path.name) not in recounted.drafts and int(path.name) < counters.next_draft:
+            report.note(f"{path} is the lock of a draft that no longer exists: gc removes it")
 
 
 def _others(folder: Path, known: Container[str]) -> Iterator[Path]:

@@ -16,32 +16,35 @@ __all__ = ["check_runs", "readable_runs"]
 def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters: Counters, report: Report) -> None:
     """Check the tables of runs and lineage against each other, and against the serials of recorded versions."""
     provenance = readable_runs(transaction, report)
-    wanted = provenance.rows()
+    expected = provenance.rows()
     for table in PROVENANCE_TABLES:
-        there = dict(readable_rows(transaction, table, Report()))
-        for key in sorted(there.keys() ^ wanted[table].keys()):
-            what = "leads to nothing" if key in there else "is missing"
+        present = dict(readable_rows(transaction, table, Report()))
+        for key in sorted(present.keys() ^ expected[table].keys()):
+            what = "belongs to no record" if key in present else "is missing"
             report.add("catalogue", f"the row {key.hex()} of the table {table.name.lower()} {what}")
-        for key in sorted(there.keys() & wanted[table].keys()):
-            if there[key] != wanted[table][key]:
-                report.add("catalogue", f"the row {key.hex()} of the table {table.name.lower()} leads elsewhere")
+        for key in sorted(present.keys() & expected[table].keys()):
+            if present[key] != expected[table][key]:
+                report.add("catalogue", f"the row {key.hex()} of the table {table.name.lower()} has a wrong value")
     for number, record in provenance.runs.items():
         if record.number != number:
             report.add("catalogue", f"the record of run {number} has the number {record.number}")
         if number >= counters.next_run:
-            report.add("counter", f"the number of run {number} is still to be given out")
+            report.add("counter", f"the number of run {number} has not been assigned yet")
         blocks = sorted(block for run, block in provenance.blocks if run == number)
         if blocks != list(range(record.blocks)):
-            report.add("catalogue", f"run {record.title!r} has not the {record.blocks} blocks that it has logged")
+            report.add("catalogue", f"run {record.title!r} lacks some of its {record.blocks} blocks, or has others")
     for number in sorted({run for run, _ in provenance.blocks} - provenance.runs.keys()):
-        report.add("catalogue", f"run {number} has logged something and is not recorded")
+        report.add("catalogue", f"run {number} has logged values but has no record")
     leading = {edge.source for edge in provenance.edges}
     for edge in provenance.edges:
         for end in (edge.source, edge.target):
             if not end.is_version and end.number not in provenance.runs:
-                report.add("catalogue", f"an edge of lineage has an end at run {end.number}, which is not recorded")
+                report.add("catalogue", f"a lineage edge refers to run {end.number}, which has no record")
         if edge.target.is_version and edge.target.number not in recorded and edge.target not in leading:
-            report.add("catalogue", f"an edge of lineage leads to version {edge.target.number}, of which nothing came")
+            report.add(
+                "catalogue",
+                f"a lineage edge points to version {edge.target.number}, which does not exist",
+            )
 
 
 def readable_runs(transaction: ReadTransaction, report: Report) -> Provenance:

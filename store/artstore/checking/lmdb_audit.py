@@ -103,8 +103,8 @@ class Auditor:
                 self._free_pages(transaction, data)
         if free and free[-1][0] != meta.transaction:
             self._problem(
-                f"the newest pages in the free list are of transaction {free[-1][0]}, and the meta page is of "
-                f"{meta.transaction}"
+                f"the newest record of the free list is of transaction {free[-1][0]}, but the meta page is of "
+                f"transaction {meta.transaction}"
             )
         if not self.problems and self.pages != meta.last_page + 1:
             lost = meta.last_page + 1 - self.pages
@@ -120,7 +120,7 @@ class Auditor:
             if is_leaf:
                 return _number(nodes[-1].key)
             place = nodes[-1].page
-        raise DamageError("the free list has no end")
+        raise DamageError("the free list is too deep")
 
     def _problem(self, sentence: str) -> None:
         if len(self.problems) < _MOST_PROBLEMS:
@@ -143,33 +143,31 @@ class Auditor:
     def _reach(self, number: int, what: str) -> None:
         """Mark a page as in use; raise `DamageError` if it is out of range or already marked."""
         if not 2 <= number <= self._meta.last_page:
-            raise DamageError(f"{what} has page {number}, which cannot be")
+            raise DamageError(f"{what} refers to page {number}, which is out of range")
         if number >= len(self._reached):
-            raise DamageError(f"{what} has page {number}, which lies past the end of the file")
+            raise DamageError(f"{what} refers to page {number}, which lies past the end of the file")
         if self._reached[number]:
-            raise DamageError(f"{what} has page {number}, which something else has too")
+            raise DamageError(f"{what} refers to page {number}, which is already in use")
         self._reached[number] = 1
         self.pages += 1
 
     def _table(self, what: str, record: TableRecord, flags: int, take: Callable[[Node, bytes], None] | None) -> None:
         """Follow one table from its root, and compare its contents with its record."""
         if record.flags != flags:
-            self._problem(f"{what} has the flags {record.flags}")
+            self._problem(f"{what} has the invalid flags {record.flags}")
             return
         counts = [0, 0, 0, 0]
         before = len(self.problems)
         if record.root == NO_PAGE:
             if record.depth:
-                self._problem(f"{what} has no root, and {record.depth} levels")
+                self._problem(f"{what} has no root but {record.depth} levels")
         elif not 1 <= record.depth <= _DEEPEST:
-            self._problem(f"{what} has {record.depth} levels")
+            self._problem(f"{what} has an invalid depth: {record.depth} levels")
         else:
             self._follow(what, record, flags, take, counts)
-        said = [record.branch_pages, record.leaf_pages, record.overflow_pages, record.entries]
-        if counts != said and len(self.problems) == before:
-            self._problem(
-                f"{what} has {counts} branch, leaf and overflow pages and entries, and its record says {said}"
-            )
+        recorded = [record.branch_pages, record.leaf_pages, record.overflow_pages, record.entries]
+        if counts != recorded and len(self.problems) == before:
+            self._problem(f"{what} has {counts} branch, leaf and overflow pages and entries; its record has {recorded}")
 
     def _follow(
         self,
@@ -187,7 +185,7 @@ class Auditor:
                 self._reach(place.page, what)
                 is_leaf, nodes = parse_nodes(self._page(place.page), place.page)
                 if is_leaf != (place.level == 0):
-                    raise DamageError(f"page {place.page} of {what} stands on level {place.level}")
+                    raise DamageError(f"page {place.page} of {what} has the wrong kind for level {place.level}")
                 _refuse_disorder(place, nodes, is_leaf, order, what)
                 counts[is_leaf] += 1
                 if is_leaf:
@@ -204,14 +202,16 @@ class Auditor:
         allowed = SUB_TABLE if what == "the main table" else BIG_DATA
         for node in nodes:
             if node.flags & ~allowed or (allowed == SUB_TABLE and node.flags != SUB_TABLE):
-                raise DamageError(f"{what} has a record of kind {node.flags}")
+                raise DamageError(f"{what} has a record with the invalid flags {node.flags}")
             if not node.flags & BIG_DATA:
                 if take is not None:
                     take(node, node.data)
                 continue
             pages = parse_overflow(os.pread(self._fd, HEAD_LENGTH, node.page * self._meta.page_size), node.page)
             if pages * self._meta.page_size < HEAD_LENGTH + node.size:
-                raise DamageError(f"{what} has {node.size} bytes in {pages} pages from {node.page} on")
+                raise DamageError(
+                    f"{what} has a value of {node.size} bytes in only {pages} pages from page {node.page} on"
+                )
             for page in range(node.page, node.page + pages):
                 self._reach(page, what)
             counts[2] += pages
@@ -225,7 +225,7 @@ class Auditor:
             raise DamageError(f"the free list's record of transaction {transaction} is malformed")
         pages = words[1 : words[0] + 1].tolist()
         if any(after >= before for before, after in pairwise(pages)):
-            raise DamageError(f"the free list's record of transaction {transaction} is not in order")
+            raise DamageError(f"the free list's record of transaction {transaction} is out of order")
         for page in pages:
             if len(self._reached) <= page <= self._meta.last_page and page not in self._beyond:
                 self._beyond.add(page)
@@ -236,7 +236,7 @@ class Auditor:
 
 def _number(key: bytes) -> int:
     if len(key) != 8:
-        raise DamageError(f"the free list has a key of {len(key)} bytes")
+        raise DamageError(f"the free list has a key of {len(key)} bytes, not 8")
     return int.from_bytes(key, "little")
 
 
@@ -251,14 +251,14 @@ def _refuse_disorder(place: _Place, nodes: list[Node], is_leaf: bool, order: Cal
     """
     used = nodes if is_leaf else nodes[1:]
     if not all(0 < len(node.key) <= _LONGEST_KEY for node in used):
-        raise DamageError(f"page {place.page} of {what} has a key of impossible length")
+        raise DamageError(f"page {place.page} of {what} has a key of invalid length")
     keys = [order(node.key) for node in used]
     if place.low is not None and keys and keys[0] < order(place.low):
-        raise DamageError(f"page {place.page} of {what} has a key that belongs before it")
+        raise DamageError(f"page {place.page} of {what} has a key below its range")
     if place.high is not None and keys and keys[-1] >= order(place.high):
-        raise DamageError(f"page {place.page} of {what} has a key that belongs after it")
+        raise DamageError(f"page {place.page} of {what} has a key above its range")
     if any(before >= after for before, after in pairwise(keys)):
-        raise DamageError(f"page {place.page} of {what} has keys that are not in order")
+        raise DamageError(f"page {place.page} of {what} has keys out of order")
 
 
 def _below(place: _Place, nodes: list[Node]) -> list[_Place]:
@@ -268,15 +268,15 @@ def _below(place: _Place, nodes: list[Node]) -> list[_Place]:
     return [_Place(node.page, place.level - 1, low, high) for node, low, high in zip(nodes, lows, highs, strict=True)]
 
 
-def audit(folder: Path, tell: Callable[[dict[str, Any]], None]) -> int:
-    """Audit the LMDB environment in a folder, and ``tell`` what is found; return how many pages were reached."""
+def audit(folder: Path, report: Callable[[dict[str, Any]], None]) -> int:
+    """Audit the LMDB environment in a folder, and ``report`` what is found; return how many pages were reached."""
     due = 0.0
 
     def tick(done: int, total: int) -> None:
         nonlocal due
         if (now := time.monotonic()) >= due:
             due = now + _PROGRESS_SECONDS
-            tell({"progress": [done, total]})
+            report({"progress": [done, total]})
 
     fd = os.open(folder / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -289,9 +289,10 @@ def audit(folder: Path, tell: Callable[[dict[str, Any]], None]) -> int:
                 older = Auditor(fd, other, tick).newest_free()
                 if older is not None and older != other.transaction:
                     # A commit whose last write failed leaves it so: LMDB uses the newer one and rewrites this one.
-                    tell({"note": f"the older meta page, {other.transaction}, leads to pages of {older}"})
+                    note = f"the older meta page, of transaction {other.transaction}, points to pages of transaction"
+                    report({"note": f"{note} {older}"})
                 for sentence in auditor.problems or _look_up_all(env, raw, tick):
-                    tell({"problem": sentence})
+                    report({"problem": sentence})
     finally:
         os.close(fd)
     return auditor.pages
@@ -348,7 +349,7 @@ def _begin(env: lmdb.Environment, fd: int) -> tuple[lmdb.Transaction, Meta, Meta
             if meta.transaction == raw.id():
                 return raw, meta, other
         raw.abort()
-    raise DamageError(f"LMDB reads transaction {raw.id()}, and no meta page is of that")
+    raise DamageError(f"LMDB reads transaction {raw.id()}, but no meta page belongs to it")
 
 
 def _look_up_all(env: lmdb.Environment, raw: lmdb.Transaction, tick: Callable[[int, int], None]) -> Iterator[str]:
@@ -366,14 +367,14 @@ def _look_up_all(env: lmdb.Environment, raw: lmdb.Transaction, tick: Callable[[i
                 if not seen & 0xFFF:
                     tick(seen, entries)
         if seen != entries:
-            yield f"the table {name.decode('ascii', 'replace')} has {seen} records, and should have {entries}"
+            yield f"the table {name.decode('ascii', 'replace')} has {seen} records, but should have {entries}"
 
 
 def main(folder: str) -> None:
     """Audit an environment, and write the findings to stdout."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    def tell(message: dict[str, Any]) -> None:
+    def report(message: dict[str, Any]) -> None:
         line = json.dumps(message).encode() + b"\n"
         try:
             while line:
@@ -382,14 +383,14 @@ def main(folder: str) -> None:
             os._exit(UNHEARD + (error.errno or 0))
 
     try:
-        tell({"done": audit(Path(folder), tell)})
+        report({"done": audit(Path(folder), report)})
     except lmdb.Error as error:
         is_busy = "Resource temporarily unavailable" in str(error)  # held from another pid namespace
-        tell({"busy" if is_busy else "problem": f"LMDB cannot read it: {error}"})
-        tell({"done": 0})
+        report({"busy" if is_busy else "problem": f"LMDB cannot read it: {error}"})
+        report({"done": 0})
     except Exception as error:
-        tell({"problem": str(error) or type(error).__name__})
-        tell({"done": 0})
+        report({"problem": str(error) or type(error).__name__})
+        report({"done": 0})
 
 
 if __name__ == "__main__":

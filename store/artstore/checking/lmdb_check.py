@@ -53,7 +53,7 @@ def check_pages(folder: Path, report: Report, progress: OnProgress | None = None
             if "problem" in message:
                 report.add("pages", f"{path}: {message['problem']}")
             if "note" in message:
-                report.note(f"{path}: {message['note']}, as after a commit that failed; the next one mends that")
+                report.note(f"{path}: {message['note']}, as after a failed commit; the next commit repairs this")
             if "busy" in message:
                 raise BusyError(
                     f"the manifest {folder} is in use from another pid namespace",
@@ -100,10 +100,10 @@ def _end(process: subprocess.Popen[bytes]) -> str:
     """Say how the process ended that did not finish."""
     code = process.poll()
     if code is None:
-        return f"does not end: nothing happened for {SILENCE_SECONDS:.0f} s"
+        return f"stalled: no progress for {SILENCE_SECONDS:.0f} s"
     if code < 0:
-        return f"kills a process with {signal.Signals(-code).name}: it is torn, or its pages lead nowhere"
-    return f"ended with exit code {code}"
+        return f"crashed with {signal.Signals(-code).name}: the file is truncated or its pages are corrupt"
+    return f"failed with exit code {code}"
 
 
 def _environment() -> dict[str, str]:

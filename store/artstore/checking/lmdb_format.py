@@ -92,14 +92,14 @@ class Node(NamedTuple):
 def parse_table(data: bytes) -> TableRecord:
     """Return a table's record; raise `DamageError` for another length."""
     if len(data) != _TABLE.size:
-        raise DamageError("the record of a table has another length")
+        raise DamageError("the record of a table has the wrong length")
     return TableRecord(*_TABLE.unpack(data))
 
 
 def parse_meta(page: bytes, number: int) -> Meta:
     """Return meta page ``number``; raise `DamageError` if it is none."""
     try:
-        found, _, flags, _, _ = _PAGE.unpack_from(page)
+        label, _, flags, _, _ = _PAGE.unpack_from(page)
         magic, version, _, _ = _META_HEAD.unpack_from(page, HEAD_LENGTH)
         position = HEAD_LENGTH + _META_HEAD.size
         free = TableRecord(*_TABLE.unpack_from(page, position))
@@ -108,12 +108,12 @@ def parse_meta(page: bytes, number: int) -> Meta:
     except struct.error as error:
         raise DamageError(f"meta page {number} is cut short") from error
     size = free.pad
-    if (found, flags, magic, version) != (number, _META, _MAGIC, _VERSION):
-        raise DamageError(f"page {number} is no meta page")
+    if (label, flags, magic, version) != (number, _META, _MAGIC, _VERSION):
+        raise DamageError(f"page {number} is not a meta page")
     if not 512 <= size <= 65536 or size & (size - 1):
-        raise DamageError(f"meta page {number} tells of pages of {size} bytes")
+        raise DamageError(f"meta page {number} gives a page size of {size} bytes")
     if transaction & 1 != number and transaction:
-        raise DamageError(f"meta page {number} is of transaction {transaction}, which belongs on the other")
+        raise DamageError(f"meta page {number} is of transaction {transaction}, which belongs on the other one")
     return Meta(size, free, main, last_page, transaction)
 
 
@@ -121,9 +121,9 @@ def parse_overflow(head: bytes, number: int) -> int:
     """Return how many pages an overflow page begins; raise `DamageError` if it is none."""
     if len(head) < HEAD_LENGTH:
         raise DamageError(f"page {number} lies past the end of the file")
-    found, _, flags, pages = _OVERFLOW_PAGE.unpack_from(head)
-    if found != number or flags != OVERFLOW or not pages:
-        raise DamageError(f"page {number} is labelled page {found} of kind {flags}, not a page of long data")
+    label, _, flags, pages = _OVERFLOW_PAGE.unpack_from(head)
+    if label != number or flags != OVERFLOW or not pages:
+        raise DamageError(f"page {number} is labelled page {label} of kind {flags}, not as an overflow page")
     return int(pages)
 
 
@@ -132,21 +132,21 @@ def parse_nodes(page: bytes, number: int) -> tuple[bool, list[Node]]:
 
     The nodes must fill the page from its ``upper`` to its end, each byte once.
     """
-    found, _, kind, lower, upper = _PAGE.unpack_from(page)
+    label, _, kind, lower, upper = _PAGE.unpack_from(page)
     size = len(page)
-    if found != number:
-        raise DamageError(f"page {number} is labelled page {found}")
+    if label != number:
+        raise DamageError(f"page {number} is labelled page {label}")
     if kind not in (BRANCH, LEAF):
         raise DamageError(f"page {number} is of kind {kind}, neither branch nor leaf")
     count = (lower - HEAD_LENGTH) // 2
     if lower & 1 or not HEAD_LENGTH < lower <= upper <= size:
-        raise DamageError(f"page {number} has its nodes up to {lower} and from {upper} on")
+        raise DamageError(f"page {number} has invalid bounds of free space: {lower} and {upper}")
     offsets = struct.unpack_from(f"<{count}H", page, HEAD_LENGTH)
     is_leaf = kind == LEAF
     nodes, spans = [], []
     for offset in offsets:
         if not upper <= offset <= size - _NODE.size:
-            raise DamageError(f"page {number} has a node at {offset}")
+            raise DamageError(f"page {number} has a node at the invalid offset {offset}")
         node, end = _parse_node(page, offset, is_leaf)
         nodes.append(node)
         spans.append((offset, end))
@@ -176,4 +176,4 @@ def _refuse_untiled(spans: Sequence[tuple[int, int]], upper: int, size: int, num
             raise DamageError(f"page {number} has nodes that overlap or leave a gap at {min(start, position)}")
         position = end
     if position != size:
-        raise DamageError(f"page {number} has nodes that end at {position}")
+        raise DamageError(f"page {number} has nodes that end at {position}, not at its end")

@@ -116,10 +116,10 @@ class Packed:
             uuid, recorded, _ = parse_header(os.pread(fd, HEADER_LENGTH, 0))
         except DamageError as error:
             uuid, recorded = self._uuid, number  # the checksums of its segments show whether they are sound
-            self._report.add("file", f"of the pack {path.name}, {error}")
+            self._report.add("file", f"in the pack {path.name}: {error}")
         if (uuid, recorded) != (self._uuid, number):
             raise DamageError(
-                f"the pack {path} belongs to another workspace, or has another number",
+                f"the pack {path} belongs to another workspace or has the wrong number",
                 hint="move it out of the folder of packs first",
             )
         for frame in self._segments(number, fd, path.name):
@@ -152,11 +152,11 @@ class Packed:
         """Return where the next segment with a sound head begins, or the pack's length."""
         while position < length:
             window = os.pread(fd, _WINDOW, position)
-            found = window.find(_SEGMENT_MAGIC)
-            if found < 0:
+            distance = window.find(_SEGMENT_MAGIC)
+            if distance < 0:
                 position += max(1, len(window) - len(_SEGMENT_MAGIC) + 1)
                 continue
-            position += found
+            position += distance
             try:
                 parse_segment_head(os.pread(fd, HEAD_LENGTH, position))
                 return position

@@ -99,24 +99,24 @@ def recount(
 
     Unreadable rows go to the report, those of nodes to ``damaged``.  ``progress`` is called with (nodes done, total).
     """
-    found = Recount()
+    recounted = Recount()
     for key, payload in readable_rows(transaction, Table.PACKS, report):
-        found.ends[int.from_bytes(key, "big")] = int.from_bytes(payload, "little")
-    _scan_nodes(transaction, found, progress)
-    _scan_holders(transaction, found, report)
-    _scan_staged(transaction, found, report)
+        recounted.ends[int.from_bytes(key, "big")] = int.from_bytes(payload, "little")
+    _scan_nodes(transaction, recounted, progress)
+    _scan_holders(transaction, recounted, report)
+    _scan_staged(transaction, recounted, report)
     for key, payload in readable_rows(transaction, Table.FREE, report):
         with report.guard("record", f"the gap {key.hex()}"):
             gap = decode_free(key, payload)
-            found.pack(gap.pack).free.append(gap.offset << 32 | gap.length)
-            found.free_bytes += gap.length - gap.punched
+            recounted.pack(gap.pack).free.append(gap.offset << 32 | gap.length)
+            recounted.free_bytes += gap.length - gap.punched
     for key, payload in readable_rows(transaction, Table.CONDEMNED, report):
         with report.guard("record", f"the condemned extent {key.hex()}"):
             row = decode_condemned(key, payload)
-            found.pack(row.pack).condemned.append(row.offset << 32 | row.length)
-            found.condemned_bytes += row.length
-            found.last_condemning = row.transaction
-    return found
+            recounted.pack(row.pack).condemned.append(row.offset << 32 | row.length)
+            recounted.condemned_bytes += row.length
+            recounted.last_condemning = row.transaction
+    return recounted
 
 
 def readable_rows(transaction: ReadTransaction, table: Table, report: Report) -> Iterator[tuple[bytes, bytes]]:
@@ -134,7 +134,7 @@ def readable_rows(transaction: ReadTransaction, table: Table, report: Report) ->
             yield key, payload
 
 
-def _scan_nodes(transaction: ReadTransaction, found: Recount, progress: Callable[[int, int], None] | None) -> None:
+def _scan_nodes(transaction: ReadTransaction, recounted: Recount, progress: Callable[[int, int], None] | None) -> None:
     """Read every node once, in the order of numbers."""
     handle = transaction.handles[Table.NODES]
     total = transaction.raw.stat(handle)["entries"]
@@ -145,29 +145,29 @@ def _scan_nodes(transaction: ReadTransaction, found: Recount, progress: Callable
                 payload = unseal_numbered(Table.NODES, number, value)
                 extent, children = node_extent(payload), children_of(payload)
             except Exception as error:  # whatever a malformed record raises
-                found.damaged[number] = message_of(error)
+                recounted.damaged[number] = message_of(error)
                 continue
             kind = payload[0]
             if children:
-                _refer_to_all(found, number, children)
+                _refer_to_all(recounted, number, children)
             if extent.stored:
-                use = found.packs.get(extent.pack) or found.pack(extent.pack)
+                use = recounted.packs.get(extent.pack) or recounted.pack(extent.pack)
                 use.nodes.append(extent.offset << 32 | extent.stored)
-                use.ranks.append(len(found.numbers))
-                found.stored_bytes += extent.stored
-            found.index_sums[0 if kind == KIND_TREE else 1] += hash(payload[2:34] + key)
-            found.numbers.append(number)
-            found.kinds.append(kind)
-            found.wanted.append(0)
+                use.ranks.append(len(recounted.numbers))
+                recounted.stored_bytes += extent.stored
+            recounted.index_sums[0 if kind == KIND_TREE else 1] += hash(payload[2:34] + key)
+            recounted.numbers.append(number)
+            recounted.kinds.append(kind)
+            recounted.wanted.append(0)
             if progress is not None and not position % _REPORT_EVERY:
                 progress(position, total)
-    for parent, child in zip(*found.forward, strict=True):
-        found.refer(child, f"node {parent}")
+    for parent, child in zip(*recounted.forward, strict=True):
+        recounted.refer(child, f"node {parent}")
 
 
-def _refer_to_all(found: Recount, parent: int, children: list[int]) -> None:
+def _refer_to_all(recounted: Recount, parent: int, children: list[int]) -> None:
     """Count the references of one record to nodes that were read before it; keep the others for later."""
-    numbers, wanted = found.numbers, found.wanted
+    numbers, wanted = recounted.numbers, recounted.wanted
     size = len(numbers)
     rank = size
     for child in children:
@@ -175,33 +175,33 @@ def _refer_to_all(found: Recount, parent: int, children: list[int]) -> None:
         if rank >= size or numbers[rank] != child:
             rank = bisect_left(numbers, child)
             if rank == size or numbers[rank] != child:
-                found.forward[0].append(parent)
-                found.forward[1].append(child)
+                recounted.forward[0].append(parent)
+                recounted.forward[1].append(child)
                 continue
         wanted[rank] += 1
 
 
-def _scan_holders(transaction: ReadTransaction, found: Recount, report: Report) -> None:
+def _scan_holders(transaction: ReadTransaction, recounted: Recount, report: Report) -> None:
     """Count the references from outside the trees: versions, and the deadlist."""
     for key, payload in readable_rows(transaction, Table.VERSIONS, report):
         with report.guard("record", f"the record of the version with serial {int.from_bytes(key, 'big')}"):
             version = VersionRecord.decode(payload)
-            found.versions.append(version)
+            recounted.versions.append(version)
             if version.state == "live":
-                found.refer(version.root, f"the version with serial {version.serial}")
+                recounted.refer(version.root, f"the version with serial {version.serial}")
     for key, payload in readable_rows(transaction, Table.DEADLIST, report):
         with report.guard("record", f"the entry {key.hex()} of the deadlist"):
             entry = decode_entry(key, payload)
-            found.entries.append(entry)
+            recounted.entries.append(entry)
             for node in entry.nodes:
-                found.refer(node, f"entry {entry.number} of the deadlist")
+                recounted.refer(node, f"entry {entry.number} of the deadlist")
 
 
-def _scan_staged(transaction: ReadTransaction, found: Recount, report: Report) -> None:
+def _scan_staged(transaction: ReadTransaction, recounted: Recount, report: Report) -> None:
     """Read the drafts, and what they hold."""
     for key, payload in readable_rows(transaction, Table.DRAFTS, report):
         with report.guard("record", f"the record of draft {int.from_bytes(key, 'big')}"):
-            found.drafts[int.from_bytes(key, "big")] = DraftRecord.decode(payload)
+            recounted.drafts[int.from_bytes(key, "big")] = DraftRecord.decode(payload)
     held = set()
     with transaction.raw.cursor(transaction.handles[Table.STAGED]) as cursor:
         for key, value in cursor:
@@ -210,10 +210,10 @@ def _scan_staged(transaction: ReadTransaction, found: Recount, report: Report) -
             except DamageError as error:
                 report.add("record", error.message)
                 continue
-            if draft not in found.drafts:
-                report.add("reference", f"node {node} is held by draft {draft}, which is not there", node=node)
-            found.refer(node, f"draft {draft}")
+            if draft not in recounted.drafts:
+                report.add("reference", f"node {node} is held by draft {draft}, which does not exist", node=node)
+            recounted.refer(node, f"draft {draft}")
             held.add((draft, node))
-    for draft, record in found.drafts.items():
+    for draft, record in recounted.drafts.items():
         if record.id and not {(draft, node) for node in record.held} <= held:
-            report.add("reference", f"the open draft {record.id!r} does not hold what it is made of")
+            report.add("reference", f"the open draft {record.id!r} does not hold all nodes that it consists of")

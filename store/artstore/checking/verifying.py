@@ -62,7 +62,7 @@ def verify(transaction: ReadTransaction, node: int, entry: PackedEntry | None, r
             is_inner = transaction.find(CLASS_LIST, record.id) == node
             canonical = _canonical_of_list(transaction, record)
             if is_inner and content_id(canonical) != record.id:
-                return Fault("record", f"list {record.id.hex()} is not what its id says")
+                return Fault("record", f"list {record.id.hex()} does not match its id")
             klass = CLASS_LIST if is_inner else CLASS_ROOT_LIST
             return _verify_packed(klass, record.id, record.extent, canonical, entry, read)
         if payload[0] == KIND_TREE:
@@ -70,9 +70,9 @@ def verify(transaction: ReadTransaction, node: int, entry: PackedEntry | None, r
             _check_rows(transaction, view)
             packed = packed_tree(transaction, view)
             if packed.digest != view.digest:
-                return Fault("record", f"directory {view.digest.hex()} is not what its digest says")
+                return Fault("record", f"directory {view.digest.hex()} does not match its digest")
             if packed.form != view.form:
-                return Fault("record", f"the times or modes of directory {view.form.hex()} are not what its id says")
+                return Fault("record", f"the times or modes of directory {view.form.hex()} do not match its form id")
             return _verify_packed(CLASS_TREE, view.form, view.extent, packed.data, entry, read)
     except DamageError as error:
         return Fault("record", f"the record of node {node} ({payload[2:34].hex()}) is wrong: {error}")
@@ -86,15 +86,15 @@ def _verify_chunk(payload: bytes, entry: PackedEntry | None, read: Read) -> Faul
         stored = read(record.extent)
         verify_stored(stored, record.checksums)
         if content_id(decode(record.extent.codec, stored, record.size)) != record.id:
-            return Fault("chunk", f"{place} holds other bytes than its id says")
+            return Fault("chunk", f"{place} does not match its id")
     except DamageError as error:
         return Fault("chunk", f"{place} is damaged: {error}")
     if entry is None:
         return None
-    said = (entry.klass, entry.codec, entry.id, entry.stored, entry.size, entry.checksums)
+    indexed = (entry.klass, entry.codec, entry.id, entry.stored, entry.size, entry.checksums)
     extent = record.extent
-    if said != (CLASS_CONTENT, extent.codec, record.id, extent.stored, record.size, record.checksums):
-        return Fault("packed", f"the pack's index says of {place} that it is something else")
+    if indexed != (CLASS_CONTENT, extent.codec, record.id, extent.stored, record.size, record.checksums):
+        return Fault("packed", f"the pack's index has another entry for {place}")
     return None
 
 
@@ -108,14 +108,14 @@ def _verify_packed(
         if entry is not None:
             verify_stored(stored, entry.checksums)
         if decode(extent.codec, stored, len(canonical)) != canonical:
-            return Fault("packed", f"{place} is not that of its record")
+            return Fault("packed", f"{place} does not match its record")
     except DamageError as error:
         return Fault("packed", f"{place} is damaged: {error}")
     if entry is None:
         return None
-    said = (entry.klass, entry.codec, entry.id, entry.stored, entry.size)
-    if said != (klass, extent.codec, ident, extent.stored, len(canonical)):
-        return Fault("packed", f"the pack's index says of {place} that it is something else")
+    indexed = (entry.klass, entry.codec, entry.id, entry.stored, entry.size)
+    if indexed != (klass, extent.codec, ident, extent.stored, len(canonical)):
+        return Fault("packed", f"the pack's index has another entry for {place}")
     return None
 
 
@@ -133,7 +133,7 @@ def _canonical_of_list(transaction: ReadTransaction, record: ListRecord) -> byte
         below = decode_chunk(payload) if payload[0] == KIND_CHUNK else decode_list(payload)
         level = below.level if isinstance(below, ListRecord) else -1
         if below.size != length or level != record.level - 1:
-            raise DamageError(f"its child {below.id.hex()} has {below.size} bytes on level {level}")
+            raise DamageError(f"its child {below.id.hex()} has a wrong size or level: {below.size} bytes, {level}")
         rows.append((CLASS_LIST if isinstance(below, ListRecord) else CLASS_CONTENT, below.id, length))
     return canonical_list(record.level, rows)
 
@@ -145,7 +145,7 @@ def _check_rows(transaction: ReadTransaction, view: TreeView) -> None:
     """
     names = [view.name(index) for index in range(view.count)]
     if any(first >= second for first, second in pairwise(names)):
-        raise DamageError("its names are not in order")
+        raise DamageError("its names are out of order")
     if any(name in _FORBIDDEN or b"/" in name or b"\0" in name for name in names):
         raise DamageError("it has an invalid name")
     totals = _totals_of_index(transaction, view) if view.level else _totals_of_entries(transaction, view)
@@ -213,7 +213,7 @@ def _totals_of_index(transaction: ReadTransaction, view: TreeView) -> TreeTotals
         below = TreeView(payload)
         last = below.name(below.count - 1) if below.count else b""
         if below.level != view.level - 1 or last != row.last_name:
-            raise DamageError(f"the record that ends at {row.last_name!r} is another")
+            raise DamageError(f"the record that ends at {row.last_name!r} does not match")
         if (row.entries, row.inodes) != (below.totals.entries, below.totals.inodes):
             raise DamageError(f"its row for the entries up to {row.last_name!r} is wrong")
         sums = summed(sums, below.totals)

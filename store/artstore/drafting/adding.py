@@ -73,8 +73,8 @@ def path_inside(snapshot: Snapshot, root: int, to: bytes, name: bytes) -> bytes:
     if not to.strip(b"/"):
         return name
     place = b"/".join(parse_path(to))
-    there = snapshot.resolve(root, place)
-    into = to.endswith(b"/") or (there is not None and there.kind == Kind.DIRECTORY)
+    present = snapshot.resolve(root, place)
+    into = to.endswith(b"/") or (present is not None and present.kind == Kind.DIRECTORY)
     return place + b"/" + name if into else place
 
 
@@ -88,10 +88,10 @@ def matching(snapshot: Snapshot, root: int, pattern: str | bytes) -> list[bytes]
             raise NotFoundError(f"{shown(path)} is not a folder")
         return [path]
     rules = IgnoreRules([text])
-    found = list(paths_below(snapshot, root, rules.excludes))
-    if not found:
+    paths = list(paths_below(snapshot, root, rules.excludes))
+    if not paths:
         raise NotFoundError(f"nothing matches {text!r}")
-    return found
+    return paths
 
 
 def without_those_below(paths: Sequence[bytes]) -> Iterator[bytes]:
@@ -160,8 +160,8 @@ class Adding:
         entry = self.take_file(stager, stale)
         with self._store.snapshot() as snapshot:
             place = path_inside(snapshot, tree.root, self._to, entry.name)
-            there = snapshot.resolve(tree.root, place)
-            if there is not None:
+            present = snapshot.resolve(tree.root, place)
+            if present is not None:
                 self._settle(snapshot, tree, place, entry_at(snapshot, tree.root, place), entry)
         edits = Edits()
         edits.put(place, entry)
@@ -175,13 +175,13 @@ class Adding:
         edits = Edits()
         with self._store.snapshot() as snapshot:
             settle = partial(self._settle, snapshot, tree)
-            there = snapshot.resolve(tree.root, place) if place else None
-            if place and there is None:
+            present = snapshot.resolve(tree.root, place) if place else None
+            if place and present is None:
                 edits.put(place, directory_entry(place, upper, self._folder_mtime_ns, self._folder_mode))
                 return edits
-            if there is not None and there.kind != Kind.DIRECTORY:
-                raise ExistsError(f"{shown(place)} is there and is not a folder")
-            lower = tree.root if there is None else there.node
+            if present is not None and present.kind != Kind.DIRECTORY:
+                raise ExistsError(f"{shown(place)} exists and is not a folder")
+            lower = tree.root if present is None else present.node
             inside = edits
             for name in place.split(b"/") if place else ():
                 inside = inside.folder(name)
@@ -189,13 +189,13 @@ class Adding:
         stager.withdraw(upper)
         return edits
 
-    def _settle(self, snapshot: Snapshot, tree: Growing, path: bytes, theirs: EntryDraft, ours: EntryDraft) -> bool:
+    def _settle(self, snapshot: Snapshot, tree: Growing, path: bytes, current: EntryDraft, added: EntryDraft) -> bool:
         """Return True if the draft's entry at a path comes from its base or may be replaced; else note the path."""
-        if (theirs.id, theirs.kind) == (ours.id, ours.kind):
+        if (current.id, current.kind) == (added.id, added.kind):
             return True
-        if Kind.DIRECTORY in (theirs.kind, ours.kind):
+        if Kind.DIRECTORY in (current.kind, added.kind):
             raise ExistsError(f"{shown(path)} is a folder on one side and a file on the other", paths=[path])
-        if not self._overwrite and not is_of(snapshot, tree.start, path, theirs):
+        if not self._overwrite and not is_of(snapshot, tree.start, path, current):
             self._refused.append(path)
         return True
 
@@ -209,10 +209,10 @@ class Joining:
         self._overwrite = overwrite
         self._refused: list[tuple[bytes, str]] = []
 
-    def settle(self, snapshot: Snapshot, path: bytes, theirs: EntryDraft, ours: EntryDraft) -> bool:
+    def settle(self, snapshot: Snapshot, path: bytes, current: EntryDraft, added: EntryDraft) -> bool:
         """Return True if the draft's entry comes from its base or may be replaced; else note which program added it."""
-        if not self._overwrite and not is_of(snapshot, self._record.start, path, theirs):
-            others = [part["by"] for part in self._record.parts if is_of(snapshot, part["node"], path, theirs)]
+        if not self._overwrite and not is_of(snapshot, self._record.start, path, current):
+            others = [part["by"] for part in self._record.parts if is_of(snapshot, part["node"], path, current)]
             self._refused.append((path, others[-1] if others else "another program"))
         return True
 
@@ -220,25 +220,25 @@ class Joining:
         """Raise `ExistsError` if there were conflicts."""
         if self._refused:
             path, other = self._refused[0]
-            more = f", and so do {len(self._refused) - 1} more paths" if len(self._refused) > 1 else ""
+            more = f"; so were {len(self._refused) - 1} more paths" if len(self._refused) > 1 else ""
             raise ExistsError(
-                f"{shown(path)} comes from {other} and with other content from {self._by}{more}",
-                hint="nothing of the latter was taken; on_conflict='last' lets the last one win",
+                f"{shown(path)} was added by {other} and, with different content, by {self._by}{more}",
+                hint=f"nothing from {self._by} was added; with on_conflict='last', the last one wins",
                 paths=[path for path, _ in self._refused[:_MOST_NAMED]],
             )
 
 
 def is_of(snapshot: Snapshot, root: int, path: bytes, entry: EntryDraft) -> bool:
     """Return whether a tree has exactly this entry at a path."""
-    found = snapshot.resolve(root, path)
-    return found is not None and (snapshot.identity(found.node), found.kind) == (entry.id, entry.kind)
+    present = snapshot.resolve(root, path)
+    return present is not None and (snapshot.identity(present.node), present.kind) == (entry.id, entry.kind)
 
 
 def refusal(paths: list[bytes]) -> ExistsError:
     """Return the error that names the paths that were added earlier with other content."""
-    more = f", and {len(paths) - 1} more paths" if len(paths) > 1 else ""
+    more = f"; so were {len(paths) - 1} more paths" if len(paths) > 1 else ""
     return ExistsError(
-        f"{shown(paths[0])}{more} came into the draft before with other content",
+        f"{shown(paths[0])} was already added to the draft with different content{more}",
         hint="--overwrite replaces it",
         paths=paths[:_MOST_NAMED],
     )

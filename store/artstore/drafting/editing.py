@@ -36,13 +36,13 @@ def parse_path(path: bytes) -> list[bytes]:
 class Edits:
     """Changes to one folder, by name: an entry to set, None for an entry to remove, or changes inside a subfolder."""
 
-    __slots__ = ("anew", "below", "entries")
+    __slots__ = ("below", "entries", "starts_empty")
 
     def __init__(self) -> None:
         self.entries: dict[bytes, EntryDraft | None] = {}
         self.below: dict[bytes, Edits] = {}
-        self.anew = False
-        """Whether the folder begins empty, and so replaces any earlier entry."""
+        self.starts_empty = False
+        """Whether the folder starts empty, and so replaces any earlier entry."""
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.below)
@@ -64,16 +64,16 @@ class Edits:
         edits = self.below.setdefault(name, Edits())
         if name in self.entries and self.entries[name] is None:
             del self.entries[name]
-            edits.anew = True
+            edits.starts_empty = True
         return edits
 
 
 def entry_at(snapshot: Snapshot, root: int, path: bytes) -> EntryDraft:
     """Return the entry at a path of a tree; raise `NotFoundError` if there is none."""
-    found = snapshot.resolve(root, b"/".join(parse_path(path)))
-    if found is None:
+    entry = snapshot.resolve(root, b"/".join(parse_path(path)))
+    if entry is None:
         raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
-    return draft_of(snapshot, found)
+    return draft_of(snapshot, entry)
 
 
 def paths_below(snapshot: Snapshot, root: int, matches: Callable[[bytes, bool], bool]) -> Iterator[bytes]:
@@ -103,22 +103,22 @@ def merge_edits(snapshot: Snapshot, lower: int, upper: int, edits: Edits, settle
     proportional to ``upper``'s entries in folders that both have.
     """
     for entry, _ in trees.entries_from(snapshot.tree, upper):
-        found = trees.lookup(snapshot.tree, lower, entry.name)
-        ours = draft_of(snapshot, entry)
-        if found is None:
-            edits.entries[entry.name] = ours
+        present = trees.lookup(snapshot.tree, lower, entry.name)
+        own = draft_of(snapshot, entry)
+        if present is None:
+            edits.entries[entry.name] = own
             continue
-        theirs = draft_of(snapshot, found[0])
-        if (theirs.id, theirs.kind) == (ours.id, ours.kind):
+        other = draft_of(snapshot, present[0])
+        if (other.id, other.kind) == (own.id, own.kind):
             continue
         full = path + entry.name
-        if theirs.kind == ours.kind == Kind.DIRECTORY:
+        if other.kind == own.kind == Kind.DIRECTORY:
             below = Edits()
-            merge_edits(snapshot, found[0].node, entry.node, below, settle, full + b"/")
+            merge_edits(snapshot, present[0].node, entry.node, below, settle, full + b"/")
             if below:
                 edits.below[entry.name] = below
-        elif settle(full, theirs, ours):
-            edits.entries[entry.name] = ours
+        elif settle(full, other, own):
+            edits.entries[entry.name] = own
 
 
 # -- applying ----------------------------------------------------------------------------------------------------------
@@ -151,18 +151,18 @@ class _Applying:
         for name, below in edits.below.items():
             place = path + name
             put = wanted.get(name)
-            under = None if below.anew else self._folder_below(node, put, name, place)
+            under = None if below.starts_empty else self._folder_below(node, put, name, place)
             ref = self.folder(under, below, place + b"/")
             wanted[name] = None if ref is None else self._entry_of(node, put, under, below, name, ref)
         with self._store.snapshot() as snapshot:
             before = 0 if node is None else snapshot.tree(node).totals.entries
-            there = {name for name in wanted if node is not None and trees.lookup(snapshot.tree, node, name)}
+            present = {name for name in wanted if node is not None and trees.lookup(snapshot.tree, node, name)}
         for name, entry in edits.entries.items():
-            if entry is None and name not in there:
+            if entry is None and name not in present:
                 raise NotFoundError(f"there is no {os.fsdecode(path + name)!r}")
         set_ = sum(entry is not None for entry in wanted.values())
-        after = before - len(there) + set_
-        if not after and (there or node is not None):
+        after = before - len(present) + set_
+        if not after and (present or node is not None):
             return None
         return self._build(node, dict(sorted(wanted.items())), many=after > FANOUT)
 
@@ -199,7 +199,7 @@ class _Applying:
                     return None
                 found_kind, found = entry[0].kind, entry[0].node
         if found_kind != Kind.DIRECTORY:
-            raise ExistsError(f"{os.fsdecode(place)!r} is there and is not a folder")
+            raise ExistsError(f"{os.fsdecode(place)!r} exists and is not a folder")
         return found
 
     def _build(self, node: int | None, wanted: dict[bytes, EntryDraft | None], *, many: bool) -> Ref:

@@ -86,7 +86,7 @@ class Gathering:
             self._stager.flush()
         except StaleHintError as error:
             self.close()
-            raise NotFoundError("the base has been deleted and is gone") from error
+            raise NotFoundError("the base version no longer exists") from error
         except BaseException:
             self.close()
             raise
@@ -101,8 +101,8 @@ class Gathering:
     def _require_own(self) -> None:
         if os.getpid() != self._pid:
             raise RefusedError(
-                "what was gathered belongs to the process that began it",
-                hint="begin one in each process, or let several make one version: upsert_artifact",
+                "only the process that began this version can add to it",
+                hint="begin one in each process, or add to one version from several with upsert_artifact",
             )
 
     # -- adding ----------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class Gathering:
         names = path.split(b"/")
         above = {b"/".join(names[:depth]) for depth in range(1, len(names))}
         if path in self._folders or not above.isdisjoint(self._files):
-            raise ExistsError(f"{shown(path)} is, or lies below, what is a file or folder already", paths=[path])
+            raise ExistsError(f"{shown(path)} conflicts with a file or folder that was added earlier", paths=[path])
         present = self._files.get(path)
         if present is not None:
             if (present.id, present.kind) == (entry.id, entry.kind):
@@ -186,17 +186,17 @@ class Gathering:
     def _require_free(self, path: bytes, entry: EntryDraft, above: Iterable[bytes], *, overwrite: bool) -> None:
         with self._store.snapshot() as snapshot:
             for folder in above:
-                found = snapshot.resolve(self._tree.root, folder)
-                if found is not None and found.kind != Kind.DIRECTORY:
-                    raise ExistsError(f"{shown(folder)} is a file already", paths=[folder])
-            there = snapshot.resolve(self._tree.root, path)
-            if there is None:
+                parent = snapshot.resolve(self._tree.root, folder)
+                if parent is not None and parent.kind != Kind.DIRECTORY:
+                    raise ExistsError(f"{shown(folder)} is already a file", paths=[folder])
+            current = snapshot.resolve(self._tree.root, path)
+            if current is None:
                 return
-            if there.kind == Kind.DIRECTORY:
-                raise ExistsError(f"{shown(path)} is a folder already", paths=[path])
+            if current.kind == Kind.DIRECTORY:
+                raise ExistsError(f"{shown(path)} is already a folder", paths=[path])
             began = snapshot.resolve(self._tree.start, path)
-            same = (snapshot.identity(there.node), there.kind) == (entry.id, entry.kind)
-            if not (same or overwrite or (began is not None and began.node == there.node)):
+            same = (snapshot.identity(current.node), current.kind) == (entry.id, entry.kind)
+            if not (same or overwrite or (began is not None and began.node == current.node)):
                 raise refusal([path])
 
     def _take_folder(self, adding: Adding) -> None:
@@ -226,10 +226,10 @@ class Gathering:
                 entry = EntryDraft(
                     place, Kind.DIRECTORY, 0, view.digest, None, version.mtime_ns, version.mode, view.form
                 )
-            there = snapshot.resolve(self._tree.root, place)
-            same = there is not None and snapshot.identity(there.node) == entry.id
-        if there is not None and not same and not overwrite:
-            raise ExistsError(f"{shown(place)} is there already", paths=[place])
+            current = snapshot.resolve(self._tree.root, place)
+            same = current is not None and snapshot.identity(current.node) == entry.id
+        if current is not None and not same and not overwrite:
+            raise ExistsError(f"{shown(place)} already exists", paths=[place])
         edits = Edits()
         edits.put(place, entry)
         self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
@@ -284,12 +284,12 @@ class Gathering:
         self._require_own()
         self._settle()
         with self._store.snapshot() as snapshot:
-            gone = sorted({path for each in patterns for path in matching(snapshot, self._tree.root, each)})
+            removed = sorted({path for each in patterns for path in matching(snapshot, self._tree.root, each)})
         edits = Edits()
-        for path in without_those_below(gone):
+        for path in without_those_below(removed):
             edits.put(path, None)
         self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
-        return gone
+        return removed
 
     # -- content and commit ----------------------------------------------------------------------------------------
 
@@ -351,7 +351,7 @@ class Gathering:
                     digest = snapshot.identity(entry.node).hex()
                     yield GatheredFile(os.fsdecode(path), entry.size, digest, entry.kind == Kind.REFERENCE)
 
-    def commit(self, asked: Commit) -> Version:
+    def commit(self, request: Commit) -> Version:
         """Commit the content as a version, and close.
 
         If `artstore.changes.committing.commit` raises, nothing changes.
@@ -360,8 +360,8 @@ class Gathering:
         if self._base is not None:
             with self._store.snapshot() as snapshot:
                 is_same_list = same_names(snapshot.tree, self._tree.start, root.node)
-            asked = replace(asked, mtime_ns=self._base.mtime_ns if is_same_list else None, mode=self._base.mode)
-        committed = commit_staged(self._store, self._stager, root, asked, base=self._tree.start)
+            request = replace(request, mtime_ns=self._base.mtime_ns if is_same_list else None, mode=self._base.mode)
+        committed = commit_staged(self._store, self._stager, root, request, base=self._tree.start)
         version = version_of(self._store, committed)
         self.close()
         return version

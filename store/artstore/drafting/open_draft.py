@@ -35,7 +35,7 @@ from artstore.progress import Progress
 from artstore.queries.difference import Difference, compare
 from artstore.queries.versions import Version
 from artstore.reclaim.collecting import with_room
-from artstore.records.catalogue import DraftRecord, VersionRecord
+from artstore.records.catalogue import LONGEST_TTL, DraftRecord, VersionRecord
 from artstore.records.packing import CLASS_TREE
 from artstore.records.trees import Kind
 from artstore.rows import catalogue, drafts
@@ -70,14 +70,14 @@ class _Part:
     """The contribution of one of several programs to a draft: a directory, and fields of the version."""
 
     by: str
-    said: Mapping[str, Any]
+    fields: Mapping[str, Any]
     node: int = 0
 
     def joined(self, record: DraftRecord) -> dict[str, Any]:
         """Return the changed fields of the draft's record."""
         part = {"by": self.by, "node": self.node}
         parts = record.parts if part in record.parts else [*record.parts, part]
-        return {"parts": parts, "said": _joined(record.said, self.said)}
+        return {"parts": parts, "said": _joined(record.said, self.fields)}
 
 
 def open_new(
@@ -91,11 +91,13 @@ def open_new(
         check_draft(ident)
     if not seconds > 0:
         raise InvalidInputError("a draft cannot expire before it is opened")
+    if not seconds < LONGEST_TTL:
+        raise InvalidInputError(f"a draft must expire after less than {LONGEST_TTL:.0f} seconds")
     require_room(store.path)
 
     def make(transaction: WriteTransaction, root: Ref, added: int) -> tuple[bool, DraftRecord]:
         if base is not None and not read_count(transaction, root.node):
-            raise NotFoundError("the base has been deleted and is gone")
+            raise NotFoundError("the base version no longer exists")
         serial = 0 if base is None else base.serial
         return True, drafts.open_draft(transaction, artifact, ident, root.node, serial, int(seconds * 1e9), source)
 
@@ -104,15 +106,15 @@ def open_new(
         try:
             record = stager.commit(root, make)
         except StaleHintError as error:
-            raise NotFoundError("the base has been deleted and is gone") from error
+            raise NotFoundError("the base version no longer exists") from error
     return OpenDraft(store, record.id)
 
 
 def open_drafts(store: Store) -> list[OpenDraft]:
     """Return the open drafts, the oldest first."""
     with store.snapshot() as snapshot:
-        found = drafts.list_drafts(snapshot.transaction, store.run_dir)
-    return [OpenDraft(store, info.id) for info in found if info.id and info.alive]
+        states = drafts.list_drafts(snapshot.transaction, store.run_dir)
+    return [OpenDraft(store, info.id) for info in states if info.id and info.alive]
 
 
 def find_draft(store: Store, ident: str) -> OpenDraft:
@@ -138,9 +140,9 @@ class OpenDraft:
     def record(self) -> DraftRecord:
         """Return the draft's record; raise `NotFoundError` if it is no longer open."""
         with self._store.snapshot() as snapshot:
-            return self.found(snapshot.transaction)
+            return self.record_in(snapshot.transaction)
 
-    def found(self, transaction: ReadTransaction) -> DraftRecord:
+    def record_in(self, transaction: ReadTransaction) -> DraftRecord:
         """Return the draft's record in a transaction; raise `NotFoundError` if it is no longer open."""
         record = drafts.find_open(transaction, self.id)
         if record is None:
@@ -158,7 +160,7 @@ class OpenDraft:
     def base(self) -> str | None:
         """The version that the draft is based on, as ``NAME:v3``, or None."""
         with self._store.snapshot() as snapshot:
-            record = self.found(snapshot.transaction)
+            record = self.record_in(snapshot.transaction)
             return _base_name(snapshot.transaction, record)
 
     # -- steps -----------------------------------------------------------------------------------------------------
@@ -214,11 +216,11 @@ class OpenDraft:
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, list[bytes]]:
             with self._store.snapshot() as snapshot:
-                gone = sorted({path for each in patterns for path in matching(snapshot, record.root, each)})
+                removed = sorted({path for each in patterns for path in matching(snapshot, record.root, each)})
             edits = Edits()
-            for path in without_those_below(gone):
+            for path in without_those_below(removed):
                 edits.put(path, None)
-            return apply_edits(self._store, stager, record.root, edits), gone
+            return apply_edits(self._store, stager, record.root, edits), removed
 
         return self._step(step)[0]
 
@@ -236,11 +238,11 @@ class OpenDraft:
                 new = path_inside(snapshot, record.root, os.fsencode(target), entry.name)
                 in_the_way = snapshot.resolve(record.root, new)
             if new == old:
-                raise InvalidInputError(f"{shown(old)} is there already")
+                raise InvalidInputError(f"{shown(old)} already exists")
             if new.startswith(old + b"/"):
                 raise InvalidInputError(f"{shown(old)} cannot be moved into itself")
             if in_the_way is not None and (not overwrite or in_the_way.kind == Kind.DIRECTORY):
-                raise ExistsError(f"{shown(new)} is in the way", hint="--overwrite replaces a file")
+                raise ExistsError(f"{shown(new)} already exists", hint="--overwrite replaces a file")
             edits = Edits()
             edits.put(old, None)
             edits.put(new, entry)
@@ -248,13 +250,13 @@ class OpenDraft:
 
         return self._step(step)[0]
 
-    def merge(self, form: bytes, by: str, *, overwrite: bool = False, said: Mapping[str, Any] | None = None) -> None:
+    def merge(self, form: bytes, by: str, *, overwrite: bool = False, fields: Mapping[str, Any] | None = None) -> None:
         """Merge a stored directory, given by its form id, into the draft; the caller keeps it alive during the call.
 
-        ``by`` names the program that contributes it, and ``said`` has fields of the version.  Raises `ExistsError`
+        ``by`` names the program that contributes it, and ``fields`` has fields of the version.  Raises `ExistsError`
         naming the paths and the program, if another one has added other content at a path, unless ``overwrite``.
         """
-        part = _Part(by, said or {})
+        part = _Part(by, fields or {})
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, None]:
             upper = stager.known_tree(form)
@@ -295,7 +297,7 @@ class OpenDraft:
                 stale += 1
                 if stale == _ATTEMPTS:
                     raise
-        raise BusyError(f"the draft {self.id!r} is being changed by others all the time", hint="try again")
+        raise BusyError(f"the draft {self.id!r} keeps being changed by other processes", hint="try again")
 
     def _become(
         self,
@@ -307,9 +309,9 @@ class OpenDraft:
         root: Ref,
         added: int,
     ) -> tuple[bool, int]:
-        record = self.found(transaction)
+        record = self.record_in(transaction)
         if record.root != before.root:
-            raise _ChangedError("the draft has changed meanwhile")
+            raise _ChangedError("the draft has changed")
         new_bytes = stored + stager.stored_bytes + added
         changes = {} if part is None else part.joined(record)
         held = drafts.move_root(transaction, record, root.node, new_bytes, **changes)
@@ -331,9 +333,9 @@ class OpenDraft:
         """
         return self.commit_as(Commit.checked(self.artifact, **options))
 
-    def retime(self, asked: Commit) -> Earlier:
+    def retime(self, request: Commit) -> Earlier:
         """Give the content the times that it shows as the artifact's next version; return the versions before it."""
-        earlier = Earlier.of(self._store, asked.name, share=not asked.force)
+        earlier = Earlier.of(self._store, request.name, share=not request.force)
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, None]:
             with self._store.snapshot() as snapshot:
@@ -344,9 +346,9 @@ class OpenDraft:
             self._step(step)
         return earlier
 
-    def commit_as(self, asked: Commit) -> Version:
+    def commit_as(self, request: Commit) -> Version:
         """Commit as `commit` does, with fields that only programs set: the version's runs and included versions."""
-        return commit_drafts(self._store, [(self, asked)])[0]
+        return commit_drafts(self._store, [(self, request)])[0]
 
     def abort(self) -> None:
         """Discard the draft: content that only the draft holds is moved to the deadlist."""
@@ -356,52 +358,52 @@ class OpenDraft:
                 drafts.end(transaction, record.draft)
 
 
-def commit_drafts(store: Store, asked: Sequence[tuple[OpenDraft, Commit]]) -> list[Version]:
+def commit_drafts(store: Store, requests: Sequence[tuple[OpenDraft, Commit]]) -> list[Version]:
     """Commit several drafts in one transaction: all of them, or none.
 
     Raises what `OpenDraft.commit` does, and `InvalidInputError` if two are of one artifact; all drafts stay open then.
     """
-    names = [what.name for _, what in asked]
+    names = [request.name for _, request in requests]
     if len(set(names)) < len(names):
-        raise InvalidInputError("two of the drafts are of one artifact", hint="commit them one after the other")
-    done = []
+        raise InvalidInputError("two of the drafts belong to the same artifact", hint="commit them one after the other")
+    commits: list[tuple[Committed, int]] = []
     while True:
-        prepared = [(draft, what, draft.retime(what)) for draft, what in asked]
+        prepared = [(draft, request, draft.retime(request)) for draft, request in requests]
         try:
             with store.write() as transaction:
-                for draft, what, earlier in prepared:
-                    earlier.require_latest(what.name, transaction)
-                    done.append(_commit_draft(store, transaction, draft.found(transaction), what))
+                for draft, request, earlier in prepared:
+                    earlier.require_latest(request.name, transaction)
+                    commits.append(_commit_draft(store, transaction, draft.record_in(transaction), request))
             break
         except RequirementError:  # another version was committed since: its times count too
-            done.clear()
-    silent = announce(store, [change for committed, _ in done for change in committed.changes])
-    return [version_of(store, PutResult(committed, new_bytes, silent)) for committed, new_bytes in done]
+            commits.clear()
+    silent = announce(store, [change for committed, _ in commits for change in committed.changes])
+    return [version_of(store, PutResult(committed, new_bytes, silent)) for committed, new_bytes in commits]
 
 
 def _commit_draft(
-    store: Store, transaction: WriteTransaction, record: DraftRecord, what: Commit
+    store: Store, transaction: WriteTransaction, record: DraftRecord, request: Commit
 ) -> tuple[Committed, int]:
     view = tree_view(transaction, record.root)
     root = Ref(CLASS_TREE, view.form, view.digest)
     root.node = record.root
-    what = replace(what, base=_base_name(transaction, record), draft=record.id)
+    request = replace(request, base=_base_name(transaction, record), draft=record.id)
     base = catalogue.recorded_version(transaction, record.base) if record.base else None
     if base is not None:
         load = partial(tree_view, transaction)
         mtime_ns = base.mtime_ns if same_names(load, record.start, record.root) else None
-        what = replace(what, mtime_ns=mtime_ns, mode=base.mode)
-    created, committed = commit(store, transaction, root, what, record.new_bytes)
+        request = replace(request, mtime_ns=mtime_ns, mode=base.mode)
+    created, committed = commit(store, transaction, root, request, record.new_bytes)
     if created:
         change_counts(transaction, {record.root: 1})
     drafts.end(transaction, record.draft)
     return committed, record.new_bytes
 
 
-def _joined(before: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+def _joined(before: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the fields given by several programs: mappings and lists are united, of other values the last wins."""
     joined = dict(before)
-    for key, value in said.items():
+    for key, value in fields.items():
         present = joined.get(key)
         if isinstance(present, dict) and isinstance(value, Mapping):
             joined[key] = {**present, **value}

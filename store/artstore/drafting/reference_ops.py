@@ -56,7 +56,7 @@ class CheckedReference(NamedTuple):
 def refer(
     store: Store,
     uri: str,
-    asked: Commit,
+    request: Commit,
     *,
     base: str | None = None,
     to: str = "",
@@ -69,33 +69,33 @@ def refer(
     ``artfs://NAME:v3[/path]`` includes another version, or a part of it.  Raises what `artstore.references.pinning.pin`
     and `artstore.changes.committing.commit` do.
     """
-    below = None if base is None else base_version(store, asked.name, base)
+    below = None if base is None else base_version(store, request.name, base)
     if below is not None:
-        asked = replace(asked, base=below.name)
+        request = replace(request, base=below.name)
     record = None if below is None else below.record
     if uri.startswith(_OWN):
         version, inside = resolve_version(store, uri.removeprefix(_OWN))
-        return include(store, version, inside, asked, base=record, to=to)
-    gathering = Gathering(store, asked.name, record)
+        return include(store, version, inside, request, base=record, to=to)
+    gathering = Gathering(store, request.name, record)
     try:
         gathering.refer(uri, to, anonymous=anonymous, checksum=checksum, report=report)
-        return gathering.commit(asked)
+        return gathering.commit(request)
     finally:
         gathering.close()
 
 
 def include(
-    store: Store, version: Version, inside: bytes, asked: Commit, *, base: VersionRecord | None, to: str
+    store: Store, version: Version, inside: bytes, request: Commit, *, base: VersionRecord | None, to: str
 ) -> Version:
     """Make a version that contains another version, or a path of it; nothing is copied.
 
     The included content is at ``to``, or under its own name.  Raises what `Gathering.include` does.
     """
     own = os.fsdecode(inside).rpartition("/")[2] or version.artifact.rpartition("/")[2]
-    gathering = Gathering(store, asked.name, base)
+    gathering = Gathering(store, request.name, base)
     try:
         gathering.include(to or own, version.record, inside)
-        return gathering.commit(replace(asked, included=(version.record.serial,)))
+        return gathering.commit(replace(request, included=(version.record.serial,)))
     finally:
         gathering.close()
 
@@ -107,27 +107,27 @@ def references(store: Store, root: int, path: bytes = b"") -> Iterator[Reference
         if path and entry is None:
             raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
         if entry is not None and entry.kind != Kind.DIRECTORY:
-            found = [(path, entry)]
+            entries = [(path, entry)]
         else:
             below = snapshot.walk(root if entry is None else entry.node, path + b"/" if path else b"")
-            found = [(each, inside) for each, inside in below if inside.kind == Kind.REFERENCE]
-    for start in range(0, len(found), _PAGE):
+            entries = [(each, inside) for each, inside in below if inside.kind == Kind.REFERENCE]
+    for start in range(0, len(entries), _PAGE):
         with store.snapshot() as snapshot:
             page = [
                 Reference(each, snapshot.identity(inside.node), snapshot.reference(inside.node))
-                for each, inside in found[start : start + _PAGE]
+                for each, inside in entries[start : start + _PAGE]
                 if inside.kind == Kind.REFERENCE
             ]
         yield from page
 
 
-def check(store: Store, found: Sequence[Reference], report: OnProgress | None = None) -> Iterator[CheckedReference]:
+def check(store: Store, to_check: Sequence[Reference], report: OnProgress | None = None) -> Iterator[CheckedReference]:
     """Check references in order: each file is requested, and files pinned by content are read."""
     outside = store.outside
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for count, checked in enumerate(threads.map(partial(_check, outside), found), 1):
+        for count, checked in enumerate(threads.map(partial(_check, outside), to_check), 1):
             if report is not None:
-                report(Progress("checking", count, 0, len(found), None, os.fsdecode(checked.reference.path)))
+                report(Progress("checking", count, 0, len(to_check), None, os.fsdecode(checked.reference.path)))
             yield checked
 
 
@@ -154,11 +154,11 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
 
     Raises `NotFoundError` if there is no reference, `ChangedError` if a file has changed since it was pinned.
     """
-    found = list(references(store, version.record.root, path))
-    if not found:
-        raise NotFoundError(f"{version.name} refers to nothing outside{' there' if path else ''}")
-    total = sum(each.record.size for each in found)
-    asked = Commit(version.artifact, base=version.name, metadata=version.metadata, description=version.description)
+    pinned = list(references(store, version.record.root, path))
+    if not pinned:
+        raise NotFoundError(f"{version.name} has no references{' there' if path else ''}")
+    total = sum(each.record.size for each in pinned)
+    request = Commit(version.artifact, base=version.name, metadata=version.metadata, description=version.description)
     gathering = Gathering(store, version.artifact, version.record)
     done = files = 0
     (store.path / "cache").mkdir(exist_ok=True)  # users may delete this folder at any time
@@ -167,8 +167,8 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
             tempfile.TemporaryDirectory(prefix="fetch-", dir=store.path / "cache") as folder,
             ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads,
         ):
-            for start in range(0, len(found), _FETCHED_AT_ONCE):
-                part = found[start : start + _FETCHED_AT_ONCE]
+            for start in range(0, len(pinned), _FETCHED_AT_ONCE):
+                part = pinned[start : start + _FETCHED_AT_ONCE]
                 copies = threads.map(partial(_copy, store.outside, Path(folder)), range(len(part)), part)
                 for each, copy in zip(part, copies, strict=True):
                     gathering.add(copy, os.fsdecode(each.path), overwrite=True)
@@ -176,8 +176,8 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
                     done, files = done + each.record.size, files + 1
                     if report is not None:
                         name = os.fsdecode(each.path)
-                        report(Progress("fetching", files, done, len(found), total, name))
-        return gathering.commit(asked)
+                        report(Progress("fetching", files, done, len(pinned), total, name))
+        return gathering.commit(request)
     finally:
         gathering.close()
 

@@ -79,13 +79,13 @@ class Referring:
             stager.flush_if_full()
 
     def _may_stand(self, snapshot: Snapshot, tree: Growing, path: bytes, entry: EntryDraft) -> bool:
-        there = snapshot.resolve(tree.root, path)
-        if there is None:
+        present = snapshot.resolve(tree.root, path)
+        if present is None:
             return True
-        if Kind.DIRECTORY in (there.kind, entry.kind):
-            if there.kind == entry.kind:
+        if Kind.DIRECTORY in (present.kind, entry.kind):
+            if present.kind == entry.kind:
                 return True
             raise ExistsError(f"{shown(path)} is a folder on one side and a file on the other", paths=[path])
-        theirs = draft_of(snapshot, there)
-        same = (theirs.id, theirs.kind) == (entry.id, entry.kind)
-        return same or self._overwrite or is_of(snapshot, tree.start, path, theirs)
+        draft = draft_of(snapshot, present)
+        same = (draft.id, draft.kind) == (entry.id, entry.kind)
+        return same or self._overwrite or is_of(snapshot, tree.start, path, draft)

@@ -96,7 +96,7 @@ class Operation:
 
     def make(self, batch: Batch, extent: Extent) -> bytes:
         """Return the local record of a node that the store lacks, counting its children."""
-        raise StaleHintError("content that was there a moment ago is gone")
+        raise StaleHintError("content that was found a moment ago no longer exists")
 
     def consumed(self) -> list[Ref]:
         """Return the handed-over nodes whose parent this one becomes."""
@@ -256,10 +256,10 @@ class Batch:
         """Point a ref at the node that the store has for its id; return whether there is one."""
         if ref.node:
             return True
-        found = find_node(self.transaction, ref.klass, ref.id)
-        if found is None:
+        row = find_node(self.transaction, ref.klass, ref.id)
+        if row is None:
             return False
-        ref.node, payload = found
+        ref.node, payload = row
         if ref.klass == CLASS_TREE:
             view = TreeView(payload)
             ref.totals, ref.digest = view.totals, view.digest
@@ -271,9 +271,10 @@ class Batch:
         """Return a ref to a node that must exist; raise `StaleHintError` if it does not."""
         ref = self._known.get((klass, ident))
         if ref is None:
-            ref = self._known[klass, ident] = Ref(klass, ident)
+            ref = Ref(klass, ident)
             if not self.adopt(ref) and not self._adopt_lost(ref):
-                raise StaleHintError("content that was there a moment ago is gone")
+                raise StaleHintError("content that was found a moment ago no longer exists")
+            self._known[klass, ident] = ref
         return ref
 
     def _adopt_lost(self, ref: Ref) -> bool:
@@ -296,7 +297,7 @@ class Batch:
                 self.lost.append(extent)
             return
         if extent is None:
-            raise StaleHintError("content that was there a moment ago is gone")
+            raise StaleHintError("content that was found a moment ago no longer exists")
         self.stored += extent.stored
         if isinstance(operation, NewChunk) and self._heal(operation, extent):
             return

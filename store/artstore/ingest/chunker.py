@@ -51,8 +51,8 @@ def require_native() -> None:
     """Raise `UnsupportedError` if pyfastcdc lacks its compiled extension, which is 200 times as fast."""
     if ".cy." not in pyfastcdc.FastCDC.__module__:
         raise UnsupportedError(
-            "the chunker's compiled form is missing",
-            hint="install a wheel of pyfastcdc, or a C compiler, and install pyfastcdc again",
+            "the compiled module of the chunker is missing",
+            hint="install a C compiler or use a wheel, and reinstall pyfastcdc",
         )
 
 

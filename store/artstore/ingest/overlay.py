@@ -34,9 +34,9 @@ class Overlay:
         if node is None:
             return []
         with self._store.snapshot() as snapshot:
-            found = [(draft_of(snapshot, entry), entry.node) for entry, _ in entries_from(snapshot.tree, node)]
-        kept = [item for item in found if not self._is_removed(item[0], path)]
-        self.removed += len(found) - len(kept)
+            entries = [(draft_of(snapshot, entry), entry.node) for entry, _ in entries_from(snapshot.tree, node)]
+        kept = [item for item in entries if not self._is_removed(item[0], path)]
+        self.removed += len(entries) - len(kept)
         return kept
 
     def _is_removed(self, entry: EntryDraft, path: bytes) -> bool:

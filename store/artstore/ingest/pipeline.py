@@ -464,5 +464,5 @@ def _combined(problems: list[SourceError]) -> SourceError:
     first = problems[0]
     if len(problems) == 1:
         return first
-    message = f"{first.message}, and {len(problems) - 1} more files could not be taken"
+    message = f"{first.message}, and {len(problems) - 1} more files could not be put"
     return type(first)(message, hint=first.hint, paths=[path for problem in problems for path in problem.paths])

@@ -212,7 +212,7 @@ class Stager:
     ) -> T:
         if self._is_lost:
             raise BusyError(
-                "what was put could not be written", hint="start again: content that is already stored is reused"
+                "the new content could not be written", hint="try again: content that is already stored is reused"
             )
         now_ns = time.time_ns()  # the birth time of new nodes, in the pack's index as in the manifest
         self._pack(now_ns)

@@ -11,17 +11,7 @@ A file counts as unchanged if size, mtime, ctime, inode and device are the same.
 - a file on a file system whose ctime is not kept by the kernel (`UNTRUSTED_FILE_SYSTEMS`): two disk images built from
   different content can agree in every figure.
 
-Format (little-endian).  The file is a sequence of blocks, one per folder, each after those of its subfolders, and a
-trailer.
-
-    block    magic 4s, flags u32, checksum u64, entries u64, digest 32s, then for all entries
-             kinds u8[], figures (u64, i64, i64, u64, u64)[], ids 32s[], and the keys, joined by two zeros
-    trailer  magic 4s, flags u32 (0), checksum u64, offset u64 and length u64 of the root's block
-
-Entries are in the order of their names.  For a file the figures are its stamp, the id its content's; for a subfolder
-they are (offset, length, 0, 0, 0) of its block, and the id its digest; for a symlink zeros, and the key is name, zero,
-text.  A checksum is XXH3-64 over everything else of its block or trailer, with a seed made of path and identity of the
-source.
+The file's format is in `artstore.records.statblocks`.
 """
 
 from __future__ import annotations
@@ -30,16 +20,28 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import struct
 import tempfile
 from bisect import bisect_left
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
-
-import xxhash
+from typing import BinaryIO
 
 from artstore.ingest.source import FileEntry, FileStamp, Identity
 from artstore.locate import mount_points
+from artstore.records.statblocks import (
+    DIRECTORY,
+    EMPTY,
+    FILE,
+    ID_BYTES,
+    LINK,
+    TRAILER_LENGTH,
+    StatBlock,
+    StatEntry,
+    encode_block,
+    encode_figures,
+    encode_trailer,
+    parse_block,
+    parse_trailer,
+)
 
 __all__ = ["CACHES_MAX_BYTES", "MARGIN_NS", "UNTRUSTED_FILE_SYSTEMS", "DirectoryCache", "StatCache"]
 
@@ -57,46 +59,7 @@ UNTRUSTED_FILE_SYSTEMS = frozenset(
 )
 """File systems whose ctime is stored in an image, invented, or supplied by a server."""
 
-_BLOCK_MAGIC = b"aSC1"  # a new number whenever this format, or the meaning of a folder's digest, changes
-_TRAILER_MAGIC = b"aST1"
-_BLOCK = struct.Struct("<4sIQQ32s")
-_TRAILER = struct.Struct("<4sIQQQ")
-_FIGURES = struct.Struct("<QqqQQ")
-_CHECKSUM = struct.Struct("<Q")
-_CHECKSUM_AT = 8  # in a block and in a trailer
-_ID_BYTES = 32
-_NO_DIGEST = bytes(_ID_BYTES)
-_COMPLETE = 1  # flag: the folder's digest is known, and every entry of it is in the block
-_SEPARATOR = b"\0\0"  # names and link texts are not empty and have no zeros
-
-_FILE, _LINK, _DIRECTORY = 0, 1, 2
 _TEMPORARY = ".new"
-
-
-class _Block(NamedTuple):
-    """One folder's old state: parallel sequences by entry, and their raw bytes, from which runs are copied."""
-
-    digest: bytes | None
-    kinds: bytes
-    figures: bytes
-    ids: bytes
-    keys: list[bytes]
-    stamps: list[tuple[int, ...]]
-
-
-_EMPTY = _Block(None, b"", b"", b"", [], [])
-
-
-class _Item:
-    """One entry of the new block that is not copied from the old one; dropped if its *ident* never comes."""
-
-    __slots__ = ("figures", "ident", "key", "kind")
-
-    def __init__(self, kind: int, key: bytes, figures: bytes = b"", ident: bytes | None = None) -> None:
-        self.kind = kind
-        self.key = key
-        self.figures = figures
-        self.ident = ident
 
 
 class DirectoryCache:
@@ -114,7 +77,12 @@ class DirectoryCache:
     )
 
     def __init__(
-        self, cache: StatCache, parent: DirectoryCache | None, name: bytes, old: _Block, recorded_digest: bytes | None
+        self,
+        cache: StatCache,
+        parent: DirectoryCache | None,
+        name: bytes,
+        old: StatBlock,
+        recorded_digest: bytes | None,
     ) -> None:
         self._cache = cache
         self._parent = parent
@@ -126,20 +94,22 @@ class DirectoryCache:
         self._void = False  # the old block was wrong about a file
         self._cursor = 0  # the old entry that is expected next
         self._run_start = 0  # the old entries from here to the cursor are in the new block as they are
-        self._items: list[_Item | tuple[int, int]] = []  # before the run: new entries, and (start, stop) of old ones
-        self._pending: dict[bytes, _Item] = {}  # files to be recorded and subfolders to be left
+        self._items: list[
+            StatEntry | tuple[int, int]
+        ] = []  # before the run: new entries, and (start, stop) of old ones
+        self._pending: dict[bytes, StatEntry] = {}  # files to be recorded and subfolders to be left
 
     def lookup(self, entry: FileEntry) -> bytes | None:
         """Return the 32-byte id of this file's content if it is known, or None if the file must be read."""
         cursor, old, name = self._cursor, self._old, entry.name
         # Stamps of links and subfolders have no device, so they equal no file's.
         if cursor >= len(old.stamps) or old.stamps[cursor] != entry.stamp or old.keys[cursor] != name:
-            cursor = self._seek(name, _FILE)
+            cursor = self._seek(name, FILE)
             if cursor < 0 or old.stamps[cursor] != entry.stamp:
-                self._pending[name] = self._add(_Item(_FILE, name))
+                self._pending[name] = self._add(StatEntry(FILE, name))
                 return None
         self._cursor = cursor + 1
-        return old.ids[cursor * _ID_BYTES : (cursor + 1) * _ID_BYTES]
+        return old.ids[cursor * ID_BYTES : (cursor + 1) * ID_BYTES]
 
     def record(self, entry: FileEntry, content_id: bytes, read_started_ns: int) -> None:
         """Remember that the file had this content when it was read, from *read_started_ns* (the wall clock) on.
@@ -152,34 +122,34 @@ class DirectoryCache:
         if item is None:
             # Known, but read all the same, because the store no longer has the content.
             index = bisect_left(self._old.keys, entry.name)
-            if self._old.ids[index * _ID_BYTES : (index + 1) * _ID_BYTES] != content_id:
+            if self._old.ids[index * ID_BYTES : (index + 1) * ID_BYTES] != content_id:
                 self._void, self._children_same = True, False
         elif _is_settled(stamp, read_started_ns) and self._cache.trusts(stamp.device):
-            item.figures = _FIGURES.pack(*stamp)
+            item.figures = encode_figures(*stamp)
             item.ident = content_id
 
     def link(self, name: bytes, text: bytes) -> None:
         """Note a symlink that is kept."""
         key = name + b"\0" + text
-        cursor = self._seek(key, _LINK)
+        cursor = self._seek(key, LINK)
         if cursor < 0:
-            self._add(_Item(_LINK, key, _FIGURES.pack(0, 0, 0, 0, 0), _NO_DIGEST))
+            self._add(StatEntry(LINK, key, encode_figures(0, 0, 0, 0, 0), bytes(ID_BYTES)))
         else:
             self._cursor = cursor + 1
 
     def enter(self, name: bytes) -> DirectoryCache:
         """Return the cache of the subfolder *name*."""
-        cursor = self._seek(name, _DIRECTORY)
-        old, digest = _EMPTY, None
+        cursor = self._seek(name, DIRECTORY)
+        old, digest = EMPTY, None
         same = self._same
-        item = self._add(_Item(_DIRECTORY, name))
+        item = self._add(StatEntry(DIRECTORY, name))
         if cursor >= 0:
             # An item of its own even if it is unchanged: its block has another offset in the new file.
             self._same = same
             self._cursor = self._run_start = cursor + 1
             offset, length = self._old.stamps[cursor][:2]
             old = self._cache.read_block(offset, length)
-            digest = self._old.ids[cursor * _ID_BYTES : (cursor + 1) * _ID_BYTES]
+            digest = self._old.ids[cursor * ID_BYTES : (cursor + 1) * ID_BYTES]
         self._pending[name] = item
         return DirectoryCache(self._cache, self, name, old, digest)
 
@@ -195,9 +165,9 @@ class DirectoryCache:
 
     def leave(self, digest: bytes) -> None:
         """Note the 32-byte digest of the finished folder, and write its block."""
-        block = _pack_block(self._finished(), digest)
+        pieces = self._finished()
         self._pending.clear()
-        place = self._cache.write_block(block)
+        place = self._cache.write_block(pieces, digest)
         if self._parent is not None:
             self._parent._child_left(self._name, place, digest, digest == self._recorded_digest)
         else:
@@ -205,7 +175,7 @@ class DirectoryCache:
 
     def _child_left(self, name: bytes, place: tuple[int, int], digest: bytes, same: bool) -> None:
         item = self._pending.pop(name)
-        item.figures = _FIGURES.pack(*place, 0, 0, 0)
+        item.figures = encode_figures(*place, 0, 0, 0)
         item.ident = digest
         if not same:
             self._children_same = False
@@ -224,7 +194,7 @@ class DirectoryCache:
             self._same = False
         return index
 
-    def _add(self, item: _Item) -> _Item:
+    def _add(self, item: StatEntry) -> StatEntry:
         self._end_run()
         self._items.append(item)
         self._same = False
@@ -235,25 +205,13 @@ class DirectoryCache:
             self._items.append((self._run_start, self._cursor))
         self._run_start = self._cursor
 
-    def _finished(self) -> list[_Item | _Block]:
+    def _finished(self) -> list[StatEntry | StatBlock]:
         """Return the parts of the new block: items, and pieces of the old block."""
         self._end_run()
         if self._void:
-            return [_Item(_FILE, b"")]
+            return [StatEntry(FILE, b"")]
         old = self._old
-        return [
-            item
-            if isinstance(item, _Item)
-            else _Block(
-                None,
-                old.kinds[item[0] : item[1]],
-                old.figures[item[0] * _FIGURES.size : item[1] * _FIGURES.size],
-                old.ids[item[0] * _ID_BYTES : item[1] * _ID_BYTES],
-                old.keys[item[0] : item[1]],
-                [],
-            )
-            for item in self._items
-        ]
+        return [item if isinstance(item, StatEntry) else old.part(*item) for item in self._items]
 
 
 class StatCache:
@@ -298,10 +256,9 @@ class StatCache:
 
     def enter_root(self) -> DirectoryCache:
         """Return the cache of the source folder itself."""
-        trailer = self._read(self._old_bytes - _TRAILER.size, _TRAILER.size)
-        old = _EMPTY
-        if len(trailer) == _TRAILER.size and self._is_sound(trailer, _TRAILER_MAGIC):
-            old = self.read_block(*_TRAILER.unpack(trailer)[3:])
+        trailer = self._read(self._old_bytes - TRAILER_LENGTH, TRAILER_LENGTH)
+        root = parse_trailer(trailer, self._seed)
+        old = EMPTY if root is None else self.read_block(*root)
         return DirectoryCache(self, None, b"", old, old.digest)
 
     def commit(self) -> None:
@@ -314,7 +271,7 @@ class StatCache:
                 if self.root_place is None:
                     os.unlink(self._output_path)
                     return
-                output.write(self._signed(bytearray(_TRAILER.pack(_TRAILER_MAGIC, 0, 0, *self.root_place))))
+                output.write(encode_trailer(*self.root_place, self._seed))
                 output.flush()
                 os.replace(self._output_path, self._path)
             _prune(self._path)
@@ -339,35 +296,18 @@ class StatCache:
         """Return whether files of the file system *device* (st_dev) cannot change without a change of their ctime."""
         return device not in self._untrusted
 
-    def read_block(self, offset: int, length: int) -> _Block:
+    def read_block(self, offset: int, length: int) -> StatBlock:
         """Read one folder's block; an empty one if it is damaged, or another source's."""
-        raw = self._read(offset, length)
-        if len(raw) < _BLOCK.size or not self._is_sound(raw, _BLOCK_MAGIC):
-            return _EMPTY
-        _, flags, _, entries, digest = _BLOCK.unpack_from(raw)
-        figures_at = _BLOCK.size + entries
-        ids_at = figures_at + entries * _FIGURES.size
-        keys_at = ids_at + entries * _ID_BYTES
-        keys = raw[keys_at:].split(_SEPARATOR) if entries else []
-        if keys_at > len(raw) or len(keys) != entries:
-            return _EMPTY
-        figures = raw[figures_at:ids_at]
-        return _Block(
-            digest if flags & _COMPLETE else None,
-            raw[_BLOCK.size : figures_at],
-            figures,
-            raw[ids_at:keys_at],
-            keys,
-            list(_FIGURES.iter_unpack(figures)),
-        )
+        return parse_block(self._read(offset, length), self._seed)
 
-    def write_block(self, block: bytearray) -> tuple[int, int]:
+    def write_block(self, pieces: list[StatEntry | StatBlock], digest: bytes) -> tuple[int, int]:
         """Append a folder's block to the new cache; return its offset and length."""
+        block = encode_block(pieces, digest, self._seed)
         place = self._written, len(block)
         self._written += len(block)
         if self._output is not None:
             try:
-                self._output.write(self._signed(block))
+                self._output.write(block)
             except OSError:
                 # Most likely the disk is full: the put itself will notice and report that.
                 self._drop_output()
@@ -389,47 +329,11 @@ class StatCache:
         except OSError:
             return b""
 
-    def _signed(self, raw: bytearray) -> bytearray:
-        _CHECKSUM.pack_into(raw, _CHECKSUM_AT, _checksum(raw, self._seed))
-        return raw
-
-    def _is_sound(self, raw: bytes, magic: bytes) -> bool:
-        return raw[:4] == magic and _CHECKSUM.unpack_from(raw, _CHECKSUM_AT)[0] == _checksum(raw, self._seed)
-
 
 def _is_settled(stamp: FileStamp, read_started_ns: int) -> bool:
     # Some file systems keep times that do not fit 64 bits of nanoseconds (the year 1).
     newest, oldest = max(stamp.mtime_ns, stamp.ctime_ns), min(stamp.mtime_ns, stamp.ctime_ns)
     return newest < read_started_ns - MARGIN_NS and oldest >= -(1 << 63)
-
-
-def _pack_block(pieces: list[_Item | _Block], digest: bytes) -> bytearray:
-    """Assemble a folder's block, checksum still zero; items without an id are left out, and the flags say so."""
-    kinds, figures, ids, keys = bytearray(), bytearray(), bytearray(), []
-    flags = _COMPLETE
-    for piece in pieces:
-        if isinstance(piece, _Block):
-            kinds += piece.kinds
-            figures += piece.figures
-            ids += piece.ids
-            keys += piece.keys
-        elif piece.ident is None:
-            flags = 0
-        else:
-            kinds.append(piece.kind)
-            figures += piece.figures
-            ids += piece.ident
-            keys.append(piece.key)
-    block = bytearray(_BLOCK.pack(_BLOCK_MAGIC, flags, 0, len(keys), digest))
-    for part in (kinds, figures, ids, _SEPARATOR.join(keys)):
-        block += part
-    return block
-
-
-def _checksum(raw: bytes | bytearray, seed: int) -> int:
-    state = xxhash.xxh3_64(memoryview(raw)[:_CHECKSUM_AT], seed)
-    state.update(memoryview(raw)[_CHECKSUM_AT + _CHECKSUM.size :])
-    return state.intdigest()
 
 
 def _untrusted_devices() -> frozenset[int]:

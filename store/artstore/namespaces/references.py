@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from artstore.errors import DamageError, InvalidInputError, NotFoundError
+from artstore.ids import ID_LENGTH
 from artstore.queries.resolving import resolve_version, version_of_reference
+from artstore.records.references import LONGEST_REFERENCE, ReferenceRecord
 from artstore.store import Store
 
 if TYPE_CHECKING:
@@ -33,9 +36,23 @@ class References:
         return list(references(self._store, version.record.root, path))
 
     def uri(self, digest: str) -> str:
-        """Return the URI of the reference with a digest."""
+        """Return the URI of the reference with a digest, given in hex.
+
+        Raises `InvalidInputError` if it is no digest, `NotFoundError` if the store has no reference with it.
+        """
+        try:
+            ident = bytes.fromhex(digest)
+        except ValueError:
+            ident = b""
+        if len(ident) != ID_LENGTH:
+            raise InvalidInputError(f"{digest!r} is not a digest: {2 * ID_LENGTH} hexadecimal digits")
         with self._store.snapshot() as snapshot:
-            return snapshot.reference(snapshot.content_node(bytes.fromhex(digest))).uri
+            node = snapshot.content_node(ident)
+            data = snapshot.read(node, 0, LONGEST_REFERENCE)
+        try:
+            return ReferenceRecord.decode(data).uri
+        except DamageError as error:  # its bytes passed their checks, so this is another file's content
+            raise NotFoundError(f"the content with the digest {digest} is not a reference") from error
 
     def check(self, ref: str, *, progress: Callable[[Progress], None] | None = None) -> Iterator[CheckedReference]:
         """Check each reference in a version, or below a path in it, and yield whether its file is unchanged."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from artstore.clock import utc
+from artstore.queries.resolving import version_of_reference
 from artstore.store import Store
 
 if TYPE_CHECKING:
@@ -59,3 +62,10 @@ class Retention:
         from artstore.retention.applying import apply
 
         return apply(self._store, trust_clock=trust_clock)
+
+    def set_ttl(self, ref: str, seconds: float | None) -> datetime | None:
+        """Set the seconds from now after which a version expires, None for never; return when it expires."""
+        from artstore.retention.applying import set_ttl
+
+        expires_ns = set_ttl(self._store, version_of_reference(self._store, ref).record, seconds)
+        return utc(expires_ns) if expires_ns else None

@@ -208,11 +208,11 @@ class _Comparison:
 
 
 def _by_content(items: Sequence[_Item]) -> dict[tuple[Kind, int], list[_Item]]:
-    found: dict[tuple[Kind, int], list[_Item]] = {}
+    groups: dict[tuple[Kind, int], list[_Item]] = {}
     for item in sorted(items):
         if item.size:
-            found.setdefault((item.kind, item.node), []).append(item)
-    return found
+            groups.setdefault((item.kind, item.node), []).append(item)
+    return groups
 
 
 def _pairs(old: list[_Item], new: list[_Item]) -> Iterator[tuple[_Item, _Item]]:
@@ -277,7 +277,7 @@ def _differing_records(load: Loader, a: int, b: int) -> tuple[list[TreeView], li
         old, new = ([node for node in side if views[node].digest not in equal] for side in (old, new))
         views = {node: views[node] for node in (*old, *new)}
         if any(view.level >= level for view in views.values()):
-            raise DamageError("a directory record stands below itself")
+            raise DamageError("a directory record contains itself")
     return [views[node] for node in old], [views[node] for node in new]
 
 

@@ -84,7 +84,7 @@ def explain(store: Store, target: str) -> Explanation:
     with store.snapshot() as snapshot:
         entry = snapshot.resolve(version.root, path)
     if entry is None:
-        raise NotFoundError(f"{target!r} is not there")
+        raise NotFoundError(f"{target!r} does not exist")
     return explain_node(store, target, "a directory" if entry.is_directory else "a file", [entry.node])
 
 
@@ -97,7 +97,7 @@ def explain_version(store: Store, target: str, version: VersionRecord) -> Explan
         if version.state == "deleted":
             entry = _entry_of(snapshot, version)
     if entry is None:
-        named = f", and has the aliases {', '.join(aliases)}" if aliases else ""
+        named = f" with the aliases {', '.join(aliases)}" if aliases else ""
         return Explanation(
             target,
             f"{name} is a living version{named}",
@@ -113,7 +113,7 @@ def explain_version(store: Store, target: str, version: VersionRecord) -> Explan
         deleted=[_waits(name, entry, bool(users))],
         users=users,
         counted_in="deadlist",
-        advice=f"bring it back with: artfs undelete {name}",
+        advice=f"restore it with: artfs undelete {name}",
     )
 
 
@@ -125,15 +125,15 @@ def _waits(name: str, entry: DeadEntry, in_use: bool) -> str:
     due = datetime.fromtimestamp(entry.due_ns / 1e9, UTC)
     when = f"{due:%Y-%m-%d %H:%M:%S}Z"
     if entry.due_ns > time.time_ns():
-        return f"{name} can be undeleted until {when} at least"
+        return f"{name} can be undeleted at least until {when}"
     if entry.started:
         return f"{name} is being reaped"
-    return f"{name} is due since {when} and {'in use' if in_use else 'the next gc, or a daemon, reaps it'}"
+    return f"{name} has been due since {when}; {'it is in use' if in_use else 'the next gc or a daemon reaps it'}"
 
 
 def _holds(draft: DraftInfo) -> str:
     if draft.id:
-        state = "artfs draft abort gives it up" if draft.alive else "it has expired, and waits for gc"
+        state = "artfs draft abort discards it" if draft.alive else "it has expired, and waits for gc"
         return f"{draft.title}: {state}"
     state = "is running" if draft.alive else "has died, and waits for gc"
     return f"a put to {draft.artifact!r} by process {draft.pid}, which {state}"
@@ -141,12 +141,12 @@ def _holds(draft: DraftInfo) -> str:
 
 def _users(store: Store, version: VersionRecord, entry: DeadEntry) -> list[str]:
     """Return the processes that have files of a deleted version open, a sentence each."""
-    found = []
+    users = []
     if leases.is_held(store, version.serial):
-        found.append("a program has a file of it open through the Python API")
+        users.append("a file of it is open through the Python API")
     mounts = daemon_requests.in_use(store.run_dir, [(version.artifact, version.number, version.serial)])
-    found += [f"in use under a mount: {who}" for who in mounts.values()]
-    return found
+    users += [f"in use under a mount: {mountpoint}" for mountpoint in mounts.values()]
+    return users
 
 
 def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> Explanation:
@@ -155,30 +155,30 @@ def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> 
         transaction = snapshot.transaction
         reach = Reach(transaction, nodes)
         holders = find_holders(transaction, reach)
-        found = Explanation(target, what, "live")
-        found.stored_bytes = sum(
+        explanation = Explanation(target, what, "live")
+        explanation.stored_bytes = sum(
             node_extent(node_payload(transaction, node)).stored for node in below(transaction, nodes)
         )
         living = [version for version in holders.versions if version.state == "live"]
         for version in living[:_SHOWN]:
             name = label(transaction, version)
             paths = [place.path for place in islice(places(transaction, version.root, reach), 3)]
-            found.versions += [f"{name}/{os.fsdecode(path)}" for path in paths] or [name]
-        found.more = max(0, len(living) - _SHOWN)
-        known = {one.number: one for one in drafts.list_drafts(transaction, store.run_dir)}
-        found.drafts += [_holds(known[draft.draft]) for draft in holders.drafts]
+            explanation.versions += [f"{name}/{os.fsdecode(path)}" for path in paths] or [name]
+        explanation.more = max(0, len(living) - _SHOWN)
+        known = {state.number: state for state in drafts.list_drafts(transaction, store.run_dir)}
+        explanation.drafts += [_holds(known[draft.draft]) for draft in holders.drafts]
         records = {version.serial: version for version in holders.versions}
         waiting = [(entry, records.get(entry.serial)) for entry in holders.entries]
         names = {record.serial: label(transaction, record) for _, record in waiting if record is not None}
     for entry, record in waiting:
         users = _users(store, record, entry) if record is not None else []
-        name = names[record.serial] if record is not None else "what a draft, a purge or a reaped version left"
-        found.deleted.append(_waits(name, entry, bool(users)))
-        found.users += users
+        name = names[record.serial] if record is not None else "left over from a draft, a purge or a reaped version"
+        explanation.deleted.append(_waits(name, entry, bool(users)))
+        explanation.users += users
     if not living and not holders.drafts:
-        found.state = "waiting"
-    found.counted_in = "deadlist" if found.state == "waiting" else "stored"
-    return found
+        explanation.state = "waiting"
+    explanation.counted_in = "deadlist" if explanation.state == "waiting" else "stored"
+    return explanation
 
 
 def explain_digest(store: Store, target: str, ident: bytes) -> Explanation:
@@ -186,14 +186,14 @@ def explain_digest(store: Store, target: str, ident: bytes) -> Explanation:
     kinds = {CLASS_CONTENT: "content", CLASS_TREE: "a directory", CLASS_LIST: "part of the list of a large file"}
     with store.snapshot() as snapshot:
         for klass, kind in kinds.items():
-            found = find_node(snapshot.transaction, klass, ident)
-            if found is not None:
-                count = read_count(snapshot.transaction, found[0])
+            row = find_node(snapshot.transaction, klass, ident)
+            if row is not None:
+                count = read_count(snapshot.transaction, row[0])
                 what = f"{kind} with {count} {'reference' if count == 1 else 'references'} to it"
                 break
         else:
-            raise NotFoundError(f"nothing in the store has the digest {target}", hint="what was reaped leaves no trace")
-    return explain_node(store, target, what, [found[0]])
+            raise NotFoundError(f"nothing in the store has the digest {target}", hint="reaped content leaves no trace")
+    return explain_node(store, target, what, [row[0]])
 
 
 def explain_file(store: Store, target: str, path: Path) -> Explanation:
@@ -207,15 +207,15 @@ def explain_file(store: Store, target: str, path: Path) -> Explanation:
             return Explanation(target, what, "file", counted_in=term, advice=_ADVICE[is_cache])
     return Explanation(
         target,
-        f"{inside} is none of artfs's files",
+        f"{inside} is not a file of artfs",
         "file",
         counted_in="other",
-        advice="whoever put it there may remove it",
+        advice="it can be removed; artfs does not use it",
     )
 
 
 _ADVICE: Final = (
-    "do not change or delete it by hand: artfs rm and artfs gc give space back",
+    "do not change or delete it by hand: to free space, use artfs rm and artfs gc",
     "it may be deleted at any time: the next put rebuilds it, and is slower",
 )
 
@@ -227,31 +227,31 @@ def _files(store: Store, parts: tuple[str, ...]) -> Iterator[tuple[str, str, boo
     yield "the workspace itself", "disk", not parts
     yield "the workspace's identity: format, uuid, when it was made", "other", parts == ("artfs.json",)
     yield "which LMDB environment is in use", "other", parts == ("current",)
-    yield "blocks kept back, so that a full disk can still be freed", "other", parts == ("reserve",)
+    yield "reserved blocks, so that space can be freed on a full disk", "other", parts == ("reserve",)
     manifest = top.startswith("manifest.")
     yield "the folder of an LMDB environment", "manifest", manifest and len(parts) == 1
     yield "names, records and reference counts (LMDB)", "manifest", manifest and name == "data.mdb"
     yield "the lock and the readers' table of LMDB", "manifest", manifest and name == "lock.mdb"
-    yield "the lock that says who uses this LMDB environment", "manifest", manifest and name == "lease"
-    yield "what a rebuild put aside, damaged", "other", top.startswith("damaged-manifest.")
-    yield "what a rebuild put aside, damaged", "manifest", top == "journal" and name.endswith(".damaged")
+    yield "the lock held by processes that use this LMDB environment", "manifest", manifest and name == "lease"
+    yield "damaged data that a rebuild set aside", "other", top.startswith("damaged-manifest.")
+    yield "damaged data that a rebuild set aside", "manifest", top == "journal" and name.endswith(".damaged")
     yield "the folder of packs", "other", parts == ("packs",)
     yield _pack(store, name), "stored", top == "packs" and name.endswith(".pack")
     yield "the journal of the catalogue, for a rebuild", "manifest", top == "journal" and name.endswith(".journal")
     yield "the folder of the journal", "other", parts == ("journal",)
-    yield "what put remembers of folders it has read", "cache", top == "cache"
+    yield "put's cache of the state of folders", "cache", top == "cache"
     yield _draft(store, name), "other", top == "run" and len(parts) == 3 and parts[1] == "drafts"
-    yield "a mount's daemon: where it serves, or its log", "other", top == "run" and len(parts) == 3
-    yield "which versions programs have open through the Python API", "other", parts == ("run", "leases")
-    yield "which runs go on", "other", parts == ("run", "runs")
-    yield "the lock of whoever gives space back", "other", parts == ("run", "reaper")
+    yield "the description or the log of a mount's daemon", "other", top == "run" and len(parts) == 3
+    yield "versions open through the Python API", "other", parts == ("run", "leases")
+    yield "active runs", "other", parts == ("run", "runs")
+    yield "the lock of the process that frees space", "other", parts == ("run", "reaper")
     yield "files of running processes", "other", top == "run"
 
 
 def _pack(store: Store, name: str) -> str:
     stem = name.partition(".")[0]
     if not stem.isdigit():
-        return "a file among the packs that is no pack"
+        return "a file that is not a pack"
     with store.snapshot() as snapshot:
         end = snapshot.transaction.get(Table.PACKS, int(stem).to_bytes(4, "big"))
         gaps = sum(gap.length for gap in space.free_extents(snapshot.transaction, int(stem)))

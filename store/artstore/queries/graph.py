@@ -75,18 +75,18 @@ def graph_around(store: Store, root: End, *, up: bool = True, down: bool = True,
     """
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
-        found: dict[Edge, EdgeRecord] = {}
+        edge_records: dict[Edge, EdgeRecord] = {}
         if up:
-            found.update(_walk(transaction, root, edges_to, lambda edge: edge.source, depth))
+            edge_records.update(_walk(transaction, root, edges_to, lambda edge: edge.source, depth))
         if down:
-            found.update(_walk(transaction, root, edges_from, lambda edge: edge.target, depth))
+            edge_records.update(_walk(transaction, root, edges_from, lambda edge: edge.target, depth))
         titles = {root: ""}
-        for edge, said in found.items():
-            titles[edge.source], titles[edge.target] = said.source, said.target
+        for edge, record in edge_records.items():
+            titles[edge.source], titles[edge.target] = record.source, record.target
         nodes = [_node(store, transaction, end, title) for end, title in titles.items()]
     edges = [
-        GraphEdge(str(edge.source), str(edge.target), KINDS[edge.kind], said.at_ns, said.name)
-        for edge, said in sorted(found.items(), key=lambda item: item[1].at_ns)
+        GraphEdge(str(edge.source), str(edge.target), KINDS[edge.kind], record.at_ns, record.name)
+        for edge, record in sorted(edge_records.items(), key=lambda item: item[1].at_ns)
     ]
     return Graph(str(root), nodes, edges)
 
@@ -104,8 +104,8 @@ def _walk(
         depth = None if depth is None else depth - 1
         following: list[End] = []
         for here in waiting:
-            for edge, said in step(transaction, here):
-                yield edge, said
+            for edge, record in step(transaction, here):
+                yield edge, record
                 end = after(edge)
                 if end not in seen:
                     seen.add(end)

@@ -117,11 +117,11 @@ def resolve_recorded(store: Store, ref: str) -> tuple[VersionRecord, bytes]:
             transaction = snapshot.transaction
             artifact = catalogue.find_name(transaction, reference.name)
             artifact = artifact or catalogue.find_retired(transaction, reference.name)
-            found = None
+            version = None
             if artifact is not None:
-                found = catalogue.recorded_by_number(transaction, artifact.number, reference.version)
-        if found is not None:
-            return found, reference.path
+                version = catalogue.recorded_by_number(transaction, artifact.number, reference.version)
+        if version is not None:
+            return version, reference.path
     return resolve(store, ref)[1:]
 
 
@@ -157,6 +157,6 @@ def _version_of(snapshot: Snapshot, artifact: ArtifactRecord, reference: Referen
     if record is None:
         label = f"{artifact.name}:{version_label(number)}"
         if catalogue.recorded_by_number(snapshot.transaction, artifact.number, number) is not None:
-            raise NotFoundError(f"{label} was deleted", hint=f"bring it back: artfs undelete {label}")
+            raise NotFoundError(f"{label} was deleted", hint=f"restore it: artfs undelete {label}")
         raise NotFoundError(f"there is no {label}", hint=f"list what exists: artfs ls {artifact.name}")
     return record

@@ -201,10 +201,10 @@ def _allocations(folder: Path) -> Iterator[tuple[Path, int]]:
     while stack:
         try:
             with os.scandir(stack.pop()) as entries:
-                found = list(entries)
+                children = list(entries)
         except FileNotFoundError:
             continue  # a run-time folder that went while the walk was on its way
-        for entry in found:
+        for entry in children:
             try:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:

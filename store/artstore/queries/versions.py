@@ -303,16 +303,16 @@ class Version:
                 continue
             is_directory = not passed or passed[-1].kind == Kind.DIRECTORY
             node = passed[-1].node if passed else self._record.root
-            found = lookup(snapshot.tree, node, name) if is_directory else None
-            if found is None:
+            lookup_result = lookup(snapshot.tree, node, name) if is_directory else None
+            if lookup_result is None:
                 raise NotFoundError(f"{self.name} has no {os.fsdecode(cleaned)!r}")
-            entry = found[0]
+            entry = lookup_result[0]
             if entry.kind != Kind.LINK:
                 passed.append(entry)
                 continue
             links += 1
             if links > _LINK_STEPS:
-                raise NotFoundError(f"{self.name}: the links of {os.fsdecode(cleaned)!r} lead in a circle")
+                raise NotFoundError(f"{self.name}: {os.fsdecode(cleaned)!r} is a symlink loop")
             waiting += snapshot.read(entry.node, 0, entry.size).split(b"/")[::-1]
         return b"/".join(entry.name for entry in passed), passed[-1] if passed else None
 
@@ -325,7 +325,7 @@ class Version:
         with self._store.snapshot() as snapshot:
             where, entry = self._find(snapshot, path)
             if entry is None or entry.kind == Kind.DIRECTORY:
-                raise IsADirectoryError(errno.EISDIR, f"{self.name} has a directory there", os.fsdecode(where))
+                raise IsADirectoryError(errno.EISDIR, f"{self.name} has a directory at this path", os.fsdecode(where))
             reference = None
             if entry.kind == Kind.REFERENCE:
                 reference = snapshot.identity(entry.node), snapshot.reference(entry.node)
@@ -352,7 +352,7 @@ class Version:
         with self._store.snapshot() as snapshot:
             where, entry = self._find(snapshot, path)
             if entry is not None and entry.kind != Kind.DIRECTORY:
-                raise NotADirectoryError(errno.ENOTDIR, f"{self.name} has a file there", os.fsdecode(where))
+                raise NotADirectoryError(errno.ENOTDIR, f"{self.name} has a file at this path", os.fsdecode(where))
             node = self._record.root if entry is None else entry.node
             return [self._info(snapshot, child) for child, _ in entries_from(snapshot.tree, node)]
 

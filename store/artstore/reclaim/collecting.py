@@ -68,66 +68,66 @@ def collect(
     """
     if dry_run:
         return _planned(store, now)
-    done = reap(store, now=now, every_pack=True, progress=progress)
+    reaped = reap(store, now=now, every_pack=True, progress=progress)
     forget_references(store)  # including those left by a killed reaper
     before = after = None
     with room_to_free(store.path):
         compaction.remove_old_journals(store)
     if compact:
-        _compact_packs(store, done)
+        _compact_packs(store, reaped)
         with room_to_free(store.path):
             compaction.compact_journal(store)
             before, after = compaction.compact_environment(store)
-    left = _left(store, done)
+    left = _left(store, reaped)
     return replace(left, manifest_bytes_before=before, manifest_bytes_after=after)
 
 
-def _compact_packs(store: Store, done: Reaped) -> None:
+def _compact_packs(store: Store, reaped: Reaped) -> None:
     """Copy the content of packs with gaps, and free the old space."""
     with space.exclusive(store.path):
         worthwhile = compaction.worthwhile(store, None, eager=True)
     for number in worthwhile:
         with space.exclusive(store.path):
             compaction.compact_pack(store, number, avoid=worthwhile)
-        done.packs_compacted += 1
-        _add(done, reap(store, only=()))  # free the old pack now, so that copying needs room for one pack only
+        reaped.packs_compacted += 1
+        _add(reaped, reap(store, only=()))  # free the old pack now, so that copying needs room for one pack only
     with space.exclusive(store.path):
-        done.packs_removed += compaction.remove_empty(store)
+        reaped.packs_removed += compaction.remove_empty(store)
 
 
-def _add(done: Reaped, more: Reaped) -> None:
-    done.packs_removed += more.packs_removed
+def _add(reaped: Reaped, more: Reaped) -> None:
+    reaped.packs_removed += more.packs_removed
 
 
-def _left(store: Store, done: Reaped) -> GcReport:
+def _left(store: Store, reaped: Reaped) -> GcReport:
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         plan = Plan(transaction)
         now_ns = time.time_ns()
         entries = list(deadlist.entries(transaction))
-        using = {found.serial for found in done.in_use}
+        using = {use.serial for use in reaped.in_use}
         due = [entry for entry in entries if entry.due_ns <= now_ns and entry.serial not in using]
         waiting = [entry for entry in entries if entry.due_ns > now_ns or entry.serial in using]
         due_bytes = plan.release_entries(due)
         waiting_bytes = plan.release_entries(waiting)
         return GcReport(
-            freed_bytes=done.freed_bytes,
-            freed_nodes=done.freed_nodes,
+            freed_bytes=reaped.freed_bytes,
+            freed_nodes=reaped.freed_nodes,
             deadlist_entries=len(entries),
             deadlist_bytes=due_bytes + waiting_bytes,
             waiting_entries=len(waiting),
             waiting_bytes=waiting_bytes,
             next_due=datetime.fromtimestamp(waiting[0].due_ns / 1e9, UTC) if waiting else None,
             condemned_bytes=transaction.counters().condemned_bytes,
-            in_use=[f"{_name(transaction, found)}: {found.by}" for found in done.in_use],
-            packs_removed=done.packs_removed,
-            packs_compacted=done.packs_compacted,
+            in_use=[f"{_name(transaction, use)}: {use.by}" for use in reaped.in_use],
+            packs_removed=reaped.packs_removed,
+            packs_compacted=reaped.packs_compacted,
         )
 
 
-def _name(transaction: ReadTransaction, found: InUse) -> str:
-    artifact = catalogue.artifact(transaction, found.artifact)
-    return f"{artifact.name if artifact else '?'}:{version_label(found.version)}"
+def _name(transaction: ReadTransaction, use: InUse) -> str:
+    artifact = catalogue.artifact(transaction, use.artifact)
+    return f"{artifact.name if artifact else '?'}:{version_label(use.version)}"
 
 
 def _planned(store: Store, now: bool) -> GcReport:

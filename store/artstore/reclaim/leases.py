@@ -63,7 +63,7 @@ def is_held(store: Store, number: int, file: str = VERSIONS) -> bool:
     except FileNotFoundError:
         return False
     try:
-        found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _request(fcntl.F_WRLCK, number))
+        lock = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _request(fcntl.F_WRLCK, number))
     finally:
         os.close(fd)
-    return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
+    return bool(_FLOCK.unpack(lock)[0] != fcntl.F_UNLCK)

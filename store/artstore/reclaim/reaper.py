@@ -107,7 +107,7 @@ class Reaper:
     @property
     def in_use(self) -> list[InUse]:
         """The deleted versions that were in use at their last check."""
-        return [found for found, _ in self._in_use.values()]
+        return [use for use, _ in self._in_use.values()]
 
     def step(self, *, now: bool = False, only: Collection[int] | None = None) -> Step:
         """Do one bounded part of the work that is due; ``now`` includes entries that are still in their window.
@@ -191,26 +191,26 @@ class Reaper:
         whose snapshot precedes the deletion may still open a file, if the Python API holds a lease on it, or if the
         kernel of a mount still refers to it.
         """
-        asked = [
+        versions = [
             entry for entry in entries if entry.serial and not entry.started and entry.number not in self._known_unused
         ]
-        if not asked:
+        if not versions:
             return entries
         users: dict[int, str] = {}
-        newest = max(entry.transaction for entry in asked)
+        newest = max(entry.transaction for entry in versions)
         oldest = self._wait_for_readers(newest)
-        for entry in asked:
+        for entry in versions:
             if oldest is not None and oldest < entry.transaction:
                 users[entry.serial] = "a reader that began before the deletion"
             elif leases.is_held(self._store, entry.serial):
                 users[entry.serial] = "a file that is open through the Python API"
-        rest = [(entry.artifact, entry.version, entry.serial) for entry in asked if entry.serial not in users]
+        rest = [(entry.artifact, entry.version, entry.serial) for entry in versions if entry.serial not in users]
         users |= daemon_requests.in_use(self._store.run_dir, rest)
         until = time.monotonic() + _ASK_AGAIN_SECONDS
-        for entry in asked:
+        for entry in versions:
             if entry.serial in users:
-                found = InUse(entry.serial, entry.artifact, entry.version, users[entry.serial])
-                self._in_use[entry.number] = (found, until)
+                use = InUse(entry.serial, entry.artifact, entry.version, users[entry.serial])
+                self._in_use[entry.number] = (use, until)
             else:
                 self._known_unused.add(entry.number)  # for good: the version can no longer be opened
         return [entry for entry in entries if entry.number not in self._in_use]

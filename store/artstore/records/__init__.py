@@ -6,5 +6,11 @@
 ``catalogue``  artifacts, versions, aliases, drafts: JSON, so that fields can be added for years
 ``packing``    the framing of pack files
 
+and, in files of their own:
+
+``journal_frames``  the framing of the journal's records, which are ``events``
+``statblocks``      the blocks of a stat cache
+``identity``        ``artfs.json``, which identifies a workspace
+
 The formats are documented in ``docs/format.md``; test vectors in the tests are kept for ever.
 """

@@ -17,6 +17,7 @@ from artstore.ids import ID_LENGTH
 from artstore.records.trees import EARLIEST_NS, LATEST_NS
 
 __all__ = [
+    "LONGEST_TTL",
     "AliasRecord",
     "ArtifactRecord",
     "CatalogueRecord",
@@ -30,7 +31,8 @@ __all__ = [
 ]
 
 _VERSION: Final = 1
-_LONGEST_TTL: Final = 1e10
+LONGEST_TTL: Final = 1e10
+"""Seconds, beyond which a time of expiry is taken for a mistake."""
 
 Metadata = Mapping[str, Any]
 """JSON values by name."""
@@ -47,7 +49,7 @@ def dump_json(value: object) -> bytes:
 def checked_metadata(metadata: Metadata) -> dict[str, Any]:
     """Return metadata as it will be read back; raise `InvalidInputError` if JSON cannot hold it."""
     if not all(isinstance(key, str) for key in metadata):
-        raise InvalidInputError("the names in metadata must be strings")
+        raise InvalidInputError("the keys in metadata must be strings")
     checked = json.loads(dump_json(dict(metadata)))
     assert isinstance(checked, dict)
     return checked
@@ -55,8 +57,8 @@ def checked_metadata(metadata: Metadata) -> dict[str, Any]:
 
 def end_after(seconds: float) -> int:
     """Return the moment so many seconds from now, in nanoseconds since 1970; raise `InvalidInputError` for the past."""
-    if not 0 < seconds < _LONGEST_TTL:
-        raise InvalidInputError("the end of a version must lie in the future")
+    if not 0 < seconds < LONGEST_TTL:
+        raise InvalidInputError("the expiry time must be in the future")
     return time.time_ns() + int(seconds * 1e9)
 
 

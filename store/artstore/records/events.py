@@ -306,13 +306,13 @@ def decode(values: Mapping[str, Any]) -> Event:
         return _decode(values)
     except (KeyError, TypeError, ValueError, AttributeError, DamageError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise DamageError(f"the event {values} cannot be: {reason}") from error
+        raise DamageError(f"invalid event {values}: {reason}") from error
 
 
 def _decode(values: Mapping[str, Any]) -> Event:
     form = _FORMS.get(values["event"])
     if form is None:
-        raise ValueError(f"{values['event']!r} is no event")
+        raise ValueError(f"{values['event']!r} is not a kind of event")
     kind, known = form
     given = {}
     for name, key, declared, is_optional in known:
@@ -406,7 +406,7 @@ _DECODERS: Final[dict[str, tuple[Callable[[Any], Any], str]]] = {
     "FileTime": (_file_time, "a time of 64 bits"),
     "Digest": (_digest, "a digest"),
     "Digest | None": (_digest, "a digest"),
-    "EndName": (_end, "an end of an edge"),
+    "EndName": (_end, "the end of an edge"),
     "dict[str, Any]": (_object, "an object"),
     "list[str]": (_list(_text), "a list of text"),
     "list[dict[str, Any]]": (_list(_object), "a list of objects"),

@@ -186,7 +186,7 @@ def decode_chunk(payload: bytes) -> ChunkRecord:
     if version == _FINE_VERSION and stored <= FINE_BLOCK:
         raise DamageError(f"a chunk record is malformed: {stored} stored bytes need no fine checksums")
     if not stored <= size <= LARGEST or bool(stored) != bool(size):
-        raise DamageError(f"a chunk record tells of {size} bytes, stored as {stored}")
+        raise DamageError(f"a chunk record has invalid sizes: {size} bytes, {stored} stored")
     return ChunkRecord(ident, birth, size, Extent(pack, offset, stored, codec), checksums)
 
 
@@ -222,7 +222,7 @@ def view_list(payload: bytes) -> ListView:
     if kind != KIND_LIST or version != _VERSION or len(payload) != _LIST.size + _CHILD.size * count:
         raise DamageError(f"a list record is malformed (kind {kind}, version {version})")
     if not 0 < count <= FANOUT or stored > LARGEST:
-        raise DamageError(f"a list record has {count} children, stored as {stored} bytes")
+        raise DamageError(f"a list record has invalid sizes: {count} children, {stored} bytes stored")
     rows = struct.unpack_from(f"<{2 * count}Q", payload, _LIST.size)
     ends = rows[1::2]
     if ends[-1] != size or not ends[0] or not all(map(lt, ends, ends[1:])):
@@ -254,7 +254,7 @@ def decode_lost(payload: bytes) -> LostRecord:
     try:
         kind, version, ident, birth, size, klass, digest = _LOST.unpack(payload)
     except struct.error as error:
-        raise DamageError("the record of a lost node has another length") from error
+        raise DamageError("the record of a lost node has the wrong length") from error
     if kind != KIND_LOST or version != _LOST_VERSION:
         raise DamageError(f"the record of a lost node is malformed (kind {kind}, version {version})")
     return LostRecord(klass, ident, birth, size, digest)

@@ -96,7 +96,7 @@ def parse_header(data: bytes) -> tuple[bytes, int, int]:
     """Return (workspace uuid, pack number, created_ns); raise `DamageError` if it is no pack header."""
     magic, version, uuid, number, created_ns = _HEADER.unpack(_checked(data, _HEADER.size, "a pack's header"))
     if magic != _MAGIC or version != _VERSION:
-        raise DamageError("a pack has another format")
+        raise DamageError("a pack has an unknown format")
     return uuid, number, created_ns
 
 
@@ -128,7 +128,7 @@ def parse_index(data: bytes) -> list[PackedEntry]:
     try:
         magic, count = _INDEX.unpack_from(body)
         if magic != _INDEX_MAGIC:
-            raise DamageError("a segment's index has another format")
+            raise DamageError("a segment's index has an unknown format")
         position = _INDEX.size
         entries = []
         for _ in range(count):

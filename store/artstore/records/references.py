@@ -41,18 +41,18 @@ class ReferenceRecord:
 
     def encode(self) -> bytes:
         """Return the record's bytes; raise `InvalidInputError` if they would be too long."""
-        said = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
-        data = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+        values = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
+        data = json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
         if len(data) > LONGEST_REFERENCE:
-            raise InvalidInputError(f"a reference has {len(data)} bytes, and {LONGEST_REFERENCE} are the most")
+            raise InvalidInputError(f"a reference has {len(data)} bytes; at most {LONGEST_REFERENCE} are allowed")
         return data
 
     @classmethod
     def decode(cls, data: bytes) -> ReferenceRecord:
         """Return the record that `encode` wrote; raise `DamageError` on anything else."""
         try:
-            said: dict[str, Any] = json.loads(data)
-            record = cls(**said)
+            values: dict[str, Any] = json.loads(data)
+            record = cls(**values)
         except (ValueError, TypeError) as error:
             raise DamageError("a reference's record is malformed") from error
         texts = [getattr(record, item.name) for item in fields(cls) if item.name not in ("size", "anonymous")]

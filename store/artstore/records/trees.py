@@ -238,7 +238,7 @@ def parse_packed_tree(data: bytes) -> CanonicalTree:
         raise DamageError("a packed directory record is malformed") from error
     names = [entry.name for entry in tree.entries] or [child[0] for child in tree.children]
     if not all(map(is_entry_name, names)) or any(name >= following for name, following in pairwise(names)):
-        raise DamageError("a packed directory record has names that are impossible or out of order")
+        raise DamageError("a packed directory record has names that are invalid or out of order")
     return tree
 
 
@@ -375,7 +375,7 @@ class TreeView:
         else:
             end = len(data)
         if not start < end <= min(len(data), start + MAX_NAME):
-            raise DamageError("a directory record has a name that lies outside of it")
+            raise DamageError("a directory record has a name outside its bounds")
         return data[start:end]
 
     def entry(self, index: int) -> TreeEntry:

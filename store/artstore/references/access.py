@@ -56,15 +56,15 @@ def access_of(location: Location, *, anonymous: bool = False) -> Access:
         endpoint = _first(*_GOOGLE_ENDPOINTS)
         return Access(_bare(endpoint), None, None, anonymous or _is_set("GOOGLE_SKIP_SIGNATURE"))
     if location.scheme == "az":
-        said = _connection_string()
+        parameters = _connection_string()
         account = location.account or _first("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
-        account = account or said.get("accountname")
+        account = account or parameters.get("accountname")
         if account is None:
             raise OutsideError(
-                f"{location.uri()} does not say whose it is",
+                f"{location.uri()} names no storage account",
                 hint="set AZURE_STORAGE_ACCOUNT_NAME, or write https://ACCOUNT.blob.core.windows.net/CONTAINER/KEY",
             )
-        endpoint = None if location.account else _first(*_AZURE_ENDPOINTS) or said.get("blobendpoint")
+        endpoint = None if location.account else _first(*_AZURE_ENDPOINTS) or parameters.get("blobendpoint")
         return Access(_bare(endpoint), None, account, anonymous or _is_set("AZURE_SKIP_SIGNATURE"))
     return Access()
 
@@ -94,21 +94,21 @@ def s3_options(uri: str, access: Access) -> dict[str, Any]:
     raise OutsideError(
         f"there are no credentials for {uri}: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set, nor does "
         f"the profile {profile.name!r} in {profile.path} have any",
-        hint="set them where artfs runs (for a mount: where it was mounted), or take --anonymous for a public bucket",
+        hint="set them where artfs runs (for a mount: where it was mounted), or use --anonymous for a public bucket",
     )
 
 
 def azure_options(uri: str, access: Access) -> dict[str, Any]:
     """Return the settings to pass to obstore's Azure client."""
-    said = _connection_string()
+    parameters = _connection_string()
     options: dict[str, Any] = {"account_name": access.account}
     if access.endpoint:
         options["endpoint"] = access.endpoint
     if access.anonymous:
         return options | {"skip_signature": True}
-    if said.get("accountkey"):
-        return options | {"account_key": said["accountkey"]}
-    sas = said.get("sharedaccesssignature") or _first("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY")
+    if parameters.get("accountkey"):
+        return options | {"account_key": parameters["accountkey"]}
+    sas = parameters.get("sharedaccesssignature") or _first("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY")
     if sas:
         return options | {"sas_key": sas}
     if _first(*_AZURE_KEYS):
@@ -116,7 +116,7 @@ def azure_options(uri: str, access: Access) -> dict[str, Any]:
     raise OutsideError(
         f"there are no credentials for {uri}: none of AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, "
         "AZURE_STORAGE_CONNECTION_STRING and AZURE_CLIENT_ID is set",
-        hint="set one where artfs runs (for a mount: where it was mounted), or take --anonymous for a public container",
+        hint="set one where artfs runs (for a mount: where it was mounted), or use --anonymous for a public container",
     )
 
 
@@ -129,8 +129,8 @@ def google_options(uri: str, access: Access) -> dict[str, Any]:
         return options
     raise OutsideError(
         f"there are no credentials for {uri}: neither GOOGLE_APPLICATION_CREDENTIALS nor GOOGLE_SERVICE_ACCOUNT is "
-        f"set, and {_google_file()} is not there",
-        hint="set one where artfs runs (for a mount: where it was mounted), or take --anonymous for a public bucket",
+        f"set, and {_google_file()} does not exist",
+        hint="set one where artfs runs (for a mount: where it was mounted), or use --anonymous for a public bucket",
     )
 
 
@@ -145,15 +145,15 @@ class _Profile:
         self.path = Path(_first("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser()
         self._config = _sections(Path(_first("AWS_CONFIG_FILE") or "~/.aws/config").expanduser())
         section = self.name if self.name == "default" else f"profile {self.name}"
-        self._said = {**self._config.get(section, {}), **_sections(self.path).get(self.name, {})}
+        self._parameters = {**self._config.get(section, {}), **_sections(self.path).get(self.name, {})}
 
     def get(self, name: str) -> str | None:
-        return self._said.get(name) or None
+        return self._parameters.get(name) or None
 
     @property
     def endpoint(self) -> str | None:
         """The endpoint of S3: in the profile's ``services``, else in the profile."""
-        services = self._config.get(f"services {self._said.get('services', '')}", {})
+        services = self._config.get(f"services {self._parameters.get('services', '')}", {})
         for line in services.get("s3", "").splitlines():
             name, _, value = line.partition("=")
             if name.strip() == "endpoint_url":
@@ -163,7 +163,7 @@ class _Profile:
     @property
     def is_elaborate(self) -> bool:
         """Whether the profile needs boto3: for roles, single sign-on or an external program."""
-        return any(name.startswith(("role_arn", "sso_", "credential_process")) for name in self._said)
+        return any(name.startswith(("role_arn", "sso_", "credential_process")) for name in self._parameters)
 
 
 def _sections(path: Path) -> dict[str, dict[str, str]]:
@@ -183,7 +183,7 @@ def _by_boto3(uri: str, profile: str) -> dict[str, Any]:
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError as error:
         raise OutsideError(
-            f"the profile {profile!r}, for {uri}, gets its credentials in a way that needs boto3",
+            f"the credentials of the profile {profile!r}, for {uri}, require boto3",
             hint="pip install boto3, or export keys: aws configure export-credentials --format env",
         ) from error
     try:

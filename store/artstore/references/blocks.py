@@ -64,14 +64,14 @@ class BlockCache:
     def read(self, ident: bytes, block: int, start: int, end: int, size: int) -> Buffer | None:
         """Return bytes ``[start, end)`` of a block of ``size`` bytes, verified; None if it is not cached completely."""
         if self._recent is not None:
-            found = self._recent.read(ident, block * BLOCK + start, block * BLOCK + end)
-            if found is not None:
-                return found
-        found = self._read(self._path(ident, block), start, end, size)
-        if found is None:
+            data = self._recent.read(ident, block * BLOCK + start, block * BLOCK + end)
+            if data is not None:
+                return data
+        data = self._read(self._path(ident, block), start, end, size)
+        if data is None:
             base = block % _EACH * BLOCK
-            found = self._read(self._span(ident, block), base + start, base + end, SPAN)
-        return found
+            data = self._read(self._span(ident, block), base + start, base + end, SPAN)
+        return data
 
     def _read(self, path: str, start: int, end: int, size: int) -> Buffer | None:
         """Return bytes ``[start, end)`` of the ``size`` that a file has, with the checksums behind them."""
@@ -249,14 +249,14 @@ class BlockCache:
 
     def usage(self) -> tuple[int, int]:
         """Return (files, bytes) of the whole cache."""
-        found = [size for _, size, _ in self._files()]
-        return len(found), sum(found)
+        sizes = [size for _, size, _ in self._files()]
+        return len(sizes), sum(sizes)
 
     def shrink(self, limit: int) -> int:
         """Remove the least recently used files until at most ``limit`` bytes are left; return the freed bytes."""
-        found = sorted(self._files())
-        total, freed = sum(size for _, size, _ in found), 0
-        for _, size, path in found:
+        files = sorted(self._files())
+        total, freed = sum(size for _, size, _ in files), 0
+        for _, size, path in files:
             if total - freed <= limit:
                 break
             with suppress(OSError):

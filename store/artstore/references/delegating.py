@@ -72,7 +72,7 @@ class _Helper:
                 answer = self._connection.recv()
             except (OSError, EOFError) as error:
                 _forget(self)
-                raise OutsideError("the process that asks services for this one has ended") from error
+                raise OutsideError("the process that accesses remote services for this one has ended") from error
         if isinstance(answer, ArtfsError):
             raise answer
         return answer
@@ -84,10 +84,10 @@ _helpers: dict[int, _Helper] = {}
 
 def _helper() -> _Helper:
     with _lock:
-        found = _helpers.get(os.getpid())
-        if found is None:
-            found = _helpers[os.getpid()] = _Helper()
-        return found
+        helper = _helpers.get(os.getpid())
+        if helper is None:
+            helper = _helpers[os.getpid()] = _Helper()
+        return helper
 
 
 def _forget(helper: _Helper) -> None:
@@ -112,8 +112,8 @@ class Delegated:
 
     def head(self, key: str, version: str | None = None) -> Found:
         """Describe one object."""
-        found: Found = _helper().ask(*self._place, "head", key, version)
-        return found
+        description: Found = _helper().ask(*self._place, "head", key, version)
+        return description
 
     def listed(self, prefix: str) -> Iterator[Found]:
         """Yield all objects below a prefix."""

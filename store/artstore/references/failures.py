@@ -42,10 +42,10 @@ class Failures:
 
     def all(self) -> list[Failure]:
         """Return the notes, the oldest first."""
-        found = []
+        failures = []
         with suppress(OSError):
             for path in self._folder.iterdir():
                 with suppress(OSError, ValueError):
                     message = path.read_text("utf-8", "surrogateescape")
-                    found.append(Failure(bytes.fromhex(path.name), message, path.stat().st_mtime))
-        return sorted(found, key=lambda failure: failure.at)
+                    failures.append(Failure(bytes.fromhex(path.name), message, path.stat().st_mtime))
+        return sorted(failures, key=lambda failure: failure.at)

@@ -44,10 +44,10 @@ def _answer(
     key = location, access
     if key not in services:
         services[key] = open_here(location, access)
-    found = getattr(services[key], method)(*arguments)
-    if isinstance(found, Iterator):
-        return [bytes(each) if isinstance(each, memoryview) else each for each in found]
-    return bytes(found) if isinstance(found, memoryview) else found
+    result = getattr(services[key], method)(*arguments)
+    if isinstance(result, Iterator):
+        return [bytes(each) if isinstance(each, memoryview) else each for each in result]
+    return bytes(result) if isinstance(result, memoryview) else result
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class LocalFiles:
         try:
             fd = _open(path)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ChangedError(f"{record.uri} is gone since it was logged") from error
+            raise ChangedError(f"{record.uri} has been removed since it was logged") from error
         except OSError as error:
             raise OutsideError(f"{record.uri} cannot be read: {error.strerror}") from error
         try:
@@ -166,6 +166,4 @@ def _hash(fd: int) -> str:
 
 
 def _changed(record: ReferenceRecord) -> ChangedError:
-    return ChangedError(
-        f"{record.uri} has changed since it was logged", hint="log it again for a version with what it is now"
-    )
+    return ChangedError(f"{record.uri} has changed since it was logged", hint="log it again to pin its current content")

@@ -69,7 +69,7 @@ def file_uri(path: bytes) -> str:
 def parse_location(text: str) -> Location:
     """Return the location that a URI or absolute path names; raise `InvalidInputError` if it names none."""
     if _CONTROLS.search(text):
-        raise InvalidInputError(f"{text!r} is not a URI: it has a control character in it")
+        raise InvalidInputError(f"{text!r} is not a URI: it contains a control character")
     if text.startswith("/"):
         return Location("file", "", os.path.normpath(text) + ("/" if text.endswith("/") and text.strip("/") else ""))
     scheme, separator, rest = text.partition("://")
@@ -95,9 +95,9 @@ def _file(text: str, rest: str) -> Location:
 
 def _bucket(text: str, scheme: str, rest: str) -> Location:
     version = None
-    asked = {"s3": _VERSION, "gs": _GENERATION}.get(scheme)
-    if asked is not None and (found := asked.search(rest)) is not None:
-        version, rest = found[1], rest[: found.start()]
+    pattern = {"s3": _VERSION, "gs": _GENERATION}.get(scheme)
+    if pattern is not None and (match := pattern.search(rest)) is not None:
+        version, rest = match[1], rest[: match.start()]
     root, _, key = rest.partition("/")
     if not root:
         raise InvalidInputError(f"{text!r} names no bucket", hint=f"write {scheme}://BUCKET/KEY")
@@ -110,14 +110,14 @@ def _web(text: str) -> Location:
         raise InvalidInputError(f"{text!r} names no host")
     if split.username or split.password:
         raise InvalidInputError(
-            f"the address at {split.hostname} holds a password, and references keep no secrets",
-            hint="write it without, and give credentials by the environment",
+            f"the address at {split.hostname} contains a password; references must not contain secrets",
+            hint="remove it, and set credentials in the environment",
         )
     secrets = sorted(name for name, _ in parse_qsl(split.query, keep_blank_values=True) if name.lower() in _SECRETS)
     if secrets:
         raise InvalidInputError(
-            f"the address at {split.hostname} holds a secret ({secrets[0]}), and references keep none",
-            hint="refer to the object by s3://, gs:// or az://, with credentials from the environment",
+            f"the address at {split.hostname} contains a secret ({secrets[0]}); references must not contain secrets",
+            hint="use an s3://, gs:// or az:// URI, with credentials from the environment",
         )
     if split.hostname.endswith(_BLOB_HOST):
         container, _, key = unquote(split.path).strip("/").partition("/")
@@ -135,5 +135,5 @@ def _web(text: str) -> Location:
 def _checked_key(text: str, key: str) -> str:
     """Return a key; raise `InvalidInputError` for one that the client cannot request."""
     if any(part in ("", ".", "..") for part in key.rstrip("/").split("/")) and key:
-        raise InvalidInputError(f"{text!r} has an empty name, . or .. in its key, which cannot be a path")
+        raise InvalidInputError(f"the key in {text!r} is not a valid path: it has an empty, '.' or '..' component")
     return key

@@ -71,57 +71,59 @@ def pin(uri: str, *, anonymous: bool = False, checksum: bool = True, report: OnP
     `NotFoundError` if nothing exists there, `OutsideError` if that cannot be determined.
     """
     location = parse_location(uri)
-    say = report or (lambda files, size, name: None)
+    report_pinned = report or (lambda files, size, name: None)
     if location.scheme == "file":
-        return _files(location, checksum, say)
+        return _files(location, checksum, report_pinned)
     service = open_service(location, access := access_of(location, anonymous=anonymous))
     make = partial(_record, location, access)
     if location.scheme.startswith("http"):
         return _web(location, service, checksum, make)
     if location.key and not location.key.endswith(_SLASH):
         with suppress(NotFoundError):
-            found = service.head(location.key, location.version)
-            say(1, found.size, found.key)
-            return _single(os.fsencode(found.key.rpartition(_SLASH)[2]), make(found), found.modified_ns)
+            described = service.head(location.key, location.version)
+            report_pinned(1, described.size, described.key)
+            name = os.fsencode(described.key.rpartition(_SLASH)[2])
+            return _single(name, make(described), described.modified_ns)
     if location.version is not None:
         raise NotFoundError(f"there is nothing at {uri}")
-    return _below(location, service, make, say)
+    return _below(location, service, make, report_pinned)
 
 
 def _single(name: bytes, record: ReferenceRecord, modified_ns: int | None) -> Pinned:
     return Pinned(name, [(b"", record)], {} if modified_ns is None else {b"": modified_ns})
 
 
-def _record(location: Location, access: Access, found: Found) -> ReferenceRecord:
-    return ReferenceRecord(
-        location._replace(version=None).uri(found.key), found.size, found.etag, found.version, None, *access
-    )
+def _record(location: Location, access: Access, described: Found) -> ReferenceRecord:
+    uri = location._replace(version=None).uri(described.key)
+    return ReferenceRecord(uri, described.size, described.etag, described.version, None, *access)
 
 
 # -- object stores -----------------------------------------------------------------------------------------------------
 
 
-def _below(location: Location, service: Service, make: Callable[[Found], ReferenceRecord], say: OnPinned) -> Pinned:
+def _below(
+    location: Location, service: Service, make: Callable[[Found], ReferenceRecord], report_pinned: OnPinned
+) -> Pinned:
     prefix = location.key.rstrip(_SLASH)
     pinned = Pinned(os.fsencode(prefix.rpartition(_SLASH)[2] or location.root))
     by_path: dict[bytes, Found] = {}
     size = 0
-    for found in service.listed(prefix):
-        path = os.fsencode(found.key[len(prefix) :].strip(_SLASH))
+    for described in service.listed(prefix):
+        path = os.fsencode(described.key[len(prefix) :].strip(_SLASH))
         if not path:  # the marker of the folder itself
             continue
-        by_path[_checked(location, found.key, path)] = found
-        size += found.size
-        say(len(by_path), size, found.key)
+        by_path[_checked(location, described.key, path)] = described
+        size += described.size
+        report_pinned(len(by_path), size, described.key)
     if not by_path:
         raise NotFoundError(f"there is nothing at {location.uri()}", hint="check the bucket's name and the key")
     folders = {path[:at] for path in by_path for at in range(len(path)) if path[at : at + 1] == b"/"}
     for path in folders & by_path.keys():
-        found = by_path.pop(path)
-        if found.size:
+        described = by_path.pop(path)
+        if described.size:
             raise InvalidInputError(
-                f"{location.uri(found.key)} is an object and a folder at once, which no folder can show",
-                hint="refer to its parts one by one",
+                f"{location.uri(described.key)} is both an object and a folder, which a version cannot contain",
+                hint="add its objects one by one",
             )
     empty = [item for item in by_path.items() if not item[1].size]
     for (path, _), is_marker in zip(empty, _each(partial(_is_marker, service), empty), strict=True):
@@ -133,15 +135,18 @@ def _below(location: Location, service: Service, make: Callable[[Found], Referen
         # The bucket keeps versions, which listings do not contain.
         heads = _each(lambda item: (item[0], service.head(item[1].key)), list(by_path.items()))
         by_path = dict(heads)
-    pinned.files = [(path, make(found)) for path, found in sorted(by_path.items())]
-    pinned.modified_ns = {path: found.modified_ns for path, found in by_path.items() if found.modified_ns is not None}
+    pinned.files = [(path, make(described)) for path, described in sorted(by_path.items())]
+    times = {path: described.modified_ns for path, described in by_path.items()}
+    pinned.modified_ns = {path: modified_ns for path, modified_ns in times.items() if modified_ns is not None}
     return pinned
 
 
 def _checked(location: Location, key: str, path: bytes) -> bytes:
     for name in path.split(b"/"):
         if not is_entry_name(name):
-            raise InvalidInputError(f"{location.uri(key)!r} cannot be a path: {os.fsdecode(name)!r} is no file's name")
+            raise InvalidInputError(
+                f"{location.uri(key)!r} is not a valid path: {os.fsdecode(name)!r} is not a file name"
+            )
     return path
 
 
@@ -167,22 +172,22 @@ def _each(task: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
 def _web(location: Location, service: Service, checksum: bool, make: Callable[[Found], ReferenceRecord]) -> Pinned:
     if location.key.endswith(_SLASH) and "?" not in location.key:
         raise InvalidInputError(
-            f"{location.uri()} is a folder, and web servers have no listings", hint="refer to its files one by one"
+            f"{location.uri()} is a folder, which cannot be listed over HTTP", hint="add its files one by one"
         )
-    found = service.head(location.key)
-    record = make(found)
+    described = service.head(location.key)
+    record = make(described)
     if not record.is_pinned:
         if not checksum:
             raise InvalidInputError(
-                f"the server of {location.uri()} gives no ETag, so that only its content tells it from another one",
-                hint="leave the checksum on: it is read once",
+                f"the server of {location.uri()} sends no ETag, so only the content shows whether it changes",
+                hint="omit --no-checksum: the content is read once",
             )
         record = _by_content(service, record)
     path = location.key.partition("?")[0]
     name = os.fsencode(unquote(path.rstrip(_SLASH).rpartition(_SLASH)[2])) or os.fsencode(
         location.root.rpartition("/")[2]
     )
-    return _single(name.replace(b"/", b"_"), record, found.modified_ns)
+    return _single(name.replace(b"/", b"_"), record, described.modified_ns)
 
 
 def _by_content(service: Service, record: ReferenceRecord) -> ReferenceRecord:
@@ -198,7 +203,7 @@ def _by_content(service: Service, record: ReferenceRecord) -> ReferenceRecord:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def _files(location: Location, checksum: bool, say: OnPinned) -> Pinned:
+def _files(location: Location, checksum: bool, report_pinned: OnPinned) -> Pinned:
     path = os.fsencode(location.key).rstrip(b"/") or b"/"
     name = path.rpartition(b"/")[2] or b"root"
     try:
@@ -207,18 +212,18 @@ def _files(location: Location, checksum: bool, say: OnPinned) -> Pinned:
         raise NotFoundError(f"{location.key!r} cannot be found: {error.strerror}") from error
     if not is_folder:
         if location.key.endswith(_SLASH):
-            raise NotFoundError(f"{location.key!r} is no folder")
+            raise NotFoundError(f"{location.key!r} is not a folder")
         record = pin_file(path, checksum=checksum)
-        say(1, record.size, os.fsdecode(name))
+        report_pinned(1, record.size, os.fsdecode(name))
         return _single(name, record, os.stat(path).st_mtime_ns)
     pinned = Pinned(name)
-    found = list(_walk(path, pinned))
+    files = list(_walk(path, pinned))
     size = 0
-    for (inside, _), record in zip(found, _each(lambda item: pin_file(item[1], checksum=checksum), found), strict=True):
+    for (inside, _), record in zip(files, _each(lambda item: pin_file(item[1], checksum=checksum), files), strict=True):
         pinned.files.append((inside, record))
         pinned.modified_ns[inside] = os.stat(os.path.join(path, inside)).st_mtime_ns
         size += record.size
-        say(len(pinned.files), size, os.fsdecode(inside))
+        report_pinned(len(pinned.files), size, os.fsdecode(inside))
     return pinned
 
 
@@ -235,7 +240,7 @@ def _walk(top: bytes, pinned: Pinned) -> Iterator[tuple[bytes, bytes]]:
         if linked:
             raise SourceError(
                 f"{os.fsdecode(os.path.join(folder, linked[0]))!r} is a link to a folder",
-                hint="refer to that folder by itself",
+                hint="add that folder separately",
             )
         if not folders and not names and inside != b".":
             pinned.folders.append(inside)

@@ -70,14 +70,14 @@ class Outside:
                 self.failures.note(ident, str(error))
                 raise
             return None if data is None else [data]
-        found: list[Buffer] = []
+        pieces: list[Buffer] = []
         for block, start, end, whole in _blocks(record, offset, offset + size):
             piece = self.blocks.read(ident, block, start, end, whole)
             if piece is None:
                 return None
-            found.append(piece)
+            pieces.append(piece)
         self._run_ahead(ident, record, (offset + size - 1) // BLOCK)
-        return found
+        return pieces
 
     def read(self, ident: bytes, record: ReferenceRecord, offset: int, size: int) -> list[Buffer]:
         """Return ``size`` bytes from ``offset`` of the content that a record pins, in pieces; fewer only at its end.
@@ -99,7 +99,7 @@ class Outside:
             data = self._files.read(ident, record, offset, size, hashing=True)
             assert data is not None
             return [data]
-        found: list[Buffer] = []
+        pieces: list[Buffer] = []
         fresh: dict[int, Buffer] = {}
         last = (offset + size - 1) // BLOCK
         for block, start, end, whole in _blocks(record, offset, offset + size):
@@ -107,9 +107,9 @@ class Outside:
             if piece is None:
                 fresh = self._fetch(ident, record, block, last + 1)
                 piece = memoryview(fresh[block])[start:end]
-            found.append(piece)
+            pieces.append(piece)
         self._run_ahead(ident, record, last)
-        return found
+        return pieces
 
     def _fetch(self, ident: bytes, record: ReferenceRecord, block: int, until: int, end: int = 0) -> dict[int, Buffer]:
         """Fetch blocks from ``block`` up to ``end``; return at least those up to ``until``.
@@ -124,10 +124,10 @@ class Outside:
             while first < last and self.blocks.has(ident, first):
                 if first < until:
                     length = _length(record, first)
-                    there = self.blocks.read(ident, first, 0, length, length)
-                    if there is None:
+                    cached = self.blocks.read(ident, first, 0, length, length)
+                    if cached is None:
                         break
-                    fetched[first] = there
+                    fetched[first] = cached
                 first += 1
             while last > max(first, until) and self.blocks.has(ident, last - 1):
                 last -= 1
@@ -184,8 +184,8 @@ class Outside:
         """Fetch a whole file, because its server serves no ranges or because only the whole can be verified."""
         if record.size > self._limit:
             raise OutsideError(
-                f"{record.uri} can only be fetched whole, and has {record.size} bytes, more than the cache may take",
-                hint="fetch it for good: artfs ref pin, or give the cache more: artfs config reference-cache",
+                f"{record.uri} can only be fetched whole, and its {record.size} bytes exceed the limit of the cache",
+                hint="store it with artfs ref pin, or raise the limit with artfs config reference-cache",
             )
         import tempfile
 
@@ -245,7 +245,8 @@ class Outside:
             yield piece
         if size != record.size or (record.blake3 is not None and hasher.digest().hex() != record.blake3):
             raise ChangedError(
-                f"{record.uri} has changed since it was logged", hint="log it again for a version with what it is now"
+                f"{record.uri} has changed since it was logged",
+                hint="log it again to pin its current content",
             )
 
     # -- ahead -----------------------------------------------------------------------------------------------------

@@ -68,8 +68,8 @@ class RecentSpans:
         if slot is None:
             return None
         page = bytes(self._page(slot)[: _HEAD.size + _SUMS + SUM])  # at once, for it may change at any time
-        found, base, length, _ = _HEAD.unpack_from(page)
-        if xxh3_64_digest(page[:-SUM]) != page[-SUM:] or found != ident or not base <= start <= end <= base + length:
+        holder, base, length, _ = _HEAD.unpack_from(page)
+        if xxh3_64_digest(page[:-SUM]) != page[-SUM:] or holder != ident or not base <= start <= end <= base + length:
             return None
         low = (start - base) // PART * PART
         high = min(-(-(end - base) // PART) * PART, length)
@@ -123,8 +123,8 @@ class RecentSpans:
 
     def _find(self, ident: bytes, start: int, end: int) -> int | None:
         for slot in range(self._slots):
-            found, base, length, _ = _HEAD.unpack_from(self._page(slot))
-            if found == ident and base <= start and end <= base + length:
+            holder, base, length, _ = _HEAD.unpack_from(self._page(slot))
+            if holder == ident and base <= start and end <= base + length:
                 return slot
         return None
 

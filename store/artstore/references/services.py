@@ -86,7 +86,7 @@ def time_out() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 86400:
-        raise InvalidInputError(f"{_VARIABLE} is {text!r}, and must be a number of seconds")
+        raise InvalidInputError(f"{_VARIABLE} must be a number of seconds, not {text!r}")
     return seconds
 
 
@@ -107,7 +107,7 @@ def open_here(location: Location, access: Access) -> Service:
     }
     retry = {"max_retries": _RETRIES, "retry_timeout": _delta(seconds), "backoff": {"max_backoff": _delta(2.0)}}
     both: dict[str, Any] = {"client_options": client, "retry_config": retry}
-    with _told(uri):
+    with _translated_errors(uri):
         if location.scheme == "s3":
             store: ObjectStore = obstore.store.S3Store(location.root, **s3_options(uri, access), **both)
         elif location.scheme == "gs":
@@ -138,12 +138,12 @@ class _Objects:
     def head(self, key: str, version: str | None = None) -> Found:
         import obstore
 
-        with _told(self._location.uri(key)):
+        with _translated_errors(self._location.uri(key)):
             try:
                 if version is not None:
                     result = obstore.get(self._store, self._path(key), options={"version": version, "head": True})
-                    return _found(key, result.meta)._replace(version=version)
-                return _found(key, obstore.head(self._store, self._path(key)))
+                    return _described(key, result.meta)._replace(version=version)
+                return _described(key, obstore.head(self._store, self._path(key)))
             except (obstore.exceptions.GenericError, FileNotFoundError):
                 # Some web servers lack HEAD, or send no length for it: a request for one byte gives it as well.
                 if not self._location.scheme.startswith("http"):
@@ -154,29 +154,29 @@ class _Objects:
         import obstore
 
         try:
-            return _found(key, obstore.get(self._store, self._path(key), options={"range": (0, 1)}).meta)
+            return _described(key, obstore.get(self._store, self._path(key), options={"range": (0, 1)}).meta)
         except (obstore.exceptions.GenericError, obstore.exceptions.NotSupportedError):
-            return _found(key, obstore.get(self._store, self._path(key)).meta)
+            return _described(key, obstore.get(self._store, self._path(key)).meta)
 
     def listed(self, prefix: str) -> Iterator[Found]:
         import obstore
 
         if self._location.scheme.startswith("http"):
             raise InvalidInputError(
-                f"{self._location.uri(prefix)} is a folder, and web servers have no listings",
-                hint="refer to its files one by one",
+                f"{self._location.uri(prefix)} is a folder, which cannot be listed over HTTP",
+                hint="add its files one by one",
             )
-        with _told(self._location.uri(prefix)):
+        with _translated_errors(self._location.uri(prefix)):
             for part in obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=_LISTED):
                 for meta in part:
-                    yield _found(meta["path"], meta)
+                    yield _described(meta["path"], meta)
 
     def check(self, key: str, record: ReferenceRecord) -> None:
-        with _told(record.uri, pinned=True):
+        with _translated_errors(record.uri, pinned=True):
             self._get(key, record, head=True)
 
     def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
-        with _told(record.uri, pinned=bool(part or record.etag or record.version)):
+        with _translated_errors(record.uri, pinned=bool(part or record.etag or record.version)):
             if part is None:
                 yield from self._get(key, record).stream(min_chunk_size=_PIECE)
                 return
@@ -195,7 +195,7 @@ class _Objects:
         try:
             return self._get(key, record, range=part)
         except obstore.exceptions.NotSupportedError as error:
-            raise NoRangesError(f"the server of {record.uri} gives it only whole") from error
+            raise NoRangesError(f"the server of {record.uri} does not support ranges") from error
 
     def _get(self, key: str, record: ReferenceRecord, **options: Any) -> GetResult:
         """Request the pinned object, and compare the response: some servers ignore conditions."""
@@ -204,14 +204,14 @@ class _Objects:
         elif record.etag is not None and not record.etag.startswith("W/"):  # If-Match takes strong ones only
             options["if_match"] = record.etag
         result = self._get_if(key, options)
-        found = result.meta
-        etag = found["e_tag"]
+        meta = result.meta
+        etag = meta["e_tag"]
         is_same = _bare(etag) == _bare(record.etag) if record.etag and etag else record.version or not record.etag
-        if not is_same or found["size"] != record.size:
+        if not is_same or meta["size"] != record.size:
             raise ChangedError(
-                f"{record.uri} has changed since it was logged: it has {found['size']} bytes and the ETag "
-                f"{etag}, and had {record.size} and {record.etag}",
-                hint="log it again for a version with what it is now",
+                f"{record.uri} has changed since it was logged: it has {meta['size']} bytes and ETag "
+                f"{etag}, before {record.size} bytes and {record.etag}",
+                hint="log it again to pin its current content",
             )
         return result
 
@@ -232,7 +232,7 @@ class _Objects:
             return obstore.get(self._store, self._path(key), options=options)
 
 
-def _found(key: str, meta: ObjectMeta) -> Found:
+def _described(key: str, meta: ObjectMeta) -> Found:
     etag = meta["e_tag"]
     if etag is not None and not etag.endswith('"'):  # some listings omit the quotes; all pins must agree
         etag = f'"{etag}"'
@@ -251,9 +251,9 @@ def _delta(seconds: float) -> Any:
 
 
 @contextmanager
-def _told(uri: str, *, pinned: bool = False) -> Iterator[None]:
+def _translated_errors(uri: str, *, pinned: bool = False) -> Iterator[None]:
     """Translate the client's errors, in one sentence each; ``pinned`` means that the object existed before."""
-    import obstore.exceptions as theirs
+    import obstore.exceptions as exceptions
 
     try:
         yield
@@ -261,22 +261,22 @@ def _told(uri: str, *, pinned: bool = False) -> Iterator[None]:
         if isinstance(error, NotFoundError):
             raise
         if pinned:
-            raise ChangedError(f"{uri} is gone since it was logged") from error
+            raise ChangedError(f"{uri} has been removed since it was logged") from error
         raise NotFoundError(f"there is nothing at {uri}") from error
-    except theirs.PreconditionError as error:
+    except exceptions.PreconditionError as error:
         raise ChangedError(
-            f"{uri} has changed since it was logged", hint="log it again for a version with what it is now"
+            f"{uri} has changed since it was logged", hint="log it again to pin its current content"
         ) from error
-    except (theirs.PermissionDeniedError, theirs.UnauthenticatedError) as error:
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise DeniedError(
-            f"{uri} is refused to these credentials: {_first_line(error)}",
-            hint="check the keys, and that they may read it",
+            f"these credentials give no access to {uri}: {_first_line(error)}",
+            hint="check the credentials and their permissions",
         ) from error
-    except theirs.InvalidPathError as error:
-        raise InvalidInputError(f"{uri} holds a key that cannot be a path: {_first_line(error)}") from error
+    except exceptions.InvalidPathError as error:
+        raise InvalidInputError(f"{uri} contains a key that is not a valid path: {_first_line(error)}") from error
     except OutsideError:
         raise
-    except (theirs.BaseError, ValueError) as error:
+    except (exceptions.BaseError, ValueError) as error:
         raise _generic(uri, error, pinned) from error
 
 
@@ -284,7 +284,7 @@ def _generic(uri: str, error: Exception, pinned: bool) -> OutsideError | NotFoun
     text = str(error)
     status = _STATUS.search(text)
     if pinned and status is not None and status[1] == "416":
-        return ChangedError(f"{uri} has changed since it was logged: it is shorter by now")
+        return ChangedError(f"{uri} has changed since it was logged: it is shorter now")
     if status is not None and status[1] in ("301", "307"):
         return OutsideError(f"{uri} is in another region", hint="set AWS_REGION to the bucket's region")
     if "kind: Timeout" in text or "TimedOut" in text or "timed out" in text:

@@ -23,8 +23,8 @@ def sums_of(data: Buffer) -> bytes:
 def are_sound(data: Buffer, sums: Buffer) -> bool:
     """Return whether ``data``, which begins at a part, matches the first of ``sums``."""
     return all(
-        found == expected
-        for found, expected in zip(_sums(data), struct.unpack_from(f"<{-(-len(data) // PART)}Q", sums), strict=True)
+        actual == expected
+        for actual, expected in zip(_sums(data), struct.unpack_from(f"<{-(-len(data) // PART)}Q", sums), strict=True)
     )
 
 

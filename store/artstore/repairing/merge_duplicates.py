@@ -20,12 +20,12 @@ from artstore.storage.manifest import WriteTransaction
 __all__ = ["merge_twins"]
 
 
-def merge_twins(transaction: WriteTransaction, found: Recount) -> list[str]:
+def merge_twins(transaction: WriteTransaction, recounted: Recount) -> list[str]:
     """Redirect references from duplicate nodes to the ones that are kept; return a sentence if there were any."""
-    twins = _twins(transaction, found)
+    twins = _twins(transaction, recounted)
     if not twins:
         return []
-    for node in found.numbers:
+    for node in recounted.numbers:
         payload = node_payload(transaction, node)
         if node not in twins and not twins.keys().isdisjoint(children_of(payload)):
             transaction.put_numbered(Table.NODES, node, _redirected(payload, twins))
@@ -45,17 +45,17 @@ def merge_twins(transaction: WriteTransaction, found: Recount) -> list[str]:
             if transaction.find(key[0], key[1:]) == node:
                 transaction.put_index(key[0], key[1:], kept)
         transaction.delete(Table.NODES, key64(node))
-    return [f"made {len(twins)} nodes one with others that have the same id"]
+    return [f"merged {len(twins)} nodes with others that have the same id"]
 
 
-def _twins(transaction: WriteTransaction, found: Recount) -> dict[int, int]:
+def _twins(transaction: WriteTransaction, recounted: Recount) -> dict[int, int]:
     """Return the duplicate nodes that the index omits, each with the node that replaces it.
 
     Searches only if the index omits some nodes.
     """
     with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
         led_to = {int.from_bytes(value, "big") for value in cursor.iternext(keys=False)}
-    left_out = [node for node in found.numbers if node not in led_to]
+    left_out = [node for node in recounted.numbers if node not in led_to]
     twins = {}
     for node in left_out:
         payload = node_payload(transaction, node)
@@ -63,7 +63,9 @@ def _twins(transaction: WriteTransaction, found: Recount) -> dict[int, int]:
             continue
         for key in index_keys(payload):
             other = transaction.find(key[0], key[1:])
-            if other is not None and found.rank(other) >= 0 and node_payload(transaction, other)[2:34] == payload[2:34]:
+            if other is None or recounted.rank(other) < 0:
+                continue
+            if node_payload(transaction, other)[2:34] == payload[2:34]:
                 twins[max(node, other)] = min(node, other)
                 transaction.put_index(key[0], key[1:], min(node, other))
     return {node: _last(twins, node) for node in twins}

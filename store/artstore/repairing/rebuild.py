@@ -29,6 +29,7 @@ from artstore.checking.report import OnProgress, Progress, Report
 from artstore.errors import DamageError, UnsupportedError, WorkspaceNotFoundError
 from artstore.queries.figures import forget
 from artstore.records.deadlist import encode_free
+from artstore.records.journal_frames import encode_events
 from artstore.records.nodes import Extent, decode_lost
 from artstore.records.tables import Table, key32
 from artstore.repairing.rebuild_nodes import Regrower
@@ -59,7 +60,7 @@ def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) ->
     """
     workspace = Path(os.path.realpath(path))
     locate.refuse_unencodable(workspace)
-    uuid = uuids.UUID(read_identity(workspace)["uuid"]).bytes
+    uuid = uuids.UUID(read_identity(workspace).uuid).bytes
     old = _old_folder(workspace)
     report = Report()
     with alone(workspace, old):
@@ -200,7 +201,7 @@ def _write_space(
     covered = sum(extent.stored for extent in used)
     if doubt:
         ends = {pack: max(end, os.fstat(packed.fd(pack)).st_size) for pack, end in ends.items()}
-        report.note("bytes in packs that nothing refers to are kept, for another rebuild; fsck --repair frees them")
+        report.note("unreferenced bytes in packs are kept for another rebuild; fsck --repair frees them")
     else:
         for gap in list(_gaps(packed, used)):
             covered += gap.stored
@@ -239,7 +240,7 @@ def _write_journal(workspace: Path, transaction: WriteTransaction, recalled: Rec
     state.journal_end = recalled.end
     if recalled.is_damaged:
         transaction.save_state()
-        data = journal.encode_events(events_of(transaction))
+        data = encode_events(events_of(transaction))
         state.journal_generation += 1
         state.journal_end = len(data)
         with disk.out_of_space(workspace, "the journal"):
@@ -284,4 +285,4 @@ def _put_aside(workspace: Path, old: Path | None, report: Report) -> None:
             shutil.rmtree(path)
         else:
             kept = path.rename(workspace / f"{_KEPT}{path.name}")
-            report.note(f"the old manifest is kept in {kept}: remove it when all is well")
+            report.note(f"the old manifest is kept in {kept}; remove it once everything works")

@@ -138,10 +138,11 @@ class Regrower:
         self.lost.append(node)
 
     def _open(self, wanted: Wanted) -> _Open | None:
-        found = self._packed.canonical(CLASS_ROOT_LIST if wanted.klass == CLASS_CONTENT else wanted.klass, wanted.id)
-        if found is None:
+        klass = CLASS_ROOT_LIST if wanted.klass == CLASS_CONTENT else wanted.klass
+        canonical = self._packed.canonical(klass, wanted.id)
+        if canonical is None:
             return None
-        form, data = found
+        form, data = canonical
         if wanted.klass == CLASS_TREE:
             tree = parse_packed_tree(data)
             return _Open(wanted, form, tree, (0, []), iter(_children_of_tree(tree)))

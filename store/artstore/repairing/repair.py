@@ -54,21 +54,21 @@ def repair(store: Store, damaged: Iterable[int] = (), progress: OnProgress | Non
     ``damaged`` are nodes whose stored forms failed a check of the data.  Raises `DamageError` where LMDB's own pages
     are damaged, which only a rebuild repairs, and `BusyError` if a reaper makes no progress.
     """
-    done = restore_folders(store.path)
+    repairs = restore_folders(store.path)
     with space.exclusive(store.path), _pages():
         if restore_counters(store.path):
-            done.append("rewrote the counters")
-        done += _repair_parameters(store)
-        done += _repair_headers(store)
+            repairs.append("rewrote the counters")
+        repairs += _repair_parameters(store)
+        repairs += _repair_headers(store)
         with closing(_scanned(store, progress)) as packed:
             node_repairs = _repair_nodes(store, packed, frozenset(damaged))
             if not node_repairs:
-                done += _repair_rest(store, packed)
+                repairs += _repair_rest(store, packed)
         if node_repairs:
-            done += node_repairs
+            repairs += node_repairs
             with closing(_scanned(store, progress)) as packed:  # scan again: some stored forms have moved
-                done += _repair_rest(store, packed)
-    return done
+                repairs += _repair_rest(store, packed)
+    return repairs
 
 
 @contextmanager
@@ -78,14 +78,14 @@ def _pages() -> Iterator[None]:
         yield
     except lmdb.Error as error:
         raise DamageError(
-            f"the manifest's own pages are damaged: {error}", hint="rebuild it with: artfs fsck --rebuild"
+            f"the manifest's own pages are damaged: {error}", hint="rebuild it: artfs fsck --rebuild"
         ) from error
 
 
 def _scanned(store: Store, progress: OnProgress | None) -> Packed:
-    def report_progress(done: int, total: int) -> None:
+    def report_progress(repairs: int, total: int) -> None:
         if progress is not None:
-            progress(Progress("packs", done, total))
+            progress(Progress("packs", repairs, total))
 
     return Packed(store.path, uuids.UUID(store.uuid).bytes, Report(), report_progress)
 
@@ -94,16 +94,16 @@ def _repair_parameters(store: Store) -> list[str]:
     """Remove unreadable settings."""
     with store.write() as transaction:
         with transaction.raw.cursor(transaction.handles[Table.META]) as cursor:
-            there = set(cursor.iternext(values=False))
-        unread = there - {key for key, _ in readable_rows(transaction, Table.META, Report())}
+            present = set(cursor.iternext(values=False))
+        unread = present - {key for key, _ in readable_rows(transaction, Table.META, Report())}
         for key in unread:
             transaction.delete(Table.META, key)
-    return ["gave the settings their defaults again"] if unread else []
+    return ["reset the settings to their defaults"] if unread else []
 
 
 def _repair_headers(store: Store) -> list[str]:
     """Rewrite unreadable headers of packs."""
-    done = []
+    repairs = []
     with store.snapshot() as snapshot:
         packs = [int.from_bytes(key, "big") for key, _ in readable_rows(snapshot.transaction, Table.PACKS, Report())]
     for path in (pack_path(store.path, pack) for pack in packs):
@@ -117,28 +117,28 @@ def _repair_headers(store: Store) -> list[str]:
             with disk.out_of_space(store.path, "a pack"):
                 disk.append(fd, [header], 0)
                 disk.sync_data(fd)
-            done.append(f"rewrote the header of the pack {path.name}")
+            repairs.append(f"rewrote the header of the pack {path.name}")
         finally:
             os.close(fd)
-    return done
+    return repairs
 
 
 def _repair_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> list[str]:
     """Restore nodes whose records or stored forms are damaged, or mark them as lost."""
-    done = []
+    repairs = []
     with store.snapshot() as snapshot:
-        found = recount(snapshot.transaction, Report())
-    unread = {*found.damaged, *found.missing}
+        recounted = recount(snapshot.transaction, Report())
+    unread = {*recounted.damaged, *recounted.missing}
     if unread:
         with store.write() as transaction:
             restored, lost = restore_nodes(transaction, packed, unread)
         if restored:
-            done.append(f"rebuilt {restored} records of nodes from the packs")
+            repairs.append(f"rebuilt {restored} records of nodes from the packs")
         if lost:
-            done.append(f"dropped {len(lost)} nodes that have no surviving record")
+            repairs.append(f"dropped {len(lost)} nodes that have no surviving record")
         with store.snapshot() as snapshot:
-            found = recount(snapshot.transaction, Report())
-    suspects = {*damaged, *_misplaced(found, packed)}
+            recounted = recount(snapshot.transaction, Report())
+    suspects = {*damaged, *_misplaced(recounted, packed)}
     with store.snapshot() as snapshot:
         suspects.update(_unnamed_empty(snapshot.transaction, packed))
     if suspects or unread:
@@ -146,19 +146,19 @@ def _repair_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> lis
     if suspects:
         renewed = renew(store, packed, suspects)
         if renewed.written:
-            done.append(f"rewrote {renewed.written} stored forms")
+            repairs.append(f"rewrote {renewed.written} stored forms")
         if renewed.lost:
-            done.append(f"set {len(renewed.lost)} chunks aside that are damaged")
-    return done
+            repairs.append(f"quarantined {len(renewed.lost)} damaged chunks")
+    return repairs
 
 
-def _misplaced(found: Recount, packed: Packed) -> Iterator[int]:
+def _misplaced(recounted: Recount, packed: Packed) -> Iterator[int]:
     """Yield the nodes whose stored forms are in no whole segment, or overlap others."""
-    for pack, use in found.packs.items():
+    for pack, use in recounted.packs.items():
         end = last = 0
         for place, rank in sorted(zip(use.nodes, use.ranks, strict=True)):
             start, length = place >> 32, place & _LOW
-            node = found.numbers[rank]
+            node = recounted.numbers[rank]
             if start < end:
                 yield from (last, node)
             elif not packed.holds(pack, start, length):
@@ -168,31 +168,31 @@ def _misplaced(found: Recount, packed: Packed) -> Iterator[int]:
 
 def _unnamed_empty(transaction: ReadTransaction, packed: Packed) -> Iterator[int]:
     """Yield the empty chunk if no whole segment has it: only its entry in an index proves that it was stored."""
-    found = find_node(transaction, CLASS_CONTENT, EMPTY_ID)
-    if found is not None:
-        extent = node_extent(found[1])
+    row = find_node(transaction, CLASS_CONTENT, EMPTY_ID)
+    if row is not None:
+        extent = node_extent(row[1])
         if not packed.holds(extent.pack, extent.offset, 0):
-            yield found[0]
+            yield row[0]
 
 
 def _repair_rest(store: Store, packed: Packed) -> list[str]:
     """Repair the rows that are derived from the nodes and the packs, in one transaction."""
     with store.write() as transaction:
-        found = recount(transaction, Report())
+        recounted = recount(transaction, Report())
         state = transaction.state
         before = replace(state)
-        state.next_node = max([state.next_node, *(node + 1 for node in found.numbers[-1:])])
-        done = merge_twins(transaction, found)
-        found = recount(transaction, Report()) if done else found
-        done += repair_index(transaction, found)
-        done += repair_catalogue(store.path, transaction)
-        done += repair_drafts(transaction)
-        done += repair_deadlist(transaction)
-        found = recount(transaction, Report())
-        done += repair_counts(transaction, found)
-        done += repair_ends(store.path, transaction, packed, found)
-        done += repair_space(transaction, packed, found)
-        done += repair_journal(store.path, transaction)
+        state.next_node = max([state.next_node, *(node + 1 for node in recounted.numbers[-1:])])
+        repairs = merge_twins(transaction, recounted)
+        recounted = recount(transaction, Report()) if repairs else recounted
+        repairs += repair_index(transaction, recounted)
+        repairs += repair_catalogue(store.path, transaction)
+        repairs += repair_drafts(transaction)
+        repairs += repair_deadlist(transaction)
+        recounted = recount(transaction, Report())
+        repairs += repair_counts(transaction, recounted)
+        repairs += repair_ends(store.path, transaction, packed, recounted)
+        repairs += repair_space(transaction, packed, recounted)
+        repairs += repair_journal(store.path, transaction)
         if state != before:
-            done.append("brought the counters up to date")
-    return done
+            repairs.append("updated the counters")
+    return repairs

@@ -18,6 +18,7 @@ from artstore.errors import DamageError
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, CatalogueRecord, VersionRecord
 from artstore.records.deadlist import DeadEntry, decode_entry
 from artstore.records.events import decode
+from artstore.records.journal_frames import encode_events
 from artstore.records.packing import CLASS_TREE
 from artstore.records.tables import Table, key32, key64
 from artstore.records.trees import MODE_BITS
@@ -46,7 +47,7 @@ def repair_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str
     work.derive()
     work.restore_rules()
     work.restore_runs()
-    return work.done
+    return work.repairs
 
 
 def _history(workspace: Path, transaction: WriteTransaction) -> tuple[History, bool]:
@@ -74,7 +75,7 @@ class _Work:
     """
 
     def __init__(self, transaction: WriteTransaction, history: History, is_whole: bool) -> None:
-        self.done: list[str] = []
+        self.repairs: list[str] = []
         self._transaction = transaction
         self._history = history
         self._is_whole = is_whole
@@ -101,7 +102,7 @@ class _Work:
         self._unread[table] = {key for key in keys if key not in good}
         for key in self._unread[table]:
             self._transaction.delete(table, key)
-            self.done.append(f"took the {kind.kind} record {key.hex()} away, which did not read")
+            self.repairs.append(f"removed the unreadable {kind.kind} record {key.hex()}")
         return rows
 
     def restore_artifacts(self) -> None:
@@ -117,20 +118,26 @@ class _Work:
             self._versions[int.from_bytes(key, "big")] = record
             if record.serial in self._recorded:
                 wanted.setdefault(record.artifact, self._recorded[record.serial][0])
-        named = {artifact.name for artifact in self._artifacts.values()}
+        named = self._artifact_names()
         for number, name in wanted.items():
             if number not in self._artifacts and name not in named and name in self._history.artifacts:
                 self._make_artifact(number, name)
         for name, artifact in self._history.artifacts.items():
-            if self._is_whole and artifact.versions and name not in {one.name for one in self._artifacts.values()}:
+            if self._is_whole and artifact.versions and name not in self._artifact_names():
                 self._make_artifact(max([*self._artifacts, self._transaction.state.next_name - 1]) + 1, name)
+
+    def _artifact_names(self) -> set[str]:
+        return {artifact.name for artifact in self._artifacts.values()}
+
+    def _living(self) -> list[VersionRecord]:
+        return [version for version in self._versions.values() if version.state == "live"]
 
     def _make_artifact(self, number: int, name: str) -> None:
         artifact = self._history.artifacts[name]
         self._artifacts[number] = ArtifactRecord(
             number, name, True, artifact.created_ns, artifact.type, artifact.next_version, artifact.description
         )
-        self.done.append(f"rebuilt the record of the artifact {name!r} from the journal")
+        self.repairs.append(f"rebuilt the record of the artifact {name!r} from the journal")
 
     def restore_versions(self) -> None:
         """Recreate missing versions from the journal if their trees exist."""
@@ -147,26 +154,26 @@ class _Work:
             if not self._is_whole and serial not in known:
                 continue
             try:
-                found = find_node(self._transaction, CLASS_TREE, bytes.fromhex(version.form))
+                row = find_node(self._transaction, CLASS_TREE, bytes.fromhex(version.form))
             except DamageError:
-                found = None
-            if found is None:
-                self.done.append(f"{name}:v{number} is lost: its directory has no surviving record")
+                row = None
+            if row is None:
+                self.repairs.append(f"{name}:v{number} is lost: its directory has no surviving record")
                 continue
-            record = version_record(self._transaction, numbers[name], number, version, Root(found[0], 0))
+            record = version_record(self._transaction, numbers[name], number, version, Root(row[0], 0))
             if entry is not None:
                 record = replace(
                     record, state="deleted", deleted_ns=entry.added_ns, due_ns=entry.due_ns, entry=entry.number
                 )
             self._versions[serial] = record
-            self.done.append(f"rebuilt the record of {name}:v{number} from the journal")
+            self.repairs.append(f"rebuilt the record of {name}:v{number} from the journal")
         for serial, record in list(self._versions.items()):
             if record.artifact in self._artifacts:
                 self._versions[serial] = self._agreeing(record)
             else:
                 del self._versions[serial]
                 self._transaction.delete(Table.VERSIONS, key32(serial))
-                self.done.append(f"took the version with serial {serial} away, which is of no artifact")
+                self.repairs.append(f"removed the version with serial {serial}, which belonged to no artifact")
 
     def _agreeing(self, version: VersionRecord) -> VersionRecord:
         """Return a version's record corrected by its root, where there is one."""
@@ -183,7 +190,7 @@ class _Work:
             newest_ns=max(version.newest_ns, own_newest(version, view)),
         )
         if corrected != version:
-            self.done.append(f"corrected the record of the version with serial {version.serial} by its root")
+            self.repairs.append(f"corrected the record of the version with serial {version.serial} by its root")
         return corrected
 
     def _number_mounts(self) -> None:
@@ -197,7 +204,7 @@ class _Work:
             if version.mount in taken:
                 self._versions[serial] = version = replace(version, mount=state.next_serial)
                 state.next_serial += 1
-                self.done.append(f"gave the version with serial {serial} another mount serial")
+                self.repairs.append(f"gave the version with serial {serial} another mount serial")
             taken.add(version.mount)
         mounts = {key32(one.mount): key32(one.serial) for one in self._versions.values() if one.mount != one.serial}
         self._replace(Table.MOUNTS, mounts)
@@ -216,32 +223,28 @@ class _Work:
     def restore_aliases(self) -> None:
         """Keep the aliases of living versions, and restore missing ones from the journal."""
         transaction = self._transaction
-        living = {(one.artifact, one.number) for one in self._versions.values() if one.state == "live"}
-        there: dict[tuple[int, str], AliasRecord] = {}
+        living = {(version.artifact, version.number): version for version in self._living()}
+        aliases: dict[tuple[int, str], AliasRecord] = {}
         for key, record in self._read(Table.ALIASES, AliasRecord):
             assert isinstance(record, AliasRecord)
             place = (record.artifact, record.version)
             if place in living and key == key64(record.artifact) + record.name.encode():
-                there[record.artifact, record.name] = record
+                aliases[record.artifact, record.name] = record
             else:
                 transaction.delete(Table.ALIASES, key)
-                self.done.append(f"took the alias {record.name!r} away, which named no living version")
+                self.repairs.append(f"removed the alias {record.name!r}, which pointed to no living version")
         for number, artifact in self._artifacts.items():
             recorded = self._history.artifacts.get(artifact.name)
             for name, version in recorded.aliases.items() if recorded is not None else ():
                 key = key64(number) + name.encode()
                 is_known = self._is_whole or key in self._unread[Table.ALIASES]
-                if is_known and (number, name) not in there and (number, version) in living:
+                if is_known and (number, name) not in aliases and (number, version) in living:
                     serial = transaction.state.next_alias
                     transaction.state.next_alias += 1
-                    created_ns = next(
-                        one.created_ns
-                        for one in self._versions.values()
-                        if (one.artifact, one.number) == (number, version)
-                    )
-                    there[number, name] = AliasRecord(serial, number, name, version, created_ns)
-                    self.done.append(f"rebuilt the alias {artifact.name}:{name} from the journal")
-        rows = {key64(one.artifact) + one.name.encode(): one for one in there.values()}
+                    created_ns = living[number, version].created_ns
+                    aliases[number, name] = AliasRecord(serial, number, name, version, created_ns)
+                    self.repairs.append(f"rebuilt the alias {artifact.name}:{name} from the journal")
+        rows = {key64(alias.artifact) + alias.name.encode(): alias for alias in aliases.values()}
         for key, alias in rows.items():
             put_row(self._transaction, Table.ALIASES, key, alias.encode())
             transaction.state.next_alias = max(transaction.state.next_alias, alias.serial + 1)
@@ -250,21 +253,24 @@ class _Work:
     def derive(self) -> None:
         """Write the rows derived from artifacts and versions: projects, names, numbers, counters."""
         transaction, state = self._transaction, self._transaction.state
-        living = [one for one in self._versions.values() if one.state == "live"]
+        versions = self._versions.values()
+        living = self._living()
         for number, record in list(self._artifacts.items()):
-            highest = max((one.number for one in self._versions.values() if one.artifact == number), default=-1)
+            highest = max((version.number for version in versions if version.artifact == number), default=-1)
             self._artifacts[number] = replace(record, next_version=max(record.next_version, highest + 1))
-        self._repair_projects({self._artifacts[one.artifact].name for one in living})
+        self._repair_projects({self._artifacts[version.artifact].name for version in living})
         state.next_name = max([state.next_name, *(number + 1 for number in self._artifacts)])
-        state.next_serial = max([state.next_serial, self._history.next_serial, *(one + 1 for one in self._versions)])
+        state.next_serial = max(
+            [state.next_serial, self._history.next_serial, *(serial + 1 for serial in self._versions)]
+        )
         state.versions = len(living)
-        state.logical_bytes = sum(one.bytes for one in living)
+        state.logical_bytes = sum(version.bytes for version in living)
         self._number_mounts()
         for serial, version in self._versions.items():
             put_row(transaction, Table.VERSIONS, key32(serial), version.encode())
-        numbers = {key64(one.artifact) + key32(one.number): key32(one.serial) for one in self._versions.values()}
+        numbers = {key64(version.artifact) + key32(version.number): key32(version.serial) for version in versions}
         self._replace(Table.NUMBERS, numbers)
-        with_living = {one.artifact for one in living}
+        with_living = {version.artifact for version in living}
         names = {}
         for number, record in self._artifacts.items():
             catalogue.put_artifact(transaction, record)
@@ -283,13 +289,14 @@ class _Work:
             if not record.is_artifact and record.name not in wanted:
                 del self._artifacts[number]
                 self._transaction.delete(Table.ARTIFACTS, key64(number))
-                self.done.append(f"took the project {record.name!r} away, which held nothing")
+                self.repairs.append(f"removed the project {record.name!r}, which contained no artifact")
             wanted.discard(record.name)
         for name in sorted(wanted):
             number = max([self._transaction.state.next_name, *(number + 1 for number in self._artifacts)])
-            created_ns = min(one.created_ns for one in self._artifacts.values() if one.name.startswith(f"{name}/"))
+            below = (record for record in self._artifacts.values() if record.name.startswith(f"{name}/"))
+            created_ns = min(record.created_ns for record in below)
             self._artifacts[number] = ArtifactRecord(number, name, False, created_ns)
-            self.done.append(f"recreated the project {name!r}")
+            self.repairs.append(f"recreated the project {name!r}")
 
     def restore_rules(self) -> None:
         """Restore unreadable or missing retention rules from a complete journal.
@@ -303,19 +310,17 @@ class _Work:
         except DamageError:
             pass
         write_rules(self._transaction, Rules(rules))
-        self.done.append(
-            "brought the retention rules back" if rules else "took the retention rules away: set them again"
-        )
+        self.repairs.append("restored the retention rules" if rules else "removed the retention rules: set them again")
 
     def restore_runs(self) -> None:
         """Restore runs and lineage that are unreadable or inconsistent."""
-        self.done += repair_runs(
+        self.repairs += repair_runs(
             self._transaction, self._history.provenance, is_whole=self._is_whole, serials=self._versions.keys()
         )
 
     def _replace(self, table: Table, rows: dict[bytes, bytes]) -> None:
         if replace_rows(self._transaction, table, rows):
-            self.done.append(f"rewrote the table {table.name.lower()}")
+            self.repairs.append(f"rewrote the table {table.name.lower()}")
 
 
 def repair_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:
@@ -329,7 +334,7 @@ def repair_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:
         check_journal(workspace, transaction, names, versions, trial)
         if trial.clean:
             return []
-    data = journal.encode_events(events_of(transaction))
+    data = encode_events(events_of(transaction))
     state.journal_generation = journal.generation_of(journal.journal_path(workspace)) + 1
     state.journal_end = len(data)
     mode = modes_of(workspace)[1]

@@ -72,20 +72,20 @@ def renew(store: Store, packed: Packed, suspects: Iterable[int]) -> Renewed:
 
     Works in rounds of bounded size, each of which leaves the store consistent.  For the holder of `space.exclusive`.
     """
-    done = Renewed(0, [])
+    renewed = Renewed(0, [])
     writer = store.pack_writer()
     try:
         for fresh in _rounds(_looked_at(store, packed, suspects)):
-            done = Renewed(done.written + _write(store, writer, fresh, done.lost), done.lost)
+            renewed = Renewed(renewed.written + _write(store, writer, fresh, renewed.lost), renewed.lost)
     finally:
         writer.close()
-    return done
+    return renewed
 
 
-def _rounds(found: Iterable[_Fresh]) -> Iterator[list[_Fresh]]:
+def _rounds(forms: Iterable[_Fresh]) -> Iterator[list[_Fresh]]:
     waiting: list[_Fresh] = []
     size = 0
-    for fresh in found:
+    for fresh in forms:
         waiting.append(fresh)
         if fresh.encoded is not None:
             size += len(fresh.encoded.data)
@@ -159,33 +159,33 @@ def _packed_form(transaction: ReadTransaction, payload: bytes) -> tuple[int, byt
 def _write(store: Store, writer: PackWriter, fresh: list[_Fresh], lost: list[int]) -> int:
     """Write some stored forms and point their nodes to them; return how many."""
     places: dict[int, Extent] = {}
-    if any(one.encoded is not None for one in fresh):
+    if any(form.encoded is not None for form in fresh):
         segment = writer.new_segment()
-        for one in fresh:
-            if one.encoded is not None:
+        for form in fresh:
+            if form.encoded is not None:
                 birth_ns = time.time_ns()
-                if one.packed_class != CLASS_TREE:
-                    birth_ns = int.from_bytes(one.payload[34:42], "little", signed=True)
-                offset = segment.add(one.packed_class, one.payload[2:34], one.encoded, one.size, birth_ns)
-                places[one.node] = Extent(writer.number, offset, len(one.encoded.data), one.encoded.codec)
+                if form.packed_class != CLASS_TREE:
+                    birth_ns = int.from_bytes(form.payload[34:42], "little", signed=True)
+                offset = segment.add(form.packed_class, form.payload[2:34], form.encoded, form.size, birth_ns)
+                places[form.node] = Extent(writer.number, offset, len(form.encoded.data), form.encoded.codec)
         writer.write_segment(segment)
     with store.write() as transaction:
         left: list[Extent] = []
-        for one in fresh:
-            place = places.get(one.node)
-            if transaction.get_numbered(Table.NODES, one.node) != one.payload:  # reaped, or put again meanwhile
+        for form in fresh:
+            place = places.get(form.node)
+            if transaction.get_numbered(Table.NODES, form.node) != form.payload:  # reaped, or put again meanwhile
                 if place is not None:
                     left.append(place)
                 continue
-            left.append(node_extent(one.payload))
+            left.append(node_extent(form.payload))
             transaction.state.stored_bytes -= left[-1].stored
-            if place is not None and one.encoded is not None:
+            if place is not None and form.encoded is not None:
                 transaction.state.stored_bytes += place.stored
-                transaction.put_numbered(Table.NODES, one.node, _moved(one.payload, place, one.encoded))
+                transaction.put_numbered(Table.NODES, form.node, _moved(form.payload, place, form.encoded))
             else:
-                chunk = decode_chunk(one.payload)
-                put_lost(transaction, one.node, LostRecord(CLASS_CONTENT, chunk.id, chunk.birth_ns, chunk.size))
-                lost.append(one.node)
+                chunk = decode_chunk(form.payload)
+                put_lost(transaction, form.node, LostRecord(CLASS_CONTENT, chunk.id, chunk.birth_ns, chunk.size))
+                lost.append(form.node)
         space.condemn(transaction, left)
         if places:
             writer.record_end(transaction)

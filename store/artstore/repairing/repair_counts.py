@@ -32,7 +32,7 @@ def _keys(transaction: WriteTransaction, table: Table) -> list[bytes]:
         return list(cursor.iternext(values=False))
 
 
-def _there(transaction: WriteTransaction, node: int) -> bool:
+def _is_present(transaction: WriteTransaction, node: int) -> bool:
     return transaction.raw.get(key64(node), db=transaction.handles[Table.NODES]) is not None
 
 
@@ -49,7 +49,7 @@ def _held_node(transaction: WriteTransaction, key: bytes) -> int:
 
 def repair_drafts(transaction: WriteTransaction) -> list[str]:
     """Give every draft that holds nodes a record, and remove its holds on nodes that do not exist."""
-    done = []
+    repairs = []
     known: dict[int, DraftRecord] = {}
     held = set()
     for _, payload in readable_rows(transaction, Table.DRAFTS, Report()):
@@ -59,9 +59,9 @@ def repair_drafts(transaction: WriteTransaction) -> list[str]:
             continue
         known[record.draft] = record
     for key in _keys(transaction, Table.STAGED):
-        if not _there(transaction, _held_node(transaction, key)):
+        if not _is_present(transaction, _held_node(transaction, key)):
             transaction.delete(Table.STAGED, key)
-            done.append(f"took the row {key.hex()} away, by which a draft held nothing")
+            repairs.append(f"removed the row {key.hex()} of a draft, which held nothing")
             continue
         draft = int.from_bytes(key[:8], "big")
         held.add((draft, int.from_bytes(key[8:], "big")))
@@ -69,17 +69,17 @@ def repair_drafts(transaction: WriteTransaction) -> list[str]:
             known[draft] = DraftRecord(draft, "", time.time_ns(), 0)
             transaction.put(Table.DRAFTS, key64(draft), known[draft].encode())
             transaction.state.next_draft = max(transaction.state.next_draft, draft + 1)
-            done.append(f"recreated the record of draft {draft}, as that of a dead one")
+            repairs.append(f"recreated the record of draft {draft} as that of a dead one")
     for draft, record in known.items():
         if record.id and not {(draft, node) for node in record.held} <= held:
             closed = DraftRecord(draft, record.artifact, record.created_ns, 0)
             transaction.put(Table.DRAFTS, key64(draft), closed.encode())
-            done.append(f"gave up the open draft {record.id!r}, part of which is lost")
+            repairs.append(f"discarded the open draft {record.id!r}, part of which is lost")
     for key in _keys(transaction, Table.DRAFTS):
         if int.from_bytes(key, "big") not in known:
             transaction.delete(Table.DRAFTS, key)
-            done.append(f"took the record of draft {int.from_bytes(key, 'big')} away, which holds nothing")
-    return done
+            repairs.append(f"removed the record of draft {int.from_bytes(key, 'big')}, which held nothing")
+    return repairs
 
 
 # -- the deadlist ------------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def repair_drafts(transaction: WriteTransaction) -> list[str]:
 
 def repair_deadlist(transaction: WriteTransaction) -> list[str]:
     """Make the deadlist hold each deleted version once, and no node that does not exist."""
-    done: list[str] = []
+    repairs: list[str] = []
     kept: dict[int, DeadEntry] = {}
     waiting: dict[int, DeadEntry] = {}
     for key in _keys(transaction, Table.DEADLIST):
@@ -95,12 +95,12 @@ def repair_deadlist(transaction: WriteTransaction) -> list[str]:
             entry = decode_entry(key, transaction.get(Table.DEADLIST, key) or b"")
         except DamageError:
             transaction.delete(Table.DEADLIST, key)
-            done.append("took an entry of the deadlist away that did not read")
+            repairs.append("removed an unreadable entry of the deadlist")
             continue
         repaired = _repaired_entry(transaction, entry, kept)
         if repaired != entry:
             transaction.delete(Table.DEADLIST, key)
-            done.append(f"mended entry {entry.number} of the deadlist")
+            repairs.append(f"repaired entry {entry.number} of the deadlist")
             if repaired is None:
                 continue
             deadlist.change_entry(transaction, repaired)
@@ -110,23 +110,24 @@ def repair_deadlist(transaction: WriteTransaction) -> list[str]:
             waiting[repaired.serial] = repaired
     transaction.state.deadlist_entries = len(kept)
     for version in list(_deleted(transaction)):
-        done += _repair_deleted(transaction, version, waiting.get(version.serial))
-    return done
+        repairs += _repair_deleted(transaction, version, waiting.get(version.serial))
+    return repairs
 
 
 def _repaired_entry(transaction: WriteTransaction, entry: DeadEntry, kept: dict[int, DeadEntry]) -> DeadEntry | None:
     """Return a corrected entry, or None if nothing is left of it."""
-    there = tuple(node for node in entry.nodes if _there(transaction, node))
-    if not there:
+    present = tuple(node for node in entry.nodes if _is_present(transaction, node))
+    if not present:
         return None
-    entry = entry._replace(nodes=there, transaction=min(entry.transaction, transaction.number))
+    entry = entry._replace(nodes=present, transaction=min(entry.transaction, transaction.number))
     if entry.number in kept:
         entry = entry._replace(number=max(transaction.state.next_entry, max(kept) + 1))
     if entry.serial and not entry.started:
         version = catalogue.recorded_version(transaction, entry.serial)
         if version is None:
             return entry._replace(started=True)  # it cannot be undeleted: its version is unknown
-        if version.state == "live" or any(one.serial == entry.serial and not one.started for one in kept.values()):
+        others = (other.serial for other in kept.values() if not other.started)
+        if version.state == "live" or entry.serial in others:
             return None
         if entry.nodes != (version.root,):
             return entry._replace(nodes=(version.root,))
@@ -155,25 +156,25 @@ def _repair_deleted(transaction: WriteTransaction, version: VersionRecord, entry
     if corrected == version:
         return []
     transaction.put(Table.VERSIONS, key32(version.serial), corrected.encode())
-    return [f"gave the deleted version with serial {version.serial} its place on the deadlist again"]
+    return [f"put the deleted version with serial {version.serial} back on the deadlist"]
 
 
 # -- the index ---------------------------------------------------------------------------------------------------------
 
 
-def repair_index(transaction: WriteTransaction, found: Recount) -> list[str]:
+def repair_index(transaction: WriteTransaction, recounted: Recount) -> list[str]:
     """Make the index lead from each node's id to the node, and to no other; return a sentence if it did not."""
     wrong = 0
     covered: set[int] = set()
     with transaction.raw.cursor(transaction.handles[Table.INDEX]) as cursor:
         rows = [(key, int.from_bytes(value, "big")) for key, value in cursor]
     for key, node in rows:
-        if found.rank(node) >= 0 and node not in covered and key in index_keys(node_payload(transaction, node)):
+        if recounted.rank(node) >= 0 and node not in covered and key in index_keys(node_payload(transaction, node)):
             covered.add(node)
         else:
             transaction.delete(Table.INDEX, key)
             wrong += 1
-    for node in found.numbers:
+    for node in recounted.numbers:
         if node in covered:
             continue
         payload = node_payload(transaction, node)
@@ -181,22 +182,22 @@ def repair_index(transaction: WriteTransaction, found: Recount) -> list[str]:
         if free:
             transaction.put_index(free[0][0], free[0][1:], node)
             wrong += 1
-    return [f"mended {wrong} rows of the index"] if wrong else []
+    return [f"repaired {wrong} rows of the index"] if wrong else []
 
 
 # -- counts ------------------------------------------------------------------------------------------------------------
 
 
-def repair_counts(transaction: WriteTransaction, found: Recount) -> list[str]:
+def repair_counts(transaction: WriteTransaction, recounted: Recount) -> list[str]:
     """Write each count as recounted; unreferenced nodes go to the deadlist, which then holds them."""
-    done = []
-    orphans = [node for node, wanted in zip(found.numbers, found.wanted, strict=True) if not wanted]
+    repairs = []
+    orphans = [node for node, wanted in zip(recounted.numbers, recounted.wanted, strict=True) if not wanted]
     for start in range(0, len(orphans), _ENTRY_NODES):
         deadlist.add_entry(transaction, orphans[start : start + _ENTRY_NODES], time.time_ns())
     if orphans:
-        done.append(f"put {len(orphans)} nodes that nothing referred to on the deadlist")
+        repairs.append(f"put {len(orphans)} unreferenced nodes on the deadlist")
     wanted_by_block: dict[int, dict[int, int]] = {}
-    for node, wanted in zip(found.numbers, found.wanted, strict=True):
+    for node, wanted in zip(recounted.numbers, recounted.wanted, strict=True):
         wanted_by_block.setdefault(node // COUNT_BLOCK, {})[node] = wanted or 1
     wrong = 0
     for key in _keys(transaction, Table.COUNTS):
@@ -214,5 +215,5 @@ def repair_counts(transaction: WriteTransaction, found: Recount) -> list[str]:
         nodes.change_counts(transaction, wanted_nodes)
         wrong += 1
     if wrong:
-        done.append(f"rewrote {wrong} blocks of counts")
-    return done
+        repairs.append(f"rewrote {wrong} blocks of counts")
+    return repairs

@@ -21,7 +21,7 @@ _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemon
 
 def modes_of(workspace: Path) -> tuple[int, int]:
     """Return the modes of a workspace's folders and files: for its owner, or for the group that it is shared with."""
-    return (0o2770, 0o660) if read_identity(workspace).get("group") else (0o700, 0o600)
+    return (0o2770, 0o660) if read_identity(workspace).group else (0o700, 0o600)
 
 
 def own(workspace: Path, path: Path, mode: int) -> None:

@@ -61,8 +61,8 @@ def restore_counters(workspace: Path) -> bool:
     raw = held.begin(write=True)
     try:
         transaction = WriteTransaction(raw, held.handles, new=True)
-        _number_anew(workspace, transaction)
-        _sum_anew(transaction)
+        _restore_numbers(workspace, transaction)
+        _restore_sums(transaction)
         transaction.save_state()
     except BaseException:
         raw.abort()
@@ -71,7 +71,7 @@ def restore_counters(workspace: Path) -> bool:
     return True
 
 
-def _number_anew(workspace: Path, transaction: WriteTransaction) -> None:
+def _restore_numbers(workspace: Path, transaction: WriteTransaction) -> None:
     state = transaction.state
     state.next_node = max(state.next_node, _last(transaction, Table.NODES, 8) + 1)
     state.next_serial = max(_last(transaction, Table.VERSIONS, 4), _last(transaction, Table.MOUNTS, 4)) + 1
@@ -93,15 +93,15 @@ def _number_anew(workspace: Path, transaction: WriteTransaction) -> None:
             state.next_serial = max(state.next_serial, drawn + 1, event.get("next_serial", 0))
 
 
-def _sum_anew(transaction: WriteTransaction) -> None:
-    found = recount(transaction, Report())
+def _restore_sums(transaction: WriteTransaction) -> None:
+    recounted = recount(transaction, Report())
     state = transaction.state
-    living = [version for version in found.versions if version.state == "live"]
+    living = [version for version in recounted.versions if version.state == "live"]
     state.versions, state.logical_bytes = len(living), sum(version.bytes for version in living)
-    state.stored_bytes, state.free_bytes = found.stored_bytes, found.free_bytes
-    state.condemned_bytes, state.deadlist_entries = found.condemned_bytes, len(found.entries)
-    places = [place for use in found.packs.values() for place in (*use.nodes, *use.condemned, *use.free)]
-    state.framing_bytes = max(0, sum(found.ends.values()) - sum(place & _LENGTH for place in places))
+    state.stored_bytes, state.free_bytes = recounted.stored_bytes, recounted.free_bytes
+    state.condemned_bytes, state.deadlist_entries = recounted.condemned_bytes, len(recounted.entries)
+    places = [place for use in recounted.packs.values() for place in (*use.nodes, *use.condemned, *use.free)]
+    state.framing_bytes = max(0, sum(recounted.ends.values()) - sum(place & _LENGTH for place in places))
 
 
 def _last(transaction: ReadTransaction, table: Table, width: int) -> int:
@@ -145,7 +145,7 @@ def restore_nodes(transaction: WriteTransaction, packed: Packed, damaged: Collec
             continue
         if not clue.id or clue.klass == CLASS_TREE:
             _identify(packed, clue)
-        payload = _made_anew(transaction, packed, node, clue)
+        payload = _rebuilt_record(transaction, packed, node, clue)
         if payload is not None:
             transaction.put_numbered(Table.NODES, node, payload)
             transaction.put_index(clue.klass, clue.id, node)
@@ -215,14 +215,14 @@ def _identify(packed: Packed, clue: _Clue) -> None:
         return
     ident = clue.parent[2:34]
     classes = (CLASS_TREE,) if clue.parent[0] == KIND_TREE else (CLASS_ROOT_LIST, CLASS_LIST)
-    found = next((one for one in (packed.canonical(klass, ident) for klass in classes) if one is not None), None)
-    if found is None:
+    canonical = next((form for form in (packed.canonical(klass, ident) for klass in classes) if form is not None), None)
+    if canonical is None:
         return
     with suppress(DamageError, IndexError):
         if clue.parent[0] == KIND_LIST:
-            clue.klass, clue.id, _ = parse_canonical_list(found[1])[1][clue.rank]
+            clue.klass, clue.id, _ = parse_canonical_list(canonical[1])[1][clue.rank]
             return
-        tree = parse_packed_tree(found[1])
+        tree = parse_packed_tree(canonical[1])
         if tree.level:
             _, clue.digest, clue.id = tree.children[clue.rank]
             clue.klass = CLASS_TREE
@@ -233,7 +233,7 @@ def _identify(packed: Packed, clue: _Clue) -> None:
             clue.klass, clue.id = clue.klass or CLASS_CONTENT, tree.entries[clue.rank].id
 
 
-def _made_anew(transaction: WriteTransaction, packed: Packed, node: int, clue: _Clue) -> bytes | None:
+def _rebuilt_record(transaction: WriteTransaction, packed: Packed, node: int, clue: _Clue) -> bytes | None:
     """Return a node's record from the packs, or None if they lack it or anything below it."""
     if clue.klass == CLASS_CONTENT:
         chunk = packed.sound_form(CLASS_CONTENT, clue.id)
@@ -242,10 +242,10 @@ def _made_anew(transaction: WriteTransaction, packed: Packed, node: int, clue: _
             return encode_chunk(ChunkRecord(clue.id, entry.birth_ns, entry.size, chunk.extent, entry.checksums))
     if clue.klass not in (CLASS_CONTENT, CLASS_LIST, CLASS_TREE):
         return None
-    found = packed.canonical(CLASS_ROOT_LIST if clue.klass == CLASS_CONTENT else clue.klass, clue.id)
-    if found is None:
+    canonical = packed.canonical(CLASS_ROOT_LIST if clue.klass == CLASS_CONTENT else clue.klass, clue.id)
+    if canonical is None:
         return None
-    form, data = found
+    form, data = canonical
 
     def below(wanted: Wanted) -> int:
         child = transaction.find(wanted.klass, wanted.id)
@@ -253,7 +253,7 @@ def _made_anew(transaction: WriteTransaction, packed: Packed, node: int, clue: _
             lost = find_lost(transaction, wanted.klass, wanted.id)
             child = lost[0] if lost is not None else 0
         if not 0 < child < node:
-            raise DamageError("what it refers to is not there")
+            raise DamageError("it refers to a node that does not exist")
         return child
 
     try:

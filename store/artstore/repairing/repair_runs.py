@@ -55,7 +55,7 @@ def _drop_loose(provenance: Provenance) -> None:
         if place[0] in provenance.runs and place[1] < provenance.runs[place[0]].blocks
     }
     provenance.edges = {
-        edge: said
-        for edge, said in provenance.edges.items()
+        edge: edge_record
+        for edge, edge_record in provenance.edges.items()
         if all(end.is_version or end.number in provenance.runs for end in (edge.source, edge.target))
     }

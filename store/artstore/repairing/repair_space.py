@@ -46,34 +46,34 @@ class Stretch(NamedTuple):
 # -- packs -------------------------------------------------------------------------------------------------------------
 
 
-def repair_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, found: Recount) -> list[str]:
+def repair_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, recounted: Recount) -> list[str]:
     """Correct the recorded ends of packs; return a sentence for each correction.
 
     A pack ends after its last whole segment.  A missing pack that no node needs is dropped; a pack that a process is
     appending to is left unchanged.
     """
-    done = []
+    repairs = []
     recorded = set(_keys(transaction, Table.PACKS))
-    for key in sorted(recorded | {key32(pack) for pack in found.packs}):
+    for key in sorted(recorded | {key32(pack) for pack in recounted.packs}):
         pack = int.from_bytes(key, "big")
-        name, end, there = pack_path(workspace, pack).name, found.ends.get(pack), packed.ends.get(pack)
-        if there is None:
-            if not pack_path(workspace, pack).exists() and not found.pack(pack).nodes:
+        name, end, packed_end = pack_path(workspace, pack).name, recounted.ends.get(pack), packed.ends.get(pack)
+        if packed_end is None:
+            if not pack_path(workspace, pack).exists() and not recounted.pack(pack).nodes:
                 transaction.delete(Table.PACKS, key)
-                found.ends.pop(pack, None)
-                done.append(f"gave up the pack {name}, which is missing")
+                recounted.ends.pop(pack, None)
+                repairs.append(f"dropped the missing pack {name}")
             continue
-        used = max((place >> 32) + (place & _LOW) for place in [*found.pack(pack).nodes, 0])
+        used = max((place >> 32) + (place & _LOW) for place in [*recounted.pack(pack).nodes, 0])
         if end is not None and used <= end <= os.fstat(packed.fd(pack)).st_size:
             continue
         if _is_appended_to(workspace, pack):
             continue
-        transaction.put(Table.PACKS, key32(pack), there.to_bytes(8, "little"))
-        found.ends[pack] = there
-        done.append(f"the pack {name} ends at {there}, and not {'nowhere' if end is None else f'at {end}'}")
+        transaction.put(Table.PACKS, key32(pack), packed_end.to_bytes(8, "little"))
+        recounted.ends[pack] = packed_end
+        repairs.append(f"the pack {name} ends at {packed_end}, and not {'nowhere' if end is None else f'at {end}'}")
     state = transaction.state
-    state.next_pack = max([state.next_pack, *(pack + 1 for pack in found.ends)])
-    return done
+    state.next_pack = max([state.next_pack, *(pack + 1 for pack in recounted.ends)])
+    return repairs
 
 
 def _is_appended_to(workspace: Path, pack: int) -> bool:
@@ -92,7 +92,7 @@ def _keys(transaction: WriteTransaction, table: Table) -> list[bytes]:
 # -- gaps --------------------------------------------------------------------------------------------------------------
 
 
-def repair_space(transaction: WriteTransaction, packed: Packed, found: Recount) -> list[str]:
+def repair_space(transaction: WriteTransaction, packed: Packed, recounted: Recount) -> list[str]:
     """Correct the tables of gaps and the sums of bytes; return a sentence for each kind of change."""
     free, condemned = _free_rows(transaction), _condemned_rows(transaction)
     by_pack = _ByPack(free, condemned, packed)
@@ -100,8 +100,8 @@ def repair_space(transaction: WriteTransaction, packed: Packed, found: Recount) 
     doomed: list[Condemned] = []
     orphaned: list[Extent] = []
     covered = 0
-    for pack, end in sorted(found.ends.items()):
-        taken = merged(Stretch(place >> 32, (place >> 32) + (place & _LOW)) for place in found.pack(pack).nodes)
+    for pack, end in sorted(recounted.ends.items()):
+        taken = merged(Stretch(place >> 32, (place >> 32) + (place & _LOW)) for place in recounted.pack(pack).nodes)
         rows = sorted(by_pack.condemned.get(pack, ()), key=lambda row: row.offset)
         stretches = [Stretch(row.offset, min(end, row.offset + row.length)) for row in rows]
         parts = list(without(stretches, taken))
@@ -117,24 +117,24 @@ def repair_space(transaction: WriteTransaction, packed: Packed, found: Recount) 
         parts = list(without(data, taken))
         orphaned += [Extent(pack, part.start, part.end - part.start, 0) for _, part in parts]
         covered += sum(stretch.end - stretch.start for stretch in taken)
-    done = []
+    repairs = []
     if set(kept) != set(free) or len(_keys(transaction, Table.FREE)) != len(free):
-        done.append("rewrote the gaps of packs")
+        repairs.append("rewrote the gaps of packs")
         _replace(transaction, Table.FREE, dict(encode_free(gap) for gap in kept))
     if set(doomed) != set(condemned) or len(_keys(transaction, Table.CONDEMNED)) != len(condemned):
-        done.append("rewrote the condemned bytes of packs")
+        repairs.append("rewrote the condemned bytes of packs")
         _replace(transaction, Table.CONDEMNED, dict(encode_condemned(row) for row in doomed))
     state = transaction.state
-    state.stored_bytes = found.stored_bytes
+    state.stored_bytes = recounted.stored_bytes
     state.free_bytes = sum(gap.length - gap.punched for gap in kept)
     state.condemned_bytes = sum(row.length for row in doomed)
     if orphaned:
         size = sum(extent.stored for extent in orphaned)
         space.condemn(transaction, orphaned)
-        done.append(f"condemned {size} bytes of packs that no node used")
+        repairs.append(f"condemned {size} bytes of packs that no node uses")
         covered += size
-    state.framing_bytes = sum(found.ends.values()) - covered
-    return done
+    state.framing_bytes = sum(recounted.ends.values()) - covered
+    return repairs
 
 
 class _ByPack:

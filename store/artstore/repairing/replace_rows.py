@@ -25,9 +25,9 @@ def put_row(transaction: WriteTransaction, table: Table, key: bytes, payload: by
 
 def replace_rows(transaction: WriteTransaction, table: Table, rows: Mapping[bytes, bytes]) -> bool:
     """Make a table hold exactly these rows; return whether anything changed."""
-    there = dict(readable_rows(transaction, table, Report()))
+    present = dict(readable_rows(transaction, table, Report()))
     handle = transaction.handles[table]
-    if there == rows and transaction.raw.stat(handle)["entries"] == len(rows):
+    if present == rows and transaction.raw.stat(handle)["entries"] == len(rows):
         return False
     with transaction.raw.cursor(handle) as cursor:
         keys = list(cursor.iternext(values=False))

@@ -44,13 +44,13 @@ class Recalled:
     @property
     def living(self) -> list[tuple[str, int, VersionHistory]]:
         """The versions that were not deleted, as (name, number, version), in order of creation."""
-        found = [
+        versions = [
             (name, number, version)
             for name, artifact in self.history.artifacts.items()
             for number, version in artifact.versions.items()
             if not version.is_deleted
         ]
-        return sorted(found, key=lambda item: item[2].made.serial)
+        return sorted(versions, key=lambda item: item[2].made.serial)
 
     @property
     def has_purged(self) -> bool:
@@ -79,8 +79,8 @@ def read_journal(path: Path, report: Report) -> Recalled:
         events = list(journal.salvage(path))
     except OSError as error:
         raise DamageError(
-            f"the journal {path} cannot be read ({message_of(error)}), and nothing else tells which versions there are",
-            hint="put a copy of it in its place, if there is one",
+            f"the journal {path} cannot be read ({message_of(error)}), and it is the only list of the versions",
+            hint="restore it from a backup, if there is one",
         ) from error
     while events and events[-1][1] is None:
         events.pop()
@@ -94,7 +94,7 @@ def read_journal(path: Path, report: Report) -> Recalled:
                 recalled.history.apply(decode(event))
             except DamageError as error:
                 recalled.is_damaged = True
-                report.add("journal", f"of the journal {path}, before byte {end}: {error}")
+                report.add("journal", f"in the journal {path}, before byte {end}: {error}")
         recalled.end = end
     return recalled
 
@@ -119,7 +119,7 @@ def write_catalogue(
         try:
             record = _write_artifact(transaction, name, artifact)
         except InvalidInputError as error:
-            report.add("catalogue", f"{name!r} cannot come back: {error}")
+            report.add("catalogue", f"{name!r} cannot be restored: {error}")
             continue
         for number, version in sorted(artifact.versions.items()):
             root = roots.get((name, number))

@@ -43,9 +43,9 @@ class RetentionPlan:
     freed_bytes: int
 
     @property
-    def going(self) -> list[Verdict]:
+    def expiring(self) -> list[Verdict]:
         """The verdicts on expiring versions."""
-        return [verdict for verdict in self.verdicts if verdict.goes]
+        return [verdict for verdict in self.verdicts if verdict.expires]
 
 
 @dataclass(slots=True)
@@ -68,12 +68,12 @@ def plan(store: Store, now_ns: int | None = None) -> RetentionPlan:
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         rules = read_rules(transaction)
-        found = list(_verdicts(store, transaction, _living(transaction), rules, now_ns))
-    going = [verdict.candidate.name for verdict in found if verdict.goes]
+        verdicts = list(_verdicts(store, transaction, _living(transaction), rules, now_ns))
+    expiring = [verdict.candidate.name for verdict in verdicts if verdict.expires]
     freed = 0
-    if going:
-        freed = delete(store, going, force=True, now=False, dry_run=True, recursive=False).freed_bytes
-    return RetentionPlan(found, rules.rules, freed)
+    if expiring:
+        freed = delete(store, expiring, force=True, now=False, dry_run=True, recursive=False).freed_bytes
+    return RetentionPlan(verdicts, rules.rules, freed)
 
 
 def apply(store: Store, *, trust_clock: bool = False, now_ns: int | None = None) -> Retired:
@@ -89,24 +89,24 @@ def apply(store: Store, *, trust_clock: bool = False, now_ns: int | None = None)
         rules = read_rules(transaction)
         living = _living(transaction)
         newest_ns = max((version.created_ns for _, versions in living for version in versions), default=now_ns)
-        going = [verdict for verdict in _verdicts(store, transaction, living, rules, now_ns) if verdict.goes]
+        expiring = [verdict for verdict in _verdicts(store, transaction, living, rules, now_ns) if verdict.expires]
     wrong = None if trust_clock else doubt(max(newest_ns, rules.seen_ns), now_ns)
-    if going and wrong is not None:
+    if expiring and wrong is not None:
         raise RefusedError(wrong, hint="if the clock is right: artfs retention apply --trust-clock")
-    done = Retired()
-    for start in range(0, len(going), _BATCH):
-        _delete(store, going[start : start + _BATCH], done)
+    retired = Retired()
+    for start in range(0, len(expiring), _BATCH):
+        _delete(store, expiring[start : start + _BATCH], retired)
     to_note = not rules.seen_ns <= now_ns < rules.seen_ns + _NOTE_NS
-    if (going or rules.rules) and wrong is None and to_note:
+    if (expiring or rules.rules) and wrong is None and to_note:
         with store.write() as transaction:
             write_rules(transaction, Rules(read_rules(transaction).rules, now_ns))
-    return done
+    return retired
 
 
-def _delete(store: Store, going: Sequence[Verdict], done: Retired) -> None:
+def _delete(store: Store, expiring: Sequence[Verdict], retired: Retired) -> None:
     """Delete versions together, or one by one if one of them has come into use."""
-    forced = [verdict for verdict in going if verdict.candidate.aliases]
-    for some, force in (([verdict for verdict in going if not verdict.candidate.aliases], False), (forced, True)):
+    forced = [verdict for verdict in expiring if verdict.candidate.aliases]
+    for some, force in (([verdict for verdict in expiring if not verdict.candidate.aliases], False), (forced, True)):
         if not some:
             continue
         try:
@@ -121,15 +121,15 @@ def _delete(store: Store, going: Sequence[Verdict], done: Retired) -> None:
             )
         except (RefusedError, NotFoundError) as error:
             if len(some) == 1:
-                done.kept.append(f"{some[0].candidate.name}: {error}")
+                retired.kept.append(f"{some[0].candidate.name}: {error}")
             else:
                 for verdict in some:
-                    _delete(store, [verdict], done)
+                    _delete(store, [verdict], retired)
             continue
-        done.versions += deletion.versions
-        done.freed_bytes += deletion.freed_bytes
-        done.due_at = deletion.due_at
-        done.silent = sorted({*done.silent, *deletion.silent})
+        retired.versions += deletion.versions
+        retired.freed_bytes += deletion.freed_bytes
+        retired.due_at = deletion.due_at
+        retired.silent = sorted({*retired.silent, *deletion.silent})
 
 
 def _verdicts(
@@ -178,10 +178,10 @@ def _verdicts(
 
 def _made_from(transaction: ReadTransaction, version: VersionRecord) -> list[str]:
     """Return phrases that name the versions and runs made from a version, at most a few of them."""
-    found = dependants(transaction, version)
-    phrases = [f"{label(transaction, one)} {how}" for one, how in found[:_MOST_NAMED]]
-    if len(found) > _MOST_NAMED:
-        phrases.append(f"{len(found) - _MOST_NAMED} more were made from it")
+    dependent = dependants(transaction, version)
+    phrases = [f"{label(transaction, successor)} {how}" for successor, how in dependent[:_MOST_NAMED]]
+    if len(dependent) > _MOST_NAMED:
+        phrases.append(f"{len(dependent) - _MOST_NAMED} more were made from it")
     return phrases
 
 
@@ -199,7 +199,7 @@ def set_ttl(store: Store, version: VersionRecord, seconds: float | None) -> int:
         current = catalogue.version(transaction, version.serial)
         artifact = None if current is None else catalogue.artifact(transaction, current.artifact)
         if current is None or artifact is None:
-            raise NotFoundError("the version has been deleted meanwhile")
+            raise NotFoundError("the version has been deleted in the meantime")
         catalogue.put_version(transaction, replace(current, expires_ns=expires_ns))
         event = TtlEvent(name=artifact.name, version=current.number, expires_ns=expires_ns)
         journal.append(store.path, transaction, [event])

@@ -52,7 +52,7 @@ class Verdict:
     """Whether a version expires, and the reasons as phrases; ``rules`` are the names of those that select it."""
 
     candidate: Candidate
-    goes: bool
+    expires: bool
     reasons: list[str]
     rules: list[str]
 
@@ -62,23 +62,31 @@ def judge(candidates: Sequence[Candidate], rules: Sequence[Rule], now_ns: int) -
     ordered = sorted(candidates, key=lambda each: each.number, reverse=True)
     selected: dict[int, list[Rule]] = {each.serial: [] for each in ordered}
     kept: dict[int, list[str]] = {each.serial: [] for each in ordered}
+    missed: dict[int, list[str]] = {each.serial: [] for each in ordered}
     for rule in rules:
         chosen = [each for each in ordered if rule.selects(each.artifact, each.type, each.tags, each.metadata)]
         for each in chosen:
             selected[each.serial].append(rule)
         for each, why in _keeps(rule, chosen, now_ns):
             kept[each.serial].append(f"{rule.name}: {why}")
+        for each, why in _misses(rule, chosen):
+            missed[each.serial].append(f"{rule.name}: {why}")
     latest = ordered[0].serial if ordered else 0
-    return [_verdict(each, selected[each.serial], kept[each.serial], each.serial == latest, now_ns) for each in ordered]
+    return [
+        _verdict(each, selected[each.serial], kept[each.serial], missed[each.serial], each.serial == latest, now_ns)
+        for each in ordered
+    ]
 
 
-def _verdict(each: Candidate, selecting: Sequence[Rule], kept: list[str], is_latest: bool, now_ns: int) -> Verdict:
+def _verdict(
+    each: Candidate, selecting: Sequence[Rule], kept: list[str], missed: list[str], is_latest: bool, now_ns: int
+) -> Verdict:
     names = [rule.name for rule in selecting]
     if each.expires_ns:
         protected = [f"has the alias {alias!r}" for alias in each.aliases] + list(each.users)
-        until = f"its own end {'was' if each.expires_ns <= now_ns else 'is'} {_shown(each.expires_ns)}"
-        goes = each.expires_ns <= now_ns and not protected
-        return Verdict(each, goes, [until, *protected], names)
+        until = f"{'expired' if each.expires_ns <= now_ns else 'expires'} at {_shown(each.expires_ns)}"
+        expires = each.expires_ns <= now_ns and not protected
+        return Verdict(each, expires, [until, *protected], names)
     if not selecting:
         return Verdict(each, False, ["no rule selects it"], names)
     protected = list(each.users)
@@ -89,8 +97,9 @@ def _verdict(each: Candidate, selecting: Sequence[Rule], kept: list[str], is_lat
     reasons = [*protected, *kept]
     if reasons:
         return Verdict(each, False, reasons, names)
-    age = _length(now_ns - each.created_ns)
-    return Verdict(each, True, [f"{name}: keeps it no longer, it is {age} old" for name in names], names)
+    if not any(rule.last for rule in selecting):  # else the rule's own reason implies it
+        missed = [*missed, "not the latest version"]
+    return Verdict(each, True, missed, names)
 
 
 def _keeps(rule: Rule, chosen: Sequence[Candidate], now_ns: int) -> Iterator[tuple[Candidate, str]]:
@@ -116,11 +125,38 @@ def _keeps(rule: Rule, chosen: Sequence[Candidate], now_ns: int) -> Iterator[tup
 
 
 def _best(rule: Rule, chosen: Sequence[Candidate]) -> Iterator[tuple[Candidate, str]]:
-    """Yield the versions with the best numbers, equal ones newest first; a version without a number is skipped."""
-    numbers = [(number, each) for each in chosen if (number := _number(each.metadata.get(rule.field))) is not None]
-    ranked = sorted(numbers, key=lambda pair: pair[0] if rule.lowest else -pair[0])
-    for position, (number, each) in enumerate(ranked[: rule.best]):
+    """Yield the versions with the best numbers."""
+    for position, (number, each) in enumerate(_ranked(rule, chosen)[: rule.best]):
         yield each, f"best {position + 1} of {rule.best} by {rule.field} ({number:g})"
+
+
+def _ranked(rule: Rule, chosen: Sequence[Candidate]) -> list[tuple[float, Candidate]]:
+    """Return the versions with a number to rank by, best first, equal ones newest first."""
+    numbers = [(number, each) for each in chosen if (number := _number(each.metadata.get(rule.field))) is not None]
+    return sorted(numbers, key=lambda pair: pair[0] if rule.lowest else -pair[0])
+
+
+def _misses(rule: Rule, chosen: Sequence[Candidate]) -> Iterator[tuple[Candidate, str]]:
+    """Yield (version, reason) for each version, as if the rule did not keep it."""
+    phrases = [f"not among the last {rule.last}"] if rule.last else []
+    if rule.within:
+        phrases.append(f"older than {_length(int(rule.within * 1e9))}")
+    phrases += [f"not among the {count} {period} versions" for period in PERIODS if (count := getattr(rule, period))]
+    phrases += [f"no alias matches {glob!r}" for glob in rule.aliases]
+    phrases += [f"no tag matches {glob!r}" for glob in rule.tags]
+    ranked = _ranked(rule, chosen) if rule.best else []
+    ranks = {
+        each.serial: f"{number:g} is {_ordinal(position)} of {len(ranked)}"
+        for position, (number, each) in enumerate(ranked, 1)
+    }
+    for each in chosen:
+        best = f"not among the best {rule.best} by {rule.field} ({ranks.get(each.serial, 'it has no such number')})"
+        yield each, ", ".join([best, *phrases] if rule.best else phrases)
+
+
+def _ordinal(position: int) -> str:
+    suffix = "th" if position % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(position % 10, "th")
+    return f"{position}{suffix}"
 
 
 def _number(value: Any) -> float | None:
@@ -146,8 +182,8 @@ def _shown(moment_ns: int) -> str:
 def _length(nanoseconds: int) -> str:
     """Return a length of time in its largest unit: 90 days, 5 hours."""
     seconds = max(nanoseconds, 0) / 1e9
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
         if seconds >= size:
             count = int(seconds // size)
             return f"{count:,} {unit}s" if count > 1 else f"{count} {unit}"
-    return "less than a minute"
+    return "less than a second"

@@ -67,7 +67,10 @@ class Rule:
         for name in given.keys() - known.keys():
             raise InvalidInputError(f"a retention rule has no field {name!r}")
         for name in ("aliases", "tags"):
-            given[name] = tuple(given.get(name, ()))
+            globs = given.get(name, ())
+            if not isinstance(globs, list | tuple):  # a string would be taken letter by letter
+                raise InvalidInputError(f"the {name} to keep must be a list of globs")
+            given[name] = tuple(globs)
         rule = cls(**given)
         rule._check()
         return rule
@@ -79,20 +82,22 @@ class Rule:
             if type(value) is not int or not 0 <= value < _MOST:
                 raise InvalidInputError(f"{name} must be a whole number that is not negative")
         if isinstance(self.within, bool) or not isinstance(self.within, int | float) or not 0 <= self.within < _MOST:
-            raise InvalidInputError("the time to keep versions within must not be negative, nor beyond any use")
+            raise InvalidInputError("the time within which versions are kept is out of range")
         if bool(self.best) != bool(self.field):
             raise InvalidInputError("keeping the best needs a number and a metadata field to rank by")
         for name in ("project", "type", "artifact", "tag"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
-                raise InvalidInputError(f"the {name} that a rule selects by must not be empty")
+                raise InvalidInputError(f"the {name} that a rule selects must not be empty")
         for name in ("aliases", "tags"):
             if not all(isinstance(glob, str) and glob for glob in getattr(self, name)):
                 raise InvalidInputError(f"the {name} to keep must not be empty")
+        if not isinstance(self.metadata, Mapping):
+            raise InvalidInputError("the metadata that a rule selects by must be names with values")
         checked_metadata(self.metadata)
         if not self.keeps_something:
             raise InvalidInputError(
-                f"the rule {self.name!r} would keep nothing", hint="say what it keeps, such as --keep-last 3"
+                f"the rule {self.name!r} would keep nothing", hint="add what to keep, such as --keep-last 3"
             )
 
     @property
@@ -129,7 +134,7 @@ def read_rules(transaction: ReadTransaction) -> Rules:
         values = json.loads(payload)
         seen_ns = values["seen_ns"]
         if type(seen_ns) is not int:
-            raise ValueError("the time is none")
+            raise ValueError("the time is not a number")
         return Rules(tuple(map(Rule.of, values["rules"])), seen_ns)
     except (ValueError, TypeError, KeyError, AttributeError, InvalidInputError) as error:
         raise DamageError("the retention rules of the workspace are malformed") from error

@@ -87,7 +87,7 @@ def _known_artifact(transaction: ReadTransaction, number: int) -> ArtifactRecord
 def names_in(transaction: ReadTransaction, project: str) -> list[NameEntry]:
     """Return the direct children of a project ("" for the top level), by number."""
     prefix = project.encode() + _SLASH if project else b""
-    found: list[NameEntry] = []
+    entries: list[NameEntry] = []
     with transaction.raw.cursor(transaction.handles[Table.NAMES]) as cursor:
         more = cursor.set_range(prefix or _FIRST_NAME)
         while more and (key := bytes(cursor.key())).startswith(prefix):
@@ -97,9 +97,9 @@ def names_in(transaction: ReadTransaction, project: str) -> list[NameEntry]:
                 continue
             record = find_name(transaction, key.decode())
             if record is not None:
-                found.append(NameEntry(record.number, component.decode(), record.is_artifact))
+                entries.append(NameEntry(record.number, component.decode(), record.is_artifact))
             more = cursor.next()
-    return sorted(found)
+    return sorted(entries)
 
 
 def all_artifacts(transaction: ReadTransaction, project: str = "") -> list[ArtifactRecord]:
@@ -152,7 +152,7 @@ def _ensure_projects(transaction: WriteTransaction, name: str, now_ns: int) -> N
             _create(transaction, project, now_ns, is_artifact=False)
         elif above.is_artifact:
             raise InvalidInputError(
-                f"{project!r} is an artifact, so {name!r} cannot stand below it", hint="use another name"
+                f"{project!r} is an artifact, so {name!r} cannot be created below it", hint="use another name"
             )
 
 
@@ -162,15 +162,15 @@ def rename(transaction: WriteTransaction, record: ArtifactRecord, name: str, now
     Raises `ExistsError` if the name is or was in use, `InvalidInputError` if no artifact can have it.
     """
     if find_name(transaction, name) is not None:
-        raise ExistsError(f"there is {name!r} already", hint="use another name")
+        raise ExistsError(f"{name!r} already exists", hint="use another name")
     if find_retired(transaction, name) is not None:
-        raise ExistsError(f"{name!r} was an artifact, whose numbers are not given again", hint="use another name")
+        raise ExistsError(f"{name!r} was an artifact, and version numbers are not reused", hint="use another name")
     transaction.delete(Table.NAMES, record.name.encode())
-    gone = [record.name, *_drop_empty_projects(transaction, record.name)]
+    old_names = [record.name, *_drop_empty_projects(transaction, record.name)]
     _ensure_projects(transaction, name, now_ns)
     transaction.put(Table.NAMES, name.encode(), key64(record.number))
     put_artifact(transaction, replace(record, name=name))
-    return gone
+    return old_names
 
 
 def retire(transaction: WriteTransaction, record: ArtifactRecord) -> list[str]:
@@ -185,16 +185,16 @@ def retire(transaction: WriteTransaction, record: ArtifactRecord) -> list[str]:
 
 def _drop_empty_projects(transaction: WriteTransaction, name: str) -> list[str]:
     """Remove the empty projects above a name; return their full names."""
-    gone = []
+    dropped = []
     project = name.rpartition("/")[0]
     while project and not names_in(transaction, project):
         above = find_name(transaction, project)
         transaction.delete(Table.NAMES, project.encode())
         if above is not None:
             transaction.delete(Table.ARTIFACTS, key64(above.number))
-        gone.append(project)
+        dropped.append(project)
         project = project.rpartition("/")[0]
-    return gone
+    return dropped
 
 
 def _create(transaction: WriteTransaction, name: str, now_ns: int, *, is_artifact: bool) -> ArtifactRecord:
@@ -354,8 +354,8 @@ def named_otherwise(
     transaction: ReadTransaction, artifact_number: int, number: int | None, names: Sequence[str]
 ) -> list[str]:
     """Return those of some aliases that are there and name another version than ``number``, which None never is."""
-    found = [(name, alias_by_name(transaction, artifact_number, name)) for name in dict.fromkeys(names)]
-    return [name for name, alias in found if alias is not None and alias.version != number]
+    aliases = [(name, alias_by_name(transaction, artifact_number, name)) for name in dict.fromkeys(names)]
+    return [name for name, alias in aliases if alias is not None and alias.version != number]
 
 
 def remove_alias(transaction: WriteTransaction, artifact_number: int, name: str) -> AliasRecord | None:

@@ -64,10 +64,10 @@ def _is_leaf(record: ChunkRecord, level_above: int) -> bool:
 
 def chunks_between(transaction: ReadTransaction, node: int, start: int, end: int) -> list[ChunkPart]:
     """Return (chunk, from, to) of the chunks that bytes ``[start, end)`` touch, in order; from and to within each."""
-    found: list[ChunkPart] = []
+    parts: list[ChunkPart] = []
     record = content_record(transaction, node)
-    _add_chunks_between(transaction, record, start, min(end, record.size), found)
-    return found
+    _add_chunks_between(transaction, record, start, min(end, record.size), parts)
+    return parts
 
 
 def _add_chunks_between(
@@ -75,12 +75,12 @@ def _add_chunks_between(
     record: ChunkRecord | ListView,
     start: int,
     end: int,
-    found: list[ChunkPart],
+    parts: list[ChunkPart],
 ) -> None:
     if start >= end:
         return
     if isinstance(record, ChunkRecord):
-        found.append((record, start, end))
+        parts.append((record, start, end))
         return
     ends = record.ends
     index = bisect_right(ends, start)
@@ -88,7 +88,7 @@ def _add_chunks_between(
     while base < end:
         child = _child(transaction, record, index)
         child_end = ends[index]
-        _add_chunks_between(transaction, child, max(start - base, 0), min(end, child_end) - base, found)
+        _add_chunks_between(transaction, child, max(start - base, 0), min(end, child_end) - base, parts)
         base = child_end
         index += 1
 
@@ -153,7 +153,7 @@ def _read_part(reader: PackReader, cache: ChunkSource, chunk: ChunkRecord, start
     if chunk.extent.codec == LOST:
         raise DamageError(
             f"content {chunk.id.hex()} was damaged and is lost",
-            hint="put the same file again, and every version has it",
+            hint="put the same file again to restore it in every version",
         )
     small_and_whole = end - start == chunk.size <= BLOCK
     if chunk.extent.codec == RAW and not small_and_whole:

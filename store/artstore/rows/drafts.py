@@ -78,7 +78,7 @@ class DraftInfo(NamedTuple):
         """The draft's name for use in a sentence."""
         if self.id:
             return f"the open draft {self.id!r} of {self.artifact!r}"
-        return f"a put to {self.artifact!r} that process {self.pid} is doing"
+        return f"a put to {self.artifact!r} by process {self.pid}"
 
 
 def _lock_path(run_dir: Path, number: int) -> Path:
@@ -137,7 +137,7 @@ class Draft:
 def pin(transaction: WriteTransaction, run_dir: Path, mode: int, artifact: str, base: int, root: int) -> Draft:
     """Make a draft that holds the root of a version, its ``base``, while another version is built upon it."""
     if not read_count(transaction, root):
-        raise NotFoundError("the base has been deleted and is gone")
+        raise NotFoundError("the base version no longer exists")
     draft = Draft(transaction, run_dir, mode, artifact, "", base)
     draft.hold(transaction, root)
     change_counts(transaction, {root: 1})
@@ -155,7 +155,7 @@ def open_draft(
     if before is not None and before.expires_ns <= time.time_ns():
         end(transaction, before.draft)
     elif before is not None:
-        raise ExistsError(f"a draft {ident!r} is open already", hint=f"see it with: artfs draft status {ident}")
+        raise ExistsError(f"a draft {ident!r} is already open", hint=f"see it with: artfs draft status {ident}")
     number = transaction.state.next_draft
     transaction.state.next_draft += 1
     now_ns = time.time_ns()
@@ -265,10 +265,10 @@ def _is_alive(run_dir: Path, number: int) -> bool:
 
 def list_drafts(transaction: ReadTransaction, run_dir: Path) -> list[DraftInfo]:
     """Return all drafts, the living and the dead, by number."""
-    found = []
+    states = []
     for _, payload in transaction.rows(Table.DRAFTS):
         record = DraftRecord.decode(payload)
-        found.append(
+        states.append(
             DraftInfo(
                 record.draft,
                 record.artifact,
@@ -282,7 +282,7 @@ def list_drafts(transaction: ReadTransaction, run_dir: Path) -> list[DraftInfo]:
                 record.expires_ns,
             )
         )
-    return found
+    return states
 
 
 def _active_ns(run_dir: Path, record: DraftRecord) -> int:
@@ -302,13 +302,13 @@ def dead_drafts(
     Expired drafts with a name are included.  If ``recorded_ns``, the time of the last change of the catalogue,
     shows that the clock is wrong, they are left out: a wrong clock must not expire them.
     """
-    found = list_drafts(transaction, run_dir)
+    states = list_drafts(transaction, run_dir)
     wrong = None
     if recorded_ns is not None:
-        wrong = doubt(max([recorded_ns, *(draft.active_ns for draft in found)]), time.time_ns())
+        wrong = doubt(max([recorded_ns, *(draft.active_ns for draft in states)]), time.time_ns())
     return [
         draft.number
-        for draft in found
+        for draft in states
         if not draft.alive and (wrong is None if draft.id else draft.active_ns < before_ns)
     ]
 

@@ -142,7 +142,7 @@ class ArtifactHistory:
         """Return a version; raise `ValueError` if no event made it."""
         version = self.versions.get(number)
         if version is None:
-            raise ValueError(f"no event made v{number}")
+            raise ValueError(f"v{number} was never created")
         return version
 
     def rename(self, name: str) -> None:
@@ -236,9 +236,9 @@ class Provenance:
             if self.runs.get(number) != other.runs.get(number):
                 yield f"the run {(self.runs.get(number) or other.runs[number]).title!r}"
         if self.blocks != other.blocks:
-            yield "what runs have logged"
+            yield "the values that runs have logged"
         for edge in sorted(self.edges.keys() ^ other.edges.keys()):
-            yield f"the edge of lineage from {edge.source} to {edge.target}"
+            yield f"the lineage edge from {edge.source} to {edge.target}"
         for edge in sorted(self.edges.keys() & other.edges.keys()):
             if self.edges[edge] != other.edges[edge]:
                 yield f"the record of the lineage edge from {edge.source} to {edge.target}"
@@ -299,7 +299,7 @@ class History:
             self._apply(event)
         except (AttributeError, KeyError, TypeError, ValueError, DamageError) as error:
             reason = str(error) or type(error).__name__
-            raise DamageError(f"the event {event.encode()} cannot be: {reason}") from error
+            raise DamageError(f"invalid event {event.encode()}: {reason}") from error
 
     def _apply(self, event: Event) -> None:
         match event:
@@ -311,7 +311,7 @@ class History:
             case RenameEvent():
                 artifact = self.artifacts.pop(event.name, None)
                 if artifact is None:
-                    raise ValueError("no event made the artifact")
+                    raise ValueError("the artifact was never created")
                 artifact.rename(event.to)
                 self.artifacts[event.to] = artifact
             case ArtifactEvent():
@@ -334,7 +334,7 @@ class History:
                 if event.version is not None:
                     aliases[event.alias] = event.version
                 elif aliases.pop(event.alias, None) is None:
-                    raise ValueError("there is no such alias")
+                    raise ValueError("the alias does not exist")
             case _:
                 if isinstance(event, PurgeEvent):
                     self.next_serial = max(self.next_serial, event.mount + 1)

@@ -102,7 +102,7 @@ def parse_row(key: bytes) -> tuple[bool, Edge]:
     if len(key) != _ROW or direction not in (_AHEAD, _BACK) or kind not in _KINDS:
         raise DamageError(f"the row {key.hex()} of the table lineage is malformed")
     if not {end.kind for end in ends} <= {"v", "r"}:
-        raise DamageError(f"the row {key.hex()} of the table lineage leads from or to what is unknown")
+        raise DamageError(f"the row {key.hex()} of the table lineage has an unknown source or target")
     first, second = ends
     return (True, Edge(first, kind, second)) if direction == _AHEAD else (False, Edge(second, kind, first))
 
@@ -118,12 +118,12 @@ def edge_event(edge: Edge, record: EdgeRecord) -> EdgeEvent:
     return EdgeEvent(source=str(edge.source), kind=edge.kind, target=str(edge.target), record=record)
 
 
-def put_edge(transaction: WriteTransaction, edge: Edge, said: EdgeRecord) -> bool:
+def put_edge(transaction: WriteTransaction, edge: Edge, record: EdgeRecord) -> bool:
     """Record an edge, unless it is there; return whether it was not."""
     ahead, back = edge_keys(edge)
     if transaction.get(Table.LINEAGE, ahead) is not None:
         return False
-    transaction.put(Table.LINEAGE, ahead, said.encode())
+    transaction.put(Table.LINEAGE, ahead, record.encode())
     transaction.put(Table.LINEAGE, back, b"")
     return True
 
@@ -145,7 +145,7 @@ def edges_to(transaction: ReadTransaction, end: End) -> Iterator[tuple[Edge, Edg
         edge = parse_row(key)[1]
         payload = transaction.get(Table.LINEAGE, edge_keys(edge)[0])
         if payload is None:
-            raise DamageError(f"the edge of lineage from {edge.source} to {edge.target} is known at one end only")
+            raise DamageError(f"the lineage edge from {edge.source} to {edge.target} is recorded at one end only")
         yield edge, EdgeRecord.decode(payload)
 
 
@@ -169,26 +169,26 @@ def dependants(transaction: ReadTransaction, version: VersionRecord) -> list[tup
     These include it, or show it under another name, or belong to other artifacts and were logged by a run that used it.
     A version based on it is complete without it, and the next version of the same artifact replaces it.
     """
-    found: dict[int, tuple[VersionRecord, str]] = {}
-    for edge, said in edges_from(transaction, version_end(version.serial)):
+    by_serial: dict[int, tuple[VersionRecord, str]] = {}
+    for edge, record in edges_from(transaction, version_end(version.serial)):
         if edge.kind == BASE:
             continue
         if edge.kind == USED:
             made: Iterable[End] = (
                 below.target
                 for below, logged in edges_from(transaction, edge.target)
-                if below.kind == LOGGED and logged.at_ns >= said.at_ns
+                if below.kind == LOGGED and logged.at_ns >= record.at_ns
             )
         else:
             made = (edge.target,)
         for end in made:
-            one = catalogue.version(transaction, end.number)
-            if one is None or one.serial == version.serial:
+            dependant = catalogue.version(transaction, end.number)
+            if dependant is None or dependant.serial == version.serial:
                 continue
-            if one.artifact == version.artifact and edge.kind == USED:
+            if dependant.artifact == version.artifact and edge.kind == USED:
                 continue
-            found.setdefault(one.serial, (one, _HOW[edge.kind]))
-    return [found[serial] for serial in sorted(found)]
+            by_serial.setdefault(dependant.serial, (dependant, _HOW[edge.kind]))
+    return [by_serial[serial] for serial in sorted(by_serial)]
 
 
 _HOW: Final = {USED: "was made from it", INCLUDED: "includes it", LINKED: "links to it"}
@@ -200,9 +200,9 @@ def end_title(transaction: ReadTransaction, end: End) -> str:
         version = catalogue.recorded_version(transaction, end.number)
         artifact = None if version is None else catalogue.artifact(transaction, version.artifact)
         if version is None or artifact is None:
-            raise NotFoundError("a version that this one was to come of is gone")
+            raise NotFoundError("an input version no longer exists")
         return f"{artifact.name}:{version_label(version.number)}"
     run = runs.run(transaction, end.number)
     if run is None:
-        raise NotFoundError("the run is gone")
+        raise NotFoundError("the run no longer exists")
     return run.title

@@ -127,7 +127,7 @@ def find_node(transaction: ReadTransaction, klass: int, ident: bytes) -> tuple[i
         return None
     payload = node_payload(transaction, node)
     if payload[2:34] != ident or (payload[0] == KIND_CHUNK or payload[0] == KIND_LIST) == (klass == CLASS_TREE):
-        raise DamageError(f"the index leads from {ident.hex()} to node {node}, which is something else")
+        raise DamageError(f"the index maps {ident.hex()} to node {node}, which has another id")
     return node, payload
 
 
@@ -166,10 +166,10 @@ def has_lost(transaction: ReadTransaction) -> bool:
 
 def is_whole(transaction: ReadTransaction, ident: bytes) -> bool:
     """Return whether the store has a content without any lost node, walking through its lists."""
-    found = find_node(transaction, CLASS_CONTENT, ident)
-    if found is None:
+    row = find_node(transaction, CLASS_CONTENT, ident)
+    if row is None:
         return False
-    waiting = [found[1]]
+    waiting = [row[1]]
     while waiting:
         payload = waiting.pop()
         if payload[0] == KIND_LOST:
@@ -231,7 +231,7 @@ class CountOverlay:
         if counts is None:
             counts = self._blocks[block] = read_counts(self.transaction, block)
         if not counts[index]:
-            raise DamageError(f"node {node} has fewer references than others make to it")
+            raise DamageError(f"the reference count of node {node} is too low")
         counts[index] -= 1
         return counts[index]
 
@@ -270,7 +270,7 @@ def change_counts(
         counts = read_counts(transaction, block)
         for node, change in by_block[block]:
             if new is not None and change > 0 and not counts[node % COUNT_BLOCK] and node not in new:
-                raise DamageError(f"node {node} is there, and the count of its references is lost")
+                raise DamageError(f"the reference count of node {node} is lost")
             counts[node % COUNT_BLOCK] += change
             if not 0 <= counts[node % COUNT_BLOCK] <= _MOST:
                 raise DamageError(f"node {node} would have {counts[node % COUNT_BLOCK]} references")

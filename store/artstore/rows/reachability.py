@@ -68,31 +68,31 @@ class Holders:
 
 def find_holders(transaction: ReadTransaction, reach: Reach) -> Holders:
     """Return all versions, drafts and entries of the deadlist that lead to the targets of ``reach``."""
-    found = Holders()
+    holders = Holders()
     for _, payload in transaction.rows(Table.VERSIONS):
         version = VersionRecord.decode(payload)
         if reach.leads(version.root):
-            found.versions.append(version)
+            holders.versions.append(version)
     for _, payload in transaction.rows(Table.DRAFTS):
         draft = DraftRecord.decode(payload)
         if any(reach.leads(node) for node in drafts.staged_nodes(transaction, draft.draft)):
-            found.drafts.append(draft)
+            holders.drafts.append(draft)
     for entry in deadlist.entries(transaction):
         if any(reach.leads(node) for node in entry.nodes):
-            found.entries.append(entry)
-    return found
+            holders.entries.append(entry)
+    return holders
 
 
 def below(transaction: ReadTransaction, nodes: Iterable[int]) -> set[int]:
     """Return some nodes and all that they lead to."""
-    found: set[int] = set()
+    reached: set[int] = set()
     stack = list(nodes)
     while stack:
         node = stack.pop()
-        if node not in found:
-            found.add(node)
+        if node not in reached:
+            reached.add(node)
             stack.extend(children_of(node_payload(transaction, node)))
-    return found
+    return reached
 
 
 class Place(NamedTuple):

@@ -44,8 +44,8 @@ def all_runs(transaction: ReadTransaction, project: str | None = None) -> list[R
     if project is None:
         return [RunRecord.decode(payload) for _, payload in transaction.rows(Table.RUNS)]
     rows = transaction.rows(Table.RUN_IDS, project.encode() + b"\0")
-    found = (run(transaction, int.from_bytes(value, "big")) for _, value in rows)
-    return sorted((record for record in found if record is not None), key=lambda record: record.number)
+    records = (run(transaction, int.from_bytes(value, "big")) for _, value in rows)
+    return sorted((record for record in records if record is not None), key=lambda record: record.number)
 
 
 def put_run(transaction: WriteTransaction, record: RunRecord) -> None:
@@ -74,7 +74,7 @@ def metric_rows(transaction: ReadTransaction, number: int) -> Iterator[dict[str,
     """Yield a run's logged rows, in order; raise `DamageError` for an unreadable block."""
     for block, data in metric_blocks(transaction, number):
         try:
-            lines = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MOST_BYTES).split(b"\n")
-            yield from (json.loads(line) for line in lines)
+            lines = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MOST_BYTES)
+            yield from (json.loads(line) for line in lines.splitlines())
         except (zstandard.ZstdError, ValueError) as error:
-            raise DamageError(f"block {block} of what run {number} logged does not read") from error
+            raise DamageError(f"block {block} of what run {number} logged is unreadable") from error

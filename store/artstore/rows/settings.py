@@ -59,7 +59,9 @@ def change_settings(transaction: WriteTransaction, changes: dict[str, Any]) -> S
     known = {item.name for item in fields(Settings)}
     for name, value in changes.items():
         if name not in known:
-            raise InvalidInputError(f"there is no setting {name!r}", hint=f"known are {', '.join(sorted(known))}")
+            raise InvalidInputError(
+                f"there is no setting {name!r}", hint=f"the settings are: {', '.join(sorted(known))}"
+            )
         if name == "protected_aliases":
             changes = {**changes, name: _checked_globs(value)}
             continue
@@ -67,7 +69,7 @@ def change_settings(transaction: WriteTransaction, changes: dict[str, Any]) -> S
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise InvalidInputError(f"{name} must be a {'whole ' if whole else ''}number")
         if not 0 <= value < 1 << 40 or not math.isfinite(value):
-            raise InvalidInputError(f"{name} must not be less than 0 nor beyond any use")
+            raise InvalidInputError(f"{name} is out of range")
     settings = replace(read_settings(transaction), **changes)
     transaction.put(Table.META, _KEY, json.dumps(asdict(settings)).encode())
     return settings
@@ -92,5 +94,5 @@ def refuse_protected(
     if protected:
         raise RefusedError(
             f"the alias {protected[0]!r} of {artifact.name!r} is protected",
-            hint="'artfs alias set --force' moves it, 'artfs alias rm --force' takes it away",
+            hint="'artfs alias set --force' moves it, 'artfs alias rm --force' removes it",
         )

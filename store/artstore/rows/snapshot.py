@@ -128,10 +128,10 @@ class Snapshot:
 
     def content_node(self, ident: bytes) -> int:
         """Return the node of the content with an id; raise `NotFoundError` if there is none."""
-        found = find_node(self.transaction, CLASS_CONTENT, ident)
-        if found is None:
+        row = find_node(self.transaction, CLASS_CONTENT, ident)
+        if row is None:
             raise NotFoundError(f"no content in the store has the digest {ident.hex()}")
-        return found[0]
+        return row[0]
 
     def tree_node(self, form: bytes) -> int:
         """Return the node of the directory with a form id; raise `NotFoundError` if there is none."""

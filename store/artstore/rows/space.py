@@ -55,7 +55,7 @@ def exclusive(workspace: Path, *, seconds: float = _PATIENCE_SECONDS) -> Iterato
         while not disk.try_lock(fd):
             if time.monotonic() >= until:
                 raise BusyError(
-                    f"another process gives space of {workspace} back and does not get on",
+                    f"another process is freeing space of {workspace} and makes no progress",
                     hint=f"find it with: fuser {path}",
                 )
             time.sleep(0.002)
@@ -87,12 +87,12 @@ def condemned(transaction: ReadTransaction) -> Iterator[Condemned]:
 
 def ripe(transaction: ReadTransaction, oldest_reader: int | None, limit: int) -> list[Condemned]:
     """Return up to ``limit`` condemned extents that no reader can look at any more."""
-    found: list[Condemned] = []
+    rows: list[Condemned] = []
     for row in condemned(transaction):
-        if len(found) == limit or (oldest_reader is not None and row.transaction > oldest_reader):
+        if len(rows) == limit or (oldest_reader is not None and row.transaction > oldest_reader):
             break
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def free_extents(transaction: ReadTransaction, pack: int | None = None) -> Iterator[Free]:
@@ -134,8 +134,8 @@ def plan_merges(transaction: ReadTransaction, rows: Sequence[Condemned]) -> list
 def _gap_before(transaction: ReadTransaction, row: Condemned) -> Free | None:
     key = key32(row.pack) + key32(row.offset)
     with transaction.raw.cursor(transaction.handles[Table.FREE]) as cursor:
-        found = cursor.prev() if cursor.set_range(key) else cursor.last()
-        if not found:
+        has_row = cursor.prev() if cursor.set_range(key) else cursor.last()
+        if not has_row:
             return None
         before = bytes(cursor.key())
     gap = decode_free(before, transaction.get(Table.FREE, before) or b"")
@@ -166,9 +166,9 @@ def _punch_all(fd: int, merges: Sequence[Merge]) -> list[Merge]:
                 _overwrite(fd, row.offset, row.length)
     if any(row.purge for merge in merges for row in merge.condemned):
         disk.sync_data(fd)
-    done = [merge._replace(gap=_punch_gap(fd, merge, block)) for merge in merges]
+    punched = [merge._replace(gap=_punch_gap(fd, merge, block)) for merge in merges]
     disk.sync_data(fd)
-    return done
+    return punched
 
 
 def overwrite_data(path: Path, offset: int, length: int) -> None:

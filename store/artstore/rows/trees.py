@@ -139,10 +139,10 @@ def resolve(load: Loader, root: int, path: bytes) -> TreeEntry | None:
     for name in path.split(b"/"):
         if entry is not None and entry.kind != Kind.DIRECTORY:
             return None
-        found = lookup(load, node, name)
-        if found is None:
+        lookup_result = lookup(load, node, name)
+        if lookup_result is None:
             return None
-        entry = found[0]
+        entry = lookup_result[0]
         node = entry.node
     return entry
 
@@ -158,7 +158,7 @@ def walk(load: Loader, directory: int, prefix: bytes = b"") -> Iterator[tuple[by
             continue
         entry = item[0]
         if not is_entry_name(entry.name):
-            raise DamageError(f"a directory has an entry with the impossible name {entry.name!r}")
+            raise DamageError(f"a directory has an entry with the invalid name {entry.name!r}")
         path = above + entry.name
         yield path, entry
         if entry.kind == Kind.DIRECTORY:

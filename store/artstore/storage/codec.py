@@ -91,14 +91,14 @@ def encode_all(contents: Sequence[Buffer], *, thorough: bool = False) -> list[En
     large = [data for data in contents if len(data) > _TINY]
     compressor = _contexts.thorough if thorough else _contexts.quick
     frames = iter(compressor.multi_compress_to_buffer(large, threads=1) if large else ())
-    done = []
+    encoded = []
     for data in contents:
         if len(data) > _TINY and len(frame := next(frames)) < len(data) * _WORTHWHILE:
             stored = frame.tobytes()
-            done.append(Encoded(ZSTD, stored, block_checksums(stored)))
+            encoded.append(Encoded(ZSTD, stored, block_checksums(stored)))
         else:
-            done.append(_raw(data))
-    return done
+            encoded.append(_raw(data))
+    return encoded
 
 
 def verify_stored(stored: Buffer, checksums: tuple[int, ...]) -> None:
@@ -111,8 +111,8 @@ def verify_blocks(data: Buffer, first_block: int, checksums: tuple[int, ...], bl
 
     Raises `DamageError` if a block differs, or if ``data`` does not consist of whole blocks.
     """
-    found = block_checksums(data, block)
-    if found != checksums[first_block : first_block + len(found)]:
+    actual = block_checksums(data, block)
+    if actual != checksums[first_block : first_block + len(actual)]:
         raise DamageError("stored bytes fail their checksum")
 
 
@@ -125,7 +125,7 @@ def decode(codec: int, stored: bytes, size: int) -> bytes:
     else:
         raise DamageError(f"a stored chunk has the unknown codec {codec}")
     if len(data) != size:
-        raise DamageError(f"a stored chunk has {len(data)} bytes where {size} were put")
+        raise DamageError(f"a stored chunk has {len(data)} bytes instead of {size}")
     return data
 
 
@@ -137,4 +137,4 @@ def _decompress(stored: bytes, size: int) -> bytes:
             return _contexts.decompressor.decompress(stored)
     except zstandard.ZstdError as error:
         raise DamageError(f"a stored chunk does not decompress: {error}") from error
-    raise DamageError(f"a stored chunk has {frame_size} bytes where {size} were put")
+    raise DamageError(f"a stored chunk has {frame_size} bytes instead of {size}")

@@ -56,13 +56,13 @@ def out_of_space(folder: Path, what: str) -> Iterator[None]:
         if error.errno == errno.EIO:
             raise DamageError(
                 f"the disk of {folder} failed while {what} was being written: nothing was committed",
-                hint="the system's log may tell more of the disk",
+                hint="the system log may have details",
             ) from error
         if error.errno not in _NO_SPACE:
             raise
         raise OutOfSpaceError(
             f"no space left on the disk of {folder} while writing {what}",
-            hint="free some space and run the command again: what was stored is kept",
+            hint="free some space and run the command again: stored content is kept",
         ) from error
 
 

@@ -52,7 +52,7 @@ class Environment:
             if error.errno != errno.EROFS:
                 raise
             raise RefusedError(
-                f"the workspace {workspace} is on a read-only file system, and even reading takes locks in it",
+                f"the workspace {workspace} is on a read-only file system; reading it also needs locks",
                 hint="mount that file system writable, or copy the workspace elsewhere",
             ) from error
         self.identity = identity_of(self._lease)
@@ -107,9 +107,9 @@ class Environment:
                 ) from error
             if _is_full(error):
                 raise OutOfSpaceError(
-                    f"the disk of {self.workspace} is full: its manifest does not open", hint="free some space"
+                    f"the disk of {self.workspace} is full: its manifest cannot be opened", hint="free some space"
                 ) from error
-            raise DamageError(f"the manifest of {self.workspace} does not open: {error}") from error
+            raise DamageError(f"the manifest of {self.workspace} cannot be opened: {error}") from error
 
     @classmethod
     def of(cls, workspace: Path) -> Environment:
@@ -202,7 +202,8 @@ class Environment:
             return self.env.begin(write=write)
         except lmdb.ReadersFullError as error:
             raise BusyError(
-                f"{MAX_READERS} processes and threads read {self.workspace} already", hint="end some of them"
+                f"{self.workspace} already has the maximum of {MAX_READERS} readers",
+                hint="end some of them",
             ) from error
         except lmdb.Error as error:
             raise self.failed(error) from error
@@ -219,7 +220,7 @@ def _failure(workspace: Path, error: lmdb.Error) -> Exception:
     if free < _MIN_FREE or _is_full(error):
         return OutOfSpaceError(
             f"the disk of {workspace} is full ({free} bytes left): nothing was committed",
-            hint="free some space and run the command again: what was stored is kept",
+            hint="free some space and run the command again: stored content is kept",
         )
     return DamageError(f"writing the manifest of {workspace} failed: {error}")
 
@@ -247,7 +248,7 @@ def _wait_until_closed(workspace: Path) -> None:
     """Wait for transactions in an environment that was given up: one process must not open it twice."""
     lease = identity_of(workspace / read_current(workspace)[1] / "lease")
     if not _registry.wait_for(lambda: all(environment.identity != lease for environment in _closing), _CLOSING_SECONDS):
-        raise BusyError("a transaction of this process still runs in a manifest that was given up")
+        raise BusyError("a transaction of this process still uses a manifest that has been replaced")
 
 
 def _forget_after_fork() -> None:

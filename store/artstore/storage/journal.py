@@ -1,11 +1,8 @@
 """The journal: every change of the catalogue, appended and synced before the LMDB commit of that change.
 
-A lost manifest is rebuilt from packs and journal.  A record is
-
-    length u32, xxh3-64 of the payload, payload (JSON)
-
-and the manifest stores how far the journal is acknowledged.  Bytes past that belong to a transaction that never
-committed, and the next writer truncates them.  Only a write transaction appends, so there is a single writer.
+A lost manifest is rebuilt from packs and journal.  `artstore.records.journal_frames` has the format of its records.
+The manifest stores how far the journal is acknowledged.  Bytes past that belong to a transaction that never committed,
+and the next writer truncates them.  Only a write transaction appends, so there is a single writer.
 
 **Generations.**  A journal that has grown long is rewritten, as the fewest events that lead to the same catalogue,
 into a file of its own: generation 0 is ``journal/catalogue.journal``, generation G ``journal/catalogue.G.journal``.
@@ -20,27 +17,27 @@ Without a manifest, the highest existing generation is used.  That is correct, b
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from xxhash import xxh3_64_intdigest
-
 from artstore.errors import DamageError
-from artstore.records.catalogue import dump_json
 from artstore.records.events import Event
+from artstore.records.journal_frames import (
+    HEAD_LENGTH,
+    decode_payload,
+    encode_records,
+    parse_head,
+    salvage_records,
+)
 from artstore.storage import disk
 from artstore.storage.manifest import WriteTransaction
 
 __all__ = [
     "append",
     "append_records",
-    "encode_events",
-    "encode_records",
     "generation_of",
     "journal_path",
     "others",
@@ -49,7 +46,6 @@ __all__ = [
     "salvage",
 ]
 
-_HEAD: Final = struct.Struct("<IQ")
 _NAME: Final = re.compile(r"catalogue(?:\.([1-9][0-9]*))?\.journal")
 _TEMPORARY: Final = re.compile(r"\.catalogue\..*\.tmp")
 
@@ -58,8 +54,8 @@ def journal_path(workspace: Path, generation: int | None = None) -> Path:
     """Return the path of a generation of the journal; by default, of the newest that exists."""
     folder = workspace / "journal"
     if generation is None:
-        found = [match for match in map(_NAME.fullmatch, _names_in(folder)) if match]
-        generation = max((int(match[1] or 0) for match in found), default=0)
+        matches = [match for match in map(_NAME.fullmatch, _names_in(folder)) if match]
+        generation = max((int(match[1] or 0) for match in matches), default=0)
     return folder / (f"catalogue.{generation}.journal" if generation else "catalogue.journal")
 
 
@@ -74,17 +70,6 @@ def _names_in(folder: Path) -> list[str]:
         return os.listdir(folder)
     except FileNotFoundError:
         return []
-
-
-def encode_events(events: Iterable[Event]) -> bytes:
-    """Return events as records of the journal."""
-    return encode_records(event.encode() for event in events)
-
-
-def encode_records(values: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return JSON objects as records of the journal."""
-    payloads = [dump_json(value) for value in values]
-    return b"".join(_HEAD.pack(len(payload), xxh3_64_intdigest(payload)) + payload for payload in payloads)
 
 
 def append(workspace: Path, transaction: WriteTransaction, events: Iterable[Event]) -> None:
@@ -131,11 +116,11 @@ def others(workspace: Path, generation: int) -> list[Path]:
 
 def remove_others(workspace: Path, generation: int) -> None:
     """Remove the files that `others` returns, durably; call inside a write transaction."""
-    found = others(workspace, generation)
-    for path in found:
+    paths = others(workspace, generation)
+    for path in paths:
         path.unlink(missing_ok=True)
-    if found:
-        disk.sync_folder(found[0].parent)
+    if paths:
+        disk.sync_folder(paths[0].parent)
 
 
 def replay(path: Path, end: int | None = None) -> Iterator[dict[str, Any]]:
@@ -146,23 +131,13 @@ def replay(path: Path, end: int | None = None) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         length = os.fstat(file.fileno()).st_size
         left = length if end is None else min(length, end)
-        while left >= _HEAD.size:
-            length, checksum = _HEAD.unpack(file.read(_HEAD.size))
-            left -= _HEAD.size + length
-            event = None if left < 0 else _event(file.read(length), checksum)
+        while left >= HEAD_LENGTH:
+            length, checksum = parse_head(file.read(HEAD_LENGTH))
+            left -= HEAD_LENGTH + length
+            event = None if left < 0 else decode_payload(file.read(length), checksum)
             if event is None:
                 return
             yield event
-
-
-def _event(payload: bytes, checksum: int) -> dict[str, Any] | None:
-    if xxh3_64_intdigest(payload) != checksum:
-        return None
-    try:
-        event = json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) else None
 
 
 def salvage(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -170,30 +145,4 @@ def salvage(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
 
     Continues after damage: the checksum identifies a record at any offset.
     """
-    data = path.read_bytes()
-    position = 0
-    while position < len(data):
-        event, end = _event_at(data, position)
-        if event is None:
-            end = _next_event(data, position + 1)
-        yield end, event
-        position = end
-
-
-def _event_at(data: bytes, position: int) -> tuple[dict[str, Any] | None, int]:
-    start = position + _HEAD.size
-    if start >= len(data):
-        return None, len(data)
-    length, checksum = _HEAD.unpack_from(data, position)
-    payload = data[start : start + length] if length <= len(data) - start else b""
-    return _event(payload, checksum), start + length
-
-
-def _next_event(data: bytes, position: int) -> int:
-    """Return the offset of the next readable record, or the end of the data."""
-    while (brace := data.find(b"{", position + _HEAD.size)) >= 0:
-        position = brace - _HEAD.size
-        if _event_at(data, position)[0] is not None:
-            return position
-        position += 1
-    return len(data)
+    yield from salvage_records(path.read_bytes())

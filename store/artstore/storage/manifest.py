@@ -106,7 +106,7 @@ class WriteTransaction(ReadTransaction):
         """
         value = seal_numbered(table, number, payload)
         if not self.raw.put(number.to_bytes(8, "big"), value, append=True, db=self.handles[table]):
-            raise DamageError(f"the manifest has records behind number {number} of table {table}")
+            raise DamageError(f"the manifest has records after number {number}, the last of table {table}")
 
     def put_index(self, klass: int, ident: bytes, node: int) -> None:
         """Map an id to a node."""

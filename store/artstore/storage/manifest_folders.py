@@ -47,7 +47,7 @@ def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
             text = file.read(4096).decode("ascii", "replace").split()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WorkspaceNotFoundError(
-            f"{workspace} is not an artfs workspace", hint="make one with: artfs init DIR"
+            f"{workspace} is not an artfs workspace", hint="create one: artfs init DIR"
         ) from error
     except PermissionError as error:
         raise RefusedError(
@@ -55,7 +55,7 @@ def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
             hint="its owner can share it: artfs init --shared GROUP",
         ) from error
     if len(text) != 2 or not text[0].isdigit():
-        raise DamageError(f"{workspace / CURRENT} does not say which manifest is in use")
+        raise DamageError(f"{workspace / CURRENT} does not name the manifest in use")
     if int(text[0]) > FORMAT:
         raise UnsupportedError(
             f"the workspace {workspace} has format {text[0]}; this artfs reads format {FORMAT}", hint="upgrade artfs"

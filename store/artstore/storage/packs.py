@@ -132,7 +132,7 @@ class PackReader:
         blocks = [_blocks_of(*part) for part in parts]
         pack, begin = parts[0][0].extent.pack, blocks[0].low
         stored = memoryview(self._pread(pack, blocks[-1].high - begin, begin))
-        found: list[Buffer] = []
+        pieces: list[Buffer] = []
         for (chunk, start, end), (low, high, length) in zip(parts, blocks, strict=True):
             data = stored[low - begin : high - begin]
             before = low - chunk.extent.offset
@@ -140,8 +140,8 @@ class PackReader:
                 verify_blocks(data, before // length, chunk.checksums, length)
             except DamageError as error:
                 raise damaged(chunk, error) from error
-            found.append(data[start - before : end - before])
-        return found
+            pieces.append(data[start - before : end - before])
+        return pieces
 
 
 class _Blocks(NamedTuple):
@@ -269,7 +269,7 @@ class PackWriter:
         if free < needed + self._reserve:
             raise OutOfSpaceError(
                 f"only {free} bytes are left on the disk of {self._workspace}",
-                hint="free some space and run the command again: what was stored is kept",
+                hint="free some space and run the command again: stored content is kept",
             )
         with disk.out_of_space(self._workspace, "a pack"):
             buffers = [encode_segment_head(segment.length, len(index)), *_joined(segment.buffers), index]

@@ -93,17 +93,17 @@ class ReadAhead:
         ``low`` is negative if they are not stored contiguously.
         """
         before = self._streams.pop(node, None)
-        asked = 0
+        requested = 0
         if before is not None and before[1] == pack:
-            asked = before[2]
+            requested = before[2]
         goes_on = start == 0 or (before is not None and before[0] <= start <= before[0] + _SLACK)
-        if goes_on and asked - offset < _AHEAD // 2:
-            begin = max(asked, offset)
-            asked = offset + _AHEAD
-            ask_for(descriptor, begin, asked - begin)
+        if goes_on and requested - offset < _AHEAD // 2:
+            begin = max(requested, offset)
+            requested = offset + _AHEAD
+            ask_for(descriptor, begin, requested - begin)
         elif not goes_on and _AT_ONCE < offset - low <= _AHEAD and low >= 0:
             ask_for(descriptor, low, offset - low)
-        self._streams[node] = (end, pack, asked)
+        self._streams[node] = (end, pack, requested)
         if len(self._streams) > _STREAMS:
             self._streams.popitem(last=False)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from messages import refused, reported
+
 Run = Callable[..., Any]
 
 
@@ -22,7 +24,8 @@ def test_aliases_are_set_moved_listed_and_removed(artfs: Run) -> None:
     done = artfs("alias", "set", "x:v0", "production", "clean", "--json")
     assert done.json == {"artifact": "x", "version": "v0", "aliases": ["production", "clean"]}
     moved = artfs("alias", "set", "x", "production")
-    assert (moved.code, moved.out, moved.message) == (0, b"", "artfs: x:production -> v1\n")
+    reported(moved, names=["x:production", "v1"])
+    assert moved.out == b""
     assert artfs("alias", "ls", "x").text == "clean       v0\nlatest      v1\nproduction  v1\n"
     assert artfs("alias", "ls", "x", "--json").json == {
         "artifact": "x",
@@ -43,7 +46,7 @@ def test_tags_are_added_listed_and_removed(artfs: Run) -> None:
         "version": "v0",
         "tags": ["reviewed", "small"],
     }
-    assert artfs("tag", "add", "x:v1", "reviewed").message == "artfs: x:v1 has the tags reviewed\n"
+    reported(artfs("tag", "add", "x:v1", "reviewed"), names=["x:v1", "reviewed"])
     assert artfs("tag", "ls", "x:v0").text == "reviewed\nsmall\n"
     assert artfs("tag", "rm", "x:v0", "small").code == 0
     assert artfs("tag", "ls", "x:v0", "--json").json["tags"] == ["reviewed"]
@@ -54,19 +57,14 @@ def test_tags_are_added_listed_and_removed(artfs: Run) -> None:
 def test_protected_aliases_take_force(artfs: Run) -> None:
     artfs("alias", "set", "x:v0", "production")
     assert artfs("config", "protected-aliases").text == "none\n"
-    done = artfs("config", "protected-aliases", "production, release-*")
-    assert done.message == "artfs: protected-aliases is now production,release-*\n"
+    reported(artfs("config", "protected-aliases", "production, release-*"), names=["production,release-*"])
     assert artfs("config", "--json").json["protected_aliases"] == ["production", "release-*"]
-    refused = artfs("alias", "set", "x:v1", "production")
-    assert refused.code == 4
-    assert refused.message == (
-        "artfs: the alias 'production' of 'x' is protected; 'artfs alias set --force' moves it, "
-        "'artfs alias rm --force' takes it away\n"
-    )
+    remedies = ["'artfs alias set --force'", "'artfs alias rm --force'"]
+    refused(artfs("alias", "set", "x:v1", "production"), code=4, names=["'production'", "'x'", *remedies])
     assert artfs("alias", "rm", "x", "production").code == artfs("rm", "--force", "x:v0").code == 4
     assert artfs("alias", "set", "x:v1", "production", "--force").code == 0
     assert artfs("alias", "rm", "x", "production", "-f").code == 0
-    assert artfs("config", "protected-aliases", "none").message == "artfs: protected-aliases is now none\n"
+    reported(artfs("config", "protected-aliases", "none"), names=["protected-aliases", "none"])
 
 
 def test_when_aliases_moved(artfs: Run, data: Path) -> None:

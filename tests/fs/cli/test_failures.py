@@ -11,6 +11,7 @@ import pytest
 
 from artfs.cli import failures
 from artstore import errors
+from messages import missing
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_a_traceback_is_shown_to_those_who_ask(
     monkeypatch.delenv("ARTFS_DEBUG", raising=False)
     failures.report(ZeroDivisionError("oops"), as_json=False)
     assert "Traceback" not in (shown := capsys.readouterr().err)
-    assert "internal error: ZeroDivisionError: oops" in shown
+    assert not missing(shown, ["ZeroDivisionError", "oops", "ARTFS_DEBUG=1"])
     monkeypatch.setenv("ARTFS_DEBUG", "1")
     try:
         raise ZeroDivisionError("oops")

@@ -10,6 +10,7 @@ import pytest
 
 import artfs as api
 from artfs.tracking import active_run
+from messages import refused
 
 Run = Callable[..., Any]
 
@@ -74,10 +75,7 @@ def test_runs_are_shown(worked: Run) -> None:
 
 
 def test_rm_and_what_depends(worked: Run) -> None:
-    refused = worked("rm", "p/data:v0")
-    assert refused.code == 4
-    assert "p/model:v0 was made from p/data:v0" in refused.err.decode()
-    assert "--cascade" in refused.err.decode()
+    refused(worked("rm", "p/data:v0"), code=4, names=["p/model:v0", "p/data:v0", "--cascade"], reason="made from")
     assert worked("rm", "p/data:v0", "--cascade", "--dry-run", "--json").json["versions"] == ["p/data:v0", "p/model:v0"]
     assert worked("rm", "p/data:v0", "--cascade=orphan").code == 0
     assert worked("lineage", "p/model", "--up").text.splitlines()[-1] == "    used p/data:v0 (deleted)"

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from messages import missing, refused
+
 Run = Callable[..., Any]
 
 
@@ -48,8 +50,8 @@ def test_mistakes_have_their_exit_code_and_one_sentence(
     monkeypatch.chdir(tmp_path / "cwd")
     artfs("put", data, "x")
     result = artfs(*arguments)
-    assert (result.code, result.out) == (code, b"")
-    assert result.message.startswith("artfs: ") and result.message.count("\n") == 1
+    refused(result, code=code)
+    assert result.out == b""
     if arguments[0] != "cat":
         failure = artfs(*arguments, "--json")
         assert failure.code == code and set(failure.json["error"]) == {"kind", "message", "hint"}
@@ -58,5 +60,5 @@ def test_mistakes_have_their_exit_code_and_one_sentence(
 @pytest.mark.parametrize("command", ["ls", "show x", "log x", "diff x y", "cat x:v0/a", "du x", "usage", "status"])
 def test_reading_without_a_workspace_exits_3_and_names_the_command(artfs: Run, command: str) -> None:
     result = artfs(*command.split())
-    assert result.code == 3
-    assert "artfs put" in result.message or "artfs init" in result.message
+    refused(result, code=3)
+    assert len(missing(result.message, ["artfs put", "artfs init"])) < 2

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from messages import refused, reported
+
 pytestmark = pytest.mark.fuse
 
 Run = Callable[..., Any]
@@ -53,7 +55,8 @@ def test_a_mount_is_there_when_the_command_returns_and_gone_after_umount(
     assert (by_path.json["artifact"], by_path.json["version"]) == ("team/x", "v0")
 
     ended = artfs_process("umount", directory)
-    assert (ended.code, ended.out) == (0, b"") and str(directory) in ended.message
+    reported(ended, names=[str(directory)])
+    assert ended.out == b""
     assert not os.path.ismount(directory)
     assert artfs_process("status", "--json").json["mounts"] == []
 
@@ -77,13 +80,13 @@ def test_the_daemon_keeps_nothing_of_the_command_that_became_it(
     assert artfs_process("umount", directory).code == 0
 
 
-def test_path_mounts_in_the_runtime_folder_and_says_so_once(artfs_process: Run, data: Path) -> None:
+def test_path_mounts_in_the_runtime_folder_and_says_so_once(artfs_process: Run, data: Path, home: Path) -> None:
     artfs_process("put", data, "x")
     first = artfs_process("path", "x:latest")
     folder = Path(first.text.rstrip("\n"))
     try:
         assert first.code == 0 and first.text.endswith("/x/v0\n") and first.text.count("\n") == 1
-        assert first.message.startswith("artfs: mounted ") and "artfs umount" in first.message
+        reported(first, names=[str(home / "workspace"), f"'artfs umount {folder.parent.parent}'"])
         assert (folder / "run.sh").read_text() == "#!/bin/sh\n"
         second = artfs_process("path", "x", "--json")
         assert second.json == {"path": str(folder), "version": "v0", "mounted_now": False} and second.err == b""
@@ -113,14 +116,13 @@ def test_foreground_serves_until_ctrl_c(artfs_process: Run, data: Path, director
 def test_a_mount_point_that_will_not_do_is_refused(artfs_process: Run, data: Path, directory: Path) -> None:
     artfs_process("put", data, "x")
     for place in (directory / "missing", data, data / "run.sh"):
-        refused = artfs_process("mount", place, "--json")
-        assert refused.code not in (0, 130) and str(place) in refused.json["error"]["message"]
-        assert refused.err.count(b"\n") == 1
+        result = artfs_process("mount", place, "--json")
+        refused(result, code=1, names=[str(place)])
+        assert str(place) in result.json["error"]["message"]
     assert artfs_process("mount", directory).code == 0
-    again = artfs_process("mount", directory)
-    assert again.code != 0 and str(directory) in again.message
+    refused(artfs_process("mount", directory), code=1, names=[str(directory)], reason="already mounted")
     assert artfs_process("umount", directory).code == 0
-    assert artfs_process("umount", directory).code != 0
+    refused(artfs_process("umount", directory), code=1, names=[str(directory)], reason="nothing mounted")
 
 
 def test_umount_cleans_up_after_a_daemon_that_died(artfs_process: Run, data: Path, directory: Path) -> None:

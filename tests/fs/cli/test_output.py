@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime, timedelta, timezone
-
 import pytest
 
 from artfs.cli import output
@@ -55,20 +52,6 @@ def test_names_are_shown_as_they_are_or_quoted_with_escapes(name: bytes, shown: 
 
 def test_messages_keep_to_one_line() -> None:
     assert output.legible("cannot read a\nb\udcff") == "cannot read a\\nb\\xff"
-
-
-def test_json_names_are_ascii_and_come_back_as_the_same_bytes() -> None:
-    name = b"caf\xe9 \xc3\xa9\n"
-    document = json.dumps(output.exact_name(name), ensure_ascii=True)
-    assert document.isascii()
-    assert json.loads(document).encode("utf-8", "surrogateescape") == name
-
-
-def test_times_are_utc_with_z_whatever_zone_they_came_in() -> None:
-    moment = datetime(2025, 11, 21, 9, 48, 1, 5, tzinfo=timezone(timedelta(hours=2)))
-    assert output.timestamp(moment) == "2025-11-21T07:48:01.000005Z"
-    assert output.timestamp(moment, seconds=True) == "2025-11-21T07:48:01Z"
-    assert output.from_nanoseconds(1_763_711_281_000_005_999) == datetime(2025, 11, 21, 7, 48, 1, 5, tzinfo=UTC)
 
 
 def test_columns_are_padded_by_what_is_seen_and_lines_end_without_spaces() -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from messages import reported
+
 Run = Callable[..., Any]
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -49,7 +51,7 @@ def test_init_refuses_a_folder_with_something_else_in_it(artfs: Run, data: Path)
 def test_the_first_put_makes_the_workspace_and_says_so(artfs: Run, data: Path, home: Path) -> None:
     result = artfs("put", data, "imagenet", "--json")
     assert result.code == 0
-    assert result.message == f"artfs: created the workspace {home / 'workspace'}\n"
+    reported(result, names=[str(home / "workspace")])
     keys = ["artifact", "version", "digest", "created", "files", "bytes", "new_bytes", "reaped_bytes"]
     assert list(result.json) == keys
     assert result.json["artifact"] == "imagenet" and result.json["version"] == "v0" and result.json["created"] is True

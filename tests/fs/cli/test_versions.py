@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from messages import refused, reported
+
 Run = Callable[..., Any]
 
 
 def test_a_type_is_fixed_until_it_is_set_anew(artfs: Run, data: Path) -> None:
     artfs("put", data, "x", "--type", "dataset")
-    refused = artfs("put", data, "x", "--type", "model", "--new")
-    assert refused.code == 4 and "artifact set-type" in refused.message
+    result = artfs("put", data, "x", "--type", "model", "--new")
+    refused(result, code=4, names=["'x'", "'dataset'", "'model'", "artfs artifact set-type x model"])
     assert artfs("artifact", "set-type", "x", "model", "--json").json == {"artifact": "x", "type": "model"}
     assert artfs("put", data, "x", "--type", "model", "--new").code == 0
 
@@ -56,7 +58,7 @@ def test_diff_lists_each_change_with_its_sizes_and_sums_up(artfs: Run, data: Pat
 
 def test_an_artifact_is_described(artfs: Run, data: Path) -> None:
     artfs("put", data, "x")
-    assert artfs("artifact", "describe", "x", "all of it").message == "artfs: x now has the description all of it\n"
+    reported(artfs("artifact", "describe", "x", "all of it"), names=["x", "all of it"])
     assert artfs("ls", "-l").text.rstrip().endswith("all of it")
     (listed,) = artfs("ls", "--json").json["artifacts"]
     assert listed["description"] == "all of it"

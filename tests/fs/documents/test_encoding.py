@@ -60,5 +60,19 @@ def test_times_are_in_utc() -> None:
     assert timestamp(from_nanoseconds(1_500_000_999)) == "1970-01-01T00:00:01.500000Z"
 
 
+def test_json_names_are_ascii_and_come_back_as_the_same_bytes() -> None:
+    name = b"caf\xe9 \xc3\xa9\n"
+    document = json.dumps(exact_name(name), ensure_ascii=True)
+    assert document.isascii()
+    assert json.loads(document).encode("utf-8", "surrogateescape") == name
+
+
+def test_times_are_utc_with_z_whatever_zone_they_came_in() -> None:
+    moment = datetime(2025, 11, 21, 9, 48, 1, 5, tzinfo=timezone(timedelta(hours=2)))
+    assert timestamp(moment) == "2025-11-21T07:48:01.000005Z"
+    assert timestamp(moment, seconds=True) == "2025-11-21T07:48:01Z"
+    assert from_nanoseconds(1_763_711_281_000_005_999) == datetime(2025, 11, 21, 7, 48, 1, 5, tzinfo=UTC)
+
+
 def test_attributes_become_fields() -> None:
     assert Inner.from_attributes(NOON, at=NOON, note="n") == Inner(NOON, "n")

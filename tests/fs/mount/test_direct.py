@@ -167,7 +167,7 @@ class Device:
 
 
 def run(served: Served, monkeypatch: pytest.MonkeyPatch, device: Device) -> list[int]:
-    """Let a worker serve a device to its end; return which requests it has answered."""
+    """Run a worker on a device to its end; return the requests that it has answered."""
     monkeypatch.setattr(direct, "os", device)
     DirectTransport(9, uid=7, gid=8).serve(
         served.tree,

@@ -29,7 +29,7 @@ class Kernel:
         self._files: dict[tuple[int, bytes], int] = {}
         self.hashed: set[int] = set()
         self.users: list[int] = []
-        self.told: list[tuple[int, bytes]] = []
+        self.notified: list[tuple[int, bytes]] = []
         self.asked: list[int] = []
         self.clock: Iterator[float] = itertools.repeat(0.0)
 
@@ -81,7 +81,7 @@ class Kernel:
     def invalidate_entry(self, device: int, parent: int, name: bytes) -> bool:
         assert self.store.open_snapshots == 0, "the kernel is told under no snapshot"
         next(self.clock)
-        self.told.append((parent, name))
+        self.notified.append((parent, name))
         for inode, place in self.names.items():
             if place == (parent, name) and inode in self.hashed:
                 self.hashed.discard(inode)
@@ -133,7 +133,7 @@ def test_what_nobody_uses_costs_one_message_and_one_question(fake_store: Any, ke
     version = delete()
     epoch = Epoch()
     assert free_among(Holding(fake_store, 1, epoch), version) == {version.serial}
-    assert kernel.told == [(inodes.artifact(version.artifact), b"v0")]
+    assert kernel.notified == [(inodes.artifact(version.artifact), b"v0")]
     assert kernel.asked == [inodes.directory(version.serial, 0)]
     assert epoch.value == 0, "workers need not drop what leads nowhere"
 
@@ -148,11 +148,11 @@ def test_an_open_file_keeps_its_version_and_takes_everything_with_it(fake_store:
     asked = Holding(fake_store, 1, epoch)
     assert free_among(asked, version) == set()
     assert epoch.value == 1
-    told = {(inodes.decode(parent).ordinal, name) for parent, name in kernel.told[1:]}
-    assert told == {(0, b"a"), (0, b"d"), (0, b"t"), (1, b"b"), (1, b"c"), (1, b"w"), (2, b"x"), (2, b"y")}
-    before = len(kernel.told)
+    notified = {(inodes.decode(parent).ordinal, name) for parent, name in kernel.notified[1:]}
+    assert notified == {(0, b"a"), (0, b"d"), (0, b"t"), (1, b"b"), (1, b"c"), (1, b"w"), (2, b"x"), (2, b"y")}
+    before = len(kernel.notified)
     assert free_among(asked, version) == set()
-    assert len(kernel.told) == before + 1, "what was forgotten stays so: only the version's own name is repeated"
+    assert len(kernel.notified) == before + 1, "what was forgotten stays so: only the version's own name is repeated"
     kernel.close(opened)
     assert [inodes.decode(inode).sort for inode in kernel.names] == [inodes.Sort.ARTIFACT]
     assert free_among(asked, version) == {version.serial}
@@ -173,7 +173,7 @@ def test_a_long_descent_goes_on_where_it_stopped(
     calls = 0
     while (calls := calls + 1) < 50:
         assert free_among(asked, version, seconds=10) == set()
-    names = [name for parent, name in kernel.told if inodes.decode(parent).sort is inodes.Sort.DIRECTORY]
+    names = [name for parent, name in kernel.notified if inodes.decode(parent).sort is inodes.Sort.DIRECTORY]
     assert sorted(names) == [*(b"%03d" % number for number in range(100)), b"500", b"x"]
     kernel.close(opened)
     assert free_among(asked, version, seconds=10) == {version.serial}
@@ -199,9 +199,9 @@ def test_a_version_that_came_back_and_went_again_is_descended_into_again(fake_st
     free_among(asked, version)
     fake_store.undelete(version.serial)
     kernel.look("data/v0/a/c/z")
-    before = len(kernel.told)
+    before = len(kernel.notified)
     assert free_among(asked, version) == set()
-    assert len(kernel.told) == before + 1, "names of a living version stay cached"
+    assert len(kernel.notified) == before + 1, "names of a living version stay cached"
     fake_store.delete(version.serial)
     assert free_among(asked, version) == set()
     kernel.close(opened)

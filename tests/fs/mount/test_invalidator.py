@@ -18,18 +18,18 @@ from artstore.daemon_requests import Change
 @pytest.fixture
 def done(fake_store: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return the notifications sent to a kernel that has nothing cached."""
-    told: list[Any] = []
+    notified: list[Any] = []
 
     def tell(*call: Any, **options: Any) -> bool:
         assert fake_store.open_snapshots == 0
-        told.append((*call[1:], *options))
+        notified.append((*call[1:], *options))
         return False
 
     for module in (invalidator, holding):
         monkeypatch.setattr(module, "invalidate_entry", tell)
         monkeypatch.setattr(module, "invalidate_inode", tell)
     monkeypatch.setattr(invalidator, "expire_entries", tell)
-    return told
+    return notified
 
 
 def test_names_become_entries_of_the_directory_that_lists_them(fake_store: Any, done: list[Any]) -> None:

@@ -13,6 +13,7 @@ from artfs.mount.transports import protocol
 from artfs.mount.transports.protocol import NEEDED, OFFERED, Feature, Opcode, Owner, negotiate
 from fs.mount import wire
 from fs.mount.wire import ExtendedInitIn, InitIn, InitOut, parsed, request
+from messages import missing, raises
 
 RECORDED_6_18 = bytes.fromhex(
     "680000001a000000020000000000000000000000000000000000000000000000"  # length, INIT, unique 2, nodeid, uid, gid
@@ -110,7 +111,7 @@ def test_a_kernel_that_lacks_what_is_needed_is_told_by_name(feature: Feature) ->
 
 @pytest.mark.parametrize("minor", [0, 8, 22, 30])
 def test_an_older_protocol_is_refused(minor: int) -> None:
-    assert f"7.{minor} is older than 7.31" in negotiate(Kernel(minor, UP_TO_7_31).message()).lacking
+    assert not missing(negotiate(Kernel(minor, UP_TO_7_31).message()).lacking, [f"7.{minor}", "7.31"])
 
 
 def test_an_older_major_is_refused() -> None:
@@ -143,14 +144,14 @@ def test_flags_that_the_extension_alone_would_hold_are_not_read_without_it() -> 
 
 @pytest.mark.parametrize("length", range(56))
 def test_a_message_that_is_cut_short_is_refused(length: int) -> None:
-    with pytest.raises(ValueError, match="first request"):
+    with raises(ValueError, names=["request"]):
         negotiate(RECORDED_6_18[:length])
 
 
 def test_what_is_no_init_is_refused() -> None:
-    with pytest.raises(ValueError, match="no INIT"):
+    with raises(ValueError, names=["INIT", str(int(Opcode.LOOKUP))]):
         negotiate(request(Opcode.LOOKUP, bytes(64)))
-    with pytest.raises(ValueError, match="first request"):
+    with raises(ValueError, names=["request"]):
         negotiate(request(Opcode.INIT, bytes(16), length=55))
 
 

@@ -83,7 +83,7 @@ async def running(reaper: Reaping, until: Callable[[], Any], then: Callable[[], 
             nursery.cancel_scope.cancel()
 
 
-def told(reaper: Reaping) -> ReaperStatus:
+def status_of(reaper: Reaping) -> ReaperStatus:
     return ReaperStatus.from_message(reaper.status())
 
 
@@ -93,7 +93,7 @@ async def test_all_that_is_due_is_reaped_and_counted(reaper: Reaping, script: Sc
     script.left = [Step(1000, 0, True), Step(5, 700, True), Step(0, 0, True, 30), NOTHING, Step(7, 37, True)]
     script.tidying = [True, False]
     await running(reaper, lambda: reaper.status()["state"] == "idle" and script.tidied == 2)
-    assert told(reaper) == ReaperStatus("idle", 737, 1012, 0, None, None)
+    assert status_of(reaper) == ReaperStatus("idle", 737, 1012, 0, None, None)
     assert len(script.times) == 6
 
 
@@ -128,7 +128,7 @@ async def test_a_real_entry_gives_the_time(workspace: Workspace, tmp_path: Path,
     workspace.put(tmp_path / "source", "data")
     deletion = workspace.delete("data:v0")
     await running(reaper, lambda: reaper.status()["next_due"] is not None)
-    found = told(reaper).next_due
+    found = status_of(reaper).next_due
     assert found is not None and deletion.due_at is not None
     assert abs(found - deletion.due_at) < timedelta(milliseconds=1)
 
@@ -141,14 +141,14 @@ async def test_what_is_in_use_is_asked_about_again(
     script.in_use = ["a version"]
 
     async def release() -> None:
-        assert (told(reaper).state, told(reaper).in_use) == ("in use", 1)
+        assert (status_of(reaper).state, status_of(reaper).in_use) == ("in use", 1)
         script.in_use = []
         count = len(script.times)
         await trio.sleep(0.3)
         assert len(script.times) <= count + 1
 
     await running(reaper, lambda: len(script.times) == 4, release)
-    assert told(reaper).state == "idle"
+    assert status_of(reaper).state == "idle"
 
 
 @pytest.mark.trio
@@ -169,7 +169,7 @@ async def test_no_error_ends_it(reaper: Reaping, script: Script, error: Exceptio
     seen: list[ReaperStatus] = []
 
     def done() -> bool:
-        seen.append(told(reaper))
+        seen.append(status_of(reaper))
         return seen[-1].freed_nodes == 3 and seen[-1].state == "idle"
 
     await running(reaper, done)
@@ -187,7 +187,7 @@ async def test_damage_stops_it(reaper: Reaping, script: Script) -> None:
     with trio.fail_after(5):
         await reaper.run()
     reaper.wake()
-    assert told(reaper) == ReaperStatus("stopped", 2, 1, 0, None, "node 99 is malformed")
+    assert status_of(reaper) == ReaperStatus("stopped", 2, 1, 0, None, "node 99 is malformed")
     assert len(script.times) == 2
 
 

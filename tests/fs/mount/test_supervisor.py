@@ -31,7 +31,7 @@ class Daemon:
 
     def __init__(self, address: Path) -> None:
         self.counters = Counters(2)
-        self.told: list[list[Change]] = []
+        self.notified: list[list[Change]] = []
         self.asked: list[list[DeletedVersion]] = []
         self.purged: list[Any] = []
         self.woken = 0
@@ -62,7 +62,7 @@ class Daemon:
     def apply(self, changes: list[Change]) -> None:
         if self.failure is not None:
             raise self.failure
-        self.told.append(changes)
+        self.notified.append(changes)
 
     def settle(self, versions: Sequence[DeletedVersion], free: set[int], *, seconds: float) -> None:
         self.asked.append(list(versions))
@@ -129,7 +129,7 @@ def line(**message: Any) -> bytes:
 async def test_a_change_is_applied_before_it_is_acknowledged(daemon: Daemon) -> None:
     asked = line(op="invalidate", changes=[["team", ["data"]], ["team/data", ["v1", "ü"]]])
     assert await daemon.ask(asked) == {"ok": True}
-    assert daemon.told == [[Change("team", ["data"]), Change("team/data", ["v1", "ü"])]]
+    assert daemon.notified == [[Change("team", ["data"]), Change("team/data", ["v1", "ü"])]]
     assert daemon.woken == 1, "the change may be a deletion"
 
 

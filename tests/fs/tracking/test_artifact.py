@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from artstore.errors import (
     RefusedError,
     SourceError,
 )
-from messages import raises
+from messages import missing, raises
 from store.oracle import assert_sound
 
 
@@ -78,7 +79,7 @@ def test_a_path_is_logged_by_itself(run: artfs.Run) -> None:
     assert run.log_artifact("data", name="folder", type="dataset").name == "folder:v0"
     artifact = run.log_artifact("data/a.txt")
     assert (artifact.name, artifact.type) == (f"run-{run.id}-a.txt:v0", "unspecified")
-    with pytest.raises(NotFoundError, match="does not exist"):
+    with raises(NotFoundError, names=["'nothing'"], reason="no such source"):
         run.log_artifact("nothing")
 
 
@@ -167,11 +168,12 @@ def test_an_end_is_announced(run: artfs.Run, capsys: pytest.CaptureFixture[str])
     artifact = logged(run, metadata={"ttl_days": 30})
     assert artifact.ttl is not None
     assert artifact.ttl == timedelta(days=30)
-    assert "p/data:v0 expires on 20" in capsys.readouterr().err
+    notice = capsys.readouterr().err
+    assert not missing(notice, ["p/data:v0"]) and re.search(r"20\d\d-\d\d-\d\d", notice)
     for days in (0, -1, "many", True):
         with raises(InvalidInputError, names=["ttl_days"]):
             logged(run, text="x", metadata={"ttl_days": days})
-    with pytest.raises(InvalidInputError, match="future"):
+    with raises(InvalidInputError, reason="end in the past"):
         artifact.ttl = timedelta(days=-1)
 
 
@@ -183,7 +185,7 @@ def test_another_version_in_it(run: artfs.Run, workspace: artfs.Workspace) -> No
     bundle.add_reference(data.get_entry("a.txt"), name="alone.txt")
     run.log_artifact(bundle)
     assert [file.path for file in bundle.files()] == ["alone.txt", "b.txt", "dataset/a.txt", "dataset/sub/b.txt"]
-    with raises(RefusedError, names=["p/bundle:v0", "p/data:v0"]):
+    with raises(RefusedError, names=["p/bundle:v0", "p/data:v0"], reason="included"):
         data.delete()
     for text, error in (
         ("wandb-artifact://00", NotFoundError),
@@ -208,7 +210,7 @@ def test_files_outside(run: artfs.Run, workspace: artfs.Workspace, tmp_path: Pat
     assert [entry.path for entry in artifact.add_reference(data / "a")] == ["a"]
     artifact.add_reference(data / "a", name="in/")  # the same again
     (data / "a").write_bytes(b"other")
-    with pytest.raises(ExistsError, match="other content"):
+    with raises(ExistsError, names=["'a'"], reason="added before"):
         artifact.add_reference(data / "a")
     artifact.add_reference(data / "a", overwrite=True)
     run.log_artifact(artifact)
@@ -219,7 +221,7 @@ def test_files_outside(run: artfs.Run, workspace: artfs.Workspace, tmp_path: Pat
     with pytest.raises(artfs.errors.ChangedError):
         artifact.stored.read_bytes("in/a")  # type: ignore[union-attr]
     stored = run.log_artifact(str(data / "a"), name="own", type="dataset")
-    with pytest.raises(InvalidInputError, match="refers to nothing"):
+    with raises(InvalidInputError, names=["'a'"], reason="not a reference"):
         stored.get_entry("a").ref_target()
     (tmp_path / "copy").mkdir()
     (data / "a").write_bytes(b"one")
@@ -237,9 +239,9 @@ def test_links(run: artfs.Run, workspace: artfs.Workspace) -> None:
     assert (link.qualified_name, link.is_link, link.source_qualified_name) == ("registry/best:v0", True, "p/model:v0")
     assert (model.is_link, model.linked_names) == (False, ["registry/best:v0"])
     assert [each.name for each in model.linked_artifacts] == ["best:v0"]
-    with pytest.raises(RefusedError, match="no link"):
+    with raises(RefusedError, names=["p/model:v0"], reason="not a link"):
         model.unlink()
-    with pytest.raises(RefusedError, match="links to"):
+    with raises(RefusedError, names=["registry/best:v0", "p/model:v0"], reason="linked"):
         model.delete()
     same = model.link("elsewhere/model")
     assert (same.name, same.is_link, same.source_name) == (model.name, True, "model:v0")
@@ -256,7 +258,7 @@ def test_deleting(run: artfs.Run, workspace: artfs.Workspace) -> None:
     artifact = logged(run)
     artifact.aliases.append("good")
     artifact.save()
-    with raises(RefusedError, names=["'good'"]):
+    with raises(RefusedError, names=["p/data:v0", "'good'"], reason="aliased"):
         artifact.delete()
     artifact.delete(delete_aliases=True)
     assert workspace.log("p/data")[0].state == "deleted"
@@ -291,12 +293,12 @@ def test_downloads(run: artfs.Run, workspace: artfs.Workspace, tmp_path: Path, m
     artifact.verify()
     own = artifact.download(tmp_path / "own")
     Path(own, "a.txt").write_text("mine")
-    with raises(DamageError, names=["'a.txt'"]):
+    with raises(DamageError, names=["'a.txt'"], reason="different"):
         artifact.verify(own)
     Path(own, "more").touch()
     assert artifact.checkout(own) == own
     assert (Path(own, "a.txt").read_text(), Path(own, "more").exists()) == ("a", True)
-    with raises(DamageError, names=["'more'"]):
+    with raises(DamageError, names=["'more'"], reason="not in the version"):
         artifact.verify(own)
     part = artifact.download(tmp_path / "part", path_prefix="sub")
     assert sorted(os.listdir(part)) == ["sub"]
@@ -307,10 +309,10 @@ def test_downloads(run: artfs.Run, workspace: artfs.Workspace, tmp_path: Path, m
     monkeypatch.setenv("WANDB_ARTIFACT_DIR", str(tmp_path / "artifacts"))
     assert artifact.download() == str(tmp_path / "artifacts" / "data:v0")
     monkeypatch.setenv("ARTFS_DOWNLOAD", "mount")
-    with pytest.raises(InvalidInputError, match="not mounted"):
+    with raises(InvalidInputError, names=["ARTFS_DOWNLOAD"], reason="not mounted"):
         artifact.download()
     monkeypatch.setenv("ARTFS_DOWNLOAD", "teleport")
-    with raises(InvalidInputError, names=["ARTFS_DOWNLOAD"]):
+    with raises(InvalidInputError, names=["ARTFS_DOWNLOAD", "'teleport'"]):
         artifact.download()
 
 
@@ -336,7 +338,7 @@ def test_misuse(run: artfs.Run, workspace: artfs.Workspace) -> None:
     for name in ("a/v3", "latest", "", "a:b", "../x"):
         with pytest.raises(InvalidNameError):
             artfs.Artifact(name, "dataset")
-    with pytest.raises(InvalidInputError, match="type"):
+    with raises(InvalidInputError, names=["type"]):
         artfs.Artifact("data", "")
     with raises(InvalidInputError, names=["metadata"]):
         artfs.Artifact("data", "dataset", metadata={"x": object()})
@@ -351,30 +353,30 @@ def test_misuse(run: artfs.Run, workspace: artfs.Workspace) -> None:
         artifact.used_by,
         artifact.wait,
     ):
-        with pytest.raises(RefusedError, match="before it is logged"):
+        with raises(RefusedError, names=["'data'"], reason="not logged yet"):
             action()
-    with pytest.raises(SourceError, match="does not exist"):
+    with raises(SourceError, names=["'nothing'"], reason="no such source"):
         artifact.add_file("nothing")
-    with pytest.raises(SourceError, match="is a folder"):
+    with raises(SourceError, names=["'data'"], reason="file expected"):
         artifact.add_file("data")
-    with pytest.raises(SourceError, match="is a file"):
+    with raises(SourceError, names=["'data/a.txt'"], reason="folder expected"):
         artifact.add_dir("data/a.txt")
     artifact.add_file("data/a.txt", "x")
     with raises(ExistsError, names=["'x'"]):
         artifact.add_file("data/sub/b.txt", "x")
     artifact.add_file("data/sub/b.txt", "x", overwrite=True)
-    with pytest.raises(NotFoundError, match="nothing"):
+    with raises(NotFoundError, names=["'nothing'"]):
         artifact.remove("nothing")
     with raises(InvalidInputError, names=["mode"]), artifact.new_file("y", mode="r"):
         pass
-    with pytest.raises(ValueError, match="inside"), artifact.new_file("y") as file:
+    with raises(ValueError, names=["inside"]), artifact.new_file("y") as file:
         file.write("half")
         raise ValueError("inside")
     with pytest.raises(NotFoundError):
         artifact.get_entry("y")
     run.log_artifact(artifact)
     for late in (lambda: artifact.add_file("data/a.txt"), lambda: artifact.remove("x")):
-        with pytest.raises(RefusedError, match="is a version, and does not change"):
+        with raises(RefusedError, names=["p/data:v0"], reason="logged already"):
             late()
     other = artfs.Artifact("data", "model")
     other.add_dir("data")
@@ -382,7 +384,7 @@ def test_misuse(run: artfs.Run, workspace: artfs.Workspace) -> None:
         run.log_artifact(other)
     inside = artfs.Artifact("data/inside", "dataset")
     inside.add_dir("data")
-    with pytest.raises(InvalidInputError, match="is an artifact"):
+    with raises(InvalidInputError, names=["p/data"], reason="inside an artifact"):
         run.log_artifact(inside)
     assert_sound(workspace)
 

@@ -11,7 +11,7 @@ import pytest
 
 import artfs
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError
-from messages import raises
+from messages import missing, raises
 from store.oracle import assert_sound
 
 WORKERS, FILES = 8, 150
@@ -83,7 +83,8 @@ def test_finishing_once(workspace: artfs.Workspace, capsys: pytest.CaptureFixtur
     assert run.finish_artifact(artfs.Artifact("results", "dataset")).version == "v0"
     capsys.readouterr()
     run.upsert_artifact(brought(run, "late", "late"))
-    assert capsys.readouterr().err == "artfs: p/results:v0 was finished before; this begins the next version\n"
+    notice = capsys.readouterr().err
+    assert notice.startswith("artfs: ") and notice.count("\n") == 1 and not missing(notice, ["p/results:v0"])
     final = run.finish_artifact(artfs.Artifact("results", "dataset"))
     assert (final.name, [entry.path for entry in final.files()]) == ("results:v1", ["late"])
     assert_sound(workspace)
@@ -91,7 +92,7 @@ def test_finishing_once(workspace: artfs.Workspace, capsys: pytest.CaptureFixtur
 
 def test_names_of_what_is_made_together(workspace: artfs.Workspace) -> None:
     run = artfs.init(project="p")
-    with pytest.raises(InvalidInputError, match="need a name"):
+    with raises(InvalidInputError, reason="no shared name"):
         run.upsert_artifact(unnamed := brought(run, "a", "a"))
     unnamed.discard()
     for shared in ("batch_42", "a/b:c", "x" * 300, "..", "ünï"):

@@ -15,6 +15,7 @@ import numpy
 import pytest
 
 import artfs
+from messages import raises
 from servers.s3 import S3
 
 BLOCKS = Path(__file__).parents[2] / "corpora" / "guide"
@@ -260,7 +261,7 @@ def check_bundle(workspace: artfs.Workspace) -> None:
     }
     sources = {"training-bundles/resnet50_trained:v0", "training-bundles/imagenet_processed:v5"}
     assert made_from(workspace, version.name) == sources
-    with pytest.raises(artfs.errors.RefusedError, match="training_bundle_v1:v0 includes"):
+    with raises(artfs.errors.RefusedError, names=["training-bundles/training_bundle_v1:v0"], reason="included"):
         workspace.delete("training-bundles/imagenet_processed:v5")
 
 

@@ -76,11 +76,11 @@ def test_the_longest_aliases(artifact: Workspace, name: str) -> None:
 
 def test_nothing_new_is_not_told(artifact: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """An alias that names the version already changes nothing; one that moves tells the artifact's folder."""
-    told: list[list[Change]] = []
-    monkeypatch.setattr(daemon_requests, "notify", lambda _, changes: told.append(changes) or [])
+    notified: list[list[Change]] = []
+    monkeypatch.setattr(daemon_requests, "notify", lambda _, changes: notified.append(changes) or [])
     artifact.aliases.set("a:v0", "best")
     artifact.aliases.set("a:v0", "best")
-    assert told == [[Change("a", ["best"])]]
+    assert notified == [[Change("a", ["best"])]]
     assert len(events(artifact)) == 1
 
 
@@ -110,7 +110,7 @@ def test_versions_that_went_meanwhile(artifact: Workspace) -> None:
     record = artifact.version("a:v1").record
     with artifact.store.write() as transaction:
         catalogue.put_version(transaction, replace(record, state="deleted"))
-    with raises(NotFoundError, names=["v1"]):
+    with raises(NotFoundError, names=["v1"], reason="deleted"):
         aliasing.set_aliases(artifact.store, record, ["best"])
     with pytest.raises(NotFoundError):
         aliasing.change_tags(artifact.store, record, add=["best"])

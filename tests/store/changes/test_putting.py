@@ -20,7 +20,7 @@ from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.progress import Progress
 from artstore.storage import disk
 from artstore.workspace import Workspace
-from messages import raises
+from messages import missing, raises
 from store.oracle import Model, assert_sound, write_folder
 
 NOISE = random.Random(6).randbytes(400_000)
@@ -62,7 +62,7 @@ def test_what_is_not_there(workspace: Workspace, tmp_path: Path, path: str) -> N
 def test_a_folder_that_holds_the_workspace(workspace: Workspace) -> None:
     """It is refused, from wherever it is put."""
     for path in (workspace.path, workspace.path.parent):
-        with pytest.raises(RefusedError, match="holds the workspace"):
+        with raises(RefusedError, names=[str(workspace.path)], reason="source holds the workspace"):
             workspace.put(path, "x")
     (workspace.path.parent / "data").mkdir()
     (workspace.path.parent / "data" / "link").symlink_to(workspace.path)
@@ -174,11 +174,11 @@ def test_mounts_are_told_of_what_lists_differently(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The version, `latest`, aliases that moved, and new names above; the silent are named in the receipt."""
-    told: list[list[Change]] = []
+    notified: list[list[Change]] = []
     silent = DaemonInfo(**dict.fromkeys(DaemonInfo.__dataclass_fields__) | {"mountpoint": "/mnt"})
 
     def notify(_: Path, changes: list[Change]) -> list[DaemonInfo]:
-        told.append(changes)
+        notified.append(changes)
         return [silent]
 
     monkeypatch.setattr(daemon_requests, "notify", notify)
@@ -187,7 +187,7 @@ def test_mounts_are_told_of_what_lists_differently(
     assert version.receipt is not None and version.receipt.silent_daemons == ["/mnt"]
     workspace.put(folder, "team/x")
     workspace.put(folder, "team/x", aliases=["best", "other"])
-    assert told == [
+    assert notified == [
         [
             Change("", ["team"]),
             Change("team", ["x"]),
@@ -204,4 +204,4 @@ def test_a_mount_inside_the_folder(workspace: Workspace, tmp_path: Path, monkeyp
     device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
     values = dict.fromkeys(DaemonInfo.__dataclass_fields__) | {"mountpoint": "/mnt", "device": device}
     monkeypatch.setattr(daemons, "live_daemons", lambda _: [DaemonInfo(**values)])
-    assert forbidden_folders(workspace.store)[status.st_dev, 1].startswith("the folder holds /mnt")
+    assert not missing(forbidden_folders(workspace.store)[status.st_dev, 1], ["/mnt"])

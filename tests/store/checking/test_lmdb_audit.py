@@ -15,6 +15,7 @@ from artstore.checking.lmdb_format import BRANCH, LEAF, OVERFLOW, parse_meta
 from artstore.errors import DamageError
 from artstore.records.tables import Table
 from artstore.store import Store
+from reasons import has_reason
 from store.conftest import forget
 
 PAGE = 4096
@@ -133,20 +134,20 @@ def test_a_page_that_two_tables_share_is_found(file: File) -> None:
     leaf = table_place(file, b"numbers")
     other = table_place(file, b"aliases")
     file.data[leaf + 40 : leaf + 48] = file.data[other + 40 : other + 48]
-    assert any("which something else has too" in problem for problem in file.problems())
+    assert any(has_reason(problem, "shared page") for problem in file.problems())
 
 
 def test_a_page_that_is_both_free_and_in_use_is_found(file: File) -> None:
     free = struct.unpack_from("<Q", file.data, free_record(file) + 8)[0]
     struct.pack_into("<Q", file.data, table_place(file, b"numbers") + 40, free)
-    assert any("which something else has too" in problem for problem in file.problems())
+    assert any(has_reason(problem, "shared page") for problem in file.problems())
 
 
 def test_a_count_of_entries_that_is_wrong_is_found(file: File) -> None:
     place = table_place(file, b"nodes")
     entries = struct.unpack_from("<Q", file.data, place + 32)[0]
     struct.pack_into("<Q", file.data, place + 32, entries + 1)
-    assert any("its record says" in problem for problem in file.problems())
+    assert any(has_reason(problem, "wrong record of a table") for problem in file.problems())
 
 
 def test_keys_out_of_order_are_found(file: File) -> None:
@@ -155,14 +156,14 @@ def test_keys_out_of_order_are_found(file: File) -> None:
     first_child = branch_children(file, root)[0]
     key = list(nodes_of(file, first_child))[-1][1] - 8
     file.data[key : key + 8] = b"\xff" * 8
-    assert any("belongs after it" in problem for problem in file.problems())
+    assert any(has_reason(problem, "key out of order") for problem in file.problems())
 
 
 def test_a_circle_of_pages_ends(file: File) -> None:
     root = struct.unpack_from("<Q", file.data, table_place(file, b"nodes") + 40)[0]
     offset = struct.unpack_from("<H", file.data, root * PAGE + 16)[0]
     struct.pack_into("<IH", file.data, root * PAGE + offset, root, 0)
-    assert any("which something else has too" in problem for problem in file.problems())
+    assert any(has_reason(problem, "shared page") for problem in file.problems())
 
 
 def test_a_table_whose_name_is_damaged_is_found(file: File) -> None:
@@ -178,12 +179,12 @@ def test_an_older_meta_page_in_the_place_of_the_newest_is_found(file: File) -> N
     struct.pack_into("<Q", older, 0, number)
     struct.pack_into("<Q", older, 144, file.meta.transaction)
     file.data[file.meta_at : file.meta_at + PAGE] = older
-    assert any("the newest pages in the free list" in problem for problem in file.problems())
+    assert any(has_reason(problem, "newer free list") for problem in file.problems())
 
 
 def test_a_last_page_that_is_absurd_takes_no_memory(file: File) -> None:
     struct.pack_into("<Q", file.data, file.meta_at + 136, 1 << 60)
-    assert any("belong to no table and are not free" in problem for problem in file.problems())
+    assert any(has_reason(problem, "page of nothing") for problem in file.problems())
 
 
 # -- finding places in the file ----------------------------------------------------------------------------------------

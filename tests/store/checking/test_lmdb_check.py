@@ -22,6 +22,7 @@ from artstore.errors import BusyError
 from artstore.records.tables import Table
 from artstore.storage.environment import Environment
 from artstore.workspace import Workspace
+from messages import raises
 from store.checking.conftest import found
 
 
@@ -61,14 +62,14 @@ def test_a_process_that_is_killed_is_a_finding(folder: Path, tmp_path: Path, mon
     _replace_python(tmp_path, monkeypatch, "kill -BUS $$")
     report = Report()
     assert not check_pages(folder, report)
-    assert found(report, "pages", "SIGBUS")
+    assert found(report, "pages", names=["SIGBUS"])
 
 
 def test_a_process_that_fails_is_a_finding(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _replace_python(tmp_path, monkeypatch, "echo '{\"progress\": [1, 2]}'; exit 3")
     report = Report()
     assert not check_pages(folder, report)
-    assert found(report, "pages", "exit code 3")
+    assert found(report, "pages", names=["exit code 3"])
 
 
 def test_an_audit_that_cannot_be_written_down_is_an_error_and_no_finding(
@@ -102,7 +103,7 @@ def test_a_process_that_hangs_is_a_finding_and_is_ended(
     monkeypatch.setattr(pages_module, "SILENCE_SECONDS", 0.5)
     report = Report()
     assert not check_pages(folder, report)
-    assert found(report, "pages", "does not end")
+    assert found(report, "pages", reason="hangs")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -150,6 +151,6 @@ def test_use_from_another_pid_namespace_is_no_damage(
 ) -> None:
     _replace_python(tmp_path, monkeypatch, 'echo \'{"busy": "x"}\'')
     report = Report()
-    with pytest.raises(BusyError, match="another pid namespace"):
+    with raises(BusyError, names=[str(folder), "pid namespace"]):
         check_pages(folder, report)
     assert report.clean

@@ -37,7 +37,7 @@ def test_a_draft_becomes_a_version(workspace: Workspace, source: Path, tmp_path:
         canonical_digest(whole(MODEL)).hex(), {"k": [1, 2]}, ["good", "latest"]
     )  # fmt: skip
     assert workspace.drafts.states() == [] and workspace.drafts.all() == []
-    with raises(NotFoundError, names=["'d1'"]):
+    with raises(NotFoundError, names=["'d1'"], reason="no open draft"):
         draft.add(source)
     workspace.gc()
     assert_sound(workspace)
@@ -112,10 +112,10 @@ def test_what_was_added_before_is_not_replaced_by_chance(workspace: Workspace, s
     draft = workspace.drafts.new("data", base="v0")
     draft.add(other)  # a/x is of the base
     before = content(draft)
-    with raises(ExistsError, names=["'a/x'"]) as caught:
+    with raises(ExistsError, names=["'a/x'", "1 more"], reason="added before") as caught:
         draft.add(third)
     assert caught.value.paths == [b"a/x", b"n"]
-    with raises(ExistsError, names=["'n'"]):
+    with raises(ExistsError, names=["'n'"], reason="added before"):
         draft.add(third / "n")
     assert content(draft) == before, "a step is done whole or not at all"
     draft.add(other)
@@ -130,11 +130,11 @@ def test_a_folder_and_a_file_do_not_take_each_others_place(workspace: Workspace,
     folder = write_folder(tmp_path / "folder", {b"top/x": ("file", b"")})
     file = write_folder(tmp_path / "file", {b"a": ("file", b"")})
     for path in (folder, file):
-        with pytest.raises(ExistsError, match="a folder on one side and a file on the other"):
+        with raises(ExistsError, reason="folder against file"):
             draft.add(path, overwrite=True)
-    with raises(ExistsError, names=["'top'"]):
+    with raises(ExistsError, names=["'top'"], reason="not a folder"):
         draft.add(source / "a", "top")
-    with raises(ExistsError, names=["'top'"]):
+    with raises(ExistsError, names=["'top'"], reason="not a folder"):
         draft.add(source / "top", "top/x")
     assert content(draft) == whole(MODEL)
 
@@ -152,7 +152,7 @@ def test_removing(workspace: Workspace, source: Path) -> None:
     with pytest.raises(InvalidInputError):
         draft.remove("../x")
     other = workspace.drafts.new("data", base="v0")
-    with raises(NotFoundError, names=["'top'"]):
+    with raises(NotFoundError, names=["'top'"], reason="not a folder"):
         other.remove("top/")
     assert other.remove("[xy]") == [b"a/x", b"a/y"]
     assert other.remove("b", "b/c/z") == [b"b", b"b/c/z"]
@@ -167,7 +167,7 @@ def test_moving(workspace: Workspace, source: Path) -> None:
     assert draft.move("top", "a/y2") == b"a/y2"
     expected = {b"b/x": MODEL[b"a/x"], b"a/y": MODEL[b"a/y"], b"d/e/z": MODEL[b"b/c/z"], b"a/y2": MODEL[b"top"]}
     assert content(draft) == whole(expected)
-    with raises(ExistsError, names=["'a/y'"]):
+    with raises(ExistsError, names=["'a/y'"], reason="occupied"):
         draft.move("b/x", "a/y")
     assert draft.move("b/x", "a/y", overwrite=True) == b"a/y"
     assert b"b" not in content(draft)

@@ -162,11 +162,11 @@ def test_what_cannot_be_is_said(workspace: Workspace) -> None:
         ):
             edits = Edits()
             edits.put(path, None)
-            with pytest.raises(error, match=path.decode()[0]):
+            with raises(error, names=[path.decode()[0]]):
                 apply_edits(workspace.store, stager, root.node, edits)
         edits = Edits()
         edits.put(b"c/d", entry_of(stager, b"3"))
-        with raises(ExistsError, names=["'c'"]):
+        with raises(ExistsError, names=["'c'"], reason="not a folder"):
             apply_edits(workspace.store, stager, root.node, edits)
         with workspace.store.snapshot() as snapshot, pytest.raises(NotFoundError):
             entry_at(snapshot, root.node, b"a/x")

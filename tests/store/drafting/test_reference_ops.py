@@ -13,7 +13,9 @@ from artstore.errors import ChangedError, ExistsError, InvalidInputError, NotFou
 from artstore.ids import content_id
 from artstore.references.locations import parse_location
 from artstore.workspace import Workspace, init_workspace
+from messages import raises
 from mount.conftest import nothing_stays_open  # noqa: F401  # a fixture for all tests here
+from reasons import has_reason
 from servers.web import Web
 from store.oracle import usage_contradictions
 
@@ -134,12 +136,12 @@ def test_in_a_draft(workspace: Workspace, data: Path) -> None:
     draft.move("x/a", "y")
     (data / "a").write_bytes(b"other")
     assert draft.refer(str(data / "a"), "x/sub/").paths == [b"x/sub/a"]
-    with pytest.raises(ExistsError, match="other content"):
+    with raises(ExistsError, names=["'y'"], reason="added before"):
         draft.refer(str(data / "a"), "y")
     draft.refer(str(data / "a"), "y", overwrite=True)
-    with pytest.raises(ExistsError, match="a folder on one side"):
+    with raises(ExistsError, names=["'x/sub'"], reason="folder against file"):
         draft.refer(str(data / "a"), "x/sub")
-    with pytest.raises(ExistsError, match="is there and is not a folder"):
+    with raises(ExistsError, names=["'y'"], reason="not a folder"):
         draft.refer(str(data), "y")
     assert draft.commit().read_bytes("y") == b"other"
 
@@ -150,13 +152,13 @@ def test_what_changed_is_told_by_reading_checking_and_showing(workspace: Workspa
     (data / "a").write_bytes(b"TWO")
     (data / "sub" / "b").unlink()
     assert workspace.references.failed("d") == []  # no one has looked
-    with pytest.raises(ChangedError, match="has changed since it was logged"):
+    with raises(ChangedError, reason="changed outside"):
         version.read_bytes("a")
     ((path, failure),) = workspace.references.failed("d")
     assert path == b"a" and "file://" in failure.message
     checked = list(workspace.references.check("d"))
     assert [(each.state, each.reference.path) for each in checked] == [("changed", b"a"), ("changed", b"sub/b")]
-    assert "gone" in checked[1].message
+    assert has_reason(checked[1].message, "gone outside")
     (data / "a").write_bytes(b"one")
     assert next(iter(workspace.references.check("d:v0/a"))).state == "ok"
     assert [path for path, _ in workspace.references.failed("d")] == [b"sub/b"]
@@ -187,7 +189,7 @@ def test_fetched_for_good(workspace: Workspace, data: Path, web: Web) -> None:
     shutil.rmtree(workspace.path / "cache", ignore_errors=True)
     assert version.read_bytes("a") == b"one" and version.read_bytes("web/f") == b"hello" * 1000
     assert version.read_bytes("sub/b") == b"two" * 100_000
-    with pytest.raises(NotFoundError, match="refers to nothing outside"):
+    with raises(NotFoundError, reason="no references"):
         workspace.references.fetch("d")
     with pytest.raises(ChangedError):
         workspace.references.fetch("d:v0")
@@ -238,12 +240,12 @@ def test_after_a_fork_services_are_opened_anew(workspace: Workspace, web: Web) -
 
 
 def test_wrong_words(workspace: Workspace) -> None:
-    with pytest.raises(InvalidInputError, match="is not a supported URI or an absolute path"):
+    with raises(InvalidInputError, names=["'no-uri'"], reason="unsupported URI"):
         workspace.refer("no-uri", "d")
     with pytest.raises(NotFoundError):
         workspace.refer("/no/such/file", "d")
     assert workspace.artifacts() == []
-    with pytest.raises(NotFoundError, match="no draft"):
+    with raises(NotFoundError, names=["'x'"], reason="no open draft"):
         workspace.drafts.get("x").refer("/etc/hostname")
 
 

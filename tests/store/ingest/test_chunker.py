@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from artstore.errors import UnsupportedError
 from artstore.ingest.chunker import DENSE, MAXIMUM, MIXED, REPETITIVE, Sizes, boundaries, require_native, sizes_for
+from messages import raises
 
 MIB = 1024 * 1024
 NOISE = random.Random(7).randbytes(9 * MIB)
@@ -98,5 +99,6 @@ def test_a_slow_chunker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         __module__ = "pyfastcdc.py.fastcdc"
 
     monkeypatch.setattr(pyfastcdc, "FastCDC", FastCDC)
-    with pytest.raises(UnsupportedError, match="compiled"):
+    with raises(UnsupportedError, names=["chunker"]) as caught:
         require_native()
+    assert "pyfastcdc" in caught.value.hint

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.workspace import Workspace
+from messages import raises
 from store.oracle import Model, assert_sound, canonical_digest, model_of, whole, write_folder
 
 COMPONENTS = st.sampled_from([b"a", b"b", b"c", b"d.txt", b"e.txt"])
@@ -138,7 +139,7 @@ def test_large_directories_below(workspace: Workspace, tmp_path: Path) -> None:
 def test_removal_needs_a_base_that_exists(workspace: Workspace, tmp_path: Path) -> None:
     """Removing without a base, and a base that is not there."""
     write_folder(tmp_path / "data", {b"f": ("file", b"")})
-    with pytest.raises(InvalidInputError, match="--remove needs --base"):
+    with raises(InvalidInputError, names=["--remove", "--base"]):
         workspace.put(tmp_path / "data", "a", remove=["*"])
     with pytest.raises(NotFoundError):
         workspace.put(tmp_path / "data", "a", base="v0")

@@ -15,6 +15,7 @@ from artstore.progress import Progress
 from artstore.queries.warming import Warmed
 from artstore.storage.packs import pack_path
 from artstore.workspace import Workspace, init_workspace
+from messages import raises
 
 
 @pytest.fixture
@@ -55,14 +56,14 @@ def test_all_stored_bytes_are_in_memory(disk_dir: Path, source: Path) -> None:
     pack = pack_path(workspace.path, 1)
     forget(pack)
     assert cached(pack) < 100, "pages that are not written yet stay, and nothing else"
-    told: list[Progress] = []
-    warmed = workspace.warm("a", progress=told.append)
+    steps: list[Progress] = []
+    warmed = workspace.warm("a", progress=steps.append)
     assert warmed.files == 303
     stored = workspace.usage().stored_bytes
     assert stored * 0.95 <= warmed.bytes <= pack.stat().st_size
     assert cached(pack) * 4096 >= 0.95 * warmed.bytes, "the system may take some back at once"
-    assert (told[-1].bytes_done, told[-1].bytes_total) == (warmed.bytes, warmed.bytes)
-    assert [each.bytes_done for each in told] == sorted(each.bytes_done for each in told)
+    assert (steps[-1].bytes_done, steps[-1].bytes_total) == (warmed.bytes, warmed.bytes)
+    assert [each.bytes_done for each in steps] == sorted(each.bytes_done for each in steps)
 
 
 def test_a_part_of_it(workspace: Workspace, source: Path) -> None:
@@ -85,8 +86,8 @@ def test_packs_that_are_gone_or_short(workspace: Workspace, source: Path) -> Non
     workspace.put(source, "a")
     pack = pack_path(workspace.path, 1)
     os.truncate(pack, 100_000)
-    with pytest.raises(DamageError, match="ends before"):
+    with raises(DamageError, names=[str(pack)], reason="ends early"):
         workspace.warm("a")
     pack.unlink()
-    with pytest.raises(DamageError, match="is missing"):
+    with raises(DamageError, names=[str(pack)], reason="missing"):
         workspace.warm("a")

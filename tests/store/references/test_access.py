@@ -29,15 +29,16 @@ def write(home: Path, name: str, text: str) -> None:
 
 
 def test_without_anything_the_error_names_what_to_set(nobody: Path) -> None:
-    with raises(OutsideError, names=["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]) as missing:
+    with raises(OutsideError, names=["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "'default'"]) as caught:
         s3_options("s3://bucket/key", access_of(S3))
-    assert "'default'" in str(missing.value) and "--anonymous" in missing.value.hint
+    assert "--anonymous" in caught.value.hint
     with raises(OutsideError, names=["AZURE_STORAGE_ACCOUNT_KEY"]):
         azure_options("az://box/key", Access(account="me"))
     with raises(OutsideError, names=["GOOGLE_APPLICATION_CREDENTIALS"]):
         google_options("gs://bucket/key", access_of(GOOGLE))
-    with pytest.raises(OutsideError, match="does not say whose it is"):
+    with raises(OutsideError, names=["az://box/key"]) as caught:
         access_of(AZURE)
+    assert "AZURE_STORAGE_ACCOUNT_NAME" in caught.value.hint
 
 
 def test_the_keys_of_a_profile(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +81,7 @@ def test_a_profile_that_needs_more_says_so(nobody: Path, monkeypatch: pytest.Mon
 
 def test_a_file_that_is_no_configuration(nobody: Path) -> None:
     write(nobody, "credentials", "not an ini file")
-    with pytest.raises(OutsideError, match="cannot be read"):
+    with raises(OutsideError, names=[str(nobody / ".aws" / "credentials")]):
         access_of(S3)
 
 

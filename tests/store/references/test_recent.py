@@ -115,12 +115,12 @@ def test_processes_share_it_and_one_that_dies_owns_nothing(recent: RecentSpans) 
 
 def test_one_process_does_not_replace_what_another_owns(recent: RecentSpans) -> None:
     slots = [recent.keep(A, number * SPAN, (DATA[:9],)) for number in range(3)]
-    answer, told = os.pipe()
-    pid = in_a_child(lambda: os.write(told, b"n" if recent.keep(B, 0, (DATA[:9],)) is None else b"y"))
+    answer, sender = os.pipe()
+    pid = in_a_child(lambda: os.write(sender, b"n" if recent.keep(B, 0, (DATA[:9],)) is None else b"y"))
     os.waitpid(pid, 0)
     assert os.read(answer, 1) == b"n"
     os.close(answer)
-    os.close(told)
+    os.close(sender)
     assert None not in slots
 
 

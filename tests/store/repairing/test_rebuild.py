@@ -13,14 +13,16 @@ import pytest
 
 from artstore.errors import BusyError, DamageError
 from artstore.reclaim.compaction import compact_journal, compact_pack
+from artstore.records.journal_frames import encode_records
 from artstore.repairing.rebuild import rebuild
 from artstore.rows.nodes import content_record
 from artstore.storage import disk, journal
 from artstore.storage.packs import pack_path, read_segments
 from artstore.store import Store
 from artstore.workspace import Workspace
+from messages import raises
 from store.conftest import forget
-from store.lived import aged, reopened, told
+from store.lived import aged, catalogue_of, reopened
 from store.oracle import assert_sound, leftovers, usage_contradictions, write_folder
 
 
@@ -72,18 +74,18 @@ LOSSES = [_delete, _truncate, _empty, _zero, _tear, _remove_folder, _remove_all_
 @pytest.mark.parametrize("lose", LOSSES)
 def test_every_living_version_comes_back(lived: Workspace, lose: Callable[[Path], None]) -> None:
     """Whatever was lost: names, numbers, serials, digests, metadata, tags, aliases, times, bytes are as before."""
-    before = told(lived)
+    before = catalogue_of(lived)
     folder = _folder(lived)
     forget(lived.store)
     lose(folder / "data.mdb")
     ws = _rebuilt(lived)
-    assert told(ws) == before
+    assert catalogue_of(ws) == before
     assert_sound(ws)
     assert usage_contradictions(ws) == []
     ws.gc(now=True)
     shutil.rmtree(ws.path / "damaged-manifest.1", ignore_errors=True)
     assert leftovers(ws) == []
-    assert told(ws) == before
+    assert catalogue_of(ws) == before
 
 
 def test_a_damaged_environment_is_kept_aside(lived: Workspace) -> None:
@@ -129,12 +131,12 @@ def test_purged_content_stays_purged(lived: Workspace) -> None:
     """The version has its new digest, its record of the purge, and nothing of the content lies in any pack."""
     secret = lived.version("alone:v1").read_bytes("deep/run")
     lived.purge("alone:v1/deep/run", reason="a test", everywhere=True)
-    before = told(lived)
+    before = catalogue_of(lived)
     purged = lived.version("alone:v1").record.purged
     forget(lived.store)
     (_folder(lived) / "data.mdb").unlink()
     ws = _rebuilt(lived)
-    assert told(ws) == before
+    assert catalogue_of(ws) == before
     assert ws.version("alone:v1").record.purged == purged
     ws.gc(now=True)
     assert all(secret[100:164] not in path.read_bytes() for path in (ws.path / "packs").iterdir())
@@ -148,11 +150,11 @@ def test_after_the_journal_was_written_anew(lived: Workspace) -> None:
         lived.tags.remove("alone:v1", f"tag{number}")
     before, after = compact_journal(lived.store)
     assert after < before
-    catalogue = told(lived)
+    catalogue = catalogue_of(lived)
     forget(lived.store)
     (_folder(lived) / "data.mdb").unlink()
     ws = _rebuilt(lived)
-    assert told(ws) == catalogue
+    assert catalogue_of(ws) == catalogue
     assert_sound(ws)
     ws.tags.add("alone:v1", "later")
     assert_sound(ws)
@@ -163,7 +165,7 @@ def test_after_the_journal_was_written_anew(lived: Workspace) -> None:
 
 def test_of_two_copies_the_one_that_is_sound_is_taken(lived: Workspace) -> None:
     """Compaction was killed after copying: wherever the copy or the original is damaged, the other is found."""
-    before = told(lived)
+    before = catalogue_of(lived)
     first = pack_path(lived.path, 1).read_bytes()
     compact_pack(lived.store, 1)
     forget(lived.store)
@@ -175,7 +177,7 @@ def test_of_two_copies_the_one_that_is_sound_is_taken(lived: Workspace) -> None:
         pack_path(lived.path, damaged).write_bytes(spoiled)
         shutil.rmtree(_folder(lived))
         ws = _rebuilt(lived)
-        assert told(ws) == before
+        assert catalogue_of(ws) == before
         assert_sound(ws)
         forget(ws.store)
         pack_path(lived.path, damaged).write_bytes(whole)
@@ -193,7 +195,7 @@ def _stored_forms(path: Path, number: int) -> Iterator[tuple[int, int]]:
 
 def test_lost_content_is_named_and_the_rest_comes_back(lived: Workspace, tmp_path: Path) -> None:
     """A file whose stored form is a hole costs itself and no other, and comes back when it is put again."""
-    before = told(lived)
+    before = catalogue_of(lived)
     with lived.store.snapshot() as snapshot:
         entry = snapshot.resolve(lived.version("alone:v1").record.root, b"deep/run")
         assert entry is not None
@@ -206,18 +208,18 @@ def test_lost_content_is_named_and_the_rest_comes_back(lived: Workspace, tmp_pat
     report = rebuild(lived.path)
     assert [problem.kind for problem in report.problems] == ["chunk"]
     ws = Workspace(Store.open(lived.path))
-    with pytest.raises(DamageError, match="lost"):
+    with raises(DamageError, reason="lost"):
         ws.version("alone:v1").read_bytes("deep/run")
     assert ws.version("alone:v1").read_bytes("many/007") == b"7 of many"
     ws.put(tmp_path / "second", "healing")
-    after = told(ws)
+    after = catalogue_of(ws)
     assert {name: after[name] for name in before} == before
     assert_sound(ws)
 
 
 def test_where_content_is_lost_nothing_is_freed(lived: Workspace) -> None:
     """What nothing refers to may be what a damaged pack's index would tell of: put back, it brings everything back."""
-    before = told(lived)
+    before = catalogue_of(lived)
     forget(lived.store)
     (_folder(lived) / "data.mdb").unlink()
     pack = pack_path(lived.path, 1)
@@ -233,12 +235,12 @@ def test_where_content_is_lost_nothing_is_freed(lived: Workspace) -> None:
     assert pack.read_bytes() == bytes(spoiled)
     pack.write_bytes(kept)
     (_folder(lived) / "data.mdb").unlink()
-    assert told(_rebuilt(lived)) == before
+    assert catalogue_of(_rebuilt(lived)) == before
 
 
 def test_a_damaged_journal_gives_what_can_be_read(lived: Workspace) -> None:
     """An event in the middle is lost, and named; those after it hold; the journal is whole again."""
-    before = told(lived)
+    before = catalogue_of(lived)
     path = journal.journal_path(lived.path)
     data = bytearray(path.read_bytes())
     data[data.index(b'"event":"tags"') + 40] ^= 1
@@ -249,7 +251,7 @@ def test_a_damaged_journal_gives_what_can_be_read(lived: Workspace) -> None:
     assert [problem.kind for problem in report.problems] == ["journal"]
     ws = Workspace(Store.open(lived.path))
     assert ws.tags.of("team/vision/data:v1") == []
-    assert told(ws)["alone"] == before["alone"]
+    assert catalogue_of(ws)["alone"] == before["alone"]
     assert_sound(ws)
     assert path.with_name(f"{path.name}.damaged").read_bytes() == bytes(data)
 
@@ -258,7 +260,7 @@ def test_without_a_journal_nothing_is_done(lived: Workspace) -> None:
     """Nobody knows a version then: the rebuild says so and leaves everything."""
     forget(lived.store)
     shutil.rmtree(lived.path / "journal")
-    with pytest.raises(DamageError, match="journal"):
+    with raises(DamageError, names=["journal"]):
         rebuild(lived.path)
     assert (lived.path / "manifest.1").exists()
     reopened(lived)
@@ -267,27 +269,27 @@ def test_without_a_journal_nothing_is_done(lived: Workspace) -> None:
 @pytest.mark.parametrize("cut", [1, 5, 30])
 def test_a_torn_end_of_the_journal_is_passed_over(lived: Workspace, cut: int) -> None:
     """What was being appended when the power went counts as never said."""
-    before = told(lived)
+    before = catalogue_of(lived)
     path = journal.journal_path(lived.path)
     forget(lived.store)
     with path.open("ab") as file:
-        file.write(journal.encode_records([{"event": "tags", "name": "alone", "version": 1, "tags": ["x"]}])[:-cut])
+        file.write(encode_records([{"event": "tags", "name": "alone", "version": 1, "tags": ["x"]}])[:-cut])
     (_folder(lived) / "data.mdb").unlink()
     ws = _rebuilt(lived)
-    assert told(ws) == before
+    assert catalogue_of(ws) == before
     ws.tags.add("alone:v1", "later")
     assert_sound(ws)
 
 
 def test_a_torn_pack_is_passed_over(lived: Workspace) -> None:
     """What was being appended when the power went belongs to no one."""
-    before = told(lived)
+    before = catalogue_of(lived)
     forget(lived.store)
     with pack_path(lived.path, 1).open("ab") as file:
         file.write(pack_path(lived.path, 1).read_bytes()[40:3000])
     (_folder(lived) / "data.mdb").unlink()
     ws = _rebuilt(lived)
-    assert told(ws) == before
+    assert catalogue_of(ws) == before
     assert_sound(ws)
 
 
@@ -296,7 +298,7 @@ def test_a_torn_pack_is_passed_over(lived: Workspace) -> None:
 
 def test_processes_that_use_the_workspace_are_named(lived: Workspace) -> None:
     """This one has the manifest open: nothing is done."""
-    with pytest.raises(BusyError, match=f"process {os.getpid()}"):
+    with raises(BusyError, names=[f"process {os.getpid()}"]):
         rebuild(lived.path)
     assert _folder(lived).name == "manifest.1"
 
@@ -313,10 +315,10 @@ def test_another_process_is_named_even_if_the_manifest_is_gone(lived: Workspace,
         assert other.stdout.readline() == b"1\n"
         if gone:
             shutil.rmtree(_folder(lived))
-        with pytest.raises(BusyError, match=f"process {other.pid}"):
+        with raises(BusyError, names=[f"process {other.pid}"]):
             rebuild(lived.path)
         other.communicate(b"")
-    assert told(_rebuilt(lived)).keys() == {"alone", "team/vision/data"}
+    assert catalogue_of(_rebuilt(lived)).keys() == {"alone", "team/vision/data"}
 
 
 def _environment() -> dict[str, str]:
@@ -325,7 +327,7 @@ def _environment() -> dict[str, str]:
 
 def test_a_killed_rebuild_is_begun_again(lived: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception anywhere leaves the workspace as it was, or rebuilt; the next run does the whole."""
-    before = told(lived)
+    before = catalogue_of(lived)
     forget(lived.store)
     (_folder(lived) / "data.mdb").unlink()
     killed = 0
@@ -333,7 +335,7 @@ def test_a_killed_rebuild_is_begun_again(lived: Workspace, monkeypatch: pytest.M
         killed += 1
     assert killed > 3
     ws = Workspace(Store.open(lived.path))
-    assert told(ws) == before
+    assert catalogue_of(ws) == before
     assert_sound(ws)
     assert not (ws.path / "run" / "rebuild").exists()
 

@@ -25,7 +25,7 @@ from artstore.store import Store
 from artstore.workspace import Workspace
 from crash.recount import all_nodes, contradictions
 from store.conftest import forget
-from store.lived import told
+from store.lived import catalogue_of
 from store.oracle import assert_sound
 from store.repairing.damage import cut_in_half
 
@@ -40,7 +40,7 @@ def test_a_lost_header_is_written_anew(lived: Workspace) -> None:
 
 def test_nodes_of_a_pack_that_was_cut_are_saved_or_set_aside(lived: Workspace, tmp_path: Path) -> None:
     """What lies before the cut stays or is copied; what lay behind is lost, and a put of the same folders heals it."""
-    before = told(lived)
+    before = catalogue_of(lived)
     path = pack_path(lived.path, 1)
     with lived.store.snapshot() as snapshot:
         places = sorted(node_extent(payload) for payload in all_nodes(snapshot.transaction).values())
@@ -52,13 +52,13 @@ def test_nodes_of_a_pack_that_was_cut_are_saved_or_set_aside(lived: Workspace, t
     assert repair(lived.store) == []
     for folder in ("first", "second", "third"):
         lived.put(tmp_path / folder, "healing")
-    assert {name: told(lived)[name] for name in before} == before
+    assert {name: catalogue_of(lived)[name] for name in before} == before
     assert_sound(lived)
 
 
 def test_a_missing_pack_is_given_up(lived: Workspace, tmp_path: Path) -> None:
     """Lists and directories come back from their records, chunks when they are put again."""
-    before = told(lived)
+    before = catalogue_of(lived)
     lived.store.reader.close()
     pack_path(lived.path, 1).unlink()
     repair(lived.store)
@@ -68,21 +68,21 @@ def test_a_missing_pack_is_given_up(lived: Workspace, tmp_path: Path) -> None:
     assert kinds == {KIND_LIST, KIND_LOST, KIND_TREE, KIND_CHUNK}  # the empty chunk is whole
     for folder in ("first", "second", "third"):
         lived.put(tmp_path / folder, "healing")
-    assert {name: told(lived)[name] for name in before} == before
+    assert {name: catalogue_of(lived)[name] for name in before} == before
     assert_sound(lived)
 
 
 @pytest.mark.parametrize("name", ["cache", "run", "run/drafts", "run/daemons", "journal", "reserve"])
 def test_missing_folders_are_made_anew(lived: Workspace, name: str) -> None:
     """What they hold can be recreated; so it is."""
-    before = told(lived)
+    before = catalogue_of(lived)
     path = lived.path / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert repair(lived.store)
     assert path.exists()
     lived.tags.add("alone:v1", "later")
     assert_sound(lived)
-    assert told(lived).keys() == before.keys()
+    assert catalogue_of(lived).keys() == before.keys()
 
 
 def _flip_one(path: Path) -> None:
@@ -94,15 +94,15 @@ def _flip_one(path: Path) -> None:
 @pytest.mark.parametrize("damage", [cut_in_half, _flip_one, Path.unlink])
 def test_a_damaged_journal_is_written_anew(lived: Workspace, damage: Callable[[Path], None]) -> None:
     """It says what the catalogue does: a rebuild leads to the same."""
-    before = told(lived)
+    before = catalogue_of(lived)
     damage(journal.journal_path(lived.path))
     assert repair(lived.store)
     assert_sound(lived)
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
     lived.tags.add("alone:v1", "later")
     assert_sound(lived)
     forget(lived.store)
     shutil.rmtree(lived.path / "manifest.1")
-    after = told(Workspace(Store.open(lived.path))) if rebuild(lived.path).clean else None
+    after = catalogue_of(Workspace(Store.open(lived.path))) if rebuild(lived.path).clean else None
     assert after is not None
     assert after["team/vision/data"] == before["team/vision/data"]

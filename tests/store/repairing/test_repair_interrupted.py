@@ -22,7 +22,7 @@ from artstore.storage.codec import encode
 from artstore.storage.manifest import WriteTransaction
 from artstore.workspace import Workspace
 from crash.recount import all_nodes
-from store.lived import told
+from store.lived import catalogue_of
 from store.oracle import assert_sound
 from store.repairing.damage import (
     counts_spoilt,
@@ -51,7 +51,7 @@ def test_a_put_may_run_meanwhile(lived: Workspace, monkeypatch: pytest.MonkeyPat
 
 def test_a_killed_repair_is_begun_again(lived: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended at any call that writes or syncs, it leaves nothing worse; the next run does the rest."""
-    before = told(lived)
+    before = catalogue_of(lived)
     nodes = [node_at(lived, "alone:v1", path) for path in (b"many/001", b"many/002")]
     with lived.store.write() as transaction:
         directories = [node for node, payload in all_nodes(transaction).items() if payload[0] == KIND_TREE]
@@ -68,7 +68,7 @@ def test_a_killed_repair_is_begun_again(lived: Workspace, monkeypatch: pytest.Mo
         after += 1 + after // 3
     assert after > 15
     assert_sound(lived)
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
     assert repair(lived.store) == []
 
 

@@ -20,8 +20,9 @@ from artstore.repairing.repair import repair
 from artstore.rows.nodes import children_of, index_keys, node_extent, node_payload
 from artstore.workspace import Workspace
 from crash.recount import all_nodes, contradictions
+from messages import raises
 from store.checking.conftest import structure_of
-from store.lived import told
+from store.lived import catalogue_of
 from store.oracle import assert_sound, leftovers, problems, usage_contradictions
 from store.repairing.damage import flip_bit, node_at, node_of, rows_spoilt, spoil, table_keys
 
@@ -30,7 +31,7 @@ from store.repairing.damage import flip_bit, node_at, node_of, rows_spoilt, spoi
 @pytest.mark.parametrize("kind", [KIND_CHUNK, KIND_LIST, KIND_TREE])
 def test_records_of_nodes_come_back_from_the_packs(lived: Workspace, kind: int, gone: bool) -> None:
     """A chunk, a list, a directory: recreated with the same number, from the index and the canonical form."""
-    before = told(lived)
+    before = catalogue_of(lived)
     with lived.store.write() as transaction:
         for node in [node_of(transaction, kind, rank) for rank in (0, -1)]:
             if gone:
@@ -39,14 +40,14 @@ def test_records_of_nodes_come_back_from_the_packs(lived: Workspace, kind: int, 
                 spoil(transaction, Table.NODES, key64(node))
     assert repair(lived.store)
     assert_sound(lived)
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
     assert repair(lived.store) == []
 
 
 @pytest.mark.parametrize("kind", [KIND_CHUNK, KIND_LIST, KIND_TREE])
 def test_an_id_is_found_through_what_refers_to_it(lived: Workspace, kind: int) -> None:
     """Where the row of the index is gone as well, the canonical form of the parent has it, or the version."""
-    before = told(lived)
+    before = catalogue_of(lived)
     with lived.store.write() as transaction:
         for node in [node_of(transaction, kind, rank) for rank in (0, -1)]:
             for key in index_keys(node_payload(transaction, node)):
@@ -54,7 +55,7 @@ def test_an_id_is_found_through_what_refers_to_it(lived: Workspace, kind: int) -
             transaction.delete(Table.NODES, key64(node))
     assert repair(lived.store)
     assert_sound(lived)
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
 
 
 def test_two_nodes_of_one_id_become_one(lived: Workspace, tmp_path: Path) -> None:
@@ -65,11 +66,11 @@ def test_two_nodes_of_one_id_become_one(lived: Workspace, tmp_path: Path) -> Non
     shutil.copytree(tmp_path / "second", tmp_path / "elsewhere", symlinks=True)
     lived.put(tmp_path / "elsewhere", "twin")
     lived.put(tmp_path / "elsewhere", "alone", new=True)
-    before = told(lived)
+    before = catalogue_of(lived)
     assert repair(lived.store)
     assert structure_of(lived.path).clean
     assert_sound(lived)
-    after = told(lived)
+    after = catalogue_of(lived)
     for name, artifact in before.items():
         for number, version in artifact["versions"].items():
             assert after[name]["versions"][number][:9] == version[:9]
@@ -81,19 +82,19 @@ def test_two_nodes_of_one_id_become_one(lived: Workspace, tmp_path: Path) -> Non
 
 def test_all_records_of_nodes_come_back_together(lived: Workspace) -> None:
     """From the lowest number on, each finds those below it."""
-    before = told(lived)
+    before = catalogue_of(lived)
     with lived.store.write() as transaction:
         rows_spoilt(Table.NODES)(lived, transaction)
     repair(lived.store)
     assert_sound(lived)
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
 
 
 @pytest.mark.parametrize("source", ["second", "elsewhere"], ids=["through the stat cache", "read anew"])
 @pytest.mark.parametrize("path", [b"deep/run", b"large"], ids=["one chunk", "a chunk of many"])
 def test_a_damaged_chunk_is_set_aside_and_healed(lived: Workspace, tmp_path: Path, path: bytes, source: str) -> None:
     """Other files stay readable, no put finds it, the same content heals every version, and nothing is left behind."""
-    before = told(lived)
+    before = catalogue_of(lived)
     node = node_at(lived, "alone:v1", path)
     with lived.store.snapshot() as snapshot:
         while (payload := node_payload(snapshot.transaction, node))[0] == KIND_LIST:
@@ -104,7 +105,7 @@ def test_a_damaged_chunk_is_set_aside_and_healed(lived: Workspace, tmp_path: Pat
     assert problems(lived) == [f"node {node} is lost"]
     assert usage_contradictions(lived) == []
     for ref in ("alone:v1", "team/vision/data:v1"):
-        with pytest.raises(DamageError, match="lost"):
+        with raises(DamageError, reason="lost"):
             lived.version(ref).read_bytes(os.fsdecode(path))
         assert lived.version(ref).read_bytes("many/123") == b"123 of many"
     assert repair(lived.store) == []
@@ -114,7 +115,7 @@ def test_a_damaged_chunk_is_set_aside_and_healed(lived: Workspace, tmp_path: Pat
     assert version.receipt is not None
     assert not version.receipt.created
     assert version.receipt.new_bytes
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
     assert_sound(lived)
     lived.gc(now=True)
     lived.gc(now=True)
@@ -138,16 +139,16 @@ def test_a_lost_chunk_is_reaped_with_its_version(lived: Workspace) -> None:
 
 def test_what_is_not_damaged_is_not_set_aside(lived: Workspace) -> None:
     """A suspicion is looked into: the stored form may have been renewed since."""
-    before = told(lived)
+    before = catalogue_of(lived)
     with lived.store.snapshot() as snapshot:
         nodes = list(all_nodes(snapshot.transaction))
     assert repair(lived.store, nodes) == []
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
 
 
 def test_a_copy_takes_the_place_of_a_damaged_chunk(lived: Workspace) -> None:
     """Compaction has left one that is not freed yet."""
-    before = told(lived)
+    before = catalogue_of(lived)
     compact_pack(lived.store, 1)
     node = node_at(lived, "alone:v1", b"deep/run")
     with lived.store.snapshot() as snapshot:
@@ -155,7 +156,7 @@ def test_a_copy_takes_the_place_of_a_damaged_chunk(lived: Workspace) -> None:
     assert extent.pack == 2
     flip_bit(lived, extent)
     repair(lived.store, [node])
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
     assert_sound(lived)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from artstore.errors import InvalidInputError, NotFoundError, RefusedError
+from artstore.errors import DamageError, InvalidInputError, NotFoundError, RefusedError
 from artstore.records.tables import Table
 from artstore.repairing.rebuild import rebuild
 from artstore.retention import applying
@@ -17,7 +17,7 @@ from artstore.retention.rules import read_rules
 from artstore.rows import catalogue
 from artstore.storage.journal import journal_path, replay
 from artstore.workspace import Workspace
-from messages import raises
+from messages import missing, raises
 from store.lived import reopened
 from store.oracle import assert_sound, leftovers, write_folder
 
@@ -47,7 +47,7 @@ def test_what_was_planned_goes_and_can_come_back(filled: Workspace) -> None:
     filled.retention.set("best", type="model", best=2, field="acc")
     found = filled.retention.plan()
     going = ["team/model:v4", "team/model:v1", "team/model:v0"]
-    assert [verdict.candidate.name for verdict in found.going] == going
+    assert [verdict.candidate.name for verdict in found.expiring] == going
     assert len(found.verdicts) == 8 and len(names(filled)) == 8, "a plan changes nothing"
     expected = filled.delete(*going, dry_run=True).freed_bytes
     assert found.freed_bytes == expected > 0
@@ -55,7 +55,7 @@ def test_what_was_planned_goes_and_can_come_back(filled: Workspace) -> None:
     assert sorted(done.versions) == sorted(going) and done.freed_bytes == expected and done.due_at is not None
     assert names(filled) == ["data:v0", "data:v1", "team/model:v2", "team/model:v3", "team/model:v5"]
     (gone,) = [version for version in filled.log("team/model") if version.number == 4]
-    assert gone.record.reason == "best: keeps it no longer, it is less than a minute old"
+    assert not missing(gone.record.reason, ["best", "acc", "5th of 6"])
     assert filled.retention.apply().versions == []
     assert filled.undelete("team/model:v4").version.record.reason == ""
     assert_sound(filled)
@@ -75,8 +75,8 @@ def test_aliases_and_drafts_protect(filled: Workspace) -> None:
     filled.retention.set("young", within=86400.0)
     filled.aliases.set("team/model:v0", "production")
     filled.drafts.new("q", base="data:v0", id="d")
-    told = {verdict.candidate.name: verdict for verdict in plan(filled.store, later(20)).verdicts}
-    assert told["data:v0"].reasons == ["is the base of the open draft 'd' of 'q'"]
+    verdicts = {verdict.candidate.name: verdict for verdict in plan(filled.store, later(20)).verdicts}
+    assert len(verdicts["data:v0"].reasons) == 1 and not missing(verdicts["data:v0"].reasons[0], ["'d'", "'q'"])
     apply(filled.store, trust_clock=True, now_ns=later(5))
     assert names(filled) == ["data:v0", "data:v1", "team/model:v0", "team/model:v5"]
     filled.retention.set("young", within=86400.0, aliased=True, aliases=["prod*"])
@@ -103,7 +103,7 @@ def test_who_needs_a_version_at_the_last_moment_keeps_it(filled: Workspace, monk
     monkeypatch.setattr(applying, "delete", delete)
     done = filled.retention.apply()
     assert sorted(done.versions) == ["team/model:v0", "team/model:v3", "team/model:v4"]
-    assert len(done.kept) == 2 and "has the alias 'mine'" in " ".join(done.kept)
+    assert len(done.kept) == 2 and not missing(" ".join(done.kept), ["'mine'"])
     assert names(filled) == ["data:v0", "data:v1", "team/model:v1", "team/model:v5"]
 
 
@@ -129,14 +129,14 @@ def test_a_version_goes_at_its_end(filled: Workspace, tmp_path: Path) -> None:
 
 
 def test_ends_are_set_and_taken_away(filled: Workspace, tmp_path: Path) -> None:
-    ends = filled.set_ttl("data:v0", 3600.0)
+    ends = filled.retention.set_ttl("data:v0", 3600.0)
     assert ends is not None and abs(ends.timestamp() - time.time() - 3600) < 60
-    assert filled.set_ttl("data:v0", None) is None
+    assert filled.retention.set_ttl("data:v0", None) is None
     assert filled.version("data:v0").record.expires_ns == 0
     for seconds in (0.0, -5.0, 1e11, float("nan")):
-        with pytest.raises(InvalidInputError, match="must lie in the future"):
-            filled.set_ttl("data:v0", seconds)
-        with pytest.raises(InvalidInputError, match="must lie in the future"):
+        with raises(InvalidInputError, reason="end in the past"):
+            filled.retention.set_ttl("data:v0", seconds)
+        with raises(InvalidInputError, reason="end in the past"):
             filled.put(tmp_path / "d1", "new", ttl=seconds)
     assert "new" not in [item.name for item in filled.artifacts()]
     unchanged = filled.put(tmp_path / "d1", "data", ttl=3600.0)
@@ -154,9 +154,9 @@ def test_ends_are_set_and_taken_away(filled: Workspace, tmp_path: Path) -> None:
 def test_a_wrong_clock_deletes_nothing(filled: Workspace) -> None:
     """Behind the newest version, or far ahead of all that is recorded; until somebody says that it is right."""
     filled.retention.set("last", last=1)
-    with pytest.raises(RefusedError, match="the clock is behind the newest record"):
+    with raises(RefusedError, reason="clock behind"):
         apply(filled.store, now_ns=later(-1))
-    with raises(RefusedError, names=["30 days"]):
+    with raises(RefusedError, names=["30 days"], reason="clock ahead"):
         apply(filled.store, now_ns=later(31))
     assert len(names(filled)) == 8
     assert len(apply(filled.store, trust_clock=True, now_ns=later(31)).versions) == 6
@@ -168,9 +168,9 @@ def test_a_clock_that_was_watched_is_right(filled: Workspace) -> None:
     for days in (29, 58, 87, 116, 100, 150):
         assert apply(filled.store, now_ns=later(days)).versions == []
     filled.retention.set("young", within=100 * 86400.0)
-    with pytest.raises(RefusedError, match="behind"):
+    with raises(RefusedError, reason="clock behind"):
         apply(filled.store, now_ns=later(101))
-    with pytest.raises(RefusedError, match="ahead"):
+    with raises(RefusedError, names=["30 days"], reason="clock ahead"):
         apply(filled.store, now_ns=later(147))
     assert len(apply(filled.store, now_ns=later(145)).versions) == 6
 
@@ -210,7 +210,7 @@ def test_rules_are_kept_and_told_to_the_journal(filled: Workspace) -> None:
 
 def test_a_rebuild_brings_rules_and_ends_back(filled: Workspace) -> None:
     filled.retention.set("b", last=2, metadata={"k": [1]})
-    filled.set_ttl("data:v0", 1e6)
+    filled.retention.set_ttl("data:v0", 1e6)
     ends = filled.version("data:v0").record.expires_ns
     (filled.path / "manifest.1" / "data.mdb").unlink()
     filled.store.reader.close()
@@ -229,7 +229,7 @@ def test_rules_that_do_not_read_let_nothing_go(filled: Workspace) -> None:
     filled.retention.set("b", last=1)
     with filled.store.write() as transaction:
         transaction.put(Table.META, b"retention", b'{"rules": [{"name": "b"}], "seen_ns": 0}')
-    with pytest.raises(Exception, match="retention rules of the workspace are malformed"):
+    with raises(DamageError, names=["retention"]):
         filled.retention.apply()
     assert len(names(filled)) == 8
     assert not filled.fsck().clean

@@ -17,6 +17,7 @@ from artstore.rows import content
 from artstore.storage.packs import pack_path
 from artstore.store import process_chunks
 from artstore.workspace import Workspace
+from messages import missing, raises
 
 NewWorkspace = Callable[[], AbstractContextManager[Workspace]]
 TEXT = b"".join(b"row %d of the table, and some more of it\n" % number for number in range(60_000))
@@ -77,7 +78,7 @@ def test_damage_is_never_other_bytes(workspace: Workspace, version: Version, nam
                 assert version.read_bytes(other) == data
                 assert other != name
             except DamageError as error:
-                assert chunk.id.hex() in str(error) and "pack 1" in str(error)
+                assert not missing(str(error), [chunk.id.hex(), "pack 1"])
     path.write_bytes(sound)
     assert version.read_bytes(name) == FILES[name]
 
@@ -87,7 +88,7 @@ def test_a_missing_pack_is_damage(workspace: Workspace, version: Version) -> Non
     process_chunks.after_fork()
     workspace.store.reader.close()
     pack_path(workspace.path, 1).unlink()
-    with pytest.raises(DamageError, match="missing"):
+    with raises(DamageError, names=[str(pack_path(workspace.path, 1))], reason="missing"):
         version.read_bytes("text")
     assert version.read_bytes("empty") == b""
     assert len(version.listdir()) == len(FILES)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from artstore.rows.nodes import all_counts, change_counts, children_of, node_ext
 from artstore.rows.planner import plan_release
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
+from messages import raises
 
 CommitTree = Callable[..., Any]
 
@@ -111,7 +111,7 @@ def test_a_count_that_is_too_low_is_damage(store: Store, commit_tree: CommitTree
     transaction: WriteTransaction
     with store.write() as transaction:
         change_counts(transaction, {shared: -1})
-    with store.snapshot() as snapshot, pytest.raises(DamageError, match=f"node {shared} has fewer references"):
+    with store.snapshot() as snapshot, raises(DamageError, names=[f"node {shared}"], reason="too few references"):
         plan_release(snapshot.transaction, [version.root])
 
 

@@ -147,7 +147,7 @@ def test_what_is_no_workspace(tmp_path: Path) -> None:
     """A folder, a file and nothing at all are told from a workspace in one sentence."""
     (tmp_path / "file").touch()
     for place in (tmp_path, tmp_path / "file", tmp_path / "nothing"):
-        with pytest.raises(WorkspaceNotFoundError, match="not an artfs workspace"):
+        with raises(WorkspaceNotFoundError, names=[str(place)]):
             Store.open(place)
 
 

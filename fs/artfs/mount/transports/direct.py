@@ -108,8 +108,8 @@ class Dispatcher:
 
     def _lookup(self, unique: int, parent: int, request: memoryview) -> Answer:
         self._counts.looked_up()
-        found = self._tree.lookup(parent, _name(request, _BODY))
-        return (protocol.absent(unique) if found is None else self._owner.looked_up(unique, found),)
+        attributes = self._tree.lookup(parent, _name(request, _BODY))
+        return (protocol.absent(unique) if attributes is None else self._owner.looked_up(unique, attributes),)
 
     def _getattr(self, unique: int, inode: int, request: memoryview) -> Answer:
         return (self._owner.attributes(unique, self._tree.attributes(inode)),)
@@ -234,7 +234,9 @@ class DirectTransport:
         while not settled:
             outcome = protocol.negotiate(os.read(self._device, protocol.LARGEST_REQUEST))
             if outcome.lacking:
-                raise UnsupportedError(f"this kernel's FUSE lacks what a direct mount needs: {outcome.lacking}")
+                raise UnsupportedError(
+                    f"this kernel's FUSE lacks features that the direct transport needs: {outcome.lacking}"
+                )
             os.write(self._device, outcome.answer)
             settled = outcome.settled
 

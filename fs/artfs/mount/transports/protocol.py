@@ -158,7 +158,7 @@ def negotiate(request: bytes) -> Negotiation:
         raise ValueError("the kernel's first request is cut short")
     length, opcode, unique = REQUEST.unpack_from(request)[:3]
     if opcode != Opcode.INIT or length != len(request):
-        raise ValueError(f"the kernel's first request is no INIT (opcode {opcode})")
+        raise ValueError(f"the kernel's first request is not INIT (opcode {opcode})")
     major, minor, readahead, low = _INIT.unpack_from(request, REQUEST.size)
     if major > MAJOR:  # it then asks again in our version
         return Negotiation(_answer_init(unique, readahead, Feature(0)), False, minor, Feature(0), "")
@@ -207,9 +207,9 @@ def failure(unique: int, number: int) -> bytes:
     return _ANSWER.pack(_ANSWER.size, -number, unique)
 
 
-def statistics(unique: int, found: Statistics) -> bytes:
+def statistics(unique: int, values: Statistics) -> bytes:
     """Return the answer to STATFS."""
-    body = _STATFS.pack(found.blocks, found.free, found.free, found.files, 0, found.block, 255, found.block, 0)
+    body = _STATFS.pack(values.blocks, values.free, values.free, values.files, 0, values.block, 255, values.block, 0)
     return answer(unique, body)
 
 
@@ -222,9 +222,9 @@ class Owner:
         self._uid = uid
         self._gid = gid
 
-    def looked_up(self, unique: int, found: Attributes) -> bytes:
+    def looked_up(self, unique: int, attributes: Attributes) -> bytes:
         """Return the answer to LOOKUP."""
-        inode, mode, size, mtime_ns, entry_seconds, attribute_seconds = found
+        inode, mode, size, mtime_ns, entry_seconds, attribute_seconds = attributes
         seconds, rest = divmod(mtime_ns, _NANO)
         return _LOOKUP_ANSWER.pack(
             _LOOKUP_ANSWER.size, 0, unique,
@@ -233,9 +233,9 @@ class Owner:
             mode, 1, self._uid, self._gid, 0, _BLOCK, 0,
         )  # fmt: skip
 
-    def attributes(self, unique: int, found: Attributes) -> bytes:
+    def attributes(self, unique: int, attributes: Attributes) -> bytes:
         """Return the answer to GETATTR."""
-        inode, mode, size, mtime_ns, _, attribute_seconds = found
+        inode, mode, size, mtime_ns, _, attribute_seconds = attributes
         seconds, rest = divmod(mtime_ns, _NANO)
         return _GETATTR_ANSWER.pack(
             _GETATTR_ANSWER.size, 0, unique,
@@ -244,9 +244,9 @@ class Owner:
             mode, 1, self._uid, self._gid, 0, _BLOCK, 0,
         )  # fmt: skip
 
-    def listed(self, name: bytes, cookie: int, found: Attributes) -> bytes:
+    def listed(self, name: bytes, cookie: int, attributes: Attributes) -> bytes:
         """Return one entry of an answer to READDIRPLUS; ``cookie`` is the position of the next entry."""
-        inode, mode, size, mtime_ns, entry_seconds, attribute_seconds = found
+        inode, mode, size, mtime_ns, entry_seconds, attribute_seconds = attributes
         seconds, rest = divmod(mtime_ns, _NANO)
         length = len(name)
         return _LISTED.pack(
@@ -267,8 +267,8 @@ class Owner:
         for name, kind, node, size, birth_ns in contents.entries:
             if (kind, birth_ns) != alike:
                 alike = kind, birth_ns
-                found = of_content(kind, node, size, birth_ns)
-                sort, head, tail = found.mode >> 12, _listed_head(found), self._listed_tail(found)
+                attributes = of_content(kind, node, size, birth_ns)
+                sort, head, tail = attributes.mode >> 12, _listed_head(attributes), self._listed_tail(attributes)
             inode = content_inode(kind, node)
             cookie += 1
             length = len(name)
@@ -281,15 +281,15 @@ class Owner:
             parts.append(packed)
         return b"".join(parts)
 
-    def _listed_tail(self, found: Attributes) -> bytes:
-        seconds, rest = divmod(found.mtime_ns, _NANO)
+    def _listed_tail(self, attributes: Attributes) -> bytes:
+        seconds, rest = divmod(attributes.mtime_ns, _NANO)
         return _LISTED_TAIL.pack(
-            seconds, seconds, seconds, rest, rest, rest, found.mode, 1, self._uid, self._gid, 0, _BLOCK, 0
+            seconds, seconds, seconds, rest, rest, rest, attributes.mode, 1, self._uid, self._gid, 0, _BLOCK, 0
         )
 
 
-def _listed_head(found: Attributes) -> bytes:
-    return _LISTED_HEAD.pack(0, found.entry_seconds, found.attribute_seconds, 0, 0)
+def _listed_head(attributes: Attributes) -> bytes:
+    return _LISTED_HEAD.pack(0, attributes.entry_seconds, attributes.attribute_seconds, 0, 0)
 
 
 def absent(unique: int) -> bytes:
@@ -297,7 +297,7 @@ def absent(unique: int) -> bytes:
     return _LOOKUP_ANSWER.pack(_LOOKUP_ANSWER.size, 0, unique, 0, 0, FOREVER, *[0] * 19)
 
 
-def plainly_listed(name: bytes, cookie: int, found: Attributes) -> bytes:
+def plainly_listed(name: bytes, cookie: int, attributes: Attributes) -> bytes:
     """Return one entry of an answer to READDIR."""
     length = len(name)
-    return _PLAIN_LISTED.pack(found.inode, cookie, length, found.mode >> 12) + name + _PADDING[length & 7]
+    return _PLAIN_LISTED.pack(attributes.inode, cookie, length, attributes.mode >> 12) + name + _PADDING[length & 7]

@@ -124,4 +124,4 @@ def run(main: Callable[..., Coroutine[object, object, None]], *, requests: int =
     except StopIteration:
         return
     coroutine.close()
-    raise RuntimeError("a handler of the mount waited for something")
+    raise RuntimeError("a handler of the mount awaited something")

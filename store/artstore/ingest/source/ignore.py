@@ -123,10 +123,10 @@ def _matches(pattern: _Pattern, path: str, is_directory: bool) -> bool:
     if pattern.regex.groups == 0:
         # The pattern ends in /** or is bare: it has no folder mark, and matches entries below, never the folder.
         return pattern.regex.search(path) is not None
-    found = pattern.regex.search(path)
-    if found is not None and found.group(_DESCENDANT_MARK) is None:
+    match = pattern.regex.search(path)
+    if match is not None and match.group(_DESCENDANT_MARK) is None:
         return True
     if not is_directory:
         return False
     path += "/"
-    return any(found.end(_DESCENDANT_MARK) == len(path) for found in pattern.regex.finditer(path))
+    return any(match.end(_DESCENDANT_MARK) == len(path) for match in pattern.regex.finditer(path))

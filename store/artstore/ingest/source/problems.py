@@ -16,7 +16,7 @@ PROBLEMS_MAX = 100
 
 _NAMED = 3
 _VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE})
-_HINT = "leave such entries out with --exclude or an .artfsignore file, or mend them, and run the command again"
+_HINT = "exclude such entries with --exclude or an .artfsignore file, or fix them, and run the command again"
 _CHANGED_HINT = "run the command again when nothing writes to the folder"
 
 

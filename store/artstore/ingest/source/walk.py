@@ -128,11 +128,11 @@ class Walk:
                 if child is not None:
                     return child
             elif stat.S_ISLNK(mode):
-                found = self._link(frame, name, status.st_mtime_ns)
-                if isinstance(found, _Frame):
-                    return found
-                if found is not None:
-                    yield found
+                target = self._link(frame, name, status.st_mtime_ns)
+                if isinstance(target, _Frame):
+                    return target
+                if target is not None:
+                    yield target
             else:
                 self._problems.add(handle.join(name), special_kind(mode))
         return None
@@ -163,7 +163,7 @@ class Walk:
         try:
             status = os.stat(name, dir_fd=handle.fd)
         except FileNotFoundError:
-            self._problems.add(path, f"a symlink out of the folder to {display(text)}, where nothing is")
+            self._problems.add(path, f"a symlink out of the folder to {display(text)}, which does not exist")
             return None
         except OSError as error:
             if error.errno == errno.ELOOP:
@@ -197,9 +197,9 @@ class Walk:
             identity = _identity(status)
             self._refuse_forbidden(path, identity)
             if (followed or parent.territory.links_followed) and self._is_above(identity):
-                self._problems.add(path, f"{_LOOP}: it leads back to a folder that holds it")
+                self._problems.add(path, f"{_LOOP}: it points to a folder that contains it")
             elif followed and parent.territory.links_followed == _LINKS_FOLLOWED_MAX:
-                self._problems.add(path, "reached through too many symlinks out of symlinked folders")
+                self._problems.add(path, "reached through too many nested symlinks")
             elif followed:
                 territory = Territory(fd, identity, links_followed=parent.territory.links_followed + 1)
                 return self._frame(handle.acquire(), status, territory, 0, parent.rules)
@@ -251,7 +251,7 @@ class Walk:
             self._problems.add_error(path, error)
             return rules
         if len(content) > _IGNORE_FILE_MAX:
-            self._problems.add(path, f"larger than the {_IGNORE_FILE_MAX >> 20} MiB that an ignore file may have")
+            self._problems.add(path, f"larger than the {_IGNORE_FILE_MAX >> 20} MiB limit of an ignore file")
             return rules
         try:
             return (rules or IgnoreRules([])).below(handle.path, content)
@@ -293,7 +293,7 @@ class Walk:
     def _refuse_forbidden(self, path: bytes, identity: Identity) -> None:
         sentence = self._forbidden.get(identity)
         if sentence is not None:
-            raise RefusedError(sentence, hint=f"leave {display(path)} out with --exclude" if path else "")
+            raise RefusedError(sentence, hint=f"exclude {display(path)} with --exclude" if path else "")
 
 
 def may_read(status: os.stat_result, name: bytes, directory_fd: int) -> bool:

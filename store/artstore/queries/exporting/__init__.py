@@ -79,7 +79,7 @@ def export(
     dest = Path(os.path.abspath(dest))
     selection = Selection(store, root, (prefix or b"").strip(b"/"))
     if dest.exists() and not dest.is_dir():
-        raise ExistsError(f"{dest} is there and is not a folder")
+        raise ExistsError(f"{dest} exists and is not a folder")
     meters = [Meter(phase, selection.files, selection.bytes, progress) for phase in ("check", "get")]
     with Workers() as workers:
         survey = Survey(selection, dest, workers, meters[0])

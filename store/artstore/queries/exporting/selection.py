@@ -77,7 +77,7 @@ class Selection:
             else:
                 entries = [entry for entry, _ in islice(entries_from(snapshot.tree, node, position), _PAGE)]
         if not all(is_entry_name(entry.name) for entry in entries):
-            raise DamageError(f"the directory {os.fsdecode(path)!r} has an entry with an impossible name")
+            raise DamageError(f"the directory {os.fsdecode(path)!r} has an entry with an invalid name")
         return Page(path, position, entries) if entries else None
 
 

@@ -96,9 +96,9 @@ class Survey:
         equal, different = [], []
         with open_folder(self._dest, page.path) as fd:
             for (index, entry), ident in zip(part, ids, strict=True):
-                found = self._file_id(fd, entry.name)
+                file_id = self._file_id(fd, entry.name)
                 self._meter.count(1, 0, entry.name)
-                if found == ident:
+                if file_id == ident:
                     equal.append(index)
                 else:
                     different.append(entry)
@@ -129,15 +129,15 @@ class Survey:
         if self._folders:
             what = _listed(self._folders, "is a folder", "are folders")
             raise ExistsError(
-                f"{what} in {self._dest}, where this version has files, and folders are never deleted",
-                hint="move it away, or copy to another place",
+                f"{what} in {self._dest}, where this version has files; folders are never deleted",
+                hint="move it away, or copy to another folder",
                 paths=sorted(self._folders),
             )
         if self._different and not overwrite:
             what = _listed(self._different, "differs", "differ")
             raise ExistsError(
-                f"{what} in {self._dest} from this version: nothing was written",
-                hint="give --overwrite to replace what differs, or copy to another place",
+                f"{what} from this version in {self._dest}; nothing was written",
+                hint="use --overwrite to replace it, or copy to another folder",
                 paths=sorted(self._different),
             )
 

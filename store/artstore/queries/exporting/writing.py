@@ -184,7 +184,7 @@ class Writing:
                 break
             self._workers.check()
         if offset != entry.size or hasher.digest() != ident:
-            raise DamageError(f"its content is not what its id {ident.hex()} names")
+            raise DamageError(f"its content does not match its id {ident.hex()}")
         os.ftruncate(fd, offset)
 
     def _fetch(self, fd: int, entry: TreeEntry) -> None:

@@ -122,7 +122,7 @@ def _wait_for_readers(store: Store) -> None:
         pids += [reader.pid for reader in readers_of(current.env) if reader.transaction < number]
     named = ", ".join(str(pid) for pid in sorted(set(pids)))
     raise BusyError(
-        f"the manifest of {store.path} is not compacted: processes ({named}) have been reading it for "
+        f"the manifest of {store.path} was not compacted: processes ({named}) have been reading it for "
         f"{READER_SECONDS:.0f} seconds",
         hint="run the command again when they have ended",
     )
@@ -138,7 +138,7 @@ def _build(store: Store, old: Environment, transaction: ReadTransaction, new: Pa
     free = disk.free_bytes(store.path)
     if free < needed + RESERVE:
         raise OutOfSpaceError(
-            f"only {free} bytes are left on the disk of {store.path}: its manifest needs {needed} to be compacted",
+            f"only {free} bytes are left on the disk of {store.path}: compacting its manifest needs {needed}",
             hint="free some space and run the command again",
         )
     mode = stat.S_IMODE((old.folder / "lease").stat().st_mode)
@@ -212,7 +212,7 @@ def _continue_numbers(path: Path, page: int, last: int) -> None:
         for index in (0, 1):
             magic, version = _META_HEAD.unpack(disk.read_exactly(fd, _META_HEAD.size, index * page + _META_AT))
             if magic != _META_MAGIC or version != 1:
-                raise DamageError(f"{path} has another form than LMDB gives it")
+                raise DamageError(f"{path} does not have the layout that LMDB writes")
             data = disk.read_exactly(fd, _TRANSACTION.size, index * page + _TRANSACTION_AT)
             numbers.append(int(_TRANSACTION.unpack(data)[0]))
         newest = numbers.index(max(numbers))
@@ -255,7 +255,7 @@ def _check(old: Environment, transaction: ReadTransaction, new: Path, last: int)
     wanted = [int(transaction.raw.stat(transaction.handles[table])["entries"]) for table in Table]
     if shown != last or counts != wanted:
         raise DamageError(
-            f"the copy of the manifest of {old.workspace} has {sum(counts)} rows where it should have {sum(wanted)}",
+            f"the copy of the manifest of {old.workspace} has {sum(counts)} rows instead of {sum(wanted)}",
             hint="artfs fsck shows what is wrong with it",
         )
 
@@ -319,7 +319,7 @@ def _readers(folder: Path) -> list[int]:
             return [os.getpid()]
         if not data.exists() or not _is_leased(folder):
             return []  # another process has just removed it, or it is damaged and no process has it open
-        raise DamageError(f"the replaced manifest {folder} does not open: {error}") from error
+        raise DamageError(f"the replaced manifest {folder} cannot be opened: {error}") from error
     try:
         return [reader.pid for reader in readers_of(env)]
     finally:

@@ -22,6 +22,7 @@ from typing import Final
 from artstore.errors import DamageError
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.events import AliasEvent, ArtifactEvent, Event, decode
+from artstore.records.journal_frames import encode_events
 from artstore.records.tables import Table
 from artstore.rows import catalogue
 from artstore.rows.history import History, read_provenance
@@ -94,7 +95,7 @@ def _rewritten(store: Store, transaction: ReadTransaction) -> bytes:
     if history.retention is not None:
         events.append(history.retention)
     events += read_provenance(transaction).events()
-    return journal.encode_events(events)
+    return encode_events(events)
 
 
 def _artifacts(transaction: ReadTransaction) -> Iterator[ArtifactRecord]:
@@ -132,11 +133,11 @@ def _compare(
     for (name, number), version in recorded.items():
         replayed = history.version(name, number)
         if replayed is None or replayed.is_deleted != (version.state != "live"):
-            raise DamageError(f"the journal does not tell of {name}:v{number} as it is")
+            raise DamageError(f"the journal and the manifest disagree on {name}:v{number}")
     aliases = {
         (artifact.name, alias.name): alias.version
         for artifact in artifacts
         for alias in catalogue.aliases_of(transaction, artifact.number)
     }
     if aliases != history.aliases:
-        raise DamageError("the journal does not tell of the aliases as they are")
+        raise DamageError("the journal and the manifest disagree on the aliases")

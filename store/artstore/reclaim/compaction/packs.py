@@ -110,10 +110,10 @@ class _Source:
     def life(self, transaction: ReadTransaction, entries: Collection[PackedEntry]) -> Iterator[_Life]:
         """Yield the stored forms of a segment that nodes refer to."""
         for entry in entries:
-            found = find_node(transaction, CLASS_CONTENT if entry.klass == CLASS_ROOT_LIST else entry.klass, entry.id)
-            if found is None:
+            row = find_node(transaction, CLASS_CONTENT if entry.klass == CLASS_ROOT_LIST else entry.klass, entry.id)
+            if row is None:
                 continue
-            node, payload = found
+            node, payload = row
             extent = node_extent(payload)
             if (extent.pack, extent.offset) == (self.number, entry.offset):
                 agrees = extent == _extent(self.number, entry)
@@ -175,8 +175,8 @@ def _batches(store: Store, source: _Source, copied: Copied) -> Iterator[list[_Li
     for entries in _readable(source, copied):
         for start in range(0, len(entries), BATCH_NODES):
             with store.snapshot() as snapshot:
-                found = list(source.life(snapshot.transaction, entries[start : start + BATCH_NODES]))
-            for life in found:
+                living = list(source.life(snapshot.transaction, entries[start : start + BATCH_NODES]))
+            for life in living:
                 batch.append(life)
                 size += life.entry.stored
                 if size >= BATCH_BYTES or len(batch) >= BATCH_NODES:
@@ -242,7 +242,7 @@ def _copy(store: Store, writer: PackWriter, source: _Source, batch: list[_Life],
 def _verified(source: _Source, life: _Life) -> bytes:
     """Return a stored form; raise `DamageError` if it does not match the index or the record."""
     if not life.is_sound:
-        raise DamageError("its record and the pack's index say different things of it")
+        raise DamageError("its record and the pack's index disagree")
     stored = disk.read_exactly(source.fd, life.entry.stored, life.entry.offset)
     verify_stored(stored, life.entry.checksums)
     return stored
@@ -263,14 +263,14 @@ def worthwhile(store: Store, numbers: Collection[int] | None, *, eager: bool) ->
         ends = _ends(transaction)
         chosen = sorted(ends if numbers is None else ends.keys() & set(numbers))
         gaps = {number: _gaps(transaction, number) for number in chosen}
-    found = []
+    chosen_packs = []
     for number in chosen:
         length, punched = gaps[number]
         taken = ends[number] - punched
         loose = length - punched
         if (loose >= _BLOCK and loose * 4 >= taken) or (eager and _is_loose(store, number, length, punched)):
-            found.append(number)
-    return found
+            chosen_packs.append(number)
+    return chosen_packs
 
 
 def _ends(transaction: ReadTransaction) -> dict[int, int]:
@@ -369,7 +369,7 @@ def _only_empty_chunks(store: Store, number: int) -> bool:
 
 def _occupants(store: Store, source: _Source) -> list[PackedEntry] | None:
     """Return the empty stored forms that live in a pack; None if others do, or if a reader may still use the pack."""
-    found: list[PackedEntry] = []
+    occupants: list[PackedEntry] = []
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         try:
@@ -382,12 +382,12 @@ def _occupants(store: Store, source: _Source) -> list[PackedEntry] | None:
                 for life in source.life(transaction, entries):
                     if life.entry.stored:
                         return None
-                    found.append(life.entry)
+                    occupants.append(life.entry)
         except DamageError:
             return None
         if data != _gaps(transaction, source.number)[0]:
             return None  # condemned bytes, or bytes without a known owner that a rebuild kept
-        return found
+        return occupants
 
 
 def _is_gap(transaction: ReadTransaction, number: int, segment: _Segment) -> bool:

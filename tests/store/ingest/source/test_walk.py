@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from artstore.errors import RefusedError, SourceChangedError, SourceError
 from artstore.ingest.source import EnterDirectory, FileEntry, LeaveDirectory, LinkEntry, open_source
 from artstore.ingest.source import walk as walk_module
 from artstore.ingest.source.problems import PROBLEMS_MAX
-from messages import raises
+from messages import missing, raises
 
 Walked = Callable[..., dict[bytes, object]]
 
@@ -144,7 +145,7 @@ def test_a_folder_that_is_moved_during_a_deep_walk_is_noticed(folder: Path, monk
     monkeypatch.setattr(walk_module, "OPEN_DIRECTORIES", 2)
     (folder / "a/b/c/d").mkdir(parents=True)
     (folder / "elsewhere").mkdir()
-    with open_source(folder) as source, pytest.raises(SourceChangedError, match="a was moved"):
+    with open_source(folder) as source, raises(SourceChangedError, names=["a"], reason="moved"):
         for event in source.walk():
             if event == LeaveDirectory(b"a/b/c/d"):
                 (folder / "a/b").rename(folder / "elsewhere/b")
@@ -224,13 +225,13 @@ def test_a_followed_link_carries_its_targets_stamp(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "reason"),
     [
-        ("fifo", lambda path: os.mkfifo(path), "a named pipe"),
-        ("link", lambda path: path.symlink_to("../../nowhere"), "where nothing is"),
-        ("link", lambda path: path.symlink_to("/nowhere/at all\n"), r"where nothing is"),
-        ("loop", lambda path: path.symlink_to("loop"), "a symlink loop"),
-        ("up", lambda path: path.symlink_to("../.."), "leads back to a folder that holds it"),
-        ("up", lambda path: path.symlink_to("/"), "leads back to a folder that holds it"),
-        ("null", lambda path: path.symlink_to("/dev/null"), "a symlink to a device"),
+        ("fifo", lambda path: os.mkfifo(path), "named pipe"),
+        ("link", lambda path: path.symlink_to("../../nowhere"), "dangling link"),
+        ("link", lambda path: path.symlink_to("/nowhere/at all\n"), "dangling link"),
+        ("loop", lambda path: path.symlink_to("loop"), "symlink loop"),
+        ("up", lambda path: path.symlink_to("../.."), "link to an outer folder"),
+        ("up", lambda path: path.symlink_to("/"), "link to an outer folder"),
+        ("null", lambda path: path.symlink_to("/dev/null"), "link to a device"),
     ],
 )
 def test_what_cannot_be_stored_is_refused_by_name(
@@ -240,10 +241,9 @@ def test_what_cannot_be_stored_is_refused_by_name(
     (folder / "good").touch()
     (folder / "sub").mkdir()
     make(folder / "sub" / name)
-    with pytest.raises(SourceError, match=reason) as caught:
+    with raises(SourceError, names=[f"sub/{name}"], reason=reason) as caught:
         walked(folder)
     error = caught.value
-    assert str(error).startswith(f"sub/{name}")
     assert str(error).isprintable()
     assert error.hint
     assert error.paths[0] == f"sub/{name}".encode()
@@ -255,7 +255,7 @@ def test_a_socket_is_refused(folder: Path, walked: Walked, monkeypatch: pytest.M
     monkeypatch.chdir(folder)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("s")
-        with pytest.raises(SourceError, match="s cannot be put: it is a socket"):
+        with raises(SourceError, names=["s"], reason="socket"):
             walked(folder)
 
 
@@ -265,7 +265,7 @@ def test_all_problems_are_named_after_a_complete_walk(folder: Path) -> None:
         os.mkfifo(folder / f"{index}-fifo")
         (folder / f"{index}-good").touch()
     events: list[object] = []
-    with open_source(folder) as source, pytest.raises(SourceError, match=r"5 entries .* and 2 more") as caught:
+    with open_source(folder) as source, raises(SourceError, names=["5 entries", "2 more"]) as caught:
         events.extend(source.walk())
     assert caught.value.paths == [b"%d-fifo" % index for index in range(5)]
 
@@ -298,7 +298,7 @@ def test_unreadable_entries_are_refused_by_name(tmp_path: Path, walked: Walked, 
         if os.stat(folder).st_uid == os.geteuid():
             expected.add(b"others")
         assert set(caught.value.paths) == expected
-        assert "Permission denied" in str(caught.value)
+        assert not missing(str(caught.value), [os.strerror(errno.EACCES)])
     finally:
         if os.getuid() == 0:
             os.seteuid(0)
@@ -314,7 +314,7 @@ def test_what_vanishes_is_named_as_change(folder: Path) -> None:
     for name in ("a", "b", "c"):
         (folder / name).touch()
     (folder / "d").mkdir()
-    with open_source(folder) as source, pytest.raises(SourceChangedError, match=r"b .*vanished") as caught:
+    with open_source(folder) as source, raises(SourceChangedError, names=["b"], reason="vanished") as caught:
         for event in source.walk():
             if event.path == b"a":
                 (folder / "b").unlink()
@@ -328,7 +328,7 @@ def test_a_forbidden_folder_is_refused_at_once(folder: Path, walked: Walked) -> 
     workspace.mkdir(parents=True)
     status = workspace.stat()
     forbidden = {(status.st_dev, status.st_ino): "the workspace lies inside"}
-    with pytest.raises(RefusedError, match="the workspace lies inside") as caught:
+    with raises(RefusedError, names=["the workspace lies inside"]) as caught:
         walked(folder, forbidden=forbidden)
     assert "sub/workspace" in caught.value.hint
     with pytest.raises(RefusedError):
@@ -367,10 +367,10 @@ def test_an_ignore_file_that_cannot_be_used_is_a_problem(folder: Path, walked: W
     (folder / "sub/.artfsignore").mkdir(parents=True)
     assert walked(folder) == {b"sub": None, b"sub/.artfsignore": None}
     (folder / ".artfsignore").write_text("!\n")
-    with pytest.raises(SourceError, match=r"\.artfsignore .*not a list of patterns"):
+    with raises(SourceError, names=[".artfsignore"], reason="malformed ignore file"):
         walked(folder)
     (folder / ".artfsignore").write_bytes(b"#" * ((1 << 20) + 1))
-    with pytest.raises(SourceError, match="larger than the 1 MiB"):
+    with raises(SourceError, names=[".artfsignore", "1 MiB"]):
         walked(folder)
 
 
@@ -381,7 +381,7 @@ def test_links_out_of_links_end(folder: Path, walked: Walked) -> None:
         (folder.parent / f"o{index}/next").symlink_to(f"../o{index + 1}")
     (folder.parent / "o60").mkdir()
     (folder / "next").symlink_to("../o0")
-    with pytest.raises(SourceError, match="too many symlinks"):
+    with raises(SourceError, reason="too many links"):
         walked(folder)
 
 

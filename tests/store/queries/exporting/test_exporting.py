@@ -135,7 +135,7 @@ def test_a_prefix_is_whole_components(
 @pytest.mark.parametrize("prefix", [b"im", b"img/1/x", b"../img", b"dir//a", b"."])
 def test_a_prefix_that_is_not_there(store: Store, root: int, dest: Path, prefix: bytes) -> None:
     """A prefix that names nothing is not found, and nothing is made."""
-    with pytest.raises(NotFoundError, match="in this version"):
+    with raises(NotFoundError, names=[repr(prefix.decode())]):
         export(store, root, dest, prefix=prefix)
     assert not dest.parent.exists()
 
@@ -150,7 +150,7 @@ def test_all_that_differs_is_refused_before_anything_is_written(store: Store, ro
     (dest / "nothing").write_bytes(b"something")
     (dest / "run.sh").write_bytes(b"#!/bin/sh\n")
     before = contents_without_following(dest)
-    with pytest.raises(ExistsError, match=r"'big', 'dir', 'img' and 3 more \(6 in all\) differ") as caught:
+    with raises(ExistsError, names=["'big'", "'dir'", "'img'", "3 more", "6"]) as caught:
         export(store, root, dest)
     assert caught.value.paths == [b"big", b"dir", b"img", b"link", b"nothing", b"run.sh"]
     assert "--overwrite" in caught.value.hint
@@ -167,9 +167,9 @@ def test_a_folder_in_the_place_of_a_file_is_never_deleted(store: Store, root: in
     """A folder is refused in one sentence even with overwrite, an empty one and one in the place of a link too."""
     (dest / "dir" / "a").mkdir(parents=True)
     (dest / "link").mkdir()
-    with pytest.raises(ExistsError, match=r"'dir/a' and 'link' are folders .* never deleted") as caught:
+    with raises(ExistsError, names=["'dir/a'", "'link'"]) as caught:
         export(store, root, dest, overwrite=True)
-    assert caught.value.paths == [b"dir/a", b"link"]
+    assert caught.value.paths == [b"dir/a", b"link"] and "--overwrite" not in caught.value.hint
     assert contents(dest) == {b"dir": {b"a": {}}, b"link": {}}
 
 
@@ -181,8 +181,9 @@ def test_nothing_is_written_through_a_link(store: Store, root: int, dest: Path, 
     dest.mkdir(parents=True)
     (dest / "dir").symlink_to(outside)
     (dest / "nothing").symlink_to(outside / "file")
-    with raises(ExistsError, names=["'dir'", "'nothing'"]):
+    with raises(ExistsError, names=["'dir'", "'nothing'"]) as caught:
         export(store, root, dest, prefix=b"")
+    assert "--overwrite" in caught.value.hint
     export(store, root, dest, overwrite=True)
     assert contents(outside) == {b"file": b"mine", b"sub": {}}
     assert contents(dest) == TREE
@@ -220,7 +221,7 @@ def test_the_destination_itself_may_be_a_link(store: Store, root: int, tmp_path:
 def test_the_destination_is_a_file(store: Store, root: int, tmp_path: Path) -> None:
     """A file is no place to copy to."""
     (tmp_path / "dest").write_bytes(b"")
-    with pytest.raises(ExistsError, match="is not a folder"):
+    with raises(ExistsError, names=[str(tmp_path / "dest")], reason="not a folder"):
         export(store, root, tmp_path / "dest", overwrite=True)
 
 
@@ -237,7 +238,7 @@ def test_damage_is_named_and_not_copied(store: Store, root: int, dest: Path) -> 
     data = bytearray(path.read_bytes())
     data[data.index(b"bytes")] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DamageError, match=r"(?s)deep .* is not copied: .* damaged"):
+    with raises(DamageError, names=["deep", "pack 1"], reason="damaged"):
         export(store, root, dest)
     assert b"sub" not in contents(dest)[b"dir"] or not contents(dest)[b"dir"][b"sub"]
     assert not temporary_files(dest)
@@ -251,7 +252,7 @@ def test_content_is_compared_with_its_id(store: Store, dest: Path) -> None:
     root = stager.tree([EntryDraft(b"name", Kind.FILE, 12, ident, chunk, 0, 0o644)])
     node = stager.commit(root, lambda transaction, root, added: (True, root.node))
     stager.close()
-    with pytest.raises(DamageError, match=f"name is not copied: its content is not what its id {ident.hex()} names"):
+    with raises(DamageError, names=["name", ident.hex()], reason="wrong content"):
         export(store, node, dest)
     assert contents(dest) == {}
 
@@ -270,7 +271,7 @@ def test_a_full_disk_leaves_no_temporary_files(
 
     with monkeypatch.context() as patch:
         patch.setattr(disk, "append", full)
-        with pytest.raises(OutOfSpaceError, match="no space left on the disk of"):
+        with raises(OutOfSpaceError, names=[str(dest)]):
             export(store, root, dest)
     assert not temporary_files(dest) and b"big" not in contents(dest)
     assert export(store, root, dest).files > 0

@@ -20,6 +20,7 @@ from artstore.workspace import Workspace
 from corpora.folders import content_of
 from crash.recount import contradictions
 from crash.states import content_of_version
+from messages import raises
 from store.reclaim.compaction.conftest import Faults
 from store.reclaim.compaction.environments import Rows, folders_of, loosen, number_of, rows
 
@@ -76,7 +77,7 @@ def test_a_table_that_is_not_known_is_not_dropped(grown: Workspace) -> None:
     """Refused before anything is copied."""
     grown_manifest = Environment.of(grown.path)
     grown_manifest.env.open_db(b"of tomorrow")
-    with pytest.raises(DamageError, match="does not know"):
+    with raises(DamageError, names=[str(grown.path), "tables"]):
         compact_environment(grown.store)
     assert folders_of(grown) == ["manifest.1"]
 
@@ -90,7 +91,7 @@ def test_a_copy_that_lacks_rows_is_dropped(grown: Workspace, monkeypatch: pytest
             yield piece[1:] if table is Table.INDEX else piece
 
     monkeypatch.setattr(environment, "_pieces", lossy)
-    with pytest.raises(DamageError, match="rows"):
+    with raises(DamageError, names=[str(grown.path), "rows"]):
         compact_environment(grown.store)
     assert folders_of(grown) == ["manifest.1"]
     assert contradictions(grown.path) == []
@@ -173,7 +174,7 @@ def test_a_replaced_one_that_does_not_open_goes_when_nobody_has_it(grown: Worksp
     (old / "lease").write_bytes(b"")
     holder = os.open(old / "lease", os.O_RDWR)
     assert disk.try_lock(holder, shared=True)
-    with pytest.raises(DamageError, match=r"manifest\.1"):
+    with raises(DamageError, names=[str(old)]):
         compaction.retire_replaced(grown.store)
     os.close(holder)
     assert compaction.retire_replaced(grown.store) == []

@@ -24,6 +24,7 @@ from artstore.workspace import Workspace
 from corpora import folders
 from corpora.folders import content_of
 from crash.recount import all_nodes, contradictions, stray_packs
+from messages import raises
 from store.oracle import problems
 from store.reclaim.compaction.conftest import Faults, holds, scatter
 
@@ -184,7 +185,7 @@ def test_what_is_damaged_stays(workspace: Workspace, tmp_path: Path) -> None:
     settle(workspace)
     assert path.exists() and places(workspace) == {PACK, 2}
     assert contradictions(workspace.path) == []
-    with workspace.store.snapshot() as snapshot, pytest.raises(DamageError, match=chunk[2:34].hex()):
+    with workspace.store.snapshot() as snapshot, raises(DamageError, names=[chunk[2:34].hex()]):
         for node in all_nodes(snapshot.transaction):
             if snapshot.identity(node) == chunk[2:34]:
                 snapshot.read(node, 0, 3000)

@@ -1,0 +1,44 @@
+"""The file that identifies a workspace: a JSON object, written once.
+
+artfs.json = {"format", "uuid", "created_ns", "group"?}
+"""
+
+from __future__ import annotations
+
+import json
+import uuid as uuids
+from dataclasses import dataclass
+from typing import Final
+
+from artstore.errors import DamageError
+
+__all__ = ["IDENTITY", "WorkspaceIdentity"]
+
+IDENTITY: Final = "artfs.json"
+"""Name of the file that identifies a workspace."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceIdentity:
+    """A workspace's uuid, when it was made, and the Unix group that it is shared with."""
+
+    uuid: str
+    created_ns: int
+    group: str | None = None
+
+    def encode(self, form: int) -> bytes:
+        """Return the file's content; ``form`` is the number of the on-disk format."""
+        values = {"format": form, "uuid": self.uuid, "created_ns": self.created_ns}
+        if self.group:
+            values["group"] = self.group
+        return (json.dumps(values) + "\n").encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> WorkspaceIdentity:
+        """Return the identity that `encode` wrote; raise `DamageError` on anything else."""
+        try:
+            values = json.loads(data)
+            uuids.UUID(values["uuid"])
+            return cls(values["uuid"], int(values["created_ns"]), values.get("group"))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise DamageError(f"the {IDENTITY} is damaged") from error
