@@ -56,7 +56,7 @@ def change_tree(ws: Workspace, level: int, change: Callable[[TreeView, Rows], tu
     )
     rows, totals = change(view, list(view.children()) if level else list(view.entries()))
     with ws.store.write() as transaction:
-        transaction.put_numbered(Table.NODES, node, encode_tree(level, view.digest, totals, view.extent, rows))
+        transaction.put_numbered(Table.NODES, node, encode_tree(level, view.digest, view.form, totals, view.extent, rows))
     return verified(ws, node)
 
 
@@ -84,8 +84,34 @@ def other_kind(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
 
 
 def older(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
-    changed = [_with(row, birth_ns=1) if isinstance(row, TreeEntry) else row for row in rows]
-    return changed, view.totals  # type: ignore[return-value]
+    changed = [_with(row, mtime_ns=1) for row in rows]
+    return changed, view.totals._replace(newest_ns=1)  # type: ignore[return-value]
+
+
+def not_writable(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    return [_with(row, mode=0o444) for row in rows], view.totals  # type: ignore[return-value]
+
+
+def one_late(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    """Count one inode too many before the second row and those after it."""
+    late = [_with(row, inodes_before=row.inodes_before + 1) for row in rows[1:]]
+    return [rows[0], *late], view.totals._replace(files=view.totals.files + 1)  # type: ignore[return-value]
+
+
+def one_more_below(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    """Count one inode too many in the first directory and before all after it."""
+    at = next(index for index, row in enumerate(rows) if isinstance(row, TreeEntry) and row.is_directory)
+    late = [_with(row, inodes_before=row.inodes_before + 1) for row in rows[at + 1 :]]
+    return [*rows[: at + 1], *late], view.totals._replace(files=view.totals.files + 1)  # type: ignore[return-value]
+
+
+def newer_totals(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    return rows, view.totals._replace(newest_ns=view.totals.newest_ns + 1)
+
+
+def more_files(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    """Count a file as a directory: the sum of the two stays."""
+    return rows, view.totals._replace(files=view.totals.files - 1, directories=view.totals.directories + 1)
 
 
 def other_totals(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
@@ -109,12 +135,20 @@ def _with(row: TreeEntry | ChildRecord, **changes: object) -> TreeEntry | ChildR
         (0, impossible, "an invalid name"),
         (0, larger, "is wrong"),
         (0, other_kind, "not what its digest says"),
-        (0, older, "is wrong"),
+        (0, older, "not what its id says"),
+        (0, not_writable, "not what its id says"),
+        (0, one_late, "do not add up"),
+        (0, one_more_below, "is wrong"),
+        (0, newer_totals, "its totals are wrong"),
+        (0, more_files, "its totals are wrong"),
         (0, other_totals, "its totals are wrong"),
         (1, swapped, "not in order"),
         (1, renamed, "is another"),
         (1, other_totals, "its totals are wrong"),
         (1, moved_up, "is wrong"),
+        (1, one_late, "is wrong"),
+        (1, newer_totals, "its totals are wrong"),
+        (1, more_files, "its totals are wrong"),
     ],
 )
 def test_a_directory_record_that_is_wrong_is_found(
