@@ -49,6 +49,9 @@ def test_bytes_past_the_acknowledged_end_are_nobodys(lived: Workspace) -> None:
     assert checked(lived).problems == []
 
 
+PURGE = {"event": "purge", "name": "alone", "version": 1, "digest": "00", "form": "00", "mount": 70, "purged": []}
+
+
 @pytest.mark.parametrize(
     ("event", "words"),
     [
@@ -59,7 +62,7 @@ def test_bytes_past_the_acknowledged_end_are_nobodys(lived: Workspace) -> None:
         ({"event": "type", "name": "alone", "type": "odd"}, "by the journal 'odd'"),
         ({"event": "delete", "name": "alone", "version": 1, "aliases": []}, "is deleted by one of them only"),
         ({"event": "undelete", "name": "alone", "version": 0}, "is deleted by one of them only"),
-        ({"event": "purge", "name": "alone", "version": 1, "digest": "00", "purged": []}, "another digest"),
+        (PURGE, "another digest"),
         ({"event": "odd", "name": "alone"}, "'odd' is no event"),
         ({"event": "type"}, "cannot be"),
         ({"event": "type", "name": ["x"], "type": 1}, "cannot be"),
@@ -72,8 +75,9 @@ def test_an_event_that_does_not_fit_is_named(lived: Workspace, event: dict[str, 
 
 
 def test_a_version_that_only_the_journal_has_is_named(lived: Workspace) -> None:
-    event = {"event": "version", "name": "alone", "number": 7, "serial": 70, "digest": "00", "metadata": {}}
-    log(lived, {**event, "description": "", "created_ns": 1, "base": None})
+    event = {"event": "version", "name": "alone", "number": 7, "serial": 70, "digest": "00", "form": "00"}
+    times = {"created_ns": 1, "mtime_ns": -1, "mode": 0o755, "newest_ns": -1}
+    log(lived, {**event, **times, "metadata": {}, "description": "", "base": None})
     report = checked(lived)
     assert found(report, "journal", "only the journal has alone:v7")
     assert found(report, "journal", "next version of 'alone'")

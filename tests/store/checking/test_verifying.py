@@ -11,7 +11,7 @@ from artstore.records.nodes import KIND_LIST, KIND_TREE, Extent, decode_list, en
 from artstore.records.packing import PackedEntry
 from artstore.records.tables import Table
 from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
-from artstore.rows.nodes import node_extent
+from artstore.rows.nodes import node_extent, node_payload
 from artstore.storage import disk
 from artstore.storage.packs import pack_path, read_segments
 from artstore.workspace import Workspace
@@ -56,7 +56,9 @@ def change_tree(ws: Workspace, level: int, change: Callable[[TreeView, Rows], tu
     )
     rows, totals = change(view, list(view.children()) if level else list(view.entries()))
     with ws.store.write() as transaction:
-        transaction.put_numbered(Table.NODES, node, encode_tree(level, view.digest, view.form, totals, view.extent, rows))
+        transaction.put_numbered(
+            Table.NODES, node, encode_tree(level, view.digest, view.form, totals, view.extent, rows)
+        )
     return verified(ws, node)
 
 
@@ -98,13 +100,6 @@ def one_late(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
     return [rows[0], *late], view.totals._replace(files=view.totals.files + 1)  # type: ignore[return-value]
 
 
-def one_more_below(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
-    """Count one inode too many in the first directory and before all after it."""
-    at = next(index for index, row in enumerate(rows) if isinstance(row, TreeEntry) and row.is_directory)
-    late = [_with(row, inodes_before=row.inodes_before + 1) for row in rows[at + 1 :]]
-    return [*rows[: at + 1], *late], view.totals._replace(files=view.totals.files + 1)  # type: ignore[return-value]
-
-
 def newer_totals(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
     return rows, view.totals._replace(newest_ns=view.totals.newest_ns + 1)
 
@@ -133,20 +128,19 @@ def _with(row: TreeEntry | ChildRecord, **changes: object) -> TreeEntry | ChildR
         (0, swapped, "not in order"),
         (0, renamed, "not what its digest says"),
         (0, impossible, "an invalid name"),
-        (0, larger, "is wrong"),
+        (0, larger, "its entry for"),
         (0, other_kind, "not what its digest says"),
         (0, older, "not what its id says"),
         (0, not_writable, "not what its id says"),
         (0, one_late, "do not add up"),
-        (0, one_more_below, "is wrong"),
         (0, newer_totals, "its totals are wrong"),
         (0, more_files, "its totals are wrong"),
         (0, other_totals, "its totals are wrong"),
         (1, swapped, "not in order"),
         (1, renamed, "is another"),
         (1, other_totals, "its totals are wrong"),
-        (1, moved_up, "is wrong"),
-        (1, one_late, "is wrong"),
+        (1, moved_up, "its row for the entries up to"),
+        (1, one_late, "its row for the entries up to"),
         (1, newer_totals, "its totals are wrong"),
         (1, more_files, "its totals are wrong"),
     ],
@@ -158,6 +152,23 @@ def test_a_directory_record_that_is_wrong_is_found(
     assert fault is not None
     assert fault.kind == "record"
     assert words in fault.sentence
+
+
+def test_a_directory_that_is_counted_otherwise_than_it_counts_is_found(lived: Workspace) -> None:
+    """An index off by one: the entries after a directory are counted one too late, and the totals with them."""
+    root = lived.version("alone:v1").record.root
+    with lived.store.write() as transaction:
+        view = TreeView(node_payload(transaction, root))
+        first, *rest = view.entries()
+        assert first.is_directory
+        rows = [first, *(entry._replace(inodes_before=entry.inodes_before + 1) for entry in rest)]
+        totals = view.totals._replace(files=view.totals.files + 1)
+        payload = encode_tree(0, view.digest, view.form, totals, view.extent, rows)
+        transaction.put_numbered(Table.NODES, root, payload)
+    fault = verified(lived, root)
+    assert fault is not None
+    assert fault.kind == "record"
+    assert "its entry for the directory b'deep' is wrong" in fault.sentence
 
 
 def test_a_list_that_says_something_else_than_its_children_is_found(lived: Workspace) -> None:
