@@ -9,16 +9,11 @@ from hypothesis import strategies as st
 from artfs.mount import inodes
 from artfs.mount.inodes import Inode, Sort
 
-nodes = st.integers(min_value=16, max_value=(1 << 61) - 1)
 serials = st.integers(min_value=0, max_value=(1 << 31) - 1)
 names = st.integers(min_value=1, max_value=(1 << 32) - 1)
 
 places = st.one_of(
-    st.tuples(nodes, st.booleans()).map(
-        lambda pair: (inodes.file(*pair), Inode(Sort.EXECUTABLE if pair[1] else Sort.FILE, pair[0]))
-    ),
-    nodes.map(lambda node: (inodes.link(node), Inode(Sort.LINK, node))),
-    st.tuples(serials, serials).map(lambda pair: (inodes.directory(*pair), Inode(Sort.DIRECTORY, *pair))),
+    st.tuples(serials, serials).map(lambda pair: (inodes.entry(*pair), Inode(Sort.ENTRY, *pair))),
     names.map(lambda number: (inodes.project(number), Inode(Sort.PROJECT, number))),
     names.map(lambda number: (inodes.artifact(number), Inode(Sort.ARTIFACT, number))),
     serials.map(lambda serial: (inodes.alias(serial), Inode(Sort.ALIAS, serial))),
@@ -52,10 +47,7 @@ def test_any_number_is_decoded_or_refused(number: int) -> None:
     except ValueError:
         return
     encoders = {
-        Sort.FILE: lambda: inodes.file(place.value, False),
-        Sort.EXECUTABLE: lambda: inodes.file(place.value, True),
-        Sort.LINK: lambda: inodes.link(place.value),
-        Sort.DIRECTORY: lambda: inodes.directory(place.value, place.ordinal),
+        Sort.ENTRY: lambda: inodes.entry(place.value, place.ordinal),
         Sort.PROJECT: lambda: inodes.project(place.value),
         Sort.ARTIFACT: lambda: inodes.artifact(place.value),
         Sort.ALIAS: lambda: inodes.alias(place.value),
@@ -74,11 +66,9 @@ def test_numbers_without_a_meaning_are_refused(number: int) -> None:
 
 def test_numbers_that_do_not_fit_are_refused() -> None:
     for encode in (
-        lambda: inodes.file(15, False),
-        lambda: inodes.file(1 << 61, False),
-        lambda: inodes.link(1),
-        lambda: inodes.directory(1 << 31, 0),
-        lambda: inodes.directory(0, 1 << 31),
+        lambda: inodes.entry(1 << 31, 0),
+        lambda: inodes.entry(0, 1 << 31),
+        lambda: inodes.entry(-1, 0),
         lambda: inodes.artifact(1 << 32),
     ):
         with pytest.raises(ValueError, match="does not fit"):
