@@ -203,6 +203,8 @@ REASONS = {
     "newer free list": "the newest record of the free list",
     "names out of order": "out of order",
     "other content than its digest": "does not match its digest",
+    "other form than its id": "do not match its form id",
+    "running totals": "do not add up",
     "invalid name": "an invalid name",
     "wrong entry": "is wrong",
     "wrong totals": "totals are wrong",

@@ -24,18 +24,34 @@ class Workspace(artstore.workspace.Workspace):
         *,
         workers: int | None = None,
         allow_other: bool = False,
+        umask: int = 0,
+        readable: bool = False,
+        uid: int | None = None,
+        gid: int | None = None,
     ) -> MountHandle:
         """Mount the workspace at an empty folder; the mount ends with the ``with`` block.
 
             with ws.mount("/mnt/art") as m:
                 train(m.path(ws.version("imagenet")))
 
-        The daemon serves this mount only, and ends with this process at the latest.  Raises `MountError` if FUSE is
-        unavailable.
+        Files belong to this user (the workspace's owner if root mounts), or to ``uid`` and ``gid``, and have the
+        permission bits that they were put with: without those in ``umask``, and with read permission for all if
+        ``readable``.  The daemon serves this mount only, and ends with this process at the latest.  Raises `MountError`
+        if FUSE is unavailable.
         """
         from artfs.mount.control import mount
 
-        return mount(self.path, directory, workers=workers, allow_other=allow_other, tied=True)
+        return mount(
+            self.path,
+            directory,
+            workers=workers,
+            allow_other=allow_other,
+            umask=umask,
+            readable=readable,
+            uid=uid,
+            gid=gid,
+            tied=True,
+        )
 
 
 def open_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:

@@ -4,7 +4,7 @@ A request and its answer are one line of JSON each, on a connection of their own
 
     {"op": "invalidate", "changes": [["team/vision/imagenet", ["v3", "latest"]]]}    ->    {"ok": true}
     {"op": "in_use", "versions": [[4, 3, 17], ...]}      ->    {"ok": true, "in_use": [17, ...]}
-    {"op": "purged", "files": [99, ...], "directories": [[17, 0], ...]}              ->    {"ok": true}
+    {"op": "purged", "entries": [[17, 2, 5, "a.jpg"], ...]}                          ->    {"ok": true}
     {"op": "status"}                    ->    {"ok": true, "status": {...}}
     {"op": "unmount", "lazy": false}    ->    {"ok": true}   or   {"ok": false, "errno": 16, "error": "..."}
 
@@ -19,7 +19,7 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ __all__ = [
     "CACHE_SECONDS",
     "PATIENCE_SECONDS",
     "Change",
+    "PurgedEntry",
     "in_use",
     "notify",
     "notify_purged",
@@ -45,7 +46,9 @@ PATIENCE_SECONDS = 1.5
 """How long a change waits for daemons: the lifetime of the cache and a margin, after which no stale entry is left."""
 
 _RETRY_SECONDS = 0.02
-_PURGED_AT_ONCE = 50_000
+_PURGED_AT_ONCE, _ENTRY_BYTES = 500_000, 20
+"""Bytes of the names of purged entries in one message, and what counts for an entry besides: JSON is up to 6 times as
+long."""
 _LONGEST_LINE = 4 << 20
 _CREDENTIALS = struct.Struct("3i")
 
@@ -55,6 +58,18 @@ class Change(NamedTuple):
 
     directory: str
     names: list[str]
+
+
+class PurgedEntry(NamedTuple):
+    """An entry that was purged: the mount serial that its version had, and the preorder indexes in it until then.
+
+    ``directory`` is the index of the directory that listed it under ``name``, ``ordinal`` its own.
+    """
+
+    mount: int
+    directory: int
+    ordinal: int
+    name: bytes
 
 
 class Peer(NamedTuple):
@@ -94,23 +109,31 @@ def notify(run_dir: Path, changes: Iterable[Change]) -> list[DaemonInfo]:
         return []
 
 
-def notify_purged(run_dir: Path, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> list[DaemonInfo]:
-    """Notify every live daemon of purged content, and return those that did not answer.
+def notify_purged(run_dir: Path, entries: Sequence[PurgedEntry]) -> list[DaemonInfo]:
+    """Notify every live daemon of purged entries, and return those that did not answer.
 
-    ``files`` are content nodes, ``directories`` are (version serial, preorder index) of the directories that list them.
-    Guarantees: the kernels of all other mounts hold neither bytes nor names of it.  A mount that did not answer may,
-    until it ends.
+    Call it when the versions have new mount serials.  Guarantees: the kernels of all other mounts hold neither bytes
+    nor names of the entries.  A mount that did not answer may, until it ends.
     """
     silent: dict[str, DaemonInfo] = {}
-    for start in range(0, max(len(files), len(directories)), _PURGED_AT_ONCE):
-        part = slice(start, start + _PURGED_AT_ONCE)
-        message = {
-            "op": "purged",
-            "files": list(files[part]),
-            "directories": [list(place) for place in directories[part]],
-        }
+    for part in _in_messages(entries):
+        listed = [[*entry[:3], entry.name.decode("utf-8", "surrogateescape")] for entry in part]
+        message = {"op": "purged", "entries": listed}
         silent.update((daemon.id, daemon) for daemon in _tell(run_dir, message))
     return list(silent.values())
+
+
+def _in_messages(entries: Sequence[PurgedEntry]) -> Iterator[list[PurgedEntry]]:
+    part: list[PurgedEntry] = []
+    room = _PURGED_AT_ONCE
+    for entry in entries:
+        room -= len(entry.name) + _ENTRY_BYTES
+        if room < 0 and part:
+            yield part
+            part, room = [], _PURGED_AT_ONCE
+        part.append(entry)
+    if part:
+        yield part
 
 
 def in_use(run_dir: Path, versions: Sequence[tuple[int, int, int]]) -> dict[int, str]:

@@ -15,13 +15,14 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
 from artstore.errors import DamageError
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.deadlist import Condemned, DeadEntry, Free, decode_condemned, decode_entry, decode_free
-from artstore.records.nodes import KIND_LOST
+from artstore.records.nodes import KIND_LOST, KIND_TREE, decode_lost
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_TREE, HEADER_LENGTH
 from artstore.records.tables import Table
 from artstore.retention.rules import read_rules
@@ -168,13 +169,18 @@ def _counts(records: Records) -> list[str]:
     if sorted(index.values()) != sorted(nodes):
         wrong.append(f"{len(index)} rows of the index for {len(nodes)} nodes")
     for key, node in index.items():
-        lost = CLASS_LOST if node in nodes and nodes[node][0] == KIND_LOST else 0
-        classes = [lost + klass for klass in (CLASS_CONTENT, CLASS_LIST, CLASS_TREE)]
-        if node in nodes and (nodes[node][2:34] != key[1:] or key[0] not in classes):
+        if node in nodes and (nodes[node][2:34] != key[1:] or key[0] not in _classes(nodes[node])):
             wrong.append(f"the index leads from {key.hex()} to node {node}, which is something else")
     if nodes and max(nodes) >= records.state.next_node:
         wrong.append("a node has a number that is still to be given out")
     return wrong
+
+
+def _classes(payload: bytes) -> list[int]:
+    """Return the index classes under which a node may be found."""
+    if payload[0] == KIND_LOST:
+        return [CLASS_LOST + decode_lost(payload).klass]
+    return [CLASS_TREE] if payload[0] == KIND_TREE else [CLASS_CONTENT, CLASS_LIST]
 
 
 def _written_counts(transaction: ReadTransaction) -> tuple[dict[int, int], list[str]]:
@@ -324,6 +330,13 @@ def _catalogue(records: Records) -> list[str]:
         artifact = records.artifacts.get(version.artifact)
         if artifact is None or version.number >= artifact.next_version or version.serial >= state.next_serial:
             wrong.append(f"version {version.number} of artifact {version.artifact} has a number still to be given out")
+    mounts = {int.from_bytes(key, "big"): int.from_bytes(value, "big") for key, value in transaction.rows(Table.MOUNTS)}
+    if mounts != {version.mount: version.serial for version in records.versions if version.mount != version.serial}:
+        wrong.append(f"the mount serials {mounts} do not lead to the versions that have them")
+    if len({version.mount for version in records.versions}) != len(records.versions):
+        wrong.append("two versions have one mount serial")
+    if any(version.mount >= state.next_serial for version in records.versions):
+        wrong.append("a mount serial is still to be given out")
     living = {(version.artifact, version.number) for version in live}
     wrong += [
         f"alias {alias.name} of artifact {alias.artifact} names no living version"
@@ -362,12 +375,23 @@ def _names(records: Records) -> list[str]:
 # -- the journal -------------------------------------------------------------------------------------------------------
 
 
+class _Told(NamedTuple):
+    """What the journal tells of a version's root, its times and its mount serial."""
+
+    digest: str
+    form: str
+    mtime_ns: object
+    mode: object
+    newest_ns: object
+    mount: object
+
+
 class _Replay:
     """The catalogue that results from the acknowledged part of the journal."""
 
     def __init__(self) -> None:
-        self.versions: dict[tuple[str, int], str] = {}
-        self.deleted: dict[tuple[str, int], str] = {}
+        self.versions: dict[tuple[str, int], _Told] = {}
+        self.deleted: dict[tuple[str, int], _Told] = {}
         self.aliases: dict[tuple[str, str], int] = {}
         self.next: dict[str, int] = {}
         self.ends: dict[tuple[str, int], object] = {}
@@ -402,7 +426,11 @@ class _Replay:
             case "artifact":
                 self.next[name] = int(str(event["next_version"]))
             case "version":
-                self.versions[place] = str(event["digest"])
+                self.versions[place] = _Told(
+                    str(event["digest"]),
+                    str(event["form"]),
+                    *(event[field] for field in ("mtime_ns", "mode", "newest_ns", "serial")),
+                )
                 self.next[name] = max(self.next.get(name, 0), place[1] + 1)
             case "delete":
                 self.deleted[place] = self.versions.pop(place)
@@ -413,7 +441,10 @@ class _Replay:
             case "ttl":
                 self.ends[place] = event["expires_ns"]
             case "purge":
-                (self.deleted if place in self.deleted else self.versions)[place] = str(event["digest"])
+                table = self.deleted if place in self.deleted else self.versions
+                table[place] = table[place]._replace(
+                    digest=str(event["digest"]), form=str(event["form"]), mount=event["mount"]
+                )
             case "alias" if number is None:
                 del self.aliases[name, str(event["alias"])]
             case "alias":
@@ -439,16 +470,24 @@ def _journal(workspace: Path, records: Records) -> list[str]:
         except KeyError:
             return [f"the journal says {event}, which cannot be"]
 
-    def named(versions: list[VersionRecord]) -> dict[tuple[str, int], str]:
-        return {(artifacts[version.artifact].name, version.number): version.digest.hex() for version in versions}
+    def named(versions: list[VersionRecord]) -> dict[tuple[str, int], _Told]:
+        return {
+            (artifacts[version.artifact].name, version.number): _Told(
+                version.digest.hex(),
+                version.form.hex(),
+                *(version.mtime_ns, version.mode, version.newest_ns, version.mount),
+            )
+            for version in versions
+        }
 
     live, deleted = named(records.live), named(records.deleted)
     wrong = []
     if replayed.versions != live:
         wrong.append(f"the journal tells of the versions {sorted(replayed.versions)}, and {sorted(live)} are there")
-    if any(replayed.deleted.get(place) != digest for place, digest in deleted.items()):
-        dead = sorted(replayed.deleted)
-        wrong.append(f"the journal tells of the deleted versions {dead}, and {sorted(deleted)} wait")
+    if any(replayed.deleted.get(place) != version for place, version in deleted.items()):
+        wrong.append(
+            f"the journal tells of the deleted versions {sorted(replayed.deleted)}, and {sorted(deleted)} wait"
+        )
     aliases = {(artifacts[alias.artifact].name, alias.name): alias.version for alias in records.aliases}
     if replayed.aliases != aliases:
         wrong.append(f"the journal tells of the aliases {replayed.aliases}, and {aliases} are there")

@@ -30,11 +30,22 @@ def command_on(workspace: Path, *words: str | Path) -> subprocess.CompletedProce
 def test_newer_format(quick_dir: Path, source: Path) -> None:
     """A workspace of a later artfs is neither read nor written."""
     workspace = init_workspace(quick_dir / "workspace").path
-    (workspace / "current").write_text("2 manifest.1\n")
-    with raises(UnsupportedError, names=["format 2"]):
+    (workspace / "current").write_text("3 manifest.1\n")
+    with raises(UnsupportedError, names=["format 3"]):
         open_workspace(workspace)
     for words in (("put", source, "data"), ("ls",), ("init", workspace)):
-        check_sentence(command_on(workspace, *words), 1, names=["format 2"])
+        check_sentence(command_on(workspace, *words), 1, names=["format 3"])
+
+
+def test_format_1(quick_dir: Path, source: Path) -> None:
+    """A workspace of the format that was never released is refused, and not changed."""
+    workspace = init_workspace(quick_dir / "workspace").path
+    (workspace / "current").write_text("1 manifest.1\n")
+    with raises(UnsupportedError, names=["format 1"]):
+        open_workspace(workspace)
+    for words in (("put", source, "data"), ("ls",), ("init", workspace), ("fsck", "--rebuild")):
+        check_sentence(command_on(workspace, *words), 1, names=["format 1"])
+    assert (workspace / "current").read_text() == "1 manifest.1\n"
 
 
 def test_newer_format_under_an_open_process(quick_dir: Path, source: Path) -> None:
@@ -42,11 +53,11 @@ def test_newer_format_under_an_open_process(quick_dir: Path, source: Path) -> No
     workspace = init_workspace(quick_dir / "workspace")
     version = workspace.put(source, "data")
     temporary = workspace.path / "current.new"
-    temporary.write_text("2 manifest.2\n")
+    temporary.write_text("3 manifest.2\n")
     temporary.rename(workspace.path / "current")
-    with raises(UnsupportedError, names=["format 2"]):
+    with raises(UnsupportedError, names=["format 3"]):
         version.read_bytes("weights")
-    with raises(UnsupportedError, names=["format 2"]):
+    with raises(UnsupportedError, names=["format 3"]):
         workspace.put(source, "other")
 
 
@@ -70,7 +81,7 @@ def test_not_a_workspace(tmp_path: Path, source: Path) -> None:
     [
         ("current", b""),
         ("current", b"what is this"),
-        ("current", b"1 ../../etc"),
+        ("current", b"2 ../../etc"),
         ("artfs.json", b"{}"),
         ("artfs.json", b"\xff"),
         ("manifest.1/data.mdb", b""),

@@ -91,7 +91,9 @@ def catalogue_of(ws: Workspace) -> Catalogue:
                 version.record.files,
                 version.record.bytes,
                 model_of(ws.store, version.record.root),
-                births(ws, version.record.root),
+                attributes(ws, version.record.root),
+                (version.record.form, version.record.mtime_ns, version.record.mode, version.record.newest_ns),
+                version.record.mount,
             )
             for version in ws.versions(artifact.name)
         }
@@ -100,10 +102,10 @@ def catalogue_of(ws: Workspace) -> Catalogue:
     return found
 
 
-def births(ws: Workspace, root: int) -> dict[bytes, int]:
-    """Return the birth of every file, which is the time that a mount shows."""
+def attributes(ws: Workspace, root: int) -> dict[bytes, tuple[int, int]]:
+    """Return (mtime in ns, mode) of every file and directory, which a mount shows."""
     with ws.store.snapshot() as snapshot:
-        return {path: entry.birth_ns for path, entry in snapshot.walk(root)}
+        return {path: (entry.mtime_ns, entry.mode) for path, entry in snapshot.walk(root)}
 
 
 def reopened(ws: Workspace) -> Workspace:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from artstore import daemon_requests
-from artstore.daemon_requests import CACHE_SECONDS, PATIENCE_SECONDS, Change
+from artstore.daemon_requests import CACHE_SECONDS, PATIENCE_SECONDS, Change, PurgedEntry
 from artstore.daemons import daemons_folder, live_daemons
 from artstore.errors import BusyError, RefusedError
 from messages import raises
@@ -173,12 +173,15 @@ def test_a_long_question_arrives_whole(start: Callable[..., FakeDaemon], tmp_pat
 
 def test_every_live_daemon_hears_of_a_purge(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
     """In parts, where it is long; and who did not hear of each part is named."""
-    heard, silent = start("a"), start("b", lambda message: {"ok": 50_000 not in message["files"]})
-    assert daemon_requests.notify_purged(tmp_path, [], []) == []
-    assert daemon_requests.notify_purged(tmp_path, list(range(50_001)), [(7, 0), (7, 3)]) == [silent.info]
-    assert [len(message["files"]) for message in heard.heard] == [50_000, 1]
-    assert [message["directories"] for message in heard.heard] == [[[7, 0], [7, 3]], []]
+    entries = [PurgedEntry(7, 0, number, b"\xff%d" % number) for number in range(40_000)]
+    last = [7, 0, 39_999, "\udcff39999"]
+    heard, silent = start("a"), start("b", lambda message: {"ok": last not in message["entries"]})
+    assert daemon_requests.notify_purged(tmp_path, []) == []
+    assert daemon_requests.notify_purged(tmp_path, entries) == [silent.info]
+    told = [entry for message in heard.heard for entry in message["entries"]]
+    assert told == [[7, 0, number, f"\udcff{number}"] for number in range(40_000)]
     assert {message["op"] for message in heard.heard} == {"purged"}
+    assert len(heard.heard) == 3
 
 
 @pytest.mark.parametrize("serials", [5, "17", {"17": True}, [17, "18"], [None], [[4, 0, 17]]])

@@ -38,6 +38,26 @@ __all__ = ["mount", "path", "status", "umount"]
 )
 @click.option("--allow-other", is_flag=True, help="Allow other users to read the mount [default: only you].")
 @click.option(
+    "--umask",
+    default="0",
+    metavar="BITS",
+    callback=lambda _context, _option, text: _permission_bits(text),
+    help="Permission bits that the mount does not show, in octal [default: 0: permissions are shown as they were put].",
+)
+@click.option("--readable", is_flag=True, help="Show every file and folder as readable by everyone.")
+@click.option(
+    "--uid",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="The user shown as the owner of all files [default: you; if root mounts, the owner of the workspace].",
+)
+@click.option(
+    "--gid",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="The group shown for all files [default: yours; if root mounts, that of the workspace].",
+)
+@click.option(
     "--transport",
     type=click.Choice(["auto", "direct", "pyfuse3"]),
     default="auto",
@@ -56,6 +76,10 @@ def mount(
     allow_other: bool,
     transport: str,
     low_latency: bool | None,
+    umask: int,
+    readable: bool,
+    uid: int | None,
+    gid: int | None,
 ) -> None:
     """Show every version as a folder below DIR.
 
@@ -81,6 +105,10 @@ def mount(
         foreground=foreground,
         transport=transport,
         low_latency=low_latency,
+        umask=umask,
+        readable=readable,
+        uid=uid,
+        gid=gid,
         forked=session.is_process,
     )
     if session.json:
@@ -89,6 +117,13 @@ def mount(
         write_document(MountDocument(str(workspace), str(handle.directory), handle.pid))
     elif not foreground:
         warn(f"mounted {quoted(str(workspace))} at {quoted(str(handle.directory))}")
+
+
+def _permission_bits(text: str) -> int:
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not an octal number, such as 022") from None
 
 
 @subcommand("umount")

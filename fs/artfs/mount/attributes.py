@@ -6,8 +6,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from artfs.mount import inodes
-from artstore.records.trees import Content, Kind
+from artstore.records.trees import MODE_BITS, Kind, TreeEntry
 
 __all__ = [
     "ABOVE_SECONDS",
@@ -15,11 +14,12 @@ __all__ = [
     "Attributes",
     "Contents",
     "DirectoryEntry",
+    "Modes",
     "Statistics",
     "above",
-    "content_inode",
     "link_above",
-    "of_content",
+    "of_entry",
+    "root_entry",
 ]
 
 FOREVER = 1 << 31
@@ -29,21 +29,45 @@ ABOVE_SECONDS = 1
 """Seconds for which the kernel may cache entries above versions; it is also notified of changes."""
 
 _EDITIONS = 1_000_000
-
-_DIRECTORY_MODE = stat.S_IFDIR | 0o555
-_LINK_MODE = stat.S_IFLNK | 0o777
-_FILE, _EXECUTABLE, _LINK = int(Kind.FILE), int(Kind.EXECUTABLE), int(Kind.LINK)
-_FILE_MODE = stat.S_IFREG | 0o444
-_MODES = {
-    _FILE: _FILE_MODE,
-    _EXECUTABLE: stat.S_IFREG | 0o555,
-    _LINK: _LINK_MODE,
-    int(Kind.REFERENCE): _FILE_MODE,
+_READ, _READ_AND_SEARCH = 0o444, 0o555
+_KIND_SHIFT = 9
+_TYPES = {
+    Kind.FILE: stat.S_IFREG,
+    Kind.EXECUTABLE: stat.S_IFREG,
+    Kind.LINK: stat.S_IFLNK,
+    Kind.DIRECTORY: stat.S_IFDIR,
+    Kind.REFERENCE: stat.S_IFREG,
 }
+_LINK_MODE = stat.S_IFLNK | 0o777
+
+
+class Modes:
+    """The modes that a mount shows: the permission bits as they were kept, changed by the options of the mount.
+
+    ``umask`` are bits that are never shown.  ``readable`` adds read permission for all to files, and read and search
+    permission to directories.  The root of a version has these always, unless ``umask`` takes them.  The bits of a
+    link have no meaning on Linux, which shows all of them.
+    """
+
+    __slots__ = ("shown",)
+
+    def __init__(self, *, umask: int = 0, readable: bool = False) -> None:
+        self.shown: list[int] = []
+        """By kind and permission bits (kind << 9 | bits): type and permission bits as ``st_mode`` has them."""
+        for kind, file_type in _TYPES.items():
+            added = (_READ_AND_SEARCH if kind is Kind.DIRECTORY else _READ) if readable else 0
+            for bits in range(MODE_BITS + 1):
+                mode = _LINK_MODE if kind is Kind.LINK else file_type | ((bits | added) & ~umask)
+                self.shown.append(mode)
+
+    @property
+    def directory_above(self) -> int:
+        """The mode of a directory above versions."""
+        return self.shown[Kind.DIRECTORY << _KIND_SHIFT | _READ_AND_SEARCH]
 
 
 class Attributes(NamedTuple):
-    """The result of ``stat`` for one inode: ``size`` in bytes, ``mtime_ns`` since 1970.
+    """The result of ``stat`` for one inode: ``size`` in bytes, times in nanoseconds since 1970, earlier ones negative.
 
     ``entry_seconds`` and ``attribute_seconds`` define how long the kernel may cache the name and the attributes.
     """
@@ -52,6 +76,7 @@ class Attributes(NamedTuple):
     mode: int
     size: int
     mtime_ns: int
+    ctime_ns: int
     entry_seconds: int
     attribute_seconds: int
 
@@ -65,11 +90,20 @@ class DirectoryEntry(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """A listing whose entries need not be built one by one: ``entries`` have the cookies that follow ``cookie``."""
+    """The rest of a listing of a directory without subdirectories, whose entries need not be built one by one.
+
+    The cookie and the inode of each of ``entries`` are one more than those of the entry before; ``cookie`` and
+    ``inode`` are the last ones before the first entry.  ``modes`` are those of `Modes.shown`, ``ctime_ns`` applies to
+    all entries, and ``following`` is the inode that follows all of the directory in preorder.
+    """
 
     dots: Sequence[DirectoryEntry]
-    entries: Iterator[Content]
+    entries: Iterator[TreeEntry]
     cookie: int
+    inode: int
+    modes: Sequence[int]
+    ctime_ns: int
+    following: int
 
 
 class Statistics(NamedTuple):
@@ -81,34 +115,32 @@ class Statistics(NamedTuple):
     files: int
 
 
-def content_inode(kind: int, node: int) -> int:
-    """Return the inode of a non-directory in a version: a function of its content and executable bit alone."""
-    if kind < _LINK:
-        return inodes.file(node, kind == _EXECUTABLE)
-    return inodes.link(node) if kind == _LINK else inodes.reference(node)
+def of_entry(inode: int, entry: TreeEntry, modes: Modes, created_ns: int) -> Attributes:
+    """Return the attributes of an entry of a version that was created at ``created_ns``.
+
+    Only the name of the version's root may disappear.
+    """
+    mode = modes.shown[entry.kind << _KIND_SHIFT | entry.mode]
+    size = 0 if entry.kind is Kind.DIRECTORY else entry.size
+    entry_seconds = FOREVER if entry.name else ABOVE_SECONDS
+    return Attributes(inode, mode, size, entry.mtime_ns, created_ns, entry_seconds, FOREVER)
 
 
-def of_content(kind: int, node: int, size: int, birth_ns: int) -> Attributes:
-    """Return the attributes of a non-directory entry of a version."""
-    return Attributes(content_inode(kind, node), _MODES[kind], size, birth_ns, FOREVER, FOREVER)
+def root_entry(node: int, mtime_ns: int, mode: int) -> TreeEntry:
+    """Return the root of a version as an entry: it has no name, everyone may enter it, and ``inodes`` is 0."""
+    return TreeEntry(b"", Kind.DIRECTORY, node, 0, mtime_ns, mode | _READ_AND_SEARCH, 0, 0)
 
 
-def of_directory(serial: int, index: int, created_ns: int) -> Attributes:
-    """Return the attributes of a directory in a version; only the name of the root may disappear."""
-    entry_seconds = FOREVER if index else ABOVE_SECONDS
-    return Attributes(inodes.directory(serial, index), _DIRECTORY_MODE, 0, created_ns, entry_seconds, FOREVER)
-
-
-def above(inode: int, changed_ns: int, edition: int) -> Attributes:
+def above(inode: int, modes: Modes, changed_ns: int, edition: int) -> Attributes:
     """Return the attributes of a project or artifact; ``edition`` differs whenever the catalogue does.
 
     It takes the place of the time's last six digits: a kernel that has cached a listing compares the time before it
     uses the listing again.
     """
     shown_ns = changed_ns - changed_ns % _EDITIONS + edition % _EDITIONS
-    return Attributes(inode, _DIRECTORY_MODE, 0, shown_ns, ABOVE_SECONDS, ABOVE_SECONDS)
+    return Attributes(inode, modes.directory_above, 0, shown_ns, shown_ns, ABOVE_SECONDS, ABOVE_SECONDS)
 
 
 def link_above(inode: int, target: bytes, changed_ns: int) -> Attributes:
     """Return the attributes of an alias."""
-    return Attributes(inode, _LINK_MODE, len(target), changed_ns, ABOVE_SECONDS, ABOVE_SECONDS)
+    return Attributes(inode, _LINK_MODE, len(target), changed_ns, changed_ns, ABOVE_SECONDS, ABOVE_SECONDS)

@@ -7,7 +7,15 @@ removed: a name's number, a version's number, one fixed cookie for `latest`, and
 from __future__ import annotations
 
 from artfs.mount import inodes
-from artfs.mount.attributes import Attributes, DirectoryEntry, above, link_above, of_directory
+from artfs.mount.attributes import (
+    Attributes,
+    DirectoryEntry,
+    Modes,
+    above,
+    link_above,
+    of_entry,
+    root_entry,
+)
 from artfs.mount.errnos import StaleError
 from artfs.mount.inodes import Inode, Sort
 from artstore.errors import NotFoundError
@@ -23,6 +31,7 @@ __all__ = [
     "link_target",
     "list_artifact",
     "list_project",
+    "of_version",
     "parent_of",
     "root",
 ]
@@ -34,7 +43,7 @@ _LATEST_COOKIE = 1 << 39
 _ALIAS_COOKIE = 1 << 40
 
 
-def find_in_project(snapshot: Snapshot, project: int, name: bytes) -> Attributes:
+def find_in_project(snapshot: Snapshot, modes: Modes, project: int, name: bytes) -> Attributes:
     """Return the attributes of a project or artifact called ``name`` in ``project``; NotFoundError if there is none."""
     try:
         component = name.decode()
@@ -44,7 +53,7 @@ def find_in_project(snapshot: Snapshot, project: int, name: bytes) -> Attributes
     number = snapshot.name_number(f"{above_it}/{component}" if above_it else component)
     if number is None or not component:
         raise NotFoundError(f"no project or artifact {component!r}")
-    return _of_name(snapshot, *number)
+    return _of_name(snapshot, modes, *number)
 
 
 def find_in_artifact(snapshot: Snapshot, artifact: int, name: bytes) -> VersionRecord | Attributes:
@@ -66,18 +75,18 @@ def find_in_artifact(snapshot: Snapshot, artifact: int, name: bytes) -> VersionR
     raise NotFoundError(f"no version or alias {text!r}")
 
 
-def root(snapshot: Snapshot, created_ns: int) -> Attributes:
+def root(snapshot: Snapshot, modes: Modes, created_ns: int) -> Attributes:
     """Return the attributes of the root of the mount."""
-    return above(inodes.ROOT, created_ns, snapshot.edition)
+    return above(inodes.ROOT, modes, created_ns, snapshot.edition)
 
 
-def attributes(snapshot: Snapshot, place: Inode) -> Attributes:
+def attributes(snapshot: Snapshot, modes: Modes, place: Inode) -> Attributes:
     """Return the attributes of a project, an artifact or an alias; StaleError if it no longer exists."""
     if place.sort is Sort.ALIAS:
         return _of_alias(_alias(snapshot, place.value))
     if place.sort is Sort.LATEST:
         return _of_latest(_version(snapshot, place.value))
-    return _of_name(snapshot, place.value, place.sort is Sort.ARTIFACT)
+    return _of_name(snapshot, modes, place.value, place.sort is Sort.ARTIFACT)
 
 
 def link_target(snapshot: Snapshot, place: Inode) -> bytes:
@@ -87,24 +96,22 @@ def link_target(snapshot: Snapshot, place: Inode) -> bytes:
     return _target(_version(snapshot, place.value).number)
 
 
-def list_project(snapshot: Snapshot, project: int) -> list[DirectoryEntry]:
+def list_project(snapshot: Snapshot, modes: Modes, project: int) -> list[DirectoryEntry]:
     """Return the entries of a project by cookie."""
     return [
         DirectoryEntry(
-            child.component.encode(), child.number + _FIRST, _of_name(snapshot, child.number, child.is_artifact)
+            child.component.encode(), child.number + _FIRST, _of_name(snapshot, modes, child.number, child.is_artifact)
         )
         for child in snapshot.names_in(_name(snapshot, project))
     ]
 
 
-def list_artifact(snapshot: Snapshot, artifact: int) -> list[DirectoryEntry]:
+def list_artifact(snapshot: Snapshot, modes: Modes, artifact: int) -> list[DirectoryEntry]:
     """Return the versions and aliases of an artifact by cookie."""
     _name(snapshot, artifact)
     versions = snapshot.versions_of(artifact)
     listing = [
-        DirectoryEntry(
-            _target(version.number), version.number + _FIRST, of_directory(version.serial, 0, version.created_ns)
-        )
+        DirectoryEntry(_target(version.number), version.number + _FIRST, of_version(version, modes))
         for version in versions
     ]
     if versions:
@@ -112,6 +119,12 @@ def list_artifact(snapshot: Snapshot, artifact: int) -> list[DirectoryEntry]:
     for alias in sorted(snapshot.aliases_of(artifact), key=lambda alias: alias.serial):
         listing.append(DirectoryEntry(alias.name.encode(), _ALIAS_COOKIE + alias.serial, _of_alias(alias)))
     return listing
+
+
+def of_version(version: VersionRecord, modes: Modes) -> Attributes:
+    """Return the attributes of the root directory of a version."""
+    entry = root_entry(version.root, version.mtime_ns, version.mode)
+    return of_entry(inodes.entry(version.mount, 0), entry, modes, version.created_ns)
 
 
 def parent_of(snapshot: Snapshot, place: Inode) -> int:
@@ -136,14 +149,14 @@ def _record(snapshot: Snapshot, number: int) -> ArtifactRecord:
     return record
 
 
-def _of_name(snapshot: Snapshot, number: int, is_artifact: bool) -> Attributes:
+def _of_name(snapshot: Snapshot, modes: Modes, number: int, is_artifact: bool) -> Attributes:
     """Return the attributes of a project or artifact; an artifact changed when its latest version was made."""
     record = _record(snapshot, number)
     if not is_artifact:
-        return above(inodes.project(number), record.created_ns, snapshot.edition)
+        return above(inodes.project(number), modes, record.created_ns, snapshot.edition)
     latest = snapshot.latest(number)
     changed_ns = latest.created_ns if latest else record.created_ns
-    return above(inodes.artifact(number), changed_ns, snapshot.edition)
+    return above(inodes.artifact(number), modes, changed_ns, snapshot.edition)
 
 
 def _of_alias(alias: AliasRecord) -> Attributes:

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from artfs.mount import kernel
+from artfs.mount.attributes import Modes
 from artfs.mount.configuration import Configuration
 from artfs.mount.counters import Counters, Field, WorkerCounts
 from artfs.mount.duty import Duty, Relief, Take
+from artfs.mount.nodetable import NodeTable
 from artfs.mount.ownership import Owner
 from artfs.mount.tree import RECORD_BYTES, Tree
 from artfs.mount.wakefulness import LATENCY_DEVICE, Wakefulness
@@ -64,8 +66,8 @@ class Transport(Protocol):
 @dataclass(frozen=True, slots=True)
 class Kit:
     """The objects that the zygote passes to its children: ``news`` is the children's end of the socket to it,
-    ``device`` the mount's, and ``duty``, a file to lock, ``chunks``, ``regions`` and ``recent`` are shared by the
-    workers."""
+    ``device`` the mount's, and ``duty``, a file to lock, ``chunks``, ``regions``, ``recent`` and ``nodes`` are
+    shared by the workers."""
 
     configuration: Configuration
     owner: Owner
@@ -77,6 +79,7 @@ class Kit:
     chunks: SharedChunkCache
     regions: Regions
     recent: RecentSpans
+    nodes: NodeTable
 
 
 def send(news: socket.socket, message: dict[str, Any]) -> None:
@@ -139,7 +142,13 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
     counts.set(Field.PID, os.getpid())
     counts.set(Field.STARTED_NS, time.time_ns())
     send(kit.news, {"from": slot, "ready": True})
-    tree = Tree(store, kit.counters.epoch, record_bytes=RECORD_BYTES // kit.configuration.workers)
+    tree = Tree(
+        store,
+        kit.counters.epoch,
+        nodes=kit.nodes,
+        modes=Modes(umask=kit.configuration.umask, readable=kit.configuration.readable),
+        record_bytes=RECORD_BYTES // kit.configuration.workers,
+    )
     kit.transport.serve(tree, counts, note, Duty(kit.duty, kit.device).read, _Busy(kit.news, slot).say)
     store.settle()
     return ENDED

@@ -22,8 +22,9 @@ LIFELINE = 4
 class Configuration:
     """Describe the mount to be made; both paths are absolute, as `os.fsdecode` returns them.
 
-    ``ready`` is the descriptor for the report, ``lifeline`` one whose end of file unmounts (-1 for a daemon that
-    stays).
+    ``umask``, ``readable``, ``uid`` and ``gid`` define the modes and the owners that it shows (see
+    `artfs.mount.attributes.Modes` and `artfs.mount.ownership.Shown`).  ``ready`` is the descriptor for the report,
+    ``lifeline`` one whose end of file unmounts (-1 for a daemon that stays).
     """
 
     id: str
@@ -33,6 +34,10 @@ class Configuration:
     allow_other: bool
     transport: str
     low_latency: bool
+    umask: int
+    readable: bool
+    uid: int | None
+    gid: int | None
     ready: int
     lifeline: int
 

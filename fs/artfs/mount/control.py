@@ -26,6 +26,7 @@ from artfs.mount.table import Mounted
 from artstore.daemon_requests import request
 from artstore.daemons import DaemonInfo, daemons_folder, is_held, live_daemons, runtime_folder
 from artstore.errors import BusyError, InvalidInputError, MountError
+from artstore.records.trees import MODE_BITS
 from artstore.storage.environment import Environment
 from artstore.store import Store
 
@@ -40,6 +41,8 @@ _END_SECONDS = 3.0
 _LAZY_END_SECONDS = 0.5
 _DYING_SECONDS = 0.2
 _ANSWER_SECONDS = 2.0
+_NO_OWNER = (1 << 32) - 1
+"""The number that system calls take for "no user"."""
 
 
 def mount(
@@ -51,6 +54,10 @@ def mount(
     foreground: bool = False,
     transport: str = "auto",
     low_latency: bool | None = None,
+    umask: int = 0,
+    readable: bool = False,
+    uid: int | None = None,
+    gid: int | None = None,
     tied: bool = False,
     forked: bool = False,
 ) -> MountHandle:
@@ -60,13 +67,23 @@ def mount(
     tied, writes to this process's stderr, and the call returns when it has ended, with SIGINT and SIGTERM passed on.
     ``workers`` is the number of serving processes; ``transport`` how they speak to the kernel: "direct", "pyfuse3", or
     "auto" for direct if the kernel supports it.  ``low_latency`` keeps processors from halting during frequent reads;
-    None enables it for root in a virtual machine, where it pays off.  ``forked`` is for a process that has one thread,
+    None enables it for root in a virtual machine, where it pays off.
+
+    Files have the permission bits that their sources had.  ``umask`` are bits that are not shown; ``readable`` adds
+    read permission for all to files, and read and search permission to folders.  ``uid`` and ``gid`` are shown as the
+    owners of everything; without them, those of the workspace if root mounts, else the calling user's.
+
+    ``forked`` is for a process that has one thread,
     little memory and no other task: the daemon starts as a copy of it, and need not load modules again.
 
     Raises MountError, InvalidInputError, or the errors of opening the workspace; nothing is mounted then.
     """
     if workers is not None and workers < 1:
         raise InvalidInputError("a mount needs at least one worker")
+    if not 0 <= umask <= MODE_BITS:
+        raise InvalidInputError(f"{umask:o} is not a umask", hint="up to three octal digits, such as 022")
+    if any(number is not None and not 0 <= number < _NO_OWNER for number in (uid, gid)):
+        raise InvalidInputError(f"a user or group number lies between 0 and {_NO_OWNER - 1}")
     if transport not in TRANSPORTS:
         raise InvalidInputError(f"there is no transport {transport!r}", hint=f"one of {', '.join(TRANSPORTS)}")
     workspace = Path(os.path.realpath(workspace_path))
@@ -84,6 +101,10 @@ def mount(
         allow_other=allow_other,
         transport=transport,
         low_latency=_low_latency(low_latency),
+        umask=umask,
+        readable=readable,
+        uid=uid,
+        gid=gid,
         ready=READY,
         lifeline=LIFELINE if tied or foreground else -1,
     )

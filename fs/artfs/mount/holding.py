@@ -16,7 +16,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -70,7 +70,6 @@ class _Descent:
 
     def __init__(self, record: VersionRecord) -> None:
         self.record = record
-        self._serial = record.serial
         self._levels = [_Level(0, record.root)]
 
     def proceed(self, source: SnapshotSource, device: int, deadline: float) -> None:
@@ -80,13 +79,13 @@ class _Descent:
             if not level.pending and not self._read(source, level):
                 self._levels.pop()
                 continue
-            directory = inodes.directory(self._serial, level.index)
+            directory = inodes.entry(self.record.mount, level.index)
             while level.pending:
                 if time.monotonic() >= deadline:
                     return
                 child = level.pending.popleft()
                 invalidate_entry(device, directory, child.name)
-                if child.ordinal and _is_known(device, self._serial, child.ordinal):
+                if child.ordinal and _is_known(device, self.record.mount, child.ordinal):
                     self._levels.append(_Level(child.ordinal, child.node))
                     break
 
@@ -115,7 +114,7 @@ class Holding:
         self._descents: dict[int, _Descent] = {}
         self._lock = threading.Lock()
 
-    def settle(self, versions: Iterable[DeletedVersion], free: set[int], *, seconds: float) -> None:
+    def settle(self, versions: Sequence[DeletedVersion], free: set[int], *, seconds: float) -> None:
         """Add to ``free`` the serials of those of ``versions`` that are in use nowhere under this mount.
 
         A version that is not in it after ``seconds`` is in use, or was not yet checked.  A call may take longer if the
@@ -126,43 +125,50 @@ class Holding:
         if not self._lock.acquire(timeout=seconds):
             return
         try:
+            records = self._records(versions)
             held = []
             for version in versions:
                 if time.monotonic() >= deadline:
                     return
                 label = version_label(version.number).encode()
                 invalidate_entry(self._device, inodes.artifact(version.artifact), label)
-                if not self._is_free(version, free):
-                    held.append(version)
-            for version in held:
-                self._descend(version, deadline)
-                self._is_free(version, free)
+                record = records.get(version.serial)
+                if record is None:  # its reaping has begun
+                    free.add(version.serial)
+                elif not self._is_free(record, free):
+                    held.append(record)
+            for record in held:
+                self._descend(record, deadline)
+                self._is_free(record, free)
         finally:
             self._lock.release()
 
-    def _is_free(self, version: DeletedVersion, free: set[int]) -> bool:
-        if _is_known(self._device, version.serial, 0):
+    def _records(self, versions: Sequence[DeletedVersion]) -> dict[int, VersionRecord]:
+        with self._source.snapshot() as snapshot:
+            records = [snapshot.recorded_version(version.serial) for version in versions]
+        return {record.serial: record for record in records if record is not None}
+
+    def _is_free(self, record: VersionRecord, free: set[int]) -> bool:
+        if _is_known(self._device, record.mount, 0):
             return False
-        self._descents.pop(version.serial, None)
-        free.add(version.serial)
+        self._descents.pop(record.serial, None)
+        free.add(record.serial)
         return True
 
-    def _descend(self, version: DeletedVersion, deadline: float) -> None:
+    def _descend(self, record: VersionRecord, deadline: float) -> None:
         """Drop names inside a version in use; an unreadable version is in use until the kernel drops its root."""
-        with self._source.snapshot() as snapshot:
-            record = snapshot.recorded_version(version.serial)
-        if record is None or record.state == "live":
+        if record.state == "live":
             return
-        descent = self._descents.get(version.serial)
+        descent = self._descents.get(record.serial)
         if descent is None or descent.record != record:  # it may have come back in between, or been purged
             self._epoch.advance()
-            descent = self._descents[version.serial] = _Descent(record)
+            descent = self._descents[record.serial] = _Descent(record)
         try:
             descent.proceed(self._source, self._device, deadline)
         except ArtfsError as error:
             descent.end()
-            _log.error("the deleted version with serial %d, still in use, cannot be read: %s", version.serial, error)
+            _log.error("version serial %d, which is deleted and in use, cannot be walked: %s", record.serial, error)
 
 
-def _is_known(device: int, serial: int, index: int) -> bool:
-    return invalidate_inode(device, inodes.directory(serial, index), attributes_only=True)
+def _is_known(device: int, mount: int, index: int) -> bool:
+    return invalidate_inode(device, inodes.entry(mount, index), attributes_only=True)

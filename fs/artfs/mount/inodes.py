@@ -2,14 +2,16 @@
 
 A 64-bit number encodes its object, so no worker keeps a table and all of them agree:
 
-    class 0   62 bits: content node << 1 | executable             a file in a version
-    class 1   31 bits version serial | 31 bits directory index    a directory in a version
-    class 2   0 | 61 bits: content node                           a symbolic link in a version
-              1 | 61 bits: content node                           a file that is referred to in a version
+    class 0   1: the root of the mount
+    class 1   31 bits mount serial | 31 bits preorder index       an entry of a version
     class 3   4 bits sort | 26 bits 0 | 32 bits value             entries above the versions
 
-Node numbers are local and never reused, serials are global and never reused, and node numbers start at 16, so the
-numbers 0 to 31 are free: 0 means "no such name" in the kernel's protocol and 1 is the root of the mount.
+The preorder index counts all entries of a version, files, links and directories alike: 0 is the version's root, and an
+entry comes right after its directory and the entries before it with all that they hold.  A version gets its mount
+serial at its commit and a new one at each purge, and serials are never reused.  So an inode denotes one path for ever,
+and two paths never share one.
+
+Class 2 and the rest of class 0 are free: 0 means "no such name" in the kernel's protocol.
 """
 
 from __future__ import annotations
@@ -18,54 +20,44 @@ from enum import IntEnum
 from typing import NamedTuple
 
 __all__ = [
+    "INDEX_LIMIT",
     "ROOT",
     "Inode",
     "Sort",
     "alias",
     "artifact",
     "decode",
-    "directory",
-    "file",
+    "entry",
     "latest",
-    "link",
     "project",
-    "reference",
 ]
 
 ROOT = 1
 """The root of the mount, which is the project with the empty name."""
 
-FIRST_NODE = 16
-
 _CLASS_SHIFT = 62
 _SORT_SHIFT = 58
 _INDEX_BITS = 31
 _SERIAL_LIMIT = 1 << 31
-_INDEX_LIMIT = 1 << _INDEX_BITS
-_NODE_LIMIT = 1 << 61
+INDEX_LIMIT = 1 << _INDEX_BITS
+"""Preorder indexes are below this."""
 _VALUE_LIMIT = 1 << 32
 _VALUE_MASK = (1 << _SORT_SHIFT) - 1
-_INDEX_MASK = _INDEX_LIMIT - 1
+_INDEX_MASK = INDEX_LIMIT - 1
 _CLASS_MASK = (1 << _CLASS_SHIFT) - 1
 
-_FILE, _DIRECTORY, _LINK, _ABOVE = range(4)
-_DIRECTORY_BASE = _DIRECTORY << _CLASS_SHIFT
-_LINK_BASE = _LINK << _CLASS_SHIFT
-_REFERENCE_BASE = _LINK_BASE | _NODE_LIMIT
+_ENTRY, _ABOVE = 1, 3
+_ENTRY_BASE = _ENTRY << _CLASS_SHIFT
 
 
 class Sort(IntEnum):
-    """The sort of object that an inode denotes."""
+    """The sort of object that an inode denotes; the kind of an entry is in its directory's record."""
 
-    FILE = 0
-    EXECUTABLE = 1
-    LINK = 2
-    DIRECTORY = 3
-    PROJECT = 4
-    ARTIFACT = 5
-    ALIAS = 6
-    LATEST = 7
-    REFERENCE = 8
+    ENTRY = 0
+    PROJECT = 1
+    ARTIFACT = 2
+    ALIAS = 3
+    LATEST = 4
 
 
 _ABOVE_SORTS = {1: Sort.PROJECT, 2: Sort.ARTIFACT, 3: Sort.ALIAS, 4: Sort.LATEST}
@@ -73,39 +65,18 @@ _ABOVE_BASES = {sort: _ABOVE << _CLASS_SHIFT | code << _SORT_SHIFT for code, sor
 
 
 class Inode(NamedTuple):
-    """A decoded inode: ``value`` is a node, name number or serial, ``ordinal`` a directory in its version."""
+    """A decoded inode: ``value`` is a mount serial, name number or serial, ``ordinal`` an entry of a version."""
 
     sort: Sort
     value: int
     ordinal: int = 0
 
 
-def file(node: int, executable: bool) -> int:
-    """Return the inode of the file whose content is ``node``; all names of that content share it."""
-    if not FIRST_NODE <= node < _NODE_LIMIT:
-        raise ValueError(f"node {node} does not fit in an inode")
-    return node << 1 | executable
-
-
-def link(node: int) -> int:
-    """Return the inode of the symbolic link in a version whose text is the content ``node``."""
-    if not FIRST_NODE <= node < _NODE_LIMIT:
-        raise ValueError(f"node {node} does not fit in an inode")
-    return _LINK_BASE | node
-
-
-def reference(node: int) -> int:
-    """Return the inode of the outside file whose record is the content ``node``."""
-    if not FIRST_NODE <= node < _NODE_LIMIT:
-        raise ValueError(f"node {node} does not fit in an inode")
-    return _REFERENCE_BASE | node
-
-
-def directory(serial: int, index: int) -> int:
-    """Return the inode of the directory with the preorder ``index`` (0 = the root) in the version ``serial``."""
-    if not (0 <= serial < _SERIAL_LIMIT and 0 <= index < _INDEX_LIMIT):
-        raise ValueError(f"directory {index} of version serial {serial} does not fit in an inode")
-    return _DIRECTORY_BASE | serial << _INDEX_BITS | index
+def entry(mount: int, index: int) -> int:
+    """Return the inode of the entry with the preorder ``index`` (0 = the root) in the version of a mount serial."""
+    if not (0 <= mount < _SERIAL_LIMIT and 0 <= index < INDEX_LIMIT):
+        raise ValueError(f"entry {index} of mount serial {mount} does not fit in an inode")
+    return _ENTRY_BASE | mount << _INDEX_BITS | index
 
 
 def project(number: int) -> int:
@@ -138,14 +109,10 @@ def decode(inode: int) -> Inode:
     """Return the decoded ``inode``; ValueError for a number that no function here returns."""
     kind = inode >> _CLASS_SHIFT
     rest = inode & _CLASS_MASK
-    if kind == _DIRECTORY:
-        return Inode(Sort.DIRECTORY, rest >> _INDEX_BITS, rest & _INDEX_MASK)
-    if kind == _FILE and rest >> 1 >= FIRST_NODE:
-        return Inode(Sort.EXECUTABLE if rest & 1 else Sort.FILE, rest >> 1)
+    if kind == _ENTRY:
+        return Inode(Sort.ENTRY, rest >> _INDEX_BITS, rest & _INDEX_MASK)
     if inode == ROOT:
         return Inode(Sort.PROJECT, 0)
-    if kind == _LINK and rest & (_NODE_LIMIT - 1) >= FIRST_NODE:
-        return Inode(Sort.REFERENCE if rest & _NODE_LIMIT else Sort.LINK, rest & (_NODE_LIMIT - 1))
     if kind == _ABOVE and rest >> _SORT_SHIFT in _ABOVE_SORTS:
         sort = _ABOVE_SORTS[rest >> _SORT_SHIFT]
         value = rest & _VALUE_MASK

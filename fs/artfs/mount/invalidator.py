@@ -13,9 +13,8 @@ from artfs.mount.counters import Epoch
 from artfs.mount.holding import DeletedVersion, Holding
 from artfs.mount.notifications import expire_entries, invalidate_entry, invalidate_inode
 from artfs.mount.snapshot_source import SnapshotSource
-from artstore.daemon_requests import Change
-from artstore.names import parse_version_label, version_label
-from artstore.rows import trees
+from artstore.daemon_requests import Change, PurgedEntry
+from artstore.names import parse_version_label
 from artstore.rows.snapshot import Snapshot
 
 __all__ = ["Invalidator"]
@@ -59,19 +58,17 @@ class Invalidator:
         """Add to ``free`` the serials of deleted versions that are in use nowhere; see `Holding.settle`."""
         self._holding.settle(versions, free, seconds=seconds)
 
-    def purge(self, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> None:
-        """Drop the cached bytes of content nodes, and the names in directories: (version serial, preorder index)."""
+    def purge(self, entries: Sequence[PurgedEntry]) -> None:
+        """Drop the names and the cached bytes of entries whose versions have new mount serials since.
+
+        No inode of such a version's former mount serial is served any more.  What the kernel has cached for its other
+        entries stays true.
+        """
         self._epoch.advance()
-        for node in files:
-            of_node = (inodes.file(node, False), inodes.file(node, True), inodes.link(node), inodes.reference(node))
-            for inode in of_node:
-                invalidate_inode(self._device, inode)
-        for serial, index in directories:
-            with self._source.snapshot() as snapshot:
-                entry = _entry_of(snapshot, serial, index)
-            if entry is not None:
-                invalidate_entry(self._device, *entry)
-            invalidate_inode(self._device, inodes.directory(serial, index))
+        for mount, directory, ordinal, name in entries:
+            invalidate_entry(self._device, inodes.entry(mount, directory), name)
+            invalidate_inode(self._device, inodes.entry(mount, directory))
+            invalidate_inode(self._device, inodes.entry(mount, ordinal))
         expire_entries(self._device)  # names in use stay cached below a dropped directory
 
 
@@ -95,14 +92,3 @@ def _versions_among(snapshot: Snapshot, parent: int, names: Sequence[str]) -> li
     numbers = [number for number in map(parse_version_label, names) if number is not None]
     serials = [(number, snapshot.serial_of(place.value, number)) for number in numbers]
     return [DeletedVersion(place.value, number, serial) for number, serial in serials if serial is not None]
-
-
-def _entry_of(snapshot: Snapshot, serial: int, index: int) -> tuple[int, bytes] | None:
-    """Return (inode of the directory above, name) of a directory of a living version, or None."""
-    version = snapshot.version(serial)
-    if version is None:
-        return None
-    if not index:
-        return inodes.artifact(version.artifact), version_label(version.number).encode()
-    place = trees.directory_at(snapshot.tree, version.root, index)
-    return (inodes.directory(serial, place.parent), place.path[-1]) if place else None

@@ -1,4 +1,7 @@
-"""The user that a daemon runs as: if root mounts another user's workspace, the daemon becomes that user."""
+"""The user that a daemon runs as, and the one to whom the mount's files belong.
+
+If root mounts another user's workspace, the daemon becomes that user.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import pwd
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["Owner"]
+__all__ = ["Owner", "Shown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,24 @@ class Owner:
         os.setgroups(self.groups)
         os.setresgid(self.gid, self.gid, self.gid)
         os.setresuid(self.uid, self.uid, self.uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The user and the group that a mount shows as the owners of everything."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def of(cls, workspace: str, uid: int | None, gid: int | None) -> Self:
+        """Return those of the workspace's folder if this process runs as root, else the current user's.
+
+        ``uid`` and ``gid`` take precedence.
+        """
+        if os.geteuid() == 0:
+            status = os.stat(workspace)
+            owner, group = status.st_uid, status.st_gid
+        else:
+            owner, group = os.getuid(), os.getgid()
+        return cls(owner if uid is None else uid, group if gid is None else gid)

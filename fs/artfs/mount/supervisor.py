@@ -19,7 +19,7 @@ import trio
 
 from artfs.mount.counters import Counters, Field
 from artfs.mount.holding import DeletedVersion
-from artstore.daemon_requests import Change, peer
+from artstore.daemon_requests import Change, PurgedEntry, peer
 from artstore.errors import ArtfsError
 
 __all__ = ["Forgetting", "Reaping", "Relief", "Retaining", "Supervisor", "memory_of"]
@@ -40,7 +40,7 @@ class Forgetting(Protocol):
     def settle(self, versions: Sequence[DeletedVersion], free: set[int], *, seconds: float) -> None:
         """Add to ``free`` the serials of deleted versions that are in use nowhere under the mount."""
 
-    def purge(self, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> None:
+    def purge(self, entries: Sequence[PurgedEntry]) -> None:
         """Drop purged bytes and names."""
 
 
@@ -164,7 +164,7 @@ class Supervisor:
             operation = message["op"]
             if operation in self._operations:
                 return {"ok": True, **await self._operations[operation](message)}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return {"ok": False, "errno": errno.EINVAL, "error": "the request is malformed"}
         except (ArtfsError, OSError) as error:
             return {"ok": False, "errno": errno.EIO, "error": str(error)}
@@ -186,9 +186,11 @@ class Supervisor:
         return {"in_use": [version.serial for version in versions if version.serial not in free]}
 
     async def _answer_purged(self, message: dict[str, Any]) -> dict[str, Any]:
-        files = [int(node) for node in message["files"]]
-        directories = [(int(serial), int(index)) for serial, index in message["directories"]]
-        await trio.to_thread.run_sync(self._forgetting.purge, files, directories)
+        entries = [
+            PurgedEntry(int(mount), int(directory), int(ordinal), name.encode("utf-8", "surrogateescape"))
+            for mount, directory, ordinal, name in message["entries"]
+        ]
+        await trio.to_thread.run_sync(self._forgetting.purge, entries)
         return {}
 
     async def _answer_status(self, message: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,11 @@
     .../v3/train/0.jpg      a file in it
 
 Each request is answered from one snapshot of the store, opened only if the worker's caches do not suffice.  The caches
-hold parsed directory records, functions of node numbers, which are never reused; and the places of directories in
-versions, which are valid until a version is deleted or purged: the epoch determines when to drop them.  A restarted
-worker only has to fill its caches again.
+hold parsed directory records, functions of node numbers, which are never reused; and the places of directories and the
+content of files in versions, which are valid until a version is deleted or purged: the epoch determines when to drop
+them.  A restarted worker only has to fill its caches again.
+
+An inode of a deleted version has its attributes and bytes until its reaping begins, but names in it are not found.
 """
 
 from __future__ import annotations
@@ -18,45 +20,38 @@ import os
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
 
 from artfs.mount import catalogue, inodes, xattrs
 from artfs.mount.attributes import (
     Attributes,
     Contents,
     DirectoryEntry,
+    Modes,
     Statistics,
-    of_content,
-    of_directory,
+    of_entry,
 )
 from artfs.mount.cache import Cache
 from artfs.mount.counters import Epoch
-from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError, StaleError
+from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError
 from artfs.mount.inodes import Inode, Sort
+from artfs.mount.nodetable import NodeTable
+from artfs.mount.places import Place, Places, Request, recorded
 from artfs.mount.snapshot_source import SnapshotSource
-from artstore.errors import NotFoundError
+from artstore.errors import DamageError, NotFoundError
 from artstore.ids import Buffer
 from artstore.records.catalogue import VersionRecord
 from artstore.records.references import ReferenceRecord
-from artstore.records.trees import Kind, TreeEntry, TreeView
+from artstore.records.trees import Kind, TreeEntry
 from artstore.rows import trees
-from artstore.rows.snapshot import Snapshot
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["LONGEST_NAME", "RECORD_BYTES", "Fetch", "Tree"]
+__all__ = ["DOTS", "LONGEST_NAME", "RECORD_BYTES", "Fetch", "Tree"]
 
 LONGEST_NAME = 255
 LONGEST_LINK = 4096
 
 RECORD_BYTES = 48 << 20
 """Memory for parsed directory records, of all workers of a mount together."""
-_PLACES = 32768
-"""Number of directories whose place in their version is cached, per worker."""
 _LISTINGS = 4
 """Number of listings above versions that are cached, per worker, each until the store changes."""
 
@@ -65,46 +60,11 @@ Fetch = Callable[[], list[Buffer]]
 
 _REFERENCES = 4096
 """Number of records of outside files that are cached, per worker."""
-_KINDS = {Sort.FILE: Kind.FILE, Sort.EXECUTABLE: Kind.EXECUTABLE, Sort.LINK: Kind.LINK}
-_DOTS = 2
+_FILES = frozenset((Kind.FILE, Kind.EXECUTABLE, Kind.REFERENCE))
+_KIND_BITS = 3
+_KIND_MASK = (1 << _KIND_BITS) - 1
+DOTS = 2
 """Cookies up to this value denote '.' and '..'; the entry at position p of a version's directory has cookie p + 3."""
-
-
-class _Place(NamedTuple):
-    """The place of a directory of a version: its record, the inode above it, its version and preorder index."""
-
-    node: int
-    parent: int
-    created_ns: int
-    serial: int
-    ordinal: int
-
-
-class _Request:
-    """Open the store's snapshot at its first use, and end it with the request."""
-
-    __slots__ = ("_context", "_opened", "_source")
-
-    def __init__(self, source: SnapshotSource) -> None:
-        self._source = source
-        self._opened: Snapshot | None = None
-        self._context: AbstractContextManager[Snapshot] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._context is not None:
-            self._context.__exit__(kind, error, trace)
-
-    @property
-    def snapshot(self) -> Snapshot:
-        if self._opened is None:
-            self._context = self._source.snapshot()
-            self._opened = self._context.__enter__()
-        return self._opened
 
 
 class Tree:
@@ -113,13 +73,22 @@ class Tree:
     Raises errors of `artstore.errors` (or `artfs.mount.errnos`), which the transport turns into numbers.
     """
 
-    def __init__(self, source: SnapshotSource, epoch: Epoch, *, record_bytes: int = RECORD_BYTES) -> None:
-        """Cache at most ``record_bytes`` of directory records."""
+    def __init__(
+        self,
+        source: SnapshotSource,
+        epoch: Epoch,
+        *,
+        nodes: NodeTable | None = None,
+        modes: Modes | None = None,
+        record_bytes: int = RECORD_BYTES,
+    ) -> None:
+        """Show ``modes``; cache at most ``record_bytes`` of directory records, and files' content in ``nodes``."""
         self._source = source
         self._epoch = epoch
         self._seen = epoch.value
-        self._records: Cache[int, TreeView] = Cache(record_bytes)
-        self._places: Cache[int, _Place] = Cache(_PLACES)
+        self._nodes = nodes or NodeTable()
+        self._modes = modes or Modes()
+        self._places = Places(record_bytes)
         self._listings: Cache[tuple[int, int], list[DirectoryEntry]] = Cache(_LISTINGS)
         self._references: Cache[int, tuple[bytes, ReferenceRecord]] = Cache(_REFERENCES)
         self._statistics = Statistics(4096, 0, 0, 0)
@@ -137,20 +106,21 @@ class Tree:
         """
         if len(name) > LONGEST_NAME:
             raise NameTooLongError("a name has more than 255 bytes")
-        known = self._known(parent)
+        self._follow_epoch()
+        known = self._places.known(parent)
         if known is not None:
             where, view = known
             index = view.find(name)
             if index < 0:
                 return None
             entry = view.entry(index)
-            return self._attributes_of(entry, entry.directories_before, parent, where)
+            return self._looked_up(parent + 1 + entry.inodes_before, entry, parent, where)
         place = _decode(parent)
         with self._request() as request:
-            if place.sort is Sort.DIRECTORY:
+            if place.sort is Sort.ENTRY:
                 return self._lookup_in_version(request, parent, place, name)
             if place.sort is Sort.PROJECT:
-                return catalogue.find_in_project(request.snapshot, place.value, name)
+                return catalogue.find_in_project(request.snapshot, self._modes, place.value, name)
             if place.sort is Sort.ARTIFACT:
                 return self._lookup_in_artifact(request, place.value, name)
         raise NotDirectoryError("not a directory")
@@ -160,17 +130,11 @@ class Tree:
         place = _decode(inode)
         with self._request() as request:
             if inode == inodes.ROOT:
-                return catalogue.root(request.snapshot, self._source.created_ns)
-            if place.sort is Sort.DIRECTORY:
-                return of_directory(*place[1:], self._place(request, inode).created_ns)
-            if place.sort in _KINDS:
-                content = request.snapshot.content(place.value)
-                return of_content(_KINDS[place.sort], place.value, content.size, content.birth_ns)
-            if place.sort is Sort.REFERENCE:
-                birth_ns = request.snapshot.content(place.value).birth_ns
-                size = request.snapshot.reference(place.value).size
-                return of_content(Kind.REFERENCE, place.value, size, birth_ns)
-            return catalogue.attributes(request.snapshot, place)
+                return catalogue.root(request.snapshot, self._modes, self._source.created_ns)
+            if place.sort is Sort.ENTRY:
+                found = self._places.find(request, inode)
+                return of_entry(inode, found.entry, self._modes, found.created_ns)
+            return catalogue.attributes(request.snapshot, self._modes, place)
 
     def page(self, inode: int, cookie: int) -> Generator[DirectoryEntry, None, None]:
         """Yield the entries of the directory ``inode`` that follow ``cookie``, 0 for the first.
@@ -179,36 +143,44 @@ class Tree:
         work.  Close the iterator: it holds a snapshot.
         """
         place = _decode(inode)
-        if place.sort not in (Sort.DIRECTORY, Sort.PROJECT, Sort.ARTIFACT):
+        if place.sort not in (Sort.ENTRY, Sort.PROJECT, Sort.ARTIFACT):
             raise NotDirectoryError("not a directory")
         with self._request() as request:
-            yield from self._dots(request, inode, place, cookie)
-            if place.sort is Sort.DIRECTORY:
-                yield from self._page_of_version(request, inode, place, max(cookie - _DOTS, 0))
+            if place.sort is Sort.ENTRY:
+                yield from self._page_of_version(request, inode, place, cookie)
                 return
+            yield from self._dots(inode, catalogue.parent_of(request.snapshot, place), cookie)
             listing = self._listing(request, inode, place)
             yield from listing[bisect_right(listing, cookie, key=_cookie) :]
 
     def contents(self, inode: int, cookie: int) -> Contents | None:
         """Return the result of `page` for a directory of a version without subdirectories, in one record, or None."""
         place = _decode(inode)
-        if place.sort is not Sort.DIRECTORY:
+        if place.sort is not Sort.ENTRY:
             return None
         with self._request() as request:
-            where = self._place(request, inode)
-            view = self._record(request, where.node)
-            if view.level or view.totals.directories:
-                return None
-            dots = list(self._dots(request, inode, place, cookie))
-        position = max(cookie - _DOTS, 0)
-        return Contents(dots, view.contents(position), position + _DOTS)
+            where, view = self._places.directory(request, inode)
+        if view.level or view.totals.directories:
+            return None
+        position = max(cookie - DOTS, 0)
+        return Contents(
+            list(self._dots(inode, where.parent, cookie)),
+            view.entries(position),
+            position + DOTS,
+            inode + position,
+            self._modes.shown,
+            where.created_ns,
+            inode + 1 + view.totals.inodes,
+        )
 
     def link_target(self, inode: int) -> bytes:
         """Return the text of the symbolic link ``inode``."""
         place = _decode(inode)
         with self._request() as request:
-            if place.sort is Sort.LINK:
-                return request.snapshot.read(place.value, 0, LONGEST_LINK)
+            if place.sort is Sort.ENTRY:
+                entry = self._places.find(request, inode).entry
+                if entry.kind is Kind.LINK:
+                    return request.snapshot.read(entry.node, 0, LONGEST_LINK)
             if place.sort in (Sort.ALIAS, Sort.LATEST):
                 return catalogue.link_target(request.snapshot, place)
         raise NotLinkError("not a symbolic link")
@@ -219,16 +191,31 @@ class Tree:
         For an outside file that must be fetched, return a callable that does that instead: it takes as long as the
         outside service takes, may be called in any thread, and accesses no state of this object.
         """
+        with self._request() as request:
+            known = self._nodes.get(inode, self._seen)
+            if not known:
+                known = self._content(request, inode)
+                self._nodes.put(inode, known, self._seen)
+            node, kind = known >> _KIND_BITS, known & _KIND_MASK
+            if kind != Kind.REFERENCE:
+                try:
+                    return request.snapshot.read_pieces(node, offset, size)
+                except DamageError:
+                    self._forget()
+                    self._content(request, inode)  # StaleError if the version was purged, unnoticed by this mount
+                    raise
+        return self._read_outside(node, offset, size)
+
+    def _content(self, request: Request, inode: int) -> int:
+        """Return the node and the kind of the file ``inode``, as `NodeTable` keeps them."""
         place = _decode(inode)
-        if place.sort is Sort.REFERENCE:
-            return self._read_outside(place.value, offset, size)
-        if place.sort not in (Sort.FILE, Sort.EXECUTABLE):
-            raise NotLinkError("not a file")
-        with self._source.snapshot() as snapshot:
-            return snapshot.read_pieces(place.value, offset, size)
+        if place.sort is Sort.ENTRY:
+            entry = self._places.find(request, inode).entry
+            if entry.kind in _FILES:
+                return entry.node << _KIND_BITS | entry.kind
+        raise NotLinkError("not a file")
 
     def _read_outside(self, node: int, offset: int, size: int) -> list[Buffer] | Fetch:
-        self._follow_epoch()
         known = self._references.get(node)
         if known is None:
             with self._source.snapshot() as snapshot:
@@ -243,30 +230,28 @@ class Tree:
         if not name.startswith(xattrs.PREFIX):
             raise NoAttributeError("no such attribute")
         place = _decode(inode)
-        if name == xattrs.WORKSPACE:
-            if place.sort in (Sort.DIRECTORY, Sort.PROJECT, Sort.ARTIFACT):
-                return self._source.uuid.encode()
-            raise NoAttributeError("no such attribute")
-        with self._source.snapshot() as snapshot:
-            if place.sort in (Sort.FILE, Sort.EXECUTABLE):
-                value = xattrs.of_file(snapshot, place.value, name)
-            elif place.sort is Sort.REFERENCE:
-                value = xattrs.of_reference(snapshot, place.value, name)
-            else:
-                value = self._xattrs(snapshot, place).get(name)
+        with self._request() as request:
+            value = self._xattr(request, inode, place, name)
         if value is None:
             raise NoAttributeError("no such attribute")
         return value
 
-    def xattr_names(self, inode: int) -> list[bytes]:
-        """Return the names of the extended attributes of ``inode``."""
-        place = _decode(inode)
-        if place.sort in (Sort.FILE, Sort.EXECUTABLE):
-            return list(xattrs.OF_FILES)
-        if place.sort is Sort.REFERENCE:
-            return list(xattrs.OF_REFERENCES)
-        with self._source.snapshot() as snapshot:
-            return list(self._xattrs(snapshot, place))
+    def _xattr(self, request: Request, inode: int, place: Inode, name: bytes) -> bytes | None:
+        if place.sort is Sort.ENTRY:
+            entry = self._places.find(request, inode).entry
+            if entry.kind is Kind.REFERENCE:
+                return xattrs.of_reference(request.snapshot, entry.node, name)
+            if entry.kind in _FILES:
+                return xattrs.of_file(request.snapshot, entry.node, name)
+            if entry.kind is Kind.LINK:
+                return None
+        elif place.sort not in (Sort.PROJECT, Sort.ARTIFACT):
+            return None
+        if name == xattrs.WORKSPACE:
+            return self._source.uuid.encode()
+        if place.sort is not Sort.ENTRY or place.ordinal:
+            return None
+        return xattrs.of_version(request.snapshot, recorded(request.snapshot, place.value)).get(name)
 
     def statistics(self) -> Statistics:
         """Return the values for ``df``: the bytes stored, and the room left on the workspace's disk; up to 1 s old."""
@@ -280,119 +265,84 @@ class Tree:
             self._statistics_until = now + 1
         return self._statistics
 
-    def _request(self) -> _Request:
+    def _request(self) -> Request:
         """Begin a request: places from before the present epoch are dropped before any snapshot is opened."""
         self._follow_epoch()
-        return _Request(self._source)
+        return Request(self._source)
 
     def _follow_epoch(self) -> None:
         epoch = self._epoch.value
         if epoch != self._seen:
-            self._places.clear()
-            self._references.clear()
+            self._forget()
             self._seen = epoch
 
-    def _known(self, inode: int) -> tuple[_Place, TreeView] | None:
-        """Return the place of a directory of a version, and its one record, if both are cached; needs no snapshot."""
-        self._follow_epoch()
-        place = self._places.get(inode)
-        view = None if place is None else self._records.get(place.node)
-        return None if place is None or view is None or view.level else (place, view)
+    def _forget(self) -> None:
+        self._places.forget()
+        self._references.clear()
 
-    def _xattrs(self, snapshot: Snapshot, place: Inode) -> dict[bytes, bytes]:
-        """Return the attributes of a non-file: only versions have any."""
-        if place.sort is Sort.DIRECTORY and place.ordinal == 0:
-            return xattrs.of_version(snapshot, self._version(snapshot, place.value))
-        return {}
+    def _lookup_in_artifact(self, request: Request, artifact: int, name: bytes) -> Attributes:
+        found = catalogue.find_in_artifact(request.snapshot, artifact, name)
+        if isinstance(found, VersionRecord):
+            attributes = catalogue.of_version(found, self._modes)
+            self._places.put(attributes.inode, Place.of(found))
+            return attributes
+        return found
 
-    def _lookup_in_artifact(self, request: _Request, artifact: int, name: bytes) -> Attributes:
-        child = catalogue.find_in_artifact(request.snapshot, artifact, name)
-        if isinstance(child, VersionRecord):
-            return self._enter(child, inodes.artifact(artifact))
-        return child
+    def _lookup_in_version(self, request: Request, parent: int, place: Inode, name: bytes) -> Attributes | None:
+        where, view = self._places.directory(request, parent)
+        if not view.level:
+            index = view.find(name)
+            if index < 0:
+                return None
+            entry = view.entry(index)
+            return self._looked_up(parent + 1 + entry.inodes_before, entry, parent, where)
+        found = trees.lookup(self._places.loader(request), where.entry.node, name)
+        if found is None:
+            return None
+        entry, before = found
+        return self._looked_up(parent + 1 + before, entry, parent, where)
 
-    def _enter(self, version: VersionRecord, parent: int) -> Attributes:
-        root = of_directory(version.serial, 0, version.created_ns)
-        self._places.put(root.inode, _Place(version.root, parent, version.created_ns, version.serial, 0))
-        return root
+    def _looked_up(self, inode: int, entry: TreeEntry, parent: int, where: Place) -> Attributes:
+        """Return the attributes of an entry that the kernel looks up, and remember what it is likely to need next."""
+        kind = entry.kind
+        if kind is Kind.DIRECTORY:
+            self._places.put(inode, Place(entry, parent, where.created_ns, True))
+        elif kind is not Kind.LINK:
+            self._nodes.put(inode, entry.node << _KIND_BITS | kind, self._seen)
+        return of_entry(inode, entry, self._modes, where.created_ns)
 
-    def _lookup_in_version(self, request: _Request, parent: int, place: Inode, name: bytes) -> Attributes | None:
-        where = self._place(request, parent)
-        lookup_result = trees.lookup(partial(self._record, request), where.node, name)
-        return None if lookup_result is None else self._attributes_of(*lookup_result, parent, where)
-
-    def _attributes_of(self, entry: TreeEntry, before: int, parent: int, where: _Place) -> Attributes:
-        """Return an entry's attributes; ``before`` counts the directories in its own that come before it."""
-        if not entry.directories:
-            return of_content(entry.kind, entry.node, entry.size, entry.birth_ns)
-        attributes = of_directory(where.serial, where.ordinal + 1 + before, where.created_ns)
-        place = _Place(entry.node, parent, where.created_ns, where.serial, where.ordinal + 1 + before)
-        self._places.put(attributes.inode, place)
-        return attributes
-
-    def _page_of_version(self, request: _Request, inode: int, place: Inode, position: int) -> Iterator[DirectoryEntry]:
-        where = self._place(request, inode)
-        cookie = position + _DOTS
-        for entry, before in trees.entries_from(partial(self._record, request), where.node, position):
+    def _page_of_version(self, request: Request, inode: int, place: Inode, cookie: int) -> Iterator[DirectoryEntry]:
+        where, _ = self._places.directory(request, inode)
+        yield from self._dots(inode, where.parent, cookie)
+        position = max(cookie - DOTS, 0)
+        cookie = position + DOTS
+        for entry, before in trees.entries_from(self._places.loader(request), where.entry.node, position):
             cookie += 1
-            attributes = self._attributes_of(entry, before, inode, where)
-            yield DirectoryEntry(entry.name, cookie, attributes)
+            below = inode + 1 + before
+            if entry.kind is Kind.DIRECTORY:
+                self._places.put(below, Place(entry, inode, where.created_ns, True))
+            yield DirectoryEntry(entry.name, cookie, of_entry(below, entry, self._modes, where.created_ns))
 
-    def _listing(self, request: _Request, inode: int, place: Inode) -> list[DirectoryEntry]:
+    def _listing(self, request: Request, inode: int, place: Inode) -> list[DirectoryEntry]:
         """Return all entries of a project or artifact by cookie; they are cached until the store changes."""
         snapshot = request.snapshot
         key = (inode, snapshot.number)
         listing = self._listings.get(key)
         if listing is None:
             of_place = catalogue.list_project if place.sort is Sort.PROJECT else catalogue.list_artifact
-            listing = of_place(snapshot, place.value)
+            listing = of_place(snapshot, self._modes, place.value)
             self._listings.put(key, listing)
         return listing
 
-    def _dots(self, request: _Request, inode: int, place: Inode, cookie: int) -> Iterator[DirectoryEntry]:
+    def _dots(self, inode: int, parent: int, cookie: int) -> Iterator[DirectoryEntry]:
         if cookie < 1:
             yield DirectoryEntry(b".", 1, self._bare(inode))
-        if cookie < _DOTS:
-            if place.sort is Sort.DIRECTORY:
-                parent = self._place(request, inode).parent
-            else:
-                parent = catalogue.parent_of(request.snapshot, place)
-            yield DirectoryEntry(b"..", _DOTS, self._bare(parent))
+        if cookie < DOTS:
+            yield DirectoryEntry(b"..", DOTS, self._bare(parent))
 
     def _bare(self, inode: int) -> Attributes:
         """Return attributes for a dot entry, of which the kernel takes only the inode."""
-        return Attributes(inode, 0o040555, 0, 0, 0, 0)
-
-    def _record(self, request: _Request, node: int) -> TreeView:
-        view = self._records.get(node)
-        if view is None:
-            view = request.snapshot.tree(node)
-            self._records.put(node, view, view.footprint)
-        return view
-
-    def _version(self, snapshot: Snapshot, serial: int) -> VersionRecord:
-        version = snapshot.version(serial)
-        if version is None:
-            raise StaleError("the version no longer exists")
-        return version
-
-    def _place(self, request: _Request, inode: int) -> _Place:
-        place = self._places.get(inode)
-        if place is None:
-            place = self._find_place(request, inode)
-            self._places.put(inode, place)
-        return place
-
-    def _find_place(self, request: _Request, inode: int) -> _Place:
-        _, serial, index = inodes.decode(inode)
-        if not index:
-            version = self._version(request.snapshot, serial)
-            return _Place(version.root, inodes.artifact(version.artifact), version.created_ns, serial, 0)
-        root = self._place(request, inodes.directory(serial, 0))
-        place = trees.directory_at(partial(self._record, request), root.node, index)
-        if place is None:
-            raise StaleError(f"version serial {serial} has no directory {index}")
-        return _Place(place.node, inodes.directory(serial, place.parent), root.created_ns, serial, index)
+        return Attributes(inode, 0o040555, 0, 0, 0, 0, 0)
 
 
 def _cookie(entry: DirectoryEntry) -> int:

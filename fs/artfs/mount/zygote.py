@@ -35,8 +35,9 @@ from artfs.mount import kernel
 from artfs.mount.children import ENDED, Kit, Transport, fork, run_supervisor, run_worker, send
 from artfs.mount.configuration import LIFELINE, TRANSPORTS, Configuration
 from artfs.mount.counters import Counters, Field
+from artfs.mount.nodetable import NodeTable
 from artfs.mount.notifications import resend_requests
-from artfs.mount.ownership import Owner
+from artfs.mount.ownership import Owner, Shown
 from artfs.mount.runfile import RunFile, log_file
 from artstore.daemons import DaemonInfo, runtime_folder, socket_path
 from artstore.errors import ArtfsError, MountError, UnsupportedError
@@ -115,11 +116,12 @@ class Zygote:
         """Mount, answer INIT, and return the first transport that this kernel supports, with its name."""
         names = TRANSPORTS[self._configuration.transport]
         source = os.fsencode(self._configuration.workspace)
+        shown = Shown.of(self._configuration.workspace, self._configuration.uid, self._configuration.gid)
         for name in names:
             make_transport = _load_transport(name)
             self._device = kernel.attach(source, self._directory, allow_other=self._configuration.allow_other)
             try:
-                transport = make_transport(self._device, uid=os.getuid(), gid=os.getgid())
+                transport = make_transport(self._device, uid=shown.uid, gid=shown.gid)
                 transport.answer_init()
                 return name, transport
             except UnsupportedError as error:
@@ -151,6 +153,7 @@ class Zygote:
             SharedChunkCache(),
             Regions(),
             RecentSpans(),
+            NodeTable(),
         )
         self._info = DaemonInfo(
             id=self._configuration.id,

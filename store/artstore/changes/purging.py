@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from artstore import daemon_requests
 from artstore.clock import utc
-from artstore.daemon_requests import Change
+from artstore.daemon_requests import Change, PurgedEntry
 from artstore.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
 from artstore.ingest.building import DirectoryBuilder, directory_entry
@@ -148,11 +148,15 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
         return report
     with room_to_free(store.path):
         loosened = _loosen(store)
-        content = sorted({place.entry.node for holder in held for place in holder.places})
-        entries = [_purge_version(store, holder, set(content), reason, now_ns) for holder in held]
-    directories = sorted({(holder.version.serial, place.directory) for holder in held for place in holder.places})
-    silent = daemon_requests.notify_purged(store.run_dir, content, directories)
-    silent += daemon_requests.notify(store.run_dir, [Change(holder.artifact, [holder.number]) for holder in held])
+        content = sorted({place.entry.node for one in held for place in one.places})
+        entries = [_purge_version(store, one, set(content), reason, now_ns) for one in held]
+    gone = [
+        PurgedEntry(one.version.mount, place.directory, place.ordinal, place.entry.name)
+        for one in held
+        for place in one.places
+    ]
+    silent = daemon_requests.notify_purged(store.run_dir, gone)
+    silent += daemon_requests.notify(store.run_dir, [Change(one.artifact, [one.number]) for one in held])
     reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
     _overwrite_copies(store, ids)
     forget_references(store)  # even if a mount has already reaped them

@@ -14,20 +14,18 @@ from artstore.records.tables import Table, key32
 from artstore.records.trees import MODE_BITS, TreeView
 from artstore.storage.manifest import ReadTransaction
 
-__all__ = ["check_versions", "own_newest", "root_view"]
+__all__ = ["check_versions", "root_view"]
 
 
 def check_versions(
     transaction: ReadTransaction, names: Names, versions: Sequence[VersionRecord], counters: Counters, report: Report
 ) -> None:
     """Check what the records of versions repeat of their roots, their times, and the rows of mount serials."""
-    newest: dict[int, int] = {}
-    for version in sorted(versions, key=lambda version: (version.artifact, version.number)):
+    for version in versions:
         label = names.label(version.artifact, version.number)
         with report.guard("record", f"the root of {label}"):
-            for fault in _faults(transaction, version, newest.get(version.artifact, version.newest_ns)):
+            for fault in _faults(transaction, version):
                 report.add("catalogue", f"{label} {fault}", versions=[label])
-        newest[version.artifact] = version.newest_ns
         if version.mount >= counters.next_serial:
             report.add("counter", f"the mount serial of {label} is still to be given out", versions=[label])
     _check_mounts(transaction, versions, report)
@@ -39,17 +37,10 @@ def root_view(transaction: ReadTransaction, version: VersionRecord) -> TreeView 
     return TreeView(payload) if payload and payload[0] == KIND_TREE else None
 
 
-def own_newest(version: VersionRecord, view: TreeView) -> int:
-    """Return the latest of a version's creation and of the times that it shows."""
-    return max(version.created_ns, version.mtime_ns, view.totals.newest_ns)
-
-
-def _faults(transaction: ReadTransaction, version: VersionRecord, newest_before: int) -> Iterator[str]:
-    """Yield how a version disagrees with its root, or with the newest time of the version before."""
+def _faults(transaction: ReadTransaction, version: VersionRecord) -> Iterator[str]:
+    """Yield how a version disagrees with its root."""
     if version.mode & ~MODE_BITS:
         yield f"has the mode {version.mode:o}"
-    if version.newest_ns < newest_before:
-        yield "has an older newest time than the version before"
     view = root_view(transaction, version)
     if view is None:
         return  # reported as missing or lost
@@ -57,7 +48,7 @@ def _faults(transaction: ReadTransaction, version: VersionRecord, newest_before:
         yield "has another digest or form id than its root"
     if (version.files, version.bytes) != (view.total_files, view.total_bytes):
         yield "counts other files or bytes than its root"
-    if version.newest_ns < own_newest(version, view):
+    if version.newest_ns < view.totals.newest_ns:
         yield "shows a time later than its newest"
 
 

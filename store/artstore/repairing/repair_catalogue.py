@@ -11,7 +11,7 @@ from pathlib import Path
 
 from artstore.checking.check_journal import check_journal
 from artstore.checking.check_names import read_names
-from artstore.checking.check_versions import own_newest, root_view
+from artstore.checking.check_versions import root_view
 from artstore.checking.recounting import readable_rows
 from artstore.checking.report import Report
 from artstore.errors import DamageError
@@ -187,7 +187,7 @@ class _Work:
             files=view.total_files,
             bytes=view.total_bytes,
             mode=version.mode & MODE_BITS,
-            newest_ns=max(version.newest_ns, own_newest(version, view)),
+            newest_ns=max(version.newest_ns, view.totals.newest_ns),
         )
         if corrected != version:
             self.repairs.append(f"corrected the record of the version with serial {version.serial} by its root")

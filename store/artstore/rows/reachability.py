@@ -96,8 +96,9 @@ def below(transaction: ReadTransaction, nodes: Iterable[int]) -> set[int]:
 
 
 class Place(NamedTuple):
-    """A target's position in a version: the preorder index of the directory that lists it, its path, and its entry."""
+    """A target's position in a version: its preorder index and that of its directory, its path, and its entry."""
 
+    ordinal: int
     directory: int
     path: bytes
     entry: TreeEntry
@@ -115,5 +116,5 @@ def places(transaction: ReadTransaction, root: int, reach: Reach) -> Iterator[Pl
             if entry.is_directory and entry.node not in reach.targets:
                 below.append((entry.node, index + 1 + before, prefix + entry.name + b"/"))
             else:
-                yield Place(index, prefix + entry.name, entry)
+                yield Place(index + 1 + before, index, prefix + entry.name, entry)
         stack.extend(reversed(below))

@@ -82,6 +82,10 @@ class Snapshot:
         """Return the version with a serial, living or deleted."""
         return catalogue.recorded_version(self.transaction, serial)
 
+    def version_of_mount(self, mount: int) -> VersionRecord | None:
+        """Return the version, living or deleted, whose inode numbers contain a mount serial, or None."""
+        return catalogue.version_of_mount(self.transaction, mount)
+
     def serial_of(self, artifact: int, number: int) -> int | None:
         """Return the serial of the version of an artifact with a number, living or deleted."""
         return catalogue.serial_of(self.transaction, artifact, number)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from artstore.errors import DamageError
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.nodes import Extent
 from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
@@ -18,7 +19,10 @@ from artstore.rows.content import ContentInfo
 from fs.mount.served import Served, serve
 
 Folder = dict[bytes, Any]
-"""A directory: bytes are a file, a tuple (bytes,) an executable one, a str a link, a dict a directory."""
+"""A directory: bytes are a file, a tuple (bytes,) an executable one, a str a link, a dict a directory.
+
+Of a tuple (value, mode) or (value, mode, mtime_ns) the other items are the entry's own; each entry has another time.
+"""
 
 FANOUT = 4
 NOWHERE = Extent(0, 0, 0, 0)
@@ -52,7 +56,10 @@ class FakeStore:
     aliases: dict[int, AliasRecord] = field(default_factory=dict)
     trees: dict[int, TreeView] = field(default_factory=dict)
     contents: dict[int, bytes] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
     tree_reads: int = 0
+    serials: int = 0
+    _time_ns: int = 7_000
     _node: int = 15
 
     @contextmanager
@@ -86,7 +93,7 @@ class FakeStore:
         artifact = self.add_name(name, is_artifact=True)
         self.names[artifact] = replace(self.names[artifact], type=fields.pop("type", None))
         root, view = self.add_tree(folder)
-        serial = len(self.versions) + len(self.deleted) + 1
+        serial = self._next_serial()
         number = sum(1 for version in self.versions.values() if version.artifact == artifact)
         record = VersionRecord(
             serial=serial,
@@ -94,13 +101,29 @@ class FakeStore:
             number=number,
             root=root,
             digest=hashlib.sha256(b"%d" % serial).digest(),
+            form=bytes(32),
+            mount=serial,
             created_ns=1_700_000_000_123_456_789 + serial,
+            mtime_ns=1_600_000_000_000_000_000 + serial,
+            mode=0o700,
+            newest_ns=0,
             files=view.total_files,
             bytes=view.total_bytes,
             **fields,
         )
         self.versions[serial] = record
         return record
+
+    def _next_serial(self) -> int:
+        self.serials += 1
+        return self.serials
+
+    def purge(self, serial: int, folder: Folder) -> VersionRecord:
+        """Give a version another root, and so another mount serial."""
+        self.changes += 1
+        root, _ = self.add_tree(folder)
+        self.versions[serial] = replace(self.versions[serial], root=root, mount=self._next_serial())
+        return self.versions[serial]
 
     def delete(self, serial: int) -> None:
         self.changes += 1
@@ -146,41 +169,51 @@ class FakeStore:
         return node, view
 
     def _entry(self, name: bytes, value: Any) -> TreeEntry:
+        self._time_ns += 1
+        mode, mtime_ns = None, self._time_ns
+        if isinstance(value, tuple) and len(value) > 1:
+            value, mode, mtime_ns = (*value, mtime_ns)[:3]
         if isinstance(value, dict):
             node, view = self.add_tree(value)
-            return TreeEntry(name, Kind.DIRECTORY, node, view.total_bytes, 0, view.total_directories + 1, 0)
-        kind, data = Kind.FILE, value
+            mode = 0o755 if mode is None else mode
+            return TreeEntry(name, Kind.DIRECTORY, node, view.total_bytes, mtime_ns, mode, 0, view.totals.inodes + 1)
+        kind, data, usual = Kind.FILE, value, 0o644
         if isinstance(value, tuple):
-            kind, data = Kind.EXECUTABLE, value[0]
+            kind, data, usual = Kind.EXECUTABLE, value[0], 0o755
         elif isinstance(value, str):
-            kind, data = Kind.LINK, value.encode()
-        return TreeEntry(name, kind, self.add_content(data), len(data), 7_000, 0, 0)
+            kind, data, usual = Kind.LINK, value.encode(), 0o777
+        mode = usual if mode is None else mode
+        return TreeEntry(name, kind, self.add_content(data), len(data), mtime_ns, mode, 0, 1)
 
     def _record(self, rows: list[TreeEntry]) -> tuple[int, bytes, TreeView]:
-        before, files, total, placed = 0, 0, 0, []
+        before, files, directories, total, placed = 0, 0, 0, 0, []
         for row in rows:
-            placed.append(row._replace(directories_before=before if row.kind is Kind.DIRECTORY else 0))
+            placed.append(row._replace(inodes_before=before))
+            before += row.inodes
             if row.kind is Kind.DIRECTORY:
-                before += row.directories
-                files += self.trees[row.node].total_files
+                below = self.trees[row.node].totals
+                files += below.files
+                directories += below.directories + 1
             else:
                 files += 1
             total += row.size
-        return self._keep(0, TreeTotals(len(rows), files, before, total), placed, rows[-1].name if rows else b"")
+        totals = TreeTotals(len(rows), files, directories, total, 0)
+        return self._keep(0, totals, placed, rows[-1].name if rows else b"")
 
     def _index(self, level: int, parts: list[tuple[int, bytes, TreeView]]) -> tuple[int, bytes, TreeView]:
-        rows, entries, directories = [], 0, 0
+        rows, entries, inodes = [], 0, 0
         for node, last, view in parts:
-            rows.append(ChildRecord(node, last, view.total_entries, entries, view.total_directories, directories))
+            rows.append(ChildRecord(node, last, view.total_entries, entries, view.totals.inodes, inodes))
             entries += view.total_entries
-            directories += view.total_directories
-        files = sum(view.total_files for _, _, view in parts)
-        size = sum(view.total_bytes for _, _, view in parts)
-        return self._keep(level, TreeTotals(entries, files, directories, size), rows, parts[-1][1])
+            inodes += view.totals.inodes
+        views = [view.totals for _, _, view in parts]
+        files, directories = sum(totals.files for totals in views), sum(totals.directories for totals in views)
+        totals = TreeTotals(entries, files, directories, sum(totals.bytes for totals in views), 0)
+        return self._keep(level, totals, rows, parts[-1][1])
 
     def _keep(self, level: int, totals: TreeTotals, rows: Any, last: bytes) -> tuple[int, bytes, TreeView]:
         node = self._next()
-        view = TreeView(encode_tree(level, bytes(32), totals, NOWHERE, rows))
+        view = TreeView(encode_tree(level, bytes(32), bytes(32), totals, NOWHERE, rows))
         self.trees[node] = view
         return node, last, view
 
@@ -219,6 +252,10 @@ class FakeStore:
     def recorded_version(self, serial: int) -> VersionRecord | None:
         return self.versions.get(serial) or self.deleted.get(serial)
 
+    def version_of_mount(self, mount: int) -> VersionRecord | None:
+        recorded = [*self.versions.values(), *self.deleted.values()]
+        return next((version for version in recorded if version.mount == mount), None)
+
     def serial_of(self, artifact: int, number: int) -> int | None:
         recorded = [*self.versions.values(), *self.deleted.values()]
         return next((v.serial for v in recorded if (v.artifact, v.number) == (artifact, number)), None)
@@ -244,6 +281,8 @@ class FakeStore:
         return len(self.contents[node]) // 2
 
     def read(self, node: int, offset: int, size: int) -> bytes:
+        if node in self.lost:
+            raise DamageError(f"node {node} is missing")
         return self.contents[node][offset : offset + size]
 
     def read_pieces(self, node: int, offset: int, size: int) -> list[bytes]:

@@ -26,7 +26,6 @@ class Kernel:
         self.store = store
         self.tree = Tree(store, Epoch())
         self.names: dict[int, tuple[int, bytes]] = {}
-        self._files: dict[tuple[int, bytes], int] = {}
         self.hashed: set[int] = set()
         self.users: list[int] = []
         self.notified: list[tuple[int, bytes]] = []
@@ -34,16 +33,14 @@ class Kernel:
         self.clock: Iterator[float] = itertools.repeat(0.0)
 
     def look(self, path: str) -> int:
-        """Look a path up and return the place it leads to: an inode, or a number below 0 for each name of a file."""
+        """Look a path up and return the inode that it leads to."""
         inode = inodes.ROOT
         for name in path.encode().split(b"/"):
             found = self.tree.lookup(inode, name)
             assert found is not None
-            is_file = found.mode & 0o100000
-            place = self._files.setdefault((inode, name), -1 - len(self._files)) if is_file else found.inode
-            self.names[place] = (inode, name)
-            self.hashed.add(place)
-            inode = place
+            self.names[found.inode] = (inode, name)
+            self.hashed.add(found.inode)
+            inode = found.inode
         return inode
 
     def open(self, path: str) -> int:
@@ -134,7 +131,7 @@ def test_what_nobody_uses_costs_one_message_and_one_question(fake_store: Any, ke
     epoch = Epoch()
     assert free_among(Holding(fake_store, 1, epoch), version) == {version.serial}
     assert kernel.notified == [(inodes.artifact(version.artifact), b"v0")]
-    assert kernel.asked == [inodes.directory(version.serial, 0)]
+    assert kernel.asked == [inodes.entry(version.serial, 0)]
     assert epoch.value == 0, "workers need not drop what leads nowhere"
 
 
@@ -173,7 +170,7 @@ def test_a_long_descent_goes_on_where_it_stopped(
     calls = 0
     while (calls := calls + 1) < 50:
         assert free_among(asked, version, seconds=10) == set()
-    names = [name for parent, name in kernel.notified if inodes.decode(parent).sort is inodes.Sort.DIRECTORY]
+    names = [name for parent, name in kernel.notified if inodes.decode(parent).sort is inodes.Sort.ENTRY]
     assert sorted(names) == [*(b"%03d" % number for number in range(100)), b"500", b"x"]
     kernel.close(opened)
     assert free_among(asked, version, seconds=10) == {version.serial}
@@ -206,6 +203,22 @@ def test_a_version_that_came_back_and_went_again_is_descended_into_again(fake_st
     assert free_among(asked, version) == set()
     kernel.close(opened)
     assert free_among(asked, version) == {version.serial}
+
+
+def test_a_version_that_was_purged_is_asked_about_by_its_present_inodes(fake_store: Any, kernel: Kernel) -> None:
+    """A file that is open by a former inode is not served any more, so it holds nothing."""
+    version = fake_store.put("data", FOLDER)
+    kernel.open("data/v0/a/w")
+    purged = fake_store.purge(version.serial, {b"a": {b"w": b"4"}})
+    kernel.tree = Tree(fake_store, Epoch())
+    opened = kernel.open("data/v0/a/w")
+    fake_store.delete(version.serial)
+    deleted_version = DeletedVersion(version.artifact, version.number, version.serial)
+    asked = Holding(fake_store, 1, Epoch())
+    assert free_among(asked, deleted_version) == set()
+    kernel.close(opened)
+    assert free_among(asked, deleted_version) == {version.serial}
+    assert set(kernel.asked) == {inodes.entry(purged.mount, 0), inodes.entry(purged.mount, 1)}
 
 
 def test_a_kernel_that_hangs_holds_nobody_else_up(

@@ -10,16 +10,11 @@ from artfs.mount import inodes
 from artfs.mount.inodes import Inode, Sort
 from messages import raises
 
-nodes = st.integers(min_value=16, max_value=(1 << 61) - 1)
 serials = st.integers(min_value=0, max_value=(1 << 31) - 1)
 names = st.integers(min_value=1, max_value=(1 << 32) - 1)
 
 places = st.one_of(
-    st.tuples(nodes, st.booleans()).map(
-        lambda pair: (inodes.file(*pair), Inode(Sort.EXECUTABLE if pair[1] else Sort.FILE, pair[0]))
-    ),
-    nodes.map(lambda node: (inodes.link(node), Inode(Sort.LINK, node))),
-    st.tuples(serials, serials).map(lambda pair: (inodes.directory(*pair), Inode(Sort.DIRECTORY, *pair))),
+    st.tuples(serials, serials).map(lambda pair: (inodes.entry(*pair), Inode(Sort.ENTRY, *pair))),
     names.map(lambda number: (inodes.project(number), Inode(Sort.PROJECT, number))),
     names.map(lambda number: (inodes.artifact(number), Inode(Sort.ARTIFACT, number))),
     serials.map(lambda serial: (inodes.alias(serial), Inode(Sort.ALIAS, serial))),
@@ -53,10 +48,7 @@ def test_any_number_is_decoded_or_refused(number: int) -> None:
     except ValueError:
         return
     encoders = {
-        Sort.FILE: lambda: inodes.file(place.value, False),
-        Sort.EXECUTABLE: lambda: inodes.file(place.value, True),
-        Sort.LINK: lambda: inodes.link(place.value),
-        Sort.DIRECTORY: lambda: inodes.directory(place.value, place.ordinal),
+        Sort.ENTRY: lambda: inodes.entry(place.value, place.ordinal),
         Sort.PROJECT: lambda: inodes.project(place.value),
         Sort.ARTIFACT: lambda: inodes.artifact(place.value),
         Sort.ALIAS: lambda: inodes.alias(place.value),
@@ -75,11 +67,9 @@ def test_numbers_without_a_meaning_are_refused(number: int) -> None:
 
 def test_numbers_that_do_not_fit_are_refused() -> None:
     for number, encode in (
-        (15, lambda: inodes.file(15, False)),
-        (1 << 61, lambda: inodes.file(1 << 61, False)),
-        (1, lambda: inodes.link(1)),
-        (1 << 31, lambda: inodes.directory(1 << 31, 0)),
-        (1 << 31, lambda: inodes.directory(0, 1 << 31)),
+        (1 << 31, lambda: inodes.entry(1 << 31, 0)),
+        (1 << 31, lambda: inodes.entry(0, 1 << 31)),
+        (-1, lambda: inodes.entry(-1, 0)),
         (1 << 32, lambda: inodes.artifact(1 << 32)),
     ):
         with raises(ValueError, names=[str(number)]):

@@ -12,7 +12,7 @@ from artfs.mount import holding, inodes, invalidator
 from artfs.mount.counters import Epoch
 from artfs.mount.invalidator import Invalidator
 from artfs.mount.notifications import expire_entries, invalidate_entry, invalidate_inode
-from artstore.daemon_requests import Change
+from artstore.daemon_requests import Change, PurgedEntry
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_deleted_version_is_asked_about(fake_store: Any, done: list[Any]) -> N
         (artifact, b"latest"),
         (artifact,),
         (artifact, b"v0"),
-        (inodes.directory(version.serial, 0), "attributes_only"),
+        (inodes.entry(version.serial, 0), "attributes_only"),
     ]
 
 
@@ -74,22 +74,17 @@ def test_names_of_a_retired_artifact_are_forgotten(
     assert done == [(inodes.artifact(7), b"v0"), (inodes.artifact(7), b"latest"), (inodes.artifact(7),)]
 
 
-def test_purged_content_and_the_names_beside_it_are_forgotten(fake_store: Any, done: list[Any]) -> None:
-    """Bytes of both forms of a file, listings, and the names of directories; workers drop what they remember."""
-    version = fake_store.put("data", {b"a": {b"b": {b"secret": b"1"}}})
+def test_purged_entries_are_forgotten(fake_store: Any, done: list[Any]) -> None:
+    """Name and bytes of each, and the listing; then every name is looked up again, and workers drop what they know."""
     epoch = Epoch()
-    Invalidator(fake_store, 99, epoch).purge([99], [(version.serial, 0), (version.serial, 2), (version.serial, 9)])
-    root, a, b, none = (inodes.directory(version.serial, index) for index in (0, 1, 2, 9))
+    Invalidator(fake_store, 99, epoch).purge([PurgedEntry(5, 0, 3, b"secret"), PurgedEntry(6, 2, 4, b"\xff")])
     assert done == [
-        (inodes.file(99, False),),
-        (inodes.file(99, True),),
-        (inodes.link(99),),
-        (inodes.reference(99),),
-        (inodes.artifact(version.artifact), b"v0"),
-        (root,),
-        (a, b"b"),
-        (b,),
-        (none,),
+        (inodes.entry(5, 0), b"secret"),
+        (inodes.entry(5, 0),),
+        (inodes.entry(5, 3),),
+        (inodes.entry(6, 2), b"\xff"),
+        (inodes.entry(6, 2),),
+        (inodes.entry(6, 4),),
         (),
     ]
     assert epoch.value == 1

@@ -91,8 +91,11 @@ def serial(workspace: Workspace) -> int:
 
 
 def directories(workspace: Workspace) -> list[int]:
-    """Return the inodes of the folders in data:v1, in the order in which they are walked through."""
-    return [inodes.directory(serial(workspace), index) for index in range(1, FOLDERS + 2)]
+    """Return the inodes of the folders in data:v1, in the order in which they are walked through.
+
+    Each comes right after the 42 entries of the one before: 40 files, a link, and the file that was added.
+    """
+    return [inodes.entry(serial(workspace), 1 + 43 * number) for number in range(FOLDERS + 1)]
 
 
 @pytest.mark.parametrize("size", [500, 4096, 32768])
@@ -110,7 +113,7 @@ def test_nothing_is_listed_where_there_is_no_room(workspace: Workspace, walk: Wa
 
 
 def test_a_folder_with_folders_is_listed_line_by_line(workspace: Workspace, walk: Walk) -> None:
-    root = inodes.directory(serial(workspace), 0)
+    root = inodes.entry(serial(workspace), 0)
     assert walk.tree.contents(root, 0) is None and walk.tree.contents(inodes.ROOT, 0) is None
     assert [name for name, _ in listed(DirentPlus, walk.whole(root, 32768))][2:] == [
         *(b"folder%d" % number for number in range(FOLDERS)),
@@ -124,6 +127,17 @@ def test_the_next_folder_is_made_ahead(workspace: Workspace, walk: Walk) -> None
     for position, inode in enumerate(row):
         walk.ask(inode)
         assert walk.made == row[: position + 2 if position else 1] + [row[-1] + 1] * (position == len(row) - 1)
+
+
+def test_a_walk_from_the_top_is_made_ahead(workspace: Workspace, walk: Walk) -> None:
+    """After a folder with folders comes the first of these."""
+    root, first, second, third = inodes.entry(serial(workspace), 0), *directories(workspace)[:3]
+    walk.ask(root)
+    assert walk.made == [root]
+    walk.ask(first)
+    assert walk.made == [root, first, second]
+    walk.ask(second)
+    assert walk.made == [root, first, second, third]
 
 
 def test_what_is_not_walked_through_is_not_made_ahead(workspace: Workspace, walk: Walk) -> None:

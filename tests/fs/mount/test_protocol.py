@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from artfs.mount.attributes import FOREVER, Attributes, Statistics
+from artfs.mount.attributes import FOREVER, Attributes, Contents, Modes, Statistics
 from artfs.mount.transports import protocol
 from artfs.mount.transports.protocol import NEEDED, OFFERED, Feature, Opcode, Owner, negotiate
+from artstore.records.trees import Kind, TreeEntry
 from fs.mount import wire
 from fs.mount.wire import ExtendedInitIn, InitIn, InitOut, parsed, request
 from messages import missing, raises
@@ -169,14 +170,17 @@ def test_the_layouts_compared_with_have_no_gaps(layout: type[ctypes.Structure], 
     assert ctypes.sizeof(layout) == size == sum(ctypes.sizeof(kind) for _, kind, *_ in layout._fields_)
 
 
-FILE = Attributes(99 << 1, stat.S_IFREG | 0o444, 1025, 1_700_000_000_123_456_789, FOREVER, FOREVER - 1)
+FILE = Attributes(
+    198, stat.S_IFREG | 0o640, 1025, 1_700_000_000_123_456_789, 1_800_000_000_987_654_321, FOREVER, FOREVER - 1
+)
 
 
 def check_attributes(found: wire.Attr, *, uid: int = 7, gid: int = 8) -> None:
     assert (found.ino, found.size, found.blocks) == (198, 1025, 3)
     assert (found.mtime, found.mtimensec) == (1_700_000_000, 123_456_789)
-    assert (found.atime, found.atimensec, found.ctime, found.ctimensec) == (found.mtime, found.mtimensec) * 2
-    assert (found.mode, found.nlink, found.uid, found.gid) == (stat.S_IFREG | 0o444, 1, uid, gid)
+    assert (found.atime, found.atimensec) == (found.mtime, found.mtimensec)
+    assert (found.ctime, found.ctimensec) == (1_800_000_000, 987_654_321)
+    assert (found.mode, found.nlink, found.uid, found.gid) == (stat.S_IFREG | 0o640, 1, uid, gid)
     assert (found.rdev, found.blksize, found.flags) == (0, 4096, 0)
 
 
@@ -219,10 +223,29 @@ def test_the_answer_to_statfs() -> None:
     assert (found.bsize, found.frsize, found.namelen) == (4096, 4096, 255)
 
 
-def test_times_from_1970_to_far_ahead_fit() -> None:
-    for moment in (0, 1, (1 << 63) - 1):
-        found = wire.one(wire.AttrOut, parsed([Owner(0, 0).attributes(2, FILE._replace(mtime_ns=moment))]).body)
-        assert found.attr.mtime * 1_000_000_000 + found.attr.mtimensec == moment
+def entry_of(mtime_ns: int) -> TreeEntry:
+    return TreeEntry(b"x", Kind.FILE, 16, 0, mtime_ns, 0o644, 0, 1)
+
+
+@pytest.mark.parametrize("moment", [0, 1, -1, -1_500_000_000, (1 << 63) - 1, -(1 << 63)])
+def test_times_before_1970_and_far_ahead_fit(moment: int) -> None:
+    """The kernel takes the seconds as signed; the nanoseconds count from there on and are never negative."""
+    owner = Owner(0, 0)
+    found = FILE._replace(mtime_ns=moment, ctime_ns=-moment if moment > -(1 << 63) else 0)
+    contents = Contents((), iter([entry_of(moment)]), 2, 197, Modes().shown, found.ctime_ns, 0)
+    for attributes in (
+        wire.one(wire.AttrOut, parsed([owner.attributes(2, found)]).body).attr,
+        wire.one(wire.EntryOut, parsed([owner.looked_up(2, found)]).body).attr,
+        wire.listed(wire.DirentPlus, owner.listed(b"x", 3, found))[0][1].entry.attr,
+        wire.listed(wire.DirentPlus, owner.listed_contents(contents, 4096))[0][1].entry.attr,
+    ):
+        assert signed(attributes.mtime) * 1_000_000_000 + attributes.mtimensec == moment
+        assert signed(attributes.ctime) * 1_000_000_000 + attributes.ctimensec == found.ctime_ns
+        assert attributes.mtimensec < 1_000_000_000 and attributes.ctimensec < 1_000_000_000
+
+
+def signed(seconds: int) -> int:
+    return seconds - (1 << 64) if seconds >> 63 else seconds
 
 
 def test_failures() -> None:

@@ -22,7 +22,7 @@ from artfs.mount.counters import Counters, Field
 from artfs.mount.holding import DeletedVersion
 from artfs.mount.reports import WorkerStatus
 from artfs.mount.supervisor import Supervisor, memory_of
-from artstore.daemon_requests import Change, Peer
+from artstore.daemon_requests import Change, Peer, PurgedEntry
 from artstore.errors import DamageError
 
 
@@ -72,8 +72,8 @@ class Daemon:
             else:
                 self.kernel_answers.wait(10)
 
-    def purge(self, files: Sequence[int], directories: Sequence[tuple[int, int]]) -> None:
-        self.purged.append((files, directories))
+    def purge(self, entries: Sequence[PurgedEntry]) -> None:
+        self.purged += entries
 
     async def run(self) -> None:
         await trio.sleep_forever()
@@ -154,8 +154,10 @@ async def test_a_change_that_cannot_be_applied_is_not_acknowledged(daemon: Daemo
         line(op="in_use"),
         line(op="in_use", versions=[[1, 2]]),
         line(op="in_use", versions=[[1, 2, "three"]]),
-        line(op="purged", files=[1]),
-        line(op="purged", files=["x"], directories=[]),
+        line(op="purged", files=[1], directories=[]),
+        line(op="purged", entries=[1]),
+        line(op="purged", entries=[[1, 2, "x", "name"]]),
+        line(op="purged", entries=[[1, 2, 3, 4]]),
     ],
 )
 @served
@@ -189,8 +191,8 @@ async def test_a_kernel_that_does_not_answer_delays_no_answer(daemon: Daemon) ->
 
 @served
 async def test_a_purge_is_passed_on_before_it_is_acknowledged(daemon: Daemon) -> None:
-    assert await daemon.ask(line(op="purged", files=[99, 16], directories=[[3, 0], [3, 2]])) == {"ok": True}
-    assert daemon.purged == [([99, 16], [(3, 0), (3, 2)])]
+    assert await daemon.ask(line(op="purged", entries=[[3, 0, 2, "x"], [3, 2, 4, "\udcff"]])) == {"ok": True}
+    assert daemon.purged == [(3, 0, 2, b"x"), (3, 2, 4, b"\xff")]
 
 
 @served

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artfs.mount import inodes
-from artfs.mount.attributes import ABOVE_SECONDS, FOREVER
+from artfs.mount.attributes import ABOVE_SECONDS, FOREVER, Modes
 from artfs.mount.counters import Epoch
 from artfs.mount.errnos import NoAttributeError, errno_of
+from artfs.mount.nodetable import NodeTable
 from artfs.mount.tree import Tree
-from artstore.errors import ArtfsError
+from artstore.errors import ArtfsError, DamageError
 
 names = st.binary(min_size=1, max_size=6).filter(lambda name: b"/" not in name and b"\0" not in name)
 names = names.filter(lambda name: name not in (b".", b".."))
@@ -63,6 +64,8 @@ def listing(tree: Tree, inode: int, *, page: int = 1000) -> dict[bytes, Any]:
 
 def observed(tree: Tree, inode: int, seen: set[int]) -> Any:
     """Return what the core shows at an inode in the form of the folder that was put, checking it on the way."""
+    assert inode not in seen, "no two paths share an inode"
+    seen.add(inode)
     attributes = tree.attributes(inode)
     assert attributes.inode == inode
     if stat.S_ISLNK(attributes.mode):
@@ -74,38 +77,58 @@ def observed(tree: Tree, inode: int, seen: set[int]) -> Any:
         assert len(data) == attributes.size
         assert b"".join(tree.read(inode, 3, 4)) == data[3:7]
         return (data,) if attributes.mode & 0o111 else data
-    assert inode not in seen, "no two directories share an inode"
-    seen.add(inode)
     children = listing(tree, inode, page=3)
     for name, found in children.items():
         assert tree.lookup(inode, name) == found
-        assert tree.attributes(found.inode)[:4] == found[:4]
+        assert tree.attributes(found.inode)[:5] == found[:5]
     return {name: observed(tree, found.inode, seen) for name, found in children.items()}
 
 
 @settings(max_examples=60)
 @given(folder=folders)
 def test_a_version_is_the_folder_that_was_put(new_store: Any, folder: Any) -> None:
-    """Walking by pages, looking up by name and asking by inode all agree with what was put."""
+    """Walking by pages, looking up by name and asking by inode all agree with what was put.
+
+    The inodes of a version are consecutive, and those of another one with the same content are others.
+    """
     store = new_store()
-    store.put("a", folder)
-    assert observed(Tree(store, Epoch()), enter(Tree(store, Epoch()), b"a", b"v0"), set()) == folder
+    versions = [store.put("a", folder) for _ in range(2)]
+    seen: set[int] = set()
+    for number, version in enumerate(versions):
+        root = enter(Tree(store, Epoch()), b"a", b"v%d" % number)
+        before = len(seen)
+        assert observed(Tree(store, Epoch()), root, seen) == folder
+        assert root == inodes.entry(version.mount, 0)
+        assert seen >= set(range(root, root + len(seen) - before))
 
 
 @settings(max_examples=30)
-@given(folder=folders)
-def test_an_inode_is_found_again_by_a_worker_that_knows_nothing(new_store: Any, folder: Any) -> None:
-    """Inodes that one worker gave out mean the same to another, which has never seen the path to them."""
+@given(folder=folders, order=st.randoms(use_true_random=False))
+def test_an_inode_is_found_again_by_a_worker_that_knows_nothing(new_store: Any, folder: Any, order: Any) -> None:
+    """Inodes that one worker gave out mean the same to another, which has never seen the path to them.
+
+    And to one that has been asked for any others before, in any order, whose walks begin where the last one ended.
+    """
     store = new_store()
+    store.put("b", folder)
     store.put("a", folder)
     warm = Tree(store, Epoch())
-    waiting = [enter(warm, b"a", b"v0")]
+    waiting = [enter(warm, b"a", b"v0"), enter(warm, b"b", b"v0")]
+    known: dict[int, Any] = {}
     while waiting:
         inode = waiting.pop()
         cold = Tree(store, Epoch())
         assert listing(cold, inode) == listing(warm, inode)
         assert next(iter(Tree(store, Epoch()).page(inode, 1))).attributes == next(iter(warm.page(inode, 1))).attributes
+        known |= {found.inode: found for found in listing(warm, inode).values()}
         waiting += [found.inode for found in listing(warm, inode).values() if stat.S_ISDIR(found.mode)]
+    mixed = Tree(store, Epoch())
+    shuffled = list(known)
+    order.shuffle(shuffled)
+    for inode in shuffled:
+        assert mixed.attributes(inode) == known[inode]
+        if stat.S_ISREG(known[inode].mode):
+            assert mixed.read(inode, 0, 100) == Tree(store, Epoch()).read(inode, 0, 100)
 
 
 def raises(number: int, call: Any, *args: Any) -> None:
@@ -128,7 +151,7 @@ def test_above_versions_are_projects_artifacts_versions_and_aliases(fake_store: 
     assert tree.link_target(shown[b"production"].inode) == b"v0"
     for name, found in shown.items():
         assert tree.lookup(artifact, name) == found
-        assert tree.attributes(found.inode)[:4] == found[:4]
+        assert tree.attributes(found.inode)[:5] == found[:5]
         assert found.entry_seconds == ABOVE_SECONDS
     assert next(tree.page(artifact, 1)).attributes.inode == enter(tree, b"team", b"vision")
 
@@ -161,8 +184,9 @@ def test_what_has_gone_is_stale(fake_store: Any) -> None:
     fake_store.delete(version.serial)
     tree = Tree(fake_store, Epoch())
     for inode in (
-        inodes.directory(version.serial, 0),
-        inodes.directory(version.serial, 5),
+        inodes.entry(version.mount, 5),
+        inodes.entry(77, 0),
+        inodes.entry(77, 1),
         inodes.alias(alias.serial),
         inodes.latest(version.serial),
         inodes.artifact(77),
@@ -173,23 +197,51 @@ def test_what_has_gone_is_stale(fake_store: Any) -> None:
 
 
 def test_times_and_modes(fake_store: Any) -> None:
-    """A directory has its version's time, a file its content's; what never changes may be kept for ever."""
-    version = fake_store.put("a", {b"x": b"12", b"run": (b"12",), b"d": {b"e": {}}, b"l": "x"})
+    """Each entry has its own time and permission bits, and its version's creation as the time of its last change."""
+    folder = {
+        b"x": (b"12", 0o640, -1),
+        b"run": ((b"12",), 0o711),
+        b"d": ({b"e": ({}, 0, -(2**63))}, 0o750, 2**63 - 1),
+        b"l": "x",
+    }
+    version = fake_store.put("a", folder)
     tree = Tree(fake_store, Epoch())
-    shown = listing(tree, enter(tree, b"a", b"v0"))
+    top = enter(tree, b"a", b"v0")
+    shown = listing(tree, top) | listing(tree, enter(tree, b"a", b"v0", b"d"))
     assert {name: oct(found.mode) for name, found in shown.items()} == {
-        b"x": "0o100444",
-        b"run": "0o100555",
-        b"d": "0o40555",
+        b"x": "0o100640",
+        b"run": "0o100711",
+        b"d": "0o40750",
+        b"e": "0o40000",
         b"l": "0o120777",
     }
-    assert shown[b"x"].mtime_ns == shown[b"run"].mtime_ns == 7_000
-    assert shown[b"x"].inode + 1 == shown[b"run"].inode
-    assert shown[b"d"].mtime_ns == version.created_ns
+    assert (shown[b"x"].mtime_ns, shown[b"d"].mtime_ns, shown[b"e"].mtime_ns) == (-1, 2**63 - 1, -(2**63))
+    assert {found.ctime_ns for found in shown.values()} == {version.created_ns}
     assert {found.entry_seconds for found in shown.values()} == {FOREVER}
     root = tree.lookup(enter(tree, b"a"), b"v0")
     assert root is not None
+    assert root == listing(tree, enter(tree, b"a"))[b"v0"]
     assert (root.entry_seconds, root.attribute_seconds) == (ABOVE_SECONDS, FOREVER)
+    assert (oct(root.mode), root.mtime_ns, root.ctime_ns) == ("0o40755", version.mtime_ns, version.created_ns)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"umask": 0o027}, ["0o100640", "0o40700", "0o40750", "0o120777", "0o40550"]),
+        ({"readable": True}, ["0o100644", "0o40755", "0o40755", "0o120777", "0o40555"]),
+        ({"readable": True, "umask": 0o077}, ["0o100600", "0o40700", "0o40700", "0o120777", "0o40500"]),
+        ({"umask": 0o777}, ["0o100000", "0o40000", "0o40000", "0o120777", "0o40000"]),
+    ],
+)
+def test_options_that_change_the_modes(fake_store: Any, options: Any, expected: list[str]) -> None:
+    """Of a file, a folder, a version, a link and the mount's root; the kind of an entry is never changed."""
+    fake_store.put("a", {b"x": (b"12", 0o640), b"d": ({}, 0o700), b"l": "x"})
+    tree = Tree(fake_store, Epoch(), modes=Modes(**options))
+    version = enter(tree, b"a", b"v0")
+    shown = listing(tree, version)
+    places = [shown[b"x"].inode, shown[b"d"].inode, version, shown[b"l"].inode, inodes.ROOT]
+    assert [oct(tree.attributes(inode).mode) for inode in places] == expected
 
 
 def test_what_lists_versions_and_names_has_another_time_after_each_change(fake_store: Any) -> None:
@@ -205,13 +257,11 @@ def test_what_lists_versions_and_names_has_another_time_after_each_change(fake_s
         assert now != earlier and now // 1_000_000 == earlier // 1_000_000
 
 
-def test_a_moved_alias_is_a_new_inode_and_equal_content_the_same(fake_store: Any) -> None:
-    fake_store.put("a", {b"x": b"1", b"y": b"old"})
-    fake_store.put("a", {b"x": b"1", b"y": b"new"})
+def test_a_moved_alias_is_a_new_inode(fake_store: Any) -> None:
+    fake_store.put("a", {b"x": b"1"})
+    fake_store.put("a", {b"x": b"2"})
     tree = Tree(fake_store, Epoch())
     latest = enter(tree, b"a", b"latest")
-    assert enter(tree, b"a", b"v0", b"x") == enter(tree, b"a", b"v1", b"x")
-    assert enter(tree, b"a", b"v0", b"y") != enter(tree, b"a", b"v1", b"y")
     fake_store.put("a", {})
     assert enter(tree, b"a", b"latest") != latest
     fake_store.set_alias("a", "p", 0)
@@ -265,20 +315,17 @@ def test_extended_attributes(fake_store: Any) -> None:
     fake_store.set_alias("a", "prod", 0)
     tree = Tree(fake_store, Epoch())
     root = enter(tree, b"a", b"v0")
-    values = {name: tree.xattr(root, name) for name in tree.xattr_names(root)}
-    assert values[b"user.artfs.digest"].decode() == version.digest.hex()
-    assert values[b"user.artfs.type"] == b"dataset"
-    assert json.loads(values[b"user.artfs.metadata"]) == {"k": [1, "ü"]}
-    assert values[b"user.artfs.created_at"] == b"2023-11-14T22:13:20.123456Z"
-    assert values[b"user.artfs.aliases"] == b"latest,prod"
-    assert b"user.artfs.description" not in values
+    assert tree.xattr(root, b"user.artfs.digest").decode() == version.digest.hex()
+    assert tree.xattr(root, b"user.artfs.type") == b"dataset"
+    assert json.loads(tree.xattr(root, b"user.artfs.metadata")) == {"k": [1, "ü"]}
+    assert tree.xattr(root, b"user.artfs.created_at") == b"2023-11-14T22:13:20.123456Z"
+    assert tree.xattr(root, b"user.artfs.aliases") == b"latest,prod"
+    raises(errno.ENODATA, tree.xattr, root, b"user.artfs.description")
     file = enter(tree, b"a", b"v0", b"x")
-    assert set(tree.xattr_names(file)) == {b"user.artfs.digest", b"user.artfs.stored_bytes"}
     assert tree.xattr(file, b"user.artfs.stored_bytes") == b"1"
     inner = enter(tree, b"a", b"v0", b"d")
     for inode in (inodes.ROOT, enter(tree, b"a"), root, inner):
         assert tree.xattr(inode, b"user.artfs.workspace").decode() == fake_store.uuid
-        assert b"user.artfs.workspace" not in tree.xattr_names(inode)
     raises(errno.ENODATA, tree.xattr, file, b"user.artfs.workspace")
     raises(errno.ENODATA, tree.xattr, inner, b"user.artfs.digest")
     raises(errno.ENODATA, tree.xattr, root, b"user.other")
@@ -294,7 +341,7 @@ def test_statistics_are_those_of_the_disk(fake_store: Any) -> None:
 
 
 def test_a_deleted_version_is_gone_for_what_is_remembered_too(fake_store: Any) -> None:
-    """Once the epoch has advanced, requests in a directory of a deleted version fail, and open files are read on."""
+    """Once the epoch has advanced, names in a deleted version are not found; what is open has attributes and bytes."""
     version = fake_store.put("a", {b"d": {b"e": {b"x": b"1"}}})
     other = fake_store.put("b", {b"d": {}})
     epoch = Epoch()
@@ -311,16 +358,28 @@ def test_a_deleted_version_is_gone_for_what_is_remembered_too(fake_store: Any) -
     for request in (
         lambda: tree.lookup(inner, b"x"),
         lambda: tree.lookup(inner, b"absent"),
-        lambda: tree.attributes(inner),
         lambda: list(tree.page(inner, 0)),
         lambda: enter(tree, b"a", b"v0"),
     ):
         with pytest.raises(ArtfsError) as caught:
             request()
         assert errno_of(caught.value) in (errno.ESTALE, errno.ENOENT)
-    assert b"".join(tree.read(opened.inode, 0, 10)) == b"1"
-    assert tree.attributes(opened.inode) == opened
-    assert tree.attributes(kept).inode == inodes.directory(other.serial, 1)
+    for each in (tree, Tree(fake_store, Epoch())):
+        assert b"".join(each.read(opened.inode, 0, 10)) == b"1"
+        assert each.attributes(opened.inode) == opened
+        assert each.attributes(inner).inode == inner
+        raises(errno.ESTALE, each.lookup, inner, b"x")
+        assert each.attributes(kept).inode == inodes.entry(other.mount, 1)
+    fake_store.undelete(version.serial)
+    assert tree.lookup(inner, b"x") == opened
+    fake_store.delete(version.serial)
+    epoch.advance()
+    raises(errno.ESTALE, tree.lookup, inner, b"x")
+    del fake_store.deleted[version.serial]  # its reaping begins
+    epoch.advance()
+    for inode in (inner, opened.inode):
+        raises(errno.ESTALE, tree.attributes, inode)
+    raises(errno.ESTALE, tree.read, opened.inode, 0, 10)
 
 
 def test_a_deletion_in_the_middle_of_a_request_is_seen_by_the_next(fake_store: Any) -> None:
@@ -328,12 +387,76 @@ def test_a_deletion_in_the_middle_of_a_request_is_seen_by_the_next(fake_store: A
     version = fake_store.put("a", {b"d": {b"x": b"1"}})
     epoch = Epoch()
     tree = Tree(fake_store, epoch)
-    page = tree.page(inodes.directory(version.serial, 0), 0)
+    page = tree.page(inodes.entry(version.mount, 0), 0)
     next(page)
     fake_store.delete(version.serial)
     epoch.advance()
     fake_store.versions[version.serial] = fake_store.deleted.pop(version.serial)  # the request's own snapshot
     assert [entry.name for entry in page] == [b"..", b"d"]
     fake_store.delete(version.serial)
-    with pytest.raises(ArtfsError):
-        tree.attributes(inodes.directory(version.serial, 1))
+    raises(errno.ESTALE, tree.lookup, inodes.entry(version.mount, 1), b"x")
+
+
+def test_a_purged_version_has_other_inodes(fake_store: Any) -> None:
+    """The former ones are stale for every worker, what they have cached before included; node numbers are not."""
+    version = fake_store.put("a", {b"d": {b"secret": b"1", b"x": b"2"}})
+    epoch, nodes = Epoch(), NodeTable()
+    trees = [Tree(fake_store, epoch, nodes=nodes) for _ in range(2)]
+    folder = enter(trees[0], b"a", b"v0", b"d")
+    secret, x = (enter(trees[0], b"a", b"v0", b"d", name) for name in (b"secret", b"x"))
+    for tree in trees:
+        assert (tree.read(secret, 0, 9), tree.read(x, 0, 9)) == ([b"1"], [b"2"])
+    fake_store.purge(version.serial, {b"d": {b"x": b"2"}})
+    epoch.advance()
+    for tree in [*trees, Tree(fake_store, epoch)]:
+        for inode in (folder, secret, x, inodes.entry(version.mount, 0)):
+            raises(errno.ESTALE, tree.attributes, inode)
+        raises(errno.ESTALE, tree.read, secret, 0, 9)
+        raises(errno.ESTALE, tree.lookup, folder, b"secret")
+        now = enter(tree, b"a", b"v0", b"d", b"x")
+        assert now not in (secret, x) and tree.read(now, 0, 9) == [b"2"]
+
+
+def test_a_purge_that_this_mount_did_not_hear_of(fake_store: Any) -> None:
+    """Content that is gone, and was found without a walk, is no damage if the version was purged."""
+    version = fake_store.put("a", {b"secret": b"1", b"x": b"2"})
+    tree = Tree(fake_store, Epoch())
+    secret, x = (enter(tree, b"a", b"v0", name) for name in (b"secret", b"x"))
+    node = fake_store.tree(version.root).entry(1).node
+    fake_store.lost.add(node)
+    with pytest.raises(DamageError):
+        tree.read(x, 0, 9)
+    fake_store.purge(version.serial, {b"secret": b"1"})
+    raises(errno.ESTALE, tree.read, x, 0, 9)
+    raises(errno.ESTALE, tree.attributes, secret)
+
+
+def test_a_read_after_a_look_up_walks_no_further(fake_store: Any) -> None:
+    """Nor does one in another worker; one that knows nothing walks once, and finds the file's neighbours at once."""
+    fake_store.put("a", {b"d": {b"e": {b"%d" % number: b"%d" % number for number in range(4)}}, b"f": {}})
+    nodes = NodeTable()
+    first, second, cold = Tree(fake_store, Epoch(), nodes=nodes), Tree(fake_store, Epoch(), nodes=nodes), None
+    files = [enter(first, b"a", b"v0", b"d", b"e", b"%d" % number) for number in range(4)]
+    before = fake_store.tree_reads
+    for number, inode in enumerate(files):
+        assert first.read(inode, 0, 9) == second.read(inode, 0, 9) == [b"%d" % number]
+    assert fake_store.tree_reads == before
+    cold = Tree(fake_store, Epoch())
+    assert [cold.read(inode, 0, 9) for inode in files] == [[b"%d" % number] for number in range(4)]
+    assert fake_store.tree_reads == before + 3
+
+
+def test_a_directory_that_disagrees_with_the_one_above_is_damaged(fake_store: Any) -> None:
+    """A wrong count would give two paths one inode: the directory cannot be entered, and the rest can."""
+    version = fake_store.put("a", {b"a": {b"x": b"1"}, b"b": b"2"})
+    wrong, _ = fake_store.add_tree({b"x": b"1", b"y": b"2"})
+    right = fake_store.tree(version.root).entry(0).node
+    fake_store.trees[right] = fake_store.trees[wrong]
+    tree = Tree(fake_store, Epoch())
+    folder, file = enter(tree, b"a", b"v0", b"a"), enter(tree, b"a", b"v0", b"b")
+    for _ in range(2):
+        with pytest.raises(DamageError):
+            tree.lookup(folder, b"x")
+        with pytest.raises(DamageError):
+            list(tree.page(folder, 0))
+    assert tree.read(file, 0, 9) == [b"2"]

@@ -51,6 +51,9 @@ def test_bytes_past_the_acknowledged_end_are_nobodys(lived: Workspace) -> None:
     assert checked(lived).problems == []
 
 
+PURGE = {"event": "purge", "name": "alone", "version": 1, "digest": "00", "form": "00", "mount": 70, "purged": []}
+
+
 @pytest.mark.parametrize(
     ("event", "names", "reason"),
     [
@@ -61,7 +64,7 @@ def test_bytes_past_the_acknowledged_end_are_nobodys(lived: Workspace) -> None:
         ({"event": "type", "name": "alone", "type": "odd"}, ["'alone'", "'odd'"], None),
         ({"event": "delete", "name": "alone", "version": 1, "aliases": []}, ["alone:v1"], "deleted in one"),
         ({"event": "undelete", "name": "alone", "version": 0}, ["alone:v0"], "deleted in one"),
-        ({"event": "purge", "name": "alone", "version": 1, "digest": "00", "purged": []}, ["alone:v1"], "other digest"),
+        (PURGE, ["alone:v1"], "other digest"),
         ({"event": "odd", "name": "alone"}, ["'odd'"], "not an event"),
         ({"event": "type"}, [], "impossible event"),
         ({"event": "type", "name": ["x"], "type": 1}, [], "impossible event"),
@@ -76,8 +79,9 @@ def test_an_event_that_does_not_fit_is_named(
 
 
 def test_a_version_that_only_the_journal_has_is_named(lived: Workspace) -> None:
-    event = {"event": "version", "name": "alone", "number": 7, "serial": 70, "digest": "00", "metadata": {}}
-    log(lived, {**event, "description": "", "created_ns": 1, "base": None})
+    event = {"event": "version", "name": "alone", "number": 7, "serial": 70, "digest": "00", "form": "00"}
+    times = {"created_ns": 1, "mtime_ns": -1, "mode": 0o755, "newest_ns": -1}
+    log(lived, {**event, **times, "metadata": {}, "description": "", "base": None})
     report = checked(lived)
     assert found(report, "journal", names=["alone:v7"], reason="only in the journal")
     assert found(report, "journal", names=["'alone'"], reason="next version")

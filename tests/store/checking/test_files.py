@@ -149,13 +149,14 @@ def test_what_is_no_workspace_is_refused(tmp_path: Path) -> None:
         check(tmp_path)
 
 
-def test_a_newer_format_is_refused(copy: Path) -> None:
-    (copy / "current").write_text("2 manifest.1\n")
-    with pytest.raises(UnsupportedError):
+@pytest.mark.parametrize("number", [1, 3])
+def test_another_format_is_refused(copy: Path, number: int) -> None:
+    (copy / "current").write_text(f"{number} manifest.1\n")
+    with pytest.raises(UnsupportedError, match=f"format {number}"):
         check(copy)
 
 
-@pytest.mark.parametrize("text", ["", "manifest.1", "1", "\0\0\0", "1 manifest.9\n"])
+@pytest.mark.parametrize("text", ["", "manifest.1", "1", "\0\0\0", "2 manifest.9\n"])
 def test_a_damaged_pointer_to_the_manifest_is_named(copy: Path, text: str) -> None:
     (copy / "current").write_text(text)
     assert {problem.kind for problem in check(copy).problems} == {"file", "unchecked"}

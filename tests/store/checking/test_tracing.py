@@ -72,8 +72,8 @@ def test_there_is_a_bound(lived: Workspace, monkeypatch: pytest.MonkeyPatch) -> 
 
 def put_directory(transaction: WriteTransaction, number: int, below: int) -> None:
     """Write a directory that has one directory below it."""
-    row = TreeEntry(b"down", Kind.DIRECTORY, below, 0, 0, 1, 0)
-    payload = encode_tree(0, bytes(32), TreeTotals(1, 0, 1, 0), Extent(1, 0, 0, 0), [row])
+    row = TreeEntry(b"down", Kind.DIRECTORY, below, 0, 0, 0o755, 0, 1)
+    payload = encode_tree(0, bytes(32), bytes(32), TreeTotals(1, 0, 1, 0, 0), Extent(1, 0, 0, 0), [row])
     transaction.put_numbered(Table.NODES, number, payload)
 
 
@@ -83,7 +83,7 @@ def test_records_that_lead_in_a_circle_end(lived: Workspace) -> None:
         put_directory(transaction, 1, version.root)
         view = TreeView(node_payload(transaction, version.root))
         rows = [entry._replace(node=1) if entry.name == b"deep" else entry for entry in view.entries()]
-        payload = encode_tree(0, view.digest, view.totals, view.extent, rows)
+        payload = encode_tree(0, view.digest, view.form, view.totals, view.extent, rows)
         transaction.put_numbered(Table.NODES, version.root, payload)
     [touched] = traced(lived, [node_at(lived, "alone:v1", b"large")])
     assert "alone:v1/large" in touched.files
@@ -97,6 +97,8 @@ def test_a_reference_to_a_higher_number_is_followed(lived: Workspace) -> None:
         deep = node_at(lived, "alone:v1", b"deep")
         put_directory(transaction, 1, deep)
         rows = [entry._replace(node=1) if entry.name == b"deep" else entry for entry in view.entries()]
-        transaction.put_numbered(Table.NODES, root, encode_tree(0, view.digest, view.totals, view.extent, rows))
+        transaction.put_numbered(
+            Table.NODES, root, encode_tree(0, view.digest, view.form, view.totals, view.extent, rows)
+        )
     [touched] = traced(lived, [run])
     assert "alone:v1/deep/down/run" in touched.files

@@ -11,7 +11,7 @@ from artstore.records.nodes import KIND_LIST, KIND_TREE, Extent, decode_list, en
 from artstore.records.packing import PackedEntry
 from artstore.records.tables import Table
 from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
-from artstore.rows.nodes import node_extent
+from artstore.rows.nodes import node_extent, node_payload
 from artstore.storage import disk
 from artstore.storage.packs import pack_path, read_segments
 from artstore.workspace import Workspace
@@ -57,7 +57,9 @@ def change_tree(ws: Workspace, level: int, change: Callable[[TreeView, Rows], tu
     )
     rows, totals = change(view, list(view.children()) if level else list(view.entries()))
     with ws.store.write() as transaction:
-        transaction.put_numbered(Table.NODES, node, encode_tree(level, view.digest, totals, view.extent, rows))
+        transaction.put_numbered(
+            Table.NODES, node, encode_tree(level, view.digest, view.form, totals, view.extent, rows)
+        )
     return verified(ws, node)
 
 
@@ -85,8 +87,27 @@ def other_kind(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
 
 
 def older(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
-    changed = [_with(row, birth_ns=1) if isinstance(row, TreeEntry) else row for row in rows]
-    return changed, view.totals  # type: ignore[return-value]
+    changed = [_with(row, mtime_ns=1) for row in rows]
+    return changed, view.totals._replace(newest_ns=1)  # type: ignore[return-value]
+
+
+def not_writable(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    return [_with(row, mode=0o444) for row in rows], view.totals  # type: ignore[return-value]
+
+
+def one_late(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    """Count one inode too many before the second row and those after it."""
+    late = [_with(row, inodes_before=row.inodes_before + 1) for row in rows[1:]]
+    return [rows[0], *late], view.totals._replace(files=view.totals.files + 1)  # type: ignore[return-value]
+
+
+def newer_totals(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    return rows, view.totals._replace(newest_ns=view.totals.newest_ns + 1)
+
+
+def more_files(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
+    """Count a file as a directory: the sum of the two stays."""
+    return rows, view.totals._replace(files=view.totals.files - 1, directories=view.totals.directories + 1)
 
 
 def other_totals(view: TreeView, rows: Rows) -> tuple[Rows, TreeTotals]:
@@ -110,12 +131,19 @@ def _with(row: TreeEntry | ChildRecord, **changes: object) -> TreeEntry | ChildR
         (0, impossible, "invalid name"),
         (0, larger, "wrong entry"),
         (0, other_kind, "other content than its digest"),
-        (0, older, "wrong entry"),
+        (0, older, "other form than its id"),
+        (0, not_writable, "other form than its id"),
+        (0, one_late, "running totals"),
+        (0, newer_totals, "wrong totals"),
+        (0, more_files, "wrong totals"),
         (0, other_totals, "wrong totals"),
         (1, swapped, "names out of order"),
         (1, renamed, "record of another"),
         (1, other_totals, "wrong totals"),
         (1, moved_up, "wrong entry"),
+        (1, one_late, "wrong entry"),
+        (1, newer_totals, "wrong totals"),
+        (1, more_files, "wrong totals"),
     ],
 )
 def test_a_directory_record_that_is_wrong_is_found(
@@ -125,6 +153,23 @@ def test_a_directory_record_that_is_wrong_is_found(
     assert fault is not None
     assert fault.kind == "record"
     assert has_reason(fault.sentence, reason)
+
+
+def test_a_directory_that_is_counted_otherwise_than_it_counts_is_found(lived: Workspace) -> None:
+    """An index off by one: the entries after a directory are counted one too late, and the totals with them."""
+    root = lived.version("alone:v1").record.root
+    with lived.store.write() as transaction:
+        view = TreeView(node_payload(transaction, root))
+        first, *rest = view.entries()
+        assert first.is_directory
+        rows = [first, *(entry._replace(inodes_before=entry.inodes_before + 1) for entry in rest)]
+        totals = view.totals._replace(files=view.totals.files + 1)
+        payload = encode_tree(0, view.digest, view.form, totals, view.extent, rows)
+        transaction.put_numbered(Table.NODES, root, payload)
+    fault = verified(lived, root)
+    assert fault is not None
+    assert fault.kind == "record"
+    assert "its entry for the directory b'deep' is wrong" in fault.sentence
 
 
 def test_a_list_that_says_something_else_than_its_children_is_found(lived: Workspace) -> None:

@@ -23,6 +23,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 INTEGERS = st.integers(0, 2**63 - 1)
+FILE_TIMES = st.integers(-(2**63), 2**63 - 1)
 RECORDS = st.one_of(
     st.builds(ArtifactRecord, INTEGERS, st.text(), st.booleans(), INTEGERS, st.none() | st.text(), INTEGERS, st.text()),
     st.builds(AliasRecord, INTEGERS, INTEGERS, st.text(), INTEGERS, INTEGERS),
@@ -30,7 +31,11 @@ RECORDS = st.one_of(
     st.builds(
         VersionRecord,
         *([INTEGERS] * 4),
-        st.binary(min_size=32, max_size=32),
+        *([st.binary(min_size=32, max_size=32)] * 2),
+        INTEGERS,
+        FILE_TIMES,
+        INTEGERS,
+        FILE_TIMES,
         *([INTEGERS] * 4),
         description=st.text(),
         metadata=st.dictionaries(st.text(), JSON, max_size=3),

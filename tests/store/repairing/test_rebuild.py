@@ -121,9 +121,10 @@ def test_a_put_finds_what_was_rebuilt(lived: Workspace, tmp_path: Path) -> None:
     forget(lived.store)
     (_folder(lived) / "data.mdb").unlink()
     ws = _rebuilt(lived)
-    version = ws.put(tmp_path / "second", "again")
+    version = ws.put(tmp_path / "first", "again")
     assert version.receipt is not None
     assert version.receipt.new_bytes == 0
+    assert version.record.form == ws.version("team/vision/data:v0").record.form
     assert_sound(ws)
 
 

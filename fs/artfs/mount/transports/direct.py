@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -23,7 +24,7 @@ from artfs.mount.transports import protocol
 from artfs.mount.transports.answering import number_of
 from artfs.mount.transports.protocol import REQUEST, Opcode, Owner
 from artfs.mount.transports.waiting import Waiting
-from artfs.mount.tree import Fetch, Tree
+from artfs.mount.tree import DOTS, Fetch, Tree
 from artstore.errors import InvalidInputError, UnsupportedError
 from artstore.ids import Buffer
 
@@ -39,6 +40,8 @@ _BODY = REQUEST.size
 _SHORTEST_NAME = 2
 _LARGEST_ANSWER = 1 << 20
 _NO_ANSWER: Answer = ()
+_UNKNOWN = 0
+"""No inode."""
 
 _SILENT = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.NOTIFY_REPLY})
 """FORGET needs no work, because there is no table of inodes.  A request is answered before the next is read, so that
@@ -70,7 +73,8 @@ class Dispatcher:
         self._tree = tree
         self._counts = counts
         self._owner = Owner(uid, gid)
-        self._listed = -1
+        self._expected = _UNKNOWN
+        self._following = _UNKNOWN
         self._walked = 0
         self._ahead: tuple[tuple[int, int, int, int], bytes] | None = None
         self._handlers: dict[int, Callable[[int, int, memoryview], Answer]] = {
@@ -134,25 +138,31 @@ class Dispatcher:
         _, cookie, size = _unpacked(_READ, request)
         ahead, self._ahead = self._ahead, None
         if not cookie:
-            self._walked = size if inode == self._listed + 1 else 0
-            self._listed = inode
+            self._walked = size if inode == self._expected else 0
+            self._expected = _UNKNOWN
         if ahead is not None and ahead[0] == (self._tree.epoch, inode, cookie, size):
+            self._expected = self._following
             return (protocol.answer(unique, ahead[1]),)
         contents = self._tree.contents(inode, cookie)
         if contents is None:
             return self._listing(unique, inode, request, self._owner.listed)
+        self._expected = contents.following
         return (protocol.answer(unique, self._owner.listed_contents(contents, min(size, _LARGEST_ANSWER))),)
 
     def look_ahead(self) -> None:
-        """Prepare the next folder's listing during a sequential walk, while the caller processes the last one."""
+        """Prepare the next folder's listing during a sequential walk, while the caller processes the last one.
+
+        A walk goes on with the first folder in a folder, or with the entry after all that the folder holds.
+        """
         size, self._walked = self._walked, 0
-        if not size:
+        if not size or self._expected == _UNKNOWN:
             return
-        key = self._tree.epoch, self._listed + 1, 0, size
+        key = self._tree.epoch, self._expected, 0, size
         try:
-            contents = self._tree.contents(self._listed + 1, 0)
+            contents = self._tree.contents(self._expected, 0)
             if contents is not None:
                 self._ahead = key, self._owner.listed_contents(contents, min(size, _LARGEST_ANSWER))
+                self._following = contents.following
         except Exception:
             return  # the request for it reports the error
 
@@ -167,6 +177,8 @@ class Dispatcher:
                 if left < 0:
                     break
                 parts.append(packed)
+                if self._expected == _UNKNOWN and entry.cookie > DOTS and stat.S_ISDIR(entry.attributes.mode):
+                    self._expected = entry.attributes.inode
         return (protocol.answer(unique, b"".join(parts)),)
 
     def _statfs(self, unique: int, inode: int, request: memoryview) -> Answer:
@@ -177,8 +189,9 @@ class Dispatcher:
         return _value(unique, self._tree.xattr(inode, _name(request, _BODY + _SIZE.size)), size)
 
     def _listxattr(self, unique: int, inode: int, request: memoryview) -> Answer:
+        """Return no names: programs that copy would take the attributes along, and they become untrue by an edit."""
         size, _ = _unpacked(_SIZE, request)
-        return _value(unique, b"".join(name + b"\0" for name in self._tree.xattr_names(inode)), size)
+        return _value(unique, b"", size)
 
 
 def _say_nothing(unique: int, inode: int, request: memoryview) -> Answer:

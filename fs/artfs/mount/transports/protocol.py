@@ -12,7 +12,7 @@ import struct
 from enum import IntEnum, IntFlag
 from typing import Final, NamedTuple
 
-from artfs.mount.attributes import FOREVER, Attributes, Contents, Statistics, content_inode, of_content
+from artfs.mount.attributes import FOREVER, Attributes, Contents, Statistics
 
 __all__ = [
     "LARGEST_REQUEST",
@@ -122,17 +122,18 @@ _INIT_OUT: Final = struct.Struct("=IIIIHHIIHHI28x")
 _STATFS: Final = struct.Struct("=QQQQQIIII24x")
 
 _ENTRY_LAYOUT: Final = "QQQQII"
-_ATTRIBUTE_LAYOUT: Final = "QQQQQQIIIIIIIIII"
+_ATTRIBUTE_LAYOUT: Final = "QQQqqqIIIIIIIIII"
+"""The kernel takes the seconds, which the header declares unsigned, as signed: times before 1970 are negative."""
 _LOOKUP_ANSWER: Final = struct.Struct("=IiQ" + _ENTRY_LAYOUT + _ATTRIBUTE_LAYOUT)
 _GETATTR_ANSWER: Final = struct.Struct("=IiQ" + "QII" + _ATTRIBUTE_LAYOUT)
 _LISTED: Final = struct.Struct("=" + _ENTRY_LAYOUT + _ATTRIBUTE_LAYOUT + "QQII")
-_LISTED_HEAD: Final = struct.Struct("=QQQII")
-_LISTED_TAIL: Final = struct.Struct("=QQQIIIIIIIIII")
+_SHARED_HEAD: Final = struct.Struct("=QQQII")
+_SHARED_TAIL: Final = struct.Struct("=IIIIII")
 _LISTED_CONTENT: Final = [
-    struct.Struct(f"=Q{_LISTED_HEAD.size}sQQQ{_LISTED_TAIL.size}sQQII{-(-length // 8) * 8}s").pack
+    struct.Struct(f"=Q{_SHARED_HEAD.size}sQQQqqqIIII{_SHARED_TAIL.size}sQQII{-(-length // 8) * 8}s").pack
     for length in range(256)
 ]
-"""`_LISTED` and the name behind it, by the name's length; packed in advance, because entries share it."""
+"""`_LISTED` and the name behind it, by the name's length; what all entries share is packed in advance."""
 _PLAIN_LISTED: Final = struct.Struct("=QQII")
 _PADDING: Final = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
 _BLOCK: Final = 4096
@@ -216,42 +217,46 @@ def statistics(unique: int, values: Statistics) -> bytes:
 class Owner:
     """Pack attributes, all of which show one owner."""
 
-    __slots__ = ("_gid", "_uid")
+    __slots__ = ("_gid", "_tail", "_uid")
 
     def __init__(self, uid: int, gid: int) -> None:
         self._uid = uid
         self._gid = gid
+        self._tail = _SHARED_TAIL.pack(1, uid, gid, 0, _BLOCK, 0)
 
     def looked_up(self, unique: int, attributes: Attributes) -> bytes:
         """Return the answer to LOOKUP."""
-        inode, mode, size, mtime_ns, entry_seconds, attribute_seconds = attributes
+        inode, mode, size, mtime_ns, ctime_ns, entry_seconds, attribute_seconds = attributes
         seconds, rest = divmod(mtime_ns, _NANO)
+        changed, changed_rest = divmod(ctime_ns, _NANO)
         return _LOOKUP_ANSWER.pack(
             _LOOKUP_ANSWER.size, 0, unique,
             inode, 0, entry_seconds, attribute_seconds, 0, 0,
-            inode, size, (size + 511) >> 9, seconds, seconds, seconds, rest, rest, rest,
+            inode, size, (size + 511) >> 9, seconds, seconds, changed, rest, rest, changed_rest,
             mode, 1, self._uid, self._gid, 0, _BLOCK, 0,
         )  # fmt: skip
 
     def attributes(self, unique: int, attributes: Attributes) -> bytes:
         """Return the answer to GETATTR."""
-        inode, mode, size, mtime_ns, _, attribute_seconds = attributes
+        inode, mode, size, mtime_ns, ctime_ns, _, attribute_seconds = attributes
         seconds, rest = divmod(mtime_ns, _NANO)
+        changed, changed_rest = divmod(ctime_ns, _NANO)
         return _GETATTR_ANSWER.pack(
             _GETATTR_ANSWER.size, 0, unique,
             attribute_seconds, 0, 0,
-            inode, size, (size + 511) >> 9, seconds, seconds, seconds, rest, rest, rest,
+            inode, size, (size + 511) >> 9, seconds, seconds, changed, rest, rest, changed_rest,
             mode, 1, self._uid, self._gid, 0, _BLOCK, 0,
         )  # fmt: skip
 
     def listed(self, name: bytes, cookie: int, attributes: Attributes) -> bytes:
         """Return one entry of an answer to READDIRPLUS; ``cookie`` is the position of the next entry."""
-        inode, mode, size, mtime_ns, entry_seconds, attribute_seconds = attributes
+        inode, mode, size, mtime_ns, ctime_ns, entry_seconds, attribute_seconds = attributes
         seconds, rest = divmod(mtime_ns, _NANO)
+        changed, changed_rest = divmod(ctime_ns, _NANO)
         length = len(name)
         return _LISTED.pack(
             inode, 0, entry_seconds, attribute_seconds, 0, 0,
-            inode, size, (size + 511) >> 9, seconds, seconds, seconds, rest, rest, rest,
+            inode, size, (size + 511) >> 9, seconds, seconds, changed, rest, rest, changed_rest,
             mode, 1, self._uid, self._gid, 0, _BLOCK, 0,
             inode, cookie, length, mode >> 12,
         ) + name + _PADDING[length & 7]  # fmt: skip
@@ -262,34 +267,27 @@ class Owner:
         room -= sum(map(len, parts))
         if room < 0:
             return b""
-        cookie = contents.cookie
-        alike: tuple[int, int] | None = None
-        for name, kind, node, size, birth_ns in contents.entries:
-            if (kind, birth_ns) != alike:
-                alike = kind, birth_ns
-                attributes = of_content(kind, node, size, birth_ns)
-                sort, head, tail = attributes.mode >> 12, _listed_head(attributes), self._listed_tail(attributes)
-            inode = content_inode(kind, node)
+        _, entries, cookie, inode, modes, ctime_ns, _ = contents
+        changed, changed_rest = divmod(ctime_ns, _NANO)
+        for name, kind, _, size, mtime_ns, bits, _, _ in entries:
             cookie += 1
+            inode += 1
+            mode = modes[kind << 9 | bits]
+            seconds, rest = divmod(mtime_ns, _NANO)
             length = len(name)
             packed = _LISTED_CONTENT[length](
-                inode, head, inode, size, (size + 511) >> 9, tail, inode, cookie, length, sort, name
-            )
+                inode, _LASTING, inode, size, (size + 511) >> 9,
+                seconds, seconds, changed, rest, rest, changed_rest, mode, self._tail,
+                inode, cookie, length, mode >> 12, name,
+            )  # fmt: skip
             room -= len(packed)
             if room < 0:
                 break
             parts.append(packed)
         return b"".join(parts)
 
-    def _listed_tail(self, attributes: Attributes) -> bytes:
-        seconds, rest = divmod(attributes.mtime_ns, _NANO)
-        return _LISTED_TAIL.pack(
-            seconds, seconds, seconds, rest, rest, rest, attributes.mode, 1, self._uid, self._gid, 0, _BLOCK, 0
-        )
 
-
-def _listed_head(attributes: Attributes) -> bytes:
-    return _LISTED_HEAD.pack(0, attributes.entry_seconds, attributes.attribute_seconds, 0, 0)
+_LASTING: Final = _SHARED_HEAD.pack(0, FOREVER, FOREVER, 0, 0)
 
 
 def absent(unique: int) -> bytes:

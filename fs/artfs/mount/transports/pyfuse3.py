@@ -76,7 +76,7 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
         self._gid = gid
 
     def _packed(self, attributes: Attributes) -> Any:
-        inode, mode, size, mtime_ns, entry_seconds, attribute_seconds = attributes
+        inode, mode, size, mtime_ns, ctime_ns, entry_seconds, attribute_seconds = attributes
         entry = pyfuse3.EntryAttributes()
         entry.st_ino = inode
         entry.st_mode = mode
@@ -84,10 +84,9 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
         entry.st_blocks = (size + 511) >> 9
         entry.st_uid = self._uid
         entry.st_gid = self._gid
-        # A node has one time.
         entry.st_atime_ns = mtime_ns
         entry.st_mtime_ns = mtime_ns
-        entry.st_ctime_ns = mtime_ns
+        entry.st_ctime_ns = ctime_ns
         entry.entry_timeout = entry_seconds
         entry.attr_timeout = attribute_seconds
         return entry
@@ -156,7 +155,8 @@ class _Handlers(pyfuse3.Operations):  # type: ignore[misc, name-defined]  # the 
 
     @_handler
     def listxattr(self, inode: int, context: object) -> list[bytes]:
-        return self.tree.xattr_names(inode)
+        """Return no names: programs that copy would take the attributes along, and they become untrue by an edit."""
+        return []
 
     async def forget(self, inodes: object) -> None:
         """Do nothing: there is no table of inodes."""
