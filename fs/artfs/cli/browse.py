@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -131,12 +132,8 @@ def _shown_name(file: FileInfo) -> str:
 
 
 def _long_row(file: FileInfo) -> list[str]:
-    if file.kind == "directory":
-        mode = "dr-xr-xr-x"
-    elif file.kind == "link":
-        mode = "lrwxrwxrwx"
-    else:
-        mode = "-r-xr-xr-x" if file.executable else "-r--r--r--"
+    kind = {"directory": stat.S_IFDIR, "link": stat.S_IFLNK}.get(file.kind, stat.S_IFREG)
+    mode = stat.filemode(kind | file.mode)
     name = _shown_name(file)
     if file.link_target is not None:
         name += f" -> {quoted(file.link_target)}"

@@ -179,6 +179,9 @@ def print_put(session: Session, version: Version) -> None:
     assert receipt is not None  # put always fills it in
     warn_of_silent(receipt.silent_daemons)
     warn_of_reaped(receipt.reaped_bytes)
+    if receipt.special_modes:
+        paths = counted(receipt.special_modes, "path")
+        warn(f"setuid, setgid and sticky bits are not kept; {paths} had one")
     if session.json:
         from artfs.documents.versions import PutDocument
 
@@ -186,4 +189,10 @@ def print_put(session: Session, version: Version) -> None:
         return
     held = f"{counted(version.file_count, 'file')}, {size(version.size)}"
     outcome = f"{held}, {size(receipt.new_bytes)} new" if receipt.created else f"unchanged ({held})"
+    if receipt.private_files:
+        outcome += f", {counted(receipt.private_files, 'file')} not readable by other users"
     write_line(f"{version.name}  {outcome}")
+    if receipt.differing_paths:
+        differing = counted(receipt.differing_paths, "path")
+        verb, them = ("differs", "it") if receipt.differing_paths == 1 else ("differ", "them")
+        write_line(f"{differing} {verb} only in mode or time; --new records {them}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from artfs.documents.encoding import Document, Record, exact_name
@@ -19,13 +20,18 @@ __all__ = ["CopyDocument", "DownloadDocument", "FileItem", "FilesDocument", "War
 
 @dataclass(frozen=True, slots=True)
 class FileItem(Record):
-    """One entry of a version's folder: ``kind`` is file, directory or link; ``target`` is where a link points."""
+    """One entry of a version's folder: ``kind`` is file, directory or link; ``target`` is where a link points.
+
+    ``mode`` has the permission bits and ``mtime`` the modification time that it was put with.
+    """
 
     name: str
     kind: str
     size: int
     digest: str
     executable: bool
+    mode: int
+    mtime: datetime
     target: str | None
 
     @classmethod

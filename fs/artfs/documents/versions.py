@@ -196,7 +196,9 @@ class PutItem(Record):
     """The version that a put or a commit led to; ``created`` is false if the latest version is equal to it.
 
     ``new_bytes`` are the stored bytes that it added. ``reaped_bytes`` of deleted versions were freed early because
-    the disk was nearly full.
+    the disk was nearly full. ``differing_paths`` differ from the latest version only in mode or time, if no version was
+    made. ``private_files`` of those put are readable only by their owner and group; ``special_modes`` paths have a
+    setuid, setgid or sticky bit, which is not kept.
     """
 
     artifact: str
@@ -207,6 +209,9 @@ class PutItem(Record):
     bytes: int
     new_bytes: int
     reaped_bytes: int
+    differing_paths: int
+    private_files: int
+    special_modes: int
 
     @classmethod
     def of(cls, version: Version) -> PutItem:
@@ -226,6 +231,9 @@ def _put_values(version: Version) -> dict[str, Any]:
         "bytes": version.size,
         "new_bytes": receipt.new_bytes,
         "reaped_bytes": receipt.reaped_bytes,
+        "differing_paths": receipt.differing_paths,
+        "private_files": receipt.private_files,
+        "special_modes": receipt.special_modes,
     }
 
 

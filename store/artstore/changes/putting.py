@@ -131,7 +131,7 @@ def _put_source(
             result = commit_staged(store, stager, root, request, earlier=earlier, base=base)
             if overlay is None and not attempt:
                 cache.commit()
-    return result
+    return replace(result, private=ingest.private, special=ingest.special)
 
 
 def _take_mounted(store: Store, stager: Stager, place: MountedPath, request: Commit) -> tuple[Ref, Commit]:

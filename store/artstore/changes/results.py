@@ -24,7 +24,8 @@ class PutResult:
     """The result of a put: the version, the stored bytes added, and the daemons that did not answer.
 
     ``reaped_bytes`` are bytes of deleted content that were freed early because the disk was full.  ``differing`` counts
-    the paths whose time or mode was not recorded, because their content is unchanged.
+    the paths whose time or mode was not recorded, because their content is unchanged; ``private`` and ``special`` are
+    those of `PutReceipt`.
     """
 
     committed: Committed
@@ -32,6 +33,8 @@ class PutResult:
     silent: list[DaemonInfo]
     reaped_bytes: int = 0
     differing: int = 0
+    private: int = 0
+    special: int = 0
 
 
 def commit_staged(
@@ -70,7 +73,9 @@ def version_of(store: Store, result: PutResult) -> Version:
     committed = result.committed
     silent = [daemon.mountpoint for daemon in result.silent]
     differing = 0 if committed.created else result.differing
-    receipt = PutReceipt(committed.created, result.new_bytes, silent, result.reaped_bytes, differing)
+    receipt = PutReceipt(
+        committed.created, result.new_bytes, silent, result.reaped_bytes, differing, result.private, result.special
+    )
     return Version(store, committed.artifact.name, committed.version, committed.artifact.type, receipt)
 
 

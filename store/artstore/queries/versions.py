@@ -32,7 +32,8 @@ class PutReceipt(NamedTuple):
 
     ``reaped_bytes`` of deleted content that could still be undeleted were reaped early, because the disk was full.
     ``differing_paths`` counts the paths that differ from the latest version only in mode or time, if no version was
-    made.
+    made.  Of what a put read, ``private_files`` cannot be read by users other than their owner and group, and
+    ``special_modes`` paths have a setuid, setgid or sticky bit, which is not kept.
     """
 
     created: bool
@@ -40,6 +41,8 @@ class PutReceipt(NamedTuple):
     silent_daemons: list[str]
     reaped_bytes: int = 0
     differing_paths: int = 0
+    private_files: int = 0
+    special_modes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
