@@ -112,19 +112,19 @@ def test_another_name_is_seen_by_the_next_look(workspace: Workspace, mounts: Any
     assert sorted(os.listdir(top / "team/vision/one")) == ["good", "latest", "v0"]
 
 
-def test_equal_files_of_two_versions_share_their_cache(workspace: Workspace, mounts: Any, source: Path) -> None:
-    """An unchanged file is one inode in all versions: read once, cached for all, with the same time."""
+def test_equal_files_of_two_versions_are_two_files(workspace: Workspace, mounts: Any, source: Path) -> None:
+    """An unchanged file is another inode in each version, with the same time; each is cached by itself."""
     (source / "same").write_bytes(os.urandom(200_000))
     mount = mounts()
     first = workspace.put(source, "a")
     (source / "x").write_text("1")
     second = workspace.put(source, "a")
     one, other = Path(mount.path(first), "same"), Path(mount.path(second), "same")
-    assert os.path.samefile(one, other)
-    assert one.stat().st_mtime_ns == other.stat().st_mtime_ns
-    one.read_bytes()
+    assert not os.path.samefile(one, other)
+    assert one.stat().st_mtime_ns == other.stat().st_mtime_ns == (source / "same").stat().st_mtime_ns
+    assert one.read_bytes() == other.read_bytes()
     reads = sum(worker.reads for worker in mounts.status(mount).workers)
-    other.read_bytes()
+    assert one.read_bytes() == other.read_bytes()
     assert sum(worker.reads for worker in mounts.status(mount).workers) == reads
 
 

@@ -11,7 +11,7 @@ hold parsed directory records, functions of node numbers, which are never reused
 content of files in versions, which are valid until a version is deleted or purged: the epoch determines when to drop
 them.  A restarted worker only has to fill its caches again.
 
-An inode of a deleted version has its attributes and bytes until its reaping begins, but names in it are not found.
+A file of a deleted version has its attributes and bytes until its reaping begins, but names in it are not found.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from artfs.mount.attributes import (
 )
 from artfs.mount.cache import Cache
 from artfs.mount.counters import Epoch
-from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError
+from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError, StaleError
 from artfs.mount.inodes import Inode, Sort
 from artfs.mount.nodetable import NodeTable
 from artfs.mount.places import Place, Places, Request, recorded
@@ -133,6 +133,10 @@ class Tree:
                 return catalogue.root(request.snapshot, self._modes, self._source.created_ns)
             if place.sort is Sort.ENTRY:
                 found = self._places.find(request, inode)
+                if found.entry.kind is Kind.DIRECTORY and not found.is_live:
+                    raise StaleError(
+                        "the version was deleted"
+                    )  # else the kernel would show a listing that it has cached
                 return of_entry(inode, found.entry, self._modes, found.created_ns)
             return catalogue.attributes(request.snapshot, self._modes, place)
 
