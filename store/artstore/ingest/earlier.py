@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from operator import ne
 from typing import Final, Self
 
 from artstore.ingest.batch import EntryDraft
@@ -88,10 +89,9 @@ class Earlier:
 
     def count_differing(self, view: TreeView, entries: Sequence[EntryDraft]) -> None:
         """Count the entries whose time or mode differs from that in a record of the same content."""
-        self.differing += sum(
-            (entry.mtime_ns, entry.mode) != (there.mtime_ns, there.mode)
-            for entry, there in zip(entries, view.entries(), strict=True)
-        )
+        given = [(entry.mtime_ns, entry.mode) for entry in entries]
+        if given != (shown := view.times_and_modes()):
+            self.differing += sum(map(ne, given, shown))
 
     def entry(self, snapshot: Snapshot, directory: int, name: bytes) -> TreeEntry | None:
         """Return the entry with a name in a directory, or None."""

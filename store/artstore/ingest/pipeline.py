@@ -362,8 +362,10 @@ class Ingest:
         self._count(1, stamp.size, entry.name)
 
     def _note_mode(self, mode: int) -> None:
-        self.private += not mode & stat.S_IROTH
-        self.special += mode & ~MODE_BITS != 0
+        if not mode & stat.S_IROTH:
+            self.private += 1
+        if mode > MODE_BITS:
+            self.special += 1
 
     def _count(self, files: int, size: int, name: bytes) -> None:
         self.files += files
@@ -455,7 +457,7 @@ class _LargeFile:
 
 
 def _file_entry(entry: FileEntry, stamp: FileStamp, ident: bytes, ref: Ref | None) -> EntryDraft:
-    kind = Kind.EXECUTABLE if entry.executable else Kind.FILE
+    kind = Kind.EXECUTABLE if entry.mode & stat.S_IXUSR else Kind.FILE
     return EntryDraft(entry.name, kind, stamp.size, ident, ref, clamped_ns(stamp.mtime_ns), entry.mode & MODE_BITS)
 
 

@@ -421,6 +421,11 @@ class TreeView:
                 yield self.entry(start)  # a directory, or damaged
             start += 1
 
+    def times_and_modes(self) -> list[tuple[int, int]]:
+        """Return the modification time and the permission bits of each entry of a level-0 record."""
+        rows = _ROW.iter_unpack(self._data[_HEAD.size : self._names])
+        return [(mtime_ns, kind & MODE_BITS) for _, _, mtime_ns, _, kind, _ in rows]
+
     def child(self, index: int) -> ChildRecord:
         """Return row ``index`` of an index record."""
         row = _INDEX_ROW.unpack_from(self._data, _HEAD.size + index * _ROW_LENGTH)
