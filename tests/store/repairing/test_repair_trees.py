@@ -19,7 +19,7 @@ from artstore.rows.nodes import node_extent, node_payload
 from artstore.storage.manifest import WriteTransaction
 from artstore.workspace import Workspace
 from store.checking.conftest import structure_of
-from store.lived import told
+from store.lived import catalogue_of
 from store.oracle import assert_sound, problems
 from store.repairing.damage import flip_bit, node_at
 
@@ -58,7 +58,7 @@ def test_rows_and_totals_of_directories_are_derived(
     path: bytes,
 ) -> None:
     """Sealed records with an index off by one, other times or modes come back from the packs, as do those above."""
-    before = told(lived)
+    before = catalogue_of(lived)
     node = node_at(lived, "alone:v1", path) if path else lived.version("alone:v1").record.root
     write_otherwise(lived, node, change)
     assert problems(lived)
@@ -66,12 +66,12 @@ def test_rows_and_totals_of_directories_are_derived(
     assert report.clean
     assert any("derived" in sentence for sentence in report.repaired)
     assert_sound(lived)
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
 
 
 def test_what_is_above_follows(lived: Workspace) -> None:
     """A directory and all above it that count an entry too many, each in agreement with those below."""
-    before = told(lived)
+    before = catalogue_of(lived)
     version = lived.version("alone:v1").record
     write_otherwise(lived, node_at(lived, "alone:v1", b"deep/er"), one_late)
     for node in (node_at(lived, "alone:v1", b"deep"), version.root):
@@ -83,12 +83,12 @@ def test_what_is_above_follows(lived: Workspace) -> None:
                 transaction.put(Table.VERSIONS, key, replace(record, files=record.files + 1).encode())
     assert check_and_repair(lived.path, data=True).clean
     assert_sound(lived)
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
 
 
 def test_records_of_versions_follow_their_roots(lived: Workspace) -> None:
     """Digest, form, files, bytes and newest time are those of the root; the times of the root are the journal's."""
-    before = told(lived)
+    before = catalogue_of(lived)
     record = lived.version("alone:v1").record
     other = lived.version("team/vision/data:v0").record
     changed = replace(
@@ -101,7 +101,7 @@ def test_records_of_versions_follow_their_roots(lived: Workspace) -> None:
     assert repair(lived.store)
     assert structure_of(lived.path).clean
     assert_sound(lived)
-    after = told(lived)
+    after = catalogue_of(lived)
     assert [row[:9] for row in after["alone"]["versions"].values()] == [
         row[:9] for row in before["alone"]["versions"].values()
     ]
@@ -129,7 +129,7 @@ def number_reset(transaction: WriteTransaction, record: VersionRecord) -> None:
 def test_mount_serials_come_back(lived: Workspace, damage: Callable[[WriteTransaction, VersionRecord], None]) -> None:
     """A purged version has its mount serial again, which no other version gets."""
     lived.purge("alone:v1/deep/run", reason="a test", everywhere=True)
-    before = told(lived)
+    before = catalogue_of(lived)
     record = lived.version("alone:v1").record
     with lived.store.write() as transaction:
         damage(transaction, record)
@@ -137,7 +137,7 @@ def test_mount_serials_come_back(lived: Workspace, damage: Callable[[WriteTransa
     assert repair(lived.store)
     assert structure_of(lived.path).clean
     assert_sound(lived)
-    assert told(lived) == before
+    assert catalogue_of(lived) == before
     with lived.store.snapshot() as snapshot:
         found = catalogue.version_of_mount(snapshot.transaction, record.mount)
         assert found is not None and found.serial == record.serial
