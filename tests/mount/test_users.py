@@ -150,12 +150,15 @@ def test_root_mounts_the_workspace_of_another_user(open_folder: Path, transport:
     (source / "x").write_text("theirs")
     version = workspace.put(source, "a")
     for path in [workspace.path, *workspace.path.rglob("*")]:
-        os.chown(path, user, user)
+        os.chown(path, user, user + 1)
     (open_folder / "m").mkdir()
     theirs = Mounts(workspace.path, open_folder, transport)
     try:
         handle = theirs(open_folder / "m")
-        assert Path(handle.path(version), "x").read_text() == "theirs"
+        shown = Path(handle.path(version), "x")
+        assert shown.read_text() == "theirs"
+        assert (shown.stat().st_uid, shown.stat().st_gid) == (user, user + 1)
+        assert (handle.directory.stat().st_uid, handle.directory.stat().st_gid) == (user, user + 1)
         found = theirs.status(handle)
         assert found.uid == user
         processes = [handle.pid, *(worker.pid for worker in found.workers)]

@@ -20,6 +20,7 @@ from typing import Any
 import zstandard
 from blake3 import blake3
 
+from artstore.errors import DamageError
 from artstore.records.nodes import KIND_CHUNK, KIND_LIST, KIND_LOST, ListRecord, decode_chunk, decode_list
 from artstore.records.trees import Kind, TreeView
 from artstore.rows import trees
@@ -194,7 +195,11 @@ def problems(store: Store | Workspace) -> list[str]:
         counted = contradictions(store.path, records)
         if any(one.endswith("is referred to and missing") for one in counted):
             return counted  # what is below it cannot be looked at
-        return [*counted, *recount.unreachable(), *recount.wrong_nodes(), *recount.wrong_versions()]
+        try:
+            found = [*counted, *recount.unreachable(), *recount.wrong_nodes()]
+            return found or recount.wrong_versions()
+        except DamageError as error:
+            return [*counted, f"a record does not read: {error}"]
 
 
 def assert_sound(store: Store | Workspace) -> None:

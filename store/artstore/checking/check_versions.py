@@ -27,7 +27,7 @@ def check_versions(
             for fault in _faults(transaction, version):
                 report.add("catalogue", f"{label} {fault}", versions=[label])
         if version.mount >= counters.next_serial:
-            report.add("counter", f"the mount serial of {label} is still to be given out", versions=[label])
+            report.add("counter", f"the mount serial of {label} has not been assigned yet", versions=[label])
     _check_mounts(transaction, versions, report)
 
 
@@ -40,16 +40,16 @@ def root_view(transaction: ReadTransaction, version: VersionRecord) -> TreeView 
 def _faults(transaction: ReadTransaction, version: VersionRecord) -> Iterator[str]:
     """Yield how a version disagrees with its root."""
     if version.mode & ~MODE_BITS:
-        yield f"has the mode {version.mode:o}"
+        yield f"has the invalid mode {version.mode:o}"
     view = root_view(transaction, version)
     if view is None:
         return  # reported as missing or lost
     if (version.digest, version.form) != (view.digest, view.form):
-        yield "has another digest or form id than its root"
+        yield "does not have the digest and form id of its root"
     if (version.files, version.bytes) != (view.total_files, view.total_bytes):
-        yield "counts other files or bytes than its root"
+        yield "does not have the number of files or bytes of its root"
     if version.newest_ns < view.totals.newest_ns:
-        yield "shows a time later than its newest"
+        yield "contains a time after its newest time"
 
 
 def _check_mounts(transaction: ReadTransaction, versions: Sequence[VersionRecord], report: Report) -> None:
@@ -60,10 +60,10 @@ def _check_mounts(transaction: ReadTransaction, versions: Sequence[VersionRecord
         if version.mount == version.serial:
             continue
         if version.mount in serials or key32(version.mount) in wanted:
-            report.add("catalogue", f"the mount serial {version.mount} is that of two versions")
+            report.add("catalogue", f"two versions have the mount serial {version.mount}")
         wanted[key32(version.mount)] = key32(version.serial)
     rows = dict(readable_rows(transaction, Table.MOUNTS, report))
     for key in sorted(wanted.keys() | rows.keys()):
         if wanted.get(key) != rows.get(key):
             mount = int.from_bytes(key, "big")
-            report.add("catalogue", f"the row of the mount serial {mount} does not lead to the version that has it")
+            report.add("catalogue", f"the entry of the mount serial {mount} does not point to its version")

@@ -179,12 +179,11 @@ class _Walk:
             self._collect(self._bits[node], path)
         try:
             view = tree_view(self._transaction, node)
+            children, entries = (list(view.children()), []) if view.level else ([], list(view.entries()))
         except DamageError:
             return []
-        if view.level:
-            return [_Step(child.node, path, step) for child in view.children()]
-        below = []
-        for entry in view.entries():
+        below = [_Step(child.node, path, step) for child in children]
+        for entry in entries:
             if not self._masks.get(entry.node, 0) & self._open:
                 continue
             if entry.kind == Kind.DIRECTORY:

@@ -34,7 +34,7 @@ from artstore.repairing.repair_catalogue import repair_catalogue, repair_journal
 from artstore.repairing.repair_chunks import renew
 from artstore.repairing.repair_counts import repair_counts, repair_deadlist, repair_drafts, repair_index
 from artstore.repairing.repair_folders import restore_folders
-from artstore.repairing.repair_records import restore_counters, restore_nodes
+from artstore.repairing.repair_records import restore_counters, restore_directories, restore_nodes
 from artstore.repairing.repair_space import repair_ends, repair_space
 from artstore.rows import space
 from artstore.rows.nodes import find_node, node_extent
@@ -138,10 +138,14 @@ def _repair_nodes(store: Store, packed: Packed, damaged: Collection[int]) -> lis
             repairs.append(f"dropped {len(lost)} nodes that have no surviving record")
         with store.snapshot() as snapshot:
             recounted = recount(snapshot.transaction, Report())
+    with store.write() as transaction:
+        corrected = restore_directories(transaction, packed, damaged)
+    if corrected:
+        repairs.append(f"derived {corrected} directory records from the packs")
     suspects = {*damaged, *_misplaced(recounted, packed)}
     with store.snapshot() as snapshot:
         suspects.update(_unnamed_empty(snapshot.transaction, packed))
-    if suspects or unread:
+    if suspects or unread or corrected:
         forget(store.path)
     if suspects:
         renewed = renew(store, packed, suspects)

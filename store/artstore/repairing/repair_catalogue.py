@@ -194,17 +194,21 @@ class _Work:
         return corrected
 
     def _number_mounts(self) -> None:
-        """Give a mount serial of its own to each version whose serial is another's, and write the rows of MOUNTS."""
+        """Give each version a mount serial of its own, which only a purge draws, and write the rows of MOUNTS."""
         state = self._transaction.state
         state.next_serial = max([state.next_serial, *(one.mount + 1 for one in self._versions.values())])
         taken = set(self._versions)
         for serial, version in sorted(self._versions.items()):
             if version.mount == serial:
                 continue
-            if version.mount in taken:
-                self._versions[serial] = version = replace(version, mount=state.next_serial)
+            if not version.purged:
+                version = replace(version, mount=serial)
+            elif version.mount in taken:
+                version = replace(version, mount=state.next_serial)
                 state.next_serial += 1
+            if version != self._versions[serial]:
                 self.repairs.append(f"gave the version with serial {serial} another mount serial")
+            self._versions[serial] = version
             taken.add(version.mount)
         mounts = {key32(one.mount): key32(one.serial) for one in self._versions.values() if one.mount != one.serial}
         self._replace(Table.MOUNTS, mounts)

@@ -7,7 +7,7 @@ restored becomes a lost one, so that all other content stays readable.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +33,12 @@ from artstore.records.seal import unseal_numbered
 from artstore.records.tables import Table, key64
 from artstore.records.trees import Kind, TreeView, parse_packed_tree
 from artstore.repairing.rebuild_nodes import Wanted, list_record, tree_record
-from artstore.rows.nodes import children_of, find_lost, put_lost
+from artstore.rows.nodes import children_of, find_lost, node_payload, put_lost
 from artstore.storage import journal, manifest
 from artstore.storage.environment import Environment
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
-__all__ = ["restore_counters", "restore_nodes"]
+__all__ = ["restore_counters", "restore_directories", "restore_nodes"]
 
 
 _LENGTH: Final = (1 << 32) - 1
@@ -246,16 +246,7 @@ def _rebuilt_record(transaction: WriteTransaction, packed: Packed, node: int, cl
     if canonical is None:
         return None
     form, data = canonical
-
-    def below(wanted: Wanted) -> int:
-        child = transaction.find(wanted.klass, wanted.id)
-        if child is None:
-            lost = find_lost(transaction, wanted.klass, wanted.id)
-            child = lost[0] if lost is not None else 0
-        if not 0 < child < node:
-            raise DamageError("it refers to a node that does not exist")
-        return child
-
+    below = _nodes_below(transaction, node, lost=True)
     try:
         if clue.klass == CLASS_TREE:
             return tree_record(transaction, parse_packed_tree(data), form.extent, below)
@@ -265,3 +256,42 @@ def _rebuilt_record(transaction: WriteTransaction, packed: Packed, node: int, cl
         return list_record(clue.id, form.extent, form.entry.birth_ns, level, nodes, lengths)
     except DamageError:
         return None
+
+
+def _nodes_below(transaction: ReadTransaction, node: int, *, lost: bool) -> Callable[[Wanted], int]:
+    """Return a function that finds the nodes below a node, with ``lost`` also lost ones; others raise `DamageError`."""
+
+    def below(wanted: Wanted) -> int:
+        child = transaction.find(wanted.klass, wanted.id)
+        if child is None and lost:
+            found = find_lost(transaction, wanted.klass, wanted.id)
+            child = None if found is None else found[0]
+        if child is None or not 0 < child < node:
+            raise DamageError("it refers to a node that does not exist")
+        return child
+
+    return below
+
+
+def restore_directories(transaction: WriteTransaction, packed: Packed, suspects: Collection[int]) -> int:
+    """Derive the rows and totals of suspect directory records from the packs; return how many were wrong.
+
+    A record above one that has changed is derived too: it repeats the totals of what is below it.  A record above a
+    lost one keeps its totals, so that no preorder index changes.
+    """
+    changed: set[int] = set()
+    rows = transaction.numbered_rows(Table.NODES) if suspects else ()
+    for node in [node for node, payload in rows if payload[0] == KIND_TREE]:
+        payload = node_payload(transaction, node)
+        if node not in suspects and changed.isdisjoint(children_of(payload)):
+            continue
+        found = packed.canonical(CLASS_TREE, payload[2:34])
+        if found is None:
+            continue
+        with suppress(DamageError):
+            tree, extent = parse_packed_tree(found[1]), TreeView(payload).extent
+            derived = tree_record(transaction, tree, extent, _nodes_below(transaction, node, lost=False))
+            if derived != payload:
+                transaction.put_numbered(Table.NODES, node, derived)
+                changed.add(node)
+    return len(changed)

@@ -33,6 +33,24 @@ def directory(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", place], check=False)
 
 
+def test_options_change_the_owner_and_the_modes(artfs_process: Run, data: Path, directory: Path) -> None:
+    (data / "train").chmod(0o700)
+    artfs_process("put", data, "x")
+    options = ("--umask", "027", "--readable", "--uid", "12", "--gid", "13")
+    assert artfs_process("mount", directory, "--workers", "1", *options).code == 0
+    for path, mode in ((directory / "x/v0/train", 0o750), (directory / "x/v0/train/a.txt", 0o640), (directory, 0o550)):
+        status = path.stat()
+        assert (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (mode, 12, 13)
+    artfs_process("umount", directory)
+
+
+@pytest.mark.parametrize("option", ["--umask=8", "--umask=1000", "--umask=-1", "--uid=-1", "--gid=4294967295"])
+def test_owners_and_modes_that_cannot_be(artfs: Run, data: Path, directory: Path, option: str) -> None:
+    artfs("put", data, "x")
+    result = artfs("mount", directory, option)
+    assert result.code == 2 and not os.path.ismount(directory)
+
+
 def test_a_mount_is_there_when_the_command_returns_and_gone_after_umount(
     artfs_process: Run, data: Path, directory: Path
 ) -> None:
