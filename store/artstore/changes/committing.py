@@ -127,7 +127,8 @@ def commit(
     if latest is not None and not request.force and _same(latest, root, request):
         version, created = latest, False
     else:
-        newest_ns = EARLIEST_NS if latest is None else latest.newest_ns
+        highest = next(catalogue.recorded_descending(transaction, artifact.number), None)
+        newest_ns = EARLIEST_NS if highest is None else highest.newest_ns
         version, created = _record(transaction, artifact, root, request, new_bytes, now_ns, newest_ns), True
         artifact = replace(artifact, next_version=version.number + 1)
         events.append(VersionEvent.of(request.name, version))

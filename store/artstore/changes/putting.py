@@ -110,7 +110,7 @@ def _put_source(
         report = reporter(source, options.progress)
         with StatCache.open(store.path / "cache" / "stat", source.real_path, source.identity) as cache:
             overlay = base = None
-            earlier: Earlier | None = Earlier.of(store, request.name, share=not request.force)
+            earlier: Earlier | None = Earlier(store, request.name, share=not request.force)
             if options.base is not None:
                 base = options.base.root
                 stager.hold_base(options.base.serial, base)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from artstore import daemon_requests
 from artstore.changes.committing import Commit, Committed, commit
@@ -54,13 +53,13 @@ def commit_staged(
     differing = 0 if earlier is None else earlier.differing
     while True:
         if earlier is None:
-            earlier = Earlier.of(store, request.name, share=not request.force)
+            earlier = Earlier(store, request.name, share=not request.force)
             root = retimed(store, stager, root, earlier, base)
         try:
             committed = stager.commit(
                 root,
                 lambda transaction, root, added: commit(store, transaction, root, request, stager.stored_bytes + added),
-                partial(earlier.require_latest, request.name),
+                earlier.require_latest,
             )
         except RequirementError:  # another version was committed since: its times count too
             earlier = None

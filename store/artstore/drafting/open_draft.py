@@ -335,14 +335,14 @@ class OpenDraft:
 
     def retime(self, request: Commit) -> Earlier:
         """Give the content the times that it shows as the artifact's next version; return the versions before it."""
-        earlier = Earlier.of(self._store, request.name, share=not request.force)
+        earlier = Earlier(self._store, request.name, share=not request.force)
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, None]:
             with self._store.snapshot() as snapshot:
                 root = stager.known_tree(snapshot.form(record.root))
             return retimed(self._store, stager, root, earlier, record.start), None
 
-        if earlier.latest is not None:
+        if earlier.root() is not None:
             self._step(step)
         return earlier
 
@@ -372,7 +372,7 @@ def commit_drafts(store: Store, requests: Sequence[tuple[OpenDraft, Commit]]) ->
         try:
             with store.write() as transaction:
                 for draft, request, earlier in prepared:
-                    earlier.require_latest(request.name, transaction)
+                    earlier.require_latest(transaction)
                     commits.append(_commit_draft(store, transaction, draft.record_in(transaction), request))
             break
         except RequirementError:  # another version was committed since: its times count too

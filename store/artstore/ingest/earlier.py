@@ -1,10 +1,11 @@
-"""The living versions of an artifact, as the next version is compared with them: what it shares, and its times.
+"""The versions of an artifact, as the next one is compared with them: what it shares, and its times.
 
 Programs such as rsync, make, HTTP caches and Python's import recognise a file by its size and its modification time
-in seconds.  So content that differs from what a living version shows at the same path must not show the same pair:
+in seconds.  So content that differs from what an earlier version shows at the same path must not show the same pair.
+Earlier versions are the living ones, and deleted ones that can still be undeleted:
 
 - A directory record whose digest is unchanged, at its place in the latest version, is shared with its times.
-- In a record that is written, each entry has the time of its source.  If a living version shows other content of the
+- In a record that is written, each entry has the time of its source.  If an earlier version shows other content of the
   same size at the path with the same second, the entry gets the time of the commit instead, or the second after the
   latest one shown there.
 - What a version gives (a base) gets the time of the commit where the latest version has other content, so that time
@@ -18,14 +19,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from itertools import chain
 from operator import ne
-from typing import Final, Self
+from typing import Final
 
 from artstore.ingest.batch import EntryDraft
 from artstore.ingest.staging import RequirementError
 from artstore.records.catalogue import VersionRecord
 from artstore.records.tables import Table
-from artstore.records.trees import LATEST_NS, Kind, TreeEntry, TreeView
+from artstore.records.trees import EARLIEST_NS, LATEST_NS, Kind, TreeEntry, TreeView
 from artstore.rows import catalogue, trees
 from artstore.rows.snapshot import Snapshot
 from artstore.storage.manifest import ReadTransaction
@@ -39,42 +41,58 @@ _VIEWS: Final = 512
 
 
 class Earlier:
-    """The living versions of an artifact as of one moment.
+    """The versions of an artifact as of one moment, with deleted ones that can come back.
 
     With ``share`` false, unchanged records are written with the times of their source too.
     """
 
-    def __init__(self, store: Store, versions: Sequence[VersionRecord], *, share: bool = True) -> None:
+    def __init__(self, store: Store, artifact: str, *, share: bool = True) -> None:
+        """``artifact`` is a name, which need not exist yet."""
         self.store = store
-        self.latest = versions[-1] if versions else None
         self.share = share
         self.now_ns = time.time_ns()
-        self.newest_ns = max((version.newest_ns for version in versions), default=-LATEST_NS)
         self.differing = 0
         """Paths whose time or mode differs from that in a record that was shared."""
-        self._roots = [version.root for version in reversed(versions)]
+        self._artifact = artifact
+        self._roots: list[int] | None = None
         self._views: dict[int, TreeView] = {}
-
-    @classmethod
-    def of(cls, store: Store, artifact: str, *, share: bool = True) -> Self:
-        """Return the living versions of the artifact with a name, which need not exist yet."""
         with store.snapshot() as snapshot:
-            record = catalogue.find_name(snapshot.transaction, artifact)
-            versions = [] if record is None else catalogue.versions_of(snapshot.transaction, record.number)
-        return cls(store, versions, share=share)
+            versions = self._recorded(snapshot)
+            highest = next(versions, None)
+            following = (
+                version for version in chain([highest] if highest else [], versions) if version.state == "live"
+            )
+            self.latest = next(following, None)
+        self._has_versions = highest is not None
+        self.newest_ns = EARLIEST_NS if highest is None else highest.newest_ns
+        """The latest time that any of the versions shows."""
 
-    def require_latest(self, artifact: str, transaction: ReadTransaction) -> None:
+    def _recorded(self, snapshot: Snapshot) -> Iterator[VersionRecord]:
+        """Yield the versions, from the highest number down."""
+        transaction = snapshot.transaction
+        record = catalogue.find_name(transaction, self._artifact) or catalogue.find_retired(transaction, self._artifact)
+        return iter(()) if record is None else catalogue.recorded_descending(transaction, record.number)
+
+    def _find_roots(self) -> list[int]:
+        if self._roots is None:
+            with self.store.snapshot() as snapshot:
+                self._roots = [version.root for version in self._recorded(snapshot)]
+        return self._roots
+
+    def require_latest(self, transaction: ReadTransaction) -> None:
         """Raise `RequirementError` if the artifact's latest version is another one now."""
-        record = catalogue.find_name(transaction, artifact)
+        record = catalogue.find_name(transaction, self._artifact)
         latest = None if record is None else catalogue.latest(transaction, record.number)
         if _place_of(latest) != _place_of(self.latest):
-            raise RequirementError(f"another version of {artifact!r} was committed at the same time", hint="try again")
+            raise RequirementError(
+                f"another version of {self._artifact!r} was committed at the same time", hint="try again"
+            )
 
     def root(self) -> EarlierDirectory | None:
         """Return the root directory of the versions, or None if there is no version."""
-        if self.latest is None:
+        if not self._has_versions:
             return None
-        return EarlierDirectory(self, self.latest.root, lambda: self._roots)
+        return EarlierDirectory(self, None if self.latest is None else self.latest.root, self._find_roots)
 
     def view(self, snapshot: Snapshot, node: int) -> TreeView | None:
         """Return a directory record, or None if it has been reaped since the versions were read."""
@@ -118,7 +136,7 @@ def _place_of(version: VersionRecord | None) -> tuple[int, int]:
 
 
 class EarlierDirectory:
-    """A directory of the living versions: ``latest`` is its node in the latest one, or None if that has none."""
+    """A directory of the earlier versions: ``latest`` is its node in the latest one, or None if that has none."""
 
     __slots__ = ("_find_forms", "_forms", "earlier", "latest")
 
@@ -139,7 +157,7 @@ class EarlierDirectory:
         return EarlierDirectory(self.earlier, latest, lambda: self._directories_called(name))
 
     def forms(self) -> list[int]:
-        """Return the distinct nodes of the directory in the living versions."""
+        """Return the distinct nodes of the directory in the earlier versions."""
         if self._forms is None:
             self._forms = list(dict.fromkeys(self._find_forms()))
         return self._forms
@@ -226,7 +244,7 @@ class EarlierDirectory:
         return entry._replace(mtime_ns=self._commit_time(seconds)) if second in seconds else entry
 
     def _shown_otherwise(self, snapshot: Snapshot, entry: EntryDraft) -> set[int]:
-        """Return the seconds that living versions show at an entry's path for other content of its size."""
+        """Return the seconds that earlier versions show at an entry's path for other content of its size."""
         seconds = set()
         for node in self.forms():
             there = self.earlier.entry(snapshot, node, entry.name)

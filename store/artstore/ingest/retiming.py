@@ -2,7 +2,7 @@
 
 For trees that were built without regard to the artifact's versions: of a draft, of another artifact, or of a put during
 which another version was committed.  The work is proportional to the difference from the latest version; a folder
-that no living version has at its path is kept unread.
+that no earlier version has at its path is kept unread.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Retiming:
     def directory(self, node: int, place: EarlierDirectory, base: int | None) -> Ref | None:
         """Stage a directory with other times; return None if it stays as it is."""
         if place.latest == node or (place.latest is None and (base == node or not place.forms())):
-            return None  # nothing is shown there, or what a living version shows there itself
+            return None  # nothing is shown there, or what an earlier version shows there itself
         with self._store.snapshot() as snapshot:
             view = snapshot.tree(node)
         form = place.whole(view.digest)

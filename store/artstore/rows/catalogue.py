@@ -294,16 +294,21 @@ def count_versions(transaction: ReadTransaction, artifact_number: int) -> int:
 
 def latest(transaction: ReadTransaction, artifact_number: int) -> VersionRecord | None:
     """Return an artifact's highest living version."""
+    descending = recorded_descending(transaction, artifact_number)
+    return next((record for record in descending if record.state == "live"), None)
+
+
+def recorded_descending(transaction: ReadTransaction, artifact_number: int) -> Iterator[VersionRecord]:
+    """Yield an artifact's versions, deleted ones too, from the highest number down."""
     prefix = key64(artifact_number)
     with transaction.raw.cursor(transaction.handles[Table.NUMBERS]) as cursor:
         more = cursor.prev() if cursor.set_range(key64(artifact_number + 1)) else cursor.last()
         while more and (key := bytes(cursor.key())).startswith(prefix):
             serial = transaction.get(Table.NUMBERS, key)
-            record = version(transaction, int.from_bytes(serial or b"", "big"))
+            record = None if serial is None else recorded_version(transaction, int.from_bytes(serial, "big"))
             if record is not None:
-                return record
+                yield record
             more = cursor.prev()
-    return None
 
 
 def aliases_of(transaction: ReadTransaction, artifact_number: int) -> list[AliasRecord]:
