@@ -86,9 +86,13 @@ def mount(
     The mount is read-only and stays until 'artfs umount DIR'. DIR is an existing, empty folder. Versions are
     DIR/NAME/v0, v1, ...; aliases are symbolic links to them. New versions appear automatically.
 
+    Files have the times and permissions that they were put with. Extended attributes describe versions (digest, type,
+    description, metadata, created_at, aliases) and files (digest, stored_bytes); they are not listed, ask by name.
+
     \b
-    Example:
+    Examples:
       artfs mount ~/artifacts && ls ~/artifacts/imagenet
+      getfattr -n user.artfs.digest ~/artifacts/imagenet/v0
     """
     from artfs.mount.control import mount as make_mount
     from artstore.locate import find_workspace

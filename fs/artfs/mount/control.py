@@ -69,23 +69,14 @@ def mount(
     "auto" for direct if the kernel supports it.  ``low_latency`` keeps processors from halting during frequent reads;
     None enables it for root in a virtual machine, where it pays off.
 
-    Files have the permission bits that their sources had.  ``umask`` are bits that are not shown; ``readable`` adds
-    read permission for all to files, and read and search permission to folders.  ``uid`` and ``gid`` are shown as the
-    owners of everything; without them, those of the workspace if root mounts, else the calling user's.
+    Files have the permission bits of their sources, without those in ``umask``; ``readable`` adds read permission for
+    all to files, and search permission to folders.  ``uid`` and ``gid`` are shown as the owners of everything; by
+    default those of the workspace if root mounts, else the calling user's.  ``forked`` is for a process that has one
+    thread, little memory and no other task: the daemon starts as a copy of it, and need not load modules again.
 
-    ``forked`` is for a process that has one thread,
-    little memory and no other task: the daemon starts as a copy of it, and need not load modules again.
-
-    Raises MountError, InvalidInputError, or the errors of opening the workspace; nothing is mounted then.
+    Raises MountError, InvalidInputError, or errors of opening the workspace; nothing is mounted then.
     """
-    if workers is not None and workers < 1:
-        raise InvalidInputError("a mount needs at least one worker")
-    if not 0 <= umask <= MODE_BITS:
-        raise InvalidInputError(f"{umask:o} is not a umask", hint="up to three octal digits, such as 022")
-    if any(number is not None and not 0 <= number < _NO_OWNER for number in (uid, gid)):
-        raise InvalidInputError(f"a user or group number lies between 0 and {_NO_OWNER - 1}")
-    if transport not in TRANSPORTS:
-        raise InvalidInputError(f"there is no transport {transport!r}", hint=f"one of {', '.join(TRANSPORTS)}")
+    _check_options(workers, transport, umask, uid, gid)
     workspace = Path(os.path.realpath(workspace_path))
     run_dir = Store.open(workspace).run_dir
     if forked:
@@ -113,6 +104,17 @@ def mount(
     if foreground:
         handle.wait()
     return handle
+
+
+def _check_options(workers: int | None, transport: str, umask: int, uid: int | None, gid: int | None) -> None:
+    if workers is not None and workers < 1:
+        raise InvalidInputError("a mount needs at least one worker")
+    if transport not in TRANSPORTS:
+        raise InvalidInputError(f"there is no transport {transport!r}", hint=f"one of {', '.join(TRANSPORTS)}")
+    if not 0 <= umask <= MODE_BITS:
+        raise InvalidInputError(f"{umask:o} is not a umask", hint="up to three octal digits, such as 022")
+    if any(number is not None and not 0 <= number < _NO_OWNER for number in (uid, gid)):
+        raise InvalidInputError(f"a user or group number lies between 0 and {_NO_OWNER - 1}")
 
 
 def _low_latency(wanted: bool | None) -> bool:

@@ -444,19 +444,3 @@ def test_a_read_after_a_look_up_walks_no_further(fake_store: Any) -> None:
     cold = Tree(fake_store, Epoch())
     assert [cold.read(inode, 0, 9) for inode in files] == [[b"%d" % number] for number in range(4)]
     assert fake_store.tree_reads == before + 3
-
-
-def test_a_directory_that_disagrees_with_the_one_above_is_damaged(fake_store: Any) -> None:
-    """A wrong count would give two paths one inode: the directory cannot be entered, and the rest can."""
-    version = fake_store.put("a", {b"a": {b"x": b"1"}, b"b": b"2"})
-    wrong, _ = fake_store.add_tree({b"x": b"1", b"y": b"2"})
-    right = fake_store.tree(version.root).entry(0).node
-    fake_store.trees[right] = fake_store.trees[wrong]
-    tree = Tree(fake_store, Epoch())
-    folder, file = enter(tree, b"a", b"v0", b"a"), enter(tree, b"a", b"v0", b"b")
-    for _ in range(2):
-        with pytest.raises(DamageError):
-            tree.lookup(folder, b"x")
-        with pytest.raises(DamageError):
-            list(tree.page(folder, 0))
-    assert tree.read(file, 0, 9) == [b"2"]
