@@ -90,8 +90,8 @@ def _put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutR
         stager = Stager(store, request.name, os.fspath(path))
         try:
             if mounted is not None:
-                root, request = _take_mounted(store, stager, mounted, request)
-                return commit_staged(store, stager, root, request)
+                root, request, origin = _take_mounted(store, stager, mounted, request)
+                return commit_staged(store, stager, root, request, base=origin)
             return _put_source(store, stager, path, request, options, attempt)
         except StaleHintError:
             if attempt == _ATTEMPTS - 1:
@@ -134,10 +134,10 @@ def _put_source(
     return replace(result, private=ingest.private, special=ingest.special)
 
 
-def _take_mounted(store: Store, stager: Stager, place: MountedPath, request: Commit) -> tuple[Ref, Commit]:
+def _take_mounted(store: Store, stager: Stager, place: MountedPath, request: Commit) -> tuple[Ref, Commit, int]:
     """Return the root for a path on a mount: the node of the directory, or a new root that contains the file.
 
-    The commit gets the directory's time and mode.
+    The commit gets the directory's time and mode.  Also returns the node of the directory that gives the entries.
     """
     with store.snapshot() as snapshot:
         number = snapshot.name_number(place.name)
@@ -146,14 +146,16 @@ def _take_mounted(store: Store, stager: Stager, place: MountedPath, request: Com
             raise NotFoundError(f"{place.name}:v{place.number} no longer exists")
         if not place.path:
             request = replace(request, mtime_ns=version.mtime_ns, mode=version.mode)
-            return stager.known_tree(version.form, version.digest), request
+            return stager.known_tree(version.form, version.digest), request, version.root
         entry = snapshot.resolve(version.root, place.path)
         if entry is None:
             raise NotFoundError(f"{place.name}:v{place.number} has no {os.fsdecode(place.path)!r}")
         draft = draft_of(snapshot, entry)
+        above = place.path.rpartition(b"/")[0]
+        folder = snapshot.resolve(version.root, above) if above else None
     if draft.kind is Kind.DIRECTORY:
         request = replace(request, mtime_ns=draft.mtime_ns, mode=draft.mode)
-        return stager.known_tree(draft.form, draft.id), request
+        return stager.known_tree(draft.form, draft.id), request, entry.node
     builder = DirectoryBuilder(stager)
     builder.add(draft)
-    return builder.finish(), request
+    return builder.finish(), request, version.root if folder is None else folder.node
