@@ -122,10 +122,6 @@ class Store:
         """Whether the workspace's file system is read-only as a whole, now."""
         return locate.is_on_read_only_disk(self.path)
 
-    def require_writable(self) -> None:
-        """Raise `RefusedError` if the workspace cannot be changed; a write transaction does it as well."""
-        Environment.of(self.path).require_writable()
-
     @property
     def file_mode(self) -> int:
         """The mode of files that this store makes: for the owner, and for the group if the workspace is shared."""

@@ -227,11 +227,9 @@ class Environment:
 
     def require_writable(self) -> None:
         """Raise `RefusedError` on a read-only file system; drop an environment without locks if it is writable now."""
-        if not self.is_read_only:
-            return
-        if locate.is_on_read_only_disk(self.workspace):
-            raise _read_only(self.workspace)
-        self.drop()
+        if self.is_read_only:
+            disk.require_writable(self.workspace)
+            self.drop()
 
     def begin(self, *, write: bool) -> lmdb.Transaction:
         """Begin a transaction; a failure to do so is one sentence."""
@@ -253,8 +251,7 @@ class Environment:
 
 def _failure(workspace: Path, error: lmdb.Error) -> Exception:
     """Return the error for a failed write: a full disk sometimes reports EIO."""
-    if locate.is_on_read_only_disk(workspace):  # the kernel does this after an error of the disk
-        return _read_only(workspace)
+    disk.require_writable(workspace)  # the kernel makes it read-only after an error of the disk
     free = disk.free_bytes(workspace)
     if free < _MIN_FREE or _is_full(error):
         return OutOfSpaceError(
@@ -262,13 +259,6 @@ def _failure(workspace: Path, error: lmdb.Error) -> Exception:
             hint="free some space and run the command again: stored content is kept",
         )
     return DamageError(f"writing the manifest of {workspace} failed: {error}")
-
-
-def _read_only(workspace: Path) -> RefusedError:
-    return RefusedError(
-        f"the workspace {workspace} is on a read-only file system and cannot be changed",
-        hint="mount the file system writable",
-    )
 
 
 def _is_full(error: lmdb.Error) -> bool:
