@@ -113,9 +113,10 @@ def entry_at(load: Loader, root: int, index: int) -> InodePlace | None:
 
     An entry comes right after its directory and the entries before it with all that they hold.
     """
-    view, current, path = load(root), 0, list[bytes]()
+    node, current, path = root, 0, list[bytes]()
     while True:
         left = index - current - 1
+        view = load(node)
         while view.level and (row := view.row_for_inode(left)) >= 0:
             child = view.child(row)
             left -= child.inodes_before
@@ -128,9 +129,7 @@ def entry_at(load: Loader, root: int, index: int) -> InodePlace | None:
         path.append(entry.name)
         if left <= 0 or entry.kind is not Kind.DIRECTORY:
             return None if left else InodePlace(entry, current, path)
-        current = index - left
-        view = load(entry.node)
-        check_directory(view, entry.inodes)
+        node, current = entry.node, index - left
 
 
 def resolve(load: Loader, root: int, path: bytes) -> TreeEntry | None:
