@@ -156,7 +156,8 @@ class Workspace:
 
         If no version is made, the latest one is returned, and ``receipt.created`` is False.  With ``base`` (``v3``, an
         alias, or ``NAME:v3``) the folder is merged over that version: files missing from the folder stay, and files
-        that match ``remove`` globs are removed.  ``exclude`` globs and ``.artfsignore`` files leave files out.
+        that match ``remove`` globs are removed.  ``exclude`` globs and ``.artfsignore`` files leave files out.  Times
+        and permission bits are kept, but a change of only these makes no version without ``new``.
 
         Raises `SourceError` naming files that cannot be stored, `RefusedError` if the artifact has another type,
         `OutOfSpaceError` if the disk fills up.  Then no version is made, and the next put reuses the stored content.

@@ -105,6 +105,7 @@ def test_a_writable_view(workspace: Workspace, art: Path, source: Path, shell: C
     assert not any((source.parent / "view").iterdir())
 
 
+@pytest.mark.one_transport
 def test_a_writable_view_of_an_ordinary_user(as_ordinary_user: Callable[..., dict[str, Any]], transport: str) -> None:
     found = as_ordinary_user(
         f"recipe, transport = {recipe('unshare')!r}, {transport!r}\n"
