@@ -14,6 +14,7 @@ from typing import Any
 import lmdb
 
 from artstore.errors import ArtfsError
+from artstore.ingest import batch, earlier
 from artstore.reclaim import reaper
 from artstore.records.nodes import Extent
 from artstore.records.tables import Table
@@ -202,12 +203,39 @@ def manifest_not_synced(workspace: Path) -> None:
     lmdb.open = lambda *arguments, **options: opened(*arguments, **{**options, "sync": False})
 
 
+def index_off_by_one(workspace: Path) -> None:
+    """Count one entry too many before each row after a directory, and in the totals of what contains the directory."""
+    encode = batch.encode_tree
+
+    def encode_late(level: int, digest: bytes, form: bytes, totals: Any, extent: Extent, rows: Sequence[Any]) -> bytes:
+        first = next((at for at, row in enumerate(rows) if not level and row.is_directory), len(rows))
+        late = [row._replace(inodes_before=row.inodes_before + (at > first)) for at, row in enumerate(rows)]
+        return encode(level, digest, form, totals._replace(files=totals.files + (first < len(rows))), extent, late)
+
+    batch.encode_tree = encode_late
+
+
+def time_of_another_version(workspace: Path) -> None:
+    """Give each file the time that the latest version shows at its path, whatever its content is there."""
+    settled = earlier.EarlierDirectory._settled
+
+    def with_its_time(self: Any, snapshot: Any, entry: Any, is_taken: bool) -> Any:
+        current = None if self.latest is None else self.earlier.entry(snapshot, self.latest, entry.name)
+        if current is None:
+            return settled(self, snapshot, entry, is_taken)
+        return entry._replace(mtime_ns=current.mtime_ns)
+
+    earlier.EarlierDirectory._settled = with_its_time  # type: ignore[method-assign]
+
+
 def _named(*bugs: Bug) -> dict[str, Bug]:
     return {bug.__name__.replace("_", "-"): bug for bug in bugs}
 
 
 PUT_BUGS = _named(commit_before_pack, draft_not_held, journal_after_commit, settled_twice)
 """What a killed put shows."""
+RECORD_BUGS = _named(index_off_by_one, time_of_another_version)
+"""What the recount of a completed put shows."""
 DRAFT_BUGS = _named(draft_moved_after_commit)
 """What a killed step of an open draft shows."""
 REAPING_BUGS = _named(punched_before_commit, condemned_after_commit, pack_emptied_before_commit)
@@ -223,4 +251,11 @@ POWER_BUGS = _named(
     pack_emptied_before_commit,
 )
 """What a loss of power shows, most of it nothing else."""
-BUGS = {**PUT_BUGS, **DRAFT_BUGS, **REAPING_BUGS, **POWER_BUGS, **_named(failed_commit_ignored, readers_not_asked)}
+BUGS = {
+    **PUT_BUGS,
+    **RECORD_BUGS,
+    **DRAFT_BUGS,
+    **REAPING_BUGS,
+    **POWER_BUGS,
+    **_named(failed_commit_ignored, readers_not_asked),
+}

@@ -5,6 +5,7 @@ The suite kills at a share of the points; ``python -m crash.kill`` (with tests/ 
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ import pytest
 
 from corpora import folders
 from corpora.folders import content_of
-from crash.bugs import PUT_BUGS
+from crash.bugs import PUT_BUGS, RECORD_BUGS
 from crash.kill import Tally, kill_at, kill_at_random, kill_everywhere, points
 from crash.places import MIB, small_tmpfs
 from crash.scenes import Scene, command, environment, run
@@ -97,6 +98,23 @@ def test_the_rig_sees_a_seeded_bug(stage: dict[str, Scene], quick_dir: Path, bug
     name, call = SHOWN_BY[bug]
     kill_everywhere(stage[name], quick_dir, tally, bug=bug, calls=[call])
     assert tally.faults
+
+
+@pytest.mark.parametrize("bug", [None, *RECORD_BUGS])
+def test_the_recount_sees_a_wrong_record(quick_dir: Path, bug: str | None) -> None:
+    """An index off by one, and the time of another version's content, are reported of a put that was not killed."""
+    source, workspace = quick_dir / "source", quick_dir / "workspace"
+    source.mkdir()
+    folders.small(source, seed=1, files=10)
+    run(command(workspace, ["init"]))
+    run(command(workspace, ["put", str(source), "data"]))
+    first = content_of(source)
+    changed = source / "class-1" / "item-0001"
+    changed.write_bytes(folders.random_bytes(changed.stat().st_size, 99))
+    os.utime(changed, ns=(0, changed.stat().st_mtime_ns + 5 * 10**9))
+    run(command(workspace, ["put", str(source), "data"], bug=bug))
+    found = faults(workspace, {"data:v0": first, "data:v1": content_of(source)})
+    assert bool(found) == bool(bug), found
 
 
 def test_every_scene_is_tried(stage: dict[str, Scene]) -> None:
