@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from artstore.daemons import DaemonInfo, daemons_folder, is_held, live_daemons
+from artstore.daemons import DaemonInfo, is_held, live_daemons, run_file_of
 from artstore.errors import BusyError, RefusedError
 
 __all__ = [
@@ -202,7 +202,7 @@ class _Call:
         self.answer: dict[str, Any] = {}
         self.is_dead = False
         self.is_over = False
-        self._run_file = daemons_folder(run_dir) / f"{info.id}.json"
+        self._run_file = run_file_of(run_dir, info.id)
         self._line = line
         self._sent = 0
         self._received = bytearray()

@@ -3,6 +3,9 @@
 A live daemon holds an exclusive flock on its run file ``run/daemons/<id>.json`` and listens on the socket that the
 file names.  Sockets lie in a folder that only their user may enter: the path of a workspace may be longer than the 108
 bytes that the address of a socket can hold.
+
+For a workspace on a read-only file system, a daemon's run file lies in a folder of its user, next to the socket.  Only
+this user and root find it there; no process changes what such a mount shows.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -26,7 +30,10 @@ __all__ = [
     "daemons_folder",
     "is_held",
     "live_daemons",
+    "private_run_dir",
     "recorded_daemons",
+    "run_dirs",
+    "run_file_of",
     "runtime_folder",
     "socket_path",
 ]
@@ -63,10 +70,21 @@ def runtime_folder(uid: int) -> Path:
     It is ``artfs`` in the user's run-time folder, else ``/tmp/artfs-<uid>``.  Guarantees: it belongs to the user, and
     others have no access.  Raises RefusedError if another user made it first.
     """
-    candidate = os.environ.get("XDG_RUNTIME_DIR", "") if uid == os.getuid() else f"/run/user/{uid}"
-    folder = Path(f"/tmp/artfs-{uid}")
-    if candidate.startswith("/") and _belongs_to(Path(candidate), uid):
-        folder = Path(candidate) / "artfs"
+    folder = _runtime_places(uid)[0]
+    _make_private(folder, uid)
+    return folder
+
+
+def _runtime_places(uid: int) -> list[Path]:
+    """Return where the folder of the user's sockets and mounts may be; the first is where it belongs now."""
+    variable = os.environ.get("XDG_RUNTIME_DIR", "") if uid == os.getuid() else ""
+    candidates = [variable] if uid == os.getuid() else [f"/run/user/{uid}"]
+    places = [Path(each) / "artfs" for each in candidates if each.startswith("/") and _belongs_to(Path(each), uid)]
+    return [*places, Path(f"/tmp/artfs-{uid}")]
+
+
+def _make_private(folder: Path, uid: int) -> None:
+    """Make a folder of the user ``uid`` if it is missing; raise RefusedError if it is not private."""
     try:
         folder.mkdir(mode=0o700)
         if os.geteuid() != uid:
@@ -78,7 +96,35 @@ def runtime_folder(uid: int) -> Path:
             f"{folder} is not a private folder of user {uid}",
             hint=f"remove {folder}, or set XDG_RUNTIME_DIR",
         )
+
+
+def private_run_dir(run_dir: Path, uid: int) -> Path:
+    """Return the folder that takes the place of ``run_dir`` on a read-only file system, for daemons of the user.
+
+    It is made if it is missing, as `runtime_folder` is, and raises the same error.
+    """
+    folder = runtime_folder(uid) / _private_name(run_dir)
+    _make_private(folder, uid)
+    _make_private(daemons_folder(folder), uid)
     return folder
+
+
+def _private_name(run_dir: Path) -> str:
+    return f"{blake3(os.fsencode(run_dir)).hexdigest(12)}.run"
+
+
+def run_dirs(run_dir: Path) -> Iterator[Path]:
+    """Yield the folders in which a workspace's daemons may have their run files."""
+    yield run_dir
+    users = {os.geteuid()}
+    if os.geteuid() == 0:
+        with suppress(OSError):
+            users.add(run_dir.stat().st_uid)
+    name = _private_name(run_dir)
+    for uid in users:
+        for place in _runtime_places(uid):
+            if _belongs_to(place, uid) and _belongs_to(place / name, uid):
+                yield place / name
 
 
 def _belongs_to(folder: Path, uid: int) -> bool:
@@ -113,23 +159,32 @@ def is_held(run_file: Path) -> bool:
     return False
 
 
+def run_file_of(run_dir: Path, daemon: str) -> Path:
+    """Return the run file of a daemon, by its id; the one in ``run_dir`` if there is none."""
+    paths = [daemons_folder(folder) / f"{daemon}.json" for folder in run_dirs(run_dir)]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
 def recorded_daemons(run_dir: Path) -> Iterator[tuple[Path, DaemonInfo]]:
     """Yield (run file, daemon) of all daemons that left a readable run file, living or dead, by id.
 
     Raises OSError if this process has no descriptor left to look with.
     """
-    folder = daemons_folder(run_dir)
+    run_files = [run_file for folder in run_dirs(run_dir) for run_file in _run_files(daemons_folder(folder))]
+    for run_file in sorted(run_files, key=lambda path: path.name):
+        info = _read(run_file)
+        if info is not None:
+            yield run_file, info
+
+
+def _run_files(folder: Path) -> list[Path]:
     try:
         names = os.listdir(folder)
     except OSError as error:
         if error.errno in _EXHAUSTED:
             raise
-        return
-    for name in sorted(name for name in names if name.endswith(".json") and not name.startswith(".")):
-        run_file = folder / name
-        info = _read(run_file)
-        if info is not None:
-            yield run_file, info
+        return []
+    return [folder / name for name in names if name.endswith(".json") and not name.startswith(".")]
 
 
 def live_daemons(run_dir: Path) -> list[DaemonInfo]:

@@ -20,6 +20,7 @@ __all__ = [
     "default_workspace_file",
     "filesystem_type",
     "find_workspace",
+    "is_on_read_only_disk",
     "mount_points",
     "refuse_unencodable",
     "refuse_unsafe_filesystem",
@@ -53,6 +54,8 @@ class MountPoint:
     """``major:minor`` of st_dev."""
     options: frozenset[str]
     """Of the mount and of the file system."""
+    filesystem_options: frozenset[str] = frozenset()
+    """Of the file system alone: ``ro`` if no mount of it can write."""
 
 
 def find_workspace(path: str | os.PathLike[str] | None = None) -> Path:
@@ -133,6 +136,14 @@ def filesystem_type(path: str | os.PathLike[str]) -> str:
     return covering_mount(path).fstype
 
 
+def is_on_read_only_disk(path: str | os.PathLike[str]) -> bool:
+    """Return whether the file system at *path* is read-only as a whole, so that no process can write to it.
+
+    A read-only bind mount of a writable file system is not: processes may write to it through another mount.
+    """
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY) and "ro" in covering_mount(path).filesystem_options
+
+
 def refuse_unsafe_filesystem(path: str | os.PathLike[str]) -> None:
     """Raise UnsupportedError if a workspace at *path* would lie on a network or FUSE file system.
 
@@ -173,15 +184,20 @@ def _parse_mount(line: bytes) -> MountPoint:
     before, _, after = line.partition(b" - ")
     fields = before.split(b" ")
     fstype, source, super_options = [*after.split(b" "), b"", b""][:3]
-    options = frozenset(os.fsdecode(fields[5] + b"," + super_options).split(",")) - {""}
+    filesystem_options = _options(super_options)
     return MountPoint(
         path=Path(_unescape(fields[4])),
         root=_unescape(fields[3]),
         fstype=os.fsdecode(fstype),
         source=_unescape(source),
         device=os.fsdecode(fields[2]),
-        options=options,
+        options=_options(fields[5]) | filesystem_options,
+        filesystem_options=filesystem_options,
     )
+
+
+def _options(field: bytes) -> frozenset[str]:
+    return frozenset(os.fsdecode(field).split(",")) - {""}
 
 
 def _unescape(field: bytes) -> str:

@@ -118,6 +118,11 @@ class Store:
         return self.path / "run"
 
     @property
+    def is_read_only(self) -> bool:
+        """Whether the workspace's file system is read-only as a whole, now."""
+        return locate.is_on_read_only_disk(self.path)
+
+    @property
     def file_mode(self) -> int:
         """The mode of files that this store makes: for the owner, and for the group if the workspace is shared."""
         return 0o660 if self.group else 0o600

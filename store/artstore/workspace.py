@@ -95,6 +95,11 @@ class Workspace:
         """The workspace's identity, which moves with its files."""
         return self.store.uuid
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the workspace is on a file system that is read-only as a whole."""
+        return self.store.is_read_only
+
     # -- groups of operations --------------------------------------------------------------------------------------
 
     @property

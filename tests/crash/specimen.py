@@ -82,6 +82,10 @@ def _live(workspace: Workspace, source: Path) -> Workspace:
     recording.log_rows(workspace.store, record.number, [{"loss": 0.5}], {"loss": 0.5})
     recording.change_run(workspace.store, record.number, state="finished")
     lease.close()
+    (source / "deep" / "secret").write_bytes(folders.random_bytes(600, 11))
+    workspace.put(source / "deep", "purged")
+    workspace.purge("purged:v0/secret", reason="of the rig")
+    (source / "deep" / "secret").unlink()
     workspace.put(source / "text", "retired")
     (source / "raw").write_bytes(folders.random_bytes(900, 8))
     workspace.put(source / "raw", "gone")
@@ -157,10 +161,21 @@ def facts_of(workspace: Workspace) -> Facts:
             (version.name, version.digest, version.metadata, version.description, version.aliases, version.tags)
             for version in versions
         ],
+        "roots": [
+            (one.digest, one.form, one.mtime_ns, one.mode, one.newest_ns, one.mount)
+            for one in (version.record for version in versions)
+        ],
+        "attributes": [_attributes(workspace, version.record.root) for version in versions],
         "deleted": [version.name for version in workspace.log("waiting")],
         "drafts": [(draft.number, draft.artifact, draft.staged_nodes) for draft in workspace.drafts.states()],
         "runs": _told(workspace),
     }
+
+
+def _attributes(workspace: Workspace, root: int) -> dict[bytes, tuple[int, int]]:
+    """Return the time and the mode of every path."""
+    with workspace.store.snapshot() as snapshot:
+        return {path: (entry.mtime_ns, entry.mode) for path, entry in snapshot.walk(root)}
 
 
 def _told(workspace: Workspace) -> list[dict[str, object]]:

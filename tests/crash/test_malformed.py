@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -69,8 +70,8 @@ def plant(workspace: Workspace, graph: dict[str, Any]) -> Version:
         serial = transaction.state.next_serial
         transaction.state.next_serial += 1
         transaction.state.versions += 1
-        record = replace(sound, serial=serial, artifact=artifact.number, number=0, root=graph["root"], files=1)
-        catalogue.put_version(transaction, record)
+        record = replace(sound, serial=serial, mount=serial, artifact=artifact.number, number=0, files=1)
+        catalogue.put_version(transaction, replace(record, root=graph["root"]))
     return workspace.version("bad:v0")
 
 
@@ -96,7 +97,10 @@ def walk(workspace: Workspace, version: Version) -> object:
 def by_name_and_index(workspace: Workspace, version: Version) -> object:
     root = version.record.root
     with workspace.store.snapshot() as snapshot:
-        found: list[object] = [trees.directory_at(snapshot.tree, root, index) for index in (1, 2, 5, 2**31 - 1)]
+        found: list[object] = []
+        for index in (1, 2, 5, 255, 2**31 - 1, 2**32):
+            with suppress(DamageError):
+                found.append(trees.entry_at(snapshot.tree, root, index))
         found += [trees.resolve(snapshot.tree, root, path) for path in (b"a", b"a/a/a", b"f", b"m", b"zz", b"000/000")]
         return [*found, taken(trees.entries_from(snapshot.tree, root, 3))]
 

@@ -194,7 +194,8 @@ def status(session: Session, directory: str | None) -> None:
 
     With DIR, show only the mount there. A draft is an unfinished version: an open one ('artfs draft'), or the data of
     an interrupted put, which is reused if the same put is run again within an hour. The space of deleted data is freed
-    by a mount in the background, in part at the end of each command that writes, or by 'artfs gc'.
+    by a mount in the background, in part at the end of each command that writes, or by 'artfs gc'. A workspace on a
+    read-only file system is reported: it is read without locks, and nothing in it is freed.
 
     \b
     Example:
@@ -204,18 +205,23 @@ def status(session: Session, directory: str | None) -> None:
 
     drafts: list[DraftInfo] = []
     backlog: Backlog | None = None
+    is_read_only: bool | None = None
     if directory is not None:
         mounts = mounts_of(directory=directory)
     else:
         workspace = session.open()
         mounts = mounts_of(workspace_path=workspace.path)
+        is_read_only = workspace.is_read_only
         drafts, backlog = workspace.drafts.states(), workspace.backlog()
-        warn_if_overdue(backlog)
+        if not is_read_only:
+            warn_if_overdue(backlog)
     if session.json:
         from artfs.documents.mounts import StatusDocument
 
-        write_document(StatusDocument.of(mounts, drafts, backlog))
+        write_document(StatusDocument.of(mounts, drafts, backlog, is_read_only))
         return
+    if is_read_only:
+        write_line("the workspace is on a read-only file system: it is read without locks and cannot be changed")
     if not mounts:
         write_line("nothing is mounted")
     for mount in mounts:

@@ -27,6 +27,8 @@ class Session:
     workspace: str | None = None
     json: bool = False
     on_interrupt: str = ""
+    writes: bool = False
+    """Whether the command changes the workspace: a read-only one is refused when it is opened."""
     is_process: bool = False
     """Whether the process runs only this command."""
     _opened: Workspace | None = field(default=None, repr=False)
@@ -36,6 +38,10 @@ class Session:
         from artstore.workspace import open_workspace
 
         self._opened = open_workspace(self.workspace)
+        if self.writes:
+            from artstore.storage import disk
+
+            disk.require_writable(self._opened.path)
         return self._opened
 
     def reap_due(self) -> None:
@@ -118,8 +124,9 @@ def subcommand(
 def _then_reap(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def run(session: Session, *arguments: Any, **options: Any) -> Any:
+        session.writes = not options.get("dry_run")
         outcome = function(session, *arguments, **options)
-        if not options.get("dry_run"):
+        if session.writes:
             session.reap_due()
         return outcome
 

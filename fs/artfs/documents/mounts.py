@@ -161,18 +161,29 @@ class BacklogItem(Record):
 
 @dataclass(frozen=True, slots=True)
 class StatusDocument(Document):
-    """The mounts, unfinished puts and drafts, and the backlog, which is left out if a folder was named (``status``)."""
+    """The mounts, unfinished puts and drafts, the backlog, and whether the workspace is on a read-only file system.
+
+    The last two are left out if a folder was named (``status``).
+    """
 
     schema: ClassVar[str] = "artfs.status/1"
     mounts: Sequence[MountItem]
     drafts: Sequence[UnfinishedItem]
     backlog: BacklogItem | None = omittable()
+    read_only: bool | None = omittable()
 
     @classmethod
-    def of(cls, mounts: Iterable[MountStatus], drafts: Iterable[DraftInfo], backlog: Backlog | None) -> StatusDocument:
+    def of(
+        cls,
+        mounts: Iterable[MountStatus],
+        drafts: Iterable[DraftInfo],
+        backlog: Backlog | None,
+        read_only: bool | None,
+    ) -> StatusDocument:
         """Return the document of what is mounted, unfinished and waiting."""
         return cls(
             mounts=[MountItem.of(mount) for mount in mounts],
             drafts=[UnfinishedItem.of(draft) for draft in drafts],
             backlog=None if backlog is None else BacklogItem.of(backlog),
+            read_only=read_only,
         )

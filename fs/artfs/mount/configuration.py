@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Self
 
 __all__ = ["LIFELINE", "READY", "TRANSPORTS", "Configuration", "default_workers"]
@@ -20,8 +19,9 @@ LIFELINE = 4
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Describe the mount to be made; both paths are absolute, as `os.fsdecode` returns them.
+    """Describe the mount to be made; all paths are absolute, as `os.fsdecode` returns them.
 
+    ``run_dir`` is the folder of run files: the workspace's, or the user's own if that is on a read-only file system.
     ``umask``, ``readable``, ``uid`` and ``gid`` define the modes and the owners that it shows (see
     `artfs.mount.attributes.Modes` and `artfs.mount.ownership.Shown`).  ``ready`` is the descriptor for the report,
     ``lifeline`` one whose end of file unmounts (-1 for a daemon that stays).
@@ -29,6 +29,7 @@ class Configuration:
 
     id: str
     workspace: str
+    run_dir: str
     directory: str
     workers: int
     allow_other: bool
@@ -49,11 +50,6 @@ class Configuration:
     def decode(cls, argument: str) -> Self:
         """Return the configuration that `encode` was called on."""
         return cls(**json.loads(argument))
-
-    @property
-    def run_dir(self) -> Path:
-        """The workspace's folder of run files."""
-        return Path(self.workspace) / "run"
 
 
 def default_workers() -> int:

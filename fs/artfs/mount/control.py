@@ -21,10 +21,11 @@ from artfs.mount import checks, kernel, table, wakefulness
 from artfs.mount.configuration import LIFELINE, READY, TRANSPORTS, Configuration, default_workers
 from artfs.mount.daemon import Daemon
 from artfs.mount.handle import MountHandle
+from artfs.mount.ownership import Owner
 from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
 from artstore.daemon_requests import request
-from artstore.daemons import DaemonInfo, daemons_folder, is_held, live_daemons, runtime_folder
+from artstore.daemons import DaemonInfo, is_held, live_daemons, private_run_dir, run_file_of, runtime_folder
 from artstore.errors import BusyError, InvalidInputError, MountError
 from artstore.records.trees import MODE_BITS
 from artstore.storage.environment import Environment
@@ -78,15 +79,16 @@ def mount(
     """
     _check_options(workers, transport, umask, uid, gid)
     workspace = Path(os.path.realpath(workspace_path))
-    run_dir = Store.open(workspace).run_dir
+    store = Store.open(workspace)
     if forked:
         Environment.of(workspace).drop()  # the daemon's first process must not hold it
     target = table.resolve(directory)
-    remove_dead(run_dir)
+    remove_dead(store.run_dir)
     checks.check(workspace, target, allow_other=allow_other)
     configuration = Configuration(
         id=uuid.uuid4().hex[:12],
         workspace=str(workspace),
+        run_dir=os.fspath(_run_dir_of(store)),
         directory=str(target),
         workers=workers or default_workers(),
         allow_other=allow_other,
@@ -115,6 +117,11 @@ def _check_options(workers: int | None, transport: str, umask: int, uid: int | N
         raise InvalidInputError(f"{umask:o} is not a umask", hint="up to three octal digits, such as 022")
     if any(number is not None and not 0 <= number < _NO_OWNER for number in (uid, gid)):
         raise InvalidInputError(f"a user or group number lies between 0 and {_NO_OWNER - 1}")
+
+
+def _run_dir_of(store: Store) -> Path:
+    """Return the folder for the run file and the log of a new daemon."""
+    return private_run_dir(store.run_dir, Owner.of(str(store.path)).uid) if store.is_read_only else store.run_dir
 
 
 def _low_latency(wanted: bool | None) -> bool:
@@ -248,7 +255,7 @@ def _status_of(mounted: Mounted) -> MountStatus:
 
 
 def _run_file(workspace: Path, daemon: DaemonInfo) -> Path:
-    return daemons_folder(workspace / "run") / f"{daemon.id}.json"
+    return run_file_of(workspace / "run", daemon.id)
 
 
 def mount_for(workspace_path: PathLike, *, create: bool = True) -> tuple[Path, bool]:

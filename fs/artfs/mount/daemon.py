@@ -47,7 +47,7 @@ class Daemon:
         """
         for earlier in list(_started):
             earlier.poll()
-        log = None if foreground else log_file(configuration.run_dir, configuration.id)
+        log = None if foreground else log_file(Path(configuration.run_dir), configuration.id)
         with contextlib.ExitStack() as ours:
             output = _moved(ours, _open_log(log) if log else os.dup(2))
             ready, ready_end = os.pipe2(os.O_CLOEXEC)

@@ -43,6 +43,7 @@ class State(StrEnum):
     IN_USE = "in use"
     FAILING = "failing"
     STOPPED = "stopped"
+    OFF = "off"
 
 
 @dataclass
@@ -50,8 +51,8 @@ class Status:
     """The state of the reaper, and its counts since the mount began.
 
     ``state``: ``idle`` and ``reaping`` are normal, ``in use`` waits for content still in use, ``failing`` will try
-    again, ``stopped`` found damage and does nothing until the daemon restarts.  ``next_due`` is in nanoseconds since
-    1970, None for an empty deadlist.
+    again, ``stopped`` found damage and does nothing until the daemon restarts, ``off`` waits until the workspace's file
+    system is writable.  ``next_due`` is in nanoseconds since 1970, None for an empty deadlist.
     """
 
     state: State = State.IDLE
@@ -113,6 +114,12 @@ class Reaping:
         self._retry_seconds = min(_LAST_RETRY_SECONDS, 2 * pause)
         return pause
 
+    def _rest(self) -> float:
+        if self._status.state is not State.OFF:
+            _log.info("the workspace is on a read-only file system: nothing is freed, and no version expires")
+        self._status.state, self._status.last_error = State.OFF, "the workspace is on a read-only file system"
+        return _IDLE_SECONDS
+
     async def _sleep(self, seconds: float) -> None:
         with trio.move_on_after(seconds):
             await self._news.wait()
@@ -121,6 +128,8 @@ class Reaping:
 
     async def _turn(self) -> float:
         """Reap until there is nothing to do, and return the seconds until the next turn."""
+        if self._store.is_read_only:
+            return self._rest()
         settings = await trio.to_thread.run_sync(self._settings)
         while True:
             freed = self._status.freed_nodes

@@ -41,7 +41,8 @@ class ReaperStatus:
     """The state of a daemon's reaper, and its counts since the mount began.
 
     ``state`` is ``idle``, ``reaping``, ``in use`` (``in_use`` deleted versions wait until they are no longer used),
-    ``failing`` (it will try again) or ``stopped`` (it met damage, and does nothing until the daemon restarts);
+    ``failing`` (it will try again), ``stopped`` (it met damage, and does nothing until the daemon restarts) or ``off``
+    (the workspace's file system is read-only);
     ``last_error`` is the reason.  ``next_due`` is when the first entry of the deadlist is due, None if it was empty.
     """
 

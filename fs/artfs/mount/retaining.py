@@ -39,6 +39,8 @@ class Retaining:
 
     def _apply(self) -> None:
         """Apply the rules once; an error is logged only when it differs from the last one."""
+        if self._store.is_read_only:
+            return  # the reaper reports it
         try:
             retired = apply(self._store)
         except (ArtfsError, OSError) as error:

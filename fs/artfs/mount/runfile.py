@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from artfs.mount.ownership import Owner
-from artstore.daemons import DaemonInfo, daemons_folder, is_held, recorded_daemons
+from artstore.daemons import DaemonInfo, daemons_folder, is_held, recorded_daemons, run_dirs
 
 __all__ = ["RunFile", "log_file", "remove_dead"]
 
@@ -68,7 +68,7 @@ def remove_dead(run_dir: Path) -> None:
             for leftover in (Path(info.socket), path, *([log] if _is_empty(log) else [])):
                 with contextlib.suppress(OSError):
                     leftover.unlink()
-    for log in daemons_folder(run_dir).glob("*.log"):
+    for log in [log for folder in run_dirs(run_dir) for log in daemons_folder(folder).glob("*.log")]:
         with contextlib.suppress(OSError):
             status = log.stat()
             if not log.with_suffix(".json").exists() and _is_old(status):

@@ -169,7 +169,7 @@ class Zygote:
             allow_other=self._configuration.allow_other,
         )
         kernel.widen_readahead(self._info.device)
-        self._run_file = RunFile.create(self._configuration.run_dir, self._info, owner)
+        self._run_file = RunFile.create(Path(self._configuration.run_dir), self._info, owner)
         gc.collect()
         gc.freeze()
         self._supervisor = fork(lambda: run_supervisor(self._kit, self._info), closing=self._private(supervisor=True))
@@ -389,7 +389,7 @@ class Zygote:
         if hasattr(self, "_run_file"):
             Path(self._info.socket).unlink(missing_ok=True)
             self._run_file.remove()
-        log = log_file(self._configuration.run_dir, self._configuration.id)
+        log = log_file(Path(self._configuration.run_dir), self._configuration.id)
         with contextlib.suppress(OSError):
             sys.stderr.flush()
             if log.stat().st_size == 0:

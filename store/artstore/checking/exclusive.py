@@ -27,7 +27,7 @@ def alone(workspace: Path, folder: Path | None) -> Iterator[None]:
         held.callback(os.close, lock)
         busy = [] if disk.try_lock(lock) else ["another rebuild"]
         if folder is not None and (folder / "lease").exists():
-            lease = os.open(folder / "lease", os.O_RDWR | os.O_CLOEXEC)
+            lease = os.open(folder / "lease", os.O_RDONLY | os.O_CLOEXEC)
             held.callback(os.close, lease)
             if not disk.try_lock(lease) and not users:
                 busy.append("another process")

@@ -50,6 +50,7 @@ from artstore.rows import space
 from artstore.rows.drafts import Draft, pin
 from artstore.rows.nodes import change_counts, read_count
 from artstore.rows.snapshot import Snapshot
+from artstore.storage import disk
 from artstore.storage.codec import Encoded
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
@@ -74,6 +75,7 @@ class Stager:
     """Add the nodes of one version to the store; used by one thread, ended by `commit` or `close`."""
 
     def __init__(self, store: Store, artifact: str, source: str) -> None:
+        disk.require_writable(store.path)  # before the source is read
         self._store = store
         self._artifact = artifact
         self._source = source

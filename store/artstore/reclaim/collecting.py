@@ -68,6 +68,7 @@ def collect(
     """
     if dry_run:
         return _planned(store, now)
+    disk.require_writable(store.path)
     reaped = reap(store, now=now, every_pack=True, progress=progress)
     forget_references(store)  # including those left by a killed reaper
     before = after = None

@@ -44,7 +44,7 @@ class Lease:
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
-            self.close()  # a read-only workspace: its owner's reaper cannot see this reader
+            self.close()  # the reaper of its owner cannot see this reader; nothing is reaped on a read-only disk
 
     def close(self) -> None:
         """Release the lease."""
@@ -59,7 +59,7 @@ class Lease:
 def is_held(store: Store, number: int, file: str = VERSIONS) -> bool:
     """Return whether any process holds the lease of a version (by serial) or run (by number)."""
     try:
-        fd = os.open(store.run_dir / file, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(store.run_dir / file, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

@@ -12,6 +12,7 @@ from artstore.checking import examine
 from artstore.checking.report import OnProgress, Report
 from artstore.repairing.repair import repair
 from artstore.repairing.repair_folders import restore_lease
+from artstore.storage import disk
 from artstore.store import Store
 
 __all__ = ["check_and_repair"]
@@ -26,6 +27,7 @@ def check_and_repair(path: Path, *, data: bool = False, progress: OnProgress | N
     before = examine(path, data=data, progress=progress)
     if before.report.clean:
         return before.report
+    disk.require_writable(Path(os.path.realpath(path)))
     repairs = []
     if not before.opens and restore_lease(Path(os.path.realpath(path))):
         repairs.append("recreated the manifest's lease")

@@ -61,6 +61,7 @@ def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) ->
     workspace = Path(os.path.realpath(path))
     locate.refuse_unencodable(workspace)
     uuid = uuids.UUID(read_identity(workspace).uuid).bytes
+    disk.require_writable(workspace)
     old = _old_folder(workspace)
     report = Report()
     with alone(workspace, old):

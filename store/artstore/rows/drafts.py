@@ -254,7 +254,7 @@ def _let_go(transaction: WriteTransaction, draft: int, nodes: Sequence[int]) -> 
 
 def _is_alive(run_dir: Path, number: int) -> bool:
     try:
-        fd = os.open(_lock_path(run_dir, number), os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(_lock_path(run_dir, number), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:

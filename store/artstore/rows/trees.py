@@ -113,10 +113,9 @@ def entry_at(load: Loader, root: int, index: int) -> InodePlace | None:
 
     An entry comes right after its directory and the entries before it with all that they hold.
     """
-    node, current, path = root, 0, list[bytes]()
+    view, current, path = load(root), 0, list[bytes]()
     while True:
         left = index - current - 1
-        view = load(node)
         while view.level and (row := view.row_for_inode(left)) >= 0:
             child = view.child(row)
             left -= child.inodes_before
@@ -129,7 +128,9 @@ def entry_at(load: Loader, root: int, index: int) -> InodePlace | None:
         path.append(entry.name)
         if left <= 0 or entry.kind is not Kind.DIRECTORY:
             return None if left else InodePlace(entry, current, path)
-        node, current = entry.node, index - left
+        current = index - left
+        view = load(entry.node)
+        check_directory(view, entry.inodes)
 
 
 def resolve(load: Loader, root: int, path: bytes) -> TreeEntry | None:

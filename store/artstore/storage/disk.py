@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from artstore.errors import ArtfsError, DamageError, OutOfSpaceError
+from artstore import locate
+from artstore.errors import ArtfsError, DamageError, OutOfSpaceError, RefusedError
 from artstore.ids import Buffer
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "punch_hole",
     "read_exactly",
     "remove",
+    "require_writable",
     "sync_data",
     "sync_folder",
     "try_lock",
@@ -42,17 +44,30 @@ def free_bytes(folder: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
+def require_writable(workspace: Path) -> None:
+    """Raise `RefusedError` if the workspace's file system is read-only as a whole."""
+    if locate.is_on_read_only_disk(workspace):
+        raise RefusedError(
+            f"the workspace {workspace} is on a read-only file system and cannot be changed",
+            hint="mount the file system writable, or copy the workspace to one that is",
+        )
+
+
 @contextmanager
 def out_of_space(folder: Path, what: str) -> Iterator[None]:
     """Turn ENOSPC and EDQUOT inside the block into `OutOfSpaceError`, naming ``what`` was being written.
 
-    EIO becomes `DamageError`, because the system's error would name no file either.
+    EROFS becomes `RefusedError`.  EIO becomes `DamageError`, because the system's error would name no file either.
     """
     try:
         yield
     except ArtfsError:
         raise
     except OSError as error:
+        if error.errno == errno.EROFS:
+            raise RefusedError(
+                f"{folder} is on a read-only file system: {what} cannot be written", hint="mount it writable"
+            ) from error
         if error.errno == errno.EIO:
             raise DamageError(
                 f"the disk of {folder} failed while {what} was being written: nothing was committed",

@@ -4,6 +4,9 @@ After a fork the child opens an environment of its own: LMDB's reader slots belo
 on with its parent's would read pages that the parent's writer may already reuse.
 
 This code assumes that the workspace lies on a local file system: LMDB's locks do not cross machines.
+
+On a file system that is read-only as a whole, LMDB is opened without locks: it cannot write its lock file, and there is
+no writer whose pages a reader could see change.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Any, Final
 import lmdb
 import lmdb._envid
 
+from artstore import locate
 from artstore.errors import BusyError, DamageError, OutOfSpaceError, RefusedError
 from artstore.records.tables import Table
 from artstore.storage import disk
@@ -44,16 +48,20 @@ class Environment:
         self._dropped = False
         self._current_stamp, folder = read_current(workspace)
         self.folder = workspace / folder
+        self.is_read_only = locate.is_on_read_only_disk(workspace)
+        """Whether it was opened without locks, because the workspace's file system is read-only."""
+        flags = os.O_CLOEXEC | (os.O_RDONLY if self.is_read_only else os.O_RDWR)
         try:
-            self._lease = os.open(self.folder / "lease", os.O_RDWR | os.O_CLOEXEC)
+            self._lease = os.open(self.folder / "lease", flags)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise DamageError(f"the manifest of {workspace} is missing: there is no {folder}/lease") from error
         except OSError as error:
             if error.errno != errno.EROFS:
                 raise
             raise RefusedError(
-                f"the workspace {workspace} is on a read-only file system; reading it also needs locks",
-                hint="mount that file system writable, or copy the workspace elsewhere",
+                f"the workspace {workspace} is on a read-only mount of a writable file system: "
+                "others may write to it, and its readers need locks",
+                hint="mount it writable here, or make the whole file system read-only, or a snapshot of it",
             ) from error
         self.identity = identity_of(self._lease)
         try:
@@ -62,7 +70,8 @@ class Environment:
             if not new:
                 self._refuse_empty()
             self.env = self._open()
-            self.handles = self._open_tables()
+            self._opened_at = int(self.env.info()["last_txnid"])
+            self.handles = self._open_tables_to_read() if self.is_read_only else self._open_tables()
         except BaseException:
             os.close(self._lease)
             raise
@@ -87,6 +96,16 @@ class Environment:
             raise _failure(self.workspace, error) from error
         return handles
 
+    def _open_tables_to_read(self) -> list[Any]:
+        handles: list[Any] = [None] * (max(Table) + 1)
+        try:
+            for table in Table:
+                handles[table] = self.env.open_db(table.name.lower().encode(), create=False)
+        except lmdb.Error as error:
+            self.env.close()
+            raise DamageError(f"the manifest of {self.workspace} cannot be read: {error}") from error
+        return handles
+
     def _open(self) -> lmdb.Environment:
         try:
             return lmdb.open(
@@ -96,6 +115,8 @@ class Environment:
                 max_readers=MAX_READERS,
                 mode=(self.folder / "lease").stat().st_mode & 0o666,
                 lib_version=0,
+                readonly=self.is_read_only,
+                lock=not self.is_read_only,
             )
         except lmdb.InvalidError as error:
             raise DamageError(f"the manifest of {self.workspace} is not an LMDB file: {error}") from error
@@ -196,6 +217,20 @@ class Environment:
             return False
         return (status.st_ino, status.st_mtime_ns) == self._current_stamp
 
+    def is_unchanged(self, transaction: lmdb.Transaction) -> bool:
+        """Return whether a transaction is safe from writers; to be asked after each begin.
+
+        Without locks it is safe while no process has written: the file system may be remounted writable.  Pages that
+        it shows are reused after two more commits at the earliest.
+        """
+        return not self.is_read_only or int(transaction.id()) == self._opened_at
+
+    def require_writable(self) -> None:
+        """Raise `RefusedError` on a read-only file system; drop an environment without locks if it is writable now."""
+        if self.is_read_only:
+            disk.require_writable(self.workspace)
+            self.drop()
+
     def begin(self, *, write: bool) -> lmdb.Transaction:
         """Begin a transaction; a failure to do so is one sentence."""
         try:
@@ -216,6 +251,7 @@ class Environment:
 
 def _failure(workspace: Path, error: lmdb.Error) -> Exception:
     """Return the error for a failed write: a full disk sometimes reports EIO."""
+    disk.require_writable(workspace)  # the kernel makes it read-only after an error of the disk
     free = disk.free_bytes(workspace)
     if free < _MIN_FREE or _is_full(error):
         return OutOfSpaceError(

@@ -133,11 +133,13 @@ def _begin(workspace: Path, *, write: bool) -> tuple[Environment, lmdb.Transacti
     """Begin on the environment that is in use now; one that was replaced by a compacted copy is left behind."""
     while True:
         environment = Environment.of(workspace)
+        if write:
+            environment.require_writable()
         if not environment.enter():
             continue
         try:
             raw = environment.begin(write=write)
-            if environment.is_current():
+            if environment.is_current() and environment.is_unchanged(raw):
                 return environment, raw
             raw.abort()
             environment.drop()
