@@ -90,11 +90,15 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         return version.open(inside)
 
     def modified(self, path: str) -> Any:
-        """Return when content was first stored in the workspace, or for a directory when its version was made."""
+        """Return the modification time of a file or directory."""
         version, inside = self._version(self._strip_protocol(path))
         return version.stat(inside).mtime
 
-    created = modified
+    def created(self, path: str) -> Any:
+        """Return when the version that a path is in was made."""
+        version, inside = self._version(self._strip_protocol(path))
+        version.stat(inside)  # NotFoundError if there is nothing
+        return version.created_at
 
     def checksum(self, path: str) -> int:
         """Return a number that identifies this content."""

@@ -70,7 +70,9 @@ def test_files(files: ArtfsFileSystem) -> None:
     assert files.cat("team/data:v0/sub/more.csv") == b"a,b\n5,6\n"
     assert files.cat_file("team/data:v0/table.csv", 4, 7) == b"1,2"
     assert files.checksum("alone:v0/table.csv") == files.checksum("team/data:v0/table.csv")
-    assert files.modified("team/data:v0/table.csv").tzinfo is not None
+    modified, created = files.modified("team/data:v0/table.csv"), files.created("team/data:v0/table.csv")
+    assert modified.timestamp() == files.info("team/data:v0/table.csv")["mtime"]
+    assert modified < created == files.created("team/data:v0")  # the source's time, and that of the version
     again = pickle.loads(pickle.dumps(files))
     assert again.cat("alone:v0/table.csv") == files.cat("alone:v0/table.csv")
 

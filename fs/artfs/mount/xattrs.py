@@ -2,8 +2,9 @@
 
 On versions: ``user.artfs.digest``, ``.type``, ``.description``, ``.metadata`` (JSON), ``.created_at`` (ISO 8601 in UTC)
 and ``.aliases`` (separated by commas).  On files: ``.digest`` (BLAKE3 of the content) and ``.stored_bytes``; on files
-whose bytes stay outside also ``.reference`` (JSON: their location, and the values that pin them).  Directories also
-have ``user.artfs.workspace``, which is not listed: it shows that a path lies in a workspace.
+whose bytes stay outside, ``.reference`` (JSON: their location, and the values that pin them) in place of a digest.
+Directories also have ``user.artfs.workspace``: it shows that a path lies in a workspace.  None of them is listed,
+because a program that copies would carry them to copies, where they become untrue.
 """
 
 from __future__ import annotations
@@ -14,31 +15,27 @@ from datetime import UTC, datetime
 from artstore.records.catalogue import VersionRecord
 from artstore.rows.snapshot import Snapshot
 
-__all__ = ["OF_FILES", "OF_REFERENCES", "PREFIX", "WORKSPACE", "of_file", "of_reference", "of_version"]
+__all__ = ["PREFIX", "WORKSPACE", "of_file", "of_reference", "of_version"]
 
 PREFIX = b"user.artfs."
 WORKSPACE = PREFIX + b"workspace"
-
-
-OF_FILES = (PREFIX + b"digest", PREFIX + b"stored_bytes")
-"""The attributes that every file has; programs that copy ask each file for this list."""
-
-
-OF_REFERENCES = (PREFIX + b"reference", PREFIX + b"stored_bytes")
+_DIGEST = PREFIX + b"digest"
+_REFERENCE = PREFIX + b"reference"
+_STORED_BYTES = PREFIX + b"stored_bytes"
 
 
 def of_reference(snapshot: Snapshot, node: int, name: bytes) -> bytes | None:
     """Return one attribute of the outside file whose record is ``node``, or None if there is none of that name."""
-    if name == OF_REFERENCES[0]:
+    if name == _REFERENCE:
         return snapshot.reference(node).encode()
-    return b"%d" % snapshot.stored_bytes(node) if name == OF_REFERENCES[1] else None
+    return b"%d" % snapshot.stored_bytes(node) if name == _STORED_BYTES else None
 
 
 def of_file(snapshot: Snapshot, node: int, name: bytes) -> bytes | None:
     """Return one attribute of the file whose content is ``node``, or None if there is none of that name."""
-    if name == OF_FILES[0]:
+    if name == _DIGEST:
         return snapshot.content(node).id.hex().encode()
-    return b"%d" % snapshot.stored_bytes(node) if name == OF_FILES[1] else None
+    return b"%d" % snapshot.stored_bytes(node) if name == _STORED_BYTES else None
 
 
 def of_version(snapshot: Snapshot, version: VersionRecord) -> dict[bytes, bytes]:
