@@ -59,6 +59,8 @@ REASONS = {
     "no workspace": "is not an artfs workspace",
     "reserve reached": "bytes are left",
     "no answer": "does not answer",
+    "read-only": "is on a read-only file system",
+    "read-only bind": "read-only mount of a writable file system",
     # content outside the store
     "nothing there": "there is nothing at",
     "gone outside": "has been removed since it was logged",

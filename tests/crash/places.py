@@ -92,3 +92,21 @@ def filled(folder: Path, leave: int) -> Iterator[None]:
         yield
     finally:
         ballast.unlink()
+
+
+@contextmanager
+def read_only(disk: Path) -> Iterator[None]:
+    """Make the whole file system of a small disk read-only for the block; no process may have a file open to write."""
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=False, capture_output=True)
+
+
+@contextmanager
+def read_only_bind(folder: Path, at: Path) -> Iterator[Path]:
+    """Show a folder of a writable file system read-only at a new folder for the block."""
+    with _mounted(["--bind", str(folder)], at):
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(at)], check=True, capture_output=True)
+        yield at

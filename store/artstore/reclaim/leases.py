@@ -20,6 +20,7 @@ from artstore.store import Store
 __all__ = ["RUNS", "Lease", "is_held"]
 
 _FLOCK: Final = struct.Struct("hhqqi4x")
+_NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 VERSIONS: Final = "leases"
@@ -38,13 +39,13 @@ class Lease:
     def __init__(self, store: Store, number: int, file: str = VERSIONS) -> None:
         self._fd = -1
         try:
-            self._fd = disk.open_lock_file(store.run_dir / file, store.file_mode)
+            self._fd = _open(store, file)
             # Wait: a reaper that tests this byte may hold its lock for a moment.
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, _request(fcntl.F_RDLCK, number))
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            if error.errno not in _NOT_WRITABLE:
                 raise
-            self.close()  # the reaper of its owner cannot see this reader; nothing is reaped on a read-only disk
+            self.close()  # no file can be made, and a reaper does not see this reader
 
     def close(self) -> None:
         """Release the lease."""
@@ -54,6 +55,19 @@ class Lease:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _open(store: Store, file: str) -> int:
+    """Open the file, to read if it cannot be written: a shared lock needs no more."""
+    try:
+        return disk.open_lock_file(store.run_dir / file, store.file_mode)
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        try:
+            return os.open(store.run_dir / file, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise error from None
 
 
 def is_held(store: Store, number: int, file: str = VERSIONS) -> bool:

@@ -157,6 +157,7 @@ def oldest_reader(workspace: Path) -> int:
     """
     while True:
         environment = Environment.of(workspace)
+        environment.require_writable()  # without locks it knows no readers
         if not environment.enter():
             continue
         try:
