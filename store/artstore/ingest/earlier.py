@@ -7,7 +7,7 @@ Earlier versions are the living ones, and deleted ones that can still be undelet
 - A directory record whose digest is unchanged, at its place in the latest version, is shared with its times.
 - In a record that is written, each entry has the time of its source.  If an earlier version shows other content of the
   same size at the path with the same second, the entry gets the time of the commit instead, or the second after the
-  latest one shown there.
+  latest one shown there.  If its content is that of the latest version, it keeps the time that it has there.
 - What a version gives (a base) gets the time of the commit where the latest version has other content, so that time
   does not run backwards.
 
@@ -229,19 +229,22 @@ class EarlierDirectory:
     def _settled(self, snapshot: Snapshot, entry: EntryDraft, is_taken: bool) -> EntryDraft:
         second = entry.mtime_ns // _SECOND
         current = None if self.latest is None else self.earlier.entry(snapshot, self.latest, entry.name)
-        is_shown = current is not None and _pair(current) == (second, entry.size)
-        if current is not None and (is_shown or is_taken) and current.kind is not Kind.DIRECTORY:
+        if current is not None and current.kind is Kind.DIRECTORY:
+            current = None
+        if current is not None and (is_taken or _pair(current) == (second, entry.size)):
             is_same = snapshot.identity(current.node) == entry.id
-            if is_same and is_taken:
-                return entry._replace(mtime_ns=current.mtime_ns)
-            if is_same:
-                return entry
-            if is_taken:
+            if is_taken and not is_same:
                 return entry._replace(mtime_ns=self._commit_time(self._shown_otherwise(snapshot, entry)))
+            if is_same:
+                return entry._replace(mtime_ns=current.mtime_ns) if is_taken else entry
         if second * _SECOND > self.earlier.newest_ns:
             return entry
         seconds = self._shown_otherwise(snapshot, entry)
-        return entry._replace(mtime_ns=self._commit_time(seconds)) if second in seconds else entry
+        if second not in seconds:
+            return entry
+        if current is not None and snapshot.identity(current.node) == entry.id:
+            return entry._replace(mtime_ns=current.mtime_ns)  # it was given another time before, and has not changed
+        return entry._replace(mtime_ns=self._commit_time(seconds))
 
     def _shown_otherwise(self, snapshot: Snapshot, entry: EntryDraft) -> set[int]:
         """Return the seconds that earlier versions show at an entry's path for other content of its size."""
