@@ -60,6 +60,7 @@ REASONS = {
     "reserve reached": "bytes are left",
     "no answer": "does not answer",
     "read-only": "is on a read-only file system",
+    "failed disk": "has failed, and the kernel allows no more writes",
     "read-only bind": "read-only mount of a writable file system",
     # content outside the store
     "nothing there": "there is nothing at",

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from artstore import locate
 from artstore.errors import RefusedError
 from artstore.locate import is_on_read_only_disk
 from artstore.reclaim.leases import Lease, is_held
@@ -152,13 +154,20 @@ def test_a_lease_on_a_read_only_disk(disk: Path) -> None:
         assert not is_held(store, 7)
 
 
-def test_a_read_only_mount_of_a_writable_file_system(disk: Path, tmp_path: Path) -> None:
+def test_a_read_only_mount_of_a_writable_file_system(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Others may write to it, and this process cannot lock: it is refused, with what helps."""
     with read_only_bind(disk, tmp_path / "bind") as bound:
         assert not is_on_read_only_disk(bound) and not is_on_read_only_disk(disk)
         with raises(RefusedError, names=[str(bound / "ws")], reason="read-only bind") as caught:
             open_workspace(bound / "ws")
         assert "writable" in caught.value.hint and "snapshot" in caught.value.hint
+        failed = replace(locate.covering_mount(bound), filesystem_options=frozenset({"rw", "emergency_ro"}))
+        monkeypatch.setattr(locate, "covering_mount", lambda path: failed)
+        with raises(RefusedError, names=[str(bound / "ws")], reason="failed disk"):
+            open_workspace(bound / "ws")
+        monkeypatch.undo()
     with read_only(disk), read_only_bind(disk, tmp_path / "bind") as bound:
         assert is_on_read_only_disk(bound)
         workspace = open_workspace(bound / "ws")

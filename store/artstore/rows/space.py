@@ -49,7 +49,8 @@ def exclusive(workspace: Path, *, seconds: float = _PATIENCE_SECONDS) -> Iterato
     Raises `BusyError` if another process holds it for ``seconds``.
     """
     path = workspace / "run" / "reaper"
-    fd = disk.open_lock_file(path, (workspace / "run").stat().st_mode & 0o660)
+    with disk.out_of_space(workspace, "the lock for freeing space"):
+        fd = disk.open_lock_file(path, (workspace / "run").stat().st_mode & 0o660)
     try:
         until = time.monotonic() + seconds
         while not disk.try_lock(fd):

@@ -58,11 +58,7 @@ class Environment:
         except OSError as error:
             if error.errno != errno.EROFS:
                 raise
-            raise RefusedError(
-                f"the workspace {workspace} is on a read-only mount of a writable file system: "
-                "others may write to it, and its readers need locks",
-                hint="mount it writable here, or make the whole file system read-only, or a snapshot of it",
-            ) from error
+            raise _refusal(workspace) from error
         self.identity = identity_of(self._lease)
         try:
             if not disk.try_lock(self._lease, shared=True):
@@ -247,6 +243,20 @@ class Environment:
         """Classify a failed write by the disk, not by errno (LMDB reports EIO on a full disk); drop the environment."""
         self.drop()
         return _failure(self.workspace, error)
+
+
+def _refusal(workspace: Path) -> RefusedError:
+    """Return the error for a workspace in which no lock can be taken, although its file system is not read-only."""
+    if "emergency_ro" in locate.covering_mount(workspace).filesystem_options:
+        return RefusedError(
+            f"the disk of {workspace} has failed, and the kernel allows no more writes, which its readers' locks need",
+            hint="unmount it, and mount it with 'ro' to read the workspace",
+        )
+    return RefusedError(
+        f"the workspace {workspace} is on a read-only mount of a writable file system: "
+        "others may write to it, and its readers need locks",
+        hint="mount it writable here, or make the whole file system read-only, or a snapshot of it",
+    )
 
 
 def _failure(workspace: Path, error: lmdb.Error) -> Exception:
