@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from artstore.changes.deleting import Cascade, Deletion, Undeletion
     from artstore.changes.purging import PurgeReport
     from artstore.checking import OnProgress, Report
+    from artstore.drafting.reference_ops import ReferOptions
     from artstore.namespaces.aliases import Aliases
     from artstore.namespaces.drafts import Drafts
     from artstore.namespaces.references import References
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from artstore.queries.warming import Warmed
     from artstore.reclaim.collecting import GcReport
     from artstore.reclaim.reaper import Reaped
-    from artstore.references.pinning import OnPinned
     from artstore.rows.deadlist import Backlog
 
 __all__ = ["ArtifactInfo", "Workspace", "init_workspace", "open_workspace"]
@@ -174,28 +174,18 @@ class Workspace:
         return put_version(self.store, path, request, base=base, exclude=exclude, remove=remove, progress=progress)
 
     def refer(
-        self,
-        uri: str,
-        name: str,
-        *,
-        to: str = "",
-        base: str | None = None,
-        anonymous: bool = False,
-        checksum: bool = True,
-        report: OnPinned | None = None,
-        **options: Unpack[VersionOptions],
+        self, uri: str, name: str, *, to: str = "", base: str | None = None, **options: Unpack[ReferOptions]
     ) -> Version:
         """Commit references to the files at a URI as an artifact's next version; nothing is copied.
 
         ``uri`` is ``s3://``, ``gs://``, ``az://``, ``https://``, ``file://``, an absolute path, or another version or a
         part of it: ``artfs://NAME:v3[/path]``.  The files are added at ``to``, over those of ``base``.  The other
-        options and errors are those of `put`; raises `OutsideError` if the URI cannot be read.
+        options and errors are those of `put` and of `artstore.references.pinning.PinOptions`; raises `OutsideError` if
+        the URI cannot be read.
         """
-        from artstore.changes.committing import Commit
         from artstore.drafting.reference_ops import refer
 
-        request = Commit.checked(name, **options)
-        return refer(self.store, uri, request, base=base, to=to, anonymous=anonymous, checksum=checksum, report=report)
+        return refer(self.store, uri, name, base=base, to=to, **options)
 
     # -- queries ---------------------------------------------------------------------------------------------------
 

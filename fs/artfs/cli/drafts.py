@@ -14,7 +14,7 @@ from artfs.cli.metadata import parse_metadata, version_options
 from artfs.cli.output import counted, quoted, size, warn, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import print_put, warn_of_reaped
-from artfs.cli.references import is_uri, pinning_bar
+from artfs.cli.references import allowance_options, is_uri, pinning_bar
 from artfs.cli.session import Session, subcommand
 from artfs.documents.encoding import exact_name, timestamp
 from artstore.errors import NotFoundError
@@ -73,8 +73,17 @@ def draft_new(session: Session, name: str, base: str | None, ident: str, expires
 @click.option("--overwrite", is_flag=True, help="Replace files that an earlier step added.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Exclude matching paths; repeatable.")
 @click.option("--anonymous", is_flag=True, help="With a URI: access it without credentials.")
+@allowance_options
 def draft_add(
-    session: Session, ident: str, path: str, to: str, overwrite: bool, exclude: tuple[str, ...], anonymous: bool
+    session: Session,
+    ident: str,
+    path: str,
+    to: str,
+    overwrite: bool,
+    exclude: tuple[str, ...],
+    anonymous: bool,
+    allow_query: bool,
+    allow_private: bool,
 ) -> None:
     """Add the file or folder PATH to a draft, as TO inside it.
 
@@ -94,7 +103,15 @@ def draft_add(
     opened = session.open().drafts.get(ident)
     if is_uri(path):
         with pinning_bar() as report:
-            referred = opened.refer(path, to, overwrite=overwrite, anonymous=anonymous, report=report)
+            referred = opened.refer(
+                path,
+                to,
+                overwrite=overwrite,
+                anonymous=anonymous,
+                allow_query=allow_query,
+                allow_private=allow_private,
+                report=report,
+            )
         if session.json:
             from artfs.documents.drafts import DraftAdditionDocument
 

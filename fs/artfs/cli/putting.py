@@ -135,13 +135,17 @@ def workspace_for_put(session: Session, path: str, name: str) -> Workspace:
 
 def _check_path(path: str) -> None:
     from artstore.errors import NotFoundError
+    from artstore.records.uris import shown_uri
     from artstore.references.locations import SCHEMES
 
     if os.path.lexists(path):
         return
     if path.lower().startswith(SCHEMES):
-        raise NotFoundError(f"{quoted(path)} is not a path", hint="to refer to it without copying: artfs ref add")
-    raise NotFoundError(f"{quoted(path)} does not exist", hint="put takes a folder or a file") from None
+        raise NotFoundError(
+            f"{quoted(shown_uri(path))} is not a path", hint="to refer to it without copying: artfs ref add"
+        )
+    shown = shown_uri(path) if "://" in path else path
+    raise NotFoundError(f"{quoted(shown)} does not exist", hint="put takes a folder or a file") from None
 
 
 def first_workspace(session: Session, name: str, check: Callable[[], object]) -> Workspace:

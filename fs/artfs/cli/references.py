@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,7 +20,9 @@ from artfs.documents.encoding import exact_name
 if TYPE_CHECKING:
     from artstore.references.pinning import OnPinned
 
-__all__ = ["is_uri", "pinning_bar", "ref"]
+__all__ = ["allowance_options", "is_uri", "pinning_bar", "ref"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _DAMAGED = 5
 _UNKNOWN = 1
@@ -41,6 +43,22 @@ def ref() -> None:
     """
 
 
+def allowance_options(command: F) -> F:
+    """Add the options that allow what a URI must not have without them."""
+    for option in (
+        click.option(
+            "--allow-private",
+            is_flag=True,
+            help="Allow addresses that are not public: of this machine or a private network.",
+        ),
+        click.option(
+            "--allow-query", is_flag=True, help="Keep the query of the URI even if it seems to contain a secret."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @subcommand("add", group=ref, writes=True)
 @click.argument("uri", metavar="URI")
 @click.argument("name", type=NAME)
@@ -49,20 +67,16 @@ def ref() -> None:
 @click.option("--base", metavar="VERSION", help="Add to the files of this version.")
 @click.option("--anonymous", is_flag=True, help="Access it without credentials, as for a public bucket.")
 @click.option("--no-checksum", is_flag=True, help="Pin local files by time and size, without reading them.")
+@allowance_options
 def ref_add(
     session: Session,
     uri: str,
     name: str,
-    to: str,
     type_: str | None,
-    aliases: tuple[str, ...],
-    description: str | None,
     meta: tuple[str, ...],
     ttl: str | None,
-    new: bool,
-    base: str | None,
-    anonymous: bool,
     no_checksum: bool,
+    **options: Any,
 ) -> None:
     """Store references to the files at URI as a version.
 
@@ -74,7 +88,8 @@ def ref_add(
 
     Credentials are those of the provider's own tools, from the environment and their files, and a mount needs them
     too: AWS_ACCESS_KEY_ID or AWS_PROFILE, AWS_ENDPOINT_URL; GOOGLE_APPLICATION_CREDENTIALS;
-    AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY. They are never stored.
+    AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY. They are never stored: a URI with a password,
+    a token or a signature is refused.
 
     \b
     Examples:
@@ -84,22 +99,22 @@ def ref_add(
     from artstore.references.locations import parse_location
 
     metadata = parse_metadata(meta)
-    workspace = first_workspace(session, name, lambda: uri.startswith("artfs://") or parse_location(uri))
+
+    def check() -> None:
+        if not uri.startswith("artfs://"):
+            parse_location(uri, allow_query=options["allow_query"])
+
+    workspace = first_workspace(session, name, check)
     with pinning_bar() as report:
         version = workspace.refer(
             uri,
             name,
-            to=to,
             type=type_,
-            aliases=aliases,
-            description=description,
             metadata=metadata,
             ttl=None if ttl is None else parse_duration(ttl),
-            base=base,
-            new=new,
-            anonymous=anonymous,
             checksum=not no_checksum,
             report=report,
+            **options,
         )
     print_put(session, version)
 
@@ -121,7 +136,7 @@ def ref_ls(session: Session, reference: str) -> None:
 
         write_document(ReferencesDocument.of(references))
         return
-    rows = [[quoted(exact_name(each.path)), size(each.record.size), quoted(each.record.uri)] for each in references]
+    rows = [[quoted(exact_name(each.path)), size(each.record.size), quoted(each.record.shown)] for each in references]
     write_table(["PATH", "SIZE", "URI"], rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from artfs.documents.encoding import Document, Record, exact_name
@@ -16,7 +16,10 @@ __all__ = ["CheckedReferenceItem", "ReferenceCheckDocument", "ReferenceItem", "R
 
 @dataclass(frozen=True, slots=True)
 class ReferenceItem(Record):
-    """One file outside: its path in the version, where it is, and what identifies its content there."""
+    """One file outside: its path in the version, where it is, and what identifies its content there.
+
+    Secrets in the query of ``uri`` are replaced by ``***``.
+    """
 
     path: str
     uri: str
@@ -32,7 +35,7 @@ class ReferenceItem(Record):
     @classmethod
     def of(cls, reference: Reference) -> ReferenceItem:
         """Return the item of a reference."""
-        return cls.from_attributes(reference.record, path=exact_name(reference.path))
+        return cls.from_attributes(reference.record, path=exact_name(reference.path), uri=reference.record.shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,8 @@ class CheckedReferenceItem(ReferenceItem):
     @classmethod
     def checked(cls, checked: CheckedReference) -> CheckedReferenceItem:
         """Return the item of a reference that was checked."""
-        reference = checked.reference
-        path = exact_name(reference.path)
-        return cls.from_attributes(reference.record, path=path, state=checked.state, message=checked.message)
+        item = ReferenceItem.of(checked.reference)
+        return cls(**asdict(item), state=checked.state, message=checked.message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,7 +296,7 @@ class Artifact:
         checksum: bool = True,
         max_objects: int | None = None,
         overwrite: bool = False,
-        anonymous: bool = False,
+        **options: Any,
     ) -> list[ArtifactEntry]:
         """Add a reference to what a URI names, as it is now; nothing is copied.
 
@@ -304,12 +304,13 @@ class Artifact:
         ``name``, the content of a folder or prefix at the top or below ``name``.  Another version, or a folder or file
         of it: ``artfs://NAME:v3[/path]`` or ``wandb-artifact://ID[/path]``, under ``name`` or its own.  With
         ``checksum`` local files are pinned by their content, with ``anonymous`` no credentials are used;
+        ``allow_query`` takes a secret in the URI's query, ``allow_private`` an address that is not public;
         ``max_objects`` has no effect.  Returns the files.  Raises `NotFoundError` if nothing is there, `OutsideError`
         if that cannot be determined, `ExistsError` for paths that were added before with other content, unless
         ``overwrite``.
         """
         text = uri.ref() if isinstance(uri, ArtifactEntry) else os.fspath(uri)
-        paths = self._open().refer(text, name or "", checksum=checksum, overwrite=overwrite, anonymous=anonymous)
+        paths = self._open().refer(text, name or "", checksum=checksum, overwrite=overwrite, **options)
         return [self.get_entry(path) for path in paths]
 
     def remove(self, item: str | os.PathLike[str] | ArtifactEntry) -> None:

@@ -81,7 +81,7 @@ class Assembly:
                 yield file
             gathering.add(path, name, overwrite="w" in mode)
 
-    def refer(self, uri: str, name: str, *, checksum: bool, overwrite: bool, anonymous: bool) -> Sequence[str]:
+    def refer(self, uri: str, name: str, *, overwrite: bool, **options: Any) -> Sequence[str]:
         """Add a reference to what a URI names, or another version; return the paths of the files that were added."""
         gathering = self.gathering()
         if uri.startswith(_BY_ID):
@@ -90,7 +90,7 @@ class Assembly:
         if uri.startswith(_BY_NAME):
             version, path = self.workspace.resolve(uri.removeprefix(_BY_NAME))
             return self._include(version, os.fsdecode(path), name, overwrite=overwrite)
-        referred = gathering.refer(uri, name, overwrite=overwrite, anonymous=anonymous, checksum=checksum)
+        referred = gathering.refer(uri, name, overwrite=overwrite, **options)
         return [os.fsdecode(path) for path in referred.paths]
 
     def _include(self, version: Version, inside: str, name: str, *, overwrite: bool) -> Sequence[str]:

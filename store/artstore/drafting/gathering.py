@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, Unpack
 
 from artstore.changes.committing import Commit
 from artstore.changes.results import commit_staged, version_of
@@ -36,7 +36,7 @@ from artstore.store import Store
 
 if TYPE_CHECKING:
     from artstore.drafting.stage_reference import Referred
-    from artstore.references.pinning import OnPinned
+    from artstore.references.pinning import PinOptions
 
 __all__ = ["GatheredFile", "Gathering"]
 
@@ -240,9 +240,7 @@ class Gathering:
         to: str = "",
         *,
         overwrite: bool = False,
-        anonymous: bool = False,
-        checksum: bool = True,
-        report: OnPinned | None = None,
+        **options: Unpack[PinOptions],
     ) -> Referred:
         """Add references to the files at a URI without copying them, as `OpenDraft.refer` does."""
         from artstore.drafting.stage_reference import Referring
@@ -250,9 +248,7 @@ class Gathering:
 
         self._require_own()
         self._settle()
-        referring = Referring(
-            self._store, pin(uri, anonymous=anonymous, checksum=checksum, report=report), to, overwrite
-        )
+        referring = Referring(self._store, pin(uri, **options), to, overwrite)
         referred: list[Referred] = []
 
         def take(attempt: int) -> Ref:

@@ -48,7 +48,7 @@ from artstore.store import Store
 
 if TYPE_CHECKING:
     from artstore.drafting.stage_reference import Referred
-    from artstore.references.pinning import OnPinned
+    from artstore.references.pinning import PinOptions
 
 __all__ = ["EXPIRY_SECONDS", "OpenDraft", "commit_drafts", "find_draft", "open_drafts", "open_new"]
 
@@ -191,20 +191,19 @@ class OpenDraft:
         to: str = "",
         *,
         overwrite: bool = False,
-        anonymous: bool = False,
-        checksum: bool = True,
-        report: OnPinned | None = None,
+        **options: Unpack[PinOptions],
     ) -> Referred:
         """Add references to the files at a URI, pinned in their present state, without copying them.
 
         A single file is added under its own name or as ``to``, the content of a folder or prefix at the top or below
-        ``to``.  Raises what `artstore.references.pinning.pin` does, and `ExistsError` as `add` does.
+        ``to``; the options are those of `artstore.references.pinning.PinOptions`.  Raises what
+        `artstore.references.pinning.pin` does, and `ExistsError` as `add` does.
         """
         from artstore.drafting.stage_reference import Referring
         from artstore.references.pinning import pin
 
         self.record()  # fail early, before any request to the outside
-        pinned = pin(uri, anonymous=anonymous, checksum=checksum, report=report)
+        pinned = pin(uri, **options)
         return self._step(Referring(self._store, pinned, to, overwrite).step)[0]
 
     def remove(self, *patterns: str | bytes) -> list[bytes]:

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import IO, Final, NamedTuple, Unpack, cast
 
-from artstore.changes.committing import Commit
+from artstore.changes.committing import Commit, VersionOptions
 from artstore.drafting.gathering import Gathering
 from artstore.errors import ArtfsError, ChangedError, NotFoundError
 from artstore.progress import Progress
@@ -22,11 +22,21 @@ from artstore.records.references import ReferenceRecord
 from artstore.records.trees import Kind
 from artstore.references.failures import Failure
 from artstore.references.locations import parse_location
-from artstore.references.pinning import OnPinned
+from artstore.references.pinning import PinOptions
 from artstore.references.reading import Outside
 from artstore.store import Store
 
-__all__ = ["CheckedReference", "Reference", "check", "fetch", "include", "known_failures", "refer", "references"]
+__all__ = [
+    "CheckedReference",
+    "ReferOptions",
+    "Reference",
+    "check",
+    "fetch",
+    "include",
+    "known_failures",
+    "refer",
+    "references",
+]
 
 _OWN: Final = "artfs://"
 _AT_ONCE: Final = 16
@@ -53,22 +63,21 @@ class CheckedReference(NamedTuple):
     message: str
 
 
+class ReferOptions(VersionOptions, PinOptions, total=False):
+    """The options of a version, and how its references are pinned."""
+
+
 def refer(
-    store: Store,
-    uri: str,
-    request: Commit,
-    *,
-    base: str | None = None,
-    to: str = "",
-    anonymous: bool = False,
-    checksum: bool = True,
-    report: OnPinned | None = None,
+    store: Store, uri: str, name: str, *, base: str | None = None, to: str = "", **options: Unpack[ReferOptions]
 ) -> Version:
     """Commit references to the files at a URI as an artifact's next version, over ``base`` if given; copy nothing.
 
     ``artfs://NAME:v3[/path]`` includes another version, or a part of it.  Raises what `artstore.references.pinning.pin`
     and `artstore.changes.committing.commit` do.
     """
+    pinning = {key: value for key, value in options.items() if key in PinOptions.__annotations__}
+    described = {key: value for key, value in options.items() if key not in pinning}
+    request = Commit.checked(name, **cast(VersionOptions, described))
     below = None if base is None else base_version(store, request.name, base)
     if below is not None:
         request = replace(request, base=below.name)
@@ -78,7 +87,7 @@ def refer(
         return include(store, version, inside, request, base=record, to=to)
     gathering = Gathering(store, request.name, record)
     try:
-        gathering.refer(uri, to, anonymous=anonymous, checksum=checksum, report=report)
+        gathering.refer(uri, to, **cast(PinOptions, pinning))
         return gathering.commit(request)
     finally:
         gathering.close()

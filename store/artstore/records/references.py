@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from artstore.errors import DamageError, InvalidInputError
+from artstore.records.uris import shown_uri
 
 __all__ = ["LONGEST_REFERENCE", "ReferenceRecord"]
 
@@ -26,7 +27,7 @@ class ReferenceRecord:
 
     The pin is the server's ``etag`` or ``version``, or the ``blake3`` of the content in hex; at least one of them.
     ``endpoint``, ``region`` and ``account`` identify the service if the URI does not; ``anonymous`` means that requests
-    carry no credentials.  Secrets are never kept.
+    carry no credentials.  Secrets are kept only in a query that the user allowed.
     """
 
     uri: str
@@ -60,6 +61,11 @@ class ReferenceRecord:
         if not as_meant or not isinstance(record.anonymous, bool) or not _is_size(record.size) or not record.is_pinned:
             raise DamageError("a reference's record is malformed")
         return record
+
+    @property
+    def shown(self) -> str:
+        """The URI as messages and lists show it: without secrets."""
+        return self.uri if self.uri.startswith("file://") else shown_uri(self.uri)
 
     @property
     def is_pinned(self) -> bool:

@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from artstore.errors import OutsideError
+from artstore.errors import InvalidInputError, OutsideError
+from artstore.records.uris import has_user_part, secret_parameter, shown_uri
 from artstore.references.locations import Location
 
 __all__ = ["Access", "access_of", "azure_options", "google_options", "s3_options"]
@@ -61,7 +62,7 @@ def access_of(location: Location, *, anonymous: bool = False) -> Access:
         account = account or parameters.get("accountname")
         if account is None:
             raise OutsideError(
-                f"{location.uri()} names no storage account",
+                f"{location.shown()} names no storage account",
                 hint="set AZURE_STORAGE_ACCOUNT_NAME, or write https://ACCOUNT.blob.core.windows.net/CONTAINER/KEY",
             )
         endpoint = None if location.account else _first(*_AZURE_ENDPOINTS) or parameters.get("blobendpoint")
@@ -222,6 +223,13 @@ def _is_set(name: str) -> bool:
 
 
 def _bare(endpoint: str | None) -> str | None:
+    """Return an endpoint as a URI; raise `InvalidInputError` if it holds a secret, because references store it."""
     if endpoint is None:
         return None
-    return (endpoint if "://" in endpoint else f"http://{endpoint}").rstrip("/")
+    uri = (endpoint if "://" in endpoint else f"http://{endpoint}").rstrip("/")
+    if has_user_part(uri) or secret_parameter(uri) is not None:
+        raise InvalidInputError(
+            f"the endpoint {shown_uri(uri)} contains a password; references must not contain secrets",
+            hint="set the credentials in variables of their own",
+        )
+    return uri

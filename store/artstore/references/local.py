@@ -74,9 +74,9 @@ class LocalFiles:
         try:
             fd = _open(path)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ChangedError(f"{record.uri} has been removed since it was logged") from error
+            raise ChangedError(f"{record.shown} has been removed since it was logged") from error
         except OSError as error:
-            raise OutsideError(f"{record.uri} cannot be read: {error.strerror}") from error
+            raise OutsideError(f"{record.shown} cannot be read: {error.strerror}") from error
         try:
             if not self._is_the_one(ident, record, fd):
                 if not hashing:
@@ -91,7 +91,7 @@ class LocalFiles:
         except OSError as error:
             if isinstance(error, OutsideError):
                 raise
-            raise OutsideError(f"{record.uri} cannot be read: {error.strerror}") from error
+            raise OutsideError(f"{record.shown} cannot be read: {error.strerror}") from error
         finally:
             os.close(fd)
 
@@ -166,4 +166,6 @@ def _hash(fd: int) -> str:
 
 
 def _changed(record: ReferenceRecord) -> ChangedError:
-    return ChangedError(f"{record.uri} has changed since it was logged", hint="log it again to pin its current content")
+    return ChangedError(
+        f"{record.shown} has changed since it was logged", hint="log it again to pin its current content"
+    )

@@ -15,9 +15,10 @@ from __future__ import annotations
 import os
 import re
 from typing import Final, NamedTuple
-from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from artstore.errors import InvalidInputError
+from artstore.records.uris import has_user_part, secret_parameter, shown_uri
 
 __all__ = ["SCHEMES", "Location", "file_uri", "is_outside", "parse_location"]
 
@@ -25,7 +26,6 @@ SCHEMES: Final = ("s3://", "gs://", "az://", "azure://", "http://", "https://", 
 _BLOB_HOST: Final = ".blob.core.windows.net"
 _VERSION: Final = re.compile(r"\?versionId=([^&#]+)$")
 _GENERATION: Final = re.compile(r"#([0-9]+)$")
-_SECRETS: Final = frozenset({"sig", "x-amz-signature", "x-goog-signature", "signature", "x-amz-security-token"})
 _NAMES: Final = re.compile(r"(?!(.*/)?\.{1,2}(/|$))(?!.*%2[fF])[^?/]+(/[^?/]+)*")
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -55,6 +55,10 @@ class Location(NamedTuple):
             return file_uri(os.fsencode(key))
         return f"{self.root}/{key}" if self.scheme.startswith("http") else f"{self.scheme}://{self.root}/{key}"
 
+    def shown(self, key: str | None = None) -> str:
+        """Return the same as messages show it: without secrets."""
+        return self.uri(key) if self.scheme == "file" else shown_uri(self.uri(key))
+
 
 def is_outside(text: str) -> bool:
     """Return whether a text names an external file: by a supported scheme, or as an absolute path."""
@@ -66,30 +70,51 @@ def file_uri(path: bytes) -> str:
     return "file://" + quote(path)
 
 
-def parse_location(text: str) -> Location:
-    """Return the location that a URI or absolute path names; raise `InvalidInputError` if it names none."""
+def parse_location(text: str, *, allow_query: bool = True) -> Location:
+    """Return the location that a URI or absolute path names; raise `InvalidInputError` if it names none.
+
+    A URI with a user part is refused, and without ``allow_query`` one with what looks like a secret in its query.
+    """
     if _CONTROLS.search(text):
-        raise InvalidInputError(f"{text!r} is not a URI: it contains a control character")
+        raise InvalidInputError(f"{shown_uri(text)!r} is not a URI: it contains a control character")
     if text.startswith("/"):
         return Location("file", "", os.path.normpath(text) + ("/" if text.endswith("/") and text.strip("/") else ""))
     scheme, separator, rest = text.partition("://")
     scheme = scheme.lower()
     if not separator or f"{scheme}://" not in SCHEMES:
         raise InvalidInputError(
-            f"{text!r} is not a supported URI or an absolute path",
+            f"{shown_uri(text)!r} is not a supported URI or an absolute path",
             hint="s3://, gs://, az://, https://, file://, an absolute path, or artfs://NAME:v3",
         )
     if scheme == "file":
         return _file(text, rest)
+    _refuse_secrets(text, allow_query)
     if scheme in ("http", "https"):
         return _web(text)
     return _bucket(text, "az" if scheme == "azure" else scheme, rest)
 
 
+def _refuse_secrets(text: str, allow_query: bool) -> None:
+    host = shown_uri(text).partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
+    if has_user_part(text):
+        raise InvalidInputError(
+            f"the address at {host} contains a password; references must not contain secrets",
+            hint="remove it, and set credentials in the environment",
+        )
+    secret = None if allow_query else secret_parameter(text)
+    if secret is not None:
+        raise InvalidInputError(
+            f"the address at {host} contains a secret ({secret}); references must not contain secrets",
+            hint="use credentials from the environment; or keep the query in the version with --allow-query",
+        )
+
+
 def _file(text: str, rest: str) -> Location:
     host, _, path = rest.partition("/")
     if host not in ("", "localhost"):
-        raise InvalidInputError(f"{text!r} is on another machine", hint="mount it here, and write file:///PATH")
+        raise InvalidInputError(
+            f"{shown_uri(text)!r} is on another machine", hint="mount it here, and write file:///PATH"
+        )
     return parse_location("/" + os.fsdecode(unquote_to_bytes(path)))
 
 
@@ -100,29 +125,18 @@ def _bucket(text: str, scheme: str, rest: str) -> Location:
         version, rest = match[1], rest[: match.start()]
     root, _, key = rest.partition("/")
     if not root:
-        raise InvalidInputError(f"{text!r} names no bucket", hint=f"write {scheme}://BUCKET/KEY")
+        raise InvalidInputError(f"{shown_uri(text)!r} names no bucket", hint=f"write {scheme}://BUCKET/KEY")
     return Location(scheme, root, _checked_key(text, key), version=version)
 
 
 def _web(text: str) -> Location:
     split = urlsplit(text)
     if not split.hostname:
-        raise InvalidInputError(f"{text!r} names no host")
-    if split.username or split.password:
-        raise InvalidInputError(
-            f"the address at {split.hostname} contains a password; references must not contain secrets",
-            hint="remove it, and set credentials in the environment",
-        )
-    secrets = sorted(name for name, _ in parse_qsl(split.query, keep_blank_values=True) if name.lower() in _SECRETS)
-    if secrets:
-        raise InvalidInputError(
-            f"the address at {split.hostname} contains a secret ({secrets[0]}); references must not contain secrets",
-            hint="use an s3://, gs:// or az:// URI, with credentials from the environment",
-        )
+        raise InvalidInputError(f"{shown_uri(text)!r} names no host")
     if split.hostname.endswith(_BLOB_HOST):
         container, _, key = unquote(split.path).strip("/").partition("/")
         if not container:
-            raise InvalidInputError(f"{text!r} names no container")
+            raise InvalidInputError(f"{shown_uri(text)!r} names no container")
         if key and split.path.endswith("/"):
             key += "/"
         return Location("az", container, _checked_key(text, key), split.hostname.removesuffix(_BLOB_HOST))
@@ -135,5 +149,7 @@ def _web(text: str) -> Location:
 def _checked_key(text: str, key: str) -> str:
     """Return a key; raise `InvalidInputError` for one that the client cannot request."""
     if any(part in ("", ".", "..") for part in key.rstrip("/").split("/")) and key:
-        raise InvalidInputError(f"the key in {text!r} is not a valid path: it has an empty, '.' or '..' component")
+        raise InvalidInputError(
+            f"the key in {shown_uri(text)!r} is not a valid path: it has an empty, '.' or '..' component"
+        )
     return key

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypedDict, TypeVar, Unpack
 from urllib.parse import unquote
 
 from artstore.errors import InvalidInputError, NotFoundError, SourceError
@@ -27,10 +27,28 @@ from artstore.references.local import pin_file
 from artstore.references.locations import Location, parse_location
 from artstore.references.services import Found, Service
 
-__all__ = ["OnPinned", "Pinned", "pin"]
+__all__ = ["OnPinned", "PinOptions", "Pinned", "pin"]
 
 OnPinned = Callable[[int, int, str], None]
 """Is called now and then with (files found, their bytes, the last one's name)."""
+
+
+class PinOptions(TypedDict, total=False):
+    """How files outside are found and pinned.
+
+    ``anonymous``: without credentials.  ``checksum``: pin files of this machine by their content and not by their
+    times, which is the default; files of web servers that send no ETag can be pinned only so.  ``allow_query``: take
+    a URI that has a secret in its query, which is then part of the reference.  ``allow_private``: take addresses that
+    are not public, of this machine or a private network, and let this user read references there from now on.
+    ``report`` is called now and then.
+    """
+
+    anonymous: bool
+    checksum: bool
+    allow_query: bool
+    allow_private: bool
+    report: OnPinned | None
+
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,18 +81,18 @@ class Pinned:
         return sum(record.size for _, record in self.files)
 
 
-def pin(uri: str, *, anonymous: bool = False, checksum: bool = True, report: OnPinned | None = None) -> Pinned:
+def pin(uri: str, **options: Unpack[PinOptions]) -> Pinned:
     """Return the files that a URI or an absolute path names now.
 
-    With ``checksum``, files of this machine are pinned by their content and not by their times; files of web servers
-    that send no ETag can be pinned only with it.  Raises `InvalidInputError` if it is no URI or holds invalid paths,
-    `NotFoundError` if nothing exists there, `OutsideError` if that cannot be determined.
+    Raises `InvalidInputError` if it is no URI, holds a secret or invalid paths, `NotFoundError` if nothing exists
+    there, `OutsideError` if that cannot be determined.
     """
-    location = parse_location(uri)
-    report_pinned = report or (lambda files, size, name: None)
+    location = parse_location(uri, allow_query=options.get("allow_query", False))
+    report_pinned = options.get("report") or (lambda files, size, name: None)
+    checksum = options.get("checksum", True)
     if location.scheme == "file":
         return _files(location, checksum, report_pinned)
-    service = open_service(location, access := access_of(location, anonymous=anonymous))
+    service = open_service(location, access := access_of(location, anonymous=options.get("anonymous", False)))
     make = partial(_record, location, access)
     if location.scheme.startswith("http"):
         return _web(location, service, checksum, make)
@@ -85,7 +103,7 @@ def pin(uri: str, *, anonymous: bool = False, checksum: bool = True, report: OnP
             name = os.fsencode(described.key.rpartition(_SLASH)[2])
             return _single(name, make(described), described.modified_ns)
     if location.version is not None:
-        raise NotFoundError(f"there is nothing at {uri}")
+        raise NotFoundError(f"there is nothing at {location.shown()}")
     return _below(location, service, make, report_pinned)
 
 
@@ -116,13 +134,13 @@ def _below(
         size += described.size
         report_pinned(len(by_path), size, described.key)
     if not by_path:
-        raise NotFoundError(f"there is nothing at {location.uri()}", hint="check the bucket's name and the key")
+        raise NotFoundError(f"there is nothing at {location.shown()}", hint="check the bucket's name and the key")
     folders = {path[:at] for path in by_path for at in range(len(path)) if path[at : at + 1] == b"/"}
     for path in folders & by_path.keys():
         described = by_path.pop(path)
         if described.size:
             raise InvalidInputError(
-                f"{location.uri(described.key)} is both an object and a folder, which a version cannot contain",
+                f"{location.shown(described.key)} is both an object and a folder, which a version cannot contain",
                 hint="add its objects one by one",
             )
     empty = [item for item in by_path.items() if not item[1].size]
@@ -145,7 +163,7 @@ def _checked(location: Location, key: str, path: bytes) -> bytes:
     for name in path.split(b"/"):
         if not is_entry_name(name):
             raise InvalidInputError(
-                f"{location.uri(key)!r} is not a valid path: {os.fsdecode(name)!r} is not a file name"
+                f"{location.shown(key)!r} is not a valid path: {os.fsdecode(name)!r} is not a file name"
             )
     return path
 
@@ -172,14 +190,14 @@ def _each(task: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
 def _web(location: Location, service: Service, checksum: bool, make: Callable[[Found], ReferenceRecord]) -> Pinned:
     if location.key.endswith(_SLASH) and "?" not in location.key:
         raise InvalidInputError(
-            f"{location.uri()} is a folder, which cannot be listed over HTTP", hint="add its files one by one"
+            f"{location.shown()} is a folder, which cannot be listed over HTTP", hint="add its files one by one"
         )
     described = service.head(location.key)
     record = make(described)
     if not record.is_pinned:
         if not checksum:
             raise InvalidInputError(
-                f"the server of {location.uri()} sends no ETag, so only the content shows whether it changes",
+                f"the server of {location.shown()} sends no ETag, so only the content shows whether it changes",
                 hint="omit --no-checksum: the content is read once",
             )
         record = _by_content(service, record)

@@ -184,7 +184,7 @@ class Outside:
         """Fetch a whole file, because its server serves no ranges or because only the whole can be verified."""
         if record.size > self._limit:
             raise OutsideError(
-                f"{record.uri} can only be fetched whole, and its {record.size} bytes exceed the limit of the cache",
+                f"{record.shown} can only be fetched whole, and its {record.size} bytes exceed the limit of the cache",
                 hint="store it with artfs ref pin, or raise the limit with artfs config reference-cache",
             )
         import tempfile
@@ -202,7 +202,7 @@ class Outside:
         except OutsideError:
             raise
         except OSError as error:
-            raise OutOfSpaceError(f"{record.uri} could not be fetched: {error.strerror}") from error
+            raise OutOfSpaceError(f"{record.shown} could not be fetched: {error.strerror}") from error
 
     def _take_all(self, record: ReferenceRecord, location: Location, fd: int) -> None:
         for piece in self._all(record, location):
@@ -245,7 +245,7 @@ class Outside:
             yield piece
         if size != record.size or (record.blake3 is not None and hasher.digest().hex() != record.blake3):
             raise ChangedError(
-                f"{record.uri} has changed since it was logged",
+                f"{record.shown} has changed since it was logged",
                 hint="log it again to pin its current content",
             )
 

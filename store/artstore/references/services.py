@@ -98,7 +98,7 @@ def open_here(location: Location, access: Access) -> Service:
     import obstore.store
 
     seconds = time_out()
-    uri = location.uri()
+    uri = location.shown()
     client: dict[str, Any] = {
         "allow_http": True,
         "connect_timeout": f"{min(seconds, 5):f}s",
@@ -115,7 +115,7 @@ def open_here(location: Location, access: Access) -> Service:
         elif location.scheme == "az":
             store = obstore.store.AzureStore(location.root, **azure_options(uri, access), **both)
         elif location.is_literal:
-            return _Objects(obstore.store.HTTPStore(uri, **both), location, sole="")
+            return _Objects(obstore.store.HTTPStore(location.uri(), **both), location, sole="")
         else:
             store = obstore.store.HTTPStore(location.root, **both)
     return _Objects(store, location)
@@ -138,7 +138,7 @@ class _Objects:
     def head(self, key: str, version: str | None = None) -> Found:
         import obstore
 
-        with _translated_errors(self._location.uri(key)):
+        with _translated_errors(self._location.shown(key)):
             try:
                 if version is not None:
                     result = obstore.get(self._store, self._path(key), options={"version": version, "head": True})
@@ -163,20 +163,20 @@ class _Objects:
 
         if self._location.scheme.startswith("http"):
             raise InvalidInputError(
-                f"{self._location.uri(prefix)} is a folder, which cannot be listed over HTTP",
+                f"{self._location.shown(prefix)} is a folder, which cannot be listed over HTTP",
                 hint="add its files one by one",
             )
-        with _translated_errors(self._location.uri(prefix)):
+        with _translated_errors(self._location.shown(prefix)):
             for part in obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=_LISTED):
                 for meta in part:
                     yield _described(meta["path"], meta)
 
     def check(self, key: str, record: ReferenceRecord) -> None:
-        with _translated_errors(record.uri, pinned=True):
+        with _translated_errors(record.shown, pinned=True):
             self._get(key, record, head=True)
 
     def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
-        with _translated_errors(record.uri, pinned=bool(part or record.etag or record.version)):
+        with _translated_errors(record.shown, pinned=bool(part or record.etag or record.version)):
             if part is None:
                 yield from self._get(key, record).stream(min_chunk_size=_PIECE)
                 return
@@ -187,7 +187,7 @@ class _Objects:
                     break
                 yield memoryview(piece)
             if left:
-                raise OutsideError(f"the server of {record.uri} returned a different number of bytes than requested")
+                raise OutsideError(f"the server of {record.shown} returned a different number of bytes than requested")
 
     def _part(self, key: str, record: ReferenceRecord, part: tuple[int, int]) -> GetResult:
         import obstore
@@ -195,7 +195,7 @@ class _Objects:
         try:
             return self._get(key, record, range=part)
         except obstore.exceptions.NotSupportedError as error:
-            raise NoRangesError(f"the server of {record.uri} does not support ranges") from error
+            raise NoRangesError(f"the server of {record.shown} does not support ranges") from error
 
     def _get(self, key: str, record: ReferenceRecord, **options: Any) -> GetResult:
         """Request the pinned object, and compare the response: some servers ignore conditions."""
@@ -209,7 +209,7 @@ class _Objects:
         is_same = _bare(etag) == _bare(record.etag) if record.etag and etag else record.version or not record.etag
         if not is_same or meta["size"] != record.size:
             raise ChangedError(
-                f"{record.uri} has changed since it was logged: it has {meta['size']} bytes and ETag "
+                f"{record.shown} has changed since it was logged: it has {meta['size']} bytes and ETag "
                 f"{etag}, before {record.size} bytes and {record.etag}",
                 hint="log it again to pin its current content",
             )

@@ -137,6 +137,24 @@ def test_what_is_not_there_or_not_allowed(artfs: Run, bucket: S3, monkeypatch: p
     refused(artfs("put", bucket.uri("d/"), "x"), code=3, names=[bucket.uri("d/"), "artfs ref add"])
 
 
+@pytest.mark.parametrize("name", ["password", "token", "access_token", "api_key", "private_token"])
+def test_secrets_are_refused_and_those_allowed_are_not_shown(artfs: Run, web: Web, home: Path, name: str) -> None:
+    web.files[f"/f?{name}=hunter2"] = b"content"
+    uri = f"{web.url}/f?{name}=hunter2"
+    refusal = artfs("ref", "add", uri, "x")
+    refused(refusal, code=2, names=[name, "--allow-query"], reason="secret in an address")
+    added = artfs("ref", "add", uri, "x", "--allow-query")
+    listed = artfs("ref", "ls", "x")
+    document = artfs("ref", "ls", "x", "--json").json
+    assert f"{web.url}/f?{name}=***" in listed.text and document["references"][0]["uri"].endswith("=***")
+    assert artfs("cat", "x:v0/f").text == "content"
+    web.files.clear()
+    web.fail = 500
+    failures = [artfs("ref", "check", "x"), artfs("ref", "pin", "x"), artfs("put", uri, "y")]
+    for result in (refusal, added, listed, *failures):
+        assert "hunter2" not in result.text + result.message
+
+
 def test_a_server_that_is_down(artfs: Run, web: Web, home: Path) -> None:
     web.files["/f"] = b"f"
     artfs("ref", "add", f"{web.url}/f", "x")

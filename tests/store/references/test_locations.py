@@ -47,14 +47,26 @@ def test_what_is_meant(text: str, place: Location) -> None:
         ("https://me:secret@host/x", "password in an address"),
         ("https://host/x?X-Amz-Signature=abc", "secret in an address"),
         ("https://me.blob.core.windows.net/box/k?sig=abc", "secret in an address"),
+        ("s3://key:secret@bucket/k", "password in an address"),
+        ("s3://bucket/k?X-Amz-Signature=abc", "secret in an address"),
+        ("http://host/f?access_token=abc", "secret in an address"),
+        ("http://host/f?x=AKIAIOSFODNN7EXAMPLE&y=abc", "secret in an address"),
+        ("ftp://me:secret@host/f?token=abc", "unsupported URI"),
+        ("file://me:secret@host/f?token=abc", "another machine"),
         ("https://me.blob.core.windows.net/", "no container"),
         ("s3://bucket/a\nb", "control character"),
     ],
 )
 def test_what_is_refused(text: str, reason: str) -> None:
     with raises(InvalidInputError, reason=reason) as refused:
-        parse_location(text)
+        parse_location(text, allow_query=False)
     assert "secret@" not in str(refused.value) and "abc" not in str(refused.value)
+
+
+@pytest.mark.parametrize("uri", ["http://host/f?token=abc", "s3://bucket/k?sig=abc"])
+def test_a_query_that_is_allowed(uri: str) -> None:
+    location = parse_location(uri)
+    assert location.uri() == uri and "abc" not in location.shown()
 
 
 def test_uris_of_files_lead_back() -> None:
