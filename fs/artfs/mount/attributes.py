@@ -92,13 +92,14 @@ class DirectoryEntry(NamedTuple):
 class Contents(NamedTuple):
     """The rest of a listing of a directory without subdirectories, whose entries need not be built one by one.
 
-    The cookie and the inode of each of ``entries`` are one more than those of the entry before; ``cookie`` and
-    ``inode`` are the last ones before the first entry.  ``modes`` are those of `Modes.shown`, ``ctime_ns`` applies to
-    all entries, and ``following`` is the inode that follows all of the directory in preorder.
+    ``entries`` are those of `TreeView.leaves`, whose modes are to be shown as ``modes`` says (see `Modes.shown`).  The
+    cookie and the inode of each are one more than those of the entry before; ``cookie`` and ``inode`` are the last ones
+    before the first entry.  ``ctime_ns`` applies to all of them, and ``following`` is the inode that follows all of the
+    directory in preorder.
     """
 
     dots: Sequence[DirectoryEntry]
-    entries: Iterator[TreeEntry]
+    entries: Iterator[tuple[bytes, int, int, int]]
     cookie: int
     inode: int
     modes: Sequence[int]

@@ -48,14 +48,12 @@ class Place(NamedTuple):
 
 
 class _Vicinity(NamedTuple):
-    """The directory in which an entry was found last: the entries in it have the inodes after its own to ``last``."""
+    """The record in which an entry of a living version was found last; what it holds has the inodes from ``first``."""
 
-    inode: int
-    last: int
-    place: Place
-
-
-_NOWHERE = _Vicinity(0, 0, Place(root_entry(0, 0, 0), 0, 0, False))
+    record: TreeView
+    first: int
+    parent: int
+    created_ns: int
 
 
 class Request:
@@ -101,34 +99,48 @@ class Places:
         """Cache at most ``record_bytes`` of directory records."""
         self._records: Cache[int, TreeView] = Cache(record_bytes)
         self._directories: Cache[int, Place] = Cache(_PLACES)
-        self._vicinity = _NOWHERE
+        self._vicinity: _Vicinity | None = None
 
     def forget(self) -> None:
         """Drop all places."""
         self._directories.clear()
-        self._vicinity = _NOWHERE
+        self._vicinity = None
 
     def put(self, inode: int, place: Place) -> None:
         """Remember the place of a directory of a living version."""
         self._directories.put(inode, place)
 
     def known(self, inode: int) -> tuple[Place, TreeView] | None:
-        """Return the place of a directory of a version, and its one record, if both are cached; needs no snapshot."""
+        """Return the place and the record of a directory of a living version if both are cached; needs no snapshot."""
         place = self._directories.get(inode)
         view = None if place is None else self._records.get(place.entry.node)
-        return None if place is None or view is None or view.level or not _fits(place.entry, view) else (place, view)
+        return None if place is None or view is None or not _fits(place.entry, view) else (place, view)
 
     def find(self, request: Request, inode: int) -> Place:
         """Return the entry that ``inode`` denotes, of a version that is living or deleted; else StaleError."""
         place = self._directories.get(inode)
         if place is not None:
             return place
-        sort, mount, ordinal = inodes.decode(inode)
-        assert sort is Sort.ENTRY
-        place = self._walk(request, inode, inode - ordinal) if ordinal else Place.of(recorded(request.snapshot, mount))
+        place = self._nearby(inode) or self._resolve(request, inode)
         if place.is_live and place.entry.kind is Kind.DIRECTORY:
             self._directories.put(inode, place)
         return place
+
+    def _resolve(self, request: Request, inode: int) -> Place:
+        sort, mount, ordinal = inodes.decode(inode)
+        assert sort is Sort.ENTRY
+        return self._walk(request, inode, inode - ordinal) if ordinal else Place.of(recorded(request.snapshot, mount))
+
+    def _nearby(self, inode: int) -> Place | None:
+        """Return the entry that ``inode`` denotes if its row is in the record in which one was found last."""
+        if self._vicinity is None:
+            return None
+        record, first, parent, created_ns = self._vicinity
+        row = record.row_for_inode(inode - first) if inode >= first else -1
+        if row < 0:
+            return None
+        entry = record.entry(row)
+        return Place(entry, parent, created_ns, True) if entry.inodes_before == inode - first else None
 
     def directory(self, request: Request, inode: int) -> tuple[Place, TreeView]:
         """Return the place and the record of a directory in which names can be found."""
@@ -161,28 +173,15 @@ class Places:
         return view
 
     def _walk(self, request: Request, inode: int, root: int) -> Place:
-        """Walk to an entry from the root, or from the directory of the entry that was found last if it lies below."""
-        start, last, above = self._vicinity
-        if not start < inode <= last:
-            start, above = root, self.find(request, root)
+        """Find an entry by its index in its version."""
+        above = self.find(request, root)
         self._open(request, above.entry)
-        found = trees.entry_at(self.loader(request), above.entry.node, inode - start)
+        found = trees.entry_at(self.loader(request), above.entry.node, inode - root)
         if found is None:
             raise StaleError("the version has no such entry")
-        parent = start + found.parent
-        if parent != start and above.is_live:
-            self._vicinity = self._around(request, parent, start, above)
-        return Place(found.entry, parent, above.created_ns, above.is_live)
-
-    def _around(self, request: Request, inode: int, start: int, above: Place) -> _Vicinity:
-        """Return the vicinity of the entries in the directory ``inode``, which lies below the directory ``start``."""
-        place = self._directories.get(inode)
-        if place is None:
-            found = trees.entry_at(self.loader(request), above.entry.node, inode - start)
-            assert found is not None  # the walk to an entry in it has passed it
-            place = Place(found.entry, start + found.parent, above.created_ns, True)
-            self._directories.put(inode, place)
-        return _Vicinity(inode, inode + place.entry.inodes - 1, place)
+        if above.is_live:
+            self._vicinity = _Vicinity(found.record, root + found.first, root + found.parent, above.created_ns)
+        return Place(found.entry, root + found.parent, above.created_ns, above.is_live)
 
 
 def _fits(entry: TreeEntry, view: TreeView) -> bool:

@@ -108,17 +108,19 @@ class Tree:
             raise NameTooLongError("a name has more than 255 bytes")
         self._follow_epoch()
         known = self._places.known(parent)
-        if known is not None:
+        if known is not None and not known[1].level:
             where, view = known
             index = view.find(name)
             if index < 0:
                 return None
             entry = view.entry(index)
             return self._looked_up(parent + 1 + entry.inodes_before, entry, parent, where)
-        place = _decode(parent)
-        with self._request() as request:
+        with Request(self._source) as request:
+            if known is not None:
+                return self._lookup_in_version(request, parent, known[0], name)
+            place = _decode(parent)
             if place.sort is Sort.ENTRY:
-                return self._lookup_in_version(request, parent, place, name)
+                return self._lookup_in_version(request, parent, self._places.directory(request, parent)[0], name)
             if place.sort is Sort.PROJECT:
                 return catalogue.find_in_project(request.snapshot, self._modes, place.value, name)
             if place.sort is Sort.ARTIFACT:
@@ -134,9 +136,8 @@ class Tree:
             if place.sort is Sort.ENTRY:
                 found = self._places.find(request, inode)
                 if found.entry.kind is Kind.DIRECTORY and not found.is_live:
-                    raise StaleError(
-                        "the version was deleted"
-                    )  # else the kernel would show a listing that it has cached
+                    # The kernel shows a listing that it has cached as long as the directory has attributes.
+                    raise StaleError("the version was deleted")
                 return of_entry(inode, found.entry, self._modes, found.created_ns)
             return catalogue.attributes(request.snapshot, self._modes, place)
 
@@ -169,7 +170,7 @@ class Tree:
         position = max(cookie - DOTS, 0)
         return Contents(
             list(self._dots(inode, where.parent, cookie)),
-            view.entries(position),
+            view.leaves(position),
             position + DOTS,
             inode + position,
             self._modes.shown,
@@ -292,14 +293,7 @@ class Tree:
             return attributes
         return found
 
-    def _lookup_in_version(self, request: Request, parent: int, place: Inode, name: bytes) -> Attributes | None:
-        where, view = self._places.directory(request, parent)
-        if not view.level:
-            index = view.find(name)
-            if index < 0:
-                return None
-            entry = view.entry(index)
-            return self._looked_up(parent + 1 + entry.inodes_before, entry, parent, where)
+    def _lookup_in_version(self, request: Request, parent: int, where: Place, name: bytes) -> Attributes | None:
         found = trees.lookup(self._places.loader(request), where.entry.node, name)
         if found is None:
             return None

@@ -426,6 +426,19 @@ class TreeView:
         rows = _ROW.iter_unpack(self._data[_HEAD.size : self._names])
         return [(mtime_ns, kind & MODE_BITS) for _, _, mtime_ns, _, kind, _ in rows]
 
+    def leaves(self, start: int = 0) -> Iterator[tuple[bytes, int, int, int]]:
+        """Yield (name, kind << 9 | mode, size, mtime in ns) of a level-0 record without directories, in name order."""
+        data, names = self._data, self._names
+        rows = list(_ROW.iter_unpack(data[_HEAD.size + start * _ROW_LENGTH : names]))
+        rows.append((0, 0, 0, 0, 0, len(data) - names))
+        for (_, size, mtime_ns, before, kind, offset), following in pairwise(rows):
+            end = following[5]
+            name = data[names + offset : names + end]
+            if before != start or not 0 < len(name) == end - offset <= MAX_NAME or kind >> _KIND_SHIFT not in _LEAVES:
+                raise DamageError("a directory record has an invalid entry")
+            yield name, kind, size, mtime_ns
+            start += 1
+
     def child(self, index: int) -> ChildRecord:
         """Return row ``index`` of an index record."""
         row = _INDEX_ROW.unpack_from(self._data, _HEAD.size + index * _ROW_LENGTH)
@@ -472,6 +485,8 @@ class TreeView:
         """
         if inode >= self.totals.inodes:
             return -1
+        if self.count == self.totals.inodes:
+            return inode  # each row is one entry
         return self._last_at_or_before(inode, _INODES_BEFORE_AT if self.level else _BEFORE_AT)
 
     def _last_at_or_before(self, value: int, field: int) -> int:
@@ -491,3 +506,4 @@ class TreeView:
 
 
 _KINDS: Final = {int(kind): kind for kind in Kind}
+_LEAVES: Final = frozenset(_KINDS) - {Kind.DIRECTORY}

@@ -101,11 +101,16 @@ def same_names(load: Loader, one: int, other: int) -> bool:
 
 
 class InodePlace(NamedTuple):
-    """An entry found by its preorder index: the entry, its directory's index, the names from the root."""
+    """An entry found by its preorder index: the entry, its directory's index, the names from the root.
+
+    ``record`` is the one with the entry's row, and ``first`` the preorder index of its first entry.
+    """
 
     entry: TreeEntry
     parent: int
     path: list[bytes]
+    record: TreeView
+    first: int
 
 
 def entry_at(load: Loader, root: int, index: int) -> InodePlace | None:
@@ -124,10 +129,11 @@ def entry_at(load: Loader, root: int, index: int) -> InodePlace | None:
         if row < 0:
             return None
         entry = view.entry(row)
+        first = index - left
         left -= entry.inodes_before
         path.append(entry.name)
         if left <= 0 or entry.kind is not Kind.DIRECTORY:
-            return None if left else InodePlace(entry, current, path)
+            return None if left else InodePlace(entry, current, path, view, first)
         current = index - left
         view = load(entry.node)
         check_directory(view, entry.inodes)

@@ -11,7 +11,6 @@ import pytest
 from artfs.mount.attributes import FOREVER, Attributes, Contents, Modes, Statistics
 from artfs.mount.transports import protocol
 from artfs.mount.transports.protocol import NEEDED, OFFERED, Feature, Opcode, Owner, negotiate
-from artstore.records.trees import Kind, TreeEntry
 from fs.mount import wire
 from fs.mount.wire import ExtendedInitIn, InitIn, InitOut, parsed, request
 from messages import missing, raises
@@ -223,16 +222,12 @@ def test_the_answer_to_statfs() -> None:
     assert (found.bsize, found.frsize, found.namelen) == (4096, 4096, 255)
 
 
-def entry_of(mtime_ns: int) -> TreeEntry:
-    return TreeEntry(b"x", Kind.FILE, 16, 0, mtime_ns, 0o644, 0, 1)
-
-
 @pytest.mark.parametrize("moment", [0, 1, -1, -1_500_000_000, (1 << 63) - 1, -(1 << 63)])
 def test_times_before_1970_and_far_ahead_fit(moment: int) -> None:
     """The kernel takes the seconds as signed; the nanoseconds count from there on and are never negative."""
     owner = Owner(0, 0)
     found = FILE._replace(mtime_ns=moment, ctime_ns=-moment if moment > -(1 << 63) else 0)
-    contents = Contents((), iter([entry_of(moment)]), 2, 197, Modes().shown, found.ctime_ns, 0)
+    contents = Contents((), iter([(b"x", 0o644, 0, moment)]), 2, 197, Modes().shown, found.ctime_ns, 0)
     for attributes in (
         wire.one(wire.AttrOut, parsed([owner.attributes(2, found)]).body).attr,
         wire.one(wire.EntryOut, parsed([owner.looked_up(2, found)]).body).attr,

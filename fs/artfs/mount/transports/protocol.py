@@ -269,10 +269,10 @@ class Owner:
             return b""
         _, entries, cookie, inode, modes, ctime_ns, _ = contents
         changed, changed_rest = divmod(ctime_ns, _NANO)
-        for name, kind, _, size, mtime_ns, bits, _, _ in entries:
+        for name, kind, size, mtime_ns in entries:
             cookie += 1
             inode += 1
-            mode = modes[kind << 9 | bits]
+            mode = modes[kind]
             seconds, rest = divmod(mtime_ns, _NANO)
             length = len(name)
             packed = _LISTED_CONTENT[length](
