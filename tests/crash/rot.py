@@ -124,8 +124,13 @@ def _sentence(error: BaseException) -> str:
     return f"an error that is none of ours: {type(error).__name__}: {error}"
 
 
-def read_version(version: Version, seen: Seen) -> tuple[dict[bytes, Entry | str], str]:
-    """Return the content read at each path of a version, DAMAGED for an error, and how the walk ended."""
+def read_version(
+    version: Version, seen: Seen, attributes: dict[bytes, tuple[int, int]] | None = None
+) -> tuple[dict[bytes, Entry | str], str]:
+    """Return the content read at each path of a version, DAMAGED for an error, and how the walk ended.
+
+    ``attributes`` gets the time and the mode of each path.
+    """
     found: dict[bytes, Entry | str] = {}
     try:
         with version._store.snapshot() as view:
@@ -134,6 +139,8 @@ def read_version(version: Version, seen: Seen) -> tuple[dict[bytes, Entry | str]
                 if what not in seen:
                     seen[what] = _read(view, entry)
                 found[path] = seen[what]
+                if attributes is not None:
+                    attributes[path] = entry.mtime_ns, entry.mode
     except ArtfsError as error:
         return found, error.message
     return found, ""
@@ -160,13 +167,16 @@ def look_at(patient: Specimen, path: Path) -> tuple[list[str], bool]:
     try:
         with opened(path) as workspace:
             for name, expected in patient.versions.items():
+                attributes: dict[bytes, tuple[int, int]] = {}
                 try:
-                    found, ended = read_version(workspace.version(name), seen)
+                    found, ended = read_version(workspace.version(name), seen, attributes)
                 except ArtfsError:
                     whole = False
                     continue
                 other = [where for where, entry in found.items() if entry not in (DAMAGED, expected.get(where))]
                 wrong += [f"{name} holds something else at {where!r}" for where in other[:3]]
+                others = attributes.items() - patient.facts["attributes"][name].items()
+                wrong += [f"{name} shows another time or mode at {where!r}" for where, _ in list(others)[:1]]
                 if not ended and found.keys() != expected.keys():
                     wrong.append(f"{name} lists other names")
                 whole &= not ended and found == expected

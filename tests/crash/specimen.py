@@ -165,7 +165,7 @@ def facts_of(workspace: Workspace) -> Facts:
             (one.digest, one.form, one.mtime_ns, one.mode, one.newest_ns, one.mount)
             for one in (version.record for version in versions)
         ],
-        "attributes": [_attributes(workspace, version.record.root) for version in versions],
+        "attributes": {version.name: _attributes(workspace, version.record.root) for version in versions},
         "deleted": [version.name for version in workspace.log("waiting")],
         "drafts": [(draft.number, draft.artifact, draft.staged_nodes) for draft in workspace.drafts.states()],
         "runs": _told(workspace),

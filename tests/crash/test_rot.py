@@ -157,10 +157,11 @@ def test_wrong_bytes_are_noticed(patient: Specimen, quick_dir: Path) -> None:
 
 
 def test_wrong_records_are_noticed(patient: Specimen, quick_dir: Path) -> None:
-    """With the seals of records switched off, flips in directory records give wrong names."""
+    """With the seals of records switched off, flips in directory records give wrong names, times and modes."""
     planned = [harm for harm in harms.value_flips(patient) if harm.where.startswith("NODES")]
-    tally = campaign(patient, quick_dir, sampled(planned, 60 / len(planned)), changes=["no-seals"])
+    tally = campaign(patient, quick_dir, sampled(planned, 120 / len(planned)), changes=["no-seals"])
     assert any("lists other names" in fault for fault in tally.faults)
+    assert any("shows another time or mode" in fault for fault in tally.faults)
 
 
 def test_the_audit_is_what_finds_a_wrong_free_list(patient: Specimen, quick_dir: Path) -> None:
