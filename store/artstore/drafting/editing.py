@@ -99,8 +99,9 @@ Settle = Callable[[bytes, EntryDraft, EntryDraft], bool]
 def merge_edits(snapshot: Snapshot, lower: int, upper: int, edits: Edits, settle: Settle, path: bytes = b"") -> None:
     """Add to ``edits`` the changes that merge the entries of the folder ``upper`` into the folder ``lower``.
 
-    Folders of the same name are merged; for any other entries that differ, ``settle`` decides.  The work is
-    proportional to ``upper``'s entries in folders that both have.
+    Folders of the same name are merged; for any other entries that differ, ``settle`` decides.  In a folder that
+    differs, equal files get the times and modes of ``upper``, which its other files may name.  The work is proportional
+    to ``upper``'s entries in folders that both have.
     """
     for entry, _ in trees.entries_from(snapshot.tree, upper):
         present = trees.lookup(snapshot.tree, lower, entry.name)
@@ -110,6 +111,8 @@ def merge_edits(snapshot: Snapshot, lower: int, upper: int, edits: Edits, settle
             continue
         other = draft_of(snapshot, present[0])
         if (other.id, other.kind) == (own.id, own.kind):
+            if own.kind != Kind.DIRECTORY and (other.mtime_ns, other.mode) != (own.mtime_ns, own.mode):
+                edits.entries[entry.name] = own
             continue
         full = path + entry.name
         if other.kind == own.kind == Kind.DIRECTORY:

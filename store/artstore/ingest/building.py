@@ -95,10 +95,18 @@ class DirectoryBuilder:
         while True:
             children = self._above[level].finish()
             if not self._above[level].split:
-                return self._stager.index(level + 1, children)
+                return self._unless_unchanged(self._stager.index(level + 1, children))
             if children:
                 self._push(level + 1, (children[-1][0], self._stager.index(level + 1, children)))
             level += 1
+
+    def _unless_unchanged(self, root: Ref) -> Ref:
+        """Return the root record, or that of the version before if only times and modes differ."""
+        form = None if self._earlier is None else self._earlier.whole(root.digest)
+        if form is None or form == root.id:
+            return root
+        self._stager.withdraw(root)
+        return self._stager.known_tree(form, root.digest)
 
 
 class ListBuilder:

@@ -4,7 +4,9 @@ Programs such as rsync, make, HTTP caches and Python's import recognise a file b
 in seconds.  So content that differs from what an earlier version shows at the same path must not show the same pair.
 Earlier versions are the living ones, and deleted ones that can still be undeleted:
 
-- A directory record whose digest is unchanged, at its place in the latest version, is shared with its times.
+- A directory record whose digest is unchanged, at its place in the latest version, is shared with its times.  One of
+  several of a changed directory is not if it has Python modules of other times: their compiled files, which name the
+  second, are in another record.
 - In a record that is written, each entry has the time of its source.  If an earlier version shows other content of the
   same size at the path with the same second, the entry gets the time of the commit instead, or the second after the
   latest one shown there.  If its content is that of the latest version, it keeps the time that it has there.
@@ -36,6 +38,7 @@ from artstore.store import Store
 __all__ = ["Earlier", "EarlierDirectory"]
 
 _SECOND: Final = 1_000_000_000
+_MODULE: Final = b".py"
 _VIEWS: Final = 512
 """Parsed records that are kept."""
 
@@ -193,7 +196,7 @@ class EarlierDirectory:
             if view is None or view.digest != digest:
                 return None
             self.earlier.count_differing(view, entries)
-            return bytes(view.form)
+            return None if node != self.latest and _has_newer_modules(view, entries) else bytes(view.form)
 
     def record(self, name: bytes) -> int | None:
         """Return the node of the record of level 0 in the latest version in which a name is, or would be."""
@@ -268,6 +271,16 @@ class EarlierDirectory:
         while second in taken_seconds:  # the last second of all is shown already
             second += 1
         return second * _SECOND
+
+
+def _has_newer_modules(view: TreeView, entries: Sequence[EntryDraft]) -> bool:
+    """Return whether Python modules of a record have other seconds than in a record of the same content."""
+    if not any(entry.name.endswith(_MODULE) for entry in entries):
+        return False
+    return any(
+        entry.name.endswith(_MODULE) and entry.mtime_ns // _SECOND != there.mtime_ns // _SECOND
+        for entry, there in zip(entries, view.entries(), strict=True)
+    )
 
 
 def _pair(entry: TreeEntry) -> tuple[int, int]:
