@@ -225,7 +225,7 @@ def test_journal(workspace: Workspace, tmp_path: Path) -> None:
 
 
 def test_the_digest_of_a_folder(workspace: Workspace, tmp_path: Path) -> None:
-    """A folder that is put has the digest that the documented form gives it."""
+    """A folder that is put has the digest and the form id that the documented form gives it."""
     folder = tmp_path / "folder"
     (folder / "a" / "empty").mkdir(parents=True)
     (folder / "a" / "one").write_bytes(b"1")
@@ -235,4 +235,10 @@ def test_the_digest_of_a_folder(workspace: Workspace, tmp_path: Path) -> None:
     (folder / "run.sh").write_bytes(b"#!/bin/sh\n")
     (folder / "run.sh").chmod(0o755)
     (folder / os.fsdecode(b"\xff\n")).touch()
-    assert workspace.put(folder, "folder").digest == VECTORS["folder"]["digest"]
+    for path in [*folder.rglob("*"), folder]:
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.name == "run.sh" else 0o644)
+        os.utime(path, ns=(0, 951782400123456789), follow_symlinks=False)
+    record = workspace.put(folder, "folder").record
+    assert (record.digest.hex(), record.form.hex()) == (VECTORS["folder"]["digest"], VECTORS["folder"]["form"])
+    assert (record.mtime_ns, record.mode) == (951782400123456789, 0o755)

@@ -22,7 +22,7 @@ from artstore.store import Store
 from artstore.workspace import Workspace
 from messages import raises
 from store.conftest import forget
-from store.lived import aged, catalogue_of, reopened
+from store.lived import aged, attributes, catalogue_of, reopened
 from store.oracle import assert_sound, leftovers, usage_contradictions, write_folder
 
 
@@ -126,6 +126,35 @@ def test_a_put_finds_what_was_rebuilt(lived: Workspace, tmp_path: Path) -> None:
     assert version.receipt.new_bytes == 0
     assert version.record.form == ws.version("team/vision/data:v0").record.form
     assert_sound(ws)
+
+
+def test_extreme_times_and_modes_come_back(lived: Workspace, tmp_path: Path) -> None:
+    """Times before 1970, the first and the last that are stored, and modes with few bits; the forms are the same."""
+    folder = write_folder(tmp_path / "extreme", {b"%d/file" % number: ("file", b"x" * number) for number in range(6)})
+    times = [-(2**63) - 5 * 10**9, -(2**62), -1, 0, 2**63 - 1, 2**63 + 5 * 10**9]
+    for number, mtime_ns in enumerate(times):
+        (folder / str(number) / "file").chmod(0o400 | number)
+        os.utime(folder / str(number) / "file", ns=(0, mtime_ns))
+        (folder / str(number)).chmod(0o500 | number)
+        os.utime(folder / str(number), ns=(0, mtime_ns))
+    os.utime(folder, ns=(0, -7))
+    stored = [os.stat(folder / str(number) / "file").st_mtime_ns for number in range(6)]
+    version = lived.put(folder, "extreme")
+    kept = attributes(lived, version.record.root)
+    limits = [min(max(mtime_ns, -(2**63)), 2**63 - 1) for mtime_ns in stored]
+    assert [kept[b"%d/file" % number] for number in range(6)] == [
+        (mtime_ns, 0o400 | number) for number, mtime_ns in enumerate(limits)
+    ]
+    assert [kept[b"%d" % number][1] for number in range(6)] == [0o500 | number for number in range(6)]
+    assert version.record.mtime_ns == -7
+    before = catalogue_of(lived)
+    forget(lived.store)
+    (_folder(lived) / "data.mdb").unlink()
+    ws = _rebuilt(lived)
+    assert catalogue_of(ws) == before
+    assert_sound(ws)
+    for number in range(6):
+        (folder / str(number)).chmod(0o700)
 
 
 def test_purged_content_stays_purged(lived: Workspace) -> None:
