@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from artstore import daemon_requests
 from artstore.changes.committing import Commit, Committed, commit
 from artstore.daemon_requests import Change
 from artstore.daemons import DaemonInfo
-from artstore.ingest.batch import Ref
+from artstore.ingest.batch import Ref, StaleHintError
 from artstore.ingest.earlier import Earlier
 from artstore.ingest.retiming import retimed
 from artstore.ingest.staging import RequirementError, Stager
@@ -16,6 +17,8 @@ from artstore.queries.versions import PutReceipt, Version
 from artstore.store import Store
 
 __all__ = ["PutResult", "announce", "commit_staged", "version_of"]
+
+_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +51,34 @@ def commit_staged(
     """Make the staged content a version, with the times that it shows; raise the errors of `commit`.
 
     ``earlier`` are the versions by which the root was built, None if it was built without; ``base`` is the root of the
-    version that the content was taken from.
+    version that the content was taken from.  If the commit is refused, the root stays staged.
     """
     differing = 0 if earlier is None else earlier.differing
+    shown, is_stored, stale = root, False, 0
     while True:
-        if earlier is None:
-            earlier = Earlier(store, request.name, share=not request.force)
-            root = retimed(store, stager, root, earlier, base)
         try:
+            if earlier is None:
+                earlier = Earlier(store, request.name, share=not request.force)
+                if earlier.root() is not None:
+                    stager.flush()
+                    is_stored = True
+                    shown = retimed(store, stager, root, earlier, base)
+                    stager.flush()  # a commit that is refused loses what its batch holds
             committed = stager.commit(
-                root,
+                shown,
                 lambda transaction, root, added: commit(store, transaction, root, request, stager.stored_bytes + added),
                 earlier.require_latest,
             )
         except RequirementError:  # another version was committed since: its times count too
             earlier = None
-            continue
-        return PutResult(committed, stager.stored_bytes, announce(store, committed.changes), differing=differing)
+        except StaleHintError:  # a directory of the latest version was reaped: that is no longer the latest
+            stale += 1
+            if not is_stored or stale == _ATTEMPTS:
+                raise
+            stager.discard()
+            earlier = None
+        else:
+            return PutResult(committed, stager.stored_bytes, announce(store, committed.changes), differing=differing)
 
 
 def version_of(store: Store, result: PutResult) -> Version:

@@ -80,6 +80,20 @@ class _Part:
         return {"parts": parts, "said": _joined(record.said, self.fields)}
 
 
+@dataclass(frozen=True, slots=True)
+class _Retimed:
+    """The versions by which the content of a draft was given its times, and its root, None if there is no version."""
+
+    earlier: Earlier
+    root: Ref | None
+
+    def require(self, record: DraftRecord, transaction: ReadTransaction) -> None:
+        """Raise `RequirementError` if the artifact has another latest version now, or the draft another root."""
+        self.earlier.require_latest(transaction)
+        if self.root is not None and self.root.node != record.root:
+            raise RequirementError(f"the draft {record.id!r} was changed at the same time", hint="try again")
+
+
 def open_new(
     store: Store, artifact: str, ident: str, base: VersionRecord | None, seconds: float, source: str = ""
 ) -> OpenDraft:
@@ -332,18 +346,21 @@ class OpenDraft:
         """
         return self.commit_as(Commit.checked(self.artifact, **options))
 
-    def retime(self, request: Commit) -> Earlier:
-        """Give the content the times that it shows as the artifact's next version; return the versions before it."""
-        earlier = Earlier(self._store, request.name, share=not request.force)
+    def retime(self, request: Commit) -> _Retimed:
+        """Give the content the times that it shows as the artifact's next version."""
 
-        def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, None]:
+        def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, _Retimed]:
+            earlier = Earlier(self._store, request.name, share=not request.force)
             with self._store.snapshot() as snapshot:
                 root = stager.known_tree(snapshot.form(record.root))
-            return retimed(self._store, stager, root, earlier, record.start), None
+            stager.flush()
+            shown = retimed(self._store, stager, root, earlier, record.start)
+            if shown is not root:
+                stager.withdraw(root)
+            return shown, _Retimed(earlier, shown)
 
-        if earlier.root() is not None:
-            self._step(step)
-        return earlier
+        earlier = Earlier(self._store, request.name)
+        return _Retimed(earlier, None) if earlier.root() is None else self._step(step)[0]
 
     def commit_as(self, request: Commit) -> Version:
         """Commit as `commit` does, with fields that only programs set: the version's runs and included versions."""
@@ -370,11 +387,12 @@ def commit_drafts(store: Store, requests: Sequence[tuple[OpenDraft, Commit]]) ->
         prepared = [(draft, request, draft.retime(request)) for draft, request in requests]
         try:
             with store.write() as transaction:
-                for draft, request, earlier in prepared:
-                    earlier.require_latest(transaction)
-                    commits.append(_commit_draft(store, transaction, draft.record_in(transaction), request))
+                for draft, request, retiming in prepared:
+                    record = draft.record_in(transaction)
+                    retiming.require(record, transaction)
+                    commits.append(_commit_draft(store, transaction, record, request))
             break
-        except RequirementError:  # another version was committed since: its times count too
+        except RequirementError:  # another version was committed since, or a draft was changed
             commits.clear()
     silent = announce(store, [change for committed, _ in commits for change in committed.changes])
     return [version_of(store, PutResult(committed, new_bytes, silent)) for committed, new_bytes in commits]

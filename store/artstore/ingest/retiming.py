@@ -22,19 +22,15 @@ __all__ = ["retimed"]
 
 
 def retimed(store: Store, stager: Stager, root: Ref, earlier: Earlier, base: int | None = None) -> Ref:
-    """Return a stored root as the artifact's next version shows it; it is withdrawn if the result is another one.
+    """Return a root as the artifact's next version shows it; the stager has written it, and keeps it.
 
     Files that are as in the version with the root ``base`` are taken from it.
     """
     place = earlier.root()
     if place is None:
         return root
-    stager.flush()  # the root is read below
     changed = _Retiming(store, stager).directory(root.node, place, base)
-    if changed is None:
-        return root
-    stager.withdraw(root)
-    return changed
+    return root if changed is None else changed
 
 
 class _Retiming:
@@ -44,7 +40,9 @@ class _Retiming:
 
     def directory(self, node: int, place: EarlierDirectory, base: int | None) -> Ref | None:
         """Stage a directory with other times; return None if it stays as it is."""
-        if place.latest == node or (place.latest is None and (base == node or not place.forms())):
+        if place.latest == node:
+            return None
+        if place.latest is None and (not place.forms() or node in place.forms()):
             return None  # nothing is shown there, or what an earlier version shows there itself
         with self._store.snapshot() as snapshot:
             view = snapshot.tree(node)
@@ -98,5 +96,8 @@ def _records_below(snapshot: Snapshot, view: TreeView, last_name: bytes, node: i
         yield last_name, node
         return
     for child in view.children():
+        if view.level == 1:
+            yield child.last_name, child.node
+            continue
         below = trees.record_below(snapshot.tree, view, child)
         yield from _records_below(snapshot, below, child.last_name, child.node)

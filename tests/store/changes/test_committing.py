@@ -43,6 +43,7 @@ def test_equal_content_makes_no_second_version(workspace: Workspace, folder: Cal
         workspace.version("a").new_bytes,
         [],
         0,
+        0,
     )
     for options in ({}, {"metadata": {"k": 1}}, {"description": "d"}, {"aliases": ["best"]}):
         version = workspace.put(one, "a", **options)

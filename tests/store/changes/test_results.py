@@ -40,7 +40,7 @@ def staged(workspace: Workspace, *contents: bytes) -> Iterator[Callable[[Commit]
         builder = DirectoryBuilder(stager)
         for content in contents:
             ref = stager.chunk(content_id(content), len(content), encode(content))
-            builder.add(EntryDraft(content[:1], Kind.FILE, len(content), ref.id, ref))
+            builder.add(EntryDraft(content[:1], Kind.FILE, len(content), ref.id, ref, 0, 0o644))
             stager.flush()
         root = builder.finish()
         yield lambda request: commit_staged(workspace.store, stager, root, request)

@@ -71,7 +71,7 @@ def test_a_folder_of_any_size_is_as_if_built_anew(
     after |= {name: ("file", content) for name, content in put.items()}
     with new_workspace() as workspace, staging(workspace.store) as stager:
         root = built(stager, model)
-        assert root.id == canonical_digest(model)
+        assert root.digest == canonical_digest(model)
         edits = Edits()
         for name in taken:
             edits.put(name, None)
@@ -79,7 +79,7 @@ def test_a_folder_of_any_size_is_as_if_built_anew(
             edits.put(name, entry_of(stager, content))
         edited = apply_edits(workspace.store, stager, root.node, edits)
         stager.flush()
-        assert edited.id == canonical_digest(after)
+        assert edited.digest == canonical_digest(after)
         assert model_of(workspace.store, edited.node) == after
         assert_sound(workspace)
 
@@ -97,7 +97,7 @@ def test_little_is_looked_at_for_little(workspace: Workspace, monkeypatch: pytes
         stager.flush()
     assert 1 <= len(read) <= 4
     names = {b"%05d" % number: ("file", b"") for number in range(20_000) if number != 10_000}
-    assert edited.id == canonical_digest({**names, b"10000x": ("file", b"new")})
+    assert edited.digest == canonical_digest({**names, b"10000x": ("file", b"new")})
 
 
 def counting(function: Callable[..., Any], calls: list[int]) -> Callable[..., Any]:
@@ -121,7 +121,7 @@ def test_folders_come_and_go_with_what_they_hold(workspace: Workspace) -> None:
         edits.put(b"a", None)
         edits.put(b"x/y/z", None)
         emptied = apply_edits(workspace.store, stager, edited.node, edits)
-        assert emptied.id == canonical_digest({})
+        assert emptied.digest == canonical_digest({})
 
 
 def test_what_is_put_into_a_folder_that_was_taken_away_is_all_that_is_in_it(workspace: Workspace) -> None:

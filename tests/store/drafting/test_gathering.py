@@ -136,13 +136,13 @@ def test_a_base_may_be_replaced(workspace: Workspace, tmp_path: Path) -> None:
 def test_another_version_stands_in_it(workspace: Workspace, tmp_path: Path) -> None:
     other = workspace.put(write(tmp_path / "o", {"part/x": b"x", "y": b"y"}), "other")
     gathering = Gathering(workspace.store, "data")
-    gathering.include("dataset", other.record.root)
-    gathering.include("just/x", other.record.root, b"part/x")
-    gathering.include("dataset", other.record.root)  # the same is no conflict
+    gathering.include("dataset", other.record)
+    gathering.include("just/x", other.record, b"part/x")
+    gathering.include("dataset", other.record)  # the same is no conflict
     with pytest.raises(ExistsError):
-        gathering.include("dataset", other.record.root, b"part")
+        gathering.include("dataset", other.record, b"part")
     with pytest.raises(NotFoundError):
-        gathering.include("z", other.record.root, b"nothing")
+        gathering.include("z", other.record, b"nothing")
     version = committed(workspace, gathering)
     assert content(version) == {"dataset/part/x": b"x", "dataset/y": b"y", "just/x": b"x"}
     assert version.new_bytes < 1000

@@ -20,6 +20,7 @@ from artstore.ingest.batch import (
     Ref,
     StaleHintError,
 )
+from artstore.ingest.building import directory_entry
 from artstore.records.nodes import Extent, LostRecord, decode_chunk, decode_list
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_TREE
 from artstore.records.trees import Kind, TreeTotals, TreeView
@@ -100,11 +101,12 @@ def test_a_hint_that_holds_is_the_node(store: Store, commit_tree: CommitTree) ->
     version = commit_tree({b"a": b"1" * 10, b"sub": {b"b": b"2" * 20}})
     with batch_on(store) as batch:
         content = KnownNode(Ref(CLASS_CONTENT, content_id(b"1" * 10)), None)
-        directory = KnownNode(Ref(CLASS_TREE, version.digest), None)
+        directory = KnownNode(Ref(CLASS_TREE, version.form), None)
         batch.apply(content)
         batch.apply(directory)
         assert content.ref.birth_ns and directory.ref.node == version.root
-        assert batch.totals(directory.ref) == TreeTotals(entries=2, files=2, directories=1, bytes=30)
+        assert directory.ref.digest == version.digest
+        assert batch.totals(directory.ref) == TreeTotals(entries=2, files=2, directories=1, bytes=30, newest_ns=0)
         assert (batch.created, batch.changes, batch.stored) == ([], {}, 0)
 
 
@@ -127,17 +129,18 @@ def test_what_is_known_is_looked_up_once(store: Store, commit_tree: CommitTree) 
     """One id is one ref, whose class is part of it."""
     version = commit_tree({b"a": b"1"})
     with batch_on(store) as batch:
-        assert batch.known(CLASS_TREE, version.digest) is batch.known(CLASS_TREE, version.digest)
-        assert batch.known(CLASS_TREE, version.digest).node == version.root
-        with pytest.raises(StaleHintError):
-            batch.known(CLASS_CONTENT, version.digest)
+        assert batch.known(CLASS_TREE, version.form) is batch.known(CLASS_TREE, version.form)
+        assert batch.known(CLASS_TREE, version.form).node == version.root
+        for klass, ident in ((CLASS_CONTENT, version.form), (CLASS_TREE, version.digest)):
+            with pytest.raises(StaleHintError):
+                batch.known(klass, ident)
 
 
 def test_references_are_added_up(store: Store) -> None:
     """Each parent counts once for each place that it has a child in; a withdrawn one is subtracted."""
     with batch_on(store) as batch:
         ref = stored(batch, chunk(b"one"))
-        entry = EntryDraft(b"a", Kind.FILE, 3, ref.id, ref)
+        entry = EntryDraft(b"a", Kind.FILE, 3, ref.id, ref, 0, 0o644)
         tree(batch, entry, entry._replace(name=b"b"))
         stored(batch, NewList(Ref(CLASS_LIST, bytes(32)), b"list", 0, [(ref, 3)] * 3))
         assert batch.changes == {ref.node: 5}
@@ -161,68 +164,76 @@ def test_a_list_ends_where_its_parts_end(store: Store) -> None:
 
 
 def test_a_directory_adds_up_what_is_below(store: Store) -> None:
-    """Files and links are files, a link's text is no content, a folder counts itself and those in it."""
+    """Files and links are files, a link's text is no content, a folder counts itself and those in it.
+
+    Each entry has its attributes, and the newest of all times at any depth is known.
+    """
     with batch_on(store) as batch:
         ref = stored(batch, chunk(b"content"))
         files = [
-            EntryDraft(b"exec", Kind.EXECUTABLE, 7, ref.id, ref),
-            EntryDraft(b"file", Kind.FILE, 7, ref.id, ref),
-            EntryDraft(b"link", Kind.LINK, 7, ref.id, ref),
-            EntryDraft(b"outside", Kind.REFERENCE, 1000, ref.id, ref),
+            EntryDraft(b"exec", Kind.EXECUTABLE, 7, ref.id, ref, -5, 0o700),
+            EntryDraft(b"file", Kind.FILE, 7, ref.id, ref, -7, 0o640),
+            EntryDraft(b"link", Kind.LINK, 7, ref.id, ref, -9, 0o777),
+            EntryDraft(b"outside", Kind.REFERENCE, 1000, ref.id, ref, -6, 0o644),
         ]
         inner = tree(batch, *files)
-        assert batch.totals(inner) == TreeTotals(entries=4, files=4, directories=0, bytes=1014)
-        folder = EntryDraft(b"a", Kind.DIRECTORY, 0, inner.id, inner)
+        assert batch.totals(inner) == TreeTotals(entries=4, files=4, directories=0, bytes=1014, newest_ns=-5)
+        view = TreeView(node_payload(batch.transaction, inner.node))
+        assert [(entry.mtime_ns, entry.mode) for entry in view.entries()] == [
+            (entry.mtime_ns, entry.mode) for entry in files
+        ]
+        folder = directory_entry(b"a", inner, -8, 0o750)
         outer = tree(batch, folder, folder._replace(name=b"b"), files[1])
-        assert batch.totals(outer) == TreeTotals(entries=3, files=9, directories=2, bytes=2035)
-        top = tree(batch, EntryDraft(b"top", Kind.DIRECTORY, 0, outer.id, outer), folder._replace(name=b"z"))
+        assert batch.totals(outer) == TreeTotals(entries=3, files=9, directories=2, bytes=2035, newest_ns=-5)
+        top = tree(batch, directory_entry(b"top", outer, 3, 0o755), folder._replace(name=b"z"))
         view = TreeView(node_payload(batch.transaction, top.node))
-        assert view.totals == batch.totals(top) == TreeTotals(entries=2, files=13, directories=4, bytes=3049)
-        assert [(entry.directories, entry.directories_before) for entry in view.entries()] == [(3, 0), (1, 3)]
+        assert (
+            view.totals == batch.totals(top) == TreeTotals(entries=2, files=13, directories=4, bytes=3049, newest_ns=3)
+        )
+        assert [(entry.inodes, entry.inodes_before) for entry in view.entries()] == [(12, 0), (5, 12)]
 
 
 def test_entries_may_be_known_by_their_ids(store: Store, commit_tree: CommitTree) -> None:
-    """A file or folder that no operation brings is the one in the store, with its birth, and is no longer owed."""
+    """A file or folder that no operation brings is the one in the store, found by its form, and is no longer owed."""
     version = commit_tree({b"a": b"content"})
     with batch_on(store) as batch:
         content = batch.known(CLASS_CONTENT, content_id(b"content"))
         entries = (
-            EntryDraft(b"again", Kind.FILE, 7, content_id(b"content"), None),
-            EntryDraft(b"folder", Kind.DIRECTORY, 0, version.digest, None),
+            EntryDraft(b"again", Kind.FILE, 7, content_id(b"content"), None, 1, 0o644),
+            EntryDraft(b"folder", Kind.DIRECTORY, 0, version.digest, None, 2, 0o755, version.form),
         )
         ref = tree(batch, *entries)
         assert batch.changes == {content.node: 1, version.root: 1}
-        assert batch.totals(ref) == TreeTotals(entries=2, files=2, directories=1, bytes=14)
+        assert batch.totals(ref) == TreeTotals(entries=2, files=2, directories=1, bytes=14, newest_ns=2)
         view = TreeView(node_payload(batch.transaction, ref.node))
-        assert [entry.birth_ns for entry in view.entries()] == [content.birth_ns, 0]
+        assert [entry.node for entry in view.entries()] == [content.node, version.root]
         assert NewTree(ref, b"", entries).consumed() == []
-        with pytest.raises(StaleHintError):
-            tree(batch, EntryDraft(b"gone", Kind.DIRECTORY, 0, content_id(b"content"), None))
+        for form in (content_id(b"content"), version.digest):
+            with pytest.raises(StaleHintError):
+                tree(batch, EntryDraft(b"gone", Kind.DIRECTORY, 0, version.digest, None, 0, 0o755, form))
 
 
 def test_an_index_adds_up_its_parts(store: Store) -> None:
-    """Positions and folders before each part are the sums of those before it; the index itself is no folder."""
+    """Positions and inodes before each part are the sums of those before it; the index itself is no folder."""
     with batch_on(store) as batch:
         ref = stored(batch, chunk(b"content"))
         empty = tree(batch)
         parts = [
             tree(
-                batch, EntryDraft(b"a", Kind.DIRECTORY, 0, empty.id, empty), EntryDraft(b"b", Kind.FILE, 7, ref.id, ref)
+                batch,
+                directory_entry(b"a", empty, 1, 0o755),
+                EntryDraft(b"b", Kind.FILE, 7, ref.id, ref, 4, 0o644),
             ),
-            tree(batch, EntryDraft(b"c", Kind.DIRECTORY, 0, empty.id, empty)),
-            tree(batch, EntryDraft(b"d", Kind.FILE, 7, ref.id, ref)),
+            tree(batch, directory_entry(b"c", empty, 2, 0o755)),
+            tree(batch, EntryDraft(b"d", Kind.FILE, 7, ref.id, ref, 3, 0o644)),
         ]
         index = NewIndex(Ref(CLASS_TREE, bytes(32)), b"index", 1, list(zip((b"b", b"c", b"d"), parts, strict=True)))
         top = stored(batch, index)
-        assert batch.totals(top) == TreeTotals(entries=4, files=2, directories=2, bytes=14)
+        assert batch.totals(top) == TreeTotals(entries=4, files=2, directories=2, bytes=14, newest_ns=4)
         assert [batch.changes[part.node] for part in parts] == [1, 1, 1] and index.consumed() == parts
         view = TreeView(node_payload(batch.transaction, top.node))
         assert view.level == 1
-        assert [(child.entries_before, child.directories_before) for child in view.children()] == [
-            (0, 0),
-            (2, 1),
-            (3, 2),
-        ]
+        assert [(child.entries_before, child.inodes_before) for child in view.children()] == [(0, 0), (2, 2), (3, 3)]
 
 
 def lose(batch: Batch, ident: bytes) -> int:
