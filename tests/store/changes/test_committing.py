@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import InvalidInputError, RefusedError
+from artstore.queries.versions import PutReceipt
 from artstore.storage import journal
 from artstore.workspace import Workspace, open_workspace
 from messages import raises
@@ -38,13 +39,8 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
 def test_equal_content_makes_no_second_version(workspace: Workspace, folder: Callable[..., Path]) -> None:
     """Content and given metadata equal to the latest's make none; `new` and anything else do."""
     one, two = folder("one"), folder("two")
-    assert workspace.put(one, "a", metadata={"k": 1}, description="d").receipt == (
-        True,
-        workspace.version("a").new_bytes,
-        [],
-        0,
-        0,
-    )
+    receipt = workspace.put(one, "a", metadata={"k": 1}, description="d").receipt
+    assert receipt == PutReceipt(True, workspace.version("a").new_bytes, [])
     for options in ({}, {"metadata": {"k": 1}}, {"description": "d"}, {"aliases": ["best"]}):
         version = workspace.put(one, "a", **options)
         assert (version.number, version.receipt and version.receipt.created) == (0, False)

@@ -58,7 +58,7 @@ def test_names_are_a_tree(new_workspace: NewWorkspace, names: list[str]) -> None
 
 
 def record(artifact: int, serial: int, number: int) -> VersionRecord:
-    return VersionRecord(serial, artifact, number, 16, bytes(32), 1, 0, 0)
+    return VersionRecord(serial, artifact, number, 16, bytes(32), bytes(32), 1, 1, 0o755, 1, 0, 0, serial)
 
 
 def test_versions_of_neighbouring_artifacts(workspace: Workspace) -> None:

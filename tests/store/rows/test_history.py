@@ -35,7 +35,17 @@ from messages import raises
 
 def version(number: int, name: str = "a", **says: Any) -> VersionEvent:
     """Return the event that made a version, whose serial is 10 more than its number."""
-    fields: dict[str, Any] = {"digest": "00", "created_ns": 5, "description": "", "metadata": {}, "base": None}
+    fields: dict[str, Any] = {
+        "digest": "00",
+        "form": "f0",
+        "created_ns": 5,
+        "mtime_ns": 4,
+        "mode": 0o755,
+        "newest_ns": 5,
+        "description": "",
+        "metadata": {},
+        "base": None,
+    }
     return VersionEvent(name=name, serial=number + 10, number=number, **{**fields, **says})
 
 
@@ -97,10 +107,14 @@ def test_the_last_event_of_a_kind_counts() -> None:
 
 
 def test_purges_add_up() -> None:
-    """The digest is that after the last one; all entries and events are kept."""
-    purges = [PurgeEvent(name="a", version=0, digest=f"0{n}", purged=[{"path": str(n)}]) for n in (1, 2)]
+    """The digest, form and mount serial are those after the last one; all entries and events are kept."""
+    purges = [
+        PurgeEvent(name="a", version=0, digest=f"0{n}", form=f"f{n}", mount=20 + n, purged=[{"path": str(n)}])
+        for n in (1, 2)
+    ]
     made = history_of(version(0), *purges).artifacts["a"].versions[0]
-    assert made.digest == "02" and made.purged == [{"path": "1"}, {"path": "2"}]
+    assert (made.digest, made.form, made.mount) == ("02", "f2", 22)
+    assert made.purged == [{"path": "1"}, {"path": "2"}]
     assert list(made.events()) == [version(0), *purges]
 
 
@@ -124,7 +138,7 @@ def test_a_rename_changes_the_name_in_all_events() -> None:
         RevisionEvent(name="a", version=0, description="", metadata={}),
         TagsEvent(name="a", version=0, tags=[]),
         TtlEvent(name="a", version=0, expires_ns=1),
-        PurgeEvent(name="a", version=0, digest="01", purged=[]),
+        PurgeEvent(name="a", version=0, digest="01", form="f1", mount=21, purged=[]),
         AliasEvent(name="a", alias="x", version=0),
         DeleteEvent(name="a", version=0, aliases=["x"]),
         version(1),
@@ -145,7 +159,7 @@ def test_a_rename_changes_the_name_in_all_events() -> None:
         RevisionEvent(name="a", version=9, description="", metadata={}),
         TagsEvent(name="other", version=0, tags=[]),
         TtlEvent(name="a", version=9, expires_ns=0),
-        PurgeEvent(name="a", version=9, digest="00", purged=[]),
+        PurgeEvent(name="a", version=9, digest="00", form="f0", mount=20, purged=[]),
         AliasEvent(name="a", alias="none", version=None),
         RenameEvent(name="other", to="b"),
         EdgeEvent(source="v1", kind="?", target="r1", record=EDGE.record),

@@ -57,11 +57,14 @@ def test_counts_are_those_of_a_counter(workspace: Workspace, batches: list[dict[
 
 
 EXTENT = Extent(1, 64, 5, 0)
+DIGEST = content_id(b"a directory")
 IDS = [content_id(b"%d" % number) for number in range(4)]
 RECORDS = {
     17: encode_chunk(ChunkRecord(IDS[0], 1, 5, EXTENT, (9,))),
     18: encode_list(ListRecord(IDS[1], 1, 10, 0, EXTENT, (ListChild(17, 5), ListChild(17, 10)))),
-    19: encode_tree(0, IDS[2], TreeTotals(1, 1, 0, 5), EXTENT, [TreeEntry(b"a", Kind.FILE, 17, 5, 1, 0, 0)]),
+    19: encode_tree(
+        0, DIGEST, IDS[2], TreeTotals(1, 1, 0, 5, 1), EXTENT, [TreeEntry(b"a", Kind.FILE, 17, 5, 1, 0o644, 0, 1)]
+    ),
 }
 
 
@@ -80,7 +83,7 @@ def test_kinds(path: Path) -> None:
         assert {node_extent(payload) for payload in RECORDS.values()} == {EXTENT}
         assert content_record(transaction, 17).id == IDS[0]
         assert content_record(transaction, 18).id == IDS[1]
-        assert tree_view(transaction, 19).digest == IDS[2]
+        assert (tree_view(transaction, 19).digest, tree_view(transaction, 19).form) == (DIGEST, IDS[2])
         for node, read in ((19, content_record), (17, tree_view), (18, tree_view), (99, node_payload)):
             with pytest.raises(DamageError):
                 read(transaction, node)
@@ -103,6 +106,7 @@ def test_the_index_is_not_trusted(path: Path) -> None:
     for klass, ident, node in (
         (CLASS_CONTENT, IDS[0], 18),
         (CLASS_CONTENT, IDS[2], 19),
+        (CLASS_TREE, DIGEST, 19),  # a record is found by its form, not by its digest
         (CLASS_TREE, IDS[0], 17),
         (CLASS_CONTENT, IDS[0], 99),
     ):

@@ -30,9 +30,9 @@ def listing(tree: dict[bytes, Any], prefix: bytes = b"") -> Iterator[tuple[bytes
             yield from listing(value, prefix + name + b"/")
 
 
-def directories(tree: dict[bytes, Any]) -> list[list[bytes]]:
-    """Return the paths of all directories in preorder: what their indexes count."""
-    return [[], *(path.split(b"/") for path, value in listing(tree) if isinstance(value, dict))]
+def paths_of(tree: dict[bytes, Any]) -> list[list[bytes]]:
+    """Return the paths of the root and all entries in preorder: what their indexes count."""
+    return [[], *(path.split(b"/") for path, _ in listing(tree))]
 
 
 @pytest.fixture(autouse=True, params=[256, 2])
@@ -48,7 +48,7 @@ def test_all_ways_to_an_entry_agree(store: Store, commit_tree: CommitTree, tree:
     """By name, by position, by preorder index and by walking, a tree is the dictionary that it was made of."""
     root = commit_tree(tree).root
     everything = dict(listing(tree))
-    paths = directories(tree)
+    paths = paths_of(tree)
     with store.snapshot() as snapshot:
         load = snapshot.tree
         walked = list(trees.walk(load, root))
@@ -62,26 +62,25 @@ def test_all_ways_to_an_entry_agree(store: Store, commit_tree: CommitTree, tree:
                 assert trees.resolve(load, root, path + b"/below") is None
             assert trees.resolve(load, root, path + b"\xff\xff\xff") is None
         for index, path in enumerate(paths):
-            found = trees.directory_at(load, root, index)
-            assert found is not None and found.path == path
-            above = trees.directory_at(load, root, found.parent)
-            assert above is not None and above.path == path[:-1]
+            directory = root
+            if index:
+                place = trees.entry_at(load, root, index)
+                assert place is not None and place.path == path and paths[place.parent] == path[:-1]
+                assert place.entry == trees.resolve(load, root, b"/".join(path))
+                directory = place.entry.node
             below = everything[b"/".join(path)] if path else tree
-            names = [entry.name for entry, _ in trees.entries_from(load, found.node)]
+            if not isinstance(below, dict):
+                continue
+            entries = list(trees.entries_from(load, directory))
+            names = [entry.name for entry, _ in entries]
             assert names == sorted(below)
             for position in range(len(names) + 2):
-                rest = [entry.name for entry, _ in trees.entries_from(load, found[0], position)]
-                assert rest == names[position:]
-            for name, value in below.items():
-                entry, before = trees.lookup(load, found[0], name) or pytest.fail(f"{name!r} is lost")
-                assert entry.name == name
-                if isinstance(value, dict):
-                    assert index + 1 + before == paths.index([*path, name])
-            assert [before for _, before in trees.entries_from(load, found[0])] == [
-                (trees.lookup(load, found[0], name) or (None, -1))[1] for name in names
-            ]
+                assert list(trees.entries_from(load, directory, position)) == entries[position:]
+            for entry, before in entries:
+                assert trees.lookup(load, directory, entry.name) == (entry, before)
+                assert index + 1 + before == paths.index([*path, entry.name])
         for beyond in (len(paths), len(paths) + 1, 2**31 - 1):
-            assert trees.directory_at(load, root, beyond) is None
+            assert trees.entry_at(load, root, beyond) is None
 
 
 def test_deep_trees_need_no_deep_stack(store: Store, commit_tree: CommitTree) -> None:
@@ -93,6 +92,8 @@ def test_deep_trees_need_no_deep_stack(store: Store, commit_tree: CommitTree) ->
     with store.snapshot() as snapshot:
         *_, (path, entry) = trees.walk(snapshot.tree, root)
         assert path == b"d/" * 400 + b"bottom"
-        node, _, names = trees.directory_at(snapshot.tree, root, 400) or (0, 0, [])
-        assert (len(names), snapshot.tree(node).find(b"bottom")) == (400, 0)
+        for index in (1, 400, 401):
+            place = trees.entry_at(snapshot.tree, root, index)
+            assert place is not None and (place.parent, len(place.path)) == (index - 1, index)
+        assert place.entry == entry and trees.entry_at(snapshot.tree, root, 402) is None
         assert trees.resolve(snapshot.tree, root, path) == entry
