@@ -40,6 +40,7 @@ Tree: TypeAlias = Mapping[bytes, Union[bytes, tuple[Kind, bytes], "Tree"]]
 CommitTree: TypeAlias = Callable[..., VersionRecord]
 
 _CHUNK = 2000
+_MODES = {Kind.FILE: 0o644, Kind.EXECUTABLE: 0o755, Kind.LINK: 0o777, Kind.REFERENCE: 0o644}
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def _directory(stager: Stager, tree: Tree) -> Ref:
             continue
         kind, data = value if isinstance(value, tuple) else (Kind.FILE, value)
         ident = content_id(data)
-        builder.add(EntryDraft(name, kind, len(data), ident, _content(stager, data, ident), 0, 0o644))
+        builder.add(EntryDraft(name, kind, len(data), ident, _content(stager, data, ident), 0, _MODES[kind]))
         stager.flush_if_full()
     return builder.finish()
 

@@ -17,14 +17,17 @@ from artstore.queries.resolving import is_digest, resolve_recorded
 from artstore.reclaim import leases
 from artstore.records.catalogue import VersionRecord
 from artstore.records.deadlist import DeadEntry
-from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_TREE
+from artstore.records.nodes import KIND_TREE
+from artstore.records.packing import CLASS_CONTENT, CLASS_LIST
 from artstore.records.tables import Table, key64
+from artstore.records.trees import TreeView
 from artstore.rows import deadlist, drafts, space
 from artstore.rows.catalogue import label
 from artstore.rows.drafts import DraftInfo
 from artstore.rows.nodes import find_node, node_extent, node_payload, read_count
 from artstore.rows.reachability import Reach, below, find_holders, places
 from artstore.rows.snapshot import Snapshot
+from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
 __all__ = ["Explanation", "explain", "explain_digest", "explain_file", "explain_node", "explain_version"]
@@ -183,17 +186,30 @@ def explain_node(store: Store, target: str, what: str, nodes: Sequence[int]) -> 
 
 def explain_digest(store: Store, target: str, ident: bytes) -> Explanation:
     """Explain what holds the content, directory or version with a digest; raise `NotFoundError` if none has it."""
-    kinds = {CLASS_CONTENT: "content", CLASS_TREE: "a directory", CLASS_LIST: "part of the list of a large file"}
+    kinds = {CLASS_CONTENT: "content", CLASS_LIST: "part of the list of a large file"}
     with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
         for klass, kind in kinds.items():
-            row = find_node(snapshot.transaction, klass, ident)
+            row = find_node(transaction, klass, ident)
             if row is not None:
-                count = read_count(snapshot.transaction, row[0])
-                what = f"{kind} with {count} {'reference' if count == 1 else 'references'} to it"
+                nodes = [row[0]]
                 break
         else:
+            kind, nodes = "a directory", _directories(transaction, ident)
+        if not nodes:
             raise NotFoundError(f"nothing in the store has the digest {target}", hint="reaped content leaves no trace")
-    return explain_node(store, target, what, [row[0]])
+        count = sum(read_count(transaction, node) for node in nodes)
+    what = f"{kind} with {count} {'reference' if count == 1 else 'references'} to it"
+    return explain_node(store, target, what, nodes)
+
+
+def _directories(transaction: ReadTransaction, digest: bytes) -> list[int]:
+    """Return the nodes of the directories with a digest, which the index does not have: all nodes are read."""
+    return [
+        node
+        for node, payload in transaction.numbered_rows(Table.NODES)
+        if payload[0] == KIND_TREE and TreeView(payload).digest == digest
+    ]
 
 
 def explain_file(store: Store, target: str, path: Path) -> Explanation:

@@ -37,6 +37,8 @@ def test_what_versions_hold(pets: Workspace) -> None:
         assert (found.stored_bytes, found.counted_in) == (5000, "stored")
     assert pets.why(version.stat("sub").digest).versions == ["pets:v0/sub", "pets:v1/sub"]
     assert pets.why(version.digest).versions == ["pets:v0"]
+    with pets.store.snapshot() as snapshot, pytest.raises(NotFoundError):
+        pets.why(snapshot.form(version.record.root).hex())
     assert not missing(pets.why("pets:best").what, ["best"])
 
 

@@ -22,6 +22,9 @@ from artstore.workspace import Workspace
 from messages import raises
 from store.oracle import Model, write_folder
 
+BIG_NS = -86_400_000_000_000
+A_NS = 1_600_000_000_123_456_000
+"""Times of a file and of a folder, in ns since 1970."""
 DATA = b"".join(b"line %d\n" % number for number in range(200_000))
 MODEL: Model = {
     b"a/deep/er/file": ("file", b"deep"),
@@ -42,7 +45,12 @@ MODEL: Model = {
 
 @pytest.fixture
 def version(workspace: Workspace, tmp_path: Path) -> Version:
-    return workspace.put(write_folder(tmp_path / "data", MODEL), "team/x", metadata={"k": [1]}, description="d")
+    folder = write_folder(tmp_path / "data", MODEL)
+    (folder / "big").chmod(0o640)
+    (folder / "a").chmod(0o750)
+    for name, mtime_ns in (("big", BIG_NS), ("a", A_NS)):
+        os.utime(folder / name, ns=(mtime_ns, mtime_ns))
+    return workspace.put(folder, "team/x", metadata={"k": [1]}, description="d")
 
 
 def test_the_record(version: Version, tmp_path: Path) -> None:
@@ -129,7 +137,9 @@ def test_listing_and_describing(version: Version) -> None:
     assert [os.fsencode(info.name) for info in listed] == sorted({path.split(b"/")[0] for path in MODEL})
     by_name = {info.name: info for info in listed}
     assert (by_name["to-run"].kind, by_name["to-run"].link_target) == ("link", "a/run")
-    assert (by_name["a"].kind, by_name["a"].mtime) == ("directory", version.created_at)
+    assert (by_name["a"].kind, by_name["a"].mtime) == ("directory", utc(A_NS))
+    assert by_name["big"].mtime == utc(BIG_NS)
+    assert (by_name["a"].mode, by_name["big"].mode) == (0o750, 0o640)
     assert (by_name["big"].kind, by_name["big"].size, by_name["big"].executable) == ("file", len(DATA), False)
     assert version.stat("to-run").executable and version.stat("to-run").kind == "file"
     assert version.stat("to-run").digest == version.stat("a/run").digest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from artstore.ids import content_id
 from artstore.ingest.batch import EntryDraft
 from artstore.ingest.staging import Stager
 from artstore.progress import Progress
-from artstore.queries.exporting import GetReceipt, export
+from artstore.queries.exporting import GetReceipt, export, export_version
 from artstore.queries.exporting.selection import Page, Selection
 from artstore.queries.exporting.writing import Writing
 from artstore.records.trees import Kind
@@ -24,6 +25,7 @@ from artstore.storage import disk
 from artstore.storage.codec import encode
 from artstore.storage.packs import pack_path
 from artstore.store import Store
+from artstore.workspace import Workspace
 from messages import raises
 
 CommitTree = Callable[..., Any]
@@ -75,22 +77,38 @@ def test_everything_arrives(store: Store, root: int, dest: Path) -> None:
     assert contents(dest) == TREE
 
 
-def test_modes_follow_the_umask_and_times_the_content(store: Store, root: int, dest: Path) -> None:
-    """Files are made like any program's, and their mtime is when their content first came to the store."""
+def test_modes_and_times_are_those_of_the_source(workspace: Workspace, dest: Path, tmp_path: Path) -> None:
+    """The umask does not count; times are exact to the nanosecond, those of links and of the version itself too."""
+    folder = tmp_path / "source"
+    (folder / "dir" / "sub").mkdir(parents=True)
+    for name, mode in (("run", 0o755), ("dir/own", 0o600), ("dir/sub/shown", 0o444), ("before", 0o666)):
+        (folder / name).write_bytes(b"content")
+        (folder / name).chmod(mode)
+    (folder / "link").symlink_to("run")
+    for name, mode in (("dir/sub", 0o555), ("dir", 0o700), ("", 0o750)):
+        (folder / name).chmod(mode)
+    for number, path in enumerate([*sorted(folder.rglob("*")), folder]):
+        os.utime(path, ns=(0, (number - 3) * 10**18 + number), follow_symlinks=False)
+    version = workspace.put(folder, "a")
     before = os.umask(0o027)
     try:
-        export(store, root, dest)
+        assert export_version(workspace.store, "a:v0", dest).files == 5
+        assert attributes_below(dest) == attributes_below(folder)
+        for name in ("dir/sub", "dir"):
+            (dest / name).chmod(0o700)
+        shutil.rmtree(dest)
+        assert export(workspace.store, version.record.root, dest, prefix=b"dir").files == 2
+        assert attributes_below(dest / "dir") == attributes_below(folder / "dir")
+        assert stat.S_IMODE(dest.stat().st_mode) == 0o750  # it is of no version
     finally:
         os.umask(before)
-    assert [stat.S_IMODE(os.lstat(dest / name).st_mode) for name in ("nothing", "run.sh", "dir")] == [
-        0o640,
-        0o750,
-        0o750,
-    ]
-    with store.snapshot() as snapshot:
-        for path, entry in snapshot.walk(root):
-            if entry.kind != Kind.DIRECTORY:
-                assert os.lstat(os.path.join(os.fsencode(dest), path)).st_mtime_ns == entry.birth_ns
+        (folder / "dir" / "sub").chmod(0o700)
+
+
+def attributes_below(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return the mode and time of a folder and of everything in it."""
+    paths = [folder, *folder.rglob("*")]
+    return {str(path.relative_to(folder)): (path.lstat().st_mode, path.lstat().st_mtime_ns) for path in paths}
 
 
 def test_what_is_there_and_equal_is_left_alone(store: Store, root: int, dest: Path) -> None:
