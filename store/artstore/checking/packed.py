@@ -18,6 +18,7 @@ from artstore.checking.report import Report, message_of
 from artstore.errors import DamageError
 from artstore.ids import content_id
 from artstore.records.nodes import Extent
+from artstore.records.packed_trees import parse_packed_tree
 from artstore.records.packing import (
     CLASS_ROOT_LIST,
     CLASS_TREE,
@@ -28,7 +29,6 @@ from artstore.records.packing import (
     parse_index,
     parse_segment_head,
 )
-from artstore.records.trees import parse_packed_tree
 from artstore.storage import disk
 from artstore.storage.codec import decode, verify_stored
 from artstore.storage.packs import pack_path

@@ -34,18 +34,17 @@ from artstore.ingest.batch import (
     StaleHintError,
 )
 from artstore.records.nodes import Extent, canonical_list
-from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_TREE
-from artstore.records.trees import (
+from artstore.records.packed_trees import (
     Attributes,
     CanonicalEntry,
-    Kind,
-    TreeEntry,
     canonical_entries,
     canonical_index,
     entry_attributes,
     form_id,
     index_attributes,
 )
+from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_TREE
+from artstore.records.trees import Kind, TreeEntry
 from artstore.rows import space
 from artstore.rows.drafts import Draft, pin
 from artstore.rows.nodes import change_counts, read_count

@@ -23,18 +23,17 @@ from artstore.records.nodes import (
     encode_list,
     parse_canonical_list,
 )
+from artstore.records.packed_trees import CanonicalTree, parse_packed_tree
 from artstore.records.packing import CLASS_CONTENT, CLASS_ROOT_LIST, CLASS_TREE
 from artstore.records.tables import Table
 from artstore.records.trees import (
     INODES_MAX,
-    CanonicalTree,
     ChildRecord,
     Kind,
     TreeEntry,
     TreeTotals,
     TreeView,
     encode_tree,
-    parse_packed_tree,
 )
 from artstore.rows.nodes import children_of, find_lost, node_payload, put_lost
 from artstore.rows.packed_trees import NOTHING, summed

@@ -28,10 +28,11 @@ from artstore.records.nodes import (
     encode_chunk,
     parse_canonical_list,
 )
+from artstore.records.packed_trees import parse_packed_tree
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_ROOT_LIST, CLASS_TREE
 from artstore.records.seal import unseal_numbered
 from artstore.records.tables import Table, key64
-from artstore.records.trees import Kind, TreeView, parse_packed_tree
+from artstore.records.trees import Kind, TreeView
 from artstore.repairing.rebuild_nodes import Wanted, list_record, tree_record
 from artstore.rows.nodes import children_of, find_lost, node_payload, put_lost
 from artstore.storage import journal, manifest

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from artstore.ids import content_id
-from artstore.records.trees import (
-    EARLIEST_NS,
+from artstore.records.packed_trees import (
     Attributes,
     CanonicalEntry,
-    TreeTotals,
-    TreeView,
     canonical_entries,
     canonical_index,
     entry_attributes,
     form_id,
     index_attributes,
 )
+from artstore.records.trees import EARLIEST_NS, TreeTotals, TreeView
 from artstore.rows.nodes import node_identity, node_payload
 from artstore.storage.manifest import ReadTransaction
 

@@ -25,9 +25,10 @@ from artstore.records.catalogue import AliasRecord, ArtifactRecord, DraftRecord,
 from artstore.records.counters import Counters
 from artstore.records.deadlist import decode_condemned, decode_entry, decode_free
 from artstore.records.nodes import decode_chunk, decode_list, decode_lost, parse_canonical_list
+from artstore.records.packed_trees import parse_packed_tree
 from artstore.records.packing import parse_header, parse_index, parse_segment_head
 from artstore.records.seal import unseal, unseal_numbered
-from artstore.records.trees import TreeView, parse_packed_tree
+from artstore.records.trees import TreeView
 from artstore.storage import codec, journal
 
 CORPUS = Path(__file__).parents[2] / "corpora" / "malformed"

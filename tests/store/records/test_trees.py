@@ -11,27 +11,29 @@ from hypothesis import strategies as st
 
 from artstore.errors import DamageError
 from artstore.records.nodes import Extent
+from artstore.records.packed_trees import (
+    Attributes,
+    CanonicalEntry,
+    canonical_entries,
+    canonical_index,
+    entry_attributes,
+    form_id,
+    index_attributes,
+    parse_packed_tree,
+)
 from artstore.records.trees import (
     EARLIEST_NS,
     INODES_MAX,
     LATEST_NS,
     MODE_BITS,
-    Attributes,
-    CanonicalEntry,
     ChildRecord,
     Kind,
     TreeEntry,
     TreeTotals,
     TreeView,
-    canonical_entries,
-    canonical_index,
     clamped_ns,
     encode_tree,
-    entry_attributes,
-    form_id,
-    index_attributes,
     is_entry_name,
-    parse_packed_tree,
     tree_with_extent,
 )
 

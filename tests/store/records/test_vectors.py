@@ -30,6 +30,16 @@ from artstore.records.nodes import (
     encode_lost,
     parse_canonical_list,
 )
+from artstore.records.packed_trees import (
+    Attributes,
+    CanonicalEntry,
+    canonical_entries,
+    canonical_index,
+    entry_attributes,
+    form_id,
+    index_attributes,
+    parse_packed_tree,
+)
 from artstore.records.packing import (
     PackedEntry,
     encode_header,
@@ -43,20 +53,12 @@ from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
 from artstore.records.trees import (
     EARLIEST_NS,
     LATEST_NS,
-    Attributes,
-    CanonicalEntry,
     ChildRecord,
     Kind,
     TreeEntry,
     TreeTotals,
     TreeView,
-    canonical_entries,
-    canonical_index,
     encode_tree,
-    entry_attributes,
-    form_id,
-    index_attributes,
-    parse_packed_tree,
 )
 from artstore.storage import journal
 from artstore.workspace import Workspace
