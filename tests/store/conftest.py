@@ -142,7 +142,7 @@ def commit_tree(store: Store) -> CommitTree:
     """Return a function that makes the next version of an artifact: ``commit_tree(tree, name, type=None)``.
 
     Content is cut into chunks of 2000 bytes, so that small files have lists too.  A version is made even where nothing
-    changed.
+    changed.  The times of files are those of `time_of`, all others are 0.
     """
 
     def make(tree: Tree, name: str = "a", type: str | None = None) -> VersionRecord:
@@ -159,6 +159,11 @@ def commit_tree(store: Store) -> CommitTree:
     return make
 
 
+def time_of(ident: bytes) -> int:
+    """Return the time of a file that `commit_tree` puts: other content has another second, as versions must show it."""
+    return int.from_bytes(ident[:3], "little") * 10**9
+
+
 def _directory(stager: Stager, tree: Tree) -> Ref:
     builder = DirectoryBuilder(stager)
     for name, value in sorted(tree.items()):
@@ -168,7 +173,9 @@ def _directory(stager: Stager, tree: Tree) -> Ref:
             continue
         kind, data = value if isinstance(value, tuple) else (Kind.FILE, value)
         ident = content_id(data)
-        builder.add(EntryDraft(name, kind, len(data), ident, _content(stager, data, ident), 0, _MODES[kind]))
+        builder.add(
+            EntryDraft(name, kind, len(data), ident, _content(stager, data, ident), time_of(ident), _MODES[kind])
+        )
         stager.flush_if_full()
     return builder.finish()
 

@@ -15,6 +15,7 @@ from artstore.ingest.building import DirectoryBuilder, ListBuilder, directory_en
 from artstore.ingest.staging import Stager
 from artstore.records.trees import Kind
 from artstore.storage.codec import encode
+from store.conftest import time_of
 from store.oracle import Model, size_of, whole
 
 Tree: TypeAlias = Mapping[bytes, Union[bytes, tuple[Kind, bytes], "Tree"]]
@@ -76,7 +77,7 @@ def parts(data: bytes) -> set[bytes]:
 
 
 def stage(stager: Stager, tree: Tree, chunk: int = CHUNK) -> Ref:
-    """Hand a directory over, batch by batch, its content in chunks of ``chunk`` bytes."""
+    """Hand a directory over, batch by batch, its content in chunks of ``chunk`` bytes, with times of `time_of`."""
     builder = DirectoryBuilder(stager)
     for name, value in sorted(tree.items()):
         if isinstance(value, Mapping):
@@ -89,7 +90,9 @@ def stage(stager: Stager, tree: Tree, chunk: int = CHUNK) -> Ref:
         for start in range(0, max(1, len(data)), chunk):
             part = data[start : start + chunk]
             chunks.add(stager.chunk(content_id(part), len(part), encode(part)), len(part))
-        builder.add(EntryDraft(name, kind, size_of(int(kind), data), ident, chunks.finish(ident), 0, 0o644))
+        builder.add(
+            EntryDraft(name, kind, size_of(int(kind), data), ident, chunks.finish(ident), time_of(ident), 0o644)
+        )
         stager.flush_if_full()
     return builder.finish()
 

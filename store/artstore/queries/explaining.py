@@ -189,10 +189,11 @@ def explain_digest(store: Store, target: str, ident: bytes) -> Explanation:
     kinds = {CLASS_CONTENT: "content", CLASS_LIST: "part of the list of a large file"}
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
-        for klass, kind in kinds.items():
+        kind, nodes = "", list[int]()
+        for klass in kinds:
             row = find_node(transaction, klass, ident)
             if row is not None:
-                nodes = [row[0]]
+                kind, nodes = kinds[klass], [row[0]]
                 break
         else:
             kind, nodes = "a directory", _directories(transaction, ident)
