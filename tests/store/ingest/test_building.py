@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from artstore.changes.committing import Commit, commit
+from artstore.errors import RefusedError
 from artstore.ids import content_id
 from artstore.ingest import staging
 from artstore.ingest.batch import EntryDraft, Ref
@@ -23,6 +24,7 @@ from artstore.rows.trees import entries_from, lookup
 from artstore.storage.codec import encode
 from artstore.store import Store
 from artstore.workspace import Workspace
+from messages import raises
 from store.oracle import assert_sound, digest, directory_records
 
 
@@ -179,3 +181,26 @@ def test_a_directory_given_up_leaves_counts_right(workspace: Workspace, monkeypa
         assert [len(entry.nodes) for entry in deadlist.entries(snapshot.transaction)] == [1]
     assert workspace.gc().freed_nodes == 1
     assert_sound(workspace.store)
+
+
+def test_more_entries_than_inode_numbers_count_are_refused(workspace: Workspace) -> None:
+    """A tree of 2**31 - 2 folders is stored, by 31 records; one level more is refused, and leaves nothing behind."""
+    with staging_on(workspace.store) as stager:
+        below = DirectoryBuilder(stager).finish()
+        for _ in range(30):
+            below = pair_of(stager, below)
+        stager.flush()
+        assert below.totals is not None
+        assert below.totals.inodes == 2**31 - 2
+        with raises(RefusedError, names=["2,147,483,647"]):
+            commit_root(workspace.store, stager, pair_of(stager, below))
+    assert workspace.artifacts() == []
+    assert_sound(workspace.store)
+
+
+def pair_of(stager: Stager, below: Ref) -> Ref:
+    """Stage a directory that contains a directory twice."""
+    builder = DirectoryBuilder(stager)
+    builder.add(directory_entry(b"a", below, 0, 0o755))
+    builder.add(directory_entry(b"b", stager.known_tree(below.id, below.digest), 0, 0o755))
+    return builder.finish()
