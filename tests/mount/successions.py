@@ -35,7 +35,7 @@ def below(paths: Identities, path: str) -> list[str]:
 class Source:
     """The folder, and the ways in which people change folders."""
 
-    def __init__(self, folder: Path, numbers: random.Random) -> None:
+    def __init__(self, folder: Path, numbers: random.Random, many: int) -> None:
         self.folder = folder
         self.archives: list[Path] = []
         self._numbers = numbers
@@ -46,10 +46,15 @@ class Source:
         folder.mkdir()
         for name in ("one", "two", "folder/one", "folder/two", "folder/deep/one", "other/one"):
             self.write(folder / name)
+        for number in range(many):
+            self.write(folder / "many" / f"{number:03}")
 
     def change(self) -> None:
         for _ in range(self._numbers.randint(1, 4)):
             self._numbers.choice(self._changes)()
+        for path in self.folder.rglob("*"):
+            if path.is_symlink() and not path.is_file():
+                path.unlink()  # a loop of links is refused
 
     def write(self, path: Path) -> None:
         """Write one of the few contents, now, or with one of the few times."""
@@ -151,10 +156,11 @@ class Source:
 class Succession:
     """An artifact whose versions follow each other at random; ``expected`` has what each must hold, by number."""
 
-    def __init__(self, workspace: Workspace, mounted: Path, folder: Path, seed: int) -> None:
+    def __init__(self, workspace: Workspace, mounted: Path, folder: Path, seed: int, many: int = 0) -> None:
+        """``many`` is the number of files in one folder, which has several records if they are more than 256."""
         self.name = f"succession{seed}"
         self.numbers = random.Random(seed)
-        self.source = Source(folder / self.name, self.numbers)
+        self.source = Source(folder / self.name, self.numbers, many)
         self.expected: dict[int, Identities] = {}
         self.sources: dict[int, dict[str, Attributes]] = {}
         """What the source was, for the versions that were put from it alone."""
