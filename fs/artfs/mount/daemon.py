@@ -18,8 +18,8 @@ from typing import Self
 import artfs
 from artfs.mount.configuration import LIFELINE, READY, Configuration
 from artfs.mount.runfile import log_file
-from artstore import errors
 from artstore.errors import MountError
+from artstore.helper_environment import import_paths
 
 __all__ = ["Daemon"]
 
@@ -197,10 +197,7 @@ def _fork(configuration: Configuration, given: list[tuple[int, int]]) -> int:
 
 def _environment() -> dict[str, str]:
     """Return the environment in which the daemon finds the packages that this process runs, wherever it starts."""
-    roots = [Path(artfs.__path__[0]).parent, Path(str(errors.__file__)).parent.parent]
-    inherited = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    paths = dict.fromkeys([*(os.path.abspath(root) for root in roots), *inherited])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, "PYTHONPATH": import_paths(Path(artfs.__path__[0]).parent)}
 
 
 def _await_ready(ready: int, log: Path | None) -> None:

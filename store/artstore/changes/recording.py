@@ -96,20 +96,21 @@ def change_run(store: Store, number: int, **fields: Any) -> RunRecord:
 
 
 def log_rows(store: Store, number: int, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> RunRecord:
-    """Record rows of metrics, as one block if there are any, and the summary that results."""
+    """Record rows of metrics, and the summary that results."""
     with store.write() as transaction:
         before = _recorded(runs.run(transaction, number))
-        data = runs.pack_rows(rows)
+        blocks = runs.pack_rows(rows)
         record = replace(
             before,
             steps=before.steps + len(rows),
-            blocks=before.blocks + (1 if rows else 0),
+            blocks=before.blocks + len(blocks),
             summary=checked_metadata({**before.summary, **summary}),
         )
-        events: list[Event] = [RunEvent(record=record)]
-        if rows:
-            runs.put_block(transaction, number, before.blocks, data)
-            events.insert(0, MetricsEvent(run=number, block=before.blocks, data=data))
+        events: list[Event] = []
+        for block, data in enumerate(blocks, before.blocks):
+            runs.put_block(transaction, number, block, data)
+            events.append(MetricsEvent(run=number, block=block, data=data))
+        events.append(RunEvent(record=record))
         runs.put_run(transaction, record)
         journal.append(store.path, transaction, events)
     return record

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from artstore.checking.recounting import readable_rows
 from artstore.checking.report import Report
+from artstore.records.catalogue import RunRecord
 from artstore.records.counters import Counters
 from artstore.rows.history import PROVENANCE_TABLES, Provenance
+from artstore.rows.runs import unpack_rows
 from artstore.storage.manifest import ReadTransaction
 
 __all__ = ["check_runs", "readable_runs"]
@@ -33,6 +35,7 @@ def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters
         blocks = sorted(block for run, block in provenance.blocks if run == number)
         if blocks != list(range(record.blocks)):
             report.add("catalogue", f"run {record.title!r} lacks some of its {record.blocks} blocks, or has others")
+        _check_rows(provenance, record, blocks, report)
     for number in sorted({run for run, _ in provenance.blocks} - provenance.runs.keys()):
         report.add("catalogue", f"run {number} has logged values but has no record")
     leading = {edge.source for edge in provenance.edges}
@@ -45,6 +48,18 @@ def check_runs(transaction: ReadTransaction, recorded: Collection[int], counters
                 "catalogue",
                 f"a lineage edge points to version {edge.target.number}, which does not exist",
             )
+
+
+def _check_rows(provenance: Provenance, record: RunRecord, blocks: Sequence[int], report: Report) -> None:
+    """Check that each block of a run's logged rows can be read, and that the rows are as many as its record says."""
+    steps = 0
+    for block in blocks:
+        with report.guard("record", f"block {block} of what run {record.title!r} logged"):
+            steps += len(unpack_rows(provenance.blocks[record.number, block]))
+            continue
+        return
+    if len(blocks) == record.blocks and steps != record.steps:
+        report.add("catalogue", f"run {record.title!r} has logged {steps} rows, and its record says {record.steps}")
 
 
 def readable_runs(transaction: ReadTransaction, report: Report) -> Provenance:

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import artstore
 from artstore.checking.lmdb_audit import UNHEARD
 from artstore.checking.report import OnProgress, Progress, Report
 from artstore.errors import BusyError
+from artstore.helper_environment import helper_environment
 
 __all__ = ["check_pages"]
 
@@ -43,7 +43,7 @@ def check_pages(folder: Path, report: Report, progress: OnProgress | None = None
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=_environment(),
+        env=helper_environment(),
         start_new_session=True,  # Ctrl-C is for this process, which ends the other
     )
     try:
@@ -104,10 +104,3 @@ def _end(process: subprocess.Popen[bytes]) -> str:
     if code < 0:
         return f"crashed with {signal.Signals(-code).name}: the file is truncated or its pages are corrupt"
     return f"failed with exit code {code}"
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment in which another interpreter finds this package, wherever it starts."""
-    root = os.path.abspath(Path(artstore.__path__[0]).parent)
-    inherited = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([root, *inherited]))}

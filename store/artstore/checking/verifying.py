@@ -13,6 +13,7 @@ from artstore.records.nodes import (
     KIND_LIST,
     KIND_LOST,
     KIND_TREE,
+    ChunkRecord,
     Extent,
     ListRecord,
     canonical_list,
@@ -27,6 +28,7 @@ from artstore.records.packing import (
     CLASS_TREE,
     PackedEntry,
 )
+from artstore.records.references import ReferenceRecord
 from artstore.records.trees import EARLIEST_NS, Kind, TreeEntry, TreeTotals, TreeView
 from artstore.rows.nodes import node_payload
 from artstore.rows.packed_trees import NOTHING, packed_tree, summed
@@ -67,7 +69,7 @@ def verify(transaction: ReadTransaction, node: int, entry: PackedEntry | None, r
             return _verify_packed(klass, record.id, record.extent, canonical, entry, read)
         if payload[0] == KIND_TREE:
             view = TreeView(payload)
-            _check_rows(transaction, view)
+            _check_rows(transaction, view, read)
             packed = packed_tree(transaction, view)
             if packed.digest != view.digest:
                 return Fault("record", f"directory {view.digest.hex()} does not match its digest")
@@ -138,7 +140,7 @@ def _canonical_of_list(transaction: ReadTransaction, record: ListRecord) -> byte
     return canonical_list(record.level, rows)
 
 
-def _check_rows(transaction: ReadTransaction, view: TreeView) -> None:
+def _check_rows(transaction: ReadTransaction, view: TreeView, read: Read) -> None:
     """Check the names, rows and totals of a directory record; raise `DamageError` if they disagree with the children.
 
     A lost child takes part with what its row says; the totals of what is above it are then unknown.
@@ -148,12 +150,12 @@ def _check_rows(transaction: ReadTransaction, view: TreeView) -> None:
         raise DamageError("its names are out of order")
     if any(name in _FORBIDDEN or b"/" in name or b"\0" in name for name in names):
         raise DamageError("it has an invalid name")
-    totals = _totals_of_index(transaction, view) if view.level else _totals_of_entries(transaction, view)
+    totals = _totals_of_index(transaction, view) if view.level else _totals_of_entries(transaction, view, read)
     if totals is not None and view.totals != totals:
         raise DamageError("its totals are wrong")
 
 
-def _totals_of_entries(transaction: ReadTransaction, view: TreeView) -> TreeTotals | None:
+def _totals_of_entries(transaction: ReadTransaction, view: TreeView, read: Read) -> TreeTotals | None:
     """Check the rows of a record of level 0; return the totals of what they lead to, or None if a part is lost."""
     files = directories = size = before = 0
     newest_ns = EARLIEST_NS
@@ -165,7 +167,7 @@ def _totals_of_entries(transaction: ReadTransaction, view: TreeView) -> TreeTota
         before += entry.inodes
         newest_ns = max(newest_ns, entry.mtime_ns)
         if not entry.is_directory:
-            _check_file(entry, payload)
+            _check_file(entry, payload, read)
             files += 1
         elif payload[0] == KIND_LOST:
             is_whole = False
@@ -186,15 +188,29 @@ def _directory_totals(entry: TreeEntry, payload: bytes) -> TreeTotals:
     return below
 
 
-def _check_file(entry: TreeEntry, payload: bytes) -> None:
+def _check_file(entry: TreeEntry, payload: bytes, read: Read) -> None:
     if entry.kind == Kind.REFERENCE:
-        return  # its size is that of what it leads to
+        if payload[0] != KIND_LOST:
+            _check_reference(entry, decode_chunk(payload), read)
+        return
     if payload[0] == KIND_LOST:
         size = decode_lost(payload).size
     else:
         size = (decode_chunk(payload) if payload[0] == KIND_CHUNK else decode_list(payload)).size
     if entry.size != size:
         raise DamageError(f"its entry for {entry.name!r} is wrong")
+
+
+def _check_reference(entry: TreeEntry, chunk: ChunkRecord, read: Read) -> None:
+    """Check the record of a reference; its entry has the size of the file outside."""
+    try:
+        stored = read(chunk.extent)
+        verify_stored(stored, chunk.checksums)
+        data = decode(chunk.extent.codec, stored, chunk.size)
+    except DamageError:
+        return  # the chunk has this fault
+    if ReferenceRecord.decode(data).size != entry.size:
+        raise DamageError(f"its entry for the reference {entry.name!r} is wrong")
 
 
 def _totals_of_index(transaction: ReadTransaction, view: TreeView) -> TreeTotals | None:

@@ -7,7 +7,7 @@ put brought first is condemned, and a node that has vanished raises `StaleHintEr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from artstore.errors import BusyError, RefusedError
 from artstore.records.nodes import ChunkRecord, Extent, ListChild, ListRecord, encode_chunk, encode_list
@@ -39,6 +39,9 @@ __all__ = [
     "Ref",
     "StaleHintError",
 ]
+
+_LARGEST_TOTAL: Final = 2**58
+"""Bytes of all files of a version, at most: the sum of very many versions fits into a counter of 64 bits."""
 
 
 class StaleHintError(BusyError):
@@ -227,7 +230,12 @@ class NewIndex(Operation):
 
 
 def _bounded(totals: TreeTotals) -> TreeTotals:
-    """Return the totals of a directory; raise `RefusedError` if it has more entries than inode numbers can count."""
+    """Return the totals of a directory; raise `RefusedError` if they are more than records and counters can hold."""
+    if totals.bytes > _LARGEST_TOTAL:
+        raise RefusedError(
+            f"the files of a version can have at most {_LARGEST_TOTAL:,} bytes together, not {totals.bytes:,}",
+            hint="check the sizes of its references: artfs ref ls",
+        )
     if totals.inodes > INODES_MAX:
         raise RefusedError(
             f"a version can have at most {INODES_MAX:,} files and directories", hint="split it into several artifacts"

@@ -8,17 +8,20 @@ and no spaces, so that the same file outside, pinned alike, has the same id on a
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from artstore.errors import DamageError, InvalidInputError
 from artstore.records.uris import shown_uri
 
-__all__ = ["LONGEST_REFERENCE", "ReferenceRecord"]
+__all__ = ["LARGEST_OUTSIDE", "LONGEST_REFERENCE", "ReferenceRecord"]
 
 LONGEST_REFERENCE: Final = 32 * 1024
 """Bytes of a record, at most: it is always one chunk."""
-_LARGEST: Final = 1 << 62
+LARGEST_OUTSIDE: Final = 1 << 53
+"""Bytes of a file outside, at most: larger sizes are errors, and JSON is exact up to here."""
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,15 @@ class ReferenceRecord:
     anonymous: bool = False
 
     def encode(self) -> bytes:
-        """Return the record's bytes; raise `InvalidInputError` if they would be too long."""
-        values = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
-        data = json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
+        """Return the record's bytes; raise `InvalidInputError` if `decode` would refuse them."""
+        if not _is_size(self.size):
+            raise InvalidInputError(
+                f"{self.shown} cannot have {self.size:,} bytes; at most {LARGEST_OUTSIDE:,} are possible",
+                hint="its server sends a wrong size",
+            )
+        if not self._is_sound():
+            raise InvalidInputError(f"the reference to {self.shown} lacks what identifies its content, or has too much")
+        data = self._bytes()
         if len(data) > LONGEST_REFERENCE:
             raise InvalidInputError(f"a reference has {len(data)} bytes; at most {LONGEST_REFERENCE} are allowed")
         return data
@@ -52,15 +61,30 @@ class ReferenceRecord:
     def decode(cls, data: bytes) -> ReferenceRecord:
         """Return the record that `encode` wrote; raise `DamageError` on anything else."""
         try:
+            if len(data) > LONGEST_REFERENCE:
+                raise ValueError
             values: dict[str, Any] = json.loads(data)
             record = cls(**values)
-        except (ValueError, TypeError) as error:
+            if not record._is_sound() or record._bytes() != bytes(data):
+                raise ValueError
+        except (ValueError, TypeError, RecursionError) as error:
             raise DamageError("a reference's record is malformed") from error
-        texts = [getattr(record, item.name) for item in fields(cls) if item.name not in ("size", "anonymous")]
-        as_meant = all(text is None or isinstance(text, str) for text in texts) and isinstance(record.uri, str)
-        if not as_meant or not isinstance(record.anonymous, bool) or not _is_size(record.size) or not record.is_pinned:
-            raise DamageError("a reference's record is malformed")
         return record
+
+    def _bytes(self) -> bytes:
+        values = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
+        return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
+
+    def _is_sound(self) -> bool:
+        texts = [getattr(self, item.name) for item in fields(self) if item.name not in ("size", "anonymous")]
+        return (
+            isinstance(self.uri, str)
+            and all(text is None or isinstance(text, str) for text in texts)
+            and isinstance(self.anonymous, bool)
+            and _is_size(self.size)
+            and (self.blake3 is None or _DIGEST.fullmatch(self.blake3) is not None)
+            and self.is_pinned
+        )
 
     @property
     def shown(self) -> str:
@@ -74,4 +98,4 @@ class ReferenceRecord:
 
 
 def _is_size(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_OUTSIDE

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from artstore.errors import ArtfsError, OutsideError
+from artstore.helper_environment import helper_environment
 from artstore.ids import Buffer
 from artstore.records.references import ReferenceRecord
 from artstore.references.access import Access
@@ -55,10 +56,13 @@ class _Helper:
         from multiprocessing.connection import Connection
 
         ours, theirs = socket.socketpair()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-m", "artstore.references.helper", str(theirs.fileno())]
+        command = [sys.executable, "-P", "-m", "artstore.references.helper", str(theirs.fileno())]
         self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            command,
+            pass_fds=[theirs.fileno()],
+            env=helper_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
         theirs.close()
         self._connection = Connection(ours.detach())

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from artstore.errors import ChangedError, InvalidInputError, NotFoundError, OutsideError
 from artstore.ids import Buffer
-from artstore.records.references import ReferenceRecord
+from artstore.records.references import LARGEST_OUTSIDE, ReferenceRecord
 from artstore.references.access import Access, azure_options, google_options, s3_options
 from artstore.references.locations import Location
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
-__all__ = ["DeniedError", "Found", "NoRangesError", "Service", "open_here"]
+__all__ = ["DeniedError", "Found", "NoRangesError", "Service", "checked_size", "open_here"]
 
 _SECONDS: Final = 20.0
 _VARIABLE: Final = "ARTFS_REFERENCE_TIMEOUT"
@@ -142,8 +142,8 @@ class _Objects:
             try:
                 if version is not None:
                     result = obstore.get(self._store, self._path(key), options={"version": version, "head": True})
-                    return _described(key, result.meta)._replace(version=version)
-                return _described(key, obstore.head(self._store, self._path(key)))
+                    return _described(self._location.shown(key), key, result.meta)._replace(version=version)
+                return _described(self._location.shown(key), key, obstore.head(self._store, self._path(key)))
             except (obstore.exceptions.GenericError, FileNotFoundError):
                 # Some web servers lack HEAD, or send no length for it: a request for one byte gives it as well.
                 if not self._location.scheme.startswith("http"):
@@ -154,9 +154,10 @@ class _Objects:
         import obstore
 
         try:
-            return _described(key, obstore.get(self._store, self._path(key), options={"range": (0, 1)}).meta)
+            meta = obstore.get(self._store, self._path(key), options={"range": (0, 1)}).meta
         except (obstore.exceptions.GenericError, obstore.exceptions.NotSupportedError):
-            return _described(key, obstore.get(self._store, self._path(key)).meta)
+            meta = obstore.get(self._store, self._path(key)).meta
+        return _described(self._location.shown(key), key, meta)
 
     def listed(self, prefix: str) -> Iterator[Found]:
         import obstore
@@ -169,7 +170,17 @@ class _Objects:
         with _translated_errors(self._location.shown(prefix)):
             for part in obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=_LISTED):
                 for meta in part:
-                    yield _described(meta["path"], meta)
+                    self._refuse_beside(prefix, meta["path"])
+                    yield _described(self._location.shown(meta["path"]), meta["path"], meta)
+
+    def _refuse_beside(self, prefix: str, key: str) -> None:
+        """Raise `OutsideError` if a listing names an object that is not below the prefix that was asked for."""
+        folder = prefix.rstrip("/")
+        if folder and key != folder and not key.startswith(f"{folder}/"):
+            raise OutsideError(
+                f"the listing of {self._location.shown(prefix)} names {key!r}, which is not below it",
+                hint="the service does not keep to its protocol",
+            )
 
     def check(self, key: str, record: ReferenceRecord) -> None:
         with _translated_errors(record.shown, pinned=True):
@@ -232,11 +243,21 @@ class _Objects:
             return obstore.get(self._store, self._path(key), options=options)
 
 
-def _described(key: str, meta: ObjectMeta) -> Found:
+def checked_size(shown: str, size: int) -> int:
+    """Return the size that a server sent; raise `OutsideError` if no file has it."""
+    if not 0 <= size <= LARGEST_OUTSIDE:
+        raise OutsideError(
+            f"the server of {shown} says that it has {size:,} bytes, which cannot be",
+            hint=f"at most {LARGEST_OUTSIDE:,} are possible",
+        )
+    return size
+
+
+def _described(shown: str, key: str, meta: ObjectMeta) -> Found:
     etag = meta["e_tag"]
     if etag is not None and not etag.endswith('"'):  # some listings omit the quotes; all pins must agree
         etag = f'"{etag}"'
-    return Found(key, int(meta["size"]), etag, meta["version"], _modified_ns(meta))
+    return Found(key, checked_size(shown, int(meta["size"])), etag, meta["version"], _modified_ns(meta))
 
 
 def _bare(etag: str | None) -> str:

@@ -6,20 +6,36 @@ Reading works in any transaction; writing is plain edits of a write transaction,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import zstandard
 
-from artstore.errors import DamageError
+from artstore.errors import DamageError, InvalidInputError
 from artstore.records.catalogue import RunRecord, dump_json
 from artstore.records.tables import Table, key32, key64
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
-__all__ = ["all_runs", "find_run", "id_key", "metric_blocks", "metric_rows", "pack_rows", "put_block", "put_run", "run"]
+__all__ = [
+    "all_runs",
+    "find_run",
+    "id_key",
+    "metric_blocks",
+    "metric_rows",
+    "pack_rows",
+    "put_block",
+    "put_run",
+    "run",
+    "unpack_rows",
+]
 
-_MOST_BYTES: Final = 1 << 28
-"""Bytes of one block of metrics, beyond which it is taken for damaged."""
+_MOST_BYTES: Final = 1 << 22
+"""Bytes of the rows of one block of metrics, at most."""
+_LARGEST_WINDOW: Final = 1 << 22
+"""What a frame may have decompression keep in memory; frames are written with less."""
+_READ: Final = 1 << 18
+_PIECE: Final = 128
+"""Compressed bytes that are taken at once: they can become 32,000 times as many."""
 
 
 def id_key(project: str, ident: str) -> bytes:
@@ -54,9 +70,53 @@ def put_run(transaction: WriteTransaction, record: RunRecord) -> None:
     transaction.put(Table.RUN_IDS, id_key(record.project, record.id), key64(record.number))
 
 
-def pack_rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return rows as a block of METRICS: one zstd frame of JSON lines."""
-    return zstandard.ZstdCompressor(level=3).compress(b"\n".join(dump_json(row) for row in rows))
+def pack_rows(rows: Iterable[Mapping[str, Any]]) -> list[bytes]:
+    """Return rows as blocks of METRICS, each a zstd frame of JSON lines that `unpack_rows` takes.
+
+    Raises `InvalidInputError` for a row that is too long.
+    """
+    blocks: list[list[bytes]] = []
+    length = _MOST_BYTES
+    for row in rows:
+        line = dump_json(row)
+        if len(line) > _MOST_BYTES:
+            raise InvalidInputError(f"a row of {len(line):,} bytes cannot be logged; at most {_MOST_BYTES:,} can be")
+        if length + len(line) + 1 > _MOST_BYTES:
+            blocks.append([])
+            length = 0
+        blocks[-1].append(line)
+        length += len(line) + 1
+    return [zstandard.ZstdCompressor(level=3).compress(b"\n".join(lines)) for lines in blocks]
+
+
+def unpack_rows(data: bytes) -> list[dict[str, Any]]:
+    """Return the rows that `pack_rows` wrote; raise `DamageError` on anything else.
+
+    The memory that this takes follows from what the frame has, not from the length that it claims.
+    """
+    try:
+        rows = [json.loads(line) for line in _decompressed(data).splitlines()]
+    except (zstandard.ZstdError, ValueError, RecursionError) as error:
+        raise DamageError("it is not a block of rows") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise DamageError("it is not a block of rows")
+    return rows
+
+
+def _decompressed(data: bytes) -> bytes:
+    """Return what one frame has; raise `ValueError` if that is too much, or not what it claims."""
+    claimed = zstandard.frame_content_size(data)
+    if claimed > _MOST_BYTES:
+        raise ValueError
+    lines = bytearray()
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj(write_size=_READ)
+    for start in range(0, len(data), _PIECE):
+        lines += decompressor.decompress(data[start : start + _PIECE])
+        if len(lines) > _MOST_BYTES:
+            raise ValueError
+    if not decompressor.eof or decompressor.unused_data or claimed not in (-1, len(lines)):
+        raise ValueError
+    return bytes(lines)
 
 
 def put_block(transaction: WriteTransaction, number: int, block: int, data: bytes) -> None:
@@ -74,7 +134,6 @@ def metric_rows(transaction: ReadTransaction, number: int) -> Iterator[dict[str,
     """Yield a run's logged rows, in order; raise `DamageError` for an unreadable block."""
     for block, data in metric_blocks(transaction, number):
         try:
-            lines = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MOST_BYTES)
-            yield from (json.loads(line) for line in lines.splitlines())
-        except (zstandard.ZstdError, ValueError) as error:
+            yield from unpack_rows(data)
+        except DamageError as error:
             raise DamageError(f"block {block} of what run {number} logged is unreadable") from error

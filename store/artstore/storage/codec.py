@@ -11,7 +11,7 @@ from xxhash import xxh3_64_intdigest
 
 from artstore.errors import DamageError
 from artstore.ids import Buffer
-from artstore.records.nodes import BLOCK, FINE_BLOCK, block_length
+from artstore.records.nodes import BLOCK, FINE_BLOCK, LARGEST, block_length
 
 __all__ = [
     "RAW",
@@ -118,6 +118,8 @@ def verify_blocks(data: Buffer, first_block: int, checksums: tuple[int, ...], bl
 
 def decode(codec: int, stored: bytes, size: int) -> bytes:
     """Decode ``stored`` into ``size`` bytes; raise `DamageError` if it does not decode to that length."""
+    if size > LARGEST:
+        raise DamageError(f"a stored chunk claims to have {size} bytes; none has more than {LARGEST}")
     if codec == RAW:
         data = stored
     elif codec == ZSTD:

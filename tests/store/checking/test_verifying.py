@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,27 @@ def test_all_that_was_put_is_as_it_says(lived: Workspace) -> None:
         rows = {node: node_extent(payload) for node, payload in snapshot.transaction.numbered_rows(Table.NODES)}
     for node, extent in rows.items():
         assert verified(lived, node, entries[extent[:2]] if extent.stored else None) is None
+
+
+@pytest.mark.parametrize("size", [5, 7])
+def test_the_record_of_a_reference(workspace: Workspace, tmp_path: Path, size: int) -> None:
+    """It is decoded, and must have the size of the entry; other content is no reference."""
+    (tmp_path / "f").write_bytes(b"bytes")
+    node = workspace.refer(str(tmp_path / "f"), "x").record.root
+    payload = nodes_of(workspace, KIND_TREE)[node]
+    assert verified(workspace, node) is None
+    view = TreeView(payload)
+    other = workspace.put(tmp_path / "f", "y")
+    with workspace.store.snapshot() as snapshot:
+        chunk = snapshot.resolve(other.record.root, b"f").node
+    entry = view.entry(0)
+    changed = entry._replace(size=size) if size == 7 else entry._replace(node=chunk)
+    totals = view.totals._replace(bytes=size)
+    with workspace.store.write() as transaction:
+        record = encode_tree(0, view.digest, view.form, totals, view.extent, [changed])
+        transaction.put_numbered(Table.NODES, node, record)
+    fault = verified(workspace, node)
+    assert fault is not None and fault.kind == "record" and "reference" in fault.sentence
 
 
 def change_tree(ws: Workspace, level: int, change: Callable[[TreeView, Rows], tuple[Rows, TreeTotals]]) -> Fault | None:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from artstore.errors import ChangedError, ExistsError, InvalidInputError, NotFoundError, OutsideError
+from artstore.errors import ChangedError, ExistsError, InvalidInputError, NotFoundError, OutsideError, RefusedError
 from artstore.ids import content_id
+from artstore.records.references import ReferenceRecord
 from artstore.references.locations import parse_location
+from artstore.references.pinning import Pinned
 from artstore.workspace import Workspace, init_workspace
 from messages import raises
 from mount.conftest import nothing_stays_open  # noqa: F401  # a fixture for all tests here
@@ -261,3 +263,20 @@ def test_rebuilt_from_packs(workspace: Workspace, data: Path) -> None:
     assert again.version("d:v0").digest == digest
     assert again.version("d:v0").read_bytes("a") == b"one"
     assert again.fsck(data=True).clean
+
+
+def test_sizes_that_no_version_can_hold(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are refused by name where they are added up, and later puts succeed."""
+    files = [(b"%d" % number, ReferenceRecord(f"http://h/{number}", 1 << 53, etag='"a"')) for number in range(33)]
+    monkeypatch.setattr("artstore.references.pinning.pin", lambda uri, **options: Pinned(b"x", files))
+    with raises(RefusedError, names=["297,237,575,406,452,736"]):
+        workspace.refer("http://h/", "x")
+    (tmp_path / "f").write_bytes(b"own")
+    workspace.put(tmp_path / "f", "y")
+    assert workspace.fsck().clean
+    for size in (-1, (1 << 53) + 1, 4611686018427387903):
+        record = ReferenceRecord("http://h/f", size, etag='"a"')
+        pinned = Pinned(b"x", [(b"", record)])
+        monkeypatch.setattr("artstore.references.pinning.pin", lambda uri, pinned=pinned, **_: pinned)
+        with raises(InvalidInputError, names=["http://h/f"]):
+            workspace.refer("http://h/f", "x")

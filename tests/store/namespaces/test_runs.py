@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from artstore.changes.committing import Commit
 from artstore.changes.putting import PutOptions, put
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError
 from artstore.rows import runs
 from artstore.workspace import Workspace
+from messages import raises
 
 
 def test_a_run_is_recorded_and_read(workspace: Workspace, tmp_path: Path) -> None:
@@ -60,9 +62,31 @@ def test_a_block_without_rows_is_read(workspace: Workspace) -> None:
     record, lease = workspace.runs.start("p", "one")
     lease.close()
     with workspace.store.write() as transaction:
-        runs.put_block(transaction, record.number, 0, runs.pack_rows([]))
-        runs.put_block(transaction, record.number, 1, runs.pack_rows([{"loss": 2}]))
+        runs.put_block(transaction, record.number, 0, zstandard.compress(b""))
+        runs.put_block(transaction, record.number, 1, *runs.pack_rows([{"loss": 2}]))
     assert workspace.runs.rows(record.number) == [{"loss": 2}]
+
+
+def test_many_rows_at_once_become_blocks_that_are_read(workspace: Workspace) -> None:
+    record, lease = workspace.runs.start("p", "one")
+    lease.close()
+    rows = [{"text": "x" * 1_000_000, "number": number} for number in range(10)]
+    logged = workspace.runs.log(record.number, rows, {})
+    assert logged.steps == 10 and logged.blocks > 1
+    assert workspace.runs.rows(record.number) == rows
+    assert workspace.fsck(data=True).clean
+    with raises(InvalidInputError, names=["5,000,011"]):
+        workspace.runs.log(record.number, [{"text": "x" * 5_000_000}], {})
+
+
+@pytest.mark.parametrize("data", [b"junk", zstandard.compress(b"[]"), *runs.pack_rows([{"a": 1}, {"a": 2}])])
+def test_a_block_that_is_none_is_found(workspace: Workspace, data: bytes) -> None:
+    record, lease = workspace.runs.start("p", "one")
+    lease.close()
+    workspace.runs.log(record.number, [{"loss": 1}], {})
+    with workspace.store.write() as transaction:
+        runs.put_block(transaction, record.number, 0, data)
+    assert any("p/one" in problem.message for problem in workspace.fsck().problems)
 
 
 @pytest.mark.parametrize("fields", [{"id": "two"}, {"project": "q"}, {"state": "finished", "id": "two"}])

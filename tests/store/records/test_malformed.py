@@ -27,8 +27,10 @@ from artstore.records.deadlist import decode_condemned, decode_entry, decode_fre
 from artstore.records.nodes import decode_chunk, decode_list, decode_lost, parse_canonical_list
 from artstore.records.packed_trees import parse_packed_tree
 from artstore.records.packing import parse_header, parse_index, parse_segment_head
+from artstore.records.references import ReferenceRecord
 from artstore.records.seal import unseal, unseal_numbered
 from artstore.records.trees import TreeView
+from artstore.rows.runs import unpack_rows
 from artstore.storage import codec, journal
 
 CORPUS = Path(__file__).parents[2] / "corpora" / "malformed"
@@ -73,6 +75,8 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "alias": AliasRecord.decode,
     "draft": DraftRecord.decode,
     "counters": Counters.decode,
+    "reference": ReferenceRecord.decode,
+    "metrics": unpack_rows,
 }
 KEYED_DECODERS: dict[str, Callable[[bytes, bytes], object]] = {
     "dead entry": lambda data, key: decode_entry(key, data),
