@@ -39,6 +39,13 @@ def inventory(folder: Path) -> dict[str, Attributes]:
     return found
 
 
+def differences(one: Path, other: Path) -> dict[str, tuple[Attributes | None, Attributes | None]]:
+    """Return the attributes of what differs between two folders, or is in one alone."""
+    found, expected = inventory(one), inventory(other)
+    paths = sorted(found.keys() | expected.keys())
+    return {path: (found.get(path), expected.get(path)) for path in paths if found.get(path) != expected.get(path)}
+
+
 def _attributes(path: Path) -> Attributes:
     status = path.lstat()
     kind, mode = stat.S_IFMT(status.st_mode), stat.S_IMODE(status.st_mode)
