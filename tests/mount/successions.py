@@ -169,7 +169,10 @@ class Succession:
         self._workspace = workspace
         self._mounted = mounted
         self._folder = folder
-        self._ways = (*[self._put] * 6, self._restore, self._lay_over, self._draft, self._delete_and_undelete)
+        self._ways = (
+            *[self._put] * 7,
+            *(self._restore, self._include, self._lay_over, self._draft, self._link, self._delete_and_undelete),
+        )
 
     def path(self, number: int) -> Path:
         return self._mounted / self.name / f"v{number}"
@@ -201,6 +204,20 @@ class Succession:
     def _restore(self) -> None:
         number = self._any()
         self._note(self._workspace.put(self.path(number), self.name).number, self.expected[number])
+
+    def _include(self) -> None:
+        """Include a version, which becomes a folder of the artifact's name."""
+        number = self._any()
+        expected = {".": self.expected[number]["."]}
+        for path, identity in self.expected[number].items():
+            expected[self.name if path == "." else f"{self.name}/{path}"] = identity
+        self._note(self._workspace.refer(f"artfs://{self.name}:v{number}", self.name).number, expected)
+
+    def _link(self) -> None:
+        """Put the source as another artifact, and add that version to this one."""
+        expected = identities(inventory(self.source.folder))
+        other = self._workspace.put(self.source.folder, f"{self.name}-other")
+        self._note(self._workspace.link(other.name, self.name).number, expected)
 
     def _lay_over(self) -> None:
         """Put some files of the source over a version."""
