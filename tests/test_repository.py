@@ -252,6 +252,7 @@ TESTED_ELSEWHERE = {
     "tests/store/checking/test_structure.py": [
         f"artstore/checking/{name}" for name in ("check_names", "extents", "lineages")
     ],
+    "tests/store/records/test_trees.py": ["artstore/records/packed_trees"],
     "tests/store/checking/test_verifying.py": ["artstore/checking/packed", "artstore/rows/packed_trees"],
     "tests/store/repairing/test_rebuild.py": ["artstore/checking/exclusive", "artstore/repairing/rebuild_nodes"],
     "tests/store/repairing/test_repair_files.py": ["artstore/repairing/repair_folders"],

@@ -83,13 +83,13 @@ def test_a_version_is_restored_only_if_its_directory_survives(lived: Workspace) 
     record = lived.version("alone:v1").record
     with lived.store.write() as transaction:
         transaction.delete(Table.VERSIONS, key32(record.serial))
-        root = transaction.find(ord("t"), record.digest)
+        root = transaction.find(ord("t"), record.form)
         assert root == record.root
-        transaction.delete(Table.INDEX, b"t" + record.digest)
+        transaction.delete(Table.INDEX, b"t" + record.form)
         repairs = repair_catalogue(lived.path, transaction)
         assert any("alone:v1" in sentence and "lost" in sentence for sentence in repairs)
         assert key32(record.serial) not in table_keys(transaction, Table.VERSIONS)
-        transaction.put_index(ord("t"), record.digest, record.root)
+        transaction.put_index(ord("t"), record.form, record.root)
         assert any("alone:v1" in sentence for sentence in repair_catalogue(lived.path, transaction))
     assert lived.version("alone:v1").digest == record.digest.hex()
 
