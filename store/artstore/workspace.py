@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from artstore import locate
-from artstore.names import check_alias, check_name, check_type
+from artstore.arguments import texts_of
+from artstore.names import check_name, check_type
 from artstore.queries import artifacts, resolving
 from artstore.queries.artifacts import ArtifactInfo
 from artstore.queries.versions import Version
@@ -274,7 +275,7 @@ class Workspace:
         """
         from artstore.changes.linking import link
 
-        return link(self.store, self.version(ref).record, check_name(target), [check_alias(each) for each in aliases])
+        return link(self.store, self.version(ref).record, check_name(target), aliases)
 
     def lineage(self, ref: str, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
         """Return what a version or run (``run:PROJECT/ID``) was made from, and what was made from it.
@@ -337,7 +338,7 @@ class Workspace:
         """
         from artstore.changes.deleting import delete
 
-        names = [resolving.numbered_reference(self.store, ref) for ref in refs]
+        names = [resolving.numbered_reference(self.store, ref) for ref in texts_of(refs, "the versions to delete")]
         return delete(self.store, names, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade)
 
     def undelete(self, ref: str) -> Undeletion:

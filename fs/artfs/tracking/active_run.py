@@ -13,6 +13,7 @@ from artfs.tracking.run import Run
 from artfs.tracking.run_values import Words, config_of
 from artfs.tracking.values import environment, plain
 from artfs.tracking.workspaces import the_workspace
+from artstore.arguments import texts
 from artstore.errors import InvalidInputError, RefusedError
 
 __all__ = ["config", "finish", "init", "log", "login", "run"]
@@ -89,7 +90,7 @@ def init(
         job_type=job_type or environment("JOB_TYPE") or "",
         group=group or environment("RUN_GROUP") or "",
         notes=notes or "",
-        tags=[str(tag) for tag in tags or ()],
+        tags=texts(tags, "tags"),
         config=_selected(config, config_include_keys, config_exclude_keys),
         settings={**recorded, **({"resume": str(resume)} if resume else {})},
     )
@@ -103,11 +104,9 @@ def _selected(
 ) -> dict[str, Any]:
     """Return the values of a config that ``include`` names, all by default, without those that ``exclude`` names."""
     values = plain(config_of(config), "config")
-    return {
-        key: value
-        for key, value in values.items()
-        if (include is None or key in include) and key not in (exclude or ())
-    }
+    excluded = texts(exclude, "config_exclude_keys")
+    included = values.keys() if include is None else texts(include, "config_include_keys")
+    return {key: value for key, value in values.items() if key in included and key not in excluded}
 
 
 def _notice(unused: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from artfs.tracking.artifact import Artifact
 from artfs.tracking.run import Run, recorded_run
 from artfs.tracking.values import environment
 from artfs.tracking.workspaces import the_workspace
+from artstore.arguments import texts
 from artstore.errors import InvalidInputError, NotFoundError
 
 __all__ = ["Api"]
@@ -49,6 +50,7 @@ class Api:
         """
         workspace = the_workspace()
         within = project if project is not None else self._project
+        tagged = set(texts(tags, "tags"))
         versions = []
         for info in workspace.artifacts():
             if type_name is not None and info.type != type_name:
@@ -58,7 +60,7 @@ class Api:
             if within and name is None and not info.name.startswith(f"{within}/"):
                 continue
             versions += workspace.versions(info.name)
-        chosen = [version for version in versions if not tags or set(tags) <= set(version.tags)]
+        chosen = [version for version in versions if not tagged or tagged <= set(version.tags)]
         return [
             Artifact.of(workspace, version)
             for version in sorted(chosen, key=lambda version: version.record.serial, reverse=True)

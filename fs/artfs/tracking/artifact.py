@@ -21,6 +21,7 @@ from artfs.tracking.downloading import download
 from artfs.tracking.entries import ArtifactEntry, entries_of
 from artfs.tracking.naming import find_version, own_name, short_name, version_id
 from artfs.tracking.values import iso, plain
+from artstore.arguments import paths_of
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.names import check_name, check_type, version_label
 from artstore.queries.versions import Version
@@ -62,8 +63,8 @@ class Artifact:
             check_type(type),
             description,
             None if metadata is None else plain(metadata),
-            NameList((), self.save),
-            NameList((), self.save),
+            NameList((), self.save, "aliases"),
+            NameList((), self.save, "tags"),
         )
 
     @classmethod
@@ -232,7 +233,7 @@ class Artifact:
 
     @aliases.setter
     def aliases(self, value: Sequence[str]) -> None:
-        self._description.aliases = NameList(value, self.save)
+        self._description.aliases = NameList(value, self.save, "aliases")
 
     @property
     def tags(self) -> NameList:
@@ -241,7 +242,7 @@ class Artifact:
 
     @tags.setter
     def tags(self, value: Sequence[str]) -> None:
-        self._description.tags = NameList(value, self.save)
+        self._description.tags = NameList(value, self.save, "tags")
 
     @property
     def ttl(self) -> timedelta | None:
@@ -352,7 +353,7 @@ class Artifact:
     def files(self, names: Sequence[str] | None = None, per_page: int = 50) -> list[ArtifactEntry]:
         """Return the files, or those of some names, in the order of their paths."""
         if names is not None:
-            return [self.get_entry(name) for name in names]
+            return [self.get_entry(name) for name in paths_of([names], "the names of files")]
         if self._version is not None:
             return list(entries_of(self, self._version))
         return [ArtifactEntry(self, *file) for file in self._open().gathering().files()]

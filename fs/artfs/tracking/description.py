@@ -35,7 +35,7 @@ class Description:
     @classmethod
     def of(cls, version: Version, save: Callable[[], object]) -> Self:
         """Return the description that a version has."""
-        aliases, tags = NameList(version.aliases, save), NameList(version.tags, save)
+        aliases, tags = NameList(version.aliases, save, "aliases"), NameList(version.tags, save, "tags")
         return cls(version.type, version.description, version.metadata, aliases, tags, _length(version))
 
     def options(self) -> VersionOptions:

@@ -18,6 +18,7 @@ from artfs.tracking.artifact import Artifact
 from artfs.tracking.naming import own_name, short_name
 from artfs.tracking.run_values import Words
 from artfs.tracking.values import iso, metric_values, plain
+from artstore.arguments import texts
 from artstore.clock import utc
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.names import LATEST, check_alias
@@ -228,7 +229,7 @@ class Run:
             base = os.path.basename(os.path.abspath(path))
             artifact = Artifact(name or _UNSAFE.sub("-", f"run-{self.id}-{base}"), type or "unspecified")
             (artifact.add_dir if os.path.isdir(path) else artifact.add_file)(path)
-        for alias in aliases or ():
+        for alias in texts(aliases, "aliases"):
             if alias != LATEST:
                 artifact.aliases.append(check_alias(alias))
         return artifact
@@ -254,8 +255,7 @@ class Run:
         """
         self._require_running()
         artifact = self._given(artifact_or_path, name, type, aliases)
-        for tag in tags or ():
-            artifact.tags.append(tag)
+        artifact.tags.extend(texts(tags, "tags"))
         if not artifact.is_draft():
             if aliases or tags:
                 artifact.save()

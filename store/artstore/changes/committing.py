@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypedDict
 
+from artstore.arguments import texts
 from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
@@ -87,7 +88,7 @@ class Commit:
         return cls(
             name=check_name(name),
             type=None if type is None else check_type(type),
-            aliases=[check_alias(alias) for alias in aliases],
+            aliases=[check_alias(alias) for alias in texts(aliases, "aliases")],
             description=description,
             metadata=None if metadata is None else checked_metadata(metadata),
             force=new,

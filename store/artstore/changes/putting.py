@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from artstore.arguments import texts
 from artstore.changes.committing import Commit
 from artstore.changes.results import PutResult, commit_staged, version_of
 from artstore.errors import InvalidInputError, NotFoundError
@@ -74,6 +75,7 @@ def put_version(
     """Do as `put`; ``base`` is ``v3``, an alias or ``NAME:v3``.  Return the version, with the receipt for it."""
     if not os.fspath(path):
         raise InvalidInputError("the path to put is empty")  # Path("") would mean the current folder
+    exclude, remove = texts(exclude, "exclude"), texts(remove, "remove")
     if remove and base is None:
         raise InvalidInputError("--remove needs --base")
     below = None if base is None else base_version(store, request.name, base)

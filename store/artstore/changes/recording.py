@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from artstore.arguments import texts
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError
 from artstore.names import check_name, check_run
 from artstore.reclaim.leases import RUNS, Lease, is_held
@@ -44,9 +45,9 @@ def start_run(
     """
     if project:
         check_name(project)
+    fields = _checked(fields)
     if ident:
         check_run(ident)
-    fields |= {key: checked_metadata(fields[key]) for key in ("config", "settings") if key in fields}
     require_room(store.path)
     with store.write() as transaction:
         before = runs.find_run(transaction, project, ident) if ident else None
@@ -72,6 +73,16 @@ def start_run(
     return record, lock
 
 
+def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a run's record as they are stored."""
+    values = dict(fields)
+    for key in values.keys() & {"config", "settings", "summary"}:
+        values[key] = checked_metadata(values[key])
+    if "tags" in values:
+        values["tags"] = texts(values["tags"], "tags")
+    return values
+
+
 def _recorded(record: RunRecord | None) -> RunRecord:
     if record is None:
         raise NotFoundError("the run no longer exists")
@@ -85,7 +96,7 @@ def change_run(store: Store, number: int, **fields: Any) -> RunRecord:
     """
     for name in fields.keys() & {"number", "project", "id"}:
         raise InvalidInputError(f"the {name} of a run does not change")
-    fields |= {key: checked_metadata(fields[key]) for key in ("config", "summary") if key in fields}
+    fields = _checked(fields)
     with store.write() as transaction:
         before = _recorded(runs.run(transaction, number))
         record = replace(before, **fields)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, Unpack
 
+from artstore.arguments import paths_of
 from artstore.changes.committing import Commit
 from artstore.changes.results import commit_staged, version_of
 from artstore.drafting.adding import Added, Adding, matching, refusal, shown, without_those_below
@@ -277,10 +278,11 @@ class Gathering:
 
     def remove(self, *patterns: str) -> list[bytes]:
         """Remove paths, as `OpenDraft.remove` does; return them."""
+        given = paths_of(patterns, "what to remove")
         self._require_own()
         self._settle()
         with self._store.snapshot() as snapshot:
-            removed = sorted({path for each in patterns for path in matching(snapshot, self._tree.root, each)})
+            removed = sorted({path for each in given for path in matching(snapshot, self._tree.root, each)})
         edits = Edits()
         for path in without_those_below(removed):
             edits.put(path, None)

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
+from artstore.arguments import paths_of
 from artstore.changes.committing import Commit, Committed, VersionOptions, commit
 from artstore.changes.results import PutResult, announce, version_of
 from artstore.drafting.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
@@ -226,10 +227,11 @@ class OpenDraft:
         Globs follow git's rules: ``*.tmp`` matches at any depth, ``/*.tmp`` and ``a/*.tmp`` from the top.  Returns the
         removed paths; for a folder, only its own path.  Raises `NotFoundError` if a path or glob matches nothing.
         """
+        given = paths_of(patterns, "what to remove")
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, list[bytes]]:
             with self._store.snapshot() as snapshot:
-                removed = sorted({path for each in patterns for path in matching(snapshot, record.root, each)})
+                removed = sorted({path for each in given for path in matching(snapshot, record.root, each)})
             edits = Edits()
             for path in without_those_below(removed):
                 edits.put(path, None)

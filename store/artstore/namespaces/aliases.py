@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from artstore.arguments import texts_of
 from artstore.names import check_alias, check_name
 from artstore.queries.resolving import version_of_reference
 from artstore.store import Store
@@ -36,7 +37,9 @@ class Aliases:
         from artstore.changes.aliasing import set_aliases
 
         version = version_of_reference(self._store, ref)
-        return set_aliases(self._store, version.record, [check_alias(alias) for alias in aliases], force=force)
+        return set_aliases(
+            self._store, version.record, [check_alias(alias) for alias in texts_of(aliases, "aliases")], force=force
+        )
 
     def remove(self, name: str, *aliases: str, force: bool = False) -> list[str]:
         """Remove aliases of an artifact, all or none; return the mounts that did not answer.
@@ -46,7 +49,9 @@ class Aliases:
         from artstore.changes.aliasing import remove_aliases
 
         check_name(name)
-        return remove_aliases(self._store, name, [check_alias(alias) for alias in aliases], force=force)
+        return remove_aliases(
+            self._store, name, [check_alias(alias) for alias in texts_of(aliases, "aliases")], force=force
+        )
 
     def log(self, name: str) -> list[AliasChange]:
         """Return the last changes of an artifact's aliases, newest first, without those of ``latest``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
+from artstore.arguments import texts_of
 from artstore.names import check_name
 from artstore.queries.resolving import base_version
 from artstore.store import Store
@@ -70,7 +71,7 @@ class Drafts:
         from artstore.changes.committing import Commit
         from artstore.drafting.open_draft import commit_drafts
 
-        drafts = [self.get(ident) for ident in ids]
+        drafts = [self.get(ident) for ident in texts_of(ids, "the drafts to commit")]
         return commit_drafts(self._store, [(draft, Commit.checked(draft.artifact, **options)) for draft in drafts])
 
     def states(self) -> list[DraftInfo]:

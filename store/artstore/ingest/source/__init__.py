@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
+from artstore.arguments import texts
 from artstore.errors import NotFoundError, SourceChangedError, SourceError
 from artstore.ingest.source.entries import (
     DirectoryHandle,
@@ -137,7 +138,7 @@ def open_source(
     raw = os.fsencode(path)
     if not raw or b"\0" in raw:
         raise SourceError("the path to put is empty" if not raw else "the path to put contains a zero byte")
-    rules = IgnoreRules.from_globs(exclude)
+    rules = IgnoreRules.from_globs(texts(exclude, "exclude"))
     try:
         fd = os.open(raw, _OPEN_DIRECTORY)
     except FileNotFoundError as error:
