@@ -28,7 +28,7 @@ from artstore.rows.settings import read_settings
 from artstore.rows.snapshot import Snapshot
 from artstore.storage import manifest
 from artstore.storage.chunkcaches import CACHE_BYTES, ChunkCache, ChunkSource
-from artstore.storage.environment import Environment
+from artstore.storage.environment import Environment, on_close
 from artstore.storage.manifest_folders import read_current
 from artstore.storage.packs import PackReader, PackWriter
 from artstore.storage.reserve import RESERVE
@@ -112,6 +112,14 @@ class Store:
         if outside is not None:
             outside.blocks.settle()
 
+    def close(self) -> None:
+        """Close the files that this process holds open for the workspace; the next use opens them again.
+
+        What runs in other threads at this moment ends first.
+        """
+        self.settle()
+        Environment.close_of(self.path)
+
     @property
     def run_dir(self) -> Path:
         """The folder of locks and run files."""
@@ -173,6 +181,17 @@ _readers_lock = threading.Lock()
 def _reader_of(path: Path, uuid: str) -> PackReader:
     with _readers_lock:
         return _readers.setdefault((path, uuid), PackReader(path))
+
+
+def _close_packs(path: Path) -> None:
+    """Close the packs of a workspace whose environment was given up; the next read opens them again."""
+    with _readers_lock:
+        readers = [reader for (workspace, _), reader in _readers.items() if workspace == path]
+    for reader in readers:
+        reader.close()
+
+
+on_close.append(_close_packs)
 
 
 def _forget_after_fork() -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from artstore import locate
 from artstore.arguments import texts_of
 from artstore.names import check_name, check_type
+from artstore.namespaces.opened import Opened
 from artstore.queries import artifacts, resolving
 from artstore.queries.artifacts import ArtifactInfo
 from artstore.queries.versions import Version
@@ -69,37 +70,13 @@ def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | N
     return Workspace(create_workspace(locate.find_workspace(path), group=group))
 
 
-class Workspace:
-    """An open workspace, as returned by `open_workspace` and `init_workspace`."""
+class Workspace(Opened):
+    """An open workspace, as returned by `open_workspace` and `init_workspace`.
 
-    __slots__ = ("store",)
+    ``close()``, or leaving a ``with`` block, closes its files; using it again opens them again.
+    """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def __repr__(self) -> str:
-        return f"<Workspace {self.path}>"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Workspace) and self.uuid == other.uuid
-
-    def __hash__(self) -> int:
-        return hash(self.uuid)
-
-    @property
-    def path(self) -> Path:
-        """The workspace's folder."""
-        return self.store.path
-
-    @property
-    def uuid(self) -> str:
-        """The workspace's identity, which moves with its files."""
-        return self.store.uuid
-
-    @property
-    def is_read_only(self) -> bool:
-        """Whether the workspace is on a file system that is read-only as a whole."""
-        return self.store.is_read_only
+    __slots__ = ()
 
     # -- groups of operations --------------------------------------------------------------------------------------
 

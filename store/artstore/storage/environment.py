@@ -16,6 +16,7 @@ import errno
 import os
 import resource
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +37,10 @@ MAX_READERS: Final = 1024
 _MIN_FREE: Final = 1 << 20
 
 
+class _AddressError(BusyError):
+    """Raised when a process cannot map another environment."""
+
+
 class Environment:
     """The environment of one workspace in this process; get it through `Environment.of`."""
 
@@ -45,6 +50,7 @@ class Environment:
         """Whether this is the environment of a workspace that is being made, before its first commit."""
         self._current = os.fspath(workspace / CURRENT)
         self._users = 0
+        self._used_ns = time.monotonic_ns()
         self._dropped = False
         self._current_stamp, folder = read_current(workspace)
         self.folder = workspace / folder
@@ -122,6 +128,11 @@ class Environment:
                     f"the manifest of {self.workspace} is in use from another pid namespace",
                     hint="run the containers that share a workspace with a shared pid namespace",
                 ) from error
+            if _lacks_memory(error):
+                raise _AddressError(
+                    f"this process has no addresses left to open the workspace {self.workspace}",
+                    hint="raise its limit (ulimit -v), or close workspaces that it no longer needs: Workspace.close()",
+                ) from error
             if _is_full(error):
                 raise OutOfSpaceError(
                     f"the disk of {self.workspace} is full: its manifest cannot be opened", hint="free some space"
@@ -130,7 +141,10 @@ class Environment:
 
     @classmethod
     def of(cls, workspace: Path) -> Environment:
-        """Return this process's environment for a workspace, opening it at the first call and after a fork."""
+        """Return this process's environment for a workspace, opening it at the first call and after a fork.
+
+        Of many workspaces, those least recently used are closed: each takes a tebibyte of addresses.
+        """
         environment = _open_environments.get(workspace)
         if environment is not None:
             return environment
@@ -144,6 +158,7 @@ class Environment:
                         environment = other
                         break
                 else:
+                    _close_unused(_MOST_OPEN - 1)
                     environment = cls._opened(workspace)
                 _open_environments[workspace] = environment
         return environment
@@ -155,6 +170,9 @@ class Environment:
             stamp = read_current(workspace)[0]
             try:
                 return cls(workspace)
+            except _AddressError:
+                if not _close_unused(0):
+                    raise
             except (BusyError, DamageError):
                 if read_current(workspace)[0] == stamp:
                     raise
@@ -163,8 +181,17 @@ class Environment:
     def open_new(cls, workspace: Path) -> Environment:
         """Make and open the environment of a new workspace."""
         with _registry:
+            _close_unused(_MOST_OPEN - 1)
             environment = _open_environments[workspace] = cls(workspace, new=True)
         return environment
+
+    @classmethod
+    def close_of(cls, workspace: Path) -> None:
+        """Close this process's environment for a workspace, if it is open: at once, or when its transactions end."""
+        with _registry:
+            environment = _open_environments.get(workspace)
+            if environment is not None:
+                environment.drop()
 
     def drop(self) -> None:
         """Discard the environment; the next call opens it again.  Used after a failed sync, and by tests.
@@ -177,6 +204,8 @@ class Environment:
             if not self._dropped:
                 self._dropped = True
                 _closing.append(self)
+                for close in on_close:
+                    close(self.workspace)
             self._close_if_unused()
 
     def oldest_reader(self) -> int:
@@ -190,6 +219,7 @@ class Environment:
             if self._dropped:
                 return False
             self._users += 1
+            self._used_ns = time.monotonic_ns()
             return True
 
     def leave(self) -> None:
@@ -262,6 +292,11 @@ def _refusal(workspace: Path) -> RefusedError:
 def _failure(workspace: Path, error: lmdb.Error) -> Exception:
     """Return the error for a failed write: a full disk sometimes reports EIO."""
     disk.require_writable(workspace)  # the kernel makes it read-only after an error of the disk
+    if _lacks_memory(error):
+        return _AddressError(
+            f"this process has no memory left to use the workspace {workspace}: nothing was committed",
+            hint="raise its limit (ulimit -v), and run it again",
+        )
     free = disk.free_bytes(workspace)
     if free < _MIN_FREE or _is_full(error):
         return OutOfSpaceError(
@@ -276,6 +311,10 @@ def _is_full(error: lmdb.Error) -> bool:
     return isinstance(error, lmdb.MapFullError | lmdb.DiskError) or os.strerror(errno.EDQUOT) in str(error)
 
 
+def _lacks_memory(error: lmdb.Error) -> bool:
+    return isinstance(error, lmdb.MemoryError) or os.strerror(errno.ENOMEM) in str(error)
+
+
 def map_size() -> int:
     """Return the addresses that an environment may take in this process."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
@@ -288,6 +327,23 @@ _closing: list[Environment] = []
 _lock = threading.RLock()
 _registry = threading.Condition(_lock)
 _CLOSING_SECONDS: Final = 10.0
+_MOST_OPEN: Final = 32
+"""Environments that a process has open at a time, if there are no transactions in more."""
+on_close: Final[list[Callable[[Path], None]]] = []
+"""What is called with a workspace when its environment is given up."""
+
+
+def _close_unused(kept: int) -> bool:
+    """Close environments without transactions, the least recently used first, until ``kept`` are open.
+
+    Returns whether any was closed.
+    """
+    present = set(_open_environments.values())
+    unused = [environment for environment in present if not environment._users and not environment.new]
+    chosen = sorted(unused, key=lambda environment: environment._used_ns)[: max(0, len(present) - kept)]
+    for environment in chosen:
+        environment.drop()
+    return bool(chosen)
 
 
 def _wait_until_closed(workspace: Path) -> None:
