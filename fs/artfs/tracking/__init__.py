@@ -1,6 +1,7 @@
 """Runs and artifacts with the API of Weights & Biases, kept in a workspace of this machine.
 
-    values            what users pass becomes JSON; the environment variables
+    conversion        what users pass becomes JSON
+    values            the environment variables
     naming            which artifact a name means for a run of a project
     aliases           lists that are changed in place and saved
     description       what a program says of an artifact: metadata, aliases, tags, time to live

@@ -6,12 +6,15 @@ import atexit
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
+from artfs.tracking.artifact import Artifact
+from artfs.tracking.conversion import config_values, json_values
 from artfs.tracking.run import Run
-from artfs.tracking.run_values import Words, config_of
-from artfs.tracking.values import environment, plain
+from artfs.tracking.run_values import Words
+from artfs.tracking.values import environment
 from artfs.tracking.workspaces import the_workspace
 from artstore.arguments import texts
 from artstore.errors import InvalidInputError, RefusedError
@@ -81,6 +84,9 @@ def init(
     _notice(sorted(recorded.keys() - {"entity", "reinit"}))
     if resume and id is None and resume not in ("auto", "allow", True):
         raise InvalidInputError("resume needs the id of a run", hint="pass id=")
+    artifacts: list[object] = []
+    selected = _selected(config, config_include_keys, config_exclude_keys)
+    values = json_values(selected, "config", replace=partial(_noted, artifacts))
     workspace = the_workspace()
     record, lease = workspace.runs.start(
         project or environment("PROJECT") or "",
@@ -91,19 +97,27 @@ def init(
         group=group or environment("RUN_GROUP") or "",
         notes=notes or "",
         tags=texts(tags, "tags"),
-        config=_selected(config, config_include_keys, config_exclude_keys),
+        config=values,
         settings={**recorded, **({"resume": str(resume)} if resume else {})},
     )
     _run = Run(workspace, record, lease)
     _hook()
+    if artifacts:
+        _run.config.update(selected)  # the run uses them
     return _run
+
+
+def _noted(artifacts: list[object], value: object) -> object:
+    if isinstance(value, Artifact):
+        artifacts.append(value)
+    return value
 
 
 def _selected(
     config: Mapping[str, Any] | object | None, include: Sequence[str] | None, exclude: Sequence[str] | None
 ) -> dict[str, Any]:
     """Return the values of a config that ``include`` names, all by default, without those that ``exclude`` names."""
-    values = plain(config_of(config), "config")
+    values = {str(key): value for key, value in config_values(config).items()}
     excluded = texts(exclude, "config_exclude_keys")
     included = values.keys() if include is None else texts(include, "config_include_keys")
     return {key: value for key, value in values.items() if key in included and key not in excluded}

@@ -16,11 +16,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from artfs.tracking.aliases import NameList
 from artfs.tracking.assembly import Assembly
+from artfs.tracking.conversion import json_values
 from artfs.tracking.description import Description
 from artfs.tracking.downloading import download
 from artfs.tracking.entries import ArtifactEntry, entries_of
 from artfs.tracking.naming import find_version, own_name, short_name, version_id
-from artfs.tracking.values import iso, plain
+from artfs.tracking.values import iso
 from artstore.arguments import paths_of
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.names import check_name, check_type, version_label
@@ -62,7 +63,7 @@ class Artifact:
         self._description = Description(
             check_type(type),
             description,
-            None if metadata is None else plain(metadata),
+            None if metadata is None else json_values(metadata),
             NameList((), self.save, "aliases"),
             NameList((), self.save, "tags"),
         )
@@ -215,7 +216,7 @@ class Artifact:
 
     @metadata.setter
     def metadata(self, value: Mapping[str, Any]) -> None:
-        self._description.metadata = plain(value)
+        self._description.metadata = json_values(value)
 
     @property
     def description(self) -> str | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from artfs.tracking.aliases import NameList
+from artfs.tracking.conversion import json_value, json_values
 from artstore.errors import InvalidInputError
 from artstore.names import LATEST, check_alias
 from artstore.queries.versions import Version
@@ -43,7 +44,7 @@ class Description:
         return {
             "type": self.type,
             "description": self.text,
-            "metadata": self.metadata,
+            "metadata": None if self.metadata is None else json_values(self.metadata),
             "aliases": _checked(self.aliases),
             "ttl": self._seconds(),
         }
@@ -51,7 +52,7 @@ class Description:
     def _seconds(self) -> float | None:
         if self.ttl is not None:
             return self.ttl.total_seconds()
-        days = (self.metadata or {}).get(_TTL_DAYS)
+        days = json_value((self.metadata or {}).get(_TTL_DAYS))
         if days is None:
             return None
         if isinstance(days, bool) or not isinstance(days, int | float) or not days > 0:
@@ -60,7 +61,7 @@ class Description:
 
     def write(self, workspace: Workspace, version: Version) -> None:
         """Change the description that a version has to this one."""
-        workspace.revise(version.name, description=self.text or "", metadata=self.metadata or {})
+        workspace.revise(version.name, description=self.text or "", metadata=json_values(self.metadata or {}))
         aliases, old_aliases = set(_checked(self.aliases)), set(version.aliases) - {LATEST}
         if aliases - old_aliases:
             workspace.aliases.set(version.name, *sorted(aliases - old_aliases))

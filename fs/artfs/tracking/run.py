@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from artfs.tracking.artifact import Artifact
+from artfs.tracking.conversion import json_values, metric_values
 from artfs.tracking.naming import own_name, short_name
 from artfs.tracking.run_values import Words
-from artfs.tracking.values import iso, metric_values, plain
+from artfs.tracking.values import iso
 from artstore.arguments import texts
 from artstore.clock import utc
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
@@ -51,7 +52,7 @@ class Run:
         self._written = time.monotonic()
         self._dirty = False
         self._finished = lease is None
-        self.config = Words(record.config, lambda values: plain(dict(values), "config"), self._change)
+        self.config = Words(record.config, self._config_values, self._change)
         self.summary = Words(record.summary, metric_values, self._change)
 
     def __repr__(self) -> str:
@@ -191,16 +192,24 @@ class Run:
     def _write_rows(self) -> None:
         if not self._rows or self._finished:
             return
-        summary = self.summary.as_dict()
+        summary = metric_values(self.summary.as_dict())
         self._record = self._workspace.runs.log(self._record.number, self._rows, summary)
         self._rows = []
         self._written = time.monotonic()
+
+    def _config_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values as the config keeps them; the run uses each artifact among them, which is kept by name."""
+
+        def used(value: object) -> object:
+            return self.use_artifact(value).qualified_name if isinstance(value, Artifact) else value
+
+        return json_values(values, "config", replace=used)
 
     def _change(self) -> None:
         self._dirty = True
 
     def _save(self, **fields: Any) -> None:
-        config, summary = self.config.as_dict(), self.summary.as_dict()
+        config, summary = self._config_values(self.config.as_dict()), metric_values(self.summary.as_dict())
         self._record = self._workspace.runs.change(self._record.number, config=config, summary=summary, **fields)
         self._dirty = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from artstore.errors import InvalidInputError
+from artfs.tracking.conversion import config_values
 
 __all__ = ["Words"]
 
@@ -56,7 +56,7 @@ class Words(MutableMapping[str, Any]):
 
     def update(self, values: Any = (), /, allow_val_change: bool | None = None, **more: Any) -> None:
         """Set several values."""
-        self._values.update(self._checked({**dict(values), **more}))
+        self._values.update(self._checked({**config_values(values or None), **more}))
         self._changed()
 
     def take(self, values: Mapping[str, Any]) -> None:
@@ -70,14 +70,3 @@ class Words(MutableMapping[str, Any]):
     def as_dict(self) -> dict[str, Any]:
         """Return all values."""
         return dict(self._values)
-
-
-def config_of(value: Any) -> dict[str, Any]:
-    """Return a run's configuration as a dictionary; it is a mapping, or an object with attributes (argparse)."""
-    if value is None:
-        return {}
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "__dict__"):
-        return dict(vars(value))
-    raise InvalidInputError(f"the config of a run is a dictionary, not {type(value).__name__}")

@@ -164,16 +164,6 @@ def test_names_that_are_not_there(workspace: artfs.Workspace) -> None:
         artfs.Api().run("p/none")
 
 
-@pytest.mark.parametrize("value", [{"x": object()}, {"x": {1j: 2}}, ["no", "mapping"]])
-def test_what_cannot_be_logged(workspace: artfs.Workspace, value: object) -> None:
-    run = artfs.init(project="p")
-    with pytest.raises(InvalidInputError):
-        run.log(value)  # type: ignore[arg-type]
-    with raises(InvalidInputError, names=["config"]):
-        run.config.update({"lr": math.inf})
-    assert dict(run.config) == {}
-
-
 def test_the_first_run_makes_the_workspace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
