@@ -238,6 +238,7 @@ TESTED_ELSEWHERE = {
     "tests/store/queries/test_versions.py": ["artstore/queries/artifacts", "artstore/queries/query"],
     "tests/store/rows/test_lineage.py": ["artstore/changes/linking", "artstore/queries/graph"],
     "tests/store/test_workspace.py": ["artstore/queries/resolving"],
+    "tests/store/storage/test_closing.py": ["artstore/namespaces/opened"],
     "tests/fs/mount/test_tree.py": [
         f"artfs/mount/{name}" for name in ("attributes", "catalogue", "handle", "snapshot_source", "xattrs")
     ],

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from numbers import Real
+from typing import Final
 
 from artstore.errors import InvalidInputError
 
-__all__ = ["paths_of", "shown_value", "text", "texts", "texts_of"]
+__all__ = ["Duration", "paths_of", "seconds_of", "shown_text", "shown_value", "text", "texts", "texts_of"]
 
-_SHOWN_CHARACTERS = 60
+Duration = float | str | timedelta
+"""A time span: seconds, text such as ``30d``, or a timedelta."""
+
+_SHOWN_CHARACTERS: Final = 60
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+", re.ASCII)
 
 
 def shown_value(value: object) -> str:
@@ -20,6 +29,11 @@ def shown_value(value: object) -> str:
         return f"a {type(value).__name__}"
     written = written if len(written) <= _SHOWN_CHARACTERS else f"{written[: _SHOWN_CHARACTERS - 3]}..."
     return f"{written} ({type(value).__name__})"
+
+
+def shown_text(value: str) -> str:
+    """Return a text for a message, in quotes and not too long."""
+    return repr(value if len(value) <= _SHOWN_CHARACTERS else f"{value[: _SHOWN_CHARACTERS - 3]}...")
 
 
 def text(value: object, what: str) -> str:
@@ -60,3 +74,25 @@ def paths_of(values: Iterable[object], what: str) -> list[str]:
                 raise InvalidInputError(f"{what} must be paths, not {shown_value(each)}")
             paths.append(os.fsdecode(each))
     return paths
+
+
+def seconds_of(value: Duration, what: str) -> float:
+    """Return a duration in seconds: of a number of seconds, a text such as ``30d`` or ``1d12h``, or a timedelta.
+
+    Raises `InvalidInputError` naming ``what`` for anything else.
+    """
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except (OverflowError, ValueError):
+            raise InvalidInputError(f"{what} is out of range") from None
+    if value == "0":
+        return 0.0
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{what} must be seconds, a text such as 30d, or a timedelta, not {shown_value(value)}")
+    if _DURATION.fullmatch(value) is None:
+        hint = "write a number with a unit, such as 24h, 7d, 90m or 30s, or 0"
+        raise InvalidInputError(f"{shown_text(value)} is not a duration", hint=hint)
+    return float(sum(float(part[:-1]) * _UNITS[part[-1]] for part in re.findall(r"[\d.]+[smhdw]", value)))

@@ -59,6 +59,8 @@ class ArtfsError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # a traceback shows it
         if isinstance(self, OSError):
             object.__setattr__(self, "errno", self.code)
             object.__setattr__(self, "strerror", message)

@@ -13,10 +13,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from artstore import locate
-from artstore.arguments import texts_of
+from artstore.arguments import Duration, seconds_of, texts, texts_of
 from artstore.names import check_name, check_type
 from artstore.namespaces.opened import Opened
 from artstore.queries import artifacts, resolving
@@ -200,19 +200,21 @@ class Workspace(Opened):
         type: str | None = None,
         tag: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-        younger: float | None = None,
-        older: float | None = None,
+        younger: Duration | None = None,
+        older: Duration | None = None,
         latest: bool = False,
     ) -> list[Version]:
         """Return the living versions that match every selector, by name and number.
 
-        ``artifact`` is a glob on full names, ``project`` includes all below it, ``younger`` and ``older`` are ages in
-        seconds.  With ``latest`` only the latest version of each artifact is considered.
+        ``artifact`` is a glob on full names, ``project`` includes all below it, ``younger`` and ``older`` are ages:
+        seconds, ``"30d"`` or timedeltas.  With ``latest`` only the latest version of each artifact is considered.
         """
         from artstore.queries.query import Selector, find
 
         selector = Selector(project, type, artifact, tag, metadata or {})
-        return list(find(self.store, selector, younger=younger, older=older, latest=latest))
+        young = None if younger is None else seconds_of(younger, "younger")
+        old = None if older is None else seconds_of(older, "older")
+        return list(find(self.store, selector, younger=young, older=old, latest=latest))
 
     def has_artifact(self, name: str) -> bool:
         """Return whether an artifact with this full name has a living version."""
@@ -318,14 +320,19 @@ class Workspace(Opened):
         names = [resolving.numbered_reference(self.store, ref) for ref in texts_of(refs, "the versions to delete")]
         return delete(self.store, names, force=force, now=now, dry_run=dry_run, recursive=recursive, cascade=cascade)
 
-    def undelete(self, ref: str) -> Undeletion:
-        """Restore a deleted version ``NAME:v3``, with its aliases, except those that another version now has.
+    @overload
+    def undelete(self, refs: str, /) -> Undeletion: ...  # type: ignore[overload-overlap]  # a text is one
+    @overload
+    def undelete(self, refs: Sequence[str], /) -> list[Undeletion]: ...
+    def undelete(self, refs: str | Sequence[str], /) -> Undeletion | list[Undeletion]:
+        """Restore a deleted version ``NAME:v3``, or several, all or none; with the aliases that no other version has.
 
         Raises `NotFoundError` if its content is being reaped, `RefusedError` if it is not deleted.
         """
         from artstore.changes.deleting import undelete
 
-        return undelete(self.store, ref)
+        restored = undelete(self.store, texts(refs, "the versions to restore"))
+        return restored[0] if isinstance(refs, str) else restored
 
     def gc(
         self,

@@ -132,6 +132,9 @@ OBSERVED: dict[tuple[str, str], Observe] = {
     ("Workspace.delete", "refs"): changed(
         lambda ws, value: ws.delete("d:best" if value == "best" else ["d:best"], force=True)
     ),
+    ("Workspace.undelete", "refs"): changed(
+        lambda ws, value: ws.delete("d:v0", force=True) and ws.undelete("d:v0" if value == "best" else ["d:v0"])
+    ),
     ("Aliases.set", "aliases"): changed(lambda ws, value: ws.aliases.set("d:v0", value)),
     ("Aliases.remove", "aliases"): changed(lambda ws, value: ws.aliases.remove("d", value)),
     ("Tags.add", "tags"): changed(lambda ws, value: ws.tags.add("d:v0", value)),

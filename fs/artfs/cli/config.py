@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import click
@@ -28,7 +27,6 @@ _FIELDS = {
     _CACHE: "reference_cache_bytes",
 }
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
 _UNLIMITED = "unlimited"
 
 
@@ -113,15 +111,9 @@ def _shown(settings: Settings, key: str) -> str:
 
 def parse_duration(text: str) -> float:
     """Parse a duration such as ``24h``, ``1d12h`` or ``0`` into seconds; raise InvalidInputError for anything else."""
-    from artstore.errors import InvalidInputError
+    from artstore.arguments import seconds_of
 
-    if text == "0":
-        return 0.0
-    if _DURATION.fullmatch(text) is None:
-        raise InvalidInputError(
-            f"{text!r} is not a duration", hint="write a number with a unit, such as 24h, 7d, 90m or 30s, or 0"
-        )
-    return float(sum(float(part[:-1]) * _SECONDS[part[-1]] for part in re.findall(r"[\d.]+[smhdw]", text)))
+    return seconds_of(text, "the duration")
 
 
 def written_duration(seconds: float) -> str:

@@ -17,12 +17,12 @@ from typing import IO, TYPE_CHECKING, Any
 from artfs.tracking.aliases import NameList
 from artfs.tracking.assembly import Assembly
 from artfs.tracking.conversion import json_values
-from artfs.tracking.description import Description
+from artfs.tracking.description import Description, lasting
 from artfs.tracking.downloading import download
 from artfs.tracking.entries import ArtifactEntry, entries_of
 from artfs.tracking.naming import find_version, own_name, short_name, version_id
 from artfs.tracking.values import iso
-from artstore.arguments import paths_of
+from artstore.arguments import Duration, paths_of
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.names import check_name, check_type, version_label
 from artstore.queries.versions import Version
@@ -49,12 +49,14 @@ class Artifact:
     def __init__(
         self,
         name: str,
-        type: str,
+        type: str = "",
         description: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         incremental: bool = False,
         use_as: str | None = None,
     ) -> None:
+        if not type:
+            raise InvalidInputError(f"the artifact {name!r} needs a type", hint="pass type=, such as 'dataset'")
         self._name = check_name(name)
         self.incremental = incremental
         self._use_as = use_as
@@ -251,10 +253,8 @@ class Artifact:
         return self._description.ttl
 
     @ttl.setter
-    def ttl(self, value: timedelta | None) -> None:
-        if value is not None and not value > timedelta(0):
-            raise InvalidInputError("the expiry time must be in the future")
-        self._description.ttl = value
+    def ttl(self, value: Duration | None) -> None:
+        self._description.ttl = None if value is None else lasting(value)
 
     # -- putting together ------------------------------------------------------------------------------------------
 

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from artfs.tracking.aliases import NameList
 from artfs.tracking.conversion import json_value, json_values
+from artstore.arguments import Duration, seconds_of
 from artstore.errors import InvalidInputError
 from artstore.names import LATEST, check_alias
 from artstore.queries.versions import Version
+from artstore.records.catalogue import end_after
 from artstore.workspace import Workspace
 
 if TYPE_CHECKING:
     from artstore.changes.committing import VersionOptions
 
-__all__ = ["Description"]
+__all__ = ["Description", "lasting"]
 
 _TTL_DAYS: Final = "ttl_days"
 
@@ -88,6 +90,13 @@ class Description:
 def _checked(aliases: Iterable[str]) -> list[str]:
     """Return aliases without ``latest``, which is computed; raise `InvalidInputError` for an invalid one."""
     return [check_alias(alias) for alias in aliases if alias != LATEST]
+
+
+def lasting(value: Duration) -> timedelta:
+    """Return a time to live; raise `InvalidInputError` for one that has ended."""
+    seconds = seconds_of(value, "ttl")
+    end_after(seconds)
+    return timedelta(seconds=seconds)
 
 
 def _length(version: Version) -> timedelta | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypedDict
 
-from artstore.arguments import texts
+from artstore.arguments import Duration, seconds_of, texts
 from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
@@ -34,15 +34,16 @@ class VersionOptions(TypedDict, total=False):
     """Options of a new version that a caller can set.
 
     ``type`` is the type of the artifact, fixed by the first version that has one.  ``aliases`` are set to the version,
-    and ``metadata`` must be valid as JSON.  The version expires ``ttl`` seconds after its creation.  Without ``new``,
-    no version is made if the content, and the metadata and description if given, equal those of the latest version.
+    and ``metadata`` must be valid as JSON.  The version expires after ``ttl``: seconds, ``"30d"`` or a timedelta.
+    Without ``new``, no version is made if the content, and the metadata and description if given, equal those of the
+    latest version.
     """
 
     type: str | None
     aliases: Sequence[str]
     description: str | None
     metadata: Mapping[str, Any] | None
-    ttl: float | None
+    ttl: Duration | None
     new: bool
 
 
@@ -79,12 +80,13 @@ class Commit:
         aliases: Sequence[str] = (),
         description: str | None = None,
         metadata: Metadata | None = None,
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         new: bool = False,
     ) -> Self:
         """Return the commit for an artifact's name and `VersionOptions`; raise `InvalidInputError` for invalid ones."""
-        if ttl is not None:
-            end_after(ttl)
+        seconds = None if ttl is None else seconds_of(ttl, "ttl")
+        if seconds is not None:
+            end_after(seconds)
         return cls(
             name=check_name(name),
             type=None if type is None else check_type(type),
@@ -92,7 +94,7 @@ class Commit:
             description=description,
             metadata=None if metadata is None else checked_metadata(metadata),
             force=new,
-            ttl=ttl,
+            ttl=seconds,
         )
 
 

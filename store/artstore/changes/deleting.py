@@ -316,57 +316,79 @@ def _delete_one(
     return entry, event, [version_label(version.number), *aliases]
 
 
-def undelete(store: Store, ref: str) -> Undeletion:
-    """Undelete the version ``NAME:v3``, with those of its aliases that no other version has now.
+def undelete(store: Store, refs: Sequence[str]) -> list[Undeletion]:
+    """Undelete versions ``NAME:v3``, all or none, with those of their aliases that no other version has now.
 
-    An expiry time that has passed is removed.  Raises `NotFoundError` if it never existed or is being reaped,
-    `RefusedError` if it is not deleted, and `InvalidInputError` if ``ref`` has no version's number or its name has
+    An expiry time that has passed is removed.  Raises `NotFoundError` if one never existed or is being reaped,
+    `RefusedError` if it is not deleted, and `InvalidInputError` if a reference has no version's number or its name has
     become a project.
     """
+    references = [_numbered(ref) for ref in dict.fromkeys(refs)]
+    changes: list[Change] = []
+    restored: list[_Restored] = []
+    with room_to_free(store.path), store.write() as transaction:
+        for name, number in references:
+            restored.append(_restore(store, transaction, name, number, changes))
+    silent = [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, changes)] if changes else []
+    return [
+        Undeletion(Version(store, artifact.name, version, artifact.type), free, taken, silent)
+        for artifact, version, free, taken in restored
+    ]
+
+
+def _numbered(ref: str) -> tuple[str, int]:
     reference = parse_reference(ref)
     if reference.version is None or reference.path:
         raise InvalidInputError(f"{ref!r} does not name a version by number", hint="write NAME:v3")
-    name, number = reference.name, reference.version
-    label = f"{name}:{version_label(number)}"
-    with room_to_free(store.path), store.write() as transaction:
-        artifact = catalogue.find_name(transaction, name) or catalogue.find_retired(transaction, name)
-        if artifact is None or not artifact.is_artifact:
-            raise NotFoundError(f"there is no artifact {name!r}, and no deleted one that can be restored")
-        was_retired = catalogue.find_name(transaction, name) is None
-        artifact = catalogue.ensure_artifact(transaction, name, time.time_ns())
-        version, entry = _deleted_version(transaction, artifact, number, label)
-        deadlist.remove_entry(transaction, entry)
-        ended = 0 < version.expires_ns <= time.time_ns()
-        restored = replace(
-            version,
-            state="live",
-            deleted_ns=0,
-            due_ns=0,
-            entry=0,
-            released_aliases=[],
-            reason="",
-            expires_ns=0 if ended else version.expires_ns,
-        )
-        catalogue.put_version(transaction, restored)
-        transaction.state.versions += 1
-        transaction.state.logical_bytes += version.bytes
-        taken = [
-            alias
-            for alias in version.released_aliases
-            if catalogue.alias_by_name(transaction, artifact.number, alias) is not None
-        ]
-        free = [alias for alias in version.released_aliases if alias not in taken]
-        catalogue.set_aliases(transaction, artifact.number, number, free, time.time_ns())
-        events: list[Event] = [UndeleteEvent(name=name, version=number)]
-        if ended:
-            events.append(TtlEvent(name=name, version=number, expires_ns=0))
-        events += [AliasEvent(name=name, alias=alias, version=number) for alias in free]
-        journal.append(store.path, transaction, events)
-    changes = [Change(name, [version_label(number), "latest", *free])]
+    return reference.name, reference.version
+
+
+class _Restored(NamedTuple):
+    artifact: ArtifactRecord
+    version: VersionRecord
+    free: list[str]
+    taken: list[str]
+
+
+def _restore(store: Store, transaction: WriteTransaction, name: str, number: int, changes: list[Change]) -> _Restored:
+    """Undelete one version; add the listings of a mount that change."""
+    artifact = catalogue.find_name(transaction, name) or catalogue.find_retired(transaction, name)
+    if artifact is None or not artifact.is_artifact:
+        raise NotFoundError(f"there is no artifact {name!r}, and no deleted one that can be restored")
+    was_retired = catalogue.find_name(transaction, name) is None
+    artifact = catalogue.ensure_artifact(transaction, name, time.time_ns())
+    version, entry = _deleted_version(transaction, artifact, number, f"{name}:{version_label(number)}")
+    deadlist.remove_entry(transaction, entry)
+    ended = 0 < version.expires_ns <= time.time_ns()
+    restored = replace(
+        version,
+        state="live",
+        deleted_ns=0,
+        due_ns=0,
+        entry=0,
+        released_aliases=[],
+        reason="",
+        expires_ns=0 if ended else version.expires_ns,
+    )
+    catalogue.put_version(transaction, restored)
+    transaction.state.versions += 1
+    transaction.state.logical_bytes += version.bytes
+    taken = [
+        alias
+        for alias in version.released_aliases
+        if catalogue.alias_by_name(transaction, artifact.number, alias) is not None
+    ]
+    free = [alias for alias in version.released_aliases if alias not in taken]
+    catalogue.set_aliases(transaction, artifact.number, number, free, time.time_ns())
+    events: list[Event] = [UndeleteEvent(name=name, version=number)]
+    if ended:
+        events.append(TtlEvent(name=name, version=number, expires_ns=0))
+    events += [AliasEvent(name=name, alias=alias, version=number) for alias in free]
+    journal.append(store.path, transaction, events)
+    changes.append(Change(name, [version_label(number), "latest", *free]))
     if was_retired:
         changes += parent_changes(name)
-    silent = [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, changes)]
-    return Undeletion(Version(store, artifact.name, restored, artifact.type), free, taken, silent)
+    return _Restored(artifact, restored, free, taken)
 
 
 def _deleted_version(

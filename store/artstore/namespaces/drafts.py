@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from artstore.arguments import texts_of
+from artstore.arguments import Duration, seconds_of, texts_of
 from artstore.names import check_name
 from artstore.queries.resolving import base_version
 from artstore.store import Store
@@ -28,18 +28,18 @@ class Drafts:
         self._store = store
 
     def new(
-        self, name: str, *, base: str | None = None, id: str = "", expires: float | None = None, shared_as: str = ""
+        self, name: str, *, base: str | None = None, id: str = "", expires: Duration | None = None, shared_as: str = ""
     ) -> OpenDraft:
         """Open a draft of an artifact's next version, empty or with the content of ``base``.
 
         ``base`` is ``v3``, an alias, or ``NAME:v3``.  Without ``id`` an id is generated.  The draft expires ``expires``
-        seconds after its last step, by default after 7 days.  ``shared_as`` is recorded: the name that several programs
+        after its last step, by default after 7 days.  ``shared_as`` is recorded: the name that several programs
         use for the draft.  Raises `ExistsError` if a draft ``id`` is open.
         """
         from artstore.drafting.open_draft import EXPIRY_SECONDS, open_new
 
         below = None if base is None else base_version(self._store, check_name(name), base).record
-        seconds = EXPIRY_SECONDS if expires is None else expires
+        seconds = EXPIRY_SECONDS if expires is None else seconds_of(expires, "expires")
         return open_new(self._store, check_name(name), id, below, seconds, shared_as)
 
     def gather(self, name: str, base: Version | None = None) -> Gathering:

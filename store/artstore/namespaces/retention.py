@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from artstore.arguments import Duration, seconds_of
 from artstore.clock import utc
 from artstore.queries.resolving import version_of_reference
 from artstore.store import Store
@@ -38,6 +39,8 @@ class Retention:
         """
         from artstore.retention.rules import Rule, set_rule
 
+        if "within" in fields:
+            fields["within"] = seconds_of(fields["within"], "within")
         rule = Rule.of({"name": name, **fields})
         set_rule(self._store, rule)
         return rule
@@ -63,9 +66,13 @@ class Retention:
 
         return apply(self._store, trust_clock=trust_clock)
 
-    def set_ttl(self, ref: str, seconds: float | None) -> datetime | None:
-        """Set the seconds from now after which a version expires, None for never; return when it expires."""
+    def set_ttl(self, ref: str, ttl: Duration | None) -> datetime | None:
+        """Set the time from now after which a version expires, None for never; return when it expires.
+
+        ``ttl`` is a number of seconds, a text such as ``30d``, or a timedelta.
+        """
         from artstore.retention.applying import set_ttl
 
+        seconds = None if ttl is None else seconds_of(ttl, "ttl")
         expires_ns = set_ttl(self._store, version_of_reference(self._store, ref).record, seconds)
         return utc(expires_ns) if expires_ns else None

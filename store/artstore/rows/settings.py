@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from artstore.arguments import seconds_of
 from artstore.errors import DamageError, InvalidInputError, RefusedError
 from artstore.records.catalogue import ArtifactRecord
 from artstore.records.tables import Table
@@ -65,6 +66,9 @@ def change_settings(transaction: WriteTransaction, changes: dict[str, Any]) -> S
         if name == "protected_aliases":
             changes = {**changes, name: _checked_globs(value)}
             continue
+        if name == "undelete_seconds":
+            value = seconds_of(value, name)
+            changes = {**changes, name: value}
         whole = name != "undelete_seconds"
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise InvalidInputError(f"{name} must be a {'whole ' if whole else ''}number")
