@@ -11,18 +11,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
 
 from artfs.tracking.aliases import NameList
 from artfs.tracking.assembly import Assembly
 from artfs.tracking.conversion import json_values
-from artfs.tracking.description import Description, lasting
+from artfs.tracking.description import Described, Description
 from artfs.tracking.downloading import download
 from artfs.tracking.entries import ArtifactEntry, entries_of
 from artfs.tracking.naming import find_version, own_name, short_name, version_id
 from artfs.tracking.values import iso
-from artstore.arguments import Duration, paths_of
+from artstore.arguments import paths_of
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.names import check_name, check_type, version_label
 from artstore.queries.versions import Version
@@ -38,7 +37,7 @@ __all__ = ["Artifact", "ArtifactEntry"]
 _DRAFT, _COMMITTED, _DELETED = "PENDING", "COMMITTED", "DELETED"
 
 
-class Artifact:
+class Artifact(Described):
     """An artifact of a type, to be logged by a run; or a version.
 
     ``metadata`` is whatever JSON can hold, and numpy's numbers; ``ttl_days`` in it sets the time to live.  With
@@ -153,11 +152,6 @@ class Artifact:
         return version_label(self._logged("version").number)
 
     @property
-    def type(self) -> str | None:
-        """Its type."""
-        return self._description.type
-
-    @property
     def state(self) -> str:
         """``PENDING`` until it is logged, then ``COMMITTED``; ``DELETED`` once the version is deleted."""
         if self._version is None:
@@ -208,53 +202,6 @@ class Artifact:
     def updated_at(self) -> str:
         """When it was logged: a version does not change."""
         return self.created_at
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """Values by name; changes are kept when it is logged, or by ``save``."""
-        if self._description.metadata is None:
-            self._description.metadata = {}
-        return self._description.metadata
-
-    @metadata.setter
-    def metadata(self, value: Mapping[str, Any]) -> None:
-        self._description.metadata = json_values(value)
-
-    @property
-    def description(self) -> str | None:
-        """Its description; a change is kept when it is logged, or by ``save``."""
-        return self._description.text
-
-    @description.setter
-    def description(self, value: str | None) -> None:
-        self._description.text = value
-
-    @property
-    def aliases(self) -> NameList:
-        """Its aliases, with ``latest`` if it is that; a change is kept when it is logged, or by ``save``."""
-        return self._description.aliases
-
-    @aliases.setter
-    def aliases(self, value: Sequence[str]) -> None:
-        self._description.aliases = NameList(value, self.save, "aliases")
-
-    @property
-    def tags(self) -> NameList:
-        """Its tags; a change is kept when it is logged, or by ``save``."""
-        return self._description.tags
-
-    @tags.setter
-    def tags(self, value: Sequence[str]) -> None:
-        self._description.tags = NameList(value, self.save, "tags")
-
-    @property
-    def ttl(self) -> timedelta | None:
-        """How long after it was logged it expires, or None; a change is kept when it is logged, or by ``save``."""
-        return self._description.ttl
-
-    @ttl.setter
-    def ttl(self, value: Duration | None) -> None:
-        self._description.ttl = None if value is None else lasting(value)
 
     # -- putting together ------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -19,7 +19,7 @@ from artstore.workspace import Workspace
 if TYPE_CHECKING:
     from artstore.changes.committing import VersionOptions
 
-__all__ = ["Description", "lasting"]
+__all__ = ["Described", "Description"]
 
 _TTL_DAYS: Final = "ttl_days"
 
@@ -87,12 +87,74 @@ class Description:
             )
 
 
+class Described:
+    """What a program reads and changes of an artifact's description."""
+
+    _description: Description
+
+    def save(self) -> None:
+        """Keep the changes."""
+        raise NotImplementedError
+
+    @property
+    def type(self) -> str | None:
+        """Its type."""
+        return self._description.type
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Values by name; changes are kept when it is logged, or by ``save``."""
+        if self._description.metadata is None:
+            self._description.metadata = {}
+        return self._description.metadata
+
+    @metadata.setter
+    def metadata(self, value: Mapping[str, Any]) -> None:
+        self._description.metadata = json_values(value)
+
+    @property
+    def description(self) -> str | None:
+        """Its description; a change is kept when it is logged, or by ``save``."""
+        return self._description.text
+
+    @description.setter
+    def description(self, value: str | None) -> None:
+        self._description.text = value
+
+    @property
+    def aliases(self) -> NameList:
+        """Its aliases, with ``latest`` if it is that; a change is kept when it is logged, or by ``save``."""
+        return self._description.aliases
+
+    @aliases.setter
+    def aliases(self, value: Sequence[str]) -> None:
+        self._description.aliases = NameList(value, self.save, "aliases")
+
+    @property
+    def tags(self) -> NameList:
+        """Its tags; a change is kept when it is logged, or by ``save``."""
+        return self._description.tags
+
+    @tags.setter
+    def tags(self, value: Sequence[str]) -> None:
+        self._description.tags = NameList(value, self.save, "tags")
+
+    @property
+    def ttl(self) -> timedelta | None:
+        """How long after it was logged it expires, or None; a change is kept when it is logged, or by ``save``."""
+        return self._description.ttl
+
+    @ttl.setter
+    def ttl(self, value: Duration | None) -> None:
+        self._description.ttl = None if value is None else _lasting(value)
+
+
 def _checked(aliases: Iterable[str]) -> list[str]:
     """Return aliases without ``latest``, which is computed; raise `InvalidInputError` for an invalid one."""
     return [check_alias(alias) for alias in aliases if alias != LATEST]
 
 
-def lasting(value: Duration) -> timedelta:
+def _lasting(value: Duration) -> timedelta:
     """Return a time to live; raise `InvalidInputError` for one that has ended."""
     seconds = seconds_of(value, "ttl")
     end_after(seconds)
