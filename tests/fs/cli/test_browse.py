@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,8 +56,14 @@ def test_ls_of_a_version_lists_files(artfs: Run, data: Path) -> None:
         ("a.txt", "file", 1000),
         ("b.bin", "file", 10240),
     ]
-    long_ = artfs("ls", "-l", "x:v0").text
-    assert "link -> train/a.txt" in long_ and "-r-xr-xr-x" in long_ and "dr-xr-xr-x" in long_
+    (data / "run.sh").chmod(0o750)
+    (data / "train").chmod(0o711)
+    os.utime(data / "empty", (0, 86_400))
+    artfs("put", data, "x", "--new")
+    long_ = artfs("ls", "-l", "x:v1").text
+    assert "link -> train/a.txt" in long_
+    assert re.search(r"^-rwxr-x---.* run\.sh$", long_, re.M) and re.search(r"^drwx--x--x.* train/$", long_, re.M)
+    assert re.search(r"^-rw-r--r-- .* 1970-01-02T00:00:00Z  empty$", long_, re.M)
 
 
 def test_names_of_any_bytes_are_listed_and_read(artfs: Run, artfs_process: Run, data: Path) -> None:

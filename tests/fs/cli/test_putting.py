@@ -53,7 +53,7 @@ def test_the_first_put_makes_the_workspace_and_says_so(artfs: Run, data: Path, h
     assert result.code == 0
     reported(result, names=[str(home / "workspace")])
     keys = ["artifact", "version", "digest", "created", "files", "bytes", "new_bytes", "reaped_bytes"]
-    assert list(result.json) == keys
+    assert list(result.json) == [*keys, "differing_paths", "private_files", "special_modes"]
     assert result.json["artifact"] == "imagenet" and result.json["version"] == "v0" and result.json["created"] is True
     assert len(result.json["digest"]) == 64 and result.json["new_bytes"] > 0
     again = artfs("put", data, "imagenet", "--json")

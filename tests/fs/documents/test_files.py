@@ -16,10 +16,11 @@ from fs.documents.shapes import check
 
 def test_a_folder() -> None:
     version: Any = SimpleNamespace(artifact="x", number=3)
-    link = FileInfo("l", "link", 1, "ab", False, "to", datetime(2026, 1, 1, tzinfo=UTC))
+    link = FileInfo("l", "link", 1, "ab", False, "to", datetime(2026, 1, 1, tzinfo=UTC), 0o777)
     document = encode(files.FilesDocument.of(version, b"train", [link]))
     check(document)
     assert (document["version"], document["files"][0]["target"]) == ("v3", "to")
+    assert document["files"][0]["mode"] == 0o777
 
 
 def test_copies() -> None:

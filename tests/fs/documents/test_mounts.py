@@ -18,11 +18,15 @@ def test_the_status() -> None:
     worker = WorkerStatus(1, NOON, 0, 10, 5, 4, 3, 2, None)
     live = MountStatus("/w", "/m", "live", 1, NOON, workers=[worker], reaper=ReaperStatus("idle", 0, 0, 0, NOON, None))
     drafts = [DraftInfo(1, "x", 1, 2, True, 3), DraftInfo(1, "x", 1, 2, True, 3, id="d", expires_ns=10**9)]
-    document = encode(mounts.StatusDocument.of([live, MountStatus("/w", "/n", "dead")], drafts, Backlog(0, 0, None, 1)))
+    document = encode(
+        mounts.StatusDocument.of([live, MountStatus("/w", "/n", "dead")], drafts, Backlog(0, 0, None, 1), True)
+    )
     check(document)
     assert document["mounts"][0]["requests"] == 10
     assert [draft["id"] for draft in document["drafts"]] == [None, "d"]
-    assert "backlog" not in encode(mounts.StatusDocument.of([], [], None))
+    assert document["read_only"] is True
+    named = encode(mounts.StatusDocument.of([], [], None, None))
+    assert "backlog" not in named and "read_only" not in named
 
 
 def test_what_was_mounted() -> None:
