@@ -276,6 +276,6 @@ class Succession:
         """Put the next version while another is deleted."""
         deleted = self._any()
         if len(self.expected) > 1:
-            self._workspace.delete(f"{self.name}:v{deleted}")
+            self._workspace.delete(f"{self.name}:v{deleted}", cascade="orphan")
             self._put(deleted)
             self._workspace.undelete(f"{self.name}:v{deleted}")
