@@ -276,3 +276,14 @@ def test_links_are_files_too(workspace: Workspace, tmp_path: Path) -> None:
     first, second = (files_of(workspace, version)["link"] for version in workspace.versions("a"))
     assert first == Shown(b"one", 7 * SECOND, 0o777)
     assert second.content == b"two" and second.second > 7
+
+
+def test_a_time_that_was_given_is_kept(workspace: Workspace, tmp_path: Path) -> None:
+    """A file whose own time stood for other content once shows the time of the commit that changed it, from then on."""
+    source = tmp_path / "source"
+    put(workspace, source, {"a": Shown(b"one", SECOND)})
+    two = Shown(b"two", SECOND)
+    given_time = put(workspace, source, {"a": two})["a"]
+    assert given_time.second > 1
+    assert put(workspace, source, {"a": two, "b": Shown(b"b", 0)})["a"] == given_time
+    assert put(workspace, source, {"a": two, "b": Shown(b"b", 0)}, new=True)["a"] == given_time
