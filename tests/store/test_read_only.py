@@ -79,7 +79,7 @@ def test_readers_need_no_locks(disk: Path, tmp_path: Path) -> None:
         assert version.read_bytes("b") == b"second"
         with version.open("a") as file:
             assert file.read() == b"first"
-        assert [change.path for change in workspace.diff("team/data:v0", "team/data:v1")] == [b"b"]
+        assert [change.path for change in workspace.diff("team/data:v0", "team/data:v1")] == ["b"]
         assert [version.number for version in workspace.log("team/data")] == [1, 0]
         assert workspace.get("team/data:v1", tmp_path / "copy").files == 2
         assert (tmp_path / "copy" / "b").read_text() == "second"

@@ -33,7 +33,7 @@ def print_difference(difference: Difference) -> None:
 
 
 def _change_line(change: Change) -> str:
-    letter, path = _LETTERS[change.kind], quoted(change.path)
+    letter, path = _LETTERS[change.kind], quoted(change.raw_path)
     if change.kind == "added":
         return f"{letter}  {path}  {size(change.new_size or 0)}"
     if change.kind == "removed":
@@ -42,5 +42,5 @@ def _change_line(change: Change) -> str:
         return f"{letter}  {path}  executable bit"
     sizes = f"{size(change.old_size or 0)} -> {size(change.new_size or 0)}"
     if change.kind == "renamed":
-        return f"{letter}  {quoted(change.old_path or b'')} -> {path}  {size(change.new_size or 0)}"
+        return f"{letter}  {quoted(change.old_raw_path or b'')} -> {path}  {size(change.new_size or 0)}"
     return f"{letter}  {path}  {sizes}"

@@ -30,8 +30,8 @@ class ChangeItem(Record):
     @classmethod
     def of(cls, change: Change) -> ChangeItem:
         """Return the item of a change."""
-        old_path = None if change.old_path is None else exact_name(change.old_path)
-        return cls.from_attributes(change, path=exact_name(change.path), old_path=old_path)
+        old_path = None if change.old_raw_path is None else exact_name(change.old_raw_path)
+        return cls.from_attributes(change, path=exact_name(change.raw_path), old_path=old_path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ How entries are compared:
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -37,14 +38,25 @@ class Change(NamedTuple):
     """One path that differs; ``kind`` is added, removed, changed, renamed or mode.
 
     ``path`` is the current path (the former one for removed), ``old_path`` a renamed file's former path.  Sizes are in
-    bytes, None on a side without the entry.
+    bytes, None on a side without the entry.  Paths are ``str`` as in `FileInfo`, surrogateescape where a name is not
+    UTF-8; ``raw_path`` and ``old_raw_path`` are the bytes.
     """
 
     kind: str
-    path: bytes
-    old_path: bytes | None
+    path: str
+    old_path: str | None
     old_size: int | None
     new_size: int | None
+
+    @property
+    def raw_path(self) -> bytes:
+        """The bytes of ``path``."""
+        return os.fsencode(self.path)
+
+    @property
+    def old_raw_path(self) -> bytes | None:
+        """The bytes of ``old_path``."""
+        return None if self.old_path is None else os.fsencode(self.old_path)
 
 
 class Difference(Sequence[Change]):
@@ -53,7 +65,7 @@ class Difference(Sequence[Change]):
     __slots__ = ("_changes",)
 
     def __init__(self, changes: Sequence[Change]) -> None:
-        self._changes = tuple(sorted(changes, key=lambda change: (change.path, change.kind)))
+        self._changes = tuple(sorted(changes, key=lambda change: (change.raw_path, change.kind)))
 
     def __repr__(self) -> str:
         counts = Counter(change.kind for change in self._changes)
@@ -157,8 +169,8 @@ class _Comparison:
                 for old, new in _differing_entries(self._load, a, b):
                     self._entry(prefix, old, new)
         self._pair_renamed()
-        self._changes += [Change("removed", item.path, None, item.size, None) for item in self._removed]
-        self._changes += [Change("added", item.path, None, None, item.size) for item in self._added]
+        self._changes += [Change("removed", os.fsdecode(item.path), None, item.size, None) for item in self._removed]
+        self._changes += [Change("added", os.fsdecode(item.path), None, None, item.size) for item in self._added]
         return Difference(self._changes)
 
     def _entry(self, prefix: bytes, old: TreeEntry | None, new: TreeEntry | None) -> None:
@@ -170,7 +182,7 @@ class _Comparison:
                 self._pending.append((path + b"/", old.node, new.node))
                 return
             kind = "mode" if old.node == new.node and {old.kind, new.kind} == _FILES else "changed"
-            self._changes.append(Change(kind, path, None, old.size, new.size))
+            self._changes.append(Change(kind, os.fsdecode(path), None, old.size, new.size))
             return
         if old is not None:
             self._removed += self._items(prefix, old)
@@ -200,7 +212,9 @@ class _Comparison:
         taken: set[bytes] = set()
         for content in old_by_content.keys() & new_by_content.keys():
             for old, new in _pairs(old_by_content[content], new_by_content[content]):
-                self._changes.append(Change("renamed", new.path, old.path, old.size, new.size))
+                self._changes.append(
+                    Change("renamed", os.fsdecode(new.path), os.fsdecode(old.path), old.size, new.size)
+                )
                 paired.add(old.path)
                 taken.add(new.path)
         self._removed = [item for item in self._removed if item.path not in paired]

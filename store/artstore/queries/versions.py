@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple, overload
 
+from artstore.arguments import shown_value
 from artstore.clock import utc
-from artstore.errors import InvalidInputError, NotFoundError
+from artstore.errors import InvalidInputError, MountError, NotFoundError, RefusedError
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import VersionRecord
 from artstore.records.references import ReferenceRecord
@@ -319,11 +321,57 @@ class Version:
             waiting += snapshot.read(entry.node, 0, entry.size).split(b"/")[::-1]
         return b"/".join(entry.name for entry in passed), passed[-1] if passed else None
 
-    def open(self, path: str | bytes) -> io.BufferedReader:
-        """Open a file for reading: seekable, binary, verified.
+    @property
+    def path(self) -> Path:
+        """The version's folder on a mount that this process can reach; it is good as long as the mount is.
 
-        Raises `NotFoundError`, or `IsADirectoryError` for a directory.
+        ``os.fspath(version)`` is the same.  Raises `MountError` if no mount shows the version.
         """
+        from artstore.queries.mounted import mounted_folder
+
+        folder = mounted_folder(self._store, self._artifact, self._record.number)
+        if folder is None:
+            raise MountError(
+                f"no mount that this process can reach shows {self.name}",
+                hint="mount the workspace: artfs mount DIR; without a mount, open() reads a file and get() copies all",
+            )
+        return folder
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    @overload
+    def open(
+        self, path: str | bytes, mode: Literal["rb"] = "rb", *, encoding: None = None, errors: None = None
+    ) -> io.BufferedReader: ...
+    @overload
+    def open(
+        self, path: str | bytes, mode: Literal["r", "rt"], *, encoding: str | None = None, errors: str | None = None
+    ) -> io.TextIOWrapper: ...
+    @overload
+    def open(
+        self, path: str | bytes, mode: str = "rb", *, encoding: str | None = None, errors: str | None = None
+    ) -> IO[Any]: ...
+    def open(
+        self, path: str | bytes, mode: str = "rb", *, encoding: str | None = None, errors: str | None = None
+    ) -> IO[Any]:
+        """Open a file for reading, verified and seekable: its bytes, or with ``r``, ``rt`` or an encoding its text.
+
+        Text is UTF-8 unless ``encoding`` names another one.  Raises `NotFoundError`, `IsADirectoryError` for a
+        directory, and `RefusedError` for a mode that writes.
+        """
+        is_text = mode in ("r", "rt") or encoding is not None or errors is not None
+        if mode not in ("r", "rt", "rb", "br", "tr"):
+            if isinstance(mode, str) and set(mode) & set("wax+"):
+                raise RefusedError(
+                    f"{self.name} is a version and cannot be written",
+                    hint="put a changed folder, or change a draft: drafts.new(name, base='latest')",
+                )
+            raise InvalidInputError(f"the mode must be 'rb' for bytes or 'r' for text, not {shown_value(mode)}")
+        file = self._opened(path)
+        return io.TextIOWrapper(file, encoding or "utf-8", errors) if is_text else file
+
+    def _opened(self, path: str | bytes) -> io.BufferedReader:
         lease = Lease(self._store, self._record.serial)  # first: nodes found afterwards cannot be reaped
         with self._store.snapshot() as snapshot:
             where, entry = self._find(snapshot, path)
@@ -339,6 +387,10 @@ class Version:
         """Return the content of a file."""
         with self.open(path) as file:
             return file.read()
+
+    def read_text(self, path: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return the content of a file as text."""
+        return self.read_bytes(path).decode(encoding, errors)
 
     def stat(self, path: str | bytes = "") -> FileInfo:
         """Describe the file or directory at a path, links followed."""

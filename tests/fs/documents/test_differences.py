@@ -9,7 +9,7 @@ from fs.documents.shapes import check
 
 
 def test_a_difference() -> None:
-    changes = [Change("renamed", b"\xff", b"old", 1, 1), Change("added", b"new", None, None, 2)]
+    changes = [Change("renamed", "\udcff", "old", 1, 1), Change("added", "new", None, None, 2)]
     document = encode(DifferenceDocument.of("x:v0", "x:v1", changes))
     check(document)
     assert (document["from"], document["to"]) == ("x:v0", "x:v1")

@@ -21,7 +21,7 @@ def test_a_draft() -> None:
     document = encode(drafts.DraftDocument.of(DRAFT))
     check(document)
     assert document["expires_at"] == "1970-01-01T00:00:02.000000Z"
-    check(encode(drafts.DraftStatusDocument.shown(DRAFT, [Change("added", b"a", None, None, 1)])))
+    check(encode(drafts.DraftStatusDocument.shown(DRAFT, [Change("added", "a", None, None, 1)])))
     check(encode(drafts.DraftsDocument([drafts.DraftItem.of(DRAFT)])))
 
 

@@ -104,7 +104,7 @@ def test_the_base_of_an_open_draft_is_kept(workspace: Workspace, source: Path, t
     with raises(RefusedError, names=["data:v0", "'x'", "'data'"]):
         workspace.delete("data:v0")
     workspace.delete("data:v0", now=True, force=True)
-    assert [(change.kind, change.path) for change in draft.status()] == [("removed", b"b/c/z")]
+    assert [(change.kind, change.path) for change in draft.status()] == [("removed", "b/c/z")]
     workspace.put(source, "other")
     with raises(ArtfsError, names=["'x'", "'data'"]):
         workspace.purge(blake(MODEL[b"a/x"][1]), reason="r", everywhere=True)

@@ -191,7 +191,7 @@ def test_status_is_the_difference_to_the_beginning(workspace: Workspace, source:
     draft.add(tmp_path / "x", "n")
     draft.remove("b")
     assert [(change.kind, change.path) for change in draft.status()] == [
-        ("changed", b"a/x"), ("removed", b"b/c/z"), ("added", b"n")
+        ("changed", "a/x"), ("removed", "b/c/z"), ("added", "n")
     ]  # fmt: skip
 
 

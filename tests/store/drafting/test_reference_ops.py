@@ -120,7 +120,7 @@ def test_the_same_outside_is_the_same_version_anywhere(workspace: Workspace, dat
     (data / "a").write_bytes(b"two")
     assert workspace.refer(str(data), "d").name == "d:v1"
     (change,) = workspace.diff("d:v0", "d:v1")
-    assert (change.kind, change.path) == ("changed", b"a")
+    assert (change.kind, change.path) == ("changed", "a")
 
 
 def test_laid_over_a_version(workspace: Workspace, data: Path, tmp_path: Path) -> None:

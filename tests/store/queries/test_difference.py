@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from artstore.queries.difference import Change, Difference, compare
 from artstore.records.trees import Kind, TreeView
 from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
+from artstore.workspace import Workspace
 
 CommitTree = Callable[..., Any]
 Tree = dict[bytes, Any]
@@ -70,20 +73,20 @@ def test_the_difference_is_that_of_two_dictionaries(
     found: list[tuple[str, bytes]] = []
     for change in difference:
         if change.kind == "renamed":
-            assert change.old_path is not None
-            assert before[change.old_path] == after[change.path]
+            assert change.old_raw_path is not None
+            assert before[change.old_raw_path] == after[change.raw_path]
             assert change.old_size == change.new_size != 0
-            found += [("removed", change.old_path), ("added", change.path)]
+            found += [("removed", change.old_raw_path), ("added", change.raw_path)]
             continue
-        found.append((change.kind, change.path))
+        found.append((change.kind, change.raw_path))
         for size, side in ((change.old_size, before), (change.new_size, after)):
-            value = side.get(change.path.rstrip(b"/"))
+            value = side.get(change.raw_path.rstrip(b"/"))
             if size is not None:
                 assert size == (len(value[1]) if value else 0)
     assert sorted(found) == sorted(expected(old, new))
-    assert [change.path for change in difference] == sorted(change.path for change in difference)
-    gone = {before[change.path] for change in difference.removed if change.old_size}
-    came = {after[change.path] for change in difference.added if change.new_size}
+    assert [change.raw_path for change in difference] == sorted(change.raw_path for change in difference)
+    gone = {before[change.raw_path] for change in difference.removed if change.old_size}
+    came = {after[change.raw_path] for change in difference.added if change.new_size}
     assert not gone & came, "no two equal files are left that could be a rename"
 
 
@@ -111,19 +114,19 @@ def test_kinds_of_change(store: Store, commit_tree: CommitTree) -> None:
     }
     difference = differences(store, commit_tree, old, new)
     assert list(difference) == [
-        Change("changed", b"changed", None, 3, 5),
-        Change("added", b"dir", None, None, 10),
-        Change("removed", b"dir/x", None, 6, None),
-        Change("removed", b"emptied/only", None, 8, None),
-        Change("changed", b"file-to-link", None, 6, 6),
-        Change("removed", b"gone", None, 5, None),
-        Change("mode", b"mode", None, 2, 2),
-        Change("renamed", b"new name", b"old name", 8, 8),
-        Change("added", b"new/a", None, None, 1),
-        Change("added", b"new/empty/", None, None, 0),
+        Change("changed", "changed", None, 3, 5),
+        Change("added", "dir", None, None, 10),
+        Change("removed", "dir/x", None, 6, None),
+        Change("removed", "emptied/only", None, 8, None),
+        Change("changed", "file-to-link", None, 6, 6),
+        Change("removed", "gone", None, 5, None),
+        Change("mode", "mode", None, 2, 2),
+        Change("renamed", "new name", "old name", 8, 8),
+        Change("added", "new/a", None, None, 1),
+        Change("added", "new/empty/", None, None, 0),
     ]
-    assert [change.path for change in difference.added] == [b"dir", b"new/a", b"new/empty/"]
-    assert [change.path for change in difference.mode_changed] == [b"mode"]
+    assert [change.raw_path for change in difference.added] == [b"dir", b"new/a", b"new/empty/"]
+    assert [change.raw_path for change in difference.mode_changed] == [b"mode"]
     totals = difference.added_bytes, difference.removed_bytes, difference.changed_bytes, difference.renamed_bytes
     assert totals == (11, 19, 11, 8)
     assert repr(difference) == "<Difference 3 added, 2 changed, 1 mode, 3 removed, 1 renamed>"
@@ -134,8 +137,11 @@ def test_renames_keep_base_names_first(store: Store, commit_tree: CommitTree) ->
     old = {b"p": {b"x": b"data", b"y": b"data"}}
     new = {b"q": {b"a": b"data", b"x": b"data", b"z": b"data"}}
     difference = differences(store, commit_tree, old, new)
-    assert [(change.old_path, change.path) for change in difference.renamed] == [(b"p/y", b"q/a"), (b"p/x", b"q/x")]
-    assert [change.path for change in difference.added] == [b"q/z"]
+    assert [(change.old_raw_path, change.raw_path) for change in difference.renamed] == [
+        (b"p/y", b"q/a"),
+        (b"p/x", b"q/x"),
+    ]
+    assert [change.raw_path for change in difference.added] == [b"q/z"]
 
 
 def test_equal_trees_differ_in_nothing(store: Store, commit_tree: CommitTree) -> None:
@@ -152,8 +158,8 @@ def test_large_directories(store: Store, commit_tree: CommitTree, others: int) -
     few = {name: many[name] for name in list(many)[:others]}
     few[b"extra"] = b"extra"
     difference = differences(store, commit_tree, {b"d": many}, {b"d": few})
-    assert [change.path for change in difference.removed] == [b"d/" + name for name in sorted(set(many) - set(few))]
-    assert [change.path for change in difference.added] == [b"d/extra"]
+    assert [change.raw_path for change in difference.removed] == [b"d/" + name for name in sorted(set(many) - set(few))]
+    assert [change.raw_path for change in difference.added] == [b"d/extra"]
     assert len(difference) == 6001 - others
 
 
@@ -173,5 +179,20 @@ def test_time_is_proportional_to_the_difference(
         return load(self, node)
 
     monkeypatch.setattr(Snapshot, "tree", counted)
-    assert list(compare(store, old.root, new.root)) == [Change("changed", b"big/05000", None, 4, 3)]
+    assert list(compare(store, old.root, new.root)) == [Change("changed", "big/05000", None, 4, 3)]
     assert len(read) <= 10
+
+
+def test_paths_are_text_as_elsewhere(workspace: Workspace, tmp_path: Path) -> None:
+    """A name that is not UTF-8 is the same text in a change, in a listing and for `open`; its bytes are kept."""
+    folder = os.fsencode(tmp_path / "d")
+    os.mkdir(folder)
+    with open(folder + b"/a\xff", "wb") as file:
+        file.write(b"x")
+    workspace.put(tmp_path / "d", "t")
+    os.rename(folder + b"/a\xff", folder + b"/b\xff")
+    version = workspace.put(tmp_path / "d", "t")
+    (change,) = workspace.diff("t:v0", "t:v1")
+    assert (change.path, change.old_path) == ("b\udcff", "a\udcff")
+    assert (change.raw_path, change.old_raw_path) == (b"b\xff", b"a\xff")
+    assert version.read_bytes(change.path) == b"x" and version.listdir()[0].name == change.path

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from artstore.clock import utc
-from artstore.errors import InvalidInputError, NotFoundError
+from artstore.errors import InvalidInputError, MountError, NotFoundError, RefusedError
 from artstore.queries.versions import Version
 from artstore.rows import catalogue
 from artstore.storage.environment import Environment
@@ -275,3 +275,31 @@ def test_a_deleted_version_says_so(workspace: Workspace, version: Version) -> No
     assert version.aliases == []
     with workspace.store.write() as transaction:
         catalogue.put_version(transaction, version.record)
+
+
+def test_text_and_bytes(workspace: Workspace, tmp_path: Path) -> None:
+    """A mode or an encoding gives text; without one a file is read as bytes, and no mode writes."""
+    (tmp_path / "a.txt").write_bytes("äß\r\nx".encode())
+    (tmp_path / "l.txt").write_bytes("äß".encode("latin-1"))
+    version = workspace.put(tmp_path, "t")
+    with version.open("a.txt") as binary, version.open("a.txt", "r") as text:
+        assert binary.read() == "äß\r\nx".encode()
+        assert list(text) == ["äß\n", "x"]
+    with version.open("l.txt", encoding="latin-1") as text, version.open("l.txt", "rt", errors="replace") as unclean:
+        assert (text.read(), unclean.read()) == ("äß", "\ufffd\ufffd")
+    assert version.read_text("l.txt", "latin-1") == "äß"
+    for mode in ("w", "a", "r+", "xb"):
+        with raises(RefusedError, names=["t:v0"]):
+            version.open("a.txt", mode)
+    for wrong in ("", "q", None, 3):
+        with raises(InvalidInputError, names=["mode"]):
+            version.open("a.txt", wrong)  # type: ignore[call-overload]
+
+
+def test_a_version_that_no_mount_shows(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    version = workspace.put(tmp_path / "a", "t")
+    for use in (lambda: version.path, lambda: os.fspath(version), lambda: Path(version)):
+        with raises(MountError, names=["t:v0"]) as caught:
+            use()
+        assert "artfs mount" in caught.value.hint
