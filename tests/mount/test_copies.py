@@ -127,6 +127,8 @@ def test_a_later_version_is_its_source_too(workspace: Workspace, mounts: Any, tm
     """Edits, new modes, and files that come and go, put again and again: each version is the source of its time."""
     source, top = tmp_path / "source", mounts().directory
     build(source)
+    (source / "many").chmod(0o755)
+    (source / "open" / "644").chmod(0o600)
     workspace.put(source, "a")
     for number in range(1, 4):
         (source / "many" / f"{number:03}").write_text("edited")
