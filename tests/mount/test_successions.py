@@ -135,7 +135,7 @@ def test_without_the_look_up_in_earlier_versions_this_fails(
     mounted: tuple[Workspace, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The check finds versions that were made without comparing them with those before."""
-    monkeypatch.setattr(EarlierDirectory, "_shown_otherwise", lambda *_: set())
+    monkeypatch.setattr(EarlierDirectory, "_seconds_shown", lambda *_, **__: set())
     succession, shown = make(mounted, tmp_path, 1000)
     with pytest.raises(AssertionError, match=r"v\d+ and v\d+ at "):
         check_pairs(shown)
