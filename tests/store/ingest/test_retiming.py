@@ -192,6 +192,23 @@ def test_a_put_that_is_overtaken_restages_the_difference(workspace: Workspace, t
     assert_unambiguous(workspace)
 
 
+def test_a_version_that_is_made_and_deleted_meanwhile_counts(workspace: Workspace, tmp_path: Path) -> None:
+    """It may be undeleted, so that its times are not given to other content."""
+    put(workspace, tmp_path / "first", {"f": Shown(b"old", 0)})
+    overtaking = write_files(tmp_path / "other", {"f": Shown(b"one", SECOND)})
+    calls: list[str] = []
+
+    def overtake(_: object) -> None:
+        if not calls:
+            calls.append(workspace.put(overtaking, "a").name)
+            workspace.delete(*calls)
+
+    version = workspace.put(write_files(tmp_path / "source", {"f": Shown(b"two", SECOND)}), "a", progress=overtake)
+    workspace.undelete("a:v1")
+    assert version.number == 2 and files_of(workspace, version)["f"].second > 1
+    assert_unambiguous(workspace)
+
+
 def test_puts_of_several_threads(workspace: Workspace, tmp_path: Path) -> None:
     """Each makes its versions, with files of one size and second at one path, and nothing fails."""
     failures: list[BaseException] = []
