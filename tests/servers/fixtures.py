@@ -102,6 +102,8 @@ def azure(azurite: Azure, nobody: Path, monkeypatch: pytest.MonkeyPatch) -> Azur
 
 
 @pytest.fixture
-def web(nobody: Path) -> Iterator[Web]:
+def web(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """A web server on this machine, which the user has allowed references to."""
     with Web() as server:
+        monkeypatch.setenv("ARTFS_REFERENCE_ROOTS", server.url)
         yield server

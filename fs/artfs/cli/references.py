@@ -49,7 +49,7 @@ def allowance_options(command: F) -> F:
         click.option(
             "--allow-private",
             is_flag=True,
-            help="Allow addresses that are not public: of this machine or a private network.",
+            help="Allow this host though its address is not public, now and when you read.",
         ),
         click.option(
             "--allow-query", is_flag=True, help="Keep the query of the URI even if it seems to contain a secret."

@@ -70,6 +70,7 @@ class Earlier:
                 version for version in chain([highest] if highest else [], versions) if version.state == "live"
             )
             self.latest = next(following, None)
+            self._place = self._place_in(snapshot.transaction)
         self._has_versions = highest is not None
         self.newest_ns = EARLIEST_NS if highest is None else highest.newest_ns
         """The latest time that any of the versions shows."""
@@ -87,13 +88,18 @@ class Earlier:
         return self._roots
 
     def require_latest(self, transaction: ReadTransaction) -> None:
-        """Raise `RequirementError` if the artifact's latest version is another one now."""
-        record = catalogue.find_name(transaction, self._artifact)
-        latest = None if record is None else catalogue.latest(transaction, record.number)
-        if _place_of(latest) != _place_of(self.latest):
+        """Raise `RequirementError` if the artifact has another latest version now, or a newer one that was deleted."""
+        if self._place_in(transaction) != self._place:
             raise RequirementError(
                 f"another version of {self._artifact!r} was committed at the same time", hint="try again"
             )
+
+    def _place_in(self, transaction: ReadTransaction) -> tuple[int, int, int]:
+        """Return the artifact's next version number, and the serial and root of its latest version."""
+        record = catalogue.find_name(transaction, self._artifact) or catalogue.find_retired(transaction, self._artifact)
+        latest = None if record is None else catalogue.latest(transaction, record.number)
+        number = 0 if record is None else record.next_version
+        return (number, 0, 0) if latest is None else (number, latest.serial, latest.root)
 
     def root(self) -> EarlierDirectory | None:
         """Return the root directory of the versions, or None if there is no version."""
@@ -136,10 +142,6 @@ class Earlier:
 
 class _ReapedError(Exception):
     """Raised if a record of an earlier version has been reaped meanwhile."""
-
-
-def _place_of(version: VersionRecord | None) -> tuple[int, int]:
-    return (0, 0) if version is None else (version.serial, version.root)
 
 
 class EarlierDirectory:

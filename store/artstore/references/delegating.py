@@ -19,6 +19,7 @@ from artstore.helper_environment import helper_environment
 from artstore.ids import Buffer
 from artstore.records.references import ReferenceRecord
 from artstore.references.access import Access
+from artstore.references.addresses import Reach
 from artstore.references.locations import Location
 from artstore.references.services import Found, NoRangesError, Service, open_here
 
@@ -35,12 +36,14 @@ def must_delegate() -> bool:
     return _used_by not in (0, os.getpid())
 
 
-def open_service(location: Location, access: Access) -> Service:
+def open_service(location: Location, access: Access, reach: Reach | None = None) -> Service:
     """Return a client of the service that holds a location: of this process, or through a helper.
 
-    Raises `OutsideError` if credentials are missing.  No request is made.
+    ``reach`` is that of `open_here`.  Raises `OutsideError` if credentials are missing.  No request is made.
     """
     global _used_by
+    if location.scheme.startswith("http"):
+        return open_here(location, access, reach)
     if must_delegate():
         return Delegated(location, access)
     service = open_here(location, access)

@@ -26,7 +26,6 @@ SCHEMES: Final = ("s3://", "gs://", "az://", "azure://", "http://", "https://", 
 _BLOB_HOST: Final = ".blob.core.windows.net"
 _VERSION: Final = re.compile(r"\?versionId=([^&#]+)$")
 _GENERATION: Final = re.compile(r"#([0-9]+)$")
-_NAMES: Final = re.compile(r"(?!(.*/)?\.{1,2}(/|$))(?!.*%2[fF])[^?/]+(/[^?/]+)*")
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -42,11 +41,6 @@ class Location(NamedTuple):
     key: str
     account: str | None = None
     version: str | None = None
-
-    @property
-    def is_literal(self) -> bool:
-        """Whether a web address must be requested as it is: it has a query, or its path is not a list of names."""
-        return self.scheme.startswith("http") and bool(self.key) and _NAMES.fullmatch(self.key) is None
 
     def uri(self, key: str | None = None) -> str:
         """Return the URI of this location, or of another key in the same root."""

@@ -22,6 +22,7 @@ from artstore.ids import ContentHasher
 from artstore.records.references import ReferenceRecord
 from artstore.records.trees import is_entry_name
 from artstore.references.access import Access, access_of
+from artstore.references.addresses import Reach, allow_root
 from artstore.references.delegating import open_service
 from artstore.references.local import pin_file
 from artstore.references.locations import Location, parse_location
@@ -92,10 +93,17 @@ def pin(uri: str, **options: Unpack[PinOptions]) -> Pinned:
     checksum = options.get("checksum", True)
     if location.scheme == "file":
         return _files(location, checksum, report_pinned)
-    service = open_service(location, access := access_of(location, anonymous=options.get("anonymous", False)))
+    access = access_of(location, anonymous=options.get("anonymous", False))
     make = partial(_record, location, access)
     if location.scheme.startswith("http"):
-        return _web(location, service, checksum, make)
+        reach = Reach(location.uri(), allow_private=options.get("allow_private", False))
+        pinned = _web(location, open_service(location, access, reach), checksum, make)
+        for root in sorted(reach.used):  # so that this user can read what was pinned
+            allow_root(root.uri)
+        return pinned
+    service = open_service(location, access)
+    if access.endpoint is not None:
+        allow_root(access.endpoint)
     if location.key and not location.key.endswith(_SLASH):
         with suppress(NotFoundError):
             described = service.head(location.key, location.version)

@@ -241,6 +241,8 @@ class Outside:
         hasher, size = ContentHasher(), 0
         for piece in self._service(record, location).pieces(location.key, record):
             size += len(piece)
+            if size > record.size:
+                break
             hasher.update(piece)
             yield piece
         if size != record.size or (record.blake3 is not None and hasher.digest().hex() != record.blake3):
@@ -291,8 +293,8 @@ class Outside:
 
 
 def _service_key(record: ReferenceRecord, location: Location) -> tuple[Location, Access]:
-    """Return the identity of a service: all of a location but the key, unless only that key can be requested."""
-    place = location if location.is_literal else location._replace(key="", version=None)
+    """Return the identity of a service: all of a location but the key."""
+    place = location._replace(key="", version=None)
     return place, Access(record.endpoint, record.region, record.account, record.anonymous)
 
 

@@ -9,21 +9,22 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
-from urllib.parse import unquote
 
-from artstore.errors import ChangedError, InvalidInputError, NotFoundError, OutsideError
+from artstore.errors import ArtfsError, ChangedError, InvalidInputError, NotFoundError, OutsideError
 from artstore.ids import Buffer
 from artstore.records.references import LARGEST_OUTSIDE, ReferenceRecord
-from artstore.references.access import Access, azure_options, google_options, s3_options
+from artstore.records.uris import shown_uri
+from artstore.references.access import Access, access_of, azure_options, google_options, s3_options
+from artstore.references.addresses import Reach, allowed_roots, root_of
 from artstore.references.locations import Location
 
 if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
-__all__ = ["DeniedError", "Found", "NoRangesError", "Service", "checked_size", "open_here"]
+__all__ = ["DeniedError", "Found", "NoRangesError", "Service", "bare_etag", "checked_size", "open_here"]
 
 _SECONDS: Final = 20.0
 _VARIABLE: Final = "ARTFS_REFERENCE_TIMEOUT"
@@ -90,13 +91,19 @@ def time_out() -> float:
     return seconds
 
 
-def open_here(location: Location, access: Access) -> Service:
+def open_here(location: Location, access: Access, reach: Reach | None = None) -> Service:
     """Return a client of the service that holds a location; raise `OutsideError` if credentials are missing.
 
-    No request is made.  Does not work in a process that was forked from one that has used a client.
+    No request is made.  But for web servers, it does not work in a process forked from one that has used a client.
+    ``reach`` decides to which web addresses requests may go; without it, this user's settings do.
     """
+    if location.scheme.startswith("http"):
+        from artstore.references.web import Web
+
+        return Web(location, reach)
     import obstore.store
 
+    _refuse_endpoint(location, access)
     seconds = time_out()
     uri = location.shown()
     client: dict[str, Any] = {
@@ -114,59 +121,61 @@ def open_here(location: Location, access: Access) -> Service:
             store = obstore.store.GCSStore(location.root, **google_options(uri, access), **both)
         elif location.scheme == "az":
             store = obstore.store.AzureStore(location.root, **azure_options(uri, access), **both)
-        elif location.is_literal:
-            return _Objects(obstore.store.HTTPStore(location.uri(), **both), location, sole="")
         else:
-            store = obstore.store.HTTPStore(location.root, **both)
+            raise InvalidInputError(f"{uri} is not in an object store")
     return _Objects(store, location)
 
 
-class _Objects:
-    """An object store, or a web server."""
+def _refuse_endpoint(location: Location, access: Access) -> None:
+    """Raise `OutsideError` for an endpoint that only a record names, and that must not get what it would get.
 
-    def __init__(self, store: ObjectStore, location: Location, sole: str | None = None) -> None:
-        """If ``sole`` is given, request it for every key."""
+    That is a request, if its address is not public, and credentials that give access by themselves (Google, Azure).
+    The client neither tells the addresses that it connects to nor where it is redirected, so that this looks before.
+    """
+    endpoint = access.endpoint
+    if endpoint is None:
+        return
+    with suppress(ArtfsError):  # an environment that names no account names no endpoint either
+        if endpoint == access_of(location).endpoint:
+            return
+    root = root_of(endpoint)
+    if root is None:
+        raise OutsideError(f"the endpoint of {location.shown()} is not a web address")
+    if any(root_of(entry) == root for entry in allowed_roots()):
+        return
+    if location.scheme != "s3" and not access.anonymous:
+        raise OutsideError(
+            f"{location.shown()} names the endpoint {shown_uri(endpoint)}, which would get your credentials",
+            hint="if that is meant, set the endpoint in the environment, or list it in ARTFS_REFERENCE_ROOTS",
+        )
+    try:
+        Reach(endpoint).addresses(*root)
+    except OutsideError:
+        raise
+    except OSError as error:
+        raise OutsideError(f"the server of {location.shown()} cannot be reached: {error.strerror}") from error
+
+
+class _Objects:
+    """An object store."""
+
+    def __init__(self, store: ObjectStore, location: Location) -> None:
         self._store = store
         self._location = location
-        self._sole = sole
-
-    def _path(self, key: str) -> str:
-        if self._sole is not None:
-            return self._sole
-        return unquote(key) if self._location.scheme.startswith("http") else key
 
     def head(self, key: str, version: str | None = None) -> Found:
         import obstore
 
         with _translated_errors(self._location.shown(key)):
-            try:
-                if version is not None:
-                    result = obstore.get(self._store, self._path(key), options={"version": version, "head": True})
-                    return _described(self._location.shown(key), key, result.meta)._replace(version=version)
-                return _described(self._location.shown(key), key, obstore.head(self._store, self._path(key)))
-            except (obstore.exceptions.GenericError, FileNotFoundError):
-                # Some web servers lack HEAD, or send no length for it: a request for one byte gives it as well.
-                if not self._location.scheme.startswith("http"):
-                    raise
-                return self._head_by_get(key)
-
-    def _head_by_get(self, key: str) -> Found:
-        import obstore
-
-        try:
-            meta = obstore.get(self._store, self._path(key), options={"range": (0, 1)}).meta
-        except (obstore.exceptions.GenericError, obstore.exceptions.NotSupportedError):
-            meta = obstore.get(self._store, self._path(key)).meta
-        return _described(self._location.shown(key), key, meta)
+            shown = self._location.shown(key)
+            if version is not None:
+                result = obstore.get(self._store, key, options={"version": version, "head": True})
+                return _described(shown, key, result.meta)._replace(version=version)
+            return _described(shown, key, obstore.head(self._store, key))
 
     def listed(self, prefix: str) -> Iterator[Found]:
         import obstore
 
-        if self._location.scheme.startswith("http"):
-            raise InvalidInputError(
-                f"{self._location.shown(prefix)} is a folder, which cannot be listed over HTTP",
-                hint="add its files one by one",
-            )
         with _translated_errors(self._location.shown(prefix)):
             for part in obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=_LISTED):
                 for meta in part:
@@ -217,7 +226,9 @@ class _Objects:
         result = self._get_if(key, options)
         meta = result.meta
         etag = meta["e_tag"]
-        is_same = _bare(etag) == _bare(record.etag) if record.etag and etag else record.version or not record.etag
+        is_same = (
+            bare_etag(etag) == bare_etag(record.etag) if record.etag and etag else record.version or not record.etag
+        )
         if not is_same or meta["size"] != record.size:
             raise ChangedError(
                 f"{record.shown} has changed since it was logged: it has {meta['size']} bytes and ETag "
@@ -234,13 +245,13 @@ class _Objects:
         import obstore
 
         try:
-            return obstore.get(self._store, self._path(key), options=options)
+            return obstore.get(self._store, key, options=options)
         except obstore.exceptions.PreconditionError:
-            obstore.head(self._store, self._path(key))
+            obstore.head(self._store, key)
             if self._location.scheme != "s3" or "if_match" not in options:
                 raise
-            options = {**options, "if_match": _bare(options["if_match"])}
-            return obstore.get(self._store, self._path(key), options=options)
+            options = {**options, "if_match": bare_etag(options["if_match"])}
+            return obstore.get(self._store, key, options=options)
 
 
 def checked_size(shown: str, size: int) -> int:
@@ -260,7 +271,7 @@ def _described(shown: str, key: str, meta: ObjectMeta) -> Found:
     return Found(key, checked_size(shown, int(meta["size"])), etag, meta["version"], _modified_ns(meta))
 
 
-def _bare(etag: str | None) -> str:
+def bare_etag(etag: str | None) -> str:
     """Return an ETag without the quotes and the weak mark that some servers add in some responses."""
     return (etag or "").removeprefix("W/").strip('"')
 

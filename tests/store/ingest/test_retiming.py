@@ -19,6 +19,7 @@ from artstore.changes.committing import Commit
 from artstore.drafting.gathering import Gathering
 from artstore.drafting.open_draft import OpenDraft
 from artstore.errors import RefusedError
+from artstore.progress import Progress
 from artstore.queries.difference import Difference, compare
 from artstore.rows.snapshot import Snapshot
 from artstore.workspace import Workspace
@@ -175,8 +176,8 @@ def test_a_put_that_is_overtaken_restages_the_difference(workspace: Workspace, t
     overtaking = write_files(tmp_path / "other", files | {"d/f": Shown(b"one", 5 * SECOND), "o": Shown(b"o", 0)})
     made: list[int] = []
 
-    def overtake(_: object) -> None:
-        if not made:
+    def overtake(progress: Progress) -> None:
+        if progress.phase == "put" and not made:
             before = nodes_made(workspace)
             assert workspace.put(overtaking, "a").number == 1
             made.append(nodes_made(workspace) - before)
@@ -189,6 +190,24 @@ def test_a_put_that_is_overtaken_restages_the_difference(workspace: Workspace, t
     shown = files_of(workspace, version)
     assert shown["d/f"].content == b"two" and shown["d/f"].second > 5
     assert forms_of(workspace, version)["many"] == forms_of(workspace, workspace.version("a:v0"))["many"]
+    assert_unambiguous(workspace)
+
+
+def test_a_version_that_is_made_and_deleted_meanwhile_counts(workspace: Workspace, tmp_path: Path) -> None:
+    """It may be undeleted, so that its times are not given to other content."""
+    later_ns = 4_102_444_800 * SECOND  # later than all that is shown when the put begins
+    put(workspace, tmp_path / "first", {"f": Shown(b"old", 0)})
+    overtaking = write_files(tmp_path / "other", {"f": Shown(b"one", later_ns)})
+    calls: list[str] = []
+
+    def overtake(progress: Progress) -> None:
+        if progress.phase == "put" and not calls:
+            calls.append(workspace.put(overtaking, "a").name)
+            workspace.delete(*calls)
+
+    version = workspace.put(write_files(tmp_path / "source", {"f": Shown(b"two", later_ns)}), "a", progress=overtake)
+    workspace.undelete("a:v1")
+    assert version.number == 2 and files_of(workspace, version)["f"].second > later_ns // SECOND
     assert_unambiguous(workspace)
 
 

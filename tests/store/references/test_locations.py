@@ -72,21 +72,3 @@ def test_a_query_that_is_allowed(uri: str) -> None:
 def test_uris_of_files_lead_back() -> None:
     for path in ("/a b/c%41", "/ä/\udcff"):
         assert parse_location(parse_location(path).uri()).key == path
-
-
-@pytest.mark.parametrize(
-    ("uri", "literal"),
-    [
-        ("http://h/a/b.txt", False),
-        ("http://h/a%20b", False),
-        ("http://h/", False),
-        ("http://h/a?x=1", True),
-        ("http://h/a//b", True),
-        ("http://h/a%2Fb", True),
-        ("http://h/a/../b", True),
-        ("http://h/a/", True),
-        ("s3://b/a?x", False),
-    ],
-)
-def test_addresses_that_are_asked_for_as_they_are(uri: str, literal: bool) -> None:
-    assert parse_location(uri).is_literal == literal
