@@ -182,7 +182,7 @@ with workspace.store.snapshot() as snapshot:
     print("reading", flush=True)
     sys.stdin.readline()
     for path, entry in trees.walk(snapshot.tree, version.record.root):
-        if entry.size and not entry.directories:
+        if entry.size and not entry.is_directory:
             snapshot.read(entry.node, 0, entry.size)
 """
 """Look at a version in a snapshot from before its deletion, and read it when told to."""

@@ -240,8 +240,9 @@ class EarlierDirectory:
         current = None if self.latest is None else self.earlier.entry(snapshot, self.latest, entry.name)
         if current is not None and current.kind is Kind.DIRECTORY:
             current = None
+        is_new_second = second * _SECOND > self.earlier.newest_ns
         is_same = False
-        if current is not None and (is_taken or entry.mtime_ns <= self.earlier.newest_ns):
+        if current is not None and (is_taken or not is_new_second):
             is_same = snapshot.identity(current.node) == entry.id
             if is_taken and is_same:
                 return entry._replace(mtime_ns=current.mtime_ns)
@@ -250,7 +251,7 @@ class EarlierDirectory:
             if not is_same and (is_taken or self._is_set_back(entry, current)):
                 seconds = self._seconds_shown(snapshot, entry, is_other=False)
                 return entry._replace(mtime_ns=self._commit_time(seconds | {current.mtime_ns // _SECOND}))
-        if second * _SECOND > self.earlier.newest_ns:
+        if is_new_second:
             return entry
         is_return = current is not None and not is_same  # to what an older version had, from what the latest has
         seconds = self._seconds_shown(snapshot, entry, is_other=not is_return)

@@ -37,6 +37,7 @@ TIMES = st.sampled_from(
         None,  # written now
     ]
 )
+TICK_NS = 20_000_000
 PATHS = ["a", "b", "d/a", "d/b", "d/e/a", "f/a"]
 CONTENTS = [b"one", b"two", b"new", b"four"]
 FILES = st.dictionaries(
@@ -66,9 +67,11 @@ def contents_below(files: Files, directory: str) -> dict[str, bytes]:
 class Model:
     """The rule in a few lines, over all versions that an artifact has had and may have again."""
 
-    def __init__(self, versions: list[Files], latest: Files | None) -> None:
+    def __init__(self, versions: list[Files], latest: Files | None, created_ns: int = 0) -> None:
+        """``created_ns`` is when the latest version was made."""
         self.versions = versions
         self.latest = latest
+        self.created_ns = created_ns
 
     def is_shared(self, path: str) -> bool:
         """Return whether a directory above a path is as in the latest version."""
@@ -94,15 +97,21 @@ class Model:
                 event("shared")
                 continue
             assert shown[path].mode == file.mode
+            current = None if latest is None else latest.get(path)
+            has_changed = current is not None and current.content != file.content
             others = {
                 before[path].second
                 for before in self.versions
                 if path in before
-                and before[path].content != file.content
+                and (has_changed or before[path].content != file.content)
                 and len(before[path].content) == len(file.content)
             }
-            current = None if latest is None else latest.get(path)
-            if file.second not in others:
+            is_fresh = self.created_ns - TICK_NS < file.mtime_ns <= moments[0]
+            is_late = current is not None and has_changed and is_fresh and file.mtime_ns <= current.mtime_ns
+            if current is not None and is_late:
+                event("after what was shown")
+                others.add(current.second)
+            if file.second not in others and not is_late:
                 event("its own time")
                 assert shown[path].mtime_ns == file.mtime_ns, path
             elif current is not None and current.content == file.content:
@@ -141,6 +150,7 @@ def test_the_rule(
             model = Model(
                 [files_of(workspace, record) for record in versions],
                 files_of(workspace, lives[-1]) if lives else None,
+                lives[-1].created_ns if lives else 0,
             )
             source = source_of(tree)
             began = time.time_ns()
@@ -196,7 +206,25 @@ def test_files_that_change_places(workspace: Workspace, tmp_path: Path) -> None:
     assert shown["c"] == old["c"]
     assert min(shown["a"].mtime_ns, shown["b"].mtime_ns) >= began
     again = put(workspace, source, old)
-    assert again == old  # this content has been shown with these times, and no other has
+    assert again["c"] == old["c"]
+    assert again["a"].mtime_ns > shown["a"].mtime_ns  # or programs that look for later files would keep the other ones
+    assert again["b"].mtime_ns > shown["b"].mtime_ns
+
+
+def test_a_file_that_returns_to_older_content_is_later(workspace: Workspace, tmp_path: Path) -> None:
+    """Two folders put in turn: each time the version that was made last shows the later time."""
+    one, two = {"a": Shown(b"one", SECOND)}, {"a": Shown(b"more", 2 * SECOND)}
+    times = [put(workspace, tmp_path / "source", files)["a"].mtime_ns for files in (one, two, one, two, one)]
+    assert times[:2] == [SECOND, 2 * SECOND]
+    assert times == sorted(set(times))
+
+
+def test_files_written_within_a_second_show_later_times_in_turn(workspace: Workspace, tmp_path: Path) -> None:
+    """Whatever their content and size, as in the folder itself, though shown times are apart by a second."""
+    times = []
+    for content in (b"one", b"two", b"one", b"four", b"one", b"x"):
+        times.append(put(workspace, tmp_path / "source", {"a": Shown(content, time.time_ns())})["a"].mtime_ns)
+    assert times == sorted(set(times))
 
 
 def test_freshly_edited_files_need_no_look_at_earlier_versions(
