@@ -34,6 +34,14 @@ REASONS = {
     "too many links": "too many nested symlinks",
     "malformed ignore file": "not a list of patterns",
     "source holds the workspace": "contains the workspace",
+    # files of a workspace
+    "through a link": "is or passes through a link",
+    "is a link": "is a link",
+    "hard link": "has another hard link",
+    "other owner": "belongs to user",
+    "other group": "has group",
+    "lease": "has a lease on it",
+    "no temporary folder": "no folder for temporary files",
     # versions, artifacts and aliases
     "deleted": "has been deleted",
     "never existed": "never existed",

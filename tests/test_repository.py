@@ -214,6 +214,23 @@ def test_functions_are_short() -> None:
     assert long == set(LONG_FUNCTIONS)
 
 
+COMMANDS_AND_DAEMONS = ("artfs/cli/", "artfs/mount/")
+
+
+def test_the_library_does_not_print() -> None:
+    """What a program imports writes to neither stdout nor stderr: it returns, raises or logs."""
+    printing = []
+    for source in SOURCES:
+        for module in source.rglob("*.py"):
+            name = str(module.relative_to(source.parent))
+            for node in ast.walk(ast.parse(module.read_text())):
+                is_print = isinstance(node, ast.Name) and node.id == "print"
+                is_stream = isinstance(node, ast.Attribute) and ast.unparse(node) in ("sys.stdout", "sys.stderr")
+                if (is_print or is_stream) and not name.startswith(COMMANDS_AND_DAEMONS):
+                    printing.append(f"{name}:{node.lineno}")
+    assert printing == []
+
+
 def test_modules_are_named_by_nouns() -> None:
     """No module or package is a place for leftovers."""
     leftovers = {"utils", "util", "helpers", "helper_functions", "common", "misc"}
@@ -246,6 +263,7 @@ TESTED_ELSEWHERE = {
         f"artfs/tracking/{name}"
         for name in ("assembly", "description", "downloading", "entries", "naming", "values", "verifying", "workspaces")
     ],
+    "tests/fs/tracking/test_disabled.py": ["artfs/tracking/unrecorded"],
     "tests/fs/tracking/test_run.py": [
         f"artfs/tracking/{name}" for name in ("active_run", "aliases", "api", "run_values")
     ],

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from artstore import locate
+from artstore import beneath, locate
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError, UnsupportedError
 from artstore.records.identity import IDENTITY, WorkspaceIdentity
 from artstore.storage import disk, manifest
@@ -61,7 +61,7 @@ def _make(path: Path, group: str | None, gid: int | None) -> None:
     in_place = path.is_dir() and not _can_replace(path)
     temporary, lock = _temporary_folder(path if in_place else path.parent)
     try:
-        _build(temporary, group, gid)
+        _build(Path(f"/proc/self/fd/{lock}"), group, gid)  # the path may lead elsewhere by now
         if in_place:
             _move_in(temporary, path)
         else:
@@ -79,10 +79,10 @@ def _temporary_folder(parent: Path) -> tuple[Path, int]:
     while True:
         temporary = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=parent))
         try:
-            lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             continue  # another process removed it as abandoned before it was locked
-        if disk.try_lock(lock) and temporary.exists():
+        if os.fstat(lock).st_uid == os.geteuid() and disk.try_lock(lock) and temporary.exists():
             return temporary, lock
         os.close(lock)
 
@@ -143,24 +143,21 @@ def _can_replace(path: Path) -> bool:
 def _build(folder: Path, group: str | None, gid: int | None) -> None:
     folder_mode, file_mode = (0o2770, 0o660) if group else (0o700, 0o600)
     for name in _FOLDERS:
-        (folder / name).mkdir(exist_ok=True)
-    for directory in (folder, *(folder / name for name in _FOLDERS)):
-        if gid is not None:
-            os.chown(directory, -1, gid)
-        directory.chmod(folder_mode)
-    disk.write_file(folder / _MANIFEST / "lease", b"", file_mode)
-    disk.write_file(folder / "journal" / "catalogue.journal", b"", file_mode)
-    disk.preallocate(folder / "reserve", RESERVE, file_mode)
+        beneath.make_folder(folder, name)
+    for name in ("", *_FOLDERS):
+        with beneath.closing(beneath.open_folder(folder, name)) as fd:
+            if gid is not None:
+                os.fchown(fd, -1, gid)
+            os.fchmod(fd, folder_mode)
+    disk.write_file(folder, folder / _MANIFEST / "lease", b"", file_mode)
+    disk.write_file(folder, folder / "journal" / "catalogue.journal", b"", file_mode)
+    disk.preallocate(folder, folder / "reserve", RESERVE, file_mode)
     identity = WorkspaceIdentity(str(uuid.uuid4()), time.time_ns(), group)
-    disk.write_file(folder / IDENTITY, identity.encode(FORMAT), file_mode)
-    disk.write_file(folder / CURRENT, f"{FORMAT} {_MANIFEST}\n".encode(), file_mode)
+    disk.write_file(folder, folder / IDENTITY, identity.encode(FORMAT), file_mode)
+    disk.write_file(folder, folder / CURRENT, f"{FORMAT} {_MANIFEST}\n".encode(), file_mode)
     manifest.create(folder)
-    for name in ("data.mdb", "lock.mdb"):
-        (folder / _MANIFEST / name).chmod(file_mode)  # LMDB made them under the umask, which may keep a group out
-        if gid is not None:
-            os.chown(folder / _MANIFEST / name, -1, gid)
-    for directory in (*(folder / name for name in _FOLDERS), folder):
-        disk.sync_folder(directory)
+    for name in (*_FOLDERS, ""):
+        disk.sync_folder(folder, name)
 
 
 def _move_in(temporary: Path, path: Path) -> None:
@@ -175,14 +172,15 @@ def _move_in(temporary: Path, path: Path) -> None:
 
 def _move_rest(whole: Path, path: Path) -> None:
     """Move the remaining files of a workspace into its folder; the file that identifies a workspace is moved last."""
-    status = whole.stat()
+    status = beneath.status(path, whole)
     try:
-        if path.stat().st_gid != status.st_gid:
-            os.chown(path, -1, status.st_gid)
-        path.chmod(stat.S_IMODE(status.st_mode))
+        with beneath.closing(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
+            if os.fstat(fd).st_gid != status.st_gid:
+                os.fchown(fd, -1, status.st_gid)
+            os.fchmod(fd, stat.S_IMODE(status.st_mode))
     except PermissionError as error:
         raise UnsupportedError(f"the mode of {path} cannot be set: {error}") from error
-    for entry in sorted(whole.iterdir(), key=lambda entry: entry.name == CURRENT):
-        entry.rename(path / entry.name)
-    whole.rmdir()
+    for name in sorted(beneath.names(path, whole), key=lambda name: name == CURRENT):
+        beneath.rename(path, whole / name, name)
+    beneath.remove_folder(path, whole)
     disk.sync_folder(path)

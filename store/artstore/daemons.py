@@ -14,7 +14,6 @@ import errno
 import fcntl
 import json
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -23,6 +22,7 @@ from typing import Final
 
 from blake3 import blake3
 
+from artstore import beneath
 from artstore.errors import RefusedError
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "live_daemons",
     "private_run_dir",
     "recorded_daemons",
+    "remove_socket",
     "run_dirs",
     "run_file_of",
     "runtime_folder",
@@ -79,19 +80,16 @@ def _runtime_places(uid: int) -> list[Path]:
     """Return where the folder of the user's sockets and mounts may be; the first is where it belongs now."""
     variable = os.environ.get("XDG_RUNTIME_DIR", "") if uid == os.getuid() else ""
     candidates = [variable] if uid == os.getuid() else [f"/run/user/{uid}"]
-    places = [Path(each) / "artfs" for each in candidates if each.startswith("/") and _belongs_to(Path(each), uid)]
+    places = [
+        Path(each) / "artfs" for each in candidates if each.startswith("/") and beneath.is_private(Path(each), uid)
+    ]
     return [*places, Path(f"/tmp/artfs-{uid}")]
 
 
 def _make_private(folder: Path, uid: int) -> None:
     """Make a folder of the user ``uid`` if it is missing; raise RefusedError if it is not private."""
-    try:
-        folder.mkdir(mode=0o700)
-        if os.geteuid() != uid:
-            os.chown(folder, uid, -1, follow_symlinks=False)
-    except FileExistsError:
-        pass
-    if not _belongs_to(folder, uid):
+    beneath.make_private(folder, uid)
+    if not beneath.is_private(folder, uid):
         raise RefusedError(
             f"{folder} is not a private folder of user {uid}",
             hint=f"remove {folder}, or set XDG_RUNTIME_DIR",
@@ -119,20 +117,12 @@ def run_dirs(run_dir: Path) -> Iterator[Path]:
     users = {os.geteuid()}
     if os.geteuid() == 0:
         with suppress(OSError):
-            users.add(run_dir.stat().st_uid)
+            users.add(beneath.status(run_dir.parent, run_dir).st_uid)
     name = _private_name(run_dir)
     for uid in users:
         for place in _runtime_places(uid):
-            if _belongs_to(place, uid) and _belongs_to(place / name, uid):
+            if beneath.is_private(place, uid) and beneath.is_private(place / name, uid):
                 yield place / name
-
-
-def _belongs_to(folder: Path, uid: int) -> bool:
-    try:
-        status = folder.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == uid and not status.st_mode & 0o077
 
 
 def socket_path(folder: Path, workspace: Path, daemon: str) -> Path:
@@ -141,13 +131,20 @@ def socket_path(folder: Path, workspace: Path, daemon: str) -> Path:
     return folder / f"{name}.sock"
 
 
+def remove_socket(workspace: Path, run_file: Path, info: DaemonInfo) -> None:
+    """Remove the socket of a dead daemon, if it lies where the user who wrote the run file could have made it."""
+    path = Path(info.socket)
+    if path == socket_path(path.parent, workspace, info.id):
+        beneath.remove_socket(path, beneath.status(run_file.parents[2], run_file).st_uid)
+
+
 def is_held(run_file: Path) -> bool:
     """Return whether a living daemon holds its flock on ``run_file``.
 
     If this process has no descriptor left to look with, the answer is True: the daemon may use what others would free.
     """
     try:
-        handle = os.open(run_file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        handle = beneath.open_file(run_file.parents[2], run_file)
     except OSError as error:
         return error.errno in _EXHAUSTED
     try:
@@ -162,7 +159,7 @@ def is_held(run_file: Path) -> bool:
 def run_file_of(run_dir: Path, daemon: str) -> Path:
     """Return the run file of a daemon, by its id; the one in ``run_dir`` if there is none."""
     paths = [daemons_folder(folder) / f"{daemon}.json" for folder in run_dirs(run_dir)]
-    return next((path for path in paths if path.exists()), paths[0])
+    return next((path for path in paths if beneath.exists(path.parents[2], path)), paths[0])
 
 
 def recorded_daemons(run_dir: Path) -> Iterator[tuple[Path, DaemonInfo]]:
@@ -179,7 +176,9 @@ def recorded_daemons(run_dir: Path) -> Iterator[tuple[Path, DaemonInfo]]:
 
 def _run_files(folder: Path) -> list[Path]:
     try:
-        names = os.listdir(folder)
+        names = beneath.names(folder.parents[1], folder)
+    except RefusedError:
+        raise
     except OSError as error:
         if error.errno in _EXHAUSTED:
             raise
@@ -197,7 +196,7 @@ def live_daemons(run_dir: Path) -> list[DaemonInfo]:
 
 def _read(run_file: Path) -> DaemonInfo | None:
     try:
-        values = json.loads(run_file.read_bytes())
+        values = json.loads(beneath.read_bytes(run_file.parents[2], run_file))
         return DaemonInfo(**{name: value for name, value in values.items() if name in _FIELDS})
     except OSError as error:
         if error.errno in _EXHAUSTED:

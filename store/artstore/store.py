@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from artstore import locate
+from artstore import beneath, locate
 from artstore.errors import DamageError
 from artstore.records.identity import IDENTITY, WorkspaceIdentity
 from artstore.rows.settings import read_settings
@@ -103,7 +103,7 @@ class Store:
     @property
     def has_been_outside(self) -> bool:
         """Whether any content was ever fetched from outside, or found to be missing or changed there."""
-        return any(map(os.path.exists, self._outside_folders))
+        return any(beneath.exists(self.path, folder) for folder in self._outside_folders)
 
     def settle(self) -> None:
         """Wait until the content that this process has fetched from outside is in the cache."""
@@ -209,7 +209,7 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 def read_identity(path: Path) -> WorkspaceIdentity:
     """Return the content of a workspace's `IDENTITY` file; raise `DamageError` if it is unreadable."""
     try:
-        return WorkspaceIdentity.decode((path / IDENTITY).read_bytes())
+        return WorkspaceIdentity.decode(beneath.read_bytes(path, IDENTITY))
     except FileNotFoundError as error:
         raise DamageError(f"the workspace {path} has lost its {IDENTITY}") from error
     except DamageError as error:

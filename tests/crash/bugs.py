@@ -194,7 +194,7 @@ def journal_not_synced(workspace: Path) -> None:
 
 def folder_not_synced(workspace: Path) -> None:
     """Sync no folder, so that the names of new files may be lost."""
-    disk.sync_folder = lambda folder: None
+    disk.sync_folder = lambda root, folder="": None
 
 
 def manifest_not_synced(workspace: Path) -> None:

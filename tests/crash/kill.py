@@ -32,11 +32,22 @@ from crash.scenes import Scene, command, copy_workspace, environment, run, scene
 from crash.states import content_of_tree, converge, faults, opened
 
 CALLS = (
-    *("write", "writev", "pwrite64", "pwritev", "fdatasync", "fsync", "msync", "sync_file_range", "openat"),
-    *("ftruncate", "truncate", "fallocate", "copy_file_range", "sendfile", "rename", "renameat2", "link", "unlink"),
-    *("unlinkat", "rmdir", "mkdir", "chmod", "fchmod", "flock"),
+    *("write", "writev", "pwrite64", "pwritev", "fdatasync", "fsync", "msync", "sync_file_range", "openat", "openat2"),
+    *(
+        "ftruncate",
+        "truncate",
+        "fallocate",
+        "copy_file_range",
+        "sendfile",
+        "rename",
+        "renameat",
+        "renameat2",
+        "link",
+        "unlink",
+    ),
+    *("unlinkat", "rmdir", "mkdir", "mkdirat", "chmod", "fchmod", "flock"),
 )
-"""What changes files, or tells others something; of openat only what makes a file."""
+"""What changes files, or tells others something; of openat and openat2 only what makes a file."""
 _MORE = 8
 _TRACED = re.compile(r"^(\d+) +(\w+)\((.*)")
 
@@ -92,7 +103,7 @@ def points(
         if thread == matches[0][1]:  # the main thread is the only one that writes
             seen[call] += 1
             complains = call == "write" and rest.startswith("2,")
-            if not complains and (call != "openat" or "O_CREAT" in rest):
+            if not complains and (not call.startswith("openat") or "O_CREAT" in rest):
                 found.append(Point(call, seen[call]))
     return found
 

@@ -211,7 +211,7 @@ class Medium:
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def _openat(self, call: Call) -> None:
-        path = self._path(call, 0)
+        path = call.opened or self._path(call, 0)
         place = self._place(path)
         if place is None:
             return
@@ -391,7 +391,7 @@ class Medium:
 
 
 _SAME: Final = {
-    **dict.fromkeys(("open", "creat"), "openat"),
+    **dict.fromkeys(("open", "openat2", "creat"), "openat"),
     **dict.fromkeys(("mkdirat",), "mkdir"),
     **dict.fromkeys(("renameat", "renameat2"), "rename"),
     **dict.fromkeys(("unlinkat", "rmdir"), "unlink"),

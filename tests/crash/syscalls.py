@@ -13,7 +13,20 @@ from pathlib import Path
 from typing import Final
 
 CHANGING: Final = (
-    *("open", "openat", "creat", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir"),
+    *(
+        "open",
+        "openat",
+        "openat2",
+        "creat",
+        "mkdir",
+        "mkdirat",
+        "rename",
+        "renameat",
+        "renameat2",
+        "unlink",
+        "unlinkat",
+        "rmdir",
+    ),
     *("link", "linkat", "symlink", "symlinkat", "write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek"),
     *("truncate", "ftruncate", "fallocate", "copy_file_range", "sendfile", "splice", "mmap"),
     *("fsync", "fdatasync", "msync", "sync", "syncfs", "sync_file_range"),
@@ -37,6 +50,8 @@ class Call:
     arguments: str
     """As strace prints them: strings in hexadecimal, descriptors with their paths."""
     result: int
+    opened: bytes = b""
+    """The path of the file that it opened, also where its argument led to the file through a link elsewhere."""
 
     def strings(self) -> list[bytes]:
         """Return the quoted arguments: paths, or the bytes written."""
@@ -97,8 +112,10 @@ def calls_of(trace: Path, folder: Path) -> list[Call]:
                 begun[thread] = number, name, text.removesuffix(_UNFINISHED)
                 continue
             before, _, after = text.rpartition(" = ")
-            if after.startswith(("-", "?")) or not (wanted in before or before.startswith(("1<", "2<"))):
+            if after.startswith(("-", "?")) or not (wanted in text or before.startswith(("1<", "2<"))):
                 continue
             result = int(after.split("<")[0].split()[0], 0)
-            found.append(Call(begin, number, name, before.rstrip().removesuffix(")"), result))
+            opened = _TEXT.search(after)
+            path = _bytes_of(opened[0]) if opened else b""
+            found.append(Call(begin, number, name, before.rstrip().removesuffix(")"), result, path))
     return found

@@ -13,12 +13,14 @@ from artfs.tracking.entries import ArtifactEntry
 from artstore.changes.committing import VersionOptions
 from artstore.drafting.gathering import Gathering
 from artstore.drafting.open_draft import OpenDraft
+from artstore.drafting.reference_ops import ReferOptions
 from artstore.namespaces.aliases import Aliases
 from artstore.namespaces.drafts import Drafts
 from artstore.namespaces.references import References
 from artstore.namespaces.retention import Retention
 from artstore.namespaces.runs import Runs
 from artstore.namespaces.tags import Tags
+from artstore.references.pinning import PinOptions
 
 CLASSES: tuple[type, ...] = (
     artfs.Workspace,
@@ -37,6 +39,9 @@ CLASSES: tuple[type, ...] = (
     artfs.Run,
     artfs.Api,
 )
+OPTIONS: tuple[type, ...] = (VersionOptions, ReferOptions, PinOptions)
+"""Options by keyword, for which a call has one parameter."""
+
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
     artfs.init_workspace,
     artfs.open_workspace,
@@ -66,8 +71,9 @@ def parameters(function: Callable[..., Any]) -> Iterator[tuple[str, str, inspect
     """Yield (name, annotation, parameter) of a call's parameters; for options by keyword, those of a version."""
     for parameter in list(inspect.signature(function).parameters.values()):
         annotation = str(parameter.annotation)
-        if "VersionOptions" in annotation:
-            for name, hint in VersionOptions.__annotations__.items():
+        options = next((kind for kind in OPTIONS if f"[{kind.__name__}]" in annotation), None)
+        if options is not None:
+            for name, hint in options.__annotations__.items():
                 yield name, getattr(hint, "__forward_arg__", str(hint)), parameter
         elif parameter.name != "self":
             yield parameter.name, annotation, parameter

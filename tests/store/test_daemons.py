@@ -113,7 +113,7 @@ def test_without_descriptors_no_daemon_is_taken_for_dead(start: Callable[..., Fa
         assert is_held(run_file)
         with raises(OSError, names=[os.strerror(errno.EMFILE)]):
             live_daemons(tmp_path)
-    with without_descriptors(1):  # one to list the folder, and none is left for two files at a time
+    with without_descriptors(2):  # the workspace's folder and one beneath it; none is left for two files at a time
         assert live_daemons(tmp_path) == [daemon.info]
 
 

@@ -24,6 +24,7 @@ from artfs.mount.handle import MountHandle
 from artfs.mount.ownership import Owner
 from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
+from artstore import beneath
 from artstore.daemon_requests import request
 from artstore.daemons import DaemonInfo, is_held, live_daemons, private_run_dir, run_file_of, runtime_folder
 from artstore.errors import BusyError, InvalidInputError, MountError
@@ -274,12 +275,12 @@ def mount_for(workspace_path: PathLike, *, create: bool = True) -> tuple[Path, b
     folder = runtime_folder(os.getuid())
     name = hashlib.blake2s(os.fsencode(workspace), digest_size=4).hexdigest()
     target = folder / f"{workspace.name}-{name}"
-    with _locked(folder / ".mounting"):
+    with _locked(folder):
         existing = _readable_mount(workspace)
         if existing is not None:
             return existing, False
         with contextlib.suppress(FileExistsError):
-            target.mkdir(mode=0o700)
+            beneath.make_folder(folder, target, 0o700)
         mount(workspace, target)
     return target, True
 
@@ -294,8 +295,8 @@ def _readable_mount(workspace: Path) -> Path | None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = beneath.open_file(folder, ".mounting", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -18,6 +18,7 @@ from typing import Self
 import artfs
 from artfs.mount.configuration import LIFELINE, READY, Configuration
 from artfs.mount.runfile import log_file
+from artstore import beneath
 from artstore.errors import MountError
 from artstore.helper_environment import import_paths
 
@@ -145,7 +146,7 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def _open_log(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    return beneath.open_file(path.parents[2], path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
 def _moved(stack: contextlib.ExitStack, descriptor: int) -> int:
@@ -218,7 +219,7 @@ def _await_ready(ready: int, log: Path | None) -> None:
 
 def _last_line(log: Path) -> str:
     try:
-        lines = log.read_text(errors="replace").strip().splitlines()
+        lines = beneath.read_bytes(log.parents[2], log).decode(errors="replace").strip().splitlines()
     except OSError as error:
         return os.strerror(error.errno or errno.EIO)
     return lines[-1] if lines else "it left no message"

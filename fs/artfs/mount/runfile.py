@@ -15,9 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from artfs.mount.ownership import Owner
-from artstore.daemons import DaemonInfo, daemons_folder, is_held, recorded_daemons, run_dirs
+from artstore import beneath
+from artstore.daemons import DaemonInfo, daemons_folder, is_held, recorded_daemons, remove_socket, run_dirs
 
-__all__ = ["RunFile", "log_file", "remove_dead"]
+__all__ = ["RunFile", "log_file", "remove_dead", "remove_empty_log"]
 
 _LOG_SECONDS = 7 * 86400
 """How long the non-empty log of a dead daemon is kept."""
@@ -34,25 +35,26 @@ class RunFile:
     def create(cls, run_dir: Path, info: DaemonInfo, owner: Owner) -> RunFile:
         """Write the run file of ``info`` and lock it.  Guarantees: it is never visible without its lock."""
         folder = daemons_folder(run_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        root = run_dir.parent
+        beneath.make_folders(root, folder)
         path = folder / f"{info.id}.json"
         temporary = folder / f".{info.id}.new"
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = beneath.open_file(root, temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             if os.geteuid() != owner.uid:
-                os.fchown(descriptor, owner.uid, owner.gid)
+                os.fchown(descriptor, owner.uid, -1)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.write(descriptor, json.dumps(asdict(info)).encode() + b"\n")
-            temporary.rename(path)
+            beneath.rename(root, temporary, path)
         except BaseException:
             os.close(descriptor)
-            temporary.unlink(missing_ok=True)
+            beneath.remove(root, temporary, missing_ok=True)
             raise
         return cls(path, descriptor)
 
     def remove(self) -> None:
         """Delete the file, while it is still locked."""
-        self.path.unlink(missing_ok=True)
+        beneath.remove(self.path.parents[2], self.path, missing_ok=True)
 
 
 def log_file(run_dir: Path, daemon: str) -> Path:
@@ -64,22 +66,23 @@ def remove_dead(run_dir: Path) -> None:
     """Delete the leftovers of killed daemons: run files, sockets, and logs that are empty or a week old."""
     for path, info in recorded_daemons(run_dir):
         if not is_held(path):
-            log = path.with_suffix(".log")
-            for leftover in (Path(info.socket), path, *([log] if _is_empty(log) else [])):
-                with contextlib.suppress(OSError):
-                    leftover.unlink()
-    for log in [log for folder in run_dirs(run_dir) for log in daemons_folder(folder).glob("*.log")]:
+            with contextlib.suppress(OSError):
+                remove_socket(run_dir.parent, path, info)
+                beneath.remove(path.parents[2], path)
+            remove_empty_log(path.with_suffix(".log"))
+    for folder in map(daemons_folder, run_dirs(run_dir)):
         with contextlib.suppress(OSError):
-            status = log.stat()
-            if not log.with_suffix(".json").exists() and _is_old(status):
-                log.unlink()
+            names = beneath.names(folder.parents[1], folder)
+            for name in [name for name in names if name.endswith(".log") and f"{name[:-4]}.json" not in names]:
+                if _is_old(beneath.status(folder.parents[1], folder / name)):
+                    beneath.remove(folder.parents[1], folder / name)
 
 
-def _is_empty(log: Path) -> bool:
-    try:
-        return log.stat().st_size == 0
-    except OSError:
-        return False
+def remove_empty_log(log: Path) -> None:
+    """Remove a log to which nothing was written."""
+    with contextlib.suppress(OSError):
+        if beneath.status(log.parents[2], log).st_size == 0:
+            beneath.remove(log.parents[2], log)
 
 
 def _is_old(status: os.stat_result) -> bool:

@@ -38,7 +38,8 @@ from artfs.mount.counters import Counters, Field
 from artfs.mount.nodetable import NodeTable
 from artfs.mount.notifications import resend_requests
 from artfs.mount.ownership import Owner, Shown
-from artfs.mount.runfile import RunFile, log_file
+from artfs.mount.runfile import RunFile, log_file, remove_empty_log
+from artstore import beneath
 from artstore.daemons import DaemonInfo, runtime_folder, socket_path
 from artstore.errors import ArtfsError, MountError, UnsupportedError
 from artstore.references.recent import RecentSpans
@@ -387,13 +388,12 @@ class Zygote:
     def _clean(self) -> None:
         """Remove the run file, the socket, and the log if nothing was written to it."""
         if hasattr(self, "_run_file"):
-            Path(self._info.socket).unlink(missing_ok=True)
+            beneath.remove_socket(Path(self._info.socket), self._info.uid)
             self._run_file.remove()
         log = log_file(Path(self._configuration.run_dir), self._configuration.id)
         with contextlib.suppress(OSError):
             sys.stderr.flush()
-            if log.stat().st_size == 0:
-                log.unlink()
+        remove_empty_log(log)
 
     def _report_failure(self, error: Exception) -> int:
         """Report to the caller why nothing is mounted, and return the exit code."""

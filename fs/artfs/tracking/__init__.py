@@ -15,6 +15,8 @@
     run               `Run`: what a process uses and makes
     active_run        the run of this process: `artfs.init`, `artfs.log`, `artfs.finish`
     api               `Api`: reading artifacts and runs from outside
+    disabled          the workspace in the mode disabled, which records nothing
+    unrecorded        the versions and files of that mode
     workspaces        the workspace that they are kept in
 
 Everything is kept in the workspace; nothing uses a network.  The store is reached through `Workspace`.

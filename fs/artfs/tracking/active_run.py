@@ -14,13 +14,14 @@ from artfs.tracking.artifact import Artifact
 from artfs.tracking.conversion import config_values, json_values
 from artfs.tracking.run import Run
 from artfs.tracking.run_values import Words
-from artfs.tracking.values import environment
+from artfs.tracking.values import environment, logger
 from artfs.tracking.workspaces import the_workspace
 from artstore.arguments import texts
 from artstore.errors import InvalidInputError, RefusedError
 
 __all__ = ["config", "finish", "init", "log", "login", "run"]
 
+_MODES = ("online", "offline", "shared", "disabled", "run", "dryrun")
 _run: Run | None = None
 _failed = False
 _hooked = False
@@ -60,15 +61,19 @@ def init(
     ``project``, ``group``, ``job_type``, ``name``, ``id``, ``notes``, ``tags`` and ``config`` mean what they mean in
     wandb, and ``resume`` continues the run with that ``id``.  The other parameters are recorded and have no effect.
     ``project`` is by default ``$ARTFS_PROJECT`` or ``$WANDB_PROJECT``; without one, names of artifacts are used as they
-    are.
+    are.  ``mode`` is by default ``$ARTFS_MODE`` or ``$WANDB_MODE``: in the mode ``disabled`` runs and artifacts work,
+    and nothing is recorded; the other modes are the same, for everything is kept on this machine.
     """
     global _run
+    mode = mode or environment("MODE") or "online"
+    if mode not in _MODES:
+        raise InvalidInputError(f"the mode must be one of {', '.join(_MODES)}, not {mode!r}")
     finish()
     unused = {
         "entity": entity,
         "dir": None if dir is None else os.fspath(dir),
         "allow_val_change": allow_val_change,
-        "mode": mode,
+        "mode": None if mode == "online" else mode,
         "force": force,
         "anonymous": anonymous,
         "reinit": reinit,
@@ -81,13 +86,13 @@ def init(
         "settings": None if settings is None else str(settings),
     }
     recorded = {key: value for key, value in unused.items() if value is not None}
-    _notice(sorted(recorded.keys() - {"entity", "reinit"}))
+    _notice(sorted(recorded.keys() - {"entity", "reinit", "mode"}))
     if resume and id is None and resume not in ("auto", "allow", True):
         raise InvalidInputError("resume needs the id of a run", hint="pass id=")
     artifacts: list[object] = []
     selected = _selected(config, config_include_keys, config_exclude_keys)
     values = json_values(selected, "config", replace=partial(_noted, artifacts))
-    workspace = the_workspace()
+    workspace = the_workspace(disabled=mode == "disabled")
     record, lease = workspace.runs.start(
         project or environment("PROJECT") or "",
         id or environment("RUN_ID") or "",
@@ -127,7 +132,7 @@ def _notice(unused: Sequence[str]) -> None:
     global _noticed
     if unused and not _noticed:
         _noticed = True
-        print(f"artfs: {', '.join(unused)} is recorded but has no effect", file=sys.stderr)
+        logger.warning("artfs: %s is recorded but has no effect", ", ".join(unused))
 
 
 def _hook() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from artfs.quantities import parse_size
 from artfs.tracking.naming import short_name
+from artfs.tracking.unrecorded import UnrecordedVersion
 from artfs.tracking.values import cache_folder, download_folder, environment
 from artstore.errors import InvalidInputError
 from artstore.queries.versions import Version
@@ -36,6 +37,8 @@ def download(workspace: Workspace, version: Version, root: str | os.PathLike[str
     that this process can reach, else a copy: in ``$ARTFS_ARTIFACT_DIR``, or in the cache.  ``ARTFS_DOWNLOAD=copy`` uses
     no mount, ``ARTFS_DOWNLOAD=mount`` only a mount.  Afterwards the cache has a link to a whole version by its digest.
     """
+    if isinstance(version, UnrecordedVersion):
+        return version.folder(root)
     if root is not None:
         workspace.get(version.name, root, prefix=prefix or None, overwrite=True)
         return os.path.abspath(os.fspath(root))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from artfs.tracking.artifact import Artifact
 from artfs.tracking.conversion import json_values, metric_values
+from artfs.tracking.disabled import DisabledWorkspace
 from artfs.tracking.naming import own_name, short_name
 from artfs.tracking.run_values import Words
-from artfs.tracking.values import iso
+from artfs.tracking.values import iso, logger
 from artstore.arguments import texts
 from artstore.clock import utc
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
@@ -134,6 +134,11 @@ class Run:
     def is_open(self) -> bool:
         """Whether it is running in this process."""
         return not self._finished and os.getpid() == self._pid
+
+    @property
+    def disabled(self) -> bool:
+        """Whether it records nothing: its mode is ``disabled``."""
+        return isinstance(self._workspace, DisabledWorkspace)
 
     @property
     def resumed(self) -> bool:
@@ -272,7 +277,7 @@ class Run:
         self._flush()
         version = artifact.commit(self._full_name(artifact), self._record.number)
         if artifact.ttl is not None and version.record.expires_ns:
-            _say(f"{version.name} expires on {utc(version.record.expires_ns):%Y-%m-%d %H:%M} UTC")
+            logger.info("artfs: %s expires on %s UTC", version.name, f"{utc(version.record.expires_ns):%Y-%m-%d %H:%M}")
         return artifact
 
     def use_artifact(
@@ -293,12 +298,21 @@ class Run:
                 self.log_artifact(artifact, aliases=aliases)
             called = artifact.version
         else:
-            artifact, called = Artifact.named(self._workspace, artifact_or_name, self.project)
+            artifact, called = self._named(artifact_or_name, type)
         if type is not None and artifact.type != type:
             raise RefusedError(f"{artifact.qualified_name} has the type {artifact.type!r}, not {type!r}")
         assert artifact.stored is not None
         self._workspace.runs.use(self._record.number, artifact.stored, called)
         return artifact
+
+    def _named(self, name: str, type: str | None) -> tuple[Artifact, str]:
+        try:
+            return Artifact.named(self._workspace, name, self.project)
+        except NotFoundError:
+            if not isinstance(self._workspace, DisabledWorkspace):
+                raise
+        version = self._workspace.placeholder(name, type)
+        return Artifact.of(self._workspace, version), "v0"
 
     def link_artifact(self, artifact: Artifact, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
         """Make a version the next one of another artifact, ``PROJECT/NAME``, too; log it first if it is none yet."""
@@ -360,7 +374,7 @@ class Run:
         late = contribute(self._workspace, place, self._record, contribution, overwrite=on_conflict == "last")
         artifact.discard()
         if late is not None:
-            _say(f"{late} is already finished; this begins the next version")
+            logger.warning("artfs: %s is already finished; this begins the next version", late)
         return artifact
 
     def finish_artifact(
@@ -412,7 +426,3 @@ class Run:
 def recorded_run(workspace: Workspace, title: str) -> Run:
     """Return the run ``PROJECT/ID`` as it is recorded; raise `NotFoundError` if there is none."""
     return Run(workspace, workspace.runs.get(title), None)
-
-
-def _say(sentence: str) -> None:
-    print(f"artfs: {sentence}", file=sys.stderr)

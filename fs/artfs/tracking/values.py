@@ -1,14 +1,19 @@
-"""The environment variables, and times as text."""
+"""The environment variables, times as text, and the logger of runs and artifacts."""
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from platformdirs import user_cache_path
 
-__all__ = ["cache_folder", "download_folder", "environment", "iso"]
+__all__ = ["cache_folder", "download_folder", "environment", "iso", "logger"]
+
+logger: Final = logging.getLogger("artfs")
+"""What programs are told besides results and errors; Python writes warnings to stderr unless logging is set up."""
 
 
 def environment(name: str) -> str | None:

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 
+from artfs.tracking.disabled import DisabledWorkspace
+from artfs.tracking.values import environment, logger
 from artstore.errors import ExistsError, WorkspaceNotFoundError
 from artstore.locate import find_workspace
 from artstore.workspace import Workspace, init_workspace, open_workspace
 
-__all__ = ["the_workspace"]
+__all__ = ["is_disabled", "the_workspace"]
 
 
-def the_workspace() -> Workspace:
-    """Open the workspace that the command line uses; if there is none, create it and print that."""
+_disabled: dict[Path, DisabledWorkspace] = {}
+
+
+def is_disabled() -> bool:
+    """Return whether nothing is recorded: by the mode of the open run, else by the environment."""
+    from artfs.tracking import active_run  # it begins runs in what this module returns
+
+    run = active_run.run()
+    return environment("MODE") == "disabled" if run is None else run.disabled
+
+
+def the_workspace(*, disabled: bool | None = None) -> Workspace:
+    """Open the workspace that the command line uses; if there is none, create it and log that.
+
+    In the mode ``disabled`` nothing is created, and what is returned records nothing.
+    """
+    if is_disabled() if disabled is None else disabled:
+        return _disabled.setdefault(find_workspace(None), DisabledWorkspace())
     try:
         return open_workspace()
     except WorkspaceNotFoundError:
@@ -21,5 +39,5 @@ def the_workspace() -> Workspace:
         workspace = init_workspace(find_workspace(None))
     except ExistsError:
         return open_workspace()  # another process made it at this moment
-    print(f"artfs: created the workspace {workspace.path}", file=sys.stderr)
+    logger.warning("artfs: created the workspace %s", workspace.path)
     return workspace

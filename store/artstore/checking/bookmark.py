@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from xxhash import xxh3_64_hexdigest
 
+from artstore import beneath
 from artstore.storage import disk
 
 __all__ = ["Bookmark", "PackMark"]
@@ -45,7 +46,7 @@ class Bookmark:
         """Return the bookmark of an interrupted check, or a new one if there is no valid one."""
         now_ns = time.time_ns()
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            checksum, _, text = _path(workspace).read_bytes().partition(b"\n")
+            checksum, _, text = beneath.read_bytes(workspace, _path(workspace)).partition(b"\n")
             values = json.loads(text)
             packs = {int(number): PackMark(**mark) for number, mark in values["packs"].items()}
             kept = cls(values["uuid"], values["started_ns"], packs)
@@ -58,12 +59,12 @@ class Bookmark:
         """Write the bookmark; errors are ignored, because losing it only costs time."""
         text = json.dumps(asdict(self)).encode()
         with suppress(OSError):
-            disk.write_file(_path(workspace), xxh3_64_hexdigest(text).encode() + b"\n" + text, 0o600)
+            disk.write_file(workspace, _path(workspace), xxh3_64_hexdigest(text).encode() + b"\n" + text, 0o600)
 
     def remove(self, workspace: Path) -> None:
         """Remove the bookmark of a completed check."""
         with suppress(OSError):
-            _path(workspace).unlink()
+            beneath.remove(workspace, _path(workspace))
 
 
 def _path(workspace: Path) -> Path:

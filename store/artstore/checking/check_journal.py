@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from artstore import beneath
 from artstore.checking.check_names import Names
 from artstore.checking.report import Report
 from artstore.errors import DamageError
@@ -30,7 +31,7 @@ def check_journal(
     end = counters.journal_end
     path = journal.journal_path(workspace, counters.journal_generation)
     try:
-        length = path.stat().st_size
+        length = beneath.status(workspace, path).st_size
     except FileNotFoundError:
         report.add("file", f"the journal {path} is missing: a rebuild could not restore the catalogue")
         return

@@ -16,10 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from artstore import beneath
 from artstore.checking.bookmark import Bookmark, PackMark
 from artstore.checking.check_names import read_names
 from artstore.checking.recounting import Recount
-from artstore.checking.report import MOST_OF_A_KIND, OnProgress, Progress, Report, message_of
+from artstore.checking.report import MOST_OF_A_KIND, OnProgress, Progress, Report, reason_of
 from artstore.checking.tracing import trace
 from artstore.checking.verifying import Fault, verify
 from artstore.errors import DamageError
@@ -87,7 +88,7 @@ class _Check:
         """Verify the content of one pack."""
         end = self._recounted.ends[number]
         try:
-            fd = os.open(pack_path(self._workspace, number), os.O_RDONLY | os.O_CLOEXEC)
+            fd = beneath.open_file(self._workspace, pack_path(self._workspace, number))
         except OSError:
             self._advance(end)  # the check of pack files reports it, with its content
             return
@@ -173,7 +174,7 @@ class _Check:
             entry = entries.get(place.offset) if entries is not None and is_here else None
             fault = verify(transaction, node, entry, lambda extent: self._read(extent, place.pack, fd))
         except Exception as error:  # whatever a malformed record raises
-            return Fault("record", f"the record of node {node} is unreadable: {message_of(error)}")
+            return Fault("record", f"the record of node {node} is unreadable: {reason_of(error)}")
         self._report.count(nodes_verified=1, data_bytes=extent.stored)
         if fault is None and is_here and entries is not None and entry is None:
             return Fault("packed", f"the index of its segment in pack {extent.pack} does not list node {node}")
@@ -184,9 +185,9 @@ class _Check:
         if extent.pack == pack:
             return _pread(fd, extent)
         try:
-            other = os.open(pack_path(self._workspace, extent.pack), os.O_RDONLY | os.O_CLOEXEC)
+            other = beneath.open_file(self._workspace, pack_path(self._workspace, extent.pack))
         except OSError as error:
-            raise DamageError(f"the pack {extent.pack} cannot be opened: {error.strerror}") from error
+            raise DamageError(f"the pack {extent.pack} cannot be opened: {reason_of(error)}") from error
         try:
             return _pread(other, extent)
         finally:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from artstore import daemons
+from artstore import beneath, daemons
 from artstore.errors import BusyError
 from artstore.records.identity import IDENTITY
 from artstore.storage import disk
@@ -23,11 +23,11 @@ def alone(workspace: Path, folder: Path | None) -> Iterator[None]:
     """
     users = [f"process {pid}" for pid in users_of(workspace)]
     with ExitStack() as held:
-        lock = os.open(workspace / IDENTITY, os.O_RDONLY | os.O_CLOEXEC)
+        lock = beneath.open_file(workspace, IDENTITY)
         held.callback(os.close, lock)
         busy = [] if disk.try_lock(lock) else ["another rebuild"]
-        if folder is not None and (folder / "lease").exists():
-            lease = os.open(folder / "lease", os.O_RDONLY | os.O_CLOEXEC)
+        if folder is not None and beneath.exists(workspace, folder / "lease"):
+            lease = beneath.open_file(workspace, folder / "lease")
             held.callback(os.close, lease)
             if not disk.try_lock(lease) and not users:
                 busy.append("another process")

@@ -7,9 +7,10 @@ import uuid as uuids
 from array import array
 from pathlib import Path
 
+from artstore import beneath
 from artstore.checking.check_names import Names
 from artstore.checking.recounting import Recount
-from artstore.checking.report import Report
+from artstore.checking.report import Report, reason_of
 from artstore.checking.tracing import trace
 from artstore.errors import DamageError
 from artstore.records.counters import Counters
@@ -112,7 +113,7 @@ def _fault_of_file(path: Path, number: int, end: int, uuid: bytes | None) -> tup
     """Return the fault of a pack's file and the number of its readable bytes, or None if it is sound."""
     length = 0
     try:
-        with path.open("rb") as file:
+        with open(beneath.open_file(path.parents[1], path), "rb") as file:
             length = os.fstat(file.fileno()).st_size
             if length < end:
                 return f"the pack {path} ends at {length}, before its acknowledged end {end}", length
@@ -122,7 +123,7 @@ def _fault_of_file(path: Path, number: int, end: int, uuid: bytes | None) -> tup
     except DamageError as error:
         return f"the pack {path} cannot be used for a rebuild: {error}", length
     except OSError as error:
-        return f"the pack {path} is unreadable: {error.strerror}", 0
+        return f"the pack {path} is unreadable: {reason_of(error)}", 0
     if uuid is not None and found_uuid != uuid:
         return f"the pack {path} belongs to another workspace", length
     if found_number != number:

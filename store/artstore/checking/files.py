@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from artstore import beneath
 from artstore.checking.recounting import Recount
-from artstore.checking.report import Report, message_of
+from artstore.checking.report import Report, message_of, reason_of
 from artstore.errors import ArtfsError, DamageError, UnsupportedError, WorkspaceNotFoundError
 from artstore.records.counters import Counters
 from artstore.records.identity import IDENTITY
@@ -43,7 +43,7 @@ def check_files(workspace: Path, report: Report) -> Place:
 
     Raises `WorkspaceNotFoundError` if no trace of a workspace is left, `UnsupportedError` for a newer format.
     """
-    if not any((workspace / name).exists() for name in (CURRENT, IDENTITY, "packs")):
+    if not any(beneath.exists(workspace, name) for name in (CURRENT, IDENTITY, "packs")):
         raise WorkspaceNotFoundError(f"{workspace} is not an artfs workspace", hint="create one: artfs init DIR")
     uuid = ""
     try:
@@ -51,17 +51,18 @@ def check_files(workspace: Path, report: Report) -> Place:
     except (ArtfsError, OSError) as error:
         report.add("file", f"{workspace / IDENTITY}: {message_of(error)}")
     for name in _FOLDERS:
-        if not (workspace / name).is_dir():
+        if not beneath.is_folder(workspace, name):
             report.add("file", f"the folder {workspace / name} is missing")
-    _check_reserve(workspace / "reserve", report)
+    _check_reserve(workspace, report)
     return Place(uuid, _check_manifest(workspace, report))
 
 
-def _check_reserve(path: Path, report: Report) -> None:
+def _check_reserve(workspace: Path, report: Report) -> None:
+    path = workspace / "reserve"
     try:
-        kept = path.stat().st_blocks * 512
+        kept = beneath.status(workspace, path).st_blocks * 512
     except OSError as error:
-        report.add("file", f"the reserve {path} is missing: {error.strerror}")
+        report.add("file", f"the reserve {path} is missing: {reason_of(error)}")
         return
     if kept < RESERVE:
         report.note(f"the reserve {path} has {kept} bytes, not {RESERVE}; it is refilled when the disk has space")
@@ -82,10 +83,10 @@ def _check_manifest(workspace: Path, report: Report) -> Path | None:
     whole = True
     for name, hint in _MANIFEST_FILES.items():
         path = folder / name
-        if not path.exists():
+        if not beneath.exists(workspace, path):
             report.add("file", f"the file {path} is missing; {hint}")
             whole &= name == "lock.mdb"
-    if whole and not (folder / "data.mdb").stat().st_size:
+    if whole and not beneath.status(workspace, folder / "data.mdb").st_size:
         report.add("file", f"the file {folder / 'data.mdb'} is empty; {_MANIFEST_FILES['data.mdb']}")
         whole = False
     return folder if whole else None
@@ -93,35 +94,35 @@ def _check_manifest(workspace: Path, report: Report) -> Path | None:
 
 def note_strays(workspace: Path, folder: Path, recounted: Recount, counters: Counters, report: Report) -> None:
     """Note files that do not belong in the folder; files that a process may be writing now are left out."""
-    for path in _others(workspace, _TOP | {folder.name}):
+    for path in _others(workspace, workspace, _TOP | {folder.name}):
         report.note(f"{path} is a manifest that is not in use" if path.name.startswith("manifest.") else _stray(path))
-    for path in _others(folder, _MANIFEST_FILES.keys()):
+    for path in _others(workspace, folder, _MANIFEST_FILES.keys()):
         report.note(_stray(path))
     abandoned = journal.others(workspace, counters.journal_generation)
     for path in abandoned:
         report.note(f"{path} is a journal that is not in use: gc or the next change removes it")
     known = {path.name for path in [journal.journal_path(workspace, counters.journal_generation), *abandoned]}
-    for path in _others(workspace / "journal", known):
+    for path in _others(workspace, workspace / "journal", known):
         report.note(_stray(path))
-    for path in _others(workspace / "run", _RUN):
+    for path in _others(workspace, workspace / "run", _RUN):
         report.note(_stray(path))
-    for path in _others(workspace / "packs", ()):
+    for path in _others(workspace, workspace / "packs", ()):
         match = _PACK.fullmatch(path.name)
         if match is None:
             report.note(_stray(path))
         elif int(match[1]) not in recounted.ends and int(match[1]) < counters.next_pack:
             report.note(f"{path} is a pack that nothing refers to: gc removes it")
-    for path in _others(workspace / "run" / "drafts", ()):
+    for path in _others(workspace, workspace / "run" / "drafts", ()):
         if not path.name.isdigit():
             report.note(_stray(path))
         elif int(path.name) not in recounted.drafts and int(path.name) < counters.next_draft:
             report.note(f"{path} is the lock of a draft that no longer exists: gc removes it")
 
 
-def _others(folder: Path, known: Container[str]) -> Iterator[Path]:
+def _others(workspace: Path, folder: Path, known: Container[str]) -> Iterator[Path]:
     """Yield the entries of a folder with unknown names."""
     try:
-        names = sorted(os.listdir(folder))
+        names = sorted(beneath.names(workspace, folder))
     except OSError:
         return  # reported among the missing files
     for name in names:

@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple
 
 import lmdb
 
+from artstore import beneath
 from artstore.checking.lmdb_format import (
     BIG_DATA,
     HEAD_LENGTH,
@@ -40,6 +41,7 @@ from artstore.checking.lmdb_format import (
 from artstore.errors import DamageError
 from artstore.records.tables import Table
 from artstore.storage import disk
+from artstore.storage.lmdb_files import DATA, open_environment
 
 __all__ = ["UNHEARD", "Auditor", "audit", "main"]
 
@@ -278,7 +280,7 @@ def audit(folder: Path, report: Callable[[dict[str, Any]], None]) -> int:
             due = now + _PROGRESS_SECONDS
             report({"progress": [done, total]})
 
-    fd = os.open(folder / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
+    fd = beneath.open_file(folder.parent, folder / DATA)
     try:
         _read_metas(fd)  # before LMDB maps the file
         with _opened(folder) as env:
@@ -320,16 +322,17 @@ def _read_metas(fd: int) -> tuple[Meta, Meta]:
 @contextmanager
 def _opened(folder: Path) -> Iterator[lmdb.Environment]:
     """Open the environment for reading, and hold the lock that keeps it from being replaced."""
-    lease = os.open(folder / "lease", os.O_RDONLY | os.O_CLOEXEC)
-    status = (folder / "data.mdb").stat()
+    lease = beneath.open_file(folder.parent, folder / "lease")
+    status = beneath.status(folder.parent, folder / DATA)
     try:
         disk.try_lock(lease, shared=True)
-        env = lmdb.open(
-            os.fspath(folder),
+        env = open_environment(
+            folder.parent,
+            folder,
+            status.st_mode & 0o666,
             map_size=status.st_size + _SPARE_MAP,
             readonly=True,
             max_dbs=64,
-            mode=status.st_mode & 0o666,
             lib_version=0,
         )
         try:

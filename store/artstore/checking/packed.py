@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from artstore import beneath
 from artstore.checking.report import Report, message_of
 from artstore.errors import DamageError
 from artstore.ids import content_id
@@ -31,7 +32,7 @@ from artstore.records.packing import (
 )
 from artstore.storage import disk
 from artstore.storage.codec import decode, verify_stored
-from artstore.storage.packs import pack_path
+from artstore.storage.packs import pack_numbers, pack_path
 
 __all__ = ["Frame", "Packed", "PackedForm", "holes_between"]
 
@@ -83,13 +84,13 @@ class Packed:
         self._first: dict[bytes, int] | None = None
         self._others: dict[bytes, array[int]] = {}
         self._index_of = lru_cache(maxsize=_INDEXES)(self._read_index)
-        paths = sorted(path for path in (workspace / "packs").glob("*.pack") if path.stem.isdigit())
-        total = sum(path.stat().st_size for path in paths)
+        paths = [pack_path(workspace, number) for number in pack_numbers(workspace)]
+        total = sum(beneath.status(workspace, path).st_size for path in paths)
         done = 0
         try:
             for path in paths:
                 self._scan(workspace, int(path.stem), path)
-                done += path.stat().st_size
+                done += beneath.status(workspace, path).st_size
                 if progress is not None:
                     progress(done, total)
         except BaseException:
@@ -107,9 +108,9 @@ class Packed:
         return self._files[pack]
 
     def _scan(self, workspace: Path, number: int, path: Path) -> None:
-        if path != pack_path(workspace, number) or not path.stat().st_size:
+        if path != pack_path(workspace, number) or not beneath.status(workspace, path).st_size:
             return  # another workspace's pack, or an interrupted removal
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = beneath.open_file(workspace, path)
         self._files[number] = fd
         self.ends[number] = HEADER_LENGTH
         try:

@@ -119,6 +119,11 @@ class Report:
             self.add(kind, f"{what}: {message_of(error)}")
 
 
+def reason_of(error: Exception) -> str:
+    """Return why a system call failed, without the path, or the message of another exception."""
+    return getattr(error, "strerror", None) or message_of(error)
+
+
 def message_of(error: Exception) -> str:
     """Return an exception as a part of a sentence."""
     text = str(error)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Final, NamedTuple, Unpack, cast
 
+from artstore import beneath
 from artstore.changes.committing import Commit, VersionOptions
 from artstore.drafting.gathering import Gathering
 from artstore.errors import ArtfsError, ChangedError, NotFoundError
@@ -170,18 +171,17 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
     request = Commit(version.artifact, base=version.name, metadata=version.metadata, description=version.description)
     gathering = Gathering(store, version.artifact, version.record)
     done = files = 0
-    (store.path / "cache").mkdir(exist_ok=True)  # users may delete this folder at any time
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="fetch-", dir=store.path / "cache") as folder,
+            _copies(store) as folder,
             ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads,
         ):
             for start in range(0, len(pinned), _FETCHED_AT_ONCE):
                 part = pinned[start : start + _FETCHED_AT_ONCE]
-                copies = threads.map(partial(_copy, store.outside, Path(folder)), range(len(part)), part)
+                copies = threads.map(partial(_copy, store, folder), range(len(part)), part)
                 for each, copy in zip(part, copies, strict=True):
                     gathering.add(copy, os.fsdecode(each.path), overwrite=True)
-                    copy.unlink()
+                    beneath.remove(folder, copy)
                     done, files = done + each.record.size, files + 1
                     if report is not None:
                         name = os.fsdecode(each.path)
@@ -191,11 +191,23 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
         gathering.close()
 
 
-def _copy(outside: Outside, folder: Path, number: int, reference: Reference) -> Path:
+@contextmanager
+def _copies(store: Store) -> Iterator[Path]:
+    """Yield an empty folder in the cache for copies of files; it and they are removed at the end."""
+    name = f"cache/fetch-{os.urandom(8).hex()}"
+    beneath.make_folders(store.path, name)
+    try:
+        with beneath.closing(beneath.open_folder(store.path, name)) as fd:
+            yield Path(f"/proc/self/fd/{fd}")  # the folder itself, whatever the path may lead to later
+    finally:
+        beneath.remove_tree(store.path, name)
+
+
+def _copy(store: Store, folder: Path, number: int, reference: Reference) -> Path:
     """Write the content of a reference into a new file; return its path."""
     copy = folder / str(number)
-    with copy.open("wb") as file:
-        _write(outside, reference, file)
+    with open(beneath.open_file(folder, copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+        _write(store.outside, reference, file)
     return copy
 
 

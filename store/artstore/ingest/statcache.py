@@ -20,11 +20,11 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import tempfile
 from bisect import bisect_left
 from pathlib import Path
 from typing import BinaryIO
 
+from artstore import beneath
 from artstore.ingest.source import FileEntry, FileStamp, Identity
 from artstore.locate import mount_points
 from artstore.records.statblocks import (
@@ -223,12 +223,13 @@ class StatCache:
     def __init__(self, folder: Path, name: str, seed: int) -> None:
         """Made by `open`."""
         self._path = folder / name
+        self._root = folder.parents[1]  # the workspace, for the folder lies in its `cache`
         self._seed = seed
         self._untrusted = _untrusted_devices()
         self._old_fd = -1
         self._old_bytes = 0
         self._output: BinaryIO | None = None
-        self._output_path = ""
+        self._output_path = folder
         self._written = 0
         self.root_place: tuple[int, int] | None = None
         """Where the finished root's block was written; None until then."""
@@ -244,12 +245,14 @@ class StatCache:
         seed = hashlib.blake2b(b"%d:%d:" % root_identity + root_path, digest_size=8)
         cache = cls(folder, key.hexdigest(), int.from_bytes(seed.digest(), "little"))
         with contextlib.suppress(OSError):
-            cache._old_fd = os.open(cache._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            cache._old_fd = beneath.open_file(cache._root, cache._path)
             cache._old_bytes = os.fstat(cache._old_fd).st_size
         with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            _remove_abandoned(folder)
-            fd, cache._output_path = tempfile.mkstemp(_TEMPORARY, f"{cache._path.name}.", folder)
+            beneath.make_folders(cache._root, folder)
+            _remove_abandoned(cache._root, folder)
+            output = folder / f"{cache._path.name}.{os.urandom(6).hex()}{_TEMPORARY}"
+            fd = beneath.open_file(cache._root, output, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            cache._output_path = output
             cache._output = os.fdopen(fd, "wb", 1 << 20)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return cache
@@ -269,15 +272,15 @@ class StatCache:
         try:
             with output:
                 if self.root_place is None:
-                    os.unlink(self._output_path)
+                    beneath.remove(self._root, self._output_path)
                     return
                 output.write(encode_trailer(*self.root_place, self._seed))
                 output.flush()
-                os.replace(self._output_path, self._path)
-            _prune(self._path)
+                beneath.rename(self._root, self._output_path, self._path)
+            _prune(self._root, self._path)
         except OSError:
             with contextlib.suppress(OSError):
-                os.unlink(self._output_path)
+                beneath.remove(self._root, self._output_path)
 
     def abandon(self) -> None:
         """Drop the new cache, if it was not committed, and close both files."""
@@ -316,7 +319,7 @@ class StatCache:
     def _drop_output(self) -> None:
         if self._output is not None:
             with contextlib.suppress(OSError):
-                os.unlink(self._output_path)
+                beneath.remove(self._root, self._output_path)
             with contextlib.suppress(OSError):
                 self._output.close()
             self._output = None
@@ -350,30 +353,27 @@ def _untrusted_devices() -> frozenset[int]:
     return frozenset(os.makedev(int(major), int(minor)) for major, minor in numbers)
 
 
-def _remove_abandoned(folder: Path) -> None:
+def _remove_abandoned(root: Path, folder: Path) -> None:
     """Remove the leftovers of killed puts: new caches that no process has locked."""
-    for path in folder.glob(f"*{_TEMPORARY}"):
-        with contextlib.suppress(OSError):
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
+    for name in beneath.names(root, folder):
+        if name.endswith(_TEMPORARY):
+            with contextlib.suppress(OSError), beneath.closing(beneath.open_file(root, folder / name)) as fd:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-            finally:
-                os.close(fd)
+                beneath.remove(root, folder / name)
 
 
-def _prune(kept: Path) -> None:
+def _prune(root: Path, kept: Path) -> None:
     """Remove the least recently used caches, but not *kept*, until all fit in `CACHES_MAX_BYTES`."""
     files: list[tuple[float, int, Path]] = []
-    for path in kept.parent.iterdir():
+    for path in [kept.parent / name for name in beneath.names(root, kept.parent)]:
         with contextlib.suppress(OSError):
-            status = path.stat()
+            status = beneath.status(root, path)
             if path != kept and path.suffix != _TEMPORARY:
                 files.append((status.st_mtime, status.st_size, path))
-    total = kept.stat().st_size + sum(size for _, size, _ in files)
+    total = beneath.status(root, kept).st_size + sum(size for _, size, _ in files)
     for _, size, path in sorted(files):
         if total <= CACHES_MAX_BYTES:
             return
         with contextlib.suppress(OSError):
-            path.unlink()
+            beneath.remove(root, path)
         total -= size

@@ -16,6 +16,7 @@ from typing import Final
 
 from xxhash import xxh3_128_hexdigest
 
+from artstore import beneath
 from artstore.errors import ArtfsError
 from artstore.records.catalogue import VersionRecord
 from artstore.rows.nodes import has_lost
@@ -34,7 +35,7 @@ def _path(workspace: Path) -> Path:
 
 def forget(workspace: Path) -> None:
     """Remove the cached figures, because sizes or numbers of nodes have changed."""
-    _path(workspace).unlink(missing_ok=True)
+    beneath.remove(workspace, _path(workspace), missing_ok=True)
 
 
 def _living_key(living: Iterable[VersionRecord]) -> str:
@@ -54,7 +55,7 @@ class Figures:
         self.logical: dict[int, int] = {}
         self.attributed: dict[int, int] | None = None
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            kept = json.loads(self._path.read_bytes())
+            kept = json.loads(beneath.read_bytes(store.path, self._path))
             if self._steady and kept["format"] == _FORMAT and kept["workspace"] == store.uuid:
                 self.logical = {int(root): int(size) for root, size in kept["logical"].items()}
                 if kept["living"] == self._key:
@@ -82,4 +83,5 @@ class Figures:
             "logical": {root: size for root, size in self.logical.items() if root in self._roots},
         }
         with suppress(OSError, ArtfsError):
-            disk.write_file(self._path, json.dumps(values, separators=(",", ":")).encode(), self._store.file_mode)
+            data = json.dumps(values, separators=(",", ":")).encode()
+            disk.write_file(self._store.path, self._path, data, self._store.file_mode)

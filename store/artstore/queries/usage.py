@@ -15,7 +15,6 @@ reaches.  Attributed bytes sum to the stored bytes, except for nodes that only d
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from artstore import beneath
 from artstore.errors import BusyError, DamageError, InvalidInputError, NotFoundError
 from artstore.names import check_name, version_label
 from artstore.queries.figures import Figures
@@ -197,25 +197,10 @@ def _allocations(folder: Path) -> Iterator[tuple[Path, int]]:
     status = folder.stat()
     seen = {(status.st_dev, status.st_ino)}
     yield folder, status.st_blocks * _BLOCK
-    stack = [folder]
-    while stack:
-        try:
-            with os.scandir(stack.pop()) as entries:
-                children = list(entries)
-        except FileNotFoundError:
-            continue  # a run-time folder that went while the walk was on its way
-        for entry in children:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if (status.st_dev, status.st_ino) in seen:
-                continue
+    for name, status in beneath.walk(folder):
+        if (status.st_dev, status.st_ino) not in seen:
             seen.add((status.st_dev, status.st_ino))
-            path = Path(entry.path)
-            yield path, status.st_blocks * _BLOCK
-            if entry.is_dir(follow_symlinks=False):
-                stack.append(path)
+            yield folder / name, status.st_blocks * _BLOCK
 
 
 # -- versions in the packs ---------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, zip_longest
 from typing import Final, NamedTuple
 
+from artstore import beneath
 from artstore.errors import DamageError
 from artstore.progress import Progress
 from artstore.queries.resolving import resolve_version
@@ -100,7 +101,7 @@ def _read_all(store: Store, runs: Iterable[_Run]) -> Iterator[int]:
         pieces = [(at, min(_PIECE, run.end - at)) for run in group for at in range(run.start, run.end, _PIECE)]
         path = pack_path(store.path, pack)
         try:
-            with path.open("rb", buffering=0) as file:
+            with open(beneath.open_file(store.path, path), "rb", buffering=0) as file:
                 for (at, size), following in zip_longest(pieces, pieces[1:]):
                     if following is not None:
                         ask_for(file.fileno(), *following)

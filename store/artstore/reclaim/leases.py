@@ -14,6 +14,8 @@ import os
 import struct
 from typing import Final
 
+from artstore import beneath
+from artstore.errors import RefusedError
 from artstore.storage import disk
 from artstore.store import Store
 
@@ -42,6 +44,8 @@ class Lease:
             self._fd = _open(store, file)
             # Wait: a reaper that tests this byte may hold its lock for a moment.
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, _request(fcntl.F_RDLCK, number))
+        except RefusedError:
+            raise
         except OSError as error:
             if error.errno not in _NOT_WRITABLE:
                 raise
@@ -60,12 +64,12 @@ class Lease:
 def _open(store: Store, file: str) -> int:
     """Open the file, to read if it cannot be written: a shared lock needs no more."""
     try:
-        return disk.open_lock_file(store.run_dir / file, store.file_mode)
+        return disk.open_lock_file(store.path, store.run_dir / file, store.file_mode)
     except OSError as error:
         if error.errno not in _NOT_WRITABLE:
             raise
         try:
-            return os.open(store.run_dir / file, os.O_RDONLY | os.O_CLOEXEC)
+            return beneath.open_file(store.path, store.run_dir / file)
         except FileNotFoundError:
             raise error from None
 
@@ -73,7 +77,7 @@ def _open(store: Store, file: str) -> int:
 def is_held(store: Store, number: int, file: str = VERSIONS) -> bool:
     """Return whether any process holds the lease of a version (by serial) or run (by number)."""
     try:
-        fd = os.open(store.run_dir / file, os.O_RDONLY | os.O_CLOEXEC)
+        fd = beneath.open_file(store.path, store.run_dir / file)
     except FileNotFoundError:
         return False
     try:

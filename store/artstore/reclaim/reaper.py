@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from artstore import daemon_requests
+from artstore import beneath, daemon_requests
 from artstore.errors import OutOfSpaceError
 from artstore.reclaim import compaction, leases
 from artstore.records.deadlist import DeadEntry
@@ -164,7 +164,7 @@ class Reaper:
     def _dead_drafts(self, transaction: ReadTransaction, now: bool) -> list[int]:
         before = time.time_ns() - (0 if now else int(drafts.RESUME_SECONDS * 1e9))
         generation = transaction.counters().journal_generation
-        recorded_ns = journal.journal_path(self._store.path, generation).stat().st_mtime_ns
+        recorded_ns = beneath.status(self._store.path, journal.journal_path(self._store.path, generation)).st_mtime_ns
         return drafts.dead_drafts(transaction, self._store.run_dir, before, recorded_ns=recorded_ns)
 
     def _choose(self, now: bool, only: Collection[int] | None) -> list[DeadEntry]:
@@ -345,7 +345,7 @@ def tidy(store: Store, reaper: Reaper, done: Reaped) -> bool:
     touched, reaper.touched = reaper.touched, set()
     if touched is not None and not touched:
         return False
-    if touched is None and any((store.run_dir / "drafts").iterdir()):
+    if touched is None and beneath.names(store.path, "run/drafts"):
         with store.write() as transaction:
             drafts.remove_stray_locks(transaction, store.run_dir)
     with space.exclusive(store.path):

@@ -17,14 +17,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
+from artstore import beneath
+from artstore.errors import RefusedError
 from artstore.ids import Buffer
 from artstore.references.recent import SPAN, RecentSpans, Slot
 from artstore.references.sums import PART, SUM, are_sound, sums_of
@@ -47,6 +50,7 @@ class BlockCache:
     def __init__(self, folder: Path, limit: int, mode: int, recent: RecentSpans | None = None) -> None:
         """Without ``recent`` no thread is made."""
         self._folder = str(folder)
+        self._root = folder.parents[1]  # the workspace, for the folder lies in its `cache`
         self._limit = limit
         self._mode = mode
         self._recent = recent
@@ -76,7 +80,7 @@ class BlockCache:
     def _read(self, path: str, start: int, end: int, size: int) -> Buffer | None:
         """Return bytes ``[start, end)`` of the ``size`` that a file has, with the checksums behind them."""
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = beneath.open_file(self._root, path)
         except OSError:
             return None
         try:
@@ -94,7 +98,7 @@ class BlockCache:
             os.close(fd)
         if not whole or not are_sound(data, sums[first // PART * SUM :]):
             with suppress(OSError):
-                os.unlink(path)
+                beneath.remove(self._root, path)
             return None
         self._note_use(path)
         return data[start - first : end - first]
@@ -103,7 +107,9 @@ class BlockCache:
         """Return whether a block is cached."""
         if self._recent is not None and self._recent.holds(ident, block * BLOCK):
             return True
-        return os.path.exists(self._path(ident, block)) or os.path.exists(self._span(ident, block))
+        with suppress(RefusedError):
+            return any(beneath.exists(self._root, each(ident, block)) for each in (self._path, self._span))
+        return False
 
     def _path(self, ident: bytes, block: int) -> str:
         return f"{self.folder_of(ident)}/{block:08x}"
@@ -120,7 +126,7 @@ class BlockCache:
             self._used.clear()
         self._used[path] = now
         with suppress(OSError):
-            os.utime(path)
+            beneath.touch(self._root, path)
 
     def ask_ahead(self, ident: bytes, block: int, end: int) -> None:
         """Hint the kernel to read the cached ones of blocks ``[block, end)`` into the page cache."""
@@ -132,7 +138,7 @@ class BlockCache:
                 paths.append(self._span(ident, number))
             for path in paths:
                 with suppress(OSError):
-                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                    fd = beneath.open_file(self._root, path)
                     try:
                         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
                     finally:
@@ -194,21 +200,21 @@ class BlockCache:
         folder, name = os.path.split(path)
         temporary = f"{folder}/.{name}.{os.getpid()}.{threading.get_ident()}"
         try:
-            os.makedirs(folder, exist_ok=True)
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, self._mode)
+            beneath.make_folders(self._root, folder)
+            fd = beneath.open_file(self._root, temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, self._mode)
             try:
                 whole = _write(fd, data, sums or sums_of(data), past=past)
             finally:
                 os.close(fd)
             if whole:
-                os.rename(temporary, path)
+                beneath.rename(self._root, temporary, path)
                 self._count(len(data))
                 return True
         except OSError as error:
             if past and error.errno == errno.EINVAL:
                 self._writes_past = False  # the file system does not support O_DIRECT
         with suppress(OSError):
-            os.unlink(temporary)
+            beneath.remove(self._root, temporary)
         return False
 
     def _count(self, size: int) -> None:
@@ -224,8 +230,8 @@ class BlockCache:
         """Keep all other readers, in any process, from fetching blocks ``[first, last)`` meanwhile."""
         folder = self.folder_of(ident)
         try:
-            os.makedirs(folder, exist_ok=True)
-            fd = os.open(f"{folder}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, self._mode)
+            beneath.make_folders(self._root, folder)
+            fd = beneath.open_file(self._root, f"{folder}/{_LOCK}", os.O_RDWR | os.O_CREAT, self._mode)
         except OSError:  # a disk that is full or read-only: others may fetch the same
             yield
             return
@@ -235,17 +241,27 @@ class BlockCache:
         finally:
             os.close(fd)
 
+    def temporary_file(self, ident: bytes) -> BinaryIO:
+        """Return a file without a name, on the disk of the cache, in which a whole reference may be collected."""
+        folder = self.folder_of(ident)
+        beneath.make_folders(self._root, folder)
+        path = f"{folder}/.whole.{os.getpid()}.{threading.get_ident()}"
+        fd = beneath.open_file(self._root, path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        beneath.remove(self._root, path)
+        return os.fdopen(fd, "w+b")
+
     def references(self) -> Iterator[bytes]:
         """Yield the ids of the references that have cached data."""
-        for folder in Path(self._folder).glob("??/*"):
-            with suppress(ValueError):
-                yield bytes.fromhex(folder.name)
+        with suppress(OSError):
+            for group in beneath.names(self._root, self._folder):
+                with suppress(ValueError, OSError):
+                    for name in beneath.names(self._root, f"{self._folder}/{group}"):
+                        yield bytes.fromhex(name)
 
     def forget(self, ident: bytes) -> None:
         """Remove all cached data of one reference."""
-        import shutil
-
-        shutil.rmtree(self.folder_of(ident), ignore_errors=True)
+        with suppress(RefusedError):
+            beneath.remove_tree(self._root, self.folder_of(ident))
 
     def usage(self) -> tuple[int, int]:
         """Return (files, bytes) of the whole cache."""
@@ -260,36 +276,33 @@ class BlockCache:
             if total - freed <= limit:
                 break
             with suppress(OSError):
-                os.unlink(path)
+                beneath.remove(self._root, path)
                 freed += size
         self._remove_empty()
         return freed
 
     def _files(self) -> Iterator[tuple[float, int, str]]:
         """Yield (last use, size, path) of all files, including those that killed processes left."""
-        for folder, _, names in os.walk(self._folder):
-            for name in names:
-                if name == _LOCK:
-                    continue
-                path = f"{folder}/{name}"
-                with suppress(OSError):
-                    status = os.lstat(path)
-                    yield status.st_mtime, status.st_blocks * 512, path
+        for path, status in beneath.walk(self._root, self._folder):
+            if not stat.S_ISDIR(status.st_mode) and path.rpartition("/")[2] != _LOCK:
+                yield status.st_mtime, status.st_blocks * 512, f"{self._folder}/{path}"
 
     def _remove_empty(self) -> None:
         """Remove the folders of references that have no block any more; a folder whose lock is held stays."""
-        for folder, folders, names in os.walk(self._folder, topdown=False):
-            if names == [_LOCK] and not folders:
-                self._remove_lock(f"{folder}/{_LOCK}")
-            with suppress(OSError):
-                os.rmdir(folder)
+        for path, status in beneath.walk(self._root, self._folder):
+            if stat.S_ISDIR(status.st_mode):
+                with suppress(OSError):
+                    folder = f"{self._folder}/{path}"
+                    if beneath.names(self._root, folder) == [_LOCK]:
+                        self._remove_lock(f"{folder}/{_LOCK}")
+                    beneath.remove_folder(self._root, folder)
 
     def _remove_lock(self, path: str) -> None:
         with suppress(OSError):
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = beneath.open_file(self._root, path, os.O_RDWR)
             try:
                 fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
-                os.unlink(path)
+                beneath.remove(self._root, path)
             finally:
                 os.close(fd)
 

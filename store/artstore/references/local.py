@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from artstore import beneath
 from artstore.errors import ChangedError, NotFoundError, OutsideError, SourceError
 from artstore.ids import ContentHasher
 from artstore.records.references import ReferenceRecord
@@ -62,6 +63,7 @@ class LocalFiles:
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
+        self._root = cache.parents[1]  # the workspace, for the folder lies in its `cache`
         self._known: dict[bytes, _Stamp] = {}
         self._lock = threading.Lock()
 
@@ -125,7 +127,7 @@ class LocalFiles:
 
     def _recall(self, ident: bytes) -> _Stamp | None:
         try:
-            values = json.loads(self._note(ident).read_bytes())
+            values = json.loads(beneath.read_bytes(self._root, self._note(ident)))
         except (OSError, ValueError):
             return None
         if not isinstance(values, list) or len(values) != 5 or not all(isinstance(value, int) for value in values):
@@ -137,10 +139,11 @@ class LocalFiles:
     def _remember(self, ident: bytes, stamp: _Stamp) -> None:
         note = self._note(ident)
         with suppress(OSError):
-            note.parent.mkdir(parents=True, exist_ok=True)
+            beneath.make_folders(self._root, note.parent)
             beside = note.with_name(f".{_VERIFIED}.{os.getpid()}.{threading.get_ident()}")
-            beside.write_text(json.dumps(stamp))
-            beside.rename(note)
+            with open(beneath.open_file(self._root, beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+                file.write(json.dumps(stamp).encode())
+            beneath.rename(self._root, beside, note)
 
 
 def _open(path: bytes) -> int:

@@ -187,10 +187,8 @@ class Outside:
                 f"{record.shown} can only be fetched whole, and its {record.size} bytes exceed the limit of the cache",
                 hint="store it with artfs ref pin, or raise the limit with artfs config reference-cache",
             )
-        import tempfile
-
         try:
-            with tempfile.TemporaryFile(dir=self.blocks.folder_of(ident)) as file:
+            with self.blocks.temporary_file(ident) as file:
                 self._take_all(record, location, file.fileno())
                 fetched: dict[int, Buffer] = {}
                 for number in range(-(-record.size // BLOCK)):

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import uuid as uuids
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from artstore import locate
+from artstore import beneath, locate
 from artstore.checking.exclusive import alone
 from artstore.checking.packed import Packed
 from artstore.checking.report import OnProgress, Progress, Report
@@ -40,6 +39,7 @@ from artstore.rows import space
 from artstore.rows.nodes import change_counts, node_payload
 from artstore.storage import disk, journal, manifest
 from artstore.storage.environment import Environment
+from artstore.storage.lmdb_files import DATA
 from artstore.storage.manifest import WriteTransaction
 from artstore.storage.manifest_folders import CURRENT, FORMAT, read_current
 from artstore.store import read_identity
@@ -48,6 +48,8 @@ __all__ = ["rebuild"]
 
 _BATCH_NODES: Final = 20_000
 _KEPT: Final = "damaged-"
+_SCRATCH: Final = "run/rebuild"
+_BUILT: Final = "manifest.1"
 _FOLDER: Final = re.compile(rf"(?:{_KEPT})?manifest\.([0-9]+)")
 
 
@@ -72,7 +74,7 @@ def rebuild(path: str | os.PathLike[str], progress: OnProgress | None = None) ->
             with _scratch(workspace) as scratch:
                 new = _grow(workspace, scratch, packed, recalled, report, progress)
                 forget(workspace)
-                _put_in_place(workspace, scratch, old, new, report)
+                _put_in_place(workspace, old, new, report)
         finally:
             packed.close()
         report.repaired.append(f"rebuilt the manifest in {new}")
@@ -101,17 +103,20 @@ def _old_folder(workspace: Path) -> Path | None:
 @contextmanager
 def _scratch(workspace: Path) -> Iterator[Path]:
     """Run the block with an empty environment in a folder that has the form of a workspace."""
-    scratch = workspace / "run" / "rebuild"
-    shutil.rmtree(scratch, ignore_errors=True)
+    beneath.remove_tree(workspace, _SCRATCH)
     with disk.out_of_space(workspace, "a new manifest"):
-        (scratch / "manifest").mkdir(parents=True)
-        disk.write_file(scratch / "manifest" / "lease", b"", modes_of(workspace)[1])
-        disk.write_file(scratch / CURRENT, f"{FORMAT} manifest\n".encode(), 0o600)
+        beneath.make_folders(workspace, _SCRATCH)
     try:
-        manifest.create(scratch)
-        yield scratch
+        with beneath.closing(beneath.open_folder(workspace, _SCRATCH)) as fd:
+            scratch = Path(f"/proc/self/fd/{fd}")  # the folder itself, whatever the path may lead to later
+            with disk.out_of_space(workspace, "a new manifest"):
+                beneath.make_folder(scratch, _BUILT, 0o700)
+                disk.write_file(scratch, scratch / _BUILT / "lease", b"", modes_of(workspace)[1])
+                disk.write_file(scratch, scratch / CURRENT, f"{FORMAT} {_BUILT}\n".encode(), 0o600)
+            manifest.create(scratch)
+            yield scratch
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        beneath.remove_tree(workspace, _SCRATCH)
 
 
 class _Writer:
@@ -246,44 +251,47 @@ def _write_journal(workspace: Path, transaction: WriteTransaction, recalled: Rec
         state.journal_end = len(data)
         with disk.out_of_space(workspace, "the journal"):
             new = journal.journal_path(workspace, state.journal_generation)
-            shutil.copyfile(path, path.with_name(f"{path.name}.damaged"))
-            disk.write_file(new, data, modes_of(workspace)[1])
-            own(workspace, new, modes_of(workspace)[1])
+            mode, damaged = modes_of(workspace)[1], path.with_name(f"{path.name}.damaged")
+            disk.write_file(workspace, damaged, beneath.read_bytes(workspace, path), mode)
+            disk.write_file(workspace, new, data, mode)
+            own(workspace, new, mode)
 
 
 # -- into place --------------------------------------------------------------------------------------------------------
 
 
 def _next_folder(workspace: Path) -> str:
-    numbers = [int(match[1]) for match in map(_FOLDER.fullmatch, os.listdir(workspace)) if match]
+    numbers = [int(match[1]) for match in map(_FOLDER.fullmatch, beneath.names(workspace)) if match]
     return f"manifest.{max(numbers, default=0) + 1}"
 
 
-def _put_in_place(workspace: Path, scratch: Path, old: Path | None, name: str, report: Report) -> None:
+def _put_in_place(workspace: Path, old: Path | None, name: str, report: Report) -> None:
     """Move the new environment into place and switch `current` to it: from then on it is the manifest.
 
     The old one is renamed first: an unreadable environment must not be mistaken for one that was compacted.
     """
     folder_mode, file_mode = modes_of(workspace)
-    built = scratch / "manifest"
+    built = workspace / _SCRATCH / _BUILT
     with disk.out_of_space(workspace, "a new manifest"):
-        for path in built.iterdir():
-            own(workspace, path, file_mode)
+        for each in beneath.names(workspace, built):
+            own(workspace, built / each, file_mode)
         own(workspace, built, folder_mode)
-        disk.sync_folder(built)
+        disk.sync_folder(workspace, built)
         _put_aside(workspace, old, report)
-        built.rename(workspace / name)
+        beneath.rename(workspace, built, name)
         disk.sync_folder(workspace)
-        disk.write_file(workspace / CURRENT, f"{FORMAT} {name}\n".encode(), file_mode)
+        disk.write_file(workspace, workspace / CURRENT, f"{FORMAT} {name}\n".encode(), file_mode)
         own(workspace, workspace / CURRENT, file_mode)
 
 
 def _put_aside(workspace: Path, old: Path | None, report: Report) -> None:
     """Keep the old environment under another name, unless it is empty; remove environments that were not in use."""
-    for path in sorted(workspace.glob("manifest.*")):
-        data = path / "data.mdb"
-        if (old is not None and path != old) or not data.exists() or not data.stat().st_size:
-            shutil.rmtree(path)
+    for path in sorted(workspace / each for each in beneath.names(workspace) if each.startswith("manifest.")):
+        data = path / DATA
+        is_empty = not beneath.exists(workspace, data) or not beneath.status(workspace, data).st_size
+        if (old is not None and path != old) or is_empty:
+            beneath.remove_tree(workspace, path)
         else:
-            kept = path.rename(workspace / f"{_KEPT}{path.name}")
+            kept = workspace / f"{_KEPT}{path.name}"
+            beneath.rename(workspace, path, kept)
             report.note(f"the old manifest is kept in {kept}; remove it once everything works")

@@ -21,6 +21,7 @@ from typing import Final
 
 import lmdb
 
+from artstore import beneath
 from artstore.checking.packed import Packed
 from artstore.checking.recounting import Recount, readable_rows, recount
 from artstore.checking.report import OnProgress, Progress, Report
@@ -107,9 +108,9 @@ def _repair_headers(store: Store) -> list[str]:
     with store.snapshot() as snapshot:
         packs = [int.from_bytes(key, "big") for key, _ in readable_rows(snapshot.transaction, Table.PACKS, Report())]
     for path in (pack_path(store.path, pack) for pack in packs):
-        if not path.exists() or path.stat().st_size < HEADER_LENGTH:
+        if not beneath.exists(store.path, path) or beneath.status(store.path, path).st_size < HEADER_LENGTH:
             continue
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = beneath.open_file(store.path, path, os.O_RDWR)
         try:
             parse_header(os.pread(fd, HEADER_LENGTH, 0))
         except DamageError:

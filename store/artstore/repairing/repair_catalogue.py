@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from artstore import beneath
 from artstore.checking.check_journal import check_journal
 from artstore.checking.check_names import read_names
 from artstore.checking.check_versions import root_view
@@ -56,7 +57,7 @@ def _history(workspace: Path, transaction: WriteTransaction) -> tuple[History, b
     state = transaction.state
     path = journal.journal_path(workspace, state.journal_generation)
     position, is_whole = 0, True
-    for end, event in journal.salvage(path) if path.exists() else ():
+    for end, event in journal.salvage(path) if beneath.exists(workspace, path) else ():
         if end > state.journal_end:
             break
         position = end
@@ -332,7 +333,7 @@ def repair_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:
     transaction.save_state()
     state = transaction.state
     trial = Report()
-    if journal.journal_path(workspace, state.journal_generation).exists():
+    if beneath.exists(workspace, journal.journal_path(workspace, state.journal_generation)):
         names = read_names(transaction, trial)
         versions = [VersionRecord.decode(payload) for _, payload in transaction.rows(Table.VERSIONS)]
         check_journal(workspace, transaction, names, versions, trial)
@@ -344,6 +345,6 @@ def repair_journal(workspace: Path, transaction: WriteTransaction) -> list[str]:
     mode = modes_of(workspace)[1]
     with disk.out_of_space(workspace, "the journal"):
         path = journal.journal_path(workspace, state.journal_generation)
-        disk.write_file(path, data, mode)
+        disk.write_file(workspace, path, data, mode)
         own(workspace, path, mode)
     return ["rewrote the journal from the catalogue"]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from artstore import beneath
 from artstore.checking.exclusive import alone
 from artstore.errors import ArtfsError
 from artstore.locate import refuse_unsafe_filesystem
@@ -26,8 +27,11 @@ def modes_of(workspace: Path) -> tuple[int, int]:
 
 def own(workspace: Path, path: Path, mode: int) -> None:
     """Give a recreated file or folder the group and mode that the workspace uses."""
-    os.chown(path, -1, workspace.stat().st_gid)
-    path.chmod(mode)
+    is_folder = beneath.is_folder(workspace, path)
+    opened = beneath.open_folder(workspace, path) if is_folder else beneath.open_file(workspace, path)
+    with beneath.closing(opened) as fd:
+        os.fchown(fd, -1, workspace.stat().st_gid)
+        os.fchmod(fd, mode)
 
 
 def restore_lease(workspace: Path) -> bool:
@@ -37,11 +41,13 @@ def restore_lease(workspace: Path) -> bool:
     """
     folder = workspace / read_current(workspace)[1]
     data = folder / "data.mdb"
-    if (folder / "lease").exists() or not data.exists() or not data.stat().st_size:
+    if beneath.exists(workspace, folder / "lease") or not beneath.exists(workspace, data):
+        return False
+    if not beneath.status(workspace, data).st_size:
         return False
     with alone(workspace, None):
         mode = modes_of(workspace)[1]
-        disk.write_file(folder / "lease", b"", mode)
+        disk.write_file(workspace, folder / "lease", b"", mode)
         own(workspace, folder / "lease", mode)
     return True
 
@@ -56,19 +62,19 @@ def restore_folders(workspace: Path) -> list[str]:
     made = []
     for name in _FOLDERS:
         path = workspace / name
-        if not path.is_dir():
+        if not beneath.is_folder(workspace, path):
             with disk.out_of_space(workspace, "a folder"):
-                path.mkdir()
+                beneath.make_folder(workspace, path)
                 own(workspace, path, folder_mode)
-                disk.sync_folder(path.parent)
+                disk.sync_folder(workspace, path.parent)
             made.append(f"recreated the folder {name}")
     reserve = workspace / "reserve"
-    if not reserve.exists() and disk.free_bytes(workspace) > 3 * RESERVE:
+    if not beneath.exists(workspace, reserve) and disk.free_bytes(workspace) > 3 * RESERVE:
         try:
             with disk.out_of_space(workspace, "the reserve"):
-                disk.preallocate(reserve, RESERVE, file_mode)
+                disk.preallocate(workspace, reserve, RESERVE, file_mode)
                 own(workspace, reserve, file_mode)
             made.append("recreated the reserve")
         except ArtfsError:
-            reserve.unlink(missing_ok=True)
+            beneath.remove(workspace, reserve, missing_ok=True)
     return made

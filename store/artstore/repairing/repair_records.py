@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from artstore import beneath
 from artstore.checking.packed import Packed
 from artstore.checking.recounting import readable_rows, recount
 from artstore.checking.report import Report
@@ -38,6 +39,7 @@ from artstore.rows.nodes import children_of, find_lost, node_payload, put_lost
 from artstore.storage import journal, manifest
 from artstore.storage.environment import Environment
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
+from artstore.storage.packs import pack_numbers
 
 __all__ = ["restore_counters", "restore_directories", "restore_nodes"]
 
@@ -83,11 +85,10 @@ def _restore_numbers(workspace: Path, transaction: WriteTransaction) -> None:
     with transaction.raw.cursor(transaction.handles[Table.DEADLIST]) as cursor:
         numbers = [int.from_bytes(key[8:], "big") for key in cursor.iternext(values=False)]
     state.next_entry = max(numbers, default=0) + 1
-    packs = [int(path.stem) for path in (workspace / "packs").glob("*.pack") if path.stem.isdigit()]
-    state.next_pack = max([*packs, _last(transaction, Table.PACKS, 4)]) + 1
+    state.next_pack = max([*pack_numbers(workspace), _last(transaction, Table.PACKS, 4)]) + 1
     path = journal.journal_path(workspace)
     state.journal_generation = journal.generation_of(path)
-    for end, event in journal.salvage(path) if path.exists() else ():
+    for end, event in journal.salvage(path) if beneath.exists(workspace, path) else ():
         if event is not None:
             state.journal_end = end
             drawn = max(event.get("serial", 0), event.get("mount", 0))

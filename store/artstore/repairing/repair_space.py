@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from artstore import beneath
 from artstore.checking.packed import Frame, Packed, holes_between
 from artstore.checking.recounting import Recount, readable_rows
 from artstore.checking.report import Report
@@ -58,7 +59,7 @@ def repair_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, 
         pack = int.from_bytes(key, "big")
         name, end, packed_end = pack_path(workspace, pack).name, recounted.ends.get(pack), packed.ends.get(pack)
         if packed_end is None:
-            if not pack_path(workspace, pack).exists() and not recounted.pack(pack).nodes:
+            if not beneath.exists(workspace, pack_path(workspace, pack)) and not recounted.pack(pack).nodes:
                 transaction.delete(Table.PACKS, key)
                 recounted.ends.pop(pack, None)
                 repairs.append(f"dropped the missing pack {name}")
@@ -77,7 +78,7 @@ def repair_ends(workspace: Path, transaction: WriteTransaction, packed: Packed, 
 
 
 def _is_appended_to(workspace: Path, pack: int) -> bool:
-    fd = os.open(pack_path(workspace, pack), os.O_RDONLY | os.O_CLOEXEC)
+    fd = beneath.open_file(workspace, pack_path(workspace, pack))
     try:
         return not disk.try_lock(fd)
     finally:

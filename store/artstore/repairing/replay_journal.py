@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from artstore import beneath
 from artstore.checking.report import Report, message_of
 from artstore.errors import DamageError, InvalidInputError
 from artstore.names import version_label
@@ -84,7 +85,9 @@ def read_journal(path: Path, report: Report) -> Recalled:
         ) from error
     while events and events[-1][1] is None:
         events.pop()
-    recalled.is_damaged = any(path.parent.glob("*.damaged"))  # kept by a rebuild that may not have come to its end
+    names = beneath.names(path.parents[1], path.parent)
+    # Such a file was kept by a rebuild that may not have come to its end.
+    recalled.is_damaged = any(name.endswith(".damaged") for name in names)
     for end, event in events:
         if event is None:
             recalled.is_damaged = True

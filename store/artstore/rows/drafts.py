@@ -22,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from artstore import beneath
 from artstore.clock import doubt
 from artstore.errors import DamageError, ExistsError, NotFoundError
 from artstore.records.catalogue import DraftRecord
@@ -85,6 +86,10 @@ def _lock_path(run_dir: Path, number: int) -> Path:
     return run_dir / "drafts" / str(number)
 
 
+def _open_lock(run_dir: Path, number: int, flags: int, mode: int = 0) -> int:
+    return beneath.open_file(run_dir.parent, _lock_path(run_dir, number), flags, mode)
+
+
 class Draft:
     """The draft of one running put; made inside its first write transaction."""
 
@@ -94,11 +99,11 @@ class Draft:
         self.number = transaction.state.next_draft
         transaction.state.next_draft += 1
         self._ended = False
-        self._path = _lock_path(run_dir, self.number)
+        self._workspace, self._path = run_dir.parent, _lock_path(run_dir, self.number)
         # A file of that number is left from a transaction that never committed; its process may still hold it.
-        self._path.unlink(missing_ok=True)
+        beneath.remove(self._workspace, self._path, missing_ok=True)
         with disk.out_of_space(run_dir, "the lock of a draft"):
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            self._fd = _open_lock(run_dir, self.number, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         os.fchmod(self._fd, mode)
         disk.try_lock(self._fd)
         record = DraftRecord(self.number, artifact, time.time_ns(), os.getpid(), source, base)
@@ -127,8 +132,8 @@ class Draft:
             return
         if self._ended:
             with suppress(FileNotFoundError):
-                if os.path.samestat(self._path.stat(), os.fstat(self._fd)):
-                    self._path.unlink()
+                if os.path.samestat(beneath.status(self._workspace, self._path), os.fstat(self._fd)):
+                    beneath.remove(self._workspace, self._path)
         disk.unlock(self._fd)
         os.close(self._fd)
         self._fd = -1
@@ -254,7 +259,7 @@ def _let_go(transaction: WriteTransaction, draft: int, nodes: Sequence[int]) -> 
 
 def _is_alive(run_dir: Path, number: int) -> bool:
     try:
-        fd = os.open(_lock_path(run_dir, number), os.O_RDONLY | os.O_CLOEXEC)
+        fd = _open_lock(run_dir, number, os.O_RDONLY)
     except OSError:
         return False
     try:
@@ -289,7 +294,7 @@ def _active_ns(run_dir: Path, record: DraftRecord) -> int:
     if record.id:
         return record.active_ns
     try:
-        return max(record.created_ns, _lock_path(run_dir, record.draft).stat().st_mtime_ns)
+        return max(record.created_ns, beneath.status(run_dir.parent, _lock_path(run_dir, record.draft)).st_mtime_ns)
     except OSError:
         return record.created_ns
 
@@ -315,8 +320,8 @@ def dead_drafts(
 
 def remove_stray_locks(transaction: WriteTransaction, run_dir: Path) -> None:
     """Remove the lock files of drafts that are no more; inside a write transaction none is being made."""
-    for path in (run_dir / "drafts").iterdir():
-        if not path.name.isdigit() or transaction.get(Table.DRAFTS, key64(int(path.name))) is not None:
+    for name in beneath.names(run_dir.parent, run_dir / "drafts"):
+        if not name.isdigit() or transaction.get(Table.DRAFTS, key64(int(name))) is not None:
             continue
-        if not _is_alive(run_dir, int(path.name)):
-            path.unlink(missing_ok=True)
+        if not _is_alive(run_dir, int(name)):
+            beneath.remove(run_dir.parent, run_dir / "drafts" / name, missing_ok=True)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from artstore import beneath
 from artstore.errors import BusyError
 from artstore.records.deadlist import Condemned, Free, decode_condemned, decode_free, encode_condemned, encode_free
 from artstore.records.nodes import Extent
@@ -50,7 +51,7 @@ def exclusive(workspace: Path, *, seconds: float = _PATIENCE_SECONDS) -> Iterato
     """
     path = workspace / "run" / "reaper"
     with disk.out_of_space(workspace, "the lock for freeing space"):
-        fd = disk.open_lock_file(path, (workspace / "run").stat().st_mode & 0o660)
+        fd = disk.open_lock_file(workspace, path, beneath.status(workspace, "run").st_mode & 0o660)
     try:
         until = time.monotonic() + seconds
         while not disk.try_lock(fd):
@@ -149,7 +150,7 @@ def punch(path: Path, merges: Sequence[Merge]) -> list[Merge]:
     Bytes to purge are overwritten with zeros first.  Repeating it is harmless, and a pack that is gone needs nothing.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = beneath.open_file(path.parents[1], path, os.O_RDWR)
     except FileNotFoundError:
         return list(merges)
     try:
@@ -174,7 +175,7 @@ def _punch_all(fd: int, merges: Sequence[Merge]) -> list[Merge]:
 
 def overwrite_data(path: Path, offset: int, length: int) -> None:
     """Overwrite unreferenced bytes of a pack with zeros, durably, except for holes."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    fd = beneath.open_file(path.parents[1], path, os.O_RDWR)
     try:
         end = offset + length
         while offset < end:

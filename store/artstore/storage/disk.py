@@ -10,11 +10,11 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from artstore import locate
+from artstore import beneath, locate
 from artstore.errors import ArtfsError, DamageError, OutOfSpaceError, RefusedError
 from artstore.ids import Buffer
 
@@ -23,6 +23,7 @@ __all__ = [
     "free_bytes",
     "open_lock_file",
     "out_of_space",
+    "own",
     "preallocate",
     "punch_hole",
     "read_exactly",
@@ -30,6 +31,7 @@ __all__ = [
     "require_writable",
     "sync_data",
     "sync_folder",
+    "truncate",
     "try_lock",
     "unlock",
     "write_file",
@@ -108,35 +110,47 @@ def sync_data(fd: int) -> None:
     os.fdatasync(fd)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_folder(root: Path, folder: Path | str = "") -> None:
+    """Make the entries of a folder beneath ``root`` durable, or those of ``root``."""
+    fd = beneath.open_folder(root, folder)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def write_file(path: Path, data: bytes, mode: int) -> None:
-    """Create or replace a small file durably: write a temporary file, sync it, rename it.
+def write_file(root: Path, path: Path, data: bytes, mode: int, *, like: os.stat_result | None = None) -> None:
+    """Create or replace a small file beneath ``root`` durably: write a temporary file, sync it, rename it.
+
+    It gets the owner and group of ``like`` as far as this process may set them.
 
     The order matters: a rename that reaches the disk before the data would leave an empty file after a crash.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    beneath.remove(root, temporary, missing_ok=True)  # left by a killed process that had this number
+    fd = beneath.open_file(root, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        os.fchmod(fd, mode)
+        own(fd, mode, like)
         append(fd, [data], 0)
         os.fsync(fd)
     finally:
         os.close(fd)
-    temporary.rename(path)
-    sync_folder(path.parent)
+    beneath.rename(root, temporary, path)
+    sync_folder(root, path.parent)
 
 
-def preallocate(path: Path, size: int, mode: int) -> None:
-    """Create ``path`` with ``size`` bytes of real blocks."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+def own(fd: int, mode: int, like: os.stat_result | None = None) -> None:
+    """Set the mode of a file or folder, and the owner and group of ``like`` as far as this process may."""
+    status = os.fstat(fd)
+    if like is not None and (status.st_uid, status.st_gid) != (like.st_uid, like.st_gid):
+        with suppress(PermissionError):  # files of a group member belong to that user; the group may write to them
+            os.fchown(fd, like.st_uid, like.st_gid)
+    os.fchmod(fd, mode)
+
+
+def preallocate(root: Path, path: Path, size: int, mode: int) -> None:
+    """Create a file beneath ``root`` with ``size`` bytes of real blocks."""
+    fd = beneath.open_file(root, path, os.O_WRONLY | os.O_CREAT, mode)
     try:
         os.fchmod(fd, mode)
         os.posix_fallocate(fd, 0, size)
@@ -161,19 +175,24 @@ def punch_hole(fd: int, offset: int, length: int) -> bool:
     return True
 
 
-def remove(path: Path) -> None:
+def remove(root: Path, path: Path) -> None:
     """Remove a file and free its blocks at once, even if a process still has it open."""
-    os.truncate(path, 0)
-    path.unlink()
-    sync_folder(path.parent)
+    truncate(root, path)
+    beneath.remove(root, path)
+    sync_folder(root, path.parent)
 
 
-def open_lock_file(path: Path, mode: int) -> int:
+def truncate(root: Path, path: Path) -> None:
+    """Remove the content of a file and free its blocks."""
+    os.close(beneath.open_file(root, path, os.O_WRONLY | os.O_TRUNC))
+
+
+def open_lock_file(root: Path, path: Path, mode: int) -> int:
     """Open a lock file, creating it if it is missing; ``mode`` applies regardless of the umask."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        fd = beneath.open_file(root, path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        return beneath.open_file(root, path, os.O_RDWR | os.O_CREAT, mode)
     os.fchmod(fd, mode)
     return fd
 

@@ -24,10 +24,11 @@ from typing import Any, Final
 import lmdb
 import lmdb._envid
 
-from artstore import locate
+from artstore import beneath, locate
 from artstore.errors import BusyError, DamageError, OutOfSpaceError, RefusedError
 from artstore.records.tables import Table
 from artstore.storage import disk
+from artstore.storage.lmdb_files import open_environment
 from artstore.storage.manifest_folders import CURRENT, identity_of, read_current, readers_of, workspace_identity
 
 __all__ = ["Environment", "map_size"]
@@ -56,16 +57,17 @@ class Environment:
         self.folder = workspace / folder
         self.is_read_only = locate.is_on_read_only_disk(workspace)
         """Whether it was opened without locks, because the workspace's file system is read-only."""
-        flags = os.O_CLOEXEC | (os.O_RDONLY if self.is_read_only else os.O_RDWR)
+        flags = os.O_RDONLY if self.is_read_only else os.O_RDWR
         try:
-            self._lease = os.open(self.folder / "lease", flags)
+            self._lease = beneath.open_file(workspace, self.folder / "lease", flags)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise DamageError(f"the manifest of {workspace} is missing: there is no {folder}/lease") from error
         except OSError as error:
             if error.errno != errno.EROFS:
                 raise
             raise _refusal(workspace) from error
-        self.identity = identity_of(self._lease)
+        status = os.fstat(self._lease)
+        self.identity = (status.st_dev, status.st_ino)
         try:
             if not disk.try_lock(self._lease, shared=True):
                 raise BusyError(f"the manifest of {workspace} is being replaced", hint="try again in a few seconds")
@@ -82,17 +84,16 @@ class Environment:
     def _refuse_empty(self) -> None:
         """Raise `DamageError` if LMDB would recreate a lost file: the next put would overwrite pack 1."""
         data = self.folder / "data.mdb"
-        if not data.exists() or not data.stat().st_size:
+        if not beneath.exists(self.workspace, data) or not beneath.status(self.workspace, data).st_size:
             raise DamageError(f"the manifest of {self.workspace} is gone: {data} is missing or empty")
 
     def _open_tables(self) -> list[Any]:
         """Return the tables' handles, from one write transaction: py-lmdb never commits those of a read transaction."""
         handles: list[Any] = [None] * (max(Table) + 1)
-        writable = os.access(self.folder / "data.mdb", os.W_OK)
         try:
             with self.env.begin(write=True) as raw:
                 for table in Table:
-                    handles[table] = self.env.open_db(table.name.lower().encode(), txn=raw, create=writable)
+                    handles[table] = self.env.open_db(table.name.lower().encode(), txn=raw)
         except lmdb.Error as error:
             self.env.close()
             raise _failure(self.workspace, error) from error
@@ -110,16 +111,20 @@ class Environment:
 
     def _open(self) -> lmdb.Environment:
         try:
-            return lmdb.open(
-                os.fspath(self.folder),
+            return open_environment(
+                self.workspace,
+                self.folder,
+                os.fstat(self._lease).st_mode & 0o666,
+                new=self.new,
                 map_size=map_size(),
                 max_dbs=64,
                 max_readers=MAX_READERS,
-                mode=(self.folder / "lease").stat().st_mode & 0o666,
                 lib_version=0,
                 readonly=self.is_read_only,
                 lock=not self.is_read_only,
             )
+        except FileNotFoundError as error:
+            raise DamageError(f"the manifest of {self.workspace} is gone: {error.filename} is missing") from error
         except lmdb.InvalidError as error:
             raise DamageError(f"the manifest of {self.workspace} is not an LMDB file: {error}") from error
         except lmdb.Error as error:
@@ -238,10 +243,9 @@ class Environment:
     def is_current(self) -> bool:
         """Return whether this environment is still the workspace's; to be asked after each begin."""
         try:
-            status = os.stat(self._current)
+            return beneath.stamp(self._current) == self._current_stamp
         except FileNotFoundError:
             return False
-        return (status.st_ino, status.st_mtime_ns) == self._current_stamp
 
     def is_unchanged(self, transaction: lmdb.Transaction) -> bool:
         """Return whether a transaction is safe from writers; to be asked after each begin.
@@ -348,7 +352,7 @@ def _close_unused(kept: int) -> bool:
 
 def _wait_until_closed(workspace: Path) -> None:
     """Wait for transactions in an environment that was given up: one process must not open it twice."""
-    lease = identity_of(workspace / read_current(workspace)[1] / "lease")
+    lease = identity_of(workspace, f"{read_current(workspace)[1]}/lease")
     if not _registry.wait_for(lambda: all(environment.identity != lease for environment in _closing), _CLOSING_SECONDS):
         raise BusyError("a transaction of this process still uses a manifest that has been replaced")
 

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from artstore import beneath
 from artstore.errors import DamageError
 from artstore.records.events import Event
 from artstore.records.journal_frames import (
@@ -54,7 +55,7 @@ def journal_path(workspace: Path, generation: int | None = None) -> Path:
     """Return the path of a generation of the journal; by default, of the newest that exists."""
     folder = workspace / "journal"
     if generation is None:
-        matches = [match for match in map(_NAME.fullmatch, _names_in(folder)) if match]
+        matches = [match for match in map(_NAME.fullmatch, _names_in(workspace, folder)) if match]
         generation = max((int(match[1] or 0) for match in matches), default=0)
     return folder / (f"catalogue.{generation}.journal" if generation else "catalogue.journal")
 
@@ -65,9 +66,9 @@ def generation_of(path: Path) -> int:
     return int(match[1] or 0) if match else 0
 
 
-def _names_in(folder: Path) -> list[str]:
+def _names_in(workspace: Path, folder: Path) -> list[str]:
     try:
-        return os.listdir(folder)
+        return beneath.names(workspace, folder)
     except FileNotFoundError:
         return []
 
@@ -87,7 +88,7 @@ def append_records(workspace: Path, transaction: WriteTransaction, values: Itera
     state = transaction.state
     with disk.out_of_space(workspace, "the journal"):
         try:
-            fd = os.open(journal_path(workspace, state.journal_generation), os.O_RDWR | os.O_CLOEXEC)
+            fd = beneath.open_file(workspace, journal_path(workspace, state.journal_generation), os.O_RDWR)
         except FileNotFoundError as error:
             raise DamageError(f"the journal of {workspace} is missing") from error
         try:
@@ -109,7 +110,7 @@ def others(workspace: Path, generation: int) -> list[Path]:
     kept = journal_path(workspace, generation)
     return [
         kept.with_name(name)
-        for name in _names_in(kept.parent)
+        for name in _names_in(workspace, kept.parent)
         if name != kept.name and (_NAME.fullmatch(name) or _TEMPORARY.fullmatch(name))
     ]
 
@@ -118,9 +119,9 @@ def remove_others(workspace: Path, generation: int) -> None:
     """Remove the files that `others` returns, durably; call inside a write transaction."""
     paths = others(workspace, generation)
     for path in paths:
-        path.unlink(missing_ok=True)
+        beneath.remove(workspace, path, missing_ok=True)
     if paths:
-        disk.sync_folder(paths[0].parent)
+        disk.sync_folder(workspace, paths[0].parent)
 
 
 def replay(path: Path, end: int | None = None) -> Iterator[dict[str, Any]]:
@@ -128,7 +129,7 @@ def replay(path: Path, end: int | None = None) -> Iterator[dict[str, Any]]:
 
     Without ``end``, the last event may belong to a transaction that never committed: only the manifest knows that.
     """
-    with path.open("rb") as file:
+    with open(beneath.open_file(path.parents[1], path), "rb") as file:
         length = os.fstat(file.fileno()).st_size
         left = length if end is None else min(length, end)
         while left >= HEAD_LENGTH:
@@ -145,4 +146,4 @@ def salvage(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
 
     Continues after damage: the checksum identifies a record at any offset.
     """
-    yield from salvage_records(path.read_bytes())
+    yield from salvage_records(beneath.read_bytes(path.parents[1], path))

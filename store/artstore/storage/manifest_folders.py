@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import lmdb
 
+from artstore import beneath
 from artstore.errors import DamageError, RefusedError, UnsupportedError, WorkspaceNotFoundError
 
 __all__ = [
@@ -42,13 +43,15 @@ def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
     Raises `WorkspaceNotFoundError` if there is no workspace, `UnsupportedError` for a newer format.
     """
     try:
-        with (workspace / CURRENT).open("rb") as file:
+        with open(beneath.open_file(workspace, CURRENT), "rb") as file:
             status = os.fstat(file.fileno())
             text = file.read(4096).decode("ascii", "replace").split()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WorkspaceNotFoundError(
             f"{workspace} is not an artfs workspace", hint="create one: artfs init DIR"
         ) from error
+    except RefusedError:
+        raise
     except PermissionError as error:
         raise RefusedError(
             f"the workspace {workspace} belongs to another user",
@@ -65,18 +68,20 @@ def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
             f"the workspace {workspace} has format {text[0]}, which was never released; this artfs reads {FORMAT}",
             hint="read its versions with the artfs that made it, and put them into a new workspace",
         )
+    if not folder_number(text[1]):
+        raise DamageError(f"{workspace / CURRENT} names {text[1]!r}, which is not the name of a manifest")
     return (status.st_ino, status.st_mtime_ns), text[1]
 
 
 def workspace_identity(workspace: Path) -> tuple[int, int]:
     """Return (st_dev, st_ino) of the workspace's `CURRENT` file: one workspace by whatever path."""
-    return identity_of(workspace / CURRENT)
+    return identity_of(workspace, CURRENT)
 
 
-def identity_of(file: Path | int) -> tuple[int, int]:
-    """Return (st_dev, st_ino) of a file or a descriptor, zeros if there is none."""
+def identity_of(workspace: Path, file: str) -> tuple[int, int]:
+    """Return (st_dev, st_ino) of a file in a workspace, zeros if there is none."""
     try:
-        status = os.stat(file)
+        status = beneath.status(workspace, file)
     except OSError:
         return (0, 0)
     return status.st_dev, status.st_ino
@@ -90,7 +95,7 @@ def folder_number(name: str) -> int:
 
 def numbered_folders(workspace: Path) -> dict[int, Path]:
     """Return the folders of environments that are there, by number."""
-    return {folder_number(name): workspace / name for name in os.listdir(workspace) if folder_number(name)}
+    return {folder_number(name): workspace / name for name in beneath.names(workspace) if folder_number(name)}
 
 
 def replaced(workspace: Path, current: str) -> list[Path]:

@@ -11,6 +11,7 @@ Guarantees:
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -18,7 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from artstore.errors import DamageError, OutOfSpaceError
+from artstore import beneath
+from artstore.errors import DamageError, OutOfSpaceError, RefusedError
 from artstore.ids import Buffer
 from artstore.records.nodes import ChunkRecord, Extent, block_length
 from artstore.records.packing import (
@@ -38,10 +40,21 @@ from artstore.storage.codec import RAW, Encoded, decode, verify_blocks, verify_s
 from artstore.storage.manifest import WriteTransaction
 from artstore.storage.readahead import ReadAhead, Regions
 
-__all__ = ["PACK_LIMIT", "ChunkPart", "PackReader", "PackWriter", "Segment", "damaged", "pack_path", "read_segments"]
+__all__ = [
+    "PACK_LIMIT",
+    "ChunkPart",
+    "PackReader",
+    "PackWriter",
+    "Segment",
+    "damaged",
+    "pack_numbers",
+    "pack_path",
+    "read_segments",
+]
 
 PACK_LIMIT: Final = 256 * 1024 * 1024
 """A pack past this length takes no further segment."""
+_NAME: Final = re.compile(r"(\d{8,})\.pack")
 _OPEN_PACKS: Final = 128
 _WRITTEN_AT_ONCE: Final = 1024 * 1024
 
@@ -55,15 +68,20 @@ def pack_path(workspace: Path, number: int) -> Path:
     return workspace / "packs" / f"{number:08d}.pack"
 
 
+def pack_numbers(workspace: Path) -> list[int]:
+    """Return the numbers of the packs that are in the folder of packs."""
+    return sorted(int(match[1]) for match in map(_NAME.fullmatch, beneath.names(workspace, "packs")) if match)
+
+
 class _OpenPack:
     """An open pack; the last reader to let go of it closes it, so that eviction never closes one that is in use."""
 
     __slots__ = ("fd",)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, workspace: Path, path: Path) -> None:
         self.fd = -1
         try:
-            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self.fd = beneath.open_file(workspace, path)
         except FileNotFoundError as error:
             raise DamageError(f"the pack {path} is missing") from error
 
@@ -108,7 +126,7 @@ class PackReader:
             if pack not in self._files:
                 if len(self._files) >= _OPEN_PACKS:
                     del self._files[next(iter(self._files))]
-                self._files[pack] = _OpenPack(pack_path(self._workspace, pack))
+                self._files[pack] = _OpenPack(self._workspace, pack_path(self._workspace, pack))
             return self._files[pack]
 
     def close(self) -> None:
@@ -225,7 +243,9 @@ class PackWriter:
 
     def _take(self, number: int) -> bool:
         try:
-            fd = os.open(pack_path(self._workspace, number), os.O_RDWR | os.O_CLOEXEC)
+            fd = beneath.open_file(self._workspace, pack_path(self._workspace, number), os.O_RDWR)
+        except RefusedError:
+            raise  # it is not a file of this workspace
         except OSError:
             return False  # a pack that is gone or not ours to write: another will do
         if not disk.try_lock(fd):
@@ -249,14 +269,14 @@ class PackWriter:
             transaction.state.next_pack += 1
             path = pack_path(self._workspace, self.number)
             # A file of that number is left from a transaction that never committed; its process may still hold it.
-            path.unlink(missing_ok=True)
+            beneath.remove(self._workspace, path, missing_ok=True)
             with disk.out_of_space(self._workspace, "a new pack"):
-                self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode)
+                self._fd = beneath.open_file(self._workspace, path, os.O_RDWR | os.O_CREAT | os.O_EXCL, self._mode)
                 os.fchmod(self._fd, self._mode)
                 disk.try_lock(self._fd)
                 disk.append(self._fd, [encode_header(self._uuid, self.number, time.time_ns())], 0)
                 disk.sync_data(self._fd)
-                disk.sync_folder(path.parent)
+                disk.sync_folder(self._workspace, path.parent)
             self.end = HEADER_LENGTH
             transaction.state.framing_bytes += self.end
             transaction.put(Table.PACKS, key32(self.number), self.end.to_bytes(8, "little"))
@@ -314,7 +334,7 @@ def read_segments(path: Path, end: int | None = None) -> list[list[PackedEntry]]
     ``end`` limits the reading to the bytes that are committed in the manifest.
     """
     segments: list[list[PackedEntry]] = []
-    with path.open("rb") as file:
+    with open(beneath.open_file(path.parents[1], path), "rb") as file:
         parse_header(file.read(HEADER_LENGTH))
         limit = os.fstat(file.fileno()).st_size if end is None else end
         position = HEADER_LENGTH

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from artstore import beneath
 from artstore.errors import OutOfSpaceError
 from artstore.storage import disk
 
@@ -27,7 +27,7 @@ def release_if_short(workspace: Path) -> bool:
     if disk.free_bytes(workspace) >= _SHORT:
         return False
     with suppress(FileNotFoundError):
-        os.truncate(_path(workspace), 0)
+        disk.truncate(workspace, _path(workspace))
     return True
 
 
@@ -44,10 +44,10 @@ def refill(workspace: Path) -> None:
     """Allocate the reserve again if the disk has ample space; costs one stat if it is allocated."""
     path = _path(workspace)
     try:
-        status = path.stat()
+        status = beneath.status(workspace, path)
         if status.st_blocks * 512 >= RESERVE or disk.free_bytes(workspace) < 2 * RESERVE:
             return
-        disk.preallocate(path, RESERVE, status.st_mode & 0o777)
+        disk.preallocate(workspace, path, RESERVE, status.st_mode & 0o777)
     except OSError:
         pass  # a later call refills it; the work that needed the reserve is done
 

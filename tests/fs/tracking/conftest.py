@@ -13,7 +13,7 @@ from artfs.tracking import active_run
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> artfs.Workspace:
     """Return the workspace that runs of this test are kept in; the test stands in an empty folder."""
-    for name in ("PROJECT", "CACHE_DIR", "ARTIFACT_DIR", "DOWNLOAD", "RUN_ID", "NAME", "RUN_GROUP", "JOB_TYPE"):
+    for name in ("PROJECT", "CACHE_DIR", "ARTIFACT_DIR", "DOWNLOAD", "RUN_ID", "NAME", "RUN_GROUP", "JOB_TYPE", "MODE"):
         for prefix in ("ARTFS", "WANDB"):
             monkeypatch.delenv(f"{prefix}_{name}", raising=False)
     monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "ws"))

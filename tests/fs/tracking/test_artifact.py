@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from datetime import timedelta
@@ -164,11 +165,12 @@ def test_changes_are_saved(run: artfs.Run, workspace: artfs.Workspace) -> None:
     assert_sound(workspace)
 
 
-def test_an_end_is_announced(run: artfs.Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_end_is_announced(run: artfs.Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     artifact = logged(run, metadata={"ttl_days": 30})
     assert artifact.ttl is not None
     assert artifact.ttl == timedelta(days=30)
-    notice = capsys.readouterr().err
+    (notice,) = caplog.messages
     assert not missing(notice, ["p/data:v0"]) and re.search(r"20\d\d-\d\d-\d\d", notice)
     for days in (0, -1, "many", True):
         with raises(InvalidInputError, names=["ttl_days"]):

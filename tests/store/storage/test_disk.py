@@ -48,7 +48,7 @@ def test_a_full_disk_has_an_error_of_its_own(tmp_path: Path, code: int) -> None:
 def test_files_are_replaced_whole(tmp_path: Path) -> None:
     """The new content and mode are there, and nothing is left beside."""
     for data in (b"one", b"another"):
-        disk.write_file(tmp_path / "file", data, 0o640)
+        disk.write_file(tmp_path, tmp_path / "file", data, 0o640)
         assert (tmp_path / "file").read_bytes() == data
         assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
         assert os.listdir(tmp_path) == ["file"]
@@ -56,7 +56,7 @@ def test_files_are_replaced_whole(tmp_path: Path) -> None:
 
 def test_preallocated_bytes_are_real(tmp_path: Path) -> None:
     """The file has its blocks, not a hole."""
-    disk.preallocate(tmp_path / "reserve", 1 << 20, 0o600)
+    disk.preallocate(tmp_path, tmp_path / "reserve", 1 << 20, 0o600)
     status = (tmp_path / "reserve").stat()
     assert status.st_size == 1 << 20
     assert status.st_blocks * 512 >= 1 << 20

@@ -17,6 +17,7 @@ from typing import Any
 import lmdb
 import pytest
 
+from artstore import beneath
 from artstore.creating import create_workspace
 from artstore.errors import BusyError, DamageError, OutOfSpaceError, RefusedError, WorkspaceNotFoundError
 from artstore.records.tables import Table
@@ -81,15 +82,15 @@ def test_a_lost_file_is_not_made_again(path: Path, loss: str) -> None:
 
 def test_a_read_only_file_system_is_explained(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even readers take locks; any other failure to open is passed on as it is."""
-    real = os.open
+    real = beneath.open_file
 
     def refuse(code: int) -> None:
-        def opening(name: Any, flags: int, *rest: Any, **options: Any) -> int:
+        def opening(root: Path, name: Path, *rest: Any) -> int:
             if str(name).endswith("lease"):
                 raise OSError(code, os.strerror(code), name)
-            return real(name, flags, *rest, **options)
+            return real(root, name, *rest)
 
-        monkeypatch.setattr(os, "open", opening)
+        monkeypatch.setattr(beneath, "open_file", opening)
 
     refuse(errno.EROFS)
     with pytest.raises(RefusedError) as caught:

@@ -64,8 +64,8 @@ def test_current_is_read_or_refused(tmp_path: Path) -> None:
 
 
 def test_identity_of_what_is_not_there(tmp_path: Path) -> None:
-    assert identity_of(tmp_path / "nothing") == (0, 0)
-    assert identity_of(tmp_path) == (tmp_path.stat().st_dev, tmp_path.stat().st_ino)
+    assert identity_of(tmp_path, "nothing") == (0, 0)
+    assert identity_of(tmp_path.parent, tmp_path.name) == (tmp_path.stat().st_dev, tmp_path.stat().st_ino)
 
 
 def test_who_reads(workspace: Workspace) -> None:

@@ -32,10 +32,12 @@ from typing import Final
 
 import lmdb
 
+from artstore import beneath
 from artstore.errors import BusyError, DamageError, OutOfSpaceError
 from artstore.records.tables import Table
 from artstore.storage import disk, manifest
 from artstore.storage.environment import Environment, map_size
+from artstore.storage.lmdb_files import DATA, LOCK, open_environment
 from artstore.storage.manifest import ReadTransaction
 from artstore.storage.manifest_folders import (
     CURRENT,
@@ -79,7 +81,7 @@ def compact_environment(store: Store) -> tuple[int, int]:
         new = store.path / f"manifest.{folder_number(old.folder.name) + 1}"
         try:
             _build(store, old, transaction, new)
-            size, was = ((folder / "data.mdb").stat().st_size for folder in (new, old.folder))
+            size, was = (beneath.status(store.path, folder / "data.mdb").st_size for folder in (new, old.folder))
             is_smaller = was - size >= max(_LEAST_BYTES, was * 3 // 100)
             if is_smaller:
                 _switch(store, new)
@@ -102,7 +104,7 @@ def _taken(store: Store) -> int:
     total = 0
     for folder in numbered_folders(store.path).values():
         with suppress(FileNotFoundError):
-            total += (folder / "data.mdb").stat().st_blocks * 512
+            total += beneath.status(store.path, folder / "data.mdb").st_blocks * 512
     return total
 
 
@@ -141,31 +143,26 @@ def _build(store: Store, old: Environment, transaction: ReadTransaction, new: Pa
             f"only {free} bytes are left on the disk of {store.path}: compacting its manifest needs {needed}",
             hint="free some space and run the command again",
         )
-    mode = stat.S_IMODE((old.folder / "lease").stat().st_mode)
     with disk.out_of_space(store.path, "the compacted manifest"):
-        new.mkdir()
-        _own(new, old.folder)
-        for name in ("lease", "lock.mdb"):  # LMDB applies the umask to its file, which may exclude the group
-            disk.write_file(new / name, b"", mode)
-            _own(new / name, old.folder / name)
+        beneath.make_folder(store.path, new, 0o700)
+        for name in ("lease", LOCK, DATA):
+            _make_file(store.path, new / name, old.folder / name)
         last = _load(old, transaction, new)
         _check(old, transaction, new, last)
-        _own(new / "data.mdb", old.folder / "data.mdb")
-        disk.sync_folder(new)
+        like = beneath.status(store.path, old.folder)
+        with beneath.closing(beneath.open_folder(store.path, new)) as fd:  # last: until now others have no access to it
+            disk.own(fd, like.st_mode & 0o2777, like)
+            os.fsync(fd)
         disk.sync_folder(store.path)
 
 
-def _own(path: Path, like: Path) -> None:
-    """Set the mode, owner and group of a file to those of another."""
-    _give(path, like)
-    path.chmod(stat.S_IMODE(like.stat().st_mode))
-
-
-def _give(path: Path, like: Path) -> None:
-    status, present = like.stat(), path.stat()
-    if (status.st_uid, status.st_gid) != (present.st_uid, present.st_gid):
-        with suppress(PermissionError):  # files of a group member belong to that user; the group may write to them
-            os.chown(path, status.st_uid, status.st_gid)
+def _make_file(workspace: Path, path: Path, old: Path) -> None:
+    """Make an empty file with the owner and permissions of another, which must be the workspace's own."""
+    with beneath.closing(beneath.open_path(workspace, old)) as fd:
+        like = os.fstat(fd)
+    mode = like.st_mode & 0o666
+    with beneath.closing(beneath.open_file(workspace, path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)) as fd:
+        disk.own(fd, mode, like)
 
 
 def _load(old: Environment, transaction: ReadTransaction, new: Path) -> int:
@@ -173,7 +170,7 @@ def _load(old: Environment, transaction: ReadTransaction, new: Path) -> int:
     if int(old.env.stat()["entries"]) != len(Table):
         raise DamageError(f"the manifest of {old.workspace} has tables that this artfs does not know")
     size = int(old.env.info()["map_size"])
-    env = lmdb.open(os.fspath(new), map_size=size, max_dbs=64, lock=False, sync=False, mode=0o600)
+    env = open_environment(old.workspace, new, 0o600, map_size=size, max_dbs=64, lock=False, sync=False)
     try:
         for table in Table:
             handle = env.open_db(table.name.lower().encode())
@@ -183,8 +180,8 @@ def _load(old: Environment, transaction: ReadTransaction, new: Path) -> int:
         page = int(env.stat()["psize"])
     finally:
         env.close()
-    _continue_numbers(new / "data.mdb", page, int(old.env.info()["last_txnid"]))
-    return _commit_twice(new, size)
+    _continue_numbers(old.workspace, new / DATA, page, int(old.env.info()["last_txnid"]))
+    return _commit_twice(old.workspace, new, size)
 
 
 def _pieces(transaction: ReadTransaction, table: Table) -> Iterator[list[tuple[bytes, bytes]]]:
@@ -201,12 +198,12 @@ def _pieces(transaction: ReadTransaction, table: Table) -> Iterator[list[tuple[b
         yield rows
 
 
-def _continue_numbers(path: Path, page: int, last: int) -> None:
+def _continue_numbers(workspace: Path, path: Path, page: int, last: int) -> None:
     """Set the last transaction number of an environment to ``last`` or a little more, durably.
 
     LMDB writes transaction N to meta page N mod 2, and treats the page with the higher number as the newest.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    fd = beneath.open_file(workspace, path, os.O_RDWR)
     try:
         numbers = []
         for index in (0, 1):
@@ -224,12 +221,12 @@ def _continue_numbers(path: Path, page: int, last: int) -> None:
         os.close(fd)
 
 
-def _commit_twice(new: Path, size: int) -> int:
+def _commit_twice(workspace: Path, new: Path, size: int) -> int:
     """Commit twice without a change; return the number of the second transaction.
 
     LMDB then has written both meta pages in consecutive transactions, as in any environment; fsck checks this.
     """
-    env = lmdb.open(os.fspath(new), map_size=size, max_dbs=64, lock=False, mode=0o600)
+    env = open_environment(workspace, new, 0o600, map_size=size, max_dbs=64, lock=False)
     try:
         handle = env.open_db(Table.META.name.lower().encode(), create=False)
         for _ in range(2):
@@ -244,7 +241,7 @@ def _commit_twice(new: Path, size: int) -> int:
 def _check(old: Environment, transaction: ReadTransaction, new: Path, last: int) -> None:
     """Raise `DamageError` unless a copy opens and has the expected row counts and transaction number."""
     size = int(old.env.info()["map_size"])
-    env = lmdb.open(os.fspath(new), map_size=size, max_dbs=64, readonly=True, create=False)
+    env = open_environment(old.workspace, new, 0o600, map_size=size, max_dbs=64, readonly=True)
     try:
         shown = int(env.info()["last_txnid"])
         with env.begin() as raw:
@@ -266,25 +263,22 @@ def _check(old: Environment, transaction: ReadTransaction, new: Path, last: int)
 def _switch(store: Store, new: Path) -> None:
     current = store.path / CURRENT
     with disk.out_of_space(store.path, "the name of the compacted manifest"):
-        disk.write_file(current, f"{FORMAT} {new.name}\n".encode(), stat.S_IMODE(current.stat().st_mode))
-        _give(current, new)
+        like = beneath.status(store.path, CURRENT)
+        text = f"{FORMAT} {new.name}\n".encode()
+        disk.write_file(store.path, current, text, stat.S_IMODE(like.st_mode), like=beneath.status(store.path, new))
 
 
 def _discard(store: Store, new: Path) -> None:
     """Remove a copy, unless it is in use: a switch that reported an error may have taken effect."""
     if read_current(store.path)[1] != new.name:
-        import shutil
-
-        shutil.rmtree(new, ignore_errors=True)
+        beneath.remove_tree(store.path, new)
 
 
 def _remove_unfinished(store: Store, current: Environment) -> None:
     """Remove unfinished copies of killed processes; called inside `manifest.frozen`, so that no copy is in progress."""
-    import shutil
-
     for number, folder in numbered_folders(store.path).items():
         if number > folder_number(current.folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
+            beneath.remove_tree(store.path, folder)
 
 
 def retire_replaced(store: Store) -> list[int]:
@@ -300,24 +294,26 @@ def retire_replaced(store: Store) -> list[int]:
         old = replaced(store.path, current.folder.name)
     pids: list[int] = []
     for folder in old:
-        reading = _readers(folder)
+        reading = _readers(store.path, folder)
         pids += reading
         if not reading:
-            _remove_folder(folder)
+            _remove_folder(store.path, folder)
     return pids
 
 
-def _readers(folder: Path) -> list[int]:
+def _readers(workspace: Path, folder: Path) -> list[int]:
     """Return the processes with a transaction in an environment that has been replaced."""
-    data = folder / "data.mdb"
-    if not data.exists():
+    data = folder / DATA
+    if not beneath.exists(workspace, data):
         return []
     try:
-        env = lmdb.open(os.fspath(folder), map_size=map_size(), readonly=True, create=False)
+        env = open_environment(workspace, folder, 0o600, map_size=map_size(), readonly=True)
+    except FileNotFoundError:
+        return []  # another process has just removed it
     except lmdb.Error as error:
         if "already open in this process" in str(error):
             return [os.getpid()]
-        if not data.exists() or not _is_leased(folder):
+        if not beneath.exists(workspace, data) or not _is_leased(workspace, folder):
             return []  # another process has just removed it, or it is damaged and no process has it open
         raise DamageError(f"the replaced manifest {folder} cannot be opened: {error}") from error
     try:
@@ -326,10 +322,10 @@ def _readers(folder: Path) -> list[int]:
         env.close()
 
 
-def _is_leased(folder: Path) -> bool:
+def _is_leased(workspace: Path, folder: Path) -> bool:
     """Return whether any process has an environment open."""
     try:
-        lease = os.open(folder / "lease", os.O_RDWR | os.O_CLOEXEC)
+        lease = beneath.open_file(workspace, folder / "lease", os.O_RDWR)
     except FileNotFoundError:
         return False
     try:
@@ -338,14 +334,14 @@ def _is_leased(folder: Path) -> bool:
         os.close(lease)
 
 
-def _remove_folder(folder: Path) -> None:
+def _remove_folder(workspace: Path, folder: Path) -> None:
     """Remove an environment without readers; its data first, so that a partly removed folder is not an environment.
 
     The data is not truncated: an idle process has it mapped, and reads its first pages at its next begin.
     """
-    disk.sync_folder(folder.parent)  # the switch must be durable before the replaced environment is removed
-    for name in ("data.mdb", "lock.mdb", "lease"):
-        (folder / name).unlink(missing_ok=True)
+    disk.sync_folder(workspace)  # the switch must be durable before the replaced environment is removed
+    for name in (DATA, LOCK, "lease"):
+        beneath.remove(workspace, folder / name, missing_ok=True)
     with suppress(OSError):  # a process that is opening it may create files again; a later call removes them
-        folder.rmdir()
-    disk.sync_folder(folder.parent)
+        beneath.remove_folder(workspace, folder)
+    disk.sync_folder(workspace)

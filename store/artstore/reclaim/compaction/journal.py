@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from artstore import beneath
 from artstore.errors import DamageError
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.events import AliasEvent, ArtifactEvent, Event, decode
@@ -61,7 +62,7 @@ def compact_journal(store: Store) -> tuple[int, int]:
         with disk.out_of_space(store.path, "the journal"):
             journal.remove_others(store.path, state.journal_generation - 1)
             new = journal.journal_path(store.path, state.journal_generation)
-            disk.write_file(new, data, old.stat().st_mode & 0o777)
+            disk.write_file(store.path, new, data, beneath.status(store.path, old).st_mode & 0o777)
     with store.write() as transaction:
         journal.remove_others(store.path, transaction.state.journal_generation)
     return length, len(data)

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from artstore import beneath
 from artstore.errors import DamageError, OutOfSpaceError
 from artstore.records.deadlist import decode_free, encode_free
 from artstore.records.nodes import KIND_CHUNK, KIND_TREE, Extent, decode_chunk, with_extent
@@ -130,7 +131,7 @@ def _extent(pack: int, entry: PackedEntry) -> Extent:
 def _held(store: Store, number: int) -> Iterator[_Source | None]:
     """Yield a pack that no other process can append to or remove inside the block; None if it is in use or gone."""
     try:
-        fd = os.open(pack_path(store.path, number), os.O_RDONLY | os.O_CLOEXEC)
+        fd = beneath.open_file(store.path, pack_path(store.path, number))
     except FileNotFoundError:
         yield None
         return
@@ -329,7 +330,7 @@ def remove_empty(store: Store, numbers: Collection[int] | None = None) -> int:
     removed = 0
     for number in sorted(ends if numbers is None else ends.keys() & set(numbers)):
         removed += _remove_if_empty(store, number)
-    for name in os.listdir(store.path / "packs"):
+    for name in beneath.names(store.path, "packs"):
         match = _NAME.fullmatch(name)
         if match is None or int(match[1]) in ends:
             continue
@@ -357,7 +358,7 @@ def _remove_if_empty(store: Store, number: int) -> bool:
                 length += gap.length
             transaction.state.framing_bytes -= source.end - length
             transaction.delete(Table.PACKS, key32(number))
-        disk.remove(pack_path(store.path, number))
+        disk.remove(store.path, pack_path(store.path, number))
     return True
 
 
@@ -400,9 +401,9 @@ def _remove_leftover(store: Store, number: int) -> None:
     """Remove the file of a pack that is no longer in the manifest."""
     path = pack_path(store.path, number)
     with suppress(FileNotFoundError):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = beneath.open_file(store.path, path)
         try:
             if disk.try_lock(fd):
-                disk.remove(path)
+                disk.remove(store.path, path)
         finally:
             os.close(fd)

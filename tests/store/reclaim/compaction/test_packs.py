@@ -332,7 +332,7 @@ def test_leftover_files_go(workspace: Workspace, tmp_path: Path) -> None:
     compact_pack(workspace.store, PACK)
     workspace.gc()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disk, "remove", lambda path: None)
+        patch.setattr(disk, "remove", lambda root, path: None)
         assert remove_empty(workspace.store) == 1
     assert pack_path(workspace.path, PACK).exists()
     coming = pack_path(workspace.path, totals(workspace).next_pack)
