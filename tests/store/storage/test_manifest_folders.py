@@ -50,14 +50,19 @@ def test_current_is_read_or_refused(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceNotFoundError):
         read_current(tmp_path)
     current = tmp_path / "current"
-    current.write_text("1 manifest.3\n")
+    current.write_text("2 manifest.3\n")
     stamp, folder = read_current(tmp_path)
     assert folder == "manifest.3"
     other = tmp_path / "other"
-    other.write_text("1 manifest.4\n")
+    other.write_text("2 manifest.4\n")
     other.rename(current)
     assert read_current(tmp_path) != (stamp, folder)
-    for text, error in (("2 manifest.3", UnsupportedError), ("manifest.3", DamageError), ("", DamageError)):
+    for text, error in (
+        ("3 manifest.3", UnsupportedError),
+        ("1 manifest.3", UnsupportedError),
+        ("manifest.3", DamageError),
+        ("", DamageError),
+    ):
         current.write_text(text)
         with pytest.raises(error):
             read_current(tmp_path)
