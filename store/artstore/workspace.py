@@ -132,6 +132,7 @@ class Workspace(Opened):
         base: str | None = None,
         exclude: Sequence[str] = (),
         remove: Sequence[str] = (),
+        links: str = "follow",
         progress: Callable[[Progress], None] | None = None,
         **options: Unpack[VersionOptions],
     ) -> Version:
@@ -140,7 +141,8 @@ class Workspace(Opened):
         If no version is made, the latest one is returned, and ``receipt.created`` is False.  With ``base`` (``v3``, an
         alias, or ``NAME:v3``) the folder is merged over that version: files missing from the folder stay, and files
         that match ``remove`` globs are removed.  ``exclude`` globs and ``.artfsignore`` files leave files out.  Times
-        and permission bits are kept, but a change of only these makes no version without ``new``.
+        and permission bits are kept, but a change of only these makes no version without ``new``.  What symlinks out of
+        the folder lead to is stored in their place; with ``links="keep"`` they stay links, with "refuse" they raise.
 
         Raises `SourceError` naming files that cannot be stored, `RefusedError` if the artifact has another type,
         `OutOfSpaceError` if the disk fills up.  Then no version is made, and the next put reuses the stored content.
@@ -149,7 +151,9 @@ class Workspace(Opened):
         from artstore.changes.putting import put_version
 
         request = Commit.checked(name, **options)
-        return put_version(self.store, path, request, base=base, exclude=exclude, remove=remove, progress=progress)
+        return put_version(
+            self.store, path, request, base=base, exclude=exclude, remove=remove, links=links, progress=progress
+        )
 
     def refer(
         self, uri: str, name: str, *, to: str = "", base: str | None = None, **options: Unpack[ReferOptions]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -15,6 +15,7 @@ from artfs.cli.metadata import parse_metadata, version_options
 from artfs.cli.output import counted, quoted, size, warn, warn_of_silent, write_document, write_line
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
+from artfs.documents.encoding import exact_name
 
 if TYPE_CHECKING:
     from artstore.queries.versions import Version
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["first_workspace", "init", "print_put", "put", "warn_of_reaped", "workspace_for_put"]
 
+_NAMED: Final = 3
 _COLLECT_AFTER: Final = 100_000
 """The threshold of Python's cycle collector: at the default of 700, a put spends a twentieth of its time in it."""
 
@@ -78,25 +80,27 @@ def init(session: Session, directory: str | None, as_default: bool, group: str |
     "--exclude", multiple=True, metavar="GLOB", help="Exclude matching paths, as in .artfsignore; repeatable."
 )
 @click.option("--remove", multiple=True, metavar="GLOB", help="With --base, remove matching files; repeatable.")
+@click.option(
+    "--links",
+    type=click.Choice(["follow", "keep", "refuse"]),
+    default="follow",
+    help="Links out of PATH: store what they lead to [default], keep them as links, or refuse them.",
+)
 def put(
     session: Session,
     path: str,
     name: str,
     type_: str | None,
-    aliases: tuple[str, ...],
-    description: str | None,
     meta: tuple[str, ...],
     ttl: str | None,
-    base: str | None,
-    exclude: tuple[str, ...],
-    remove: tuple[str, ...],
-    new: bool,
+    **options: Any,
 ) -> None:
     """Store the folder or file PATH as the next version of NAME.
 
     Content is stored once, no matter how many versions contain it, and a version never changes. If nothing differs from
     the latest version, no version is created. An interrupted put resumes from what it had stored when it is run again.
-    A file '.artfsignore' works like '.gitignore'.
+    A file '.artfsignore' works like '.gitignore'. Links that stay inside the folder are stored as links; of those that
+    lead out of it, the file or folder at the end is stored, and the output names them.
 
     \b
     Examples:
@@ -112,15 +116,10 @@ def put(
             path,
             name,
             type=type_,
-            aliases=aliases,
-            description=description,
             metadata=metadata,
             ttl=None if ttl is None else parse_duration(ttl),
-            base=base,
-            exclude=exclude,
-            remove=remove,
-            new=new,
             progress=update,
+            **options,
         )
     print_put(session, version)
 
@@ -200,3 +199,17 @@ def print_put(session: Session, version: Version) -> None:
         differing = counted(receipt.differing_paths, "path")
         verb, them = ("differs", "it") if receipt.differing_paths == 1 else ("differ", "them")
         write_line(f"{differing} {verb} only in mode or time; --new records {them}")
+    if receipt.followed_links:
+        followed = counted(receipt.followed_links, "link")
+        write_line(f"followed {followed} out of the folder: {_named(receipt.followed_paths, receipt.followed_links)}")
+    if receipt.ignored_entries:
+        ignored = "1 entry" if receipt.ignored_entries == 1 else f"{receipt.ignored_entries:,} entries"
+        write_line(
+            f"left out {ignored} because of .artfsignore: {_named(receipt.ignored_paths, receipt.ignored_entries)}"
+        )
+
+
+def _named(paths: Sequence[str], count: int) -> str:
+    """Write the first of ``count`` paths for a line of output."""
+    named = ", ".join(quoted(exact_name(os.fsencode(path))) for path in paths[:_NAMED])
+    return named if count <= _NAMED else f"{named} and {count - _NAMED:,} more"

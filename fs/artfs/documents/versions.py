@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -198,7 +199,9 @@ class PutItem(Record):
     ``new_bytes`` are the stored bytes that it added. ``reaped_bytes`` of deleted versions were freed early because
     the disk was nearly full. ``differing_paths`` differ from the latest version only in mode or time, if no version was
     made. ``private_files`` of those put are readable only by their owner and group; ``special_modes`` paths have a
-    setuid, setgid or sticky bit, which is not kept.
+    setuid, setgid or sticky bit, which is not kept. ``followed_links`` lead out of the folder; what they lead to was
+    stored. ``ignored_entries`` were left out because of ``.artfsignore`` files; a folder is one entry.
+    ``followed_paths`` and ``ignored_paths`` name the first ten of them.
     """
 
     artifact: str
@@ -212,6 +215,10 @@ class PutItem(Record):
     differing_paths: int
     private_files: int
     special_modes: int
+    followed_links: int
+    followed_paths: Sequence[str]
+    ignored_entries: int
+    ignored_paths: Sequence[str]
 
     @classmethod
     def of(cls, version: Version) -> PutItem:
@@ -234,6 +241,10 @@ def _put_values(version: Version) -> dict[str, Any]:
         "differing_paths": receipt.differing_paths,
         "private_files": receipt.private_files,
         "special_modes": receipt.special_modes,
+        "followed_links": receipt.followed_links,
+        "followed_paths": [exact_name(os.fsencode(path)) for path in receipt.followed_paths],
+        "ignored_entries": receipt.ignored_entries,
+        "ignored_paths": [exact_name(os.fsencode(path)) for path in receipt.ignored_paths],
     }
 
 

@@ -18,7 +18,7 @@ from artstore.ingest.earlier import Earlier
 from artstore.ingest.overlay import Overlay
 from artstore.ingest.pipeline import Ingest
 from artstore.ingest.reporting import reporter
-from artstore.ingest.source import open_source
+from artstore.ingest.source import Links, open_source
 from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.staging import Stager, draft_of
 from artstore.ingest.statcache import StatCache
@@ -42,11 +42,15 @@ _ATTEMPTS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class PutOptions:
-    """How a put reads its source; ``base`` is the version that the source is laid over."""
+    """How a put reads its source; ``base`` is the version that the source is laid over.
+
+    ``links`` is what happens to symlinks that lead out of it.
+    """
 
     exclude: Sequence[str] = ()
     remove: Sequence[str] = ()
     base: VersionRecord | None = None
+    links: Links = Links.FOLLOW
     progress: Callable[[Progress], None] | None = None
 
 
@@ -70,6 +74,7 @@ def put_version(
     base: str | None = None,
     exclude: Sequence[str] = (),
     remove: Sequence[str] = (),
+    links: str = Links.FOLLOW,
     progress: Callable[[Progress], None] | None = None,
 ) -> Version:
     """Do as `put`; ``base`` is ``v3``, an alias or ``NAME:v3``.  Return the version, with the receipt for it."""
@@ -78,10 +83,12 @@ def put_version(
     exclude, remove = texts(exclude, "exclude"), texts(remove, "remove")
     if remove and base is None:
         raise InvalidInputError("--remove needs --base")
+    if links not in list(Links):
+        raise InvalidInputError(f"links must be one of {', '.join(Links)}, not {links!r}")
     below = None if base is None else base_version(store, request.name, base)
     if below is not None:
         request = replace(request, base=below.name)
-    options = PutOptions(exclude, remove, None if below is None else below.record, progress)
+    options = PutOptions(exclude, remove, None if below is None else below.record, Links(links), progress)
     return version_of(store, put(store, Path(path), request, options))
 
 
@@ -108,7 +115,7 @@ def _put_source(
 ) -> PutResult:
     """Store a folder or file; a second attempt reads every file, a third also ignores all hints."""
     hints = attempt < _ATTEMPTS - 1
-    with open_source(path, exclude=options.exclude, forbidden=forbidden_folders(store)) as source:
+    with open_source(path, exclude=options.exclude, forbidden=forbidden_folders(store), links=options.links) as source:
         report = reporter(source, options.progress)
         with StatCache.open(store.path / "cache" / "stat", source.real_path, source.identity) as cache:
             overlay = base = None
@@ -133,7 +140,9 @@ def _put_source(
             result = commit_staged(store, stager, root, request, earlier=earlier, base=base)
             if overlay is None and not attempt:
                 cache.commit()
-    return replace(result, private=ingest.private, special=ingest.special)
+    return replace(
+        result, private=ingest.private, special=ingest.special, followed=source.followed, ignored=source.ignored
+    )
 
 
 def _take_mounted(store: Store, stager: Stager, place: MountedPath, request: Commit) -> tuple[Ref, Commit, int]:

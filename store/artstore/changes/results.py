@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Final
 
 from artstore import daemon_requests
@@ -12,6 +13,7 @@ from artstore.daemons import DaemonInfo
 from artstore.ingest.batch import Ref, StaleHintError
 from artstore.ingest.earlier import Earlier
 from artstore.ingest.retiming import retimed
+from artstore.ingest.source import Passed
 from artstore.ingest.staging import RequirementError, Stager
 from artstore.queries.versions import PutReceipt, Version
 from artstore.store import Store
@@ -26,8 +28,8 @@ class PutResult:
     """The result of a put: the version, the stored bytes added, and the daemons that did not answer.
 
     ``reaped_bytes`` are bytes of deleted content that were freed early because the disk was full.  ``differing`` counts
-    the paths whose time or mode was not recorded, because their content is unchanged; ``private`` and ``special`` are
-    those of `PutReceipt`.
+    the paths whose time or mode was not recorded, because their content is unchanged; ``private``, ``special``,
+    ``followed`` and ``ignored`` are those of `PutReceipt`.
     """
 
     committed: Committed
@@ -37,6 +39,8 @@ class PutResult:
     differing: int = 0
     private: int = 0
     special: int = 0
+    followed: Passed = field(default_factory=Passed)
+    ignored: Passed = field(default_factory=Passed)
 
 
 def commit_staged(
@@ -87,9 +91,23 @@ def version_of(store: Store, result: PutResult) -> Version:
     silent = [daemon.mountpoint for daemon in result.silent]
     differing = 0 if committed.created else result.differing
     receipt = PutReceipt(
-        committed.created, result.new_bytes, silent, result.reaped_bytes, differing, result.private, result.special
+        committed.created,
+        result.new_bytes,
+        silent,
+        result.reaped_bytes,
+        differing,
+        result.private,
+        result.special,
+        result.followed.count,
+        _names(result.followed),
+        result.ignored.count,
+        _names(result.ignored),
     )
     return Version(store, committed.artifact.name, committed.version, committed.artifact.type, receipt)
+
+
+def _names(passed: Passed) -> tuple[str, ...]:
+    return tuple(map(os.fsdecode, passed.paths))
 
 
 def announce(store: Store, changes: list[Change]) -> list[DaemonInfo]:

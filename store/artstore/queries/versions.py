@@ -35,7 +35,9 @@ class PutReceipt(NamedTuple):
     ``reaped_bytes`` of deleted content that could still be undeleted were reaped early, because the disk was full.
     ``differing_paths`` counts the paths that differ from the latest version only in mode or time, if no version was
     made.  Of what a put read, ``private_files`` cannot be read by users other than their owner and group, and
-    ``special_modes`` paths have a setuid, setgid or sticky bit, which is not kept.
+    ``special_modes`` paths have a setuid, setgid or sticky bit, which is not kept.  ``followed_links`` symlinks lead
+    out of the folder, and what they lead to was stored.  ``ignored_entries`` were left out because of ``.artfsignore``
+    files; a folder is one entry.  ``followed_paths`` and ``ignored_paths`` name the first ten of them.
     """
 
     created: bool
@@ -45,6 +47,10 @@ class PutReceipt(NamedTuple):
     differing_paths: int = 0
     private_files: int = 0
     special_modes: int = 0
+    followed_links: int = 0
+    followed_paths: tuple[str, ...] = ()
+    ignored_entries: int = 0
+    ignored_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ def test_the_first_put_makes_the_workspace_and_says_so(artfs: Run, data: Path, h
     assert result.code == 0
     reported(result, names=[str(home / "workspace")])
     keys = ["artifact", "version", "digest", "created", "files", "bytes", "new_bytes", "reaped_bytes"]
-    assert list(result.json) == [*keys, "differing_paths", "private_files", "special_modes"]
+    keys += ["differing_paths", "private_files", "special_modes"]
+    assert list(result.json) == [*keys, "followed_links", "followed_paths", "ignored_entries", "ignored_paths"]
     assert result.json["artifact"] == "imagenet" and result.json["version"] == "v0" and result.json["created"] is True
     assert len(result.json["digest"]) == 64 and result.json["new_bytes"] > 0
     again = artfs("put", data, "imagenet", "--json")
@@ -148,3 +149,33 @@ def test_ctrl_c_ends_a_put_with_one_sentence_and_loses_nothing(artfs_process: Ru
     assert err.startswith(b"artfs: interrupted; ") and err.count(b"\n") == 1
     assert artfs_process("put", source, "big").code == 0
     shutil.rmtree(source)
+
+
+def test_links_out_of_the_folder_and_ignored_entries_are_reported(artfs: Run, tmp_path: Path) -> None:
+    """Each has one line, with the first names; JSON has numbers and names."""
+    (tmp_path / "outer").write_bytes(b"outer")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"link{number}").symlink_to("../outer")
+        (folder / f"{number}.tmp").write_bytes(b"")
+    (folder / ".artfsignore").write_text("*.tmp\n")
+    first = artfs("put", folder, "x")
+    (followed,) = (line for line in first.text.splitlines() if line.startswith("followed"))
+    (ignored,) = (line for line in first.text.splitlines() if line.startswith("left out"))
+    assert "5 links" in followed and "link0, link1, link2 and 2 more" in followed
+    assert "5 entries" in ignored and "0.tmp, 1.tmp, 2.tmp and 2 more" in ignored
+    document = artfs("put", folder, "x", "--json").json
+    assert document["followed_links"] == document["ignored_entries"] == 5
+    assert document["followed_paths"] == [f"link{number}" for number in range(5)]
+    assert document["ignored_paths"][0] == "0.tmp"
+    assert artfs("cat", "x:v0/link0").text == "outer"
+    refusal = artfs("put", folder, "x", "--links", "refuse")
+    assert refusal.code == 1 and all(f"link{number}" in refusal.message for number in range(5))
+    kept = artfs("put", folder, "x", "--links", "keep")
+    assert kept.code == 0 and "followed" not in kept.text
+    assert artfs("get", "x", tmp_path / "copy").code == 0
+    assert os.readlink(tmp_path / "copy" / "link0") == "../outer"
+    assert artfs("cat", "x:v1/link0").code != 0
+    assert artfs("fsck", "--data").code == 0
+    assert artfs("put", folder, "x", "--links", "other").code == 2

@@ -30,6 +30,8 @@ from artstore.ingest.source.entries import (
     Identity,
     LeaveDirectory,
     LinkEntry,
+    Links,
+    Passed,
     display,
 )
 from artstore.ingest.source.ignore import IgnoreRules
@@ -46,6 +48,8 @@ __all__ = [
     "IgnoreRules",
     "LeaveDirectory",
     "LinkEntry",
+    "Links",
+    "Passed",
     "Source",
     "display",
     "open_source",
@@ -64,12 +68,18 @@ class Source:
         file_name: bytes | None,
         rules: IgnoreRules | None,
         forbidden: Mapping[Identity, str],
+        links: Links = Links.FOLLOW,
     ) -> None:
         """Take over the directory *fd*, of which only *file_name* is meant if that is given."""
         self._fd = fd
         self._file_name = file_name
         self._rules = rules
         self._forbidden = forbidden
+        self._links = links
+        self.followed = Passed()
+        """The links out of the folder that the last walk followed."""
+        self.ignored = Passed()
+        """The entries that ignore files kept out of the last walk."""
         self.real_path = path
         """The absolute path without symlinks, in bytes: of the folder, or of the file (itself not resolved)."""
         status = os.fstat(fd)
@@ -94,7 +104,9 @@ class Source:
         """
         if self._file_name is not None:
             return self._walk_file(self._file_name)
-        return Walk(self._rules, self._forbidden).events(self._fd)
+        walk = Walk(self._rules, self._forbidden, self._links)
+        self.followed, self.ignored = walk.followed, walk.ignored
+        return walk.events(self._fd)
 
     def _walk_file(self, name: bytes) -> Iterator[Event]:
         with DirectoryHandle(os.dup(self._fd), b"") as handle:
@@ -127,11 +139,13 @@ def open_source(
     *,
     exclude: Sequence[str] = (),
     forbidden: Mapping[Identity, str] | None = None,
+    links: Links = Links.FOLLOW,
 ) -> Source:
     """Open the folder or regular file *path*, itself followed if it is a symlink, for being put.
 
     *exclude* are globs in gitignore syntax, relative to the folder; they come before what ``.artfsignore`` files say.
-    *forbidden* maps folders that must not lie inside, such as the workspace, to the sentence of the refusal.
+    *forbidden* maps folders that must not lie inside, such as the workspace, to the sentence of the refusal.  *links*
+    decides what happens to symlinks out of the folder; *path* itself is followed in any case.
     Raises NotFoundError if nothing is there, SourceError if it is something else or cannot be read, InvalidInputError
     for a malformed glob.
     """
@@ -147,7 +161,7 @@ def open_source(
         return _open_file_source(raw, rules)
     except OSError as error:
         raise _cannot_read(raw, error) from error
-    return Source(fd, os.path.realpath(raw), None, rules, forbidden or {})
+    return Source(fd, os.path.realpath(raw), None, rules, forbidden or {}, links)
 
 
 def _open_file_source(raw: bytes, rules: IgnoreRules | None) -> Source:

@@ -6,7 +6,8 @@ import errno
 import os
 import stat
 import threading
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 from artstore.errors import SourceChangedError, SourceError
 
@@ -19,8 +20,13 @@ __all__ = [
     "Identity",
     "LeaveDirectory",
     "LinkEntry",
+    "Links",
+    "Passed",
     "display",
 ]
+
+NAMED: Final = 10
+"""Paths that a `Passed` names."""
 
 Identity = tuple[int, int]
 """(st_dev, st_ino) of a directory."""
@@ -36,6 +42,33 @@ def display(path: bytes) -> str:
     # Bytes that are not UTF-8 are shown as \xNN, and so are newlines and the like, so that the message stays a line.
     text = path.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text) or "."
+
+
+class Links(StrEnum):
+    """What a walk does with symlinks that lead out of the folder."""
+
+    FOLLOW = "follow"
+    """Store what they lead to."""
+    KEEP = "keep"
+    """Store them as links, with the text that they have, whether or not anything is there."""
+    REFUSE = "refuse"
+    """Refuse them by name."""
+
+
+class Passed:
+    """The number of entries that a walk treated in some way, and the paths of the first of them."""
+
+    __slots__ = ("count", "paths")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.paths: list[bytes] = []
+
+    def add(self, path: bytes) -> None:
+        """Count an entry."""
+        self.count += 1
+        if len(self.paths) < NAMED:
+            self.paths.append(path)
 
 
 class FileStamp(NamedTuple):
@@ -156,7 +189,10 @@ class LeaveDirectory(NamedTuple):
 
 
 class LinkEntry(NamedTuple):
-    """Describe a symlink that is kept: *text* is relative and stays inside the source folder at every step."""
+    """Describe a symlink that is kept.
+
+    *text* is relative and stays inside the source folder at every step, unless links that lead out of it are kept.
+    """
 
     name: bytes
     directory: DirectoryHandle

@@ -60,6 +60,10 @@ class IgnoreRules:
         rules._parent = self
         return rules
 
+    def is_by_file(self, path: bytes, is_directory: bool) -> bool:
+        """Return whether it is an ignore file that keeps out an entry which `excludes` names, and not a glob."""
+        return _verdict(self._globs, path, is_directory) is None
+
     def excludes(self, path: bytes, is_directory: bool) -> bool:
         """Return whether the entry *path* (relative to the source) stays out; its parents are known not to."""
         verdict = _verdict(self._globs, path, is_directory)

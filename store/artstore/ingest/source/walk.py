@@ -25,6 +25,8 @@ from artstore.ingest.source.entries import (
     Identity,
     LeaveDirectory,
     LinkEntry,
+    Links,
+    Passed,
     display,
 )
 from artstore.ingest.source.ignore import IGNORE_FILE, IgnoreRules
@@ -63,10 +65,17 @@ class _Frame:
 class Walk:
     """Walk one folder, once."""
 
-    __slots__ = ("_forbidden", "_frames", "_problems", "_rules", "_uid")
+    __slots__ = ("_forbidden", "_frames", "_links", "_problems", "_rules", "_uid", "followed", "ignored")
 
-    def __init__(self, rules: IgnoreRules | None, forbidden: Mapping[Identity, str]) -> None:
+    def __init__(
+        self, rules: IgnoreRules | None, forbidden: Mapping[Identity, str], links: Links = Links.FOLLOW
+    ) -> None:
         """Leave out what *rules* exclude; *forbidden* maps folders to the sentence with which entering is refused."""
+        self._links = links
+        self.followed = Passed()
+        """The links out of the folder that were followed."""
+        self.ignored = Passed()
+        """The entries that ignore files kept out; what is in a folder that they keep out is not counted."""
         self._rules = rules
         self._forbidden = forbidden
         self._problems = Problems()
@@ -117,6 +126,8 @@ class Walk:
                 continue
             mode = status.st_mode
             if rules is not None and rules.excludes(handle.join(name), stat.S_ISDIR(mode)):
+                if rules.is_by_file(handle.join(name), stat.S_ISDIR(mode)):
+                    self.ignored.add(handle.join(name))
                 continue
             if stat.S_ISREG(mode):
                 if uid and not may_read(status, name, fd):
@@ -144,13 +155,23 @@ class Walk:
             text = os.readlink(name, dir_fd=handle.fd)
             kept = frame.territory.keep(handle.fd, frame.depth, text)
         except LinkLoopError:
+            if self._links is Links.KEEP:
+                return LinkEntry(name, handle, text, mtime_ns)
             self._problems.add(path, _LOOP)
             return None
         except OSError as error:
             self._problems.add_error(path, error)
             return None
-        if kept is None:
-            return self._follow(frame, name, text)
+        if kept is None and self._links is Links.KEEP:
+            kept = text
+        elif kept is None and self._links is Links.REFUSE:
+            self._problems.add(path, f"a symlink out of the folder to {display(text)}")
+            return None
+        elif kept is None:
+            taken = self._follow(frame, name, text)
+            if taken is not None:
+                self.followed.add(path)
+            return taken
         if len(kept) > LINK_TEXT_MAX:
             self._problems.add(path, "an absolute symlink that is too long as a relative one")
             return None

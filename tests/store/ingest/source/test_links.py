@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from artstore.errors import SourceError
+from artstore.ingest.source import LinkEntry, Links, open_source
 from artstore.ingest.source.links import LinkLoopError, Territory
 
 
@@ -140,3 +142,69 @@ def test_a_kept_link_leads_to_the_same_place(keep, top: Path) -> None:
             continue
         original = os.path.realpath(os.path.join(top, folder, text.replace("TOP", str(top))))
         assert os.path.realpath(os.path.join(top, folder, expected)) == original
+
+
+# -- what may become of links out of the folder ------------------------------------------------------------------------
+
+
+OUTWARD = {
+    b"absolute": "{outside}/file",
+    b"relative": "../outside/file",
+    b"folder": "../outside",
+    b"chain": "absolute",
+}
+"""Links out of the folder by their names; the last one leads out through another."""
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Path:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_bytes(b"outer")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "own").write_bytes(b"own")
+    (folder / "inside").symlink_to("own")
+    (folder / "back").symlink_to(folder / "own")
+    for name, text in OUTWARD.items():
+        os.symlink(os.fsencode(text.format(outside=tmp_path / "outside")), os.fsencode(folder) + b"/" + name)
+    return folder
+
+
+def test_links_that_are_followed_are_counted_and_named(farm: Path) -> None:
+    with open_source(farm) as source:
+        for _ in range(2):
+            kept = {event.path for event in source.walk() if isinstance(event, LinkEntry)}
+            assert kept == {b"inside", b"back"}
+            assert (source.followed.count, sorted(source.followed.paths)) == (4, sorted(OUTWARD))
+
+
+def test_links_that_are_kept_have_their_text(farm: Path) -> None:
+    """As for tar and rsync -l: dangling ones and loops too; those that stay inside are as ever."""
+    (farm / "dangling").symlink_to("/no/such/file")
+    (farm / "loop").symlink_to("loop")
+    expected = {name: os.readlink(os.fsencode(farm) + b"/" + name) for name in [*OUTWARD, b"dangling", b"loop"]}
+    with open_source(farm, links=Links.KEEP) as source:
+        links = {event.path: event.text for event in source.walk() if isinstance(event, LinkEntry)}
+        assert links == {**expected, b"inside": b"own", b"back": b"own"}
+        assert source.followed.count == 0
+
+
+def test_links_that_are_refused_are_named(farm: Path) -> None:
+    with open_source(farm, links=Links.REFUSE) as source, pytest.raises(SourceError) as refused:
+        list(source.walk())
+    assert sorted(refused.value.paths) == sorted(OUTWARD)
+    for name in OUTWARD:
+        os.unlink(os.fsencode(farm) + b"/" + name)
+    with open_source(farm, links=Links.REFUSE) as source:
+        assert len([event for event in source.walk() if isinstance(event, LinkEntry)]) == 2
+
+
+def test_what_ignore_files_keep_out_is_counted(tmp_path: Path) -> None:
+    """Globs that the user has just given are not; a folder that is not entered is one entry."""
+    (tmp_path / "build").mkdir()
+    for name in ("a.tmp", "b.tmp", "c.log", "kept", "build/x", "build/y"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / ".artfsignore").write_text("*.tmp\nbuild/\n")
+    with open_source(tmp_path, exclude=["*.log"]) as source:
+        list(source.walk())
+        assert (source.ignored.count, source.ignored.paths) == (3, [b"a.tmp", b"b.tmp", b"build"])
