@@ -29,7 +29,10 @@ __all__ = ["DeniedError", "Found", "NoRangesError", "Service", "bare_etag", "che
 _SECONDS: Final = 20.0
 _VARIABLE: Final = "ARTFS_REFERENCE_TIMEOUT"
 _RETRIES: Final = 3
-_PIECE: Final = 4 * 1024 * 1024
+_LONGEST_PART: Final = 32 * 1024 * 1024
+"""Bytes that one request asks for, at most."""
+_SLOWEST: Final = 16 * 1024
+"""Bytes per second, on average, with which the longest part must arrive; the client has no other measure."""
 _SMALL_PIECE: Final = 64 * 1024
 """Bytes that are copied on at once where they are: the processor has them at hand then."""
 _FIRST_LINE: Final = 300
@@ -110,7 +113,7 @@ def open_here(location: Location, access: Access, reach: Reach | None = None) ->
         "allow_http": True,
         "connect_timeout": f"{min(seconds, 5):f}s",
         "read_timeout": f"{seconds:f}s",
-        "timeout": "30d",  # large transfers may take long while data arrives
+        "timeout": f"{seconds + _LONGEST_PART / _SLOWEST:f}s",
     }
     retry = {"max_retries": _RETRIES, "retry_timeout": _delta(seconds), "backoff": {"max_backoff": _delta(2.0)}}
     both: dict[str, Any] = {"client_options": client, "retry_config": retry}
@@ -196,10 +199,13 @@ class _Objects:
             self._get(key, record, head=True)
 
     def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
-        with _translated_errors(record.shown, pinned=bool(part or record.etag or record.version)):
-            if part is None:
-                yield from self._get(key, record).stream(min_chunk_size=_PIECE)
-                return
+        if part is None:
+            for start in range(0, record.size, _LONGEST_PART):
+                yield from self.pieces(key, record, (start, min(start + _LONGEST_PART, record.size)))
+            if not record.size:
+                self.check(key, record)
+            return
+        with _translated_errors(record.shown, pinned=True):
             left = part[1] - part[0]
             for piece in self._part(key, record, part).stream(min_chunk_size=_SMALL_PIECE):
                 left -= len(piece)

@@ -39,7 +39,8 @@ _SLOWEST: Final = 1024
 """Bytes that a server must send in each second, on average over the time-out."""
 _REDIRECTS: Final = 10
 _RETRIES: Final = 3
-_PIECE: Final = 256 * 1024
+_PIECE: Final = 4 * 1024 * 1024
+_BUFFER: Final = 16 * 1024
 _CONNECT_SECONDS: Final = 5.0
 _REDIRECTED: Final = frozenset({301, 302, 303, 307, 308})
 _RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -59,6 +60,7 @@ class _Gauge(io.RawIOBase):
         self._sock = sock
         self._raw: Any = sock.makefile("rb", buffering=0)
         self._seconds = seconds
+        self._timeout = 0.0
         self._waited = 0.0
         self._received = 0
 
@@ -66,7 +68,10 @@ class _Gauge(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(max(self._seconds - self._waited, 0.001))
+        left = max(self._seconds - self._waited, 0.001)
+        if abs(left - self._timeout) > self._seconds / 20:  # each change is a system call
+            self._sock.settimeout(left)
+            self._timeout = left
         began = time.monotonic()
         try:
             count: int = self._raw.readinto(buffer) or 0
@@ -93,7 +98,7 @@ class _GaugedSocket:
         self._seconds = seconds
 
     def makefile(self, *_: object, **__: object) -> io.BufferedReader:
-        return io.BufferedReader(_Gauge(self._sock, self._seconds), _PIECE)
+        return io.BufferedReader(_Gauge(self._sock, self._seconds), _BUFFER)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)

@@ -20,6 +20,7 @@ from servers.hostile import Hostile, answer
 from servers.web import Web
 
 DATA = b"0123456789" * 1000
+DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
 LIMIT = 10.0
 """Seconds that any of these may take; the time-out is one."""
 
@@ -252,3 +253,14 @@ def test_listings_of_what_was_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
             monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
             with raises(OutsideError, names=[f"'{key}'", "s3://bucket/train"]):
                 pin("s3://bucket/train/", anonymous=True)
+
+
+def test_an_object_store_that_drips(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client of object stores bounds a request as a whole."""
+    monkeypatch.setattr("artstore.references.services._SLOWEST", 1 << 24)
+    start = answer("206 Partial Content", Content_Length=10000, Content_Range="bytes 0-9999/10000", Last_Modified=DATE)
+    with Hostile(lambda *_: [start, b"0"], pause=0.1, forever=True) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        record = ReferenceRecord("s3://b/k", 10000, etag='"a"', endpoint=server.url, region="us-east-1", anonymous=True)
+        with raises(OutsideError, names=["s3://b/k"]):
+            read(outside, record)
