@@ -126,12 +126,12 @@ class Hostile:
         harm(self, self.workspace / place, is_folder)
 
     def snapshot(self) -> dict[str, tuple[object, ...]]:
-        """Return all that is outside: content, owner, mode, links and times."""
+        """Return all that is outside: content, owner, mode and times; a hard link in the workspace may be removed."""
         found: dict[str, tuple[object, ...]] = {}
         for path in sorted([self.outside, *self.outside.rglob("*")]):
             status = path.lstat()
             content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
-            key = (status.st_mode, status.st_uid, status.st_gid, status.st_nlink, status.st_mtime_ns, status.st_ino)
+            key = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ino)
             found[str(path.relative_to(self.outside))] = (*key, content)
         return found
 
