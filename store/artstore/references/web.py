@@ -306,7 +306,8 @@ class Web:
             pass  # the proxy may know the name
         proxy = proxy if "://" in proxy else f"http://{proxy}"
         if proxy not in self._proxies:
-            self._proxies[proxy] = urllib3.ProxyManager(proxy, maxsize=16)
+            manager = self._proxies[proxy] = urllib3.ProxyManager(proxy, maxsize=16)
+            manager.pool_classes_by_scheme = _pools(Reach(proxy, allow_private=True), self._seconds)
         return self._proxies[proxy]
 
 

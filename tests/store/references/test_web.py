@@ -264,3 +264,28 @@ def test_an_object_store_that_drips(outside: Outside, monkeypatch: pytest.Monkey
         record = ReferenceRecord("s3://b/k", 10000, etag='"a"', endpoint=server.url, region="us-east-1", anonymous=True)
         with raises(OutsideError, names=["s3://b/k"]):
             read(outside, record)
+
+
+def test_behind_a_proxy(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy may be at a private address, and knows names; what is known here to be private is not asked for."""
+    sent = {
+        "HEAD": answer("200 OK", Content_Length=len(DATA)),
+        "GET": answer("206 Partial Content", DATA, **PART),
+    }
+    with Hostile(lambda method, _: [sent[method]]) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        (_, record), *_ = pin("http://data.invalid/f").files
+        assert read(outside, record) == DATA
+        assert proxy.asked == [("HEAD", "http://data.invalid/f"), ("GET", "http://data.invalid/f")]
+        with pytest.raises(PrivateAddressError):
+            pin("http://169.254.169.254/f")
+        assert len(proxy.asked) == 2
+
+
+def test_a_proxy_that_drips(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hostile(lambda *_: DRIPS["the body"], pause=0.1, forever=True) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        with raises(OutsideError, names=["http://data.invalid/f"]):
+            read(outside, pinned("http://data.invalid"))
