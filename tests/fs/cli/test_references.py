@@ -155,6 +155,22 @@ def test_secrets_are_refused_and_those_allowed_are_not_shown(artfs: Run, web: We
         assert "hunter2" not in result.text + result.message
 
 
+def test_a_private_address_is_allowed_once_for_this_user(
+    artfs: Run, web: Web, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ARTFS_REFERENCE_ROOTS")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "mine"))
+    web.files["/f"] = b"content"
+    uri = f"{web.url}/f"
+    artfs("init")
+    refused(artfs("ref", "add", uri, "x"), code=1, names=[uri, "127.0.0.1", "--allow-private"])
+    assert web.asked == []
+    assert artfs("ref", "add", "--allow-private", uri, "x").code == 0
+    assert artfs("cat", "x:v0/f").text == "content"
+    assert (tmp_path / "mine" / "artfs" / "reference-roots").read_text() == f"{web.url}\n"
+    assert artfs("ref", "check", "x").code == 0
+
+
 def test_a_server_that_is_down(artfs: Run, web: Web, home: Path) -> None:
     web.files["/f"] = b"f"
     artfs("ref", "add", f"{web.url}/f", "x")
