@@ -69,7 +69,7 @@ def test_killed_at_system_calls(stage: dict[str, Scene], quick_dir: Path, name: 
 def test_killed_while_moving_into_a_mount_point(tmp_path: Path) -> None:
     """A mount point cannot be renamed over; an init killed between any two renames into it is finished by the next."""
     with small_tmpfs(tmp_path / "counted", 80 * MIB) as place:
-        renames = points(command(place, ["init"]), tmp_path / "trace", ["rename"])
+        renames = points(command(place, ["init"]), tmp_path / "trace", ["rename", "renameat"])
     unfinished = 0
     for point in renames[-9:]:
         with small_tmpfs(tmp_path / "killed", 80 * MIB) as place:

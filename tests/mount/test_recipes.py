@@ -101,7 +101,7 @@ def test_a_writable_view(workspace: Workspace, art: Path, source: Path, shell: C
     assert "train" not in copied and "labels.csv" in copied
     assert (art / "imagenet/v3/labels.csv").read_text() == "first\n"
     assert (art / "imagenet/v4/labels.csv").read_text() == "first\nextra\n"
-    assert [change.path for change in workspace.diff("imagenet:v3", "imagenet:v4")] == [b"labels.csv"]
+    assert [change.path for change in workspace.diff("imagenet:v3", "imagenet:v4")] == ["labels.csv"]
     assert not any((source.parent / "view").iterdir())
 
 

@@ -63,5 +63,5 @@ def test_the_helper_of_a_forked_process_in_such_a_folder(tmp_path: Path) -> None
     done = subprocess.run(
         [sys.executable, "-P", "-c", program], cwd=tmp_path, env=environment, capture_output=True, timeout=60, text=True
     )
-    assert done.stdout == "OutsideError\n", done.stderr
+    assert done.stdout == "PrivateAddressError\n", done.stderr
     assert not (tmp_path / "ran").exists()

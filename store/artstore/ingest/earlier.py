@@ -10,8 +10,7 @@ Earlier versions are the living ones, and deleted ones that can still be undelet
 - In a record that is written, each entry has the time of its source.  If an earlier version shows other content of the
   same size at the path with the same second, the entry gets the time of the commit instead, or the second after the
   latest one shown there.  If its content is that of the latest version, it keeps the time that it has there.
-- A file that returns to content of an older version, with the time that this shows, gets the time of the commit too; so
-  does one that was written since the latest version and would show an earlier time than that does.
+- A file that was written since the latest version shows a later time than that does, even if that one was given.
 - What a version gives (a base) gets the time of the commit where the latest version has other content, so that time
   does not run backwards.
 
@@ -43,6 +42,8 @@ _SECOND: Final = 1_000_000_000
 _MODULE: Final = b".py"
 _CLOCK_TICK_NS: Final = 20_000_000
 """How far the times of files may lag behind the clock, which file systems read at its ticks."""
+_GIVEN_AHEAD_NS: Final = 60 * _SECOND
+"""How far a time that was given may be ahead of its version; what is further ahead is the source's own."""
 _VIEWS: Final = 512
 """Parsed records that are kept."""
 
@@ -249,12 +250,11 @@ class EarlierDirectory:
             if is_same and _pair(current) == (second, entry.size):
                 return entry
             if not is_same and (is_taken or self._is_set_back(entry, current)):
-                seconds = self._seconds_shown(snapshot, entry, is_other=False)
+                seconds = self._seconds_shown(snapshot, entry)
                 return entry._replace(mtime_ns=self._commit_time(seconds | {current.mtime_ns // _SECOND}))
         if is_new_second:
             return entry
-        is_return = current is not None and not is_same  # to what an older version had, from what the latest has
-        seconds = self._seconds_shown(snapshot, entry, is_other=not is_return)
+        seconds = self._seconds_shown(snapshot, entry)
         if second not in seconds:
             return entry
         if current is not None and is_same:
@@ -262,23 +262,20 @@ class EarlierDirectory:
         return entry._replace(mtime_ns=self._commit_time(seconds))
 
     def _is_set_back(self, entry: EntryDraft, current: TreeEntry) -> bool:
-        """Return whether a file that was written since the latest version was made would show an earlier time there."""
+        """Return whether a file that was written since the latest version would show a time before one given there."""
         latest = self.earlier.latest
         if latest is None or not latest.created_ns - _CLOCK_TICK_NS < entry.mtime_ns <= self.earlier.now_ns:
             return False
-        return entry.mtime_ns <= current.mtime_ns
+        return entry.mtime_ns <= current.mtime_ns < latest.created_ns + _GIVEN_AHEAD_NS
 
-    def _seconds_shown(self, snapshot: Snapshot, entry: EntryDraft, *, is_other: bool) -> set[int]:
-        """Return the seconds that earlier versions show at an entry's path for content of its size.
-
-        With ``is_other``, only for other content than the entry's.
-        """
+    def _seconds_shown(self, snapshot: Snapshot, entry: EntryDraft) -> set[int]:
+        """Return the seconds that earlier versions show at an entry's path for other content of its size."""
         seconds = set()
         for node in self.forms():
             there = self.earlier.entry(snapshot, node, entry.name)
             if there is not None and there.kind is not Kind.DIRECTORY and there.size == entry.size:
                 second = there.mtime_ns // _SECOND
-                if second not in seconds and not (is_other and snapshot.identity(there.node) == entry.id):
+                if second not in seconds and snapshot.identity(there.node) != entry.id:
                     seconds.add(second)
         return seconds
 

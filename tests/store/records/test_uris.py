@@ -68,7 +68,8 @@ def test_well_known_tokens_under_exempt_names() -> None:
 @given(st.text(string.ascii_letters + string.digits, min_size=40, max_size=60))
 def test_what_is_shown_holds_no_secret(value: str) -> None:
     shown = shown_uri(f"https://me:{value}@h/f?token={value}&x={value}#{value}")
-    assert secret_parameter(shown) is None or value not in shown
+    if secret_parameter(f"https://h/f?x={value}") == "x":  # else it looks like a checksum, or has no disorder
+        assert value not in shown
     assert f"token={value}" not in shown and f":{value}" not in shown
 
 
