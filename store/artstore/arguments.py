@@ -11,7 +11,7 @@ from typing import Final
 
 from artstore.errors import InvalidInputError
 
-__all__ = ["Duration", "paths_of", "seconds_of", "shown_text", "shown_value", "text", "texts", "texts_of"]
+__all__ = ["Duration", "paths_of", "raw_path", "seconds_of", "shown_text", "shown_value", "text", "texts", "texts_of"]
 
 Duration = float | str | timedelta
 """A time span: seconds, text such as ``30d``, or a timedelta."""
@@ -96,3 +96,14 @@ def seconds_of(value: Duration, what: str) -> float:
         hint = "write a number with a unit, such as 24h, 7d, 90m or 30s, or 0"
         raise InvalidInputError(f"{shown_text(value)} is not a duration", hint=hint)
     return float(sum(float(part[:-1]) * _UNITS[part[-1]] for part in re.findall(r"[\d.]+[smhdw]", value)))
+
+
+def raw_path(path: str | bytes | os.PathLike[str]) -> bytes:
+    """Return a path as bytes; raise `InvalidInputError` for a text that no file can have as its name."""
+    try:
+        raw = os.fsencode(path)
+    except UnicodeEncodeError:
+        raise InvalidInputError(f"the path {shown_value(path)} cannot be written as bytes") from None
+    if b"\0" in raw:
+        raise InvalidInputError(f"the path {shown_value(path)} contains a zero byte")
+    return raw

@@ -16,6 +16,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from artstore.arguments import shown_value
 from artstore.errors import InvalidInputError, InvalidNameError
 
 __all__ = [
@@ -94,6 +95,8 @@ def check_alias(alias: str) -> str:
 
 def check_type(type_name: str) -> str:
     """Return *type_name* if it is a valid type; raise InvalidInputError otherwise."""
+    if not isinstance(type_name, str):
+        raise InvalidInputError(f"the type must be text, not {shown_value(type_name)}")
     if not 1 <= len(type_name) <= 128 or not type_name.isprintable() or type_name != type_name.strip():
         raise InvalidInputError(f"{type_name!r} is not a type: 1 to 128 printable characters, no outer spaces")
     return type_name
@@ -119,6 +122,8 @@ def check_name(name: str) -> str:
 
     Raises InvalidNameError with one sentence.
     """
+    if not isinstance(name, str):
+        raise InvalidNameError(f"the artifact name must be text, not {shown_value(name)}")
     if not name:
         raise InvalidNameError("the artifact name is empty")
     if name.startswith("/") or name.endswith("/") or "//" in name:
@@ -138,6 +143,8 @@ def parse_reference(text: str) -> Reference:
 
     One slash at the end of a path is ignored.  Raises InvalidNameError with one sentence.
     """
+    if not isinstance(text, str):
+        raise InvalidNameError(f"a reference must be text such as NAME:v3, not {shown_value(text)}")
     name, colon, rest = text.partition(":")
     check_name(name)
     if not colon:
@@ -190,12 +197,15 @@ def _looks_like_version(text: str) -> bool:
 def _checked(component: str, what: str) -> str:
     problem = _problem(component)
     if problem:
-        raise InvalidNameError(f"the {what} {_shown(component)} {problem}" if component else f"the {what} {problem}")
+        named = isinstance(component, str) and component
+        raise InvalidNameError(f"the {what} {_shown(component)} {problem}" if named else f"the {what} {problem}")
     return component
 
 
 def _problem(component: str) -> str:
     """Return the problem of *component* as the end of a sentence; empty if there is none."""
+    if not isinstance(component, str):
+        return f"must be text, not {shown_value(component)}"
     if not component:
         return "is empty"
     if len(component) > COMPONENT_MAX_CHARACTERS:

@@ -472,5 +472,4 @@ class Workspace(Opened):
         """Replace the description or the metadata of a version; None leaves the present value."""
         from artstore.changes.aliasing import revise
 
-        given = None if metadata is None else dict(metadata)
-        revise(self.store, self.version(ref).record, description=description, metadata=given)
+        revise(self.store, self.version(ref).record, description=description, metadata=metadata)

@@ -259,7 +259,7 @@ class Artifact(Described):
         ``overwrite``.
         """
         text = uri.ref() if isinstance(uri, ArtifactEntry) else os.fspath(uri)
-        paths = self._open().refer(text, name or "", checksum=checksum, overwrite=overwrite, **options)
+        paths = self._open().refer(text, os.fspath(name or ""), checksum=checksum, overwrite=overwrite, **options)
         return [self.get_entry(path) for path in paths]
 
     def remove(self, item: str | os.PathLike[str] | ArtifactEntry) -> None:

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from artfs.tracking.naming import short_name, version_by_id
 from artfs.tracking.workspaces import the_workspace
+from artstore.arguments import raw_path
 from artstore.errors import InvalidInputError, NotFoundError, SourceError
 from artstore.queries.versions import Version
 from artstore.workspace import Workspace
@@ -59,12 +60,14 @@ class Assembly:
 
     def add_file(self, path: str | os.PathLike[str], to: str, *, overwrite: bool) -> None:
         """Add a file as ``to``."""
+        raw_path(path)  # os.path would take a number for an open file
         if os.path.isdir(path):
             raise SourceError(f"{os.fspath(path)!r} is a folder", hint="add it with add_dir")
         self.gathering().add(_present(path), to, overwrite=overwrite)
 
     def add_dir(self, path: str | os.PathLike[str], to: str, *, overwrite: bool) -> None:
         """Add the content of a folder, at the top or below ``to``."""
+        raw_path(path)
         if os.path.exists(path) and not os.path.isdir(path):
             raise SourceError(f"{os.fspath(path)!r} is a file", hint="add it with add_file")
         self.gathering().add(_present(path), to, overwrite=overwrite)

@@ -6,10 +6,12 @@ This module and `artfs.tracking.artifact` know each other; that one says why.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -19,7 +21,7 @@ from artfs.tracking.disabled import DisabledWorkspace
 from artfs.tracking.naming import own_name, short_name
 from artfs.tracking.run_values import Words
 from artfs.tracking.values import iso, logger
-from artstore.arguments import texts
+from artstore.arguments import shown_value, texts
 from artstore.clock import utc
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.names import LATEST, check_alias
@@ -171,6 +173,8 @@ class Run:
         """
         self._require_running()
         values = metric_values(data)
+        if step is not None and not (isinstance(step, Real) and math.isfinite(step)):
+            raise InvalidInputError(f"a step is a whole number, not {shown_value(step)}")
         if step is not None and step > self._step and self._partial:
             self._end_row()
         if step is not None:

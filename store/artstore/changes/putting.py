@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from artstore.arguments import texts
+from artstore.arguments import raw_path, texts
 from artstore.changes.committing import Commit
 from artstore.changes.results import PutResult, commit_staged, version_of
 from artstore.errors import InvalidInputError, NotFoundError
@@ -78,6 +78,7 @@ def put_version(
     progress: Callable[[Progress], None] | None = None,
 ) -> Version:
     """Do as `put`; ``base`` is ``v3``, an alias or ``NAME:v3``.  Return the version, with the receipt for it."""
+    raw_path(path)
     if not os.fspath(path):
         raise InvalidInputError("the path to put is empty")  # Path("") would mean the current folder
     exclude, remove = texts(exclude, "exclude"), texts(remove, "remove")

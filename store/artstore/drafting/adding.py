@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
+from artstore.arguments import raw_path
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path, paths_below
 from artstore.errors import ExistsError, NotFoundError
 from artstore.ingest.batch import EntryDraft, Ref
@@ -80,7 +81,7 @@ def path_inside(snapshot: Snapshot, root: int, to: bytes, name: bytes) -> bytes:
 
 def matching(snapshot: Snapshot, root: int, pattern: str | bytes) -> list[bytes]:
     """Return the paths that match a pattern; raise `NotFoundError` if there are none."""
-    text = os.fsdecode(pattern)
+    text = os.fsdecode(raw_path(pattern))
     if _GLOB.isdisjoint(text):
         path = b"/".join(parse_path(os.fsencode(text)))
         entry = entry_at(snapshot, root, path)

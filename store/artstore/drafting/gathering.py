@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, Unpack
 
-from artstore.arguments import paths_of
+from artstore.arguments import paths_of, raw_path
 from artstore.changes.committing import Commit
 from artstore.changes.results import commit_staged, version_of
 from artstore.drafting.adding import Added, Adding, matching, refusal, shown, without_those_below
@@ -124,12 +124,12 @@ class Gathering:
         """
         self._require_own()
         with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
-            adding = Adding(self._store, source, os.fsencode(to), overwrite, reporter(source, progress))
+            adding = Adding(self._store, source, raw_path(to), overwrite, reporter(source, progress))
             before = self._stager.stored_bytes
             if source.is_file:
                 is_small = os.path.getsize(path) <= _SMALL
                 _, reaped = with_room(
-                    self._store, lambda: self._take_file(adding, os.fsencode(to), is_small, overwrite=overwrite)
+                    self._store, lambda: self._take_file(adding, raw_path(to), is_small, overwrite=overwrite)
                 )
             else:
                 _, reaped = with_room(self._store, lambda: self._take_folder(adding))
@@ -218,7 +218,7 @@ class Gathering:
         """
         self._require_own()
         self._settle()
-        place = b"/".join(parse_path(os.fsencode(path)))
+        place = b"/".join(parse_path(raw_path(path)))
         with self._store.snapshot() as snapshot:
             if inside:
                 entry = entry_at(snapshot, version.root, inside)
@@ -335,7 +335,7 @@ class Gathering:
 
     def file(self, path: str) -> GatheredFile | None:
         """Return the file at a path, None for a folder; raise `NotFoundError` if there is nothing."""
-        entry = self.entry(os.fsencode(path))
+        entry = self.entry(raw_path(path))
         if entry.kind == Kind.DIRECTORY:
             return None
         return GatheredFile(path, entry.size, entry.id.hex(), entry.kind == Kind.REFERENCE)

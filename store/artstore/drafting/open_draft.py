@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
-from artstore.arguments import paths_of
+from artstore.arguments import paths_of, raw_path
 from artstore.changes.committing import Commit, Committed, VersionOptions, commit
 from artstore.changes.results import PutResult, announce, version_of
 from artstore.drafting.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
@@ -196,7 +196,7 @@ class OpenDraft:
         earlier with other content, unless ``overwrite``; and what putting raises.
         """
         with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
-            adding = Adding(self._store, source, os.fsencode(to), overwrite, reporter(source, progress))
+            adding = Adding(self._store, source, raw_path(to), overwrite, reporter(source, progress))
             (_, new_bytes), reaped = with_room(self._store, lambda: self._step(adding.step))
         return Added(adding.files, adding.bytes, new_bytes, reaped)
 
@@ -245,12 +245,12 @@ class OpenDraft:
         Returns the new path.  Raises `NotFoundError` if ``source`` does not exist, and `ExistsError` if the new path
         does; ``overwrite`` replaces a file.
         """
-        old = b"/".join(parse_path(os.fsencode(source)))
+        old = b"/".join(parse_path(raw_path(source)))
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, bytes]:
             with self._store.snapshot() as snapshot:
                 entry = entry_at(snapshot, record.root, old)
-                new = path_inside(snapshot, record.root, os.fsencode(target), entry.name)
+                new = path_inside(snapshot, record.root, raw_path(target), entry.name)
                 in_the_way = snapshot.resolve(record.root, new)
             if new == old:
                 raise InvalidInputError(f"{shown(old)} already exists")

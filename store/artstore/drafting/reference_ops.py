@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple, Unpack, cast
 
 from artstore import beneath
+from artstore.arguments import text
 from artstore.changes.committing import Commit, VersionOptions
 from artstore.drafting.gathering import Gathering
 from artstore.errors import ArtfsError, ChangedError, NotFoundError
@@ -76,6 +77,7 @@ def refer(
     ``artfs://NAME:v3[/path]`` includes another version, or a part of it.  Raises what `artstore.references.pinning.pin`
     and `artstore.changes.committing.commit` do.
     """
+    text(uri, "the URI")
     pinning = {key: value for key, value in options.items() if key in PinOptions.__annotations__}
     described = {key: value for key, value in options.items() if key not in pinning}
     request = Commit.checked(name, **cast(VersionOptions, described))

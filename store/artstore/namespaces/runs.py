@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from artstore.arguments import text
+from artstore.names import check_name
 from artstore.store import Store
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class Runs:
         """Return the runs, or those of one project, oldest first."""
         from artstore.rows.runs import all_runs
 
+        if project is not None and text(project, "the project"):
+            check_name(project)
         with self._store.snapshot() as snapshot:
             return all_runs(snapshot.transaction, project)
 

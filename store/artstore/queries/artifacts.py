@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from artstore.arguments import text
 from artstore.clock import utc
 from artstore.names import check_name
 from artstore.queries.resolving import find_artifact
@@ -50,6 +51,8 @@ class AliasChange:
 
 def all_artifacts(store: Store, project: str = "") -> list[ArtifactInfo]:
     """Return all artifacts, or those below a project, by name."""
+    if text(project, "the project"):
+        check_name(project)
     with store.snapshot() as snapshot:
         return [_info(snapshot, record) for record in catalogue.all_artifacts(snapshot.transaction, project)]
 
@@ -68,8 +71,9 @@ def _info(snapshot: Snapshot, record: ArtifactRecord) -> ArtifactInfo:
 
 def has_name(store: Store, name: str, *, artifact: bool) -> bool:
     """Return whether a full name is that of an artifact with a living version, or (not ``artifact``) of a project."""
+    text(name, "the name")
     with store.snapshot() as snapshot:
-        entry = snapshot.name_number(name)
+        entry = snapshot.name_number(name) if name.isprintable() else None
     return entry is not None and entry[1] == artifact
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from artstore import daemon_requests
+from artstore.arguments import raw_path, text
 from artstore.errors import NotFoundError
 from artstore.queries.resolving import is_digest, resolve_recorded
 from artstore.reclaim import leases
@@ -76,6 +77,7 @@ def explain(store: Store, target: str) -> Explanation:
 
     Raises `NotFoundError` if there is no such thing.
     """
+    raw_path(text(target, "what is asked about"))
     if is_digest(target):
         return explain_digest(store, target, bytes.fromhex(target))
     real = Path(os.path.realpath(target))

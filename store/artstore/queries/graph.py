@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from artstore.arguments import text
 from artstore.queries.resolving import resolve_recorded
 from artstore.queries.runs import run_by_title
 from artstore.reclaim.leases import RUNS, is_held
@@ -61,7 +62,7 @@ class Graph:
 
 def graph_of(store: Store, ref: str, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
     """Return the graph around a version, also a deleted one, or a run (``run:PROJECT/ID``)."""
-    if ref.startswith(_RUN):
+    if text(ref, "a reference").startswith(_RUN):
         end = run_end(run_by_title(store, ref.removeprefix(_RUN)).number)
     else:
         end = version_end(resolve_recorded(store, ref)[0].serial)

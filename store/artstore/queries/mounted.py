@@ -35,7 +35,7 @@ def mounted_path(store: Store, path: str | os.PathLike[str]) -> MountedPath | No
     """
     try:
         real = os.path.realpath(path, strict=True)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a zero byte, or what no path can contain
         return None
     mount = locate.covering_mount(Path(real))
     if mount.fstype != MOUNT_TYPE:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from artstore.arguments import shown_value
 from artstore.errors import InvalidInputError
 from artstore.queries.versions import Version
 from artstore.rows import catalogue
@@ -53,6 +54,10 @@ def find(
     store: Store, selector: Selector, *, younger: float | None, older: float | None, latest: bool
 ) -> Iterator[Version]:
     """Yield the living versions that are meant, by name and number; see `Workspace.find`."""
+    if not isinstance(selector.metadata, Mapping):
+        raise InvalidInputError(
+            f"metadata must be a dictionary of names to values, not {shown_value(selector.metadata)}"
+        )
     for seconds in (younger, older):
         if seconds is not None and not seconds >= 0:
             raise InvalidInputError("an age cannot be negative")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from artstore.errors import InvalidInputError, NotFoundError
+from artstore.arguments import shown_value
+from artstore.errors import InvalidInputError, InvalidNameError, NotFoundError
 from artstore.names import Reference, parse_reference, parse_version_label, version_label
 from artstore.queries.mounted import mounted_path
 from artstore.queries.versions import Version
@@ -31,6 +32,8 @@ __all__ = [
 
 def looks_like_path(ref: str) -> bool:
     """Return whether a reference is a path: it starts like one, or has a component that no name can have."""
+    if not isinstance(ref, str):
+        raise InvalidNameError(f"a reference must be text such as NAME:v3, not {shown_value(ref)}")
     if ref.startswith(("/", "./", "../", "~")) or ref in (".", ".."):
         return True
     return ":" not in ref and any(parse_version_label(component) is not None for component in ref.split("/"))
@@ -92,6 +95,8 @@ def base_version(store: Store, name: str, base: str) -> Version:
 
 def version_by_serial(store: Store, serial: int) -> Version | None:
     """Return the living version with a serial, which it keeps when its artifact is renamed."""
+    if not isinstance(serial, int) or not 0 <= serial < 1 << 32:
+        return None
     with store.snapshot() as snapshot:
         record = snapshot.version(serial)
         artifact = None if record is None else snapshot.artifact(record.artifact)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from artstore.arguments import text
 from artstore.errors import NotFoundError
 from artstore.queries.resolving import version_by_serial
 from artstore.queries.versions import Version
@@ -15,7 +16,9 @@ __all__ = ["run_by_title", "versions_of_run"]
 
 def run_by_title(store: Store, title: str) -> RunRecord:
     """Return the run ``PROJECT/ID``; raise `NotFoundError` if there is none."""
-    project, _, ident = title.rpartition("/")
+    project, _, ident = text(title, "a run").rpartition("/")
+    if not title.isprintable():
+        raise NotFoundError(f"there is no run {title!r}", hint="list them: artfs run ls")
     with store.snapshot() as snapshot:
         record = runs.find_run(snapshot.transaction, project, ident)
     if record is None:

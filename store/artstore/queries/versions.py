@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -12,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, overload
 
-from artstore.arguments import shown_value
+from artstore.arguments import raw_path, shown_value
 from artstore.clock import utc
 from artstore.errors import InvalidInputError, MountError, NotFoundError, RefusedError
 from artstore.reclaim.leases import Lease
@@ -374,6 +375,7 @@ class Version:
                     hint="put a changed folder, or change a draft: drafts.new(name, base='latest')",
                 )
             raise InvalidInputError(f"the mode must be 'rb' for bytes or 'r' for text, not {shown_value(mode)}")
+        _check_codec(encoding or "utf-8", errors or "strict")
         file = self._opened(path)
         return io.TextIOWrapper(file, encoding or "utf-8", errors) if is_text else file
 
@@ -396,6 +398,7 @@ class Version:
 
     def read_text(self, path: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the content of a file as text."""
+        _check_codec(encoding, errors)
         return self.read_bytes(path).decode(encoding, errors)
 
     def stat(self, path: str | bytes = "") -> FileInfo:
@@ -459,9 +462,19 @@ class Version:
             ]
 
 
+def _check_codec(encoding: str, errors: str) -> None:
+    try:
+        codecs.lookup(encoding)
+        codecs.lookup_error(errors)
+    except (LookupError, ValueError):
+        raise InvalidInputError(
+            f"text cannot be read with the encoding {shown_value(encoding)} and errors={errors!r:.60}"
+        ) from None
+
+
 def _clean(path: str | bytes) -> bytes:
     """Return a path inside a version as bytes, without empty and ``.`` components."""
-    raw = os.fsencode(path)
+    raw = raw_path(path)
     components = [part for part in raw.split(b"/") if part not in (b"", b".")]
     if raw.startswith(b"/") or b".." in components or b"\0" in raw:
         raise InvalidInputError(f"{os.fsdecode(raw)!r} is not a path inside a version")

@@ -12,6 +12,7 @@ from itertools import groupby, zip_longest
 from typing import Final, NamedTuple
 
 from artstore import beneath
+from artstore.arguments import raw_path
 from artstore.errors import DamageError
 from artstore.progress import Progress
 from artstore.queries.resolving import resolve_version
@@ -47,7 +48,7 @@ def warm_version(
 ) -> Warmed:
     """Do as `warm` for a version, at the path of the reference and ``path`` below that."""
     version, inside = resolve_version(store, ref)
-    place = b"/".join(part for part in (inside, os.fsencode(path).strip(b"/")) if part)
+    place = b"/".join(part for part in (inside, raw_path(path).strip(b"/")) if part)
     return warm(store, version.record.root, place, progress)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final, Self
 
+from artstore.arguments import shown_value
 from artstore.errors import DamageError, InvalidInputError
 from artstore.ids import ID_LENGTH
 from artstore.records.trees import EARLIEST_NS, LATEST_NS
@@ -48,6 +49,8 @@ def dump_json(value: object) -> bytes:
 
 def checked_metadata(metadata: Metadata) -> dict[str, Any]:
     """Return metadata as it will be read back; raise `InvalidInputError` if JSON cannot hold it."""
+    if not isinstance(metadata, Mapping):
+        raise InvalidInputError(f"metadata must be a dictionary of names to values, not {shown_value(metadata)}")
     if not all(isinstance(key, str) for key in metadata):
         raise InvalidInputError("the keys in metadata must be strings")
     checked = json.loads(dump_json(dict(metadata)))
@@ -97,8 +100,17 @@ class CatalogueRecord:
     kind: ClassVar[str]
 
     def encode(self) -> bytes:
-        """Return the record as JSON; bytes fields as hex."""
-        values = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(self).items()}
+        """Return the record as JSON, bytes fields as hex; raise `InvalidInputError` for what `decode` would refuse."""
+        given = asdict(self)
+        values = {name: value.hex() if isinstance(value, bytes) else value for name, value in given.items()}
+        for name, value in values.items():
+            declared = self.__dataclass_fields__[name].type
+            try:
+                if isinstance(given[name], bytes) != (declared == "bytes"):
+                    raise ValueError(f"not {declared}")
+                _checked(value, declared)
+            except (ValueError, TypeError):
+                raise InvalidInputError(f"the {name} of the {self.kind} cannot be {shown_value(value)}") from None
         return dump_json({"_": _VERSION, **values})
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -80,3 +81,13 @@ def test_what_json_cannot_hold_is_refused(value: object) -> None:
     """It is the caller's mistake, and said in one sentence."""
     with raises(InvalidInputError, names=["metadata"]):
         dump_json({"key": value})
+
+
+@pytest.mark.parametrize(
+    "fields", [{"description": 3}, {"name": b"x"}, {"number": -1}, {"is_artifact": "yes"}, {"alias_history": ["x"]}]
+)
+def test_a_record_that_could_not_be_read_is_not_written(fields: dict[str, Any]) -> None:
+    """What a reader would call damaged is refused by the writer, by name."""
+    record = ArtifactRecord(**{"number": 1, "name": "a", "is_artifact": True, "created_ns": 0, **fields})
+    with raises(InvalidInputError, names=[next(iter(fields))]):
+        record.encode()

@@ -149,7 +149,10 @@ def open_source(
     Raises NotFoundError if nothing is there, SourceError if it is something else or cannot be read, InvalidInputError
     for a malformed glob.
     """
-    raw = os.fsencode(path)
+    try:
+        raw = os.fsencode(path)
+    except UnicodeEncodeError:
+        raise SourceError(f"the path to put, {path!r:.60}, cannot be written as bytes") from None
     if not raw or b"\0" in raw:
         raise SourceError("the path to put is empty" if not raw else "the path to put contains a zero byte")
     rules = IgnoreRules.from_globs(texts(exclude, "exclude"))

@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from artstore.arguments import raw_path
 from artstore.errors import ExistsError
 from artstore.progress import Progress
 from artstore.queries.exporting.meter import Meter
@@ -44,13 +45,19 @@ def export_version(
     """Do as `export` for a version, which is held meanwhile; the part at the reference's path, and ``prefix`` in it."""
     version, path = resolve_version(store, ref)
     if prefix is not None:
-        path = b"/".join(part for part in (path, os.fsencode(prefix).strip(b"/")) if part)
+        path = b"/".join(part for part in (path, raw_path(prefix).strip(b"/")) if part)
     lease = Lease(store, version.record.serial)
     try:
         record = version_of_reference(store, version.name).record  # a purge may have changed it before the lease
         whole = None if path else RootAttributes(record.mtime_ns, record.mode)
         return export(
-            store, record.root, Path(dest), prefix=path or None, overwrite=overwrite, progress=progress, whole=whole
+            store,
+            record.root,
+            Path(os.fsdecode(raw_path(dest))),
+            prefix=path or None,
+            overwrite=overwrite,
+            progress=progress,
+            whole=whole,
         )
     finally:
         lease.close()
