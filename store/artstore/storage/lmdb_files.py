@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,9 @@ from artstore.errors import RefusedError
 
 __all__ = ["DATA", "LOCK", "open_environment"]
 
+_PREFIX: Final = "artfs-open-"
+_ABANDONED_SECONDS: Final = 60.0
+"""The age after which a private folder belongs to a process that was killed: opening takes milliseconds."""
 DATA: Final = "data.mdb"
 LOCK: Final = "lock.mdb"
 
@@ -65,10 +69,11 @@ def _descriptor(root: Path, path: Path, file_mode: int, *, make: bool) -> int:
 def _private_folder(root: Path, folder: Path, descriptors: dict[str, int]) -> Iterator[str]:
     """Yield a folder that only this user may enter, with links to the descriptors; removed at the end."""
     for place in dict.fromkeys(("/dev/shm", os.environ.get("TMPDIR") or "/tmp", "/tmp", "/var/tmp")):
-        private = f"{place}/artfs-{os.getpid()}-{os.urandom(8).hex()}"
+        private = f"{place}/{_PREFIX}{os.getpid()}-{os.urandom(8).hex()}"
         try:
             if not _is_safe(os.stat(place)):
                 continue
+            _remove_abandoned(place)
             os.mkdir(private, 0o700)
         except OSError:
             continue  # missing, full or read-only
@@ -88,6 +93,20 @@ def _private_folder(root: Path, folder: Path, descriptors: dict[str, int]) -> It
             hint="set TMPDIR to a folder that can be written to",
         )
     yield os.fspath(folder)  # no other user can put a link there
+
+
+def _remove_abandoned(place: str) -> None:
+    """Remove private folders of this user that killed processes have left."""
+    for name in os.listdir(place):
+        if name.startswith(_PREFIX):
+            path = f"{place}/{name}"
+            with suppress(OSError):
+                status = os.lstat(path)
+                if status.st_uid == os.geteuid() and status.st_mtime < time.time() - _ABANDONED_SECONDS:
+                    for link in (DATA, LOCK):
+                        with suppress(FileNotFoundError):
+                            os.unlink(f"{path}/{link}")
+                    os.rmdir(path)
 
 
 def _link(private: str, descriptors: dict[str, int]) -> bool:

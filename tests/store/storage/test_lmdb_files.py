@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import lmdb
@@ -30,7 +32,7 @@ def test_an_environment_is_made_and_read(folder: Path) -> None:
     try:
         with _open(folder, new=True) as env, env.begin(write=True) as transaction:
             transaction.put(b"key", b"value")
-            assert {name for name in os.listdir("/dev/shm") if name.startswith(f"artfs-{os.getpid()}-")} <= private
+            assert {name for name in os.listdir("/dev/shm") if name.startswith(f"artfs-open-{os.getpid()}-")} <= private
     finally:
         os.umask(before)
     assert sorted(os.listdir(folder)) == [DATA, LOCK]
@@ -86,7 +88,25 @@ def test_errors_name_the_folder(folder: Path) -> None:
     (folder / DATA).write_bytes(b"x" * 8192)
     with pytest.raises(lmdb.Error) as caught:
         _open(folder)
-    assert f"/dev/shm/artfs-{os.getpid()}" not in str(caught.value)
+    assert "artfs-open-" not in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_what_a_killed_process_left_is_removed(folder: Path, tmp_path: Path) -> None:
+    """A private folder that is older than any opening takes goes with the next opening; a young one stays."""
+    program = (
+        "import os, sys; from pathlib import Path; from artstore.storage import lmdb_files\n"
+        "lmdb_files.lmdb.open = lambda *_, **__: os.kill(os.getpid(), 9)\n"
+        "lmdb_files.open_environment(Path(sys.argv[1]).parent, Path(sys.argv[1]), 0o600, new=True)"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", program, folder])
+    assert killed.wait(30) == -9
+    (left,) = Path("/dev/shm").glob(f"artfs-open-{killed.pid}-*")
+    _open(folder, new=True).close()
+    assert left.is_dir()
+    os.utime(left, (1, 1))
+    _open(folder).close()
+    assert not left.exists()
 
 
 def test_without_a_private_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
