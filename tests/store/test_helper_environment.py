@@ -59,9 +59,10 @@ def test_the_helper_of_a_forked_process_in_such_a_folder(tmp_path: Path) -> None
         "except Exception as error:\n"
         "    print(type(error).__name__)\n"
     )
-    environment = {**helper_environment(), "ARTFS_REFERENCE_TIMEOUT": "2"}
+    permitted = {"ARTFS_REFERENCE_ROOTS": "http://127.0.0.1:9", "XDG_CONFIG_HOME": str(tmp_path)}
+    environment = {**helper_environment(), **permitted, "ARTFS_REFERENCE_TIMEOUT": "2"}
     done = subprocess.run(
         [sys.executable, "-P", "-c", program], cwd=tmp_path, env=environment, capture_output=True, timeout=60, text=True
     )
-    assert done.stdout == "PrivateAddressError\n", done.stderr
+    assert done.stdout == "OutsideError\n", done.stderr
     assert not (tmp_path / "ran").exists()
