@@ -13,7 +13,7 @@ from platformdirs import user_cache_path
 __all__ = ["cache_folder", "download_folder", "environment", "iso", "logger"]
 
 logger: Final = logging.getLogger("artfs")
-"""What programs are told besides results and errors; Python writes warnings to stderr unless logging is set up."""
+"""Notices to programs besides results and errors; Python writes warnings to stderr unless logging is set up."""
 
 
 def environment(name: str) -> str | None:

@@ -125,7 +125,7 @@ def _put_source(
                 base = options.base.root
                 stager.hold_base(options.base.serial, base)
                 overlay = Overlay(store, stager, base, options.remove)
-                earlier = None  # what the base gives is told from what the folder does when all is there
+                earlier = None  # at the commit, when it is known which files the base provides
             ingest = Ingest(
                 store,
                 stager,

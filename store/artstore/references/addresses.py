@@ -1,6 +1,6 @@
 """Which addresses references may lead to: public ones, and those that this user has allowed.
 
-A version may come from somebody else, and so may the answer of a server: neither may make this process send requests
+Another user may have made a version, and servers choose their answers: neither may make this process send requests
 to this machine or its private network.  What the user allows is a list of roots: ``http://HOST:PORT`` or an address
 or network (``10.0.0.0/8``), in the user's configuration and in ``$ARTFS_REFERENCE_ROOTS``, separated by spaces.
 """

@@ -62,7 +62,7 @@ def test_what_equals_the_latest_makes_no_version(workspace: Workspace, source: P
     assert unchanged.name == "data:v1" and unchanged.receipt is not None and not unchanged.receipt.created
     assert workspace.drafts.new("data", base="latest").commit(new=True).name == "data:v2"
     again = workspace.drafts.new("data", base="v0").commit()
-    assert again.name == "data:v3", "what an older version had is made anew"
+    assert again.name == "data:v3", "content of an older version becomes a new version"
     assert workspace.drafts.new("data", base="latest").commit(metadata={"k": 1}).name == "data:v4"
 
 

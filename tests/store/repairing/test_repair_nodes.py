@@ -90,7 +90,7 @@ def test_all_records_of_nodes_come_back_together(lived: Workspace) -> None:
     assert catalogue_of(lived) == before
 
 
-@pytest.mark.parametrize("source", ["second", "elsewhere"], ids=["through the stat cache", "read anew"])
+@pytest.mark.parametrize("source", ["second", "elsewhere"], ids=["through the stat cache", "read again"])
 @pytest.mark.parametrize("path", [b"deep/run", b"large"], ids=["one chunk", "a chunk of many"])
 def test_a_damaged_chunk_is_set_aside_and_healed(lived: Workspace, tmp_path: Path, path: bytes, source: str) -> None:
     """Other files stay readable, no put finds it, the same content heals every version, and nothing is left behind."""

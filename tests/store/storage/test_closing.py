@@ -116,7 +116,7 @@ def test_no_addresses_are_no_damage(workspace: Workspace) -> None:
 
 
 def test_a_limit_of_addresses(tmp_path: Path) -> None:
-    """Under ``ulimit -v`` a process uses as many workspaces as it likes, or is told that it is out of addresses."""
+    """Under ``ulimit -v`` a process can use any number of workspaces, or fails with an error that names the limit."""
     names = [str(made(tmp_path, number).path) for number in range(8)]
     for name in names:
         Environment.close_of(Path(name))
