@@ -105,26 +105,21 @@ def open_path(root: Path, path: PathInside) -> int:
 
     Unlike others it can be closed without losing this process's POSIX locks on the file.
     """
-    base = _open_root(root)
-    try:
-        fd = _open_beneath(base, root, path, os.O_PATH | os.O_CLOEXEC, 0)
-        try:
-            _check(os.fstat(fd), os.fstat(base), root, path, stat.S_IFREG)
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
-    finally:
-        os.close(base)
+    return _open_checked(root, path, os.O_PATH | os.O_CLOEXEC, stat.S_IFREG)
 
 
 def open_folder(root: Path, path: PathInside = "") -> int:
     """Open a folder beneath ``root``, or ``root`` itself, and return its descriptor."""
+    return _open_checked(root, path, os.O_RDONLY | _FOLDER, stat.S_IFDIR)
+
+
+def _open_checked(root: Path, path: PathInside, flags: int, kind: int) -> int:
+    """Open what exists, and check that it is of a kind (S_IFREG, S_IFDIR) and has the right owner."""
     base = _open_root(root)
     try:
-        fd = _open_beneath(base, root, path, os.O_RDONLY | _FOLDER, 0)
+        fd = _open_beneath(base, root, path, flags, 0)
         try:
-            _check(os.fstat(fd), os.fstat(base), root, path, stat.S_IFDIR)
+            _check(os.fstat(fd), os.fstat(base), root, path, kind)
         except BaseException:
             os.close(fd)
             raise

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from itertools import chain
 from operator import ne
 from typing import Final
 
@@ -67,10 +66,8 @@ class Earlier:
         with store.snapshot() as snapshot:
             versions = self._recorded(snapshot)
             highest = next(versions, None)
-            following = (
-                version for version in chain([highest] if highest else [], versions) if version.state == "live"
-            )
-            self.latest = next(following, None)
+            living = (version for version in versions if version.state == "live")
+            self.latest = highest if highest is not None and highest.state == "live" else next(living, None)
             self._place = self._place_in(snapshot.transaction)
         self._has_versions = highest is not None
         self.newest_ns = EARLIEST_NS if highest is None else highest.newest_ns
