@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 from servers.fixtures import *  # noqa: F403  # servers outside, for whoever asks for one
+from users.fixtures import *  # noqa: F403  # users of the machine, likewise
 
 MOUNT_TESTS = Path(__file__).parent / "mount"
 

@@ -142,9 +142,9 @@ def _can_replace(path: Path) -> bool:
 
 def _build(folder: Path, group: str | None, gid: int | None) -> None:
     folder_mode, file_mode = (0o2770, 0o660) if group else (0o700, 0o600)
-    for name in _FOLDERS:
-        beneath.make_folder(folder, name)
-    for name in ("", *_FOLDERS):
+    for name in ("", *_FOLDERS):  # each gets the group of the one above it, which must have it by then
+        if name:
+            beneath.make_folder(folder, name)
         with beneath.closing(beneath.open_folder(folder, name)) as fd:
             if gid is not None:
                 os.fchown(fd, -1, gid)

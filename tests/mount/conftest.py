@@ -23,8 +23,7 @@ from artfs.mount.reports import MountStatus
 from artfs.mount.table import at
 from artstore.storage.environment import _open_environments
 from artstore.workspace import Workspace, init_workspace
-
-ORDINARY_USER = Path(__file__).with_name("ordinary_user.py")
+from users.fixtures import Users
 
 
 @pytest.fixture(autouse=True)
@@ -153,24 +152,6 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
 
 
-def as_ordinary_user(code: str, *, fuse_conf: str | None = None) -> dict[str, Any]:
-    """Run Python code as a user without rights, in a mount namespace where such a user can mount.
-
-    The code finds an empty folder of the user's in ``folder`` and leaves what it found out in ``result``.
-    """
-    prelude = "import json, os, sys\nfrom pathlib import Path\nfolder = Path(sys.argv[1])\nresult = {}\n"
-    done = subprocess.run(
-        [sys.executable, ORDINARY_USER, prelude + code + "\nprint(json.dumps(result))", fuse_conf or ""],
-        text=True,
-        capture_output=True,
-        timeout=120,
-        env=environment(),
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
 @pytest.fixture(name="children")
 def children_fixture() -> Callable[[int], list[int]]:
     return children
@@ -186,8 +167,17 @@ def elsewhere_fixture() -> Callable[..., subprocess.CompletedProcess[str]]:
     return elsewhere
 
 
-@pytest.fixture(name="as_ordinary_user")
-def as_ordinary_user_fixture() -> Callable[..., dict[str, Any]]:
-    if os.getuid() != 0:
-        pytest.skip("only root can give itself up")
-    return as_ordinary_user
+@pytest.fixture
+def as_ordinary_user(make_users: Callable[..., Users]) -> Callable[..., dict[str, Any]]:
+    """Give a function that runs Python code as a user without rights, on a machine where such a user can mount.
+
+    The code finds an empty folder of the user's in ``folder`` and leaves what it found out in ``result``.
+    """
+    prelude = "import json, os, sys\nfrom pathlib import Path\nfolder = Path.cwd()\nresult = {}\n"
+
+    def run(code: str, *, fuse_conf: str = "") -> dict[str, Any]:
+        users = make_users(fuse_conf=fuse_conf)
+        done = users.python("alice", prelude + code + "\nprint(json.dumps(result))", timeout=120)
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+
+    return run
