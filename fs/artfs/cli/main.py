@@ -56,6 +56,7 @@ _MODULES: Final = {
     "purge": "checking",
     "config": "config",
     "doctor": "doctor",
+    "demo": "demo",
 }
 """The module of each command, in the order of the help."""
 

@@ -7,10 +7,13 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Self
 
-__all__ = ["LIFELINE", "READY", "TRANSPORTS", "Configuration", "default_workers"]
+__all__ = ["LIFELINE", "PYFUSE3_INSTALL", "READY", "TRANSPORTS", "Configuration", "default_workers"]
 
 TRANSPORTS = {"auto": ("direct", "pyfuse3"), "direct": ("direct",), "pyfuse3": ("pyfuse3",)}
 """Transports by the name that users give: the first one that this kernel supports is taken."""
+
+PYFUSE3_INSTALL = "apt install libfuse3-dev pkg-config gcc python3-dev, then pip install 'artfs[pyfuse3]'"
+"""What installs the second transport, an extra because pip compiles it."""
 
 READY = 3
 LIFELINE = 4

@@ -33,7 +33,7 @@ from typing import Any, NoReturn, Protocol
 
 from artfs.mount import kernel
 from artfs.mount.children import ENDED, Kit, Transport, fork, run_supervisor, run_worker, send
-from artfs.mount.configuration import LIFELINE, TRANSPORTS, Configuration
+from artfs.mount.configuration import LIFELINE, PYFUSE3_INSTALL, TRANSPORTS, Configuration
 from artfs.mount.counters import Counters, Field
 from artfs.mount.nodetable import NodeTable
 from artfs.mount.notifications import resend_requests
@@ -418,7 +418,7 @@ def _load_transport(name: str) -> MakeTransport:
     try:
         from artfs.mount.transports.pyfuse3 import Pyfuse3Transport
     except ImportError as error:
-        raise MountError(f"the FUSE binding does not load: {error}", hint="pip install pyfuse3") from error
+        raise MountError(f"the transport pyfuse3 cannot be loaded: {error}", hint=PYFUSE3_INSTALL) from error
     return Pyfuse3Transport
 
 
