@@ -103,7 +103,7 @@ def describe(session: Session, name: str, text: str) -> None:
 @click.option("-d", "--description", metavar="TEXT", help="The description of the version.")
 @click.option("-t", "--type", "type_", metavar="TYPE", help="The type of the artifact.")
 @click.option("-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="An alias of the version; repeatable.")
-@click.option("--meta", multiple=True, metavar="JSON|K=V", help="Metadata of the version; repeatable.")
+@click.option("--meta", multiple=True, metavar="JSON|K=V|K:=JSON", help="Metadata of the version; repeatable.")
 def put(
     session: Session,
     path: str,

@@ -18,7 +18,7 @@ __all__ = ["find"]
 @click.option("--project", metavar="PROJECT", help="Only artifacts in this project and below.")
 @click.option("--type", "type_", metavar="TYPE", help="Only artifacts of this type.")
 @click.option("--tag", metavar="TAG", help="Only versions with this tag.")
-@click.option("--meta", multiple=True, metavar="JSON|K=V", help="Only versions with this metadata; repeatable.")
+@click.option("--meta", multiple=True, metavar="JSON|K=V|K:=JSON", help="Only versions with this metadata; repeatable.")
 @click.option("--younger", metavar="TIME", help="Only versions created within this time, such as 7d.")
 @click.option("--older", metavar="TIME", help="Only versions created longer ago than this.")
 @click.option("--latest", is_flag=True, help="Only the latest version of each artifact.")
@@ -35,7 +35,8 @@ def find(
 ) -> None:
     """Find versions by name, type, tag, metadata and age.
 
-    GLOB is matched against the full names of artifacts; quote it. A version must match every condition.
+    GLOB is matched against the full names of artifacts; quote it. A version must match every condition. Numbers in
+    metadata are compared as numbers, also those that were kept as text.
 
     \b
     Examples:

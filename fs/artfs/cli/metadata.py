@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 
 import click
 
+from artstore.arguments import shown_text
 from artstore.errors import InvalidInputError
+from artstore.metadata import typed_value
 
 __all__ = ["parse_metadata", "version_options"]
 
@@ -27,8 +29,8 @@ _OPTIONS = (
     click.option(
         "--meta",
         multiple=True,
-        metavar="JSON|K=V",
-        help="Metadata: a JSON object, or KEY=VALUE; repeatable, later ones win.",
+        metavar="JSON|K=V|K:=JSON",
+        help="Metadata: KEY=VALUE, KEY:=JSON, or a JSON object; repeatable, later ones win.",
     ),
     click.option("--ttl", metavar="TIME", help="Expire the version after this time, such as 30d."),
     click.option("--new", is_flag=True, help="Create a version even if nothing has changed."),
@@ -45,9 +47,10 @@ def version_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def parse_metadata(items: Sequence[str]) -> dict[str, object] | None:
     """Return the metadata of all items, later ones overriding earlier ones; None if there are no items.
 
-    An item that starts with ``{`` is a JSON object.  Any other is KEY=VALUE, and VALUE is JSON if it parses as such
-    (``epochs=3``, ``tags=["a"]``), else text.  Raises InvalidInputError for anything else, and for numbers that JSON
-    does not have (NaN, infinities).
+    An item that starts with ``{`` is a JSON object.  Any other is KEY=VALUE, where VALUE is text unless it is a number
+    that prints back as it was typed (`typed_value`), or KEY:=JSON, which gives the value a type (``tags:=["a"]``,
+    ``release:="3"``).  Raises InvalidInputError for anything else, and for numbers that JSON does not have (NaN,
+    infinities).
     """
     if not items:
         return None
@@ -61,26 +64,33 @@ def _object(item: str) -> dict[str, object]:
     try:
         parsed = _loads(item, item)
     except json.JSONDecodeError as error:
-        raise InvalidInputError(f"--meta {item!r} is not a JSON object: {error}") from None
+        raise InvalidInputError(f"--meta {shown_text(item)} is not a JSON object: {error}") from None
     assert isinstance(parsed, dict)  # valid JSON that starts with a brace
     return parsed
 
 
 def _pair(item: str) -> dict[str, object]:
     key, separator, value = item.partition("=")
+    is_json = key.endswith(":")
+    key = key.removesuffix(":")
     if not key or not separator:
-        raise InvalidInputError(f"--meta {item!r} is neither KEY=VALUE nor a JSON object")
+        raise InvalidInputError(f"--meta {shown_text(item)} is none of KEY=VALUE, KEY:=JSON and a JSON object")
+    if not is_json:
+        _check_text([key, value], item)
+        return {key: typed_value(value)}
     try:
         parsed = _loads(value, item)
-    except json.JSONDecodeError:
-        parsed = value
+    except json.JSONDecodeError as error:
+        raise InvalidInputError(
+            f"--meta {shown_text(item)} has no JSON after ':=': {error}", hint=f"for text: --meta {key}=TEXT"
+        ) from None
     _check_text([key, parsed], item)
     return {key: parsed}
 
 
 def _loads(text: str, item: str) -> object:
     def refuse(constant: str) -> NoReturn:
-        raise InvalidInputError(f"--meta {item!r} contains {constant}, which is not valid JSON")
+        raise InvalidInputError(f"--meta {shown_text(item)} contains {constant}, which is not valid JSON")
 
     def number(digits: str) -> float:
         value = float(digits)
@@ -102,4 +112,4 @@ def _check_text(value: object, item: str) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidInputError(f"--meta {item!r} is not UTF-8 text") from None
+        raise InvalidInputError(f"--meta {shown_text(item)} is not UTF-8 text") from None

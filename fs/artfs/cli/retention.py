@@ -43,7 +43,9 @@ def retention() -> None:
 @click.option("--type", "type_", metavar="TYPE", help="Select artifacts of this type.")
 @click.option("--artifact", metavar="GLOB", help="Select artifacts whose full name matches; quote it.")
 @click.option("--tag", metavar="TAG", help="Select versions with this tag.")
-@click.option("--meta", multiple=True, metavar="JSON|K=V", help="Select versions with this metadata; repeatable.")
+@click.option(
+    "--meta", multiple=True, metavar="JSON|K=V|K:=JSON", help="Select versions with this metadata; repeatable."
+)
 @click.option("--keep-last", "last", type=click.IntRange(min=1), metavar="N", help="Keep the last N versions.")
 @click.option("--keep-within", "within", metavar="TIME", help="Keep versions created within this time, such as 90d.")
 @click.option(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from artstore import daemon_requests
 from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import InvalidInputError, NotFoundError
+from artstore.metadata import equal_metadata
 from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, checked_metadata
 from artstore.records.events import (
     AliasEvent,
@@ -108,7 +109,7 @@ def revise(
             description=current.description if description is None else description,
             metadata=current.metadata if checked is None else checked,
         )
-        if changed != current:
+        if changed != current or not equal_metadata(changed.metadata, current.metadata):  # in Python, 1 equals True
             catalogue.put_version(transaction, changed)
             event = RevisionEvent(
                 name=artifact.name,

@@ -15,6 +15,7 @@ from artstore.arguments import Duration, seconds_of, texts
 from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
+from artstore.metadata import equal_metadata
 from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
 from artstore.records.catalogue import ArtifactRecord, EdgeRecord, Metadata, VersionRecord, checked_metadata, end_after
 from artstore.records.events import AliasEvent, EdgeEvent, Event, TtlEvent, TypeEvent, VersionEvent
@@ -209,7 +210,7 @@ def _with_type(artifact: ArtifactRecord, request: str | None) -> ArtifactRecord:
 def _same(latest: VersionRecord, root: Ref, request: Commit) -> bool:
     return (
         latest.digest == root.digest
-        and (request.metadata is None or request.metadata == latest.metadata)
+        and (request.metadata is None or equal_metadata(request.metadata, latest.metadata))
         and (request.description is None or request.description == latest.description)
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from artstore.arguments import shown_value
 from artstore.errors import InvalidInputError
+from artstore.metadata import same_value
 from artstore.queries.versions import Version
 from artstore.rows import catalogue
 from artstore.store import Store
@@ -46,7 +47,7 @@ class Selector:
         return (
             self.takes(artifact, type_name)
             and (self.tag is None or self.tag in tags)
-            and all(name in metadata and metadata[name] == value for name, value in self.metadata.items())
+            and all(name in metadata and same_value(metadata[name], value) for name, value in self.metadata.items())
         )
 
 

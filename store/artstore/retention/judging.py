@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from artstore.metadata import decimal_of
 from artstore.retention.rules import PERIODS, Rule
 
 __all__ = ["Candidate", "Verdict", "judge"]
@@ -160,9 +161,10 @@ def _ordinal(position: int) -> str:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value
+    """Return the number to rank by; one that was typed, such as ``0.90``, may be kept as text."""
+    exact = decimal_of(value)
+    number = math.inf if exact is None else float(exact)
+    return number if math.isfinite(number) else None
 
 
 def _last_of(period: str, count: int, chosen: Sequence[Candidate]) -> Iterator[tuple[Candidate, str]]:

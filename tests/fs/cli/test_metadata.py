@@ -1,4 +1,4 @@
-"""``--meta`` takes JSON objects and KEY=VALUE, later ones win, and what JSON cannot hold is refused."""
+"""``--meta`` takes JSON objects, KEY=VALUE and KEY:=JSON, later ones win; what JSON cannot hold is refused."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from messages import raises
 @pytest.mark.parametrize(
     ("items", "metadata"),
     [
-        ([], None),
         (["a=1"], {"a": 1}),
         (["a=one"], {"a": "one"}),
         (["a="], {"a": ""}),
         (["a=b=c"], {"a": "b=c"}),
-        (['a="1"'], {"a": "1"}),
-        (["a=[1, 2.5]", "b=null", "c=true"], {"a": [1, 2.5], "b": None, "c": True}),
+        (['a="1"', "b=[1]", "c=true", "d=null", "e=2.10", "f=0.90", "g=4e10", "h=NaN", "i=1e999"], None),
+        (['a:="1"', "b:=3"], {"a": "1", "b": 3}),
+        (["a:=[1, 2.5]", "b:=null", "c:=true", "d:=2.10"], {"a": [1, 2.5], "b": None, "c": True, "d": 2.1}),
+        (["a:b=1", "c=:=2"], {"a:b": 1, "c": ":=2"}),
         (["a={"], {"a": "{"}),
         (['{"a": 1, "b": {"c": 2}}', "a=2"], {"a": 2, "b": {"c": 2}}),
         (["größe=ü"], {"größe": "ü"}),
@@ -26,7 +27,7 @@ from messages import raises
     ],
 )
 def test_accepted(items: list[str], metadata: dict[str, object] | None) -> None:
-    assert parse_metadata(items) == metadata
+    assert parse_metadata(items) == (dict(item.split("=", 1) for item in items) if metadata is None else metadata)
 
 
 @pytest.mark.parametrize(
@@ -37,17 +38,25 @@ def test_accepted(items: list[str], metadata: dict[str, object] | None) -> None:
         "{",
         '{"a": }',
         "{1}",
-        "a=NaN",
-        "a=-Infinity",
-        "a=1e999",
+        ":=1",
+        "a:=",
+        "a:=one",
+        "a:={",
+        "a:=NaN",
+        "a:=-Infinity",
+        "a:=1e999",
         '{"a": [NaN]}',
         "a=\udcff",
         "\udcff=1",
         '{"a": "\\ud800"}',
-        "a=" + "[" * 100_000,
-        "a=" + "9" * 5000,
+        "a:=" + "[" * 100_000,
+        "a:=" + "9" * 5000,
     ],
 )
 def test_refused(item: str) -> None:
     with raises(InvalidInputError, names=["--meta"]):
         parse_metadata([item])
+
+
+def test_no_items_are_no_metadata() -> None:
+    assert parse_metadata([]) is None

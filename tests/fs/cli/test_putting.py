@@ -65,7 +65,7 @@ def test_the_first_put_makes_the_workspace_and_says_so(artfs: Run, data: Path, h
 def test_a_put_that_is_plainly_wrong_makes_no_workspace(artfs: Run, data: Path, home: Path) -> None:
     assert artfs("put", data / "missing", "imagenet").code in (1, 3)
     assert artfs("put", data, "v3").code == 2
-    assert artfs("put", data, "x", "--meta", "a=NaN").code == 2
+    assert artfs("put", data, "x", "--meta", "a:=NaN").code == 2
     assert not (home / "workspace").exists()
 
 

@@ -55,7 +55,7 @@ def test_what_was_made_lately_is_kept() -> None:
 @pytest.mark.parametrize(("lowest", "best"), [(False, [2, 4]), (True, [0, 3])])
 def test_the_best_by_a_number_in_the_metadata(lowest: bool, best: list[int]) -> None:
     """Of equal ones the newer; without a number, or with one that is none, a version is not among them."""
-    values = [0.1, 0.5, 0.9, -2, 0.9, math.nan, "1.0", True, None]
+    values = [0.1, 0.5, "0.90", -2, 0.9, math.nan, "1.0.0", True, None]  # a typed 0.90 is kept as text
     made = [candidate(number, metadata={"acc": value}) for number, value in enumerate(values)]
     made.append(candidate(9))
     assert kept(Rule("r", best=2, field="acc", lowest=lowest), made) == best
