@@ -54,13 +54,14 @@ class Workspace(artstore.workspace.Workspace):
         )
 
 
-def open_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
+def open_workspace(path: str | os.PathLike[str] | None = None, *, create: bool = False) -> Workspace:
     """Open the workspace at ``path``, else the one that the command line would use.
 
     That is ``$ARTFS_WORKSPACE``, else the default that ``artfs init DIR --default`` stored, else
-    ``~/.local/share/artfs``.  Raises `WorkspaceNotFoundError` if there is none.
+    ``~/.local/share/artfs``.  If there is none, ``create`` makes it, as ``artfs put`` does; otherwise raises
+    `WorkspaceNotFoundError`.
     """
-    return Workspace(artstore.workspace.open_workspace(path).store)
+    return Workspace(artstore.workspace.open_workspace(path, create=create).store)
 
 
 def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | None = None) -> Workspace:

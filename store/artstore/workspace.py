@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from artstore import locate
 from artstore.arguments import Duration, seconds_of, texts, texts_of
+from artstore.errors import ExistsError, WorkspaceNotFoundError
 from artstore.names import check_name, check_type
 from artstore.namespaces.opened import Opened
 from artstore.queries import artifacts, resolving
@@ -51,13 +53,21 @@ if TYPE_CHECKING:
 __all__ = ["ArtifactInfo", "Workspace", "init_workspace", "open_workspace"]
 
 
-def open_workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
+def open_workspace(path: str | os.PathLike[str] | None = None, *, create: bool = False) -> Workspace:
     """Open the workspace at ``path``, or by default the one that the command line uses.
 
     The default is ``$ARTFS_WORKSPACE``, else the folder stored by ``artfs init DIR --default``, else
-    ``~/.local/share/artfs``.  Raises `WorkspaceNotFoundError` if there is no workspace.
+    ``~/.local/share/artfs``.  If there is no workspace, ``create`` makes it; otherwise raises `WorkspaceNotFoundError`.
     """
-    return Workspace(Store.open(locate.find_workspace(path)))
+    place = locate.find_workspace(path)
+    try:
+        return Workspace(Store.open(place))
+    except WorkspaceNotFoundError:
+        if not create:
+            raise
+    with suppress(ExistsError):  # if another process makes it at this moment, it is opened
+        return init_workspace(place)
+    return Workspace(Store.open(place))
 
 
 def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | None = None) -> Workspace:

@@ -69,6 +69,16 @@ def art(mounts: Mounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return mounts(tmp_path / "art").directory
 
 
+@pytest.mark.one_transport
+def test_first_look(workspace: Workspace, source: Path, shell: Callable[[str], str]) -> None:
+    """A mount shows each version as a folder, and the latest as a link."""
+    put_v3(workspace, source, "imagenet")
+    try:
+        assert re.search(r"latest -> v3$", shell(recipe("mkdir art")), re.MULTILINE)
+    finally:
+        shell("artfs umount art")
+
+
 def put_v3(workspace: Workspace, folder: Path, name: str) -> None:
     """Put a folder so that it is v3, as in the document."""
     for _ in range(4):
@@ -144,7 +154,7 @@ def rows_of(address: str) -> int:
 
 
 @pytest.mark.one_transport
-def test_databases(workspace: Workspace, art: Path, source: Path) -> None:
+def test_databases(workspace: Workspace, art: Path, source: Path, shell: Callable[[str], str]) -> None:
     """SQLite opens files in its default mode; WAL mode needs ``immutable``, which passes over what is in the log."""
     writers = []
     for name, mode in (("runs.db", "wal"), ("plain.db", "delete"), ("live.db", "wal")):
@@ -171,6 +181,7 @@ def test_databases(workspace: Workspace, art: Path, source: Path) -> None:
     reader = eval(recipe("sqlite3.connect", "python"), {"sqlite3": sqlite3})
     assert reader.execute("select count(*) from runs").fetchone() == (1,)
     reader.close()
+    assert shell(recipe("sqlite3 ")) == "1\n"
     assert rows_of(f"file:{folder / 'live.db'}?immutable=1") == 0
     with lmdb.open(str(folder / "lmdb"), readonly=True) as database, database.begin() as rows:
         assert rows.get(b"key") == b"value"

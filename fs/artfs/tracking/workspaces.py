@@ -6,9 +6,9 @@ from pathlib import Path
 
 from artfs.tracking.disabled import DisabledWorkspace
 from artfs.tracking.values import environment, logger
-from artstore.errors import ExistsError, WorkspaceNotFoundError
+from artstore.errors import WorkspaceNotFoundError
 from artstore.locate import find_workspace
-from artstore.workspace import Workspace, init_workspace, open_workspace
+from artstore.workspace import Workspace, open_workspace
 
 __all__ = ["is_disabled", "the_workspace"]
 
@@ -35,9 +35,6 @@ def the_workspace(*, disabled: bool | None = None) -> Workspace:
         return open_workspace()
     except WorkspaceNotFoundError:
         pass
-    try:
-        workspace = init_workspace(find_workspace(None))
-    except ExistsError:
-        return open_workspace()  # another process made it at this moment
+    workspace = open_workspace(create=True)
     logger.warning("artfs: created the workspace %s", workspace.path)
     return workspace

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import artfs
 
@@ -39,11 +40,13 @@ def test_several_runs(workspace: artfs.Workspace) -> None:
     assert workspace.version("p/results").read_bytes("part") == b"part"
 
 
-def test_the_readme(workspace: artfs.Workspace) -> None:
-    Path("digits").mkdir()
-    Path("digits/1.png").write_text("1")
-    Path("weights.pt").write_text("weights")
-    workspace.put("digits", "digits/digits", type="dataset")
-    (code,) = programs("README.md", "artfs.init")
-    exec(compile(code, "README.md", "exec"), {})
-    assert workspace.version("digits/model").read_bytes("weights.pt") == b"weights"
+def test_a_table_without_a_mount(workspace: artfs.Workspace) -> None:
+    """pandas reads a version by its URL."""
+    Path("table").mkdir()
+    Path("table/rows.csv").write_text("a,b\n1,2\n")
+    for _ in range(4):
+        workspace.put("table", "team/table", new=True)
+    (code,) = programs("docs/runs.md", "import pandas")
+    variables: dict[str, Any] = {}
+    exec(compile(code, "runs.md", "exec"), variables)
+    assert variables["frame"].to_dict("list") == {"a": [1], "b": [2]}
