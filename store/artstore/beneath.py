@@ -151,7 +151,7 @@ def status(root: Path, path: PathInside) -> os.stat_result:
     with _parent(root, path) as (folder, name):
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     if stat.S_ISLNK(found.st_mode):
-        _refuse(root, path, "is a link")
+        _refuse(root, path, "is or passes through a link")
     return found
 
 
@@ -222,11 +222,17 @@ def make_folder(root: Path, path: PathInside, mode: int = 0o777) -> None:
 
 
 def make_folders(root: Path, path: PathInside) -> None:
-    """Make a folder and those above it, beneath ``root``, as far as they are missing."""
+    """Make a folder and those above it, beneath ``root``, as far as they are missing.
+
+    Raises `RefusedError` if there is something else.
+    """
     parts = _relative(root, path).split("/")
     for count in range(1, len(parts) + 1):
-        with suppress(FileExistsError):
-            make_folder(root, "/".join(parts[:count]))
+        part = "/".join(parts[:count])
+        try:
+            make_folder(root, part)
+        except FileExistsError:
+            _require_kind(status(root, part), root, part, stat.S_IFDIR)
 
 
 def rename(root: Path, path: PathInside, to: PathInside) -> None:
@@ -366,6 +372,8 @@ def _open_beneath(base: int, root: Path, path: PathInside, flags: int, mode: int
         fd, number = _open_each(base, relative, flags, mode)
     if fd >= 0:
         return fd
+    if number == errno.ENOTDIR and flags & os.O_CREAT:
+        _refuse(root, path, "lies below what is not a folder")
     _fail(root, path, number)
 
 
@@ -425,9 +433,7 @@ def _open_step(name: bytes, flags: int, mode: int, folder: int) -> int:
 
 def _check(found: os.stat_result, folder: os.stat_result, root: Path, path: PathInside, kind: int) -> None:
     """Raise `RefusedError` unless a file or folder is of the kind, with one link, and of the workspace's owner."""
-    if stat.S_IFMT(found.st_mode) != kind:
-        wanted = "a file" if kind == stat.S_IFREG else "a folder"
-        _refuse(root, path, f"is {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, not {wanted}")
+    _require_kind(found, root, path, kind)
     if kind == stat.S_IFREG and found.st_nlink > 1:
         _refuse(root, path, "has another hard link")
     if folder.st_mode & _SHARED == _SHARED:
@@ -435,6 +441,12 @@ def _check(found: os.stat_result, folder: os.stat_result, root: Path, path: Path
             _refuse(root, path, f"has group {found.st_gid}, not the workspace's group {folder.st_gid}")
     elif found.st_uid not in (folder.st_uid, 0):
         _refuse(root, path, f"belongs to user {found.st_uid}, not to the workspace's owner {folder.st_uid}")
+
+
+def _require_kind(found: os.stat_result, root: Path, path: PathInside, kind: int) -> None:
+    if stat.S_IFMT(found.st_mode) != kind:
+        wanted = "a file" if kind == stat.S_IFREG else "a folder"
+        _refuse(root, path, f"is {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, not {wanted}")
 
 
 _KINDS: Final = {

@@ -45,13 +45,16 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.folder_identity = _identity_of(path)
+        """(st_dev, st_ino) of the workspace's folder; unlike the uuid, which a copy has too, it cannot be forged."""
         identity = read_identity(path)
         self.uuid = identity.uuid
         self.created_ns = identity.created_ns
         self.group = identity.group
-        self._reader = _reader_of(path, self.uuid)
+        self._key: _Key = (path, self.uuid, *self.folder_identity)
+        self._reader = _reader_of(self._key)
         self._generation = _generation
-        self.chunks: ChunkSource = process_chunks
+        self.chunks: ChunkSource = process_chunks.of(repr(self._key[1:]).encode())
         """The cache of decompressed chunks."""
         self.recent: RecentSpans | None = None
         """The spans last fetched from outside, if processes share them; set before the first outside read."""
@@ -78,14 +81,14 @@ class Store:
     def reader(self) -> PackReader:
         """The reader of this process's packs."""
         if self._generation != _generation:
-            self._reader, self._generation = _reader_of(self.path, self.uuid), _generation
+            self._reader, self._generation = _reader_of(self._key), _generation
         return self._reader
 
     @property
     def outside(self) -> Outside:
         """The outside content that references of this workspace lead to; do not access it inside a snapshot."""
         with _readers_lock:
-            outside = _outside.get((self.path, self.uuid))
+            outside = _outside.get(self._key)
         if outside is None:
             from artstore.references.reading import Outside
 
@@ -93,7 +96,7 @@ class Store:
                 limit = read_settings(snapshot.transaction).reference_cache_bytes
             outside = Outside(*self._outside_folders, limit, self.file_mode, self.recent, threads=self.has_threads)
             with _readers_lock:
-                outside = _outside.setdefault((self.path, self.uuid), outside)
+                outside = _outside.setdefault(self._key, outside)
         return outside
 
     @property
@@ -108,7 +111,7 @@ class Store:
     def settle(self) -> None:
         """Wait until the content that this process has fetched from outside is in the cache."""
         with _readers_lock:
-            outside = _outside.get((self.path, self.uuid))
+            outside = _outside.get(self._key)
         if outside is not None:
             outside.blocks.settle()
 
@@ -172,21 +175,28 @@ class SnapshotContext:
 process_chunks: Final = ChunkCache(CACHE_BYTES)
 """The decompressed chunks of this process."""
 _generation = 0
-_readers: dict[tuple[Path, str], PackReader] = {}
-"""By path and uuid, so that a workspace recreated at the same path is not read through the old one's packs."""
-_outside: dict[tuple[Path, str], Outside] = {}
+_Key = tuple[Path, str, int, int]
+"""A workspace's path, uuid, and folder: another workspace at the same path, or a copy, never has the same."""
+_readers: dict[_Key, PackReader] = {}
+_outside: dict[_Key, Outside] = {}
 _readers_lock = threading.Lock()
 
 
-def _reader_of(path: Path, uuid: str) -> PackReader:
+def _identity_of(path: Path) -> tuple[int, int]:
+    with beneath.closing(beneath.open_folder(path)) as fd:
+        status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def _reader_of(key: _Key) -> PackReader:
     with _readers_lock:
-        return _readers.setdefault((path, uuid), PackReader(path))
+        return _readers.setdefault(key, PackReader(key[0]))
 
 
 def _close_packs(path: Path) -> None:
     """Close the packs of a workspace whose environment was given up; the next read opens them again."""
     with _readers_lock:
-        readers = [reader for (workspace, _), reader in _readers.items() if workspace == path]
+        readers = [reader for key, reader in _readers.items() if key[0] == path]
     for reader in readers:
         reader.close()
 

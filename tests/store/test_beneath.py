@@ -55,6 +55,16 @@ def test_own_files_are_reached(root: Path) -> None:
     assert caught.value.filename == str(root / "sub" / "none")
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("sub", path), lambda path: path.touch()])
+def test_what_is_not_a_folder_is_refused_where_one_is_needed(root: Path, make: Callable[[Path], object]) -> None:
+    make(root / "odd")
+    for path in ("odd", "odd/more"):
+        with raises(RefusedError, names=[str(root / "odd")]):
+            beneath.make_folders(root, path)
+    with raises(RefusedError, names=[str(root / "odd" / "file")]):
+        beneath.open_file(root, "odd/file", os.O_WRONLY | os.O_CREAT)
+
+
 def test_files_are_made_renamed_and_removed(root: Path) -> None:
     beneath.make_folders(root, "a/b/c")
     beneath.make_folders(root, root / "a/b/c")

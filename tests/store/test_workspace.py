@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from artstore.creating import create_workspace
 from artstore.errors import ArtfsError, InvalidInputError, InvalidNameError, NotFoundError
 from artstore.queries.versions import Version
 from artstore.rows import catalogue
 from artstore.storage.environment import Environment
+from artstore.store import Store
 from artstore.workspace import Workspace, init_workspace, open_workspace
 from messages import raises
 from store.oracle import Model, assert_sound, write_folder
@@ -255,3 +258,22 @@ def test_threads_share_a_workspace(workspace: Workspace, folder: Path) -> None:
         thread.join()
     assert failures == []
     assert_sound(workspace)
+
+
+def test_versions_of_two_copies_are_equal_only_if_their_content_is(tmp_path: Path) -> None:
+    """A copy has the same uuid and gives the same serials; a workspace is equal to itself by any path."""
+    (tmp_path / "d").mkdir()
+    workspace = Workspace(create_workspace(tmp_path / "ws"))
+    workspace.put(tmp_path / "d", "x")
+    workspace.close()
+    shutil.copytree(tmp_path / "ws", tmp_path / "copy")
+    copy = Workspace(Store.open(tmp_path / "copy"))
+    (tmp_path / "link").symlink_to(tmp_path / "ws")
+    assert workspace == Workspace(Store.open(tmp_path / "link")) == pickle.loads(pickle.dumps(workspace)) != copy
+    assert workspace.version("x:v0") == copy.version("x:v0")
+    for each, text in ((workspace, "one"), (copy, "two")):
+        (tmp_path / "d" / "f").write_text(text)
+        each.put(tmp_path / "d", "x")
+    ours, theirs = workspace.version("x:v1"), copy.version("x:v1")
+    assert (ours.record.serial, ours.name) == (theirs.record.serial, theirs.name)
+    assert ours != theirs and len({ours, theirs, workspace.version("x:v1"), pickle.loads(pickle.dumps(ours))}) == 2

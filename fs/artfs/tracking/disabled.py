@@ -54,6 +54,10 @@ class DisabledWorkspace(Workspace):
         except WorkspaceNotFoundError:
             return _NO_UUID
 
+    @property
+    def _folder(self) -> tuple[int, int]:
+        return (0, 0)
+
     # -- what this process has made --------------------------------------------------------------------------------
 
     def make(self, request: Any, files: Iterable[UnrecordedFile], digest: bytes) -> UnrecordedVersion:

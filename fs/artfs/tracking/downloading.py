@@ -16,7 +16,7 @@ from artfs.quantities import parse_size
 from artfs.tracking.naming import short_name
 from artfs.tracking.unrecorded import UnrecordedVersion
 from artfs.tracking.values import cache_folder, download_folder, environment
-from artstore.errors import InvalidInputError
+from artstore.errors import DamageError, InvalidInputError
 from artstore.queries.versions import Version
 from artstore.workspace import Workspace
 
@@ -46,6 +46,7 @@ def download(workspace: Workspace, version: Version, root: str | os.PathLike[str
     if wish not in ("", _COPY, _MOUNT):
         raise InvalidInputError(f"ARTFS_DOWNLOAD must be 'copy' or 'mount', not {wish!r}")
     place = None if wish == _COPY else workspace.mounted_folder(version)
+    is_copy = place is None
     if place is None and wish == _MOUNT:
         raise InvalidInputError(
             "ARTFS_DOWNLOAD requires a mount, but the workspace is not mounted", hint="mount it: artfs mount DIR"
@@ -58,16 +59,31 @@ def download(workspace: Workspace, version: Version, root: str | os.PathLike[str
         workspace.get(version.name, place, prefix=prefix or None, overwrite=True)
         if prefix:
             return str(place)
-    _lead(version.digest, place)
+    if is_copy or _is_own(workspace):
+        _lead(version, place)
     return str(place)
 
 
-def _lead(digest: str, place: Path) -> None:
-    """Link from the cache to a folder that holds a version, if the cache can be written."""
+def _is_own(workspace: Workspace) -> bool:
+    """Return whether the workspace belongs to this user, and no other user may write to it."""
+    status = workspace.path.stat()
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+def _lead(version: Version, place: Path) -> None:
+    """Link from the cache to a folder that holds a version, if the cache can be written.
+
+    Readers of the cache rely on the digest, so the version must hash to the one that its record claims.
+    """
+    digest = version.digest
     link = cache_folder() / digest
     if link.is_dir() and not link.is_symlink():
         return  # a copy of the cache's own
     with suppress(OSError):
+        if link.is_symlink() and os.readlink(link) == str(place):
+            return
+        if not version.is_proved():
+            return
         link.parent.mkdir(parents=True, exist_ok=True)
         beside = link.with_name(f".{digest}.{os.getpid()}.link")
         with suppress(FileNotFoundError):
@@ -77,8 +93,9 @@ def _lead(digest: str, place: Path) -> None:
 
 
 def copy_to_cache(workspace: Workspace, version: Version, progress: Callable[[Progress], None] | None = None) -> str:
-    """Return the cache's copy of a version, made if it is not there: whole, and verified.
+    """Return the cache's copy of a version, made if it is not there: whole, and verified up to its digest.
 
+    Raises `DamageError` if its content does not have the digest that its record claims.
     With ``$ARTFS_CACHE_LIMIT`` the least recently used copies are removed until the cache fits.
     """
     folder = cache_folder()
@@ -87,12 +104,20 @@ def copy_to_cache(workspace: Workspace, version: Version, progress: Callable[[Pr
         with suppress(OSError):
             os.utime(place)  # used now: the least recently used goes first
         return str(place)
+    current = workspace.version(version.name)
+    if current.digest != version.digest:  # content was purged from it
+        return copy_to_cache(workspace, current, progress)
     folder.mkdir(parents=True, exist_ok=True)
     if place.is_symlink():
         place.unlink(missing_ok=True)
     partial = Path(mkdtemp(_PARTIAL, f".{version.digest}.", folder))
     try:
         workspace.get(version.name, partial, progress=progress)
+        if not version.is_proved():
+            raise DamageError(
+                f"the content of {version.name} in {workspace.path} does not have the digest that its record claims",
+                hint="artfs fsck --data",
+            )
         partial.chmod(0o755)
         partial.rename(place)
     except OSError:

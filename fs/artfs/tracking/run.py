@@ -61,7 +61,11 @@ class Run:
         return f"<Run {self._record.title}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Run) and self._record.number == other._record.number
+        return (
+            isinstance(other, Run)
+            and self._record.number == other._record.number
+            and self._workspace == other._workspace
+        )
 
     def __hash__(self) -> int:
         return hash(self._record.number)

@@ -128,7 +128,7 @@ def delete(
                 )
                 last = transaction.number
     if last == planned_in + -(-len(doomed) // _BATCH):
-        _plans[store.path] = (store.uuid, last, plan)
+        _plans[store.path] = (store.folder_identity, last, plan)
     silent = [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, changes)]
     deletion = Deletion(names, freed, aliases, due_at, silent=silent)
     if now:
@@ -144,14 +144,14 @@ def _name_in(doomed: list[_Doomed], use: InUse) -> str:
     return next(target.name for target in doomed if target.version.serial == use.serial)
 
 
-_plans: dict[Path, tuple[str, int, Plan]] = {}
-"""By workspace: its uuid, a transaction, and the plan of all deleted content as of it, for a series of deletions."""
+_plans: dict[Path, tuple[tuple[int, int], int, Plan]] = {}
+"""By workspace: its folder, a transaction, and the plan of all deleted content as of it, for a series of deletions."""
 
 
 def _plan_of(store: Store, transaction: ReadTransaction) -> Plan:
     """Return a plan that has already released everything on the deadlist."""
     kept = _plans.pop(store.path, None)
-    if kept is not None and kept[:2] == (store.uuid, transaction.number):
+    if kept is not None and kept[:2] == (store.folder_identity, transaction.number):
         kept[2].move_to(transaction)
         return kept[2]
     return plan_after_backlog(transaction)[0]

@@ -23,10 +23,15 @@ class Opened:
         return f"<Workspace {self.path}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Opened) and self.uuid == other.uuid
+        # A copy of a workspace has the same uuid.
+        return isinstance(other, Opened) and self.uuid == other.uuid and self._folder == other._folder
 
     def __hash__(self) -> int:
         return hash(self.uuid)
+
+    @property
+    def _folder(self) -> tuple[int, int]:
+        return self.store.folder_identity
 
     def __enter__(self) -> Self:
         return self

@@ -40,10 +40,7 @@ def mounted_path(store: Store, path: str | os.PathLike[str]) -> MountedPath | No
     mount = locate.covering_mount(Path(real))
     if mount.fstype != MOUNT_TYPE:
         return None
-    uuid = b""
-    with suppress(OSError):
-        uuid = os.getxattr(mount.path, WORKSPACE_XATTR)
-    if uuid.decode("ascii", "replace") != store.uuid:
+    if not _is_of(store, mount):
         return None
     inside = os.path.join(mount.root, os.path.relpath(real, mount.path)).encode("utf-8", "surrogateescape")
     components = [part for part in inside.split(b"/") if part not in (b"", b".")]
@@ -53,6 +50,15 @@ def mounted_path(store: Store, path: str | os.PathLike[str]) -> MountedPath | No
             name = b"/".join(components[:depth]).decode("utf-8", "surrogateescape")
             return MountedPath(name, number, b"/".join(components[depth + 1 :]))
     raise InvalidInputError(f"{os.fspath(path)!r} lies above the versions of a mount", hint="name a version in it")
+
+
+def _is_of(store: Store, mount: locate.MountPoint) -> bool:
+    """Return whether a mount shows this workspace: a copy of it has the same uuid, and another may claim to have it."""
+    if not any(daemon.device == mount.device for daemon in daemons.live_daemons(store.run_dir)):
+        return False
+    with suppress(OSError):
+        return os.getxattr(mount.path, WORKSPACE_XATTR) == store.uuid.encode()
+    return False
 
 
 def mounted_folder(store: Store, name: str, number: int) -> Path | None:

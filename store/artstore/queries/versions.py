@@ -179,10 +179,13 @@ class Version:
         return f"<Version {self.name} {self.digest[:12]}>"
 
     def __eq__(self, other: object) -> bool:
+        # Copies of a workspace have one uuid, and give the same serials to other versions.
         return (
             isinstance(other, Version)
             and self._store.uuid == other._store.uuid
             and self._record.serial == other._record.serial
+            and self._record.created_ns == other._record.created_ns
+            and self._record.form == other._record.form
         )
 
     def __hash__(self) -> int:
@@ -218,6 +221,12 @@ class Version:
     def digest(self) -> str:
         """The digest of the content, hex: the same for the same content on any machine."""
         return self._record.digest.hex()
+
+    def is_proved(self) -> bool:
+        """Return whether the records of the version hash to its digest, as `artstore.queries.proof` describes."""
+        from artstore.queries.proof import hashes_to
+
+        return hashes_to(self._store, self._record.root, self._record.digest)
 
     @property
     def type(self) -> str | None:

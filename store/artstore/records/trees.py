@@ -31,6 +31,7 @@ __all__ = [
     "INODES_MAX",
     "LATEST_NS",
     "LINK_MODE",
+    "MAX_LINK",
     "MODE_BITS",
     "NEW_FILE_MODE",
     "NEW_FOLDER_MODE",

@@ -1,6 +1,7 @@
 """Caches of decompressed chunks: a read of one part of a chunk is soon followed by a read of the next part.
 
-Both caches are keyed by content id, so an entry is valid in every workspace and never becomes stale.
+Each serves one workspace, and is keyed by the content id that its records have.  Content is not hashed when it is read,
+so an id in the records of another workspace proves nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final, Protocol
 from artstore.ids import ID_LENGTH, Buffer
 from artstore.records.nodes import LARGEST
 
-__all__ = ["CACHE_BYTES", "ChunkCache", "ChunkSource", "SharedChunkCache"]
+__all__ = ["CACHE_BYTES", "ChunkCache", "ChunkSource", "OwnedChunks", "SharedChunkCache"]
 
 CACHE_BYTES: Final = 16 * 1024 * 1024
 _EMPTY: Final = bytes(ID_LENGTH)
@@ -29,6 +30,20 @@ class ChunkSource(Protocol):
         """Return bytes ``[start, end)`` of a chunk; call ``make`` for the whole chunk if it is not cached."""
 
 
+class OwnedChunks:
+    """The chunks of one owner in a cache that several owners share."""
+
+    __slots__ = ("_cache", "_owner")
+
+    def __init__(self, cache: ChunkCache, owner: bytes) -> None:
+        self._cache = cache
+        self._owner = owner
+
+    def fetch(self, ident: bytes, start: int, end: int, make: Callable[[], bytes]) -> Buffer:
+        """Return bytes ``[start, end)`` of a chunk of the owner; raise what ``make`` raises."""
+        return self._cache.fetch(self._owner + ident, start, end, make)
+
+
 class ChunkCache:
     """Keep chunks for the threads of one process, least recently used first out, bounded in bytes."""
 
@@ -37,6 +52,10 @@ class ChunkCache:
         self._held = 0
         self._chunks: OrderedDict[bytes, bytes] = OrderedDict()
         self._lock = threading.Lock()
+
+    def of(self, owner: bytes) -> OwnedChunks:
+        """Return the part of the cache for one workspace, whose identity is ``owner``."""
+        return OwnedChunks(self, owner)
 
     def fetch(self, ident: bytes, start: int, end: int, make: Callable[[], bytes]) -> Buffer:
         """Return bytes ``[start, end)`` of a chunk; raise what ``make`` raises."""

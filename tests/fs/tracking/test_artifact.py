@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import re
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy
 import pytest
 
 import artfs
+from artfs.tracking.downloading import copy_to_cache, download
 from artstore.errors import (
     DamageError,
     ExistsError,
@@ -21,6 +24,7 @@ from artstore.errors import (
     RefusedError,
     SourceError,
 )
+from forgery import claim_digest, claim_id
 from messages import missing, raises
 from store.oracle import assert_sound
 
@@ -316,6 +320,36 @@ def test_downloads(run: artfs.Run, workspace: artfs.Workspace, tmp_path: Path, m
     monkeypatch.setenv("ARTFS_DOWNLOAD", "teleport")
     with raises(InvalidInputError, names=["ARTFS_DOWNLOAD", "'teleport'"]):
         artifact.download()
+
+
+@pytest.mark.parametrize("is_given", [False, True], ids=["cache", "folder"])
+def test_a_claimed_digest_enters_no_cache(
+    run: artfs.Run, workspace: artfs.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_given: bool
+) -> None:
+    """A version of a foreign workspace whose record claims the digest of one's own, or whose file claims its id."""
+    ours = run.log_artifact("data", name="data", type="dataset")
+    foreign = artfs.init_workspace(tmp_path / "foreign")
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "a.txt").write_text("X")
+    for name, claim in (
+        ("root", partial(claim_digest, digest=bytes.fromhex(ours.digest))),
+        (
+            "file",
+            partial(claim_id, path=b"a.txt", ident=bytes.fromhex(workspace.version("p/data:v0").stat("a.txt").digest)),
+        ),
+    ):
+        foreign.put(tmp_path / "evil", name)
+        claim(foreign, f"{name}:v0")
+    if is_given:
+        monkeypatch.setenv("ARTFS_ARTIFACT_DIR", str(tmp_path / "artifacts"))
+    for name in ("root", "file"):
+        with suppress(DamageError):
+            download(foreign, foreign.version(f"{name}:v0"), None, None)
+        with pytest.raises(DamageError):
+            copy_to_cache(foreign, foreign.version(f"{name}:v0"))
+    assert not any(path.is_symlink() for path in (tmp_path / "cache").iterdir())
+    monkeypatch.delenv("ARTFS_ARTIFACT_DIR", raising=False)
+    assert Path(ours.download(), "a.txt").read_text() == "a"
 
 
 @pytest.mark.fuse

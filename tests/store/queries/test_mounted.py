@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from artstore.changes import putting
+from artstore.daemons import DaemonInfo
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.locate import MountPoint
 from artstore.queries import mounted
@@ -24,7 +25,9 @@ class FakeMount:
         self.root = "/"
         self.fstype = MOUNT_TYPE
         self.uuid: bytes | None = b""
+        self.devices = ["0:99"]
         patch.setattr(mounted.locate, "covering_mount", self._covering)
+        patch.setattr(mounted.daemons, "live_daemons", self._daemons)
         patch.setattr(os, "getxattr", self._attribute)
         for path in ("team/x/v3/a/v4", "team/x/v12", "top/v0"):
             (folder / path).mkdir(parents=True)
@@ -33,6 +36,9 @@ class FakeMount:
 
     def _covering(self, path: Path) -> MountPoint:
         return MountPoint(self.folder, self.root, self.fstype, "artfs", "0:99", "ro")
+
+    def _daemons(self, _: Path) -> list[DaemonInfo]:
+        return [DaemonInfo("d", 1, str(self.folder), "/s", each, 1.0, "direct", 1, 1) for each in self.devices]
 
     def _attribute(self, path: object, name: str) -> bytes:
         assert name == WORKSPACE_XATTR
@@ -80,6 +86,12 @@ def test_other_mounts(workspace: Workspace, mount: FakeMount) -> None:
     for uuid in (b"another", None, b"\xff"):
         mount.uuid = uuid
         assert mounted_path(workspace.store, path) is None
+
+
+def test_a_mount_that_claims_to_show_the_workspace(workspace: Workspace, mount: FakeMount) -> None:
+    """A copy of the workspace has the same uuid: only the mounts that its own daemons serve are the workspace's."""
+    mount.devices = ["0:98"]
+    assert mounted_path(workspace.store, mount.folder / "team/x/v3") is None
 
 
 def test_a_bind_mount_of_a_part(workspace: Workspace, mount: FakeMount) -> None:

@@ -15,8 +15,9 @@ from artstore.errors import DamageError
 from artstore.queries.versions import Version
 from artstore.rows import content
 from artstore.storage.packs import pack_path
-from artstore.store import process_chunks
+from artstore.store import Store, process_chunks
 from artstore.workspace import Workspace
+from forgery import claim_id
 from messages import missing, raises
 
 NewWorkspace = Callable[[], AbstractContextManager[Workspace]]
@@ -105,3 +106,24 @@ def test_workspaces_do_not_share_what_they_read(new_workspace: NewWorkspace, tmp
             with version.open("file") as file:
                 assert file.read(1000) == data[:1000]
             assert version.read_bytes("file") == data
+
+
+def test_a_forged_id_changes_what_no_other_workspace_reads(new_workspace: NewWorkspace, tmp_path: Path) -> None:
+    """A chunk of a foreign workspace claims the id of one's own: each is read as what its own workspace stores."""
+    ours, evil = b"our own line\n" * 20_000, b"evil's line.\n" * 20_000
+    (tmp_path / "file").write_bytes(ours)
+    with new_workspace() as own, new_workspace() as foreign:
+        version = own.put(tmp_path, "a")
+        (tmp_path / "file").write_bytes(evil)
+        theirs = foreign.put(tmp_path, "a")
+        claim_id(foreign, "a:v0", b"file", bytes.fromhex(version.stat("file").digest))
+        for _ in range(2):
+            with theirs.open("file") as file:
+                assert file.read(100) == evil[:100]
+            with version.open("file") as file:
+                assert file.read(100) == ours[:100]
+        identity = foreign.path / "artfs.json"
+        identity.write_text(identity.read_text().replace(foreign.uuid, own.uuid))
+        with Workspace(Store.open(foreign.path)).version("a").open("file") as file:
+            assert file.read(100) == evil[:100]
+        assert Workspace(Store.open(foreign.path)) != own
