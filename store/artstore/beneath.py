@@ -40,6 +40,7 @@ __all__ = [
     "remove_socket",
     "remove_tree",
     "rename",
+    "shared_group",
     "stamp",
     "status",
     "touch",
@@ -153,6 +154,12 @@ def status(root: Path, path: PathInside) -> os.stat_result:
     if stat.S_ISLNK(found.st_mode):
         _refuse(root, path, "is or passes through a link")
     return found
+
+
+def shared_group(root: Path) -> int | None:
+    """Return the group that the folder is shared with, None if it is its owner's alone."""
+    found = os.stat(root)
+    return found.st_gid if found.st_mode & _SHARED == _SHARED else None
 
 
 def stamp(path: str) -> tuple[int, int]:

@@ -28,6 +28,7 @@ _BUILDING: Final = ".artfs-init-"
 _MOVING: Final = ".artfs-move-"
 _MANIFEST: Final = "manifest.1"
 _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemons", _MANIFEST)
+_STICKY: Final = frozenset(("run", "run/daemons"))
 
 
 def create_workspace(path: Path, *, group: str | None = None) -> Store:
@@ -142,13 +143,14 @@ def _can_replace(path: Path) -> bool:
 
 def _build(folder: Path, group: str | None, gid: int | None) -> None:
     folder_mode, file_mode = (0o2770, 0o660) if group else (0o700, 0o600)
+    sticky = stat.S_ISVTX if group else 0  # run files and sockets are removed by their user or the workspace's owner
     for name in ("", *_FOLDERS):  # each gets the group of the one above it, which must have it by then
         if name:
             beneath.make_folder(folder, name)
         with beneath.closing(beneath.open_folder(folder, name)) as fd:
             if gid is not None:
                 os.fchown(fd, -1, gid)
-            os.fchmod(fd, folder_mode)
+            os.fchmod(fd, folder_mode | (sticky if name in _STICKY else 0))
     disk.write_file(folder, folder / _MANIFEST / "lease", b"", file_mode)
     disk.write_file(folder, folder / "journal" / "catalogue.journal", b"", file_mode)
     disk.preallocate(folder, folder / "reserve", RESERVE, file_mode)

@@ -8,11 +8,13 @@ A request and its answer are one line of JSON each, on a connection of their own
     {"op": "status"}                    ->    {"ok": true, "status": {...}}
     {"op": "unmount", "lazy": false}    ->    {"ok": true}   or   {"ok": false, "errno": 16, "error": "..."}
 
-Each side asks the kernel for the other's credentials, and talks to its own user and to root only.
+Each side asks the kernel for the other's credentials.  A client talks to the user to whom the daemon's run file
+belongs.  A daemon answers its own user and root, and in a shared workspace members of the group, who may not unmount.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import selectors
@@ -23,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from artstore.daemons import DaemonInfo, is_held, live_daemons, run_file_of
+from artstore.daemons import DaemonInfo, connect, is_held, live_daemons, run_file_of
 from artstore.errors import BusyError, RefusedError
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "notify_purged",
     "parent_changes",
     "peer",
+    "peer_groups",
     "request",
 ]
 
@@ -51,6 +54,8 @@ _PURGED_AT_ONCE, _ENTRY_BYTES = 500_000, 20
 long."""
 _LONGEST_LINE = 4 << 20
 _CREDENTIALS = struct.Struct("3i")
+_SO_PEERGROUPS = 59
+_MOST_GROUPS = 65536
 
 
 class Change(NamedTuple):
@@ -83,6 +88,19 @@ class Peer(NamedTuple):
 def peer(connection: socket.socket) -> Peer:
     """Return the process at the other end of a Unix socket, as the kernel reports it."""
     return Peer(*_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)))
+
+
+def peer_groups(connection: socket.socket) -> frozenset[int]:
+    """Return the groups of the process at the other end of a Unix socket, as they were when it connected."""
+    groups = (ctypes.c_uint32 * _MOST_GROUPS)()
+    length = ctypes.c_uint32(ctypes.sizeof(groups))
+    failed = ctypes.CDLL(None, use_errno=True).getsockopt(
+        connection.fileno(), socket.SOL_SOCKET, _SO_PEERGROUPS, groups, ctypes.byref(length)
+    )
+    if failed:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return frozenset((*groups[: length.value // 4], peer(connection).gid))
 
 
 def parent_changes(name: str) -> list[Change]:
@@ -251,7 +269,7 @@ class _Call:
         assert self._socket is not None
         data = self._socket.recv(65536)
         self._received += data
-        if self._received.endswith(b"\n"):
+        if self._received.endswith(b"\n") or len(self._received) > _LONGEST_LINE:
             self.answer = _parse(bytes(self._received))
             self.is_over = True
             self.close(selector)
@@ -303,10 +321,9 @@ def _connect(info: DaemonInfo, *, timeout: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         connection.settimeout(timeout)
-        connection.connect(info.socket)
+        connect(connection, info)
         holder = peer(connection).uid
-        own_user = os.geteuid()
-        if holder not in (own_user, 0) and not (own_user == 0 and holder == info.uid):
+        if holder != info.uid:
             raise RefusedError(f"the socket of the daemon of {info.mountpoint} belongs to user {holder}")
     except BaseException:
         connection.close()

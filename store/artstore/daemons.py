@@ -1,8 +1,10 @@
 """The daemons that serve a workspace under a mount: their run files and the addresses of their sockets.
 
-A live daemon holds an exclusive flock on its run file ``run/daemons/<id>.json`` and listens on the socket that the
-file names.  Sockets lie in a folder that only their user may enter: the path of a workspace may be longer than the 108
-bytes that the address of a socket can hold.
+A live daemon holds an exclusive flock on its run file ``run/daemons/<id>.json`` and listens on a socket.  In a shared
+workspace the socket is ``run/daemons/<id>.sock``, open to the group; the folder is sticky, so that a member can neither
+replace nor remove what is another's.  Otherwise it lies in a folder that only its user may enter.  The path of a
+workspace may be longer than the 108 bytes that the address of a socket can hold: a socket in it is reached by a
+descriptor of its folder.
 
 For a workspace on a read-only file system, a daemon's run file lies in a folder of its user, next to the socket.  Only
 this user and root find it there; no process changes what such a mount shows.
@@ -14,9 +16,12 @@ import errno
 import fcntl
 import json
 import os
+import pwd
+import socket
+import stat
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, fields
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +32,10 @@ from artstore.errors import RefusedError
 
 __all__ = [
     "DaemonInfo",
+    "connect",
     "daemons_folder",
     "is_held",
+    "listen",
     "live_daemons",
     "private_run_dir",
     "recorded_daemons",
@@ -36,15 +43,18 @@ __all__ = [
     "run_dirs",
     "run_file_of",
     "runtime_folder",
+    "shared_socket",
     "socket_path",
+    "user_name",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonInfo:
-    """Describe a daemon as its run file does; ``started_at`` is in seconds since 1970, ``uid`` the daemon's user.
+    """Describe a daemon as its run file does; ``started_at`` is in seconds since 1970.
 
-    ``mounter`` is the user to whom the kernel grants access, ``allow_other`` means that others have access as well.
+    ``uid`` is the daemon's user: the owner of the run file, whatever is written in it.  ``mounter`` is the user to whom
+    the kernel grants access, ``allow_other`` means that others have access as well.  ``run_file`` is where it was read.
     """
 
     id: str
@@ -58,6 +68,15 @@ class DaemonInfo:
     mounter: int
     allow_other: bool = False
     low_latency: bool = False
+    run_file: str = field(default="", compare=False)
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, or the number of one who has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def daemons_folder(run_dir: Path) -> Path:
@@ -131,10 +150,50 @@ def socket_path(folder: Path, workspace: Path, daemon: str) -> Path:
     return folder / f"{name}.sock"
 
 
+def shared_socket(run_dir: Path, daemon: str) -> Path:
+    """Return where a daemon's socket lies in a shared workspace: next to its run file."""
+    return daemons_folder(run_dir) / f"{daemon}.sock"
+
+
+@contextmanager
+def _address(info: DaemonInfo) -> Iterator[str]:
+    """Yield the address of a daemon's socket, short enough for the kernel."""
+    run_file = Path(info.run_file)
+    if not info.run_file or beneath.shared_group(run_file.parents[2]) is None:
+        yield info.socket
+        return
+    with beneath.closing(beneath.open_folder(run_file.parents[2], run_file.parent)) as folder:
+        yield f"/proc/self/fd/{folder}/{info.id}.sock"
+
+
+def connect(connection: socket.socket, info: DaemonInfo) -> None:
+    """Connect to a daemon's socket; the caller checks whose process it reached."""
+    with _address(info) as address:
+        connection.connect(address)
+
+
+def listen(info: DaemonInfo) -> socket.socket:
+    """Return a socket that listens at a daemon's address: for its user only, in a shared workspace for the group."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    shared = bool(info.run_file) and beneath.shared_group(Path(info.run_file).parents[2]) is not None
+    before = os.umask(0o117 if shared else 0o177)
+    try:
+        with _address(info) as address:
+            listener.bind(address)
+    finally:
+        os.umask(before)
+    listener.listen(128)
+    return listener
+
+
 def remove_socket(workspace: Path, run_file: Path, info: DaemonInfo) -> None:
     """Remove the socket of a dead daemon, if it lies where the user who wrote the run file could have made it."""
     path = Path(info.socket)
-    if path == socket_path(path.parent, workspace, info.id):
+    if beneath.shared_group(run_file.parents[2]) is not None:
+        shared = run_file.with_suffix(".sock")
+        if stat.S_ISSOCK(beneath.status(run_file.parents[2], shared).st_mode):
+            beneath.remove(run_file.parents[2], shared)
+    elif path == socket_path(path.parent, workspace, info.id):
         beneath.remove_socket(path, beneath.status(run_file.parents[2], run_file).st_uid)
 
 
@@ -195,17 +254,33 @@ def live_daemons(run_dir: Path) -> list[DaemonInfo]:
 
 
 def _read(run_file: Path) -> DaemonInfo | None:
+    """Return the daemon that a run file describes; None for a file that is unreadable, or of another daemon.
+
+    Any user who may write to the workspace can write one, so values of other types are refused, and the user is the one
+    to whom the file belongs.
+    """
     try:
-        values = json.loads(beneath.read_bytes(run_file.parents[2], run_file))
-        return DaemonInfo(**{name: value for name, value in values.items() if name in _FIELDS})
+        with open(beneath.open_file(run_file.parents[2], run_file), "rb") as file:
+            owner = os.fstat(file.fileno()).st_uid
+            values = json.loads(file.read(_LONGEST))
+        known = {name: value for name, value in values.items() if name in _TYPES}
+        if any(type(value) is not _TYPES[name] for name, value in known.items()):
+            return None
+        info = DaemonInfo(**known)
     except OSError as error:
         if error.errno in _EXHAUSTED:
             raise
         return None
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+    return replace(info, uid=owner, run_file=str(run_file)) if info.id == run_file.stem else None
 
 
 _EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 """Errors that say nothing about a daemon: this process or the machine has no descriptors or memory left."""
-_FIELDS = frozenset(item.name for item in fields(DaemonInfo))
+_LONGEST: Final = 1 << 16
+_TYPES: Final = {
+    item.name: {"str": str, "int": int, "float": float, "bool": bool}[str(item.type)]
+    for item in fields(DaemonInfo)
+    if item.name != "run_file"
+}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -222,6 +224,16 @@ def test_the_peer_is_the_process_at_the_other_end() -> None:
     left, right = socket.socketpair()
     with left, right:
         assert daemon_requests.peer(left) == daemon_requests.peer(right) == (os.getpid(), os.getuid(), os.getgid())
+
+
+def test_the_groups_of_the_peer_are_those_of_its_process() -> None:
+    """With more of them than `socket.getsockopt` has room for."""
+    code = (
+        "import sys, os, socket; os.setgroups(range(70000, 70400)); from artstore.daemon_requests import peer_groups; "
+    )
+    code += "left, right = socket.socketpair(); print(len(peer_groups(left)), 70399 in peer_groups(left))"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said.split() == ["401", "True"]
 
 
 @pytest.mark.parametrize(

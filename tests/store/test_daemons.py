@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import socket
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -15,11 +16,15 @@ import pytest
 
 from artstore.daemons import (
     DaemonInfo,
+    connect,
     daemons_folder,
     is_held,
+    listen,
     live_daemons,
     recorded_daemons,
+    remove_socket,
     runtime_folder,
+    shared_socket,
     socket_path,
 )
 from artstore.errors import RefusedError
@@ -95,14 +100,47 @@ def test_run_files_of_other_versions_are_read(tmp_path: Path) -> None:
     """Fields of a later version are passed over, and those that an earlier one lacked have their defaults."""
     folder = daemons_folder(tmp_path)
     folder.mkdir()
-    info = DaemonInfo("a", 7, "/mnt", "/s", "0:9", 1.5, "direct", 1, 2, allow_other=True, low_latency=True)
+    me = os.getuid()
+    info = DaemonInfo("a", 7, "/mnt", "/s", "0:9", 1.5, "direct", me, 2, allow_other=True, low_latency=True)
     values = asdict(info)
     (folder / "a.json").write_text(json.dumps({**values, "of a later version": 1}))
     del values["allow_other"], values["low_latency"]
-    (folder / "b.json").write_text(json.dumps(values))
+    (folder / "b.json").write_text(json.dumps({**values, "id": "b"}))
     later, earlier = [info for _, info in recorded_daemons(tmp_path)]
     assert later == info
     assert (earlier.mountpoint, earlier.allow_other, earlier.low_latency) == ("/mnt", False, False)
+
+
+def test_a_run_file_is_a_claim(tmp_path: Path) -> None:
+    """The user is the file's owner, and a file of another name or with values of other types describes no daemon."""
+    folder = daemons_folder(tmp_path)
+    folder.mkdir()
+    values = asdict(DaemonInfo("a", 7, "/mnt", "/s", "0:9", 1.5, "direct", os.getuid() + 1, 2))
+    (folder / "a.json").write_text(json.dumps(values))
+    (folder / "b.json").write_text(json.dumps({**values, "id": "../a"}))
+    for field, value in {"pid": "7", "socket": 7, "started_at": None, "allow_other": 1, "mountpoint": ["/mnt"]}.items():
+        (folder / f"{field}.json").write_text(json.dumps({**values, "id": field, field: value}))
+    (found,) = [info for _, info in recorded_daemons(tmp_path)]
+    assert (found.id, found.uid, found.run_file) == ("a", os.getuid(), str(folder / "a.json"))
+
+
+def test_in_a_shared_workspace_the_socket_is_the_groups(tmp_path: Path) -> None:
+    """It lies next to the run file, however long the path of the workspace is, and whatever address is recorded."""
+    workspace = tmp_path / ("n" * 200)
+    folder = daemons_folder(workspace / "run")
+    folder.mkdir(parents=True)
+    workspace.chmod(0o2770)
+    (folder / "a.json").write_text(json.dumps(asdict(DaemonInfo("a", 7, "/m", "/s", "0:9", 1.5, "direct", 1, 2))))
+    ((run_file, info),) = recorded_daemons(workspace / "run")
+    address = shared_socket(workspace / "run", "a")
+    with listen(info), socket.socket(socket.AF_UNIX) as client:
+        assert stat.S_IMODE(address.stat().st_mode) == 0o660
+        connect(client, info)
+    remove_socket(workspace, run_file, info)
+    assert not address.exists()
+    address.touch()
+    remove_socket(workspace, run_file, info)
+    assert address.exists(), "only a socket is removed"
 
 
 def test_without_descriptors_no_daemon_is_taken_for_dead(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from artfs.cli.output import age, counted, legible, quoted, size, warn, write_by
 from artfs.cli.session import Session, subcommand
 from artfs.cli.usage import warn_if_overdue
 from artfs.documents.encoding import exact_name, from_nanoseconds, timestamp
+from artstore.daemons import user_name
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -239,9 +240,16 @@ def _print_mount(mount: MountStatus) -> None:
         return
     since = "" if mount.started_at is None else f" since {timestamp(mount.started_at, seconds=True)}"
     latency = ", low latency" if mount.low_latency else ""
-    write_line(f"  process {mount.pid}{since}, transport {mount.transport}{latency}")
+    if mount.pid is None:
+        write_line("  its daemon does not answer, and its workspace has no record of it that you can read")
+        return
+    owner = "" if mount.uid in (None, os.geteuid()) else f" of {user_name(mount.uid)}"
+    write_line(f"  process {mount.pid}{owner}{since}, transport {mount.transport}{latency}")
+    if mount.is_stopped:
+        write_line(f"  it is suspended: 'kill -CONT {mount.pid}' resumes it")
+    elif mount.state == "silent":
+        write_line("  it does not answer")
     if mount.state == "silent":
-        write_line(f"  it does not answer; if it is suspended, 'kill -CONT {mount.pid}' resumes it")
         return
     served = f"{counted(mount.requests, 'request')} served, {size(mount.bytes)} read"
     write_line(f"  {counted(len(mount.workers), 'worker')}, {served}")

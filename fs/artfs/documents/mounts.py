@@ -89,11 +89,14 @@ class ReaperItem(Record):
 
 @dataclass(frozen=True, slots=True)
 class MountItem(Record):
-    """One mount; ``state`` is live, silent (it does not answer) or dead (its daemon is gone)."""
+    """One mount; ``state`` is live, silent (it does not answer; ``stopped`` if it is suspended) or dead (its daemon is
+    gone).  ``uid`` is the user who runs the daemon."""
 
     workspace: str
     directory: str
     state: str
+    stopped: bool
+    uid: int | None
     pid: int | None
     created_at: datetime | None
     transport: str
@@ -109,6 +112,7 @@ class MountItem(Record):
         """Return the item of a mount."""
         return cls.from_attributes(
             mount,
+            stopped=mount.is_stopped,
             created_at=mount.started_at,
             workers=[WorkerItem.of(worker) for worker in mount.workers],
             reaper=None if mount.reaper is None else ReaperItem.from_attributes(mount.reaper),

@@ -25,7 +25,8 @@ from artfs.mount.nodetable import NodeTable
 from artfs.mount.ownership import Owner
 from artfs.mount.tree import RECORD_BYTES, Tree
 from artfs.mount.wakefulness import LATENCY_DEVICE, Wakefulness
-from artstore.daemons import DaemonInfo
+from artstore import beneath
+from artstore.daemons import DaemonInfo, listen
 from artstore.errors import ArtfsError, MountError
 from artstore.references.recent import RecentSpans
 from artstore.storage.chunkcaches import SharedChunkCache
@@ -195,7 +196,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
     try:
         if importlib.util.find_spec("trio") is None:
             raise MountError("trio is not installed", hint="pip install artfs")
-        listener = _listen(info.socket)
+        listener = listen(info)
         store = Store.open(Path(kit.configuration.workspace))
     except (ArtfsError, OSError) as error:
         send(kit.news, {"from": "supervisor", "error": str(error), "hint": getattr(error, "hint", "")})
@@ -219,6 +220,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
         relief=Relief(kit.device, kit.counters),
         unmount=lambda lazy: _ask_to_unmount(kit.news, lazy),
         uid=os.geteuid(),
+        group=beneath.shared_group(store.path),
     )
     trio.run(supervisor.serve, listener)
     return FAILED
@@ -232,17 +234,6 @@ def _await_quiet(listener: socket.socket, counters: Counters) -> None:
         if requests == before or select.select([listener], [], [], _QUIET_SECONDS)[0]:
             return
         before = requests
-
-
-def _listen(address: str) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    before = os.umask(0o177)
-    try:
-        listener.bind(address)
-    finally:
-        os.umask(before)
-    listener.listen(128)
-    return listener
 
 
 def _ask_to_unmount(news: socket.socket, lazy: bool) -> int:

@@ -27,7 +27,7 @@ from artfs.mount.table import Mounted
 from artstore import beneath
 from artstore.daemon_requests import request
 from artstore.daemons import DaemonInfo, is_held, live_daemons, private_run_dir, run_file_of, runtime_folder
-from artstore.errors import BusyError, InvalidInputError, MountError
+from artstore.errors import BusyError, InvalidInputError, MountError, RefusedError
 from artstore.records.trees import MODE_BITS
 from artstore.storage.environment import Environment
 from artstore.store import Store
@@ -233,6 +233,8 @@ def _status_of(mounted: Mounted) -> MountStatus:
         return MountStatus(str(mounted.workspace), str(mounted.directory), state)
     try:
         answer = request(daemon, {"op": "status"}, timeout=_ANSWER_SECONDS)
+    except RefusedError:  # any member may write a run file, and a socket of another user is not the daemon's
+        answer = {}
     except BusyError:
         answer = {}
         _await_end(mounted, _DYING_SECONDS)
@@ -244,6 +246,7 @@ def _status_of(mounted: Mounted) -> MountStatus:
         workspace=str(mounted.workspace),
         directory=str(mounted.directory),
         state=state,
+        is_stopped=state == "silent" and table.is_stopped(daemon),
         pid=daemon.pid,
         started_at=datetime.fromtimestamp(daemon.started_at, UTC),
         transport=daemon.transport,

@@ -66,13 +66,15 @@ class MountStatus:
     """One mount.
 
     ``state`` is ``live``, ``silent`` (the daemon is alive and does not answer; it may be suspended) or ``dead`` (the
-    daemon has ended and reading fails; ``artfs umount`` or a new ``artfs mount`` cleans up).  ``pid`` and
-    ``started_at`` are None for a dead one; ``workers`` is empty and ``reaper`` None unless it is live.
+    daemon has ended and reading fails; ``artfs umount`` or a new ``artfs mount`` cleans up).  ``is_stopped`` tells of a
+    silent one whether its process is suspended.  ``uid`` is the user who runs it.  ``pid`` and ``started_at`` are None
+    for a dead one; ``workers`` is empty and ``reaper`` None unless it is live.
     """
 
     workspace: str
     directory: str
     state: str
+    is_stopped: bool = False
     pid: int | None = None
     started_at: datetime | None = None
     transport: str = ""

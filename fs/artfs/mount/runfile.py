@@ -39,10 +39,12 @@ class RunFile:
         beneath.make_folders(root, folder)
         path = folder / f"{info.id}.json"
         temporary = folder / f".{info.id}.new"
-        descriptor = beneath.open_file(root, temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        descriptor = beneath.open_file(root, temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             if os.geteuid() != owner.uid:
                 os.fchown(descriptor, owner.uid, -1)
+            # What the group cannot read, a reaper of another member cannot examine.
+            os.fchmod(descriptor, 0o640 if beneath.shared_group(root) is not None else 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.write(descriptor, json.dumps(asdict(info)).encode() + b"\n")
             beneath.rename(root, temporary, path)

@@ -19,7 +19,7 @@ import trio
 
 from artfs.mount.counters import Counters, Field
 from artfs.mount.holding import DeletedVersion
-from artstore.daemon_requests import Change, PurgedEntry, peer
+from artstore.daemon_requests import Change, PurgedEntry, peer, peer_groups
 from artstore.errors import ArtfsError
 
 __all__ = ["Forgetting", "Reaping", "Relief", "Retaining", "Supervisor", "memory_of"]
@@ -28,6 +28,7 @@ _LONGEST_LINE = 4 << 20
 _PATIENCE_SECONDS = 5.0
 _ASKING_SECONDS, _ANSWER_SECONDS = 0.8, 1.1
 """Time to query the kernel for versions in use, and time until a partial answer is sent; clients wait 1.5 s."""
+_OWN = frozenset({"unmount"})
 _LOOK_SECONDS, _SECOND_LOOK_SECONDS = 1.0, 0.2
 
 
@@ -85,6 +86,7 @@ class Supervisor:
     """Answer requests on the control socket, and run the reaper and retention concurrently.
 
     ``unmount`` asks the zygote to unmount and returns 0 or the kernel's number; it is called from a thread.
+    ``uid`` and root may request everything, members of ``group`` everything but that.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Supervisor:
         relief: Relief,
         unmount: Callable[[bool], int],
         uid: int,
+        group: int | None = None,
     ) -> None:
         self._description = description
         self._counters = counters
@@ -107,6 +110,7 @@ class Supervisor:
         self._relief = relief
         self._unmount = unmount
         self._uid = uid
+        self._group = group
         self._zygote = trio.Lock()
         self._operations: dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
             "invalidate": self._answer_invalidate,
@@ -135,13 +139,15 @@ class Supervisor:
         """Answer one request; an incomplete one, or one from another user, is closed without an answer."""
         line = None
         try:
-            if peer(cast(socket.socket, stream.socket)).uid not in (self._uid, 0):
+            connection = cast(socket.socket, stream.socket)
+            is_own = peer(connection).uid in (self._uid, 0)
+            if not is_own and (self._group is None or self._group not in peer_groups(connection)):
                 return
             with trio.move_on_after(_PATIENCE_SECONDS):
                 line = await self._read_line(stream)
             if line is None:
                 return
-            answer = await self._answer(line)
+            answer = await self._answer(line, is_own)
             with trio.move_on_after(_PATIENCE_SECONDS):
                 await stream.send_all(json.dumps(answer).encode() + b"\n")
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
@@ -158,10 +164,12 @@ class Supervisor:
             received += data
         return received
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes, is_own: bool) -> dict[str, Any]:
         try:
             message = json.loads(line)
             operation = message["op"]
+            if operation in _OWN and not is_own:
+                return {"ok": False, "errno": errno.EPERM, "error": f"only the mount's user and root may {operation}"}
             if operation in self._operations:
                 return {"ok": True, **await self._operations[operation](message)}
         except (ValueError, KeyError, TypeError, AttributeError):

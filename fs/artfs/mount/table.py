@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artfs.mount.kernel import FILESYSTEM
-from artstore.daemons import DaemonInfo, live_daemons
-from artstore.locate import MountPoint, mount_points
+from artstore.daemons import DaemonInfo, daemons_folder, live_daemons
+from artstore.locate import MountPoint, is_on_read_only_disk, mount_points
 
-__all__ = ["Mounted", "artfs_mounts", "at", "is_dead", "resolve"]
+__all__ = ["Mounted", "artfs_mounts", "at", "is_dead", "is_stopped", "resolve"]
 
 _DYING_SECONDS = 1.0
 
@@ -59,12 +59,16 @@ def is_dead(mounted: Mounted) -> bool:
     """Return whether the daemon of a mount has died; the kernel is asked about one whose run file is not visible.
 
     The query is for the file system's statistics, which the kernel never caches: attributes may be served from memory.
-    Workers outlive the rest of their daemon by a moment, so a single answer is no proof.
+    Workers outlive the rest of their daemon by a moment, so a single answer is no proof.  For a mount of another user
+    the kernel asks no daemon and answers zeros: it is dead if no daemon in its workspace is this one's.
     """
     deadline = time.monotonic() + _DYING_SECONDS
     while mounted.daemon is None:
         try:
-            os.statvfs(mounted.directory)
+            if not os.statvfs(mounted.directory).f_bsize:
+                return _shows_daemons(mounted.workspace)
+        except PermissionError:  # this user may not enter a folder above it
+            return _shows_daemons(mounted.workspace)
         except OSError as error:
             if error.errno != errno.ECONNABORTED:  # a dying worker had the request
                 return error.errno == errno.ENOTCONN
@@ -72,6 +76,27 @@ def is_dead(mounted: Mounted) -> bool:
             break
         time.sleep(0.01)
     return False
+
+
+def _shows_daemons(workspace: Path) -> bool:
+    """Return whether this user can see the run files of a workspace's daemons of all users."""
+    return os.access(daemons_folder(workspace / "run"), os.R_OK) and not is_on_read_only_disk(workspace)
+
+
+def is_stopped(daemon: DaemonInfo) -> bool:
+    """Return whether the process of a daemon is suspended; False for one that the user of the run file does not run."""
+    try:
+        process = os.open(f"/proc/{daemon.pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        with open(os.open("stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process), "rb") as file:
+            state = file.read().rpartition(b")")[2].split()[0]
+        return state in (b"T", b"t") and os.fstat(process).st_uid in (daemon.uid, 0)
+    except OSError:
+        return False
+    finally:
+        os.close(process)
 
 
 def _serving(point: MountPoint, daemons: list[DaemonInfo]) -> DaemonInfo | None:

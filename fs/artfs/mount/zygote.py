@@ -28,6 +28,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -40,7 +41,7 @@ from artfs.mount.notifications import resend_requests
 from artfs.mount.ownership import Owner, Shown
 from artfs.mount.runfile import RunFile, log_file, remove_empty_log
 from artstore import beneath
-from artstore.daemons import DaemonInfo, runtime_folder, socket_path
+from artstore.daemons import DaemonInfo, remove_socket, runtime_folder, shared_socket, socket_path
 from artstore.errors import ArtfsError, MountError, UnsupportedError
 from artstore.references.recent import RecentSpans
 from artstore.storage.chunkcaches import SharedChunkCache
@@ -171,6 +172,7 @@ class Zygote:
         )
         kernel.widen_readahead(self._info.device)
         self._run_file = RunFile.create(Path(self._configuration.run_dir), self._info, owner)
+        self._info = replace(self._info, run_file=str(self._run_file.path))
         gc.collect()
         gc.freeze()
         self._supervisor = fork(lambda: run_supervisor(self._kit, self._info), closing=self._private(supervisor=True))
@@ -180,6 +182,9 @@ class Zygote:
         self._await_ready(self._configuration.workers)
 
     def _socket_path(self, owner: Owner) -> Path:
+        run_dir = Path(self._configuration.run_dir)
+        if beneath.shared_group(run_dir.parent) is not None:
+            return shared_socket(run_dir, self._configuration.id)
         return socket_path(runtime_folder(owner.uid), Path(self._configuration.workspace), self._configuration.id)
 
     def _private(self, *, supervisor: bool = False) -> list[int]:
@@ -388,7 +393,8 @@ class Zygote:
     def _clean(self) -> None:
         """Remove the run file, the socket, and the log if nothing was written to it."""
         if hasattr(self, "_run_file"):
-            beneath.remove_socket(Path(self._info.socket), self._info.uid)
+            with contextlib.suppress(OSError):
+                remove_socket(Path(self._configuration.workspace), self._run_file.path, self._info)
             self._run_file.remove()
         log = log_file(Path(self._configuration.run_dir), self._configuration.id)
         with contextlib.suppress(OSError):

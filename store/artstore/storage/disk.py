@@ -188,13 +188,18 @@ def truncate(root: Path, path: Path) -> None:
 
 
 def open_lock_file(root: Path, path: Path, mode: int) -> int:
-    """Open a lock file, creating it if it is missing; ``mode`` applies regardless of the umask."""
-    try:
-        fd = beneath.open_file(root, path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
-    except FileExistsError:
-        return beneath.open_file(root, path, os.O_RDWR | os.O_CREAT, mode)
-    os.fchmod(fd, mode)
-    return fd
+    """Open a lock file, creating it if it is missing; ``mode`` applies regardless of the umask.
+
+    An existing one is opened without O_CREAT: the kernel refuses that for another user's file in a sticky folder
+    (protected_regular).
+    """
+    while True:
+        with suppress(FileNotFoundError):
+            return beneath.open_file(root, path, os.O_RDWR)
+        with suppress(FileExistsError):
+            fd = beneath.open_file(root, path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+            os.fchmod(fd, mode)
+            return fd
 
 
 def unlock(fd: int) -> None:

@@ -232,6 +232,21 @@ async def test_unmounting_is_the_zygotes_and_its_answer_is_passed_on(daemon: Dae
 
 
 @served
+async def test_members_may_request_all_but_an_unmount(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a shared workspace; other users get no answer, and in a private workspace no member does."""
+    monkeypatch.setattr(supervisor, "peer", lambda _: Peer(1, os.getuid() + 1, 5))
+    monkeypatch.setattr(supervisor, "peer_groups", lambda _: frozenset((5, 7)))
+    assert await daemon.ask(line(op="status")) is None
+    daemon.supervisor._group = 6
+    assert await daemon.ask(line(op="status")) is None
+    daemon.supervisor._group = 7
+    assert (await daemon.ask(line(op="status")))["ok"]
+    assert await daemon.ask(line(op="invalidate", changes=[])) == {"ok": True}
+    refused = await daemon.ask(line(op="unmount"))
+    assert (refused["ok"], refused["errno"], daemon.unmounts) == (False, errno.EPERM, [])
+
+
+@served
 async def test_the_status_is_what_the_workers_count(daemon: Daemon) -> None:
     daemon.counters.slot(0).set(Field.STARTED_NS, time.time_ns())
     slot = daemon.counters.slot(1)
