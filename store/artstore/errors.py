@@ -13,7 +13,8 @@
     ├── MountError (OSError)                     the mount could not be made, reached or ended
     ├── BusyError (OSError)                      another process holds the resource; try again
     ├── OutsideError (OSError)                   content outside the store is unreachable or refused
-    │   └── ChangedError                         ... or is missing, or differs from the reference
+    │   ├── ChangedError                         ... or is missing, or differs from the reference
+    │   └── NotAllowedError                      ... or is where this user has not allowed references to lead
     ├── DamageError (OSError)                    stored bytes or records that fail their checksum
     └── OutOfSpaceError (OSError)                the disk is full, or nearly
 
@@ -36,6 +37,7 @@ __all__ = [
     "InvalidInputError",
     "InvalidNameError",
     "MountError",
+    "NotAllowedError",
     "NotFoundError",
     "OutOfSpaceError",
     "OutsideError",
@@ -176,6 +178,14 @@ class ChangedError(OutsideError):
 
     kind = "changed"
     exit_code = 5
+
+
+class NotAllowedError(OutsideError):
+    """Raised when a reference leads to where the reading user has not allowed references to lead."""
+
+    kind = "not_allowed"
+    exit_code = 4
+    code = errno.EACCES
 
 
 class DamageError(ArtfsError, OSError):

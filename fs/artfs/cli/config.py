@@ -18,6 +18,7 @@ __all__ = ["config", "parse_duration", "parse_rate", "written_duration"]
 _WINDOW = "undelete-window"
 _PROTECTED = "protected-aliases"
 _CACHE = "reference-cache"
+_ROOTS = "reference-roots"
 _NONE = "none"
 _FIELDS = {
     _WINDOW: "undelete_seconds",
@@ -31,10 +32,10 @@ _UNLIMITED = "unlimited"
 
 
 @subcommand("config")
-@click.argument("key", metavar="[KEY]", required=False, type=click.Choice(list(_FIELDS)))
-@click.argument("value", metavar="[VALUE]", required=False)
-def config(session: Session, key: str | None, value: str | None) -> None:
-    """Show or change the settings of the workspace.
+@click.argument("key", metavar="[KEY]", required=False, type=click.Choice([*_FIELDS, _ROOTS]))
+@click.argument("values", metavar="[VALUE]", nargs=-1)
+def config(session: Session, key: str | None, values: tuple[str, ...]) -> None:
+    """Show or change the settings of the workspace, or where references may lead.
 
     With KEY and VALUE, change the setting for every process that uses the workspace.
 
@@ -51,11 +52,27 @@ def config(session: Session, key: str | None, value: str | None) -> None:
                              50GB; the least recently used data is evicted first. A change takes
                              effect at the next mount
 
+    The last key is a setting of yours, not of the workspace: what references may lead to when you
+    read them, besides public addresses. 'artfs ref add' allows what it adds; references that
+    others have added need it from you. A ROOT is a folder or file, http://HOST:PORT, or a network.
+
+    \b
+      reference-roots [ls]           list the roots that you allow
+      reference-roots add ROOT...    allow more
+      reference-roots rm ROOT...     allow less
+
     \b
     Examples:
       artfs config
       artfs config undelete-window 7d
+      artfs config reference-roots add /data/images
     """
+    if key == _ROOTS:
+        _reference_roots(session, *values)
+        return
+    if len(values) > 1:
+        raise click.UsageError(f"too many values for {key}: {' '.join(values[1:])}")
+    value = values[0] if values else None
     workspace = session.open()
     if key is None or value is None:
         _print_settings(session, workspace.settings, [key] if key else list(_FIELDS))
@@ -65,6 +82,26 @@ def config(session: Session, key: str | None, value: str | None) -> None:
         _print_settings(session, settings, [key])
     else:
         warn(f"{key} is now {_shown(settings, key)}")
+
+
+def _reference_roots(session: Session, action: str = "ls", *roots: str) -> None:
+    from artstore.references.roots import allowed_roots, change_roots, roots_file
+
+    if action not in ("ls", "add", "rm") or bool(roots) != (action != "ls"):
+        raise click.UsageError(f"write {_ROOTS} ls, {_ROOTS} add ROOT..., or {_ROOTS} rm ROOT...")
+    if action == "ls":
+        listed = allowed_roots()
+    else:
+        listed = change_roots(**{"add": [], "remove": [], {"rm": "remove"}.get(action, action): list(roots)})
+    if session.json:
+        from artfs.documents.references import ReferenceRootsDocument
+
+        write_document(ReferenceRootsDocument(str(roots_file()), listed))
+    elif action == "ls":
+        for root in listed:
+            write_line(root)
+    else:
+        warn(f"references may lead to {len(listed)} root{'s' * (len(listed) != 1)}, listed in {roots_file()}")
 
 
 def _parsed(key: str, value: str) -> object:

@@ -11,7 +11,13 @@ from artfs.documents.encoding import Document, Record, exact_name
 if TYPE_CHECKING:
     from artstore.drafting.reference_ops import CheckedReference, Reference
 
-__all__ = ["CheckedReferenceItem", "ReferenceCheckDocument", "ReferenceItem", "ReferencesDocument"]
+__all__ = [
+    "CheckedReferenceItem",
+    "ReferenceCheckDocument",
+    "ReferenceItem",
+    "ReferenceRootsDocument",
+    "ReferencesDocument",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +84,15 @@ class ReferenceCheckDocument(Document):
         """Return the document of references that were checked, in their order."""
         items = [CheckedReferenceItem.checked(each) for each in checked]
         return cls(items, all(item.state == "ok" for item in items))
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceRootsDocument(Document):
+    """Where references may lead when this user reads them (``artfs config reference-roots``).
+
+    ``file`` is the user's list; ``roots`` include those of the environment.
+    """
+
+    schema: ClassVar[str] = "artfs.reference_roots/1"
+    file: str
+    roots: Sequence[str]

@@ -1,29 +1,22 @@
 """Which addresses references may lead to: public ones, and those that this user has allowed.
 
 Another user may have made a version, and servers choose their answers: neither may make this process send requests
-to this machine or its private network.  What the user allows is a list of roots: ``http://HOST:PORT`` or an address
-or network (``10.0.0.0/8``), in the user's configuration and in ``$ARTFS_REFERENCE_ROOTS``, separated by spaces.
+to this machine or its private network.  What the user allows is in `artstore.references.roots`.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from artstore.errors import OutsideError
 from artstore.records.uris import shown_uri
+from artstore.references.roots import Root, allowed_roots, root_of
 
-__all__ = ["Peer", "PrivateAddressError", "Reach", "allow_root", "allowed_roots", "is_public", "root_of"]
+__all__ = ["Peer", "PrivateAddressError", "Reach", "is_public"]
 
-_VARIABLE: Final = "ARTFS_REFERENCE_ROOTS"
-_PORTS: Final = {"http": 80, "https": 443}
 _NAT64: Final = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-_MOST_BYTES: Final = 1 << 20
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -38,19 +31,6 @@ class Peer(NamedTuple):
     family: int
     kind: int
     address: Any
-
-
-class Root(NamedTuple):
-    """A host, in lower case and without brackets, and a port."""
-
-    host: str
-    port: int
-
-    @property
-    def uri(self) -> str:
-        """The root as an entry of the list of what is allowed."""
-        scheme = "https" if self.port == _PORTS["https"] else "http"
-        return f"{scheme}://[{self.host}]:{self.port}" if ":" in self.host else f"{scheme}://{self.host}:{self.port}"
 
 
 def is_public(address: str) -> bool:
@@ -74,45 +54,6 @@ def _embedded(address: _Address) -> ipaddress.IPv4Address | None:
     if any(address in network for network in _NAT64) or (int(address) >> 32 == 0 and int(address) > 1):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-
-
-def root_of(uri: str) -> Root | None:
-    """Return the host and port of a web address; None if it has none."""
-    try:
-        split = urlsplit(uri)
-        port = split.port
-    except ValueError:
-        return None
-    if split.scheme.lower() not in _PORTS or not split.hostname:
-        return None
-    return Root(split.hostname, _PORTS[split.scheme.lower()] if port is None else port)
-
-
-def _file() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("artfs", appauthor=False)) / "reference-roots"
-
-
-def allowed_roots() -> list[str]:
-    """Return what this user has allowed, in the configuration and the environment."""
-    roots = os.environ.get(_VARIABLE, "").split()
-    with suppress(OSError, ValueError), _file().open(encoding="utf-8") as file:
-        roots += file.read(_MOST_BYTES).split()
-    return roots
-
-
-def allow_root(uri: str) -> None:
-    """Allow the host and port of a web address in this user's configuration; does nothing where that is read-only."""
-    split = urlsplit(uri)
-    root = f"{split.scheme}://{split.netloc.rpartition('@')[2]}"
-    if root in allowed_roots():
-        return
-    file = _file()
-    with suppress(OSError):
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8") as output:
-            output.write(root + "\n")
 
 
 class Reach:
@@ -146,7 +87,7 @@ class Reach:
             where = host if host.strip("[]") == address else f"{host} ({address})"
             raise PrivateAddressError(
                 f"{self._shown} leads to {where}, which is not a public address",
-                hint="if that is meant: --allow-private, or list it in ARTFS_REFERENCE_ROOTS",
+                hint="if meant: --allow-private, artfs config reference-roots add URI, or ARTFS_REFERENCE_ROOTS",
             )
         return permitted
 

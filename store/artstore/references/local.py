@@ -21,6 +21,7 @@ from artstore.errors import ChangedError, NotFoundError, OutsideError, SourceErr
 from artstore.ids import ContentHasher
 from artstore.records.references import ReferenceRecord
 from artstore.references.locations import file_uri
+from artstore.references.roots import require_file
 
 __all__ = ["LocalFiles", "pin_file"]
 
@@ -70,7 +71,7 @@ class LocalFiles:
     def read(self, ident: bytes, record: ReferenceRecord, offset: int, size: int, *, hashing: bool) -> bytes | None:
         """Return bytes of a file; None if it would have to be hashed first, and not ``hashing``.
 
-        Raises `ChangedError` if it is gone or replaced, `OutsideError` if it cannot be read.
+        Raises `ChangedError` if it is gone or replaced, `OutsideError` if it cannot be read or is not allowed.
         """
         path = unquote_to_bytes(record.uri.removeprefix("file://"))
         try:
@@ -80,6 +81,7 @@ class LocalFiles:
         except OSError as error:
             raise OutsideError(f"{record.shown} cannot be read: {error.strerror}") from error
         try:
+            require_file(fd, record.shown)
             if not self._is_the_one(ident, record, fd):
                 if not hashing:
                     return None

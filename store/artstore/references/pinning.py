@@ -22,10 +22,11 @@ from artstore.ids import ContentHasher
 from artstore.records.references import ReferenceRecord
 from artstore.records.trees import is_entry_name
 from artstore.references.access import Access, access_of
-from artstore.references.addresses import Reach, allow_root
+from artstore.references.addresses import Reach
 from artstore.references.delegating import open_service
 from artstore.references.local import pin_file
 from artstore.references.locations import Location, parse_location
+from artstore.references.roots import allow_file, allow_root
 from artstore.references.services import Found, Service
 
 __all__ = ["OnPinned", "PinOptions", "Pinned", "pin"]
@@ -240,6 +241,7 @@ def _files(location: Location, checksum: bool, report_pinned: OnPinned) -> Pinne
         if location.key.endswith(_SLASH):
             raise NotFoundError(f"{location.key!r} is not a folder")
         record = pin_file(path, checksum=checksum)
+        allow_file(path)
         report_pinned(1, record.size, os.fsdecode(name))
         return _single(name, record, os.stat(path).st_mtime_ns)
     pinned = Pinned(name)
@@ -250,6 +252,10 @@ def _files(location: Location, checksum: bool, report_pinned: OnPinned) -> Pinne
         pinned.modified_ns[inside] = os.stat(os.path.join(path, inside)).st_mtime_ns
         size += record.size
         report_pinned(len(pinned.files), size, os.fsdecode(inside))
+    allow_file(path)
+    for _, file in files:
+        if os.path.islink(file):
+            allow_file(file)
     return pinned
 
 

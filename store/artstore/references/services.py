@@ -17,8 +17,9 @@ from artstore.ids import Buffer
 from artstore.records.references import LARGEST_OUTSIDE, ReferenceRecord
 from artstore.records.uris import shown_uri
 from artstore.references.access import Access, access_of, azure_options, google_options, s3_options
-from artstore.references.addresses import Reach, allowed_roots, root_of
+from artstore.references.addresses import Reach
 from artstore.references.locations import Location
+from artstore.references.roots import allowed_roots, root_of
 
 if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta
@@ -149,7 +150,7 @@ def _refuse_endpoint(location: Location, access: Access) -> None:
     if location.scheme != "s3" and not access.anonymous:
         raise OutsideError(
             f"{location.shown()} names the endpoint {shown_uri(endpoint)}, which would get your credentials",
-            hint="if that is meant, set the endpoint in the environment, or list it in ARTFS_REFERENCE_ROOTS",
+            hint="if that is meant, set it in the environment, or: artfs config reference-roots add ENDPOINT",
         )
     try:
         Reach(endpoint).addresses(*root)

@@ -29,8 +29,9 @@ from artstore.errors import ArtfsError, ChangedError, InvalidInputError, NotFoun
 from artstore.ids import Buffer
 from artstore.records.references import ReferenceRecord
 from artstore.records.uris import shown_uri
-from artstore.references.addresses import PrivateAddressError, Reach, root_of
+from artstore.references.addresses import PrivateAddressError, Reach
 from artstore.references.locations import Location
+from artstore.references.roots import root_of
 from artstore.references.services import DeniedError, Found, NoRangesError, bare_etag, checked_size, time_out
 
 __all__ = ["Web"]

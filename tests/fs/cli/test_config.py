@@ -107,3 +107,28 @@ def test_rates_are_read(text: str, number: int) -> None:
 def test_a_rate_of_less_than_one_is_refused() -> None:
     with pytest.raises(InvalidInputError):
         parse_rate("0.9")
+
+
+def test_where_references_may_lead(artfs: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of the user's, which needs no workspace; others' references to files are refused until it has them."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "mine"))
+    monkeypatch.setenv("ARTFS_REFERENCE_ROOTS", "")
+    file = str(tmp_path / "mine" / "artfs" / "reference-roots")
+    assert artfs("config", "reference-roots").out == b""
+    (tmp_path / "notes").write_text("secret")
+    assert artfs("ref", "add", tmp_path / "notes", "x").code == 0
+    assert artfs("config", "reference-roots", "ls").text == f"file://{tmp_path}/notes\n"
+    reported(artfs("config", "reference-roots", "rm", tmp_path / "notes"), names=["0", file])
+    refused(artfs("cat", "x:v0/notes"), code=4, names=[f"file://{tmp_path}/notes", "artfs config reference-roots add"])
+    refused(artfs("ref", "pin", "x"), code=4, names=[f"file://{tmp_path}/notes"])
+    reported(artfs("config", "reference-roots", "add", tmp_path, "http://lab:8080"), names=["2", file])
+    assert artfs("cat", "x:v0/notes").text == "secret"
+    assert artfs("config", "reference-roots", "--json").json == {
+        "file": file,
+        "roots": [f"file://{tmp_path}", "http://lab:8080"],
+    }
+    refused(artfs("config", "reference-roots", "rm", "/elsewhere"), code=3, names=["'/elsewhere'"])
+    refused(artfs("config", "reference-roots", "add", "junk"), code=2, names=["'junk'"])
+    for wrong in (("rm",), ("ls", "x"), ("frob", "x")):
+        assert artfs("config", "reference-roots", *wrong).code == 2
+    refused(artfs("config", "undelete-window", "1h", "2h"), code=2, names=["undelete-window", "2h"])

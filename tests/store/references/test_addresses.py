@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from artstore.references.addresses import PrivateAddressError, Reach, allow_root, allowed_roots, is_public, root_of
+from artstore.references.addresses import PrivateAddressError, Reach, is_public
+from artstore.references.roots import allow_root
 from messages import raises
 
 PRIVATE = [
@@ -44,7 +44,7 @@ def test_private_addresses(address: str, monkeypatch: pytest.MonkeyPatch) -> Non
     resolve(monkeypatch, {"h": [address]})
     with raises(PrivateAddressError, names=["http://h/f?token=***", "h"]) as refused:
         Reach("http://h/f?token=x").addresses("h", 80)
-    assert "--allow-private" in refused.value.hint and "ARTFS_REFERENCE_ROOTS" in refused.value.hint
+    assert "--allow-private" in refused.value.hint and "artfs config reference-roots" in refused.value.hint
     reach = Reach("http://h/f", allow_private=True)
     assert len(reach.addresses("h", 80)) == 1 and [root.uri for root in reach.used] == ["http://h:80"]
 
@@ -88,33 +88,3 @@ def test_other_entries_allow_nothing(entry: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ARTFS_REFERENCE_ROOTS", entry)
     with pytest.raises(PrivateAddressError):
         Reach("http://h:8080/f").addresses("h", 8080)
-
-
-def test_what_is_allowed_is_kept_once_and_without_secrets(settings: Path) -> None:
-    for _ in range(2):
-        allow_root("http://me:pw@h:8080/f?token=x")
-    assert settings.read_text() == "http://h:8080\n" and allowed_roots() == ["http://h:8080"]
-    settings.write_bytes(b"\xff\xfe")
-    assert allowed_roots() == []
-    settings.parent.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    allow_root("http://other/f")  # no error where the configuration is read-only
-
-
-@pytest.mark.parametrize(
-    ("uri", "root"),
-    [
-        ("http://H:8080/x", ("h", 8080)),
-        ("https://h/x", ("h", 443)),
-        ("http://[::1]/x", ("::1", 80)),
-        ("http://h:99999/", None),
-        ("http://h:x/", None),
-        ("ftp://h/", None),
-        ("http:///x", None),
-        ("http://[::1", None),
-        ("", None),
-    ],
-)
-def test_roots(uri: str, root: tuple[str, int] | None) -> None:
-    found = root_of(uri)
-    assert found == root
-    assert found is None or root_of(found.uri) == root
