@@ -24,7 +24,7 @@ EXEMPT: Final = {
     "store/artstore/queries/exporting/survey.py": "the user's destination",
     "store/artstore/queries/exporting/writing.py": "the user's destination",
     "store/artstore/references/access.py": "the user's credentials",
-    "store/artstore/references/addresses.py": "the user's configuration",
+    "store/artstore/references/roots.py": "the user's configuration, and files of references",
     "store/artstore/references/pinning.py": "the user's files that become references",
     "fs/artfs/mount/holders.py": "/proc",
     "fs/artfs/mount/kernel.py": "/dev/fuse, /sys, and the mount point",
