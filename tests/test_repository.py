@@ -263,6 +263,7 @@ TESTED_ELSEWHERE = {
         f"artfs/tracking/{name}"
         for name in ("assembly", "description", "downloading", "entries", "naming", "values", "verifying", "workspaces")
     ],
+    "tests/fs/test_filesystem_contract.py": ["artfs/universal_path"],
     "tests/fs/tracking/test_disabled.py": ["artfs/tracking/unrecorded"],
     "tests/fs/tracking/test_run.py": [
         f"artfs/tracking/{name}" for name in ("active_run", "aliases", "api", "run_values")

@@ -98,6 +98,11 @@ class ContentFile(io.RawIOBase):
         self._position = 0
         self.name = name
 
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return self._size
+
     def close(self) -> None:
         """Close the file; a version that was deleted meanwhile can be reaped then."""
         if not self.closed:
@@ -308,8 +313,11 @@ class Version:
         if snapshot.version(self._record.serial) is None:
             raise NotFoundError(f"{self.name} has been deleted")
 
-    def _find(self, snapshot: Snapshot, path: str | bytes) -> tuple[bytes, TreeEntry | None]:
-        """Return (path, entry) behind links; the entry is None for the root."""
+    def _find(self, snapshot: Snapshot, path: str | bytes, *, follow: bool = True) -> tuple[bytes, TreeEntry | None]:
+        """Return (path, entry) behind links; the entry is None for the root.
+
+        Without ``follow``, a link at the end of the path is what is found.
+        """
         self._living(snapshot)
         cleaned = _clean(path)
         waiting = cleaned.split(b"/")[::-1] if cleaned else []
@@ -328,7 +336,7 @@ class Version:
             if lookup_result is None:
                 raise NotFoundError(f"{self.name} has no {os.fsdecode(cleaned)!r}")
             entry = lookup_result[0]
-            if entry.kind != Kind.LINK:
+            if entry.kind != Kind.LINK or not (follow or waiting):
                 passed.append(entry)
                 continue
             links += 1
@@ -410,10 +418,10 @@ class Version:
         _check_codec(encoding, errors)
         return self.read_bytes(path).decode(encoding, errors)
 
-    def stat(self, path: str | bytes = "") -> FileInfo:
-        """Describe the file or directory at a path, links followed."""
+    def stat(self, path: str | bytes = "", *, follow_symlinks: bool = True) -> FileInfo:
+        """Describe the file or directory at a path; a link at its end is followed, or described itself."""
         with self._store.snapshot() as snapshot:
-            _, entry = self._find(snapshot, path)
+            _, entry = self._find(snapshot, path, follow=follow_symlinks)
             if entry is None:
                 return FileInfo(
                     "", "directory", self.size, self.digest, False, None, utc(self._record.mtime_ns), self._record.mode
