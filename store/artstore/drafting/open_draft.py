@@ -22,7 +22,15 @@ from artstore.changes.committing import Commit, Committed, VersionOptions, commi
 from artstore.changes.results import PutResult, announce, version_of
 from artstore.drafting.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
-from artstore.errors import BusyError, ExistsError, InvalidInputError, NotFoundError
+from artstore.errors import (
+    ArtfsError,
+    BusyError,
+    ExistsError,
+    InvalidInputError,
+    NotFoundError,
+    OutOfSpaceError,
+    SourceError,
+)
 from artstore.ingest.batch import Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder
 from artstore.ingest.earlier import Earlier
@@ -297,21 +305,32 @@ class OpenDraft:
         A retry means that another step has succeeded: of all concurrent steps, one always makes progress.
         """
         stale = stored = 0
-        for _ in range(_MOST_LOST):
-            record = self.record()
-            try:
-                with closing(Stager(self._store, record.artifact, "")) as stager:
-                    try:
-                        root, result = step(stager, record, stale)
-                        return result, stager.commit(root, partial(self._become, stager, record, stored, part))
-                    finally:
-                        stored += stager.stored_bytes
-            except _ChangedError:
-                time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
-            except StaleHintError:
-                stale += 1
-                if stale == _ATTEMPTS:
-                    raise
+        stager: Stager | None = None
+        keep = False
+        try:
+            for _ in range(_MOST_LOST):
+                record = self.record()
+                # What an attempt has stored is found by the next one, as long as it is held.
+                earlier, stager = stager, Stager(self._store, record.artifact, "")
+                try:
+                    root, result = step(stager, record, stale)
+                    return result, stager.commit(root, partial(self._become, stager, record, stored, part))
+                except _ChangedError:
+                    time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
+                except StaleHintError:
+                    stale += 1
+                    if stale == _ATTEMPTS:
+                        raise
+                finally:
+                    stored += stager.stored_bytes
+                    if earlier is not None:
+                        earlier.close()
+        except BaseException as error:
+            keep = not isinstance(error, ArtfsError) or isinstance(error, BusyError | OutOfSpaceError | SourceError)
+            raise
+        finally:
+            if stager is not None:
+                stager.close(keep=keep)
         raise BusyError(f"the draft {self.id!r} keeps being changed by other processes", hint="try again")
 
     def _become(

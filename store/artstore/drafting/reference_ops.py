@@ -190,7 +190,7 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
                         report(Progress("fetching", files, done, len(pinned), total, name))
         return gathering.commit(request)
     finally:
-        gathering.close()
+        gathering.close(keep=True)  # what was fetched need not be stored again
 
 
 @contextmanager
