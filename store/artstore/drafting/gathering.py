@@ -32,6 +32,7 @@ from artstore.queries.versions import Version
 from artstore.reclaim.collecting import with_room
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind, TreeEntry, TreeTotals
+from artstore.rows.catalogue import label
 from artstore.rows.trees import same_names
 from artstore.storage.reserve import require_room
 from artstore.store import Store
@@ -224,7 +225,7 @@ class Gathering:
         place = b"/".join(parse_path(raw_path(path)))
         with self._store.snapshot() as snapshot:
             if inside:
-                entry = entry_at(snapshot, version.root, inside)
+                entry = entry_at(snapshot, version.root, inside, label(snapshot.transaction, version))
             else:
                 view = snapshot.tree(version.root)
                 entry = EntryDraft(
@@ -285,7 +286,9 @@ class Gathering:
         self._require_own()
         self._settle()
         with self._store.snapshot() as snapshot:
-            removed = sorted({path for each in given for path in matching(snapshot, self._tree.root, each)})
+            removed = sorted(
+                {path for each in given for path in matching(snapshot, self._tree.root, each, "the artifact")}
+            )
         edits = Edits()
         for path in without_those_below(removed):
             edits.put(path, None)
@@ -322,7 +325,7 @@ class Gathering:
         if path in self._folders:
             self._settle()
         with self._store.snapshot() as snapshot:
-            return entry_at(snapshot, self._tree.root, path)
+            return entry_at(snapshot, self._tree.root, path, "the artifact")
 
     def totals(self) -> TreeTotals:
         """Return the totals of the gathered content."""

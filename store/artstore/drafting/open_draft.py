@@ -21,7 +21,7 @@ from artstore.arguments import paths_of, raw_path
 from artstore.changes.committing import Commit, Committed, VersionOptions, commit
 from artstore.changes.results import PutResult, announce, version_of
 from artstore.drafting.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
-from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
+from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path, target_path
 from artstore.errors import (
     ArtfsError,
     BusyError,
@@ -113,7 +113,9 @@ def open_new(
     if ident:
         check_draft(ident)
     if not seconds > 0:
-        raise InvalidInputError("a draft cannot expire before it is opened")
+        raise InvalidInputError(
+            f"a draft cannot expire {seconds:g} seconds after it is opened", hint="such as 12h or 7d"
+        )
     if not seconds < LONGEST_TTL:
         raise InvalidInputError(f"a draft must expire after less than {LONGEST_TTL:.0f} seconds")
     require_room(store.path)
@@ -160,6 +162,10 @@ class OpenDraft:
     def __repr__(self) -> str:
         return f"<OpenDraft {self.id}>"
 
+    @property
+    def _shown(self) -> str:
+        return f"the draft {self.id!r}"
+
     def record(self) -> DraftRecord:
         """Return the draft's record; raise `NotFoundError` if it is no longer open."""
         with self._store.snapshot() as snapshot:
@@ -204,7 +210,7 @@ class OpenDraft:
         earlier with other content, unless ``overwrite``; and what putting raises.
         """
         with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
-            adding = Adding(self._store, source, raw_path(to), overwrite, reporter(source, progress))
+            adding = Adding(self._store, source, target_path(to), overwrite, reporter(source, progress))
             (_, new_bytes), reaped = with_room(self._store, lambda: self._step(adding.step))
         return Added(adding.files, adding.bytes, new_bytes, reaped)
 
@@ -226,6 +232,7 @@ class OpenDraft:
         from artstore.references.pinning import pin
 
         self.record()  # fail early, before any request to the outside
+        target_path(to)
         pinned = pin(uri, **options)
         return self._step(Referring(self._store, pinned, to, overwrite).step)[0]
 
@@ -239,7 +246,9 @@ class OpenDraft:
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, list[bytes]]:
             with self._store.snapshot() as snapshot:
-                removed = sorted({path for each in given for path in matching(snapshot, record.root, each)})
+                removed = sorted(
+                    {path for each in given for path in matching(snapshot, record.root, each, self._shown)}
+                )
             edits = Edits()
             for path in without_those_below(removed):
                 edits.put(path, None)
@@ -253,12 +262,12 @@ class OpenDraft:
         Returns the new path.  Raises `NotFoundError` if ``source`` does not exist, and `ExistsError` if the new path
         does; ``overwrite`` replaces a file.
         """
-        old = b"/".join(parse_path(raw_path(source)))
+        old, place = b"/".join(parse_path(raw_path(source))), target_path(target)
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, bytes]:
             with self._store.snapshot() as snapshot:
-                entry = entry_at(snapshot, record.root, old)
-                new = path_inside(snapshot, record.root, raw_path(target), entry.name)
+                entry = entry_at(snapshot, record.root, old, self._shown)
+                new = path_inside(snapshot, record.root, place, entry.name)
                 in_the_way = snapshot.resolve(record.root, new)
             if new == old:
                 raise InvalidInputError(f"{shown(old)} already exists")
