@@ -20,7 +20,7 @@ from artstore import locate
 from artstore.arguments import Duration, seconds_of, texts, texts_of
 from artstore.errors import ExistsError, WorkspaceNotFoundError
 from artstore.names import check_name, check_type
-from artstore.namespaces.opened import Opened
+from artstore.namespaces.groups import Groups
 from artstore.queries import artifacts, resolving
 from artstore.queries.artifacts import ArtifactInfo
 from artstore.queries.versions import Version
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
     from artstore.changes.purging import PurgeReport
     from artstore.checking import OnProgress, Report
     from artstore.drafting.reference_ops import ReferOptions
-    from artstore.namespaces.aliases import Aliases
-    from artstore.namespaces.drafts import Drafts
-    from artstore.namespaces.references import References
-    from artstore.namespaces.retention import Retention
-    from artstore.namespaces.runs import Runs
-    from artstore.namespaces.tags import Tags
     from artstore.progress import Progress
     from artstore.queries.difference import Difference
     from artstore.queries.explaining import Explanation
@@ -80,57 +74,13 @@ def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | N
     return Workspace(create_workspace(locate.find_workspace(path), group=group))
 
 
-class Workspace(Opened):
+class Workspace(Groups):
     """An open workspace, as returned by `open_workspace` and `init_workspace`.
 
     ``close()``, or leaving a ``with`` block, closes its files; using it again opens them again.
     """
 
     __slots__ = ()
-
-    # -- groups of operations --------------------------------------------------------------------------------------
-
-    @property
-    def aliases(self) -> Aliases:
-        """The aliases: ``of``, ``set``, ``remove``, ``log``."""
-        from artstore.namespaces.aliases import Aliases
-
-        return Aliases(self.store)
-
-    @property
-    def tags(self) -> Tags:
-        """The tags of versions: ``of``, ``add``, ``remove``."""
-        from artstore.namespaces.tags import Tags
-
-        return Tags(self.store)
-
-    @property
-    def drafts(self) -> Drafts:
-        """The versions that are assembled step by step: ``new``, ``get``, ``all``, ``commit``, ``states``."""
-        from artstore.namespaces.drafts import Drafts
-
-        return Drafts(self.store)
-
-    @property
-    def references(self) -> References:
-        """The files whose bytes stay outside: ``of``, ``uri``, ``check``, ``failed``, ``fetch``."""
-        from artstore.namespaces.references import References
-
-        return References(self.store)
-
-    @property
-    def retention(self) -> Retention:
-        """The rules that delete old versions: ``rules``, ``set``, ``remove``, ``plan``, ``apply``, ``set_ttl``."""
-        from artstore.namespaces.retention import Retention
-
-        return Retention(self.store)
-
-    @property
-    def runs(self) -> Runs:
-        """The programs that use and make versions: ``get``, ``all``, ``versions``, ``rows``; ``start`` records one."""
-        from artstore.namespaces.runs import Runs
-
-        return Runs(self.store)
 
     # -- putting ---------------------------------------------------------------------------------------------------
 
@@ -472,14 +422,25 @@ class Workspace(Opened):
 
         return rename(self.store, check_name(name), check_name(to))
 
-    def describe(self, name: str, text: str) -> None:
-        """Replace the description of an artifact; an empty text removes it."""
-        from artstore.changes.aliasing import describe
+    def describe(self, name: str, text: str, *, purge: bool = False) -> None:
+        """Replace the description of an artifact ``NAME``, or of a version ``NAME:v3``; an empty text removes it.
 
-        describe(self.store, check_name(name), text)
+        ``purge`` also removes earlier descriptions of the version from its history.
+        """
+        from artstore.changes import aliasing, revising
+
+        if not resolving.looks_like_path(name) and ":" not in name:
+            aliasing.describe(self.store, check_name(name), text)
+        elif purge:
+            revising.forget_descriptions(self.store, self.version(name).record, text)
+        else:
+            revising.revise(self.store, self.version(name).record, description=text)
 
     def revise(self, ref: str, *, description: str | None = None, metadata: Mapping[str, Any] | None = None) -> None:
-        """Replace the description or the metadata of a version; None leaves the present value."""
-        from artstore.changes.aliasing import revise
+        """Replace the description or all metadata of a version; None leaves the present value.
+
+        Values that artfs itself wrote, under keys that begin with ``artfs.``, stay.
+        """
+        from artstore.changes.revising import revise
 
         revise(self.store, self.version(ref).record, description=description, metadata=metadata)

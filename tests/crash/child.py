@@ -52,6 +52,20 @@ def _alias(workspace: Path, words: Sequence[str]) -> str:
     return " ".join(words)
 
 
+def _note(workspace: Path, words: Sequence[str]) -> str:
+    """Set the description and a key of the metadata of a version."""
+    ref, text = words
+    opened = open_workspace(workspace)
+    opened.metadata.set(ref, {"note": text})
+    opened.describe(ref, "noted")
+    return ref
+
+
+def _forget_note(workspace: Path, words: Sequence[str]) -> str:
+    open_workspace(workspace).metadata.remove(words[0], "note", purge=True)
+    return words[0]
+
+
 def _delete(workspace: Path, words: Sequence[str]) -> str:
     refs, options = _options(words)
     return " ".join(open_workspace(workspace).delete(*refs, **options).versions)
@@ -196,6 +210,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "init": _init,
     "put": _put,
     "alias": _alias,
+    "note": _note,
+    "forget-note": _forget_note,
     "delete": _delete,
     "undelete": _undelete,
     "gc": _gc,

@@ -210,8 +210,9 @@ def _finish(scene: Scene, workspace: Path) -> list[str]:
         for name, content in scene.gone.items() if scene.can_be_undone else ():
             versions[again.undelete(name).version.name] = content
     wrong += converge(workspace)
-    if scene.purged and any(scene.purged in pack.read_bytes() for pack in (workspace / "packs").iterdir()):
-        wrong.append("what was purged is still in a pack")
+    kept = [path for where in ("packs", "journal", "manifest.*") for path in workspace.glob(f"{where}/*")]
+    if scene.purged:
+        wrong += [f"what was purged is still in {path.name}" for path in kept if scene.purged in path.read_bytes()]
     return wrong + _put_another(workspace, versions)
 
 

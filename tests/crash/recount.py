@@ -376,7 +376,7 @@ def _names(records: Records) -> list[str]:
 
 
 class _Told(NamedTuple):
-    """What the journal tells of a version's root, its times and its mount serial."""
+    """What the journal tells of a version's root, its times, its mount serial, and what describes it."""
 
     digest: str
     form: str
@@ -384,6 +384,8 @@ class _Told(NamedTuple):
     mode: object
     newest_ns: object
     mount: object
+    description: object
+    metadata: object
 
 
 class _Replay:
@@ -430,6 +432,7 @@ class _Replay:
                     str(event["digest"]),
                     str(event["form"]),
                     *(event[field] for field in ("mtime_ns", "mode", "newest_ns", "serial")),
+                    *(event[field] for field in ("description", "metadata")),
                 )
                 self.next[name] = max(self.next.get(name, 0), place[1] + 1)
             case "delete":
@@ -444,6 +447,10 @@ class _Replay:
                 table = self.deleted if place in self.deleted else self.versions
                 table[place] = table[place]._replace(
                     digest=str(event["digest"]), form=str(event["form"]), mount=event["mount"]
+                )
+            case "revision":
+                self.versions[place] = self.versions[place]._replace(
+                    description=event["description"], metadata=event["metadata"]
                 )
             case "alias" if number is None:
                 del self.aliases[name, str(event["alias"])]
@@ -476,6 +483,7 @@ def _journal(workspace: Path, records: Records) -> list[str]:
                 version.digest.hex(),
                 version.form.hex(),
                 *(version.mtime_ns, version.mode, version.newest_ns, version.mount),
+                *(version.description, version.metadata),
             )
             for version in versions
         }

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from blake3 import blake3
@@ -28,6 +28,7 @@ from crash.states import forget
 
 TESTS = Path(__file__).parents[1]
 BATCH_NODES = 12
+SECRET = "the-secret-of-the-rig"
 SMALL_PACKS = 1_000_000
 """Bytes after which the scenes' puts start another pack."""
 
@@ -58,7 +59,7 @@ class Scene:
     """Versions that do not read before ``heal``, a put of the same content."""
     heal: Sequence[str] = ()
     purged: bytes = b""
-    """What is in no pack afterwards."""
+    """What is in no pack, journal or manifest afterwards."""
     draft: Sequence[Content] = ()
     """What the open draft ``rig`` holds before it and after it."""
 
@@ -161,6 +162,13 @@ class _Stage:
         both = self._base("both", put, of=single)
         alias = ["data:v0", "good"]
         yield Scene("alias", both, ["alias", *alias], ["alias", "set", *alias], {**zero, **one}, {}, {}, aliased=0)
+        noted = ["note", "data:v0", SECRET]
+        line = ["meta", "set", "data:v0", f"note={SECRET}"]
+        yield Scene("note", both, noted, line, {**zero, **one}, {}, {})
+        with_note = self._base("noted", noted, of=both)
+        line = ["meta", "rm", "data:v0", "note", "--purge"]
+        forget_note = Scene("forget note", with_note, ["forget-note", "data:v0"], line, {**zero, **one}, {}, {})
+        yield replace(forget_note, purged=SECRET.encode())
         delete = ["delete", "data:v0"]
         yield Scene("delete", both, delete, ["rm", "data:v0"], one, {}, zero, can_be_undone=True)
         yield Scene("delete now", both, [*delete, "--now"], ["rm", "--now", "data:v0"], one, {}, zero)

@@ -26,6 +26,8 @@ SHARES = {
     "first put": 0.1,
     "second put": 0.1,
     "alias": 0.2,
+    "note": 0.15,
+    "forget note": 0.08,
     "delete": 0.2,
     "delete now": 0.12,
     "undelete": 0.15,

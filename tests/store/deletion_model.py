@@ -143,6 +143,8 @@ class Expected:
     opened: dict[str, Opened] = field(default_factory=dict)
     ends: dict[Key, int] = field(default_factory=dict)
     made: set[tuple[Key, Key]] = field(default_factory=set)
+    notes: dict[Key, int] = field(default_factory=dict)
+    """The number in the metadata of living versions and of those that can come back."""
 
     def latest(self, name: str) -> Key:
         """Return the highest living version of an artifact."""
@@ -169,6 +171,7 @@ class Expected:
         self.living = {named(key): model for key, model in self.living.items()}
         self.waiting = {named(key): kept for key, kept in self.waiting.items()}
         self.ends = {named(key): end for key, end in self.ends.items()}
+        self.notes = {named(key): note for key, note in self.notes.items()}
         self.aliases = {(to if owner == name else owner, alias): n for (owner, alias), n in self.aliases.items()}
         self.made = {(named(source), named(target)) for source, target in self.made}
         self.next[to] = self.next.pop(name)
@@ -181,10 +184,10 @@ class Expected:
         opened = self.opened.pop(ident)
         return self.put(opened.name, opened.model)
 
-    def put(self, name: str, model: Model) -> bool:
-        """Make a version unless it equals the latest; return whether one was made."""
+    def put(self, name: str, model: Model, *, differs: bool = False) -> bool:
+        """Make a version unless it equals the latest, and nothing else differs; return whether one was made."""
         latest = max((number for owner, number in self.living if owner == name), default=None)
-        if latest is not None and self.living[name, latest] == model:
+        if latest is not None and self.living[name, latest] == model and not differs:
             return False
         number = self.next.get(name, 0)
         self.next[name] = number + 1
@@ -222,6 +225,10 @@ class Expected:
         self.living[key], released, _ = self.waiting.pop(key)
         for alias in released:
             self.aliases.setdefault((key[0], alias), key[1])
+
+    def living_notes(self) -> dict[Key, int]:
+        """Return the number in the metadata of each living version that has one."""
+        return {key: note for key, note in self.notes.items() if key in self.living}
 
     def models(self) -> list[Model]:
         """Return what the versions hold, the living and those that can come back."""

@@ -222,11 +222,15 @@ class Deletion(RuleBasedStateMachine):
         shown = self._living(pick)
         if shown[0] == name:
             return
+        described = self.ws.metadata.of(label(shown))
+        differs = any(owner == name for owner, _ in self.expected.living) and self.ws.metadata.of(name) != described
         link = self.ws.link(label(shown), name)
-        created = self.expected.put(name, dict(self.expected.living[shown]))
+        created = self.expected.put(name, dict(self.expected.living[shown]), differs=differs)
         assert link.receipt is not None and link.receipt.created == created
         if created:
             self.expected.made.add((shown, self.expected.latest(name)))
+            if "note" in described:
+                self.expected.notes[self.expected.latest(name)] = described["note"]
 
     @precondition(lambda self: len(self.drafts) < 2)
     @rule(name=st.sampled_from(NAMES), picture=PICTURES)
@@ -321,6 +325,20 @@ class Deletion(RuleBasedStateMachine):
         key = self._living(pick)
         self.ws.aliases.set(label(key), alias)
         self.expected.aliases[key[0], alias] = key[1]
+
+    @precondition(lambda self: self.expected.living)
+    @rule(pick=PICK, note=st.sampled_from((0, 1, 2)))
+    def annotate(self, pick: int, note: int) -> None:
+        """Change the metadata of a version, or (0) remove what was set."""
+        self._annotate(self.expected, self._living(pick), note)
+
+    def _annotate(self, after: Expected, key: Key, note: int) -> None:
+        """Change the metadata in the model, then in the workspace."""
+        if note:
+            after.notes[key] = note
+            self.ws.metadata.set(label(key), {"note": note})
+        elif after.notes.pop(key, 0):
+            self.ws.metadata.remove(label(key), "note")
 
     @precondition(lambda self: self.expected.living)
     @rule(
@@ -559,7 +577,7 @@ class Deletion(RuleBasedStateMachine):
         self._checked = -1
 
     @rule(
-        doing=st.sampled_from(("put", "delete", "undelete", "gc", "gc --compact", "alias", "step", "commit")),
+        doing=st.sampled_from(("put", "delete", "undelete", "gc", "gc --compact", "alias", "note", "step", "commit")),
         calls=st.integers(0, 15),
         pick=PICK,
         picture=PICTURES,
@@ -585,9 +603,11 @@ class Deletion(RuleBasedStateMachine):
                 key = sorted(after.waiting)[pick % len(after.waiting)]
                 after.undelete(key)
                 self.ws.undelete(label(key))
-            elif after.living and doing in ("delete", "alias"):
+            elif after.living and doing in ("delete", "alias", "note"):
                 key = self._living(pick)
-                if doing == "alias":
+                if doing == "note":
+                    self._annotate(after, key, pick % 3)
+                elif doing == "alias":
                     after.aliases[key[0], ALIASES[pick % 2]] = key[1]
                     self.ws.aliases.set(label(key), ALIASES[pick % 2])
                 else:
@@ -606,21 +626,26 @@ class Deletion(RuleBasedStateMachine):
 
     def _settle(self, after: Expected) -> None:
         """Take for true what the workspace says, which must be the state before or after what was being done."""
-        living, aliases, waiting, opened = self._observed()
+        living, aliases, notes, waiting, opened = self._observed()
         for state in (self.expected, after):
             models = {ident: draft.model for ident, draft in state.opened.items()}
-            same = (living, aliases, opened) == (state.living.keys(), state.aliases, models)
+            expected = (state.living.keys(), state.aliases, state.living_notes(), models)
+            same = (living, aliases, notes, opened) == expected
             if same and waiting <= state.waiting.keys():
                 break
         else:
-            found = f"{living}, {aliases}, {waiting} and {opened}"
+            found = f"{living}, {aliases}, {notes}, {waiting} and {opened}"
             raise AssertionError(f"{found} is neither {self.expected} nor {after}")
         state.waiting = {key: kept for key, kept in state.waiting.items() if key in waiting}
         self.expected = state
 
-    def _observed(self) -> tuple[set[Key], dict[tuple[str, str], int], set[Key], dict[str, Model]]:
+    def _observed(
+        self,
+    ) -> tuple[set[Key], dict[tuple[str, str], int], dict[Key, int], set[Key], dict[str, Model]]:
         found = [item.name for item in self.ws.artifacts()]
-        living = {(name, version.number) for name in found for version in self.ws.versions(name)}
+        versions = {(name, version.number): version for name in found for version in self.ws.versions(name)}
+        living = set(versions)
+        notes = {key: each.metadata["note"] for key, each in versions.items() if "note" in each.metadata}
         aliases = {
             (name, alias): number
             for name in found
@@ -631,7 +656,7 @@ class Deletion(RuleBasedStateMachine):
             records = Records(snapshot.transaction)
             waiting = {(records.artifacts[version.artifact].name, version.number) for version in records.deleted}
         opened = {draft.id: model_of(self.ws.store, draft.record().root) for draft in self.ws.drafts.all()}
-        return living, aliases, waiting, opened
+        return living, aliases, notes, waiting, opened
 
     # -- what must hold ----------------------------------------------------------------------------------------------
 
@@ -652,7 +677,8 @@ class Deletion(RuleBasedStateMachine):
         assert not wrong, "\n".join(wrong)
         expected = self.expected
         opened = {ident: draft.model for ident, draft in expected.opened.items()}
-        assert self._observed() == (expected.living.keys(), expected.aliases, expected.waiting.keys(), opened)
+        observed = (expected.living.keys(), expected.aliases, expected.living_notes(), expected.waiting.keys(), opened)
+        assert self._observed() == observed
         for key, model in self.expected.living.items():
             assert model_of(self.ws.store, self.ws.version(label(key)).record.root) == model, f"{label(key)} differs"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from artstore.changes import recording
-from artstore.changes.aliasing import revise
 from artstore.changes.committing import Commit
 from artstore.changes.putting import PutOptions, put
+from artstore.changes.revising import revise
 from artstore.rows.history import read_provenance
 from artstore.workspace import Workspace
 from store.conftest import forget

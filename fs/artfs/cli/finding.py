@@ -7,7 +7,6 @@ import click
 from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata
 from artfs.cli.output import size, write_document, write_table
-from artfs.cli.projects import require_project
 from artfs.cli.session import Session, subcommand
 from artfs.documents.encoding import timestamp
 
@@ -44,9 +43,7 @@ def find(
       artfs find --type model --meta stage=final
       artfs find 'logs/2024_*' --older 90d
     """
-    workspace = session.open()
-    require_project(workspace, project)
-    versions = workspace.find(
+    versions = session.open().find(
         artifact,
         project=project,
         type=type_,

@@ -13,9 +13,8 @@ import click
 
 from artfs import __version__
 from artfs.cli import failures
-from artfs.cli.exit_codes import ExitCode
 from artfs.cli.output import flush, write_line
-from artfs.cli.session import Group, Session, workspace_option
+from artfs.cli.session import Session, workspace_option
 
 __all__ = ["cli", "main", "run"]
 
@@ -42,6 +41,8 @@ _MODULES: Final = {
     "status": "mounts",
     "alias": "aliases",
     "tag": "aliases",
+    "describe": "revisions",
+    "meta": "revisions",
     "artifact": "artifacts",
     "link": "lineage",
     "lineage": "lineage",
@@ -77,7 +78,7 @@ class _Commands(Mapping[str, click.Command]):
         return len(_MODULES)
 
 
-class _InOrder(Group):
+class _InOrder(click.Group):
     """A group whose help lists the commands in the order of `_MODULES`, not alphabetically."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -116,8 +117,6 @@ def cli() -> None:
 
     A version is NAME (the latest), NAME:v3 or NAME:ALIAS; a file in it is NAME:v3/path. A path under a mount can be
     used as well. 'artfs COMMAND --help' explains a command and gives an example.
-
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused, 5 damage, 6 disk full.
     """
 
 
@@ -138,11 +137,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        return ExitCode.USAGE
+        return 2
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, BrokenPipeError) and failures.stdout_is_broken():
             _discard_stdout()
-            return ExitCode.CLOSED_PIPE
+            return failures.CLOSED_PIPE
         return _fail(error, session)
 
 
@@ -173,7 +172,7 @@ def _run(arguments: list[str], session: Session) -> int:
 
 def _fail(error: BaseException, session: Session) -> int:
     try:
-        code = failures.report(error, as_json=session.json, on_interrupt=session.on_interrupt, command=session.command)
+        code = failures.report(error, as_json=session.json, on_interrupt=session.on_interrupt)
         flush()
         return code
     except OSError:

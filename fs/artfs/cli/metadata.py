@@ -13,7 +13,7 @@ from artstore.arguments import shown_text
 from artstore.errors import InvalidInputError
 from artstore.metadata import typed_value
 
-__all__ = ["parse_metadata", "version_options"]
+__all__ = ["loads_metadata", "parse_metadata", "version_options"]
 
 _OPTIONS = (
     click.option(
@@ -44,53 +44,57 @@ def version_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def parse_metadata(items: Sequence[str]) -> dict[str, object] | None:
+def parse_metadata(items: Sequence[str], option: str = "--meta ") -> dict[str, object] | None:
     """Return the metadata of all items, later ones overriding earlier ones; None if there are no items.
 
     An item that starts with ``{`` is a JSON object.  Any other is KEY=VALUE, where VALUE is text unless it is a number
     that prints back as it was typed (`typed_value`), or KEY:=JSON, which gives the value a type (``tags:=["a"]``,
-    ``release:="3"``).  Raises InvalidInputError for anything else, and for numbers that JSON does not have (NaN,
-    infinities).
+    ``release:="3"``).  Messages name the item after ``option``.  Raises InvalidInputError for anything else, and for
+    numbers that JSON does not have (NaN, infinities).
     """
     if not items:
         return None
     metadata: dict[str, object] = {}
     for item in items:
-        metadata.update(_object(item) if item.lstrip().startswith("{") else _pair(item))
+        reader = _object if item.lstrip().startswith("{") else _pair
+        metadata.update(reader(item, option))
     return metadata
 
 
-def _object(item: str) -> dict[str, object]:
+def _object(item: str, option: str) -> dict[str, object]:
     try:
-        parsed = _loads(item, item)
+        parsed = loads_metadata(item, f"{option}{shown_text(item)}")
     except json.JSONDecodeError as error:
-        raise InvalidInputError(f"--meta {shown_text(item)} is not a JSON object: {error}") from None
+        raise InvalidInputError(f"{option}{shown_text(item)} is not a JSON object: {error}") from None
     assert isinstance(parsed, dict)  # valid JSON that starts with a brace
     return parsed
 
 
-def _pair(item: str) -> dict[str, object]:
+def _pair(item: str, option: str) -> dict[str, object]:
+    name = f"{option}{shown_text(item)}"
     key, separator, value = item.partition("=")
     is_json = key.endswith(":")
     key = key.removesuffix(":")
     if not key or not separator:
-        raise InvalidInputError(f"--meta {shown_text(item)} is none of KEY=VALUE, KEY:=JSON and a JSON object")
+        raise InvalidInputError(f"{name} is none of KEY=VALUE, KEY:=JSON and a JSON object")
     if not is_json:
-        _check_text([key, value], item)
+        _check_text([key, value], name)
         return {key: typed_value(value)}
     try:
-        parsed = _loads(value, item)
+        parsed = loads_metadata(value, name)
     except json.JSONDecodeError as error:
         raise InvalidInputError(
-            f"--meta {shown_text(item)} has no JSON after ':=': {error}", hint=f"for text: --meta {key}=TEXT"
+            f"{name} has no JSON after ':=': {error}", hint=f"for text: {option}{key}=TEXT"
         ) from None
-    _check_text([key, parsed], item)
+    _check_text([key, parsed], name)
     return {key: parsed}
 
 
-def _loads(text: str, item: str) -> object:
+def loads_metadata(text: str, name: str) -> object:
+    """Return the value of JSON in an argument ``name``; raise InvalidInputError for numbers that JSON does not have."""
+
     def refuse(constant: str) -> NoReturn:
-        raise InvalidInputError(f"--meta {shown_text(item)} contains {constant}, which is not valid JSON")
+        raise InvalidInputError(f"{name} contains {constant}, which is not valid JSON")
 
     def number(digits: str) -> float:
         value = float(digits)
@@ -99,17 +103,17 @@ def _loads(text: str, item: str) -> object:
     try:
         parsed: object = json.loads(text, parse_constant=refuse, parse_float=number)
     except RecursionError:
-        raise InvalidInputError("--meta is nested too deeply") from None
+        raise InvalidInputError(f"{name} is nested too deeply") from None
     except (json.JSONDecodeError, InvalidInputError):
         raise
     except ValueError:  # an integer of thousands of digits
-        raise InvalidInputError("--meta contains a number that is too long") from None
-    _check_text(parsed, item)
+        raise InvalidInputError(f"{name} contains a number that is too long") from None
+    _check_text(parsed, name)
     return parsed
 
 
-def _check_text(value: object, item: str) -> None:
+def _check_text(value: object, name: str) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidInputError(f"--meta {shown_text(item)} is not UTF-8 text") from None
+        raise InvalidInputError(f"{name} is not UTF-8 text") from None

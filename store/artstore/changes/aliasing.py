@@ -1,4 +1,7 @@
-"""Changes of aliases, tags, types, descriptions and metadata: one transaction each, journalled and sent to mounts."""
+"""Changes of aliases and tags of versions, and of names, types and descriptions of artifacts.
+
+Each is one transaction, journalled and sent to mounts.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from artstore import daemon_requests
+from artstore.changes.revising import living
 from artstore.daemon_requests import Change, parent_changes
-from artstore.errors import NotFoundError
-from artstore.metadata import equal_metadata
-from artstore.names import check_tag
-from artstore.records.catalogue import ArtifactRecord, Metadata, VersionRecord, checked_metadata
+from artstore.errors import InvalidInputError, NotFoundError
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.events import (
     AliasEvent,
     DescriptionEvent,
     RenameEvent,
-    RevisionEvent,
     TagsEvent,
     TypeEvent,
 )
@@ -26,28 +27,20 @@ from artstore.storage import journal
 from artstore.storage.manifest import WriteTransaction
 from artstore.store import Store
 
-__all__ = ["change_tags", "describe", "remove_aliases", "rename", "revise", "set_aliases", "set_type"]
+__all__ = ["change_tags", "describe", "remove_aliases", "rename", "set_aliases", "set_type"]
 
 
 def _artifact(transaction: WriteTransaction, name: str) -> ArtifactRecord:
     record = catalogue.find_name(transaction, name)
     if record is None or not record.is_artifact:
-        raise NotFoundError(f"there is no artifact {name!r}", hint="list what exists: artfs ls")
+        raise NotFoundError(f"there is no artifact {name!r}")
     return record
-
-
-def _living(transaction: WriteTransaction, version: VersionRecord) -> tuple[ArtifactRecord, VersionRecord]:
-    artifact = catalogue.artifact(transaction, version.artifact)
-    current = catalogue.version(transaction, version.serial)
-    if artifact is None or current is None:
-        raise NotFoundError(f"v{version.number} has been deleted")
-    return artifact, current
 
 
 def set_aliases(store: Store, version: VersionRecord, aliases: Sequence[str], *, force: bool = False) -> list[str]:
     """Point aliases to a version, protected ones with ``force``; return the mounts that did not answer."""
     with store.write() as transaction:
-        artifact, current = _living(transaction, version)
+        artifact, current = living(transaction, version)
         if not force:
             refuse_protected(transaction, artifact, current.number, aliases)
         moved = catalogue.set_aliases(transaction, artifact.number, current.number, aliases, time.time_ns())
@@ -66,7 +59,7 @@ def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bo
             refuse_protected(transaction, artifact, None, aliases)
         for alias in aliases:
             if catalogue.remove_alias(transaction, artifact.number, alias) is None:
-                raise NotFoundError(f"{name!r} has no alias {alias!r}", hint=f"list them: artfs alias ls {name}")
+                raise NotFoundError(f"{name!r} has no alias {alias!r}")
         events = [AliasEvent(name=name, alias=alias, version=None) for alias in aliases]
         journal.append(store.path, transaction, events)
     return _notify(store, name, aliases)
@@ -83,43 +76,19 @@ def change_tags(
 ) -> list[str]:
     """Add and remove tags of a version; return its new tags, sorted."""
     for tag in add:
-        check_tag(tag)
+        if not 1 <= len(tag) <= 128 or not tag.isprintable() or tag != tag.strip():
+            raise InvalidInputError(f"{tag!r} is not a tag: 1 to 128 printable characters, no outer spaces")
     with store.write() as transaction:
-        artifact, current = _living(transaction, version)
+        artifact, current = living(transaction, version)
         for tag in remove:
             if tag not in current.tags:
-                label = f"{artifact.name}:v{current.number}"
-                raise NotFoundError(f"{label} has no tag {tag!r}", hint=f"list them: artfs tag ls {label}")
+                raise NotFoundError(f"{artifact.name}:v{current.number} has no tag {tag!r}")
         tags = sorted((set(current.tags) | set(add)) - set(remove))
         if tags != current.tags:
             catalogue.put_version(transaction, replace(current, tags=tags))
             event = TagsEvent(name=artifact.name, version=current.number, tags=tags)
             journal.append(store.path, transaction, [event])
     return tags
-
-
-def revise(
-    store: Store, version: VersionRecord, *, description: str | None = None, metadata: Metadata | None = None
-) -> VersionRecord:
-    """Replace the description or metadata of a version; None keeps the current one."""
-    checked = None if metadata is None else checked_metadata(metadata)
-    with store.write() as transaction:
-        artifact, current = _living(transaction, version)
-        changed = replace(
-            current,
-            description=current.description if description is None else description,
-            metadata=current.metadata if checked is None else checked,
-        )
-        if changed != current or not equal_metadata(changed.metadata, current.metadata):  # in Python, 1 equals True
-            catalogue.put_version(transaction, changed)
-            event = RevisionEvent(
-                name=artifact.name,
-                version=current.number,
-                description=changed.description,
-                metadata=changed.metadata,
-            )
-            journal.append(store.path, transaction, [event])
-    return changed
 
 
 def set_type(store: Store, name: str, type_name: str) -> None:

@@ -16,8 +16,16 @@ from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
 from artstore.metadata import equal_metadata
-from artstore.names import check_name, check_new_alias, check_type, parse_reference, version_label
-from artstore.records.catalogue import ArtifactRecord, EdgeRecord, Metadata, VersionRecord, checked_metadata, end_after
+from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
+from artstore.records.catalogue import (
+    ArtifactRecord,
+    EdgeRecord,
+    Metadata,
+    VersionRecord,
+    checked_metadata,
+    end_after,
+    refuse_reserved,
+)
 from artstore.records.events import AliasEvent, EdgeEvent, Event, TtlEvent, TypeEvent, VersionEvent
 from artstore.records.trees import EARLIEST_NS
 from artstore.rows import catalogue, lineage
@@ -85,15 +93,17 @@ class Commit:
         new: bool = False,
     ) -> Self:
         """Return the commit for an artifact's name and `VersionOptions`; raise `InvalidInputError` for invalid ones."""
+        values = None if metadata is None else checked_metadata(metadata)
+        refuse_reserved(values or {}, {})
         seconds = None if ttl is None else seconds_of(ttl, "ttl")
         if seconds is not None:
             end_after(seconds)
         return cls(
             name=check_name(name),
             type=None if type is None else check_type(type),
-            aliases=[check_new_alias(alias) for alias in texts(aliases, "aliases")],
+            aliases=[check_alias(alias) for alias in texts(aliases, "aliases")],
             description=description,
-            metadata=None if metadata is None else checked_metadata(metadata),
+            metadata=values,
             force=new,
             ttl=seconds,
         )

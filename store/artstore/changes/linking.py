@@ -36,14 +36,15 @@ def link(store: Store, version: VersionRecord, target: str, aliases: Sequence[st
             raise InvalidInputError(
                 f"{label(transaction, current)} is already a version of {target!r}", hint="set an alias on it instead"
             )
-        request = Commit.checked(
-            target,
-            type=artifact.type,
-            aliases=aliases,
-            description=current.description,
+        request = Commit.checked(target, type=artifact.type, aliases=aliases, description=current.description)
+        # Not checked again: the metadata may contain values that artfs itself wrote.
+        request = replace(
+            request,
             metadata=current.metadata,
+            linked=current.serial,
+            mtime_ns=current.mtime_ns,
+            mode=current.mode,
         )
-        request = replace(request, linked=current.serial, mtime_ns=current.mtime_ns, mode=current.mode)
     with closing(Stager(store, target, "")) as stager:
         try:
             root = stager.known_tree(current.form, current.digest)

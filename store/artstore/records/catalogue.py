@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final, Self
 
-from artstore.arguments import shown_value
+from artstore.arguments import shown_text, shown_value
 from artstore.errors import DamageError, InvalidInputError
 from artstore.ids import ID_LENGTH
+from artstore.metadata import equal_metadata
 from artstore.records.trees import EARLIEST_NS, LATEST_NS
 
 __all__ = [
@@ -29,14 +30,18 @@ __all__ = [
     "VersionRecord",
     "checked_metadata",
     "end_after",
+    "refuse_reserved",
+    "reserved",
 ]
 
 _VERSION: Final = 1
 LONGEST_TTL: Final = 1e10
 """Seconds, beyond which a time of expiry is taken for a mistake."""
 
+_RESERVED: Final = "artfs."
+
 Metadata = Mapping[str, Any]
-"""JSON values by name."""
+"""JSON values by name; artfs itself writes those whose name begins with ``artfs.``."""
 
 
 def dump_json(value: object) -> bytes:
@@ -58,12 +63,25 @@ def checked_metadata(metadata: Metadata) -> dict[str, Any]:
     return checked
 
 
+def reserved(metadata: Metadata) -> dict[str, Any]:
+    """Return the part of metadata that artfs itself wrote."""
+    return {key: value for key, value in metadata.items() if key.startswith(_RESERVED)}
+
+
+def refuse_reserved(metadata: Metadata, kept: Metadata) -> None:
+    """Raise `InvalidInputError` if a user's metadata have a reserved key with another value than ``kept`` has."""
+    for key, value in reserved(metadata).items():
+        if key not in kept or not equal_metadata({key: value}, {key: kept[key]}):
+            raise InvalidInputError(
+                f"the metadata key {shown_text(key)} is reserved: only artfs writes keys that begin with {_RESERVED!r}",
+                hint="use another name for it",
+            )
+
+
 def end_after(seconds: float) -> int:
     """Return the moment so many seconds from now, in nanoseconds since 1970; raise `InvalidInputError` for the past."""
     if not 0 < seconds < LONGEST_TTL:
-        raise InvalidInputError(
-            f"the expiry time must be in the future, not {seconds:g} seconds from now", hint="such as 12h or 30d"
-        )
+        raise InvalidInputError("the expiry time must be in the future")
     return time.time_ns() + int(seconds * 1e9)
 
 

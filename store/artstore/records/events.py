@@ -36,6 +36,7 @@ __all__ = [
     "UndeleteEvent",
     "VersionEvent",
     "decode",
+    "kind_of",
 ]
 
 Number = int
@@ -157,13 +158,14 @@ class UndeleteEvent(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevisionEvent(_Event):
-    """A version has another description or other metadata; both are as they are after the change."""
+    """A version has another description or other metadata; both are as they are after the change, at ``at_ns``."""
 
     event_kind: ClassVar[str] = "revision"
     name: str
     version: Number
     description: str
     metadata: dict[str, Any]
+    at_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +300,13 @@ Event = (
     | EdgeEvent
 )
 """Any event; `decode` knows just these, and type checkers see where one of them is not handled."""
+
+
+def kind_of(values: Mapping[str, Any]) -> type[Event] | None:
+    """Return the class of the event that a JSON object of the journal is, without decoding it; None if it is none."""
+    name = values.get("event")
+    form = _FORMS.get(name) if isinstance(name, str) else None
+    return None if form is None else form[0]
 
 
 def decode(values: Mapping[str, Any]) -> Event:

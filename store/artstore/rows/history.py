@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, assert_never
 
 from artstore.errors import DamageError
+from artstore.metadata import equal_metadata
 from artstore.records.catalogue import EdgeRecord, RunRecord
 from artstore.records.events import (
     AliasEvent,
@@ -48,6 +49,9 @@ __all__ = [
 
 PROVENANCE_TABLES: Final = (Table.RUNS, Table.RUN_IDS, Table.METRICS, Table.LINEAGE)
 
+_REVISIONS: Final = 200
+"""Changes of a version's description and metadata that are kept."""
+
 Rules = list[dict[str, Any]]
 """Retention rules as JSON objects: a higher layer interprets them."""
 
@@ -57,10 +61,10 @@ Rules = list[dict[str, Any]]
 
 @dataclass(slots=True)
 class VersionHistory:
-    """A version: the event that made it, and the later events that still have an effect."""
+    """A version: the event that made it, the later events that still have an effect, and its last revisions."""
 
     made: VersionEvent
-    revision: RevisionEvent | None = None
+    revisions: list[RevisionEvent] = field(default_factory=list)
     tagging: TagsEvent | None = None
     ttl: TtlEvent | None = None
     purges: list[PurgeEvent] = field(default_factory=list)
@@ -82,14 +86,19 @@ class VersionHistory:
         return self.purges[-1].mount if self.purges else self.made.serial
 
     @property
+    def _stated(self) -> VersionEvent | RevisionEvent:
+        """The event with the present description and metadata."""
+        return self.revisions[-1] if self.revisions else self.made
+
+    @property
     def description(self) -> str:
         """The description that was last set."""
-        return (self.revision or self.made).description
+        return self._stated.description
 
     @property
     def metadata(self) -> dict[str, Any]:
         """The metadata that were last set."""
-        return (self.revision or self.made).metadata
+        return self._stated.metadata
 
     @property
     def tags(self) -> list[str]:
@@ -111,18 +120,46 @@ class VersionHistory:
         """Whether it is deleted."""
         return self.deletion is not None
 
+    def revise(self, event: RevisionEvent) -> None:
+        """Add a revision, and drop the oldest beyond the number that is kept."""
+        self.revisions = [*self.revisions, event][-_REVISIONS:]
+
+    def forget(self, *, metadata: Collection[str] = (), description: bool = False) -> None:
+        """Remove metadata keys, or the descriptions, from all states before the present one."""
+        if not self.revisions:
+            return
+        stated = self._stated
+
+        def left(values: dict[str, Any]) -> dict[str, Any]:
+            return {key: value for key, value in values.items() if key not in metadata}
+
+        def text(earlier: str) -> str:
+            return stated.description if description else earlier
+
+        self.made = replace(self.made, description=text(self.made.description), metadata=left(self.made.metadata))
+        before: VersionEvent | RevisionEvent = self.made
+        revisions = [
+            replace(event, description=text(event.description), metadata=left(event.metadata))
+            for event in self.revisions[:-1]
+        ]
+        self.revisions, revisions = [], [*revisions, self.revisions[-1]]
+        for event in revisions:
+            if event.description != before.description or not equal_metadata(event.metadata, before.metadata):
+                self.revisions.append(event)
+            before = event
+
     def rename(self, name: str) -> None:
         """Change the name in all its events, as if the artifact had always been called so."""
         self.made = replace(self.made, name=name)
-        self.revision = self.revision and replace(self.revision, name=name)
+        self.revisions = [replace(event, name=name) for event in self.revisions]
         self.tagging = self.tagging and replace(self.tagging, name=name)
         self.ttl = self.ttl and replace(self.ttl, name=name)
         self.purges = [replace(event, name=name) for event in self.purges]
         self.deletion = self.deletion and replace(self.deletion, name=name)
 
     def events(self) -> Iterator[Event]:
-        """Yield the fewest events that lead to the version as it is."""
-        for event in (self.made, self.revision, self.tagging, self.ttl, *self.purges, self.deletion):
+        """Yield the fewest events that lead to the version as it is, and its last revisions."""
+        for event in (self.made, *self.revisions, self.tagging, self.ttl, *self.purges, self.deletion):
             if event is not None:
                 yield event
 
@@ -293,6 +330,14 @@ class History:
         artifact = self.artifacts.get(name)
         return None if artifact is None else artifact.versions.get(number)
 
+    def version_by_serial(self, serial: int) -> VersionHistory:
+        """Return a version that was made, deleted or not; raise `DamageError` if no event made it."""
+        for artifact in self.artifacts.values():
+            for version in artifact.versions.values():
+                if version.made.serial == serial:
+                    return version
+        raise DamageError(f"the version with serial {serial} was never created")
+
     def apply(self, event: Event) -> None:
         """Apply an event; raise `DamageError` for one that contradicts those before it."""
         try:
@@ -356,7 +401,7 @@ def _change_version(
         case UndeleteEvent():
             version.deletion = None
         case RevisionEvent():
-            version.revision = event
+            version.revise(event)
         case TtlEvent():
             version.ttl = event
         case PurgeEvent():

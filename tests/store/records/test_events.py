@@ -63,6 +63,7 @@ def test_a_key_that_is_missing_is_refused(kind: str) -> None:
     """Every key but the optional ones must be there."""
     values = of_kind(kind)
     optional = {"version": {"draft"}, "delete": {"serial", "due_ns", "reason"}, "purge": {"serial", "old_digest"}}
+    optional["revision"] = {"at_ns"}
     for key in values.keys() - optional.get(kind, set()):
         with raises(DamageError, names=[repr(key)]):
             decode({name: value for name, value in values.items() if name != key})

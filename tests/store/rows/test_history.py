@@ -80,7 +80,7 @@ def test_an_artifact_of_a_rewritten_journal() -> None:
 
 
 def test_the_last_event_of_a_kind_counts() -> None:
-    """Each property of a version is what was last set."""
+    """Each property of a version is what was last set; earlier revisions are its history."""
     history = history_of(version(0, description="first", metadata={"n": 1}))
     made = history.artifacts["a"].versions[0]
     assert (made.description, made.metadata, made.tags, made.expires_ns, made.digest) == (
@@ -90,20 +90,70 @@ def test_the_last_event_of_a_kind_counts() -> None:
         0,
         "00",
     )
+    first = RevisionEvent(name="a", version=0, description="x", metadata={"x": 1})
     last = [
-        RevisionEvent(name="a", version=0, description="second", metadata={}),
+        RevisionEvent(name="a", version=0, description="second", metadata={}, at_ns=9),
         TagsEvent(name="a", version=0, tags=["y"]),
         TtlEvent(name="a", version=0, expires_ns=0),
     ]
     for event in (
-        RevisionEvent(name="a", version=0, description="x", metadata={"x": 1}),
+        first,
         TagsEvent(name="a", version=0, tags=["x"]),
         TtlEvent(name="a", version=0, expires_ns=8),
         *last,
     ):
         history.apply(event)
     assert (made.description, made.metadata, made.tags, made.expires_ns) == ("second", {}, ["y"], 0)
-    assert list(made.events()) == [made.made, *last]
+    assert list(made.events()) == [made.made, first, *last]
+
+
+def revision(description: str, **metadata: object) -> RevisionEvent:
+    return RevisionEvent(name="a", version=0, description=description, metadata=metadata)
+
+
+def test_the_last_revisions_are_kept() -> None:
+    """The oldest beyond 200 go, so that a program that saves in a loop does not fill the journal for ever."""
+    made = history_of(version(0), *(revision("", n=number) for number in range(250))).artifacts["a"].versions[0]
+    assert [event.metadata["n"] for event in made.revisions] == list(range(50, 250))
+    assert made.metadata == {"n": 249}
+
+
+def test_forgetting_metadata() -> None:
+    """The keys leave every earlier state, and a change that was only about them leaves the history."""
+    history = history_of(
+        version(0, metadata={"key": 1, "n": 0}),
+        revision("", key=2, n=0),
+        revision("", key=2, n=1),
+        revision("", n=1),
+        revision("", n=True),
+    )
+    past = history.version_by_serial(10)
+    past.forget(metadata=["key"])
+    assert past.made.metadata == {"n": 0}
+    assert [event.metadata for event in past.revisions] == [{"n": 1}, {"n": True}]
+    assert past.metadata["n"] is True
+
+
+def test_forgetting_keeps_the_present_state() -> None:
+    """A key that has been set again since stays, as the manifest has it."""
+    past = history_of(version(0, metadata={"key": 1}), revision("", key=2)).version_by_serial(10)
+    past.forget(metadata=["key"])
+    assert (past.made.metadata, past.metadata) == ({}, {"key": 2})
+    unrevised = history_of(version(0, metadata={"key": 1})).version_by_serial(10)
+    unrevised.forget(metadata=["key"])
+    assert unrevised.metadata == {"key": 1}
+
+
+def test_forgetting_descriptions() -> None:
+    """The present one is then the only one; metadata keep their history."""
+    past = history_of(
+        version(0, description="one"), revision("two"), revision("two", n=1), revision("three", n=1)
+    ).version_by_serial(10)
+    past.forget(description=True)
+    assert (past.made.description, past.made.metadata) == ("three", {})
+    assert [(event.description, event.metadata) for event in past.revisions] == [("three", {"n": 1})]
+    with raises(DamageError, names=["99"]):
+        history_of(version(0)).version_by_serial(99)
 
 
 def test_purges_add_up() -> None:

@@ -6,7 +6,7 @@
 """
 
 from artstore.reclaim.compaction.environment import compact_environment, retire_replaced
-from artstore.reclaim.compaction.journal import compact_journal, remove_old_journals
+from artstore.reclaim.compaction.journal import compact_journal, remove_old_journals, rewrite_journal
 from artstore.reclaim.compaction.packs import Copied, compact_pack, remove_empty, worthwhile
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "remove_empty",
     "remove_old_journals",
     "retire_replaced",
+    "rewrite_journal",
     "worthwhile",
 ]

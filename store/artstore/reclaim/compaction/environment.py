@@ -66,10 +66,11 @@ _TRANSACTION_AT: Final = 144
 """Offset of the transaction number in a meta page of LMDB's data version 1: the last field of ``MDB_meta``."""
 
 
-def compact_environment(store: Store) -> tuple[int, int]:
+def compact_environment(store: Store, *, always: bool = False) -> tuple[int, int]:
     """Copy the environment without its free pages and switch to the copy; return the sizes on disk (before, after).
 
-    A copy that would not save at least 3 % and 64 KiB is discarded.  Concurrent reads and writes are safe, and no
+    A copy that would not save at least 3 % and 64 KiB is discarded, unless ``always``: free pages still contain
+    removed rows.  Concurrent reads and writes are safe, and no
     acknowledged change is lost: writers wait for the copy, readers do not.  Raises `BusyError`, naming the processes,
     if a read transaction lasts longer than ten seconds, and `OutOfSpaceError` if there is no room for a copy; nothing
     is changed then.
@@ -82,8 +83,8 @@ def compact_environment(store: Store) -> tuple[int, int]:
         try:
             _build(store, old, transaction, new)
             size, was = (beneath.status(store.path, folder / "data.mdb").st_size for folder in (new, old.folder))
-            is_smaller = was - size >= max(_LEAST_BYTES, was * 3 // 100)
-            if is_smaller:
+            is_taken = always or was - size >= max(_LEAST_BYTES, was * 3 // 100)
+            if is_taken:
                 _switch(store, new)
         except lmdb.Error as error:
             _discard(store, new)
@@ -91,7 +92,7 @@ def compact_environment(store: Store) -> tuple[int, int]:
         except BaseException:
             _discard(store, new)
             raise
-        if not is_smaller:
+        if not is_taken:
             _discard(store, new)
     until = time.monotonic() + READER_SECONDS
     while retire_replaced(store) and time.monotonic() < until:

@@ -3,8 +3,8 @@
 The new journal has, in this order:
 
 - ``artifact`` events from the manifest: type, description, and the next numbers of each artifact;
-- for each version that exists or can be undeleted, its events copied unchanged from the journal: creation, last
-  revision, last tags, its own expiry, purges, deletion;
+- for each version that exists or can be undeleted, its events copied unchanged from the journal: creation, the last
+  200 revisions (they are its history), last tags, its own expiry, purges, deletion;
 - the aliases, the retention rules as last set, and runs and lineage as recorded in the manifest.
 
 Of a version that has been reaped only the edges to versions made from it remain.  The numbers and the serial in the
@@ -16,7 +16,7 @@ manifest).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from artstore import beneath
@@ -28,10 +28,10 @@ from artstore.records.tables import Table
 from artstore.rows import catalogue
 from artstore.rows.history import History, read_provenance
 from artstore.storage import disk, journal
-from artstore.storage.manifest import ReadTransaction
+from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
 
-__all__ = ["compact_journal", "remove_old_journals"]
+__all__ = ["compact_journal", "remove_old_journals", "rewrite_journal"]
 
 _BLOCK: Final = 4096
 _RETIRED: Final = b"\0"
@@ -56,16 +56,36 @@ def compact_journal(store: Store) -> tuple[int, int]:
         if length - len(data) < _BLOCK:
             journal.remove_others(store.path, state.journal_generation)
             return length, length
-        old = journal.journal_path(store.path, state.journal_generation)
-        state.journal_generation += 1
-        state.journal_end = len(data)
-        with disk.out_of_space(store.path, "the journal"):
-            journal.remove_others(store.path, state.journal_generation - 1)
-            new = journal.journal_path(store.path, state.journal_generation)
-            disk.write_file(store.path, new, data, beneath.status(store.path, old).st_mode & 0o777)
+        _replace(store, transaction, data)
+    _remove_replaced(store)
+    return length, len(data)
+
+
+def rewrite_journal(store: Store, edit: Callable[[History], None]) -> None:
+    """Rewrite the journal after ``edit`` has changed the past of its versions, but not their present state.
+
+    The file of the journal before is removed.  Raises what `compact_journal` raises; nothing is changed then.
+    """
+    with store.write() as transaction:
+        _replace(store, transaction, _rewritten(store, transaction, edit))
+    _remove_replaced(store)
+
+
+def _replace(store: Store, transaction: WriteTransaction, data: bytes) -> None:
+    """Write the next generation of the journal, and acknowledge it in the transaction."""
+    state = transaction.state
+    old = journal.journal_path(store.path, state.journal_generation)
+    state.journal_generation += 1
+    state.journal_end = len(data)
+    with disk.out_of_space(store.path, "the journal"):
+        journal.remove_others(store.path, state.journal_generation - 1)
+        new = journal.journal_path(store.path, state.journal_generation)
+        disk.write_file(store.path, new, data, beneath.status(store.path, old).st_mode & 0o777)
+
+
+def _remove_replaced(store: Store) -> None:
     with store.write() as transaction:
         journal.remove_others(store.path, transaction.state.journal_generation)
-    return length, len(data)
 
 
 def remove_old_journals(store: Store) -> None:
@@ -77,9 +97,11 @@ def remove_old_journals(store: Store) -> None:
             journal.remove_others(store.path, transaction.state.journal_generation)
 
 
-def _rewritten(store: Store, transaction: ReadTransaction) -> bytes:
+def _rewritten(store: Store, transaction: ReadTransaction, edit: Callable[[History], None] | None = None) -> bytes:
     """Return the bytes of a new journal that leads to the same catalogue as the present one and the manifest."""
     history = _replay(store, transaction)
+    if edit is not None:
+        edit(history)
     artifacts = list(_artifacts(transaction))
     recorded = {
         (artifact.name, version.number): version
