@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import grp
 import os
+import pwd
 import shutil
 import stat
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from artstore import beneath, locate
-from artstore.errors import ExistsError, InvalidInputError, NotFoundError, UnsupportedError
+from artstore.errors import ExistsError, InvalidInputError, NotFoundError, RefusedError, UnsupportedError
 from artstore.records.identity import IDENTITY, WorkspaceIdentity
 from artstore.storage import disk, manifest
 from artstore.storage.manifest_folders import CURRENT, FORMAT
@@ -96,7 +97,7 @@ def _abandoned(folder: Path, prefix: str) -> Iterator[Path]:
         except OSError:
             continue  # another user's
         try:
-            if disk.try_lock(lock):
+            if os.fstat(lock).st_uid == os.geteuid() and disk.try_lock(lock):  # root can open those of others
                 yield temporary
         finally:
             os.close(lock)
@@ -148,8 +149,8 @@ def _build(folder: Path, group: str | None, gid: int | None) -> None:
         if name:
             beneath.make_folder(folder, name)
         with beneath.closing(beneath.open_folder(folder, name)) as fd:
-            if gid is not None:
-                os.fchown(fd, -1, gid)
+            if gid is not None and group is not None:
+                _give_to_group(fd, group, gid)
             os.fchmod(fd, folder_mode | (sticky if name in _STICKY else 0))
     disk.write_file(folder, folder / _MANIFEST / "lease", b"", file_mode)
     disk.write_file(folder, folder / "journal" / "catalogue.journal", b"", file_mode)
@@ -160,6 +161,17 @@ def _build(folder: Path, group: str | None, gid: int | None) -> None:
     manifest.create(folder)
     for name in (*_FOLDERS, ""):
         disk.sync_folder(folder, name)
+
+
+def _give_to_group(fd: int, group: str, gid: int) -> None:
+    try:
+        os.fchown(fd, -1, gid)
+    except PermissionError as error:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        raise RefusedError(
+            f"a workspace cannot be shared with the group {group!r}, of which its owner {user!r} is not a member",
+            hint=f"as root: usermod -aG {group} {user}",
+        ) from error
 
 
 def _move_in(temporary: Path, path: Path) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from artstore import beneath, locate
 from artstore.errors import DamageError
+from artstore.privileges import refuse_root
 from artstore.records.identity import IDENTITY, WorkspaceIdentity
 from artstore.rows.settings import read_settings
 from artstore.rows.snapshot import Snapshot
@@ -44,6 +45,7 @@ class Store:
     """One workspace as seen by one process: cheap to make, safe to pickle, to fork with and to share among threads."""
 
     def __init__(self, path: Path) -> None:
+        refuse_root(path)
         self.path = path
         self.folder_identity = _identity_of(path)
         """(st_dev, st_ino) of the workspace's folder; unlike the uuid, which a copy has too, it cannot be forged."""
@@ -66,7 +68,8 @@ class Store:
     def open(cls, path: Path) -> Self:
         """Open the workspace at ``path``.
 
-        Raises `WorkspaceNotFoundError`, `UnsupportedError` (a newer format, a network file system) or `DamageError`.
+        Raises `WorkspaceNotFoundError`, `UnsupportedError` (a newer format, a network file system), `DamageError`, or
+        `RefusedError` if this process is root's and the workspace is not.
         """
         path = Path(os.path.realpath(path))
         read_current(path)

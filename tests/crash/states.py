@@ -35,7 +35,7 @@ def opened(path: Path) -> Iterator[Workspace]:
 def forget(path: Path) -> None:
     """Close this process's environment of a workspace, so that thousands of them can be looked at."""
     workspace = Path(os.path.realpath(path))
-    for (place, _), reader in store._readers.items():
+    for (place, *_), reader in store._readers.items():
         if place == workspace:
             reader.close()
     if workspace in environment._open_environments:

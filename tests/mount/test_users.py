@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from artfs.mount.control import unmount
 from artstore.workspace import init_workspace
 from mount.conftest import Mounts
 from reasons import has_reason
+from users.fixtures import Users
 
 AsUser = Callable[..., dict[str, Any]]
 
@@ -181,3 +184,104 @@ def test_root_mounts_the_workspace_of_another_user(open_folder: Path, transport:
         assert handle._daemon.wait(5) == 0
     finally:
         theirs.end()
+
+
+def belongs_to_others(folder: Path, uid: int) -> list[str]:
+    return [str(path) for path in folder.rglob("*") if path.lstat().st_uid != uid]
+
+
+def workspace_of_alice(users: Users) -> Path:
+    """Return alice's home, with a workspace ``ws`` and a folder ``m``."""
+    home = users.home("alice")
+    users.run("alice", "sh", "-c", "mkdir m source; echo theirs > source/x")
+    users.artfs("alice", "init", home / "ws")
+    users.artfs("alice", "-w", home / "ws", "put", home / "source", "data")
+    return home
+
+
+def test_root_mounts_by_the_command(users: Users, transport: str) -> None:
+    """What lies in the workspace is made and removed by its owner, who may unmount; only one process stays root's."""
+    home, alice = workspace_of_alice(users), Users.uids["alice"]
+    mount = ("-w", home / "ws", "mount", home / "m", "--transport", transport)
+    for unmounting in ("alice", "root"):
+        users.artfs("root", *mount)
+        assert users.run("root", "cat", home / "m/data/v0/x").stdout == "theirs\n"
+        assert users.run("alice", "cat", home / "m/data/v0/x", check=False).returncode != 0
+        (one,) = json.loads(users.artfs("root", "-w", home / "ws", "status", "--json").stdout)["mounts"]
+        assert one["state"] == "live"
+        processes = users.processes()
+        status = [Path(f"/proc/{pid}/status").read_text().split("Uid:")[1].split()[:4] for pid in processes]
+        assert sorted(status) == sorted([["0"] * 4] + [[str(alice)] * 4] * (len(processes) - 1))
+        assert users.artfs("root", "-w", home / "ws", "path", "data").stdout == f"{home}/m/data/v0\n"
+        assert belongs_to_others(home / "ws", alice) == []
+        users.artfs(unmounting, "umount", home / "m")
+        assert os.listdir(home / "ws/run/daemons") == []
+    assert belongs_to_others(home, alice) == []
+
+
+@pytest.mark.one_transport
+def test_root_mounts_while_the_owner_exchanges_folders(users: Users, transport: str) -> None:
+    """Nothing is made, removed or given away elsewhere, whatever lies in the place of run files and logs."""
+    home = workspace_of_alice(users)
+    outside = users.common("outside", "root", mode=0o700)
+    (outside / "dead.json").write_text('{"id": "dead"}')
+    before = [path.lstat() for path in (outside, outside / "dead.json")]
+    exchange = f"""
+import os
+while True:
+    for name in ("run/daemons", "run"):
+        try:
+            os.rename(f"ws/{{name}}", "kept")
+            os.symlink({str(outside)!r}, f"ws/{{name}}")
+            os.unlink(f"ws/{{name}}")
+            os.rename("kept", f"ws/{{name}}")
+        except OSError:
+            pass
+"""
+    racer = users.start("alice", sys.executable, "-c", exchange)
+    codes = set()
+    for _ in range(4):
+        done = users.artfs("root", "-w", home / "ws", "mount", home / "m", "--transport", transport, check=False)
+        codes.add(done.returncode)
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        users.artfs("root", "umount", "--lazy", home / "m", check=False)
+    racer.kill()
+    assert codes <= {0, 1, 4}
+    assert [path.lstat() for path in (outside, outside / "dead.json")] == before
+    assert os.listdir(outside) == ["dead.json"]
+    assert belongs_to_others(home, Users.uids["alice"]) == []
+
+
+def test_a_child_that_the_owner_stops_is_given_up(users: Users) -> None:
+    """The owner can send signals to the child that works as the owner; the wait for it is bounded."""
+    code = """
+import os, signal
+from artfs.mount import ownership
+from artstore.errors import NotFoundError
+from artstore.privileges import Owner
+ownership._MOST_SECONDS = 0.5
+owner = Owner.named("artalice")
+for task in (lambda: os.kill(os.getpid(), signal.SIGSTOP), lambda: os._exit(3)):
+    try:
+        ownership.run_as(owner, task)
+    except OSError as error:
+        print(type(error).__name__)
+def refuse():
+    raise NotFoundError("there is none", hint="make one")
+try:
+    ownership.run_as(owner, refuse)
+except NotFoundError as error:
+    print(error, error.hint)
+read, write = os.pipe()
+def task():
+    return [os.geteuid(), os.path.exists(f"/proc/self/fd/{write}")], os.pipe()[:1]
+value, (passed,) = ownership.run_as(owner, task)
+os.fstat(passed)
+print(value)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("none is left")
+"""
+    said = users.python("root", code).stdout.splitlines()
+    assert said == ["TimeoutError", "ChildProcessError", "there is none make one", "[61001, False]", "none is left"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -23,11 +24,17 @@ class _Known(click.ParamType[str]):
         """Return the values that begin with the incomplete text."""
         from click.shell_completion import CompletionItem
 
+        from artstore.locate import find_workspace
         from artstore.workspace import open_workspace
 
         try:
-            session = ctx.find_object(Session)
-            workspace = open_workspace(session.workspace if session is not None else None)
+            session = ctx.find_object(Session) or Session()
+            path = find_workspace(session.workspace)
+            if session.is_process and os.geteuid() == 0:
+                from artfs.cli.rights import become_owner
+
+                become_owner(session, path)
+            workspace = open_workspace(path)
             candidates = self._candidates(workspace, incomplete)
         except Exception:  # a shell that completes has nowhere to show what went wrong
             return []

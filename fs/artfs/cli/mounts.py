@@ -96,10 +96,10 @@ def mount(
       getfattr -n user.artfs.digest ~/artifacts/imagenet/v0
     """
     from artfs.mount.control import mount as make_mount
+    from artfs.mount.control import opened
     from artstore.locate import find_workspace
-    from artstore.store import Store
 
-    workspace = Store.open(find_workspace(session.workspace)).path
+    workspace = opened(find_workspace(session.workspace))
     if foreground:
         warn(f"serving {quoted(str(workspace))} at {quoted(directory)}; press Ctrl-C to unmount")
     handle = make_mount(
@@ -173,7 +173,7 @@ def path(session: Session, reference: str) -> None:
     version, inside = workspace.resolve(reference)
     if inside:
         version.stat(inside)  # names the missing part; a path that does not exist is not printed
-    directory, mounted_now = mount_for(workspace.path)
+    directory, mounted_now = mount_for(workspace.path, for_root=session.gave_up_root)
     if mounted_now:
         where = quoted(str(directory))
         warn(f"mounted {quoted(str(workspace.path))} at {where} ('artfs umount {where}' unmounts it)")

@@ -32,7 +32,8 @@ _COLLECT_AFTER: Final = 100_000
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
 @click.option("--default", "as_default", is_flag=True, help="Use it as the default workspace.")
 @click.option("--shared", "group", metavar="GROUP", help="Allow members of this group to use it [default: only you].")
-def init(session: Session, directory: str | None, as_default: bool, group: str | None) -> None:
+@click.option("--owner", metavar="USER", help="Create it as this user; root needs it with --shared [default: you].")
+def init(session: Session, directory: str | None, as_default: bool, group: str | None, owner: str | None) -> None:
     """Create a workspace, the folder that holds all versions.
 
     Without DIR it is created where commands look for it. The first 'artfs put' creates it automatically; use this
@@ -47,6 +48,10 @@ def init(session: Session, directory: str | None, as_default: bool, group: str |
     from artstore.workspace import init_workspace, open_workspace
 
     path = find_workspace(directory if directory is not None else session.workspace)
+    if owner is not None or group is not None:
+        from artfs.cli.rights import require_owner
+
+        require_owner(session, owner)
     created = True
     try:
         workspace = init_workspace(path, group=group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
@@ -31,6 +32,8 @@ class Session:
     """Whether the command changes the workspace: a read-only one is refused when it is opened."""
     is_process: bool = False
     """Whether the process runs only this command."""
+    gave_up_root: bool = False
+    """Whether root runs the command, and the process has become the owner of the workspace."""
     _opened: Workspace | None = field(default=None, repr=False)
 
     def open(self) -> Workspace:
@@ -111,7 +114,7 @@ def subcommand(
     """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        complete = _then_reap(function) if writes else function
+        complete = _with_rights(_then_reap(function) if writes else function)
         shared = workspace_option(json_option(complete) if as_json else complete)
         command = click.command(name)(click.make_pass_decorator(Session, ensure=True)(shared))
         if group is not None:
@@ -119,6 +122,21 @@ def subcommand(
         return command
 
     return decorate
+
+
+def _with_rights(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let root's process take the rights for the command before it begins."""
+
+    @wraps(function)
+    def run(session: Session, *arguments: Any, **options: Any) -> Any:
+        if session.is_process and os.geteuid() == 0:
+            from artfs.cli.rights import settle
+
+            command = click.get_current_context().command_path.partition(" ")[2]
+            settle(session, command, options.get("directory"))
+        return function(session, *arguments, **options)
+
+    return run
 
 
 def _then_reap(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,12 +22,12 @@ from artfs.mount.configuration import Configuration
 from artfs.mount.counters import Counters, Field, WorkerCounts
 from artfs.mount.duty import Duty, Relief, Take
 from artfs.mount.nodetable import NodeTable
-from artfs.mount.ownership import Owner
 from artfs.mount.tree import RECORD_BYTES, Tree
 from artfs.mount.wakefulness import LATENCY_DEVICE, Wakefulness
 from artstore import beneath
 from artstore.daemons import DaemonInfo, listen
 from artstore.errors import ArtfsError, MountError
+from artstore.privileges import Owner
 from artstore.references.recent import RecentSpans
 from artstore.storage.chunkcaches import SharedChunkCache
 from artstore.storage.readahead import Regions
@@ -128,8 +128,6 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
         os.dup2(device, kit.device, inheritable=False)
         os.close(device)
         note = _be_wakeful() if kit.configuration.low_latency else _note_nothing
-        if kit.owner.uid != os.geteuid():
-            import artstore.references.reading  # noqa: F401  # the owner may not be able to reach root's interpreter
         kit.owner.become()
         kernel.die_with_parent(parent)
         store = Store.open(Path(kit.configuration.workspace))
@@ -189,8 +187,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
         import artfs.mount.invalidator
         import artfs.mount.reaping
         import artfs.mount.retaining
-        import artfs.mount.supervisor  # noqa: F401
-        import artstore.references.reading  # noqa: F401  # the owner may not be able to reach root's interpreter
+        import artfs.mount.supervisor  # noqa: F401  # the owner may not be able to reach root's interpreter
     kit.owner.become()
     kernel.die_with_parent(parent)
     try:

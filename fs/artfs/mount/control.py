@@ -21,13 +21,14 @@ from artfs.mount import checks, kernel, table, wakefulness
 from artfs.mount.configuration import LIFELINE, READY, TRANSPORTS, Configuration, default_workers
 from artfs.mount.daemon import Daemon
 from artfs.mount.handle import MountHandle
-from artfs.mount.ownership import Owner
+from artfs.mount.ownership import run_as
 from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
 from artstore import beneath
 from artstore.daemon_requests import request
 from artstore.daemons import DaemonInfo, is_held, live_daemons, private_run_dir, run_file_of, runtime_folder
 from artstore.errors import BusyError, InvalidInputError, MountError, RefusedError
+from artstore.privileges import Owner
 from artstore.records.trees import MODE_BITS
 from artstore.storage.environment import Environment
 from artstore.store import Store
@@ -35,7 +36,7 @@ from artstore.store import Store
 if TYPE_CHECKING:
     from artfs.mount.reports import MountStatus
 
-__all__ = ["MountHandle", "mount", "mount_for", "status", "unmount"]
+__all__ = ["MountHandle", "mount", "mount_for", "opened", "status", "unmount"]
 
 PathLike = str | os.PathLike[str]
 
@@ -80,16 +81,13 @@ def mount(
     """
     _check_options(workers, transport, umask, uid, gid)
     workspace = Path(os.path.realpath(workspace_path))
-    store = Store.open(workspace)
-    if forked:
-        Environment.of(workspace).drop()  # the daemon's first process must not hold it
+    run_dir, _ = run_as(Owner.of(workspace), lambda: (_prepared(workspace, forked=forked), ()))
     target = table.resolve(directory)
-    remove_dead(store.run_dir)
     checks.check(workspace, target, allow_other=allow_other)
     configuration = Configuration(
         id=uuid.uuid4().hex[:12],
         workspace=str(workspace),
-        run_dir=os.fspath(_run_dir_of(store)),
+        run_dir=str(run_dir),
         directory=str(target),
         workers=workers or default_workers(),
         allow_other=allow_other,
@@ -120,9 +118,30 @@ def _check_options(workers: int | None, transport: str, umask: int, uid: int | N
         raise InvalidInputError(f"a user or group number lies between 0 and {_NO_OWNER - 1}")
 
 
-def _run_dir_of(store: Store) -> Path:
-    """Return the folder for the run file and the log of a new daemon."""
-    return private_run_dir(store.run_dir, Owner.of(str(store.path)).uid) if store.is_read_only else store.run_dir
+def opened(workspace_path: PathLike) -> Path:
+    """Return the path of a workspace that can be opened, with links resolved; raises the errors of `Store.open`."""
+    workspace = Path(os.path.realpath(workspace_path))
+    run_as(Owner.of(workspace), lambda: (str(Store.open(workspace).path), ()))
+    return workspace
+
+
+def _prepared(workspace: Path, *, forked: bool) -> str:
+    """Open the workspace, clear dead daemons away, and return the folder for the run file and the log of a new one."""
+    store = Store.open(workspace)
+    if forked:
+        Environment.of(workspace).drop()  # the daemon's first process must not hold it
+    remove_dead(store.run_dir)
+    return os.fspath(private_run_dir(store.run_dir, os.geteuid()) if store.is_read_only else store.run_dir)
+
+
+def _clear_dead(workspace: Path) -> None:
+    """Remove what dead daemons have left in a workspace."""
+
+    def task() -> tuple[None, tuple[()]]:
+        remove_dead(workspace / "run")
+        return None, ()
+
+    run_as(Owner.of(workspace), task)
 
 
 def _low_latency(wanted: bool | None) -> bool:
@@ -157,7 +176,7 @@ def unmount(directory: PathLike, *, lazy: bool = False) -> None:
         if number:
             raise _why_not(mounted, number) from error
     _await_end(mounted, _LAZY_END_SECONDS if lazy else _END_SECONDS)
-    remove_dead(mounted.workspace / "run")
+    _clear_dead(mounted.workspace)
 
 
 def _mounted_at(target: Path) -> Mounted:
@@ -262,16 +281,17 @@ def _run_file(workspace: Path, daemon: DaemonInfo) -> Path:
     return run_file_of(workspace / "run", daemon.id)
 
 
-def mount_for(workspace_path: PathLike, *, create: bool = True) -> tuple[Path, bool]:
+def mount_for(workspace_path: PathLike, *, create: bool = True, for_root: bool = False) -> tuple[Path, bool]:
     """Return (folder, whether this call mounted it) of a mount of the workspace that this user can read.
 
-    Without one, it is mounted in the user's run-time folder; MountError instead if ``create`` is false.
+    Without one, it is mounted in the user's run-time folder; MountError instead if ``create`` is false, or ``for_root``
+    true: then the folder is for root, whose rights this process has given up.
     """
     workspace = Path(os.path.realpath(workspace_path))
-    existing = _readable_mount(workspace)
+    existing = _readable_mount(workspace, 0 if for_root else os.geteuid())
     if existing is not None:
         return existing, False
-    if not create:
+    if not create or for_root:
         raise MountError(f"the workspace {workspace} is not mounted", hint="artfs mount DIR")
     import hashlib
 
@@ -279,7 +299,7 @@ def mount_for(workspace_path: PathLike, *, create: bool = True) -> tuple[Path, b
     name = hashlib.blake2s(os.fsencode(workspace), digest_size=4).hexdigest()
     target = folder / f"{workspace.name}-{name}"
     with _locked(folder):
-        existing = _readable_mount(workspace)
+        existing = _readable_mount(workspace, os.geteuid())
         if existing is not None:
             return existing, False
         with contextlib.suppress(FileExistsError):
@@ -288,11 +308,10 @@ def mount_for(workspace_path: PathLike, *, create: bool = True) -> tuple[Path, b
     return target, True
 
 
-def _readable_mount(workspace: Path) -> Path | None:
-    me = os.geteuid()
+def _readable_mount(workspace: Path, uid: int) -> Path | None:
     for mounted in table.artfs_mounts(workspace):
         daemon = mounted.daemon
-        if daemon is not None and (daemon.mounter == me or daemon.allow_other):
+        if daemon is not None and (daemon.mounter == uid or daemon.allow_other):
             return mounted.directory
     return None
 

@@ -17,10 +17,12 @@ from typing import Self
 
 import artfs
 from artfs.mount.configuration import LIFELINE, READY, Configuration
+from artfs.mount.ownership import run_as
 from artfs.mount.runfile import log_file
 from artstore import beneath
 from artstore.errors import MountError
 from artstore.helper_environment import import_paths
+from artstore.privileges import Owner
 
 __all__ = ["Daemon"]
 
@@ -48,9 +50,9 @@ class Daemon:
         """
         for earlier in list(_started):
             earlier.poll()
-        log = None if foreground else log_file(Path(configuration.run_dir), configuration.id)
+        log = None if foreground else _Log(configuration)
         with contextlib.ExitStack() as ours:
-            output = _moved(ours, _open_log(log) if log else os.dup(2))
+            output = _moved(ours, log.make() if log else os.dup(2))
             ready, ready_end = os.pipe2(os.O_CLOEXEC)
             ours.callback(os.close, ready)
             lifeline_end, lifeline = os.pipe2(os.O_CLOEXEC)
@@ -145,8 +147,31 @@ def _forget_after_fork() -> None:
 os.register_at_fork(after_in_child=_forget_after_fork)
 
 
-def _open_log(path: Path) -> int:
-    return beneath.open_file(path.parents[2], path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+class _Log:
+    """The log file of a daemon, which is opened and read as the owner of the workspace."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._path = log_file(Path(configuration.run_dir), configuration.id)
+        self._root = self._path.parents[2]
+        self._owner = Owner.of(configuration.workspace)
+
+    def make(self) -> int:
+        """Make it and return its descriptor."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        _, (descriptor,) = run_as(self._owner, lambda: (None, [beneath.open_file(self._root, self._path, flags)]))
+        return descriptor
+
+    def last_line(self) -> str:
+        """Return what the daemon has written last, or why that cannot be read."""
+        text, _ = run_as(self._owner, lambda: (self._read(), ()))
+        return str(text)
+
+    def _read(self) -> str:
+        try:
+            lines = beneath.read_bytes(self._root, self._path).decode(errors="replace").strip().splitlines()
+        except OSError as error:
+            return os.strerror(error.errno or errno.EIO)
+        return lines[-1] if lines else "it left no message"
 
 
 def _moved(stack: contextlib.ExitStack, descriptor: int) -> int:
@@ -201,7 +226,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": import_paths(Path(artfs.__path__[0]).parent)}
 
 
-def _await_ready(ready: int, log: Path | None) -> None:
+def _await_ready(ready: int, log: _Log | None) -> None:
     """Read the daemon's one-line report; MountError if it reports an error, or nothing."""
     line = b""
     deadline = time.monotonic() + _START_SECONDS
@@ -210,16 +235,8 @@ def _await_ready(ready: int, log: Path | None) -> None:
             raise MountError(f"the daemon did not start within {_START_SECONDS:.0f} s")
         data = os.read(ready, 65536)
         if not data:
-            raise MountError("the daemon exited before it was ready" + (f": {_last_line(log)}" if log else ""))
+            raise MountError("the daemon exited before it was ready" + (f": {log.last_line()}" if log else ""))
         line += data
     message = json.loads(line)
     if "error" in message:
         raise MountError(message["error"], hint=message["hint"])
-
-
-def _last_line(log: Path) -> str:
-    try:
-        lines = beneath.read_bytes(log.parents[2], log).decode(errors="replace").strip().splitlines()
-    except OSError as error:
-        return os.strerror(error.errno or errno.EIO)
-    return lines[-1] if lines else "it left no message"

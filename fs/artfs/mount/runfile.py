@@ -14,7 +14,6 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from artfs.mount.ownership import Owner
 from artstore import beneath
 from artstore.daemons import DaemonInfo, daemons_folder, is_held, recorded_daemons, remove_socket, run_dirs
 
@@ -32,7 +31,7 @@ class RunFile:
         self.descriptor = descriptor
 
     @classmethod
-    def create(cls, run_dir: Path, info: DaemonInfo, owner: Owner) -> RunFile:
+    def create(cls, run_dir: Path, info: DaemonInfo) -> RunFile:
         """Write the run file of ``info`` and lock it.  Guarantees: it is never visible without its lock."""
         folder = daemons_folder(run_dir)
         root = run_dir.parent
@@ -41,8 +40,6 @@ class RunFile:
         temporary = folder / f".{info.id}.new"
         descriptor = beneath.open_file(root, temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
-            if os.geteuid() != owner.uid:
-                os.fchown(descriptor, owner.uid, -1)
             # What the group cannot read, a reaper of another member cannot examine.
             os.fchmod(descriptor, 0o640 if beneath.shared_group(root) is not None else 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)

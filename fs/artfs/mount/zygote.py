@@ -38,11 +38,12 @@ from artfs.mount.configuration import LIFELINE, PYFUSE3_INSTALL, TRANSPORTS, Con
 from artfs.mount.counters import Counters, Field
 from artfs.mount.nodetable import NodeTable
 from artfs.mount.notifications import resend_requests
-from artfs.mount.ownership import Owner, Shown
+from artfs.mount.ownership import Shown, run_as
 from artfs.mount.runfile import RunFile, log_file, remove_empty_log
 from artstore import beneath
 from artstore.daemons import DaemonInfo, remove_socket, runtime_folder, shared_socket, socket_path
 from artstore.errors import ArtfsError, MountError, UnsupportedError
+from artstore.privileges import Owner, import_modules
 from artstore.references.recent import RecentSpans
 from artstore.storage.chunkcaches import SharedChunkCache
 from artstore.storage.readahead import Regions
@@ -96,12 +97,12 @@ class Zygote:
         """Mount, report on the ready pipe, serve until the mount has ended, and return the exit code."""
         self._prepare_signals()
         try:
-            owner = Owner.of(self._configuration.workspace)
+            self._owner = Owner.of(self._configuration.workspace)
             name, transport = self._attach()
         except Exception as error:
             return self._report_failure(error)
         try:
-            self._start(owner, name, transport)
+            self._start(name, transport)
         except Exception as error:
             self._kill_all()
             self._give_up()
@@ -142,8 +143,13 @@ class Zygote:
         with contextlib.suppress(OSError):
             kernel.detach(self._directory, lazy=True)
 
-    def _start(self, owner: Owner, name: str, transport: Transport) -> None:
+    def _start(self, name: str, transport: Transport) -> None:
         """Start all children: the supervisor first, so that nothing is cached before it listens."""
+        owner = self._owner
+        if owner.uid != os.geteuid():
+            import artstore
+
+            import_modules(artstore)
         self._kit = Kit(
             self._configuration,
             owner,
@@ -157,11 +163,12 @@ class Zygote:
             RecentSpans(),
             NodeTable(),
         )
+        address, _ = run_as(owner, lambda: (self._socket_path(), ()))
         self._info = DaemonInfo(
             id=self._configuration.id,
             pid=os.getpid(),
             mountpoint=self._configuration.directory,
-            socket=str(self._socket_path(owner)),
+            socket=str(address),
             device=_device_number(self._directory),
             started_at=time.time(),
             transport=name,
@@ -171,7 +178,8 @@ class Zygote:
             allow_other=self._configuration.allow_other,
         )
         kernel.widen_readahead(self._info.device)
-        self._run_file = RunFile.create(Path(self._configuration.run_dir), self._info, owner)
+        path, (descriptor,) = run_as(owner, self._make_run_file)
+        self._run_file = RunFile(Path(path), descriptor)
         self._info = replace(self._info, run_file=str(self._run_file.path))
         gc.collect()
         gc.freeze()
@@ -181,11 +189,16 @@ class Zygote:
             self._start_worker(slot)
         self._await_ready(self._configuration.workers)
 
-    def _socket_path(self, owner: Owner) -> Path:
+    def _socket_path(self) -> str:
         run_dir = Path(self._configuration.run_dir)
         if beneath.shared_group(run_dir.parent) is not None:
-            return shared_socket(run_dir, self._configuration.id)
-        return socket_path(runtime_folder(owner.uid), Path(self._configuration.workspace), self._configuration.id)
+            return str(shared_socket(run_dir, self._configuration.id))
+        folder = runtime_folder(os.geteuid())
+        return str(socket_path(folder, Path(self._configuration.workspace), self._configuration.id))
+
+    def _make_run_file(self) -> tuple[str, list[int]]:
+        made = RunFile.create(Path(self._configuration.run_dir), self._info)
+        return str(made.path), [made.descriptor]
 
     def _private(self, *, supervisor: bool = False) -> list[int]:
         """Return the descriptors that a child must not hold; the supervisor shares the run file's lock."""
@@ -392,14 +405,18 @@ class Zygote:
 
     def _clean(self) -> None:
         """Remove the run file, the socket, and the log if nothing was written to it."""
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            run_as(self._owner, self._remove_files)
+
+    def _remove_files(self) -> tuple[None, list[int]]:
         if hasattr(self, "_run_file"):
             with contextlib.suppress(OSError):
                 remove_socket(Path(self._configuration.workspace), self._run_file.path, self._info)
             self._run_file.remove()
-        log = log_file(Path(self._configuration.run_dir), self._configuration.id)
-        with contextlib.suppress(OSError):
-            sys.stderr.flush()
-        remove_empty_log(log)
+        remove_empty_log(log_file(Path(self._configuration.run_dir), self._configuration.id))
+        return None, []
 
     def _report_failure(self, error: Exception) -> int:
         """Report to the caller why nothing is mounted, and return the exit code."""

@@ -15,12 +15,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from artstore.checking.lmdb_audit import UNHEARD
+from artstore.checking.lmdb_audit import UNHEARD, main
 from artstore.checking.report import OnProgress, Progress, Report
 from artstore.errors import BusyError
 from artstore.helper_environment import helper_environment
+from artstore.privileges import close_all, gave_up
 
 __all__ = ["check_pages"]
 
@@ -37,15 +38,7 @@ def check_pages(folder: Path, report: Report, progress: OnProgress | None = None
     path = folder / "data.mdb"
     before = len(report.problems)
     pages = -1
-    command = [sys.executable, "-P", "-m", "artstore.checking.lmdb_audit", os.fspath(folder)]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=helper_environment(),
-        start_new_session=True,  # Ctrl-C is for this process, which ends the other
-    )
+    process = _Fork(folder) if gave_up() else _start(folder)
     try:
         for message in _messages(process):
             if "progress" in message and progress is not None:
@@ -72,7 +65,65 @@ def check_pages(folder: Path, report: Report, progress: OnProgress | None = None
     return len(report.problems) == before
 
 
-def _messages(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+def _start(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "artstore.checking.lmdb_audit", os.fspath(folder)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=helper_environment(),
+        start_new_session=True,  # Ctrl-C is for this process, which ends the other
+    )
+
+
+class _Fork:
+    """The auditing process as a copy of this one, whose user may not be able to run the interpreter."""
+
+    def __init__(self, folder: Path) -> None:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        self._code: int | None = None
+        self._pid = os.fork()
+        if self._pid == 0:
+            _audit_here(folder, writing)
+        os.close(writing)
+        self.stdout = open(reading, "rb", buffering=0)  # noqa: SIM115  # closed by `check_pages`
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while the process lives."""
+        return self._await(os.WNOHANG)
+
+    def wait(self) -> int | None:
+        """Return the exit code when the process has ended."""
+        return self._await(0)
+
+    def kill(self) -> None:
+        """End the process."""
+        if self.poll() is None:
+            os.kill(self._pid, signal.SIGKILL)
+
+    def _await(self, options: int) -> int | None:
+        if self._code is None:
+            pid, status = os.waitpid(self._pid, options)
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
+
+
+def _audit_here(folder: Path, output: int) -> NoReturn:
+    """Be the child: audit, with nothing of the parent's open."""
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for target, source in ((0, null), (1, output), (2, null)):
+            os.dup2(source, target)
+        close_all()
+        main(os.fspath(folder))
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _messages(process: subprocess.Popen[bytes] | _Fork) -> Iterator[dict[str, Any]]:
     """Yield what the process says, until it ends or has said nothing for too long."""
     assert process.stdout is not None
     fd = process.stdout.fileno()
@@ -89,14 +140,14 @@ def _messages(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _refuse_unheard(process: subprocess.Popen[bytes]) -> None:
+def _refuse_unheard(process: subprocess.Popen[bytes] | _Fork) -> None:
     """Raise the OSError for which the process could not say what it found."""
     number = (process.poll() or 0) - UNHEARD
     if number > 0:
         raise OSError(number, os.strerror(number), "the audit of LMDB's pages")
 
 
-def _end(process: subprocess.Popen[bytes]) -> str:
+def _end(process: subprocess.Popen[bytes] | _Fork) -> str:
     """Say how the process ended that did not finish."""
     code = process.poll()
     if code is None:

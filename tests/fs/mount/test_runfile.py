@@ -7,7 +7,6 @@ import stat
 import time
 from pathlib import Path
 
-from artfs.mount.ownership import Owner
 from artfs.mount.runfile import RunFile, log_file, remove_dead
 from artstore.daemons import DaemonInfo, daemons_folder, is_held, live_daemons, socket_path
 from artstore.errors import RefusedError
@@ -18,12 +17,8 @@ def info(name: str, address: Path) -> DaemonInfo:
     return DaemonInfo(name, 1, "/m", str(address), "0:1", 1.0, "fake", os.getuid(), os.getuid())
 
 
-def me() -> Owner:
-    return Owner(os.geteuid(), os.getegid(), ())
-
-
 def test_the_lock_lasts_as_long_as_any_process_that_shares_it(tmp_path: Path) -> None:
-    held = RunFile.create(tmp_path, info("a", tmp_path / "s"), me())
+    held = RunFile.create(tmp_path, info("a", tmp_path / "s"))
     other = os.dup(held.descriptor)
     os.close(held.descriptor)
     assert is_held(held.path)
@@ -54,11 +49,11 @@ def test_no_file_is_removed_because_a_run_file_names_it(tmp_path: Path) -> None:
     open_to_all = make_socket(tmp_path, "open")
     victims = {"thesis": thesis, "file": by_rule, "other": other}
     for name, path in victims.items():
-        os.close(RunFile.create(tmp_path, info(name, path), me()).descriptor)
+        os.close(RunFile.create(tmp_path, info(name, path)).descriptor)
     remove_dead(tmp_path)
     assert list(daemons_folder(tmp_path).iterdir()) == []
     assert all(path.exists() for path in victims.values())
-    os.close(RunFile.create(tmp_path, info("open", open_to_all), me()).descriptor)
+    os.close(RunFile.create(tmp_path, info("open", open_to_all)).descriptor)
     private.chmod(0o755)
     remove_dead(tmp_path)
     assert open_to_all.exists()
@@ -70,7 +65,7 @@ def test_the_folder_of_run_files_is_no_link(tmp_path: Path) -> None:
     run_dir.mkdir(parents=True)
     (run_dir / "daemons").symlink_to(tmp_path / "elsewhere")
     with raises(RefusedError, names=[str(run_dir / "daemons")], reason="through a link"):
-        RunFile.create(run_dir, info("a", tmp_path / "s"), me())
+        RunFile.create(run_dir, info("a", tmp_path / "s"))
     with raises(RefusedError, names=[str(run_dir / "daemons")], reason="through a link"):
         live_daemons(run_dir)
     with raises(RefusedError, names=[str(run_dir / "daemons")], reason="through a link"):
@@ -80,9 +75,9 @@ def test_the_folder_of_run_files_is_no_link(tmp_path: Path) -> None:
 
 def test_the_dead_are_cleared_away_and_the_living_left(tmp_path: Path) -> None:
     sockets = {name: make_socket(tmp_path, name) for name in ("alive", "dead", "told")}
-    alive = RunFile.create(tmp_path, info("alive", sockets["alive"]), me())
+    alive = RunFile.create(tmp_path, info("alive", sockets["alive"]))
     for name in ("dead", "told"):
-        os.close(RunFile.create(tmp_path, info(name, sockets[name]), me()).descriptor)
+        os.close(RunFile.create(tmp_path, info(name, sockets[name])).descriptor)
     for name in ("alive", "dead", "starting"):
         log_file(tmp_path, name).touch()
     log_file(tmp_path, "told").write_text("why it died\n")
