@@ -55,7 +55,7 @@ REASONS = {
     # drafts
     "no open draft": "no draft",
     "draft expired": "has expired",
-    "expires before it opens": "cannot expire before it is opened",
+    "expires before it opens": "a draft cannot expire",
     "added before": "was already added to the draft with different content",
     "folder against file": "a folder on one side and a file on the other",
     "not a folder": "is not a folder",

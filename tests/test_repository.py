@@ -263,6 +263,7 @@ TESTED_ELSEWHERE = {
         f"artfs/tracking/{name}"
         for name in ("assembly", "description", "downloading", "entries", "naming", "values", "verifying", "workspaces")
     ],
+    "tests/fs/test_filesystem_contract.py": ["artfs/universal_path"],
     "tests/fs/tracking/test_disabled.py": ["artfs/tracking/unrecorded"],
     "tests/fs/tracking/test_run.py": [
         f"artfs/tracking/{name}" for name in ("active_run", "aliases", "api", "run_values")
@@ -299,6 +300,7 @@ TESTED_ELSEWHERE = {
     # Commands: `test_documents` runs each of them, and these have no logic of their own.
     "tests/fs/cli/test_documents.py": [f"artfs/cli/{name}" for name in ("artifacts", "caching", "differences")],
     "tests/fs/cli/test_demo.py": ["artfs/cli/demo_data"],
+    "tests/fs/cli/test_wrong_words.py": ["artfs/cli/exit_codes", "artfs/cli/projects"],
     "tests/fs/cli/test_main.py": ["artfs/cli/machine", "artfs/cli/session", "artfs/quantities"],
     # Processes and the kernel: only a mount shows what they do.
     "tests/mount/test_caching.py": [f"artfs/mount/{name}" for name in ("cache", "notifications")],

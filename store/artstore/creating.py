@@ -36,15 +36,15 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
     """Make a workspace at ``path`` and open it.
 
     It is built in a temporary folder next to it, synced, and renamed, so that it exists completely or not at all.
-    ``group`` shares it with a Unix group.  Raises `ExistsError` if something else exists there, `UnsupportedError` on a
-    file system where LMDB is unsafe, `OutOfSpaceError` if there is no room for the reserve.
+    ``group`` shares it with a Unix group.  Raises `ExistsError` if something else exists there, `NotFolderError` if
+    that or a part of the path is no folder, `UnsupportedError` on a file system where LMDB is unsafe,
+    `OutOfSpaceError` if there is no room for the reserve.
     """
     path = Path(os.path.abspath(path))
     locate.refuse_unencodable(path)
     if (path / CURRENT).exists():
-        raise ExistsError(f"{path} is already a workspace")
-    if path.exists() and not path.is_dir():
-        raise ExistsError(f"{path} exists and is not a folder")
+        raise ExistsError(f"{path} is already a workspace", hint="name a new or an empty folder")
+    locate.refuse_non_folder(path)
     for folder in (path, path.parent):
         _clear_abandoned(folder)
     if _finish_move(path) and group is None:
@@ -79,7 +79,13 @@ def _make(path: Path, group: str | None, gid: int | None) -> None:
 def _temporary_folder(parent: Path) -> tuple[Path, int]:
     """Make a folder to build in; return it with the descriptor whose flock marks it as being built."""
     while True:
-        temporary = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=parent))
+        try:
+            temporary = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=parent))
+        except OSError as error:  # it names the temporary folder, which the caller does not know
+            if error.errno == errno.ENOENT and parent.is_dir():
+                hint = "name a folder on a disk"
+                raise UnsupportedError(f"{parent} is on a file system that takes no folders", hint=hint) from error
+            raise OSError(error.errno, f"no workspace can be created there: {error.strerror}", str(parent)) from error
         try:
             lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -123,7 +129,7 @@ def _group_id(group: str | None) -> int | None:
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError as error:
-        raise NotFoundError(f"there is no group {group!r}") from error
+        raise NotFoundError(f"there is no group {group!r}", hint="list them: getent group") from error
     except ValueError as error:
         raise InvalidInputError(f"{group!r} is not the name of a group") from error
 

@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import pwd
+import re
 import socket
 import stat
 from collections.abc import Iterator
@@ -157,9 +158,18 @@ def shared_socket(run_dir: Path, daemon: str) -> Path:
 
 @contextmanager
 def _address(info: DaemonInfo) -> Iterator[str]:
-    """Yield the address of a daemon's socket, short enough for the kernel."""
+    """Yield the address of a daemon's socket, short enough for the kernel.
+
+    Raises RefusedError if the run file names a socket that is not where the user of the daemon makes them.
+    """
     run_file = Path(info.run_file)
     if not info.run_file or beneath.shared_group(run_file.parents[2]) is None:
+        path = Path(info.socket)
+        if not _SOCKET.fullmatch(path.name) or not beneath.is_private(path.parent, info.uid):
+            raise RefusedError(
+                f"the daemon of {info.mountpoint} names a socket that is not in a private folder of user {info.uid}",
+                hint=f"remove {info.run_file}" if info.run_file else "",
+            )
         yield info.socket
         return
     with beneath.closing(beneath.open_folder(run_file.parents[2], run_file.parent)) as folder:
@@ -267,6 +277,8 @@ def _read(run_file: Path) -> DaemonInfo | None:
         if any(type(value) is not _TYPES[name] for name, value in known.items()):
             return None
         info = DaemonInfo(**known)
+        if not _is_possible(info):
+            return None
     except OSError as error:
         if error.errno in _EXHAUSTED:
             raise
@@ -276,6 +288,26 @@ def _read(run_file: Path) -> DaemonInfo | None:
     return replace(info, uid=owner, run_file=str(run_file)) if info.id == run_file.stem else None
 
 
+def _is_possible(info: DaemonInfo) -> bool:
+    """Return whether the values can be those of a daemon: callers compute with them."""
+    return (
+        0 < info.pid <= _MOST_PID
+        and 0 <= info.started_at <= _LATEST_SECONDS  # false for what is not a number
+        and _DEVICE.fullmatch(info.device) is not None
+        and info.mountpoint.startswith("/")
+        and "\0" not in info.mountpoint + info.socket
+        and 0 <= info.mounter <= _MOST_UID
+    )
+
+
+_MOST_PID: Final = 1 << 22
+_MOST_UID: Final = (1 << 32) - 1
+_LATEST_SECONDS: Final = 253402300799.0
+"""The end of the year 9999."""
+_DEVICE: Final = re.compile(r"[0-9]{1,4}:[0-9]{1,7}")
+"""Major and minor number have 12 and 20 bits."""
+_SOCKET: Final = re.compile(r"[0-9a-f]{24}\.sock")
+"""What `socket_path` makes."""
 _EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 """Errors that say nothing about a daemon: this process or the machine has no descriptors or memory left."""
 _LONGEST: Final = 1 << 16

@@ -3,12 +3,15 @@
     ArtfsError
     ├── InvalidNameError (ValueError)            a name, alias or reference that the grammar refuses
     ├── InvalidInputError (ValueError)           any other invalid argument
+    │   ├── IsFolderError (IsADirectoryError)    ... a folder in place of a file
+    │   └── NotFolderError (NotADirectoryError)  ... a file in place of a folder
     ├── NotFoundError (FileNotFoundError)        no such artifact, version, alias or path
     │   └── WorkspaceNotFoundError               no workspace at the searched path
     ├── RefusedError (PermissionError)           possible only with another option or confirmation
     ├── ExistsError (FileExistsError)            the target exists already, and differs
     ├── SourceError (OSError)                    a file of the user that cannot be stored as it is
-    │   └── SourceChangedError                   ... because it kept changing while it was read
+    │   ├── SourceChangedError                   ... because it kept changing while it was read
+    │   └── SourceKindError                      ... because it is neither a file nor a folder
     ├── UnsupportedError (OSError)               a newer format, or a file system that is unsafe here
     ├── MountError (OSError)                     the mount could not be made, reached or ended
     ├── BusyError (OSError)                      another process holds the resource; try again
@@ -36,14 +39,17 @@ __all__ = [
     "ExistsError",
     "InvalidInputError",
     "InvalidNameError",
+    "IsFolderError",
     "MountError",
     "NotAllowedError",
+    "NotFolderError",
     "NotFoundError",
     "OutOfSpaceError",
     "OutsideError",
     "RefusedError",
     "SourceChangedError",
     "SourceError",
+    "SourceKindError",
     "UnsupportedError",
     "WorkspaceNotFoundError",
 ]
@@ -92,6 +98,20 @@ class InvalidInputError(ArtfsError, ValueError):
 
     kind = "invalid_input"
     exit_code = 2
+
+
+class IsFolderError(InvalidInputError, IsADirectoryError):
+    """Raised for a folder in a place where only a file is possible."""
+
+    kind = "is_folder"
+    code = errno.EISDIR
+
+
+class NotFolderError(InvalidInputError, NotADirectoryError):
+    """Raised for a file in a place where only a folder is possible."""
+
+    kind = "not_folder"
+    code = errno.ENOTDIR
 
 
 class NotFoundError(ArtfsError, FileNotFoundError):
@@ -143,6 +163,13 @@ class SourceChangedError(SourceError):
     """Raised when files kept changing, or vanished, while they were read."""
 
     kind = "source_changed"
+
+
+class SourceKindError(SourceError):
+    """Raised for a path that is named to be stored but is a pipe, a socket or a device."""
+
+    kind = "source_kind"
+    exit_code = 2
 
 
 class UnsupportedError(ArtfsError, OSError):

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from artstore.errors import ArtfsError, InvalidInputError, NotFoundError, UnsupportedError
+from artstore.errors import ArtfsError, InvalidInputError, NotFolderError, NotFoundError, UnsupportedError
 
 __all__ = [
     "WORKSPACE_VARIABLE",
@@ -22,6 +22,7 @@ __all__ = [
     "find_workspace",
     "is_on_read_only_disk",
     "mount_points",
+    "refuse_non_folder",
     "refuse_unencodable",
     "refuse_unsafe_filesystem",
     "set_default_workspace",
@@ -165,6 +166,15 @@ def refuse_unencodable(workspace: str | os.PathLike[str]) -> None:
     except UnicodeEncodeError as error:
         path = os.fsencode(workspace)
         raise UnsupportedError(f"the workspace's path {path!r} is not UTF-8", hint="choose another folder") from error
+
+
+def refuse_non_folder(path: Path) -> None:
+    """Raise `NotFolderError` if an absolute path, or a part of it, exists and is not a folder."""
+    for place in (path, *path.parents):
+        if place.is_dir():
+            return
+        if os.path.lexists(place) and place.exists():
+            raise NotFolderError(f"{place} exists and is not a folder", hint="name a new or an existing folder")
 
 
 def _absolute(path: Path) -> Path:

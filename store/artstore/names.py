@@ -17,7 +17,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from artstore.arguments import shown_value
-from artstore.errors import InvalidInputError, InvalidNameError
+from artstore.errors import InvalidInputError, InvalidNameError, NotFoundError
 
 __all__ = [
     "COMPONENT_MAX_CHARACTERS",
@@ -27,9 +27,17 @@ __all__ = [
     "Reference",
     "check_alias",
     "check_component",
+    "check_draft",
     "check_name",
+    "check_new_alias",
+    "check_new_rule",
+    "check_rule",
+    "check_run",
+    "check_tag",
+    "check_type",
     "parse_reference",
     "parse_version_label",
+    "unknown_path",
     "version_label",
 ]
 
@@ -93,6 +101,24 @@ def check_alias(alias: str) -> str:
     return _checked(alias, "alias")
 
 
+def check_new_alias(alias: str) -> str:
+    """Return *alias* if it may be set; raise InvalidNameError otherwise, also for a comma, which separates aliases."""
+    if isinstance(alias, str) and "," in alias:
+        raise InvalidNameError(f'the alias {_shown(alias)} contains ","; give several aliases one by one')
+    return check_alias(alias)
+
+
+def check_tag(tag: str) -> str:
+    """Return *tag* if it may be added to a version; raise InvalidInputError otherwise."""
+    if not isinstance(tag, str):
+        raise InvalidInputError(f"a tag must be text, not {shown_value(tag)}")
+    if "," in tag:
+        raise InvalidInputError(f'the tag {_shown(tag)} contains ","; give several tags one by one')
+    if not 1 <= len(tag) <= 128 or not tag.isprintable() or tag != tag.strip():
+        raise InvalidInputError(f"{_shown(tag)} is not a tag: 1 to 128 printable characters, no outer spaces")
+    return tag
+
+
 def check_type(type_name: str) -> str:
     """Return *type_name* if it is a valid type; raise InvalidInputError otherwise."""
     if not isinstance(type_name, str):
@@ -104,7 +130,7 @@ def check_type(type_name: str) -> str:
 
 def check_draft(ident: str) -> str:
     """Return *ident* if it is a valid id of a draft; raise InvalidNameError otherwise."""
-    return _checked(ident, "draft's name")
+    return _one_word(_checked(ident, "draft's name"), "draft's name")
 
 
 def check_run(ident: str) -> str:
@@ -115,6 +141,11 @@ def check_run(ident: str) -> str:
 def check_rule(name: str) -> str:
     """Return *name* if it is a valid name of a retention rule; raise InvalidNameError otherwise."""
     return _checked(name, "rule's name")
+
+
+def check_new_rule(name: str) -> str:
+    """Return *name* if a rule may be created with it; raise InvalidNameError otherwise."""
+    return _one_word(check_rule(name), "rule's name")
 
 
 def check_name(name: str) -> str:
@@ -164,6 +195,11 @@ def parse_reference(text: str) -> Reference:
     return Reference(name, None, LATEST if version == LATEST else check_alias(version), inside)
 
 
+def unknown_path(version: str, path: bytes) -> NotFoundError:
+    """Return the error of a path that a version, given by its name, does not have."""
+    return NotFoundError(f"{version} has no {os.fsdecode(path)!r}", hint=f"list its files: artfs ls {version}")
+
+
 def _without_repetition(version: str) -> str:
     # W&B prints an artifact's name with its version and adds the version again: NAME:v3:v3.
     first, colon, second = version.partition(":")
@@ -200,6 +236,13 @@ def _checked(component: str, what: str) -> str:
         named = isinstance(component, str) and component
         raise InvalidNameError(f"the {what} {_shown(component)} {problem}" if named else f"the {what} {problem}")
     return component
+
+
+def _one_word(name: str, what: str) -> str:
+    odd = next((character for character in name if character.isspace() or character == ","), None)
+    if odd is not None:
+        raise InvalidNameError(f'the {what} {_shown(name)} contains "{odd}"; spaces and commas are not allowed in it')
+    return name
 
 
 def _problem(component: str) -> str:

@@ -46,10 +46,10 @@ def test_pandas_reads_a_version_that_is_not_mounted(files: ArtfsFileSystem) -> N
 def test_directories(files: ArtfsFileSystem) -> None:
     assert files.ls("", detail=False) == ["alone", "team"]
     assert files.ls("artfs://team", detail=False) == ["team/data"]
-    assert files.ls("team/data", detail=False) == ["team/data:v0"]
+    assert files.ls("team/data", detail=False) == ["team/data/v0"]
     assert {entry["name"]: (entry["type"], entry["size"]) for entry in files.ls("team/data:v0")} == {
-        "team/data:v0/link.csv": ("file", 8),
-        "team/data:v0/sub": ("directory", 0),
+        "team/data:v0/link.csv": ("other", 8),
+        "team/data:v0/sub": ("directory", 8),
         "team/data:v0/table.csv": ("file", 12),
     }
     assert files.ls("team/data:v0/table.csv", detail=False) == ["team/data:v0/table.csv"]

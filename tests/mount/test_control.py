@@ -16,7 +16,14 @@ from artfs.mount.control import mount, status, unmount
 from artfs.mount.kernel import attach
 from artfs.mount.table import at
 from artstore.daemons import live_daemons
-from artstore.errors import ArtfsError, InvalidInputError, MountError, WorkspaceNotFoundError
+from artstore.errors import (
+    ArtfsError,
+    ExistsError,
+    InvalidInputError,
+    MountError,
+    NotFoundError,
+    WorkspaceNotFoundError,
+)
 from artstore.workspace import Workspace
 from messages import raises
 
@@ -36,9 +43,9 @@ def test_mount_points_that_will_not_do(workspace: Workspace, tmp_path: Path) -> 
     (tmp_path / "file").touch()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
-    refused(MountError, [f"{tmp_path}/absent"], "no mount point", workspace, tmp_path / "absent")
-    refused(MountError, [f"{tmp_path}/file"], "not a folder", workspace, tmp_path / "file")
-    refused(MountError, [f"{tmp_path}/full"], "folder not empty", workspace, tmp_path / "full")
+    refused(NotFoundError, [f"{tmp_path}/absent"], "no mount point", workspace, tmp_path / "absent")
+    refused(InvalidInputError, [f"{tmp_path}/file"], "not a folder", workspace, tmp_path / "file")
+    refused(ExistsError, [f"{tmp_path}/full"], "folder not empty", workspace, tmp_path / "full")
     (workspace.path / "cache" / "m").mkdir()
     for inside in (workspace.path / "run" / "drafts", workspace.path / "cache" / "m"):
         names = [str(inside), str(workspace.path)]
@@ -65,7 +72,7 @@ def test_a_workspace_below_its_mount_point(tmp_path: Path) -> None:
     from artstore.workspace import init_workspace
 
     workspace = init_workspace(tmp_path / "m" / "ws")
-    with raises(MountError, names=[str(tmp_path / "m")], reason="folder not empty"):
+    with raises(InvalidInputError, names=[str(workspace.path)], reason="workspace in the mount point"):
         mount(workspace.path, tmp_path / "m")
     with raises(InvalidInputError, names=[str(workspace.path)], reason="workspace in the mount point"):
         checks._check_apart(workspace.path, tmp_path / "m")
@@ -87,9 +94,9 @@ def test_what_is_mounted_already(workspace: Workspace, mounts: Any, tmp_path: Pa
     try:
         with raises(MountError, names=[str(other), "tmpfs", "none"], reason="already mounted"):
             mount(workspace.path, other)
-        with raises(MountError, names=[str(other), "tmpfs"], reason="another file system"):
+        with raises(NotFoundError, names=[str(other), "tmpfs"], reason="another file system"):
             unmount(other)
-        with raises(MountError, names=[str(other)], reason="another file system"):
+        with raises(NotFoundError, names=[str(other)], reason="another file system"):
             status(directory=other)
     finally:
         subprocess.run(["umount", other], check=True)

@@ -20,7 +20,7 @@ from artfs.mount.control import mount_for, status, unmount
 from artfs.mount.table import at
 from artfs.mount.wakefulness import LATENCY_DEVICE
 from artstore.daemons import live_daemons
-from artstore.errors import BusyError, MountError
+from artstore.errors import BusyError, MountError, NotFoundError
 from artstore.workspace import Workspace
 from messages import raises
 
@@ -234,7 +234,7 @@ def test_unmounting_leaves_nothing(workspace: Workspace, mounts: Any, source: Pa
     assert left == {}, "a log that stays says what went wrong"
     assert not os.path.exists(daemon.socket)
     assert at(mount.directory) is None
-    with raises(MountError, names=[str(mount.directory)], reason="nothing mounted"):
+    with raises(NotFoundError, names=[str(mount.directory)], reason="nothing mounted"):
         unmount(mount.directory)
 
 

@@ -14,7 +14,14 @@ import pytest
 
 from artstore import creating
 from artstore.creating import create_workspace
-from artstore.errors import ExistsError, InvalidInputError, NotFoundError, OutOfSpaceError, UnsupportedError
+from artstore.errors import (
+    ExistsError,
+    InvalidInputError,
+    NotFolderError,
+    NotFoundError,
+    OutOfSpaceError,
+    UnsupportedError,
+)
 from artstore.storage import disk
 from artstore.storage.environment import Environment
 from artstore.store import Store
@@ -72,7 +79,7 @@ def test_what_is_in_the_way(place: Path) -> None:
     ):
         if path.name == "cache":
             (path / "something").touch()
-        with raises(ExistsError, names=[str(path)], reason=reason):
+        with raises((ExistsError, NotFolderError), names=[str(path)], reason=reason):
             create_workspace(path)
 
 

@@ -9,7 +9,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -122,6 +122,47 @@ def test_a_run_file_is_a_claim(tmp_path: Path) -> None:
         (folder / f"{field}.json").write_text(json.dumps({**values, "id": field, field: value}))
     (found,) = [info for _, info in recorded_daemons(tmp_path)]
     assert (found.id, found.uid, found.run_file) == ("a", os.getuid(), str(folder / "a.json"))
+
+
+IMPOSSIBLE = {
+    "pid": [0, -1, 1 << 62, 1 << 200],
+    "started_at": [-1.0, 1e300, float("nan"), float("inf"), float("-inf")],
+    "device": ["", "0", "x:y", "0:1:2", "-1:3", "99999:1", "0:99999999", " 0:1", "0:1\n", "٣:1"],
+    "mountpoint": ["", "mnt", "../mnt", "/m\0"],
+    "socket": ["/s\0"],
+    "mounter": [-1, 1 << 32, 1 << 200],
+}
+
+
+def test_values_that_no_daemon_has_describe_none(tmp_path: Path) -> None:
+    """Callers compute with them: devices, processes, times."""
+    folder = daemons_folder(tmp_path)
+    folder.mkdir()
+    values = asdict(DaemonInfo("a", 7, "/mnt", "/s", "0:9", 1.5, "direct", os.getuid(), 2))
+    for field, wrong in IMPOSSIBLE.items():
+        for value in wrong:
+            (folder / "a.json").write_text(json.dumps({**values, field: value}))
+            assert list(recorded_daemons(tmp_path)) == [], (field, value)
+
+
+def test_only_a_private_socket_of_the_daemons_user_is_connected_to(
+    start: Callable[..., FakeDaemon], tmp_path: Path
+) -> None:
+    """Any other name in a run file, and a folder that others may enter, are refused, and nothing is asked there."""
+    info = start("a", lambda _: {"ok": True}).info
+    folder = Path(info.socket).parent
+    with socket.socket(socket.AF_UNIX) as elsewhere:
+        elsewhere.bind(str(tmp_path / Path(info.socket).name))
+        elsewhere.listen()
+        elsewhere.setblocking(False)
+        tmp_path.chmod(0o755)
+        for wrong in (str(tmp_path / Path(info.socket).name), f"{folder}/x.sock", "relative.sock", ""):
+            with raises(RefusedError, names=[info.mountpoint]), socket.socket(socket.AF_UNIX) as client:
+                connect(client, replace(info, socket=wrong))
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+    with socket.socket(socket.AF_UNIX) as client:
+        connect(client, info)
 
 
 def test_in_a_shared_workspace_the_socket_is_the_groups(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import click
 
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.output import warn, warn_of_silent, write_document, write_line, write_table
-from artfs.cli.session import Session, subcommand
+from artfs.cli.session import Group, Session, subcommand
 from artfs.documents.encoding import timestamp
 from artstore.names import version_label
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["alias", "tag"]
 
 
-@click.group("alias")
+@click.group("alias", cls=Group)
 def alias() -> None:
     """Name versions of an artifact.
 
@@ -105,7 +105,13 @@ def alias_log(session: Session, name: str, alias_name: str | None) -> None:
     Example:
       artfs alias log imagenet production
     """
+    from artstore.errors import NotFoundError
+
     changes = [change for change in session.open().aliases.log(name) if alias_name in (None, change.alias)]
+    if alias_name is not None and not changes:
+        raise NotFoundError(
+            f"no change of an alias {alias_name!r} of {name!r} is recorded", hint=f"artfs alias log {name}"
+        )
     if session.json:
         from artfs.documents.aliases import AliasLogDocument
 
@@ -122,7 +128,7 @@ def alias_log(session: Session, name: str, alias_name: str | None) -> None:
     write_table(["SINCE", "ALIAS", "VERSION"], rows)
 
 
-@click.group("tag")
+@click.group("tag", cls=Group)
 def tag() -> None:
     """Label versions with tags.
 

@@ -11,15 +11,16 @@ from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.metadata import parse_metadata
 from artfs.cli.output import quoted, size, warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
+from artfs.cli.projects import require_project
 from artfs.cli.putting import print_put, workspace_for_put
-from artfs.cli.session import Session, subcommand
+from artfs.cli.session import Group, Session, subcommand
 from artfs.documents.encoding import timestamp
 from artstore.names import check_name
 
 __all__ = ["artifact"]
 
 
-@click.group("artifact")
+@click.group("artifact", cls=Group)
 def artifact() -> None:
     """Put, get, list and describe artifacts.
 
@@ -98,7 +99,7 @@ def describe(session: Session, name: str, text: str) -> None:
 
 
 @subcommand("put", group=artifact, writes=True)
-@click.argument("path", type=click.Path())
+@click.argument("path", type=click.Path(readable=False))
 @click.option("-n", "--name", metavar="NAME", help="[PROJECT/]NAME of the artifact [default: the name of PATH].")
 @click.option("-d", "--description", metavar="TEXT", help="The description of the version.")
 @click.option("-t", "--type", "type_", metavar="TYPE", help="The type of the artifact.")
@@ -138,7 +139,12 @@ def put(
 
 @subcommand("get", group=artifact)
 @click.argument("reference", metavar="REF", type=REFERENCE)
-@click.option("--root", metavar="DIR", type=click.Path(), help="The folder to copy to [default: ./artifacts/NAME:vN].")
+@click.option(
+    "--root",
+    metavar="DIR",
+    type=click.Path(readable=False),
+    help="The folder to copy to [default: ./artifacts/NAME:vN].",
+)
 @click.option("--type", "type_", metavar="TYPE", help="Fail unless the artifact has this type.")
 def get(session: Session, reference: str, root: str | None, type_: str | None) -> None:
     """Copy a version into a folder and verify it.
@@ -155,7 +161,8 @@ def get(session: Session, reference: str, root: str | None, type_: str | None) -
     workspace = session.open()
     version = workspace.version(reference)
     if type_ is not None and version.type != type_:
-        raise RefusedError(f"{version.name} has the type {version.type!r}, not {type_!r}")
+        has = f"the type {version.type!r}" if version.type else "no type"
+        raise RefusedError(f"{version.name} has {has}, not {type_!r}", hint="omit --type")
     folder = download_folder() or os.path.abspath("artifacts")
     dest = os.path.abspath(root) if root else os.path.join(folder, version.name.rpartition("/")[2])
     with progress_bar() as update:
@@ -180,7 +187,9 @@ def ls(session: Session, project: str, type_: str | None) -> None:
     Example:
       artfs artifact ls team --type dataset
     """
-    versions = session.open().find(project=project or None, type=type_, latest=True)
+    workspace = session.open()
+    require_project(workspace, project or None)
+    versions = workspace.find(project=project or None, type=type_, latest=True)
     if session.json:
         from artfs.documents.versions import VersionsDocument
 

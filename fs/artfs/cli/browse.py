@@ -168,7 +168,7 @@ def cat(session: Session, references: tuple[str, ...]) -> None:
 
 @subcommand("get")
 @click.argument("reference", metavar="REF", type=REFERENCE)
-@click.argument("dest", type=click.Path())
+@click.argument("dest", type=click.Path(readable=False))
 @click.option("--path", "prefix", metavar="PREFIX", help="Copy only this file or folder of the version [default: all].")
 @click.option("--overwrite", is_flag=True, help="Replace files in DEST that differ [default: list them and fail].")
 def get(session: Session, reference: str, dest: str, prefix: str | None, overwrite: bool) -> None:

@@ -9,14 +9,14 @@ import click
 from artfs.cli.completion import REFERENCE
 from artfs.cli.output import counted, size, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
-from artfs.cli.session import Session, subcommand
+from artfs.cli.session import Group, Session, subcommand
 from artfs.documents.encoding import timestamp
 from artfs.quantities import parse_size
 
 __all__ = ["cache"]
 
 
-@click.group("cache")
+@click.group("cache", cls=Group)
 def cache() -> None:
     """Manage the copies that downloads leave.
 

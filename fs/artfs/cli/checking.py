@@ -12,6 +12,7 @@ import click
 
 from artfs.cli.completion import REFERENCE
 from artfs.cli.deletion import version_ranges
+from artfs.cli.exit_codes import ExitCode
 from artfs.cli.output import (
     counted,
     legible,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["fsck", "purge", "why"]
 
-_DAMAGED = 5
 _LISTED = 20
 """The number of paths printed for one problem; JSON has all paths of the report."""
 
@@ -84,7 +84,7 @@ def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
     else:
         _print_report(report)
         _advise(report, repair=repair or rebuild)
-    return 0 if report.clean else _DAMAGED
+    return ExitCode.DONE if report.clean else ExitCode.DAMAGE
 
 
 def _rebuilt(session: Session, path: Path, data: bool, progress: OnProgress | None) -> Report:

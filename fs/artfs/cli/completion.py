@@ -55,6 +55,13 @@ class _Reference(_Known):
         self._versions = versions
         self._deleted = deleted
 
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the value; raise UsageError for a version where only an artifact is possible."""
+        name, colon, _ = value.partition(":")
+        if colon and not self._versions:
+            raise click.UsageError(f"{value!r} names a version; give the artifact alone: {name or 'NAME'}", ctx)
+        return value
+
     def _candidates(self, workspace: Workspace, incomplete: str) -> list[str]:
         name, colon, _ = incomplete.partition(":")
         if not colon:

@@ -106,10 +106,19 @@ def _reference_roots(session: Session, action: str = "ls", *roots: str) -> None:
 
 def _parsed(key: str, value: str) -> object:
     if key == _PROTECTED:
-        return () if value == _NONE else [glob.strip() for glob in value.split(",")]
+        return () if value == _NONE else _parsed_globs(value)
     if key == _CACHE:
         return _parsed_size(value)
     return parse_duration(value) if key == _WINDOW else parse_rate(value)
+
+
+def _parsed_globs(text: str) -> list[str]:
+    from artstore.errors import InvalidInputError
+
+    globs = [glob.strip() for glob in text.split(",")]
+    if not all(globs):
+        raise InvalidInputError(f"{text!r} has an empty part", hint="such as production,release-*, or none")
+    return globs
 
 
 def _parsed_size(text: str) -> int:

@@ -15,7 +15,7 @@ from artfs.cli.output import counted, quoted, size, warn, write_document, write_
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import print_put, warn_of_reaped
 from artfs.cli.references import allowance_options, is_uri, pinning_bar
-from artfs.cli.session import Session, subcommand
+from artfs.cli.session import Group, Session, subcommand
 from artfs.documents.encoding import exact_name, timestamp
 from artstore.errors import NotFoundError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["draft"]
 
 
-@click.group("draft")
+@click.group("draft", cls=Group)
 def draft() -> None:
     """Build a version step by step.
 
@@ -68,7 +68,7 @@ def draft_new(session: Session, name: str, base: str | None, ident: str, expires
 
 @subcommand("add", group=draft, writes=True)
 @click.argument("ident", metavar="ID", type=DRAFT)
-@click.argument("path", type=click.Path())
+@click.argument("path", type=click.Path(readable=False))
 @click.argument("to", metavar="[TO]", default="")
 @click.option("--overwrite", is_flag=True, help="Replace files that an earlier step added.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Exclude matching paths; repeatable.")

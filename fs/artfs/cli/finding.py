@@ -7,6 +7,7 @@ import click
 from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata
 from artfs.cli.output import size, write_document, write_table
+from artfs.cli.projects import require_project
 from artfs.cli.session import Session, subcommand
 from artfs.documents.encoding import timestamp
 
@@ -43,7 +44,9 @@ def find(
       artfs find --type model --meta stage=final
       artfs find 'logs/2024_*' --older 90d
     """
-    versions = session.open().find(
+    workspace = session.open()
+    require_project(workspace, project)
+    versions = workspace.find(
         artifact,
         project=project,
         type=type_,

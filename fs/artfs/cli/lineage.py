@@ -9,7 +9,8 @@ import click
 
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.output import columns, quoted, write_document, write_line, write_table
-from artfs.cli.session import Session, subcommand
+from artfs.cli.projects import require_project
+from artfs.cli.session import Group, Session, subcommand
 from artfs.documents.encoding import timestamp
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def link(session: Session, reference: str, name: str, aliases: tuple[str, ...]) 
         )
 
 
-@click.group("run")
+@click.group("run", cls=Group)
 def run() -> None:
     """Show the runs that used and made versions.
 
@@ -163,7 +164,10 @@ def run_ls(session: Session, project: str | None) -> None:
     from artfs.documents.runs import RunsDocument
 
     workspace = session.open()
-    document = RunsDocument.of((record, workspace.runs.state(record)) for record in workspace.runs.all(project))
+    records = workspace.runs.all(project)
+    if not records:
+        require_project(workspace, project)
+    document = RunsDocument.of((record, workspace.runs.state(record)) for record in records)
     if session.json:
         write_document(document)
         return

@@ -13,8 +13,9 @@ import click
 
 from artfs import __version__
 from artfs.cli import failures
+from artfs.cli.exit_codes import ExitCode
 from artfs.cli.output import flush, write_line
-from artfs.cli.session import Session, workspace_option
+from artfs.cli.session import Group, Session, workspace_option
 
 __all__ = ["cli", "main", "run"]
 
@@ -78,7 +79,7 @@ class _Commands(Mapping[str, click.Command]):
         return len(_MODULES)
 
 
-class _InOrder(click.Group):
+class _InOrder(Group):
     """A group whose help lists the commands in the order of `_MODULES`, not alphabetically."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -117,6 +118,8 @@ def cli() -> None:
 
     A version is NAME (the latest), NAME:v3 or NAME:ALIAS; a file in it is NAME:v3/path. A path under a mount can be
     used as well. 'artfs COMMAND --help' explains a command and gives an example.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused, 5 damage, 6 disk full.
     """
 
 
@@ -137,11 +140,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        return 2
+        return ExitCode.USAGE
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, BrokenPipeError) and failures.stdout_is_broken():
             _discard_stdout()
-            return failures.CLOSED_PIPE
+            return ExitCode.CLOSED_PIPE
         return _fail(error, session)
 
 
@@ -172,7 +175,7 @@ def _run(arguments: list[str], session: Session) -> int:
 
 def _fail(error: BaseException, session: Session) -> int:
     try:
-        code = failures.report(error, as_json=session.json, on_interrupt=session.on_interrupt)
+        code = failures.report(error, as_json=session.json, on_interrupt=session.on_interrupt, command=session.command)
         flush()
         return code
     except OSError:

@@ -25,7 +25,7 @@ __all__ = ["mount", "path", "status", "umount"]
 
 
 @subcommand("mount")
-@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("directory", metavar="DIR", type=click.Path(readable=False))
 @click.option(
     "--foreground",
     is_flag=True,
@@ -132,7 +132,7 @@ def _permission_bits(text: str) -> int:
 
 
 @subcommand("umount")
-@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("directory", metavar="DIR", type=click.Path(readable=False))
 @click.option("--lazy", is_flag=True, help="Detach the mount now, even if it is in use [default: refuse].")
 def umount(session: Session, directory: str, lazy: bool) -> None:
     """Unmount DIR.
@@ -189,7 +189,7 @@ def path(session: Session, reference: str) -> None:
 
 
 @subcommand("status")
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(readable=False))
 def status(session: Session, directory: str | None) -> None:
     """Show mounts, drafts and deleted data to be freed.
 

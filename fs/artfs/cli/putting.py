@@ -29,7 +29,7 @@ _COLLECT_AFTER: Final = 100_000
 
 
 @subcommand("init")
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(readable=False))
 @click.option("--default", "as_default", is_flag=True, help="Use it as the default workspace.")
 @click.option("--shared", "group", metavar="GROUP", help="Allow members of this group to use it [default: only you].")
 @click.option("--owner", metavar="USER", help="Create it as this user; root needs it with --shared [default: you].")
@@ -75,7 +75,7 @@ def init(session: Session, directory: str | None, as_default: bool, group: str |
 
 
 @subcommand("put", writes=True)
-@click.argument("path", type=click.Path())
+@click.argument("path", type=click.Path(readable=False))
 @click.argument("name", type=NAME)
 @version_options
 @click.option(
@@ -148,8 +148,10 @@ def _check_path(path: str) -> None:
         raise NotFoundError(
             f"{quoted(shown_uri(path))} is not a path", hint="to refer to it without copying: artfs ref add"
         )
-    shown = shown_uri(path) if "://" in path else path
-    raise NotFoundError(f"{quoted(shown)} does not exist", hint="put takes a folder or a file") from None
+    shown = quoted(shown_uri(path) if "://" in path else path)
+    if path == "-":
+        raise NotFoundError("put does not read standard input", hint="write it to a file, and put that file")
+    raise NotFoundError(f"{shown} does not exist", hint="put takes a folder or a file") from None
 
 
 def first_workspace(session: Session, name: str, check: Callable[[], object]) -> Workspace:

@@ -10,11 +10,12 @@ import click
 
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.config import parse_duration
+from artfs.cli.exit_codes import ExitCode
 from artfs.cli.metadata import parse_metadata, version_options
 from artfs.cli.output import counted, quoted, size, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import first_workspace, print_put
-from artfs.cli.session import Session, subcommand
+from artfs.cli.session import Group, Session, subcommand
 from artfs.documents.encoding import exact_name
 
 if TYPE_CHECKING:
@@ -24,11 +25,8 @@ __all__ = ["allowance_options", "is_uri", "pinning_bar", "ref"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DAMAGED = 5
-_UNKNOWN = 1
 
-
-@click.group("ref")
+@click.group("ref", cls=Group)
 def ref() -> None:
     """Refer to external files.
 
@@ -165,7 +163,9 @@ def ref_check(session: Session, reference: str) -> None:
         good = len(checked) - len(bad)
         write_line(f"{counted(good, 'reference')} unchanged, {len(bad)} not")
     if bad:
-        raise click.exceptions.Exit(_DAMAGED if any(each.state == "changed" for each in bad) else _UNKNOWN)
+        raise click.exceptions.Exit(
+            ExitCode.DAMAGE if any(each.state == "changed" for each in bad) else ExitCode.FAILED
+        )
 
 
 @subcommand("pin", group=ref, writes=True)

@@ -10,7 +10,7 @@ from artfs.cli.completion import REFERENCE, RULE
 from artfs.cli.config import parse_duration, written_duration
 from artfs.cli.metadata import parse_metadata
 from artfs.cli.output import counted, size, warn, warn_of_silent, write_document, write_line, write_table
-from artfs.cli.session import Session, subcommand
+from artfs.cli.session import Group, Session, subcommand
 from artfs.documents.encoding import timestamp
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["retention"]
 
 
-@click.group("retention")
+@click.group("retention", cls=Group)
 def retention() -> None:
     """Expire versions automatically.
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from artfs.cli.output import warn
+from artfs.cli.output import warn, write_line
 
 if TYPE_CHECKING:
     from artstore.workspace import Workspace
 
-__all__ = ["Session", "json_option", "subcommand", "workspace_option"]
+__all__ = ["Group", "Helped", "Session", "json_option", "subcommand", "workspace_option"]
 
 _REAP_SECONDS = 0.2
 """The time that a writing command spends at its end on freeing what earlier commands deleted."""
@@ -30,6 +30,8 @@ class Session:
     on_interrupt: str = ""
     writes: bool = False
     """Whether the command changes the workspace: a read-only one is refused when it is opened."""
+    command: str = ""
+    """The command that runs, such as ``artfs alias set``; empty until its words have been parsed."""
     is_process: bool = False
     """Whether the process runs only this command."""
     gave_up_root: bool = False
@@ -79,7 +81,7 @@ def workspace_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "-w",
         "--workspace",
-        type=click.Path(),
+        type=click.Path(readable=False),
         metavar="DIR",
         expose_value=False,
         callback=remember,
@@ -103,6 +105,55 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+_MAY_BE_EMPTY = frozenset({"description", "text"})
+
+
+class Helped(click.Command):
+    """A command or group whose help is written like all other output, so that a full disk is reported."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return the option ``--help``."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _print_help
+        return option
+
+
+def _print_help(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        write_line(context.get_help())
+        context.exit()
+
+
+class Group(Helped, click.Group):
+    """A group of commands."""
+
+
+class _Command(Helped):
+    """A command that refuses an empty word, which in a script is a variable that was never set."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words; raise UsageError if one is empty and is not a description."""
+        rest = super().parse_args(ctx, args)
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name or "")
+            is_empty = value == "" or (isinstance(value, tuple) and "" in value)
+            if is_empty and parameter.name not in _MAY_BE_EMPTY and _was_given(ctx, parameter):
+                is_option = isinstance(parameter, click.Option)
+                shown = parameter.opts[0] if is_option else parameter.make_metavar(ctx).strip("[]")
+                raise click.UsageError(f"the value of {shown} is empty", ctx)
+        return rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a failure can then name it."""
+        ctx.ensure_object(Session).command = ctx.command_path
+        return super().invoke(ctx)
+
+
+def _was_given(context: click.Context, parameter: click.Parameter) -> bool:
+    return context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+
+
 def subcommand(
     name: str, *, group: click.Group | None = None, as_json: bool = True, writes: bool = False
 ) -> Callable[[Callable[..., Any]], click.Command]:
@@ -116,7 +167,7 @@ def subcommand(
     def decorate(function: Callable[..., Any]) -> click.Command:
         complete = _with_rights(_then_reap(function) if writes else function)
         shared = workspace_option(json_option(complete) if as_json else complete)
-        command = click.command(name)(click.make_pass_decorator(Session, ensure=True)(shared))
+        command = click.command(name, cls=_Command)(click.make_pass_decorator(Session, ensure=True)(shared))
         if group is not None:
             group.add_command(command)
         return command

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from artfs.mount import kernel, table
-from artstore.errors import InvalidInputError, MountError
+from artstore.errors import ExistsError, InvalidInputError, MountError, NotFolderError, NotFoundError
 
 __all__ = ["check"]
 
@@ -16,13 +16,15 @@ _FUSE_CONFIGURATION = Path("/etc/fuse.conf")
 
 
 def check(workspace: Path, directory: Path, *, allow_other: bool) -> None:
-    """Raise MountError or InvalidInputError if ``workspace`` cannot be mounted on ``directory``; both are resolved.
+    """Raise an error if ``workspace`` cannot be mounted on ``directory``; both are resolved.
 
-    A mount there whose daemon has died is removed first.
+    A mount there whose daemon has died is removed first.  Raises NotFoundError if the directory does not exist,
+    NotFolderError if it is a file, ExistsError if something is in it, InvalidInputError if it and the workspace lie in
+    each other, and MountError for what the machine lacks.
     """
     _remove_dead_mount(directory)
-    _check_folder(directory)
     _check_apart(workspace, directory)
+    _check_folder(directory)
     _check_device()
     if os.geteuid() != 0:
         kernel.fusermount()
@@ -52,13 +54,13 @@ def _check_folder(directory: Path) -> None:
         with os.scandir(directory) as entries:
             is_empty = next(entries, None) is None
     except FileNotFoundError as error:
-        raise MountError(f"the mount point {directory} does not exist", hint=f"mkdir {directory}") from error
+        raise NotFoundError(f"the mount point {directory} does not exist", hint=f"mkdir {directory}") from error
     except NotADirectoryError as error:
-        raise MountError(f"the mount point {directory} is not a folder") from error
+        raise NotFolderError(f"the mount point {directory} is not a folder", hint="name an empty folder") from error
     except OSError as error:
         raise MountError(f"the mount point {directory} cannot be read: {error.strerror}") from error
     if not is_empty:
-        raise MountError(
+        raise ExistsError(
             f"the mount point {directory} is not empty, and a mount would hide what is in it",
             hint="name an empty folder",
         )

@@ -27,7 +27,7 @@ from artfs.mount.table import Mounted
 from artstore import beneath
 from artstore.daemon_requests import request
 from artstore.daemons import DaemonInfo, is_held, live_daemons, private_run_dir, run_file_of, runtime_folder
-from artstore.errors import BusyError, InvalidInputError, MountError, RefusedError
+from artstore.errors import BusyError, InvalidInputError, MountError, NotFoundError, RefusedError
 from artstore.privileges import Owner
 from artstore.records.trees import MODE_BITS
 from artstore.storage.environment import Environment
@@ -77,7 +77,7 @@ def mount(
     default those of the workspace if root mounts, else the calling user's.  ``forked`` is for a process that has one
     thread, little memory and no other task: the daemon starts as a copy of it, and need not load modules again.
 
-    Raises MountError, InvalidInputError, or errors of opening the workspace; nothing is mounted then.
+    Raises what `artfs.mount.checks.check` does, MountError, or errors of opening the workspace.
     """
     _check_options(workers, transport, umask, uid, gid)
     workspace = Path(os.path.realpath(workspace_path))
@@ -114,8 +114,9 @@ def _check_options(workers: int | None, transport: str, umask: int, uid: int | N
         raise InvalidInputError(f"there is no transport {transport!r}", hint=f"one of {', '.join(TRANSPORTS)}")
     if not 0 <= umask <= MODE_BITS:
         raise InvalidInputError(f"{umask:o} is not a umask", hint="up to three octal digits, such as 022")
-    if any(number is not None and not 0 <= number < _NO_OWNER for number in (uid, gid)):
-        raise InvalidInputError(f"a user or group number lies between 0 and {_NO_OWNER - 1}")
+    for number in (uid, gid):
+        if number is not None and not 0 <= number < _NO_OWNER:
+            raise InvalidInputError(f"{number} is not a user or group: they lie between 0 and {_NO_OWNER - 1}")
 
 
 def opened(workspace_path: PathLike) -> Path:
@@ -162,7 +163,7 @@ def unmount(directory: PathLike, *, lazy: bool = False) -> None:
     ``lazy`` detaches it at once, and files that are open there stay readable.  Returns when the daemon has ended, or
     after some seconds if the mount is still in use elsewhere.
 
-    Raises BusyError, naming processes that use it, and MountError if no artfs mount is there.
+    Raises BusyError, naming processes that use it, NotFoundError if no artfs mount is there, and MountError.
     """
     target = table.resolve(directory)
     mounted = _mounted_at(target)
@@ -182,9 +183,11 @@ def unmount(directory: PathLike, *, lazy: bool = False) -> None:
 def _mounted_at(target: Path) -> Mounted:
     point = table.at(target)
     if point is None:
-        raise MountError(f"nothing is mounted at {target}")
+        raise NotFoundError(f"nothing is mounted at {target}", hint="list the mounts: artfs status")
     if point.fstype != kernel.FILESYSTEM:
-        raise MountError(f"{target} is not an artfs mount: {point.fstype} of {point.source}")
+        raise NotFoundError(
+            f"{target} is not an artfs mount but {point.fstype} of {point.source}", hint="list the mounts: artfs status"
+        )
     return next(mount for mount in reversed(table.artfs_mounts()) if mount.directory == target)
 
 
@@ -226,7 +229,7 @@ def _await_end(mounted: Mounted, seconds: float) -> None:
 def status(workspace_path: PathLike | None = None, directory: PathLike | None = None) -> list[MountStatus]:
     """Return the states of a workspace's mounts, of the mount on ``directory``, or else of all visible mounts.
 
-    Raises MountError if ``directory`` is not an artfs mount.
+    Raises NotFoundError if ``directory`` is not an artfs mount.
     """
     if directory is not None:
         mounts = [_mounted_at(table.resolve(directory))]

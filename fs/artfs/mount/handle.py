@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from artfs.mount.daemon import Daemon
-from artstore.errors import BusyError, MountError
+from artstore.errors import BusyError, MountError, NotFoundError
 from artstore.names import version_label
 
 __all__ = ["MountHandle", "NumberedVersion"]
@@ -59,7 +59,7 @@ class MountHandle:
         except BusyError:
             self._unmount(self.directory, lazy=True)
             return
-        except MountError:
+        except (MountError, NotFoundError):
             pass  # another process has already unmounted it
         self._daemon.wait(_END_SECONDS)
 

@@ -199,8 +199,8 @@ class UnrecordedVersion(Version):
             return FileInfo(name, "directory", 0, self.digest, False, None, when, 0o755)
         return FileInfo(name, "file", file.size, file.digest, False, None, when, 0o644, file.is_reference)
 
-    def stat(self, path: str | bytes = "") -> FileInfo:
-        """Describe a file or folder by what is known of it."""
+    def stat(self, path: str | bytes = "", *, follow_symlinks: bool = True) -> FileInfo:
+        """Describe a file or folder by what is known of it; there are no links."""
         text = os.fsdecode(path).strip("/")
         name = text.rpartition("/")[2]
         if text in self._files:

@@ -12,7 +12,8 @@ from dataclasses import replace
 from artstore import daemon_requests
 from artstore.changes.revising import living
 from artstore.daemon_requests import Change, parent_changes
-from artstore.errors import InvalidInputError, NotFoundError
+from artstore.errors import NotFoundError
+from artstore.names import check_tag
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.events import (
     AliasEvent,
@@ -33,7 +34,7 @@ __all__ = ["change_tags", "describe", "remove_aliases", "rename", "set_aliases",
 def _artifact(transaction: WriteTransaction, name: str) -> ArtifactRecord:
     record = catalogue.find_name(transaction, name)
     if record is None or not record.is_artifact:
-        raise NotFoundError(f"there is no artifact {name!r}")
+        raise NotFoundError(f"there is no artifact {name!r}", hint="list what exists: artfs ls")
     return record
 
 
@@ -59,7 +60,7 @@ def remove_aliases(store: Store, name: str, aliases: Sequence[str], *, force: bo
             refuse_protected(transaction, artifact, None, aliases)
         for alias in aliases:
             if catalogue.remove_alias(transaction, artifact.number, alias) is None:
-                raise NotFoundError(f"{name!r} has no alias {alias!r}")
+                raise NotFoundError(f"{name!r} has no alias {alias!r}", hint=f"list them: artfs alias ls {name}")
         events = [AliasEvent(name=name, alias=alias, version=None) for alias in aliases]
         journal.append(store.path, transaction, events)
     return _notify(store, name, aliases)
@@ -76,13 +77,13 @@ def change_tags(
 ) -> list[str]:
     """Add and remove tags of a version; return its new tags, sorted."""
     for tag in add:
-        if not 1 <= len(tag) <= 128 or not tag.isprintable() or tag != tag.strip():
-            raise InvalidInputError(f"{tag!r} is not a tag: 1 to 128 printable characters, no outer spaces")
+        check_tag(tag)
     with store.write() as transaction:
         artifact, current = living(transaction, version)
         for tag in remove:
             if tag not in current.tags:
-                raise NotFoundError(f"{artifact.name}:v{current.number} has no tag {tag!r}")
+                label = f"{artifact.name}:v{current.number}"
+                raise NotFoundError(f"{label} has no tag {tag!r}", hint=f"list them: artfs tag ls {label}")
         tags = sorted((set(current.tags) | set(add)) - set(remove))
         if tags != current.tags:
             catalogue.put_version(transaction, replace(current, tags=tags))

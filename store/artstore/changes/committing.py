@@ -16,7 +16,7 @@ from artstore.daemon_requests import Change, parent_changes
 from artstore.errors import NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
 from artstore.metadata import equal_metadata
-from artstore.names import check_alias, check_name, check_type, parse_reference, version_label
+from artstore.names import check_name, check_new_alias, check_type, parse_reference, version_label
 from artstore.records.catalogue import (
     ArtifactRecord,
     EdgeRecord,
@@ -101,7 +101,7 @@ class Commit:
         return cls(
             name=check_name(name),
             type=None if type is None else check_type(type),
-            aliases=[check_alias(alias) for alias in texts(aliases, "aliases")],
+            aliases=[check_new_alias(alias) for alias in texts(aliases, "aliases")],
             description=description,
             metadata=values,
             force=new,

@@ -339,7 +339,10 @@ def undelete(store: Store, refs: Sequence[str]) -> list[Undeletion]:
 def _numbered(ref: str) -> tuple[str, int]:
     reference = parse_reference(ref)
     if reference.version is None or reference.path:
-        raise InvalidInputError(f"{ref!r} does not name a version by number", hint="write NAME:v3")
+        raise InvalidInputError(
+            f"{ref!r} does not name a version by number",
+            hint=f"write {reference.name}:v3; 'artfs log {reference.name}' lists them",
+        )
     return reference.name, reference.version
 
 
@@ -354,7 +357,9 @@ def _restore(store: Store, transaction: WriteTransaction, name: str, number: int
     """Undelete one version; add the listings of a mount that change."""
     artifact = catalogue.find_name(transaction, name) or catalogue.find_retired(transaction, name)
     if artifact is None or not artifact.is_artifact:
-        raise NotFoundError(f"there is no artifact {name!r}, and no deleted one that can be restored")
+        raise NotFoundError(
+            f"there is no artifact {name!r}, and no deleted one that can be restored", hint="list what exists: artfs ls"
+        )
     was_retired = catalogue.find_name(transaction, name) is None
     artifact = catalogue.ensure_artifact(transaction, name, time.time_ns())
     version, entry = _deleted_version(transaction, artifact, number, f"{name}:{version_label(number)}")
@@ -398,9 +403,9 @@ def _deleted_version(
     if record is None:
         if number < artifact.next_version:
             raise NotFoundError(f"{label} can no longer be restored: its space has been freed or is being freed")
-        raise NotFoundError(f"{label} never existed")
+        raise NotFoundError(f"{label} never existed", hint=f"list the versions: artfs log {label.partition(':')[0]}")
     if record.state == "live":
-        raise RefusedError(f"{label} is not deleted")
+        raise RefusedError(f"{label} is not deleted", hint=f"see its history: artfs log {label.partition(':')[0]}")
     entry = deadlist.find_entry(transaction, record.due_ns, record.entry)
     if entry is None or entry.started:
         raise NotFoundError(f"{label} can no longer be restored: its space is being freed")

@@ -109,7 +109,7 @@ class _Target:
         """Return the nodes of the content."""
         if self.version is None:
             return [snapshot.content_node(self.ident)]
-        return snapshot.files_at(self.version.root, self.path)
+        return snapshot.files_at(self.version.root, self.path, label(snapshot.transaction, self.version))
 
 
 def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bool) -> PurgeReport:

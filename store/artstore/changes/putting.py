@@ -107,7 +107,7 @@ def _put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutR
             if attempt == _ATTEMPTS - 1:
                 raise
         finally:
-            stager.close()
+            stager.close(keep=True)
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.names import check_name, parse_reference, parse_version_label, version_label
+from artstore.queries.resolving import unknown_artifact
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.rows import catalogue
 from artstore.storage.manifest import ReadTransaction
@@ -55,8 +56,7 @@ def _select_one(transaction: ReadTransaction, ref: str, recursive: bool) -> list
 def _artifact(transaction: ReadTransaction, name: str) -> ArtifactRecord:
     record = catalogue.find_name(transaction, name)
     if record is None or not record.is_artifact:
-        what = f"{name!r} is a project, not an artifact" if record else f"there is no artifact {name!r}"
-        raise NotFoundError(what, hint=f"list what exists: artfs ls {name if record else ''}".rstrip())
+        raise unknown_artifact(transaction, name)
     return record
 
 

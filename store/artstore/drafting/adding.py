@@ -15,7 +15,7 @@ from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import directory_entry
 from artstore.ingest.pipeline import Ingest
 from artstore.ingest.source import IgnoreRules, Source
-from artstore.ingest.staging import Stager
+from artstore.ingest.staging import Stager, draft_of
 from artstore.ingest.statcache import StatCache
 from artstore.records.catalogue import DraftRecord
 from artstore.records.trees import Kind
@@ -79,19 +79,19 @@ def path_inside(snapshot: Snapshot, root: int, to: bytes, name: bytes) -> bytes:
     return place + b"/" + name if into else place
 
 
-def matching(snapshot: Snapshot, root: int, pattern: str | bytes) -> list[bytes]:
-    """Return the paths that match a pattern; raise `NotFoundError` if there are none."""
+def matching(snapshot: Snapshot, root: int, pattern: str | bytes, name: str) -> list[bytes]:
+    """Return the paths that match a pattern; raise `NotFoundError`, with the tree's ``name``, if there are none."""
     text = os.fsdecode(raw_path(pattern))
     if _GLOB.isdisjoint(text):
         path = b"/".join(parse_path(os.fsencode(text)))
-        entry = entry_at(snapshot, root, path)
+        entry = entry_at(snapshot, root, path, name)
         if text.endswith("/") and entry.kind != Kind.DIRECTORY:
-            raise NotFoundError(f"{shown(path)} is not a folder")
+            raise NotFoundError(f"{shown(path)} in {name} is not a folder", hint="write it without the slash")
         return [path]
     rules = IgnoreRules([text])
     paths = list(paths_below(snapshot, root, rules.excludes))
     if not paths:
-        raise NotFoundError(f"nothing matches {text!r}")
+        raise NotFoundError(f"nothing in {name} matches {text!r}", hint="globs are as in .gitignore")
     return paths
 
 
@@ -163,7 +163,7 @@ class Adding:
             place = path_inside(snapshot, tree.root, self._to, entry.name)
             present = snapshot.resolve(tree.root, place)
             if present is not None:
-                self._settle(snapshot, tree, place, entry_at(snapshot, tree.root, place), entry)
+                self._settle(snapshot, tree, place, draft_of(snapshot, present), entry)
         edits = Edits()
         edits.put(place, entry)
         return edits

@@ -12,16 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from artstore.arguments import raw_path
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError
 from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, directory_entry
 from artstore.ingest.staging import Stager, draft_of
+from artstore.names import unknown_path
 from artstore.records.trees import FANOUT, NEW_FOLDER_MODE, Kind, TreeView, is_entry_name
 from artstore.rows import trees
 from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
 
-__all__ = ["Edits", "apply_edits", "entry_at", "merge_edits", "parse_path", "paths_below"]
+__all__ = ["Edits", "apply_edits", "entry_at", "merge_edits", "parse_path", "paths_below", "target_path"]
 
 
 def parse_path(path: bytes) -> list[bytes]:
@@ -31,6 +33,17 @@ def parse_path(path: bytes) -> list[bytes]:
         if not is_entry_name(name):
             raise InvalidInputError(f"{os.fsdecode(path)!r} is not a path inside a version")
     return names
+
+
+def target_path(to: str | bytes) -> bytes:
+    """Return the place for something new in a version; raise `InvalidInputError` if it is an absolute path."""
+    raw = raw_path(to)
+    if raw.startswith(b"/"):
+        raise InvalidInputError(
+            f"{os.fsdecode(raw)!r} is not a path inside a version: it is absolute",
+            hint=f"write {os.fsdecode(raw.strip(b'/')) or 'a name'!r}",
+        )
+    return raw
 
 
 class Edits:
@@ -68,12 +81,18 @@ class Edits:
         return edits
 
 
-def entry_at(snapshot: Snapshot, root: int, path: bytes) -> EntryDraft:
-    """Return the entry at a path of a tree; raise `NotFoundError` if there is none."""
+def entry_at(snapshot: Snapshot, root: int, path: bytes, name: str) -> EntryDraft:
+    """Return the entry at a path of a tree; raise `NotFoundError`, with the ``name`` of the tree, if there is none."""
     entry = snapshot.resolve(root, b"/".join(parse_path(path)))
     if entry is None:
-        raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
+        raise _no_path(name, path)
     return draft_of(snapshot, entry)
+
+
+def _no_path(name: str, path: bytes) -> NotFoundError:
+    if ":" in name:
+        return unknown_path(name, path)
+    return NotFoundError(f"{name} has no {os.fsdecode(path)!r}", hint="write the whole path within it")
 
 
 def paths_below(snapshot: Snapshot, root: int, matches: Callable[[bytes, bool], bool]) -> Iterator[bytes]:
@@ -162,7 +181,7 @@ class _Applying:
             present = {name for name in wanted if node is not None and trees.lookup(snapshot.tree, node, name)}
         for name, entry in edits.entries.items():
             if entry is None and name not in present:
-                raise NotFoundError(f"there is no {os.fsdecode(path + name)!r}")
+                raise NotFoundError(f"{os.fsdecode(path + name)!r}, which is to be removed, no longer exists")
         set_ = sum(entry is not None for entry in wanted.values())
         after = before - len(present) + set_
         if not after and (present or node is not None):

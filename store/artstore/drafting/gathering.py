@@ -1,12 +1,13 @@
 """Gathering: the content of a version that one program assembles in many calls, and commits at the end.
 
-Content is stored when it is added.  A draft without a name owns the gathered content, and dies with the process; the
-reaper frees content that was not committed.  Files added one by one are staged together: the tree is rewritten only
-when it is read.
+Content is stored when it is added.  A draft without a name owns the gathered content.  It is given up when the
+gathering is closed, and at the end of the process; if that is killed, the reaper frees what it held.  Files added one
+by one are staged together: the tree is rewritten only when it is read.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from artstore.queries.versions import Version
 from artstore.reclaim.collecting import with_room
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind, TreeEntry, TreeTotals
+from artstore.rows.catalogue import label
 from artstore.rows.trees import same_names
 from artstore.storage.reserve import require_room
 from artstore.store import Store
@@ -71,10 +73,12 @@ class Gathering:
 
     def __init__(self, store: Store, artifact: str, base: VersionRecord | None = None) -> None:
         require_room(store.path)
+        _end_dropped()
         self._store = store
         self._base = base
         self._pid = os.getpid()
         self._stager = Stager(store, artifact, "")
+        _unfinished[id(self._stager)] = (self._pid, self._stager)
         self._edits = Edits()
         self._files: dict[bytes, EntryDraft] = {}
         self._folders: set[bytes] = set()
@@ -221,7 +225,7 @@ class Gathering:
         place = b"/".join(parse_path(raw_path(path)))
         with self._store.snapshot() as snapshot:
             if inside:
-                entry = entry_at(snapshot, version.root, inside)
+                entry = entry_at(snapshot, version.root, inside, label(snapshot.transaction, version))
             else:
                 view = snapshot.tree(version.root)
                 entry = EntryDraft(
@@ -282,7 +286,9 @@ class Gathering:
         self._require_own()
         self._settle()
         with self._store.snapshot() as snapshot:
-            removed = sorted({path for each in given for path in matching(snapshot, self._tree.root, each)})
+            removed = sorted(
+                {path for each in given for path in matching(snapshot, self._tree.root, each, "the artifact")}
+            )
         edits = Edits()
         for path in without_those_below(removed):
             edits.put(path, None)
@@ -319,7 +325,7 @@ class Gathering:
         if path in self._folders:
             self._settle()
         with self._store.snapshot() as snapshot:
-            return entry_at(snapshot, self._tree.root, path)
+            return entry_at(snapshot, self._tree.root, path, "the artifact")
 
     def totals(self) -> TreeTotals:
         """Return the totals of the gathered content."""
@@ -364,14 +370,36 @@ class Gathering:
         self.close()
         return version
 
-    def close(self) -> None:
-        """Release the gathered content: it then belongs to a dead draft, unless it was committed.
+    def close(self, *, keep: bool = False) -> None:
+        """Give up the gathered content, unless it was committed; with ``keep``, leave it for another put to find.
 
         Does nothing in a forked child, because its parent still gathers.
         """
-        if os.getpid() == self._pid:
-            self._stager.close()
+        if os.getpid() == self._pid and _unfinished.pop(id(self._stager), None) is not None:
+            self._stager.close(keep=keep)
 
     def __del__(self) -> None:
         with suppress(AttributeError):  # the constructor failed
-            self.close()
+            if os.getpid() == self._pid and id(self._stager) in _unfinished:
+                _dropped.append(self._stager)  # not now: this thread may be in the middle of a transaction
+
+
+_unfinished: Final[dict[int, tuple[int, Stager]]] = {}
+"""The stagers of gatherings that were neither committed nor closed, with the process of each, by identity."""
+_dropped: Final[list[Stager]] = []
+"""Those of them whose gatherings no longer exist."""
+
+
+def _end_dropped() -> None:
+    while _dropped:
+        stager = _dropped.pop()
+        if _unfinished.pop(id(stager), None) is not None:
+            stager.close()
+
+
+@atexit.register
+def _end_unfinished() -> None:
+    """Give up what was not committed when the program ends."""
+    for process, stager in list(_unfinished.values()):
+        if process == os.getpid():
+            stager.close()

@@ -21,8 +21,16 @@ from artstore.arguments import paths_of, raw_path
 from artstore.changes.committing import Commit, Committed, VersionOptions, commit
 from artstore.changes.results import PutResult, announce, version_of
 from artstore.drafting.adding import Added, Adding, Joining, matching, path_inside, shown, without_those_below
-from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path
-from artstore.errors import BusyError, ExistsError, InvalidInputError, NotFoundError
+from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path, target_path
+from artstore.errors import (
+    ArtfsError,
+    BusyError,
+    ExistsError,
+    InvalidInputError,
+    NotFoundError,
+    OutOfSpaceError,
+    SourceError,
+)
 from artstore.ingest.batch import Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder
 from artstore.ingest.earlier import Earlier
@@ -105,7 +113,9 @@ def open_new(
     if ident:
         check_draft(ident)
     if not seconds > 0:
-        raise InvalidInputError("a draft cannot expire before it is opened")
+        raise InvalidInputError(
+            f"a draft cannot expire {seconds:g} seconds after it is opened", hint="such as 12h or 7d"
+        )
     if not seconds < LONGEST_TTL:
         raise InvalidInputError(f"a draft must expire after less than {LONGEST_TTL:.0f} seconds")
     require_room(store.path)
@@ -152,6 +162,10 @@ class OpenDraft:
     def __repr__(self) -> str:
         return f"<OpenDraft {self.id}>"
 
+    @property
+    def _shown(self) -> str:
+        return f"the draft {self.id!r}"
+
     def record(self) -> DraftRecord:
         """Return the draft's record; raise `NotFoundError` if it is no longer open."""
         with self._store.snapshot() as snapshot:
@@ -196,7 +210,7 @@ class OpenDraft:
         earlier with other content, unless ``overwrite``; and what putting raises.
         """
         with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
-            adding = Adding(self._store, source, raw_path(to), overwrite, reporter(source, progress))
+            adding = Adding(self._store, source, target_path(to), overwrite, reporter(source, progress))
             (_, new_bytes), reaped = with_room(self._store, lambda: self._step(adding.step))
         return Added(adding.files, adding.bytes, new_bytes, reaped)
 
@@ -218,6 +232,7 @@ class OpenDraft:
         from artstore.references.pinning import pin
 
         self.record()  # fail early, before any request to the outside
+        target_path(to)
         pinned = pin(uri, **options)
         return self._step(Referring(self._store, pinned, to, overwrite).step)[0]
 
@@ -231,7 +246,9 @@ class OpenDraft:
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, list[bytes]]:
             with self._store.snapshot() as snapshot:
-                removed = sorted({path for each in given for path in matching(snapshot, record.root, each)})
+                removed = sorted(
+                    {path for each in given for path in matching(snapshot, record.root, each, self._shown)}
+                )
             edits = Edits()
             for path in without_those_below(removed):
                 edits.put(path, None)
@@ -245,12 +262,12 @@ class OpenDraft:
         Returns the new path.  Raises `NotFoundError` if ``source`` does not exist, and `ExistsError` if the new path
         does; ``overwrite`` replaces a file.
         """
-        old = b"/".join(parse_path(raw_path(source)))
+        old, place = b"/".join(parse_path(raw_path(source))), target_path(target)
 
         def step(stager: Stager, record: DraftRecord, attempt: int) -> tuple[Ref, bytes]:
             with self._store.snapshot() as snapshot:
-                entry = entry_at(snapshot, record.root, old)
-                new = path_inside(snapshot, record.root, raw_path(target), entry.name)
+                entry = entry_at(snapshot, record.root, old, self._shown)
+                new = path_inside(snapshot, record.root, place, entry.name)
                 in_the_way = snapshot.resolve(record.root, new)
             if new == old:
                 raise InvalidInputError(f"{shown(old)} already exists")
@@ -297,21 +314,32 @@ class OpenDraft:
         A retry means that another step has succeeded: of all concurrent steps, one always makes progress.
         """
         stale = stored = 0
-        for _ in range(_MOST_LOST):
-            record = self.record()
-            try:
-                with closing(Stager(self._store, record.artifact, "")) as stager:
-                    try:
-                        root, result = step(stager, record, stale)
-                        return result, stager.commit(root, partial(self._become, stager, record, stored, part))
-                    finally:
-                        stored += stager.stored_bytes
-            except _ChangedError:
-                time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
-            except StaleHintError:
-                stale += 1
-                if stale == _ATTEMPTS:
-                    raise
+        stager: Stager | None = None
+        keep = False
+        try:
+            for _ in range(_MOST_LOST):
+                record = self.record()
+                # What an attempt has stored is found by the next one, as long as it is held.
+                earlier, stager = stager, Stager(self._store, record.artifact, "")
+                try:
+                    root, result = step(stager, record, stale)
+                    return result, stager.commit(root, partial(self._become, stager, record, stored, part))
+                except _ChangedError:
+                    time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
+                except StaleHintError:
+                    stale += 1
+                    if stale == _ATTEMPTS:
+                        raise
+                finally:
+                    stored += stager.stored_bytes
+                    if earlier is not None:
+                        earlier.close()
+        except BaseException as error:
+            keep = not isinstance(error, ArtfsError) or isinstance(error, BusyError | OutOfSpaceError | SourceError)
+            raise
+        finally:
+            if stager is not None:
+                stager.close(keep=keep)
         raise BusyError(f"the draft {self.id!r} keeps being changed by other processes", hint="try again")
 
     def _become(

@@ -14,8 +14,10 @@ from typing import IO, Final, NamedTuple, Unpack, cast
 from artstore import beneath
 from artstore.arguments import text
 from artstore.changes.committing import Commit, VersionOptions
+from artstore.drafting.editing import target_path
 from artstore.drafting.gathering import Gathering
 from artstore.errors import ArtfsError, ChangedError, NotFoundError
+from artstore.names import unknown_path
 from artstore.progress import Progress
 from artstore.queries.resolving import base_version, resolve_version
 from artstore.queries.versions import Version
@@ -26,6 +28,7 @@ from artstore.references.failures import Failure
 from artstore.references.locations import parse_location
 from artstore.references.pinning import PinOptions
 from artstore.references.reading import Outside
+from artstore.rows.catalogue import label
 from artstore.store import Store
 
 __all__ = [
@@ -85,6 +88,7 @@ def refer(
     if below is not None:
         request = replace(request, base=below.name)
     record = None if below is None else below.record
+    target_path(to)
     if uri.startswith(_OWN):
         version, inside = resolve_version(store, uri.removeprefix(_OWN))
         return include(store, version, inside, request, base=record, to=to)
@@ -112,12 +116,13 @@ def include(
         gathering.close()
 
 
-def references(store: Store, root: int, path: bytes = b"") -> Iterator[Reference]:
-    """Yield the references at or below a path of a version's root; raise `NotFoundError` if nothing is there."""
+def references(store: Store, version: VersionRecord, path: bytes = b"") -> Iterator[Reference]:
+    """Yield the references at or below a path of a version; raise `NotFoundError` if nothing is there."""
     with store.snapshot() as snapshot:
+        root = version.root
         entry = snapshot.resolve(root, path) if path else None
         if path and entry is None:
-            raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
+            raise unknown_path(label(snapshot.transaction, version), path)
         if entry is not None and entry.kind != Kind.DIRECTORY:
             entries = [(path, entry)]
         else:
@@ -153,12 +158,12 @@ def _check(outside: Outside, reference: Reference) -> CheckedReference:
     return CheckedReference(reference, "ok", "")
 
 
-def known_failures(store: Store, root: int) -> list[tuple[bytes, Failure]]:
+def known_failures(store: Store, version: VersionRecord) -> list[tuple[bytes, Failure]]:
     """Return (path, failure) of a version's references whose files readers have found changed or gone."""
     noted = {failure.ident: failure for failure in store.outside.failures.all()}
     if not noted:
         return []
-    return [(each.path, noted[each.ident]) for each in references(store, root) if each.ident in noted]
+    return [(each.path, noted[each.ident]) for each in references(store, version) if each.ident in noted]
 
 
 def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress | None = None) -> Version:
@@ -166,9 +171,10 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
 
     Raises `NotFoundError` if there is no reference, `ChangedError` if a file has changed since it was pinned.
     """
-    pinned = list(references(store, version.record.root, path))
+    pinned = list(references(store, version.record, path))
     if not pinned:
-        raise NotFoundError(f"{version.name} has no references{' there' if path else ''}")
+        place = f"{version.name}/{os.fsdecode(path)}" if path else version.name
+        raise NotFoundError(f"{place} has no references", hint="its content is stored already")
     total = sum(each.record.size for each in pinned)
     request = Commit(version.artifact, base=version.name, metadata=version.metadata, description=version.description)
     gathering = Gathering(store, version.artifact, version.record)
@@ -190,7 +196,7 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
                         report(Progress("fetching", files, done, len(pinned), total, name))
         return gathering.commit(request)
     finally:
-        gathering.close()
+        gathering.close(keep=True)  # what was fetched need not be stored again
 
 
 @contextmanager

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
-from artstore.errors import BusyError
+from artstore.errors import ArtfsError, BusyError
 from artstore.ids import content_id
 from artstore.ingest.batch import (
     Batch,
@@ -88,6 +89,7 @@ class Stager:
         self._pin: Draft | None = None
         self._is_lost = False
         self._is_stale = False
+        self._has_content = False
         self.stored_bytes = 0
         """Stored bytes that this put has added."""
 
@@ -178,11 +180,22 @@ class Stager:
         """
         return self._write(root, action, require)
 
-    def close(self) -> None:
-        """Release the locks; nodes that were staged but not committed are left to a dead draft."""
+    def close(self, *, keep: bool = False) -> None:
+        """Release the locks, and give up the nodes that were staged but not committed.
+
+        With ``keep``, they are left to a dead draft, in which another put finds them, unless there is no content of
+        files among them.
+        """
         self._writer.close()
-        for draft in self._drafts():
-            draft.close()
+        given_up = [draft for draft in self._drafts() if not draft.has_ended and not (keep and self._has_content)]
+        try:
+            if given_up:
+                with suppress(ArtfsError, OSError), self._store.write() as transaction:  # else they are dead drafts
+                    for draft in given_up:
+                        draft.remove(transaction)
+        finally:
+            for draft in self._drafts():
+                draft.close()
 
     def _drafts(self) -> tuple[Draft, ...]:
         return tuple(draft for draft in (self._draft, self._pin) if draft is not None)
@@ -260,6 +273,7 @@ class Stager:
         for draft in self._drafts():
             draft.touch()
         self.stored_bytes += batch.stored
+        self._has_content |= any(isinstance(operation, NewChunk) for operation in self._operations)
         self._operations = []
         self._pending = {}
         self._bytes = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from artstore.arguments import texts_of
-from artstore.names import check_alias, check_name
+from artstore.names import check_alias, check_name, check_new_alias
 from artstore.queries.resolving import version_of_reference
 from artstore.store import Store
 
@@ -38,7 +38,7 @@ class Aliases:
 
         version = version_of_reference(self._store, ref)
         return set_aliases(
-            self._store, version.record, [check_alias(alias) for alias in texts_of(aliases, "aliases")], force=force
+            self._store, version.record, [check_new_alias(alias) for alias in texts_of(aliases, "aliases")], force=force
         )
 
     def remove(self, name: str, *aliases: str, force: bool = False) -> list[str]:

@@ -33,7 +33,7 @@ class References:
         from artstore.drafting.reference_ops import references
 
         version, path = resolve_version(self._store, ref)
-        return list(references(self._store, version.record.root, path))
+        return list(references(self._store, version.record, path))
 
     def uri(self, digest: str) -> str:
         """Return the URI of the reference with a digest, given in hex.
@@ -64,7 +64,7 @@ class References:
         """Return (path, failure) of a version's references whose files a reader has found changed or gone."""
         from artstore.drafting.reference_ops import known_failures
 
-        return known_failures(self._store, version_of_reference(self._store, ref).record.root)
+        return known_failures(self._store, version_of_reference(self._store, ref).record)
 
     def fetch(self, ref: str, *, progress: Callable[[Progress], None] | None = None) -> Version:
         """Store the bytes of the references in a version, or below a path in it, as a new version; return it."""

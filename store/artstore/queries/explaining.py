@@ -14,6 +14,7 @@ from typing import Final
 from artstore import daemon_requests
 from artstore.arguments import raw_path, text
 from artstore.errors import NotFoundError
+from artstore.names import unknown_path
 from artstore.queries.resolving import is_digest, resolve_recorded
 from artstore.reclaim import leases
 from artstore.records.catalogue import VersionRecord
@@ -88,8 +89,8 @@ def explain(store: Store, target: str) -> Explanation:
         return explain_version(store, target, version)
     with store.snapshot() as snapshot:
         entry = snapshot.resolve(version.root, path)
-    if entry is None:
-        raise NotFoundError(f"{target!r} does not exist")
+        if entry is None:
+            raise unknown_path(label(snapshot.transaction, version), path)
     return explain_node(store, target, "a directory" if entry.is_directory else "a file", [entry.node])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from artstore.arguments import text
+from artstore.errors import InvalidInputError
 from artstore.queries.resolving import resolve_recorded
 from artstore.queries.runs import run_by_title
 from artstore.reclaim.leases import RUNS, is_held
@@ -65,7 +66,10 @@ def graph_of(store: Store, ref: str, *, up: bool = True, down: bool = True, dept
     if text(ref, "a reference").startswith(_RUN):
         end = run_end(run_by_title(store, ref.removeprefix(_RUN)).number)
     else:
-        end = version_end(resolve_recorded(store, ref)[0].serial)
+        version, path = resolve_recorded(store, ref)
+        if path:
+            raise InvalidInputError(f"{ref!r} names a path inside a version; lineage is that of whole versions")
+        end = version_end(version.serial)
     return graph_around(store, end, up=up, down=down, depth=depth)
 
 

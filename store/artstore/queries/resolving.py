@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 from artstore.arguments import shown_value
-from artstore.errors import InvalidInputError, InvalidNameError, NotFoundError
-from artstore.names import Reference, parse_reference, parse_version_label, version_label
+from artstore.errors import InvalidInputError, InvalidNameError, NotFolderError, NotFoundError
+from artstore.names import LATEST, Reference, parse_reference, parse_version_label, unknown_path, version_label
 from artstore.queries.mounted import mounted_path
 from artstore.queries.versions import Version
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.rows import catalogue
 from artstore.rows.snapshot import Snapshot
+from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "resolve_recorded",
     "resolve_version",
     "tree_of",
+    "unknown_artifact",
     "version_by_serial",
     "version_of_reference",
 ]
@@ -50,7 +52,9 @@ def reference_of(store: Store, ref: str) -> Reference:
         return parse_reference(ref)
     place = mounted_path(store, os.path.expanduser(ref))
     if place is None:
-        raise NotFoundError(f"{ref!r} is not a version on a mount of the workspace {store.path}")
+        raise NotFoundError(
+            f"{ref!r} is not a version on a mount of the workspace {store.path}", hint="list the mounts: artfs status"
+        )
     return Reference(place.name, place.number, None, place.path)
 
 
@@ -58,9 +62,23 @@ def find_artifact(snapshot: Snapshot, name: str) -> ArtifactRecord:
     """Return the artifact of a full name; raise `NotFoundError` if there is none."""
     record = catalogue.find_name(snapshot.transaction, name)
     if record is None or not record.is_artifact:
-        what = f"{name!r} is a project, not an artifact" if record else f"there is no artifact {name!r}"
-        raise NotFoundError(what, hint=f"list what exists: artfs ls {name if record else ''}".rstrip())
+        raise unknown_artifact(snapshot.transaction, name)
     return record
+
+
+def unknown_artifact(transaction: ReadTransaction, name: str) -> NotFoundError:
+    """Return the error of a name that no artifact has: a project, a path without a version, a file here, or nothing."""
+    if catalogue.find_name(transaction, name) is not None:
+        return NotFoundError(f"{name!r} is a project, not an artifact", hint=f"list what exists: artfs ls {name}")
+    what = f"there is no artifact {name!r}"
+    for position in (place for place, letter in enumerate(name) if letter == "/"):
+        above = catalogue.find_name(transaction, name[:position])
+        if above is not None and above.is_artifact:
+            inside = f"{name[:position]}:{LATEST}{name[position:]}"
+            return NotFoundError(what, hint=f"did you mean {inside}?")
+    if os.path.lexists(name):
+        return NotFoundError(what, hint=f"list what exists: artfs ls; a path on a mount is written ./{name}")
+    return NotFoundError(what, hint="list what exists: artfs ls")
 
 
 def resolve(store: Store, ref: str) -> tuple[ArtifactRecord, VersionRecord, bytes]:
@@ -84,7 +102,9 @@ def version_of_reference(store: Store, ref: str) -> Version:
     """
     version, path = resolve_version(store, ref)
     if path:
-        raise InvalidInputError(f"{ref!r} names a path inside {version.name}, not a version")
+        raise InvalidInputError(
+            f"{ref!r} names a path inside {version.name}, not a version", hint=f"write {version.name}"
+        )
     return version
 
 
@@ -138,9 +158,9 @@ def tree_of(store: Store, ref: str) -> int:
     with store.snapshot() as snapshot:
         entry = snapshot.resolve(version.root, path)
     if entry is None:
-        raise NotFoundError(f"{artifact.name}:{version_label(version.number)} has no {os.fsdecode(path)!r}")
+        raise unknown_path(f"{artifact.name}:{version_label(version.number)}", path)
     if not entry.is_directory:
-        raise InvalidInputError(f"{ref!r} is not a directory", hint="compare versions or directories")
+        raise NotFolderError(f"{ref!r} is not a folder", hint="compare versions or folders")
     return entry.node
 
 

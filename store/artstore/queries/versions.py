@@ -15,7 +15,8 @@ from typing import IO, Any, Literal, NamedTuple, overload
 
 from artstore.arguments import raw_path, shown_value
 from artstore.clock import utc
-from artstore.errors import InvalidInputError, MountError, NotFoundError, RefusedError
+from artstore.errors import InvalidInputError, IsFolderError, MountError, NotFolderError, NotFoundError, RefusedError
+from artstore.names import unknown_path
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import VersionRecord
 from artstore.records.references import ReferenceRecord
@@ -97,6 +98,11 @@ class ContentFile(io.RawIOBase):
         self._size = size
         self._position = 0
         self.name = name
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return self._size
 
     def close(self) -> None:
         """Close the file; a version that was deleted meanwhile can be reaped then."""
@@ -308,8 +314,11 @@ class Version:
         if snapshot.version(self._record.serial) is None:
             raise NotFoundError(f"{self.name} has been deleted")
 
-    def _find(self, snapshot: Snapshot, path: str | bytes) -> tuple[bytes, TreeEntry | None]:
-        """Return (path, entry) behind links; the entry is None for the root."""
+    def _find(self, snapshot: Snapshot, path: str | bytes, *, follow: bool = True) -> tuple[bytes, TreeEntry | None]:
+        """Return (path, entry) behind links; the entry is None for the root.
+
+        Without ``follow``, a link at the end of the path is what is found.
+        """
         self._living(snapshot)
         cleaned = _clean(path)
         waiting = cleaned.split(b"/")[::-1] if cleaned else []
@@ -326,9 +335,9 @@ class Version:
             node = passed[-1].node if passed else self._record.root
             lookup_result = lookup(snapshot.tree, node, name) if is_directory else None
             if lookup_result is None:
-                raise NotFoundError(f"{self.name} has no {os.fsdecode(cleaned)!r}")
+                raise unknown_path(self.name, cleaned)
             entry = lookup_result[0]
-            if entry.kind != Kind.LINK:
+            if entry.kind != Kind.LINK or not (follow or waiting):
                 passed.append(entry)
                 continue
             links += 1
@@ -373,7 +382,7 @@ class Version:
     ) -> IO[Any]:
         """Open a file for reading, verified and seekable: its bytes, or with ``r``, ``rt`` or an encoding its text.
 
-        Text is UTF-8 unless ``encoding`` names another one.  Raises `NotFoundError`, `IsADirectoryError` for a
+        Text is UTF-8 unless ``encoding`` names another one.  Raises `NotFoundError`, `IsFolderError` for a
         directory, and `RefusedError` for a mode that writes.
         """
         is_text = mode in ("r", "rt") or encoding is not None or errors is not None
@@ -393,7 +402,8 @@ class Version:
         with self._store.snapshot() as snapshot:
             where, entry = self._find(snapshot, path)
             if entry is None or entry.kind == Kind.DIRECTORY:
-                raise IsADirectoryError(errno.EISDIR, f"{self.name} has a directory at this path", os.fsdecode(where))
+                place = f"{self.name}/{os.fsdecode(where)}".rstrip("/")
+                raise IsFolderError(f"{place} is a folder", hint=f"name a file in it; list them: artfs ls {place}")
             reference = None
             if entry.kind == Kind.REFERENCE:
                 reference = snapshot.identity(entry.node), snapshot.reference(entry.node)
@@ -410,10 +420,10 @@ class Version:
         _check_codec(encoding, errors)
         return self.read_bytes(path).decode(encoding, errors)
 
-    def stat(self, path: str | bytes = "") -> FileInfo:
-        """Describe the file or directory at a path, links followed."""
+    def stat(self, path: str | bytes = "", *, follow_symlinks: bool = True) -> FileInfo:
+        """Describe the file or directory at a path; a link at its end is followed, or described itself."""
         with self._store.snapshot() as snapshot:
-            _, entry = self._find(snapshot, path)
+            _, entry = self._find(snapshot, path, follow=follow_symlinks)
             if entry is None:
                 return FileInfo(
                     "", "directory", self.size, self.digest, False, None, utc(self._record.mtime_ns), self._record.mode
@@ -425,7 +435,7 @@ class Version:
         with self._store.snapshot() as snapshot:
             where, entry = self._find(snapshot, path)
             if entry is not None and entry.kind != Kind.DIRECTORY:
-                raise NotADirectoryError(errno.ENOTDIR, f"{self.name} has a file at this path", os.fsdecode(where))
+                raise NotFolderError(f"{self.name}/{os.fsdecode(where)} is a file, not a folder")
             node = self._record.root if entry is None else entry.node
             return [self._info(snapshot, child) for child, _ in entries_from(snapshot.tree, node)]
 

@@ -49,18 +49,18 @@ def warm_version(
     """Do as `warm` for a version, at the path of the reference and ``path`` below that."""
     version, inside = resolve_version(store, ref)
     place = b"/".join(part for part in (inside, raw_path(path).strip(b"/")) if part)
-    return warm(store, version.record.root, place, progress)
+    return warm(store, version.record.root, place, version.name, progress)
 
 
-def warm(store: Store, root: int, path: bytes, progress: Callable[[Progress], None] | None = None) -> Warmed:
-    """Read the stored forms of all files at a path below a version's root, "" for all of it.
+def warm(store: Store, root: int, path: bytes, name: str, progress: Callable[[Progress], None] | None = None) -> Warmed:
+    """Read the stored forms of all files at a path below the root of the version ``name``, "" for all of it.
 
     The bytes are not verified or decompressed: readers do that.  If memory is short, only the last bytes stay cached.
     Raises `NotFoundError` if there is no such path, and `DamageError` if a pack is missing or too short.
     """
     with store.snapshot() as snapshot:
         if path:
-            nodes = snapshot.files_at(root, path)
+            nodes = snapshot.files_at(root, path, name)
         else:
             nodes = list({entry.node: None for _, entry in snapshot.walk(root) if not entry.is_directory})
         places = set()

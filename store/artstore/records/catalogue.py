@@ -81,7 +81,9 @@ def refuse_reserved(metadata: Metadata, kept: Metadata) -> None:
 def end_after(seconds: float) -> int:
     """Return the moment so many seconds from now, in nanoseconds since 1970; raise `InvalidInputError` for the past."""
     if not 0 < seconds < LONGEST_TTL:
-        raise InvalidInputError("the expiry time must be in the future")
+        raise InvalidInputError(
+            f"the expiry time must be in the future, not {seconds:g} seconds from now", hint="such as 12h or 30d"
+        )
     return time.time_ns() + int(seconds * 1e9)
 
 

@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from artstore import beneath
-from artstore.errors import ChangedError, NotFoundError, OutsideError, SourceError
+from artstore.errors import ChangedError, NotFoundError, OutsideError, SourceError, SourceKindError
 from artstore.ids import ContentHasher
 from artstore.records.references import ReferenceRecord
 from artstore.references.locations import file_uri
@@ -36,7 +36,7 @@ _Stamp = tuple[int, int, int, int, int]
 def pin_file(path: bytes, *, checksum: bool) -> ReferenceRecord:
     """Return a reference to a file as it is now: by its BLAKE3, or without ``checksum`` by its time and size.
 
-    Raises `SourceError` if it is not a file, or if it changes while it is read.
+    Raises `SourceKindError` if it is not a file, `SourceError` if it changes while it is read.
     """
     shown = os.fsdecode(path)
     try:
@@ -48,7 +48,7 @@ def pin_file(path: bytes, *, checksum: bool) -> ReferenceRecord:
     try:
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
-            raise SourceError(f"{shown!r} is not a file")
+            raise SourceKindError(f"{shown!r} is not a file", hint="refer to regular files or folders of them")
         if not checksum:
             return ReferenceRecord(file_uri(path), before.st_size, etag=_time_and_size(before))
         digest = _hash(fd)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
 from artstore.errors import DamageError, InvalidInputError, NotFoundError
-from artstore.names import check_rule
+from artstore.names import check_new_rule, check_rule
 from artstore.queries.query import Selector
 from artstore.records.catalogue import checked_metadata
 from artstore.records.events import RetentionEvent
@@ -156,6 +156,8 @@ def set_rule(store: Store, rule: Rule) -> bool:
     with store.write() as transaction:
         before = read_rules(transaction)
         others = tuple(other for other in before.rules if other.name != rule.name)
+        if len(others) == len(before.rules):
+            check_new_rule(rule.name)
         _change(store, transaction, (*others, rule), before.seen_ns)
     return len(others) < len(before.rules)
 

@@ -117,6 +117,11 @@ class Draft:
         """Note that the draft's reference has gone to a parent."""
         transaction.delete(Table.STAGED, key64(self.number) + key64(node))
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the draft was removed."""
+        return self._ended
+
     def remove(self, transaction: WriteTransaction) -> None:
         """End the draft; move its remaining references to the deadlist."""
         end(transaction, self.number)

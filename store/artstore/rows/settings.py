@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from artstore.arguments import seconds_of
+from artstore.arguments import seconds_of, shown_value
 from artstore.errors import DamageError, InvalidInputError, RefusedError
 from artstore.records.catalogue import ArtifactRecord
 from artstore.records.tables import Table
@@ -82,7 +82,7 @@ def change_settings(transaction: WriteTransaction, changes: dict[str, Any]) -> S
 def _checked_globs(value: Any) -> tuple[str, ...]:
     given = value if isinstance(value, list | tuple) else [None]
     if not all(isinstance(glob, str) and glob and glob.isprintable() for glob in given):
-        raise InvalidInputError("protected_aliases must be names or globs of aliases")
+        raise InvalidInputError(f"{shown_value(value)} is not a list of names and globs of aliases")
     return tuple(dict.fromkeys(given))
 
 

@@ -6,11 +6,11 @@ request, never longer; node numbers and parsed records may be kept, for they nev
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from artstore.errors import NotFoundError
 from artstore.ids import Buffer
+from artstore.names import unknown_path
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.counters import Counters
 from artstore.records.packing import CLASS_CONTENT, CLASS_TREE
@@ -134,7 +134,7 @@ class Snapshot:
         """Return the node of the content with an id; raise `NotFoundError` if there is none."""
         row = find_node(self.transaction, CLASS_CONTENT, ident)
         if row is None:
-            raise NotFoundError(f"no content in the store has the digest {ident.hex()}")
+            raise NotFoundError(f"no content in the store has the digest {ident.hex()}", hint="name it NAME:v3/PATH")
         return row[0]
 
     def tree_node(self, form: bytes) -> int:
@@ -144,11 +144,14 @@ class Snapshot:
             raise NotFoundError(f"no directory in the store has the form id {form.hex()}")
         return found[0]
 
-    def files_at(self, root: int, path: bytes) -> list[int]:
-        """Return the content nodes of the file at a path below a root, or of all files in the directory there."""
+    def files_at(self, root: int, path: bytes, name: str) -> list[int]:
+        """Return the content nodes of the file at a path below a root, or of all files in the directory there.
+
+        Raises `NotFoundError`, with the ``name`` of the version, if there is no such path.
+        """
         entry = self.resolve(root, path)
         if entry is None:
-            raise NotFoundError(f"there is no {os.fsdecode(path)!r}")
+            raise unknown_path(name, path)
         if not entry.is_directory:
             return [entry.node]
         return list({below.node: None for _, below in self.walk(entry.node) if not below.is_directory})

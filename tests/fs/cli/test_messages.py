@@ -54,12 +54,20 @@ COMMANDS = [
     ("show x:v9", 3, "there is no x:v9; list what exists: artfs ls x"),
     ("show x:nosuch", 3, "'x' has no alias 'nosuch'; list them: artfs alias ls x"),
     ("show y:v0", 3, "y:v0 was deleted; restore it: artfs undelete y:v0"),
-    ("cat x:v0/nothing", 3, "x:v0 has no 'nothing'"),
+    ("cat x:v0/nothing", 3, "x:v0 has no 'nothing'; list its files: artfs ls x:v0"),
     ("cat x:v0", 2, "x:v0 is a whole version; name a file in it: x:v0/PATH ('artfs ls' lists them)"),
     ("ls x*y", 3, "no artifact matches 'x*y'; list all artifacts: artfs ls"),
-    ("alias set x v3", 2, "the alias 'v3' looks like a version number; artfs assigns those"),
-    ("alias set x latest", 2, "the alias 'latest' is reserved: it always means the highest living version"),
-    ("alias rm x nothing", 3, "'x' has no alias 'nothing'"),
+    (
+        "alias set x v3",
+        2,
+        "the alias 'v3' looks like a version number; artfs assigns those; see 'artfs alias set --help'",
+    ),
+    (
+        "alias set x latest",
+        2,
+        "the alias 'latest' is reserved: it always means the highest living version; see 'artfs alias set --help'",
+    ),
+    ("alias rm x nothing", 3, "'x' has no alias 'nothing'; list them: artfs alias ls x"),
     (
         "alias set w:v1 stable",
         4,
@@ -71,15 +79,15 @@ COMMANDS = [
     ("lineage none", 3, "there is no artifact 'none'; list what exists: artfs ls"),
     ("run show p/two", 3, "there is no run 'p/two'; list them: artfs run ls"),
     # put, get, init and the workspace
-    ("put no/such x", 3, "no/such does not exist"),
-    ("put . bad:name", 2, f"the name 'bad:name' contains \":\"; {CHARACTERS}"),
+    ("put no/such x", 3, "no/such does not exist; name a folder or a file"),
+    ("put . bad:name", 2, "'bad:name' names a version; give the artifact alone: bad; see 'artfs put --help'"),
     (
         "put full y --type model",
         4,
         "'y' has the type 'dataset', not 'model'; omit --type, or change it for all versions: "
         "artfs artifact set-type y model",
     ),
-    ("put . y --remove a", 2, "--remove needs --base"),
+    ("put . y --remove a", 2, "--remove needs --base; see 'artfs put --help'"),
     ("put s3://bucket/d x", 3, "s3://bucket/d is not a path; to refer to it without copying: artfs ref add"),
     (
         "get x:v0 full",
@@ -87,11 +95,15 @@ COMMANDS = [
         "'empty' differs from this version in {cwd}/full; nothing was written; "
         "use --overwrite to replace it, or copy to another folder",
     ),
-    ("get x:v0 b", 4, "{cwd}/b exists and is not a folder"),
-    ("get x full --path nothing", 3, "there is no 'nothing' in this version"),
+    ("get x:v0 b", 2, "{cwd}/b exists and is not a folder; name a new or an existing folder"),
+    ("get x full --path nothing", 3, "x:v0 has no 'nothing'; list its files: artfs ls x:v0"),
     ("init full", 4, "{cwd}/full is not empty; name a new or an empty folder"),
     ("-w full ls", 3, "{cwd}/full is not an artfs workspace; create one: artfs init DIR"),
-    ("usage x --by type", 2, "--by groups the whole workspace and cannot be used with NAME; see 'artfs usage --help'"),
+    (
+        "usage x --by type",
+        2,
+        "--by groups the whole workspace and cannot be used with NAME; see 'artfs usage --help'",
+    ),
     # deletion
     (
         "rm x",
@@ -121,16 +133,20 @@ COMMANDS = [
         "to remove content from versions permanently, see: artfs purge --help",
     ),
     ("rm x:v2..v0", 2, "'v2..v0' is not a range of versions; such as v0..v9, inclusive"),
-    ("rm -r x:v0", 2, "-r selects whole artifacts: give 'x' without a version"),
-    ("undelete x:v0", 4, "x:v0 is not deleted"),
-    ("undelete x:v9", 3, "x:v9 never existed"),
+    ("rm -r x:v0", 2, "-r selects whole artifacts: give 'x' without a version; see 'artfs rm --help'"),
+    ("undelete x:v0", 4, "x:v0 is not deleted; see its history: artfs log x"),
+    ("undelete x:v9", 3, "x:v9 never existed; list the versions: artfs log x"),
     ("undelete y:v1", 3, "y:v1 can no longer be restored: its space has been freed or is being freed"),
     # drafts
     ("draft status d1", 3, "no draft 'd1' is open; list them: artfs draft ls"),
     ("draft new x --id open", 4, "a draft 'open' is already open; see it with: artfs draft status open"),
-    ("draft new x --id a/b", 2, f"the draft's name 'a/b' contains \"/\"; {CHARACTERS}"),
-    ("draft new x --expires 0", 2, "a draft cannot expire before it is opened"),
-    ("draft add open b ../c", 2, "'../c' is not a path inside a version"),
+    (
+        "draft new x --id a/b",
+        2,
+        f"the draft's name 'a/b' contains \"/\"; {CHARACTERS}; see 'artfs draft new --help'",
+    ),
+    ("draft new x --expires 0", 2, "a draft cannot expire 0 seconds after it is opened; such as 12h or 7d"),
+    ("draft add open b ../c", 2, "'../c' is not a path inside a version; see 'artfs draft add --help'"),
     ("draft add open b train/a/c", 4, "'train/a' exists and is not a folder"),
     (
         "draft add open data step/",
@@ -138,15 +154,27 @@ COMMANDS = [
         "'step/empty' was already added to the draft with different content; --overwrite replaces it",
     ),
     ("draft mv open empty train/a", 4, "'train/a' already exists; --overwrite replaces a file"),
-    ("draft mv open train train/below", 2, "'train' cannot be moved into itself"),
-    ("draft rm open absent", 3, "there is no 'absent'"),
-    ("draft rm open *.jpg", 3, "nothing matches '*.jpg'"),
+    ("draft mv open train train/below", 2, "'train' cannot be moved into itself; see 'artfs draft mv --help'"),
+    ("draft rm open absent", 3, "the draft 'open' has no 'absent'; write the whole path within it"),
+    ("draft rm open *.jpg", 3, "nothing in the draft 'open' matches '*.jpg'; globs are as in .gitignore"),
     # retention and configuration
     ("retention rm best", 3, "there is no retention rule 'best'; list them: artfs retention show"),
     ("retention set r", 2, "the rule 'r' would keep nothing; add what to keep, such as --keep-last 3"),
-    ("retention set a/b --keep-last 1", 2, f"the rule's name 'a/b' contains \"/\"; {CHARACTERS}"),
-    ("retention set r --keep-best acc", 2, "'acc' is not N:FIELD; such as 5:accuracy, or 5:loss:min for the smallest"),
-    ("retention ttl x:v0 0", 2, "the expiry time must be in the future"),
+    (
+        "retention set a/b --keep-last 1",
+        2,
+        f"the rule's name 'a/b' contains \"/\"; {CHARACTERS}; see 'artfs retention set --help'",
+    ),
+    (
+        "retention set r --keep-best acc",
+        2,
+        "'acc' is not N:FIELD; such as 5:accuracy, or 5:loss:min for the smallest",
+    ),
+    (
+        "retention ttl x:v0 0",
+        2,
+        "the expiry time must be in the future, not 0 seconds from now; such as 12h or 30d",
+    ),
     ("config undelete-window soon", 2, f"'soon' {DURATION}"),
     ("config reference-cache much", 2, "'much' is not a size; such as 50GB or 500MiB"),
     # references
@@ -170,18 +198,18 @@ COMMANDS = [
         "file://{cwd}/changed has changed since it was logged; log it again to pin its current content",
     ),
     ("cat refs:v1/gone", 5, "file://{cwd}/gone has been removed since it was logged"),
-    ("ref pin x", 3, "x:v0 has no references"),
+    ("ref pin x", 3, "x:v0 has no references; its content is stored already"),
     # mounting
-    ("mount absent", 1, "the mount point {cwd}/absent does not exist; mkdir {cwd}/absent"),
-    ("mount b", 1, "the mount point {cwd}/b is not a folder"),
+    ("mount absent", 3, "the mount point {cwd}/absent does not exist; mkdir {cwd}/absent"),
+    ("mount b", 2, "the mount point {cwd}/b is not a folder; name an empty folder"),
     (
         "mount full",
-        1,
+        4,
         "the mount point {cwd}/full is not empty, and a mount would hide what is in it; name an empty folder",
     ),
-    ("umount full", 1, "nothing is mounted at {cwd}/full"),
+    ("umount full", 3, "nothing is mounted at {cwd}/full; list the mounts: artfs status"),
     # the command line
-    ("statsu", 2, "no such command 'statsu'. Did you mean 'status'?; see 'artfs --help'"),
+    ("statsu", 2, "no such command 'statsu'; did you mean 'status'?; see 'artfs --help'"),
     ("rm", 2, "missing argument 'REF...'; see 'artfs rm --help'"),
     (
         "fsck --repair --rebuild",
@@ -201,6 +229,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / file).write_text(file)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARTFS_WORKSPACE", str(folder / "workspace"))
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         patch.chdir(folder)
         for command in WORLD:
             assert main(command.replace("{cwd}", str(folder)).split()) == 0, command
@@ -217,6 +246,7 @@ def test_errors_of_commands(
 ) -> None:
     """A mistake is answered with exactly this sentence."""
     monkeypatch.setenv("ARTFS_WORKSPACE", str(world / "workspace"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(world / "config"))
     monkeypatch.chdir(world)
     result = artfs(*command.split())
     refused(result, code=code)
@@ -308,7 +338,7 @@ CALLS: list[tuple[Callable[[package.Run, package.Artifact], object], type[Except
     (
         lambda _run, data: setattr(data, "ttl", timedelta(days=-1)),
         errors.InvalidInputError,
-        "the expiry time must be in the future",
+        "the expiry time must be in the future, not -86400 seconds from now; such as 12h or 30d",
     ),
     (lambda _run, data: data.unlink(), errors.RefusedError, "p/data:v0 is not a link; delete() deletes it"),
     (

@@ -133,14 +133,14 @@ def test_foreground_serves_until_ctrl_c(artfs_process: Run, data: Path, director
 
 def test_a_mount_point_that_will_not_do_is_refused(artfs_process: Run, data: Path, directory: Path) -> None:
     artfs_process("put", data, "x")
-    for place in (directory / "missing", data, data / "run.sh"):
+    for place, code in ((directory / "missing", 3), (data, 4), (data / "run.sh", 2)):
         result = artfs_process("mount", place, "--json")
-        refused(result, code=1, names=[str(place)])
+        refused(result, code=code, names=[str(place)])
         assert str(place) in result.json["error"]["message"]
     assert artfs_process("mount", directory).code == 0
     refused(artfs_process("mount", directory), code=1, names=[str(directory)], reason="already mounted")
     assert artfs_process("umount", directory).code == 0
-    refused(artfs_process("umount", directory), code=1, names=[str(directory)], reason="nothing mounted")
+    refused(artfs_process("umount", directory), code=3, names=[str(directory)], reason="nothing mounted")
 
 
 def test_umount_cleans_up_after_a_daemon_that_died(artfs_process: Run, data: Path, directory: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import artfs
 
@@ -38,15 +37,3 @@ def test_several_runs(workspace: artfs.Workspace) -> None:
     (code,) = programs("docs/runs.md", "upsert_artifact")
     exec(compile(code, "runs.md", "exec"), {"artfs": artfs, "run": run, "shard": shard})
     assert workspace.version("p/results").read_bytes("part") == b"part"
-
-
-def test_a_table_without_a_mount(workspace: artfs.Workspace) -> None:
-    """pandas reads a version by its URL."""
-    Path("table").mkdir()
-    Path("table/rows.csv").write_text("a,b\n1,2\n")
-    for _ in range(4):
-        workspace.put("table", "team/table", new=True)
-    (code,) = programs("docs/runs.md", "import pandas")
-    variables: dict[str, Any] = {}
-    exec(compile(code, "runs.md", "exec"), variables)
-    assert variables["frame"].to_dict("list") == {"a": [1], "b": [2]}

@@ -139,7 +139,7 @@ def test_what_is_put_into_a_folder_that_was_put_joins_it(workspace: Workspace) -
     with staging(workspace.store) as stager:
         root = built(stager, {b"a/old": ("file", b"1"), b"b": ("file", b"2")})
         with workspace.store.snapshot() as snapshot:
-            folder = entry_at(snapshot, root.node, b"a")
+            folder = entry_at(snapshot, root.node, b"a", "x:v0")
         edits = Edits()
         edits.put(b"copy", folder)
         edits.put(b"copy/new", entry_of(stager, b"3"))
@@ -169,7 +169,7 @@ def test_what_cannot_be_is_said(workspace: Workspace) -> None:
         with raises(ExistsError, names=["'c'"], reason="not a folder"):
             apply_edits(workspace.store, stager, root.node, edits)
         with workspace.store.snapshot() as snapshot, pytest.raises(NotFoundError):
-            entry_at(snapshot, root.node, b"a/x")
+            entry_at(snapshot, root.node, b"a/x", "x:v0")
 
 
 def test_paths_below_stop_at_what_matches(workspace: Workspace) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
 from artstore.arguments import texts
-from artstore.errors import NotFoundError, SourceChangedError, SourceError
+from artstore.errors import NotFoundError, SourceChangedError, SourceError, SourceKindError
 from artstore.ingest.source.entries import (
     DirectoryHandle,
     EnterDirectory,
@@ -112,7 +112,7 @@ class Source:
         with DirectoryHandle(os.dup(self._fd), b"") as handle:
             try:
                 followed = stat.S_ISLNK(os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_mode)
-                status = _file_status(name, self._fd)
+                status = _file_status(name, self._fd, name)
             except FileNotFoundError as error:
                 raise SourceChangedError(f"{display(name)} vanished while it was being put", paths=[name]) from error
             yield EnterDirectory(b"", self.identity, time.time_ns(), 0o755)  # the folder is of our making
@@ -146,8 +146,8 @@ def open_source(
     *exclude* are globs in gitignore syntax, relative to the folder; they come before what ``.artfsignore`` files say.
     *forbidden* maps folders that must not lie inside, such as the workspace, to the sentence of the refusal.  *links*
     decides what happens to symlinks out of the folder; *path* itself is followed in any case.
-    Raises NotFoundError if nothing is there, SourceError if it is something else or cannot be read, InvalidInputError
-    for a malformed glob.
+    Raises NotFoundError if nothing is there, SourceKindError if it is something else, SourceError if it cannot be read,
+    InvalidInputError for a malformed glob.
     """
     try:
         raw = os.fsencode(path)
@@ -159,7 +159,7 @@ def open_source(
     try:
         fd = os.open(raw, _OPEN_DIRECTORY)
     except FileNotFoundError as error:
-        raise NotFoundError(f"{display(raw)} does not exist") from error
+        raise NotFoundError(f"{display(raw)} does not exist", hint="name a folder or a file") from error
     except NotADirectoryError:
         return _open_file_source(raw, rules)
     except OSError as error:
@@ -172,7 +172,7 @@ def _open_file_source(raw: bytes, rules: IgnoreRules | None) -> Source:
     fd = -1
     try:
         fd = os.open(folder or b".", _OPEN_DIRECTORY | os.O_PATH)
-        _file_status(name, fd)
+        _file_status(name, fd, raw)
     except OSError as error:
         if fd >= 0:
             os.close(fd)
@@ -182,15 +182,15 @@ def _open_file_source(raw: bytes, rules: IgnoreRules | None) -> Source:
     return Source(fd, os.path.join(os.path.realpath(folder or b"."), name), name, rules, {})
 
 
-def _file_status(name: bytes, fd: int) -> os.stat_result:
+def _file_status(name: bytes, fd: int, path: bytes) -> os.stat_result:
     status = os.stat(name, dir_fd=fd)
     if not stat.S_ISREG(status.st_mode):
         kind = special_kind(status.st_mode)
-        raise SourceError(
-            f"{display(name)} cannot be put: it is {kind}", hint="put a folder or a regular file", paths=[name]
+        raise SourceKindError(
+            f"{display(path)} cannot be put: it is {kind}", hint="put a folder or a regular file", paths=[name]
         )
     if os.geteuid() and not may_read(status, name, fd):
-        raise SourceError(f"{display(name)} cannot be read: Permission denied", paths=[name])
+        raise SourceError(f"{display(path)} cannot be read: Permission denied", paths=[name])
     return status
 
 

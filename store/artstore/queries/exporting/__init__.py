@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from artstore.arguments import raw_path
-from artstore.errors import ExistsError
+from artstore.locate import refuse_non_folder
 from artstore.progress import Progress
 from artstore.queries.exporting.meter import Meter
 from artstore.queries.exporting.selection import Selection
@@ -54,6 +54,7 @@ def export_version(
             store,
             record.root,
             Path(os.fsdecode(raw_path(dest))),
+            name=version.name,
             prefix=path or None,
             overwrite=overwrite,
             progress=progress,
@@ -68,6 +69,7 @@ def export(
     root: int,
     dest: Path,
     *,
+    name: str = "the version",
     prefix: bytes | None = None,
     overwrite: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -80,13 +82,13 @@ def export(
     as they are.
 
     Raises `ExistsError`, before anything is written, for all that differs, unless ``overwrite``; a folder in a file's
-    place is refused even then.  Raises `NotFoundError` for a prefix that the tree lacks, `DamageError` for content that
-    fails its checksum, `OutOfSpaceError` if the disk fills up: files written before the error stay.
+    place is refused even then.  Raises `NotFolderError` if ``dest`` or a part of it is a file, `NotFoundError` for a
+    prefix that the tree lacks, `DamageError` for content that fails its checksum, `OutOfSpaceError` if the disk fills
+    up: files written before the error stay.
     """
     dest = Path(os.path.abspath(dest))
-    selection = Selection(store, root, (prefix or b"").strip(b"/"))
-    if dest.exists() and not dest.is_dir():
-        raise ExistsError(f"{dest} exists and is not a folder")
+    selection = Selection(store, root, (prefix or b"").strip(b"/"), name)
+    refuse_non_folder(dest)
     meters = [Meter(phase, selection.files, selection.bytes, progress) for phase in ("check", "get")]
     with Workers() as workers:
         survey = Survey(selection, dest, workers, meters[0])

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
-from artstore.errors import DamageError, NotFoundError
+from artstore.errors import DamageError
+from artstore.names import unknown_path
 from artstore.records.trees import Kind, TreeEntry, is_entry_name
 from artstore.rows.trees import check_directory, entries_from
 from artstore.store import Store
@@ -31,14 +32,14 @@ class Page(NamedTuple):
 class Selection:
     """The part of a tree that is copied, page by page."""
 
-    def __init__(self, store: Store, root: int, prefix: bytes) -> None:
+    def __init__(self, store: Store, root: int, prefix: bytes, name: str) -> None:
         self.store = store
         self._root = root
         self._names = prefix.split(b"/") if prefix else []
         with store.snapshot() as snapshot:
             entry = snapshot.resolve(root, prefix) if prefix else None
             if prefix and entry is None:
-                raise NotFoundError(f"there is no {os.fsdecode(prefix)!r} in this version")
+                raise unknown_path(name, prefix)
             if entry is None or entry.kind == Kind.DIRECTORY:
                 totals = snapshot.tree(root if entry is None else entry.node).totals
                 self.files, self.bytes = totals.files, totals.bytes

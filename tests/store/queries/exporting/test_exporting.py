@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from artstore.errors import DamageError, ExistsError, NotFoundError, OutOfSpaceError
+from artstore.errors import DamageError, ExistsError, NotFolderError, NotFoundError, OutOfSpaceError
 from artstore.ids import content_id
 from artstore.ingest.batch import EntryDraft
 from artstore.ingest.staging import Stager
@@ -239,7 +239,7 @@ def test_the_destination_itself_may_be_a_link(store: Store, root: int, tmp_path:
 def test_the_destination_is_a_file(store: Store, root: int, tmp_path: Path) -> None:
     """A file is no place to copy to."""
     (tmp_path / "dest").write_bytes(b"")
-    with raises(ExistsError, names=[str(tmp_path / "dest")], reason="not a folder"):
+    with raises(NotFolderError, names=[str(tmp_path / "dest")], reason="not a folder"):
         export(store, root, tmp_path / "dest", overwrite=True)
 
 
