@@ -268,6 +268,14 @@ TESTED_ELSEWHERE = {
     "tests/fs/tracking/test_run.py": [
         f"artfs/tracking/{name}" for name in ("active_run", "aliases", "api", "run_values")
     ],
+    "tests/fs/tracking/test_wandb_surface.py": [
+        f"artfs/tracking/{name}"
+        for name in (
+            *("absent", "artifact_collections", "lineage", "manifest", "notices", "recorded_run", "run_files"),
+            *("run_filters", "run_functions", "run_history", "run_models", "run_unused", "settings", "tables"),
+        )
+    ]
+    + ["artfs/errors"],
     # Repairs and checks: a table of damage runs through all of them, and an oracle judges the result.
     "tests/store/checking/test_structure.py": [
         f"artstore/checking/{name}" for name in ("check_names", "extents", "lineages")

@@ -75,6 +75,13 @@ def _logged(**options: Any) -> None:
         run.log_artifact(_artifact(), **options)
 
 
+def _with_files() -> artfs.Run:
+    run = _run()
+    run.save("x/*", "x", "now")
+    run.log({"best": 1, "b": 2})
+    return run
+
+
 def _finished(value: Any) -> None:
     with _run() as run:
         run.upsert_artifact(_artifact())
@@ -158,6 +165,11 @@ OBSERVED: dict[tuple[str, str], Observe] = {
     ),
     ("Run.upsert_artifact", "aliases"): changed(lambda ws, value: _upserted(value)),
     ("Run.finish_artifact", "aliases"): changed(lambda ws, value: _finished(value)),
+    ("Run.log_model", "aliases"): changed(lambda ws, value: _run().log_model("x", "d", aliases=value)),
+    ("Run.link_model", "aliases"): changed(lambda ws, value: _run().link_model("x", "r", "d", aliases=value)),
+    ("Run.files", "names"): lambda ws, value: [file.path for file in _with_files().files(value)],
+    ("Run.history", "keys"): lambda ws, value: _with_files().history(keys=value),
+    ("Run.scan_history", "keys"): lambda ws, value: list(_with_files().scan_history(keys=value)),
     ("Api.artifacts", "tags"): lambda ws, value: [each.name for each in artfs.Api().artifacts(tags=value)],
     ("init", "tags"): lambda ws, value: artfs.init(tags=value).tags,
     ("init", "config_exclude_keys"): lambda ws, value: dict(

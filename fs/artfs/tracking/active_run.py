@@ -14,12 +14,13 @@ from artfs.tracking.artifact import Artifact
 from artfs.tracking.conversion import config_values, json_values
 from artfs.tracking.run import Run
 from artfs.tracking.run_values import Words
+from artfs.tracking.settings import defaults
 from artfs.tracking.values import environment, logger
 from artfs.tracking.workspaces import the_workspace
 from artstore.arguments import texts
 from artstore.errors import InvalidInputError, RefusedError
 
-__all__ = ["config", "finish", "init", "log", "login", "run"]
+__all__ = ["config", "finish", "init", "log", "login", "open_run", "run"]
 
 _MODES = ("online", "offline", "shared", "disabled", "run", "dryrun")
 _run: Run | None = None
@@ -45,7 +46,6 @@ def init(
     job_type: str | None = None,
     mode: str | None = None,
     force: bool | None = None,
-    anonymous: str | None = None,
     reinit: bool | str | None = None,
     resume: bool | str | None = None,
     resume_from: str | None = None,
@@ -55,17 +55,24 @@ def init(
     sync_tensorboard: bool | None = None,
     monitor_gym: bool | None = None,
     settings: object | None = None,
+    anonymous: str | None = None,
 ) -> Run:
     """Finish the open run, if there is one, and begin another; return it.
 
     ``project``, ``group``, ``job_type``, ``name``, ``id``, ``notes``, ``tags`` and ``config`` mean what they mean in
-    wandb, and ``resume`` continues the run with that ``id``.  The other parameters are recorded and have no effect.
+    wandb, and ``resume`` continues the run with that ``id``.  The other parameters are recorded and have no effect;
+    ``settings`` (a `Settings` or a mapping) gives defaults for those that do (``run_id``, ``run_group``, ``mode``...).
     ``project`` is by default ``$ARTFS_PROJECT`` or ``$WANDB_PROJECT``; without one, names of artifacts are used as they
     are.  ``mode`` is by default ``$ARTFS_MODE`` or ``$WANDB_MODE``: in the mode ``disabled`` runs and artifacts work,
     and nothing is recorded; the other modes are the same, for everything is kept on this machine.
     """
     global _run
-    mode = mode or environment("MODE") or "online"
+    given, settings = defaults(settings)
+    mode = mode or given.get("mode") or environment("MODE") or "online"
+    project, entity, tags = project or given.get("project"), entity or given.get("entity"), tags or given.get("tags")
+    id, name, notes = id or given.get("id"), name or given.get("name"), notes or given.get("notes")
+    group, job_type = group or given.get("group"), job_type or given.get("job_type")
+    resume = given.get("resume") if resume is None else resume
     if mode not in _MODES:
         raise InvalidInputError(f"the mode must be one of {', '.join(_MODES)}, not {mode!r}")
     finish()
@@ -83,7 +90,7 @@ def init(
         "tensorboard": tensorboard,
         "sync_tensorboard": sync_tensorboard,
         "monitor_gym": monitor_gym,
-        "settings": None if settings is None else str(settings),
+        "settings": str(settings) if settings else None,
     }
     recorded = {key: value for key, value in unused.items() if value is not None}
     _notice(sorted(recorded.keys() - {"entity", "reinit", "mode"}))
@@ -161,7 +168,8 @@ def run() -> Run | None:
     return _run if _run is not None and _run.is_open else None
 
 
-def _open(what: str) -> Run:
+def open_run(what: str) -> Run:
+    """Return the open run; raise `RefusedError`, which names what needs it, if there is none."""
     current = run()
     if current is None:
         raise RefusedError(f"there is no active run for {what}", hint="begin one: artfs.init()")
@@ -170,17 +178,17 @@ def _open(what: str) -> Run:
 
 def config() -> Words:
     """Return the config of the open run; raise `RefusedError` if there is none."""
-    return _open("a config").config
+    return open_run("a config").config
 
 
 def summary() -> Words:
     """Return the summary of the open run; raise `RefusedError` if there is none."""
-    return _open("a summary").summary
+    return open_run("a summary").summary
 
 
 def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
     """Log values for the open run, as `Run.log` does; raise `RefusedError` if there is none."""
-    _open("what is logged").log(data, step, commit)
+    open_run("what is logged").log(data, step, commit)
 
 
 def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:

@@ -13,31 +13,35 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import IO, TYPE_CHECKING, Any
 
+from artfs.tracking.absent import absent
 from artfs.tracking.aliases import NameList
+from artfs.tracking.artifact_collections import ArtifactCollection
 from artfs.tracking.assembly import Assembly
 from artfs.tracking.conversion import json_values
 from artfs.tracking.description import Described, Description
 from artfs.tracking.downloading import download
-from artfs.tracking.entries import ArtifactEntry, entries_of
-from artfs.tracking.naming import find_version, own_name, short_name, version_id
+from artfs.tracking.entries import ArtifactEntry, entries_of, paths_beginning
+from artfs.tracking.lineage import ArtifactLineage
+from artfs.tracking.manifest import ArtifactManifest
+from artfs.tracking.naming import find_version, logical_path, own_name, short_name, version_id
+from artfs.tracking.notices import ignore
+from artfs.tracking.tables import SUFFIX, Table
 from artfs.tracking.values import iso
-from artstore.arguments import paths_of
+from artstore.arguments import paths_of, shown_value
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.names import check_name, check_type, version_label
 from artstore.queries.versions import Version
 from artstore.workspace import Workspace
 
 if TYPE_CHECKING:
-    from artfs.tracking.run import Run
     from artstore.changes.deleting import Cascade
-    from artstore.queries.graph import GraphNode
 
 __all__ = ["Artifact", "ArtifactEntry"]
 
 _DRAFT, _COMMITTED, _DELETED = "PENDING", "COMMITTED", "DELETED"
 
 
-class Artifact(Described):
+class Artifact(Described, ArtifactLineage):
     """An artifact of a type, to be logged by a run; or a version.
 
     ``metadata`` is whatever JSON can hold, and numpy's numbers; ``ttl_days`` in it sets the time to live.  With
@@ -53,12 +57,21 @@ class Artifact(Described):
         metadata: Mapping[str, Any] | None = None,
         incremental: bool = False,
         use_as: str | None = None,
+        storage_region: str | None = None,
+        digest_algorithm: str | None = None,
     ) -> None:
+        if storage_region is not None:
+            ignore("storage_region", "everything is kept in the workspace")
+        if digest_algorithm is not None:
+            ignore("digest_algorithm", "every digest is BLAKE3")
         if not type:
             raise InvalidInputError(f"the artifact {name!r} needs a type", hint="pass type=, such as 'dataset'")
         self._name = check_name(name)
         self.incremental = incremental
-        self._use_as = use_as
+        self.use_as = use_as
+        self.distributed_id: str | None = None
+        self._local: dict[str, str] = {}
+        """The files that were added, by their paths in the artifact."""
         self._version: Version | None = None
         self._assembly = Assembly(self._name)
         self._description = Description(
@@ -142,9 +155,9 @@ class Artifact(Described):
         return ""
 
     @property
-    def collection(self) -> str:
-        """The name of the artifact without a version."""
-        return short_name(self._name if self._version is None else self._version.artifact)
+    def collection(self) -> ArtifactCollection:
+        """The series of versions that it belongs to; its text is the name without a version."""
+        return ArtifactCollection.named(self._workspace, self._logged("collection").artifact)
 
     @property
     def version(self) -> str:
@@ -203,6 +216,24 @@ class Artifact(Described):
         """When it was logged: a version does not change."""
         return self.created_at
 
+    @property
+    def commit_hash(self) -> str:
+        """The digest of the version."""
+        return self._logged("hash").digest
+
+    @property
+    def digest_algorithm(self) -> str:
+        """``blake3``."""
+        return "blake3"
+
+    @property
+    def url(self) -> str | None:
+        """None: it has no page; ``artfs show`` prints its record."""
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name if name.startswith("_") else absent("Artifact", name))
+
     # -- putting together ------------------------------------------------------------------------------------------
 
     def add_file(
@@ -215,8 +246,9 @@ class Artifact(Described):
         overwrite: bool = False,
     ) -> ArtifactEntry:
         """Add a file, as ``name`` or under its own; raise `ExistsError` if the path was added with other content."""
-        path = name or os.path.basename(os.fspath(local_path))
+        path = logical_path(name) if name else os.path.basename(os.fspath(local_path))
         self._open().add_file(local_path, path, overwrite=overwrite)
+        self._local[path] = os.path.abspath(os.fspath(local_path))
         return self.get_entry(path)
 
     def add_dir(
@@ -232,11 +264,36 @@ class Artifact(Described):
 
         Raises `ExistsError` for paths that were added before with other content, unless ``overwrite``.
         """
-        self._open().add_dir(local_path, name or "", overwrite=overwrite or merge)
+        self._open().add_dir(local_path, logical_path(name or ""), overwrite=overwrite or merge)
 
-    def new_file(self, name: str, mode: str = "x", encoding: str | None = None) -> AbstractContextManager[IO[Any]]:
+    def new_file(
+        self, name: str, mode: str = "x", encoding: str | None = None, policy: str = "mutable"
+    ) -> AbstractContextManager[IO[Any]]:
         """Write a file of the artifact: it is added when the ``with`` block ends, unless by an exception."""
-        return self._open().new_file(name, mode, encoding)
+        return self._open().new_file(logical_path(name), mode, encoding)
+
+    def add(self, obj: Table, name: str, overwrite: bool = False) -> ArtifactEntry:
+        """Add a table, as ``NAME.table.json``; `get` returns it.  Raises `InvalidInputError` for anything else."""
+        if not isinstance(obj, Table):
+            raise InvalidInputError(
+                f"an artifact keeps files and tables, not {shown_value(obj)}", hint="write it to a file: new_file()"
+            )
+        path = logical_path(name).removesuffix(SUFFIX) + SUFFIX
+        with self.new_file(path, "w" if overwrite else "x", "utf-8") as file:
+            file.write(obj.encode())
+        return self.get_entry(path)
+
+    def __setitem__(self, name: str, item: Table) -> None:
+        self.add(item, name)
+
+    def finalize(self) -> None:
+        """Refuse further changes until it is logged."""
+        self._open().is_final = True
+
+    def get_added_local_path_name(self, local_path: str) -> str | None:
+        """Return the path in the artifact of a file that was added, or None."""
+        wanted = os.path.abspath(local_path)
+        return next((path for path, local in self._local.items() if local == wanted), None)
 
     def add_reference(
         self,
@@ -258,13 +315,15 @@ class Artifact(Described):
         if that cannot be determined, `ExistsError` for paths that were added before with other content, unless
         ``overwrite``.
         """
-        text = uri.ref() if isinstance(uri, ArtifactEntry) else os.fspath(uri)
-        paths = self._open().refer(text, os.fspath(name or ""), checksum=checksum, overwrite=overwrite, **options)
+        text = uri.ref_url() if isinstance(uri, ArtifactEntry) else os.fspath(uri)
+        below = logical_path(name or "") + ("/" if os.fspath(name or "").endswith("/") else "")
+        paths = self._open().refer(text, below, checksum=checksum, overwrite=overwrite, **options)
         return [self.get_entry(path) for path in paths]
 
     def remove(self, item: str | os.PathLike[str] | ArtifactEntry) -> None:
         """Remove a file, a folder (``name/``) or what a glob matches; raise `NotFoundError` if there is none."""
-        self._open().gathering().remove(item.path if isinstance(item, ArtifactEntry) else os.fspath(item))
+        path = item.path if isinstance(item, ArtifactEntry) else os.fspath(item)
+        self._open().gathering().remove(logical_path(path) + ("/" if path.endswith("/") else ""))
 
     def new_draft(self) -> Artifact:
         """Return an artifact that begins as this version, to be changed and logged as the next one."""
@@ -279,11 +338,11 @@ class Artifact(Described):
 
     def get_entry(self, name: str | os.PathLike[str]) -> ArtifactEntry:
         """Return a file by its path in the artifact; raise `NotFoundError` if there is none."""
-        path = os.fspath(name).strip("/")
+        path = logical_path(name)
         if self._version is None:
             file = self._open().gathering().file(path)
             if file is not None:
-                return ArtifactEntry(self, *file)
+                return self._entry(*file)
         else:
             info = self._version.stat(path)
             if info.kind != "directory":
@@ -292,19 +351,40 @@ class Artifact(Described):
 
     get_path = get_entry
 
+    def _entry(self, path: str, size: int, digest: str, is_reference: bool = False) -> ArtifactEntry:
+        return ArtifactEntry(self, path, size, digest, is_reference, self._local.get(path))
+
+    def get(self, name: str) -> Table | None:
+        """Return the table that was added as ``name``, or None."""
+        path = logical_path(name).removesuffix(SUFFIX) + SUFFIX
+        try:
+            data = self._logged("content to read").read_bytes(path)
+        except NotFoundError:
+            return None
+        return Table.decode(data, path)
+
+    __getitem__ = get
+
+    @property
+    def manifest(self) -> ArtifactManifest:
+        """The files by path, as they are now."""
+        return ArtifactManifest(self.files(), self.digest)
+
     def target(self, digest: str) -> str:
         """Return the URI of the file outside that has an entry's digest."""
         if self._assembly.holds_anything:
             self._assembly.root_digest()  # so that what was just added is in the store
         return self._workspace.references.uri(digest)
 
-    def files(self, names: Sequence[str] | None = None, per_page: int = 50) -> list[ArtifactEntry]:
+    def files(
+        self, names: Sequence[str] | None = None, per_page: int = 50, start: str | None = None
+    ) -> list[ArtifactEntry]:
         """Return the files, or those of some names, in the order of their paths."""
         if names is not None:
             return [self.get_entry(name) for name in paths_of([names], "the names of files")]
         if self._version is not None:
             return list(entries_of(self, self._version))
-        return [ArtifactEntry(self, *file) for file in self._open().gathering().files()]
+        return [self._entry(*file) for file in self._open().gathering().files()]
 
     def download(
         self,
@@ -316,10 +396,18 @@ class Artifact(Described):
     ) -> str:
         """Return a folder that holds the version; `artfs.tracking.downloading.download` says which.
 
+        With ``path_prefix``, a copy has the files whose paths begin with that text; raises `NotFoundError` if none do.
         A path on a mount is valid as long as the mount is.
         """
         version = self._logged("content to download")
-        return download(self._workspace, version, root, None if path_prefix is None else os.fspath(path_prefix))
+        if not path_prefix:
+            return download(self._workspace, version, root, None)
+        folders = [download(self._workspace, version, root, path) for path in paths_beginning(version, path_prefix)]
+        return folders[-1]
+
+    def download_file(self, root: str | os.PathLike[str] | None, path: str) -> str:
+        """Return a folder that holds the file at a path."""
+        return download(self._workspace, self._logged("content to download"), root, path)
 
     def checkout(self, root: str | os.PathLike[str] | None = None) -> str:
         """Copy the version into a folder, and replace files that differ; other files are not touched."""
@@ -382,11 +470,6 @@ class Artifact(Described):
         self._description.write(self._workspace, self._version)
         self._become(self._workspace, self._workspace.version(self._version.name))
 
-    def link(self, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
-        """Make the version the next one of another artifact, ``PROJECT/NAME``, too; return that."""
-        version = self._logged("version to link")
-        return Artifact.of(self._workspace, self._workspace.link(version.name, target_path, aliases=aliases or ()))
-
     def unlink(self) -> None:
         """Delete this version if it is a link; the other version stays.  Raises `RefusedError` if it is not a link."""
         if not self.is_link:
@@ -400,49 +483,3 @@ class Artifact(Described):
         made from it, unless those are deleted too (``cascade="delete"``) or kept (``"orphan"``).
         """
         self._workspace.delete(self._logged("version to delete").name, force=delete_aliases, cascade=cascade)
-
-    # -- lineage ---------------------------------------------------------------------------------------------------
-
-    @property
-    def is_link(self) -> bool:
-        """Whether it is a link to a version of another artifact."""
-        return self.source_qualified_name != self.qualified_name
-
-    @property
-    def source_name(self) -> str:
-        """The name of the version that it is a link to, or its own."""
-        return short_name(self.source_qualified_name)
-
-    @property
-    def source_qualified_name(self) -> str:
-        """The full name of the version that it is a link to, or its own."""
-        return next((node.name for node in self._neighbours("linked as", up=True)), self._logged("source").name)
-
-    @property
-    def linked_names(self) -> list[str]:
-        """The full names of the versions that are links to this one."""
-        return [node.name for node in self._neighbours("linked as", up=False) if node.state == "live"]
-
-    @property
-    def linked_artifacts(self) -> list[Artifact]:
-        """The versions that are links to this one."""
-        return [Artifact.of(self._workspace, self._workspace.version(name)) for name in self.linked_names]
-
-    def _neighbours(self, kind: str, *, up: bool) -> list[GraphNode]:
-        """Return what this was made from, or what was made from it, by edges of a kind, in the order of time."""
-        graph = self._workspace.lineage(self._logged("lineage").name, up=up, down=not up, depth=1)
-        nodes = {node.key: node for node in graph.nodes}
-        return [nodes[edge.source if up else edge.target] for edge in graph.edges if edge.kind == kind]
-
-    def logged_by(self) -> Run | None:
-        """Return the run that made the version first, or None."""
-        return next(iter(self._runs("logged", up=True)), None)
-
-    def used_by(self) -> list[Run]:
-        """Return the runs that have used the version."""
-        return self._runs("used by", up=False)
-
-    def _runs(self, kind: str, *, up: bool) -> list[Run]:
-        from artfs.tracking.run import recorded_run  # they know each other; see above
-
-        return [recorded_run(self._workspace, node.name) for node in self._neighbours(kind, up=up)]

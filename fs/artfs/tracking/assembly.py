@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from artfs.tracking.naming import short_name, version_by_id
 from artfs.tracking.workspaces import the_workspace
 from artstore.arguments import raw_path
-from artstore.errors import InvalidInputError, NotFoundError, SourceError
+from artstore.errors import InvalidInputError, NotFoundError, RefusedError, SourceError
 from artstore.queries.versions import Version
 from artstore.workspace import Workspace
 
@@ -39,6 +39,7 @@ class Assembly:
         self._gathering: Gathering | None = None
         self.base = base
         self.included: list[int] = []
+        self.is_final = False
 
     @property
     def holds_anything(self) -> bool:
@@ -58,26 +59,31 @@ class Assembly:
             self._gathering = self.workspace.drafts.gather(self._name, self.base)
         return self._gathering
 
+    def _adding(self) -> Gathering:
+        if self.is_final:
+            raise RefusedError(f"the artifact {self._name!r} is final", hint="log it, or begin another")
+        return self.gathering()
+
     def add_file(self, path: str | os.PathLike[str], to: str, *, overwrite: bool) -> None:
         """Add a file as ``to``."""
         raw_path(path)  # os.path would take a number for an open file
         if os.path.isdir(path):
             raise SourceError(f"{os.fspath(path)!r} is a folder", hint="add it with add_dir")
-        self.gathering().add(_present(path), to, overwrite=overwrite)
+        self._adding().add(_present(path), to, overwrite=overwrite)
 
     def add_dir(self, path: str | os.PathLike[str], to: str, *, overwrite: bool) -> None:
         """Add the content of a folder, at the top or below ``to``."""
         raw_path(path)
         if os.path.exists(path) and not os.path.isdir(path):
             raise SourceError(f"{os.fspath(path)!r} is a file", hint="add it with add_file")
-        self.gathering().add(_present(path), to, overwrite=overwrite)
+        self._adding().add(_present(path), to, overwrite=overwrite)
 
     @contextmanager
     def new_file(self, name: str, mode: str, encoding: str | None) -> Iterator[IO[Any]]:
         """Open a temporary file for writing, and add it when the ``with`` block ends without an exception."""
         if mode not in ("x", "w", "xb", "wb"):
             raise InvalidInputError(f"the mode must be 'x' or 'w', with 'b' for bytes, not {mode!r}")
-        gathering = self.gathering()
+        gathering = self._adding()
         with tempfile.TemporaryDirectory(prefix="artfs-") as folder:
             path = Path(folder, "file")
             with path.open(mode.replace("x", "w"), encoding=encoding) as file:
@@ -86,7 +92,7 @@ class Assembly:
 
     def refer(self, uri: str, name: str, *, overwrite: bool, **options: Any) -> Sequence[str]:
         """Add a reference to what a URI names, or another version; return the paths of the files that were added."""
-        gathering = self.gathering()
+        gathering = self._adding()
         if uri.startswith(_BY_ID):
             ident, _, inside = uri.removeprefix(_BY_ID).partition("/")
             return self._include(version_by_id(self.workspace, ident), inside.strip("/"), name, overwrite=overwrite)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from artfs.tracking.aliases import NameList
@@ -19,9 +20,15 @@ from artstore.workspace import Workspace
 if TYPE_CHECKING:
     from artstore.changes.committing import VersionOptions
 
-__all__ = ["Described", "Description"]
+__all__ = ["ArtifactTTL", "Described", "Description"]
 
 _TTL_DAYS: Final = "ttl_days"
+
+
+class ArtifactTTL(Enum):
+    """``INHERIT`` is the time to live that retention rules give; it is the default."""
+
+    INHERIT = 0
 
 
 @dataclass
@@ -145,8 +152,8 @@ class Described:
         return self._description.ttl
 
     @ttl.setter
-    def ttl(self, value: Duration | None) -> None:
-        self._description.ttl = None if value is None else _lasting(value)
+    def ttl(self, value: Duration | ArtifactTTL | None) -> None:
+        self._description.ttl = None if value is None or isinstance(value, ArtifactTTL) else _lasting(value)
 
 
 def _checked(aliases: Iterable[str]) -> list[str]:

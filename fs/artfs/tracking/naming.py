@@ -6,12 +6,53 @@ leading entity is ignored, because a workspace has one owner.
 
 from __future__ import annotations
 
+import os
+
+from artfs.tracking.values import environment
+from artstore.arguments import raw_path, text
 from artstore.errors import NotFoundError
 from artstore.names import LATEST, check_name, parse_reference
 from artstore.queries.versions import Version
 from artstore.workspace import Workspace
 
-__all__ = ["find_version", "own_name", "short_name", "version_by_id", "version_id"]
+__all__ = [
+    "find_version",
+    "full_names",
+    "link_target",
+    "logical_path",
+    "own_name",
+    "plain_name",
+    "short_name",
+    "version_by_id",
+    "version_id",
+]
+
+
+def logical_path(path: str | os.PathLike[str]) -> str:
+    """Return a path in an artifact without empty and ``.`` components, as wandb normalises it."""
+    return "/".join(part for part in os.fsdecode(raw_path(path)).split("/") if part not in ("", "."))
+
+
+def plain_name(name: str) -> str:
+    """Return a name without empty components, and without a leading entity if that is ``$ARTFS_ENTITY``."""
+    parts = [part for part in text(name, "the name").split("/") if part]
+    if len(parts) > 2 and parts[0] == environment("ENTITY"):
+        parts = parts[1:]
+    return "/".join(parts)
+
+
+def full_names(name: str, project: str) -> list[str]:
+    """Return the full names that ``[[ENTITY/]PROJECT/]NAME`` can mean in a project, in the order of preference."""
+    return _candidates(plain_name(name), project)
+
+
+def link_target(workspace: Workspace, target: str) -> str:
+    """Return the full name of the artifact that a link goes to: ``[ENTITY/]PROJECT/NAME``, without a version.
+
+    A leading component is an entity if the artifact exists without it.
+    """
+    names = _candidates(plain_name(target).partition(":")[0], "")
+    return next((name for name in names if workspace.has_artifact(name)), names[0])
 
 
 def own_name(name: str, project: str) -> str:
@@ -38,12 +79,12 @@ def _candidates(name: str, project: str) -> list[str]:
     return names
 
 
-def find_version(workspace: Workspace, text: str, project: str) -> tuple[Version, str]:
+def find_version(workspace: Workspace, name: str, project: str) -> tuple[Version, str]:
     """Return (version, the alias or ``v3`` that named it) for a name as users write it.
 
     Raises `NotFoundError`, naming artifacts of that name in other projects, and `InvalidNameError`.
     """
-    reference = parse_reference(text)
+    reference = parse_reference(plain_name(name))
     label = f"v{reference.version}" if reference.version is not None else reference.alias or LATEST
     for full in _candidates(reference.name, project):
         if workspace.has_artifact(full):

@@ -13,13 +13,20 @@ import time
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
+from artfs.tracking.absent import absent
 from artfs.tracking.artifact import Artifact
 from artfs.tracking.conversion import json_values, metric_values
 from artfs.tracking.disabled import DisabledWorkspace
 from artfs.tracking.naming import own_name, short_name
+from artfs.tracking.run_files import RunFiles
+from artfs.tracking.run_history import RunHistory
+from artfs.tracking.run_models import RunModels
+from artfs.tracking.run_unused import RunUnused
 from artfs.tracking.run_values import Words
+from artfs.tracking.settings import Settings
+from artfs.tracking.tables import Table
 from artfs.tracking.values import iso, logger
 from artstore.arguments import shown_value, texts
 from artstore.clock import utc
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
     from artstore.reclaim.leases import Lease
     from artstore.records.catalogue import RunRecord
 
-__all__ = ["Run", "recorded_run"]
+__all__ = ["Run"]
 
 _ROWS: Final = 1000
 """Rows that are kept in memory before they are written."""
@@ -40,17 +47,20 @@ _SECONDS: Final = 10.0
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.+=~-]+")
 
 
-class Run:
+class Run(RunFiles, RunHistory, RunModels, RunUnused):
     """A run; made by `artfs.init`, a context manager: leaving it finishes it, and an exception marks it failed."""
 
+    _kind: ClassVar[str] = "Run"
+
     def __init__(self, workspace: Workspace, record: RunRecord, lease: Lease | None) -> None:
+        super().__init__()
         self._workspace = workspace
         self._record = record
         self._lease = lease
         self._pid = os.getpid()
         self._rows: list[dict[str, Any]] = []
         self._partial: dict[str, Any] = {}
-        self._step = int(record.summary.get("_step", -1)) + 1
+        self._step = self._first_step = int(record.summary.get("_step", -1)) + 1
         self._written = time.monotonic()
         self._dirty = False
         self._finished = lease is None
@@ -73,7 +83,7 @@ class Run:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        raise AttributeError(f"an artfs run has no {name!r}; for charts and more, use wandb alongside artfs")
+        raise AttributeError(absent(self._kind, name))
 
     # -- what it is ------------------------------------------------------------------------------------------------
 
@@ -161,10 +171,25 @@ class Run:
         """When it began: ISO 8601, UTC, with ``Z``."""
         return iso(utc(self._record.created_ns))
 
-    def history(self) -> list[dict[str, Any]]:
-        """Return the rows that it has logged, in order."""
-        self._write_rows()
-        return self._workspace.runs.rows(self._record.number)
+    @property
+    def start_time(self) -> float:
+        """When it began, in seconds since 1970."""
+        return self._record.created_ns / 1e9
+
+    @property
+    def starting_step(self) -> int:
+        """The first step of this process's part of the run."""
+        return self._first_step
+
+    @property
+    def settings(self) -> Settings:
+        """The recorded arguments and settings that have no effect."""
+        return Settings(**self._record.settings)
+
+    @property
+    def storage_id(self) -> str:
+        """Its number in the workspace."""
+        return str(self._record.number)
 
     # -- metrics ---------------------------------------------------------------------------------------------------
 
@@ -176,7 +201,8 @@ class Run:
         A ``step`` before the current one is replaced by that.  Rows are kept in memory for some seconds.
         """
         self._require_running()
-        values = metric_values(data)
+        tables = isinstance(data, Mapping) and any(isinstance(value, Table) for value in data.values())
+        values = metric_values({name: self._tabled(name, value) for name, value in data.items()} if tables else data)
         if step is not None and not (isinstance(step, Real) and math.isfinite(step)):
             raise InvalidInputError(f"a step is a whole number, not {shown_value(step)}")
         if step is not None and step > self._step and self._partial:
@@ -188,6 +214,15 @@ class Run:
             self._end_row()
         elif step is not None:
             self._end_row(advance=False)
+
+    def _tabled(self, name: str, value: object) -> object:
+        """Return a value to log; a table is logged as an artifact of its own, and its row names that."""
+        if not isinstance(value, Table):
+            return value
+        artifact = Artifact(_UNSAFE.sub("-", f"run-{self.id}-{name}"), "run_table")
+        artifact.add(value, name)
+        logged = self.log_artifact(artifact)
+        return {"_type": "table-file", "artifact": logged.qualified_name, "nrows": len(value.data)}
 
     def _end_row(self, *, advance: bool = True) -> None:
         row = {**self._partial, "_step": self._step, "_timestamp": time.time()}
@@ -238,6 +273,10 @@ class Run:
         if self._finished:
             raise RefusedError(f"the run {self._record.title!r} has finished", hint="begin another: artfs.init()")
 
+    def _require_recordable(self) -> None:
+        """Raise `RefusedError` if the run takes no artifacts any more."""
+        self._require_running()
+
     def _given(
         self, what: Artifact | str | os.PathLike[str], name: str | None, type: str | None, aliases: Sequence[str] | None
     ) -> Artifact:
@@ -275,7 +314,7 @@ class Run:
 
         If content and metadata equal those of the latest version, the artifact becomes that one, and none is made.
         """
-        self._require_running()
+        self._require_recordable()
         artifact = self._given(artifact_or_path, name, type, aliases)
         artifact.tags.extend(texts(tags, "tags"))
         if not artifact.is_draft():
@@ -299,7 +338,7 @@ class Run:
 
         Raises `NotFoundError`, naming artifacts of that name elsewhere, and `RefusedError` for another type.
         """
-        self._require_running()
+        self._require_recordable()
         if isinstance(artifact_or_name, Artifact):
             artifact = artifact_or_name
             if artifact.is_draft():
@@ -324,7 +363,7 @@ class Run:
 
     def link_artifact(self, artifact: Artifact, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
         """Make a version the next one of another artifact, ``PROJECT/NAME``, too; log it first if it is none yet."""
-        self._require_running()
+        self._require_recordable()
         if artifact.is_draft():
             self.log_artifact(artifact)
         return artifact.link(target_path, aliases)
@@ -417,6 +456,12 @@ class Run:
         if self._partial:
             self._end_row()
         self._write_rows()
+        try:
+            self._keep_at_end()
+        finally:
+            self._end(exit_code)
+
+    def _end(self, exit_code: int | None) -> None:
         self._save(state="failed" if exit_code else "finished", finished_ns=time.time_ns())
         self._finished = True
         if self._lease is not None:
@@ -429,8 +474,3 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.finish(exit_code=1 if kind is not None else 0)
-
-
-def recorded_run(workspace: Workspace, title: str) -> Run:
-    """Return the run ``PROJECT/ID`` as it is recorded; raise `NotFoundError` if there is none."""
-    return Run(workspace, workspace.runs.get(title), None)

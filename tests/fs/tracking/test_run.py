@@ -151,10 +151,10 @@ def test_the_environment_has_a_project(workspace: artfs.Workspace, monkeypatch: 
 
 
 def test_names_that_are_not_there(workspace: artfs.Workspace) -> None:
-    with raises(AttributeError, names=["'Table'"], reason="wandb only"):
-        artfs.Table  # noqa: B018
-    with raises(AttributeError, names=["'watch'"], reason="wandb only"):
-        artfs.init(project="p").watch  # noqa: B018
+    with raises(AttributeError, names=["'Image'"], reason="wandb only"):
+        artfs.Image  # noqa: B018
+    with raises(AttributeError, names=["'display'"]):
+        artfs.init(project="p").display  # noqa: B018
     artfs.finish()
     for action in (lambda: artfs.log({"a": 1}), lambda: artfs.config):
         with raises(RefusedError, reason="no run"):
