@@ -25,7 +25,8 @@ import artstore.workspace
 from artstore.errors import InvalidInputError, InvalidNameError, NotFoundError
 from artstore.locate import find_workspace
 from artstore.names import parse_version_label, version_label
-from artstore.queries.versions import ContentFile, FileInfo, Version
+from artstore.queries.content_file import ContentFile
+from artstore.queries.versions import FileInfo, Version
 
 __all__ = ["ArtfsFileSystem"]
 

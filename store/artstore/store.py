@@ -15,11 +15,11 @@ from __future__ import annotations
 import os
 import threading
 import uuid as uuids
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from artstore import beneath, locate
 from artstore.errors import DamageError
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from artstore.references.recent import RecentSpans
 
 __all__ = ["Store", "read_identity"]
+
+T = TypeVar("T")
 
 
 class Store:
@@ -151,6 +153,20 @@ class Store:
         with manifest.write(self.path) as transaction:
             yield transaction
 
+    def confirmed(self, operation: Callable[[Store], T]) -> T:
+        """Run an operation that only reads; raise `DamageError` only if one snapshot of the present shows the damage.
+
+        An operation that looks in a later snapshot for what an earlier one led it to finds that reaped if it was
+        deleted meanwhile.  So if it meets damage, it is run again, from its beginning, on a single snapshot.
+
+        It gets the store to use, and must not return an object that keeps this store.
+        """
+        try:
+            return operation(self)
+        except DamageError:
+            with self.snapshot() as snapshot:
+                return operation(_StoreAt(self, snapshot))
+
     def pack_writer(self, avoid: Collection[int] = ()) -> PackWriter:
         """Return a writer of new segments, for one put; it does not append to the packs in ``avoid``."""
         return PackWriter(self.path, uuids.UUID(self.uuid).bytes, self.file_mode, RESERVE, avoid)
@@ -173,6 +189,36 @@ class SnapshotContext:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._reading.__exit__(kind, error, trace)
+
+
+class _StoreAt(Store):
+    """A store whose snapshots are all the same one, which its maker ends."""
+
+    def __init__(self, store: Store, snapshot: Snapshot) -> None:
+        vars(self).update(vars(store))
+        self._snapshot = snapshot
+
+    def snapshot(self) -> SnapshotContext:
+        """Return a context that runs its block on the one snapshot."""
+        return _OpenSnapshot(self, self._snapshot)
+
+
+class _OpenSnapshot(SnapshotContext):
+    """Give a snapshot to a block and leave it open."""
+
+    __slots__ = ("_snapshot",)
+
+    def __init__(self, store: Store, snapshot: Snapshot) -> None:
+        super().__init__(store)
+        self._snapshot = snapshot
+
+    def __enter__(self) -> Snapshot:
+        return self._snapshot
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
 
 
 process_chunks: Final = ChunkCache(CACHE_BYTES)

@@ -207,7 +207,9 @@ class Workspace(Groups):
         """Compare two versions, or two directories in versions, in time proportional to the difference."""
         from artstore.queries.difference import compare
 
-        return compare(self.store, resolving.tree_of(self.store, a), resolving.tree_of(self.store, b))
+        return self.store.confirmed(
+            lambda store: compare(store, resolving.tree_of(store, a), resolving.tree_of(store, b))
+        )
 
     # -- lineage ---------------------------------------------------------------------------------------------------
 
@@ -335,7 +337,7 @@ class Workspace(Groups):
         """
         from artstore.queries.explaining import explain
 
-        return explain(self.store, target)
+        return self.store.confirmed(lambda store: explain(store, target))
 
     def fsck(self, *, data: bool = False, repair: bool = False, progress: OnProgress | None = None) -> Report:
         """Check the workspace; with ``data`` also read and verify all content.

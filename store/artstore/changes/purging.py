@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
@@ -17,8 +17,8 @@ from typing import Any, Self
 from artstore import daemon_requests
 from artstore.clock import utc
 from artstore.daemon_requests import Change, PurgedEntry
-from artstore.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
-from artstore.ingest.batch import Ref
+from artstore.errors import BusyError, DamageError, InvalidInputError, NotFoundError, RefusedError
+from artstore.ingest.batch import Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder, directory_entry
 from artstore.ingest.staging import Stager, draft_of
 from artstore.queries.resolving import is_digest, resolve_recorded
@@ -66,6 +66,20 @@ class PurgeReport:
     waiting: bool = False
     silent: list[str] = field(default_factory=list)
     dry_run: bool = False
+
+
+class _ChangedError(BusyError):
+    """Raised if another process has changed a version since its content was looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """The content of a purge: its nodes, their ids in hex, and the nodes below with their ids."""
+
+    nodes: list[int]
+    digests: list[str]
+    leaves: set[int]
+    ids: set[bytes]
 
 
 @dataclass
@@ -118,26 +132,13 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
     Raises `NotFoundError` if no version holds it, `RefusedError` if versions other than the named one do and
     ``everywhere`` is not set, `BusyError` while a put holds it.
     """
-    target = _Target.of(store, text)
-    named = None if target.version is None else target.version.serial
     if not reason.strip():
         raise InvalidInputError("a purge needs a reason; it is recorded with the versions")
     now_ns = time.time_ns()
-    with store.snapshot() as snapshot:
-        transaction = snapshot.transaction
-        nodes = list(dict.fromkeys(target.nodes(snapshot)))
-        digests = [snapshot.identity(node).hex() for node in nodes]
-        leaves = below(transaction, nodes)
-        ids = {snapshot.identity(node) for node in leaves}
-        reach = Reach(transaction, nodes, whole_files=True)
-        holders = find_holders(transaction, reach)
-        held = [
-            _Held(version, label(transaction, version), list(places(transaction, version.root, reach)))
-            for version in holders.versions
-        ]
+    content, named, holders, held = store.confirmed(lambda store: _find(store, text))
     _refuse(store, holders, held, named, everywhere)
     report = PurgeReport(
-        digests=digests,
+        digests=content.digests,
         files=[f"{holder.label}/{os.fsdecode(place.path)}" for holder in held for place in holder.places],
         versions=[holder.label for holder in held],
         reason=reason,
@@ -148,8 +149,7 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
         return report
     with room_to_free(store.path):
         loosened = _loosen(store)
-        content = sorted({place.entry.node for one in held for place in one.places})
-        entries = [_purge_version(store, one, set(content), reason, now_ns) for one in held]
+        held, entries = _purge_versions(store, content.nodes, held, reason, now_ns)
     gone = [
         PurgedEntry(one.version.mount, place.directory, place.ordinal, place.entry.name)
         for one in held
@@ -158,15 +158,37 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
     silent = daemon_requests.notify_purged(store.run_dir, gone)
     silent += daemon_requests.notify(store.run_dir, [Change(one.artifact, [one.number]) for one in held])
     reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
-    _overwrite_copies(store, ids)
+    _overwrite_copies(store, content.ids)
     forget_references(store)  # even if a mount has already reaped them
     return replace(
         report,
         freed_bytes=reaped.freed_bytes,
-        shared_bytes=_remaining(store, leaves),
+        shared_bytes=_remaining(store, content.leaves),
         waiting=reaped.more,
         silent=list(dict.fromkeys(daemon.mountpoint for daemon in silent)),
     )
+
+
+def _find(store: Store, text: str) -> tuple[_Content, int | None, Holders, list[_Held]]:
+    """Return the content that a purge names, the serial of the version named with it, and what holds the content."""
+    target = _Target.of(store, text)
+    with store.snapshot() as snapshot:
+        nodes = list(dict.fromkeys(target.nodes(snapshot)))
+        leaves = below(snapshot.transaction, nodes)
+        ids = {snapshot.identity(node) for node in leaves}
+        content = _Content(nodes, [snapshot.identity(node).hex() for node in nodes], leaves, ids)
+        holders, held = _holders(snapshot, nodes)
+    return content, None if target.version is None else target.version.serial, holders, held
+
+
+def _holders(snapshot: Snapshot, nodes: Sequence[int]) -> tuple[Holders, list[_Held]]:
+    transaction = snapshot.transaction
+    reach = Reach(transaction, nodes, whole_files=True)
+    holders = find_holders(transaction, reach)
+    return holders, [
+        _Held(version, label(transaction, version), list(places(transaction, version.root, reach)))
+        for version in holders.versions
+    ]
 
 
 def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None, everywhere: bool) -> None:
@@ -211,6 +233,29 @@ def _loosen(store: Store) -> list[int]:
     return [entry.number for entry in loose]
 
 
+def _purge_versions(
+    store: Store, nodes: Sequence[int], held: Sequence[_Held], reason: str, now_ns: int
+) -> tuple[list[_Held], list[int]]:
+    """Purge the content from versions; return these as they were then, and the deadlist entries of the old roots.
+
+    What another process deletes or purges meanwhile is left out.
+    """
+    waiting, purged, entries = list(held), list[_Held](), list[int]()
+    while waiting:
+        content = {place.entry.node for one in waiting for place in one.places}
+        try:
+            entries.append(_purge_version(store, waiting[0], content, reason, now_ns))
+            purged.append(waiting.pop(0))
+        except (_ChangedError, StaleHintError, DamageError) as error:
+            serials = {one.version.serial for one in waiting}
+            with store.snapshot() as snapshot:
+                again = [one for one in _holders(snapshot, nodes)[1] if one.version.serial in serials]
+            if not isinstance(error, _ChangedError) and again and again[0].version == waiting[0].version:
+                raise  # nothing has changed
+            waiting = again
+    return purged, entries
+
+
 def _purge_version(store: Store, held: _Held, content: set[int], reason: str, now_ns: int) -> int:
     """Give a version a root without the content; return the deadlist entry of the old root."""
     stager = Stager(store, held.artifact, f"purge of {held.label}")
@@ -243,7 +288,7 @@ def _replace_root(
     old = held.version
     current = catalogue.recorded_version(transaction, old.serial)
     if current is None or (current.root, current.state) != (old.root, old.state):
-        raise BusyError(f"{held.label} changed while its content was being purged", hint="run the command again")
+        raise _ChangedError(f"{held.label} changed while its content was being purged", hint="run the command again")
     purged = _record_of(transaction, held, reason, now_ns)
     totals = tree_view(transaction, root.node).totals
     changed = replace(

@@ -224,6 +224,10 @@ class Gathering:
         self._settle()
         place = b"/".join(parse_path(raw_path(path)))
         with self._store.snapshot() as snapshot:
+            present = snapshot.version(version.serial)
+            if present is None:
+                raise NotFoundError("the version to include has been deleted")
+            version = present  # a purge may have given it another root
             if inside:
                 entry = entry_at(snapshot, version.root, inside, label(snapshot.transaction, version))
             else:
@@ -237,7 +241,11 @@ class Gathering:
             raise ExistsError(f"{shown(place)} already exists", paths=[place])
         edits = Edits()
         edits.put(place, entry)
-        self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
+        try:
+            self._become(apply_edits(self._store, self._stager, self._tree.root, edits))
+        except StaleHintError as error:
+            self._stager.discard()
+            raise NotFoundError("the version to include has been deleted") from error
 
     def refer(
         self,
@@ -306,7 +314,8 @@ class Gathering:
             self._folders.clear()
 
     def _become(self, root: Ref) -> None:
-        self._stager.withdraw(self._root)
+        if self._root.node != self._tree.start:  # which stays held: what is added is compared with it
+            self._stager.withdraw(self._root)
         self._stager.flush()
         self._root, self._tree.root = root, root.node
 

@@ -25,6 +25,7 @@ from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits,
 from artstore.errors import (
     ArtfsError,
     BusyError,
+    DamageError,
     ExistsError,
     InvalidInputError,
     NotFoundError,
@@ -328,7 +329,11 @@ class OpenDraft:
                     time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
                 except StaleHintError:
                     stale += 1
-                    if stale == _ATTEMPTS:
+                    if stale >= _ATTEMPTS and not self._has_changed(record):
+                        raise
+                except DamageError:
+                    # The draft holds its trees, so none of it is reaped before another step replaces it.
+                    if not self._has_changed(record):
                         raise
                 finally:
                     stored += stager.stored_bytes
@@ -341,6 +346,10 @@ class OpenDraft:
             if stager is not None:
                 stager.close(keep=keep)
         raise BusyError(f"the draft {self.id!r} keeps being changed by other processes", hint="try again")
+
+    def _has_changed(self, before: DraftRecord) -> bool:
+        """Return whether another process has changed the draft; raise `NotFoundError` if it has been ended."""
+        return self.record().root != before.root
 
     def _become(
         self,
@@ -365,8 +374,13 @@ class OpenDraft:
 
     def status(self) -> Difference:
         """Return the difference between the draft's initial and its present content."""
-        record = self.record()
-        return compare(self._store, record.start, record.root)
+
+        def changes(store: Store) -> Difference:
+            with store.snapshot() as snapshot:
+                record = self.record_in(snapshot.transaction)
+            return compare(store, record.start, record.root)
+
+        return self._store.confirmed(changes)
 
     def commit(self, **options: Unpack[VersionOptions]) -> Version:
         """Commit the draft as the artifact's next version, and end the draft.

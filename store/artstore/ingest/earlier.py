@@ -31,6 +31,7 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.tables import Table
 from artstore.records.trees import EARLIEST_NS, LATEST_NS, Kind, TreeEntry, TreeView
 from artstore.rows import catalogue, trees
+from artstore.rows.nodes import node_identity
 from artstore.rows.snapshot import Snapshot
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
@@ -137,6 +138,11 @@ class Earlier:
             return None
         return None if found is None else found[0]
 
+    def is_content(self, snapshot: Snapshot, node: int, ident: bytes) -> bool:
+        """Return whether a content node of an earlier version has an id; one that has been reaped has none."""
+        payload = snapshot.transaction.get_numbered(Table.NODES, node)
+        return bool(payload) and node_identity(payload or b"") == ident
+
 
 class _ReapedError(Exception):
     """Raised if a record of an earlier version has been reaped meanwhile."""
@@ -241,7 +247,7 @@ class EarlierDirectory:
         is_new_second = second * _SECOND > self.earlier.newest_ns
         is_same = False
         if current is not None and (is_taken or not is_new_second):
-            is_same = snapshot.identity(current.node) == entry.id
+            is_same = self.earlier.is_content(snapshot, current.node, entry.id)
             if is_taken and is_same:
                 return entry._replace(mtime_ns=current.mtime_ns)
             if is_same and _pair(current) == (second, entry.size):
@@ -272,7 +278,7 @@ class EarlierDirectory:
             there = self.earlier.entry(snapshot, node, entry.name)
             if there is not None and there.kind is not Kind.DIRECTORY and there.size == entry.size:
                 second = there.mtime_ns // _SECOND
-                if second not in seconds and snapshot.identity(there.node) != entry.id:
+                if second not in seconds and not self.earlier.is_content(snapshot, there.node, entry.id):
                     seconds.add(second)
         return seconds
 

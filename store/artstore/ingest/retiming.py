@@ -77,10 +77,9 @@ class _Retiming:
         with self._store.snapshot() as snapshot:
             rows = list(snapshot.tree(record).entries())
             drafts = [draft_of(snapshot, row) for row in rows]
-            found = [None if base is None else trees.lookup(snapshot.tree, base, row.name) for row in rows]
+            found = [None if base is None else place.earlier.entry(snapshot, base, row.name) for row in rows]
         entries = []
-        for row, draft, there in zip(rows, drafts, found, strict=True):
-            given = None if there is None else there[0]
+        for row, draft, given in zip(rows, drafts, found, strict=True):
             if row.kind is Kind.DIRECTORY:
                 below = given.node if given is not None and given.kind is Kind.DIRECTORY else None
                 ref = self.directory(row.node, place.enter(row.name), below)

@@ -32,8 +32,11 @@ class References:
         """Return the references in a version, or at or below a path in it."""
         from artstore.drafting.reference_ops import references
 
-        version, path = resolve_version(self._store, ref)
-        return list(references(self._store, version.record, path))
+        def found(store: Store) -> list[Reference]:
+            version, path = resolve_version(store, ref)
+            return list(references(store, version.record, path))
+
+        return self._store.confirmed(found)
 
     def uri(self, digest: str) -> str:
         """Return the URI of the reference with a digest, given in hex.
@@ -64,7 +67,7 @@ class References:
         """Return (path, failure) of a version's references whose files a reader has found changed or gone."""
         from artstore.drafting.reference_ops import known_failures
 
-        return known_failures(self._store, version_of_reference(self._store, ref).record)
+        return self._store.confirmed(lambda store: known_failures(store, version_of_reference(store, ref).record))
 
     def fetch(self, ref: str, *, progress: Callable[[Progress], None] | None = None) -> Version:
         """Store the bytes of the references in a version, or below a path in it, as a new version; return it."""

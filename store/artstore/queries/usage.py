@@ -16,7 +16,7 @@ reaches.  Attributed bytes sum to the stored bytes, except for nodes that only d
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,8 +173,8 @@ def _measure(store: Store, transaction: ReadTransaction) -> Usage:
             manifest += allocated
         else:
             other += allocated
-    if ends:
-        raise DamageError(f"the pack {min(ends)} is missing")
+    if ends and (missing := _lost(store, ends)):
+        raise DamageError(f"the pack {min(missing)} is missing")
     return Usage(
         logical_bytes=counters.logical_bytes,
         stored_bytes=counters.stored_bytes - dead,
@@ -190,6 +190,13 @@ def _measure(store: Store, transaction: ReadTransaction) -> Usage:
         oldest_ns=min((entry.added_ns for entry in waiting), default=None),
         oldest_due_ns=waiting[0].due_ns if waiting else None,
     )
+
+
+def _lost(store: Store, packs: Iterable[Path]) -> list[Path]:
+    """Return those of some missing packs that the manifest still has: an empty pack may be removed meanwhile."""
+    with store.snapshot() as snapshot:
+        recorded = {int.from_bytes(key, "big") for key, _ in snapshot.transaction.rows(Table.PACKS)}
+    return [path for path in packs if int(path.stem) in recorded]
 
 
 def _allocations(folder: Path) -> Iterator[tuple[Path, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import io
 import os
 from collections.abc import Iterator
@@ -17,16 +16,16 @@ from artstore.arguments import raw_path, shown_value
 from artstore.clock import utc
 from artstore.errors import InvalidInputError, IsFolderError, MountError, NotFolderError, NotFoundError, RefusedError
 from artstore.names import unknown_path
+from artstore.queries.content_file import ContentFile
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import VersionRecord
-from artstore.records.references import ReferenceRecord
 from artstore.records.trees import Kind, TreeEntry
 from artstore.rows import catalogue
 from artstore.rows.snapshot import Snapshot
 from artstore.rows.trees import check_directory, entries_from, lookup
 from artstore.store import Store
 
-__all__ = ["ContentFile", "FileInfo", "PutReceipt", "Version"]
+__all__ = ["FileInfo", "PutReceipt", "Version"]
 
 _LINK_STEPS = 40
 
@@ -72,91 +71,6 @@ class FileInfo:
     mode: int
     is_reference: bool = False
     """Whether it is a file whose bytes stay outside; ``digest`` is then that of the reference record."""
-
-
-class ContentFile(io.RawIOBase):
-    """A file of a version, opened for reading; seekable, verified as it is read, and good after a fork.
-
-    It stays readable after its version is deleted, until it is closed.  With a ``reference`` (id, record) its bytes
-    come from outside; reading raises `artstore.errors.OutsideError` if they are unavailable.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        node: int,
-        size: int,
-        name: str,
-        lease: Lease,
-        reference: tuple[bytes, ReferenceRecord] | None = None,
-    ) -> None:
-        super().__init__()
-        self._reference = reference
-        self._lease = lease
-        self._store = store
-        self._node = node
-        self._size = size
-        self._position = 0
-        self.name = name
-
-    @property
-    def size(self) -> int:
-        """The number of bytes."""
-        return self._size
-
-    def close(self) -> None:
-        """Close the file; a version that was deleted meanwhile can be reaped then."""
-        if not self.closed:
-            self._lease.close()
-        super().close()
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to an offset from the start, the position or the end; return the new position."""
-        self._check_open()
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}.get(whence)
-        if base is None or base + offset < 0:
-            raise OSError(errno.EINVAL, "no such position in the file")
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        """Return the position."""
-        self._check_open()
-        return self._position
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ValueError("the file is closed")
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill ``buffer`` from the position; return how many bytes were read, 0 at the end."""
-        self._check_open()
-        view = memoryview(buffer).cast("B")
-        data = self._read_at(self._position, len(view))
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def readall(self) -> bytes:
-        """Return everything from the position to the end."""
-        self._check_open()
-        data = self._read_at(self._position, max(0, self._size - self._position))
-        self._position += len(data)
-        return data
-
-    def _read_at(self, offset: int, size: int) -> bytes:
-        if self._reference is not None:
-            return b"".join(self._store.outside.read(*self._reference, offset, size))
-        with self._store.snapshot() as snapshot:
-            return snapshot.read(self._node, offset, size)
 
 
 class Version:
@@ -310,16 +224,19 @@ class Version:
         """The contents that were purged from the version, with time and reason."""
         return deepcopy(self._record.purged)
 
-    def _living(self, snapshot: Snapshot) -> None:
-        if snapshot.version(self._record.serial) is None:
+    def _root(self, snapshot: Snapshot) -> int:
+        """Return the version's root as of a snapshot: a purge gives it another one."""
+        record = snapshot.version(self._record.serial)
+        if record is None:
             raise NotFoundError(f"{self.name} has been deleted")
+        return record.root
 
     def _find(self, snapshot: Snapshot, path: str | bytes, *, follow: bool = True) -> tuple[bytes, TreeEntry | None]:
         """Return (path, entry) behind links; the entry is None for the root.
 
         Without ``follow``, a link at the end of the path is what is found.
         """
-        self._living(snapshot)
+        root = self._root(snapshot)
         cleaned = _clean(path)
         waiting = cleaned.split(b"/")[::-1] if cleaned else []
         passed: list[TreeEntry] = []
@@ -332,7 +249,7 @@ class Version:
                 passed = passed[:-1]
                 continue
             is_directory = not passed or passed[-1].kind == Kind.DIRECTORY
-            node = passed[-1].node if passed else self._record.root
+            node = passed[-1].node if passed else root
             lookup_result = lookup(snapshot.tree, node, name) if is_directory else None
             if lookup_result is None:
                 raise unknown_path(self.name, cleaned)
@@ -401,6 +318,7 @@ class Version:
         lease = Lease(self._store, self._record.serial)  # first: nodes found afterwards cannot be reaped
         with self._store.snapshot() as snapshot:
             where, entry = self._find(snapshot, path)
+            record = snapshot.version(self._record.serial) or self._record
             if entry is None or entry.kind == Kind.DIRECTORY:
                 place = f"{self.name}/{os.fsdecode(where)}".rstrip("/")
                 raise IsFolderError(f"{place} is a folder", hint=f"name a file in it; list them: artfs ls {place}")
@@ -408,7 +326,8 @@ class Version:
             if entry.kind == Kind.REFERENCE:
                 reference = snapshot.identity(entry.node), snapshot.reference(entry.node)
         name = os.fsdecode(where)
-        return io.BufferedReader(ContentFile(self._store, entry.node, entry.size, name, lease, reference), 128 * 1024)
+        file = ContentFile(self._store, entry.node, entry.size, name, lease, record.mount, reference)
+        return io.BufferedReader(file, 128 * 1024)
 
     def read_bytes(self, path: str | bytes) -> bytes:
         """Return the content of a file."""
@@ -436,7 +355,7 @@ class Version:
             where, entry = self._find(snapshot, path)
             if entry is not None and entry.kind != Kind.DIRECTORY:
                 raise NotFolderError(f"{self.name}/{os.fsdecode(where)} is a file, not a folder")
-            node = self._record.root if entry is None else entry.node
+            node = self._root(snapshot) if entry is None else entry.node
             return [self._info(snapshot, child) for child, _ in entries_from(snapshot.tree, node)]
 
     def _info(self, snapshot: Snapshot, entry: TreeEntry) -> FileInfo:
@@ -458,12 +377,18 @@ class Version:
             where, entry = self._find(snapshot, path)
             if entry is not None and entry.kind != Kind.DIRECTORY:
                 return
-            node = self._record.root if entry is None else entry.node
+            root = self._root(snapshot)
+            node = root if entry is None else entry.node
         stack = [(where, node, 0 if entry is None else entry.inodes)]
         while stack:
             where, node, count = stack.pop()
             with self._store.snapshot() as snapshot:
-                self._living(snapshot)
+                if self._root(snapshot) != root:  # it was purged meanwhile, and its directories are others
+                    try:
+                        place = self._find(snapshot, where)[1]
+                    except NotFoundError:
+                        continue
+                    node, count = (self._root(snapshot), 0) if place is None else (place.node, place.inodes)
                 if count:
                     check_directory(snapshot.tree(node), count)
                 children = [child for child, _ in entries_from(snapshot.tree, node)]

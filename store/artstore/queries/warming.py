@@ -47,9 +47,13 @@ def warm_version(
     store: Store, ref: str, path: str | bytes, progress: Callable[[Progress], None] | None = None
 ) -> Warmed:
     """Do as `warm` for a version, at the path of the reference and ``path`` below that."""
-    version, inside = resolve_version(store, ref)
-    place = b"/".join(part for part in (inside, raw_path(path).strip(b"/")) if part)
-    return warm(store, version.record.root, place, version.name, progress)
+
+    def read(store: Store) -> Warmed:
+        version, inside = resolve_version(store, ref)
+        place = b"/".join(part for part in (inside, raw_path(path).strip(b"/")) if part)
+        return warm(store, version.record.root, place, version.name, progress)
+
+    return store.confirmed(read)
 
 
 def warm(store: Store, root: int, path: bytes, name: str, progress: Callable[[Progress], None] | None = None) -> Warmed:

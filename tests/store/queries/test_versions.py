@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import io
 import os
 import pickle
-import random
 from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
@@ -208,46 +206,6 @@ def test_no_snapshot_outlives_a_call(workspace: Workspace, version: Version) -> 
         look()
         assert held_readers(workspace) == []
     walk.close()
-
-
-def test_a_file_is_that_of_the_io_module(version: Version) -> None:
-    """Seeking and reading in any order is what it is on a `BytesIO`."""
-    chance = random.Random(1)
-    model = io.BytesIO(DATA)
-    with version.open("big") as file:
-        assert file.readable() and file.seekable() and not file.writable()
-        assert file.raw.name == "big"
-        for _ in range(300):
-            whence = chance.choice((io.SEEK_SET, io.SEEK_CUR, io.SEEK_END))
-            offset = chance.randrange(-300_000, 300_000)
-            try:
-                expected = model.seek(offset, whence)
-            except (ValueError, OSError):
-                expected = None
-            if expected is None or {0: 0, 1: model.tell(), 2: len(DATA)}[whence] + offset < 0:
-                model.seek(file.tell())
-                continue
-            if whence == io.SEEK_CUR:
-                assert file.seek(expected) == expected
-            else:
-                assert file.seek(offset, whence) == expected
-            size = chance.choice((0, 1, 100, 70_000, 400_000))
-            assert file.read(size) == model.read(size)
-            assert file.tell() == model.tell()
-        file.seek(5)
-        buffer = bytearray(1000)
-        assert file.readinto(buffer) == 1000 and buffer == DATA[5:1005]
-        file.seek(0)
-        assert file.readline() == b"line 0\n"
-        assert sum(1 for _ in file) == 199_999
-        assert file.read() == b""
-        for position in (-1, -(10**9)):
-            with pytest.raises((OSError, ValueError)):
-                file.seek(position)
-        raw = file.raw
-    for call in (raw.tell, raw.readall, lambda: raw.seek(0), lambda: raw.readinto(bytearray(1))):
-        with raises(ValueError, reason="closed file"):
-            call()
 
 
 def test_versions_are_values(workspace: Workspace, version: Version) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from artstore.arguments import raw_path
+from artstore.errors import DamageError
 from artstore.locate import refuse_non_folder
 from artstore.progress import Progress
 from artstore.queries.exporting.meter import Meter
@@ -26,7 +27,7 @@ from artstore.queries.exporting.selection import Selection
 from artstore.queries.exporting.survey import Survey
 from artstore.queries.exporting.workers import Workers
 from artstore.queries.exporting.writing import GetReceipt, RootAttributes, Writing
-from artstore.queries.resolving import resolve_version, version_of_reference
+from artstore.queries.resolving import resolve_recorded, resolve_version, version_of_reference
 from artstore.reclaim.leases import Lease
 from artstore.store import Store
 
@@ -49,17 +50,24 @@ def export_version(
     lease = Lease(store, version.record.serial)
     try:
         record = version_of_reference(store, version.name).record  # a purge may have changed it before the lease
-        whole = None if path else RootAttributes(record.mtime_ns, record.mode)
-        return export(
-            store,
-            record.root,
-            Path(os.fsdecode(raw_path(dest))),
-            name=version.name,
-            prefix=path or None,
-            overwrite=overwrite,
-            progress=progress,
-            whole=whole,
-        )
+        while True:
+            whole = None if path else RootAttributes(record.mtime_ns, record.mode)
+            try:
+                return export(
+                    store,
+                    record.root,
+                    Path(os.fsdecode(raw_path(dest))),
+                    name=version.name,
+                    prefix=path or None,
+                    overwrite=overwrite,
+                    progress=progress,
+                    whole=whole,
+                )
+            except DamageError:
+                present = resolve_recorded(store, version.name)[0]
+                if present.root == record.root:
+                    raise
+                record = present  # the lease does not keep a purge from removing content
     finally:
         lease.close()
 
