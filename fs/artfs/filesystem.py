@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NoReturn
 from fsspec.spec import AbstractFileSystem
 
 import artstore.workspace
-from artstore.errors import InvalidInputError, InvalidNameError, NotFoundError
+from artstore.errors import InvalidInputError, InvalidNameError, IsFolderError, NotFolderError, NotFoundError
 from artstore.locate import find_workspace
 from artstore.names import parse_version_label, version_label
 from artstore.queries.content_file import ContentFile
@@ -321,6 +321,8 @@ def _invalid_is_missing(path: str) -> Iterator[None]:
     """Raise FileNotFoundError for a path that cannot exist, which is what generic callers expect."""
     try:
         yield
+    except (IsFolderError, NotFolderError):
+        raise
     except (InvalidInputError, InvalidNameError) as error:
         raise NotFoundError(f"there is no {path!r}: {error.message}") from error
 

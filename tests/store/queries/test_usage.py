@@ -89,7 +89,7 @@ def stage_and_leave(store: Store, data: bytes) -> int:
     stager = Stager(store, "unfinished", "test")
     stager.chunk(content_id(data), len(data), encode(data))
     stager._write(None, None)
-    stager.close()
+    stager.close(keep=True)
     return stager.stored_bytes
 
 
