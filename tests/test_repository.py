@@ -309,6 +309,7 @@ TESTED_ELSEWHERE = {
     "tests/fs/cli/test_documents.py": [f"artfs/cli/{name}" for name in ("artifacts", "caching", "differences")],
     "tests/fs/cli/test_demo.py": ["artfs/cli/demo_data"],
     "tests/fs/cli/test_wrong_words.py": ["artfs/cli/exit_codes", "artfs/cli/projects"],
+    "tests/fs/cli/test_shells.py": ["artfs/cli/completion"],
     "tests/fs/cli/test_main.py": ["artfs/cli/machine", "artfs/cli/session", "artfs/quantities"],
     # Processes and the kernel: only a mount shows what they do.
     "tests/mount/test_caching.py": [f"artfs/mount/{name}" for name in ("cache", "notifications")],

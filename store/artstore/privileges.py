@@ -81,7 +81,7 @@ class Owner:
         try:
             return cls._of(pwd.getpwnam(name).pw_uid, None)
         except (KeyError, ValueError) as error:
-            raise NotFoundError(f"there is no user {name!r}") from error
+            raise NotFoundError(f"there is no user {name!r}", hint="list them: getent passwd") from error
 
     @classmethod
     def _of(cls, uid: int, group: int | None) -> Self:

@@ -196,12 +196,12 @@ def get(session: Session, reference: str, dest: str, prefix: str | None, overwri
 
 @subcommand("warm")
 @click.argument("reference", metavar="REF", type=REFERENCE)
-@click.argument("path", required=False, default="")
+@click.argument("path", metavar="[PREFIX]", required=False, default="")
 def warm(session: Session, reference: str, path: str) -> None:
     """Read a version from the disk into memory.
 
-    The version is read in one sequential pass, so that shuffled reads that follow do not wait for the disk. With PATH,
-    only that file or folder is read. Data that does not fit into memory is read from the disk later, as usual.
+    The version is read in one sequential pass, so that shuffled reads that follow do not wait for the disk. With
+    PREFIX, only that file or folder is read. Data that does not fit into memory is read from the disk later, as usual.
 
     \b
     Example:

@@ -35,7 +35,7 @@ _UNLIMITED = "unlimited"
 @click.argument("key", metavar="[KEY]", required=False, type=click.Choice([*_FIELDS, _ROOTS]))
 @click.argument("values", metavar="[VALUE]", nargs=-1)
 def config(session: Session, key: str | None, values: tuple[str, ...]) -> None:
-    """Show or change the settings of the workspace, or where references may lead.
+    """Show or change settings, and where references may lead.
 
     With KEY and VALUE, change the setting for every process that uses the workspace.
 

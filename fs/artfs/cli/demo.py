@@ -28,7 +28,7 @@ _FAILED = 1
 @subcommand("demo", as_json=False)
 @click.option("--keep", is_flag=True, help="Keep the folder with the data and the workspace.")
 def demo(_session: Session, keep: bool) -> int:
-    """Show what artfs does, with generated data in a temporary folder.
+    """Show what artfs does, with generated data.
 
     Each command is printed before it runs. The demo needs about 120 MB of space and some seconds. It uses a workspace
     of its own, and at the end removes everything that it made, unless --keep is given.

@@ -132,12 +132,12 @@ def draft_add(
 
 @subcommand("rm", group=draft, writes=True)
 @click.argument("ident", metavar="ID", type=DRAFT)
-@click.argument("patterns", metavar="PATH...", nargs=-1, required=True)
+@click.argument("patterns", metavar="PATTERN...", nargs=-1, required=True)
 def draft_rm(session: Session, ident: str, patterns: tuple[str, ...]) -> None:
     """Remove files and folders from a draft.
 
-    PATH is a file, a folder, or a quoted glob as in .gitignore: '*.tmp' matches at any depth, '/*.tmp' only at the top.
-    Folders that become empty are removed too.
+    PATTERN is a file, a folder, or a quoted glob as in .gitignore: '*.tmp' matches at any depth, '/*.tmp' only at the
+    top. Folders that become empty are removed too.
 
     \b
     Example:

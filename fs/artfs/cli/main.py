@@ -19,8 +19,8 @@ from artfs.cli.session import Group, Session, workspace_option
 
 __all__ = ["cli", "main", "run"]
 
-_COMPLETE = "_ARTFS_COMPLETE"
-
+_COMPLETE: Final = "_ARTFS_COMPLETE"
+"""The variable by which the scripts of `artfs completion` ask for candidates."""
 
 _MODULES: Final = {
     "init": "putting",
@@ -59,6 +59,7 @@ _MODULES: Final = {
     "purge": "checking",
     "config": "config",
     "doctor": "doctor",
+    "completion": "shells",
     "demo": "demo",
 }
 """The module of each command, in the order of the help."""
@@ -162,9 +163,9 @@ def run() -> NoReturn:
 def _run(arguments: list[str], session: Session) -> int:
     instruction = os.environ.get(_COMPLETE)
     if instruction:
-        from click.shell_completion import shell_complete
+        from artfs.cli.shells import answer
 
-        return shell_complete(cli, {"obj": session}, "artfs", _COMPLETE, instruction)
+        return answer(cli, session, instruction, arguments)
     try:
         with cli.make_context("artfs", arguments, obj=session) as context:
             outcome = cli.invoke(context)

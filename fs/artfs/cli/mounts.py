@@ -13,7 +13,6 @@ from artfs.cli.output import age, counted, legible, quoted, size, warn, write_by
 from artfs.cli.session import Session, subcommand
 from artfs.cli.usage import warn_if_overdue
 from artfs.documents.encoding import exact_name, from_nanoseconds, timestamp
-from artstore.daemons import user_name
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -243,7 +242,7 @@ def _print_mount(mount: MountStatus) -> None:
     if mount.pid is None:
         write_line("  its daemon does not answer, and its workspace has no record of it that you can read")
         return
-    owner = "" if mount.uid in (None, os.geteuid()) else f" of {user_name(mount.uid)}"
+    owner = "" if mount.uid in (None, os.geteuid()) else f" of {_user(mount.uid)}"
     write_line(f"  process {mount.pid}{owner}{since}, transport {mount.transport}{latency}")
     if mount.is_stopped:
         write_line(f"  it is suspended: 'kill -CONT {mount.pid}' resumes it")
@@ -260,6 +259,12 @@ def _print_mount(mount: MountStatus) -> None:
         restarts = f", {counted(worker.restarts, 'restart')}" if worker.restarts else ""
         errors = f", {counted(worker.errors, 'error')}" if worker.errors else ""
         write_line(f"  worker {worker.pid}: {counted(worker.requests, 'request')}{memory}{restarts}{errors}")
+
+
+def _user(uid: int) -> str:
+    from artstore.daemons import user_name
+
+    return user_name(uid)
 
 
 def _reaper_line(reaper: ReaperStatus) -> str:

@@ -12,7 +12,7 @@ import click
 from artfs.cli.completion import REFERENCE
 from artfs.cli.metadata import parse_metadata
 from artfs.cli.output import legible, quoted, warn, write_document, write_table
-from artfs.cli.session import Session, subcommand
+from artfs.cli.session import Group, Session, subcommand
 from artfs.documents.encoding import timestamp
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def describe(session: Session, reference: str, text: str, purge: bool) -> None:
     _report(session, name, f"{name} now has {f'the description {quoted(text)}' if text else 'no description'}")
 
 
-@click.group("meta")
+@click.group("meta", cls=Group)
 def meta() -> None:
     """Change the metadata of a version, and show its history.
 

@@ -99,6 +99,7 @@ RIGHTS: Final = {
     "purge": _OWNER,
     "config": _OWNER,
     "doctor": _OWNER,
+    "completion": Rights.OUTSIDE,
     "demo": Rights.OUTSIDE,
 }
 """The rights of each command, in the order of the help; only root's process asks."""

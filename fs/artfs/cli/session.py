@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from artfs.cli.completion import complete_places
 from artfs.cli.output import warn, write_line
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def subcommand(
         complete = _with_rights(_then_reap(function) if writes else function)
         shared = workspace_option(json_option(complete) if as_json else complete)
         command = click.command(name, cls=_Command)(click.make_pass_decorator(Session, ensure=True)(shared))
+        complete_places(command)
         if group is not None:
             group.add_command(command)
         return command

@@ -181,8 +181,8 @@ def test_undelete_completes_what_can_come_back(artfs: Run, artfs_process: Run, d
     for _ in range(2):
         artfs("put", data, "x", "--new")
     artfs("rm", "x:v0")
-    environment = {"_ARTFS_COMPLETE": "bash_complete", "COMP_WORDS": "artfs undelete x:", "COMP_CWORD": "2"}
-    assert artfs_process(environment=environment).text == "plain,x:v0\n"
+    environment = {"_ARTFS_COMPLETE": "bash"}
+    assert artfs_process("artfs undelete x:", environment=environment).text == "plain\tv0\n"
 
 
 # -- gc ----------------------------------------------------------------------------------------------------------------

@@ -183,7 +183,7 @@ def test_what_is_not_split_is_refused(scene: Scene) -> None:
         "put": f"put {scene.home}/source data",
         "get": f"get data {out}",
         "draft add": f"draft add open {scene.home}/source",
-        "ref add": f"ref add data file://{scene.home}/source/a.txt",
+        "ref add": f"ref add file://{scene.home}/source/a.txt data",
         "artifact put": f"artifact put --name data {scene.home}/source",
         "artifact get": f"artifact get data --root {out}",
     }
@@ -295,9 +295,9 @@ for open_it in (artfs.open_workspace, Store.open, Store):
 
 
 def test_completion_becomes_the_owner(scene: Scene) -> None:
-    words = {"COMP_WORDS": f"artfs -w {scene.workspace} show da", "COMP_CWORD": "4", "_ARTFS_COMPLETE": "bash_complete"}
-    done = scene.users.artfs("root", env=words)
-    assert done.stdout.split() == ["plain,data"]
+    line = f"artfs -w {scene.workspace} show da"
+    done = scene.users.artfs("root", line, env={"_ARTFS_COMPLETE": "bash"})
+    assert done.stdout.split() == ["open", "data"]
     assert scene.not_of_alice() == []
 
 

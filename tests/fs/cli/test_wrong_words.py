@@ -145,7 +145,7 @@ def problems(call: list[str], code: int, word: str, result: Any) -> Iterator[str
     if INTERNAL.search(sentence):
         yield "an internal name"
     if word and word.strip() not in sentence:
-        named = re.split(r"[:/]", word)
+        named = re.split(r"[:/=]", word)
         if not any(part and part in sentence for part in named):
             yield "the word is not named"
     if "; " not in sentence and "see '" not in sentence and ": " not in sentence.removeprefix("artfs: "):

@@ -69,6 +69,11 @@ CALLS = {
     "config": "undelete-window 7d",
     "doctor": "",
     "demo": "",
+    "describe": "x text",
+    "meta set": "x k=v",
+    "meta rm": "x k",
+    "meta log": "x",
+    "completion": "bash",
 }
 """A call of every command that works."""
 
@@ -109,6 +114,7 @@ WORDS: dict[str, dict[str, int]] = {
     "TYPE": {" a": 2, "": 2},
     "TEXT": {},
     "GLOB": TEXT,
+    "SHELL": {"tcsh": 2, "": 2},
     "PROJECT": {"nothing": 3, "x": 3, "a//b": 2, "": 2},
     "PROJECT/ID": {"p": 3, "p/two": 3, "nothing/one": 3, "": 2},
     "RULE": {"nothing": 3, "": 2},
@@ -116,9 +122,12 @@ WORDS: dict[str, dict[str, int]] = {
     "SIZE": SIZE,
     "KEY": {"nothing": 2, "undelete_seconds": 2, "": 2},
     "VALUE": TIME,
+    "K=V...": {"a": 2, "=b": 2, "{": 2, "artfs.k=v": 2, "": 2},
+    "KEY...": {"none": 3, "": 2},
     # options
     "--workspace": {"absent": 3, "file": 3, "full": 3},
-    "--shared": {"nosuchgroup": 3, "": 2},
+    "--owner": {"nosuchuser": 3, "": 2},
+    "--shared": {"": 2},
     "--type": {" a": 2, "": 2},
     "--alias": {"v3": 2, "latest": 2, "a,b": 2, "": 2},
     "--description": {},
@@ -176,6 +185,7 @@ ELSEWHERE: dict[str, dict[str, int]] = {
     "ref add --workspace": {"file": 2, "full": 4},
     "doctor --workspace": {},
     "demo --workspace": {},
+    "completion --workspace": {},
     "cache info --workspace": {},
     "cache cleanup --workspace": {},
     "umount --workspace": {},
@@ -191,7 +201,7 @@ ELSEWHERE: dict[str, dict[str, int]] = {
     "path REF": PLACE,
     "ls REF": {**PLACE, "team": 0, "x*z": 3, "file": 3},
     "warm REF": PLACE,
-    "warm PATH": {"none": 3, "train/a/b": 3, "": 2},
+    "warm PREFIX": {"none": 3, "train/a/b": 3, "": 2},
     "get REF": PLACE,
     "diff REF": {**PLACE, "x:v0/train/a": 2},
     "ref ls REF": PLACE,
@@ -204,6 +214,6 @@ ELSEWHERE: dict[str, dict[str, int]] = {
     "draft add PATH": SOURCE,
     "tag rm TAG...": {"a,b": 3, "none": 3, "": 2},
     "artifact put --alias": {"v3": 2, "a,b": 2, "": 2},  # wandb passes latest
-    "draft rm PATH...": {"none": 3, "*.none": 3, "..": 2, "": 2},
+    "draft rm PATTERN...": {"none": 3, "*.none": 3, "..": 2, "": 2},
 }
 """Places that differ from the others of their name in ``WORDS``, by command."""
