@@ -26,7 +26,7 @@ from artstore.reclaim.reaper import forget_references, reap
 from artstore.records.catalogue import VersionRecord
 from artstore.records.events import PurgeEvent
 from artstore.records.packing import CLASS_CONTENT, CLASS_ROOT_LIST, PackedEntry
-from artstore.records.tables import Table
+from artstore.records.tables import Table, number32, pack_end
 from artstore.records.trees import Kind
 from artstore.rows import catalogue, deadlist, drafts, space
 from artstore.rows.catalogue import label
@@ -355,9 +355,9 @@ def _overwrite_copies(store: Store, ids: set[bytes]) -> None:
     with space.exclusive(store.path), store.snapshot() as snapshot:
         transaction = snapshot.transaction
         for key, end in transaction.rows(Table.PACKS):
-            number = int.from_bytes(key, "big")
+            number = number32(key)
             path = pack_path(store.path, number)
-            for segment in read_segments(path, int.from_bytes(end, "little")):
+            for segment in read_segments(path, pack_end(end)):
                 for entry in segment:
                     if entry.id in ids and entry.stored and not _is_alive(transaction, number, entry):
                         space.overwrite_data(path, entry.offset, entry.stored)

@@ -21,7 +21,7 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.deadlist import DeadEntry
 from artstore.records.nodes import KIND_TREE
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST
-from artstore.records.tables import Table, key64
+from artstore.records.tables import Table, key64, pack_end
 from artstore.records.trees import TreeView
 from artstore.rows import deadlist, drafts, space
 from artstore.rows.catalogue import label
@@ -277,7 +277,7 @@ def _pack(store: Store, name: str) -> str:
         gaps = sum(gap.length for gap in space.free_extents(snapshot.transaction, int(stem)))
     if end is None:
         return "a pack that nothing refers to; the next gc removes it"
-    size = int.from_bytes(end, "little")
+    size = pack_end(end)
     return f"a pack: {size:,} bytes of compressed content and records, {gaps:,} of which are gaps"
 
 

@@ -28,7 +28,7 @@ from artstore.names import check_name, version_label
 from artstore.queries.figures import Figures
 from artstore.queries.resolving import find_artifact
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
-from artstore.records.tables import Table
+from artstore.records.tables import Table, number32, pack_end
 from artstore.rows import catalogue, deadlist, space
 from artstore.rows.nodes import children_of, node_extent, node_payload
 from artstore.rows.planner import Plan, plan_after_backlog
@@ -154,10 +154,7 @@ def _at_rest(store: Store) -> Iterator[None]:
 
 def _measure(store: Store, transaction: ReadTransaction) -> Usage:
     counters = transaction.counters()
-    ends = {
-        pack_path(store.path, int.from_bytes(key, "big")): int.from_bytes(value, "little")
-        for key, value in transaction.rows(Table.PACKS)
-    }
+    ends = {pack_path(store.path, number32(key)): pack_end(value) for key, value in transaction.rows(Table.PACKS)}
     waiting = list(deadlist.entries(transaction))
     dead = Plan(transaction).release_entries(waiting)
     holes = sum(gap.punched for gap in space.free_extents(transaction))

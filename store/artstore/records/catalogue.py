@@ -7,6 +7,8 @@ emergency, and fields can be added without a migration.  Unknown fields are pass
 from __future__ import annotations
 
 import json
+import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -26,10 +28,14 @@ __all__ = [
     "DraftRecord",
     "EdgeRecord",
     "Metadata",
+    "Number",
     "RunRecord",
     "VersionRecord",
+    "check_items",
     "checked_metadata",
+    "dump_json",
     "end_after",
+    "load_json",
     "refuse_reserved",
     "reserved",
 ]
@@ -38,18 +44,57 @@ _VERSION: Final = 1
 LONGEST_TTL: Final = 1e10
 """Seconds, beyond which a time of expiry is taken for a mistake."""
 
+DEEPEST_JSON: Final = 100
+"""How deep the values in metadata are nested, at most."""
 _RESERVED: Final = "artfs."
 
 Metadata = Mapping[str, Any]
 """JSON values by name; artfs itself writes those whose name begins with ``artfs.``."""
 
 
+def load_json(payload: bytes) -> Any:
+    """Return the value of JSON that `dump_json` can have written; raise ValueError for anything else.
+
+    That is: no number that JSON lacks or that is infinite, and no nesting that a later step cannot walk.
+    """
+    if payload.count(b"[") + payload.count(b"{") > DEEPEST_JSON:
+        check_depth(payload)
+    return _DECODER.decode(payload.decode())
+
+
+def check_depth(payload: bytes) -> None:
+    """Raise ValueError for JSON with values nested deeper than `DEEPEST_JSON`; brackets in texts do not count."""
+    depth = 0
+    for match in _BRACKETS.finditer(payload):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(match[0], 0)
+        if depth > DEEPEST_JSON:
+            raise ValueError("nested too deeply")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is out of range")
+    return number
+
+
+def _unknown_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+_BRACKETS: Final = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_unknown_constant)
+
+
 def dump_json(value: object) -> bytes:
-    """Return compact JSON; raise `InvalidInputError` for what JSON cannot hold (NaN included)."""
+    """Return compact JSON; raise `InvalidInputError` for what JSON lacks (NaN included) or `load_json` refuses."""
     try:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
+        payload = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+        if payload.count(b"[") + payload.count(b"{") > DEEPEST_JSON:
+            check_depth(payload)
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"metadata must be JSON values: {error}") from error
+    return payload
 
 
 def checked_metadata(metadata: Metadata) -> dict[str, Any]:
@@ -58,7 +103,7 @@ def checked_metadata(metadata: Metadata) -> dict[str, Any]:
         raise InvalidInputError(f"metadata must be a dictionary of names to values, not {shown_value(metadata)}")
     if not all(isinstance(key, str) for key in metadata):
         raise InvalidInputError("the keys in metadata must be strings")
-    checked = json.loads(dump_json(dict(metadata)))
+    checked = load_json(dump_json(dict(metadata)))
     assert isinstance(checked, dict)
     return checked
 
@@ -89,8 +134,33 @@ def end_after(seconds: float) -> int:
 
 FileTime = int
 """A modification time in ns since 1970, of 64 bits with a sign."""
+Number = int
+"""A number of 32 bits: of a version, a serial, or a mode."""
 
-_LARGEST_NUMBER: Final = (1 << 63) - 1
+_LARGEST: Final = {"int": (1 << 63) - 1, "Number": (1 << 32) - 1}
+
+Shape = Mapping[str, str]
+"""The declared types of an object's values by key; a key that ends with ``?`` may be missing."""
+
+_PURGE: Final[Shape] = {
+    "reason": "str",
+    "purged_ns": "int",
+    "old_digest": "str",
+    "path?": "str",
+    "id?": "str",
+    "more?": "int",
+}
+_PART: Final[Shape] = {"by": "str", "node": "int"}
+_SAID: Final[Shape] = {
+    "metadata?": "dict[str, Any]",
+    "type?": "str | None",
+    "description?": "str | None",
+    "aliases?": "list[str]",
+    "tags?": "list[str]",
+    "included?": "list[int]",
+    "runs?": "list[int]",
+}
+_ALIAS_CHANGE: Final[Shape] = {"alias": "str", "version": "Number | None", "at_ns": "int"}
 
 
 def _checked(value: Any, declared: Any) -> Any:
@@ -98,12 +168,14 @@ def _checked(value: Any, declared: Any) -> Any:
     if declared == "bytes":
         value = bytes.fromhex(value)
         fits = len(value) == ID_LENGTH
-    elif declared == "int":
-        fits = type(value) is int and 0 <= value <= _LARGEST_NUMBER
+    elif declared in _LARGEST:
+        fits = type(value) is int and 0 <= value <= _LARGEST[declared]
+    elif declared == "Number | None":
+        return value if value is None else _checked(value, "Number")
     elif declared == "FileTime":
         fits = type(value) is int and EARLIEST_NS <= value <= LATEST_NS
     elif declared.startswith("list["):
-        inner = str if declared == "list[str]" else dict
+        inner = {"list[str]": str, "list[int]": int}.get(declared, dict)
         fits = isinstance(value, list) and all(isinstance(item, inner) for item in value)
     elif declared.startswith("dict["):
         fits = isinstance(value, dict)
@@ -115,11 +187,27 @@ def _checked(value: Any, declared: Any) -> Any:
     return value
 
 
+def check_items(value: Any, shape: Shape) -> None:
+    """Raise `TypeError` or `ValueError` unless an object, or each of a list, has the values that a shape declares.
+
+    Values with other keys are free.
+    """
+    for item in value if isinstance(value, list) else [value]:
+        for key, declared in shape.items():
+            name = key.removesuffix("?")
+            if name in item:
+                _checked(item[name], declared)
+            elif name == key:
+                raise ValueError(f"without {name!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogueRecord:
     """The shared part of the JSON records: to bytes and back."""
 
     kind: ClassVar[str]
+    shapes: ClassVar[Mapping[str, Shape]] = {}
+    """What the objects have that a field lists."""
 
     def encode(self) -> bytes:
         """Return the record as JSON, bytes fields as hex; raise `InvalidInputError` for what `decode` would refuse."""
@@ -131,6 +219,8 @@ class CatalogueRecord:
                 if isinstance(given[name], bytes) != (declared == "bytes"):
                     raise ValueError(f"not {declared}")
                 _checked(value, declared)
+                if name in self.shapes:
+                    check_items(value, self.shapes[name])
             except (ValueError, TypeError):
                 raise InvalidInputError(f"the {name} of the {self.kind} cannot be {shown_value(value)}") from None
         return dump_json({"_": _VERSION, **values})
@@ -139,10 +229,13 @@ class CatalogueRecord:
     def decode(cls, payload: bytes) -> Self:
         """Return the record that `encode` wrote; raise `DamageError` on anything else."""
         try:
-            values = json.loads(payload)
+            values = load_json(payload)
             if values.pop("_") != _VERSION:
                 raise DamageError(f"a {cls.kind} record has an unknown version")
             known = cls.__dataclass_fields__
+            for name, shape in cls.shapes.items():
+                if values.get(name):
+                    check_items(values[name], shape)
             return cls(**{name: _checked(value, known[name].type) for name, value in values.items() if name in known})
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DamageError(f"a {cls.kind} record is malformed") from error
@@ -156,12 +249,13 @@ class ArtifactRecord(CatalogueRecord):
     """
 
     kind: ClassVar[str] = "artifact"
+    shapes: ClassVar[Mapping[str, Shape]] = {"alias_history": _ALIAS_CHANGE}
     number: int
     name: str
     is_artifact: bool
     created_ns: int
     type: str | None = None
-    next_version: int = 0
+    next_version: Number = 0
     description: str = ""
     alias_history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -184,19 +278,20 @@ class VersionRecord(CatalogueRecord):
     """
 
     kind: ClassVar[str] = "version"
-    serial: int
+    shapes: ClassVar[Mapping[str, Shape]] = {"purged": _PURGE}
+    serial: Number
     artifact: int
-    number: int
+    number: Number
     root: int
     digest: bytes
     form: bytes
     created_ns: int
     mtime_ns: FileTime
-    mode: int
+    mode: Number
     newest_ns: FileTime
     files: int
     bytes: int
-    mount: int
+    mount: Number
     new_bytes: int = 0
     type: str | None = None
     description: str = ""
@@ -219,10 +314,10 @@ class AliasRecord(CatalogueRecord):
     """An alias of one version; moving it makes a new ``serial``, so that the link under the mount is a new inode."""
 
     kind: ClassVar[str] = "alias"
-    serial: int
+    serial: Number
     artifact: int
     name: str
-    version: int
+    version: Number
     set_ns: int
 
 
@@ -239,6 +334,7 @@ class DraftRecord(CatalogueRecord):
     """
 
     kind: ClassVar[str] = "draft"
+    shapes: ClassVar[Mapping[str, Shape]] = {"parts": _PART, "said": _SAID}
     draft: int
     artifact: str
     created_ns: int

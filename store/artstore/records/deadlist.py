@@ -28,6 +28,7 @@ _ENTRY: Final = struct.Struct("<BBIQIQqI")
 _VERSION: Final = 1
 _STARTED: Final = 1
 _PURGE: Final = 2
+_FLAGS: Final = _STARTED | _PURGE
 _KEY: Final = struct.Struct(">QQ")
 _CONDEMNED_KEY: Final = struct.Struct(">QII")
 _CONDEMNED: Final = struct.Struct("<IB")
@@ -112,7 +113,7 @@ def decode_entry(key: bytes, payload: bytes) -> DeadEntry:
         form, flags, serial, artifact, version, transaction, added_ns, count = _ENTRY.unpack_from(payload)
     except struct.error as error:
         raise DamageError("an entry of the deadlist is cut short") from error
-    if form != _VERSION or len(payload) != _ENTRY.size + 8 * count or not count:
+    if form != _VERSION or flags & ~_FLAGS or len(payload) != _ENTRY.size + 8 * count or not count:
         raise DamageError(f"entry {number} of the deadlist is malformed")
     nodes = struct.unpack_from(f"<{count}Q", payload, _ENTRY.size)
     started, purge = bool(flags & _STARTED), bool(flags & _PURGE)
@@ -131,6 +132,8 @@ def decode_condemned(key: bytes, payload: bytes) -> Condemned:
         length, purge = _CONDEMNED.unpack(payload)
     except struct.error as error:
         raise DamageError("the record of a condemned extent is malformed") from error
+    if purge not in (0, 1):
+        raise DamageError(f"the condemned extent at {offset} of pack {pack} has the unknown flag {purge}")
     return Condemned(transaction, pack, offset, length, bool(purge))
 
 

@@ -14,7 +14,15 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Final, Self, get_args
 
 from artstore.errors import DamageError
-from artstore.records.catalogue import ArtifactRecord, EdgeRecord, FileTime, RunRecord, VersionRecord
+from artstore.records.catalogue import (
+    ArtifactRecord,
+    EdgeRecord,
+    FileTime,
+    Number,
+    RunRecord,
+    VersionRecord,
+    check_items,
+)
 from artstore.records.trees import EARLIEST_NS, LATEST_NS
 
 __all__ = [
@@ -39,8 +47,6 @@ __all__ = [
     "kind_of",
 ]
 
-Number = int
-"""A number of 32 bits: of a version, a serial, or a block."""
 Digest = str
 """A digest in hexadecimal digits."""
 EndName = str
@@ -333,10 +339,15 @@ def _decode(values: Mapping[str, Any]) -> Event:
             given[name] = decoder(value)
         except (TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"its {key!r} is not {fits}") from error
+    for name, key, _, is_optional in known:
+        if is_optional and name in given and given[name] == kind.__dataclass_fields__[name].default:
+            raise ValueError(f"its {key!r} has the value that is left out")
     if len(given) + 1 != len(values):
         unknown = values.keys() - {key for _, key, _, _ in known} - {"event"}
         raise ValueError(f"it has the unknown keys {sorted(unknown)}")
     event: Event = kind(**given)
+    if isinstance(event, PurgeEvent):
+        check_items(event.purged, VersionRecord.shapes["purged"])
     return event
 
 
@@ -397,6 +408,13 @@ def _file_time(value: Any) -> int:
     return value
 
 
+def _base64(value: Any) -> bytes:
+    data = base64.b64decode(value, validate=True)
+    if base64.b64encode(data).decode() != value:
+        raise ValueError
+    return data
+
+
 def _or_none(decoder: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else decoder(value)
 
@@ -419,7 +437,7 @@ _DECODERS: Final[dict[str, tuple[Callable[[Any], Any], str]]] = {
     "dict[str, Any]": (_object, "an object"),
     "list[str]": (_list(_text), "a list of text"),
     "list[dict[str, Any]]": (_list(_object), "a list of objects"),
-    "bytes": (lambda value: base64.b64decode(value, validate=True), "base64"),
+    "bytes": (_base64, "base64"),
     "RunRecord": (_record(RunRecord), "a run's record"),
     "EdgeRecord": (_record(EdgeRecord), "an edge's record"),
 }

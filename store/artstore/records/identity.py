@@ -38,7 +38,11 @@ class WorkspaceIdentity:
         """Return the identity that `encode` wrote; raise `DamageError` on anything else."""
         try:
             values = json.loads(data)
-            uuids.UUID(values["uuid"])
-            return cls(values["uuid"], int(values["created_ns"]), values.get("group"))
+            uuid, created_ns, group = values["uuid"], values["created_ns"], values.get("group")
+            if str(uuids.UUID(uuid)) != uuid or type(created_ns) is not int or not 0 <= created_ns < 1 << 63:
+                raise ValueError
+            if group is not None and not (isinstance(group, str) and group):
+                raise ValueError
+            return cls(uuid, created_ns, group)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DamageError(f"the {IDENTITY} is damaged") from error

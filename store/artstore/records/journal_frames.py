@@ -7,14 +7,13 @@ All integers are little-endian.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from xxhash import xxh3_64_intdigest
 
-from artstore.records.catalogue import dump_json
+from artstore.records.catalogue import dump_json, load_json
 from artstore.records.events import Event
 
 __all__ = ["HEAD_LENGTH", "decode_payload", "encode_events", "encode_records", "parse_head", "salvage_records"]
@@ -45,7 +44,7 @@ def decode_payload(payload: bytes, checksum: int) -> dict[str, Any] | None:
     if xxh3_64_intdigest(payload) != checksum:
         return None
     try:
-        event = json.loads(payload)
+        event = load_json(payload)
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None

@@ -156,8 +156,9 @@ def block_length(stored: int, count: int) -> int:
 
 
 def encode_chunk(record: ChunkRecord) -> bytes:
-    """Return the record's bytes, without the seal."""
+    """Return the record's bytes, without the seal; raise `DamageError` if `decode_chunk` would refuse them."""
     extent = record.extent
+    _check_chunk(record.size, extent.stored)
     fine = block_length(extent.stored, len(record.checksums)) == FINE_BLOCK
     head = _CHUNK.pack(
         KIND_CHUNK,
@@ -185,9 +186,13 @@ def decode_chunk(payload: bytes) -> ChunkRecord:
         raise DamageError(f"a chunk record is malformed (kind {kind}, version {version})")
     if version == _FINE_VERSION and stored <= FINE_BLOCK:
         raise DamageError(f"a chunk record is malformed: {stored} stored bytes need no fine checksums")
+    _check_chunk(size, stored)
+    return ChunkRecord(ident, birth, size, Extent(pack, offset, stored, codec), checksums)
+
+
+def _check_chunk(size: int, stored: int) -> None:
     if not stored <= size <= LARGEST or bool(stored) != bool(size):
         raise DamageError(f"a chunk record has invalid sizes: {size} bytes, {stored} stored")
-    return ChunkRecord(ident, birth, size, Extent(pack, offset, stored, codec), checksums)
 
 
 def encode_list(record: ListRecord) -> bytes:

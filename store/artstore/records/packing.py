@@ -50,7 +50,7 @@ CLASS_TREE: Final = 0x74
 CLASS_LOST: Final = 0x80
 """Added to the class of a lost node in LMDB's index, so that ordinary lookups do not find it."""
 
-_HEADER: Final = struct.Struct("<8sH6x16sIq")
+_HEADER: Final = struct.Struct("<8sH6s16sIq")
 _CHECK: Final = struct.Struct("<Q")
 _HEAD: Final = struct.Struct("<8sII")
 _INDEX: Final = struct.Struct("<8sI")
@@ -59,6 +59,7 @@ _MAGIC: Final = b"ARTFSPAC"
 _SEGMENT_MAGIC: Final = b"ARTFSEG1"
 _INDEX_MAGIC: Final = b"ARTFIDX1"
 _VERSION: Final = 2
+_UNUSED: Final = bytes(6)
 HEADER_LENGTH: Final = _HEADER.size + _CHECK.size
 HEAD_LENGTH: Final = _HEAD.size + _CHECK.size
 
@@ -82,20 +83,24 @@ def _with_check(data: bytes) -> bytes:
 
 def _checked(data: bytes, length: int, what: str) -> bytes:
     body = data[:length]
-    if length < 0 or len(data) < length + _CHECK.size or _CHECK.unpack_from(data, length)[0] != xxh3_64_intdigest(body):
+    if (
+        length < 0
+        or len(data) != length + _CHECK.size
+        or _CHECK.unpack_from(data, length)[0] != xxh3_64_intdigest(body)
+    ):
         raise DamageError(f"{what} is damaged")
     return body
 
 
 def encode_header(uuid: bytes, number: int, created_ns: int) -> bytes:
     """Return a pack's first `HEADER_LENGTH` bytes."""
-    return _with_check(_HEADER.pack(_MAGIC, _VERSION, uuid, number, created_ns))
+    return _with_check(_HEADER.pack(_MAGIC, _VERSION, _UNUSED, uuid, number, created_ns))
 
 
 def parse_header(data: bytes) -> tuple[bytes, int, int]:
     """Return (workspace uuid, pack number, created_ns); raise `DamageError` if it is no pack header."""
-    magic, version, uuid, number, created_ns = _HEADER.unpack(_checked(data, _HEADER.size, "a pack's header"))
-    if magic != _MAGIC or version != _VERSION:
+    magic, version, unused, uuid, number, created_ns = _HEADER.unpack(_checked(data, _HEADER.size, "a pack's header"))
+    if magic != _MAGIC or version != _VERSION or unused != _UNUSED:
         raise DamageError("a pack has an unknown format")
     return uuid, number, created_ns
 

@@ -38,6 +38,7 @@ __all__ = [
 
 FILE, LINK, DIRECTORY = 0, 1, 2
 """The kinds of entries."""
+_KINDS: Final = bytes((FILE, LINK, DIRECTORY))
 ID_BYTES: Final = 32
 
 _BLOCK_MAGIC: Final = b"aSC1"  # a new number whenever this format, or the meaning of a folder's digest, changes
@@ -126,12 +127,14 @@ def parse_block(data: bytes, seed: int) -> StatBlock:
     ids_at = figures_at + entries * _FIGURES.size
     keys_at = ids_at + entries * ID_BYTES
     keys = data[keys_at:].split(_SEPARATOR) if entries else []
-    if keys_at > len(data) or len(keys) != entries:
+    if keys_at > len(data) or len(keys) != entries or flags & ~_COMPLETE or (not entries and len(data) != keys_at):
         return EMPTY
-    figures = data[figures_at:ids_at]
+    kinds, figures = data[_BLOCK.size : figures_at], data[figures_at:ids_at]
+    if kinds.translate(None, _KINDS):
+        return EMPTY
     return StatBlock(
         digest if flags & _COMPLETE else None,
-        data[_BLOCK.size : figures_at],
+        kinds,
         figures,
         data[ids_at:keys_at],
         keys,
@@ -148,8 +151,8 @@ def parse_trailer(data: bytes, seed: int) -> tuple[int, int] | None:
     """Return (offset, length) of the root's block, or None if the trailer is damaged or another source's."""
     if len(data) != TRAILER_LENGTH or not _is_sound(data, _TRAILER_MAGIC, seed):
         return None
-    _, _, _, offset, length = _TRAILER.unpack(data)
-    return offset, length
+    _, flags, _, offset, length = _TRAILER.unpack(data)
+    return None if flags else (offset, length)
 
 
 def _with_checksum(data: bytearray, seed: int) -> bytearray:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["Table", "key32", "key64"]
+from artstore.errors import DamageError
+
+__all__ = ["Table", "key32", "key64", "name_of_key", "number32", "number64", "pack_end"]
 
 
 class Table(IntEnum):
@@ -63,10 +65,45 @@ class Table(IntEnum):
 
 
 def key32(number: int) -> bytes:
-    """Return a 32-bit number as a key that sorts by value."""
-    return number.to_bytes(4, "big")
+    """Return a 32-bit number as a key that sorts by value; raise `DamageError` for one that does not fit."""
+    try:
+        return number.to_bytes(4, "big")
+    except OverflowError:
+        raise DamageError(f"the manifest has the number {number}, which does not fit into 32 bits") from None
 
 
 def key64(number: int) -> bytes:
-    """Return a 64-bit number as a key that sorts by value."""
-    return number.to_bytes(8, "big")
+    """Return a 64-bit number as a key that sorts by value; raise `DamageError` for one that does not fit."""
+    try:
+        return number.to_bytes(8, "big")
+    except OverflowError:
+        raise DamageError(f"the manifest has the number {number}, which does not fit into 64 bits") from None
+
+
+def number32(value: bytes) -> int:
+    """Return the number that `key32` was given; raise `DamageError` for bytes that are none."""
+    if len(value) != 4:
+        raise DamageError(f"the manifest has {len(value)} bytes where a number of 32 bits belongs")
+    return int.from_bytes(value, "big")
+
+
+def number64(value: bytes) -> int:
+    """Return the number that `key64` was given; raise `DamageError` for bytes that are none."""
+    if len(value) != 8:
+        raise DamageError(f"the manifest has {len(value)} bytes where a number of 64 bits belongs")
+    return int.from_bytes(value, "big")
+
+
+def pack_end(value: bytes) -> int:
+    """Return the end of a pack from its row of PACKS; raise `DamageError` for a row that is none."""
+    if len(value) != 8:
+        raise DamageError(f"the row of a pack has {len(value)} bytes, not 8")
+    return int.from_bytes(value, "little")
+
+
+def name_of_key(key: bytes) -> str:
+    """Return a name that a key holds; raise `DamageError` for bytes that are no text."""
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        raise DamageError(f"the manifest has the name {key!r}, which is not UTF-8") from None

@@ -132,7 +132,8 @@ class TreeTotals(NamedTuple):
 _HEAD: Final = struct.Struct("<BB32s32sBHIQIQqBIII")
 _EXTENT: Final = struct.Struct("<BIII")
 _ROW: Final = struct.Struct("<QQqIHH")
-_INDEX_ROW: Final = struct.Struct("<QIIII6xH")
+_INDEX_ROW: Final = struct.Struct("<QIIII6sH")
+_UNUSED: Final = bytes(6)
 _ROW_LENGTH: Final = 32
 _BEFORE_AT: Final = 24
 _ENTRIES_BEFORE_AT: Final = 12
@@ -176,7 +177,9 @@ def encode_tree(
         else:
             name = row.last_name
             parts.append(
-                _INDEX_ROW.pack(row.node, row.entries, row.entries_before, row.inodes, row.inodes_before, offset)
+                _INDEX_ROW.pack(
+                    row.node, row.entries, row.entries_before, row.inodes, row.inodes_before, _UNUSED, offset
+                )
             )
         names.append(name)
         offset += len(name)
@@ -212,6 +215,12 @@ class TreeView:
         self._names: int = _HEAD.size + self.count * _ROW_LENGTH
         if kind != KIND_TREE or version != _FORMAT or self.count > FANOUT or self._names > len(payload):
             raise DamageError(f"a directory record is malformed (kind {kind}, version {version})")
+        if (
+            any(payload[_HEAD.size + _NAME_AT : _HEAD.size + _ROW_LENGTH])
+            if self.count
+            else self._names != len(payload)
+        ):
+            raise DamageError("a directory record has bytes that belong to no name")
         if stored > LARGEST or (not self.count if self.level else self.count != self.totals.entries):
             raise DamageError(f"a directory record has {self.count} of {self.totals.entries} entries")
 
@@ -317,8 +326,10 @@ class TreeView:
     def child(self, index: int) -> ChildRecord:
         """Return row ``index`` of an index record."""
         row = _INDEX_ROW.unpack_from(self._data, _HEAD.size + index * _ROW_LENGTH)
-        node, entries, entries_before, inodes, inodes_before, _ = row
+        node, entries, entries_before, inodes, inodes_before, unused, _ = row
         totals = self.totals
+        if unused != _UNUSED:
+            raise DamageError("a directory record has a row with unknown fields")
         if not 0 < entries <= totals.entries - entries_before or not 0 < inodes <= totals.inodes - inodes_before:
             raise DamageError("a directory record has a row with more entries than itself")
         return ChildRecord(node, self.name(index), entries, entries_before, inodes, inodes_before)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from artstore.errors import DamageError, ExistsError, InvalidInputError
 from artstore.names import version_label
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
-from artstore.records.tables import Table, key32, key64
+from artstore.records.tables import Table, key32, key64, name_of_key, number32, number64
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = [
@@ -68,7 +68,7 @@ class NameEntry(NamedTuple):
 def find_name(transaction: ReadTransaction, name: str) -> ArtifactRecord | None:
     """Return the artifact or project with a full name."""
     value = transaction.get(Table.NAMES, name.encode())
-    return None if value is None else _known_artifact(transaction, int.from_bytes(value, "big"))
+    return None if value is None else _known_artifact(transaction, number64(value))
 
 
 def artifact(transaction: ReadTransaction, number: int) -> ArtifactRecord | None:
@@ -95,9 +95,9 @@ def names_in(transaction: ReadTransaction, project: str) -> list[NameEntry]:
             if below:  # a child's own row comes before those below it, unless other names sort between them
                 more = cursor.set_range(prefix + component + _AFTER_SLASH)
                 continue
-            record = find_name(transaction, key.decode())
+            record = find_name(transaction, name_of_key(key))
             if record is not None:
-                entries.append(NameEntry(record.number, component.decode(), record.is_artifact))
+                entries.append(NameEntry(record.number, name_of_key(component), record.is_artifact))
             more = cursor.next()
     return sorted(entries)
 
@@ -106,7 +106,7 @@ def all_artifacts(transaction: ReadTransaction, project: str = "") -> list[Artif
     """Return the artifacts below a project at any depth, by name."""
     prefix = project.encode() + _SLASH if project else b""
     records = (
-        _known_artifact(transaction, int.from_bytes(value, "big"))
+        _known_artifact(transaction, number64(value))
         for key, value in transaction.rows(Table.NAMES, prefix)
         if not key.startswith(_RETIRED)
     )
@@ -116,7 +116,7 @@ def all_artifacts(transaction: ReadTransaction, project: str = "") -> list[Artif
 def find_retired(transaction: ReadTransaction, name: str) -> ArtifactRecord | None:
     """Return the artifact of a full name that has no living version any more."""
     value = transaction.get(Table.NAMES, _RETIRED + name.encode())
-    return None if value is None else _known_artifact(transaction, int.from_bytes(value, "big"))
+    return None if value is None else _known_artifact(transaction, number64(value))
 
 
 def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> ArtifactRecord:
@@ -237,7 +237,7 @@ def remove_version(transaction: WriteTransaction, serial: int, artifact_number: 
 def version_of_mount(transaction: ReadTransaction, mount: int) -> VersionRecord | None:
     """Return the version, living or deleted, whose inode numbers contain a mount serial; None if none does any more."""
     value = transaction.get(Table.MOUNTS, key32(mount))
-    record = recorded_version(transaction, mount if value is None else int.from_bytes(value, "big"))
+    record = recorded_version(transaction, mount if value is None else number32(value))
     return record if record is not None and record.mount == mount else None
 
 
@@ -264,7 +264,7 @@ def serial_of(transaction: ReadTransaction, artifact_number: int, number: int) -
     if number >= 1 << 32:
         return None
     serial = transaction.get(Table.NUMBERS, key64(artifact_number) + key32(number))
-    return None if serial is None else int.from_bytes(serial, "big")
+    return None if serial is None else number32(serial)
 
 
 def version_by_number(transaction: ReadTransaction, artifact_number: int, number: int) -> VersionRecord | None:
@@ -276,9 +276,9 @@ def version_by_number(transaction: ReadTransaction, artifact_number: int, number
 def recorded_versions(transaction: ReadTransaction, artifact_number: int) -> Iterator[VersionRecord]:
     """Yield an artifact's versions, deleted ones too, by number."""
     for _, serial in transaction.rows(Table.NUMBERS, key64(artifact_number)):
-        record = recorded_version(transaction, int.from_bytes(serial, "big"))
+        record = recorded_version(transaction, number32(serial))
         if record is None:
-            raise DamageError(f"the record of version serial {int.from_bytes(serial, 'big')} is missing")
+            raise DamageError(f"the record of version serial {number32(serial)} is missing")
         yield record
 
 
@@ -305,7 +305,7 @@ def recorded_descending(transaction: ReadTransaction, artifact_number: int) -> I
         more = cursor.prev() if cursor.set_range(key64(artifact_number + 1)) else cursor.last()
         while more and (key := bytes(cursor.key())).startswith(prefix):
             serial = transaction.get(Table.NUMBERS, key)
-            record = None if serial is None else recorded_version(transaction, int.from_bytes(serial, "big"))
+            record = None if serial is None else recorded_version(transaction, number32(serial))
             if record is not None:
                 yield record
             more = cursor.prev()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Container, Iterator, Mapping
+from contextlib import suppress
+from operator import lt
 from typing import Final
 
 from artstore.errors import DamageError
@@ -191,14 +193,18 @@ def read_counts(transaction: ReadTransaction, block: int) -> list[int]:
 
 def _unpack_counts(payload: bytes) -> list[int]:
     if len(payload) == _COUNTS.size:
-        return list(_COUNTS.unpack(payload))
-    counts = _NO_COUNTS.copy()
-    try:
-        for index, count in _PAIR.iter_unpack(payload):
-            counts[index] = count
-    except (struct.error, IndexError) as error:
-        raise DamageError("a block of reference counts is malformed") from error
-    return counts
+        counts = list(_COUNTS.unpack(payload))
+        if counts.count(0) < COUNT_BLOCK - _FEW:
+            return counts
+    elif 0 < len(payload) <= _FEW * _PAIR.size:
+        counts = _NO_COUNTS.copy()
+        with suppress(struct.error, IndexError):
+            pairs = list(_PAIR.iter_unpack(payload))
+            for index, count in pairs:
+                counts[index] = count
+            if all(map(lt, pairs, pairs[1:])) and counts.count(0) == COUNT_BLOCK - len(pairs):
+                return counts
+    raise DamageError("a block of reference counts is malformed")
 
 
 def _pack_counts(counts: list[int]) -> bytes:

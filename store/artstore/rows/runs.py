@@ -5,15 +5,14 @@ Reading works in any transaction; writing is plain edits of a write transaction,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import zstandard
 
 from artstore.errors import DamageError, InvalidInputError
-from artstore.records.catalogue import RunRecord, dump_json
-from artstore.records.tables import Table, key32, key64
+from artstore.records.catalogue import RunRecord, dump_json, load_json
+from artstore.records.tables import Table, key32, key64, number32, number64
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = [
@@ -52,7 +51,7 @@ def run(transaction: ReadTransaction, number: int) -> RunRecord | None:
 def find_run(transaction: ReadTransaction, project: str, ident: str) -> RunRecord | None:
     """Return the run of a project with an id."""
     value = transaction.get(Table.RUN_IDS, id_key(project, ident))
-    return None if value is None else run(transaction, int.from_bytes(value, "big"))
+    return None if value is None else run(transaction, number64(value))
 
 
 def all_runs(transaction: ReadTransaction, project: str | None = None) -> list[RunRecord]:
@@ -60,7 +59,7 @@ def all_runs(transaction: ReadTransaction, project: str | None = None) -> list[R
     if project is None:
         return [RunRecord.decode(payload) for _, payload in transaction.rows(Table.RUNS)]
     rows = transaction.rows(Table.RUN_IDS, project.encode() + b"\0")
-    records = (run(transaction, int.from_bytes(value, "big")) for _, value in rows)
+    records = (run(transaction, number64(value)) for _, value in rows)
     return sorted((record for record in records if record is not None), key=lambda record: record.number)
 
 
@@ -95,7 +94,7 @@ def unpack_rows(data: bytes) -> list[dict[str, Any]]:
     The memory that this takes follows from what the frame has, not from the length that it claims.
     """
     try:
-        rows = [json.loads(line) for line in _decompressed(data).splitlines()]
+        rows = [load_json(line) for line in _decompressed(data).split(b"\n")]
     except (zstandard.ZstdError, ValueError, RecursionError) as error:
         raise DamageError("it is not a block of rows") from error
     if not all(isinstance(row, dict) for row in rows):
@@ -127,7 +126,7 @@ def put_block(transaction: WriteTransaction, number: int, block: int, data: byte
 def metric_blocks(transaction: ReadTransaction, number: int) -> Iterator[tuple[int, bytes]]:
     """Yield (number, data) of the blocks of a run's logged rows."""
     for key, data in transaction.rows(Table.METRICS, key64(number)):
-        yield int.from_bytes(key[8:], "big"), data
+        yield number32(key[8:]), data
 
 
 def metric_rows(transaction: ReadTransaction, number: int) -> Iterator[dict[str, Any]]:

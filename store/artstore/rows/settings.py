@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from artstore.arguments import seconds_of, shown_value
 from artstore.errors import DamageError, InvalidInputError, RefusedError
-from artstore.records.catalogue import ArtifactRecord
+from artstore.records.catalogue import ArtifactRecord, load_json
 from artstore.records.tables import Table
 from artstore.rows import catalogue
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
@@ -42,41 +42,45 @@ class Settings:
         return any(fnmatchcase(alias, glob) for glob in self.protected_aliases)
 
 
+_NAMES: Final = frozenset(item.name for item in fields(Settings))
+_WINDOW: Final = "undelete_seconds"
+
+
 def read_settings(transaction: ReadTransaction) -> Settings:
     """Return the settings; a key that was never set has its default."""
     payload = transaction.get(Table.META, _KEY)
     if payload is None:
         return Settings()
     try:
-        values = dict(json.loads(payload).items())
-        values["protected_aliases"] = tuple(values.get("protected_aliases", ()))
-        return Settings(**{item.name: values[item.name] for item in fields(Settings) if item.name in values})
+        values = {name: value for name, value in load_json(payload).items() if name in _NAMES}
+        return Settings(**{name: _checked_setting(name, value) for name, value in values.items()})
     except (ValueError, TypeError, AttributeError) as error:
         raise DamageError("the settings of the workspace are malformed") from error
 
 
 def change_settings(transaction: WriteTransaction, changes: dict[str, Any]) -> Settings:
     """Change settings by name; raise `InvalidInputError` for an unknown name or a value that cannot be."""
-    known = {item.name for item in fields(Settings)}
-    for name, value in changes.items():
-        if name not in known:
+    for name in changes:
+        if name not in _NAMES:
             raise InvalidInputError(
-                f"there is no setting {name!r}", hint=f"the settings are: {', '.join(sorted(known))}"
+                f"there is no setting {name!r}", hint=f"the settings are: {', '.join(sorted(_NAMES))}"
             )
-        if name == "protected_aliases":
-            changes = {**changes, name: _checked_globs(value)}
-            continue
-        if name == "undelete_seconds":
-            value = seconds_of(value, name)
-            changes = {**changes, name: value}
-        whole = name != "undelete_seconds"
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-            raise InvalidInputError(f"{name} must be a {'whole ' if whole else ''}number")
-        if not 0 <= value < 1 << 40 or not math.isfinite(value):
-            raise InvalidInputError(f"{name} is out of range")
-    settings = replace(read_settings(transaction), **changes)
+    given = {name: seconds_of(value, name) if name == _WINDOW else value for name, value in changes.items()}
+    checked = {name: _checked_setting(name, value) for name, value in given.items()}
+    settings = replace(read_settings(transaction), **checked)
     transaction.put(Table.META, _KEY, json.dumps(asdict(settings)).encode())
     return settings
+
+
+def _checked_setting(name: str, value: Any) -> Any:
+    if name == "protected_aliases":
+        return _checked_globs(value)
+    whole = name != _WINDOW
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise InvalidInputError(f"{name} must be a {'whole ' if whole else ''}number")
+    if not 0 <= value < 1 << 40 or not math.isfinite(value):
+        raise InvalidInputError(f"{name} is out of range")
+    return value
 
 
 def _checked_globs(value: Any) -> tuple[str, ...]:

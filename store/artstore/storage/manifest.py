@@ -19,7 +19,7 @@ import lmdb
 from artstore.errors import DamageError
 from artstore.records.counters import Counters
 from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
-from artstore.records.tables import Table
+from artstore.records.tables import Table, number64
 from artstore.storage.environment import Environment
 from artstore.storage.manifest_folders import replaced
 
@@ -55,7 +55,7 @@ class ReadTransaction:
     def find(self, klass: int, ident: bytes) -> int | None:
         """Return the node number that the index has for an id, or None; the caller checks the node's own id."""
         value = self.raw.get(klass.to_bytes(1, "big") + ident, db=self.handles[Table.INDEX])
-        return None if value is None else int.from_bytes(value, "big")
+        return None if value is None else number64(value)
 
     def rows(self, table: Table, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, payload) of the rows whose key starts with ``prefix``, in key order."""
@@ -71,7 +71,7 @@ class ReadTransaction:
         """Yield (number, payload) of all rows of a table whose keys are 64-bit numbers."""
         with self.raw.cursor(self.handles[table]) as cursor:
             for key, value in cursor:
-                number = int.from_bytes(key, "big")
+                number = number64(key)
                 yield number, unseal_numbered(table, number, value)
 
     def counters(self) -> Counters:

@@ -34,7 +34,7 @@ from artstore.records.packing import (
     parse_index,
     parse_segment_head,
 )
-from artstore.records.tables import Table, key32
+from artstore.records.tables import Table, key32, number32, pack_end
 from artstore.storage import disk, manifest
 from artstore.storage.codec import RAW, Encoded, decode, verify_blocks, verify_stored
 from artstore.storage.manifest import WriteTransaction
@@ -235,10 +235,7 @@ class PackWriter:
 
     def _take_existing(self) -> bool:
         with manifest.read(self._workspace) as snapshot:
-            ends = [
-                (int.from_bytes(key, "big"), int.from_bytes(value, "little"))
-                for key, value in snapshot.rows(Table.PACKS)
-            ]
+            ends = [(number32(key), pack_end(value)) for key, value in snapshot.rows(Table.PACKS)]
         return any(end < PACK_LIMIT and number not in self._avoid and self._take(number) for number, end in ends)
 
     def _take(self, number: int) -> bool:
@@ -253,7 +250,7 @@ class PackWriter:
             return False
         with manifest.read(self._workspace) as snapshot:
             value = snapshot.get(Table.PACKS, key32(number))
-        end = int.from_bytes(value or b"", "little")
+        end = 0 if value is None else pack_end(value)
         length = os.fstat(fd).st_size
         if value is None or end >= PACK_LIMIT or length < end:
             os.close(fd)
@@ -303,7 +300,8 @@ class PackWriter:
         The caller counts the stored forms in it, as used or as free.  All other bytes are framing, including an
         earlier segment whose transaction never committed.
         """
-        before = int.from_bytes(transaction.get(Table.PACKS, key32(self.number)) or b"", "little")
+        row = transaction.get(Table.PACKS, key32(self.number))
+        before = 0 if row is None else pack_end(row)
         transaction.state.framing_bytes += self.end - before - self._written
         transaction.put(Table.PACKS, key32(self.number), self.end.to_bytes(8, "little"))
 

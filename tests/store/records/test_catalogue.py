@@ -24,20 +24,21 @@ JSON = st.recursive(
     max_leaves=8,
 )
 INTEGERS = st.integers(0, 2**63 - 1)
+NUMBERS = st.integers(0, 2**32 - 1)
 FILE_TIMES = st.integers(-(2**63), 2**63 - 1)
 RECORDS = st.one_of(
-    st.builds(ArtifactRecord, INTEGERS, st.text(), st.booleans(), INTEGERS, st.none() | st.text(), INTEGERS, st.text()),
-    st.builds(AliasRecord, INTEGERS, INTEGERS, st.text(), INTEGERS, INTEGERS),
+    st.builds(ArtifactRecord, INTEGERS, st.text(), st.booleans(), INTEGERS, st.none() | st.text(), NUMBERS, st.text()),
+    st.builds(AliasRecord, NUMBERS, INTEGERS, st.text(), NUMBERS, INTEGERS),
     st.builds(DraftRecord, INTEGERS, st.text(), INTEGERS, INTEGERS, st.text()),
     st.builds(
         VersionRecord,
-        *([INTEGERS] * 4),
+        *(NUMBERS, INTEGERS, NUMBERS, INTEGERS),
         *([st.binary(min_size=32, max_size=32)] * 2),
         INTEGERS,
         FILE_TIMES,
-        INTEGERS,
+        st.integers(0, 0o777),
         FILE_TIMES,
-        *([INTEGERS] * 4),
+        *(INTEGERS, INTEGERS, NUMBERS, INTEGERS),
         description=st.text(),
         metadata=st.dictionaries(st.text(), JSON, max_size=3),
         tags=st.lists(st.text()),

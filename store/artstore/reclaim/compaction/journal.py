@@ -24,7 +24,7 @@ from artstore.errors import DamageError
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.events import AliasEvent, ArtifactEvent, Event, decode
 from artstore.records.journal_frames import encode_events
-from artstore.records.tables import Table
+from artstore.records.tables import Table, number64
 from artstore.rows import catalogue
 from artstore.rows.history import History, read_provenance
 from artstore.storage import disk, journal
@@ -124,9 +124,9 @@ def _rewritten(store: Store, transaction: ReadTransaction, edit: Callable[[Histo
 def _artifacts(transaction: ReadTransaction) -> Iterator[ArtifactRecord]:
     """Yield all artifacts by name, retired ones first."""
     for _, value in transaction.rows(Table.NAMES):
-        record = catalogue.artifact(transaction, int.from_bytes(value, "big"))
+        record = catalogue.artifact(transaction, number64(value))
         if record is None:
-            raise DamageError(f"the record of artifact number {int.from_bytes(value, 'big')} is missing")
+            raise DamageError(f"the record of artifact number {number64(value)} is missing")
         if record.is_artifact:
             yield record
 

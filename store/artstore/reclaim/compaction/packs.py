@@ -35,7 +35,7 @@ from artstore.records.packing import (
     parse_index,
     parse_segment_head,
 )
-from artstore.records.tables import Table, key32
+from artstore.records.tables import Table, key32, number32, pack_end
 from artstore.records.trees import tree_with_extent
 from artstore.rows import space
 from artstore.rows.nodes import find_node, node_extent
@@ -141,7 +141,7 @@ def _held(store: Store, number: int) -> Iterator[_Source | None]:
             with store.snapshot() as snapshot:
                 value = snapshot.transaction.get(Table.PACKS, key32(number))
             if value is not None:
-                source = _Source(number, fd, int.from_bytes(value, "little"))
+                source = _Source(number, fd, pack_end(value))
         yield source
     finally:
         os.close(fd)
@@ -276,7 +276,7 @@ def worthwhile(store: Store, numbers: Collection[int] | None, *, eager: bool) ->
 
 def _ends(transaction: ReadTransaction) -> dict[int, int]:
     rows = transaction.rows(Table.PACKS)
-    return {int.from_bytes(key, "big"): int.from_bytes(value, "little") for key, value in rows}
+    return {number32(key): pack_end(value) for key, value in rows}
 
 
 def _gaps(transaction: ReadTransaction, number: int) -> tuple[int, int]:
