@@ -41,18 +41,19 @@ ALLOWED: Final = {
     "store/artstore/repairing/repair_folders.py": {"workspace.stat"},
     "store/artstore/storage/disk.py": {"os.statvfs"},
     "store/artstore/privileges.py": {"os.open"},
-    "store/artstore/store.py": {"os.path.realpath"},
+    "store/artstore/store.py": {"os.path.realpath", "os.stat"},
     "fs/artfs/mount/ownership.py": {"os.stat"},
     "fs/artfs/mount/tree.py": {"os.statvfs"},
     # Where there is no workspace yet: the user's folder, and a private one in it that is then opened.
     "store/artstore/creating.py": {
-        *("(path / CURRENT).exists", "path.exists", "path.is_dir", "path.iterdir", "path.is_mount", "path.is_symlink"),
+        *("(path / CURRENT).exists", "path.is_dir", "path.iterdir", "path.is_mount", "path.is_symlink"),
         *("path.parent.mkdir", "os.access", "folder.glob", "tempfile.mkdtemp", "temporary.exists", "shutil.rmtree"),
-        *("os.open", "temporary.rename"),
+        *("os.open", "temporary.rename", "parent.is_dir"),
     },
     # Paths of the user: sources, files of references, mount points, targets of a question.
     "store/artstore/drafting/gathering.py": {"os.path.getsize"},
     "store/artstore/queries/explaining.py": {"os.path.realpath", "os.path.lexists"},
+    "store/artstore/queries/resolving.py": {"os.path.lexists"},
     "store/artstore/queries/mounted.py": {"os.path.realpath", "os.getxattr"},
     "store/artstore/references/local.py": {"os.open"},
     "fs/artfs/mount/checks.py": {

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pkgutil
 import pwd
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,18 +72,18 @@ class Owner:
                 folder = os.fstat(fd)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return None if folder.st_uid == 0 else cls._of(folder.st_uid, folder.st_gid)
+        return None if folder.st_uid == 0 else cls._numbered(folder.st_uid, folder.st_gid)
 
     @classmethod
     def named(cls, name: str) -> Self:
         """Return a user by the name; raise `NotFoundError` if there is none."""
         try:
-            return cls._of(pwd.getpwnam(name).pw_uid, None)
+            return cls._numbered(pwd.getpwnam(name).pw_uid)
         except (KeyError, ValueError) as error:
             raise NotFoundError(f"there is no user {name!r}", hint="list them: getent passwd") from error
 
     @classmethod
-    def _of(cls, uid: int, group: int | None) -> Self:
+    def _numbered(cls, uid: int, group: int | None = None) -> Self:
         """Return a user with the groups that a login gives, and the group of a workspace."""
         more = set() if group is None else {group}
         try:
@@ -147,6 +146,8 @@ def import_modules(package: ModuleType, *others: str, without: tuple[str, ...] =
 
     For a process that is about to become a user who may not be able to read the files of root's interpreter.
     """
+    import pkgutil  # every command imports this module, and hardly any needs that one
+
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if not module.name.startswith(without):
             others = (*others, module.name)

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from artstore import beneath, locate
 from artstore.errors import DamageError
-from artstore.privileges import refuse_root
 from artstore.records.identity import IDENTITY, WorkspaceIdentity
 from artstore.rows.settings import read_settings
 from artstore.rows.snapshot import Snapshot
@@ -47,11 +46,14 @@ class Store:
     """One workspace as seen by one process: cheap to make, safe to pickle, to fork with and to share among threads."""
 
     def __init__(self, path: Path) -> None:
-        refuse_root(path)
         self.path = path
         self.folder_identity = _identity_of(path)
         """(st_dev, st_ino) of the workspace's folder; unlike the uuid, which a copy has too, it cannot be forged."""
         identity = read_identity(path)
+        if os.geteuid() == 0 and os.stat(path).st_uid != 0:
+            from artstore.privileges import refuse_root  # rarely needed, and each command would load it
+
+            refuse_root(path)
         self.uuid = identity.uuid
         self.created_ns = identity.created_ns
         self.group = identity.group

@@ -182,14 +182,26 @@ def _with_rights(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def run(session: Session, *arguments: Any, **options: Any) -> Any:
-        if session.is_process and os.geteuid() == 0:
+        directory = options.get("directory")
+        if session.is_process and os.geteuid() == 0 and (directory is not None or _is_of_another(session.workspace)):
             from artfs.cli.rights import settle
 
             command = click.get_current_context().command_path.partition(" ")[2]
-            settle(session, command, options.get("directory"))
+            settle(session, command, directory)
         return function(session, *arguments, **options)
 
     return run
+
+
+def _is_of_another(workspace: str | None) -> bool:
+    """Return whether the selected workspace belongs to another user than root."""
+    from artstore.errors import ArtfsError
+    from artstore.locate import find_workspace
+
+    try:
+        return os.stat(find_workspace(workspace)).st_uid != 0
+    except (ArtfsError, OSError):
+        return False
 
 
 def _then_reap(function: Callable[..., Any]) -> Callable[..., Any]:

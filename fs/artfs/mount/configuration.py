@@ -7,6 +7,8 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from artstore.privileges import Owner
+
 __all__ = ["LIFELINE", "PYFUSE3_INSTALL", "READY", "TRANSPORTS", "Configuration", "default_workers"]
 
 TRANSPORTS = {"auto": ("direct", "pyfuse3"), "direct": ("direct",), "pyfuse3": ("pyfuse3",)}
@@ -25,6 +27,7 @@ class Configuration:
     """Describe the mount to be made; all paths are absolute, as `os.fsdecode` returns them.
 
     ``run_dir`` is the folder of run files: the workspace's, or the user's own if that is on a read-only file system.
+    ``owner`` is the user as whom to work there: it is found once, because the path may lead to another folder later.
     ``umask``, ``readable``, ``uid`` and ``gid`` define the modes and the owners that it shows (see
     `artfs.mount.attributes.Modes` and `artfs.mount.ownership.Shown`).  ``ready`` is the descriptor for the report,
     ``lifeline`` one whose end of file unmounts (-1 for a daemon that stays).
@@ -44,6 +47,7 @@ class Configuration:
     gid: int | None
     ready: int
     lifeline: int
+    owner: Owner
 
     def encode(self) -> str:
         """Return the argument."""
@@ -52,7 +56,9 @@ class Configuration:
     @classmethod
     def decode(cls, argument: str) -> Self:
         """Return the configuration that `encode` was called on."""
-        return cls(**json.loads(argument))
+        values = json.loads(argument)
+        owner = values.pop("owner")
+        return cls(**values, owner=Owner(**{**owner, "groups": tuple(owner["groups"])}))
 
 
 def default_workers() -> int:

@@ -81,7 +81,8 @@ def mount(
     """
     _check_options(workers, transport, umask, uid, gid)
     workspace = Path(os.path.realpath(workspace_path))
-    run_dir, _ = run_as(Owner.of(workspace), lambda: (_prepared(workspace, forked=forked), ()))
+    owner = Owner.of(workspace)
+    run_dir, _ = run_as(owner, lambda: (_prepared(workspace, forked=forked), ()))
     target = table.resolve(directory)
     checks.check(workspace, target, allow_other=allow_other)
     configuration = Configuration(
@@ -99,6 +100,7 @@ def mount(
         gid=gid,
         ready=READY,
         lifeline=LIFELINE if tied or foreground else -1,
+        owner=owner,
     )
     daemon = Daemon.start(configuration, foreground=foreground, forked=forked)
     handle = MountHandle(target, daemon, unmount)

@@ -22,7 +22,6 @@ from artfs.mount.runfile import log_file
 from artstore import beneath
 from artstore.errors import MountError
 from artstore.helper_environment import import_paths
-from artstore.privileges import Owner
 
 __all__ = ["Daemon"]
 
@@ -30,6 +29,7 @@ _FIRST_FREE = 10
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 _START_SECONDS = 60.0
 _END_SECONDS = 5.0
+_LONGEST_REASON = 1000
 
 
 class Daemon:
@@ -153,7 +153,7 @@ class _Log:
     def __init__(self, configuration: Configuration) -> None:
         self._path = log_file(Path(configuration.run_dir), configuration.id)
         self._root = self._path.parents[2]
-        self._owner = Owner.of(configuration.workspace)
+        self._owner = configuration.owner
 
     def make(self) -> int:
         """Make it and return its descriptor."""
@@ -171,7 +171,7 @@ class _Log:
             lines = beneath.read_bytes(self._root, self._path).decode(errors="replace").strip().splitlines()
         except OSError as error:
             return os.strerror(error.errno or errno.EIO)
-        return lines[-1] if lines else "it left no message"
+        return lines[-1][:_LONGEST_REASON] if lines else "it left no message"
 
 
 def _moved(stack: contextlib.ExitStack, descriptor: int) -> int:

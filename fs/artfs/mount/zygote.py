@@ -43,7 +43,7 @@ from artfs.mount.runfile import RunFile, log_file, remove_empty_log
 from artstore import beneath
 from artstore.daemons import DaemonInfo, remove_socket, runtime_folder, shared_socket, socket_path
 from artstore.errors import ArtfsError, MountError, UnsupportedError
-from artstore.privileges import Owner, import_modules
+from artstore.privileges import import_modules
 from artstore.references.recent import RecentSpans
 from artstore.storage.chunkcaches import SharedChunkCache
 from artstore.storage.readahead import Regions
@@ -76,6 +76,7 @@ class Zygote:
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self._directory = os.fsencode(configuration.directory)
+        self._owner = configuration.owner
         self._ready = configuration.ready
         self._counters = Counters(configuration.workers + _MORE_WORKERS)
         self._most_slots = configuration.workers
@@ -97,7 +98,6 @@ class Zygote:
         """Mount, report on the ready pipe, serve until the mount has ended, and return the exit code."""
         self._prepare_signals()
         try:
-            self._owner = Owner.of(self._configuration.workspace)
             name, transport = self._attach()
         except Exception as error:
             return self._report_failure(error)
