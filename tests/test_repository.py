@@ -240,7 +240,7 @@ def test_modules_are_named_by_nouns() -> None:
 TESTED_ELSEWHERE = {
     # A step of an operation: what it guarantees shows in the operation's result only.
     "tests/store/changes/test_deleting.py": ["artstore/changes/version_ranges"],
-    "tests/store/changes/test_putting.py": ["artstore/storage/reserve", "artstore/progress"],
+    "tests/store/changes/test_putting.py": ["artstore/progress"],
     "tests/store/drafting/test_draft_steps.py": ["artstore/drafting/open_draft", "artstore/drafting/adding"],
     "tests/store/drafting/test_reference_ops.py": [
         "artstore/drafting/stage_reference",
@@ -297,8 +297,13 @@ TESTED_ELSEWHERE = {
     "tests/store/records/test_malformed.py": ["artstore/records/counters", "artstore/records/deadlist"],
     "tests/store/records/test_seal.py": ["artstore/records/tables"],
     "tests/store/reclaim/test_reaper.py": [
-        f"artstore/{name}" for name in ("reclaim/collecting", "reclaim/leases", "rows/deadlist", "rows/reachability")
+        f"artstore/{name}"
+        for name in ("reclaim/collecting", "reclaim/holes", "reclaim/leases", "rows/deadlist", "rows/reachability")
     ],
+    "tests/store/reclaim/compaction/test_packs.py": [
+        f"artstore/reclaim/compaction/{name}" for name in ("pack_removal", "pack_sources")
+    ],
+    "tests/crash/test_without_holes.py": ["artstore/reclaim/compaction/loose_packs"],
     "tests/store/retention/test_applying.py": ["artstore/retention/rules", "artstore/clock"],
     # Files outside: what matters is what servers answer, so the tests go through servers.
     "tests/store/references/test_pinning.py": ["artstore/references/services", "artstore/references/local"],

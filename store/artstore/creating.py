@@ -37,8 +37,8 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
 
     It is built in a temporary folder next to it, synced, and renamed, so that it exists completely or not at all.
     ``group`` shares it with a Unix group.  Raises `ExistsError` if something else exists there, `NotFolderError` if
-    that or a part of the path is no folder, `UnsupportedError` on a file system where LMDB is unsafe,
-    `OutOfSpaceError` if there is no room for the reserve.
+    that or a part of the path is no folder, `UnsupportedError` on a file system where LMDB is unsafe or
+    that has no permissions, `OutOfSpaceError` if there is no room for the reserve.
     """
     path = Path(os.path.abspath(path))
     locate.refuse_unencodable(path)
@@ -51,7 +51,7 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
         return Store.open(path)
     if path.is_dir() and any(path.iterdir()):
         raise ExistsError(f"{path} is not empty", hint="name a new or an empty folder")
-    locate.refuse_unsafe_filesystem(path)
+    locate.refuse_unsafe_filesystem(path, new=True)
     gid = _group_id(group)
     with disk.out_of_space(path, "the new workspace"):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -176,6 +176,7 @@ class UnsupportedError(ArtfsError, OSError):
     """Raised for a newer format, or a file system on which the store would be unsafe."""
 
     kind = "unsupported"
+    exit_code = 4
     code = errno.EOPNOTSUPP
 
 

@@ -6,6 +6,7 @@ DIR --default`` stored, and ``~/.local/share/artfs``.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ __all__ = [
 
 WORKSPACE_VARIABLE = "ARTFS_WORKSPACE"
 
+_libc = ctypes.CDLL(None)
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
@@ -40,6 +42,30 @@ _NETWORK = frozenset(
         *("vboxsf", "virtiofs", "vmhgfs", "wekafs"),
     }
 )
+_FOREIGN = frozenset({"affs", "exfat", "hfs", "hfsplus", "hpfs", "msdos", "ntfs", "ntfs3", "umsdos", "vfat"})
+"""Local file systems of other systems, which lack owners and permissions of Unix, holes, or both."""
+_TYPES = {
+    0x2011BAB0: "exfat",
+    0x4006: "vfat",
+    0x4244: "hfs",
+    0x482B: "hfsplus",
+    0x4D44: "vfat",
+    0x5346544E: "ntfs",
+    0x7366746E: "ntfs3",
+    0xADFF: "affs",
+    0xF995E849: "hpfs",
+    0x01021997: "9p",
+    0x6969: "nfs",
+    0x517B: "smbfs",
+    0xFF534D42: "cifs",
+    0xFE534D42: "smb2",
+    0x00C36400: "ceph",
+    0x5346414F: "afs",
+    0x0BD00BD0: "lustre",
+    0x47504653: "gpfs",
+    0x65735546: "fuse",
+}
+"""Names of file systems by the number that statfs(2) reports (linux/magic.h, and the modules' own headers)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +163,17 @@ def filesystem_type(path: str | os.PathLike[str]) -> str:
     return covering_mount(path).fstype
 
 
+def _reported_type(path: str | os.PathLike[str]) -> str:
+    """Return the name of the type that statfs(2) reports, if it is one that is refused; else an empty text.
+
+    The list of mounts can name another one: that of a changed root, or none that holds the path.
+    """
+    answer = (ctypes.c_long * 32)()  # struct statfs is shorter, and begins with the type
+    if _libc.statfs(os.fsencode(_nearest_existing(path)), ctypes.byref(answer)):
+        return ""
+    return _TYPES.get(answer[0] & 0xFFFFFFFF, "")
+
+
 def is_on_read_only_disk(path: str | os.PathLike[str]) -> bool:
     """Return whether the file system at *path* is read-only as a whole, so that no process can write to it.
 
@@ -145,18 +182,25 @@ def is_on_read_only_disk(path: str | os.PathLike[str]) -> bool:
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY) and "ro" in covering_mount(path).filesystem_options
 
 
-def refuse_unsafe_filesystem(path: str | os.PathLike[str]) -> None:
-    """Raise UnsupportedError if a workspace at *path* would lie on a network or FUSE file system.
+def refuse_unsafe_filesystem(path: str | os.PathLike[str], *, new: bool = False) -> None:
+    """Raise `UnsupportedError` if a workspace at *path* would lie on a network or FUSE file system.
 
     The locks of the database do not reach other hosts, and it maps its file, which such a system cannot keep coherent.
+    A *new* workspace is also refused on FAT, exFAT, NTFS and the like, which do not keep owners and permissions: all
+    users could read and write it.
     """
-    kind = filesystem_type(path)
-    if kind in _NETWORK or kind.partition(".")[0] in ("fuse", "fuseblk"):
-        raise UnsupportedError(
-            f"{Path(path)} is on a {kind} file system, which would corrupt a workspace: "
-            "locks and memory maps are unreliable there",
-            hint="create one on a local disk: artfs init DIR --default",
-        )
+    for kind in (filesystem_type(path), _reported_type(path)):
+        if kind in _NETWORK or kind.partition(".")[0] in ("fuse", "fuseblk"):
+            raise UnsupportedError(
+                f"{Path(path)} is on a {kind} file system, which would corrupt a workspace: "
+                "locks and memory maps are unreliable there",
+                hint="create one on a local disk: artfs init DIR --default",
+            )
+        if new and kind in _FOREIGN:
+            raise UnsupportedError(
+                f"{Path(path)} is on a file system without the permissions that a workspace needs: {kind}",
+                hint="create one on ext4, xfs or btrfs: artfs init DIR --default",
+            )
 
 
 def refuse_unencodable(workspace: str | os.PathLike[str]) -> None:

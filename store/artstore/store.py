@@ -169,9 +169,12 @@ class Store:
             with self.snapshot() as snapshot:
                 return operation(_StoreAt(self, snapshot))
 
-    def pack_writer(self, avoid: Collection[int] = ()) -> PackWriter:
-        """Return a writer of new segments, for one put; it does not append to the packs in ``avoid``."""
-        return PackWriter(self.path, uuids.UUID(self.uuid).bytes, self.file_mode, RESERVE, avoid)
+    def pack_writer(self, avoid: Collection[int] = (), *, keep_free: int = RESERVE) -> PackWriter:
+        """Return a writer of new segments, for one put; it does not append to the packs in ``avoid``.
+
+        It refuses a segment that would leave less than ``keep_free`` bytes free on the disk.
+        """
+        return PackWriter(self.path, uuids.UUID(self.uuid).bytes, self.file_mode, keep_free, avoid)
 
 
 class SnapshotContext:

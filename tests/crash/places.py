@@ -51,15 +51,86 @@ def small_tmpfs(at: Path, size: int, *, inodes: int = 0) -> Iterator[Path]:
 
 
 @contextmanager
-def small_ext4(at: Path, size: int, image: Path) -> Iterator[Path]:
-    """Mount an ext4 of ``size`` bytes, in the file ``image``, at a new folder for the block."""
+def small_ext4(at: Path, size: int, image: Path, *, kind: str = "ext4", inodes: int = 0) -> Iterator[Path]:
+    """Mount an ext4 (or ext2) of ``size`` bytes, in the file ``image``, at a new folder for the block."""
     with image.open("wb") as file:
         file.truncate(size)
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True, capture_output=True)
+    options = ["-N", str(inodes)] if inodes else []
+    subprocess.run([f"mkfs.{kind}", "-q", "-F", "-m", "0", *options, str(image)], check=True, capture_output=True)
     with _mounted(["-o", "loop", str(image)], at):
         (at / "lost+found").rmdir()
         yield at
     image.unlink()
+
+
+XFS_LEAST = 300 * MIB
+"""Bytes of the smallest file system that mkfs.xfs makes."""
+
+
+@contextmanager
+def small_xfs(at: Path, image: Path) -> Iterator[Path]:
+    """Mount an xfs of the smallest size, in the file ``image``, at a new folder for the block."""
+    with image.open("wb") as file:
+        file.truncate(XFS_LEAST)
+    subprocess.run(["mkfs.xfs", "-q", "-f", str(image)], check=True, capture_output=True)
+    with _mounted(["-o", "loop", str(image)], at):
+        yield at
+    image.unlink()
+
+
+@contextmanager
+def small_overlay(at: Path, size: int, image: Path) -> Iterator[Path]:
+    """Mount an overlay whose upper folder is on an ext4 of ``size`` bytes at a new folder for the block."""
+    with small_ext4(at.with_name(f"{at.name}-below"), size, image) as below:
+        for name in ("lower", "upper", "work"):
+            (below / name).mkdir()
+        layers = f"lowerdir={below}/lower,upperdir={below}/upper,workdir={below}/work"
+        with _mounted(["-t", "overlay", "-o", layers, "none"], at):
+            yield at
+
+
+@contextmanager
+def small_vfat(at: Path, size: int, image: Path) -> Iterator[Path]:
+    """Mount a FAT of ``size`` bytes, in the file ``image``, at a new folder for the block."""
+    with image.open("wb") as file:
+        file.truncate(size)
+    subprocess.run(["mkfs.vfat", str(image)], check=True, capture_output=True)
+    with _mounted(["-o", "loop,umask=077", str(image)], at):
+        yield at
+    image.unlink()
+
+
+@contextmanager
+def small_disk(kind: str, folder: Path, size: int) -> Iterator[Path]:
+    """Mount a disk of about ``size`` bytes for the block: ext4, ext2, xfs, tmpfs, overlay or vfat."""
+    at, image = folder / "disk", folder / "image"
+    if kind == "tmpfs":
+        made = small_tmpfs(at, size)
+    elif kind == "xfs":
+        made = small_xfs(at, image)
+    elif kind == "overlay":
+        made = small_overlay(at, size, image)
+    elif kind == "vfat":
+        made = small_vfat(at, size, image)
+    else:
+        made = small_ext4(at, size, image, kind=kind)
+    with made as disk:
+        yield disk
+
+
+def missing_for(kind: str) -> str:
+    """Return why a disk of some kind cannot be made here; empty if it can."""
+    command = {
+        "ext4": "mkfs.ext4",
+        "ext2": "mkfs.ext2",
+        "xfs": "mkfs.xfs",
+        "overlay": "mkfs.ext4",
+        "vfat": "mkfs.vfat",
+    }.get(kind)
+    if command is not None and shutil.which(command, path="/usr/sbin:/sbin:" + os.environ["PATH"]) is None:
+        return f"{command} is missing"
+    known = {line.split()[-1] for line in Path("/proc/filesystems").read_text().splitlines()}
+    return "" if kind in known else f"the kernel has no {kind}"
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from artstore.locate import (
     refuse_unsafe_filesystem,
     set_default_workspace,
 )
+from artstore.workspace import init_workspace
 from messages import raises
 
 
@@ -167,3 +170,41 @@ def test_local_file_systems_are_fine(mountinfo: Path, home: Path, kind: str) -> 
     """A workspace on a local file system, overlay and tmpfs included, is not refused."""
     mountinfo.write_text(_line("/", kind))
     refuse_unsafe_filesystem(home / "ws")
+
+
+@pytest.mark.parametrize("kind", ["vfat", "msdos", "exfat", "ntfs", "ntfs3", "hfsplus"])
+def test_file_systems_without_permissions_take_no_new_workspace(mountinfo: Path, home: Path, kind: str) -> None:
+    """Nothing is created on FAT, exFAT, NTFS and the like; a workspace that is there already can be opened."""
+    mountinfo.write_text(_line("/", kind))
+    with raises(UnsupportedError, names=[kind, str(home / "ws")]) as caught:
+        init_workspace(home / "ws")
+    assert "artfs init DIR --default" in caught.value.hint
+    assert os.listdir(home) == ["mountinfo"]
+    refuse_unsafe_filesystem(home / "ws")
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "opens"),
+    [(0x4D44, "vfat", True), (0x2011BAB0, "exfat", True), (0x7366746E, "ntfs3", True), (0x6969, "nfs", False),
+     (0xFF534D42, "cifs", False), (0x01021997, "9p", False), (0x65735546, "fuse", False), (0xEF53, "", True)],
+)  # fmt: skip
+def test_the_number_of_statfs_counts_as_well(
+    home: Path, monkeypatch: pytest.MonkeyPatch, number: int, name: str, opens: bool
+) -> None:
+    """Whatever name the list of mounts has for it: a changed root may have another list, or none."""
+
+    def statfs(path: bytes, answer: Any) -> int:
+        answer._obj[0] = number
+        return 0
+
+    monkeypatch.setattr(locate, "_libc", SimpleNamespace(statfs=statfs))
+    if not name:
+        refuse_unsafe_filesystem(home / "ws", new=True)
+        return
+    with raises(UnsupportedError, names=[name, str(home / "ws")]):
+        refuse_unsafe_filesystem(home / "ws", new=True)
+    if opens:
+        refuse_unsafe_filesystem(home / "ws")
+    else:
+        with raises(UnsupportedError, names=[name]):
+            refuse_unsafe_filesystem(home / "ws")

@@ -207,6 +207,8 @@ def gc(session: Session, dry_run: bool, now: bool, compact: bool) -> None:
         write_document(CollectionDocument.of(report))
     else:
         _print_gc(report)
+    if report.not_compacted:
+        warn(f"not compacted for want of space: {', '.join(report.not_compacted)}; free some space and run it again")
 
 
 def _reaping(update: Callable[[Progress], None] | None) -> Callable[[Reaped], None] | None:

@@ -215,7 +215,7 @@ def _file_system(workspace: Path) -> _Finding:
     from artstore.locate import filesystem_type, refuse_unsafe_filesystem
 
     try:
-        refuse_unsafe_filesystem(workspace)
+        refuse_unsafe_filesystem(workspace, new=not (workspace / "current").exists())
     except ArtfsError as error:
         return _Finding("fail", error.message, error.hint)
     return _Finding("ok", f"{filesystem_type(workspace)} under {quoted(str(workspace))}")

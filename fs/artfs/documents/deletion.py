@@ -65,7 +65,8 @@ class CollectionDocument(Document):
     """What was freed, or with ``dry_run`` would be, and what is left on the deadlist (``artfs gc``).
 
     ``waiting_entries`` and ``waiting_bytes`` are still in the undelete window or in use, the first until ``next_due``.
-    The manifest's sizes are null without ``--compact``.
+    The manifest's sizes are null without ``--compact``.  ``not_compacted`` names what was not compacted for want of
+    space: packs, the journal, the manifest.
     """
 
     schema: ClassVar[str] = "artfs.gc/1"
@@ -82,6 +83,7 @@ class CollectionDocument(Document):
     packs_compacted: int
     manifest_bytes_before: int | None
     manifest_bytes_after: int | None
+    not_compacted: Sequence[str]
     dry_run: bool
 
     @classmethod

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -30,7 +31,7 @@ from artstore.rows.planner import Plan, plan_after_backlog
 from artstore.rows.settings import read_settings
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
-from artstore.storage.reserve import room_to_free
+from artstore.storage.reserve import with_reserve
 from artstore.store import Store
 
 if TYPE_CHECKING:
@@ -119,14 +120,18 @@ def delete(
     changes: list[Change] = []
     last = planned_in
     together = frozenset(target.version.serial for target in doomed)
-    with room_to_free(store.path):
-        for start in range(0, len(doomed), _BATCH):
-            with store.write() as transaction:
-                batch = doomed[start : start + _BATCH]
-                entries += _delete_batch(
-                    store, transaction, batch, force, cascade, together, due_ns, changes, reasons or {}
-                )
-                last = transaction.number
+
+    def commit(batch: Sequence[_Doomed]) -> int:
+        told: list[Change] = []
+        with store.write() as transaction:
+            added = _delete_batch(store, transaction, batch, force, cascade, together, due_ns, told, reasons or {})
+            number = transaction.number
+        entries.extend(added)  # only now: a batch that meets a full disk is committed again
+        changes.extend(told)
+        return number
+
+    for start in range(0, len(doomed), _BATCH):
+        last = with_reserve(store.path, partial(commit, doomed[start : start + _BATCH]))
     if last == planned_in + -(-len(doomed) // _BATCH):
         _plans[store.path] = (store.folder_identity, last, plan)
     silent = [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, changes)]
@@ -324,16 +329,18 @@ def undelete(store: Store, refs: Sequence[str]) -> list[Undeletion]:
     become a project.
     """
     references = [_numbered(ref) for ref in dict.fromkeys(refs)]
-    changes: list[Change] = []
-    restored: list[_Restored] = []
-    with room_to_free(store.path), store.write() as transaction:
-        for name, number in references:
-            restored.append(_restore(store, transaction, name, number, changes))
+    restored, changes = with_reserve(store.path, partial(_restore_all, store, references))
     silent = [daemon.mountpoint for daemon in daemon_requests.notify(store.run_dir, changes)] if changes else []
     return [
         Undeletion(Version(store, artifact.name, version, artifact.type), free, taken, silent)
         for artifact, version, free, taken in restored
     ]
+
+
+def _restore_all(store: Store, references: Sequence[tuple[str, int]]) -> tuple[list[_Restored], list[Change]]:
+    changes: list[Change] = []
+    with store.write() as transaction:
+        return [_restore(store, transaction, name, number, changes) for name, number in references], changes
 
 
 def _numbered(ref: str) -> tuple[str, int]:

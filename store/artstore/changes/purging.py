@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Self
 
 from artstore import daemon_requests
@@ -37,7 +38,7 @@ from artstore.rows.trees import entries_from
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.storage.packs import pack_path, read_segments
-from artstore.storage.reserve import room_to_free
+from artstore.storage.reserve import with_reserve
 from artstore.store import Store
 
 __all__ = ["PurgeReport", "purge"]
@@ -147,9 +148,8 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
     )
     if dry_run:
         return report
-    with room_to_free(store.path):
-        loosened = _loosen(store)
-        held, entries = _purge_versions(store, content.nodes, held, reason, now_ns)
+    loosened = with_reserve(store.path, partial(_loosen, store))
+    held, entries = _purge_versions(store, content.nodes, held, reason, now_ns)
     gone = [
         PurgedEntry(one.version.mount, place.directory, place.ordinal, place.entry.name)
         for one in held
@@ -244,7 +244,8 @@ def _purge_versions(
     while waiting:
         content = {place.entry.node for one in waiting for place in one.places}
         try:
-            entries.append(_purge_version(store, waiting[0], content, reason, now_ns))
+            purge_version = partial(_purge_version, store, waiting[0], content, reason, now_ns)
+            entries.append(with_reserve(store.path, purge_version))
             purged.append(waiting.pop(0))
         except (_ChangedError, StaleHintError, DamageError) as error:
             serials = {one.version.serial for one in waiting}
@@ -258,7 +259,7 @@ def _purge_versions(
 
 def _purge_version(store: Store, held: _Held, content: set[int], reason: str, now_ns: int) -> int:
     """Give a version a root without the content; return the deadlist entry of the old root."""
-    stager = Stager(store, held.artifact, f"purge of {held.label}")
+    stager = Stager(store, held.artifact, f"purge of {held.label}", keep_free=0)  # it frees more than it adds
     try:
         with store.snapshot() as snapshot:
             leads = Reach(snapshot.transaction, content, whole_files=True).leads

@@ -26,7 +26,7 @@ from artstore.checking.verifying import Fault, verify
 from artstore.errors import DamageError
 from artstore.records.nodes import Extent
 from artstore.records.packing import HEAD_LENGTH, HEADER_LENGTH, PackedEntry, parse_index, parse_segment_head
-from artstore.records.tables import Table
+from artstore.records.tables import Table, key32
 from artstore.rows.nodes import node_extent
 from artstore.storage import disk, manifest
 from artstore.storage.manifest import ReadTransaction
@@ -95,7 +95,7 @@ class _Check:
         try:
             inode = os.fstat(fd).st_ino
             mark = self.bookmark.packs.get(number)
-            if mark is None or mark.inode != inode:
+            if mark is None or mark.inode != inode or mark.verified > end:  # the pack's end was cut off
                 mark = self.bookmark.packs[number] = PackMark(inode)
             use = self._recounted.pack(number)
             ranks = sorted(range(len(use.nodes)), key=use.nodes.__getitem__)
@@ -129,12 +129,27 @@ class _Check:
                 if segment.end > end:
                     raise DamageError("it reaches past the end of the pack")
             except DamageError as error:
+                if not self._is_listed(fd, number, position):
+                    return
                 self._report.add("packed", f"no segment of pack {number} can be found from {position} on: {error}")
                 for start in range(position, end, _WINDOW):
                     yield _Segment(start, 0, min(start + _WINDOW, end))
                 return
             yield segment
             position = segment.end
+
+    def _is_listed(self, fd: int, number: int, position: int) -> bool:
+        """Return whether the pack must still have a segment at a position: compaction removes packs, and cuts ends."""
+        with manifest.read(self._workspace) as transaction:
+            end = int.from_bytes(transaction.get(Table.PACKS, key32(number)) or b"", "little")
+        start = HEADER_LENGTH
+        while start < min(position, end):
+            try:
+                data, index = parse_segment_head(os.pread(fd, HEAD_LENGTH, start))
+            except DamageError:
+                return True
+            start += HEAD_LENGTH + data + index
+        return start == position < end
 
     def _verify_segment(
         self, fd: int, number: int, segment: _Segment, nodes: list[tuple[int, int]], mark: PackMark
@@ -147,6 +162,8 @@ class _Check:
                 index = disk.read_exactly(fd, segment.end - segment.index_at, segment.index_at)
                 entries = {entry.offset: entry for entry in parse_index(index) if entry.stored}
             except DamageError as error:
+                if not self._is_listed(fd, number, segment.start):
+                    return
                 sound = False
                 self._report.add("packed", f"the index of the segment at {segment.start} of pack {number}: {error}")
         with manifest.read(self._workspace) as transaction:

@@ -53,6 +53,7 @@ from artstore.rows.snapshot import Snapshot
 from artstore.storage import disk
 from artstore.storage.codec import Encoded
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
+from artstore.storage.reserve import RESERVE
 from artstore.store import Store
 
 __all__ = ["RequirementError", "Stager", "draft_of", "entries_digest"]
@@ -74,12 +75,12 @@ class RequirementError(BusyError):
 class Stager:
     """Add the nodes of one version to the store; used by one thread, ended by `commit` or `close`."""
 
-    def __init__(self, store: Store, artifact: str, source: str) -> None:
+    def __init__(self, store: Store, artifact: str, source: str, *, keep_free: int = RESERVE) -> None:
         disk.require_writable(store.path)  # before the source is read
         self._store = store
         self._artifact = artifact
         self._source = source
-        self._writer = store.pack_writer()
+        self._writer = store.pack_writer(keep_free=keep_free)
         self._operations: list[Operation] = []
         self._pending: dict[tuple[int, bytes], Operation] = {}
         self._bytes = 0

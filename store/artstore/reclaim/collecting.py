@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from artstore.errors import OutOfSpaceError
 from artstore.names import version_label
 from artstore.reclaim import compaction
 from artstore.reclaim.reaper import InUse, Reaped, forget_references, reap
-from artstore.rows import catalogue, deadlist, space
+from artstore.rows import catalogue, deadlist
 from artstore.rows.planner import Plan
 from artstore.storage import disk
 from artstore.storage.manifest import ReadTransaction
-from artstore.storage.reserve import RESERVE, refill, require_room, room_to_free
+from artstore.storage.reserve import RESERVE, refill, require_room, with_reserve
 from artstore.store import Store
 
 __all__ = ["GcReport", "collect", "with_room"]
@@ -35,7 +36,7 @@ class GcReport:
     deadlist; ``waiting_entries`` and ``waiting_bytes`` count the part that is still in its window or in use, of which
     the first entry is due at ``next_due``.  ``in_use`` names each version in use and its user.  ``condemned_bytes``
     were reaped, and wait for a reader to end.  ``manifest_bytes_before`` and ``manifest_bytes_after`` are the sizes of
-    the LMDB file, with ``compact`` only.
+    the LMDB file, with ``compact`` only.  ``not_compacted`` names what was not copied for want of space.
     """
 
     freed_bytes: int
@@ -51,6 +52,7 @@ class GcReport:
     packs_compacted: int = 0
     manifest_bytes_before: int | None = None
     manifest_bytes_after: int | None = None
+    not_compacted: list[str] = field(default_factory=list)
     dry_run: bool = False
 
 
@@ -72,32 +74,29 @@ def collect(
     reaped = reap(store, now=now, every_pack=True, progress=progress)
     forget_references(store)  # including those left by a killed reaper
     before = after = None
-    with room_to_free(store.path):
-        compaction.remove_old_journals(store)
+    with_reserve(store.path, partial(compaction.remove_old_journals, store))
+    lacking = []
     if compact:
         _compact_packs(store, reaped)
-        with room_to_free(store.path):
-            compaction.compact_journal(store)
-            before, after = compaction.compact_environment(store)
+        for name, shrink in (("journal", compaction.compact_journal), ("manifest", compaction.compact_environment)):
+            try:
+                sizes = with_reserve(store.path, partial(shrink, store))
+            except OutOfSpaceError:
+                lacking.append(f"the {name}")
+            else:
+                before, after = sizes if name == "manifest" else (None, None)
+    if reaped.packs_left:
+        lacking.insert(0, "1 pack" if reaped.packs_left == 1 else f"{reaped.packs_left} packs")
     left = _left(store, reaped)
-    return replace(left, manifest_bytes_before=before, manifest_bytes_after=after)
+    return replace(left, manifest_bytes_before=before, manifest_bytes_after=after, not_compacted=lacking)
 
 
 def _compact_packs(store: Store, reaped: Reaped) -> None:
     """Copy the content of packs with gaps, and free the old space."""
-    with space.exclusive(store.path):
-        worthwhile = compaction.worthwhile(store, None, eager=True)
-    for number in worthwhile:
-        with space.exclusive(store.path):
-            compaction.compact_pack(store, number, avoid=worthwhile)
-        reaped.packs_compacted += 1
-        _add(reaped, reap(store, only=()))  # free the old pack now, so that copying needs room for one pack only
-    with space.exclusive(store.path):
-        reaped.packs_removed += compaction.remove_empty(store)
-
-
-def _add(reaped: Reaped, more: Reaped) -> None:
-    reaped.packs_removed += more.packs_removed
+    done = compaction.compact_packs(store, None, eager=True)
+    reaped.packs_compacted += done.packs
+    reaped.packs_left = done.left
+    reaped.packs_removed += done.removed + reap(store, only=(), every_pack=True).packs_removed
 
 
 def _left(store: Store, reaped: Reaped) -> GcReport:
@@ -172,9 +171,13 @@ def reap_for_room(store: Store, enough: Callable[[], bool]) -> int:
 def with_room(store: Store, action: Callable[[], T]) -> tuple[T, int]:
     """Run an action that stores content; return (its result, stored bytes reaped for it).
 
-    If the disk is full, deleted content is reaped, the oldest first, and the action is run again.  Raises
-    `OutOfSpaceError` if that does not suffice.
+    If the disk is full, deleted content is reaped, the oldest first, then packs with large gaps are copied, and the
+    action is run again.  Raises `OutOfSpaceError` if that does not suffice.
     """
+
+    def enough() -> bool:
+        return disk.free_bytes(store.path) >= _ROOM
+
     reaped = 0
     while True:
         try:
@@ -183,7 +186,7 @@ def with_room(store: Store, action: Callable[[], T]) -> tuple[T, int]:
             refill(store.path)
             return done, reaped
         except OutOfSpaceError:
-            more = reap_for_room(store, lambda: disk.free_bytes(store.path) >= _ROOM)
-            if not more:
+            more = reap_for_room(store, enough)
+            if not more and not compaction.compact_packs(store, None, eager=False, until=enough).nodes:
                 raise
             reaped += more

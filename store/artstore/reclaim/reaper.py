@@ -16,13 +16,14 @@ record is unreadable or a count is wrong, the reaper stops with `DamageError` an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 from artstore import beneath, daemon_requests
-from artstore.errors import OutOfSpaceError
 from artstore.reclaim import compaction, leases
+from artstore.reclaim.holes import punch_unread
 from artstore.records.deadlist import DeadEntry
 from artstore.records.nodes import Extent
 from artstore.records.packing import CLASS_CONTENT
@@ -31,8 +32,7 @@ from artstore.rows import catalogue, deadlist, drafts, lineage, space
 from artstore.rows.nodes import CountOverlay, children_of, index_keys, node_extent, node_payload
 from artstore.storage import journal, manifest
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
-from artstore.storage.packs import pack_path
-from artstore.storage.reserve import room_to_free
+from artstore.storage.reserve import with_reserve
 from artstore.store import Store
 
 __all__ = ["InUse", "Reaped", "Reaper", "Step", "forget_references", "next_due_ns", "reap", "tidy"]
@@ -40,7 +40,6 @@ __all__ = ["InUse", "Reaped", "Reaper", "Step", "forget_references", "next_due_n
 STEP_NODES: Final = 1000
 """Maximum number of nodes that one step removes: its transaction then holds the write lock for less than 50 ms."""
 _STEP_REFERENCES: Final = 8000
-_STEP_EXTENTS: Final = 4096
 _ASK_AT_ONCE: Final = 256
 _READER_SECONDS: Final = 1.0
 _ASK_AGAIN_SECONDS: Final = 1.0
@@ -78,7 +77,7 @@ class Reaped:
     """The result of a run of the reaper.
 
     ``freed_bytes`` are the stored bytes of the reaped nodes.  ``more`` is set if work is left, because the time was up
-    or a reader may still use condemned extents.
+    or a reader may still use condemned extents.  ``packs_left`` were not copied for want of space.
     """
 
     freed_nodes: int = 0
@@ -86,6 +85,7 @@ class Reaped:
     in_use: list[InUse] = field(default_factory=list)
     packs_removed: int = 0
     packs_compacted: int = 0
+    packs_left: int = 0
     more: bool = False
 
 
@@ -123,8 +123,13 @@ class Reaper:
             is_idle = not entries and not dead and next(space.condemned(snapshot.transaction), None) is None
         if is_idle:
             return Step(0, 0, False)  # take reserve and lock only if there is something to free
-        with room_to_free(store.path), space.exclusive(store.path):
-            merges = self._punch()
+        return with_reserve(store.path, partial(self._free, entries, dead))
+
+    def _free(self, entries: Sequence[DeadEntry], dead: Sequence[int]) -> Step:
+        """Punch what no reader can reach, and drop the references of entries and dead drafts, in one transaction."""
+        store = self._store
+        with space.exclusive(store.path):
+            merges = punch_unread(store)
             if not (entries or merges or dead):
                 return Step(0, 0, self._waits_for_readers())
             with store.write() as transaction:
@@ -146,20 +151,6 @@ class Reaper:
     def _waits_for_readers(self) -> bool:
         with self._store.snapshot() as snapshot:
             return next(space.condemned(snapshot.transaction), None) is not None
-
-    def _punch(self) -> list[space.Merge]:
-        """Punch the blocks of condemned extents that no reader can reach; return the resulting gaps."""
-        oldest = manifest.oldest_reader(self._store.path)
-        with self._store.snapshot() as snapshot:
-            merges = space.plan_merges(snapshot.transaction, space.ripe(snapshot.transaction, oldest, _STEP_EXTENTS))
-        by_pack: dict[int, list[space.Merge]] = {}
-        for merge in merges:
-            by_pack.setdefault(merge.gap.pack, []).append(merge)
-        return [
-            done
-            for pack, planned in by_pack.items()
-            for done in space.punch(pack_path(self._store.path, pack), planned)
-        ]
 
     def _dead_drafts(self, transaction: ReadTransaction, now: bool) -> list[int]:
         before = time.time_ns() - (0 if now else int(drafts.RESUME_SECONDS * 1e9))
@@ -318,6 +309,8 @@ def reap(
         enough = until is not None and until()
         if late or enough or time.monotonic() >= patience:
             break
+        if until is not None and step.punched_bytes and tidy(store, reaper, done) and until():
+            break  # without holes, only this gives back what the step has freed
         if not step.more and not tidy(store, reaper, done):
             break
     done.in_use = reaper.in_use
@@ -345,20 +338,21 @@ def tidy(store: Store, reaper: Reaper, done: Reaped) -> bool:
     touched, reaper.touched = reaper.touched, set()
     if touched is not None and not touched:
         return False
-    if touched is None and beneath.names(store.path, "run/drafts"):
+    done.packs_removed += with_reserve(store.path, partial(_remove_unused, store, locks=touched is None))
+    compacted = compaction.compact_packs(store, touched, eager=False)
+    done.packs_removed += compacted.removed
+    done.packs_compacted += compacted.packs
+    done.packs_left = compacted.left
+    return bool(compacted.nodes)
+
+
+def _remove_unused(store: Store, *, locks: bool) -> int:
+    """Remove packs without live content, and with ``locks`` the locks of drafts that ended; return how many packs."""
+    if locks and beneath.names(store.path, "run/drafts"):
         with store.write() as transaction:
             drafts.remove_stray_locks(transaction, store.run_dir)
     with space.exclusive(store.path):
-        done.packs_removed += compaction.remove_empty(store)
-        worthwhile = compaction.worthwhile(store, touched, eager=False)
-        copied = 0
-        try:
-            for number in worthwhile:
-                copied += compaction.compact_pack(store, number, avoid=worthwhile).nodes
-                done.packs_compacted += 1
-        except OutOfSpaceError:
-            return False  # everything that needs no room for a copy has been freed
-    return bool(copied)
+        return compaction.remove_empty(store)
 
 
 def next_due_ns(transaction: ReadTransaction) -> int | None:

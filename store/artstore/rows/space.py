@@ -87,13 +87,14 @@ def condemned(transaction: ReadTransaction) -> Iterator[Condemned]:
         yield decode_condemned(key, payload)
 
 
-def ripe(transaction: ReadTransaction, oldest_reader: int | None, limit: int) -> list[Condemned]:
-    """Return up to ``limit`` condemned extents that no reader can look at any more."""
+def ripe(transaction: ReadTransaction, oldest_reader: int, limit: int, pack: int | None = None) -> list[Condemned]:
+    """Return up to ``limit`` condemned extents, of one pack or of all, that no reader can look at any more."""
     rows: list[Condemned] = []
     for row in condemned(transaction):
-        if len(rows) == limit or (oldest_reader is not None and row.transaction > oldest_reader):
+        if len(rows) == limit or row.transaction > oldest_reader:
             break
-        rows.append(row)
+        if pack is None or row.pack == pack:
+            rows.append(row)
     return rows
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "read_exactly",
     "remove",
     "require_writable",
+    "shorten",
     "sync_data",
     "sync_folder",
     "truncate",
@@ -185,6 +186,13 @@ def remove(root: Path, path: Path) -> None:
 def truncate(root: Path, path: Path) -> None:
     """Remove the content of a file and free its blocks."""
     os.close(beneath.open_file(root, path, os.O_WRONLY | os.O_TRUNC))
+
+
+def shorten(root: Path, path: Path, size: int) -> None:
+    """Free the blocks of a file past ``size`` bytes; do nothing if it is not longer."""
+    with beneath.closing(beneath.open_file(root, path, os.O_WRONLY)) as fd:
+        if os.fstat(fd).st_size > size:
+            os.ftruncate(fd, size)
 
 
 def open_lock_file(root: Path, path: Path, mode: int) -> int:

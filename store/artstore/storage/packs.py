@@ -54,6 +54,8 @@ __all__ = [
 
 PACK_LIMIT: Final = 256 * 1024 * 1024
 """A pack past this length takes no further segment."""
+SEGMENT_BYTES: Final = 16 * 1024 * 1024
+"""A segment with this many bytes of data takes no further stored form."""
 _NAME: Final = re.compile(r"(\d{8,})\.pack")
 _OPEN_PACKS: Final = 128
 _WRITTEN_AT_ONCE: Final = 1024 * 1024
@@ -188,23 +190,55 @@ def damaged(chunk: ChunkRecord, error: DamageError) -> DamageError:
     return DamageError(f"chunk {chunk.id.hex()} ({place}) is damaged: {error}")
 
 
+class _Part(NamedTuple):
+    """One segment as it is written: its head, its data and its index."""
+
+    head: bytes
+    buffers: list[Buffer]
+    tail: bytes
+
+
 class Segment:
-    """Stored forms that wait to be written together, and the index that will close them."""
+    """Stored forms that wait to be written together, and the indexes that will close them.
+
+    They become one segment of the pack, or several if they are long: a pack is copied and cut by whole segments, so
+    that each must fit into the reserve of a full disk.
+    """
 
     def __init__(self, base: int) -> None:
         self._base = base + HEAD_LENGTH
+        self._parts: list[_Part] = []
+        self._buffers: list[Buffer] = []
+        self._length = 0
+        self._indexed = 0
         self.entries: list[PackedEntry] = []
-        self.buffers: list[Buffer] = []
         self.length = 0
+        """Bytes of all stored forms."""
 
     def add(self, klass: int, ident: bytes, encoded: Encoded, size: int, birth_ns: int) -> int:
         """Queue a stored form; return its offset in the pack."""
-        offset = self._base + self.length
+        if self._length >= SEGMENT_BYTES:
+            self._close()
+        offset = self._base + self._length
         stored = len(encoded.data)
-        self.entries.append(PackedEntry(klass, encoded.codec, ident, offset, stored, size, birth_ns, encoded.checksums))
-        self.buffers.append(encoded.data)
+        entry = PackedEntry(klass, encoded.codec, ident, offset, stored, size, birth_ns, encoded.checksums)
+        self.entries.append(entry)
+        self._buffers.append(encoded.data)
+        self._length += stored
         self.length += stored
         return offset
+
+    def _close(self) -> None:
+        index = encode_index(self.entries[self._indexed :])
+        self._parts.append(_Part(encode_segment_head(self._length, len(index)), self._buffers, index))
+        self._base += self._length + len(index) + HEAD_LENGTH
+        self._buffers, self._length, self._indexed = [], 0, len(self.entries)
+
+    def parts(self) -> list[_Part]:
+        """Return what is to be written; nothing can be added afterwards."""
+        if len(self.entries) > self._indexed:
+            self._close()
+        return self._parts
 
 
 class PackWriter:
@@ -280,8 +314,8 @@ class PackWriter:
 
     def write_segment(self, segment: Segment) -> None:
         """Write and sync a segment at the pack's end; `record_end` must follow in the transaction that refers to it."""
-        index = encode_index(segment.entries)
-        needed = segment.length + len(index) + HEAD_LENGTH
+        parts = segment.parts()
+        needed = segment.length + sum(len(part.head) + len(part.tail) for part in parts)
         free = disk.free_bytes(self._workspace)
         if free < needed + self._reserve:
             raise OutOfSpaceError(
@@ -289,9 +323,11 @@ class PackWriter:
                 hint="free some space and run the command again: stored content is kept",
             )
         with disk.out_of_space(self._workspace, "a pack"):
-            buffers = [encode_segment_head(segment.length, len(index)), *_joined(segment.buffers), index]
-            self.end = disk.append(self._fd, buffers, self.end)
+            end = self.end
+            for part in parts:
+                end = disk.append(self._fd, [part.head, *_joined(part.buffers), part.tail], end)
             disk.sync_data(self._fd)
+        self.end = end
         self._written = segment.length
 
     def record_end(self, transaction: WriteTransaction) -> None:

@@ -22,7 +22,7 @@ Run = Callable[..., Any]
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 GC_KEYS = ["freed_bytes", "freed_nodes", "deadlist_entries", "deadlist_bytes", "waiting_entries", "waiting_bytes"]
 GC_KEYS += ["next_due", "condemned_bytes", "in_use", "packs_removed", "packs_compacted"]
-GC_KEYS += ["manifest_bytes_before", "manifest_bytes_after", "dry_run"]
+GC_KEYS += ["manifest_bytes_before", "manifest_bytes_after", "not_compacted", "dry_run"]
 
 
 @pytest.fixture

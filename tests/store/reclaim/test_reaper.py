@@ -174,7 +174,7 @@ def test_dead_drafts_are_taken_after_an_hour(workspace: Workspace, monkeypatch: 
     stager._write(None, None)
     monkeypatch.setattr(drafts, "RESUME_SECONDS", 0)
     assert workspace.gc(now=True).freed_nodes == 0
-    stager.close()
+    stager.close(keep=True)
     monkeypatch.undo()
     assert workspace.gc().freed_nodes == 0
     assert len(workspace.drafts.states()) == 1

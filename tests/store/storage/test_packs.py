@@ -16,8 +16,9 @@ from artstore.records.nodes import BLOCK, ChunkRecord, Extent
 from artstore.records.packing import CLASS_CONTENT, HEADER_LENGTH, PackedEntry, parse_header
 from artstore.records.tables import Table, key32
 from artstore.storage import disk, manifest, packs
-from artstore.storage.codec import RAW, ZSTD, encode
-from artstore.storage.packs import PackReader, PackWriter, Segment, pack_path, read_segments
+from artstore.storage.codec import RAW, ZSTD, Encoded, encode
+from artstore.storage.packs import SEGMENT_BYTES, PackReader, PackWriter, Segment, pack_path, read_segments
+from artstore.storage.reserve import RESERVE
 from artstore.workspace import Workspace
 from messages import raises
 
@@ -269,3 +270,22 @@ def test_offsets_of_a_segment(workspace: Workspace) -> None:
     offsets = [segment.add(CLASS_CONTENT, bytes(32), encode(data), len(data), 0) for data in (b"abc", b"", b"de")]
     assert [offset - offsets[0] for offset in offsets] == [0, 3, 3]
     assert segment.length == 5
+
+
+def test_segments_fit_into_the_reserve(workspace: Workspace) -> None:
+    """A long batch becomes several segments, each with its own index: a copy on a full disk needs the space of one."""
+    writer = workspace.store.pack_writer()
+    forms = [bytes([number]) * (1 << 20) for number in range(40)]
+    segment = writer.new_segment()
+    offsets = [segment.add(CLASS_CONTENT, content_id(data), Encoded(RAW, data, (0,)), len(data), 1) for data in forms]
+    writer.write_segment(segment)
+    with manifest.write(workspace.path) as transaction:
+        writer.record_end(transaction)
+    writer.close()
+    path = pack_path(workspace.path, writer.number)
+    segments = read_segments(path)
+    assert [len(entries) for entries in segments] == [16, 16, 8] and SEGMENT_BYTES + (8 << 20) < RESERVE
+    assert [entry.offset for entries in segments for entry in entries] == offsets
+    stored = path.read_bytes()
+    assert [stored[offset : offset + len(data)] for offset, data in zip(offsets, forms, strict=True)] == forms
+    assert writer.end == len(stored)

@@ -48,7 +48,7 @@ from artstore.storage.manifest_folders import (
     readers_of,
     replaced,
 )
-from artstore.storage.reserve import RESERVE
+from artstore.storage.reserve import release_if_short
 from artstore.store import Store
 
 __all__ = ["compact_environment", "retire_replaced"]
@@ -58,6 +58,10 @@ READER_SECONDS: Final = 10.0
 _LEAST_BYTES: Final = 64 * 1024
 """A smaller saving is not worth a copy: a small commit uses 3 to 25 pages (measured), and leaves as many free."""
 _PIECE_BYTES: Final = 4 * 1024 * 1024
+_KEEP_FREE: Final = 1024 * 1024
+"""Bytes that a copy leaves free on the disk, for what other processes write to the journal and to packs meanwhile."""
+_OTHER_PAGES: Final = 64
+"""The meta pages, the table of tables, and the free list of a new environment, at most."""
 _META_MAGIC: Final = 0xBEEFC0DE
 _META_HEAD: Final = struct.Struct("<II")
 _META_AT: Final = 16
@@ -136,10 +140,10 @@ def _wait_for_readers(store: Store) -> None:
 
 def _build(store: Store, old: Environment, transaction: ReadTransaction, new: Path) -> None:
     """Make a durable copy of an environment in a new folder; the caller holds the write lock."""
-    pages = int(old.env.info()["last_pgno"]) + 1
-    needed = pages * int(old.env.stat()["psize"])
+    needed = _used_bytes(old, transaction)
+    release_if_short(store.path, needed + _KEEP_FREE)
     free = disk.free_bytes(store.path)
-    if free < needed + RESERVE:
+    if free < needed + _KEEP_FREE:
         raise OutOfSpaceError(
             f"only {free} bytes are left on the disk of {store.path}: compacting its manifest needs {needed}",
             hint="free some space and run the command again",
@@ -155,6 +159,13 @@ def _build(store: Store, old: Environment, transaction: ReadTransaction, new: Pa
             disk.own(fd, like.st_mode & 0o2777, like)
             os.fsync(fd)
         disk.sync_folder(store.path)
+
+
+def _used_bytes(old: Environment, transaction: ReadTransaction) -> int:
+    """Return the bytes of all pages with rows: a copy, whose pages are fuller, takes no more."""
+    tables = [transaction.raw.stat(transaction.handles[table]) for table in Table]
+    pages = sum(int(table[kind]) for table in tables for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
+    return (pages + _OTHER_PAGES) * int(old.env.stat()["psize"])
 
 
 def _make_file(workspace: Path, path: Path, old: Path) -> None:

@@ -1,4 +1,4 @@
-"""Copy the live content of a pack to other packs, so that the pack can be removed, and remove packs without any.
+"""Copy the live content of a pack to other packs, so that the pack can be removed or cut.
 
 Punching holes frees whole blocks only.  Compaction also frees dead content in smaller pieces, dead content on a file
 system without holes, and the indexes of dead content.
@@ -10,49 +10,44 @@ Guarantees:
 - A concurrent change wins.  If another process has reaped or moved a node, the copy is unreferenced, and is condemned.
 - Damaged content stays in place, and so does its pack.
 - A process killed at any moment leaves each node whole, in the old or in the new place; the next run continues.
+- If the disk has no room for a whole copy, the pack is copied from its end, and what was copied is freed before the
+  next part: so the room for one segment, which the reserve has, suffices for a pack of any size.
 """
 
 from __future__ import annotations
 
-import os
-import re
+import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
-from artstore import beneath
-from artstore.errors import DamageError, OutOfSpaceError
-from artstore.records.deadlist import decode_free, encode_free
-from artstore.records.nodes import KIND_CHUNK, KIND_TREE, Extent, decode_chunk, with_extent
-from artstore.records.packing import (
-    CLASS_CONTENT,
-    CLASS_ROOT_LIST,
-    HEAD_LENGTH,
-    HEADER_LENGTH,
-    PackedEntry,
-    encode_index,
-    parse_index,
-    parse_segment_head,
-)
-from artstore.records.tables import Table, key32, number32, pack_end
+from artstore.errors import DamageError
+from artstore.reclaim.compaction.environment import retire_replaced
+from artstore.reclaim.compaction.pack_sources import Life, Segment, Source, extent_of, gaps_of, held, pack_ends
+from artstore.reclaim.compaction.pack_tails import cut_tail
+from artstore.reclaim.holes import free_unread
+from artstore.records.nodes import KIND_TREE, Extent, with_extent
+from artstore.records.packing import HEAD_LENGTH, HEADER_LENGTH, PackedEntry, encode_index
+from artstore.records.tables import Table
 from artstore.records.trees import tree_with_extent
 from artstore.rows import space
-from artstore.rows.nodes import find_node, node_extent
-from artstore.storage import disk
+from artstore.rows.nodes import node_extent
+from artstore.storage import disk, manifest
 from artstore.storage.codec import Encoded, verify_stored
-from artstore.storage.manifest import ReadTransaction
-from artstore.storage.packs import PackWriter, pack_path
+from artstore.storage.packs import PackWriter
+from artstore.storage.reserve import RESERVE, release_if_short
 from artstore.store import Store
 
-__all__ = ["Copied", "compact_pack", "remove_empty", "worthwhile"]
+__all__ = ["Copied", "compact_pack", "worthwhile"]
 
 BATCH_BYTES: Final = 16 * 1024 * 1024
 """Stored bytes of one segment, and of one transaction."""
 BATCH_NODES: Final = 1000
 """Maximum number of nodes of one transaction: it then holds the write lock for less than 50 ms."""
 _BLOCK: Final = 4096
-_NAME: Final = re.compile(r"(\d{8,10})\.pack")
+_KEEP_FREE: Final = 4 * 1024 * 1024
+"""Bytes that a copy leaves free on the disk, for the pages of the transaction that refers to it."""
+_READER_SECONDS: Final = 1.0
 
 
 @dataclass
@@ -64,116 +59,62 @@ class Copied:
     damaged: list[str] = field(default_factory=list)
 
 
-class _Segment(NamedTuple):
-    """The position of a segment's data and index in its pack."""
-
-    data: int
-    data_length: int
-    index_at: int
-    index_length: int
-
-
-class _Life(NamedTuple):
-    """A stored form that a node refers to: its entry in the pack's index, the node, and whether the two agree."""
-
-    entry: PackedEntry
-    node: int
-    is_sound: bool
-
-
-# -- reading a pack ----------------------------------------------------------------------------------------------------
-
-
-class _Source:
-    """A pack that is locked against appending while it is open."""
-
-    def __init__(self, number: int, fd: int, end: int) -> None:
-        self.number = number
-        self.fd = fd
-        self.end = end
-
-    def segments(self) -> Iterator[_Segment]:
-        """Yield the pack's segments in order; raise `DamageError` if the sequence of segments is broken."""
-        position = HEADER_LENGTH
-        while position < self.end:
-            data_length, index_length = parse_segment_head(disk.read_exactly(self.fd, HEAD_LENGTH, position))
-            data = position + HEAD_LENGTH
-            segment = _Segment(data, data_length, data + data_length, index_length)
-            position = segment.index_at + index_length
-            if position > self.end:
-                raise DamageError("a segment reaches past the end of its pack")
-            yield segment
-
-    def entries(self, segment: _Segment) -> list[PackedEntry]:
-        """Return the entries of a segment's index; raise `DamageError` if it is unreadable."""
-        return parse_index(disk.read_exactly(self.fd, segment.index_length, segment.index_at))
-
-    def life(self, transaction: ReadTransaction, entries: Collection[PackedEntry]) -> Iterator[_Life]:
-        """Yield the stored forms of a segment that nodes refer to."""
-        for entry in entries:
-            row = find_node(transaction, CLASS_CONTENT if entry.klass == CLASS_ROOT_LIST else entry.klass, entry.id)
-            if row is None:
-                continue
-            node, payload = row
-            extent = node_extent(payload)
-            if (extent.pack, extent.offset) == (self.number, entry.offset):
-                agrees = extent == _extent(self.number, entry)
-                if payload[0] == KIND_CHUNK:
-                    agrees = agrees and decode_chunk(payload).checksums == entry.checksums
-                yield _Life(entry, node, agrees)
-
-
-def _extent(pack: int, entry: PackedEntry) -> Extent:
-    return Extent(pack, entry.offset, entry.stored, entry.codec)
-
-
-@contextmanager
-def _held(store: Store, number: int) -> Iterator[_Source | None]:
-    """Yield a pack that no other process can append to or remove inside the block; None if it is in use or gone."""
-    try:
-        fd = beneath.open_file(store.path, pack_path(store.path, number))
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        source = None
-        if disk.try_lock(fd):
-            with store.snapshot() as snapshot:
-                value = snapshot.transaction.get(Table.PACKS, key32(number))
-            if value is not None:
-                source = _Source(number, fd, pack_end(value))
-        yield source
-    finally:
-        os.close(fd)
-
-
 # -- copying -----------------------------------------------------------------------------------------------------------
 
 
 def compact_pack(store: Store, number: int, *, avoid: Collection[int] = ()) -> Copied:
     """Copy the live content of a pack to packs other than those in ``avoid``; report what was copied.
 
-    A pack that a writer appends to is skipped.  Raises `OutOfSpaceError` if the disk has no room for the copy; content
-    copied before that keeps its new place.
+    The caller holds `space.exclusive`.  A pack that a writer appends to is skipped.  Raises `OutOfSpaceError` if the
+    disk and the reserve have no room for the next part of the copy; content copied before that keeps its new place.
     """
     copied = Copied()
-    with _held(store, number) as source:
+    with held(store, number) as source:
         if source is None:
             return copied
-        writer = store.pack_writer(avoid)
+        with store.snapshot() as snapshot:
+            lives = source.end - gaps_of(snapshot.transaction, number)[0]
+        in_parts = disk.free_bytes(store.path) < lives + RESERVE
+        writer = store.pack_writer(avoid, keep_free=_KEEP_FREE)
+        patience = _READER_SECONDS
         try:
-            for batch in _batches(store, source, copied):
-                _copy(store, writer, source, batch, copied)
+            if in_parts:
+                _give_back(store, source, 0, 0.0)  # what an earlier copy has left may be all the room that is needed
+            for batch in _batches(store, source, copied, from_end=in_parts):
+                release_if_short(store.path, sum(life.entry.stored for life in batch) + 2 * _KEEP_FREE)
+                written = _copy(store, writer, source, batch, copied)
+                if in_parts and not _give_back(store, source, written, patience):
+                    patience = 0.0  # a reader that lasts: the copy goes on as far as there is room
         finally:
             writer.close()
     return copied
 
 
-def _batches(store: Store, source: _Source, copied: Copied) -> Iterator[list[_Life]]:
-    """Yield the live content of a pack in batches of one transaction each, in the order of its offsets."""
-    batch: list[_Life] = []
+def _give_back(store: Store, source: Source, written: int, patience: float) -> bool:
+    """Free what a transaction has condemned in a pack; return False if readers still use it after ``patience``."""
+    until = time.monotonic() + patience
+    while manifest.oldest_reader(store.path) < written:
+        if time.monotonic() >= until:
+            return False
+        retire_replaced(store)
+        time.sleep(0.002)
+    free_unread(store, source.number)
+    cut_tail(store, source)
+    return True
+
+
+def _batches(store: Store, source: Source, copied: Copied, *, from_end: bool) -> Iterator[list[Life]]:
+    """Yield the live content of a pack in batches of one transaction each.
+
+    They are in the order of offsets, or with ``from_end`` from the pack's last segment to its first: a batch then ends
+    with a segment wherever that is possible, so that what was copied can be cut off.
+    """
+    batch: list[Life] = []
     size = 0
-    for entries in _readable(source, copied):
+    for entries in _readable(source, copied, from_end=from_end):
+        if from_end and size + sum(entry.stored for entry in entries) > BATCH_BYTES and batch:
+            yield sorted(batch, key=_offset)
+            batch, size = [], 0
         for start in range(0, len(entries), BATCH_NODES):
             with store.snapshot() as snapshot:
                 living = list(source.life(snapshot.transaction, entries[start : start + BATCH_NODES]))
@@ -181,33 +122,32 @@ def _batches(store: Store, source: _Source, copied: Copied) -> Iterator[list[_Li
                 batch.append(life)
                 size += life.entry.stored
                 if size >= BATCH_BYTES or len(batch) >= BATCH_NODES:
-                    yield batch
+                    yield sorted(batch, key=_offset)
                     batch, size = [], 0
     if batch:
-        yield batch
+        yield sorted(batch, key=_offset)
 
 
-def _readable(source: _Source, copied: Copied) -> Iterator[list[PackedEntry]]:
+def _offset(life: Life) -> int:
+    return life.entry.offset
+
+
+def _readable(source: Source, copied: Copied, *, from_end: bool) -> Iterator[list[PackedEntry]]:
     """Yield the entries of each segment; record unreadable segments in ``copied``."""
-    segments = source.segments()
-    while True:
+    segments: list[Segment] = []
+    try:
+        segments.extend(source.segments())
+    except DamageError as error:
+        copied.damaged.append(f"pack {source.number}: {error}")
+    for segment in reversed(segments) if from_end else segments:
         try:
-            segment = next(segments)
-        except StopIteration:
-            return
-        except DamageError as error:
-            copied.damaged.append(f"pack {source.number}: {error}")
-            return
-        try:
-            entries = source.entries(segment)
+            yield source.entries(segment)
         except DamageError as error:
             copied.damaged.append(f"pack {source.number}, offset {segment.index_at}: {error}")
-            continue
-        yield entries
 
 
-def _copy(store: Store, writer: PackWriter, source: _Source, batch: list[_Life], copied: Copied) -> None:
-    """Copy a batch of stored forms as one segment, and point their nodes to it."""
+def _copy(store: Store, writer: PackWriter, source: Source, batch: list[Life], copied: Copied) -> int:
+    """Copy a batch of stored forms as one segment, and point their nodes to it; return the transaction's number."""
     segment = writer.new_segment()
     moves: list[tuple[int, Extent, Extent]] = []
     for life in batch:
@@ -218,11 +158,11 @@ def _copy(store: Store, writer: PackWriter, source: _Source, batch: list[_Life],
             copied.damaged.append(f"pack {source.number}, offset {entry.offset}, {entry.id.hex()}: {error}")
             continue
         encoded = Encoded(entry.codec, data, entry.checksums)
-        before = _extent(source.number, entry)
+        before = extent_of(source.number, entry)
         offset = segment.add(entry.klass, entry.id, encoded, entry.size, entry.birth_ns)
         moves.append((life.node, before, before._replace(pack=writer.number, offset=offset)))
     if not moves:
-        return
+        return 0
     writer.write_segment(segment)
     left: list[Extent] = []
     with store.write() as transaction:
@@ -238,9 +178,10 @@ def _copy(store: Store, writer: PackWriter, source: _Source, batch: list[_Life],
             copied.bytes += before.stored
         space.condemn(transaction, left)
         writer.record_end(transaction)
+        return transaction.number
 
 
-def _verified(source: _Source, life: _Life) -> bytes:
+def _verified(source: Source, life: Life) -> bytes:
     """Return a stored form; raise `DamageError` if it does not match the index or the record."""
     if not life.is_sound:
         raise DamageError("its record and the pack's index disagree")
@@ -257,13 +198,14 @@ def worthwhile(store: Store, numbers: Collection[int] | None, *, eager: bool) ->
 
     A pack is worth copying if gaps that are not holes make up a quarter of its size on disk.  With ``eager`` 3 % is
     enough, and the indexes of dead content count as well; this reads the indexes of the packs that may reach it.  The
-    copy has neither such gaps nor such indexes, so no content is copied repeatedly.
+    copy has neither such gaps nor such indexes, so no content is copied repeatedly.  The pack with the least live
+    content, whose copy needs the least room, comes first.
     """
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
-        ends = _ends(transaction)
+        ends = pack_ends(transaction)
         chosen = sorted(ends if numbers is None else ends.keys() & set(numbers))
-        gaps = {number: _gaps(transaction, number) for number in chosen}
+        gaps = {number: gaps_of(transaction, number) for number in chosen}
     chosen_packs = []
     for number in chosen:
         length, punched = gaps[number]
@@ -271,26 +213,12 @@ def worthwhile(store: Store, numbers: Collection[int] | None, *, eager: bool) ->
         loose = length - punched
         if (loose >= _BLOCK and loose * 4 >= taken) or (eager and _is_loose(store, number, length, punched)):
             chosen_packs.append(number)
-    return chosen_packs
-
-
-def _ends(transaction: ReadTransaction) -> dict[int, int]:
-    rows = transaction.rows(Table.PACKS)
-    return {number32(key): pack_end(value) for key, value in rows}
-
-
-def _gaps(transaction: ReadTransaction, number: int) -> tuple[int, int]:
-    """Return the bytes of a pack's gaps, and those of them that are holes."""
-    length = punched = 0
-    for gap in space.free_extents(transaction, number):
-        length += gap.length
-        punched += gap.punched
-    return length, punched
+    return sorted(chosen_packs, key=lambda number: ends[number] - gaps[number][0])
 
 
 def _is_loose(store: Store, number: int, gaps: int, punched: int) -> bool:
     """Return whether copying a pack would free 3 % of its size on disk, and at least one block."""
-    with _held(store, number) as source:
+    with held(store, number) as source:
         if source is None:
             return False
         taken = source.end - punched
@@ -313,97 +241,3 @@ def _is_loose(store: Store, number: int, gaps: int, punched: int) -> bool:
 
 def _pays(taken: int, needed: int) -> bool:
     return (taken - needed) * 100 >= 3 * taken and -(-taken // _BLOCK) > -(-needed // _BLOCK)
-
-
-# -- removing ----------------------------------------------------------------------------------------------------------
-
-
-def remove_empty(store: Store, numbers: Collection[int] | None = None) -> int:
-    """Remove packs without live content, and files of packs that the manifest lacks; return the number of the former.
-
-    ``numbers`` limits the packs; None means all.  A pack that a writer appends to stays, and so does one with condemned
-    bytes, which a reader may still use.
-    """
-    with store.snapshot() as snapshot:
-        ends = _ends(snapshot.transaction)
-        next_pack = snapshot.transaction.counters().next_pack
-    removed = 0
-    for number in sorted(ends if numbers is None else ends.keys() & set(numbers)):
-        removed += _remove_if_empty(store, number)
-    for name in beneath.names(store.path, "packs"):
-        match = _NAME.fullmatch(name)
-        if match is None or int(match[1]) in ends:
-            continue
-        if int(match[1]) < next_pack:
-            _remove_leftover(store, int(match[1]))
-        else:
-            with store.write() as transaction:  # inside one, no other process can be creating a pack
-                if int(match[1]) >= transaction.state.next_pack:
-                    _remove_leftover(store, int(match[1]))
-    return removed
-
-
-def _remove_if_empty(store: Store, number: int) -> bool:
-    if _only_empty_chunks(store, number):
-        with suppress(OutOfSpaceError):  # left to a later run: the pack's blocks are already freed
-            compact_pack(store, number)
-    with _held(store, number) as source:
-        if source is None or _occupants(store, source) != []:
-            return False
-        with store.write() as transaction:
-            length = 0
-            for gap in list(space.free_extents(transaction, number)):
-                transaction.delete(Table.FREE, encode_free(gap)[0])
-                transaction.state.free_bytes -= gap.length - gap.punched
-                length += gap.length
-            transaction.state.framing_bytes -= source.end - length
-            transaction.delete(Table.PACKS, key32(number))
-        disk.remove(store.path, pack_path(store.path, number))
-    return True
-
-
-def _only_empty_chunks(store: Store, number: int) -> bool:
-    """Return whether all live content of a pack is empty: its index entries then must move to another pack."""
-    with _held(store, number) as source:
-        return source is not None and bool(_occupants(store, source))
-
-
-def _occupants(store: Store, source: _Source) -> list[PackedEntry] | None:
-    """Return the empty stored forms that live in a pack; None if others do, or if a reader may still use the pack."""
-    occupants: list[PackedEntry] = []
-    with store.snapshot() as snapshot:
-        transaction = snapshot.transaction
-        try:
-            data = 0
-            for segment in source.segments():
-                data += segment.data_length
-                entries = source.entries(segment)
-                if _is_gap(transaction, source.number, segment):
-                    entries = [entry for entry in entries if not entry.stored]
-                for life in source.life(transaction, entries):
-                    if life.entry.stored:
-                        return None
-                    occupants.append(life.entry)
-        except DamageError:
-            return None
-        if data != _gaps(transaction, source.number)[0]:
-            return None  # condemned bytes, or bytes without a known owner that a rebuild kept
-        return occupants
-
-
-def _is_gap(transaction: ReadTransaction, number: int, segment: _Segment) -> bool:
-    key = key32(number) + key32(segment.data)
-    payload = transaction.get(Table.FREE, key)
-    return payload is not None and decode_free(key, payload).length == segment.data_length
-
-
-def _remove_leftover(store: Store, number: int) -> None:
-    """Remove the file of a pack that is no longer in the manifest."""
-    path = pack_path(store.path, number)
-    with suppress(FileNotFoundError):
-        fd = beneath.open_file(store.path, path)
-        try:
-            if disk.try_lock(fd):
-                disk.remove(store.path, path)
-        finally:
-            os.close(fd)
