@@ -74,6 +74,19 @@ def test_documents_are_in_plain_english(document: Path) -> None:
     assert stilted == []
 
 
+def test_the_tests_that_the_threat_model_names_exist() -> None:
+    """Each statement of what an attacker cannot do names tests, and each of them is there."""
+    section = (ROOT / "SECURITY.md").read_text().partition("## Threat model")[2].partition("\n## ")[0]
+    statements = section.partition("| who | cannot | test |")[2].strip().splitlines()[1:]
+    assert len(statements) > 20
+    for statement in statements:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", statement)
+        assert named, f"no test shows: {statement}"
+        for file, test in named:
+            is_there = re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(), re.MULTILINE)
+            assert is_there, f"{file} lacks {test}"
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_commands_in_documents_exist(document: Path) -> None:
     """Every `artfs COMMAND` and option of it that a document shows is one that the program has."""
