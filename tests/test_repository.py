@@ -326,6 +326,7 @@ TESTED_ELSEWHERE = {
     # Commands: `test_documents` runs each of them, and these have no logic of their own.
     "tests/fs/cli/test_documents.py": [f"artfs/cli/{name}" for name in ("artifacts", "caching", "differences")],
     "tests/fs/cli/test_demo.py": ["artfs/cli/demo_data"],
+    "tests/users/test_config_shared.py": ["artstore/changes/sharing", "artstore/storage/modes"],
     "tests/fs/cli/test_wrong_words.py": ["artfs/cli/exit_codes", "artfs/cli/projects"],
     "tests/fs/cli/test_shells.py": ["artfs/cli/completion"],
     "tests/fs/cli/test_main.py": ["artfs/cli/machine", "artfs/cli/session", "artfs/quantities"],

@@ -20,16 +20,16 @@ from artstore.errors import ExistsError, InvalidInputError, NotFoundError, Refus
 from artstore.records.identity import IDENTITY, WorkspaceIdentity
 from artstore.storage import disk, manifest
 from artstore.storage.manifest_folders import CURRENT, FORMAT
+from artstore.storage.modes import folder_mode
 from artstore.storage.reserve import RESERVE
 from artstore.store import Store
 
-__all__ = ["create_workspace"]
+__all__ = ["create_workspace", "group_number"]
 
 _BUILDING: Final = ".artfs-init-"
 _MOVING: Final = ".artfs-move-"
 _MANIFEST: Final = "manifest.1"
 _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemons", _MANIFEST)
-_STICKY: Final = frozenset(("run", "run/daemons"))
 
 
 def create_workspace(path: Path, *, group: str | None = None) -> Store:
@@ -52,7 +52,7 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
     if path.is_dir() and any(path.iterdir()):
         raise ExistsError(f"{path} is not empty", hint="name a new or an empty folder")
     locate.refuse_unsafe_filesystem(path, new=True)
-    gid = _group_id(group)
+    gid = None if group is None else group_number(group)
     with disk.out_of_space(path, "the new workspace"):
         path.parent.mkdir(parents=True, exist_ok=True)
         _make(path, group, gid)
@@ -123,9 +123,8 @@ def _finish_move(path: Path) -> bool:
     return is_finished
 
 
-def _group_id(group: str | None) -> int | None:
-    if group is None:
-        return None
+def group_number(group: str) -> int:
+    """Return the number of a group; raise `NotFoundError` if there is none of that name."""
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError as error:
@@ -149,15 +148,14 @@ def _can_replace(path: Path) -> bool:
 
 
 def _build(folder: Path, group: str | None, gid: int | None) -> None:
-    folder_mode, file_mode = (0o2770, 0o660) if group else (0o700, 0o600)
-    sticky = stat.S_ISVTX if group else 0  # run files and sockets are removed by their user or the workspace's owner
+    file_mode = 0o660 if group else 0o600
     for name in ("", *_FOLDERS):  # each gets the group of the one above it, which must have it by then
         if name:
             beneath.make_folder(folder, name)
         with beneath.closing(beneath.open_folder(folder, name)) as fd:
             if gid is not None and group is not None:
                 _give_to_group(fd, group, gid)
-            os.fchmod(fd, folder_mode | (sticky if name in _STICKY else 0))
+            os.fchmod(fd, folder_mode(name, is_shared=group is not None))
     disk.write_file(folder, folder / _MANIFEST / "lease", b"", file_mode)
     disk.write_file(folder, folder / "journal" / "catalogue.journal", b"", file_mode)
     disk.preallocate(folder, folder / "reserve", RESERVE, file_mode)

@@ -1,6 +1,6 @@
 """A workspace's files on disk, and the handles through which one process reaches them.
 
-artfs.json        format, uuid, when it was made, and the group it is shared with; never changes
+artfs.json        format, uuid, when it was made, and the group it is shared with
 current           format and folder of the LMDB environment in use
 manifest.1/       the environment, and the file `lease` that every process using it holds a shared flock on
 packs/            the stored chunks
@@ -56,7 +56,6 @@ class Store:
             refuse_root(path)
         self.uuid = identity.uuid
         self.created_ns = identity.created_ns
-        self.group = identity.group
         self._key: _Key = (path, self.uuid, *self.folder_identity)
         self._reader = _reader_of(self._key)
         self._generation = _generation
@@ -94,16 +93,17 @@ class Store:
     @property
     def outside(self) -> Outside:
         """The outside content that references of this workspace lead to; do not access it inside a snapshot."""
+        mode = self.file_mode
         with _readers_lock:
-            outside = _outside.get(self._key)
+            outside = _outside.get((self._key, mode))
         if outside is None:
             from artstore.references.reading import Outside
 
             with self.snapshot() as snapshot:
                 limit = read_settings(snapshot.transaction).reference_cache_bytes
-            outside = Outside(*self._outside_folders, limit, self.file_mode, self.recent, threads=self.has_threads)
+            outside = Outside(*self._outside_folders, limit, mode, self.recent, threads=self.has_threads)
             with _readers_lock:
-                outside = _outside.setdefault(self._key, outside)
+                outside = _outside.setdefault((self._key, mode), outside)
         return outside
 
     @property
@@ -118,8 +118,8 @@ class Store:
     def settle(self) -> None:
         """Wait until the content that this process has fetched from outside is in the cache."""
         with _readers_lock:
-            outside = _outside.get(self._key)
-        if outside is not None:
+            all_outside = [outside for (key, _), outside in _outside.items() if key == self._key]
+        for outside in all_outside:
             outside.blocks.settle()
 
     def close(self) -> None:
@@ -129,6 +129,11 @@ class Store:
         """
         self.settle()
         Environment.close_of(self.path)
+
+    @property
+    def group(self) -> str | None:
+        """The name of the group that the workspace is shared with, or None."""
+        return read_identity(self.path).group
 
     @property
     def run_dir(self) -> Path:
@@ -142,8 +147,11 @@ class Store:
 
     @property
     def file_mode(self) -> int:
-        """The mode of files that this store makes: for the owner, and for the group if the workspace is shared."""
-        return 0o660 if self.group else 0o600
+        """The mode of files that this store makes: for the owner, and for the group if the workspace is shared.
+
+        It is that of this moment, because ``artfs config shared`` changes it while processes run.
+        """
+        return 0o600 if beneath.shared_group(self.path) is None else 0o660
 
     def snapshot(self) -> SnapshotContext:
         """Return a context that runs its block on a consistent view of everything; keep it to one call or request."""
@@ -232,7 +240,7 @@ _generation = 0
 _Key = tuple[Path, str, int, int]
 """A workspace's path, uuid, and folder: another workspace at the same path, or a copy, never has the same."""
 _readers: dict[_Key, PackReader] = {}
-_outside: dict[_Key, Outside] = {}
+_outside: dict[tuple[_Key, int], Outside] = {}
 _readers_lock = threading.Lock()
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from artstore.changes.committing import VersionOptions
     from artstore.changes.deleting import Cascade, Deletion, Undeletion
     from artstore.changes.purging import PurgeReport
+    from artstore.changes.sharing import Sharing
     from artstore.checking import OnProgress, Report
     from artstore.drafting.reference_ops import ReferOptions
     from artstore.progress import Progress
@@ -408,6 +409,19 @@ class Workspace(Groups):
         return disk_use(self.store, version.record.serial)
 
     # -- names, types and descriptions -----------------------------------------------------------------------------
+
+    def share(self, group: str | None, *, owner: tuple[int, int] | None = None) -> Sharing:
+        """Share the workspace with a Unix group, or with None with nobody else again.
+
+        ``owner`` (uid, gid) gives everything to another user, which only root may.  Raises `NotFoundError` for an
+        unknown group, and `RefusedError` if not everything can be changed.
+        """
+        from artstore.changes.sharing import share
+        from artstore.creating import group_number
+
+        own = os.getegid() if owner is None else owner[1]
+        gid = own if group is None else group_number(group)
+        return share(self.store, group, gid, None if owner is None else owner[0])
 
     def set_type(self, name: str, type: str) -> None:
         """Change the type of an artifact and of all its versions."""

@@ -19,6 +19,7 @@ _WINDOW = "undelete-window"
 _PROTECTED = "protected-aliases"
 _CACHE = "reference-cache"
 _ROOTS = "reference-roots"
+_SHARED = "shared"
 _NONE = "none"
 _FIELDS = {
     _WINDOW: "undelete_seconds",
@@ -32,9 +33,10 @@ _UNLIMITED = "unlimited"
 
 
 @subcommand("config")
-@click.argument("key", metavar="[KEY]", required=False, type=click.Choice([*_FIELDS, _ROOTS]))
+@click.argument("key", metavar="[KEY]", required=False, type=click.Choice([*_FIELDS, _SHARED, _ROOTS]))
 @click.argument("values", metavar="[VALUE]", nargs=-1)
-def config(session: Session, key: str | None, values: tuple[str, ...]) -> None:
+@click.option("--owner", metavar="USER", help="With shared: give everything to this user; root needs it.")
+def config(session: Session, key: str | None, values: tuple[str, ...], owner: str | None) -> None:
     """Show or change settings, and where references may lead.
 
     With KEY and VALUE, change the setting for every process that uses the workspace.
@@ -51,6 +53,8 @@ def config(session: Session, key: str | None, values: tuple[str, ...]) -> None:
       reference-cache        the size of the cache for external files (see 'artfs ref'), such as
                              50GB; the least recently used data is evicted first. A change takes
                              effect at the next mount
+      shared                 the Unix group whose members can use the workspace, or 'none' for its
+                             owner alone
 
     The last key is a setting of yours, not of the workspace: what references may lead to when you
     read them, besides public addresses. 'artfs ref add' allows what it adds; references that
@@ -73,6 +77,13 @@ def config(session: Session, key: str | None, values: tuple[str, ...]) -> None:
     if len(values) > 1:
         raise click.UsageError(f"too many values for {key}: {' '.join(values[1:])}")
     value = values[0] if values else None
+    if key == _SHARED:
+        _share(session, value, owner)
+        return
+    if owner is not None:
+        from artstore.privileges import Owner
+
+        raise click.UsageError(f"--owner {Owner.named(owner).shown_name} is for 'artfs config shared GROUP' only")
     workspace = session.open()
     if key is None or value is None:
         _print_settings(session, workspace.settings, [key] if key else list(_FIELDS))
@@ -82,6 +93,26 @@ def config(session: Session, key: str | None, values: tuple[str, ...]) -> None:
         _print_settings(session, settings, [key])
     else:
         warn(f"{key} is now {_shown(settings, key)}")
+
+
+def _share(session: Session, group: str | None, owner: str | None) -> None:
+    from artfs.cli.rights import owner_to_give
+
+    workspace = session.open()
+    given = owner_to_give(owner, required=group not in (None, _NONE))
+    if group is not None:
+        workspace.share(None if group == _NONE else group, owner=given)
+    shared = workspace.store.group
+    if session.json:
+        from artfs.documents.workspaces import SharedDocument
+
+        write_document(SharedDocument(str(workspace.path), shared))
+    elif group is None:
+        write_line(shared or _NONE)
+    elif shared is None:
+        warn(f"{workspace.path} is not shared any more; mounts of other users cannot read it")
+    else:
+        warn(f"{workspace.path} is shared with the group {shared}")
 
 
 def _reference_roots(session: Session, action: str = "ls", *roots: str) -> None:

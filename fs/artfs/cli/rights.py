@@ -16,7 +16,7 @@ from artfs.cli.session import Session
 if TYPE_CHECKING:
     from artstore.privileges import Owner
 
-__all__ = ["RIGHTS", "Rights", "become_owner", "import_all", "require_owner", "settle"]
+__all__ = ["RIGHTS", "Rights", "become_owner", "import_all", "owner_to_give", "require_owner", "settle"]
 
 
 class Rights(Enum):
@@ -174,6 +174,27 @@ def require_owner(session: Session, owner: str | None) -> None:
     if os.geteuid() != 0 or not session.is_process:
         raise RefusedError("only root can create a workspace for another user", hint=f"run it as root, or as {owner}")
     _become(user)
+
+
+def owner_to_give(owner: str | None, *, required: bool) -> tuple[int, int] | None:
+    """Return (uid, gid) of the user that ``--owner`` names, to whom root's process gives its own workspace.
+
+    None in a process of that user.  Raises `RefusedError` if root names no user although one is ``required``, and if
+    another user names one.
+    """
+    from artstore.errors import RefusedError
+    from artstore.privileges import Owner
+
+    if os.geteuid() == 0 and owner is None and required:
+        raise RefusedError(
+            "a workspace that root shares with a group needs another owner, because the group can write to it",
+            hint="name one with --owner USER",
+        )
+    if owner is None or (user := Owner.named(owner)).uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
+        raise RefusedError("only root can give a workspace to another user", hint=f"run it as root, or as {owner}")
+    return user.uid, user.gid
 
 
 def _become(user: Owner) -> None:

@@ -11,7 +11,7 @@ from artfs.documents.encoding import Document, omittable
 if TYPE_CHECKING:
     from artstore.rows.settings import Settings
 
-__all__ = ["SettingsDocument", "WorkspaceDocument"]
+__all__ = ["SettingsDocument", "SharedDocument", "WorkspaceDocument"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,15 @@ class WorkspaceDocument(Document):
     uuid: str
     created: bool
     default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SharedDocument(Document):
+    """Whom the workspace is shared with: a Unix group, or null for its owner alone (``artfs config shared``)."""
+
+    schema: ClassVar[str] = "artfs.shared/1"
+    workspace: str
+    group: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The file that identifies a workspace: a JSON object, written once.
+"""The file that identifies a workspace: a JSON object, written again only when the workspace is shared.
 
 artfs.json = {"format", "uuid", "created_ns", "group"?}
 """

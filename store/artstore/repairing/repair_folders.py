@@ -12,6 +12,7 @@ from artstore.errors import ArtfsError
 from artstore.locate import refuse_unsafe_filesystem
 from artstore.storage import disk
 from artstore.storage.manifest_folders import read_current
+from artstore.storage.modes import folder_mode
 from artstore.storage.reserve import RESERVE
 from artstore.store import read_identity
 
@@ -20,9 +21,10 @@ __all__ = ["modes_of", "own", "restore_folders", "restore_lease"]
 _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemons")
 
 
-def modes_of(workspace: Path) -> tuple[int, int]:
-    """Return the modes of a workspace's folders and files: for its owner, or for the group that it is shared with."""
-    return (0o2770, 0o660) if read_identity(workspace).group else (0o700, 0o600)
+def modes_of(workspace: Path, folder: str = "packs") -> tuple[int, int]:
+    """Return the modes of a workspace's folder and of files: for its owner, or for the group that it is shared with."""
+    is_shared = bool(read_identity(workspace).group)
+    return folder_mode(folder, is_shared=is_shared), 0o660 if is_shared else 0o600
 
 
 def own(workspace: Path, path: Path, mode: int) -> None:
@@ -58,14 +60,14 @@ def restore_folders(workspace: Path) -> list[str]:
     The reserve is omitted if the disk has no room for it.
     """
     refuse_unsafe_filesystem(workspace)
-    folder_mode, file_mode = modes_of(workspace)
+    file_mode = modes_of(workspace)[1]
     made = []
     for name in _FOLDERS:
         path = workspace / name
         if not beneath.is_folder(workspace, path):
             with disk.out_of_space(workspace, "a folder"):
                 beneath.make_folder(workspace, path)
-                own(workspace, path, folder_mode)
+                own(workspace, path, modes_of(workspace, name)[0])
                 disk.sync_folder(workspace, path.parent)
             made.append(f"recreated the folder {name}")
     reserve = workspace / "reserve"

@@ -55,7 +55,7 @@ def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
     except PermissionError as error:
         raise RefusedError(
             f"the workspace {workspace} belongs to another user",
-            hint="its owner can share it: artfs init --shared GROUP",
+            hint="its owner can share it: artfs config shared GROUP",
         ) from error
     if len(text) != 2 or not text[0].isdigit():
         raise DamageError(f"{workspace / CURRENT} does not name the manifest in use")

@@ -94,6 +94,8 @@ TABLE = [
     ("purge x:v1/number --reason test", "purge"),
     ("config", "config"),
     ("config undelete-window 2d", "config"),
+    ("config shared", "shared"),
+    ("config reference-roots", "reference_roots"),
     ("doctor", "doctor"),
 ]
 """Commands, and the documents that they print in the workspace of the fixture."""
