@@ -108,7 +108,7 @@ def test_who_may_share(users: Users, place: Path) -> None:
     assert users.artfs("alice", "-w", place, "config", "shared", "no-such-group", check=False).returncode == 3
     foreign = users.artfs("alice", "-w", place, "config", "shared", "root", check=False)
     assert foreign.returncode == 4 and "usermod" in foreign.stderr
-    misplaced = users.artfs("alice", "-w", place, "config", "undelete-window", "1h", "--owner", "x", check=False)
+    misplaced = users.artfs("alice", "-w", place, "config", "undelete-window", "1h", "--owner", "root", check=False)
     assert misplaced.returncode == 2
     assert modes(place) == before
     own = users.common(f"roots-{os.urandom(4).hex()}", "root") / "ws"
