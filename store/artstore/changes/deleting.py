@@ -66,6 +66,9 @@ class Deletion:
     silent: list[str] = field(default_factory=list)
     dry_run: bool = False
 
+    def __repr__(self) -> str:
+        return f"<Deletion of {_shortened(self.versions)}, {self.freed_bytes} bytes>"
+
 
 @dataclass(frozen=True, slots=True)
 class Undeletion:
@@ -78,6 +81,10 @@ class Undeletion:
     aliases: list[str]
     skipped_aliases: list[str]
     silent: list[str]
+
+
+def _shortened(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 class _Doomed(NamedTuple):

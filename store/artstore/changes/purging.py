@@ -68,6 +68,9 @@ class PurgeReport:
     silent: list[str] = field(default_factory=list)
     dry_run: bool = False
 
+    def __repr__(self) -> str:
+        return f"<PurgeReport {len(self.files)} files of {len(self.versions)} versions, {self.freed_bytes} bytes freed>"
+
 
 class _ChangedError(BusyError):
     """Raised if another process has changed a version since its content was looked up."""

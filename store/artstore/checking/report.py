@@ -61,6 +61,10 @@ class Report:
     counted: dict[str, int] = field(default_factory=dict)
     omitted: Counter[str] = field(default_factory=Counter)
     repaired: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<Report {len(self.problems)} problems, {len(self.notes)} notes, {len(self.repaired)} repairs>"
+
     _kinds: Counter[str] = field(default_factory=Counter, repr=False)
 
     @property

@@ -37,7 +37,7 @@ __all__ = ["Explanation", "explain", "explain_digest", "explain_file", "explain_
 _SHOWN: Final = 20
 
 
-@dataclass
+@dataclass(repr=False)
 class Explanation:
     """An object's description and the reasons why it exists.
 
@@ -58,6 +58,9 @@ class Explanation:
     users: list[str] = field(default_factory=list)
     counted_in: str = ""
     advice: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Explanation of {self.target}: {self.state}, {len(self.versions) + self.more} versions>"
 
     @property
     def reasons(self) -> list[str]:

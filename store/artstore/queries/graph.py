@@ -60,6 +60,10 @@ class Graph:
     nodes: list[GraphNode]
     edges: list[GraphEdge]
 
+    def __repr__(self) -> str:
+        name = next((node.name for node in self.nodes if node.key == self.root), self.root)
+        return f"<Graph of {name}: {len(self.nodes)} nodes, {len(self.edges)} edges>"
+
 
 def graph_of(store: Store, ref: str, *, up: bool = True, down: bool = True, depth: int | None = None) -> Graph:
     """Return the graph around a version, also a deleted one, or a run (``run:PROJECT/ID``)."""

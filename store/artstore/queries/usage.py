@@ -87,6 +87,9 @@ class Usage:
     oldest_ns: int | None = None
     oldest_due_ns: int | None = None
 
+    def __repr__(self) -> str:
+        return f"<Usage {self.versions} versions, {self.stored_bytes} bytes stored, {self.disk_bytes} on disk>"
+
     @property
     def overdue(self) -> bool:
         """Whether an entry has been due for over an hour: no reaper runs, or deleted content is in use."""

@@ -55,6 +55,9 @@ class GcReport:
     not_compacted: list[str] = field(default_factory=list)
     dry_run: bool = False
 
+    def __repr__(self) -> str:
+        return f"<GcReport {self.freed_bytes} bytes freed, {self.deadlist_bytes} on the deadlist>"
+
 
 def collect(
     store: Store,

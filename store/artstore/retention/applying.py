@@ -42,6 +42,10 @@ class RetentionPlan:
     rules: tuple[Rule, ...]
     freed_bytes: int
 
+    def __repr__(self) -> str:
+        expiring = f"{len(self.expiring)} of {len(self.verdicts)} versions expire"
+        return f"<RetentionPlan {expiring}, {self.freed_bytes} bytes would be freed>"
+
     @property
     def expiring(self) -> list[Verdict]:
         """The verdicts on expiring versions."""
