@@ -265,7 +265,7 @@ TESTED_ELSEWHERE = {
         for name in ("folders", "meter", "selection", "survey", "workers", "writing")
     ],
     "tests/store/queries/test_usage.py": ["artstore/queries/figures"],
-    "tests/store/queries/test_versions.py": ["artstore/queries/artifacts", "artstore/queries/query"],
+    "tests/store/queries/test_versions.py": ["artstore/queries/artifacts"],
     "tests/store/rows/test_lineage.py": ["artstore/changes/linking", "artstore/queries/graph"],
     "tests/store/test_workspace.py": ["artstore/queries/resolving"],
     "tests/store/storage/test_closing.py": ["artstore/namespaces/opened"],

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from decimal import Decimal
 
-__all__ = ["decimal_of", "equal_metadata", "same_value", "typed_value"]
+__all__ = ["decimal_of", "equal_metadata", "plain", "same_value", "typed_value"]
 
 _DECIMAL: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _LONGEST: Final = 4000
@@ -81,14 +81,15 @@ def equal_metadata(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def _canonical(value: object) -> str:
     """Return JSON in which true is not 1; a number is written in one way, so that 1.0 is 1."""
-    return json.dumps(_plain(value), sort_keys=True)
+    return json.dumps(plain(value), sort_keys=True)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return a JSON value in which a whole number is an integer, so that equal numbers are written in one way."""
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from artstore import locate
-from artstore.arguments import Duration, seconds_of, texts, texts_of
+from artstore.arguments import Duration, seconds_of, text, texts, texts_of
 from artstore.errors import ExistsError, WorkspaceNotFoundError
 from artstore.names import check_name, check_type
 from artstore.namespaces.groups import Groups
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from artstore.queries.explaining import Explanation
     from artstore.queries.exporting import GetReceipt
     from artstore.queries.graph import Graph
+    from artstore.queries.query import Matches
     from artstore.queries.usage import DiskUse, GroupUsage, Usage, VersionUsage
     from artstore.queries.warming import Warmed
     from artstore.reclaim.collecting import GcReport
@@ -165,21 +166,38 @@ class Workspace(Groups):
         type: str | None = None,
         tag: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        where: Sequence[str] | str = (),
         younger: Duration | None = None,
         older: Duration | None = None,
         latest: bool = False,
-    ) -> list[Version]:
+        sort: str = "name",
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Matches:
         """Return the living versions that match every selector, by name and number.
 
         ``artifact`` is a glob on full names, ``project`` includes all below it, ``younger`` and ``older`` are ages:
         seconds, ``"30d"`` or timedeltas.  With ``latest`` only the latest version of each artifact is considered.
-        """
-        from artstore.queries.query import Selector, find
 
-        selector = Selector(project, type, artifact, tag, metadata or {})
-        young = None if younger is None else seconds_of(younger, "younger")
-        old = None if older is None else seconds_of(older, "older")
-        return list(find(self.store, selector, younger=young, older=old, latest=latest))
+        ``metadata`` are values that a version must have, and ``where`` are comparisons such as ``"acc>0.9"``,
+        ``"stage!=final"`` or ``"eval.f1"`` (it has a value).  A number may be kept as text; ``left_out`` of the result
+        is how many values could not be compared.  ``sort`` is ``name``, ``created``, ``size``, or a key of metadata;
+        ``limit`` is the most versions to return.
+        """
+        from artstore.queries.conditions import conditions_of
+        from artstore.queries.query import Search, Selector, find
+
+        search = Search(
+            selector=Selector(project, type, artifact, tag),
+            conditions=conditions_of(metadata, where),
+            younger=None if younger is None else seconds_of(younger, "younger"),
+            older=None if older is None else seconds_of(older, "older"),
+            latest=latest,
+            sort=text(sort, "sort"),
+            reverse=reverse,
+            limit=limit,
+        )
+        return find(self.store, search)
 
     def has_artifact(self, name: str) -> bool:
         """Return whether an artifact with this full name has a living version."""

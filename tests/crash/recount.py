@@ -25,6 +25,7 @@ from artstore.records.deadlist import Condemned, DeadEntry, Free, decode_condemn
 from artstore.records.nodes import KIND_LOST, KIND_TREE, decode_lost
 from artstore.records.packing import CLASS_CONTENT, CLASS_LIST, CLASS_LOST, CLASS_TREE, HEADER_LENGTH
 from artstore.records.tables import Table
+from artstore.records.terms import terms_of
 from artstore.retention.rules import read_rules
 from artstore.rows.drafts import find_open, list_drafts
 from artstore.rows.nodes import children_of, node_extent
@@ -337,6 +338,10 @@ def _catalogue(records: Records) -> list[str]:
         wrong.append("two versions have one mount serial")
     if any(version.mount >= state.next_serial for version in records.versions):
         wrong.append("a mount serial is still to be given out")
+    with transaction.raw.cursor(transaction.handles[Table.TERMS]) as cursor:
+        terms = {bytes(key) for key in cursor.iternext(values=False)}
+    if terms != {key for version in live for key in terms_of(version)}:
+        wrong.append("the index of metadata does not have the terms of the living versions, and no others")
     living = {(version.artifact, version.number) for version in live}
     wrong += [
         f"alias {alias.name} of artifact {alias.artifact} names no living version"

@@ -679,6 +679,9 @@ class Deletion(RuleBasedStateMachine):
         opened = {ident: draft.model for ident, draft in expected.opened.items()}
         observed = (expected.living.keys(), expected.aliases, expected.living_notes(), expected.waiting.keys(), opened)
         assert self._observed() == observed
+        for note in (1, 2):
+            found = {(each.artifact, each.number) for each in self.ws.find(where=[f"note={note}"])}
+            assert found == {key for key, value in expected.living_notes().items() if value == note}
         for key, model in self.expected.living.items():
             assert model_of(self.ws.store, self.ws.version(label(key)).record.root) == model, f"{label(key)} differs"
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import size, write_document, write_table
+from artfs.cli.output import counted, legible, size, warn, write_document, write_table
 from artfs.cli.projects import require_project
 from artfs.cli.session import Session, subcommand
 from artfs.documents.encoding import timestamp
+
+if TYPE_CHECKING:
+    from artstore.queries.versions import Version
 
 __all__ = ["find"]
 
@@ -19,10 +26,21 @@ __all__ = ["find"]
 @click.option("--project", metavar="PROJECT", help="Only artifacts in this project and below.")
 @click.option("--type", "type_", metavar="TYPE", help="Only artifacts of this type.")
 @click.option("--tag", metavar="TAG", help="Only versions with this tag.")
-@click.option("--meta", multiple=True, metavar="JSON|K=V|K:=JSON", help="Only versions with this metadata; repeatable.")
+@click.option(
+    "--meta",
+    multiple=True,
+    metavar="CONDITION",
+    help="Only versions whose metadata satisfy this, such as acc>0.9; repeatable.",
+)
 @click.option("--younger", metavar="TIME", help="Only versions created within this time, such as 7d.")
 @click.option("--older", metavar="TIME", help="Only versions created longer ago than this.")
 @click.option("--latest", is_flag=True, help="Only the latest version of each artifact.")
+@click.option(
+    "--sort", metavar="KEY", default="name", help="Sort by name, created, size, or a key of the metadata [name]."
+)
+@click.option("-r", "--reverse", is_flag=True, help="Sort in descending order.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most this many versions.")
+@click.option("--columns", metavar="KEY,...", help="Show these keys of the metadata in columns.")
 def find(
     session: Session,
     artifact: str | None,
@@ -33,33 +51,59 @@ def find(
     younger: str | None,
     older: str | None,
     latest: bool,
+    sort: str,
+    reverse: bool,
+    limit: int | None,
+    columns: str | None,
 ) -> None:
     """Find versions by name, type, tag, metadata and age.
 
-    GLOB is matched against the full names of artifacts; quote it. A version must match every condition. Numbers in
-    metadata are compared as numbers, also those that were kept as text.
+    GLOB is matched against the full names of artifacts; quote it. A version must match every condition. A condition on
+    metadata is KEY=VALUE, KEY!=VALUE, KEY>VALUE, and so with >=, < and <=, KEY:=JSON, KEY alone (it has a value), or a
+    JSON object. KEY can be a path such as eval.f1. Numbers are compared as numbers, whether they were kept as numbers
+    or as text; what cannot be compared is left out, and counted on stderr.
 
     \b
     Examples:
-      artfs find --type model --meta stage=final
+      artfs find --type model --meta stage=final --meta 'acc>0.9'
+      artfs find --sort acc -r -n 10 --columns acc,eval.f1
       artfs find 'logs/2024_*' --older 90d
     """
     workspace = session.open()
     require_project(workspace, project)
+    objects = [item for item in meta if item.lstrip().startswith("{")]
     versions = workspace.find(
         artifact,
         project=project,
         type=type_,
         tag=tag,
-        metadata=parse_metadata(meta),
+        metadata=parse_metadata(objects),
+        where=[item for item in meta if item not in objects],
         younger=None if younger is None else parse_duration(younger),
         older=None if older is None else parse_duration(older),
         latest=latest,
+        sort=sort,
+        reverse=reverse,
+        limit=limit,
     )
     if session.json:
         from artfs.documents.versions import VersionsDocument
 
-        write_document(VersionsDocument.of(versions))
+        write_document(VersionsDocument.found(versions))
+        return
+    keys = [key for key in (columns or "").split(",") if key]
+    _write(versions, keys)
+    if versions.left_out:
+        warn(f"left out {counted(versions.left_out, 'value')} that cannot be compared")
+    if versions.unordered:
+        warn(f"{counted(versions.unordered, 'version')} without a value to sort {sort} by: listed last")
+
+
+def _write(versions: Sequence[Version], keys: Sequence[str]) -> None:
+    """Write a table with columns for keys of metadata, or by default with what tells versions apart."""
+    if keys:
+        rows = [[version.name, *(_cell(version.metadata, key) for key in keys)] for version in versions]
+        write_table(["VERSION", *map(str.upper, keys)], rows, right=_numeric(rows))
         return
     rows = [
         [
@@ -72,3 +116,23 @@ def find(
         for version in versions
     ]
     write_table(["VERSION", "TYPE", "CREATED", "SIZE", "ALIASES AND TAGS"], rows, right=[3])
+
+
+def _cell(metadata: Mapping[str, Any], key: str) -> str:
+    from artstore.queries.conditions import values_at
+
+    for value in values_at(metadata, key):
+        return legible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) or '""'
+    return "-"
+
+
+def _numeric(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the columns whose cells are numbers or empty."""
+    from artstore.metadata import decimal_of
+
+    width = len(rows[0]) if rows else 0
+    return [
+        index
+        for index in range(1, width)
+        if all(row[index] == "-" or decimal_of(row[index]) is not None for row in rows)
+    ]

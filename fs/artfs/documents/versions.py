@@ -13,6 +13,7 @@ from artfs.documents.lineage import NeighboursItem
 from artstore.names import version_label
 
 if TYPE_CHECKING:
+    from artstore.queries.query import Matches
     from artstore.queries.versions import Version
     from artstore.references.failures import Failure
 
@@ -111,17 +112,27 @@ def _values(version: Version) -> dict[str, Any]:
 class VersionsDocument(Document):
     """Versions, in the order of the command (``artfs ls NAME``, ``find``, ``artifact ls``).
 
-    ``artifact`` is there if all are versions of one artifact that was named.
+    ``artifact`` is there if all are versions of one artifact that was named. ``find`` says how many values of metadata
+    could not be compared with a condition (``left_out``), and how many of the versions come last, because they have no
+    value to sort by (``unordered``).
     """
 
     schema: ClassVar[str] = "artfs.versions/1"
     versions: Sequence[VersionItem]
     artifact: str | None = omittable()
+    left_out: int | None = omittable()
+    unordered: int | None = omittable()
 
     @classmethod
     def of(cls, versions: Iterable[Version], *, artifact: str | None = None) -> VersionsDocument:
         """Return the document of versions, in their order."""
         return cls([VersionItem.of(version) for version in versions], artifact)
+
+    @classmethod
+    def found(cls, matches: Matches) -> VersionsDocument:
+        """Return the document of what a search found."""
+        items = [VersionItem.of(version) for version in matches]
+        return cls(items, left_out=matches.left_out, unordered=matches.unordered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Table(IntEnum):
     | RUN_IDS | project UTF-8, a zero byte, id UTF-8 | run u64 |
     | METRICS | run u64, block u32 | zstd frame of JSON lines: the rows that the run logged, in order |
     | MOUNTS | mount serial u32 | serial u32 of the version whose inode numbers contain it, if that is another one |
+    | TERMS | space u8, path, kind, value, serial u32; see `artstore.records.terms` | only a seal |
     | LINEAGE | end, direction byte, kind byte, other end | EdgeRecord in the direction ``>``, empty in the other |
 
     Invariants: every node of NODES has one row of INDEX and a count of at least 1; a count is the number of rows of
@@ -62,6 +63,7 @@ class Table(IntEnum):
     METRICS = 19
     LINEAGE = 20
     MOUNTS = 21
+    TERMS = 22
 
 
 def key32(number: int) -> bytes:

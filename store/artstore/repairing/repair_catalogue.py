@@ -22,6 +22,7 @@ from artstore.records.events import decode
 from artstore.records.journal_frames import encode_events
 from artstore.records.packing import CLASS_TREE
 from artstore.records.tables import Table, key32, key64
+from artstore.records.terms import terms_of
 from artstore.records.trees import MODE_BITS
 from artstore.repairing.repair_folders import modes_of, own
 from artstore.repairing.repair_runs import repair_runs
@@ -275,6 +276,7 @@ class _Work:
             put_row(transaction, Table.VERSIONS, key32(serial), version.encode())
         numbers = {key64(version.artifact) + key32(version.number): key32(version.serial) for version in versions}
         self._replace(Table.NUMBERS, numbers)
+        self._replace(Table.TERMS, {key: b"" for version in versions for key in terms_of(version)})
         with_living = {version.artifact for version in living}
         names = {}
         for number, record in self._artifacts.items():

@@ -15,6 +15,7 @@ from artstore.errors import DamageError, ExistsError, InvalidInputError
 from artstore.names import version_label
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.tables import Table, key32, key64, name_of_key, number32, number64
+from artstore.rows import terms
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "rename",
     "retire",
     "serial_of",
+    "serials_of",
     "set_aliases",
     "version",
     "version_by_number",
@@ -212,7 +214,8 @@ def put_artifact(transaction: WriteTransaction, record: ArtifactRecord) -> None:
 
 
 def put_version(transaction: WriteTransaction, record: VersionRecord) -> None:
-    """Write a version's record, and the row that leads to it by number."""
+    """Write a version's record, the row that leads to it by number, and its terms."""
+    terms.change(transaction, recorded_version(transaction, record.serial), record)
     transaction.put(Table.VERSIONS, key32(record.serial), record.encode())
     if record.mount != record.serial:
         transaction.put(Table.MOUNTS, key32(record.mount), key32(record.serial))
@@ -230,6 +233,7 @@ def remove_version(transaction: WriteTransaction, serial: int, artifact_number: 
     record = recorded_version(transaction, serial)
     if record is not None:
         renumber_mount(transaction, record)
+        terms.change(transaction, record, None)
     transaction.delete(Table.VERSIONS, key32(serial))
     transaction.delete(Table.NUMBERS, key64(artifact_number) + key32(number))
 
@@ -273,12 +277,18 @@ def version_by_number(transaction: ReadTransaction, artifact_number: int, number
     return record if record is not None and record.state == "live" else None
 
 
+def serials_of(transaction: ReadTransaction, artifact_number: int) -> Iterator[int]:
+    """Yield the serials of an artifact's versions, deleted ones too, by number."""
+    for _, serial in transaction.rows(Table.NUMBERS, key64(artifact_number)):
+        yield number32(serial)
+
+
 def recorded_versions(transaction: ReadTransaction, artifact_number: int) -> Iterator[VersionRecord]:
     """Yield an artifact's versions, deleted ones too, by number."""
-    for _, serial in transaction.rows(Table.NUMBERS, key64(artifact_number)):
-        record = recorded_version(transaction, number32(serial))
+    for serial in serials_of(transaction, artifact_number):
+        record = recorded_version(transaction, serial)
         if record is None:
-            raise DamageError(f"the record of version serial {number32(serial)} is missing")
+            raise DamageError(f"the record of version serial {serial} is missing")
         yield record
 
 

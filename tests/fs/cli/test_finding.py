@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from messages import refused
+from messages import refused, reported
 
 Run = Callable[..., Any]
 
@@ -45,6 +45,12 @@ def filled(artfs: Run, tmp_path: Path) -> None:
         (("--meta", "rows=2", "--latest"), ["logs/2024_01:v0", "logs/2024_02:v0"]),
         (("--meta", "stage=draft", "--meta", "rows=2"), ["net:v0"]),
         (("--tag", "checked"), ["logs/2024_01:v0"]),
+        (("--meta", "rows>1"), ["logs/2024_01:v0", "logs/2024_02:v0", "net:v0"]),
+        (("--meta", "rows>=1", "--meta", "rows<2"), ["logs/2023_12:v0"]),
+        (("--meta", "stage"), ["net:v0", "net:v1"]),
+        (("--meta", "stage!=final"), ["net:v0"]),
+        (("--meta", '{"stage": "draft", "rows": 2}'), ["net:v0"]),
+        (("--sort", "rows", "-r", "-n", "2", "--meta", "rows"), ["logs/2024_01:v0", "logs/2024_02:v0"]),
         (("--younger", "1h", "net"), ["net:v0", "net:v1"]),
         (("--older", "1h"), []),
     ],
@@ -74,8 +80,34 @@ def test_ls_with_a_glob(artfs: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("filled")
-@pytest.mark.parametrize("arguments", [("--younger", "soon"), ("--older", "-1d"), ("--meta", "x")])
+@pytest.mark.parametrize(
+    "arguments", [("--younger", "soon"), ("--older", "-1d"), ("--meta", "=x"), ("--meta", "rows>")]
+)
 def test_mistakes(artfs: Run, arguments: tuple[str, ...]) -> None:
     done = artfs("find", *arguments)
     refused(done, code=2, names=[f"'{arguments[1]}'"])
     assert done.out == b""
+
+
+@pytest.mark.usefixtures("filled")
+def test_columns(artfs: Run) -> None:
+    """Keys of metadata as columns, numbers to the right; a dash for what is not there."""
+    artfs("meta", "set", "net:v1", "rows=11")
+    assert artfs("find", "net", "--columns", "rows,stage,none").text.splitlines() == [
+        "net:v0   2  draft  -",
+        "net:v1  11  final  -",
+    ]
+
+
+@pytest.mark.usefixtures("filled")
+def test_what_was_left_out(artfs: Run) -> None:
+    """Values that cannot be compared and versions that cannot be ordered are counted, not hidden."""
+    artfs("meta", "set", "net:v1", "rows=many")
+    found = artfs("find", "--meta", "rows>1")
+    assert len(found.text.splitlines()) == 3
+    reported(found, names=["1 value"])
+    found = artfs("find", "--sort", "rows")
+    assert found.text.splitlines()[-1].startswith("net:v1")
+    reported(found, names=["1 version", "rows"])
+    document = artfs("find", "--meta", "rows<9", "--sort", "stage", "--json").json
+    assert (document["left_out"], document["unordered"]) == (1, 3)

@@ -287,6 +287,8 @@ SMALL_DAMAGE: list[Damage] = [
     entry_from_the_future,
     entries_of_one_number,
     rows_gone(Table.NAMES),
+    rows_gone(Table.TERMS),
+    rows_spoilt(Table.TERMS),
     rows_gone(Table.NUMBERS),
     rows_gone(Table.ALIASES),
     rows_gone(Table.ALIAS_SERIALS),

@@ -1,0 +1,205 @@
+"""The keys of the table TERMS: what is said of versions, in an order that answers comparisons.
+
+    key      space u8 · path · 0 0 · kind u8 · value · serial u32 BE
+    path     the keys of nested objects, joined by ``.``, in UTF-8
+    kind     1 a number, 2 text, 3 true or false, 4 null, 5 an object, 6 a list
+    number   127, 128 or 129 for its sign · exponent u32 BE, biased by 2^31 · digits, each plus 1 · 0;
+             of a negative number all after the sign is complemented, and 0 is the byte 128 alone
+    text     its UTF-8 · 0 1; of a longer one its first 96 bytes · 0 2 · the first 16 bytes of the BLAKE3 of all
+    3 to 6   one byte; nothing; the first 16 bytes of the BLAKE3 of the JSON
+
+A zero byte in a path or text is followed by 255.  Bytes that are not Unicode are encoded as surrogates.  A number is
+0.DIGITS times ten to its exponent, without trailing zeros, so that equal numbers have one form whether they were kept
+as numbers or as text, and keys sort as their values do.
+
+The elements of a list that are scalars are terms at the list's path too.  A version with more than 200 terms,
+with one that fits no key, with more than 50 levels of values, or with two values at one path (``a.b`` is a key, and
+``b`` a key in ``a``) has the row ``0 · serial``: every search reads its record.  Reserved keys come first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from blake3 import blake3
+
+from artstore.metadata import decimal_of, plain
+from artstore.records.catalogue import VersionRecord, reserved
+from artstore.records.tables import key32
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+__all__ = [
+    "METADATA",
+    "PARTIAL",
+    "TERMS",
+    "Kind",
+    "bounds",
+    "encode_value",
+    "kind_prefix",
+    "path_prefix",
+    "terms_of",
+    "value_kind",
+]
+
+PARTIAL: Final = b"\0"
+"""Before the serial of a version that the table does not have all of."""
+METADATA: Final = b"m"
+"""The space of metadata."""
+TERMS: Final = 200
+"""The most terms of a version."""
+
+_LONGEST_KEY: Final = 400  # LMDB's limit is 511
+_LONGEST_TEXT: Final = 96
+_HASH: Final = 16
+_BIAS: Final = 1 << 31
+_DIGITS: Final = 100
+_DEEPEST: Final = 50
+
+
+class Kind:
+    """The kinds of values, in the order of their keys."""
+
+    NUMBER, TEXT, TRUTH, NULL, OBJECT, LIST = (bytes([kind]) for kind in range(1, 7))
+
+
+def path_prefix(space: bytes, path: str) -> bytes:
+    """Return what the keys of all values at a path begin with."""
+    return space + _escaped(path) + b"\0\0"
+
+
+def kind_prefix(space: bytes, path: str, kind: bytes) -> bytes:
+    """Return what the keys of all values of one kind at a path begin with."""
+    return path_prefix(space, path) + kind
+
+
+def value_kind(value: object) -> bytes:
+    """Return the kind of a JSON value; text that writes a number is a number."""
+    if value is None:
+        return Kind.NULL
+    if isinstance(value, bool):
+        return Kind.TRUTH
+    if isinstance(value, Mapping):
+        return Kind.OBJECT
+    if isinstance(value, list | tuple):
+        return Kind.LIST
+    return Kind.TEXT if decimal_of(value) is None else Kind.NUMBER
+
+
+def encode_value(value: object) -> bytes | None:
+    """Return the kind and the form of a JSON value; None for a number of too many digits."""
+    kind = value_kind(value)
+    if kind == Kind.NUMBER:
+        number = decimal_of(value)
+        assert number is not None  # or it is none
+        form = _number(number)
+        return None if form is None else kind + form
+    if kind == Kind.TEXT:
+        return kind + _text(str(value))
+    if kind == Kind.TRUTH:
+        return kind + (b"\1" if value else b"\0")
+    return kind if kind == Kind.NULL else kind + blake3(_raw(json.dumps(plain(value), sort_keys=True))).digest(_HASH)
+
+
+def bounds(value: object) -> tuple[bytes, bytes]:
+    """Return (least form, a form after the greatest) of the numbers or texts that may be equal to one.
+
+    Longer texts of one beginning are in the order of their hashes.
+    """
+    if value_kind(value) == Kind.TEXT and len(raw := _raw(str(value))) > _LONGEST_TEXT:
+        beginning = raw[:_LONGEST_TEXT].replace(b"\0", b"\0\xff")
+        return beginning, beginning + b"\0\3"
+    form = encode_value(value)
+    return (b"", b"\xff") if form is None else (form[1:], form[1:] + b"\xff")
+
+
+def terms_of(version: VersionRecord | None) -> set[bytes]:
+    """Return the keys of a version's terms: none unless it is living."""
+    if version is None or version.state != "live":
+        return set()
+    serial = key32(version.serial)
+    if not _is_shallow(version.metadata):
+        return {PARTIAL + serial}
+    keys: set[bytes] = set()
+    rest: set[bytes] = set()
+    places = [path for path, _, is_element in _leaves(version) if not is_element]
+    if len(places) != len(set(places)):
+        rest = {PARTIAL + serial}
+    for path, value, _ in _leaves(version):
+        form = encode_value(value)
+        key = None if form is None or len(path) > _LONGEST_KEY else path_prefix(METADATA, path) + form + serial
+        if key is None or len(key) > _LONGEST_KEY:
+            rest = {PARTIAL + serial}
+        elif len(keys) < TERMS or key in keys:
+            keys.add(key)
+        else:
+            rest = {PARTIAL + serial}
+            break
+    return keys | rest
+
+
+def _is_shallow(metadata: Mapping[str, Any]) -> bool:
+    """Return whether values can be read by functions that call themselves at each level."""
+    level: list[Any] = [metadata]
+    for _ in range(_DEEPEST):
+        level = [
+            each
+            for value in level
+            for each in (value.values() if isinstance(value, Mapping) else value)
+            if isinstance(each, list | Mapping)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _leaves(version: VersionRecord) -> Iterator[tuple[str, object, bool]]:
+    """Yield (path, value, whether it is an element of the list there) of the metadata.
+
+    What artfs wrote comes first, so that users' keys cannot crowd it out.
+    """
+    own = reserved(version.metadata)
+    yield from _values("", own)
+    yield from _values("", {key: value for key, value in version.metadata.items() if key not in own})
+
+
+def _values(above: str, values: Mapping[str, Any]) -> Iterator[tuple[str, object, bool]]:
+    for key, value in values.items():
+        path = above + key
+        yield path, value, False
+        if isinstance(value, Mapping):
+            yield from _values(f"{path}.", value)
+        elif isinstance(value, list):
+            yield from ((path, element, True) for element in value if not isinstance(element, list | Mapping))
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _escaped(text: str) -> bytes:
+    return _raw(text).replace(b"\0", b"\0\xff")
+
+
+def _text(text: str) -> bytes:
+    raw = _raw(text)
+    if len(raw) <= _LONGEST_TEXT:
+        return _escaped(text) + b"\0\1"
+    return raw[:_LONGEST_TEXT].replace(b"\0", b"\0\xff") + b"\0\2" + blake3(raw).digest(_HASH)
+
+
+def _number(number: Decimal) -> bytes | None:
+    sign, digits, exponent = number.as_tuple()
+    written = "".join(map(str, digits)).lstrip("0")
+    significant = written.rstrip("0")
+    if not significant:
+        return b"\x80"
+    assert isinstance(exponent, int)  # `decimal_of` returns no infinities
+    order = exponent + len(written) + _BIAS
+    if len(significant) > _DIGITS or not 0 <= order < 2 * _BIAS:
+        return None
+    form = order.to_bytes(4, "big") + bytes(int(digit) + 1 for digit in significant) + b"\0"
+    return b"\x7f" + bytes(255 - byte for byte in form) if sign else b"\x81" + form
