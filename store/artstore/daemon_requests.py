@@ -21,12 +21,23 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from artstore.daemons import DaemonInfo, connect, is_held, live_daemons, run_file_of
+from artstore.daemons import (
+    DaemonInfo,
+    connect,
+    is_held,
+    is_stopped,
+    live_daemons,
+    recorded_daemons,
+    run_file_of,
+    run_files,
+    user_name,
+)
 from artstore.errors import BusyError, RefusedError
+from artstore.mount_leases import DeletedVersion, leased
 
 __all__ = [
     "CACHE_SECONDS",
@@ -154,26 +165,53 @@ def _in_messages(entries: Sequence[PurgedEntry]) -> Iterator[list[PurgedEntry]]:
         yield part
 
 
-def in_use(run_dir: Path, versions: Sequence[tuple[int, int, int]]) -> dict[int, str]:
-    """Return the users of those deleted versions that a mount still uses: its mountpoint, or a sentence.
+def in_use(run_dir: Path, versions: Sequence[DeletedVersion], *, evicted: Collection[str] = ()) -> dict[int, str]:
+    """Return the users of those deleted versions that a mount may still use, by serial: its mountpoint, or a phrase.
 
-    ``versions`` are (artifact number, version number, serial), the answer is by serial.  Guarantees: a version that is
-    not in the answer is not in use under any mount, now or later.  A live daemon that does not answer within
-    `PATIENCE_SECONDS` counts as using all, as does one whose answer is not a list of serials.  Raises OSError if this
-    process has no descriptor left to ask with.  Call it outside of any transaction.
+    A mount may use what its daemon has leases of.  The daemons that have some are asked to release what their kernels
+    do not use, and the leases are examined once more when they have answered, or after `PATIENCE_SECONDS`: a daemon
+    that does not answer keeps what it has, and no more.  The leases of the daemons ``evicted``, by id, do not count.
     """
-    request = [list(version) for version in versions]
+    asked = _leases(run_dir, versions, evicted)
+    if not asked:
+        return {}
+    calls = {}
+    for run_file, info in recorded_daemons(run_dir):
+        if run_file in asked:
+            request = {"op": "in_use", "versions": [list(version) for version in asked[run_file]]}
+            calls[run_file] = _Call(info, run_dir, _line(request))
+    _make(list(calls.values()))
     users: dict[int, str] = {}
-    for call in _ask_all(run_dir, {"op": "in_use", "versions": request}) if request else []:
-        if call.is_dead:
-            continue
-        serials = call.answer.get("in_use") if call.agreed else None
-        if not isinstance(serials, list) or not all(isinstance(serial, int) for serial in serials):
-            sentence = f"the daemon of {call.info.mountpoint} (process {call.info.pid}) does not answer"
-            users.update((serial, sentence) for _, _, serial in versions)
-        else:
-            users.update((serial, call.info.mountpoint) for serial in serials)
+    for run_file, kept in _leases(run_dir, versions, evicted).items():
+        users.update((version.serial, _user(run_file, calls.get(run_file))) for version in kept)
     return users
+
+
+def _leases(
+    run_dir: Path, versions: Sequence[DeletedVersion], evicted: Collection[str]
+) -> dict[Path, list[DeletedVersion]]:
+    """Return the versions of which each daemon has a lease, by run file; all for one whose file cannot be read."""
+    found = {}
+    for run_file in run_files(run_dir):
+        if run_file.stem not in evicted:
+            try:
+                kept = leased(run_file, versions)
+            except PermissionError:
+                kept = list(versions)
+            if kept:
+                found[run_file] = kept
+    return found
+
+
+def _user(run_file: Path, call: _Call | None) -> str:
+    if call is None:
+        return f"a mount that cannot be examined: {run_file} is not readable, or not a run file"
+    info = call.info
+    owner = "" if info.uid == os.geteuid() else f" of {user_name(info.uid)}"
+    if call.agreed:
+        return f"{info.mountpoint} (process {info.pid}{owner})" if owner else info.mountpoint
+    state = ", because it is suspended" if is_stopped(info) else ""
+    return f"the daemon of {info.mountpoint} (process {info.pid}{owner}) does not answer{state}"
 
 
 def _tell(run_dir: Path, message: Mapping[str, Any]) -> list[DaemonInfo]:
@@ -187,19 +225,23 @@ def _tell(run_dir: Path, message: Mapping[str, Any]) -> list[DaemonInfo]:
 
 def _ask_all(run_dir: Path, message: Mapping[str, Any]) -> list[_Call]:
     """Ask all live daemons in parallel; return when each has answered or died, or after `PATIENCE_SECONDS`."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    daemons = live_daemons(run_dir)
-    if not daemons:
-        return []
     line = _line(message)
-    calls = [_Call(info, run_dir, line) for info in daemons]
+    calls = [_Call(info, run_dir, line) for info in live_daemons(run_dir)]
+    _make(calls)
+    return calls
+
+
+def _make(calls: list[_Call]) -> None:
+    """Carry out requests in parallel; return when each is answered or its daemon has died, or after the patience."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    if not calls:
+        return
     with selectors.DefaultSelector() as selector:
         try:
             _converse(calls, selector, deadline)
         finally:
             for call in calls:
                 call.close(selector)
-    return calls
 
 
 def _converse(calls: list[_Call], selector: selectors.BaseSelector, deadline: float) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "connect",
     "daemons_folder",
     "is_held",
+    "is_stopped",
     "listen",
     "live_daemons",
     "private_run_dir",
@@ -43,6 +44,7 @@ __all__ = [
     "remove_socket",
     "run_dirs",
     "run_file_of",
+    "run_files",
     "runtime_folder",
     "shared_socket",
     "socket_path",
@@ -210,12 +212,13 @@ def remove_socket(workspace: Path, run_file: Path, info: DaemonInfo) -> None:
 def is_held(run_file: Path) -> bool:
     """Return whether a living daemon holds its flock on ``run_file``.
 
-    If this process has no descriptor left to look with, the answer is True: the daemon may use what others would free.
+    If this process has no descriptor left to look with, or may not read the file, the answer is True: the daemon may
+    use what others would free.
     """
     try:
         handle = beneath.open_file(run_file.parents[2], run_file)
     except OSError as error:
-        return error.errno in _EXHAUSTED
+        return error.errno in _EXHAUSTED or error.errno == errno.EACCES
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -223,6 +226,22 @@ def is_held(run_file: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def is_stopped(daemon: DaemonInfo) -> bool:
+    """Return whether the process of a daemon is suspended; False for one that the user of the run file does not run."""
+    try:
+        process = os.open(f"/proc/{daemon.pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        with open(os.open("stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process), "rb") as file:
+            state = file.read().rpartition(b")")[2].split()[0]
+        return state in (b"T", b"t") and os.fstat(process).st_uid in (daemon.uid, 0)
+    except OSError:
+        return False
+    finally:
+        os.close(process)
 
 
 def run_file_of(run_dir: Path, daemon: str) -> Path:
@@ -236,11 +255,19 @@ def recorded_daemons(run_dir: Path) -> Iterator[tuple[Path, DaemonInfo]]:
 
     Raises OSError if this process has no descriptor left to look with.
     """
-    run_files = [run_file for folder in run_dirs(run_dir) for run_file in _run_files(daemons_folder(folder))]
-    for run_file in sorted(run_files, key=lambda path: path.name):
+    for run_file in run_files(run_dir):
         info = _read(run_file)
         if info is not None:
             yield run_file, info
+
+
+def run_files(run_dir: Path) -> list[Path]:
+    """Return the run files of a workspace's daemons, living or dead, by id.
+
+    Raises OSError if this process has no descriptor left to look with.
+    """
+    found = [run_file for folder in run_dirs(run_dir) for run_file in _run_files(daemons_folder(folder))]
+    return sorted(found, key=lambda path: path.name)
 
 
 def _run_files(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from artstore.daemons import DaemonInfo, daemons_folder, runtime_folder, socket_path
+from artstore.mount_leases import DeletedVersion, MountLeases
 
 Answer = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -36,13 +37,14 @@ class FakeDaemon:
             mounter=os.getuid(),
         )
         self.heard: list[dict[str, Any]] = []
-        self._answer = answer
+        self.answer = answer
         path = daemons_folder(run_dir) / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w")
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._file.write(json.dumps({**asdict(self.info), "of a later version": 1}))
         self._file.flush()
+        self.leases = MountLeases.of_run_file(self._file.fileno())
         self._listener = socket.socket(socket.AF_UNIX)
         self._thread = threading.Thread(target=self._serve)
         self._connections: list[socket.socket] = []
@@ -50,11 +52,11 @@ class FakeDaemon:
     def listen(self) -> None:
         self._listener.bind(self.info.socket)
         self._listener.listen()
-        if self._answer is not None:
+        if self.answer is not None:
             self._thread.start()
 
     def _serve(self) -> None:
-        assert self._answer is not None
+        assert self.answer is not None
         while True:
             try:
                 connection, _ = self._listener.accept()
@@ -65,14 +67,23 @@ class FakeDaemon:
             if not line:
                 continue
             self.heard.append(json.loads(line))
-            said = self._answer(self.heard[-1])
+            said = self.answer(self.heard[-1])
             if said is not None:
                 connection.sendall(json.dumps(said).encode() + b"\n")
                 connection.close()
 
+    def take(self, *versions: DeletedVersion) -> None:
+        for version in versions:
+            self.leases.take(version.artifact, version.number, version.number)
+
+    def release(self, *versions: DeletedVersion) -> None:
+        for version in versions:
+            self.leases.release(version.artifact, version.number)
+
     def die(self) -> None:
-        """End as a killed process does: the lock and the socket go, the files stay."""
+        """End as a killed process does: the locks and the socket go, the files stay."""
         self._file.close()
+        self.leases.close()
         with socket.socket(socket.AF_UNIX):
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()

@@ -19,7 +19,8 @@ from artstore import daemon_requests
 from artstore.daemon_requests import CACHE_SECONDS, PATIENCE_SECONDS, Change, PurgedEntry
 from artstore.daemons import daemons_folder, live_daemons
 from artstore.errors import BusyError, RefusedError
-from messages import raises
+from artstore.mount_leases import DeletedVersion
+from messages import missing, raises
 from reasons import has_reason
 from store.fake_daemons import Answer, FakeDaemon, fake_daemons, without_descriptors
 
@@ -127,50 +128,87 @@ def test_nobody_else_is_talked_to(
     assert impostor.heard == []
 
 
-VERSIONS = [(4, 0, 17), (4, 1, 18), (5, 0, 19)]
+VERSIONS = [DeletedVersion(4, 0, 17), DeletedVersion(4, 1, 18), DeletedVersion(5, 0, 19)]
 
 
-def test_a_version_is_in_use_where_any_mount_says_so(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
-    first = start("a", lambda _: {"ok": True, "in_use": [17]})
-    start("b", lambda _: {"ok": True, "in_use": []})
-    start("c", lambda _: {"ok": True, "in_use": [19]})
-    assert daemon_requests.in_use(tmp_path, VERSIONS) == {17: "/mnt/a", 19: "/mnt/c"}
-    assert first.heard == [{"op": "in_use", "versions": [[4, 0, 17], [4, 1, 18], [5, 0, 19]]}]
+def test_a_version_is_in_use_where_a_mount_keeps_its_lease(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
+    """Only the daemons that have leases are asked, for those; what they release then is in use no more."""
+    first, second, third, idle = (start(name) for name in "abcd")
+    first.take(*VERSIONS[:2])
+    second.take(VERSIONS[0])
+    second.answer = lambda _: second.release(VERSIONS[0]) or {"ok": True}
+    third.take(VERSIONS[2])
+    idle.take(DeletedVersion(4, 2, 20), DeletedVersion(6, 0, 21))
+    assert daemon_requests.in_use(tmp_path, VERSIONS) == {17: "/mnt/a", 18: "/mnt/a", 19: "/mnt/c"}
+    assert first.heard == [{"op": "in_use", "versions": [[4, 0, 17], [4, 1, 18]]}]
+    assert third.heard == [{"op": "in_use", "versions": [[5, 0, 19]]}]
+    assert idle.heard == []
+    first.answer = lambda _: first.release(*VERSIONS[:2]) or {"ok": True}
+    assert daemon_requests.in_use(tmp_path, VERSIONS) == {19: "/mnt/c"}
+    assert daemon_requests.in_use(tmp_path, VERSIONS, evicted=["c"]) == {}
     assert daemon_requests.in_use(tmp_path, []) == {}
-    assert len(first.heard) == 1
+    assert len(third.heard) == 2
 
 
-@pytest.mark.parametrize("answer", [None, lambda _: None, lambda _: {"ok": False, "errno": 38}, lambda _: {"ok": True}])
-def test_who_does_not_say_counts_as_using_all(
+@pytest.mark.parametrize("answer", [None, lambda _: None, lambda _: {"ok": False, "errno": 38}])
+def test_a_daemon_that_does_not_answer_keeps_what_it_has_leases_of(
     start: Callable[..., FakeDaemon], tmp_path: Path, answer: Answer | None
 ) -> None:
-    """A daemon that is silent, refuses or does not know the question keeps everything; the wait for it is bounded."""
-    start("a", answer)
-    start("b", lambda _: {"ok": True, "in_use": [18]})
+    """And nothing else; the wait for it is bounded, and ends with its name."""
+    silent, other = start("a", answer), start("b")
+    silent.take(VERSIONS[0])
+    other.take(VERSIONS[1])
     found, seconds = timed(lambda: daemon_requests.in_use(tmp_path, VERSIONS))
-    assert set(found) == {17, 18, 19}
-    assert "/mnt/a" in found[17]
-    assert has_reason(found[17], "no answer")
+    assert set(found) == {17, 18}
+    assert found[18] == "/mnt/b"
+    assert has_reason(found[17], "no answer") and not missing(found[17], ["/mnt/a", str(os.getpid())])
     assert seconds < PATIENCE_SECONDS + 0.4
 
 
+@pytest.mark.parametrize("serials", [5, "17", {"17": True}, [17, "18"], [None], [[4, 0, 17]], [], None])
+def test_whatever_a_daemon_answers_its_leases_count(
+    start: Callable[..., FakeDaemon], tmp_path: Path, serials: object
+) -> None:
+    start("a", lambda _: {"ok": True, "in_use": serials}).take(VERSIONS[1])
+    assert daemon_requests.in_use(tmp_path, VERSIONS) == {18: "/mnt/a"}
+
+
 def test_a_dead_daemon_uses_nothing(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
-    start("a", None).die()
-    dying = start("b", None)
-    timer = threading.Timer(0.3, dying.die)
-    timer.start()
-    found, seconds = timed(lambda: daemon_requests.in_use(tmp_path, VERSIONS))
-    timer.join()
-    assert found == {}
-    assert seconds < 1
+    for name, seconds in (("a", 0.0), ("b", 0.3)):
+        dying = start(name, None)
+        dying.take(*VERSIONS)
+        timer = threading.Timer(seconds, dying.die)
+        timer.start()
+        found, took = timed(lambda: daemon_requests.in_use(tmp_path, VERSIONS))
+        timer.join()
+        assert found == {}
+        assert took < 1
+
+
+def test_a_run_file_that_cannot_be_examined_keeps_everything(
+    start: Callable[..., FakeDaemon], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of another user that is not the group's to read."""
+    start("a")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(daemon_requests, "leased", refuse)
+    found = daemon_requests.in_use(tmp_path, VERSIONS)
+    assert set(found) == {17, 18, 19}
+    monkeypatch.setattr(daemon_requests, "recorded_daemons", lambda _: [])
+    assert str(daemons_folder(tmp_path) / "a.json") in daemon_requests.in_use(tmp_path, VERSIONS)[17]
 
 
 def test_a_long_question_arrives_whole(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
     """More than a socket takes at once."""
-    daemon = start("a", lambda message: {"ok": True, "in_use": [serial for _, _, serial in message["versions"]]})
-    versions = [(1, number, 100_000 + number) for number in range(30_000)]
+    daemon = start("a")
+    versions = [DeletedVersion(1, number, 100_000 + number) for number in range(30_000)]
+    daemon.leases.take(1, 0, 29_999)
     assert set(daemon_requests.in_use(tmp_path, versions)) == {serial for _, _, serial in versions}
-    assert len(daemon.heard) == 1
+    (heard,) = daemon.heard
+    assert heard["versions"] == [list(version) for version in versions]
 
 
 def test_every_live_daemon_hears_of_a_purge(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
@@ -184,15 +222,6 @@ def test_every_live_daemon_hears_of_a_purge(start: Callable[..., FakeDaemon], tm
     assert told == [[7, 0, number, f"\udcff{number}"] for number in range(40_000)]
     assert {message["op"] for message in heard.heard} == {"purged"}
     assert len(heard.heard) == 3
-
-
-@pytest.mark.parametrize("serials", [5, "17", {"17": True}, [17, "18"], [None], [[4, 0, 17]]])
-def test_an_answer_that_cannot_be_read_counts_as_using_all(
-    start: Callable[..., FakeDaemon], tmp_path: Path, serials: object
-) -> None:
-    """An answer that is not a list of serials says of no version that it is unused."""
-    start("a", lambda _: {"ok": True, "in_use": serials})
-    assert set(daemon_requests.in_use(tmp_path, VERSIONS)) == {17, 18, 19}
 
 
 def test_an_answer_may_come_in_pieces(start: Callable[..., FakeDaemon], tmp_path: Path) -> None:
@@ -211,6 +240,7 @@ def test_an_answer_may_come_in_pieces(start: Callable[..., FakeDaemon], tmp_path
                     connection.sendall(piece)
                     time.sleep(0.02)
 
+    daemon.take(VERSIONS[1])
     thread = threading.Thread(target=answer)
     thread.start()
     assert daemon_requests.in_use(tmp_path, VERSIONS) == {18: "/mnt/a"}
@@ -250,7 +280,7 @@ def test_without_descriptors_no_version_is_free_to_be_reaped(
     start: Callable[..., FakeDaemon], tmp_path: Path, free: int
 ) -> None:
     """A process that cannot open a run file, a selector or a socket fails, or takes the daemon for a user."""
-    start("a", lambda _: {"ok": True, "in_use": [17]})
+    start("a").take(VERSIONS[0])
     try:
         with without_descriptors(free):
             users = daemon_requests.in_use(tmp_path, VERSIONS)

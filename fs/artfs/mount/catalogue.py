@@ -6,6 +6,9 @@ removed: a name's number, a version's number, one fixed cookie for `latest`, and
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+
 from artfs.mount import inodes
 from artfs.mount.attributes import (
     Attributes,
@@ -31,9 +34,11 @@ __all__ = [
     "link_target",
     "list_artifact",
     "list_project",
+    "number_of",
     "of_version",
     "parent_of",
     "root",
+    "version_ranges",
 ]
 
 LATEST = b"latest"
@@ -119,6 +124,29 @@ def list_artifact(snapshot: Snapshot, modes: Modes, artifact: int) -> list[Direc
     for alias in sorted(snapshot.aliases_of(artifact), key=lambda alias: alias.serial):
         listing.append(DirectoryEntry(alias.name.encode(), _ALIAS_COOKIE + alias.serial, _of_alias(alias)))
     return listing
+
+
+def number_of(entry: DirectoryEntry) -> int | None:
+    """Return the number of the version that an entry in an artifact's listing is, None for an alias."""
+    return entry.cookie - _FIRST if entry.cookie < _LATEST_COOKIE else None
+
+
+def version_ranges(snapshot: Snapshot, artifact: int, listing: Iterable[DirectoryEntry]) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) of as few ranges of numbers as cover the versions in an artifact's listing.
+
+    Numbers of deleted versions that have not been reaped are in none of them.
+    """
+    listed = [number for number in map(number_of, listing) if number is not None]
+    if not listed:
+        return
+    first = last = listed[0]
+    recorded = snapshot.numbers_of(artifact) if listed[-1] - first >= len(listed) else []
+    for number in listed[1:]:
+        if number > last + 1 and bisect_left(recorded, number) > bisect_right(recorded, last):
+            yield first, last
+            first = number
+        last = number
+    yield first, last
 
 
 def of_version(version: VersionRecord, modes: Modes) -> Attributes:

@@ -21,12 +21,14 @@ from artfs.mount.attributes import Modes
 from artfs.mount.configuration import Configuration
 from artfs.mount.counters import Counters, Field, WorkerCounts
 from artfs.mount.duty import Duty, Relief, Take
+from artfs.mount.leases import WorkerLeases
 from artfs.mount.nodetable import NodeTable
 from artfs.mount.tree import RECORD_BYTES, Tree
 from artfs.mount.wakefulness import LATENCY_DEVICE, Wakefulness
 from artstore import beneath
 from artstore.daemons import DaemonInfo, listen
 from artstore.errors import ArtfsError, MountError
+from artstore.mount_leases import MountLeases
 from artstore.privileges import Owner
 from artstore.references.recent import RecentSpans
 from artstore.storage.chunkcaches import SharedChunkCache
@@ -68,7 +70,7 @@ class Transport(Protocol):
 class Kit:
     """The objects that the zygote passes to its children: ``news`` is the children's end of the socket to it,
     ``device`` the mount's, and ``duty``, a file to lock, ``chunks``, ``regions``, ``recent`` and ``nodes`` are
-    shared by the workers."""
+    shared by the workers, ``leases`` by all."""
 
     configuration: Configuration
     owner: Owner
@@ -81,6 +83,7 @@ class Kit:
     regions: Regions
     recent: RecentSpans
     nodes: NodeTable
+    leases: MountLeases
 
 
 def send(news: socket.socket, message: dict[str, Any]) -> None:
@@ -145,6 +148,7 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
         store,
         kit.counters.epoch,
         nodes=kit.nodes,
+        leases=WorkerLeases(kit.leases, counts),
         modes=Modes(umask=kit.configuration.umask, readable=kit.configuration.readable),
         record_bytes=RECORD_BYTES // kit.configuration.workers,
     )
@@ -186,6 +190,7 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
     if kit.owner.uid != os.geteuid():
         import artfs.mount.invalidator
         import artfs.mount.reaping
+        import artfs.mount.releasing
         import artfs.mount.retaining
         import artfs.mount.supervisor  # noqa: F401  # the owner may not be able to reach root's interpreter
     kit.owner.become()
@@ -205,15 +210,18 @@ def run_supervisor(kit: Kit, info: DaemonInfo) -> int:
 
     from artfs.mount.invalidator import Invalidator
     from artfs.mount.reaping import Reaping
+    from artfs.mount.releasing import Releasing
     from artfs.mount.retaining import Retaining
     from artfs.mount.supervisor import Supervisor
 
+    invalidator = Invalidator(store, kit.device, kit.counters.epoch, kit.leases)
     supervisor = Supervisor(
         description=asdict(info),
         counters=kit.counters,
-        forgetting=Invalidator(store, kit.device, kit.counters.epoch),
+        forgetting=invalidator,
         reaping=Reaping(store, kit.counters),
         retaining=Retaining(store),
+        releasing=Releasing(store, kit.counters, kit.leases, invalidator.settle),
         relief=Relief(kit.device, kit.counters),
         unmount=lambda lazy: _ask_to_unmount(kit.news, lazy),
         uid=os.geteuid(),

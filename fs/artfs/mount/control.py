@@ -26,7 +26,15 @@ from artfs.mount.runfile import remove_dead
 from artfs.mount.table import Mounted
 from artstore import beneath
 from artstore.daemon_requests import request
-from artstore.daemons import DaemonInfo, is_held, live_daemons, private_run_dir, run_file_of, runtime_folder
+from artstore.daemons import (
+    DaemonInfo,
+    is_held,
+    is_stopped,
+    live_daemons,
+    private_run_dir,
+    run_file_of,
+    runtime_folder,
+)
 from artstore.errors import BusyError, InvalidInputError, MountError, NotFoundError, RefusedError
 from artstore.privileges import Owner
 from artstore.records.trees import MODE_BITS
@@ -270,7 +278,7 @@ def _status_of(mounted: Mounted) -> MountStatus:
         workspace=str(mounted.workspace),
         directory=str(mounted.directory),
         state=state,
-        is_stopped=state == "silent" and table.is_stopped(daemon),
+        is_stopped=state == "silent" and is_stopped(daemon),
         pid=daemon.pid,
         started_at=datetime.fromtimestamp(daemon.started_at, UTC),
         transport=daemon.transport,

@@ -25,9 +25,10 @@ class Field(IntEnum):
     READS = 5
     BYTES = 6
     ERRORS = 7
+    STRAY_LEASES = 8
 
 
-_WIDTH = 8
+_WIDTH = 9
 
 
 class WorkerCounts:

@@ -5,9 +5,12 @@ version's root: if the kernel does not know it, nothing of the version is in use
 or a working directory, keeps the directories above it.  Otherwise notifications make it drop each entry of the
 directories that it still knows, so that the last close frees everything, and not the next shortage of memory.
 
+The lease of a deleted version that is free is released (`artstore.mount_leases`); from then on it may be reaped.
+
 Guarantees: a version that was found to be free stays free, because no look-up leads to a deleted version.  This code
-assumes: a message about an entry waits for look-ups under way in its directory, and workers drop their cached places
-when the epoch advances.  So no entry reappears behind the descent.
+assumes: a message about an entry waits for look-ups and listings under way in its directory; the root of a version is
+known while its name is looked up again; workers drop their cached places when the epoch advances.  So no entry
+reappears behind the descent, and no answer that relies on a lease is under way when the kernel is asked.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from artfs.mount.counters import Epoch
 from artfs.mount.notifications import invalidate_entry, invalidate_inode
 from artfs.mount.snapshot_source import SnapshotSource
 from artstore.errors import ArtfsError
+from artstore.mount_leases import DeletedVersion, MountLeases
 from artstore.names import version_label
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
@@ -35,14 +39,6 @@ __all__ = ["DeletedVersion", "Holding"]
 _ENTRIES_AT_ONCE = 1000
 
 _log = logging.getLogger(__name__)
-
-
-class DeletedVersion(NamedTuple):
-    """A version that is no longer in the catalogue."""
-
-    artifact: int
-    number: int
-    serial: int
 
 
 class _Child(NamedTuple):
@@ -105,17 +101,21 @@ class _Descent:
 
 
 class Holding:
-    """Find the deleted versions that the kernel behind ``device`` still uses; callable from any thread."""
+    """Find the deleted versions that the kernel behind ``device`` still uses; callable from any thread.
 
-    def __init__(self, source: SnapshotSource, device: int, epoch: Epoch) -> None:
+    Only one process of a daemon has one: it releases ``leases``, if there are any.
+    """
+
+    def __init__(self, source: SnapshotSource, device: int, epoch: Epoch, leases: MountLeases | None = None) -> None:
         self._source = source
         self._device = device
         self._epoch = epoch
+        self._leases = leases
         self._descents: dict[int, _Descent] = {}
         self._lock = threading.Lock()
 
     def settle(self, versions: Sequence[DeletedVersion], free: set[int], *, seconds: float) -> None:
-        """Add to ``free`` the serials of those of ``versions`` that are in use nowhere under this mount.
+        """Add to ``free`` the serials of ``versions`` that are in use nowhere; release the leases of deleted ones.
 
         A version that is not in it after ``seconds`` is in use, or was not yet checked.  A call may take longer if the
         kernel waits for a look-up under way; the results until then are valid.  Work: two messages for each version,
@@ -134,6 +134,8 @@ class Holding:
                 invalidate_entry(self._device, inodes.artifact(version.artifact), label)
                 record = records.get(version.serial)
                 if record is None:  # its reaping has begun
+                    if self._leases is not None:
+                        self._leases.release(version.artifact, version.number)
                     free.add(version.serial)
                 elif not self._is_free(record, free):
                     held.append(record)
@@ -152,8 +154,27 @@ class Holding:
         if _is_known(self._device, record.mount, 0):
             return False
         self._descents.pop(record.serial, None)
-        free.add(record.serial)
-        return True
+        if record.state == "live" or self._release(record):
+            free.add(record.serial)
+            return True
+        return False
+
+    def _release(self, record: VersionRecord) -> bool:
+        """Release the lease of a deleted version; return False if it is not deleted any more, or not as it was."""
+        leases, artifact, number = self._leases, record.artifact, record.number
+        if leases is None or not leases.has(artifact, number):
+            return True
+        leases.guard(artifact, number)
+        try:
+            leases.release(artifact, number)
+            with self._source.snapshot() as snapshot:
+                found = snapshot.recorded_version(record.serial)
+            if found in (record, None):
+                return True
+            leases.take(artifact, number, number)  # it was undeleted: a worker may have found it living and leased
+            return False
+        finally:
+            leases.unguard(artifact, number)
 
     def _descend(self, record: VersionRecord, deadline: float) -> None:
         """Drop names inside a version in use; an unreadable version is in use until the kernel drops its root."""

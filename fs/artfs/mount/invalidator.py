@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from artfs.mount import inodes
 from artfs.mount.counters import Epoch
-from artfs.mount.holding import DeletedVersion, Holding
+from artfs.mount.holding import Holding
 from artfs.mount.notifications import expire_entries, invalidate_entry, invalidate_inode
 from artfs.mount.snapshot_source import SnapshotSource
 from artstore.daemon_requests import Change, PurgedEntry
+from artstore.mount_leases import DeletedVersion, MountLeases
 from artstore.names import parse_version_label
 from artstore.rows.snapshot import Snapshot
 
@@ -21,17 +22,17 @@ __all__ = ["Invalidator"]
 
 _LATEST = "latest"
 _DESCENT_SECONDS = 0.5
-"""Time for names inside deleted versions before a change is acknowledged; the rest is done at the next query."""
+"""Time for names inside deleted versions before a change is acknowledged; the rest is done within a second."""
 
 
 class Invalidator:
     """Notify the kernel behind ``device`` about the workspace of ``source``; callable from any thread."""
 
-    def __init__(self, source: SnapshotSource, device: int, epoch: Epoch) -> None:
+    def __init__(self, source: SnapshotSource, device: int, epoch: Epoch, leases: MountLeases | None = None) -> None:
         self._source = source
         self._device = device
         self._epoch = epoch
-        self._holding = Holding(source, device, epoch)
+        self._holding = Holding(source, device, epoch, leases)
 
     def apply(self, changes: list[Change]) -> None:
         """Invalidate, for each changed name, its entry and the data of the directory inode that lists it.

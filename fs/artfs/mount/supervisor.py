@@ -18,11 +18,11 @@ from typing import Any, Protocol, cast
 import trio
 
 from artfs.mount.counters import Counters, Field
-from artfs.mount.holding import DeletedVersion
 from artstore.daemon_requests import Change, PurgedEntry, peer, peer_groups
 from artstore.errors import ArtfsError
+from artstore.mount_leases import DeletedVersion
 
-__all__ = ["Forgetting", "Reaping", "Relief", "Retaining", "Supervisor", "memory_of"]
+__all__ = ["Forgetting", "Reaping", "Releasing", "Relief", "Retaining", "Supervisor", "memory_of"]
 
 _LONGEST_LINE = 4 << 20
 _PATIENCE_SECONDS = 5.0
@@ -82,6 +82,13 @@ class Retaining(Protocol):
         """Apply the rules at regular intervals until cancelled."""
 
 
+class Releasing(Protocol):
+    """Release leases of deleted versions in the background."""
+
+    async def run(self) -> None:
+        """Release at regular intervals until cancelled."""
+
+
 class Supervisor:
     """Answer requests on the control socket, and run the reaper and retention concurrently.
 
@@ -97,6 +104,7 @@ class Supervisor:
         forgetting: Forgetting,
         reaping: Reaping,
         retaining: Retaining,
+        releasing: Releasing,
         relief: Relief,
         unmount: Callable[[bool], int],
         uid: int,
@@ -107,6 +115,7 @@ class Supervisor:
         self._forgetting = forgetting
         self._reaping = reaping
         self._retaining = retaining
+        self._releasing = releasing
         self._relief = relief
         self._unmount = unmount
         self._uid = uid
@@ -126,6 +135,7 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reaping.run)
             nursery.start_soon(self._retaining.run)
+            nursery.start_soon(self._releasing.run)
             nursery.start_soon(self._relieve)
             await trio.serve_listeners(self._converse, [listening])
 

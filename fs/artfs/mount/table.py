@@ -12,7 +12,7 @@ from artfs.mount.kernel import FILESYSTEM
 from artstore.daemons import DaemonInfo, daemons_folder, live_daemons
 from artstore.locate import MountPoint, is_on_read_only_disk, mount_points
 
-__all__ = ["Mounted", "artfs_mounts", "at", "is_dead", "is_stopped", "resolve"]
+__all__ = ["Mounted", "artfs_mounts", "at", "is_dead", "resolve"]
 
 _DYING_SECONDS = 1.0
 
@@ -81,22 +81,6 @@ def is_dead(mounted: Mounted) -> bool:
 def _shows_daemons(workspace: Path) -> bool:
     """Return whether this user can see the run files of a workspace's daemons of all users."""
     return os.access(daemons_folder(workspace / "run"), os.R_OK) and not is_on_read_only_disk(workspace)
-
-
-def is_stopped(daemon: DaemonInfo) -> bool:
-    """Return whether the process of a daemon is suspended; False for one that the user of the run file does not run."""
-    try:
-        process = os.open(f"/proc/{daemon.pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        with open(os.open("stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process), "rb") as file:
-            state = file.read().rpartition(b")")[2].split()[0]
-        return state in (b"T", b"t") and os.fstat(process).st_uid in (daemon.uid, 0)
-    except OSError:
-        return False
-    finally:
-        os.close(process)
 
 
 def _serving(point: MountPoint, daemons: list[DaemonInfo]) -> DaemonInfo | None:

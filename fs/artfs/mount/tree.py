@@ -11,7 +11,8 @@ hold parsed directory records, functions of node numbers, which are never reused
 content of files in versions, which are valid until a version is deleted or purged: the epoch determines when to drop
 them.  A restarted worker only has to fill its caches again.
 
-A file of a deleted version has its attributes and bytes until its reaping begins, but names in it are not found.
+A file of a deleted version has its attributes and bytes until its reaping begins, but names in it are not found.  The
+kernel is given the root of a version, by a look-up or in a listing, if the version lives after its lease was taken.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from artfs.mount.cache import Cache
 from artfs.mount.counters import Epoch
 from artfs.mount.errnos import NameTooLongError, NoAttributeError, NotDirectoryError, NotLinkError, StaleError
 from artfs.mount.inodes import Inode, Sort
+from artfs.mount.leases import Leases
 from artfs.mount.nodetable import NodeTable
 from artfs.mount.places import Place, Places, Request, recorded
 from artfs.mount.snapshot_source import SnapshotSource
@@ -44,6 +46,7 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.references import ReferenceRecord
 from artstore.records.trees import Kind, TreeEntry
 from artstore.rows import trees
+from artstore.rows.snapshot import Snapshot
 
 __all__ = ["DOTS", "LONGEST_NAME", "RECORD_BYTES", "Fetch", "Tree"]
 
@@ -79,14 +82,19 @@ class Tree:
         epoch: Epoch,
         *,
         nodes: NodeTable | None = None,
+        leases: Leases | None = None,
         modes: Modes | None = None,
         record_bytes: int = RECORD_BYTES,
     ) -> None:
-        """Show ``modes``; cache at most ``record_bytes`` of directory records, and files' content in ``nodes``."""
+        """Show ``modes``; cache at most ``record_bytes`` of directory records, and files' content in ``nodes``.
+
+        ``leases`` are taken of the versions that the kernel is given; without them nothing keeps these from reapers.
+        """
         self._source = source
         self._epoch = epoch
         self._seen = epoch.value
         self._nodes = nodes or NodeTable()
+        self._leases = leases
         self._modes = modes or Modes()
         self._places = Places(record_bytes)
         self._listings: Cache[tuple[int, int], list[DirectoryEntry]] = Cache(_LISTINGS)
@@ -288,10 +296,39 @@ class Tree:
     def _lookup_in_artifact(self, request: Request, artifact: int, name: bytes) -> Attributes:
         found = catalogue.find_in_artifact(request.snapshot, artifact, name)
         if isinstance(found, VersionRecord):
+            found = self._leased(artifact, found)
             attributes = catalogue.of_version(found, self._modes)
             self._places.put(attributes.inode, Place.of(found))
             return attributes
         return found
+
+    def _leased(self, artifact: int, version: VersionRecord) -> VersionRecord:
+        """Take the lease of a version, and return the version as it lives afterwards; else NotFoundError."""
+        if self._leases is None:
+            return version
+        self._leases.take(artifact, version.number, version.number)
+        with self._source.snapshot() as later:
+            living = later.version_by_number(artifact, version.number)
+        if living is None:
+            self._leases.stray()
+            raise NotFoundError("the version was deleted")
+        return living
+
+    def _leased_listing(self, snapshot: Snapshot, artifact: int, listing: list[DirectoryEntry]) -> list[DirectoryEntry]:
+        """Take the leases of the versions in a listing, and return it without those that do not live afterwards."""
+        if self._leases is None:
+            return listing
+        deletions = snapshot.deletions
+        for first, last in catalogue.version_ranges(snapshot, artifact, listing):
+            self._leases.take(artifact, first, last)
+        with self._source.snapshot() as later:
+            if later.deletions == deletions:
+                return listing
+            living = {version.number for version in later.versions_of(artifact)}
+        kept = [entry for entry in listing if catalogue.number_of(entry) in living | {None}]
+        if len(kept) < len(listing):
+            self._leases.stray()
+        return kept
 
     def _lookup_in_version(self, request: Request, parent: int, where: Place, name: bytes) -> Attributes | None:
         found = trees.lookup(self._places.loader(request), where.entry.node, name)
@@ -327,8 +364,11 @@ class Tree:
         key = (inode, snapshot.number)
         listing = self._listings.get(key)
         if listing is None:
-            of_place = catalogue.list_project if place.sort is Sort.PROJECT else catalogue.list_artifact
-            listing = of_place(snapshot, self._modes, place.value)
+            if place.sort is Sort.PROJECT:
+                listing = catalogue.list_project(snapshot, self._modes, place.value)
+            else:
+                listing = catalogue.list_artifact(snapshot, self._modes, place.value)
+                listing = self._leased_listing(snapshot, place.value, listing)
             self._listings.put(key, listing)
         return listing
 

@@ -43,6 +43,7 @@ from artfs.mount.runfile import RunFile, log_file, remove_empty_log
 from artstore import beneath
 from artstore.daemons import DaemonInfo, remove_socket, runtime_folder, shared_socket, socket_path
 from artstore.errors import ArtfsError, MountError, UnsupportedError
+from artstore.mount_leases import MountLeases
 from artstore.privileges import import_modules
 from artstore.references.recent import RecentSpans
 from artstore.storage.chunkcaches import SharedChunkCache
@@ -150,19 +151,6 @@ class Zygote:
             import artstore
 
             import_modules(artstore)
-        self._kit = Kit(
-            self._configuration,
-            owner,
-            self._device,
-            self._children_news,
-            self._counters,
-            transport,
-            os.memfd_create("artfs-duty", os.MFD_CLOEXEC),
-            SharedChunkCache(),
-            Regions(),
-            RecentSpans(),
-            NodeTable(),
-        )
         address, _ = run_as(owner, lambda: (self._socket_path(), ()))
         self._info = DaemonInfo(
             id=self._configuration.id,
@@ -181,6 +169,20 @@ class Zygote:
         path, (descriptor,) = run_as(owner, self._make_run_file)
         self._run_file = RunFile(Path(path), descriptor)
         self._info = replace(self._info, run_file=str(self._run_file.path))
+        self._kit = Kit(
+            self._configuration,
+            owner,
+            self._device,
+            self._children_news,
+            self._counters,
+            transport,
+            os.memfd_create("artfs-duty", os.MFD_CLOEXEC),
+            SharedChunkCache(),
+            Regions(),
+            RecentSpans(),
+            NodeTable(),
+            MountLeases.of_run_file(self._run_file.descriptor),
+        )
         gc.collect()
         gc.freeze()
         self._supervisor = fork(lambda: run_supervisor(self._kit, self._info), closing=self._private(supervisor=True))

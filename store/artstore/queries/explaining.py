@@ -14,6 +14,7 @@ from typing import Final
 from artstore import daemon_requests
 from artstore.arguments import raw_path, text
 from artstore.errors import NotFoundError
+from artstore.mount_leases import DeletedVersion
 from artstore.names import unknown_path
 from artstore.queries.resolving import is_digest, resolve_recorded
 from artstore.reclaim import leases
@@ -153,7 +154,7 @@ def _users(store: Store, version: VersionRecord, entry: DeadEntry) -> list[str]:
     users = []
     if leases.is_held(store, version.serial):
         users.append("a file of it is open through the Python API")
-    mounts = daemon_requests.in_use(store.run_dir, [(version.artifact, version.number, version.serial)])
+    mounts = daemon_requests.in_use(store.run_dir, [DeletedVersion(version.artifact, version.number, version.serial)])
     users += [f"in use under a mount: {mountpoint}" for mountpoint in mounts.values()]
     return users
 

@@ -2,35 +2,27 @@
 
 A reader takes a shared lock on the byte of ``run/leases`` whose offset is the version's serial, and then checks that
 the version still exists.  The reaper tests whether it could lock that byte exclusively.  A run locks the byte of
-``run/runs`` at its number.  They are open file description locks: they belong to no process or thread, are inherited by
-forked children, and end with the last descriptor.
+``run/runs`` at its number.  Mounts have leases of their own: `artstore.mount_leases`.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import struct
 from typing import Final
 
-from artstore import beneath
-from artstore.errors import RefusedError
+from artstore import beneath, byte_locks
+from artstore.errors import BusyError, RefusedError
 from artstore.storage import disk
 from artstore.store import Store
 
 __all__ = ["RUNS", "Lease", "is_held"]
 
-_FLOCK: Final = struct.Struct("hhqqi4x")
 _NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 VERSIONS: Final = "leases"
 RUNS: Final = "runs"
-
-
-def _request(kind: int, number: int) -> bytes:
-    return _FLOCK.pack(kind, os.SEEK_SET, number, 1, 0)
 
 
 class Lease:
@@ -42,10 +34,12 @@ class Lease:
         self._fd = -1
         try:
             self._fd = _open(store, file)
-            # Wait: a reaper that tests this byte may hold its lock for a moment.
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, _request(fcntl.F_RDLCK, number))
+            byte_locks.share(self._fd, number)
         except RefusedError:
             raise
+        except BlockingIOError:  # no process of ours locks it exclusively
+            self.close()
+            raise BusyError(f"another program has locked {store.run_dir / file}", hint="find it with: fuser") from None
         except OSError as error:
             if error.errno not in _NOT_WRITABLE:
                 raise
@@ -81,7 +75,6 @@ def is_held(store: Store, number: int, file: str = VERSIONS) -> bool:
     except FileNotFoundError:
         return False
     try:
-        lock = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _request(fcntl.F_WRLCK, number))
+        return byte_locks.is_shared_by_others(fd, number)
     finally:
         os.close(fd)
-    return bool(_FLOCK.unpack(lock)[0] != fcntl.F_UNLCK)

@@ -22,6 +22,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from artstore import beneath, daemon_requests
+from artstore.mount_leases import DeletedVersion
 from artstore.reclaim import compaction, leases
 from artstore.reclaim.holes import punch_unread
 from artstore.records.deadlist import DeadEntry
@@ -93,11 +94,20 @@ class Reaper:
     """Reap step by step; for one thread at a time.
 
     ``patience`` is the time to wait for readers, in seconds.  With ``every_pack``, the first call of `tidy` examines
-    all packs and locks of drafts: a killed process may have left unused ones.
+    all packs and locks of drafts: a killed process may have left unused ones.  ``evicted`` are the ids of daemons whose
+    leases do not count: what is open under their mounts is lost.
     """
 
-    def __init__(self, store: Store, *, patience: float = _READER_SECONDS, every_pack: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        patience: float = _READER_SECONDS,
+        every_pack: bool = False,
+        evicted: Collection[str] = (),
+    ) -> None:
         self._store = store
+        self._evicted = evicted
         self._patience = patience
         self._in_use: dict[int, tuple[InUse, float]] = {}
         self._known_unused: set[int] = set()
@@ -179,8 +189,7 @@ class Reaper:
         """Return the unused entries, and skip the others until `_ASK_AGAIN_SECONDS` have passed.
 
         Entries that are partly reaped, or that are not versions, cannot be in use.  A version is in use if a reader
-        whose snapshot precedes the deletion may still open a file, if the Python API holds a lease on it, or if the
-        kernel of a mount still refers to it.
+        whose snapshot precedes the deletion may still open a file, or if the Python API or a mount has a lease on it.
         """
         versions = [
             entry for entry in entries if entry.serial and not entry.started and entry.number not in self._known_unused
@@ -195,8 +204,12 @@ class Reaper:
                 users[entry.serial] = "a reader that began before the deletion"
             elif leases.is_held(self._store, entry.serial):
                 users[entry.serial] = "a file that is open through the Python API"
-        rest = [(entry.artifact, entry.version, entry.serial) for entry in versions if entry.serial not in users]
-        users |= daemon_requests.in_use(self._store.run_dir, rest)
+        rest = [
+            DeletedVersion(entry.artifact, entry.version, entry.serial)
+            for entry in versions
+            if entry.serial not in users
+        ]
+        users |= daemon_requests.in_use(self._store.run_dir, rest, evicted=self._evicted)
         until = time.monotonic() + _ASK_AGAIN_SECONDS
         for entry in versions:
             if entry.serial in users:
@@ -283,15 +296,16 @@ def reap(
     only: Collection[int] | None = None,
     until: Callable[[], bool] | None = None,
     every_pack: bool = False,
+    evicted: Collection[str] = (),
     progress: Callable[[Reaped], None] | None = None,
 ) -> Reaped:
     """Reap entries that are due, with ``now`` also those in their window, until none is left or the time is up.
 
     ``seconds`` limits the time and ``only`` the entries; reaping stops when ``until``, called after each step, returns
-    True.  ``every_pack`` is passed to `Reaper`.  Raises what `Reaper.step` does.
+    True.  ``every_pack`` and ``evicted`` are passed to `Reaper`.  Raises what `Reaper.step` does.
     """
     waiting = _READER_SECONDS if seconds is None else min(_READER_SECONDS, seconds)
-    reaper = Reaper(store, patience=waiting, every_pack=every_pack)
+    reaper = Reaper(store, patience=waiting, every_pack=every_pack, evicted=evicted)
     done = Reaped()
     deadline = None if seconds is None else time.monotonic() + seconds
     patience = time.monotonic() + waiting

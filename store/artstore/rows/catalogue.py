@@ -36,6 +36,7 @@ __all__ = [
     "put_artifact",
     "put_version",
     "recorded_by_number",
+    "recorded_numbers",
     "recorded_version",
     "recorded_versions",
     "remove_alias",
@@ -290,6 +291,11 @@ def recorded_versions(transaction: ReadTransaction, artifact_number: int) -> Ite
         if record is None:
             raise DamageError(f"the record of version serial {serial} is missing")
         yield record
+
+
+def recorded_numbers(transaction: ReadTransaction, artifact_number: int) -> list[int]:
+    """Return the numbers of an artifact's versions, living or deleted, in order."""
+    return [int.from_bytes(key[8:], "big") for key, _ in transaction.rows(Table.NUMBERS, key64(artifact_number))]
 
 
 def versions_of(transaction: ReadTransaction, artifact_number: int) -> list[VersionRecord]:

@@ -48,6 +48,15 @@ class Snapshot:
         counters = self.transaction.counters()
         return counters.journal_end + counters.journal_generation
 
+    @property
+    def deletions(self) -> int:
+        """A number that is another one after each deletion of versions."""
+        return self.transaction.counters().next_entry
+
+    def numbers_of(self, artifact: int) -> list[int]:
+        """Return the numbers of an artifact's versions, living or deleted, in order."""
+        return catalogue.recorded_numbers(self.transaction, artifact)
+
     def names_in(self, project: str) -> list[NameEntry]:
         """Return the direct children of a project ("" for the top level), by number."""
         return catalogue.names_in(self.transaction, project)

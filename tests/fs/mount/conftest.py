@@ -240,6 +240,14 @@ class FakeStore:
     def artifact(self, number: int) -> ArtifactRecord | None:
         return self.names.get(number)
 
+    @property
+    def deletions(self) -> int:
+        return self.changes
+
+    def numbers_of(self, artifact: int) -> list[int]:
+        recorded = [*self.versions.values(), *self.deleted.values()]
+        return sorted(version.number for version in recorded if version.artifact == artifact)
+
     def versions_of(self, artifact: int) -> list[VersionRecord]:
         return sorted((v for v in self.versions.values() if v.artifact == artifact), key=lambda v: v.number)
 

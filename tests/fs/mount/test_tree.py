@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from artfs.mount.counters import Epoch
 from artfs.mount.errnos import NoAttributeError, errno_of
 from artfs.mount.nodetable import NodeTable
 from artfs.mount.tree import Tree
-from artstore.errors import ArtfsError, DamageError
+from artstore.errors import ArtfsError, DamageError, NotFoundError
 
 names = st.binary(min_size=1, max_size=6).filter(lambda name: b"/" not in name and b"\0" not in name)
 names = names.filter(lambda name: name not in (b".", b".."))
@@ -444,3 +445,53 @@ def test_a_read_after_a_look_up_walks_no_further(fake_store: Any) -> None:
     cold = Tree(fake_store, Epoch())
     assert [cold.read(inode, 0, 9) for inode in files] == [[b"%d" % number] for number in range(4)]
     assert fake_store.tree_reads == before + 3
+
+
+class Taken:
+    """Leases that are remembered."""
+
+    def __init__(self) -> None:
+        self.ranges: list[tuple[int, int]] = []
+        self.strays = 0
+        self.before: Callable[[], None] = lambda: None
+
+    def take(self, artifact: int, first: int, last: int) -> None:
+        self.before()
+        self.ranges.append((first, last))
+
+    def stray(self) -> None:
+        self.strays += 1
+
+
+def test_a_listing_takes_few_ranges_and_no_lease_of_a_deleted_version(fake_store: Any) -> None:
+    """A gap of versions that were reaped separates nothing."""
+    versions = [fake_store.put("data", {}) for _ in range(10)]
+    artifact = inodes.artifact(versions[0].artifact)
+    for number in (2, 3, 6):
+        fake_store.delete(versions[number].serial)
+    taken = Taken()
+    tree = Tree(fake_store, Epoch(), leases=taken)
+    assert len(list(tree.page(artifact, 0))) == 2 + 7 + 1
+    assert taken.ranges == [(0, 1), (4, 5), (7, 9)]
+    for number in (2, 3):
+        del fake_store.deleted[versions[number].serial]
+    fake_store.changes += 1
+    taken.ranges.clear()
+    list(tree.page(artifact, 0))
+    list(tree.page(artifact, 5))
+    assert taken.ranges == [(0, 5), (7, 9)]
+
+
+@pytest.mark.parametrize("way", ["lookup", "listing"])
+def test_a_version_that_is_deleted_while_its_lease_is_taken_is_not_given(fake_store: Any, way: str) -> None:
+    versions = [fake_store.put("data", {}) for _ in range(2)]
+    artifact = inodes.artifact(versions[0].artifact)
+    taken = Taken()
+    tree = Tree(fake_store, Epoch(), leases=taken)
+    taken.before = lambda: fake_store.delete(versions[0].serial)
+    if way == "lookup":
+        with pytest.raises(NotFoundError):
+            tree.lookup(artifact, b"v0")
+    else:
+        assert b"v0" not in [entry.name for entry in tree.page(artifact, 0)]
+    assert taken.strays == 1
