@@ -2,62 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from users.fixtures import Users
+from users.shared import MEMBERS, Shared
 
 pytestmark = pytest.mark.fuse
-
-MEMBERS = ("alice", "bob")
-
-
-class Shared:
-    """A workspace of alice's that she shares with bob; each of them may have it mounted at ``m``."""
-
-    def __init__(self, users: Users) -> None:
-        self.users = users
-        self.path = users.common("shared", "alice") / "ws"
-        users.artfs("alice", "init", self.path, "--shared", users.group)
-
-    def does(self, user: str, *arguments: str, **options: Any) -> Any:
-        """Run a command of artfs as a user, and return what it says as JSON."""
-        done = self.users.artfs(user, "-w", self.path, *arguments, "--json", **options)
-        return json.loads(done.stdout) if done.stdout else done
-
-    def put(self, user: str, name: str, content: str) -> None:
-        source = self.users.home(user) / "source"
-        self.users.run(user, "sh", "-c", f"umask 022; mkdir -p {source}; printf %s {content} > {source}/x")
-        self.does(user, "put", str(source), name)
-
-    def mount(self, user: str) -> Path:
-        folder = self.users.home(user) / "m"
-        self.users.run(user, "mkdir", "-p", folder)
-        self.does(user, "mount", str(folder), "--workers", "2")
-        return folder
-
-    def pids(self, user: str) -> list[int]:
-        """Return the processes of a user's daemons, the first of each before its children."""
-        return sorted(pid for pid in self.users.processes() if _is_daemon(pid, self.users.uids[user]))
-
-    def signal(self, user: str, number: signal.Signals) -> None:
-        for pid in self.pids(user):
-            os.kill(pid, number)
-
-    def status(self, user: str, of: str) -> Any:
-        """Return what a user is told of another's mount."""
-        (mount,) = [one for one in self.does(user, "status")["mounts"] if one["uid"] in (self.users.uids[of], None)]
-        return mount
-
-
-def _is_daemon(pid: int, uid: int) -> bool:
-    return b"artfs" in Path(f"/proc/{pid}/cmdline").read_bytes() and os.stat(f"/proc/{pid}").st_uid == uid
 
 
 @pytest.fixture
