@@ -59,7 +59,9 @@ class MountLeases:
     def close(self) -> None:
         """Close both files in this process; the leases end with the last process that has them open."""
         for descriptor in (self._leases, self._guard):
-            os.close(descriptor)
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._leases = self._guard = -1
 
     def take(self, artifact: int, first: int, last: int) -> None:
         """Take the leases of the versions of an artifact from ``first`` to ``last``, those taken already included."""
