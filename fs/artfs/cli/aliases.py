@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import warn, warn_of_silent, write_document, write_line, write_table
+from artfs.cli.output import moment, warn, warn_of_silent, write_document, write_table
 from artfs.cli.session import Group, Session, subcommand
-from artfs.documents.encoding import timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -90,10 +89,11 @@ def alias_ls(session: Session, name: str) -> None:
 
         write_document(AliasesDocument.of(name, aliases))
     else:
-        write_table(["ALIAS", "VERSION"], [[alias, version_label(number)] for alias, number in sorted(aliases.items())])
+        rows = [[alias, version_label(number)] for alias, number in sorted(aliases.items())]
+        write_table(["ALIAS", "VERSION"], rows, empty=f"{name} has no aliases")
 
 
-@subcommand("log", group=alias)
+@subcommand("log", group=alias, paged=True)
 @click.argument("name", type=NAME)
 @click.argument("alias_name", metavar="[ALIAS]", required=False)
 def alias_log(session: Session, name: str, alias_name: str | None) -> None:
@@ -119,13 +119,13 @@ def alias_log(session: Session, name: str, alias_name: str | None) -> None:
         return
     rows = [
         [
-            timestamp(change.at, seconds=True),
+            moment(change.at),
             change.alias,
             "-" if change.version is None else version_label(change.version),
         ]
         for change in changes
     ]
-    write_table(["SINCE", "ALIAS", "VERSION"], rows)
+    write_table(["SINCE", "ALIAS", "VERSION"], rows, empty=f"no alias of {name} has been changed")
 
 
 @click.group("tag", cls=Group)
@@ -183,8 +183,7 @@ def tag_ls(session: Session, reference: str) -> None:
 
         write_document(TagsDocument.of(version, version.tags))
     else:
-        for name in version.tags:
-            write_line(name)
+        write_table(["TAG"], [[name] for name in version.tags], empty=f"{version.name} has no tags")
 
 
 def _print_change(session: Session, version: Version, tags: list[str]) -> None:

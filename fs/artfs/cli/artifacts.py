@@ -9,12 +9,11 @@ import click
 from artfs.cli.caching import cache
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import quoted, size, warn, warn_of_silent, write_document, write_line, write_table
+from artfs.cli.output import moment, quoted, size, warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.projects import require_project
 from artfs.cli.putting import print_put, workspace_for_put
 from artfs.cli.session import Group, Session, subcommand
-from artfs.documents.encoding import timestamp
 from artstore.names import check_name
 
 __all__ = ["artifact"]
@@ -195,11 +194,8 @@ def ls(session: Session, project: str, type_: str | None) -> None:
 
         write_document(VersionsDocument.of(versions))
         return
-    rows = [
-        [version.type or "", timestamp(version.created_at, seconds=True), size(version.size), version.name]
-        for version in versions
-    ]
-    write_table(["TYPE", "CREATED", "SIZE", "NAME"], rows)
+    rows = [[version.type or "", moment(version.created_at), size(version.size), version.name] for version in versions]
+    write_table(["TYPE", "CREATED", "SIZE", "NAME"], rows, empty="no artifact matches")
 
 
 artifact.add_command(cache)

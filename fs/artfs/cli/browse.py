@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import REFERENCE
-from artfs.cli.output import counted, quoted, size, write_bytes, write_document, write_line, write_table
+from artfs.cli.output import counted, moment, quoted, size, warn, write_bytes, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
-from artfs.documents.encoding import timestamp
 from artstore.errors import InvalidNameError, NotFoundError
 from artstore.names import version_label
 
@@ -27,7 +26,7 @@ _BLOCK = 1 << 20
 _GLOB = frozenset("*?[")
 
 
-@subcommand("ls")
+@subcommand("ls", paged=True)
 @click.argument("reference", metavar="[REF]", required=False, type=REFERENCE)
 @click.option("-l", "--long", "long_", is_flag=True, help="Show details: digests, times, sizes, descriptions.")
 def ls(session: Session, reference: str | None, long_: bool) -> None:
@@ -88,11 +87,12 @@ def _print_artifacts(session: Session, artifacts: list[ArtifactInfo], *, long_: 
     rows = []
     for artifact in artifacts:
         latest = "-" if artifact.latest is None else version_label(artifact.latest)
-        created = timestamp(artifact.created_at, seconds=True)
+        created = moment(artifact.created_at)
         row = [artifact.name, artifact.type or "-", latest, f"{artifact.versions:,}"]
         rows.append([*row, created, quoted(artifact.description or "")])
     shown = len(headings) if long_ else 4
-    write_table(headings[:shown], [row[:shown] for row in rows], right=[3])
+    empty = "there are no artifacts yet; 'artfs put PATH NAME' stores the first one"
+    write_table(headings[:shown], [row[:shown] for row in rows], right=[3], empty=empty)
 
 
 def _print_versions(session: Session, name: str, versions: list[Version], *, long_: bool) -> None:
@@ -104,12 +104,13 @@ def _print_versions(session: Session, name: str, versions: list[Version], *, lon
     headings = ["VERSION", "CREATED", "FILES", "SIZE", "ALIASES", "NEW", "DIGEST", "TAGS", "DESCRIPTION"]
     rows = []
     for version in versions:
-        created = timestamp(version.created_at, seconds=True)
+        created = moment(version.created_at)
         row = [version_label(version.number), created, f"{version.file_count:,}", size(version.size)]
         row += [", ".join(version.aliases), size(version.new_bytes), version.digest[:12]]
         rows.append([*row, ", ".join(version.tags), quoted(version.description or "")])
     shown = len(headings) if long_ else 5
-    write_table(headings[:shown], [row[:shown] for row in rows], right=[2, 3, 5])
+    empty = f"{name} has no living versions; 'artfs log {name}' lists deleted ones"
+    write_table(headings[:shown], [row[:shown] for row in rows], right=[2, 3, 5], empty=empty)
 
 
 def _print_files(session: Session, version: Version, path: bytes, *, long_: bool) -> None:
@@ -119,6 +120,8 @@ def _print_files(session: Session, version: Version, path: bytes, *, long_: bool
         from artfs.documents.files import FilesDocument
 
         write_document(FilesDocument.of(version, path, files))
+    elif not files:
+        warn(f"there are no files in {version.name}/{os.fsdecode(path)}".rstrip("/"))
     elif long_:
         headings = ["MODE", "SIZE", "DIGEST", "MODIFIED", "NAME"]
         write_table(headings, [_long_row(file) for file in files], right=[1])
@@ -137,7 +140,7 @@ def _long_row(file: FileInfo) -> list[str]:
     name = _shown_name(file)
     if file.link_target is not None:
         name += f" -> {quoted(file.link_target)}"
-    return [mode, size(file.size), (file.digest or "-")[:12], timestamp(file.mtime, seconds=True), name]
+    return [mode, size(file.size), (file.digest or "-")[:12], moment(file.mtime), name]
 
 
 @subcommand("cat", as_json=False)

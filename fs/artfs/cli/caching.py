@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 import click
 
 from artfs.cli.completion import REFERENCE
-from artfs.cli.output import counted, size, write_document, write_line, write_table
+from artfs.cli.output import counted, moment, size, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Group, Session, subcommand
-from artfs.documents.encoding import timestamp
 from artfs.quantities import parse_size
 
 __all__ = ["cache"]
@@ -57,12 +56,12 @@ def cache_info(session: Session) -> None:
         [
             copy.digest[:16],
             "link" if copy.is_link else size(copy.bytes),
-            timestamp(datetime.fromtimestamp(copy.used_at, UTC), seconds=True),
+            moment(datetime.fromtimestamp(copy.used_at, UTC)),
             copy.path,
         ]
         for copy in copies
     ]
-    write_table(["DIGEST", "SIZE", "USED", "PATH"], rows)
+    write_table(["DIGEST", "SIZE", "USED", "PATH"], rows, empty="the cache is empty")
     write_line(f"{size(total)} in {cache_folder()}")
 
 

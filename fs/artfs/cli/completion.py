@@ -71,7 +71,9 @@ class _Name(_Known):
         """Return the value; raise UsageError for a version."""
         name, colon, _ = value.partition(":")
         if colon:
-            raise click.UsageError(f"{value!r} names a version; give the artifact alone: {name or 'NAME'}", ctx)
+            raise click.UsageError(
+                f'{value!r} names a version behind ":"; give the artifact alone: {name or "NAME"}', ctx
+            )
         return value
 
 
@@ -212,6 +214,6 @@ PLACES: Final = {
     "VERSION": _Known("version", _bases),
     "PREFIX": _Known("path in the version", _inside),
     "OLD": _IN_DRAFT,
-    "PATTERN": _IN_DRAFT,
+    "PATH": _IN_DRAFT,
 }
 """The types of places that take any text, by the name that the help gives to them."""

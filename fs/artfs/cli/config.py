@@ -8,12 +8,13 @@ import click
 
 from artfs.cli.output import columns, size, warn, write_document, write_line
 from artfs.cli.session import Session, subcommand
+from artfs.cli.times import parse_duration
 from artfs.quantities import parse_size
 
 if TYPE_CHECKING:
     from artstore.rows.settings import Settings
 
-__all__ = ["config", "parse_duration", "parse_rate", "written_duration"]
+__all__ = ["config", "parse_rate", "written_duration"]
 
 _WINDOW = "undelete-window"
 _PROTECTED = "protected-aliases"
@@ -184,13 +185,6 @@ def _shown(settings: Settings, key: str) -> str:
     if not number:
         return _UNLIMITED
     return size(number) if key == "reap-bytes-per-second" else f"{number:,}"
-
-
-def parse_duration(text: str) -> float:
-    """Parse a duration such as ``24h``, ``1d12h`` or ``0`` into seconds; raise InvalidInputError for anything else."""
-    from artstore.arguments import seconds_of
-
-    return seconds_of(text, "the duration")
 
 
 def written_duration(seconds: float) -> str:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import DELETED_REFERENCE, REFERENCE
-from artfs.cli.output import counted, size, warn, warn_of_silent, write_document, write_line
+from artfs.cli.output import counted, moment, size, warn, warn_of_silent, write_document, write_line
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
-from artfs.documents.encoding import timestamp
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def _print_deletion(deletion: Deletion, *, now: bool) -> None:
     elif deletion.due_at is None:
         write_line(f"{count}, {amount} to be freed")
     else:
-        write_line(f"{count}, {amount} to be freed after {timestamp(deletion.due_at, seconds=True)}")
+        write_line(f"{count}, {amount} to be freed after {moment(deletion.due_at)}")
     for alias in deletion.aliases:
         warn(f"the alias {alias} {'would be' if deletion.dry_run else 'was'} removed with its version")
     for sentence in deletion.in_use:
@@ -234,7 +233,7 @@ def _print_gc(report: GcReport) -> None:
     if before is not None and after is not None:
         write_line(f"the manifest now takes {size(after)}, before {size(before)}")
     if report.waiting_entries:
-        due = "" if report.next_due is None else f", the first due at {timestamp(report.next_due, seconds=True)}"
+        due = "" if report.next_due is None else f", the first due at {moment(report.next_due)}"
         waiting = f"{counted(report.waiting_entries, 'entry', 'entries')}, {size(report.waiting_bytes)}"
         write_line(f"{waiting}, still waiting in the undelete window or in use{due}")
     for sentence in report.in_use:

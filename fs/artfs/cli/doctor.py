@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from artfs.cli.output import legible, write_document, write_line
 from artfs.cli.session import Session, subcommand
+from artfs.cli.terminal import styled
 
 __all__ = ["doctor"]
 
@@ -31,7 +32,8 @@ def doctor(session: Session) -> int:
         return int(failed > 0)
     width = max(len(check.name) for check in checks)
     for check in checks:
-        write_line(f"{check.status:4}  {check.name:{width}}  {legible(check.detail)}")
+        mark = styled(check.status, check.status) + " " * (4 - len(check.status))
+        write_line(f"{mark}  {check.name:{width}}  {legible(check.detail)}")
         if check.fix:
             write_line(f"{'':4}  {'':{width}}  fix: {legible(check.fix)}")
     warned = sum(check.status == "warn" for check in checks)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import DRAFT, NAME
-from artfs.cli.config import parse_duration
 from artfs.cli.differences import print_difference
 from artfs.cli.metadata import parse_metadata, version_options
-from artfs.cli.output import counted, quoted, size, warn, write_document, write_line, write_table
+from artfs.cli.output import counted, moment, quoted, size, warn, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import print_put, warn_of_reaped
 from artfs.cli.references import allowance_options, is_uri, pinning_bar
 from artfs.cli.session import Group, Session, subcommand
-from artfs.documents.encoding import exact_name, timestamp
+from artfs.cli.times import parse_time_left
+from artfs.documents.encoding import exact_name
 from artstore.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def draft_new(session: Session, name: str, base: str | None, ident: str, expires
     Example:
       artfs draft new imagenet --from latest --id fixes
     """
-    seconds = None if expires is None else parse_duration(expires)
+    seconds = None if expires is None else parse_time_left(expires)
     opened = session.open().drafts.new(name, base=base, id=ident, expires=seconds)
     if session.json:
         from artfs.documents.drafts import DraftDocument
@@ -132,11 +132,11 @@ def draft_add(
 
 @subcommand("rm", group=draft, writes=True)
 @click.argument("ident", metavar="ID", type=DRAFT)
-@click.argument("patterns", metavar="PATTERN...", nargs=-1, required=True)
+@click.argument("patterns", metavar="PATH...", nargs=-1, required=True)
 def draft_rm(session: Session, ident: str, patterns: tuple[str, ...]) -> None:
     """Remove files and folders from a draft.
 
-    PATTERN is a file, a folder, or a quoted glob as in .gitignore: '*.tmp' matches at any depth, '/*.tmp' only at the
+    PATH is a file, a folder, or a quoted glob as in .gitignore: '*.tmp' matches at any depth, '/*.tmp' only at the
     top. Folders that become empty are removed too.
 
     \b
@@ -227,7 +227,7 @@ def draft_commit(
         aliases=aliases,
         description=description,
         metadata=parse_metadata(meta),
-        ttl=None if ttl is None else parse_duration(ttl),
+        ttl=None if ttl is None else parse_time_left(ttl),
         new=new,
     )
     if session.json and len(versions) > 1:
@@ -274,5 +274,7 @@ def draft_ls(session: Session) -> None:
     if session.json:
         write_document(DraftsDocument(items))
         return
-    rows = [[item.id, item.artifact, item.base or "nothing", timestamp(item.expires_at)] for item in items]
-    write_table(["ID", "ARTIFACT", "FROM", "EXPIRES"], rows)
+    rows = [[item.id, item.artifact, item.base or "nothing", moment(item.expires_at)] for item in items]
+    write_table(
+        ["ID", "ARTIFACT", "FROM", "EXPIRES"], rows, empty="no drafts are open; 'artfs draft new NAME' opens one"
+    )

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import counted, legible, size, warn, write_document, write_table
-from artfs.cli.projects import require_project
+from artfs.cli.output import counted, legible, moment, size, warn, write_document, write_table
 from artfs.cli.session import Session, subcommand
-from artfs.documents.encoding import timestamp
+from artfs.cli.times import parse_age
 
 if TYPE_CHECKING:
     from artstore.queries.versions import Version
 
 __all__ = ["find"]
 
+_EMPTY = "no version matches"
 
-@subcommand("find")
+
+@subcommand("find", paged=True)
 @click.argument("artifact", metavar="[GLOB]", required=False)
 @click.option("--project", metavar="PROJECT", help="Only artifacts in this project and below.")
 @click.option("--type", "type_", metavar="TYPE", help="Only artifacts of this type.")
@@ -32,8 +32,16 @@ __all__ = ["find"]
     metavar="CONDITION",
     help="Only versions whose metadata satisfy this, such as acc>0.9; repeatable.",
 )
-@click.option("--younger", metavar="TIME", help="Only versions created within this time, such as 7d.")
-@click.option("--older", metavar="TIME", help="Only versions created longer ago than this.")
+@click.option(
+    "--younger",
+    "--since",
+    "younger",
+    metavar="TIME",
+    help="Only versions created within this time, such as 7d, or since a date, such as 2026-01-31.",
+)
+@click.option(
+    "--older", "--older-than", "--until", "older", metavar="TIME", help="Only versions created longer ago than this."
+)
 @click.option("--latest", is_flag=True, help="Only the latest version of each artifact.")
 @click.option(
     "--sort", metavar="KEY", default="name", help="Sort by name, created, size, or a key of the metadata [name]."
@@ -70,7 +78,6 @@ def find(
       artfs find 'logs/2024_*' --older 90d
     """
     workspace = session.open()
-    require_project(workspace, project)
     objects = [item for item in meta if item.lstrip().startswith("{")]
     versions = workspace.find(
         artifact,
@@ -79,8 +86,8 @@ def find(
         tag=tag,
         metadata=parse_metadata(objects),
         where=[item for item in meta if item not in objects],
-        younger=None if younger is None else parse_duration(younger),
-        older=None if older is None else parse_duration(older),
+        younger=None if younger is None else parse_age(younger),
+        older=None if older is None else parse_age(older),
         latest=latest,
         sort=sort,
         reverse=reverse,
@@ -103,19 +110,19 @@ def _write(versions: Sequence[Version], keys: Sequence[str]) -> None:
     """Write a table with columns for keys of metadata, or by default with what tells versions apart."""
     if keys:
         rows = [[version.name, *(_cell(version.metadata, key) for key in keys)] for version in versions]
-        write_table(["VERSION", *map(str.upper, keys)], rows, right=_numeric(rows))
+        write_table(["VERSION", *map(str.upper, keys)], rows, right=_numeric(rows), empty=_EMPTY)
         return
     rows = [
         [
             version.name,
             version.type or "-",
-            timestamp(version.created_at, seconds=True),
+            moment(version.created_at),
             size(version.size),
             ", ".join([*version.aliases, *(f"[{tag}]" for tag in version.tags)]),
         ]
         for version in versions
     ]
-    write_table(["VERSION", "TYPE", "CREATED", "SIZE", "ALIASES AND TAGS"], rows, right=[3])
+    write_table(["VERSION", "TYPE", "CREATED", "SIZE", "ALIASES AND TAGS"], rows, right=[3], empty=_EMPTY)
 
 
 def _cell(metadata: Mapping[str, Any], key: str) -> str:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import columns, quoted, write_document, write_line, write_table
+from artfs.cli.output import moment, quoted, write_document, write_fields, write_line, write_table
 from artfs.cli.projects import require_project
 from artfs.cli.session import Group, Session, subcommand
-from artfs.documents.encoding import timestamp
 
 if TYPE_CHECKING:
     from artstore.queries.graph import Graph, GraphNode
@@ -34,7 +33,7 @@ _BACK: Final = {
 }
 
 
-@subcommand("lineage")
+@subcommand("lineage", paged=True)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 @click.option("--up", is_flag=True, help="Show only its inputs.")
 @click.option("--down", is_flag=True, help="Show only what was made from it.")
@@ -152,7 +151,7 @@ def run() -> None:
     """
 
 
-@subcommand("ls", group=run)
+@subcommand("ls", group=run, paged=True)
 @click.argument("project", metavar="[PROJECT]", required=False)
 def run_ls(session: Session, project: str | None) -> None:
     """List all runs, or those of a project, newest last.
@@ -171,11 +170,11 @@ def run_ls(session: Session, project: str | None) -> None:
     if session.json:
         write_document(document)
         return
-    rows = [[item.run, item.state, item.job_type, timestamp(item.created_at)] for item in document.runs]
-    write_table(["RUN", "STATE", "JOB", "BEGAN"], rows)
+    rows = [[item.run, item.state, item.job_type, moment(item.created_at)] for item in document.runs]
+    write_table(["RUN", "STATE", "JOB", "BEGAN"], rows, empty="no runs are recorded")
 
 
-@subcommand("show", group=run)
+@subcommand("show", group=run, paged=True)
 @click.argument("title", metavar="PROJECT/ID")
 @click.option("--history", is_flag=True, help="Also print the rows that it logged.")
 def run_show(session: Session, title: str, history: bool) -> None:
@@ -200,8 +199,7 @@ def run_show(session: Session, title: str, history: bool) -> None:
         write_document(document)
         return
     shown = {key: value for key, value in encode(document).items() if key not in ("schema", "history")}
-    for line in columns([[key.replace("_", " "), _text(value)] for key, value in shown.items()]):
-        write_line(line)
+    write_fields([[key.replace("_", " "), _text(value)] for key, value in shown.items()])
     for row in rows or ():
         write_line(json.dumps(row, ensure_ascii=False))
 

@@ -12,7 +12,7 @@ from typing import Final, NoReturn, cast
 import click
 
 from artfs import __version__
-from artfs.cli import failures
+from artfs.cli import failures, terminal
 from artfs.cli.exit_codes import ExitCode
 from artfs.cli.output import flush, write_line
 from artfs.cli.session import Group, Session, workspace_option
@@ -107,6 +107,14 @@ def _print_version(context: click.Context, _parameter: click.Parameter, wanted: 
     expose_value=False,
     callback=_print_version,
     help="Print the version of artfs and exit.",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    expose_value=False,
+    callback=lambda _context, _option, when: terminal.choose_colours(when),
+    help="When to use colours [default: on a terminal, unless NO_COLOR is set].",
 )
 @workspace_option
 def cli() -> None:

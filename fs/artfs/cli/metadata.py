@@ -32,7 +32,7 @@ _OPTIONS = (
         metavar="JSON|K=V|K:=JSON",
         help="Metadata: KEY=VALUE, KEY:=JSON, or a JSON object; repeatable, later ones win.",
     ),
-    click.option("--ttl", metavar="TIME", help="Expire the version after this time, such as 30d."),
+    click.option("--ttl", metavar="TIME", help="Expire the version after this time, such as 30d, or at a date."),
     click.option("--new", is_flag=True, help="Create a version even if nothing has changed."),
 )
 

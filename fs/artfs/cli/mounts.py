@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import REFERENCE
-from artfs.cli.output import age, counted, legible, quoted, size, warn, write_bytes, write_document, write_line
+from artfs.cli.output import age, counted, legible, moment, quoted, size, warn, write_bytes, write_document, write_line
 from artfs.cli.session import Session, subcommand
+from artfs.cli.terminal import styled
 from artfs.cli.usage import warn_if_overdue
-from artfs.documents.encoding import exact_name, from_nanoseconds, timestamp
+from artfs.documents.encoding import exact_name, from_nanoseconds
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -233,11 +234,12 @@ def status(session: Session, directory: str | None) -> None:
 
 
 def _print_mount(mount: MountStatus) -> None:
-    write_line(f"{quoted(mount.directory)}  {mount.state}, {quoted(mount.workspace)}")
+    state = styled(mount.state, {"live": "ok", "dead": "fail"}.get(mount.state, "warn"))
+    write_line(f"{quoted(mount.directory)}  {state}, {quoted(mount.workspace)}")
     if mount.state == "dead":
         write_line(f"  its daemon has died and reads fail: 'artfs umount {quoted(mount.directory)}' cleans up")
         return
-    since = "" if mount.started_at is None else f" since {timestamp(mount.started_at, seconds=True)}"
+    since = "" if mount.started_at is None else f" since {moment(mount.started_at)}"
     latency = ", low latency" if mount.low_latency else ""
     if mount.pid is None:
         write_line("  its daemon does not answer, and its workspace has no record of it that you can read")
@@ -282,11 +284,11 @@ def _backlog_line(backlog: Backlog) -> str:
     first = from_nanoseconds(backlog.oldest_due_ns)
     if backlog.due_entries:
         return f"{waiting}, {backlog.due_entries:,} of them due, the first for {age(datetime.now(UTC) - first)}"
-    return f"{waiting}, the first due at {timestamp(first, seconds=True)}"
+    return f"{waiting}, the first due at {moment(first)}"
 
 
 def _draft_line(draft: DraftInfo) -> str:
-    since = timestamp(from_nanoseconds(draft.created_ns), seconds=True)
+    since = moment(from_nanoseconds(draft.created_ns))
     if draft.id:
         state = f"open since {since}" if draft.alive else "expired: gc removes it"
         return f"draft {draft.id} of {draft.artifact}, {state}"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from artfs.cli.completion import NAME
-from artfs.cli.config import parse_duration
 from artfs.cli.metadata import parse_metadata, version_options
 from artfs.cli.output import counted, quoted, size, warn, warn_of_silent, write_document, write_line
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
+from artfs.cli.times import parse_time_left
 from artfs.documents.encoding import exact_name
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def put(
             name,
             type=type_,
             metadata=metadata,
-            ttl=None if ttl is None else parse_duration(ttl),
+            ttl=None if ttl is None else parse_time_left(ttl),
             progress=update,
             **options,
         )

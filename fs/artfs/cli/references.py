@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.config import parse_duration
 from artfs.cli.exit_codes import ExitCode
 from artfs.cli.metadata import parse_metadata, version_options
 from artfs.cli.output import counted, quoted, size, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
 from artfs.cli.putting import first_workspace, print_put
 from artfs.cli.session import Group, Session, subcommand
+from artfs.cli.times import parse_time_left
 from artfs.documents.encoding import exact_name
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def ref_add(
             name,
             type=type_,
             metadata=metadata,
-            ttl=None if ttl is None else parse_duration(ttl),
+            ttl=None if ttl is None else parse_time_left(ttl),
             checksum=not no_checksum,
             report=report,
             **options,
@@ -117,7 +117,7 @@ def ref_add(
     print_put(session, version)
 
 
-@subcommand("ls", group=ref)
+@subcommand("ls", group=ref, paged=True)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 def ref_ls(session: Session, reference: str) -> None:
     """List the references of a version.
@@ -135,7 +135,7 @@ def ref_ls(session: Session, reference: str) -> None:
         write_document(ReferencesDocument.of(references))
         return
     rows = [[quoted(exact_name(each.path)), size(each.record.size), quoted(each.record.shown)] for each in references]
-    write_table(["PATH", "SIZE", "URI"], rows)
+    write_table(["PATH", "SIZE", "URI"], rows, empty=f"{reference} has no references")
 
 
 @subcommand("check", group=ref)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.completion import REFERENCE, RULE
-from artfs.cli.config import parse_duration, written_duration
+from artfs.cli.config import written_duration
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import counted, size, warn, warn_of_silent, write_document, write_line, write_table
+from artfs.cli.output import counted, moment, size, warn, warn_of_silent, write_document, write_line, write_table
 from artfs.cli.session import Group, Session, subcommand
-from artfs.documents.encoding import timestamp
+from artfs.cli.terminal import styled
+from artfs.cli.times import parse_duration, parse_time_left
 
 if TYPE_CHECKING:
     from artstore.retention.rules import Rule
@@ -147,7 +148,8 @@ def retention_show(session: Session) -> None:
     """List the rules.
 
     \b
-    Example:
+    Examples:
+      artfs retention ls
       artfs retention show
     """
     rules = session.open().retention.rules()
@@ -156,10 +158,14 @@ def retention_show(session: Session) -> None:
 
         write_document(RulesDocument.of(rules))
     else:
-        write_table(["RULE", "WHAT"], [[rule.name, _description(rule)] for rule in rules])
+        rows = [[rule.name, _description(rule)] for rule in rules]
+        write_table(["RULE", "WHAT"], rows, empty="there are no retention rules; 'artfs retention set' makes one")
 
 
-@subcommand("plan", group=retention)
+retention.add_command(retention_show, "ls")  # what lists is called ls elsewhere
+
+
+@subcommand("plan", group=retention, paged=True)
 @click.option("--expiring", is_flag=True, help="List only versions that expire.")
 @click.option("--going", is_flag=True, hidden=True)  # the earlier name of --expiring
 def retention_plan(session: Session, expiring: bool, going: bool) -> None:
@@ -179,7 +185,7 @@ def retention_plan(session: Session, expiring: bool, going: bool) -> None:
         write_document(RetentionPlanDocument.of(plan, shown))
         return
     for verdict in shown:
-        mark = "expire" if verdict.expires else "keep  "
+        mark = styled("expire", "removed") if verdict.expires else styled("keep", "added") + "  "
         write_line(f"{mark}  {verdict.candidate.name}  {'; '.join(verdict.reasons)}")
     write_line(
         f"{counted(len(plan.expiring), 'version')} of {len(plan.verdicts):,} would be deleted: {size(plan.freed_bytes)}"
@@ -222,7 +228,7 @@ def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
     for phrase in retired.kept:
         warn(f"kept {phrase}")
     what = "would be deleted" if dry_run else "deleted"
-    until = "" if retired.due_at is None else f", undelete until {timestamp(retired.due_at, seconds=True)}"
+    until = "" if retired.due_at is None else f", undelete until {moment(retired.due_at)}"
     warn(f"{counted(len(retired.versions), 'version')} {what}: {size(retired.freed_bytes)}{until}")
 
 
@@ -232,8 +238,8 @@ def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
 def retention_ttl(session: Session, reference: str, time: str) -> None:
     """Set the expiry time of a version, TIME from now.
 
-    TIME is for example 30d or 12h; 'none' removes the expiry time. Retention rules do not apply to such a version. It
-    expires even if it is the latest, but not if it has an alias.
+    TIME is for example 30d or 12h, or a date such as 2026-12-31; 'none' removes the expiry time. Retention rules do not
+    apply to such a version. It expires even if it is the latest, but not if it has an alias.
 
     \b
     Example:
@@ -241,7 +247,7 @@ def retention_ttl(session: Session, reference: str, time: str) -> None:
     """
     workspace = session.open()
     version = workspace.version(reference)
-    ends = workspace.retention.set_ttl(version.name, None if time == "none" else parse_duration(time))
+    ends = workspace.retention.set_ttl(version.name, None if time == "none" else parse_time_left(time))
     if session.json:
         from artfs.documents.retention import ExpiryDocument
 
@@ -249,7 +255,7 @@ def retention_ttl(session: Session, reference: str, time: str) -> None:
     elif ends is None:
         warn(f"{version.name} has no expiry time")
     else:
-        warn(f"{version.name} expires at {timestamp(ends, seconds=True)}{_aliased(version.aliases)}")
+        warn(f"{version.name} expires at {moment(ends)}{_aliased(version.aliases)}")
 
 
 def _aliased(aliases: list[str]) -> str:

@@ -11,9 +11,8 @@ import click
 
 from artfs.cli.completion import REFERENCE
 from artfs.cli.metadata import parse_metadata
-from artfs.cli.output import legible, quoted, warn, write_document, write_table
+from artfs.cli.output import legible, moment, quoted, warn, write_document, write_table
 from artfs.cli.session import Group, Session, subcommand
-from artfs.documents.encoding import timestamp
 
 if TYPE_CHECKING:
     from artstore.queries.revisions import Revision
@@ -95,7 +94,7 @@ def meta_rm(session: Session, reference: str, keys: tuple[str, ...], purge: bool
     _report(session, name, f"removed {', '.join(map(quoted, keys))} of {name}; {where}")
 
 
-@subcommand("log", group=meta)
+@subcommand("log", group=meta, paged=True)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 def meta_log(session: Session, reference: str) -> None:
     """List the changes of a version, newest first.
@@ -116,11 +115,11 @@ def meta_log(session: Session, reference: str) -> None:
         write_document(RevisionsDocument.of(version.name, revisions))
         return
     rows = [
-        [timestamp(after.at, seconds=True), ", ".join(_changes(before, after)) or "nothing changed"]
+        [moment(after.at), ", ".join(_changes(before, after)) or "nothing changed"]
         for after, before in pairwise(revisions)
     ]
     created = revisions[-1]
-    rows.append([timestamp(created.at, seconds=True), ", ".join(["created", *_changes(None, created)])])
+    rows.append([moment(created.at), ", ".join(["created", *_changes(None, created)])])
     write_table(["SINCE", "CHANGES"], rows)
 
 

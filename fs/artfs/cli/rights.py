@@ -89,6 +89,7 @@ RIGHTS: Final = {
     "retention set": _OWNER,
     "retention rm": _OWNER,
     "retention show": _OWNER,
+    "retention ls": _OWNER,
     "retention plan": _OWNER,
     "retention apply": _OWNER,
     "retention ttl": _OWNER,

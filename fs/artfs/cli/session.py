@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from artfs.cli import terminal
 from artfs.cli.completion import complete_places
 from artfs.cli.output import warn, write_line
 
@@ -156,17 +157,22 @@ def _was_given(context: click.Context, parameter: click.Parameter) -> bool:
 
 
 def subcommand(
-    name: str, *, group: click.Group | None = None, as_json: bool = True, writes: bool = False
+    name: str,
+    *,
+    group: click.Group | None = None,
+    as_json: bool = True,
+    writes: bool = False,
+    paged: bool = False,
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Make the decorated function a command that gets the session first and takes ``-w`` and ``--json``.
 
     ``group`` is the group that it belongs to, if not the top one; ``as_json`` is False for a command whose output is
-    not a report; a command that ``writes`` reaps briefly at its end, unless it was a dry run.  The function's docstring
-    is the command's help.
+    not a report; a command that ``writes`` reaps briefly at its end, unless it was a dry run; text that may be long is
+    ``paged`` on a terminal.  The function's docstring is the command's help.
     """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        complete = _with_rights(_then_reap(function) if writes else function)
+        complete = _with_rights(_then_reap(function) if writes else _in_pager(function) if paged else function)
         shared = workspace_option(json_option(complete) if as_json else complete)
         command = click.command(name, cls=_Command)(click.make_pass_decorator(Session, ensure=True)(shared))
         complete_places(command)
@@ -202,6 +208,17 @@ def _is_of_another(workspace: str | None) -> bool:
         return os.stat(find_workspace(workspace)).st_uid != 0
     except (ArtfsError, OSError):
         return False
+
+
+def _in_pager(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def run(session: Session, *arguments: Any, **options: Any) -> Any:
+        if session.json or not terminal.is_terminal():
+            return function(session, *arguments, **options)
+        with terminal.paging():
+            return function(session, *arguments, **options)
+
+    return run
 
 
 def _then_reap(function: Callable[..., Any]) -> Callable[..., Any]:

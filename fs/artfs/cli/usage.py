@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from artfs.cli import terminal
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.output import age, columns, counted, quoted, size, warn, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
@@ -88,7 +89,7 @@ def _print_workspace(path: str, report: Usage) -> None:
         ["  other", size(report.other_bytes), "the reserve for a full disk, block edges, run-time files"],
         ["  disk", size(report.disk_bytes), "size of the workspace: all of the above except 'logical'"],
     ]
-    for line in columns(rows, right=[1]):
+    for line in columns(rows, right=[1], limit=terminal.width()):
         write_line(line)
 
 
@@ -134,5 +135,5 @@ def du(session: Session, reference: str) -> None:
         ["  unique", size(use.unique), "freed if only it is deleted"],
         ["  attributed", size(use.attributed), "stored bytes first needed by it"],
     ]
-    for line in columns(rows, right=[1]):
+    for line in columns(rows, right=[1], limit=terminal.width()):
         write_line(line)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from artfs.cli import terminal
 from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.differences import print_difference
 from artfs.cli.lineage import near
-from artfs.cli.output import columns, counted, quoted, size, write_document, write_line
+from artfs.cli.output import columns, counted, moment, quoted, size, write_document, write_fields, write_line
 from artfs.cli.session import Session, subcommand
-from artfs.documents.encoding import exact_name, from_nanoseconds, timestamp
+from artfs.cli.terminal import styled
+from artfs.documents.encoding import exact_name, from_nanoseconds
 from artstore.names import version_label
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ _PURGED_PATHS = 5
 _FAILED_PATHS = 10
 
 
-@subcommand("show")
+@subcommand("show", paged=True)
 @click.argument("reference", metavar="REF", type=REFERENCE)
 def show(session: Session, reference: str) -> None:
     """Show one version's record.
@@ -50,17 +52,19 @@ def show(session: Session, reference: str) -> None:
 
         write_document(VersionDocument.shown(version, lineage, failed))
     else:
-        for line in columns([*_described(version), *([kind, ", ".join(names)] for kind, names in lineage.items())]):
-            write_line(line)
+        write_fields([*_described(version), *([kind, ", ".join(names)] for kind, names in lineage.items())])
         for path, failure in failed[:_FAILED_PATHS]:
             write_line(f"changed: {quoted(path)}: {failure.message}")
         if len(failed) > _FAILED_PATHS:
             write_line(f"and {len(failed) - _FAILED_PATHS} more: artfs ref check {version.name}")
 
 
-@subcommand("log")
+@subcommand("log", paged=True)
 @click.argument("name", type=NAME)
-def log(session: Session, name: str) -> None:
+@click.option(
+    "-n", "--limit", "number", type=click.IntRange(min=1), metavar="N", help="List only the newest N versions."
+)
+def log(session: Session, name: str, number: int | None) -> None:
     """List the versions of an artifact, newest first.
 
     Deleted versions are marked with the time until which 'artfs undelete' can restore them; versions marked only
@@ -72,40 +76,57 @@ def log(session: Session, name: str) -> None:
     """
     workspace = session.open()
     numbers = workspace.next_version(name)  # first: a put in between must not look like a gap
-    history = _with_gaps(workspace.log(name), numbers)
+    versions = workspace.log(name)
+    history = _with_gaps(versions if number is None else versions[:number], numbers, to_the_first=number is None)
     if session.json:
         from artfs.documents.versions import LogDocument
 
         write_document(LogDocument.of(name, history))
         return
-    for version in history:
+    _print_log(list(history))
+
+
+def _print_log(history: list[Version | range]) -> None:
+    """Print a line for each version or range of deleted ones, and below it what was said or done about it."""
+    rows = [_log_row(version) for version in history]
+    headings = ["VERSION", "CREATED", "FILES", "SIZE", "ALIASES, TAGS, STATE"]
+    if not terminal.is_terminal():
+        lines = ["  ".join(cell for cell in row if cell) for row in rows]
+    else:
+        heading, *lines = columns([headings, *rows], right=[2, 3], whole=[0, 1], limit=terminal.width())
+        write_line(styled(heading, "heading"))
+    for version, line in zip(history, lines, strict=True):
+        is_gone = isinstance(version, range) or version.state == "deleted"
+        write_line(styled(line, "faint") if is_gone else line)
         if isinstance(version, range):
-            first = f"{version_label(version[0])}.." if len(version) > 1 else ""
-            write_line(f"{first}{version_label(version[-1])}  deleted")
             continue
-        write_line(_log_line(version))
-        for line in (version.description or "").splitlines():
-            write_line(f"    {quoted(line)}")
-        for line in _purges(version):
-            write_line(f"    purged: {line}")
+        for text in (version.description or "").splitlines():
+            write_line(f"    {quoted(text)}")
+        for text in _purges(version):
+            write_line(f"    purged: {text}")
 
 
-def _with_gaps(versions: list[Version], numbers: int) -> Iterator[Version | range]:
-    """Yield versions, newest first, and between them the ranges of numbers below ``numbers`` that no longer exist."""
+def _with_gaps(versions: list[Version], numbers: int, *, to_the_first: bool = True) -> Iterator[Version | range]:
+    """Yield versions, newest first, and between them the ranges of numbers below ``numbers`` that no longer exist.
+
+    With ``to_the_first``, also the range below the last version.
+    """
     above = numbers
     for version in versions:
         if version.number + 1 < above:
             yield range(version.number + 1, above)
         yield version
         above = version.number
-    if above:
+    if above and to_the_first:
         yield range(above)
 
 
-@subcommand("diff")
+@subcommand("diff", paged=True)
 @click.argument("old", metavar="REF", type=REFERENCE)
 @click.argument("new", metavar="REF", type=REFERENCE)
-def diff(session: Session, old: str, new: str) -> None:
+@click.option("--stat", is_flag=True, help="Print totals by top-level folder instead of paths.")
+@click.option("--name-only", is_flag=True, help="Print only the paths that differ.")
+def diff(session: Session, old: str, new: str, stat: bool, name_only: bool) -> None:
     """List the files that differ between two versions.
 
     The changes lead from the first REF to the second, with sizes; a REF can be a folder in a version. A is added, D
@@ -122,7 +143,7 @@ def diff(session: Session, old: str, new: str) -> None:
 
         write_document(DifferenceDocument.of(_resolved(workspace, old), _resolved(workspace, new), difference))
     else:
-        print_difference(difference)
+        print_difference(difference, style="stat" if stat else "names" if name_only else "paths")
 
 
 def _resolved(workspace: Workspace, reference: str) -> str:
@@ -135,14 +156,14 @@ def _described(version: Version) -> list[list[str]]:
         ["version", version.name],
         ["type", version.type or "none"],
         ["digest", version.digest],
-        ["created", timestamp(version.created_at, seconds=True)],
+        ["created", moment(version.created_at, relative=True)],
         ["files", f"{version.file_count:,}"],
         ["size", f"{size(version.size)} ({version.size:,} bytes), {size(version.new_bytes)} new when it was put"],
         ["aliases", ", ".join(version.aliases) or "none"],
         ["tags", ", ".join(version.tags) or "none"],
     ]
     if version.record.expires_ns:
-        rows.append(["expires at", timestamp(from_nanoseconds(version.record.expires_ns), seconds=True)])
+        rows.append(["expires at", moment(from_nanoseconds(version.record.expires_ns), relative=True)])
     if version.description:
         rows.append(["description", quoted(version.description)])
     metadata = json.dumps(version.metadata, ensure_ascii=False, sort_keys=True) if version.metadata else "none"
@@ -150,27 +171,31 @@ def _described(version: Version) -> list[list[str]]:
     return [*rows, *(["purged", line] for line in _purges(version))]
 
 
-def _log_line(version: Version) -> str:
-    parts = [version_label(version.number), timestamp(version.created_at, seconds=True)]
-    parts += [counted(version.file_count, "file"), size(version.size)]
+def _log_row(version: Version | range) -> list[str]:
+    if isinstance(version, range):
+        first = f"{version_label(version[0])}.." if len(version) > 1 else ""
+        return [f"{first}{version_label(version[-1])}", "", "", "", "deleted"]
+    row = [version_label(version.number), moment(version.created_at)]
+    row += [counted(version.file_count, "file"), size(version.size)]
+    parts = []
     until = version.undeletable_until
     if until is not None:
         can = until > datetime.now(UTC)
-        parts.append(f"deleted, undelete until {timestamp(until, seconds=True)}" if can else "deleted, to be reaped")
+        parts.append(f"deleted, undelete until {moment(until)}" if can else "deleted, to be reaped")
         if version.record.reason:
             parts.append(f"by {version.record.reason}")
     if version.aliases:
         parts.append(", ".join(version.aliases))
     if version.tags:
         parts.append(f"[{', '.join(version.tags)}]")
-    return "  ".join(parts)
+    return [*row, "  ".join(parts)]
 
 
 def _purges(version: Version) -> Iterator[str]:
     """Yield a line for each purge: when, why, and the first of the paths removed from the version."""
     key = itemgetter("purged_ns", "reason", "old_digest")
-    for (moment, reason, digest), rows in groupby(version.purged, key=key):
-        when = timestamp(from_nanoseconds(moment), seconds=True)
+    for (purged_ns, reason, digest), rows in groupby(version.purged, key=key):
+        when = moment(from_nanoseconds(purged_ns))
         paths: list[str] = []
         more = 0
         for row in rows:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artfs.cli.config import parse_duration, parse_rate, written_duration
+from artfs.cli.config import parse_rate, written_duration
+from artfs.cli.times import parse_duration
 from artstore.errors import InvalidInputError
 from messages import refused, reported
 

@@ -80,6 +80,7 @@ TABLE = [
     ("retention set other --keep-within 30d --meta k=1 --type dataset", "retention_rule"),
     ("retention rm rule", "retention_rule_removal"),
     ("retention show", "retention_rules"),
+    ("retention ls", "retention_rules"),
     ("retention plan", "retention_plan"),
     ("retention apply", "retention"),
     ("retention apply --dry-run", "retention"),

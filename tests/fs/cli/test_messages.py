@@ -80,7 +80,11 @@ COMMANDS = [
     ("run show p/two", 3, "there is no run 'p/two'; list them: artfs run ls"),
     # put, get, init and the workspace
     ("put no/such x", 3, "no/such does not exist; name a folder or a file"),
-    ("put . bad:name", 2, "'bad:name' names a version; give the artifact alone: bad; see 'artfs put --help'"),
+    (
+        "put . bad:name",
+        2,
+        "'bad:name' names a version behind \":\"; give the artifact alone: bad; see 'artfs put --help'",
+    ),
     (
         "put full y --type model",
         4,

@@ -44,6 +44,7 @@ COMMANDS: Final = (
     ),
     *("artifact set-type plain file", "artifact rename plain simple", "artifact describe simple text"),
     *("link data:v1 model", "retention set few --artifact data --keep-last 9", "retention show", "retention plan"),
+    "retention ls",
     *("retention apply", "retention rm few", "retention ttl data:v0 30d", "config undelete-window 7d"),
     *("rm data:v1 --force --cascade=orphan", "undelete data:v1", "gc", "gc --compact"),
     *("purge data:v0/a.txt --everywhere --reason x", "fsck --repair", "fsck --rebuild", "ls --json", "path data"),

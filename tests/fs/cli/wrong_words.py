@@ -58,6 +58,7 @@ CALLS = {
     "retention set": "other --keep-last 3",
     "retention rm": "rule",
     "retention show": "",
+    "retention ls": "",
     "retention plan": "",
     "retention apply": "",
     "retention ttl": "x 30d",
@@ -85,7 +86,7 @@ PLACE = {**VERSION, "x:v0/none": 3, "x:v0/train/a/b": 3}
 DRAFT = {"nothing": 3, "": 2}
 INSIDE = {"/abs": 2, "..": 2, "a//b": 2, "": 2}
 FOLDER = {"file": 2, "file/below": 2, "": 2}
-TIME = {"soon": 2, "7": 2, "": 2}
+TIME = {"soon": 2, "7": 2, "2026-02-30": 2, "": 2}
 SIZE = {"much": 2, "": 2}
 NUMBER = {"x": 2, "0": 2, "1.5": 2, "": 2}
 SOURCE = {"absent": 3, "pipe": 2, "socket": 2, "/dev/null": 2, "dangling": 3, "": 2}
@@ -150,9 +151,13 @@ WORDS: dict[str, dict[str, int]] = {
     "--project": {"nothing": 3, "": 2},
     "--artifact": TEXT,
     "--younger": TIME,
-    "--older": TIME,
+    "--older-than": TIME,
     "--cascade": {"none": 2},
     "--reason": TEXT,
+    "--limit": NUMBER,
+    "--sort": TEXT,
+    "--columns": TEXT,
+    "--color": {"blue": 2, "": 2},
     "--by": {"size": 2, "": 2},
     "--name": {"a//b": 2, "v1": 2, "": 2},
     "--root": FOLDER,
@@ -196,6 +201,8 @@ ELSEWHERE: dict[str, dict[str, int]] = {
     "artifact get --type": {"model": 4, "": 2},
     "retention set --type": TEXT,
     "retention set --project": TEXT,
+    "find --project": TEXT,
+    "find --meta": {"=b": 2, "{": 2, "": 2},
     "retention set RULE": {"a b": 2, "a/b": 2, "": 2},
     # a path in a version, a whole artifact, or a selection
     "path REF": PLACE,
@@ -214,6 +221,6 @@ ELSEWHERE: dict[str, dict[str, int]] = {
     "draft add PATH": SOURCE,
     "tag rm TAG...": {"a,b": 3, "none": 3, "": 2},
     "artifact put --alias": {"v3": 2, "a,b": 2, "": 2},  # wandb passes latest
-    "draft rm PATTERN...": {"none": 3, "*.none": 3, "..": 2, "": 2},
+    "draft rm PATH...": {"none": 3, "*.none": 3, "..": 2, "": 2},
 }
 """Places that differ from the others of their name in ``WORDS``, by command."""
