@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final, TypedDict, TypeVar, Unpack
 from urllib.parse import unquote
 
-from artstore.errors import InvalidInputError, NotFoundError, SourceError
+from artstore.errors import InvalidInputError, NotFoundError, OutsideError, SourceError
 from artstore.ids import ContentHasher
 from artstore.records.references import ReferenceRecord
 from artstore.records.trees import is_entry_name
@@ -57,6 +57,8 @@ R = TypeVar("R")
 
 _AT_ONCE: Final = 16
 _SLASH: Final = "/"
+_LONGEST_SHOWN: Final = 300
+"""Characters of a key that messages show, at most."""
 
 
 @dataclass(slots=True)
@@ -139,6 +141,11 @@ def _below(
         path = os.fsencode(described.key[len(prefix) :].strip(_SLASH))
         if not path:  # the marker of the folder itself
             continue
+        if path in by_path:
+            raise OutsideError(
+                f"the listing of {location.shown()} names {described.key!r} twice",
+                hint="the service does not keep to its protocol",
+            )
         by_path[_checked(location, described.key, path)] = described
         size += described.size
         report_pinned(len(by_path), size, described.key)
@@ -172,9 +179,14 @@ def _checked(location: Location, key: str, path: bytes) -> bytes:
     for name in path.split(b"/"):
         if not is_entry_name(name):
             raise InvalidInputError(
-                f"{location.shown(key)!r} is not a valid path: {os.fsdecode(name)!r} is not a file name"
+                f"{_start(location.shown(key))} is not a valid path: {_start(os.fsdecode(name))} is not a file name"
             )
     return path
+
+
+def _start(text: str) -> str:
+    """Return a text that a server chose, for a message: quoted, and cut if it is longer than a name can be."""
+    return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "...")
 
 
 def _is_marker(service: Service, item: tuple[bytes, Found]) -> bool:

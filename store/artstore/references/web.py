@@ -12,6 +12,7 @@ import email.utils
 import io
 import re
 import socket
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -246,14 +247,14 @@ class Web:
         With ``keep`` its body is still to be read.
         """
         url = self._location.uri(key)
-        began, attempt = time.monotonic(), 0
+        began, attempt, handled = time.monotonic(), 0, sys.exception()
         while True:
             is_last = attempt == _RETRIES or time.monotonic() - began > self._seconds
             response = None
             try:
                 response = self._follow(method, url, {**_HEADERS, **headers})
             except (HTTPError, OSError) as error:
-                if is_last or _artfs_error(error) is not None or _is_slow(error):
+                if is_last or _artfs_error(error, handled) is not None or _is_slow(error, handled):
                     raise
             if response is not None:
                 if response.status in wanted and keep:
@@ -374,17 +375,22 @@ def _refuse_status(shown: str, status: int) -> NoReturn:
     raise OutsideError(f"{shown} cannot be read: the server answers with status {status}")
 
 
-def _is_slow(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, _SlowError | urllib3.exceptions.ReadTimeoutError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def _chain(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and its causes, up to the one that a caller was handling already: that is not a cause."""
+    cause: BaseException | None = error
+    while cause is not None and cause is not handled:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _is_slow(error: BaseException, handled: BaseException | None) -> bool:
+    return any(isinstance(cause, _SlowError | urllib3.exceptions.ReadTimeoutError) for cause in _chain(error, handled))
 
 
 @contextmanager
 def _translated(shown: str, *, pinned: bool = False) -> Iterator[None]:
     """Translate the client's errors, in one sentence each; ``pinned`` means that the file existed before."""
+    handled = sys.exception()
     try:
         yield
     except ArtfsError:
@@ -394,31 +400,26 @@ def _translated(shown: str, *, pinned: bool = False) -> Iterator[None]:
             raise ChangedError(f"{shown} has been removed since it was logged") from error
         raise NotFoundError(f"there is nothing at {shown}") from error
     except (HTTPError, OSError, ValueError) as error:
-        cause = _artfs_error(error)
+        cause = _artfs_error(error, handled)
         if cause is not None:
             raise cause from error
-        if _is_slow(error) or isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
+        if _is_slow(error, handled) or isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
             raise OutsideError(
                 f"{shown} did not answer within {time_out():g} s, or sent less than {_SLOWEST:,} bytes per second",
                 hint="ARTFS_REFERENCE_TIMEOUT sets how long to wait",
             ) from error
-        reason = _reason(error)
+        reason = _reason(error, handled)
         if isinstance(error, urllib3.exceptions.NewConnectionError | ConnectionError | socket.gaierror):
             raise OutsideError(f"the server of {shown} cannot be reached: {reason}") from error
         raise OutsideError(f"{shown} cannot be read: {reason}") from error
 
 
-def _artfs_error(error: BaseException | None) -> ArtfsError | None:
-    while error is not None:
-        if isinstance(error, ArtfsError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
+def _artfs_error(error: BaseException, handled: BaseException | None) -> ArtfsError | None:
+    return next((cause for cause in _chain(error, handled) if isinstance(cause, ArtfsError)), None)
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, handled: BaseException | None) -> str:
     """Return the innermost cause in a few words; the client's own messages hold addresses."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
+    *_, error = _chain(error, handled)
     text = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
     return text if len(text) < 100 else type(error).__name__

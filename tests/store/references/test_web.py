@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from artstore.errors import ArtfsError, ChangedError, InvalidInputError, OutsideError
+from artstore.errors import ArtfsError, ChangedError, InvalidInputError, NotFoundError, OutsideError
 from artstore.ids import content_id
 from artstore.records.references import ReferenceRecord
 from artstore.references.addresses import PrivateAddressError
 from artstore.references.pinning import pin
 from artstore.references.reading import Outside
 from messages import raises
+from servers.answers import ANSWERS, DATA, DRIPS
 from servers.hostile import Hostile, answer
 from servers.web import Web
 
-DATA = b"0123456789" * 1000
 DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
 LIMIT = 10.0
 """Seconds that any of these may take; the time-out is one."""
@@ -65,15 +65,6 @@ def test_lengths_that_are_none(length: str) -> None:
         pin(f"{server.url}/f", allow_private=True)
 
 
-DRIPS = {
-    "headers": [b"H", b"T"],
-    "a header": [b"HTTP/1.1 200 OK\r\nX: ", b"a"],
-    "the body": [answer("206 Partial Content", b"", Content_Length=10000, Content_Range="bytes 0-9999/10000"), b"0"],
-    "more headers": [b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"],
-    "interim answers": [b"HTTP/1.1 100 Continue\r\n\r\n"],
-}
-
-
 @pytest.mark.parametrize("pieces", DRIPS.values(), ids=DRIPS)
 def test_a_server_that_drips(pieces: list[bytes], outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then keeps no reader waiting."""
@@ -90,42 +81,6 @@ def test_nothing_at_all(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("ARTFS_REFERENCE_ROOTS", server.url)
         with raises(OutsideError, names=["/f"]):
             read(outside, pinned(server.url))
-
-
-PART = {"Content_Range": f"bytes 0-9999/{len(DATA)}"}
-ANSWERS: dict[str, bytes] = {
-    "nothing": b"",
-    "garbage": b"\xff" * 5000,
-    "another protocol": b"SSH-2.0-OpenSSH\r\n",
-    "a line without end": b"HTTP/1.1 200 " + b"x" * 200_000,
-    "a header without end": b"HTTP/1.1 200 OK\r\nETag: " + b"x" * 200_000,
-    "a thousand headers": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1000 + b"\r\n",
-    "a status that is none": answer("999 Odd"),
-    "an interim status": answer("101 Switching Protocols"),
-    "another range": answer("206 Partial Content", DATA, Content_Range=f"bytes 1-{len(DATA)}/{len(DATA)}"),
-    "a range that is none": answer("206 Partial Content", DATA, Content_Range="bytes */*"),
-    "no range": answer("206 Partial Content", DATA),
-    "several ranges": answer("206 Partial Content", DATA, Content_Type="multipart/byteranges; boundary=x"),
-    "too few bytes": answer("206 Partial Content", DATA[:-1], Content_Length=len(DATA), **PART),
-    "fewer bytes than asked": answer("206 Partial Content", DATA[:-1], **PART),
-    "more bytes than asked": answer("206 Partial Content", DATA + b"x", **PART),
-    "another size": answer("206 Partial Content", DATA, Content_Range=f"bytes 0-9999/{1 << 40}"),
-    "another tag": answer("206 Partial Content", DATA, **{**PART, "ETag": '"b"'}),
-    "no tag": answer("206 Partial Content", DATA, **{**PART, "ETag": None}),
-    "broken chunks": answer("206 Partial Content", b"zz\r\n", Content_Length=None, Transfer_Encoding="chunked", **PART),
-    "a chunk of all sizes": answer(
-        "206 Partial Content", b"f" * 40 + b"\r\n", Content_Length=None, Transfer_Encoding="chunked", **PART
-    ),
-    "a redirect to nowhere": answer("302 Found"),
-    "a redirect to itself": answer("302 Found", Location="/f"),
-    "a redirect to a file": answer("302 Found", Location="file:///etc/passwd"),
-    "a redirect to ftp": answer("302 Found", Location="ftp://127.0.0.1/f"),
-    "a redirect that is no address": answer("302 Found", Location="http://[::1"),
-    "a redirect with a port that is none": answer("302 Found", Location="http://127.0.0.1:999999/"),
-    "server errors": answer("500 Oops"),
-    "too many requests": answer("429 Slow down", Retry_After="99999999"),
-    "a shorter file": answer("416 Range Not Satisfiable"),
-}
 
 
 @pytest.mark.parametrize("sent", ANSWERS.values(), ids=ANSWERS)
@@ -270,7 +225,7 @@ def test_behind_a_proxy(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> No
     """The proxy may be at a private address, and knows names; what is known here to be private is not asked for."""
     sent = {
         "HEAD": answer("200 OK", Content_Length=len(DATA)),
-        "GET": answer("206 Partial Content", DATA, **PART),
+        "GET": answer("206 Partial Content", DATA, Content_Range=f"bytes 0-9999/{len(DATA)}"),
     }
     with Hostile(lambda method, _: [sent[method]]) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
@@ -289,3 +244,26 @@ def test_a_proxy_that_drips(outside: Outside, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("http_proxy", proxy.url)
         with raises(OutsideError, names=["http://data.invalid/f"]):
             read(outside, pinned("http://data.invalid"))
+
+
+def test_an_error_that_a_caller_handles_is_no_cause(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed request is tried again, or reported, whatever error its reader was handling."""
+    dropped: list[str] = []
+
+    def script(method: str, _: str) -> list[bytes]:
+        dropped.append(method)
+        return [b""] if len(dropped) % 2 else [answer("200 OK", b"" if method == "HEAD" else DATA)]
+
+    with Hostile(script) as server:
+        monkeypatch.setenv("ARTFS_REFERENCE_ROOTS", server.url)
+        try:
+            raise NotFoundError("handled")
+        except NotFoundError:
+            assert read(outside, pinned(server.url)) == DATA
+        server.script = lambda *_: [b""]
+        try:
+            raise NotFoundError("handled")
+        except NotFoundError:
+            with raises(OutsideError, names=["/g"]) as caught:
+                read(outside, ReferenceRecord(f"{server.url}/g", 5, etag='"a"'))
+            assert type(caught.value) is OutsideError
