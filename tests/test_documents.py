@@ -140,11 +140,14 @@ def test_operating(run: Run, folder: Path) -> None:
     (folder / "mnt").mkdir()
     run("artfs put data data && artfs mount mnt")
     script = one_script(ROOT / "docs/operating.md")
-    for word, path in (("WORKSPACE", "workspace"), ("BACKUP", "backup"), ("DIR", "mnt"), ("/elsewhere", "elsewhere")):
+    run("artfs init theirs && artfs -w theirs put data data")
+    places = (("WORKSPACE", "workspace"), ("BACKUP", "backup"), ("THEIRS", "theirs"), ("RECEIVED", "received"))
+    for word, path in (*places, ("DIR", "mnt"), ("/elsewhere", "elsewhere")):
         script = re.sub(rf"(?<![\w-]){word}\b", str(folder / path), script)
     (folder / "elsewhere").mkdir()
     try:
         run(f"unset ARTFS_WORKSPACE\n{script}\ncmp mnt/data/v0/1 data/1\nartfs -w backup cat data:v0/1 | cmp - data/1")
+        run("artfs -w received cat data:v0/1 | cmp - data/1")
     finally:
         run("artfs umount --lazy mnt || true")
 
