@@ -28,6 +28,7 @@ __all__ = [
     "DraftRecord",
     "EdgeRecord",
     "Metadata",
+    "Name",
     "Number",
     "RunRecord",
     "VersionRecord",
@@ -134,6 +135,8 @@ def end_after(seconds: float) -> int:
 
 FileTime = int
 """A modification time in ns since 1970, of 64 bits with a sign."""
+Name = str
+"""A text that is, or is a part of, the key of a row, so it must be UTF-8."""
 Number = int
 """A number of 32 bits: of a version, a serial, or a mode."""
 
@@ -170,6 +173,8 @@ def _checked(value: Any, declared: Any) -> Any:
         fits = len(value) == ID_LENGTH
     elif declared in _LARGEST:
         fits = type(value) is int and 0 <= value <= _LARGEST[declared]
+    elif declared == "Name":
+        fits = isinstance(value, str) and (value.isascii() or bool(value.encode()))
     elif declared == "Number | None":
         return value if value is None else _checked(value, "Number")
     elif declared == "FileTime":
@@ -251,7 +256,7 @@ class ArtifactRecord(CatalogueRecord):
     kind: ClassVar[str] = "artifact"
     shapes: ClassVar[Mapping[str, Shape]] = {"alias_history": _ALIAS_CHANGE}
     number: int
-    name: str
+    name: Name
     is_artifact: bool
     created_ns: int
     type: str | None = None
@@ -316,7 +321,7 @@ class AliasRecord(CatalogueRecord):
     kind: ClassVar[str] = "alias"
     serial: Number
     artifact: int
-    name: str
+    name: Name
     version: Number
     set_ns: int
 
@@ -336,7 +341,7 @@ class DraftRecord(CatalogueRecord):
     kind: ClassVar[str] = "draft"
     shapes: ClassVar[Mapping[str, Shape]] = {"parts": _PART, "said": _SAID}
     draft: int
-    artifact: str
+    artifact: Name
     created_ns: int
     pid: int
     source: str = ""
@@ -372,8 +377,8 @@ class RunRecord(CatalogueRecord):
 
     kind: ClassVar[str] = "run"
     number: int
-    project: str
-    id: str
+    project: Name
+    id: Name
     created_ns: int
     name: str = ""
     job_type: str = ""

@@ -34,8 +34,14 @@ class Counters:
     next_run: int = 1
 
     def encode(self) -> bytes:
-        """Return the record: each counter as u64, in the order of the fields."""
-        return _COUNTERS.pack(*astuple(self))
+        """Return the record: each counter as u64, in the order of the fields.
+
+        Raises `DamageError` if one is not what `decode` accepts: what it was counted from was wrong.
+        """
+        values = astuple(self)
+        if not all(0 <= value <= _LARGEST for value in values):
+            raise DamageError("the manifest's counters would be out of range")
+        return _COUNTERS.pack(*values)
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
@@ -45,9 +51,13 @@ class Counters:
         """
         if len(payload) % 8 or not _FIRST <= len(payload) <= _COUNTERS.size:
             raise DamageError("the manifest's counters are malformed")
-        return cls(*struct.unpack(f"<{len(payload) // 8}Q", payload))
+        values = struct.unpack(f"<{len(payload) // 8}Q", payload)
+        if max(values) > _LARGEST:
+            raise DamageError("the manifest's counters are out of range")
+        return cls(*values)
 
 
+_LARGEST: Final = (1 << 63) - 1
 _FIRST: Final = 12 * 8
 """Bytes of the record in the first workspaces."""
 _COUNTERS: Final = struct.Struct(f"<{len(fields(Counters))}Q")

@@ -18,6 +18,7 @@ from artstore.records.catalogue import (
     ArtifactRecord,
     EdgeRecord,
     FileTime,
+    Name,
     Number,
     RunRecord,
     VersionRecord,
@@ -81,7 +82,7 @@ class ArtifactEvent(_Event):
     """An artifact as it is when a journal is rewritten; ``next_serial`` is the workspace's next serial."""
 
     event_kind: ClassVar[str] = "artifact"
-    name: str
+    name: Name
     type: str | None
     next_version: int
     next_serial: int
@@ -106,7 +107,7 @@ class VersionEvent(_Event):
     """A version was made: the data for a rebuild, without the numbers that a rebuild assigns."""
 
     event_kind: ClassVar[str] = "version"
-    name: str
+    name: Name
     serial: Number
     number: Number
     digest: Digest
@@ -145,7 +146,7 @@ class DeleteEvent(_Event):
     """A version was deleted; ``aliases`` are those that named it, ``reason`` the retention rule that applied."""
 
     event_kind: ClassVar[str] = "delete"
-    name: str
+    name: Name
     version: Number
     serial: Number | None = None
     due_ns: int | None = None
@@ -158,7 +159,7 @@ class UndeleteEvent(_Event):
     """A deleted version came back."""
 
     event_kind: ClassVar[str] = "undelete"
-    name: str
+    name: Name
     version: Number
 
 
@@ -167,7 +168,7 @@ class RevisionEvent(_Event):
     """A version has another description or other metadata; both are as they are after the change, at ``at_ns``."""
 
     event_kind: ClassVar[str] = "revision"
-    name: str
+    name: Name
     version: Number
     description: str
     metadata: dict[str, Any]
@@ -179,7 +180,7 @@ class TtlEvent(_Event):
     """A version expires at a time of its own, or (0) no longer does."""
 
     event_kind: ClassVar[str] = "ttl"
-    name: str
+    name: Name
     version: Number
     expires_ns: int
 
@@ -192,7 +193,7 @@ class PurgeEvent(_Event):
     """
 
     event_kind: ClassVar[str] = "purge"
-    name: str
+    name: Name
     version: Number
     serial: Number | None = None
     digest: Digest
@@ -207,8 +208,8 @@ class AliasEvent(_Event):
     """An alias names a version, or (None) none any longer."""
 
     event_kind: ClassVar[str] = "alias"
-    name: str
-    alias: str
+    name: Name
+    alias: Name
     version: Number | None
 
 
@@ -217,7 +218,7 @@ class TagsEvent(_Event):
     """A version has these tags."""
 
     event_kind: ClassVar[str] = "tags"
-    name: str
+    name: Name
     version: Number
     tags: list[str]
 
@@ -227,7 +228,7 @@ class TypeEvent(_Event):
     """An artifact has another type."""
 
     event_kind: ClassVar[str] = "type"
-    name: str
+    name: Name
     type: str | None
 
 
@@ -236,7 +237,7 @@ class DescriptionEvent(_Event):
     """An artifact has another description."""
 
     event_kind: ClassVar[str] = "description"
-    name: str
+    name: Name
     description: str
 
 
@@ -245,8 +246,8 @@ class RenameEvent(_Event):
     """An artifact has the name ``to``, with all its versions."""
 
     event_kind: ClassVar[str] = "rename"
-    name: str
-    to: str
+    name: Name
+    to: Name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,6 +367,11 @@ def _text(value: Any) -> str:
     return value
 
 
+def _name(value: Any) -> str:
+    _text(value).encode()
+    return _text(value)
+
+
 def _whole(bits: int) -> Callable[[Any], int]:
     def whole(value: Any) -> int:
         if type(value) is not int or value < 0 or value.bit_length() > bits:
@@ -425,6 +431,7 @@ def _record(kind: type[RunRecord | EdgeRecord]) -> Callable[[Any], Any]:
 
 _DECODERS: Final[dict[str, tuple[Callable[[Any], Any], str]]] = {
     "str": (_text, "text"),
+    "Name": (_name, "a name in UTF-8"),
     "str | None": (_or_none(_text), "text or null"),
     "int": (_whole(_INT_BITS), "a number"),
     "int | None": (_whole(_INT_BITS), "a number"),
