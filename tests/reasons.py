@@ -129,7 +129,7 @@ REASONS = {
     "device cannot be opened": "cannot be opened",
     "not writable": "is not writable",
     "not installed": "is not installed",
-    "binding does not load": "does not load",
+    "binding does not load": "cannot be loaded",
     "another owner": "is not a private folder of user",
     "in use": "is in use by",
     # damage

@@ -34,6 +34,7 @@ __all__ = [
     "open_file",
     "open_folder",
     "open_path",
+    "open_resolved",
     "read_bytes",
     "remove",
     "remove_folder",
@@ -127,6 +128,16 @@ def _open_checked(root: Path, path: PathInside, flags: int, kind: int) -> int:
         return fd
     finally:
         os.close(base)
+
+
+def open_resolved(path: Path) -> int:
+    """Return a descriptor (O_PATH) of a folder anywhere, by an absolute path that has no links.
+
+    Raises `RefusedError` if it has one, which has been put there since the path was resolved.
+    """
+    root = Path("/")
+    with closing(_open_root(root)) as base:
+        return _open_beneath(base, root, os.fspath(path).lstrip("/"), os.O_PATH | _FOLDER, 0)
 
 
 @contextmanager

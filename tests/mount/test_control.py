@@ -144,7 +144,7 @@ def test_a_daemon_that_cannot_start_says_why(
             "pyfuse3",
             "pyfuse3",
             "raise ImportError('broken installation')",
-            ["FUSE", "broken installation"],
+            ["pyfuse3", "broken installation"],
             "binding does not load",
         ),
         ("direct", "sitecustomize", "import sys; sys.modules['trio'] = None", ["trio"], "not installed"),

@@ -285,3 +285,50 @@ except ChildProcessError:
 """
     said = users.python("root", code).stdout.splitlines()
     assert said == ["TimeoutError", "ChildProcessError", "there is none make one", "[61001, False]", "none is left"]
+
+
+@pytest.mark.parametrize("words", [("link",), ("inside", "m"), ("link", "..", "m")], ids="/".join)
+def test_root_mounts_where_a_link_of_another_leads_only_if_named(users: Users, words: tuple[str, ...]) -> None:
+    """A link of alice's would decide which folder of root's shows the files of alice."""
+    home = workspace_of_alice(users)
+    target = users.common("target", "root")
+    (target / "m").mkdir()
+    users.run("alice", "sh", "-c", f"ln -s {target}/m link; ln -s {target} inside")
+    mount = ("-w", home / "ws", "mount")
+    done = users.artfs("root", *mount, f"{home}/{'/'.join(words)}", check=False)
+    if ".." in words:  # which the path alone decides
+        assert done.returncode == 0
+        users.artfs("root", "umount", home / "m")
+        return
+    assert done.returncode == 4
+    assert str(home / words[0]) in done.stderr and f"name the folder itself: {target}/m" in done.stderr
+    (target / "own").symlink_to("m")
+    users.artfs("root", *mount, target / "own")
+    assert users.run("root", "cat", target / "m/data/v0/x").stdout == "theirs\n"
+    users.artfs("root", "umount", target / "own")
+
+
+@pytest.mark.one_transport
+def test_root_mounts_while_the_owner_exchanges_the_mount_point(users: Users, transport: str) -> None:
+    """What was a folder when the path was resolved, and is a link when the mount is made, is refused."""
+    home = workspace_of_alice(users)
+    target = users.common("target", "root")
+    code = f"""
+import os
+from artfs.mount import checks, control, kernel
+from artstore.errors import ArtfsError
+attach = kernel.attach
+def exchange(*args, **options):
+    os.rename("m", "kept")
+    os.symlink({str(target)!r}, "m")
+    return attach(*args, **options)
+kernel.attach = exchange
+os.chdir({str(home)!r})
+try:
+    control.mount("ws", "m", forked=True, transport={transport!r})
+except ArtfsError as error:
+    print(type(error).__name__)
+print(any({str(users.folder)!r} in line for line in open("/proc/self/mountinfo") if " - fuse.artfs " in line))
+"""
+    assert users.python("root", code).stdout.split() == ["MountError", "False"]
+    assert not os.path.ismount(target)

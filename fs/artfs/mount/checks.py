@@ -5,14 +5,26 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from pathlib import Path
+from typing import NoReturn
 
 from artfs.mount import kernel, table
-from artstore.errors import ExistsError, InvalidInputError, MountError, NotFolderError, NotFoundError
+from artstore import beneath
+from artstore.errors import (
+    ExistsError,
+    InvalidInputError,
+    MountError,
+    NotFolderError,
+    NotFoundError,
+    RefusedError,
+)
 
-__all__ = ["check"]
+__all__ = ["check", "followed"]
 
 _FUSE_CONFIGURATION = Path("/etc/fuse.conf")
+_PLACE = os.O_PATH | os.O_CLOEXEC
+_MOST_LINKS = 40
 
 
 def check(workspace: Path, directory: Path, *, allow_other: bool) -> None:
@@ -30,6 +42,51 @@ def check(workspace: Path, directory: Path, *, allow_other: bool) -> None:
         kernel.fusermount()
         if allow_other:
             _check_allowed_others()
+
+
+def followed(directory: str | bytes | os.PathLike[str]) -> Path:
+    """Return a path for root's process to mount on, with links followed.
+
+    Raises RefusedError for a link of another user: who made it would decide which folder of the machine shows what is
+    in the workspace.  Where something on the path cannot be opened, the rest is left as it is.  What is mounted at its
+    end is not accessed, because it may not answer.
+    """
+    given = Path(os.path.abspath(os.fsdecode(directory)))
+    left = list(reversed(given.parts[1:]))
+    fd, path, links = os.open("/", _PLACE), Path("/"), 0
+    try:
+        while left:
+            name = left.pop()
+            if not left and table.at(path / name) is not None:
+                return path / name
+            try:
+                inner = os.open(name, _PLACE | os.O_NOFOLLOW, dir_fd=fd)
+            except OSError:
+                return path.joinpath(name, *reversed(left))
+            fd, outer = inner, fd
+            os.close(outer)
+            status = os.fstat(fd)
+            if not stat.S_ISLNK(status.st_mode):
+                path = path.parent if name == ".." else path / name
+                continue
+            links += 1
+            if status.st_uid != 0 or links > _MOST_LINKS:
+                _refuse_link(given, path / name)
+            text = os.readlink("", dir_fd=fd)
+            os.close(fd)
+            path = Path("/") if text.startswith("/") else path
+            fd = beneath.open_resolved(path)
+            left += reversed([part for part in text.split("/") if part not in ("", ".")])
+    finally:
+        os.close(fd)
+    return path
+
+
+def _refuse_link(directory: Path, link: Path) -> NoReturn:
+    raise RefusedError(
+        f"the mount point {directory} leads through {link}, a link of another user, which root does not follow",
+        hint=f"name the folder itself: {os.path.realpath(directory)}",
+    )
 
 
 def _remove_dead_mount(directory: Path) -> None:

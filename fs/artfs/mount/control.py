@@ -91,7 +91,7 @@ def mount(
     workspace = Path(os.path.realpath(workspace_path))
     owner = Owner.of(workspace)
     run_dir, _ = run_as(owner, lambda: (_prepared(workspace, forked=forked), ()))
-    target = table.resolve(directory)
+    target = table.resolve(checks.followed(directory) if os.geteuid() == 0 else directory)
     checks.check(workspace, target, allow_other=allow_other)
     configuration = Configuration(
         id=uuid.uuid4().hex[:12],

@@ -15,7 +15,9 @@ import fcntl
 import os
 import signal
 import socket
+from pathlib import Path
 
+from artstore import beneath
 from artstore.errors import MountError
 
 __all__ = [
@@ -66,8 +68,16 @@ def _attach_as_root(source: bytes, directory: bytes, allow_other: bool) -> int:
     if allow_other:
         options += ",allow_other"
     flags = _MS_RDONLY | _MS_NOSUID | _MS_NODEV
-    if _libc.mount(source, directory, FILESYSTEM.encode(), ctypes.c_ulong(flags), options.encode()) != 0:
-        number = ctypes.get_errno()
+    try:
+        # By its descriptor: another user may have put a link at the path since it was resolved.
+        with beneath.closing(beneath.open_resolved(Path(os.fsdecode(directory)))) as folder:
+            target = b"/proc/self/fd/%d" % folder
+            failed = _libc.mount(source, target, FILESYSTEM.encode(), ctypes.c_ulong(flags), options.encode()) != 0
+            number = ctypes.get_errno()
+    except OSError as error:
+        os.close(device)
+        raise MountError(f"mounting on {os.fsdecode(directory)} failed: {error.strerror}") from error
+    if failed:
         os.close(device)
         hint = "a container needs the capability SYS_ADMIN to mount" if number == errno.EPERM else ""
         raise MountError(f"mounting on {os.fsdecode(directory)} failed: {os.strerror(number)}", hint=hint)
@@ -123,9 +133,12 @@ def detach(directory: bytes, *, lazy: bool) -> None:
     Raises OSError with the kernel's number: EBUSY while it is in use, EINVAL if it is no mount point, EPERM.
     """
     if os.geteuid() == 0:
-        if _libc.umount2(directory, (_MNT_DETACH if lazy else 0) | _UMOUNT_NOFOLLOW) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), os.fsdecode(directory))
+        folder, _, name = directory.rpartition(b"/")
+        with beneath.closing(beneath.open_resolved(Path(os.fsdecode(folder or b"/")))) as above:
+            place = b"/proc/self/fd/%d/%s" % (above, name)
+            if _libc.umount2(place, (_MNT_DETACH if lazy else 0) | _UMOUNT_NOFOLLOW) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), os.fsdecode(directory))
         return
     import subprocess
 

@@ -36,17 +36,13 @@ class Shown:
     gid: int
 
     @classmethod
-    def of(cls, workspace: str, uid: int | None, gid: int | None) -> Self:
-        """Return those of the workspace's folder if this process runs as root, else the current user's.
+    def of(cls, workspace: str, owner: Owner, uid: int | None, gid: int | None) -> Self:
+        """Return the owner and the group of the workspace's folder if this process runs as root, else the user's own.
 
         ``uid`` and ``gid`` take precedence.
         """
-        if os.geteuid() == 0:
-            status = os.stat(workspace)
-            owner, group = status.st_uid, status.st_gid
-        else:
-            owner, group = os.getuid(), os.getgid()
-        return cls(owner if uid is None else uid, group if gid is None else gid)
+        group = os.stat(workspace).st_gid if os.geteuid() == 0 else os.getgid()
+        return cls(owner.uid if uid is None else uid, group if gid is None else gid)
 
 
 Task = Callable[[], tuple[Any, Sequence[int]]]

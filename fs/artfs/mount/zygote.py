@@ -120,7 +120,7 @@ class Zygote:
         """Mount, answer INIT, and return the first transport that this kernel supports, with its name."""
         names = TRANSPORTS[self._configuration.transport]
         source = os.fsencode(self._configuration.workspace)
-        shown = Shown.of(self._configuration.workspace, self._configuration.uid, self._configuration.gid)
+        shown = Shown.of(self._configuration.workspace, self._owner, self._configuration.uid, self._configuration.gid)
         for name in names:
             make_transport = _load_transport(name)
             self._device = kernel.attach(source, self._directory, allow_other=self._configuration.allow_other)
