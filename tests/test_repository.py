@@ -329,6 +329,7 @@ TESTED_ELSEWHERE = {
     "tests/users/test_config_shared.py": ["artstore/changes/sharing", "artstore/storage/modes"],
     "tests/fs/cli/test_wrong_words.py": ["artfs/cli/exit_codes", "artfs/cli/projects"],
     "tests/fs/cli/test_shells.py": ["artfs/cli/completion"],
+    "tests/scripts/test_interface_tables.py": ["artfs/cli/variables"],
     "tests/fs/cli/test_main.py": ["artfs/cli/machine", "artfs/cli/session", "artfs/quantities"],
     # Processes and the kernel: only a mount shows what they do.
     "tests/store/test_mount_leases.py": ["artstore/byte_locks"],

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from artfs.cli.exit_codes import MEANINGS
+from artfs.cli.variables import VARIABLES
+from artfs.mount.xattrs import ATTRIBUTES
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "interface.md"
 MARK: Final = "<!-- The rest is written by scripts/pages/interface_tables.py. -->\n"
@@ -14,7 +16,7 @@ MARK: Final = "<!-- The rest is written by scripts/pages/interface_tables.py. --
 
 def tables() -> str:
     """Return the sections of the page that are made from the code."""
-    return exit_codes()
+    return exit_codes() + variables() + attributes()
 
 
 def exit_codes() -> str:
@@ -26,6 +28,23 @@ def exit_codes() -> str:
     return _section(
         "Exit codes", about, ("code", "meaning"), ((f"{int(code)}", text) for code, text in MEANINGS.items())
     )
+
+
+def variables() -> str:
+    """Return the section of the environment variables."""
+    about = (
+        "Those with a `WANDB_` name in their row also take that, so that scripts for Weights & Biases need no change. "
+        "[references.md](references.md) has the variables with the credentials of object stores."
+    )
+    rows = ((f"`{name}`", meaning) for name, meaning in VARIABLES.items())
+    return _section("Environment variables", about, ("variable", "meaning"), rows)
+
+
+def attributes() -> str:
+    """Return the section of the extended attributes."""
+    about = "Under a mount, `getfattr -n NAME PATH` reads one; none is listed, so that copies do not carry them."
+    rows = ((f"`{name}`", where, value) for name, (where, value) in ATTRIBUTES.items())
+    return _section("Extended attributes", about, ("name", "on", "value"), rows)
 
 
 def _section(title: str, about: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,10 +1,6 @@
-"""The extended attributes that describe a version or a file in place.
+"""The extended attributes that describe a version or a file in place: `ATTRIBUTES` has them all.
 
-On versions: ``user.artfs.digest``, ``.type``, ``.description``, ``.metadata`` (JSON), ``.created_at`` (ISO 8601 in UTC)
-and ``.aliases`` (separated by commas).  On files: ``.digest`` (BLAKE3 of the content) and ``.stored_bytes``; on files
-whose bytes stay outside, ``.reference`` (JSON: their location, and the values that pin them) in place of a digest.
-Directories also have ``user.artfs.workspace``: it shows that a path lies in a workspace.  None of them is listed,
-because a program that copies would carry them to copies, where they become untrue.
+None of them is listed, because a program that copies would carry them to copies, where they become untrue.
 """
 
 from __future__ import annotations
@@ -15,13 +11,29 @@ from datetime import UTC, datetime
 from artstore.records.catalogue import VersionRecord
 from artstore.rows.snapshot import Snapshot
 
-__all__ = ["PREFIX", "WORKSPACE", "of_file", "of_reference", "of_version"]
+__all__ = ["ATTRIBUTES", "PREFIX", "WORKSPACE", "of_file", "of_reference", "of_version"]
 
 PREFIX = b"user.artfs."
 WORKSPACE = PREFIX + b"workspace"
 _DIGEST = PREFIX + b"digest"
 _REFERENCE = PREFIX + b"reference"
 _STORED_BYTES = PREFIX + b"stored_bytes"
+
+ATTRIBUTES = {
+    "user.artfs.digest": ("versions, files", "the digest of the version, or BLAKE3 of the file's content, in hex"),
+    "user.artfs.type": ("versions", "the type of the artifact"),
+    "user.artfs.description": ("versions", "the description"),
+    "user.artfs.metadata": ("versions", "the metadata, a JSON object"),
+    "user.artfs.created_at": ("versions", "the time of the commit, ISO 8601 in UTC"),
+    "user.artfs.aliases": ("versions", "the aliases, separated by commas; `latest` comes first"),
+    "user.artfs.stored_bytes": ("files", "the stored bytes of the content, after compression"),
+    "user.artfs.reference": (
+        "files outside",
+        "the location of the file, and the values that pin it, a JSON object, in place of a digest",
+    ),
+    "user.artfs.workspace": ("folders", "the uuid of the workspace: it shows that a path lies on one of its mounts"),
+}
+"""Where each attribute is, and its value; an attribute whose value was never set is missing."""
 
 
 def of_reference(snapshot: Snapshot, node: int, name: bytes) -> bytes | None:
