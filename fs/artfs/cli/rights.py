@@ -141,6 +141,7 @@ def become_owner(session: Session, workspace: Path) -> None:
     owner = Owner.of_another(workspace)
     if owner is None:
         return
+    workspace = Path(os.path.realpath(workspace))  # a link may lie where the owner may not go
     before = os.stat(workspace)
     _become(owner)
     session.workspace, session.gave_up_root = str(workspace), True

@@ -295,6 +295,20 @@ for open_it in (artfs.open_workspace, Store.open, Store):
     assert scene.users.python("alice", code).stdout == ""
 
 
+def test_however_the_workspace_is_selected(scene: Scene) -> None:
+    """By a variable, by a relative path, and through a link in a folder that alice may not enter."""
+    root = scene.users.home("root")
+    (root / "link").symlink_to(scene.workspace)
+    selected: list[tuple[list[str], dict[str, str], Path]] = [
+        ([], {"ARTFS_WORKSPACE": str(scene.workspace)}, root),
+        (["-w", "ws"], {}, scene.home),
+        (["-w", "link"], {}, root),
+    ]
+    for words, variables, folder in selected:
+        scene.users.artfs("root", *words, "tag", "add", "data:v0", "x", env=variables, cwd=folder)
+        assert scene.not_of_alice() == []
+
+
 def test_completion_becomes_the_owner(scene: Scene) -> None:
     line = f"artfs -w {scene.workspace} show da"
     done = scene.users.artfs("root", line, env={"_ARTFS_COMPLETE": "bash"})
