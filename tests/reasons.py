@@ -42,6 +42,7 @@ REASONS = {
     "other group": "has group",
     "lease": "has a lease on it",
     "no temporary folder": "no folder for temporary files",
+    "no current folder": "the current folder no longer exists",
     # versions, artifacts and aliases
     "deleted": "has been deleted",
     "never existed": "never existed",

@@ -132,9 +132,24 @@ def put(
 def workspace_for_put(session: Session, path: str, name: str) -> Workspace:
     """Open the workspace, or create it if the arguments of the put are valid."""
     workspace = first_workspace(session, name, lambda: _check_path(path))
-    if "://" in path:
+    if not os.path.lexists(path) and os.path.lexists(name) and "://" not in path:
+        _refuse_exchanged(workspace, path, name)
+    if "://" in path or path == "-":
         _check_path(path)
     return workspace
+
+
+def _refuse_exchanged(workspace: Workspace, path: str, name: str) -> None:
+    """Raise NotFoundError if the arguments of a put seem to be the wrong way round."""
+    from artstore.errors import ArtfsError, NotFoundError
+
+    try:
+        is_artifact = workspace.has_artifact(path)
+    except ArtfsError:
+        return
+    if is_artifact:
+        what = f"{quoted(path)} does not exist here, but is an artifact"
+        raise NotFoundError(what, hint=f"did you mean: artfs put {quoted(name)} {path}")
 
 
 def _check_path(path: str) -> None:

@@ -42,6 +42,11 @@ def usage(session: Session, name: str | None, by: str | None) -> None:
     if name is not None and by is not None:
         raise click.UsageError("--by groups the whole workspace and cannot be used with NAME")
     workspace = session.open()
+    if name is not None and workspace.is_project(name):
+        from artstore.errors import NotFoundError
+
+        hint = f"name an artifact in it: artfs ls {name}; or: artfs usage --by project"
+        raise NotFoundError(f"{name!r} is a project, not an artifact", hint=hint)
     versions = [] if name is None else workspace.usage_by_version(name)
     groups = [] if by is None else workspace.usage_by(by)
     report = workspace.usage()  # last: what the others keep for the next time takes room as well

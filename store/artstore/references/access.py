@@ -95,7 +95,7 @@ def s3_options(uri: str, access: Access) -> dict[str, Any]:
     raise OutsideError(
         f"there are no credentials for {uri}: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set, nor does "
         f"the profile {profile.name!r} in {profile.path} have any",
-        hint="set them where artfs runs (for a mount: where it was mounted), or use --anonymous for a public bucket",
+        hint="set them, also for a mount, or use --anonymous for a public bucket",
     )
 
 
@@ -117,7 +117,7 @@ def azure_options(uri: str, access: Access) -> dict[str, Any]:
     raise OutsideError(
         f"there are no credentials for {uri}: none of AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, "
         "AZURE_STORAGE_CONNECTION_STRING and AZURE_CLIENT_ID is set",
-        hint="set one where artfs runs (for a mount: where it was mounted), or use --anonymous for a public container",
+        hint="set one, also for a mount, or use --anonymous for a public container",
     )
 
 
@@ -131,7 +131,7 @@ def google_options(uri: str, access: Access) -> dict[str, Any]:
     raise OutsideError(
         f"there are no credentials for {uri}: neither GOOGLE_APPLICATION_CREDENTIALS nor GOOGLE_SERVICE_ACCOUNT is "
         f"set, and {_google_file()} does not exist",
-        hint="set one where artfs runs (for a mount: where it was mounted), or use --anonymous for a public bucket",
+        hint="set one, also for a mount, or use --anonymous for a public bucket",
     )
 
 

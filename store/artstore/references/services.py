@@ -36,10 +36,14 @@ _SLOWEST: Final = 16 * 1024
 """Bytes per second, on average, with which the longest part must arrive; the client has no other measure."""
 _SMALL_PIECE: Final = 64 * 1024
 """Bytes that are copied on at once where they are: the processor has them at hand then."""
-_FIRST_LINE: Final = 300
+_FIRST_LINE: Final = 120
 _STATUS: Final = re.compile(r"status code: ([0-9]{3})")
 _LISTED: Final = 1000
 _QUERY: Final = re.compile(r"(https?://[^\s?]+)\?\S*")
+_ANSWER: Final = re.compile(r"status code: (\d{3} [A-Za-z ]+)")
+_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
+_CAUSE: Final = re.compile(r'(?:message|error): "([^"\n]+)"')
+_PREFIX: Final = re.compile(r"^Generic \w+ error: (?:Error performing \w+ \S+ in [^-]*- )?(?:HTTP error: )?")
 
 
 class Found(NamedTuple):
@@ -329,13 +333,24 @@ def _generic(uri: str, error: Exception, pinned: bool) -> OutsideError | NotFoun
     if "kind: Timeout" in text or "TimedOut" in text or "timed out" in text:
         return OutsideError(f"{uri} did not answer within {time_out():g} s", hint=f"{_VARIABLE} sets how long to wait")
     if "kind: Connect" in text:
-        return OutsideError(f"the server of {uri} cannot be reached: {_first_line(error)}")
+        hint = "check the network, and the endpoint in the environment"
+        return OutsideError(f"the server of {uri} cannot be reached: {_first_line(error)}", hint=hint)
     return OutsideError(f"{uri} cannot be read: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of an error's message, without queries of addresses, which may hold secrets."""
-    line = _QUERY.sub(r"\1", str(error).strip().partition("\n")[0].strip())
+    """Return the reason in an error's message, on one line: the client's own words are about requests and retries.
+
+    Queries of addresses are left out, because they may contain secrets.
+    """
+    text = str(error).strip()
+    if (answer := _ANSWER.search(text)) is not None:
+        code = _CODE.search(text)
+        return f"{answer[1].strip()}{f' ({code[1]})' if code else ''}"
+    causes = _CAUSE.findall(text)
+    if causes:
+        return str(causes[-1].rpartition(": ")[2])
+    line = _QUERY.sub(r"\1", _PREFIX.sub("", text.partition("\n")[0].strip()))
     return line if len(line) <= _FIRST_LINE else line[: _FIRST_LINE - 3] + "..."
 
 

@@ -47,6 +47,9 @@ def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
             status = os.fstat(file.fileno())
             text = file.read(4096).decode("ascii", "replace").split()
     except (FileNotFoundError, NotADirectoryError) as error:
+        if not os.path.lexists(workspace):
+            hint = "the first 'artfs put PATH NAME' creates it; 'artfs init DIR' creates one elsewhere"
+            raise WorkspaceNotFoundError(f"there is no workspace at {workspace} yet", hint=hint) from error
         raise WorkspaceNotFoundError(
             f"{workspace} is not an artfs workspace", hint="create one: artfs init DIR"
         ) from error

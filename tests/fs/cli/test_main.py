@@ -172,6 +172,17 @@ def test_no_stdout_at_all_is_said(home: object) -> None:
     assert os.strerror(errno.EBADF) in sentence and sentence.count("\n") == 1
 
 
+def test_a_folder_that_no_longer_exists_is_named(home: object) -> None:
+    """A shell stays in a folder that was removed, or whose version was deleted; only what needs a folder fails."""
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" -P -m artfs "$@"'
+    for words in (["-w", "ws", "ls"], ["put", ".", "x"], ["init", "new"], ["mount", "m"]):
+        done = subprocess.run(
+            ["sh", "-c", script, sys.executable, *words], capture_output=True, timeout=60, cwd=str(home)
+        )
+        sentence = done.stderr.decode().splitlines()[-1]
+        assert done.returncode == 3 and has_reason(sentence, "no current folder"), (words, sentence)
+
+
 def test_no_file_takes_the_number_of_a_closed_stream(home: object) -> None:
     code = "import os, sys; from artfs.cli.main import main; main(['--version']); sys.exit(os.open('/', os.O_RDONLY))"
     done = subprocess.run(["sh", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, code], timeout=60)

@@ -56,6 +56,17 @@ COMMANDS = [
     ("show y:v0", 3, "y:v0 was deleted; restore it: artfs undelete y:v0"),
     ("cat x:v0/nothing", 3, "x:v0 has no 'nothing'; list its files: artfs ls x:v0"),
     ("cat x:v0", 2, "x:v0 is a whole version; name a file in it: x:v0/PATH ('artfs ls' lists them)"),
+    ("cat x/train/a", 3, "there is no artifact 'x/train/a'; did you mean x:latest/train/a?"),
+    ("cat x:v0/train", 2, "x:v0/train is a folder; name a file in it; list them: artfs ls x:v0/train"),
+    ("show b", 3, "there is no artifact 'b'; list what exists: artfs ls; a path on a mount is written ./b"),
+    (
+        "log x:v0",
+        2,
+        "'x:v0' names a version behind \":\"; give the artifact alone: x; see 'artfs log --help'",
+    ),
+    ("warm x none", 3, "x:v0 has no 'none'; list its files: artfs ls x:v0"),
+    ("purge x:v0/none --reason r", 3, "x:v0 has no 'none'; list its files: artfs ls x:v0"),
+    ("tag add x a,b", 2, "the tag 'a,b' contains \",\"; give several tags one by one; see 'artfs tag add --help'"),
     ("ls x*y", 3, "no artifact matches 'x*y'; list all artifacts: artfs ls"),
     (
         "alias set x v3",
@@ -90,6 +101,14 @@ COMMANDS = [
         4,
         "'y' has the type 'dataset', not 'model'; omit --type, or change it for all versions: "
         "artfs artifact set-type y model",
+    ),
+    ("put - x", 3, "put does not read standard input; write it to a file, and put that file"),
+    ("put w full", 3, "w does not exist here, but is an artifact; did you mean: artfs put full w"),
+    (
+        "-w absent ls",
+        3,
+        "there is no workspace at {cwd}/absent yet; the first 'artfs put PATH NAME' creates it; "
+        "'artfs init DIR' creates one elsewhere",
     ),
     ("put . y --remove a", 2, "--remove needs --base; see 'artfs put --help'"),
     ("put s3://bucket/d x", 3, "s3://bucket/d is not a path; to refer to it without copying: artfs ref add"),
@@ -151,6 +170,8 @@ COMMANDS = [
     ),
     ("draft new x --expires 0", 2, "a draft cannot expire 0 seconds after it is opened; such as 12h or 7d"),
     ("draft add open b ../c", 2, "'../c' is not a path inside a version; see 'artfs draft add --help'"),
+    ("draft add open b /abs", 2, "'/abs' is not a path inside a version: it is absolute; write 'abs'"),
+    ("draft mv open absent b", 3, "the draft 'open' has no 'absent'; write the whole path within it"),
     ("draft add open b train/a/c", 4, "'train/a' exists and is not a folder"),
     (
         "draft add open data step/",
@@ -213,6 +234,7 @@ COMMANDS = [
     ),
     ("umount full", 3, "nothing is mounted at {cwd}/full; list the mounts: artfs status"),
     # the command line
+    ("pt", 2, "no such command 'pt'; did you mean one of: 'path', 'put'?; see 'artfs --help'"),
     ("statsu", 2, "no such command 'statsu'; did you mean 'status'?; see 'artfs --help'"),
     ("rm", 2, "missing argument 'REF...'; see 'artfs rm --help'"),
     (
@@ -348,7 +370,7 @@ CALLS: list[tuple[Callable[[package.Run, package.Artifact], object], type[Except
     (
         lambda _run, data: data.get_entry("a").ref_target(),
         errors.InvalidInputError,
-        "'a' is stored, not a reference; use ref()",
+        "'a' is stored, not a reference; use ref_url()",
     ),
     # names and types
     (
@@ -400,9 +422,9 @@ CALLS: list[tuple[Callable[[package.Run, package.Artifact], object], type[Except
         "the run 'p/one' already exists; to continue it, pass resume=True",
     ),
     (
-        lambda _run, _data: package.Table,
+        lambda _run, _data: package.Molecule,
         AttributeError,
-        "artfs has no 'Table': it provides runs and artifacts; for the rest, use wandb alongside it",
+        "artfs has no 'Molecule': charts and media; use wandb alongside artfs",
     ),
     # mounts
     (
