@@ -152,7 +152,7 @@ def import_modules(package: ModuleType, *others: str, without: tuple[str, ...] =
         if not module.name.startswith(without):
             others = (*others, module.name)
     for name in (*others, *_IMPORTED_LATER):
-        with suppress(ImportError):
+        with suppress(Exception):  # an optional one, or a broken one: what needs it reports that
             import_module(name)
 
 

@@ -141,8 +141,8 @@ class Users:
 
     def _keep(self, fuse_conf: str) -> subprocess.Popen[str]:
         """Start the process that makes and keeps the namespace."""
-        paths = [sys.base_prefix, sys.prefix, *_packages().split(os.pathsep)]
         script = str(Path(namespace.__file__))
+        paths = [sys.base_prefix, sys.prefix, os.path.dirname(script), *_packages().split(os.pathsep)]
         process = subprocess.Popen(
             [sys.executable, "-I", script, str(self.folder), fuse_conf, *paths],
             stdin=subprocess.PIPE,
