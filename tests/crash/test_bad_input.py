@@ -24,6 +24,7 @@ from artstore.errors import (
     RefusedError,
     SourceChangedError,
     SourceError,
+    SourceKindError,
 )
 from artstore.ingest import reading
 from artstore.workspace import init_workspace
@@ -80,7 +81,7 @@ def test_special_files(sound: Sound, source: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["socket", "named pipe", "device"])
 def test_special_file_as_the_path(sound: Sound, tmp_path: Path, kind: str) -> None:
     SPECIAL[kind](tmp_path / "special")
-    sound.refuses(SourceError, tmp_path / "special", names=["special"], reason=kind)
+    sound.refuses(SourceKindError, tmp_path / "special", names=["special"], reason=kind)
 
 
 def test_symlink_loops(sound: Sound, source: Path) -> None:
