@@ -333,6 +333,7 @@ TESTED_ELSEWHERE = {
     "tests/fs/cli/test_main.py": ["artfs/cli/machine", "artfs/cli/session", "artfs/quantities"],
     # Processes and the kernel: only a mount shows what they do.
     "tests/store/test_mount_leases.py": ["artstore/byte_locks"],
+    "tests/users/test_shared_work.py": ["artstore/reclaim/eviction"],
     "tests/fs/mount/test_lease_protocol.py": ["artfs/mount/leases"],
     "tests/mount/test_caching.py": [f"artfs/mount/{name}" for name in ("cache", "notifications")],
     "tests/mount/test_control.py": [

@@ -325,15 +325,18 @@ class Workspace(Groups):
         now: bool = False,
         dry_run: bool = False,
         compact: bool = False,
+        evict: Sequence[str | os.PathLike[str]] = (),
         progress: Callable[[Reaped], None] | None = None,
     ) -> GcReport:
         """Free the bytes of deleted versions that are due; with ``now`` also of those that could be undeleted.
 
-        ``compact`` also copies packs with gaps, and shrinks the LMDB file and the journal.
+        ``compact`` also copies packs with gaps, and shrinks the LMDB file and the journal.  Deleted versions that are
+        in use only under the mounts ``evict`` are freed too: files that are open there fail with ESTALE.  Only the user
+        who mounted it, the owner of the workspace and root may evict a mount; others get `RefusedError`.
         """
         from artstore.reclaim.collecting import collect
 
-        return collect(self.store, now=now, dry_run=dry_run, compact=compact, progress=progress)
+        return collect(self.store, now=now, dry_run=dry_run, compact=compact, evict=evict, progress=progress)
 
     def purge(self, target: str, *, reason: str, everywhere: bool = False, dry_run: bool = False) -> PurgeReport:
         """Remove content from every version for good, and overwrite it before its space is freed.

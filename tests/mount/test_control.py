@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -207,3 +209,19 @@ def test_importing_it_is_cheap(elsewhere: Callable[..., Any]) -> None:
 def test_attaching_to_nowhere_is_one_sentence(tmp_path: Path) -> None:
     with raises(MountError, names=[f"{tmp_path}/absent", os.strerror(errno.ENOENT)]):
         attach(b"ws", os.fsencode(tmp_path / "absent"), allow_other=False)
+
+
+def test_commands_that_name_a_suspended_mount_end(
+    workspace: Workspace, mounts: Any, children: Callable[[int], list[int]]
+) -> None:
+    """They never look at the folder itself: its daemon would not answer."""
+    mount = mounts()
+    pids = [mount.pid, *children(mount.pid)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    command = [sys.executable, "-P", "-m", "artfs", "-w", workspace.path]
+    shown = subprocess.run([*command, "status", mount.directory], timeout=50, capture_output=True, check=True).stdout
+    assert b"kill -CONT %d" % mount.pid in shown
+    subprocess.run([*command, "gc", "--evict", mount.directory], timeout=50, capture_output=True, check=True)
+    subprocess.run([*command, "umount", mount.directory], timeout=50, capture_output=True, check=True)
+    assert at(mount.directory) is None

@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -313,7 +314,6 @@ def test_a_tied_mount_ends_with_its_process(
     workspace: Workspace, source: Path, mount_point: Path, eventually: Eventually
 ) -> None:
     """Even a process that is killed leaves no mount behind."""
-    import sys
 
     workspace.put(source, "a")
     with subprocess.Popen(
@@ -364,7 +364,6 @@ def catches(pid: int, number: int) -> bool:
 def test_in_the_foreground_ctrl_c_unmounts(
     workspace: Workspace, source: Path, mount_point: Path, eventually: Eventually
 ) -> None:
-    import sys
 
     workspace.put(source, "a")
     with subprocess.Popen(

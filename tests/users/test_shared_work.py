@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
@@ -180,6 +181,34 @@ def test_a_file_that_is_open_through_the_python_api_is_kept(work: Work) -> None:
         assert process.stdout.readline().strip() == work.digests["data:v0"]
         process.communicate("\n")
     assert work.collects("alice")["deadlist_entries"] == 0
+
+
+EVICTORS = ["root", "alice", "bob"]
+"""Who may evict bob's mount: root, the owner of the workspace, and bob."""
+
+
+@pytest.mark.parametrize("evictor", EVICTORS)
+def test_an_evicted_mount_keeps_nothing_and_shows_no_wrong_byte(work: Work, evictor: str) -> None:
+    for name in ("one", "two"):
+        work.put("alice", name)
+    with work.shared.holder("bob") as evicted, work.shared.holder("alice") as kept:
+        work.begin(evicted, "bob", "one:v0")
+        work.begin(kept, "alice", "two:v0")
+        work.shared.signal("bob", signal.SIGSTOP)
+        for version in ("one:v0", "two:v0"):
+            work.deletes("alice", version)
+        report = work.shared.does(evictor, "gc", "--now", "--evict", str(work.mounts["bob"]))
+        assert [line.split(": ")[0] for line in report["in_use"]] == ["two:v0"]
+        work.shared.signal("bob", signal.SIGCONT)
+        assert evicted.does("content()") in ({"errno": errno.ESTALE}, {"errno": errno.EIO})
+        assert work.is_exact(kept, "two:v0")
+
+
+def test_no_member_evicts_the_mount_of_another(work: Work) -> None:
+    refused = work.shared.users.artfs("bob", "-w", work.shared.path, "gc", "--evict", work.mounts["alice"], check=False)
+    assert refused.returncode == 4 and not missing(refused.stderr, ["artalice", str(work.mounts["alice"])])
+    nowhere = work.shared.users.artfs("alice", "-w", work.shared.path, "gc", "--evict", "/nowhere", check=False)
+    assert nowhere.returncode == 3
 
 
 BUGS = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from artstore.workspace import Workspace
 
-__all__ = ["DELETED_REFERENCE", "DRAFT", "NAME", "REFERENCE", "RULE", "complete_places"]
+__all__ = ["DELETED_REFERENCE", "DRAFT", "MOUNT_FOLDER", "NAME", "REFERENCE", "RULE", "complete_places"]
 
 Candidates = Callable[["Workspace", click.Context, str], Iterable[str]]
 """Return the values of a place, given the words before it and the incomplete one."""
@@ -198,6 +198,14 @@ def _in_draft(workspace: Workspace, context: click.Context, incomplete: str) -> 
             yield f"{folder}{slash}{os.fsdecode(entry.name)}" + "/" * (entry.kind == Kind.DIRECTORY)
 
 
+class _MountFolder(click.Path):
+    """A folder that may be a mount whose daemon does not answer: examining the path could take for ever."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
+
+
+MOUNT_FOLDER = _MountFolder()
 DRAFT = _Known("draft", _drafts)
 RULE = _Known("rule", _rules)
 REFERENCE = _Known("reference", _references, goes_on=True)

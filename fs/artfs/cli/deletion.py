@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.completion import DELETED_REFERENCE, REFERENCE
+from artfs.cli.completion import DELETED_REFERENCE, MOUNT_FOLDER, REFERENCE
 from artfs.cli.output import counted, moment, size, warn, warn_of_silent, write_document, write_line
 from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
@@ -183,13 +183,23 @@ def _deleted_versions(workspace: Workspace, reference: str) -> list[str]:
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be freed, and change nothing.")
 @click.option("--now", is_flag=True, help="Also free versions that can still be undeleted; they are lost permanently.")
 @click.option("--compact", is_flag=True, help="Also compact the manifest and nearly empty packs.")
-def gc(session: Session, dry_run: bool, now: bool, compact: bool) -> None:
+@click.option(
+    "--evict",
+    metavar="MOUNT",
+    multiple=True,
+    type=MOUNT_FOLDER,
+    help="Do not keep what is open under the mount at MOUNT: reading it fails from then on.",
+)
+def gc(session: Session, dry_run: bool, now: bool, compact: bool, evict: tuple[str, ...]) -> None:
     """Free the space of deleted versions.
 
     This covers versions whose undelete window has ended, and data that abandoned puts left behind. A mount does this
     automatically in the background, and commands that write do part of it when they end; use 'artfs gc' to free
     all of it now. Content that is still open is kept until it is closed. Other commands, and other 'artfs gc', can run
     meanwhile.
+
+    A mount that is suspended or does not answer keeps the deleted versions that it has shown. --evict frees them all
+    the same; only the user of the mount, the owner of the workspace and root may do that.
 
     \b
     Examples:
@@ -199,7 +209,7 @@ def gc(session: Session, dry_run: bool, now: bool, compact: bool) -> None:
     workspace = session.open()
     session.on_interrupt = "space already freed stays free; run it again and it resumes"
     with progress_bar("node") as update:
-        report = workspace.gc(now=now, dry_run=dry_run, compact=compact, progress=_reaping(update))
+        report = workspace.gc(now=now, dry_run=dry_run, compact=compact, evict=evict, progress=_reaping(update))
     if session.json:
         from artfs.documents.deletion import CollectionDocument
 

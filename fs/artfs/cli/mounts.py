@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.completion import REFERENCE
+from artfs.cli.completion import MOUNT_FOLDER, REFERENCE
 from artfs.cli.output import age, counted, legible, moment, quoted, size, warn, write_bytes, write_document, write_line
 from artfs.cli.session import Session, subcommand
 from artfs.cli.terminal import styled
@@ -132,7 +132,7 @@ def _permission_bits(text: str) -> int:
 
 
 @subcommand("umount")
-@click.argument("directory", metavar="DIR", type=click.Path(readable=False))
+@click.argument("directory", metavar="DIR", type=MOUNT_FOLDER)
 @click.option("--lazy", is_flag=True, help="Detach the mount now, even if it is in use [default: refuse].")
 def umount(session: Session, directory: str, lazy: bool) -> None:
     """Unmount DIR.
@@ -189,7 +189,7 @@ def path(session: Session, reference: str) -> None:
 
 
 @subcommand("status")
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(readable=False))
+@click.argument("directory", metavar="[DIR]", required=False, type=MOUNT_FOLDER)
 def status(session: Session, directory: str | None) -> None:
     """Show mounts, drafts and deleted data to be freed.
 

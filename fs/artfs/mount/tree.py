@@ -296,19 +296,24 @@ class Tree:
     def _lookup_in_artifact(self, request: Request, artifact: int, name: bytes) -> Attributes:
         found = catalogue.find_in_artifact(request.snapshot, artifact, name)
         if isinstance(found, VersionRecord):
-            found = self._leased(artifact, found)
+            found = self._leased(request.snapshot.number, found)
             attributes = catalogue.of_version(found, self._modes)
             self._places.put(attributes.inode, Place.of(found))
             return attributes
         return found
 
-    def _leased(self, artifact: int, version: VersionRecord) -> VersionRecord:
-        """Take the lease of a version, and return the version as it lives afterwards; else NotFoundError."""
+    def _leased(self, seen: int, version: VersionRecord) -> VersionRecord:
+        """Take the lease of a version, and return the version as it lives afterwards; else NotFoundError.
+
+        ``seen`` is the number of the snapshot in which it was found.
+        """
         if self._leases is None:
             return version
-        self._leases.take(artifact, version.number, version.number)
+        self._leases.take(version.artifact, version.number, version.number)
         with self._source.snapshot() as later:
-            living = later.version_by_number(artifact, version.number)
+            if later.number == seen:
+                return version
+            living = later.version_by_number(version.artifact, version.number)
         if living is None:
             self._leases.stray()
             raise NotFoundError("the version was deleted")
@@ -318,11 +323,11 @@ class Tree:
         """Take the leases of the versions in a listing, and return it without those that do not live afterwards."""
         if self._leases is None:
             return listing
-        deletions = snapshot.deletions
+        seen, deletions = snapshot.number, snapshot.deletions
         for first, last in catalogue.version_ranges(snapshot, artifact, listing):
             self._leases.take(artifact, first, last)
         with self._source.snapshot() as later:
-            if later.deletions == deletions:
+            if later.number == seen or later.deletions == deletions:
                 return listing
             living = {version.number for version in later.versions_of(artifact)}
         kept = [entry for entry in listing if catalogue.number_of(entry) in living | {None}]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Final, TypeVar
 from artstore.errors import OutOfSpaceError
 from artstore.names import version_label
 from artstore.reclaim import compaction
+from artstore.reclaim.eviction import daemons_to_evict
 from artstore.reclaim.reaper import InUse, Reaped, forget_references, reap
 from artstore.rows import catalogue, deadlist
 from artstore.rows.planner import Plan
@@ -65,16 +67,19 @@ def collect(
     now: bool,
     dry_run: bool,
     compact: bool,
+    evict: Sequence[str | os.PathLike[str]] = (),
     progress: Callable[[Reaped], None] | None = None,
 ) -> GcReport:
     """Reap entries that are due, with ``now`` also those in their window; ``compact`` shrinks the LMDB file and packs.
 
-    ``dry_run`` reports what would be freed, without taking a lock.  Raises what `artstore.reclaim.reaper.reap` raises.
+    What is open under the mounts ``evict`` is not kept.  ``dry_run`` reports what would be freed and takes no lock.
+    Raises what `artstore.reclaim.reaper.reap` and `artstore.reclaim.eviction.daemons_to_evict` raise.
     """
+    evicted = daemons_to_evict(store, evict)
     if dry_run:
         return _planned(store, now)
     disk.require_writable(store.path)
-    reaped = reap(store, now=now, every_pack=True, progress=progress)
+    reaped = reap(store, now=now, every_pack=True, evicted=evicted, progress=progress)
     forget_references(store)  # including those left by a killed reaper
     before = after = None
     with_reserve(store.path, partial(compaction.remove_old_journals, store))

@@ -279,10 +279,10 @@ def test_nothing_that_is_used_is_reaped(fails: Callable[..., bool]) -> None:
     assert not directed(fails)
 
 
-def looks_before_it_leases(self: Any, artifact: int, version: Any) -> Any:
+def looks_before_it_leases(self: Any, seen: int, version: Any) -> Any:
     with self._source.snapshot() as later:
-        living = later.version_by_number(artifact, version.number)
-    self._leases.take(artifact, version.number, version.number)
+        living = later.version_by_number(version.artifact, version.number)
+    self._leases.take(version.artifact, version.number, version.number)
     if living is None:
         raise NotFoundError("the version was deleted")
     return living
