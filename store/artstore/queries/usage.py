@@ -16,6 +16,7 @@ reaches.  Attributed bytes sum to the stored bytes, except for nodes that only d
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -213,6 +214,11 @@ def _allocations(folder: Path) -> Iterator[tuple[Path, int]]:
 # -- versions in the packs ---------------------------------------------------------------------------------------------
 
 
+_DENSE: Final = 1 << 24
+_SPARSE: Final = 256
+"""Node numbers up to which counts are in an array, or how many there may be for each node that exists."""
+
+
 class _Reach:
     """The nodes that a set of roots reaches, and the sum of their stored bytes.
 
@@ -222,8 +228,13 @@ class _Reach:
 
     def __init__(self, transaction: ReadTransaction) -> None:
         self._transaction = transaction
-        # Pages of a zeroed bytearray that are never touched take no memory: four bytes for each node that is reached.
-        self._counts = memoryview(bytearray(4 * transaction.counters().next_node)).cast("I")
+        numbers = transaction.counters().next_node
+        self._counts: memoryview[int] | defaultdict[int, int]
+        if numbers <= max(_DENSE, _SPARSE * transaction.raw.stat(transaction.handles[Table.NODES])["entries"]):
+            # Pages of a zeroed bytearray that are never touched take no memory: four bytes for each node reached.
+            self._counts = memoryview(bytearray(4 * numbers)).cast("I")
+        else:  # not believed: the counter may be wrong
+            self._counts = defaultdict(int)
         self.bytes = 0
 
     def add(self, root: int) -> int:
@@ -233,7 +244,10 @@ class _Reach:
         stack = [root]
         while stack:
             node = stack.pop()
-            counts[node] += 1
+            try:
+                counts[node] += 1
+            except (IndexError, ValueError):  # a number that was never given, or 2^32 references
+                raise DamageError(f"node {node} is missing from the manifest, or has too many references") from None
             if counts[node] == 1:
                 self._enter(node, stack, 1)
         return self.bytes - before

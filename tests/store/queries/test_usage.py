@@ -38,6 +38,7 @@ from artstore.storage.packs import pack_path, read_segments
 from artstore.storage.reserve import RESERVE
 from artstore.store import Store
 from artstore.workspace import Workspace
+from forgery import forge_node
 from messages import raises
 
 CommitTree = Callable[..., Any]
@@ -275,3 +276,23 @@ def test_groups_sum_to_the_stored_bytes(store: Store, commit_tree: CommitTree) -
     assert sum(row.attributed for row in projects) == sum(row.attributed for row in types) == usage.stored_bytes
     assert sum(row.logical for row in projects) == usage.logical_bytes
     assert usage.disk_bytes == measured(store)
+
+
+def test_a_counter_of_nodes_is_not_believed(workspace: Workspace, tmp_path: Path) -> None:
+    """Nothing is allocated for nodes that are only counted, and a number that was never given is damage."""
+    (tmp_path / "file").write_bytes(b"content")
+    version = workspace.put(tmp_path, "x")
+    expected = version_usage(workspace.store, version.record.artifact)
+    for number in (1 << 30, 1 << 48, (1 << 63) - 1):
+        with workspace.store.write() as transaction:
+            transaction.state.next_node = number
+        (workspace.path / "cache" / "figures.json").unlink(missing_ok=True)
+        assert version_usage(workspace.store, version.record.artifact) == expected
+    with workspace.store.write() as transaction:
+        transaction.state.next_node = 20
+    (workspace.path / "cache" / "figures.json").unlink(missing_ok=True)
+    forge_node(
+        workspace, version.record.root, lambda payload: payload[:-36] + (1 << 40).to_bytes(8, "little") + payload[-28:]
+    )
+    with raises(DamageError, names=[str(1 << 40)]):
+        version_usage(workspace.store, version.record.artifact)
