@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,10 @@ from pathlib import Path
 import click
 
 import artfs
+import artstore.namespaces
 from artfs.cli.main import cli
+from artfs.mount.handle import MountHandle
+from artstore.drafting.open_draft import OpenDraft
 
 __all__ = ["write"]
 
@@ -64,7 +69,7 @@ def _commands(command: click.Command, path: str, parent: click.Context | None) -
 
 
 def python() -> str:
-    """Return the page of the Python API: what ``import artfs`` offers, and the errors."""
+    """Return the page of the Python API: what ``import artfs`` offers, the groups of a workspace, and the errors."""
     lines = ["# Python API", "", inspect.cleandoc(artfs.__doc__ or "").split("\n")[0], ""]
     for name in artfs.__all__:
         value = getattr(artfs, name)
@@ -75,5 +80,26 @@ def python() -> str:
         else:
             continue
         lines += [f"## {name}", "", "```{eval-rst}", f".. {directive}:: artfs.{name}", "```", ""]
+    lines += [
+        "## Groups of operations",
+        "",
+        "A workspace has its further operations in groups, such as `ws.drafts`.",
+        "",
+    ]
+    for group in groups():
+        lines += [f"### {group.__name__}", "", "```{eval-rst}", f".. autoclass:: {group.__module__}.{group.__name__}"]
+        lines += ["```", ""]
     lines += ["## Errors", "", "```{eval-rst}", ".. automodule:: artstore.errors", "```", ""]
     return "\n".join(lines)
+
+
+def groups() -> list[type]:
+    """Return the classes of a workspace's groups, in alphabetical order, and of what they return to work with."""
+    classes: dict[str, type] = {}
+    for info in pkgutil.iter_modules(artstore.namespaces.__path__):
+        module = importlib.import_module(f"artstore.namespaces.{info.name}")
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if inspect.isclass(value) and value.__module__ == module.__name__:
+                classes[name] = value
+    return [*(classes[name] for name in sorted(classes)), OpenDraft, MountHandle]

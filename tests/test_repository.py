@@ -244,6 +244,32 @@ def test_the_library_does_not_print() -> None:
     assert printing == []
 
 
+LONGEST_MESSAGE = 200
+
+
+def literal(node: ast.expr) -> str:
+    """Return the text of an expression that does not depend on names; of two alternatives, the longer one."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(literal(part) for part in node.values)
+    if isinstance(node, ast.BinOp):
+        return literal(node.left) + literal(node.right)
+    return max(literal(node.body), literal(node.orelse), key=len) if isinstance(node, ast.IfExp) else ""
+
+
+def test_messages_are_short() -> None:
+    """The sentence of an error and its hint have at most 200 characters, without the names in them."""
+    long = []
+    for module in (module for source in SOURCES for module in source.rglob("*.py")):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("Error"):
+                texts = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "hint")]
+                if sum(len(literal(each)) for each in texts) > LONGEST_MESSAGE:
+                    long.append(f"{module.relative_to(ROOT)}:{node.lineno}")
+    assert long == []
+
+
 def test_modules_are_named_by_nouns() -> None:
     """No module or package is a place for leftovers."""
     leftovers = {"utils", "util", "helpers", "helper_functions", "common", "misc"}

@@ -47,7 +47,7 @@ def _select_one(transaction: ReadTransaction, ref: str, recursive: bool) -> list
     else:
         chosen = _matching(transaction, artifact, selector)
     if not chosen and (recursive or selector == "*"):
-        raise NotFoundError(f"{artifact.name} has no living version")
+        raise NotFoundError(f"{artifact.name} has no living version", hint=f"its history: artfs log {artifact.name}")
     if not chosen:
         raise _missing(transaction, artifact, selector)
     return [(artifact, version) for version in chosen]

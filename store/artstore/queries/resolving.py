@@ -176,7 +176,9 @@ def _version_of(snapshot: Snapshot, artifact: ArtifactRecord, reference: Referen
     if number is None:
         latest = snapshot.latest(artifact.number)
         if latest is None:
-            raise NotFoundError(f"{artifact.name!r} has no living version")
+            raise NotFoundError(
+                f"{artifact.name!r} has no living version", hint=f"its history: artfs log {artifact.name}"
+            )
         return latest
     record = snapshot.version_by_number(artifact.number, number)
     if record is None:

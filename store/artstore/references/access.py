@@ -117,7 +117,7 @@ def azure_options(uri: str, access: Access) -> dict[str, Any]:
     raise OutsideError(
         f"there are no credentials for {uri}: none of AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, "
         "AZURE_STORAGE_CONNECTION_STRING and AZURE_CLIENT_ID is set",
-        hint="set one, also for a mount, or use --anonymous for a public container",
+        hint="set one, also for a mount, or use --anonymous",
     )
 
 

@@ -42,7 +42,7 @@ def pin_file(path: bytes, *, checksum: bool) -> ReferenceRecord:
     try:
         fd = _open(path)
     except FileNotFoundError as error:
-        raise NotFoundError(f"there is nothing at {shown}") from error
+        raise NotFoundError(f"there is nothing at {shown}", hint="check the path") from error
     except OSError as error:
         raise SourceError(f"{shown!r} cannot be read: {error.strerror}") from error
     try:

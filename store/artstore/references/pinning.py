@@ -114,7 +114,7 @@ def pin(uri: str, **options: Unpack[PinOptions]) -> Pinned:
             name = os.fsencode(described.key.rpartition(_SLASH)[2])
             return _single(name, make(described), described.modified_ns)
     if location.version is not None:
-        raise NotFoundError(f"there is nothing at {location.shown()}")
+        raise NotFoundError(f"there is nothing at {location.shown()}", hint="check the name")
     return _below(location, service, make, report_pinned)
 
 

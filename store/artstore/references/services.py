@@ -305,7 +305,7 @@ def _translated_errors(uri: str, *, pinned: bool = False) -> Iterator[None]:
             raise
         if pinned:
             raise ChangedError(f"{uri} has been removed since it was logged") from error
-        raise NotFoundError(f"there is nothing at {uri}") from error
+        raise NotFoundError(f"there is nothing at {uri}", hint="check the bucket and the key") from error
     except exceptions.PreconditionError as error:
         raise ChangedError(
             f"{uri} has changed since it was logged", hint="log it again to pin its current content"

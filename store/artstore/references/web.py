@@ -398,7 +398,7 @@ def _translated(shown: str, *, pinned: bool = False) -> Iterator[None]:
     except FileNotFoundError as error:
         if pinned:
             raise ChangedError(f"{shown} has been removed since it was logged") from error
-        raise NotFoundError(f"there is nothing at {shown}") from error
+        raise NotFoundError(f"there is nothing at {shown}", hint="check the address") from error
     except (HTTPError, OSError, ValueError) as error:
         cause = _artfs_error(error, handled)
         if cause is not None:

@@ -289,7 +289,7 @@ def _refusal(workspace: Path) -> RefusedError:
     return RefusedError(
         f"the workspace {workspace} is on a read-only mount of a writable file system: "
         "others may write to it, and its readers need locks",
-        hint="mount it writable here, or make the whole file system read-only, or a snapshot of it",
+        hint="mount it writable, or make the whole file system read-only",
     )
 
 
