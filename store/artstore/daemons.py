@@ -18,18 +18,20 @@ import json
 import os
 import pwd
 import re
-import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from blake3 import blake3
 
 from artstore import beneath
 from artstore.errors import RefusedError
+
+if TYPE_CHECKING:
+    import socket
 
 __all__ = [
     "DaemonInfo",
@@ -167,7 +169,7 @@ def _address(info: DaemonInfo) -> Iterator[str]:
     run_file = Path(info.run_file)
     if not info.run_file or beneath.shared_group(run_file.parents[2]) is None:
         path = Path(info.socket)
-        if not _SOCKET.fullmatch(path.name) or not beneath.is_private(path.parent, info.uid):
+        if not re.fullmatch(_SOCKET, path.name) or not beneath.is_private(path.parent, info.uid):
             raise RefusedError(
                 f"the daemon of {info.mountpoint} names a socket that is not in a private folder of user {info.uid}",
                 hint=f"remove {info.run_file}" if info.run_file else "",
@@ -186,6 +188,8 @@ def connect(connection: socket.socket, info: DaemonInfo) -> None:
 
 def listen(info: DaemonInfo) -> socket.socket:
     """Return a socket that listens at a daemon's address: for its user only, in a shared workspace for the group."""
+    import socket  # most commands read run files only, and importing it takes a fiftieth of their time
+
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     shared = bool(info.run_file) and beneath.shared_group(Path(info.run_file).parents[2]) is not None
     before = os.umask(0o117 if shared else 0o177)
@@ -320,7 +324,7 @@ def _is_possible(info: DaemonInfo) -> bool:
     return (
         0 < info.pid <= _MOST_PID
         and 0 <= info.started_at <= _LATEST_SECONDS  # false for what is not a number
-        and _DEVICE.fullmatch(info.device) is not None
+        and re.fullmatch(_DEVICE, info.device) is not None
         and info.mountpoint.startswith("/")
         and "\0" not in info.mountpoint + info.socket
         and 0 <= info.mounter <= _MOST_UID
@@ -331,9 +335,9 @@ _MOST_PID: Final = 1 << 22
 _MOST_UID: Final = (1 << 32) - 1
 _LATEST_SECONDS: Final = 253402300799.0
 """The end of the year 9999."""
-_DEVICE: Final = re.compile(r"[0-9]{1,4}:[0-9]{1,7}")
+_DEVICE: Final = r"[0-9]{1,4}:[0-9]{1,7}"
 """Major and minor number have 12 and 20 bits."""
-_SOCKET: Final = re.compile(r"[0-9a-f]{24}\.sock")
+_SOCKET: Final = r"[0-9a-f]{24}\.sock"
 """What `socket_path` makes."""
 _EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 """Errors that say nothing about a daemon: this process or the machine has no descriptors or memory left."""

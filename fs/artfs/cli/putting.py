@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["first_workspace", "init", "print_put", "put", "warn_of_reaped", "workspace_for_put"]
 
 _NAMED: Final = 3
-_COLLECT_AFTER: Final = 100_000
-"""The threshold of Python's cycle collector: at the default of 700, a put spends a twentieth of its time in it."""
 
 
 @subcommand("init")
@@ -114,7 +111,6 @@ def put(
     """
     metadata = parse_metadata(meta)
     session.on_interrupt = "run it again and it resumes from what is stored"
-    gc.set_threshold(_COLLECT_AFTER)
     workspace = workspace_for_put(session, path, name)
     with progress_bar() as update:
         version = workspace.put(

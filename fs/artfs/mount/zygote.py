@@ -59,6 +59,8 @@ _QUICK_DEATH_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 2.0
 _KILLS_RESCUED, _CRASHES_RESCUED = 16, 1
 _HOPELESS_STARTS = 8
+_COLLECT_AFTER = (700, 10, 10)
+"""The thresholds of the cycle collector in processes that go on: those of CPython, which the command has raised."""
 """After that many consecutive workers that could not start, reads fail instead of waiting."""
 
 _log = logging.getLogger(__name__)
@@ -183,6 +185,7 @@ class Zygote:
             NodeTable(),
             MountLeases.of_run_file(self._run_file.descriptor),
         )
+        gc.set_threshold(*_COLLECT_AFTER)
         gc.collect()
         gc.freeze()
         self._supervisor = fork(lambda: run_supervisor(self._kit, self._info), closing=self._private(supervisor=True))
