@@ -21,7 +21,7 @@ from typing import Final
 import pytest
 
 from artfs.cli.main import main
-from artstore import store
+from artstore import privileges
 from artstore.creating import create_workspace
 from artstore.errors import ArtfsError
 from artstore.reclaim.compaction import compact_environment
@@ -164,7 +164,7 @@ class Hostile:
             for number, to in ((0, null), (1, fd), (2, fd)):
                 os.dup2(to, number)
             sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
-            store.refuse_root = lambda workspace: None
+            privileges.refuse_root = lambda workspace: None
             code = main(arguments)
             sys.stdout.flush()
         finally:
@@ -273,7 +273,7 @@ def test_no_command_leaves_the_workspace(
 
 def test_a_compaction_gives_nothing_away(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The owner exchanges the files of the copy for links while root makes it."""
-    monkeypatch.setattr(store, "refuse_root", lambda workspace: None)
+    monkeypatch.setattr(privileges, "refuse_root", lambda workspace: None)
     case = Hostile(base, tmp_path)
     case.prepare("nothing", lambda *_: None, is_folder=False)
     before = case.snapshot()
