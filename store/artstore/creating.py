@@ -6,12 +6,12 @@ import errno
 import grp
 import os
 import pwd
-import shutil
+import secrets
 import stat
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +23,13 @@ from artstore.storage.manifest_folders import CURRENT, FORMAT
 from artstore.storage.modes import folder_mode
 from artstore.storage.reserve import RESERVE
 from artstore.store import Store
+from artstore.temporaries import TemporaryFolder, remove_abandoned
 
 __all__ = ["create_workspace", "group_number"]
 
-_BUILDING: Final = ".artfs-init-"
+_NEW: Final = "workspace"
 _MOVING: Final = ".artfs-move-"
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MANIFEST: Final = "manifest.1"
 _FOLDERS: Final = ("packs", "journal", "cache", "run", "run/drafts", "run/daemons", _MANIFEST)
 
@@ -46,7 +48,7 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
         raise ExistsError(f"{path} is already a workspace", hint="name a new or an empty folder")
     locate.refuse_non_folder(path)
     for folder in (path, path.parent):
-        _clear_abandoned(folder)
+        _remove_abandoned(folder)
     if _finish_move(path) and group is None:
         return Store.open(path)
     if path.is_dir() and any(path.iterdir()):
@@ -61,64 +63,64 @@ def create_workspace(path: Path, *, group: str | None = None) -> Store:
 
 def _make(path: Path, group: str | None, gid: int | None) -> None:
     in_place = path.is_dir() and not _can_replace(path)
-    temporary, lock = _temporary_folder(path if in_place else path.parent)
-    try:
+    above = path if in_place else path.parent
+    with (
+        beneath.closing(os.open(above, _FOLDER)) as parent,
+        _temporary_folder(parent, above) as temporary,
+        beneath.closing(_locked_folder(temporary.fd)) as lock,
+    ):
         _build(Path(f"/proc/self/fd/{lock}"), group, gid)  # the path may lead elsewhere by now
         if in_place:
-            _move_in(temporary, path)
+            _move_in(temporary.fd, path)
         else:
-            _rename(temporary, path)
+            _rename(temporary.fd, path)
         disk.sync_folder(path.parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    finally:
-        os.close(lock)
 
 
-def _temporary_folder(parent: Path) -> tuple[Path, int]:
-    """Make a folder to build in; return it with the descriptor whose flock marks it as being built."""
-    while True:
+def _temporary_folder(parent: int, path: Path) -> TemporaryFolder:
+    """Make a folder to build in, in the folder open as ``parent``."""
+    try:
+        return TemporaryFolder(parent)
+    except OSError as error:  # it names the temporary folder, which the caller does not know
+        if error.errno == errno.ENOENT:
+            hint = "name a folder on a disk"
+            raise UnsupportedError(f"{path} is on a file system that takes no folders", hint=hint) from error
+        raise OSError(error.errno, f"no workspace can be created there: {error.strerror}", str(path)) from error
+
+
+def _locked_folder(parent: int) -> int:
+    """Make the folder of the new workspace; return its descriptor, whose flock marks it as being built."""
+    os.mkdir(_NEW, 0o700, dir_fd=parent)
+    lock = os.open(_NEW, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+    disk.try_lock(lock)
+    return lock
+
+
+def _remove_abandoned(folder: Path) -> None:
+    with suppress(OSError), beneath.closing(os.open(folder, _FOLDER)) as fd:
+        remove_abandoned(fd)
+
+
+def _abandoned_moves(folder: Path) -> Iterator[Path]:
+    """Yield what a killed `create_workspace` was moving into ``folder``, each locked until the next is requested."""
+    for whole in folder.glob(f"{_MOVING}*"):
         try:
-            temporary = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=parent))
-        except OSError as error:  # it names the temporary folder, which the caller does not know
-            if error.errno == errno.ENOENT and parent.is_dir():
-                hint = "name a folder on a disk"
-                raise UnsupportedError(f"{parent} is on a file system that takes no folders", hint=hint) from error
-            raise OSError(error.errno, f"no workspace can be created there: {error.strerror}", str(parent)) from error
-        try:
-            lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue  # another process removed it as abandoned before it was locked
-        if os.fstat(lock).st_uid == os.geteuid() and disk.try_lock(lock) and temporary.exists():
-            return temporary, lock
-        os.close(lock)
-
-
-def _abandoned(folder: Path, prefix: str) -> Iterator[Path]:
-    """Yield the leftovers of a killed `create_workspace` in ``folder``, each locked until the next is requested."""
-    for temporary in folder.glob(f"{prefix}*"):
-        try:
-            lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            lock = os.open(whole, _FOLDER | os.O_NOFOLLOW)
         except OSError:
             continue  # another user's
         try:
-            if os.fstat(lock).st_uid == os.geteuid() and disk.try_lock(lock):  # root can open those of others
-                yield temporary
+            is_own = os.fstat(lock).st_uid == os.geteuid()  # root can open those of others
+            if is_own and (whole / CURRENT).is_file() and disk.try_lock(lock):
+                yield whole
         finally:
             os.close(lock)
-
-
-def _clear_abandoned(folder: Path) -> None:
-    for temporary in _abandoned(folder, _BUILDING):
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _finish_move(path: Path) -> bool:
     """Finish the move of a workspace that a killed `create_workspace` had built; return whether there was one."""
     is_finished = False
-    for temporary in _abandoned(path, _MOVING):
-        _move_rest(temporary, path)
+    for whole in _abandoned_moves(path):
+        _move_rest(whole, path)
         is_finished = True
     return is_finished
 
@@ -133,9 +135,9 @@ def group_number(group: str) -> int:
         raise InvalidInputError(f"{group!r} is not the name of a group") from error
 
 
-def _rename(temporary: Path, path: Path) -> None:
+def _rename(temporary: int, path: Path) -> None:
     try:
-        temporary.rename(path)
+        os.rename(_NEW, path, src_dir_fd=temporary)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
@@ -178,12 +180,14 @@ def _give_to_group(fd: int, group: str, gid: int) -> None:
         ) from error
 
 
-def _move_in(temporary: Path, path: Path) -> None:
+def _move_in(temporary: int, path: Path) -> None:
     """Move a built workspace into a folder that cannot be replaced.
 
-    It is renamed first: an interrupted move is recognized by that name, and finished instead of removed.
+    It is renamed first: an interrupted move is recognized by that name and by the file that identifies a workspace, and
+    finished instead of removed.
     """
-    whole = temporary.rename(path / temporary.name.replace(_BUILDING, _MOVING))
+    whole = path / f"{_MOVING}{secrets.token_hex(8)}"
+    os.rename(_NEW, whole, src_dir_fd=temporary)
     disk.sync_folder(path)
     _move_rest(whole, path)
 

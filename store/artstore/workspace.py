@@ -323,6 +323,7 @@ class Workspace(Groups):
         self,
         *,
         now: bool = False,
+        interrupted: bool = False,
         dry_run: bool = False,
         compact: bool = False,
         evict: Sequence[str | os.PathLike[str]] = (),
@@ -330,13 +331,23 @@ class Workspace(Groups):
     ) -> GcReport:
         """Free the bytes of deleted versions that are due; with ``now`` also of those that could be undeleted.
 
-        ``compact`` also copies packs with gaps, and shrinks the LMDB file and the journal.  Deleted versions that are
-        in use only under the mounts ``evict`` are freed too: files that are open there fail with ESTALE.  Only the user
-        who mounted it, the owner of the workspace and root may evict a mount; others get `RefusedError`.
+        ``interrupted`` also frees what interrupted puts left less than an hour ago, as ``now`` does.  ``compact`` also
+        copies packs with gaps, and shrinks the LMDB file and the journal.  Deleted versions that are in use only under
+        the mounts ``evict`` are freed too: files that are open there fail with ESTALE.  Only the user who mounted it,
+        the owner of the workspace and root may evict a mount; others get `RefusedError`.  ``dry_run`` makes the same
+        plan, and stops before the first write.
         """
         from artstore.reclaim.collecting import collect
 
-        return collect(self.store, now=now, dry_run=dry_run, compact=compact, evict=evict, progress=progress)
+        return collect(
+            self.store,
+            now=now,
+            interrupted=interrupted,
+            dry_run=dry_run,
+            compact=compact,
+            evict=evict,
+            progress=progress,
+        )
 
     def purge(self, target: str, *, reason: str, everywhere: bool = False, dry_run: bool = False) -> PurgeReport:
         """Remove content from every version for good, and overwrite it before its space is freed.
@@ -417,13 +428,13 @@ class Workspace(Groups):
         return usage_by(self.store, group)
 
     def usage_by_version(self, name: str) -> list[VersionUsage]:
-        """Return the logical, unique and attributed bytes of each living version of an artifact."""
+        """Return the logical, alone, unique and attributed bytes of each living version of an artifact."""
         from artstore.queries.usage import artifact_usage
 
         return artifact_usage(self.store, name)
 
     def du(self, ref: str) -> DiskUse:
-        """Return the logical, unique and attributed bytes of one version."""
+        """Return the logical, alone, unique and attributed bytes of one version."""
         from artstore.queries.usage import disk_use
 
         version, _ = self.resolve(ref)

@@ -312,7 +312,7 @@ def _wrong_totals(ws: Workspace, records: Records, stored: int, dead: int, *, du
 
 
 def _wrong_versions(ws: Workspace, rows: Mapping[int, tuple[int, int, int]]) -> list[str]:
-    """Compare (logical, unique, attributed) of each living version, as its artifact's list and as its own say."""
+    """Compare (alone, unique, attributed) of each living version, as its artifact's list and as its own say."""
     wrong = []
     reported = {row.serial: row for artifact in ws.artifacts() for row in ws.usage_by_version(artifact.name)}
     if reported.keys() != rows.keys():
@@ -321,8 +321,8 @@ def _wrong_versions(ws: Workspace, rows: Mapping[int, tuple[int, int, int]]) -> 
         for version in ws.versions(artifact.name):
             serial = version.record.serial
             for row in (reported.get(serial), ws.du(version.name)):
-                if row is not None and (row.logical, row.unique, row.attributed) != rows.get(serial):
-                    wrong.append(f"{version.name} has (logical, unique, attributed) {rows.get(serial)}, and not {row}")
+                if row is not None and (row.alone, row.unique, row.attributed) != rows.get(serial):
+                    wrong.append(f"{version.name} has (alone, unique, attributed) {rows.get(serial)}, and not {row}")
     return wrong
 
 

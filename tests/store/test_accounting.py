@@ -87,8 +87,8 @@ def test_the_second_version_tracks_six_and_occupies_three(pets: Workspace) -> No
     assert [round(size / MB, 2) for size in (cat, dog, rat)] == [2, 1, 3]
     first, second = pets.usage_by_version("pets")
     root0, root1 = record_bytes(pets, "pets:v0"), record_bytes(pets, "pets:v1")
-    assert (first.logical, first.unique, first.attributed) == (cat + dog + root0, root0, cat + dog + root0)
-    assert (second.logical, second.unique, second.attributed) == (cat + dog + rat + root1, rat + root1, rat + root1)
+    assert (first.alone, first.unique, first.attributed) == (cat + dog + root0, root0, cat + dog + root0)
+    assert (second.alone, second.unique, second.attributed) == (cat + dog + rat + root1, rat + root1, rat + root1)
     assert pets.usage().stored_bytes == cat + dog + rat + root0 + root1
     assert usage_contradictions(pets) == []
 
@@ -103,7 +103,7 @@ def test_deleting_the_second_gives_three_back(pets: Workspace) -> None:
     assert before.stored_bytes - after.stored_bytes == rat + root1
     assert 0 <= rat + root1 - (blocks - pack_blocks(pets)) <= 3 * 4096
     [first] = pets.usage_by_version("pets")
-    assert first.unique == first.attributed == first.logical == after.stored_bytes
+    assert first.unique == first.attributed == first.alone == after.stored_bytes
     assert pets.version("pets:v0").read_bytes("cat") == CAT
     assert_only_the_living(pets)
 
@@ -115,7 +115,7 @@ def test_deleting_the_first_gives_nothing_back(pets: Workspace) -> None:
     done = pets.delete("pets:v0", now=True)
     assert done.freed_bytes == done.reaped_bytes == root0 < 200
     [second] = pets.usage_by_version("pets")
-    assert second.unique == second.attributed == second.logical == before - root0
+    assert second.unique == second.attributed == second.alone == before - root0
     assert round(second.attributed / MB, 1) == 6.0
     assert_only_the_living(pets)
 

@@ -261,10 +261,11 @@ def _print_purge(report: PurgeReport) -> None:
     versions = counted(len(report.versions), "version")
     if report.dry_run:
         write_line(f"{versions} would change: {', '.join(version_ranges(report.versions))}")
-        return
-    write_line(f"{versions}, {size(report.freed_bytes)} overwritten and freed")
+        warn(f"{size(report.freed_bytes)} would be overwritten and freed")
+    else:
+        write_line(f"{versions}, {size(report.freed_bytes)} overwritten and freed")
     if report.shared_bytes:
-        kept = f"{size(report.shared_bytes)} are kept because other content uses the same chunks"
-        warn(f"{kept}; to remove them, purge that content too")
+        kept = f"{size(report.shared_bytes)} {'would be' if report.dry_run else 'are'} kept"
+        warn(f"{kept} because other content uses the same chunks; to remove them, purge that content too")
     if report.waiting:
         warn("some purged content is still being read; 'artfs gc' overwrites the rest afterwards")

@@ -88,12 +88,12 @@ def _print_deletion(deletion: Deletion, *, now: bool) -> None:
     for some in version_ranges(deletion.versions):
         write_line(f"{some}  {would}deleted")
     count, amount = counted(len(deletion.versions), "version"), size(deletion.freed_bytes)
-    if deletion.dry_run:
-        write_line(f"{count}, {amount} would be freed")
-    elif now:
+    if now:
         rest = deletion.freed_bytes - deletion.reaped_bytes
         more = f", {size(rest)} more once no deleted version needs it" if rest > 0 else ""
-        write_line(f"{count}, {size(deletion.reaped_bytes)} freed{more}")
+        write_line(f"{count}, {size(deletion.reaped_bytes)} {would}freed{more}")
+    elif deletion.dry_run:
+        write_line(f"{count}, {amount} would be freed")
     elif deletion.due_at is None:
         write_line(f"{count}, {amount} to be freed")
     else:
@@ -182,6 +182,7 @@ def _deleted_versions(workspace: Workspace, reference: str) -> list[str]:
 @subcommand("gc")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be freed, and change nothing.")
 @click.option("--now", is_flag=True, help="Also free versions that can still be undeleted; they are lost permanently.")
+@click.option("--interrupted", is_flag=True, help="Also free what interrupted puts left; they cannot resume then.")
 @click.option("--compact", is_flag=True, help="Also compact the manifest and nearly empty packs.")
 @click.option(
     "--evict",
@@ -190,13 +191,13 @@ def _deleted_versions(workspace: Workspace, reference: str) -> list[str]:
     type=MOUNT_FOLDER,
     help="Do not keep what is open under the mount at MOUNT: reading it fails from then on.",
 )
-def gc(session: Session, dry_run: bool, now: bool, compact: bool, evict: tuple[str, ...]) -> None:
+def gc(session: Session, dry_run: bool, now: bool, interrupted: bool, compact: bool, evict: tuple[str, ...]) -> None:
     """Free the space of deleted versions.
 
-    This covers versions whose undelete window has ended, and data that abandoned puts left behind. A mount does this
-    automatically in the background, and commands that write do part of it when they end; use 'artfs gc' to free
-    all of it now. Content that is still open is kept until it is closed. Other commands, and other 'artfs gc', can run
-    meanwhile.
+    This covers versions whose undelete window has ended, and data that was left more than an hour ago by interrupted
+    puts: until then the same put can resume, unless --interrupted or --now frees it. A mount does this automatically in
+    the background, and commands that write do part of it when they end; use 'artfs gc' to free all of it now. Content
+    that is still open is kept until it is closed. Other commands, and other 'artfs gc', can run meanwhile.
 
     A mount that is suspended or does not answer keeps the deleted versions that it has shown. --evict frees them all
     the same; only the user of the mount, the owner of the workspace and root may do that.
@@ -204,12 +205,19 @@ def gc(session: Session, dry_run: bool, now: bool, compact: bool, evict: tuple[s
     \b
     Examples:
       artfs gc
-      artfs gc --now --compact
+      artfs gc --now --compact --dry-run
     """
     workspace = session.open()
     session.on_interrupt = "space already freed stays free; run it again and it resumes"
     with progress_bar("node") as update:
-        report = workspace.gc(now=now, dry_run=dry_run, compact=compact, evict=evict, progress=_reaping(update))
+        report = workspace.gc(
+            now=now,
+            interrupted=interrupted,
+            dry_run=dry_run,
+            compact=compact,
+            evict=evict,
+            progress=_reaping(update),
+        )
     if session.json:
         from artfs.documents.deletion import CollectionDocument
 
@@ -232,6 +240,8 @@ def _reaping(update: Callable[[Progress], None] | None) -> Callable[[Reaped], No
 def _print_gc(report: GcReport) -> None:
     verb = "would be freed" if report.dry_run else "freed"
     write_line(f"{size(report.freed_bytes)} {verb}, {counted(report.freed_nodes, 'node')}")
+    for some in version_ranges(report.undelete_ended):
+        write_line(f"{some}  {'could no longer be' if report.dry_run else 'can no longer be'} undeleted")
     packs = [
         counted(number, f"pack {action}", f"packs {action}")
         for number, action in ((report.packs_removed, "removed"), (report.packs_compacted, "compacted"))
@@ -246,5 +256,10 @@ def _print_gc(report: GcReport) -> None:
         due = "" if report.next_due is None else f", the first due at {moment(report.next_due)}"
         waiting = f"{counted(report.waiting_entries, 'entry', 'entries')}, {size(report.waiting_bytes)}"
         write_line(f"{waiting}, still waiting in the undelete window or in use{due}")
+    if report.interrupted_until is not None:
+        puts = counted(report.interrupted_puts, "interrupted put")
+        until = moment(report.interrupted_until)
+        left = f"{size(report.interrupted_bytes)} of {puts}, kept until {until} so that it can resume"
+        write_line(f"{left}; 'artfs gc --interrupted' frees them now")
     for sentence in report.in_use:
         warn(f"kept because it is in use: {sentence}")

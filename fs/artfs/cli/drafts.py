@@ -12,7 +12,7 @@ from artfs.cli.differences import print_difference
 from artfs.cli.metadata import parse_metadata, version_options
 from artfs.cli.output import counted, moment, quoted, size, warn, write_document, write_line, write_table
 from artfs.cli.progress import progress_bar
-from artfs.cli.putting import print_put, warn_of_reaped
+from artfs.cli.putting import passed_lines, print_put, warn_of_reaped
 from artfs.cli.references import allowance_options, is_uri, pinning_bar
 from artfs.cli.session import Group, Session, subcommand
 from artfs.cli.times import parse_time_left
@@ -128,6 +128,8 @@ def draft_add(
         write_document(DraftAdditionDocument.of(ident, added))
     else:
         warn(f"{counted(added.files, 'file')}, {size(added.bytes)}, {size(added.new_bytes)} new")
+        for line in passed_lines(added):
+            warn(line)
 
 
 @subcommand("rm", group=draft, writes=True)
@@ -259,22 +261,32 @@ def draft_abort(session: Session, ident: str) -> None:
 
 @subcommand("ls", group=draft)
 def draft_ls(session: Session) -> None:
-    """List the open drafts.
+    """List the open drafts, and what interrupted puts left.
+
+    An interrupted put has no ID. What it had stored is kept for an hour, so that the same put can resume; 'artfs gc
+    --interrupted' frees it now.
 
     \b
     Example:
       artfs draft ls
     """
-    from artfs.documents.drafts import DraftItem, DraftsDocument
+    from artfs.documents.drafts import DraftItem, DraftsDocument, InterruptedItem
 
+    drafts = session.open().drafts
     items = []
-    for opened in session.open().drafts.all():
+    for opened in drafts.all():
         with suppress(NotFoundError):  # ended by another process meanwhile
             items.append(DraftItem.of(opened))
+    interrupted = [InterruptedItem.of(put) for put in drafts.interrupted()]
     if session.json:
-        write_document(DraftsDocument(items))
+        write_document(DraftsDocument(items, interrupted))
         return
-    rows = [[item.id, item.artifact, item.base or "nothing", moment(item.expires_at)] for item in items]
-    write_table(
-        ["ID", "ARTIFACT", "FROM", "EXPIRES"], rows, empty="no drafts are open; 'artfs draft new NAME' opens one"
-    )
+    rows = [
+        [item.id, item.artifact, item.base or "nothing", size(item.new_bytes), moment(item.expires_at)]
+        for item in items
+    ]
+    for put in interrupted:
+        source = f"interrupted put{f' of {quoted(put.source)}' if put.source else ''}"
+        rows.append(["-", put.artifact, source, size(put.bytes), moment(put.expires_at)])
+    empty = "no drafts are open; 'artfs draft new NAME' opens one"
+    write_table(["ID", "ARTIFACT", "FROM", "NEW", "EXPIRES"], rows, right=[3], empty=empty)

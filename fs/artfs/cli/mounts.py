@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from artfs.mount.reports import MountStatus, ReaperStatus
     from artstore.rows.deadlist import Backlog
     from artstore.rows.drafts import DraftInfo
+    from artstore.rows.interrupted import Interrupted
+    from artstore.workspace import Workspace
 
 __all__ = ["mount", "path", "status", "umount"]
 
@@ -204,7 +206,7 @@ def status(session: Session, directory: str | None) -> None:
     """
     from artfs.mount.control import status as mounts_of
 
-    drafts: list[DraftInfo] = []
+    drafts: list[tuple[DraftInfo, Interrupted | None]] = []
     backlog: Backlog | None = None
     is_read_only: bool | None = None
     if directory is not None:
@@ -213,7 +215,7 @@ def status(session: Session, directory: str | None) -> None:
         workspace = session.open()
         mounts = mounts_of(workspace_path=workspace.path)
         is_read_only = workspace.is_read_only
-        drafts, backlog = workspace.drafts.states(), workspace.backlog()
+        drafts, backlog = _unfinished(workspace), workspace.backlog()
         if not is_read_only:
             warn_if_overdue(backlog)
     if session.json:
@@ -227,10 +229,17 @@ def status(session: Session, directory: str | None) -> None:
         write_line("nothing is mounted")
     for mount in mounts:
         _print_mount(mount)
-    for draft in drafts:
-        write_line(_draft_line(draft))
+    for draft, interrupted in drafts:
+        write_line(_draft_line(draft, interrupted))
     if backlog is not None and backlog.entries:
         write_line(_backlog_line(backlog))
+
+
+def _unfinished(workspace: Workspace) -> list[tuple[DraftInfo, Interrupted | None]]:
+    """Return the drafts and puts that are not finished, without interrupted ones that hold nothing."""
+    left = {interrupted.draft: interrupted for interrupted in workspace.drafts.interrupted()}
+    states = workspace.drafts.states()
+    return [(draft, left.get(draft.number)) for draft in states if draft.id or draft.alive or draft.number in left]
 
 
 def _print_mount(mount: MountStatus) -> None:
@@ -287,11 +296,15 @@ def _backlog_line(backlog: Backlog) -> str:
     return f"{waiting}, the first due at {moment(first)}"
 
 
-def _draft_line(draft: DraftInfo) -> str:
+def _draft_line(draft: DraftInfo, interrupted: Interrupted | None) -> str:
     since = moment(from_nanoseconds(draft.created_ns))
     if draft.id:
         state = f"open since {since}" if draft.alive else "expired: gc removes it"
         return f"draft {draft.id} of {draft.artifact}, {state}"
     if draft.alive:
         return f"put of {draft.artifact} by process {draft.pid} since {since}"
-    return f"draft of {draft.artifact} interrupted at {since}; running the same put again reuses its data"
+    assert interrupted is not None  # others are not shown
+    until = moment(from_nanoseconds(interrupted.until_ns))
+    source = f" from {quoted(interrupted.source)}" if interrupted.source else ""
+    kept = f"{size(interrupted.bytes)} kept until {until} to resume"
+    return f"put of {draft.artifact}{source}, interrupted: {kept}; 'artfs gc --interrupted' frees them now"

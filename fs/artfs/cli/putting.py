@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -17,10 +17,11 @@ from artfs.cli.times import parse_time_left
 from artfs.documents.encoding import exact_name
 
 if TYPE_CHECKING:
-    from artstore.queries.versions import Version
+    from artstore.drafting.adding import Added
+    from artstore.queries.versions import PutReceipt, Version
     from artstore.workspace import Workspace
 
-__all__ = ["first_workspace", "init", "print_put", "put", "warn_of_reaped", "workspace_for_put"]
+__all__ = ["first_workspace", "init", "passed_lines", "print_put", "put", "warn_of_reaped", "workspace_for_put"]
 
 _NAMED: Final = 3
 
@@ -217,14 +218,22 @@ def print_put(session: Session, version: Version) -> None:
         differing = counted(receipt.differing_paths, "path")
         verb, them = ("differs", "it") if receipt.differing_paths == 1 else ("differ", "them")
         write_line(f"{differing} {verb} only in mode or time; --new records {them}")
+    for line in passed_lines(receipt):
+        write_line(line)
+
+
+def passed_lines(receipt: PutReceipt | Added) -> Iterator[str]:
+    """Yield what a put, or a step of a draft, followed out of its folder and left out of it."""
     if receipt.followed_links:
         followed = counted(receipt.followed_links, "link")
-        write_line(f"followed {followed} out of the folder: {_named(receipt.followed_paths, receipt.followed_links)}")
+        yield f"followed {followed} out of the folder: {_named(receipt.followed_paths, receipt.followed_links)}"
     if receipt.ignored_entries:
-        ignored = "1 entry" if receipt.ignored_entries == 1 else f"{receipt.ignored_entries:,} entries"
-        write_line(
-            f"left out {ignored} because of .artfsignore: {_named(receipt.ignored_paths, receipt.ignored_entries)}"
-        )
+        ignored = counted(receipt.ignored_entries, "entry", "entries")
+        yield f"left out {ignored} because of .artfsignore: {_named(receipt.ignored_paths, receipt.ignored_entries)}"
+    if receipt.temporary_folders:
+        folders = counted(receipt.temporary_folders, "temporary folder")
+        named = _named(receipt.temporary_paths, receipt.temporary_folders)
+        yield f"left out {folders} of interrupted artfs calls: {named}"
 
 
 def _named(paths: Sequence[str], count: int) -> str:

@@ -209,15 +209,8 @@ def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
     Example:
       artfs retention apply
     """
-    workspace = session.open()
-    if dry_run:
-        from artstore.retention.applying import Retired
-
-        plan = workspace.retention.plan()
-        retired = Retired([verdict.candidate.name for verdict in plan.expiring], plan.freed_bytes)
-    else:
-        retired = workspace.retention.apply(trust_clock=trust_clock)
-        warn_of_silent(retired.silent)
+    retired = session.open().retention.apply(trust_clock=trust_clock, dry_run=dry_run)
+    warn_of_silent(retired.silent)
     if session.json:
         from artfs.documents.retention import RetentionDocument
 
@@ -228,7 +221,7 @@ def retention_apply(session: Session, dry_run: bool, trust_clock: bool) -> None:
     for phrase in retired.kept:
         warn(f"kept {phrase}")
     what = "would be deleted" if dry_run else "deleted"
-    until = "" if retired.due_at is None else f", undelete until {moment(retired.due_at)}"
+    until = "" if retired.due_at is None or dry_run else f", undelete until {moment(retired.due_at)}"
     warn(f"{counted(len(retired.versions), 'version')} {what}: {size(retired.freed_bytes)}{until}")
 
 

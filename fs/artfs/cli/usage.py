@@ -9,7 +9,7 @@ import click
 
 from artfs.cli import terminal
 from artfs.cli.completion import NAME, REFERENCE
-from artfs.cli.output import age, columns, counted, quoted, size, warn, write_document, write_line, write_table
+from artfs.cli.output import age, columns, counted, moment, quoted, size, warn, write_document, write_line, write_table
 from artfs.cli.session import Session, subcommand
 from artfs.documents.encoding import from_nanoseconds
 from artstore.names import version_label
@@ -29,10 +29,11 @@ __all__ = ["du", "usage", "warn_if_overdue"]
 def usage(session: Session, name: str | None, by: str | None) -> None:
     """Show disk usage.
 
-    Content counts once, no matter how many versions contain it. 'logical' is the size of the versions as separate
-    copies, 'stored' the size of their content deduplicated and compressed. With NAME, show each of its versions:
-    'unique' is the space that deleting only that version would free, 'attributed' the space that it added when it was
-    put.
+    'logical' is the size of the versions' files, as separate copies; 'stored' the size of their content, deduplicated
+    and compressed: it counts once, no matter how many versions contain it. What an interrupted put left is kept for an
+    hour, so that the same put can resume; 'artfs gc --interrupted' frees it now. With NAME, show each of its versions:
+    'alone' is the space that it would take if it were the only one, 'unique' the space that deleting only that version
+    would free, 'attributed' the space that it added when it was put.
 
     \b
     Examples:
@@ -76,26 +77,38 @@ def _print_groups(by: str, groups: list[GroupUsage]) -> None:
         [group.name or "none", f"{group.versions:,}", size(group.logical), size(group.attributed)] for group in groups
     ]
     write_table([by.upper(), "VERSIONS", "LOGICAL", "ATTRIBUTED"], rows, right=[1, 2, 3], headed=True)
-    write_line("logical: as separate copies; attributed: stored bytes first needed there")
+    write_line("logical: bytes of the files, as separate copies; attributed: stored bytes first needed there")
 
 
 def _print_workspace(path: str, report: Usage) -> None:
     stored_once = "their content here, stored once and compressed"
-    if report.logical_bytes >= 1.05 * report.stored_bytes > 0:
-        stored_once += f": {report.logical_bytes / report.stored_bytes:,.1f} times smaller"
+    stored = report.stored_bytes - report.interrupted_bytes
+    if report.logical_bytes >= 1.05 * stored > 0:
+        stored_once += f": {report.logical_bytes / stored:,.1f} times smaller"
     write_line(f"{quoted(path)}  {counted(report.versions, 'version')}")
+    apart = "'logical' and 'interrupted'" if report.interrupted_bytes else "'logical'"
     rows = [
-        ["  logical", size(report.logical_bytes), "size of the versions as separate copies"],
+        ["  logical", size(report.logical_bytes), "size of the versions' files as separate copies"],
         ["  stored", size(report.stored_bytes), stored_once],
+        *_interrupted_row(report),
         ["  manifest", size(report.manifest_bytes), "names and records"],
         ["  deleted", size(report.deadlist_bytes), _waiting(report)],
         ["  condemned", size(report.condemned_bytes), "reaped, freed once no process reads it"],
         ["  free", size(report.free_bytes), "gaps in packs that no content uses"],
         ["  other", size(report.other_bytes), "the reserve for a full disk, block edges, run-time files"],
-        ["  disk", size(report.disk_bytes), "size of the workspace: all of the above except 'logical'"],
+        ["  disk", size(report.disk_bytes), f"size of the workspace: all of the above except {apart}"],
     ]
     for line in columns(rows, right=[1], limit=terminal.width()):
         write_line(line)
+
+
+def _interrupted_row(report: Usage) -> list[list[str]]:
+    if report.interrupted_until_ns is None:
+        return []
+    puts = counted(report.interrupted_puts, "interrupted put")
+    until = moment(from_nanoseconds(report.interrupted_until_ns))
+    what = f"of the stored, left by {puts}, kept until {until} to resume; 'artfs gc --interrupted' frees it now"
+    return [["  interrupted", size(report.interrupted_bytes), what]]
 
 
 def _waiting(report: Usage) -> str:
@@ -108,10 +121,14 @@ def _waiting(report: Usage) -> str:
 
 def _print_by_version(name: str, versions: list[VersionUsage]) -> None:
     rows = [
-        [f"{name}:{version_label(row.number)}", size(row.logical), size(row.unique), size(row.attributed)]
+        [
+            f"{name}:{version_label(row.number)}",
+            *(size(number) for number in (row.logical, row.alone, row.unique, row.attributed)),
+        ]
         for row in versions
     ]
-    write_table(["VERSION", "LOGICAL", "UNIQUE", "ATTRIBUTED"], rows, right=[1, 2, 3], headed=True)
+    write_table(["VERSION", "LOGICAL", "ALONE", "UNIQUE", "ATTRIBUTED"], rows, right=[1, 2, 3, 4], headed=True)
+    write_line("logical: bytes of its files; alone: stored bytes, if it were the only version")
     write_line("unique: freed if only that version is deleted; attributed: stored bytes first needed by it")
 
 
@@ -136,7 +153,8 @@ def du(session: Session, reference: str) -> None:
         return
     write_line(f"{version.name}  {counted(use.files, 'file')}, {size(use.bytes)}")
     rows = [
-        ["  logical", size(use.logical), "stored, if it were the only version"],
+        ["  logical", size(use.logical), "bytes of its files"],
+        ["  alone", size(use.alone), "stored, if it were the only version"],
         ["  unique", size(use.unique), "freed if only it is deleted"],
         ["  attributed", size(use.attributed), "stored bytes first needed by it"],
     ]

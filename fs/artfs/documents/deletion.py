@@ -20,8 +20,8 @@ __all__ = ["CollectionDocument", "DeletionDocument", "UndeletionDocument"]
 class DeletionDocument(Document):
     """What was deleted, or with ``dry_run`` would be (``artfs rm``).
 
-    ``freed_bytes`` are freed once all of it is reaped, ``reaped_bytes`` are free already. The versions can be undeleted
-    until ``due_at``, null if they cannot. ``in_use`` are sentences about what keeps their space.
+    ``freed_bytes`` are freed once all of it is reaped, ``reaped_bytes`` before the command returns. The versions can be
+    undeleted until ``due_at``, null if they cannot. ``in_use`` are sentences about what keeps their space.
     """
 
     schema: ClassVar[str] = "artfs.rm/1"
@@ -64,19 +64,25 @@ class UndeletionDocument(Document):
 class CollectionDocument(Document):
     """What was freed, or with ``dry_run`` would be, and what is left on the deadlist (``artfs gc``).
 
-    ``waiting_entries`` and ``waiting_bytes`` are still in the undelete window or in use, the first until ``next_due``.
-    The manifest's sizes are null without ``--compact``.  ``not_compacted`` names what was not compacted for want of
-    space: packs, the journal, the manifest.
+    ``undelete_ended`` names the versions that could have been undeleted until then. ``waiting_entries`` and
+    ``waiting_bytes`` are still in the undelete window or in use, the first until ``next_due``. ``interrupted_bytes``
+    are kept for interrupted puts to resume, the first until ``interrupted_until``. A dry run does not know the numbers
+    of packs and ``condemned_bytes``. The manifest's sizes are null without ``--compact``. ``not_compacted`` names what
+    was not compacted for want of space: packs, the journal, the manifest.
     """
 
     schema: ClassVar[str] = "artfs.gc/1"
     freed_bytes: int
     freed_nodes: int
+    undelete_ended: Sequence[str]
     deadlist_entries: int
     deadlist_bytes: int
     waiting_entries: int
     waiting_bytes: int
     next_due: datetime | None
+    interrupted_puts: int
+    interrupted_bytes: int
+    interrupted_until: datetime | None
     condemned_bytes: int
     in_use: Sequence[str]
     packs_removed: int

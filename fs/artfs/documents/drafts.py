@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from artstore.drafting.open_draft import OpenDraft
     from artstore.drafting.stage_reference import Referred
     from artstore.queries.difference import Change
+    from artstore.rows.interrupted import Interrupted
 
 __all__ = [
     "DraftAbortDocument",
@@ -25,6 +26,7 @@ __all__ = [
     "DraftRemovalDocument",
     "DraftStatusDocument",
     "DraftsDocument",
+    "InterruptedItem",
 ]
 
 
@@ -85,16 +87,42 @@ class DraftStatusDocument(DraftItem, Document):
 
 
 @dataclass(frozen=True, slots=True)
+class InterruptedItem(Record):
+    """One interrupted put: ``bytes`` that only it holds, kept until ``expires_at`` for the same put to reuse.
+
+    ``source`` is the path that was put, null if that is not known.
+    """
+
+    artifact: str
+    source: str | None
+    pid: int
+    created_at: datetime
+    expires_at: datetime
+    bytes: int
+
+    @classmethod
+    def of(cls, put: Interrupted) -> InterruptedItem:
+        """Return the item of an interrupted put."""
+        created_at, expires_at = from_nanoseconds(put.created_ns), from_nanoseconds(put.until_ns)
+        return cls(put.artifact, put.source or None, put.pid, created_at, expires_at, put.bytes)
+
+
+@dataclass(frozen=True, slots=True)
 class DraftsDocument(Document):
-    """The open drafts (``artfs draft ls``)."""
+    """The open drafts, and what interrupted puts left (``artfs draft ls``)."""
 
     schema: ClassVar[str] = "artfs.drafts/1"
     drafts: Sequence[DraftItem]
+    interrupted: Sequence[InterruptedItem]
 
 
 @dataclass(frozen=True, slots=True)
 class DraftAdditionDocument(Document):
-    """What a step added (``artfs draft add``); a URI is not copied, and has no ``new_bytes`` and ``reaped_bytes``."""
+    """What a step added (``artfs draft add``); a URI is not copied, and has only counts.
+
+    ``followed_links`` lead out of the folder; what they lead to was stored. ``ignored_entries`` were left out because
+    of ``.artfsignore`` files, ``temporary_folders`` because interrupted calls of artfs had left them.
+    """
 
     schema: ClassVar[str] = "artfs.draft_addition/1"
     id: str
@@ -102,6 +130,9 @@ class DraftAdditionDocument(Document):
     bytes: int
     new_bytes: int | None = omittable()
     reaped_bytes: int | None = omittable()
+    followed_links: int | None = omittable()
+    ignored_entries: int | None = omittable()
+    temporary_folders: int | None = omittable()
 
     @classmethod
     def of(cls, ident: str, added: Added) -> DraftAdditionDocument:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from artfs.mount.reports import MountStatus, WorkerStatus
     from artstore.rows.deadlist import Backlog
     from artstore.rows.drafts import DraftInfo
+    from artstore.rows.interrupted import Interrupted
 
 __all__ = [
     "BacklogItem",
@@ -121,7 +122,11 @@ class MountItem(Record):
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedItem(Record):
-    """A put or a draft that is not finished; ``id`` and ``expires_at`` are null for a put."""
+    """A put or a draft that is not finished; ``id`` is null for a put.
+
+    ``alive`` is false for an interrupted put, whose ``interrupted_bytes`` are kept until ``expires_at`` to resume, and
+    for a draft that has expired. A put that runs has no ``expires_at``.
+    """
 
     artifact: str
     created_at: datetime
@@ -130,15 +135,18 @@ class UnfinishedItem(Record):
     staged_nodes: int
     id: str | None
     expires_at: datetime | None
+    interrupted_bytes: int
 
     @classmethod
-    def of(cls, draft: DraftInfo) -> UnfinishedItem:
+    def of(cls, draft: DraftInfo, interrupted: Interrupted | None) -> UnfinishedItem:
         """Return the item of a put or draft."""
+        ends_ns = draft.expires_ns if draft.id else 0 if interrupted is None else interrupted.until_ns
         return cls.from_attributes(
             draft,
             created_at=from_nanoseconds(draft.created_ns),
             id=draft.id or None,
-            expires_at=from_nanoseconds(draft.expires_ns) if draft.id else None,
+            expires_at=from_nanoseconds(ends_ns) if ends_ns else None,
+            interrupted_bytes=0 if interrupted is None else interrupted.bytes,
         )
 
 
@@ -180,14 +188,14 @@ class StatusDocument(Document):
     def of(
         cls,
         mounts: Iterable[MountStatus],
-        drafts: Iterable[DraftInfo],
+        drafts: Iterable[tuple[DraftInfo, Interrupted | None]],
         backlog: Backlog | None,
         read_only: bool | None,
     ) -> StatusDocument:
         """Return the document of what is mounted, unfinished and waiting."""
         return cls(
             mounts=[MountItem.of(mount) for mount in mounts],
-            drafts=[UnfinishedItem.of(draft) for draft in drafts],
+            drafts=[UnfinishedItem.of(*draft) for draft in drafts],
             backlog=None if backlog is None else BacklogItem.of(backlog),
             read_only=read_only,
         )

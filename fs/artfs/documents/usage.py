@@ -18,14 +18,15 @@ __all__ = ["DiskUseDocument", "ProjectUsageItem", "TypeUsageItem", "UsageDocumen
 
 @dataclass(frozen=True, slots=True)
 class VersionUsageItem(Record):
-    """One version in stored bytes.
+    """One version: ``logical`` are the bytes of its files, the others are stored bytes.
 
-    ``logical`` is what it would take alone, ``unique`` what is freed if it alone is deleted, ``attributed`` what it
-    added when it was put.
+    ``alone`` is what it would take if there were no other version, ``unique`` what is freed if it alone is deleted,
+    ``attributed`` what it added when it was put.
     """
 
     version: str
     logical: int
+    alone: int
     unique: int
     attributed: int
 
@@ -69,7 +70,9 @@ class TypeUsageItem(Record):
 class UsageDocument(Document):
     """Where the bytes of the workspace are (``artfs usage``).
 
-    ``logical_bytes`` are the bytes of all versions' files. ``disk_bytes`` is the sum of the others. ``artifact`` and
+    ``logical_bytes`` are the bytes of all versions' files. ``disk_bytes`` is the sum of the others but for
+    ``interrupted_bytes``: those are the part of ``stored_bytes`` that interrupted puts left, kept for another put to
+    reuse until ``interrupted_until`` (the first of them). ``artifact`` and
     ``by_version`` are there if an artifact was named, ``by_project`` and ``by_type`` with ``--by``.
     """
 
@@ -86,6 +89,9 @@ class UsageDocument(Document):
     versions: int
     due_entries: int
     deadlist_oldest_at: datetime | None
+    interrupted_puts: int
+    interrupted_bytes: int
+    interrupted_until: datetime | None
     artifact: str | None = omittable()
     by_version: Sequence[VersionUsageItem] | None = omittable()
     by_project: Sequence[ProjectUsageItem] | None = omittable()
@@ -110,21 +116,24 @@ class UsageDocument(Document):
         elif by == "type":
             others["by_type"] = [TypeUsageItem.of(group) for group in groups]
         oldest = None if usage.oldest_ns is None else from_nanoseconds(usage.oldest_ns)
-        return cls.from_attributes(usage, deadlist_oldest_at=oldest, artifact=artifact, **others)
+        until = None if usage.interrupted_until_ns is None else from_nanoseconds(usage.interrupted_until_ns)
+        others |= {"deadlist_oldest_at": oldest, "interrupted_until": until, "artifact": artifact}
+        return cls.from_attributes(usage, **others)
 
 
 @dataclass(frozen=True, slots=True)
 class DiskUseDocument(Document):
-    """What one version takes: three numbers in stored bytes, and its files and their bytes (``artfs du``).
+    """What one version takes (``artfs du``): ``logical`` and ``bytes`` are the bytes of its ``files``.
 
-    ``logical`` is what it would take alone, ``unique`` what is freed if it alone is deleted, ``attributed`` what it
-    added when it was put.
+    The others are stored bytes: ``alone`` is what it would take if there were no other version, ``unique`` what is
+    freed if it alone is deleted, ``attributed`` what it added when it was put.
     """
 
     schema: ClassVar[str] = "artfs.du/1"
     artifact: str
     version: str
     logical: int
+    alone: int
     unique: int
     attributed: int
     files: int

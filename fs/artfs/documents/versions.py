@@ -211,8 +211,9 @@ class PutItem(Record):
     the disk was nearly full. ``differing_paths`` differ from the latest version only in mode or time, if no version was
     made. ``private_files`` of those put are readable only by their owner and group; ``special_modes`` paths have a
     setuid, setgid or sticky bit, which is not kept. ``followed_links`` lead out of the folder; what they lead to was
-    stored. ``ignored_entries`` were left out because of ``.artfsignore`` files; a folder is one entry.
-    ``followed_paths`` and ``ignored_paths`` name the first ten of them.
+    stored. ``ignored_entries`` were left out because of ``.artfsignore`` files; a folder is one entry. So were
+    ``temporary_folders`` that interrupted calls of artfs had left. ``followed_paths``, ``ignored_paths`` and
+    ``temporary_paths`` name the first ten of them.
     """
 
     artifact: str
@@ -230,6 +231,8 @@ class PutItem(Record):
     followed_paths: Sequence[str]
     ignored_entries: int
     ignored_paths: Sequence[str]
+    temporary_folders: int
+    temporary_paths: Sequence[str]
 
     @classmethod
     def of(cls, version: Version) -> PutItem:
@@ -256,6 +259,8 @@ def _put_values(version: Version) -> dict[str, Any]:
         "followed_paths": [exact_name(os.fsencode(path)) for path in receipt.followed_paths],
         "ignored_entries": receipt.ignored_entries,
         "ignored_paths": [exact_name(os.fsencode(path)) for path in receipt.ignored_paths],
+        "temporary_folders": receipt.temporary_folders,
+        "temporary_paths": [exact_name(os.fsencode(path)) for path in receipt.temporary_paths],
     }
 
 

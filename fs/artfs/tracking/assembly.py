@@ -143,13 +143,13 @@ class Assembly:
             return
         upper, lower = self.gathering(), self.workspace.drafts.gather(name, self.base)
         lower.merge(upper.root().id)
-        upper.close()
+        upper.close(keep=False)
         self._gathering = lower
 
     def discard(self) -> None:
         """Drop the content."""
         if self._gathering is not None:
-            self._gathering.close()
+            self._gathering.close(keep=False)
             self._gathering = None
 
 

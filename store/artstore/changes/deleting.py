@@ -52,7 +52,8 @@ class Deletion:
     """The result of a deletion, or of its dry run.
 
     ``versions`` and released ``aliases`` are written ``NAME:v3`` and ``NAME:ALIAS``.  ``freed_bytes`` are the stored
-    bytes that are freed once all versions are reaped, ``reaped_bytes`` those already freed.  The versions can be
+    bytes that are freed once all versions are reaped, ``reaped_bytes`` those that are freed before the call returns.
+    The versions can be
     undeleted until ``due_at``; None if they cannot.  ``in_use`` names the users that prevent a version from being
     reaped, and ``silent`` the mounts that did not answer.
     """
@@ -122,7 +123,8 @@ def delete(
     due_at = utc(due_ns) if window and not now else None
     names = [target.name for target in doomed]
     if dry_run:
-        return Deletion(names, freed, aliases, due_at, dry_run=True)
+        reaped_bytes, in_use = _reaped_at_once(store, doomed) if now else (0, [])
+        return Deletion(names, freed, aliases, due_at, reaped_bytes, in_use, dry_run=True)
     entries: list[DeadEntry] = []
     changes: list[Change] = []
     last = planned_in
@@ -150,6 +152,22 @@ def delete(
         in_use = [f"{_name_in(doomed, use)}: {use.by}" for use in reaped.in_use]
         deletion = replace(deletion, reaped_bytes=reaped.freed_bytes, in_use=in_use)
     return deletion
+
+
+def _reaped_at_once(store: Store, doomed: Sequence[_Doomed]) -> tuple[int, list[str]]:
+    """Return what reaping versions at once frees while other deleted versions keep theirs, and who uses some of them.
+
+    Files that are open under a mount are found by the deletion only: until then every look-up leads to them.
+    """
+    from artstore.reclaim import leases
+    from artstore.reclaim.reaper import OPEN_IN_PYTHON
+
+    held = {target.version.serial for target in doomed if leases.is_held(store, target.version.serial)}
+    with store.snapshot() as snapshot:
+        plan = Plan(snapshot.transaction)
+        roots = [target.version.root for target in doomed if target.version.serial not in held]
+        in_use = [f"{target.name}: {OPEN_IN_PYTHON}" for target in doomed if target.version.serial in held]
+        return plan.release(roots).bytes, in_use
 
 
 def _name_in(doomed: list[_Doomed], use: InUse) -> str:

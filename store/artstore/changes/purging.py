@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -31,7 +31,8 @@ from artstore.records.tables import Table, number32, pack_end
 from artstore.records.trees import Kind
 from artstore.rows import catalogue, deadlist, drafts, space
 from artstore.rows.catalogue import label
-from artstore.rows.nodes import find_node, node_extent, node_payload, tree_view
+from artstore.rows.nodes import children_of, find_node, node_extent, node_payload, tree_view
+from artstore.rows.planner import Plan
 from artstore.rows.reachability import Holders, Place, Reach, below, find_holders, places
 from artstore.rows.snapshot import Snapshot
 from artstore.rows.trees import entries_from
@@ -52,9 +53,9 @@ class PurgeReport:
     """The result of a purge, or of its dry run.
 
     ``digests`` are the hex ids of the content, ``files`` the paths that it was removed from, as ``NAME:v3/path``, and
-    ``versions`` the versions that held it.  ``freed_bytes`` were freed; ``shared_bytes`` stay, because other content
-    has the same chunks; ``waiting`` means that a reader must end before the rest is overwritten.  ``silent`` names
-    mounts that did not answer and may show cached bytes until they end.
+    ``versions`` the versions that held it.  Of its stored bytes, ``freed_bytes`` are freed, and ``shared_bytes`` stay,
+    because other content has the same chunks; ``waiting`` means that a reader must end before the rest is overwritten.
+    ``silent`` names mounts that did not answer and may show cached bytes until they end.
     """
 
     digests: list[str]
@@ -78,12 +79,17 @@ class _ChangedError(BusyError):
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """The content of a purge: its nodes, their ids in hex, and the nodes below with their ids."""
+    """The content of a purge: its nodes, their ids in hex, and the nodes below with their ids.
+
+    Of its ``stored_bytes``, ``shared_bytes`` will stay, because other content has the same chunks.
+    """
 
     nodes: list[int]
     digests: list[str]
     leaves: set[int]
     ids: set[bytes]
+    stored_bytes: int
+    shared_bytes: int
 
 
 @dataclass
@@ -147,6 +153,8 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
         versions=[holder.label for holder in held],
         reason=reason,
         purged_at=utc(now_ns),
+        freed_bytes=content.stored_bytes - content.shared_bytes,
+        shared_bytes=content.shared_bytes,
         dry_run=dry_run,
     )
     if dry_run:
@@ -163,10 +171,12 @@ def purge(store: Store, text: str, *, reason: str, everywhere: bool, dry_run: bo
     reaped = reap(store, now=True, only=frozenset([*loosened, *entries]))
     _overwrite_copies(store, content.ids)
     forget_references(store)  # even if a mount has already reaped them
+    with store.snapshot() as snapshot:
+        shared_bytes = _stored(snapshot.transaction, content.leaves)
     return replace(
         report,
-        freed_bytes=reaped.freed_bytes,
-        shared_bytes=_remaining(store, content.leaves),
+        freed_bytes=content.stored_bytes - shared_bytes,
+        shared_bytes=shared_bytes,
         waiting=reaped.more,
         silent=list(dict.fromkeys(daemon.mountpoint for daemon in silent)),
     )
@@ -179,19 +189,28 @@ def _find(store: Store, text: str) -> tuple[_Content, int | None, Holders, list[
         nodes = list(dict.fromkeys(target.nodes(snapshot)))
         leaves = below(snapshot.transaction, nodes)
         ids = {snapshot.identity(node) for node in leaves}
-        content = _Content(nodes, [snapshot.identity(node).hex() for node in nodes], leaves, ids)
-        holders, held = _holders(snapshot, nodes)
+        reach, holders, held = _holders(snapshot, nodes)
+        staying = leaves - _released(snapshot.transaction, holders, reach)
+        content = _Content(
+            nodes,
+            [snapshot.identity(node).hex() for node in nodes],
+            leaves,
+            ids,
+            _stored(snapshot.transaction, leaves),
+            _stored(snapshot.transaction, staying),
+        )
     return content, None if target.version is None else target.version.serial, holders, held
 
 
-def _holders(snapshot: Snapshot, nodes: Sequence[int]) -> tuple[Holders, list[_Held]]:
+def _holders(snapshot: Snapshot, nodes: Sequence[int]) -> tuple[Reach, Holders, list[_Held]]:
     transaction = snapshot.transaction
     reach = Reach(transaction, nodes, whole_files=True)
     holders = find_holders(transaction, reach)
-    return holders, [
+    held = [
         _Held(version, label(transaction, version), list(places(transaction, version.root, reach)))
         for version in holders.versions
     ]
+    return reach, holders, held
 
 
 def _refuse(store: Store, holders: Holders, held: list[_Held], named: int | None, everywhere: bool) -> None:
@@ -253,7 +272,7 @@ def _purge_versions(
         except (_ChangedError, StaleHintError, DamageError) as error:
             serials = {one.version.serial for one in waiting}
             with store.snapshot() as snapshot:
-                again = [one for one in _holders(snapshot, nodes)[1] if one.version.serial in serials]
+                again = [one for one in _holders(snapshot, nodes)[2] if one.version.serial in serials]
             if not isinstance(error, _ChangedError) and again and again[0].version == waiting[0].version:
                 raise  # nothing has changed
             waiting = again
@@ -373,8 +392,20 @@ def _is_alive(transaction: ReadTransaction, pack: int, entry: PackedEntry) -> bo
     return row is not None and node_extent(row[1])[:2] == (pack, entry.offset)
 
 
-def _remaining(store: Store, leaves: set[int]) -> int:
-    """Return the stored bytes of purged content that are still there: other content has the same chunks."""
-    with store.snapshot() as snapshot:
-        payloads = (snapshot.transaction.get_numbered(Table.NODES, node) for node in leaves)
-        return sum(node_extent(payload).stored for payload in payloads if payload)
+def _released(transaction: ReadTransaction, holders: Holders, reach: Reach) -> set[int]:
+    """Return the nodes that are freed when all versions, dead drafts and loose entries drop the targets of ``reach``.
+
+    A target that is also a chunk of another file keeps that reference.
+    """
+    dropped = [
+        node for directory in reach.leading_directories() for node in children_of(node_payload(transaction, directory))
+    ]
+    dropped += [node for draft in holders.drafts for node in drafts.staged_nodes(transaction, draft.draft)]
+    dropped += [node for entry in holders.entries if entry.started or not entry.serial for node in entry.nodes]
+    return set(Plan(transaction).release([node for node in dropped if node in reach.targets]).nodes)
+
+
+def _stored(transaction: ReadTransaction, nodes: Iterable[int]) -> int:
+    """Return the stored bytes of those of some nodes that are there."""
+    payloads = (transaction.get_numbered(Table.NODES, node) for node in nodes)
+    return sum(node_extent(payload).stored for payload in payloads if payload)

@@ -107,7 +107,7 @@ def _put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutR
             if attempt == _ATTEMPTS - 1:
                 raise
         finally:
-            stager.close(keep=True)
+            stager.close()
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -142,7 +142,12 @@ def _put_source(
             if overlay is None and not attempt:
                 cache.commit()
     return replace(
-        result, private=ingest.private, special=ingest.special, followed=source.followed, ignored=source.ignored
+        result,
+        private=ingest.private,
+        special=ingest.special,
+        followed=source.followed,
+        ignored=source.ignored,
+        temporary=source.temporary,
     )
 
 

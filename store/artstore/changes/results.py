@@ -29,7 +29,7 @@ class PutResult:
 
     ``reaped_bytes`` are bytes of deleted content that were freed early because the disk was full.  ``differing`` counts
     the paths whose time or mode was not recorded, because their content is unchanged; ``private``, ``special``,
-    ``followed`` and ``ignored`` are those of `PutReceipt`.
+    ``followed``, ``ignored`` and ``temporary`` are those of `PutReceipt`.
     """
 
     committed: Committed
@@ -41,6 +41,7 @@ class PutResult:
     special: int = 0
     followed: Passed = field(default_factory=Passed)
     ignored: Passed = field(default_factory=Passed)
+    temporary: Passed = field(default_factory=Passed)
 
 
 def commit_staged(
@@ -102,6 +103,8 @@ def version_of(store: Store, result: PutResult) -> Version:
         _names(result.followed),
         result.ignored.count,
         _names(result.ignored),
+        result.temporary.count,
+        _names(result.temporary),
     )
     return Version(store, committed.artifact.name, committed.version, committed.artifact.type, receipt)
 

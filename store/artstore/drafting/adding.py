@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from artstore.arguments import raw_path
 from artstore.drafting.editing import Edits, apply_edits, entry_at, merge_edits, parse_path, paths_below
@@ -55,13 +55,28 @@ class Growing(Protocol):
 class Added:
     """The result of a step: files and bytes read from the source, and the stored bytes that were new to the store.
 
-    ``reaped_bytes`` is deleted content that was reaped early because the disk was full.
+    ``reaped_bytes`` is deleted content that was reaped early because the disk was full.  The other fields say what was
+    followed and left out, as in `artstore.queries.versions.PutReceipt`.
     """
 
     files: int
     bytes: int
     new_bytes: int
     reaped_bytes: int = 0
+    followed_links: int = 0
+    followed_paths: tuple[str, ...] = ()
+    ignored_entries: int = 0
+    ignored_paths: tuple[str, ...] = ()
+    temporary_folders: int = 0
+    temporary_paths: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, adding: Adding, source: Source, new_bytes: int, reaped_bytes: int) -> Added:
+        """Return the result of adding a source that was read."""
+        passed: list[Any] = []
+        for each in (source.followed, source.ignored, source.temporary):
+            passed += [each.count, tuple(map(os.fsdecode, each.paths))]
+        return cls(adding.files, adding.bytes, new_bytes, reaped_bytes, *passed)
 
 
 def shown(path: bytes) -> str:

@@ -1,7 +1,7 @@
 """Gathering: the content of a version that one program assembles in many calls, and commits at the end.
 
 Content is stored when it is added.  A draft without a name owns the gathered content.  It is given up when the
-gathering is closed, and at the end of the process; if that is killed, the reaper frees what it held.  Files added one
+gathering is dropped, and at the end of the process; if that is killed, the reaper frees what it held.  Files added one
 by one are staged together: the tree is rewritten only when it is read.
 """
 
@@ -137,7 +137,7 @@ class Gathering:
                 )
             else:
                 _, reaped = with_room(self._store, lambda: self._take_folder(adding))
-        return Added(adding.files, adding.bytes, self._stager.stored_bytes - before, reaped)
+            return Added.of(adding, source, self._stager.stored_bytes - before, reaped)
 
     def _again(self, action: Callable[[int], T]) -> T:
         """Run an action, and retry it if content that it found in the store has been reaped since.
@@ -379,10 +379,11 @@ class Gathering:
         self.close()
         return version
 
-    def close(self, *, keep: bool = False) -> None:
-        """Give up the gathered content, unless it was committed; with ``keep``, leave it for another put to find.
+    def close(self, *, keep: bool = True) -> None:
+        """Release the gathered content, unless it was committed: to a dead draft, for another put to find.
 
-        Does nothing in a forked child, because its parent still gathers.
+        Without ``keep`` it is given up, as when the gathering is dropped or the program ends.  Does nothing in a forked
+        child, because its parent still gathers.
         """
         if os.getpid() == self._pid and _unfinished.pop(id(self._stager), None) is not None:
             self._stager.close(keep=keep)
@@ -403,7 +404,7 @@ def _end_dropped() -> None:
     while _dropped:
         stager = _dropped.pop()
         if _unfinished.pop(id(stager), None) is not None:
-            stager.close()
+            stager.close(keep=False)
 
 
 @atexit.register
@@ -411,4 +412,4 @@ def _end_unfinished() -> None:
     """Give up what was not committed when the program ends."""
     for process, stager in list(_unfinished.values()):
         if process == os.getpid():
-            stager.close()
+            stager.close(keep=False)

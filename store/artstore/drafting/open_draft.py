@@ -213,7 +213,7 @@ class OpenDraft:
         with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
             adding = Adding(self._store, source, target_path(to), overwrite, reporter(source, progress))
             (_, new_bytes), reaped = with_room(self._store, lambda: self._step(adding.step))
-        return Added(adding.files, adding.bytes, new_bytes, reaped)
+            return Added.of(adding, source, new_bytes, reaped)
 
     def refer(
         self,
@@ -316,7 +316,7 @@ class OpenDraft:
         """
         stale = stored = 0
         stager: Stager | None = None
-        keep = False
+        keep = False  # what was staged and is not part of the draft
         try:
             for _ in range(_MOST_LOST):
                 record = self.record()
@@ -338,7 +338,7 @@ class OpenDraft:
                 finally:
                     stored += stager.stored_bytes
                     if earlier is not None:
-                        earlier.close()
+                        earlier.close(keep=False)
         except BaseException as error:
             keep = not isinstance(error, ArtfsError) or isinstance(error, BusyError | OutOfSpaceError | SourceError)
             raise

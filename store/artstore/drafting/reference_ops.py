@@ -97,7 +97,7 @@ def refer(
         gathering.refer(uri, to, **cast(PinOptions, pinning))
         return gathering.commit(request)
     finally:
-        gathering.close()
+        gathering.close(keep=False)
 
 
 def include(
@@ -113,7 +113,7 @@ def include(
         gathering.include(to or own, version.record, inside)
         return gathering.commit(replace(request, included=(version.record.serial,)))
     finally:
-        gathering.close()
+        gathering.close(keep=False)
 
 
 def references(store: Store, version: VersionRecord, path: bytes = b"") -> Iterator[Reference]:
@@ -196,7 +196,7 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
                         report(Progress("fetching", files, done, len(pinned), total, name))
         return gathering.commit(request)
     finally:
-        gathering.close(keep=True)  # what was fetched need not be stored again
+        gathering.close()  # what was fetched need not be stored again
 
 
 @contextmanager

@@ -181,11 +181,11 @@ class Stager:
         """
         return self._write(root, action, require)
 
-    def close(self, *, keep: bool = False) -> None:
-        """Release the locks, and give up the nodes that were staged but not committed.
+    def close(self, *, keep: bool = True) -> None:
+        """Release the locks; nodes that were staged but not committed are left to a dead draft.
 
-        With ``keep``, they are left to a dead draft, in which another put finds them, unless there is no content of
-        files among them.
+        There another put finds them.  Without ``keep``, and if there is no content of files among them, they are given
+        up instead.
         """
         self._writer.close()
         given_up = [draft for draft in self._drafts() if not draft.has_ended and not (keep and self._has_content)]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from artstore.drafting.open_draft import OpenDraft
     from artstore.queries.versions import Version
     from artstore.rows.drafts import DraftInfo
+    from artstore.rows.interrupted import Interrupted
 
 __all__ = ["Drafts"]
 
@@ -73,6 +74,20 @@ class Drafts:
 
         drafts = [self.get(ident) for ident in texts_of(ids, "the drafts to commit")]
         return commit_drafts(self._store, [(draft, Commit.checked(draft.artifact, **options)) for draft in drafts])
+
+    def interrupted(self) -> list[Interrupted]:
+        """Return what interrupted puts left, the oldest first, and until when another put can reuse it.
+
+        ``ws.gc(interrupted=True)`` frees it at once.
+        """
+        from artstore.rows.interrupted import are_there, interrupted
+        from artstore.rows.planner import plan_after_backlog
+
+        with self._store.snapshot() as snapshot:
+            transaction = snapshot.transaction
+            if not are_there(transaction, self._store.run_dir):
+                return []
+            return interrupted(transaction, self._store.run_dir, plan_after_backlog(transaction)[0])
 
     def states(self) -> list[DraftInfo]:
         """Return all drafts, which hold content that is not yet a version: open drafts, running puts, and dead drafts.

@@ -57,14 +57,15 @@ class Retention:
 
         return plan(self._store)
 
-    def apply(self, *, trust_clock: bool = False) -> Retired:
+    def apply(self, *, trust_clock: bool = False, dry_run: bool = False) -> Retired:
         """Delete the versions that the rules do not keep, and those that have expired; they can be undeleted.
 
-        Raises `RefusedError` if the clock may be wrong, unless ``trust_clock``.
+        ``dry_run`` returns what would be deleted.  Raises `RefusedError` if the clock may be wrong, unless
+        ``trust_clock``.
         """
         from artstore.retention.applying import apply
 
-        return apply(self._store, trust_clock=trust_clock)
+        return apply(self._store, trust_clock=trust_clock, dry_run=dry_run)
 
     def set_ttl(self, ref: str, ttl: Duration | None) -> datetime | None:
         """Set the time from now after which a version expires, None for never; return when it expires.

@@ -1,7 +1,8 @@
 """Sizes of versions that need a walk to compute, cached in ``cache/`` so that the next query is fast.
 
-*Logical* bytes belong to a root and never change.  *Attributed* bytes are valid for one set of live versions, which the
-file records; for any other set they are recomputed.  The file may be deleted at any time.
+*Alone* bytes, what a version would take by itself, belong to a root and never change.  *Attributed* bytes are valid for
+one set of live versions, which the file records; for any other set they are recomputed.  The file may be deleted at any
+time.
 
 While content is lost nothing is cached, because the sizes change when it is restored; repair and rebuild drop them.
 """
@@ -26,7 +27,7 @@ from artstore.store import Store
 
 __all__ = ["Figures", "forget"]
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 def _path(workspace: Path) -> Path:
@@ -43,7 +44,7 @@ def _living_key(living: Iterable[VersionRecord]) -> str:
 
 
 class Figures:
-    """Cached figures of the live versions: logical bytes by root, attributed bytes by serial if still valid."""
+    """Cached figures of the live versions: bytes alone by root, attributed bytes by serial if still valid."""
 
     def __init__(self, store: Store, transaction: ReadTransaction, living: list[VersionRecord]) -> None:
         self._store = store
@@ -52,18 +53,18 @@ class Figures:
         self._key = _living_key(living)
         self._roots = {record.root for record in living}
         self._changed = False
-        self.logical: dict[int, int] = {}
+        self.alone: dict[int, int] = {}
         self.attributed: dict[int, int] | None = None
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             kept = json.loads(beneath.read_bytes(store.path, self._path))
             if self._steady and kept["format"] == _FORMAT and kept["workspace"] == store.uuid:
-                self.logical = {int(root): int(size) for root, size in kept["logical"].items()}
+                self.alone = {int(root): int(size) for root, size in kept["alone"].items()}
                 if kept["living"] == self._key:
                     self.attributed = {int(serial): int(size) for serial, size in kept["attributed"].items()}
 
-    def keep_logical(self, root: int, size: int) -> None:
-        """Record the logical bytes of a version's root."""
-        self.logical[root] = size
+    def keep_alone(self, root: int, size: int) -> None:
+        """Record the bytes that a version's root would take alone."""
+        self.alone[root] = size
         self._changed = True
 
     def keep_attributed(self, attributed: dict[int, int]) -> None:
@@ -80,7 +81,7 @@ class Figures:
             "workspace": self._store.uuid,
             "living": self._key if self.attributed is not None else "",
             "attributed": self.attributed or {},
-            "logical": {root: size for root, size in self.logical.items() if root in self._roots},
+            "alone": {root: size for root, size in self.alone.items() if root in self._roots},
         }
         with suppress(OSError, ArtfsError):
             data = json.dumps(values, separators=(",", ":")).encode()

@@ -8,9 +8,10 @@ The manifest counts stored and free bytes and the framing of packs, and stores t
 from the allocated blocks of the files.  Each term is measured independently and none is the remainder of the others,
 so a sum that does not hold reveals a wrong counter.
 
-A version is measured in stored bytes, the size of its nodes in packs: *logical* counts each node that it reaches, once;
-*unique* would be freed if only this version were deleted; *attributed* counts the nodes that no earlier version
-reaches.  Attributed bytes sum to the stored bytes, except for nodes that only drafts hold.
+*Logical* bytes are those of files, as a reader sees them.  Otherwise a version is measured in stored bytes, the size of
+its nodes in packs: *alone* counts each node that it reaches, once, as if there were no other version; *unique* would be
+freed if only this version were deleted; *attributed* counts the nodes that no earlier version reaches.  Attributed
+bytes sum to the stored bytes, except for nodes that only drafts hold.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from artstore.queries.resolving import find_artifact
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.tables import Table, number32, pack_end
 from artstore.rows import catalogue, deadlist, space
+from artstore.rows.interrupted import interrupted
 from artstore.rows.nodes import children_of, node_extent, node_payload
 from artstore.rows.planner import Plan, plan_after_backlog
 from artstore.storage.manifest import ReadTransaction
@@ -70,6 +72,9 @@ class Usage:
     and block edges of packs, folders, the reserve, caches and run-time files.  ``disk_bytes`` is their sum, and equals
     the output of ``du --block-size=1``.
 
+    Of the stored bytes, ``interrupted_bytes`` are what ``interrupted_puts`` left, kept for another put to reuse, the
+    first until ``interrupted_until_ns``.
+
     Of the deadlist, ``due_entries`` may be reaped now; ``oldest_ns`` is when the oldest entry was added, and
     ``oldest_due_ns`` when the first was or will be due (nanoseconds since 1970).
     """
@@ -87,6 +92,9 @@ class Usage:
     due_entries: int = 0
     oldest_ns: int | None = None
     oldest_due_ns: int | None = None
+    interrupted_puts: int = 0
+    interrupted_bytes: int = 0
+    interrupted_until_ns: int | None = None
 
     def __repr__(self) -> str:
         return f"<Usage {self.versions} versions, {self.stored_bytes} bytes stored, {self.disk_bytes} on disk>"
@@ -98,11 +106,12 @@ class Usage:
 
 
 class VersionUsage(NamedTuple):
-    """The logical, unique and attributed size of a version, in stored bytes."""
+    """The bytes of a version's files (``logical``), and its size in stored bytes: alone, unique and attributed."""
 
     number: int
     serial: int
     logical: int
+    alone: int
     unique: int
     attributed: int
 
@@ -113,11 +122,12 @@ class VersionUsage(NamedTuple):
 
 
 class DiskUse(NamedTuple):
-    """A version's usage in stored bytes, and its ``files`` and apparent ``bytes`` as a reader sees them."""
+    """The usage of a version as in `VersionUsage`, and its ``files`` and their ``bytes``: the logical ones."""
 
     number: int
     serial: int
     logical: int
+    alone: int
     unique: int
     attributed: int
     files: int
@@ -160,7 +170,9 @@ def _measure(store: Store, transaction: ReadTransaction) -> Usage:
     counters = transaction.counters()
     ends = {pack_path(store.path, number32(key)): pack_end(value) for key, value in transaction.rows(Table.PACKS)}
     waiting = list(deadlist.entries(transaction))
-    dead = Plan(transaction).release_entries(waiting)
+    plan = Plan(transaction)
+    dead = plan.release_entries(waiting)
+    puts = interrupted(transaction, store.run_dir, plan)
     holes = sum(gap.punched for gap in space.free_extents(transaction))
     now_ns = time.time_ns()
     manifest = disk = 0
@@ -190,6 +202,9 @@ def _measure(store: Store, transaction: ReadTransaction) -> Usage:
         due_entries=sum(entry.due_ns <= now_ns for entry in waiting),
         oldest_ns=min((entry.added_ns for entry in waiting), default=None),
         oldest_due_ns=waiting[0].due_ns if waiting else None,
+        interrupted_puts=len(puts),
+        interrupted_bytes=sum(put.bytes for put in puts),
+        interrupted_until_ns=min((put.until_ns for put in puts), default=None),
     )
 
 
@@ -284,16 +299,16 @@ def _attributed(transaction: ReadTransaction, living: list[VersionRecord], figur
     return figures.attributed or {}
 
 
-def _logical(transaction: ReadTransaction, records: list[VersionRecord], figures: Figures) -> dict[int, int]:
-    """Return the logical bytes of versions by root; those not known by a walk from each to the next."""
-    unknown = [record.root for record in records if record.root not in figures.logical]
+def _alone(transaction: ReadTransaction, records: list[VersionRecord], figures: Figures) -> dict[int, int]:
+    """Return what versions would take alone by root; those not known by a walk from each to the next."""
+    unknown = [record.root for record in records if record.root not in figures.alone]
     reach = _Reach(transaction)
     for position, root in enumerate(unknown):
         reach.add(root)
         if position:
             reach.remove(unknown[position - 1])
-        figures.keep_logical(root, reach.bytes)
-    return figures.logical
+        figures.keep_alone(root, reach.bytes)
+    return figures.alone
 
 
 def version_usage(store: Store, artifact_number: int) -> list[VersionUsage]:
@@ -308,13 +323,14 @@ def version_usage(store: Store, artifact_number: int) -> list[VersionUsage]:
         living = list(_living(transaction))
         figures = Figures(store, transaction, living)
         attributed = _attributed(transaction, living, figures)
-        logical = _logical(transaction, records, figures)
+        alone = _alone(transaction, records, figures)
         plan, _ = plan_after_backlog(transaction)
         rows = [
             VersionUsage(
                 record.number,
                 record.serial,
-                logical[record.root],
+                record.bytes,
+                alone[record.root],
                 plan.unique(record.root),
                 attributed[record.serial],
             )
@@ -333,11 +349,11 @@ def disk_use(store: Store, serial: int) -> DiskUse:
             raise NotFoundError(f"there is no version with the serial {serial}")
         living = list(_living(transaction))
         figures = Figures(store, transaction, living)
-        logical = _logical(transaction, [record], figures)[record.root]
+        alone = _alone(transaction, [record], figures)[record.root]
         unique = plan_after_backlog(transaction)[0].unique(record.root)
         attributed = _attributed(transaction, living, figures)[serial]
     figures.save()
-    return DiskUse(record.number, serial, logical, unique, attributed, record.files, record.bytes)
+    return DiskUse(record.number, serial, record.bytes, alone, unique, attributed, record.files, record.bytes)
 
 
 def artifact_usage(store: Store, name: str) -> list[VersionUsage]:

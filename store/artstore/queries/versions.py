@@ -38,7 +38,8 @@ class PutReceipt(NamedTuple):
     made.  Of what a put read, ``private_files`` cannot be read by users other than their owner and group, and
     ``special_modes`` paths have a setuid, setgid or sticky bit, which is not kept.  ``followed_links`` symlinks lead
     out of the folder, and what they lead to was stored.  ``ignored_entries`` were left out because of ``.artfsignore``
-    files; a folder is one entry.  ``followed_paths`` and ``ignored_paths`` name the first ten of them.
+    files; a folder is one entry.  ``temporary_folders``, which interrupted exports left there, were left out too.
+    ``followed_paths``, ``ignored_paths`` and ``temporary_paths`` name the first ten of them.
     """
 
     created: bool
@@ -52,6 +53,8 @@ class PutReceipt(NamedTuple):
     followed_paths: tuple[str, ...] = ()
     ignored_entries: int = 0
     ignored_paths: tuple[str, ...] = ()
+    temporary_folders: int = 0
+    temporary_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
 
 from artstore.errors import OutOfSpaceError
-from artstore.names import version_label
 from artstore.reclaim import compaction
 from artstore.reclaim.eviction import daemons_to_evict
-from artstore.reclaim.reaper import InUse, Reaped, forget_references, reap
+from artstore.reclaim.plan import CollectionPlan, plan_collection, what_is_left
+from artstore.reclaim.reaper import Reaped, Reaper, forget_references, reap
 from artstore.rows import catalogue, deadlist
-from artstore.rows.planner import Plan
 from artstore.storage import disk
-from artstore.storage.manifest import ReadTransaction
 from artstore.storage.reserve import RESERVE, refill, require_room, with_reserve
 from artstore.store import Store
 
@@ -32,13 +29,15 @@ _ROOM: Final = 8 * RESERVE
 
 @dataclass(frozen=True, slots=True)
 class GcReport:
-    """The result of a run: freed content, and the content of the deadlist afterwards.
+    """The result of a run, or of its dry run: freed content, and what is left.
 
-    ``freed_bytes`` are stored bytes.  ``deadlist_entries`` and ``deadlist_bytes`` count everything left on the
-    deadlist; ``waiting_entries`` and ``waiting_bytes`` count the part that is still in its window or in use, of which
-    the first entry is due at ``next_due``.  ``in_use`` names each version in use and its user.  ``condemned_bytes``
-    were reaped, and wait for a reader to end.  ``manifest_bytes_before`` and ``manifest_bytes_after`` are the sizes of
-    the LMDB file, with ``compact`` only.  ``not_compacted`` names what was not copied for want of space.
+    ``freed_bytes`` are stored bytes.  ``undelete_ended`` names the versions that could have been undeleted until then.
+    ``deadlist_entries`` and ``deadlist_bytes`` count everything left on the deadlist; ``waiting_entries`` and
+    ``waiting_bytes`` count the part that is still in its window or in use, of which the first entry is due at
+    ``next_due``.  ``interrupted_puts`` left ``interrupted_bytes``, which are kept for another put to reuse, the first
+    until ``interrupted_until``.  ``in_use`` names each version in use and its user.  ``condemned_bytes`` were reaped,
+    and wait for a reader to end.  ``manifest_bytes_before`` and ``manifest_bytes_after`` are the sizes of the LMDB
+    file, with ``compact`` only.  ``not_compacted`` names what was not copied for want of space.
     """
 
     freed_bytes: int
@@ -55,6 +54,10 @@ class GcReport:
     manifest_bytes_before: int | None = None
     manifest_bytes_after: int | None = None
     not_compacted: list[str] = field(default_factory=list)
+    undelete_ended: list[str] = field(default_factory=list)
+    interrupted_puts: int = 0
+    interrupted_bytes: int = 0
+    interrupted_until: datetime | None = None
     dry_run: bool = False
 
     def __repr__(self) -> str:
@@ -65,6 +68,7 @@ def collect(
     store: Store,
     *,
     now: bool,
+    interrupted: bool,
     dry_run: bool,
     compact: bool,
     evict: Sequence[str | os.PathLike[str]] = (),
@@ -72,14 +76,18 @@ def collect(
 ) -> GcReport:
     """Reap entries that are due, with ``now`` also those in their window; ``compact`` shrinks the LMDB file and packs.
 
-    What is open under the mounts ``evict`` is not kept.  ``dry_run`` reports what would be freed and takes no lock.
-    Raises what `artstore.reclaim.reaper.reap` and `artstore.reclaim.eviction.daemons_to_evict` raise.
+    ``interrupted``, and ``now``, include what interrupted puts hold.  What is open under the mounts ``evict`` is not
+    kept.  ``dry_run`` returns what the plan of the run says, and carries nothing out.  Raises what
+    `artstore.reclaim.reaper.reap` and `artstore.reclaim.eviction.daemons_to_evict` raise.
     """
     evicted = daemons_to_evict(store, evict)
+    if not dry_run:
+        disk.require_writable(store.path)
+    reaper = Reaper(store, every_pack=True, evicted=evicted)
+    plan = plan_collection(store, reaper, now=now, interrupted_too=interrupted)
     if dry_run:
-        return _planned(store, now)
-    disk.require_writable(store.path)
-    reaped = reap(store, now=now, every_pack=True, evicted=evicted, progress=progress)
+        return _planned(plan)
+    reaped = reap(store, now=True, only=plan.entries, abandon=plan.drafts, reaper=reaper, progress=progress)
     forget_references(store)  # including those left by a killed reaper
     before = after = None
     with_reserve(store.path, partial(compaction.remove_old_journals, store))
@@ -95,8 +103,8 @@ def collect(
                 before, after = sizes if name == "manifest" else (None, None)
     if reaped.packs_left:
         lacking.insert(0, "1 pack" if reaped.packs_left == 1 else f"{reaped.packs_left} packs")
-    left = _left(store, reaped)
-    return replace(left, manifest_bytes_before=before, manifest_bytes_after=after, not_compacted=lacking)
+    done = _done(store, plan, reaped)
+    return replace(done, manifest_bytes_before=before, manifest_bytes_after=after, not_compacted=lacking)
 
 
 def _compact_packs(store: Store, reaped: Reaped) -> None:
@@ -104,61 +112,37 @@ def _compact_packs(store: Store, reaped: Reaped) -> None:
     done = compaction.compact_packs(store, None, eager=True)
     reaped.packs_compacted += done.packs
     reaped.packs_left = done.left
-    reaped.packs_removed += done.removed + reap(store, only=(), every_pack=True).packs_removed
+    reaped.packs_removed += done.removed + reap(store, only=(), reaper=Reaper(store, every_pack=True)).packs_removed
 
 
-def _left(store: Store, reaped: Reaped) -> GcReport:
-    with store.snapshot() as snapshot:
-        transaction = snapshot.transaction
-        plan = Plan(transaction)
-        now_ns = time.time_ns()
-        entries = list(deadlist.entries(transaction))
-        using = {use.serial for use in reaped.in_use}
-        due = [entry for entry in entries if entry.due_ns <= now_ns and entry.serial not in using]
-        waiting = [entry for entry in entries if entry.due_ns > now_ns or entry.serial in using]
-        due_bytes = plan.release_entries(due)
-        waiting_bytes = plan.release_entries(waiting)
-        return GcReport(
-            freed_bytes=reaped.freed_bytes,
-            freed_nodes=reaped.freed_nodes,
-            deadlist_entries=len(entries),
-            deadlist_bytes=due_bytes + waiting_bytes,
-            waiting_entries=len(waiting),
-            waiting_bytes=waiting_bytes,
-            next_due=datetime.fromtimestamp(waiting[0].due_ns / 1e9, UTC) if waiting else None,
-            condemned_bytes=transaction.counters().condemned_bytes,
-            in_use=[f"{_name(transaction, use)}: {use.by}" for use in reaped.in_use],
-            packs_removed=reaped.packs_removed,
-            packs_compacted=reaped.packs_compacted,
-        )
-
-
-def _name(transaction: ReadTransaction, use: InUse) -> str:
-    artifact = catalogue.artifact(transaction, use.artifact)
-    return f"{artifact.name if artifact else '?'}:{version_label(use.version)}"
-
-
-def _planned(store: Store, now: bool) -> GcReport:
-    """Return the report of a run that finds no version in use."""
-    with store.snapshot() as snapshot:
-        transaction = snapshot.transaction
-        plan = Plan(transaction)
-        now_ns = time.time_ns()
-        entries = list(deadlist.entries(transaction))
-        due = [entry for entry in entries if now or entry.due_ns <= now_ns]
-        waiting = entries[len(due) :]
-        freed = [plan.release(entry.nodes) for entry in due]
-        waiting_bytes = plan.release_entries(waiting)
+def _planned(plan: CollectionPlan) -> GcReport:
     return GcReport(
-        freed_bytes=sum(release.bytes for release in freed),
-        freed_nodes=sum(len(release.nodes) for release in freed),
-        deadlist_entries=len(waiting),
-        deadlist_bytes=waiting_bytes,
-        waiting_entries=len(waiting),
-        waiting_bytes=waiting_bytes,
-        next_due=datetime.fromtimestamp(waiting[0].due_ns / 1e9, UTC) if waiting else None,
+        plan.freed_bytes,
+        plan.freed_nodes,
         condemned_bytes=0,
+        in_use=list(plan.in_use),
+        undelete_ended=[name for _, name in plan.windows_ended],
         dry_run=True,
+        **asdict(plan.left),
+    )
+
+
+def _done(store: Store, plan: CollectionPlan, reaped: Reaped) -> GcReport:
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        ended = [
+            name for serial, name in plan.windows_ended if catalogue.recorded_version(transaction, serial) is None
+        ]  # others were undeleted meanwhile
+        condemned_bytes = transaction.counters().condemned_bytes
+    return GcReport(
+        reaped.freed_bytes,
+        reaped.freed_nodes,
+        condemned_bytes=condemned_bytes,
+        in_use=list(plan.in_use),
+        packs_removed=reaped.packs_removed,
+        packs_compacted=reaped.packs_compacted,
+        undelete_ended=ended,
+        **asdict(what_is_left(store, plan.using)),
     )
 
 

@@ -43,6 +43,7 @@ STEP_NODES: Final = 1000
 _STEP_REFERENCES: Final = 8000
 _ASK_AT_ONCE: Final = 256
 _READER_SECONDS: Final = 1.0
+OPEN_IN_PYTHON: Final = "a file that is open through the Python API"
 _ASK_AGAIN_SECONDS: Final = 1.0
 
 
@@ -111,6 +112,7 @@ class Reaper:
         self._patience = patience
         self._in_use: dict[int, tuple[InUse, float]] = {}
         self._known_unused: set[int] = set()
+        self._own: set[int] = set()  # entries made of the drafts that were abandoned
         self.touched: set[int] | None = None if every_pack else set()
         """Packs with new gaps since they were last examined for compaction; None for all packs."""
 
@@ -119,17 +121,19 @@ class Reaper:
         """The deleted versions that were in use at their last check."""
         return [use for use, _ in self._in_use.values()]
 
-    def step(self, *, now: bool = False, only: Collection[int] | None = None) -> Step:
+    def step(self, *, now: bool = False, only: Collection[int] | None = None, abandon: Collection[int] = ()) -> Step:
         """Do one bounded part of the work that is due; ``now`` includes entries that are still in their window.
 
-        ``only`` limits the entries to reap.  Raises `DamageError` if the records are inconsistent, `OutOfSpaceError` if
-        the disk is full and the reserve does not suffice, `BusyError` if another reaper hangs.
+        ``only`` limits the entries to reap, and dead drafts to those of ``abandon``.  Raises `DamageError` if the
+        records are inconsistent, `OutOfSpaceError` if the disk is full and the reserve does not suffice, `BusyError` if
+        another reaper hangs.
         """
         store = self._store
         compaction.retire_replaced(store)
         entries = self._choose(now, only)
         with store.snapshot() as snapshot:
-            dead = self._dead_drafts(snapshot.transaction, now) if only is None else []
+            dead = self.dead_drafts(snapshot.transaction, now or bool(abandon)) if only is None or abandon else []
+            dead = dead if only is None else [number for number in dead if number in abandon]
             is_idle = not entries and not dead and next(space.condemned(snapshot.transaction), None) is None
         if is_idle:
             return Step(0, 0, False)  # take reserve and lock only if there is something to free
@@ -144,8 +148,10 @@ class Reaper:
                 return Step(0, 0, self._waits_for_readers())
             with store.write() as transaction:
                 punched = space.apply_merges(transaction, merges)
+                first = transaction.state.next_entry
                 for number in dead:
                     drafts.abandon(transaction, number)
+                made = range(first, transaction.state.next_entry)
                 if dead:
                     drafts.remove_stray_locks(transaction, store.run_dir)
                 work = _Work(transaction)
@@ -154,6 +160,7 @@ class Reaper:
                         break
                     work.take(entry)
                 work.finish()
+        self._own.update(made)
         if self.touched is not None:
             self.touched.update(merge.gap.pack for merge in merges)
         return Step(work.nodes, work.freed_bytes, True, punched)
@@ -162,7 +169,8 @@ class Reaper:
         with self._store.snapshot() as snapshot:
             return next(space.condemned(snapshot.transaction), None) is not None
 
-    def _dead_drafts(self, transaction: ReadTransaction, now: bool) -> list[int]:
+    def dead_drafts(self, transaction: ReadTransaction, now: bool) -> list[int]:
+        """Return the numbers of dead drafts that another put had time to reuse; ``now`` includes the others."""
         before = time.time_ns() - (0 if now else int(drafts.RESUME_SECONDS * 1e9))
         generation = transaction.counters().journal_generation
         recorded_ns = beneath.status(self._store.path, journal.journal_path(self._store.path, generation)).st_mtime_ns
@@ -179,13 +187,14 @@ class Reaper:
             for entry in deadlist.entries(snapshot.transaction):
                 if (entry.due_ns > due_ns and not now) or nodes >= STEP_NODES or len(chosen) == _ASK_AT_ONCE:
                     break
-                if entry.number in self._in_use or (only is not None and entry.number not in only):
+                is_meant = only is None or entry.number in only or entry.number in self._own
+                if entry.number in self._in_use or not is_meant:
                     continue
                 chosen.append(entry)
                 nodes += len(entry.nodes)
-        return self._unused(chosen)
+        return self.unused(chosen)
 
-    def _unused(self, entries: list[DeadEntry]) -> list[DeadEntry]:
+    def unused(self, entries: list[DeadEntry]) -> list[DeadEntry]:
         """Return the unused entries, and skip the others until `_ASK_AGAIN_SECONDS` have passed.
 
         Entries that are partly reaped, or that are not versions, cannot be in use.  A version is in use if a reader
@@ -203,7 +212,7 @@ class Reaper:
             if oldest is not None and oldest < entry.transaction:
                 users[entry.serial] = "a reader that began before the deletion"
             elif leases.is_held(self._store, entry.serial):
-                users[entry.serial] = "a file that is open through the Python API"
+                users[entry.serial] = OPEN_IN_PYTHON
         rest = [
             DeletedVersion(entry.artifact, entry.version, entry.serial)
             for entry in versions
@@ -294,23 +303,26 @@ def reap(
     now: bool = False,
     seconds: float | None = None,
     only: Collection[int] | None = None,
+    abandon: Collection[int] = (),
     until: Callable[[], bool] | None = None,
     every_pack: bool = False,
     evicted: Collection[str] = (),
+    reaper: Reaper | None = None,
     progress: Callable[[Reaped], None] | None = None,
 ) -> Reaped:
     """Reap entries that are due, with ``now`` also those in their window, until none is left or the time is up.
 
-    ``seconds`` limits the time and ``only`` the entries; reaping stops when ``until``, called after each step, returns
-    True.  ``every_pack`` and ``evicted`` are passed to `Reaper`.  Raises what `Reaper.step` does.
+    ``seconds`` limits the time, ``only`` the entries, and then ``abandon`` the dead drafts; reaping stops when
+    ``until``, called after each step, returns True.  ``every_pack`` and ``evicted`` are passed to `Reaper`, unless
+    ``reaper`` is given, which goes on with what it knows.  Raises what `Reaper.step` does.
     """
     waiting = _READER_SECONDS if seconds is None else min(_READER_SECONDS, seconds)
-    reaper = Reaper(store, patience=waiting, every_pack=every_pack, evicted=evicted)
+    reaper = reaper or Reaper(store, patience=waiting, every_pack=every_pack, evicted=evicted)
     done = Reaped()
     deadline = None if seconds is None else time.monotonic() + seconds
     patience = time.monotonic() + waiting
     while True:
-        step = reaper.step(now=now, only=only)
+        step = reaper.step(now=now, only=only, abandon=abandon)
         done.freed_nodes += step.nodes
         done.freed_bytes += step.freed_bytes
         if step.did_something:

@@ -35,12 +35,15 @@ _MOST_NAMED: Final = 3
 class RetentionPlan:
     """A verdict on every living version, by artifact, the newest first; ``freed_bytes`` is what expiry would free.
 
-    There are no verdicts if there is no rule and no version has an expiry time.
+    There are no verdicts if there is no rule and no version has an expiry time.  What expires can be undeleted until
+    ``due_at``; None if there is no window.  ``doubt`` says why the clock may be wrong.
     """
 
     verdicts: list[Verdict]
     rules: tuple[Rule, ...]
     freed_bytes: int
+    due_at: datetime | None = None
+    doubt: str | None = None
 
     def __repr__(self) -> str:
         expiring = f"{len(self.expiring)} of {len(self.verdicts)} versions expire"
@@ -50,6 +53,15 @@ class RetentionPlan:
     def expiring(self) -> list[Verdict]:
         """The verdicts on expiring versions."""
         return [verdict for verdict in self.verdicts if verdict.expires]
+
+    def steps(self) -> Iterator[tuple[list[Verdict], bool]]:
+        """Yield the versions to delete together, and whether they have aliases."""
+        expiring = self.expiring
+        for start in range(0, len(expiring), _BATCH):
+            part = expiring[start : start + _BATCH]
+            for aliased in (False, True):
+                if some := [verdict for verdict in part if bool(verdict.candidate.aliases) is aliased]:
+                    yield some, aliased
 
 
 @dataclass(slots=True)
@@ -68,72 +80,80 @@ class Retired:
 
 def plan(store: Store, now_ns: int | None = None) -> RetentionPlan:
     """Return the verdicts of the rules and of the versions' expiry times now; nothing is changed."""
-    now_ns = time.time_ns() if now_ns is None else now_ns
+    planned = _judged(store, time.time_ns() if now_ns is None else now_ns)
+    names = [verdict.candidate.name for verdict in planned.expiring]
+    if not names:
+        return planned
+    deletion = delete(store, names, force=True, now=False, dry_run=True, recursive=False)
+    return replace(planned, freed_bytes=deletion.freed_bytes, due_at=deletion.due_at)
+
+
+def _judged(store: Store, now_ns: int) -> RetentionPlan:
+    """Return a plan without what it would free."""
     with store.snapshot() as snapshot:
         transaction = snapshot.transaction
         rules = read_rules(transaction)
-        verdicts = list(_verdicts(store, transaction, _living(transaction), rules, now_ns))
-    expiring = [verdict.candidate.name for verdict in verdicts if verdict.expires]
-    freed = 0
-    if expiring:
-        freed = delete(store, expiring, force=True, now=False, dry_run=True, recursive=False).freed_bytes
-    return RetentionPlan(verdicts, rules.rules, freed)
+        living = _living(transaction)
+        newest_ns = max((version.created_ns for _, versions in living for version in versions), default=now_ns)
+        verdicts = list(_verdicts(store, transaction, living, rules, now_ns))
+    return RetentionPlan(verdicts, rules.rules, 0, doubt=doubt(max(newest_ns, rules.seen_ns), now_ns))
 
 
-def apply(store: Store, *, trust_clock: bool = False, now_ns: int | None = None) -> Retired:
-    """Delete the versions that expire by the rules or by their own expiry time.
+def apply(store: Store, *, trust_clock: bool = False, dry_run: bool = False, now_ns: int | None = None) -> Retired:
+    """Delete the versions that expire by the rules or by their own expiry time; ``dry_run`` stops at the plan.
 
     A version that has come into use meanwhile stays.  Unless ``trust_clock``, raises `RefusedError` if a version would
     expire and the clock is behind the recorded time, or over 30 days ahead of it: a wrong clock must not delete
     anything.
     """
     now_ns = time.time_ns() if now_ns is None else now_ns
-    with store.snapshot() as snapshot:
-        transaction = snapshot.transaction
-        rules = read_rules(transaction)
-        living = _living(transaction)
-        newest_ns = max((version.created_ns for _, versions in living for version in versions), default=now_ns)
-        expiring = [verdict for verdict in _verdicts(store, transaction, living, rules, now_ns) if verdict.expires]
-    wrong = None if trust_clock else doubt(max(newest_ns, rules.seen_ns), now_ns)
-    if expiring and wrong is not None:
+    planned = plan(store, now_ns) if dry_run else _judged(store, now_ns)
+    wrong = None if trust_clock else planned.doubt
+    if planned.expiring and wrong is not None:
         raise RefusedError(wrong, hint="if the clock is right: artfs retention apply --trust-clock")
+    if dry_run:
+        names = [verdict.candidate.name for some, _ in planned.steps() for verdict in some]
+        return Retired(names, planned.freed_bytes, planned.due_at)
     retired = Retired()
-    for start in range(0, len(expiring), _BATCH):
-        _delete(store, expiring[start : start + _BATCH], retired)
-    to_note = not rules.seen_ns <= now_ns < rules.seen_ns + _NOTE_NS
-    if (expiring or rules.rules) and wrong is None and to_note:
-        with store.write() as transaction:
-            write_rules(transaction, Rules(read_rules(transaction).rules, now_ns))
+    for some, aliased in planned.steps():
+        _delete(store, some, aliased, retired)
+    if (planned.expiring or planned.rules) and wrong is None:
+        _note_time(store, now_ns)
     return retired
 
 
-def _delete(store: Store, expiring: Sequence[Verdict], retired: Retired) -> None:
+def _note_time(store: Store, now_ns: int) -> None:
+    """Record that the clock was right, unless that was recorded lately."""
+    with store.snapshot() as snapshot:
+        seen_ns = read_rules(snapshot.transaction).seen_ns
+    if not seen_ns <= now_ns < seen_ns + _NOTE_NS:
+        with store.write() as transaction:
+            write_rules(transaction, Rules(read_rules(transaction).rules, now_ns))
+
+
+def _delete(store: Store, some: Sequence[Verdict], force: bool, retired: Retired) -> None:
     """Delete versions together, or one by one if one of them has come into use."""
-    forced = [verdict for verdict in expiring if verdict.candidate.aliases]
-    for some, force in (([verdict for verdict in expiring if not verdict.candidate.aliases], False), (forced, True)):
-        if not some:
-            continue
-        try:
-            deletion = delete(
-                store,
-                [verdict.candidate.name for verdict in some],
-                force=force,
-                now=False,
-                dry_run=False,
-                recursive=False,
-                reasons={verdict.candidate.serial: "; ".join(verdict.reasons) for verdict in some},
-            )
-        except (RefusedError, NotFoundError) as error:
-            if len(some) == 1:
-                retired.kept.append(f"{some[0].candidate.name}: {error}")
-            else:
-                for verdict in some:
-                    _delete(store, [verdict], retired)
-            continue
-        retired.versions += deletion.versions
-        retired.freed_bytes += deletion.freed_bytes
-        retired.due_at = deletion.due_at
-        retired.silent = sorted({*retired.silent, *deletion.silent})
+    try:
+        deletion = delete(
+            store,
+            [verdict.candidate.name for verdict in some],
+            force=force,
+            now=False,
+            dry_run=False,
+            recursive=False,
+            reasons={verdict.candidate.serial: "; ".join(verdict.reasons) for verdict in some},
+        )
+    except (RefusedError, NotFoundError) as error:
+        if len(some) == 1:
+            retired.kept.append(f"{some[0].candidate.name}: {error}")
+        else:
+            for verdict in some:
+                _delete(store, [verdict], force, retired)
+        return
+    retired.versions += deletion.versions
+    retired.freed_bytes += deletion.freed_bytes
+    retired.due_at = deletion.due_at
+    retired.silent = sorted({*retired.silent, *deletion.silent})
 
 
 def _verdicts(

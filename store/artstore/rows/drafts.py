@@ -73,6 +73,7 @@ class DraftInfo(NamedTuple):
     active_ns: int = 0
     id: str = ""
     expires_ns: int = 0
+    source: str = ""
 
     @property
     def title(self) -> str:
@@ -290,6 +291,7 @@ def list_drafts(transaction: ReadTransaction, run_dir: Path) -> list[DraftInfo]:
                 _active_ns(run_dir, record),
                 record.id,
                 record.expires_ns,
+                record.source,
             )
         )
     return states

@@ -56,6 +56,12 @@ class Reach:
             stack.pop()
         return known[node]
 
+    def leading_directories(self) -> Iterator[int]:
+        """Yield the nodes of directory records that were read and lead to a target."""
+        for node, leads in self._leads.items():
+            if leads and node not in self.targets and node_payload(self._transaction, node)[0] == KIND_TREE:
+                yield node
+
 
 @dataclass
 class Holders:

@@ -20,8 +20,9 @@ from messages import missing, refused, reported
 Run = Callable[..., Any]
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-GC_KEYS = ["freed_bytes", "freed_nodes", "deadlist_entries", "deadlist_bytes", "waiting_entries", "waiting_bytes"]
-GC_KEYS += ["next_due", "condemned_bytes", "in_use", "packs_removed", "packs_compacted"]
+GC_KEYS = ["freed_bytes", "freed_nodes", "undelete_ended", "deadlist_entries", "deadlist_bytes", "waiting_entries"]
+GC_KEYS += ["waiting_bytes", "next_due", "interrupted_puts", "interrupted_bytes", "interrupted_until"]
+GC_KEYS += ["condemned_bytes", "in_use", "packs_removed", "packs_compacted"]
 GC_KEYS += ["manifest_bytes_before", "manifest_bytes_after", "not_compacted", "dry_run"]
 
 

@@ -68,7 +68,7 @@ def test_in_json(artfs: Run, folder: Path) -> None:
     assert artfs("draft", "commit", "same", "--json").json["created"] is False
     artfs("draft", "new", "x", "--id", "gone")
     assert artfs("draft", "abort", "gone", "--json").json == {"id": "gone", "aborted": True}
-    assert artfs("draft", "ls", "--json").json == {"drafts": []}
+    assert artfs("draft", "ls", "--json").json == {"drafts": [], "interrupted": []}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ Run = Callable[..., Any]
 KEYS = [
     *("logical_bytes", "stored_bytes", "manifest_bytes", "deadlist_bytes", "deadlist_entries"),
     *("condemned_bytes", "free_bytes", "other_bytes", "disk_bytes", "versions"),
-    *("due_entries", "deadlist_oldest_at"),
+    *("due_entries", "deadlist_oldest_at", "interrupted_puts", "interrupted_bytes", "interrupted_until"),
 ]
 
 
@@ -41,15 +41,17 @@ def test_usage_of_an_artifact_is_by_version_and_agrees_with_du(artfs: Run) -> No
     document = artfs("usage", "team/x", "--json").json
     rows = document["by_version"]
     assert [row["version"] for row in rows] == ["v0", "v1"]
-    assert all(set(row) == {"version", "logical", "unique", "attributed"} for row in rows)
+    assert all(set(row) == {"version", "logical", "alone", "unique", "attributed"} for row in rows)
     assert sum(row["attributed"] for row in rows) == artfs("usage", "--json").json["stored_bytes"]
     for row in rows:
         use = artfs("du", f"team/x:{row['version']}", "--json").json
         assert {key: use[key] for key in row} == row
-        assert use["files"] > 0 and use["bytes"] > 0
+        shown = artfs("show", f"team/x:{row['version']}", "--json").json
+        assert use["files"] > 0 and use["bytes"] == use["logical"] == shown["bytes"] > 0
+    assert sum(row["logical"] for row in rows) == document["logical_bytes"], "one word has one meaning"
     assert rows[0]["unique"] < 1000, "all of v0 is in v1 too, but for its root's record"
     lines = artfs("usage", "team/x").text.splitlines()
-    assert lines[0].split() == ["VERSION", "LOGICAL", "UNIQUE", "ATTRIBUTED"] and len(lines) == 4
+    assert lines[0].split() == ["VERSION", "LOGICAL", "ALONE", "UNIQUE", "ATTRIBUTED"] and len(lines) == 5
     assert "freed if only it is deleted" in artfs("du", "team/x").text
 
 

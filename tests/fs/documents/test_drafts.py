@@ -11,6 +11,7 @@ from artstore.drafting.adding import Added
 from artstore.drafting.stage_reference import Referred
 from artstore.queries.difference import Change
 from artstore.records.catalogue import DraftRecord
+from artstore.rows.interrupted import Interrupted
 from fs.documents.shapes import check
 
 RECORD = DraftRecord(1, "x", 10**9, 7, id="d", active_ns=10**9, life_ns=10**9, new_bytes=5)
@@ -22,7 +23,10 @@ def test_a_draft() -> None:
     check(document)
     assert document["expires_at"] == "1970-01-01T00:00:02.000000Z"
     check(encode(drafts.DraftStatusDocument.shown(DRAFT, [Change("added", "a", None, None, 1)])))
-    check(encode(drafts.DraftsDocument([drafts.DraftItem.of(DRAFT)])))
+    put = drafts.InterruptedItem.of(Interrupted(1, "x", "", 7, 10**9, 2 * 10**9, 5))
+    document = encode(drafts.DraftsDocument([drafts.DraftItem.of(DRAFT)], [put]))
+    check(document)
+    assert document["interrupted"][0]["source"] is None
 
 
 def test_steps() -> None:

@@ -14,9 +14,9 @@ def test_the_workspace_and_what_was_asked_for() -> None:
     document = encode(UsageDocument.of(USAGE))
     check(document)
     assert document["deadlist_oldest_at"] == "1970-01-01T00:00:01.000000Z" and "by_version" not in document
-    document = encode(UsageDocument.of(USAGE, artifact="x", versions=[VersionUsage(3, 1, 10, 5, 7)]))
+    document = encode(UsageDocument.of(USAGE, artifact="x", versions=[VersionUsage(3, 1, 20, 10, 5, 7)]))
     check(document)
-    assert document["by_version"] == [{"version": "v3", "logical": 10, "unique": 5, "attributed": 7}]
+    assert document["by_version"] == [{"version": "v3", "logical": 20, "alone": 10, "unique": 5, "attributed": 7}]
     for by in ("project", "type"):
         document = encode(UsageDocument.of(USAGE, by=by, groups=[GroupUsage("", 1, 2, 3)]))
         check(document)
@@ -24,6 +24,6 @@ def test_the_workspace_and_what_was_asked_for() -> None:
 
 
 def test_one_version() -> None:
-    document = encode(DiskUseDocument.of("x", DiskUse(3, 1, 10, 5, 7, 2, 20)))
+    document = encode(DiskUseDocument.of("x", DiskUse(3, 1, 20, 10, 5, 7, 2, 20)))
     check(document)
-    assert (document["version"], document["bytes"]) == ("v3", 20)
+    assert (document["version"], document["logical"], document["bytes"]) == ("v3", 20, 20)

@@ -240,7 +240,7 @@ def test_the_base_of_a_running_put_is_refused_and_survives_force(workspace: Work
         stager.close()
     assert workspace.gc(now=True).freed_nodes > 0  # the draft has died with its stager
     assert contradictions(workspace.path) == []
-    assert workspace.usage().stored_bytes == workspace.du("a:v1").logical
+    assert workspace.usage().stored_bytes == workspace.du("a:v1").alone
 
 
 def test_deletions_are_in_the_journal(workspace: Workspace, put: Callable[..., str]) -> None:

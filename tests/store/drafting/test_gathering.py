@@ -156,7 +156,7 @@ def test_what_is_given_up_leaves_nothing(workspace: Workspace, tmp_path: Path) -
     gathering = Gathering(workspace.store, "data")
     gathering.add(write(tmp_path / "s", {"a": os.urandom(100_000), "b": b"b"}))
     gathering.close()
-    assert workspace.usage().stored_bytes == before and workspace.usage().deadlist_bytes > 100_000
+    assert workspace.usage().stored_bytes > before
     workspace.gc(now=True)
     assert workspace.usage().stored_bytes == before
     nothing_left_over(workspace)

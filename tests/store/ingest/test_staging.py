@@ -46,7 +46,7 @@ def staging_on(store: Store, name: str = "a") -> Iterator[Stager]:
     try:
         yield stager
     finally:
-        stager.close(keep=True)
+        stager.close()
 
 
 def time_of(content: bytes) -> int:

@@ -103,5 +103,5 @@ def test_states_show_drafts_of_all_kinds(workspace: Workspace, tmp_path: Path) -
         ("other", "", True),
     ]
     assert [draft.id for draft in workspace.drafts.all()] == ["x"]
-    gathering.close(keep=True)
+    gathering.close()
     assert [(state.id, state.alive) for state in workspace.drafts.states()] == [("x", True), ("", False)]

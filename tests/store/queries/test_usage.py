@@ -182,7 +182,7 @@ def test_figures_are_worked_out_once(store: Store, commit_tree: CommitTree, monk
     artifact = commit_tree({b"a": os.urandom(500), b"b": os.urandom(300)}, "x").artifact
     commit_tree({b"a": os.urandom(400)}, "x")
     first = version_usage(store, artifact)
-    assert [row.attributed for row in first] == [row.logical for row in first]
+    assert [row.attributed for row in first] == [row.alone for row in first]
     with monkeypatch.context() as forbidden:
         forbidden.setattr(usage_module._Reach, "add", None)
         assert version_usage(store, artifact) == first
@@ -190,7 +190,7 @@ def test_figures_are_worked_out_once(store: Store, commit_tree: CommitTree, monk
     last = first[1]
     assert version_usage(store, artifact) == [last]
     kept = store.path / "cache" / "figures.json"
-    for damage in (b"", b"[]", b'{"format": 1}', kept.read_bytes().replace(str(last.logical).encode(), b'"?"')):
+    for damage in (b"", b"[]", b'{"format": 1}', kept.read_bytes().replace(str(last.alone).encode(), b'"?"')):
         kept.write_bytes(damage)
         assert version_usage(store, artifact) == [last]
 
@@ -217,9 +217,9 @@ def test_the_documented_example_of_weights_and_biases(store: Store, files: Path)
     ws.put(files, "pets")
     first, second = ws.usage_by_version("pets")
     records = 2000
-    assert 3 * MB < first.logical < 3 * MB + records and 6 * MB < second.logical < 6 * MB + records
+    assert 3 * MB < first.alone < 3 * MB + records and 6 * MB < second.alone < 6 * MB + records
     assert first.unique < records and 3 * MB < second.unique < 3 * MB + records
-    assert first.attributed == first.logical and 3 * MB < second.attributed < 3 * MB + records
+    assert first.attributed == first.alone and 3 * MB < second.attributed < 3 * MB + records
     usage = assert_identity(store)
     assert first.attributed + second.attributed == usage.stored_bytes
     assert usage.logical_bytes == 9 * MB
@@ -241,11 +241,11 @@ def test_versions_against_a_recount(store: Store, commit_tree: CommitTree, trees
             mine = of_version[row.serial]
             others = {node for serial, nodes in of_version.items() if serial != row.serial for node in nodes}
             earlier = {node for serial, nodes in of_version.items() if serial < row.serial for node in nodes}
-            assert row.logical == sum(mine.values())
+            assert row.alone == sum(mine.values())
             assert row.unique == sum(size for node, size in mine.items() if node not in others)
             assert row.attributed == sum(size for node, size in mine.items() if node not in earlier)
             use = disk_use(store, row.serial)
-            assert VersionUsage(*use[:5]) == row
+            assert VersionUsage(*use[:6]) == row
             assert use.version == row.version == f"v{row.number}"
     assert sum(group.attributed for group in by_project(store)) == stored_bytes
 
@@ -255,7 +255,7 @@ def test_use_of_one_version_has_its_files(store: Store, commit_tree: CommitTree)
     record = commit_tree({b"a": b"x" * 5000, b"b": {b"c": b"x" * 5000}, b"empty": {}})
     use = disk_use(store, record.serial)
     assert (use.files, use.bytes) == (2, 10_000)
-    assert use.logical == use.unique == use.attributed < 5000
+    assert use.alone == use.unique == use.attributed < 5000
     with pytest.raises(NotFoundError):
         disk_use(store, record.serial + 1)
 

@@ -80,6 +80,8 @@ class Source:
         """The links out of the folder that the last walk followed."""
         self.ignored = Passed()
         """The entries that ignore files kept out of the last walk."""
+        self.temporary = Passed()
+        """The temporary folders of artfs that the last walk left out."""
         self.real_path = path
         """The absolute path without symlinks, in bytes: of the folder, or of the file (itself not resolved)."""
         status = os.fstat(fd)
@@ -105,7 +107,7 @@ class Source:
         if self._file_name is not None:
             return self._walk_file(self._file_name)
         walk = Walk(self._rules, self._forbidden, self._links)
-        self.followed, self.ignored = walk.followed, walk.ignored
+        self.followed, self.ignored, self.temporary = walk.followed, walk.ignored, walk.temporary
         return walk.events(self._fd)
 
     def _walk_file(self, name: bytes) -> Iterator[Event]:

@@ -32,6 +32,7 @@ from artstore.ingest.source.entries import (
 from artstore.ingest.source.ignore import IGNORE_FILE, IgnoreRules
 from artstore.ingest.source.links import LINK_TEXT_MAX, LinkLoopError, Territory
 from artstore.ingest.source.problems import Problems, special_kind
+from artstore.temporaries import is_temporary
 
 __all__ = ["OPEN_DIRECTORIES", "Walk", "may_read"]
 
@@ -65,7 +66,7 @@ class _Frame:
 class Walk:
     """Walk one folder, once."""
 
-    __slots__ = ("_forbidden", "_frames", "_links", "_problems", "_rules", "_uid", "followed", "ignored")
+    __slots__ = ("_forbidden", "_frames", "_links", "_problems", "_rules", "_uid", "followed", "ignored", "temporary")
 
     def __init__(
         self, rules: IgnoreRules | None, forbidden: Mapping[Identity, str], links: Links = Links.FOLLOW
@@ -76,6 +77,8 @@ class Walk:
         """The links out of the folder that were followed."""
         self.ignored = Passed()
         """The entries that ignore files kept out; what is in a folder that they keep out is not counted."""
+        self.temporary = Passed()
+        """The temporary folders of artfs, which are left out."""
         self._rules = rules
         self._forbidden = forbidden
         self._problems = Problems()
@@ -135,6 +138,9 @@ class Walk:
                     continue
                 yield FileEntry(name, handle, FileStamp.of(status), stat.S_IMODE(mode))
             elif stat.S_ISDIR(mode):
+                if is_temporary(name, fd):
+                    self.temporary.add(handle.join(name))
+                    continue
                 child = self._enter(frame, name, status, followed=False)
                 if child is not None:
                     return child

@@ -6,7 +6,8 @@ temporary name, and rename them after their content has been hashed: an unverifi
 
 Guarantees:
 
-- A file appears under its name whole and verified, or not at all; an exception leaves no temporary files.
+- A file appears under its name whole and verified, or not at all; an exception leaves no temporary files, and what a
+  killed export left is removed by the next one into the same folder (`artstore.temporaries`).
 - Folders are never entered through a link (``folders``), so all writes stay inside the destination.
 - Memory is bounded: a page of entries of each directory at a time, a window of each file, whatever their sizes.
 - No transaction outlives a page or a window.

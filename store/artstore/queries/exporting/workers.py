@@ -28,6 +28,10 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End the tasks that are still running, and wait for them."""
         self._stop.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 

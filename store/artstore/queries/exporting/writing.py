@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import threading
@@ -19,10 +20,13 @@ from artstore.queries.exporting.survey import Survey
 from artstore.queries.exporting.workers import Workers
 from artstore.records.trees import Kind, TreeEntry
 from artstore.storage import disk
+from artstore.temporaries import TemporaryFolder, remove_abandoned
 
 __all__ = ["GetReceipt", "RootAttributes", "Writing"]
 
 _WINDOW: Final = 4 * 1024 * 1024
+_NO_WAY_FROM_THE_TOP: Final = frozenset((errno.EXDEV, errno.EACCES, errno.EPERM))
+"""Another file system is mounted in the destination, or its top folder is not writable."""
 _HOLE: Final = 64 * 1024
 _ZEROS: Final = bytes(_HOLE)
 
@@ -67,6 +71,7 @@ class Writing:
         self._overwrite = overwrite
         self._meter = meter
         self._lock = threading.Lock()
+        self._temporary: TemporaryFolder | None = None
         self._files = self._bytes = self._skipped = 0
 
     def run(self) -> GetReceipt:
@@ -74,10 +79,17 @@ class Writing:
         with disk.out_of_space(self._dest, "the copy"):
             is_new = not self._dest.exists()
             self._dest.mkdir(parents=True, exist_ok=True)
-            for page in self._selection.pages(_always):
-                self._take(page)
-                self._meter.report()
-            self._workers.finish(self._meter.report)
+            with open_folder(self._dest, b"") as top:
+                remove_abandoned(top)
+            try:
+                for page in self._selection.pages(_always):
+                    self._take(page)
+                    self._meter.report()
+                self._workers.finish(self._meter.report)
+            finally:
+                self._workers.end()  # none writes into the temporary folder any more
+                if self._temporary is not None:
+                    self._temporary.close()
             self._finish_folders()
             if is_new and self._root is not None:
                 os.chmod(self._dest, self._root.mode)
@@ -132,24 +144,44 @@ class Writing:
         return os.path.join(self._dest, os.fsdecode(join(page.path, entry.name)))
 
     def _write_entry(self, directory: int, entry: TreeEntry) -> None:
-        temporary = b".artfs-get-" + secrets.token_hex(8).encode()
+        """Write a file or link into a temporary folder, and rename it out of there.
+
+        That is at the top of the destination, or, where no rename leads from there, in the same folder.
+        """
         try:
-            if entry.kind == Kind.LINK:
-                self._write_link(directory, temporary, entry)
-            else:
-                self._write_file(directory, temporary, entry)
-            times = (entry.mtime_ns, entry.mtime_ns)
-            os.utime(temporary, ns=times, dir_fd=directory, follow_symlinks=False)
-            os.rename(temporary, entry.name, src_dir_fd=directory, dst_dir_fd=directory)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary, dir_fd=directory)
-            raise
+            self._write_by(self._temporary_at_the_top(), directory, entry)
+        except OSError as error:
+            if error.errno not in _NO_WAY_FROM_THE_TOP:
+                raise
+            remove_abandoned(directory)
+            with TemporaryFolder(directory) as temporary:
+                self._write_by(temporary, directory, entry)
         with self._lock:
             self._files += 1
             if entry.kind != Kind.LINK:
                 self._bytes += entry.size
         self._meter.count(1, 0, entry.name)
+
+    def _temporary_at_the_top(self) -> TemporaryFolder:
+        with self._lock:
+            if self._temporary is None:
+                with open_folder(self._dest, b"") as top:
+                    self._temporary = TemporaryFolder(top)
+            return self._temporary
+
+    def _write_by(self, temporary: TemporaryFolder, directory: int, entry: TreeEntry) -> None:
+        name = secrets.token_hex(8).encode()
+        try:
+            if entry.kind == Kind.LINK:
+                self._write_link(temporary.fd, name, entry)
+            else:
+                self._write_file(temporary.fd, name, entry)
+            os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=temporary.fd, follow_symlinks=False)
+            os.rename(name, entry.name, src_dir_fd=temporary.fd, dst_dir_fd=directory)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=temporary.fd)
+            raise
 
     def _write_link(self, directory: int, name: bytes, entry: TreeEntry) -> None:
         with self._store.snapshot() as snapshot:
