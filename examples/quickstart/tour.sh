@@ -56,7 +56,7 @@ run 'artfs path digits'
 run "python $here/train.py \"\$(artfs path digits:v0)\""
 run "python $here/train.py \"\$(artfs path digits)\""
 
-step "What the versions cost. LOGICAL is the size of a version on its own, ATTRIBUTED is what is stored because of it:" \
+step "What the versions cost. LOGICAL is the size of a version's files, ATTRIBUTED is what is stored because of it:" \
     "v1 shares every test image and most training images with v0, so it adds far less than it contains."
 run "artfs usage digits"
 run "artfs umount mnt"
