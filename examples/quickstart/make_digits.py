@@ -50,7 +50,9 @@ def main() -> None:
         for index in range(FIRST):
             write_image(training_file(hurried[index], index), digits.images[index], index)
         for index in range(TRAINING, len(truth)):
-            write_image(Path(arguments.folder, "test", str(truth[index]), f"{index:04}.pgm"), digits.images[index], index)
+            write_image(
+                Path(arguments.folder, "test", str(truth[index]), f"{index:04}.pgm"), digits.images[index], index
+            )
         print(f"{FIRST} training images and {len(truth) - TRAINING} test images")
         return
     misfiled = [index for index in range(FIRST) if hurried[index] != truth[index]]

@@ -16,7 +16,8 @@ def read_image(path: Path) -> NDArray[np.float64]:
     header, pixels = path.read_bytes().split(b"\n", maxsplit=1)
     _, width, height, brightest = header.split()
     squares = np.frombuffer(pixels, dtype=np.uint8).reshape(int(height) // 4, 4, int(width) // 4, 4)
-    return squares.mean(axis=(1, 3)).ravel() / int(brightest)
+    means: NDArray[np.float64] = squares.mean(axis=(1, 3)).ravel()
+    return means / int(brightest)
 
 
 def read_classes(folder: Path) -> tuple[NDArray[np.float64], list[str]]:

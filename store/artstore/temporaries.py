@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
-import shutil
 import stat
 from contextlib import suppress
 from types import TracebackType
@@ -54,7 +52,7 @@ class TemporaryFolder:
 
     def _make(self) -> bool:
         """Make the folder and lock its marker; return False if another process took it for an abandoned one."""
-        self.name = PREFIX + secrets.token_hex(8).encode()
+        self.name = PREFIX + os.urandom(8).hex().encode()
         os.mkdir(self.name, _MODE, dir_fd=self._parent)
         try:
             self.fd = os.open(self.name, _FOLDER, dir_fd=self._parent)
@@ -179,6 +177,8 @@ def _lock(fd: int) -> bool:
 
 def _remove(parent: int, name: bytes, folder: int) -> None:
     """Remove a folder, the marker last: until then it shows that the rest may go."""
+    import shutil  # a put, which only looks for such folders, does without it
+
     for entry in sorted(os.listdir(folder), key=lambda entry: entry == os.fsdecode(MARKER)):
         if stat.S_ISDIR(os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mode):
             shutil.rmtree(entry, dir_fd=folder)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from artstore import temporaries
+from artstore.drafting import reference_ops
 from artstore.temporaries import MARKER, PREFIX, TemporaryFolder, is_temporary, remove_abandoned
 from artstore.workspace import Workspace
 
@@ -212,6 +213,20 @@ def test_what_a_killed_call_leaves_is_not_stored_and_goes_with_the_next(
         assert not list(folder.rglob(f"{os.fsdecode(PREFIX)}*"))
         shutil.rmtree(folder)
     assert left, "none was killed while it wrote"
+
+
+def test_what_a_killed_fetch_of_references_leaves_goes_with_the_next(workspace: Workspace) -> None:
+    child = os.fork()
+    if not child:
+        with reference_ops._copies(workspace.store) as folder:
+            (folder / "0").write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    left = list((workspace.path / "cache").glob(f"{os.fsdecode(PREFIX)}*"))
+    assert len(left) == 1 and (left[0] / "0").exists()
+    with reference_ops._copies(workspace.store):
+        assert not left[0].exists()
+    assert not list((workspace.path / "cache").glob(f"{os.fsdecode(PREFIX)}*"))
 
 
 def test_a_folder_is_ours_at_every_moment_of_its_life(folder: Path) -> None:

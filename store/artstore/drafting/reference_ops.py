@@ -30,6 +30,7 @@ from artstore.references.pinning import PinOptions
 from artstore.references.reading import Outside
 from artstore.rows.catalogue import label
 from artstore.store import Store
+from artstore.temporaries import TemporaryFolder, remove_abandoned
 
 __all__ = [
     "CheckedReference",
@@ -201,14 +202,12 @@ def fetch(store: Store, version: Version, path: bytes = b"", report: OnProgress 
 
 @contextmanager
 def _copies(store: Store) -> Iterator[Path]:
-    """Yield an empty folder in the cache for copies of files; it and they are removed at the end."""
-    name = f"cache/fetch-{os.urandom(8).hex()}"
-    beneath.make_folders(store.path, name)
-    try:
-        with beneath.closing(beneath.open_folder(store.path, name)) as fd:
-            yield Path(f"/proc/self/fd/{fd}")  # the folder itself, whatever the path may lead to later
-    finally:
-        beneath.remove_tree(store.path, name)
+    """Yield a folder in the cache for copies of files; it and they are removed at the end, or by the next call."""
+    beneath.make_folders(store.path, "cache")
+    with beneath.closing(beneath.open_folder(store.path, "cache")) as cache:
+        remove_abandoned(cache)
+        with TemporaryFolder(cache) as temporary:
+            yield Path(f"/proc/self/fd/{temporary.fd}")  # the folder itself, whatever its path may lead to later
 
 
 def _copy(store: Store, folder: Path, number: int, reference: Reference) -> Path:
