@@ -344,6 +344,7 @@ TESTED_ELSEWHERE = {
     ],
     "tests/crash/test_without_holes.py": ["artstore/reclaim/compaction/loose_packs"],
     "tests/store/retention/test_applying.py": ["artstore/retention/rules", "artstore/clock"],
+    "tests/fs/cli/test_dry_runs.py": ["artstore/reclaim/plan", "artstore/rows/interrupted"],
     # Files outside: what matters is what servers answer, so the tests go through servers.
     "tests/store/references/test_pinning.py": ["artstore/references/services", "artstore/references/local"],
     "tests/store/references/test_reading.py": [

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -376,6 +376,7 @@ class Deletion(RuleBasedStateMachine):
         done = self.ws.delete(*refs, force=force, now=now, cascade=cascade)
         refs = [label(key) for key in keys]
         assert (planned.freed_bytes, done.freed_bytes) == (freed, freed), (planned, done, freed)
+        assert (planned.reaped_bytes, planned.in_use) == (done.reaped_bytes, done.in_use), (planned, done)
         assert sorted(done.versions) == sorted(planned.versions) == sorted(refs)
         assert sorted(done.aliases) == sorted(f"{name}:{alias}" for name, alias in released)
         self.expected.delete(keys, due=now or self.due)
@@ -472,16 +473,16 @@ class Deletion(RuleBasedStateMachine):
         self.ws.configure(undelete_seconds=3600 * hours)
         self.due = not hours
 
-    @rule(now=st.booleans(), compact=st.booleans())
-    def gc(self, now: bool, compact: bool) -> None:
-        """Reap what is due, or everything; files that are open keep their versions."""
-        planned = self.ws.gc(now=now, dry_run=True)
-        undisturbed = not self.open and all(draft.alive for draft in self.ws.drafts.states())
-        report = self.ws.gc(now=now, compact=compact)
+    @rule(now=st.booleans(), interrupted=st.booleans(), compact=st.booleans())
+    def gc(self, now: bool, interrupted: bool, compact: bool) -> None:
+        """Reap what is due, or everything; files that are open keep their versions, as the dry run says."""
+        planned = self.ws.gc(now=now, interrupted=interrupted, dry_run=True)
+        report = self.ws.gc(now=now, interrupted=interrupted, compact=compact)
         self._reaped(now=now)
-        if undisturbed:
-            figures = [(done.freed_bytes, done.freed_nodes, done.deadlist_entries) for done in (planned, report)]
-            assert figures[0] == figures[1], figures
+        of_the_run = {"dry_run": True, **dict.fromkeys(("packs_removed", "packs_compacted"), 0)}
+        of_the_run |= dict.fromkeys(("manifest_bytes_before", "manifest_bytes_after"))
+        assert replace(report, **of_the_run) == planned, (planned, report)
+        assert not (now or interrupted) or not report.interrupted_bytes
         if now:
             assert report.deadlist_entries == report.waiting_entries == len(self.expected.waiting), report
             assert len(report.in_use) == len(self.expected.waiting), report

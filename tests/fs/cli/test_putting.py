@@ -54,7 +54,15 @@ def test_the_first_put_makes_the_workspace_and_says_so(artfs: Run, data: Path, h
     reported(result, names=[str(home / "workspace")])
     keys = ["artifact", "version", "digest", "created", "files", "bytes", "new_bytes", "reaped_bytes"]
     keys += ["differing_paths", "private_files", "special_modes"]
-    assert list(result.json) == [*keys, "followed_links", "followed_paths", "ignored_entries", "ignored_paths"]
+    assert list(result.json) == [
+        *keys,
+        "followed_links",
+        "followed_paths",
+        "ignored_entries",
+        "ignored_paths",
+        "temporary_folders",
+        "temporary_paths",
+    ]
     assert result.json["artifact"] == "imagenet" and result.json["version"] == "v0" and result.json["created"] is True
     assert len(result.json["digest"]) == 64 and result.json["new_bytes"] > 0
     again = artfs("put", data, "imagenet", "--json")
