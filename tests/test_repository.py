@@ -300,7 +300,7 @@ TESTED_ELSEWHERE = {
     ],
     "tests/fs/tracking/test_artifact.py": [
         f"artfs/tracking/{name}"
-        for name in ("assembly", "description", "downloading", "entries", "naming", "values", "verifying", "workspaces")
+        for name in ("assembly", "description", "entries", "naming", "values", "verifying", "workspaces")
     ],
     "tests/fs/test_filesystem_contract.py": ["artfs/universal_path"],
     "tests/fs/tracking/test_disabled.py": ["artfs/tracking/unrecorded"],
