@@ -17,7 +17,9 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 def test_the_status() -> None:
     worker = WorkerStatus(1, NOON, 0, 10, 5, 4, 3, 2, None)
-    live = MountStatus("/w", "/m", "live", 1, NOON, workers=[worker], reaper=ReaperStatus("idle", 0, 0, 0, NOON, None))
+    live = MountStatus(
+        "/w", "/m", "live", pid=1, started_at=NOON, workers=[worker], reaper=ReaperStatus("idle", 0, 0, 0, NOON, None)
+    )
     drafts = [DraftInfo(1, "x", 1, 2, True, 3), DraftInfo(1, "x", 1, 2, True, 3, id="d", expires_ns=10**9)]
     document = encode(
         mounts.StatusDocument.of(
