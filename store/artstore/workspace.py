@@ -167,6 +167,7 @@ class Workspace(Groups):
         tag: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         where: Sequence[str] | str = (),
+        origin: Sequence[str] | str = (),
         younger: Duration | None = None,
         older: Duration | None = None,
         latest: bool = False,
@@ -181,15 +182,16 @@ class Workspace(Groups):
 
         ``metadata`` are values that a version must have, and ``where`` are comparisons such as ``"acc>0.9"``,
         ``"stage!=final"`` or ``"eval.f1"`` (it has a value).  A number may be kept as text; ``left_out`` of the result
-        is how many values could not be compared.  ``sort`` is ``name``, ``created``, ``size``, or a key of metadata;
-        ``limit`` is the most versions to return.
+        is how many values could not be compared.  ``origin`` are comparisons with ``user``, ``host``, ``command``,
+        ``folder``, ``commit`` and ``dirty``, such as ``"commit^=4f2a"`` (it begins so).  ``sort`` is ``name``,
+        ``created``, ``size``, or a key of metadata; ``limit`` is the most versions to return.
         """
         from artstore.queries.conditions import conditions_of
         from artstore.queries.query import Search, Selector, find
 
         search = Search(
             selector=Selector(project, type, artifact, tag),
-            conditions=conditions_of(metadata, where),
+            conditions=conditions_of(metadata, where, origin),
             younger=None if younger is None else seconds_of(younger, "younger"),
             older=None if older is None else seconds_of(older, "older"),
             latest=latest,

@@ -391,6 +391,7 @@ class _Told(NamedTuple):
     mount: object
     description: object
     metadata: object
+    origin: object
 
 
 class _Replay:
@@ -438,6 +439,7 @@ class _Replay:
                     str(event["form"]),
                     *(event[field] for field in ("mtime_ns", "mode", "newest_ns", "serial")),
                     *(event[field] for field in ("description", "metadata")),
+                    event.get("origin", {}),
                 )
                 self.next[name] = max(self.next.get(name, 0), place[1] + 1)
             case "delete":
@@ -488,7 +490,7 @@ def _journal(workspace: Path, records: Records) -> list[str]:
                 version.digest.hex(),
                 version.form.hex(),
                 *(version.mtime_ns, version.mode, version.newest_ns, version.mount),
-                *(version.description, version.metadata),
+                *(version.description, version.metadata, version.origin),
             )
             for version in versions
         }

@@ -20,6 +20,8 @@ _WINDOW = "undelete-window"
 _PROTECTED = "protected-aliases"
 _CACHE = "reference-cache"
 _ROOTS = "reference-roots"
+_ORIGIN = "record-origin"
+_ALL = "all"
 _SHARED = "shared"
 _NONE = "none"
 _FIELDS = {
@@ -28,6 +30,7 @@ _FIELDS = {
     "reap-nodes-per-second": "reap_nodes_per_second",
     _PROTECTED: "protected_aliases",
     _CACHE: "reference_cache_bytes",
+    _ORIGIN: "record_origin",
 }
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _UNLIMITED = "unlimited"
@@ -54,6 +57,8 @@ def config(session: Session, key: str | None, values: tuple[str, ...], owner: st
       reference-cache        the size of the cache for external files (see 'artfs ref'), such as
                              50GB; the least recently used data is evicted first. A change takes
                              effect at the next mount
+      record-origin          'all': each version records the user, host, command line and folder
+                             that made it, and the git commit of the folder put; 'none' for none
       shared                 the Unix group whose members can use the workspace, or 'none' for its
                              owner alone
 
@@ -141,6 +146,8 @@ def _parsed(key: str, value: str) -> object:
         return () if value == _NONE else _parsed_globs(value)
     if key == _CACHE:
         return _parsed_size(value)
+    if key == _ORIGIN:
+        return _parsed_origin(value)
     return parse_duration(value) if key == _WINDOW else parse_rate(value)
 
 
@@ -151,6 +158,14 @@ def _parsed_globs(text: str) -> list[str]:
     if not all(globs):
         raise InvalidInputError(f"{text!r} has an empty part", hint="such as production,release-*, or none")
     return globs
+
+
+def _parsed_origin(text: str) -> bool:
+    from artstore.errors import InvalidInputError
+
+    if text not in (_ALL, _NONE):
+        raise InvalidInputError(f"{text!r} is neither {_ALL} nor {_NONE}")
+    return text == _ALL
 
 
 def _parsed_size(text: str) -> int:
@@ -179,6 +194,8 @@ def _shown(settings: Settings, key: str) -> str:
         return written_duration(settings.undelete_seconds)
     if key == _PROTECTED:
         return ",".join(settings.protected_aliases) or _NONE
+    if key == _ORIGIN:
+        return _ALL if settings.record_origin else _NONE
     number = int(getattr(settings, _FIELDS[key]))
     if key == _CACHE:
         return size(number)

@@ -33,6 +33,12 @@ _EMPTY = "no version matches"
     help="Only versions whose metadata satisfy this, such as acc>0.9; repeatable.",
 )
 @click.option(
+    "--origin",
+    multiple=True,
+    metavar="CONDITION",
+    help="Only versions made there, such as user=alice or commit^=4f2a; repeatable.",
+)
+@click.option(
     "--younger",
     "--since",
     "younger",
@@ -56,6 +62,7 @@ def find(
     type_: str | None,
     tag: str | None,
     meta: tuple[str, ...],
+    origin: tuple[str, ...],
     younger: str | None,
     older: str | None,
     latest: bool,
@@ -67,9 +74,10 @@ def find(
     """Find versions by name, type, tag, metadata and age.
 
     GLOB is matched against the full names of artifacts; quote it. A version must match every condition. A condition on
-    metadata is KEY=VALUE, KEY!=VALUE, KEY>VALUE, and so with >=, < and <=, KEY:=JSON, KEY alone (it has a value), or a
-    JSON object. KEY can be a path such as eval.f1. Numbers are compared as numbers, whether they were kept as numbers
-    or as text; what cannot be compared is left out, and counted on stderr.
+    metadata is KEY=VALUE, KEY!=VALUE, KEY>VALUE, and so with >=, < and <=, KEY^=BEGINNING, KEY:=JSON, KEY alone (it has
+    a value), or a JSON object. KEY can be a path such as eval.f1. Numbers are compared as numbers, whether they were
+    kept as numbers or as text; what cannot be compared is left out, and counted on stderr. --origin takes conditions on
+    user, host, command, folder, commit and dirty.
 
     \b
     Examples:
@@ -86,6 +94,7 @@ def find(
         tag=tag,
         metadata=parse_metadata(objects),
         where=[item for item in meta if item not in objects],
+        origin=origin,
         younger=None if younger is None else parse_age(younger),
         older=None if older is None else parse_age(older),
         latest=latest,

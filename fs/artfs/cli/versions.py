@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,6 +29,7 @@ __all__ = ["diff", "log", "show"]
 
 _PURGED_PATHS = 5
 _FAILED_PATHS = 10
+_SHORT = 10
 
 
 @subcommand("show", paged=True)
@@ -67,7 +68,8 @@ def show(session: Session, reference: str) -> None:
 def log(session: Session, name: str, number: int | None) -> None:
     """List the versions of an artifact, newest first.
 
-    Deleted versions are marked with the time until which 'artfs undelete' can restore them; versions marked only
+    The last column says who made a version, and from which git commit ('+': files differed from it). Deleted versions
+    are marked with the time until which 'artfs undelete' can restore them; versions marked only
     'deleted' cannot be restored.
 
     \b
@@ -89,7 +91,7 @@ def log(session: Session, name: str, number: int | None) -> None:
 def _print_log(history: list[Version | range]) -> None:
     """Print a line for each version or range of deleted ones, and below it what was said or done about it."""
     rows = [_log_row(version) for version in history]
-    headings = ["VERSION", "CREATED", "FILES", "SIZE", "ALIASES, TAGS, STATE"]
+    headings = ["VERSION", "CREATED", "FILES", "SIZE", "ALIASES, TAGS, STATE, ORIGIN"]
     if not terminal.is_terminal():
         lines = ["  ".join(cell for cell in row if cell) for row in rows]
     else:
@@ -168,7 +170,20 @@ def _described(version: Version) -> list[list[str]]:
         rows.append(["description", quoted(version.description)])
     metadata = json.dumps(version.metadata, ensure_ascii=False, sort_keys=True) if version.metadata else "none"
     rows.append(["metadata", quoted(metadata)])
+    rows += [[name, quoted(text)] for name, text in _origin(version) if text]
     return [*rows, *(["purged", line] for line in _purges(version))]
+
+
+def _origin(version: Version) -> Iterator[tuple[str, str]]:
+    """Yield (heading, text) of what is known of a version's origin."""
+    origin = version.origin
+    if origin:
+        yield "made by", f"{origin.get('user', '')} on {origin.get('host', '')}"
+        yield "command", origin.get("command", "")
+        yield "in folder", origin.get("folder", "")
+    if "commit" in origin:
+        state = {True: " with changes", False: "", None: ", changes unknown"}[origin.get("dirty")]
+        yield "git commit", f"{origin['commit'] or 'unknown'}{state}"
 
 
 def _log_row(version: Version | range) -> list[str]:
@@ -188,7 +203,16 @@ def _log_row(version: Version | range) -> list[str]:
         parts.append(", ".join(version.aliases))
     if version.tags:
         parts.append(f"[{', '.join(version.tags)}]")
+    if version.origin:
+        parts.append(_made_by(version.origin))
     return [*row, "  ".join(parts)]
+
+
+def _made_by(origin: Mapping[str, Any]) -> str:
+    """Return ``USER@HOST COMMIT``; a plus sign means that files differed from the commit."""
+    who = quoted(f"{origin.get('user', '')}@{origin.get('host', '')}")
+    commit = origin.get("commit")
+    return f"{who} {commit[:_SHORT]}{'+' * bool(origin.get('dirty'))}" if commit else who
 
 
 def _purges(version: Version) -> Iterator[str]:

@@ -22,6 +22,7 @@ __all__ = [
     "GoneVersionItem",
     "LinkDocument",
     "LogDocument",
+    "OriginItem",
     "PurgeItem",
     "PutDocument",
     "PutItem",
@@ -60,6 +61,36 @@ class PurgeItem(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class OriginItem(Record):
+    """Where a version comes from: the process that made it, and the git repository of the folder put.
+
+    ``repository`` is whether the folder is in one. ``commit`` and ``dirty`` (whether tracked files differ from the
+    commit) are null if they are unknown.
+    """
+
+    user: str
+    host: str
+    command: str
+    folder: str
+    repository: bool
+    commit: str | None
+    dirty: bool | None
+
+    @classmethod
+    def of(cls, origin: Mapping[str, Any]) -> OriginItem:
+        """Return the item of an origin as a version's record has it."""
+        return cls(
+            user=origin.get("user", ""),
+            host=origin.get("host", ""),
+            command=origin.get("command", ""),
+            folder=origin.get("folder", ""),
+            repository="commit" in origin,
+            commit=origin.get("commit"),
+            dirty=origin.get("dirty"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class VersionItem(Record):
     """One version; ``bytes`` is the size of its files, ``new_bytes`` the stored bytes that its put added.
 
@@ -87,6 +118,7 @@ class VersionItem(Record):
     deleted_reason: str | None
     undelete_until: datetime | None
     purged: Sequence[PurgeItem]
+    origin: OriginItem | None
 
     @classmethod
     def of(cls, version: Version) -> VersionItem:
@@ -105,6 +137,7 @@ def _values(version: Version) -> dict[str, Any]:
         "deleted_reason": record.reason or None,
         "undelete_until": version.undeletable_until,
         "purged": [PurgeItem.of(purge) for purge in version.purged],
+        "origin": OriginItem.of(record.origin) if record.origin else None,
     }
 
 

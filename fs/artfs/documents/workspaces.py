@@ -47,6 +47,7 @@ class SettingsDocument(Document):
     reap_nodes_per_second: int | None = omittable()
     protected_aliases: Sequence[str] | None = omittable()
     reference_cache_bytes: int | None = omittable()
+    record_origin: bool | None = omittable()
 
     @classmethod
     def of(cls, settings: Settings, names: Iterable[str]) -> SettingsDocument:

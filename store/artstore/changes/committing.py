@@ -17,6 +17,7 @@ from artstore.errors import NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
 from artstore.metadata import equal_metadata
 from artstore.names import check_name, check_new_alias, check_type, parse_reference, version_label
+from artstore.origins import process_origin
 from artstore.records.catalogue import (
     ArtifactRecord,
     EdgeRecord,
@@ -31,12 +32,12 @@ from artstore.records.trees import EARLIEST_NS
 from artstore.rows import catalogue, lineage
 from artstore.rows.lineage import Edge, End, edge_event, end_title, run_end, version_end
 from artstore.rows.nodes import tree_view
-from artstore.rows.settings import refuse_protected
+from artstore.rows.settings import read_settings, refuse_protected
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
 
-__all__ = ["Commit", "Committed", "VersionOptions"]
+__all__ = ["Commit", "Committed", "VersionOptions", "is_latest"]
 
 
 class VersionOptions(TypedDict, total=False):
@@ -62,7 +63,8 @@ class Commit:
 
     ``runs`` are the numbers of the runs that make it; ``included`` are the serials of versions whose content it
     includes, ``linked`` the serial of the version that it links to.  ``draft`` is the open draft that it is made from.
-    ``mtime_ns`` (None: the time of the commit) and ``mode`` are those of the root directory.
+    ``mtime_ns`` (None: the time of the commit) and ``mode`` are those of the root directory.  ``origin`` is where the
+    version comes from; a commit that differs from the latest version only in that makes no version.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Commit:
     draft: str = ""
     mtime_ns: int | None = None
     mode: int = 0o755
+    origin: dict[str, Any] = field(default_factory=process_origin)
 
     @classmethod
     def checked(
@@ -162,6 +165,14 @@ def commit(
     if names:
         changes.append(Change(request.name, names))
     return created, Committed(artifact, version, created, changes)
+
+
+def is_latest(store: Store, root: Ref, request: Commit) -> bool:
+    """Return whether a commit of ``root`` would make no version, because it equals the latest one."""
+    with store.snapshot() as snapshot:
+        artifact = catalogue.find_name(snapshot.transaction, request.name)
+        latest = None if artifact is None else snapshot.latest(artifact.number)
+    return latest is not None and not request.force and _same(latest, root, request)
 
 
 def _sources(
@@ -256,6 +267,7 @@ def _record(
         metadata=request.metadata or {},
         base=request.base,
         draft=request.draft,
+        origin=request.origin if read_settings(transaction).record_origin else {},
     )
     state.next_serial += 1
     state.versions += 1

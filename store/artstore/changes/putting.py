@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from artstore.arguments import raw_path, texts
-from artstore.changes.committing import Commit
+from artstore.changes.committing import Commit, is_latest
 from artstore.changes.results import PutResult, commit_staged, version_of
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.ingest.batch import Ref, StaleHintError
@@ -22,6 +22,7 @@ from artstore.ingest.source import Links, open_source
 from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.staging import Stager, draft_of
 from artstore.ingest.statcache import StatCache
+from artstore.origins import RepositoryState
 from artstore.progress import Progress
 from artstore.queries.mounted import MountedPath, mounted_path
 from artstore.queries.resolving import base_version
@@ -29,6 +30,7 @@ from artstore.queries.versions import Version
 from artstore.reclaim.collecting import with_room
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
+from artstore.rows.settings import read_settings
 from artstore.store import Store
 
 __all__ = [
@@ -44,7 +46,7 @@ _ATTEMPTS: Final = 3
 class PutOptions:
     """How a put reads its source; ``base`` is the version that the source is laid over.
 
-    ``links`` is what happens to symlinks that lead out of it.
+    ``links`` is what happens to symlinks that lead out of it.  ``repository`` is the git repository that it is in.
     """
 
     exclude: Sequence[str] = ()
@@ -52,6 +54,7 @@ class PutOptions:
     base: VersionRecord | None = None
     links: Links = Links.FOLLOW
     progress: Callable[[Progress], None] | None = None
+    repository: RepositoryState | None = None
 
 
 def put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutResult:
@@ -89,7 +92,16 @@ def put_version(
     below = None if base is None else base_version(store, request.name, base)
     if below is not None:
         request = replace(request, base=below.name)
-    options = PutOptions(exclude, remove, None if below is None else below.record, Links(links), progress)
+    with store.snapshot() as snapshot:
+        is_recorded = read_settings(snapshot.transaction).record_origin
+    options = PutOptions(
+        exclude=exclude,
+        remove=remove,
+        base=None if below is None else below.record,
+        links=Links(links),
+        progress=progress,
+        repository=RepositoryState(Path(path)) if is_recorded else None,
+    )
     return version_of(store, put(store, Path(path), request, options))
 
 
@@ -138,6 +150,8 @@ def _put_source(
             )
             root = ingest.run()
             request = replace(request, mtime_ns=ingest.mtime_ns, mode=ingest.mode)
+            if options.repository is not None and not is_latest(store, root, request):
+                request = replace(request, origin={**request.origin, **options.repository.result()})
             result = commit_staged(store, stager, root, request, earlier=earlier, base=base)
             if overlay is None and not attempt:
                 cache.commit()

@@ -145,6 +145,8 @@ def _version_differences(
             version.tags,
         ):
             yield f"the metadata, description or tags of {label} differ"
+        elif (replayed.made.origin or {}) != version.origin:
+            yield f"the origin of {label} differs"
         elif replayed.expires_ns != version.expires_ns:
             yield f"the expiry time of {label} differs"
     for name, artifact_history in history.artifacts.items():

@@ -7,17 +7,30 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from artstore.arguments import shown_text, shown_value, text, texts
 from artstore.errors import InvalidInputError
 from artstore.metadata import decimal_of, same_value, typed_value
-from artstore.records.terms import METADATA, Kind, bounds, encode_value, kind_prefix, path_prefix, value_kind
+from artstore.records.catalogue import VersionRecord
+from artstore.records.terms import (
+    METADATA,
+    ORIGIN,
+    Kind,
+    beginning,
+    bounds,
+    encode_value,
+    kind_prefix,
+    path_prefix,
+    value_kind,
+)
 
 __all__ = ["Condition", "Span", "conditions_of", "joint_spans", "parse_condition", "values_at"]
 
-_WRITTEN: Final = re.compile(r"(?P<path>[^=<>!:\s].*?)\s*(?P<operator>>=|<=|!=|:=|=|>|<)(?P<operand>.*)", re.DOTALL)
+_WRITTEN: Final = re.compile(
+    r"(?P<path>[^=<>!:^\s].*?)\s*(?P<operator>>=|<=|!=|\^=|:=|=|>|<)(?P<operand>.*)", re.DOTALL
+)
 _COMPARISONS: Final = (">=", "<=", ">", "<")
 _AFTER_ALL: Final = b"\xff"
 
@@ -27,14 +40,20 @@ Span = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A comparison of the value at a path with an operand; the operator is one of ``= != > >= < <= exists``.
+    """A comparison of the value at a path with an operand; the operator is one of ``= != > >= < <= ^= exists``.
 
-    A path is the keys of nested objects, joined by ``.``.  A list satisfies a condition if one of its elements does.
+    ``^=`` means that a text begins with the operand.  ``space`` is `METADATA` or `ORIGIN`.  A path is the keys of
+    nested objects, joined by ``.``.  A list satisfies a condition if one of its elements does.
     """
 
     path: str
     operator: str
     operand: Any = None
+    space: bytes = METADATA
+
+    def selects(self, record: VersionRecord) -> bool:
+        """Return whether a version satisfies the condition."""
+        return self.holds(record.metadata if self.space == METADATA else record.origin)
 
     def holds(self, metadata: Mapping[str, Any]) -> bool:
         """Return whether metadata satisfy the condition."""
@@ -48,6 +67,8 @@ class Condition:
     def _compares(self, value: object) -> bool:
         if self.operator == "=":
             return same_value(value, self.operand)
+        if self.operator == "^=":
+            return isinstance(value, str) and value.startswith(self.operand)
         if not self._is_comparable(value):
             return False
         left: Any = decimal_of(value)
@@ -66,28 +87,37 @@ class Condition:
         """Whether values of another kind than the operand's are left out."""
         return self.operator in _COMPARISONS
 
-    def left_out(self, metadata: Mapping[str, Any]) -> int:
+    def left_out(self, record: VersionRecord) -> int:
         """Return how many values at the path cannot be compared with the operand; a list counts by its elements."""
-        values = [value for value in values_at(metadata, self.path) if value_kind(value) != Kind.LIST]
+        source = record.metadata if self.space == METADATA else record.origin
+        values = [value for value in values_at(source, self.path) if value_kind(value) != Kind.LIST]
         return sum(not self._is_comparable(value) for value in values) if self.is_comparison else 0
 
     def spans(self) -> list[Span]:
         """Return the parts of the index in which every indexed version that satisfies the condition has a row."""
-        everything = path_prefix(METADATA, self.path)
+        everything = path_prefix(self.space, self.path)
         if self.operator in ("exists", "!="):
             return [(everything, everything + _AFTER_ALL)]
         if self.operator == "=":
             return self._equal_spans()
-        kind = kind_prefix(METADATA, self.path, value_kind(self.operand))
+        if self.operator == "^=":
+            return self._beginning_spans()
+        kind = kind_prefix(self.space, self.path, value_kind(self.operand))
         low, high = bounds(self.operand)
         return [(kind + low, kind + _AFTER_ALL) if self.operator[0] == ">" else (kind, kind + high)]
 
     def other_spans(self) -> list[Span]:
         """Return the parts of the index that have the values which a comparison leaves out."""
-        everything = path_prefix(METADATA, self.path)
-        kind = kind_prefix(METADATA, self.path, value_kind(self.operand))
+        everything = path_prefix(self.space, self.path)
+        kind = kind_prefix(self.space, self.path, value_kind(self.operand))
         lists = everything + Kind.LIST
         return [(everything, kind), (kind + _AFTER_ALL, lists)]
+
+    def _beginning_spans(self) -> list[Span]:
+        low = beginning(self.operand)
+        texts = kind_prefix(self.space, self.path, Kind.TEXT)
+        numbers = kind_prefix(self.space, self.path, Kind.NUMBER)  # a text that writes a number is one
+        return [(texts + low, texts + low + _AFTER_ALL), (numbers, numbers + _AFTER_ALL)]
 
     def _equal_spans(self) -> list[Span]:
         operand = self.operand
@@ -100,24 +130,24 @@ class Condition:
         key = self._key(operand)
         spans = [] if key is None else [(key, key + _AFTER_ALL)]
         if value_kind(operand) != Kind.NUMBER:  # a text may write the operand in several ways
-            texts = kind_prefix(METADATA, self.path, Kind.TEXT)
+            texts = kind_prefix(self.space, self.path, Kind.TEXT)
             spans.append((texts, texts + _AFTER_ALL))
         return spans
 
     def _key(self, operand: object) -> bytes | None:
         form = encode_value(operand)
-        return None if form is None else path_prefix(METADATA, self.path) + form
+        return None if form is None else path_prefix(self.space, self.path) + form
 
 
 def parse_condition(written: str) -> Condition:
-    """Return the condition that a text writes, such as ``acc>0.9``, ``stage!=final`` or ``acc`` (it has a value).
+    """Return the condition that a text writes, such as ``acc>0.9``, ``commit^=4f2a`` or ``acc`` (it has a value).
 
-    The operand of ``:=`` is JSON; of the others, text or a number as `typed_value` reads it.  Raises
-    `InvalidInputError` for a text without a path, and for a comparison with neither a number nor text.
+    The operand of ``:=`` is JSON, that of ``^=`` text, and of the others text or a number as `typed_value` reads it.
+    Raises `InvalidInputError` for a text without a path, and for a comparison with neither a number nor text.
     """
     match = _WRITTEN.fullmatch(text(written, "a condition"))
     if match is None:
-        if not written.strip() or written[0] in "=<>!:":
+        if not written.strip() or written.strip()[0] in "=<>!:^":
             raise InvalidInputError(
                 f"{shown_text(written)} is not a condition", hint="write one such as acc>0.9, stage=final or acc"
             )
@@ -132,7 +162,7 @@ def parse_condition(written: str) -> Condition:
             ) from None
     if operator in _COMPARISONS and not operand:
         raise InvalidInputError(f"{shown_text(written)} has nothing after {operator!r}", hint="write a number or text")
-    return Condition(path, operator, typed_value(operand))
+    return Condition(path, operator, operand if operator == "^=" else typed_value(operand))
 
 
 def joint_spans(conditions: Sequence[Condition]) -> list[list[Span]]:
@@ -141,29 +171,32 @@ def joint_spans(conditions: Sequence[Condition]) -> list[list[Span]]:
     A list may satisfy two comparisons by two of its elements, so the lists at the path belong to the joined spans.
     """
     spans: list[list[Span]] = []
-    ranges: dict[tuple[str, bytes], Span] = {}
-    counts: Counter[tuple[str, bytes]] = Counter()
+    ranges: dict[tuple[bytes, str, bytes], Span] = {}
+    counts: Counter[tuple[bytes, str, bytes]] = Counter()
     for condition in conditions:
         if not condition.is_comparison:
             spans.append(condition.spans())
             continue
-        place = condition.path, value_kind(condition.operand)
+        place = condition.space, condition.path, value_kind(condition.operand)
         [(low, high)] = condition.spans()
         before = ranges.get(place, (low, high))
         ranges[place] = max(before[0], low), min(before[1], high)
         counts[place] += 1
-    for (path, kind), span in ranges.items():
-        lists = kind_prefix(METADATA, path, Kind.LIST)
-        spans.append([span, (lists, lists + _AFTER_ALL)] if counts[path, kind] > 1 else [span])
+    for (space, path, kind), span in ranges.items():
+        lists = kind_prefix(space, path, Kind.LIST)
+        spans.append([span, (lists, lists + _AFTER_ALL)] if counts[space, path, kind] > 1 else [span])
     return spans
 
 
-def conditions_of(metadata: Mapping[str, Any] | None, where: Sequence[str] | str = ()) -> list[Condition]:
+def conditions_of(
+    metadata: Mapping[str, Any] | None, where: Sequence[str] | str = (), origin: Sequence[str] | str = ()
+) -> list[Condition]:
     """Return the conditions that values by key, and comparisons as text, stand for; raise `InvalidInputError`."""
     if metadata is not None and not isinstance(metadata, Mapping):
         raise InvalidInputError(f"metadata must be a dictionary of names to values, not {shown_value(metadata)}")
     equal = [Condition(text(key, "each key of metadata"), "=", value) for key, value in (metadata or {}).items()]
-    return [*equal, *map(parse_condition, texts(where, "where"))]
+    made = [replace(parse_condition(each), space=ORIGIN) for each in texts(origin, "origin")]
+    return [*equal, *map(parse_condition, texts(where, "where")), *made]
 
 
 def values_at(metadata: Mapping[str, Any], path: str) -> Iterator[object]:

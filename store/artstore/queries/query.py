@@ -268,7 +268,7 @@ class _Finding:
 
     def _holds(self, record: VersionRecord, but: Condition | None = None) -> bool:
         conditions = self._search.conditions
-        return all(condition.holds(record.metadata) for condition in conditions if condition is not but)
+        return all(condition.selects(record) for condition in conditions if condition is not but)
 
     def _left_out(self, condition: Condition) -> int:
         """Return how many values a comparison leaves out, of the versions that match in all else."""
@@ -282,7 +282,7 @@ class _Finding:
         else:  # the rows are counted, and no record is read
             alone = sum(serial not in partial for serial in serials)
         return alone + sum(
-            condition.left_out(record.metadata)
+            condition.left_out(record)
             for record in self._records(partial)
             if self._takes(record) and self._holds(record, but=condition)
         )

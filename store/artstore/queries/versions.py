@@ -203,6 +203,14 @@ class Version:
         return self._record.new_bytes
 
     @property
+    def origin(self) -> dict[str, Any]:
+        """Where it comes from: ``user``, ``host``, ``command`` and ``folder`` of the process that made it.
+
+        Of a folder in a git repository also ``commit`` and ``dirty``, None if unknown.  {} if nothing was recorded.
+        """
+        return dict(self._record.origin)
+
+    @property
     def base(self) -> str | None:
         """The version that this one was laid over, as ``NAME:vN``."""
         return self._record.base

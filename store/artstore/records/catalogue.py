@@ -279,7 +279,9 @@ class VersionRecord(CatalogueRecord):
     ``state`` is ``live`` or ``deleted``.  A deleted version was deleted at ``deleted_ns``, is ``entry`` of the deadlist
     due at ``due_ns``, and gets ``released_aliases`` back when it is undeleted; ``reason`` is the rule that deleted it.
     A live one with ``expires_ns`` expires at that time.  ``purged`` lists content that was removed permanently:
-    ``path``, ``id``, ``reason``, ``purged_ns`` and the digest before.
+    ``path``, ``id``, ``reason``, ``purged_ns`` and the digest before.  ``origin`` is where the version comes from: the
+    ``user``, ``host``, ``command`` and ``folder`` of the process that made it, and, if the folder put is in a git
+    repository, its ``commit`` and whether files differ from it (``dirty``), None if unknown; {} if it was not recorded.
     """
 
     kind: ClassVar[str] = "version"
@@ -312,6 +314,7 @@ class VersionRecord(CatalogueRecord):
     purged: list[dict[str, Any]] = field(default_factory=list)
     expires_ns: int = 0
     reason: str = ""
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,7 @@ class VersionEvent(_Event):
     metadata: dict[str, Any]
     base: str | None
     draft: str = ""
+    origin: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, name: str, record: VersionRecord) -> Self:
@@ -138,6 +139,7 @@ class VersionEvent(_Event):
             metadata=record.metadata,
             base=record.base,
             draft=record.draft,
+            origin=record.origin or None,
         )
 
 
@@ -442,6 +444,7 @@ _DECODERS: Final[dict[str, tuple[Callable[[Any], Any], str]]] = {
     "Digest | None": (_digest, "a digest"),
     "EndName": (_end, "the end of an edge"),
     "dict[str, Any]": (_object, "an object"),
+    "dict[str, Any] | None": (_or_none(_object), "an object or null"),
     "list[str]": (_list(_text), "a list of text"),
     "list[dict[str, Any]]": (_list(_object), "a list of objects"),
     "bytes": (_base64, "base64"),

@@ -12,9 +12,10 @@ A zero byte in a path or text is followed by 255.  Bytes that are not Unicode ar
 0.DIGITS times ten to its exponent, without trailing zeros, so that equal numbers have one form whether they were kept
 as numbers or as text, and keys sort as their values do.
 
-The elements of a list that are scalars are terms at the list's path too.  A version with more than 200 terms,
-with one that fits no key, with more than 50 levels of values, or with two values at one path (``a.b`` is a key, and
-``b`` a key in ``a``) has the row ``0 · serial``: every search reads its record.  Reserved keys come first.
+The elements of a list that are scalars are terms at the list's path too.  Reserved keys come first.  A version has the
+row ``0 · serial``, and every search reads its record, if it has more than 200 terms, a term that fits no key, more than
+50 levels of values, or two values at one path (``a.b`` is a key, and ``b`` a key in ``a``).  The fields of a version's
+origin are terms in a space of their own, and not among the 200.
 """
 
 from __future__ import annotations
@@ -34,9 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METADATA",
+    "ORIGIN",
     "PARTIAL",
     "TERMS",
     "Kind",
+    "beginning",
     "bounds",
     "encode_value",
     "kind_prefix",
@@ -49,6 +52,9 @@ PARTIAL: Final = b"\0"
 """Before the serial of a version that the table does not have all of."""
 METADATA: Final = b"m"
 """The space of metadata."""
+ORIGIN: Final = b"o"
+"""The space of origins."""
+_FIELDS: Final = ("user", "host", "command", "folder", "commit", "dirty")
 TERMS: Final = 200
 """The most terms of a version."""
 
@@ -104,14 +110,19 @@ def encode_value(value: object) -> bytes | None:
     return kind if kind == Kind.NULL else kind + blake3(_raw(json.dumps(plain(value), sort_keys=True))).digest(_HASH)
 
 
+def beginning(text: str) -> bytes:
+    """Return what the forms of all texts that begin with ``text`` begin with, without their kind."""
+    return _raw(text)[:_LONGEST_TEXT].replace(b"\0", b"\0\xff")
+
+
 def bounds(value: object) -> tuple[bytes, bytes]:
     """Return (least form, a form after the greatest) of the numbers or texts that may be equal to one.
 
     Longer texts of one beginning are in the order of their hashes.
     """
-    if value_kind(value) == Kind.TEXT and len(raw := _raw(str(value))) > _LONGEST_TEXT:
-        beginning = raw[:_LONGEST_TEXT].replace(b"\0", b"\0\xff")
-        return beginning, beginning + b"\0\3"
+    if value_kind(value) == Kind.TEXT and len(_raw(str(value))) > _LONGEST_TEXT:
+        low = beginning(str(value))
+        return low, low + b"\0\3"
     form = encode_value(value)
     return (b"", b"\xff") if form is None else (form[1:], form[1:] + b"\xff")
 
@@ -121,6 +132,14 @@ def terms_of(version: VersionRecord | None) -> set[bytes]:
     if version is None or version.state != "live":
         return set()
     serial = key32(version.serial)
+    return _metadata_terms(version, serial) | {
+        path_prefix(ORIGIN, name) + form + serial
+        for name in _FIELDS
+        if name in version.origin and (form := encode_value(version.origin[name])) is not None
+    }
+
+
+def _metadata_terms(version: VersionRecord, serial: bytes) -> set[bytes]:
     if not _is_shallow(version.metadata):
         return {PARTIAL + serial}
     keys: set[bytes] = set()

@@ -8,12 +8,13 @@ fragments, and for URIs within values.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 from urllib.parse import unquote, unquote_plus
 
-__all__ = ["has_user_part", "secret_parameter", "shown_uri"]
+__all__ = ["has_user_part", "secret_parameter", "shown_arguments", "shown_uri"]
 
 _HIDDEN: Final = "***"
 _AUTHORITY: Final = re.compile(r"(?<=://)[^/?#]*")
@@ -97,6 +98,55 @@ def shown_uri(uri: str) -> str:
         uri = uri[: match.start()] + _HIDDEN + (uri[at:] if at >= 0 else uri[match.end() :])
     head = re.split("[?#]", uri, maxsplit=1)[0]
     return head + "".join(mark + _redacted(parameters) for mark, parameters in _parts(uri))
+
+
+def shown_arguments(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a command line without what looks like a secret.
+
+    That is the value of ``--token=VALUE``, ``--token VALUE``, ``token=VALUE`` and ``token: VALUE``, the value of such a
+    key in JSON, and a value that looks like a secret itself.
+    """
+    shown: list[str] = []
+    is_secret = False
+    for argument in arguments:
+        option = argument.startswith("-")
+        if is_secret and not (option and _is_secret_name(argument)):
+            shown.append(_HIDDEN)
+            is_secret = False
+            continue
+        shown.append(_shown_argument(argument))
+        is_secret = option and "=" not in argument and _is_secret_name(argument)
+    return shown
+
+
+def _shown_argument(argument: str) -> str:
+    if argument.lstrip().startswith(("{", "[")):
+        try:
+            return json.dumps(_shown_json(json.loads(argument)), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            return _HIDDEN  # whatever it is, its parts are not known
+    name, separator, value = argument.partition("=")
+    inner = value.lstrip()
+    if separator and inner.startswith(("{", "[")) and not _is_secret_name(name):
+        return f"{name}={_shown_argument(inner)}"
+    if "://" in argument:
+        address = value if separator and "://" in value and "://" not in name else argument
+        head = argument[: len(argument) - len(address)]
+        return f"{head}{_HIDDEN}" if head and _is_secret_name(head) else head + shown_uri(address)
+    if _is_secret_parameter(argument, 0):
+        return _hidden(argument)
+    header, colon, value = argument.partition(":")
+    if colon and value.strip() and (_is_secret_name(header) or _is_secret_value(value.strip(), 0)):
+        return f"{header}:{_HIDDEN}"
+    return argument
+
+
+def _shown_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _HIDDEN if each and _is_secret_name(key) else _shown_json(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_shown_json(each) for each in value]
+    return _shown_argument(value) if isinstance(value, str) and value else value
 
 
 def _parts(uri: str) -> Iterator[tuple[str, list[str]]]:

@@ -181,6 +181,7 @@ def version_record(
         draft=version.made.draft,
         purged=version.purged,
         expires_ns=version.expires_ns,
+        origin=version.made.origin or {},
     )
 
 

@@ -28,7 +28,8 @@ class Settings:
     ``undelete_seconds``: how long a deleted version can be undeleted; 0 for not at all.  A daemon reaps at most
     ``reap_bytes_per_second`` stored bytes and ``reap_nodes_per_second`` nodes; 0 for no limit but reads go first.
     Moving or removing aliases that match a glob of ``protected_aliases`` needs force.  The cache of bytes fetched for
-    references holds at most ``reference_cache_bytes``.
+    references holds at most ``reference_cache_bytes``.  With ``record_origin`` a version's record says which process
+    made it, and from which commit.
     """
 
     undelete_seconds: float = 24 * 3600.0
@@ -36,6 +37,7 @@ class Settings:
     reap_nodes_per_second: int = 0
     protected_aliases: tuple[str, ...] = ()
     reference_cache_bytes: int = 10_000_000_000
+    record_origin: bool = True
 
     def protects(self, alias: str) -> bool:
         """Return whether an alias is one of those that are protected."""
@@ -75,6 +77,10 @@ def change_settings(transaction: WriteTransaction, changes: dict[str, Any]) -> S
 def _checked_setting(name: str, value: Any) -> Any:
     if name == "protected_aliases":
         return _checked_globs(value)
+    if name == "record_origin":
+        if not isinstance(value, bool):
+            raise InvalidInputError(f"{name} must be true or false, not {shown_value(value)}")
+        return value
     whole = name != _WINDOW
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         raise InvalidInputError(f"{name} must be a {'whole ' if whole else ''}number")

@@ -26,6 +26,7 @@ def test_settings_are_shown_and_changed(artfs: Run, data: Path) -> None:
         "reap-nodes-per-second  unlimited",
         "protected-aliases      none",
         "reference-cache        10.0 GB",
+        "record-origin          all",
     ]
     changed = artfs("config", "undelete-window", "7d")
     reported(changed, names=["undelete-window", "7d"])
@@ -39,7 +40,11 @@ def test_settings_are_shown_and_changed(artfs: Run, data: Path) -> None:
         "reap_nodes_per_second": 5000,
         "protected_aliases": [],
         "reference_cache_bytes": 10_000_000_000,
+        "record_origin": True,
     }
+    reported(artfs("config", "record-origin", "none"), names=["record-origin", "none"])
+    assert artfs("config", "record-origin").text == "none\n"
+    refused(artfs("config", "record-origin", "off"), code=2, names=["'off'", "all", "none"])
 
 
 def test_a_window_of_none_makes_deletions_final(artfs: Run, data: Path) -> None:

@@ -26,9 +26,28 @@ def test_log_lists_the_newest_first(artfs: Run, data: Path) -> None:
     assert records["artifact"] == "x"
     assert [record["version"] for record in records["versions"]] == ["v1", "v0"]
     lines = artfs("log", "x").text.splitlines()
-    assert lines[0].startswith("v1  ") and lines[0].endswith("latest")
-    assert lines[1].startswith("v0  ") and lines[1].endswith("old")
+    assert lines[0].startswith("v1  ") and lines[0].split("  ")[-2] == "latest"
+    assert lines[1].startswith("v0  ") and lines[1].split("  ")[-2] == "old"
     assert lines[2:] == ["    line one", "    line two"]
+
+
+def test_where_versions_come_from(artfs: Run, data: Path) -> None:
+    """Who made a version, with which command, where; and the commit of the folder, if it has one."""
+    (data / ".git" / "refs").mkdir(parents=True)
+    (data / ".git" / "HEAD").write_text("4f" * 20 + "\n")
+    artfs("put", data, "x", "--exclude", ".git")
+    origin = artfs("show", "x", "--json").json["origin"]
+    assert (origin["repository"], origin["commit"], origin["dirty"]) == (True, "4f" * 20, None)
+    shown = artfs("show", "x").text
+    assert f"{origin['user']} on {origin['host']}" in shown and origin["folder"] in shown
+    assert f"{'4f' * 20}, changes unknown" in shown
+    (line,) = artfs("log", "x").text.splitlines()
+    assert line.endswith(f"{origin['user']}@{origin['host']} 4f4f4f4f4f")
+    assert [each["name"] for each in artfs("find", "--origin", "commit^=4f4f", "--json").json["versions"]] == ["x:v0"]
+    artfs("config", "record-origin", "none")
+    artfs("put", data, "x", "--new", "--exclude", ".git")
+    assert artfs("show", "x", "--json").json["origin"] is None
+    assert "made by" not in artfs("show", "x").text
 
 
 def test_diff_lists_each_change_with_its_sizes_and_sums_up(artfs: Run, data: Path) -> None:

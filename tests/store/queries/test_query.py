@@ -95,7 +95,7 @@ def test_the_index_leads_to_what_a_scan_finds(
     if not (search.latest or search.younger):
         assert names(fast) == names(wanted)
         left_out = sum(
-            condition.left_out(version.metadata)
+            condition.left_out(version.record)
             for condition in search.conditions
             for version in every(filled)
             if search.selector.selects(version.artifact, version.type, version.tags, version.metadata)

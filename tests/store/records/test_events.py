@@ -49,7 +49,8 @@ def test_optional_keys() -> None:
     assert DeleteEvent(name="a", version=1, aliases=[], reason="").encode()["reason"] == ""
     assert AliasEvent(name="a", alias="x", version=None).encode()["version"] is None
     drafts = [values for values in map(json.loads, LINES) if values["event"] == "version"]
-    assert sorted("draft" in values for values in drafts) == [False, True]
+    assert sorted("draft" in values for values in drafts) == [False, True, True]
+    assert sorted("origin" in values for values in drafts) == [False, False, True]
 
 
 def test_blocks_are_base64() -> None:
@@ -62,8 +63,12 @@ def test_blocks_are_base64() -> None:
 def test_a_key_that_is_missing_is_refused(kind: str) -> None:
     """Every key but the optional ones must be there."""
     values = of_kind(kind)
-    optional = {"version": {"draft"}, "delete": {"serial", "due_ns", "reason"}, "purge": {"serial", "old_digest"}}
-    optional["revision"] = {"at_ns"}
+    optional = {
+        "version": {"draft", "origin"},
+        "delete": {"serial", "due_ns", "reason"},
+        "purge": {"serial", "old_digest"},
+        "revision": {"at_ns"},
+    }
     for key in values.keys() - optional.get(kind, set()):
         with raises(DamageError, names=[repr(key)]):
             decode({name: value for name, value in values.items() if name != key})

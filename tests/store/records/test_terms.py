@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from artstore.metadata import decimal_of
 from artstore.records.catalogue import VersionRecord
-from artstore.records.terms import PARTIAL, TERMS, bounds, encode_value, path_prefix, terms_of, value_kind
+from artstore.records.terms import ORIGIN, PARTIAL, TERMS, bounds, encode_value, path_prefix, terms_of, value_kind
 
 VECTORS: dict[str, list[Any]] = json.loads((Path(__file__).parents[2] / "corpora" / "terms.json").read_bytes())
 RECORD = VersionRecord(
@@ -151,3 +151,14 @@ def test_the_greatest_numbers() -> None:
     assert None not in forms and forms == sorted(forms)  # type: ignore[type-var]
     assert {encode_value(zero) for zero in (0, -0.0, "0e5", "-0", "000.000")} == {encode_value("0")}
     assert decimal_of("1e2147483646") == Decimal("1e2147483646")
+
+
+def test_origins_are_terms() -> None:
+    """In a space of their own, whatever the metadata have; what is unknown is null."""
+    origin = {"user": "alice", "host": "box", "command": "artfs put", "folder": "/x", "commit": None, "dirty": True}
+    keys = terms_of(replace(RECORD, metadata={f"k{number}": number for number in range(300)}, origin=origin))
+    for name, value in origin.items():
+        assert path_prefix(ORIGIN, name) + (encode_value(value) or b"") + b"\0\0\0\7" in keys
+    assert len(keys) == TERMS + 1 + len(origin)
+    deep = json.loads("[" * 90 + "]" * 90)
+    assert len(terms_of(replace(RECORD, metadata={"deep": deep}, origin=origin))) == 1 + len(origin)

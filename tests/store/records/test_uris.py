@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artstore.records.uris import has_user_part, secret_parameter, shown_uri
+from artstore.records.uris import has_user_part, secret_parameter, shown_arguments, shown_uri
 
 NAMES = [
     *("password", "passwd", "pwd", "pass", "secret", "token", "access_token", "accessToken", "ACCESS-TOKEN", "api_key"),
@@ -100,3 +100,29 @@ def test_user_parts(uri: str, shown: str) -> None:
 @pytest.mark.parametrize("uri", ["http://h:80/x@y", "http://[::1]:80/x", "http://[::1]", "/a@b", "s3://b/a@b:c"])
 def test_no_user_parts(uri: str) -> None:
     assert not has_user_part(uri) and shown_uri(uri) == uri
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ("put ./data x --meta token=hunter2", "put ./data x --meta token=***"),
+        ("--token abc --api-key=zzz -v", "--token *** --api-key=*** -v"),
+        ("--password", "--password"),
+        ("--password --secret x", "--password --secret ***"),
+        ("--password -x", "--password ***"),
+        ("s3://u:p@b/k?X-Amz-Signature=abc", "s3://***@b/k?X-Amz-Signature=***"),
+        ("--url=https://u:pw@h/x --to=https://h/x", "--url=https://***@h/x --to=https://h/x"),
+        ("--token=https://h/x", "--token=***"),
+        ("ghp_abcdefghijklmnop1234 AKIAABCDEFGHIJKLMNOP", "*** ***"),
+        ('{"password":"x","n":1}', '{"password": "***", "n": 1}'),
+        ('k:={"deep":[{"secret":1,"url":"http://a:b@c"}]}', 'k:={"deep": [{"secret": "***", "url": "http://***@c"}]}'),
+        ("{token=x", "***"),
+        ("authorization:Basic\u00a0abc X-Api-Key:5", "authorization:*** X-Api-Key:***"),
+        ("--lr 0.1 data/train-2024-01.csv models/resnet50_imagenet_v2.pt", None),
+        ("team/vision/imagenet:production x:v3 acc>=0.9 stage!=final", None),
+        ("--commit 4f2a6b7c8d9e0f1a2b3c4d5e6f7a8b9c0d1e2f3a -n 10 --exclude *.tmp", None),
+    ],
+)
+def test_command_lines(arguments: str, shown: str | None) -> None:
+    """Values of secret names and values that look like secrets are hidden; all else stays as it is."""
+    assert " ".join(shown_arguments(arguments.split(" "))) == (arguments if shown is None else shown)
