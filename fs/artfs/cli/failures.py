@@ -7,7 +7,6 @@ import os
 import re
 import select
 import sys
-import traceback
 from dataclasses import dataclass
 
 import click
@@ -119,6 +118,8 @@ def report(error: BaseException, *, as_json: bool, on_interrupt: str = "", comma
     """Print the failure on stderr, with ``as_json`` also as a document on stdout, and return the exit code."""
     failure = explain(error, on_interrupt=on_interrupt, command=command)
     if failure.kind == "internal" and os.environ.get("ARTFS_DEBUG"):
+        import traceback
+
         traceback.print_exception(error)
     warn(f"{failure.message}; {failure.hint}" if failure.hint else failure.message)
     unnamed = [shown for shown in map(quoted, failure.paths) if shown not in failure.message]
