@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -94,15 +95,16 @@ def put_version(
         request = replace(request, base=below.name)
     with store.snapshot() as snapshot:
         is_recorded = read_settings(snapshot.transaction).record_origin
-    options = PutOptions(
-        exclude=exclude,
-        remove=remove,
-        base=None if below is None else below.record,
-        links=Links(links),
-        progress=progress,
-        repository=RepositoryState(Path(path)) if is_recorded else None,
-    )
-    return version_of(store, put(store, Path(path), request, options))
+    with closing(RepositoryState(Path(path))) if is_recorded else nullcontext() as repository:
+        options = PutOptions(
+            exclude=exclude,
+            remove=remove,
+            base=None if below is None else below.record,
+            links=Links(links),
+            progress=progress,
+            repository=repository,
+        )
+        return version_of(store, put(store, Path(path), request, options))
 
 
 def _put(store: Store, path: Path, request: Commit, options: PutOptions) -> PutResult:

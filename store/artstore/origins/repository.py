@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import subprocess
 
-__all__ = ["RepositoryState", "find_repository", "read_commit"]
+__all__ = ["Limit", "RepositoryState", "find_repository", "is_dirty", "read_commit"]
 
 SECONDS: Final = 1.0
 """How long a put waits for git, from its own start on."""
@@ -65,12 +65,40 @@ _RISKY_WORDS: Final = (b"filter", b"include", b"partialclone", b"promisor", b"wo
 _OWN_SCOPES: Final = ("local", "worktree")
 
 
+class Limit:
+    """The time that git has, in seconds from now on; it can be ended early."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left."""
+        return max(0.0, self._until - time.monotonic())
+
+    def watch(self, process: subprocess.Popen[bytes] | None) -> None:
+        """Kill this process if the time ends early; None if it has ended, and its number may be another one's."""
+        with self._lock:
+            self._process = process
+            if process is not None and not self.left:
+                _kill(process)
+
+    def end(self) -> None:
+        """End the time now."""
+        with self._lock:
+            self._until = 0.0
+            if self._process is not None:
+                _kill(self._process)
+
+
 class RepositoryState:
     """The state of the repository of a folder, read in a thread of its own while the folder is walked."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._until = time.monotonic() + SECONDS
+        self._limit = Limit(SECONDS)
         self._result: dict[str, Any] = {}
         self._thread = threading.Thread(target=self._read, name="artfs-git", daemon=True)
         self._thread.start()
@@ -80,8 +108,13 @@ class RepositoryState:
 
         Waits until a second after the start at most.
         """
-        self._thread.join(max(0.0, self._until - time.monotonic()))
+        self._thread.join(self._limit.left)
         return dict(self._result)
+
+    def close(self) -> None:
+        """End the thread, so that the process may fork without it."""
+        self._limit.end()
+        self._thread.join(SECONDS)
 
     def _read(self) -> None:
         with suppress(OSError, ValueError):
@@ -91,7 +124,7 @@ class RepositoryState:
             top, git_folder = found
             self._result = {"commit": None, "dirty": None}
             self._result = {"commit": read_commit(git_folder), "dirty": None}
-            self._result = {**self._result, "dirty": is_dirty(top, git_folder, self._until)}
+            self._result = {**self._result, "dirty": is_dirty(top, git_folder, self._limit)}
 
 
 # -- reading the repository's files ------------------------------------------------------------------------------------
@@ -166,10 +199,10 @@ def _packed(common: Path, name: str) -> str | None:
 # -- asking git --------------------------------------------------------------------------------------------------------
 
 
-def is_dirty(top: Path, git_folder: Path, until: float) -> bool | None:
+def is_dirty(top: Path, git_folder: Path, limit: Limit) -> bool | None:
     """Return whether tracked files of a repository differ from its commit; None if that is unknown.
 
-    ``top`` is its top folder, ``git_folder`` git's; ``until`` is the moment of `time.monotonic` at which git is killed.
+    ``top`` is its top folder, ``git_folder`` git's.
     """
     from shutil import which
 
@@ -177,10 +210,10 @@ def is_dirty(top: Path, git_folder: Path, until: float) -> bool | None:
     if git is None:
         return None
     if not _is_plain(git_folder):
-        settings = _output(git, top, ("config", "--list", "--show-scope", "--includes", "-z"), until)
+        settings = _output(git, top, ("config", "--list", "--show-scope", "--includes", "-z"), limit)
         if settings is None or _is_risky(settings):
             return None
-    changed = _output(git, top, _STATUS, until, most=1)
+    changed = _output(git, top, _STATUS, limit, most=1)
     return None if changed is None else bool(changed)
 
 
@@ -206,7 +239,7 @@ def _is_risky(settings: bytes) -> bool:
     return False
 
 
-def _output(git: str, top: Path, words: tuple[str, ...], until: float, *, most: int = 1 << 22) -> bytes | None:
+def _output(git: str, top: Path, words: tuple[str, ...], limit: Limit, *, most: int = 1 << 22) -> bytes | None:
     """Return what git prints, or its beginning; None if it fails, or does not end in time."""
     import subprocess
 
@@ -219,10 +252,11 @@ def _output(git: str, top: Path, words: tuple[str, ...], until: float, *, most: 
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    timer = threading.Timer(max(0.0, until - time.monotonic()), _kill, [process])
-    timer.daemon = True
+    timer = threading.Timer(limit.left, limit.end)
+    timer.name, timer.daemon = "artfs-git-limit", True
     timer.start()
     try:
+        limit.watch(process)
         assert process.stdout is not None  # it is a pipe
         with process.stdout:
             data = process.stdout.read(most)
@@ -232,7 +266,9 @@ def _output(git: str, top: Path, words: tuple[str, ...], until: float, *, most: 
             return data
         return data if process.wait() == 0 else None
     finally:
+        limit.watch(None)
         timer.cancel()
+        timer.join()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from artstore.origins import repository
-from artstore.origins.repository import RepositoryState, find_repository, is_dirty, read_commit
+from artstore.origins.repository import Limit, RepositoryState, find_repository, is_dirty, read_commit
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -272,10 +272,30 @@ def is_running(pid: int) -> bool:
 def test_no_git(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commit is read without it."""
     monkeypatch.setitem(repository._FIXED, "PATH", "/nowhere")
-    assert is_dirty(top, top / ".git", time.monotonic() + 1) is None
+    assert is_dirty(top, top / ".git", Limit(1)) is None
     assert state(top)["commit"] == git_head(top)
 
 
-def test_no_thread_is_left(top: Path) -> None:
-    state(top)
-    assert "artfs-git" not in [thread.name for thread in threading.enumerate()]
+def threads() -> int:
+    """Return how many threads read a repository, or wait to end that."""
+    return sum(thread.name.startswith("artfs-git") for thread in threading.enumerate())
+
+
+def test_no_thread_is_left(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program may fork after a put; git is ended early if its answer is not needed."""
+    found = RepositoryState(top)
+    found.close()
+    assert threads() == 0
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text("#!/bin/sh\nsleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setitem(repository._FIXED, "PATH", f"{slow.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(repository, "SECONDS", 50.0)
+    found = RepositoryState(top)
+    found.close()
+    assert threads() == 0 and found.result() in ({}, {"commit": None, "dirty": None}, _unknown(top))
+
+
+def _unknown(top: Path) -> dict[str, object]:
+    return {"commit": git_head(top), "dirty": None}
