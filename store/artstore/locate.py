@@ -7,8 +7,10 @@ DIR --default`` stored, and ``~/.local/share/artfs``.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,10 +217,15 @@ def refuse_unencodable(workspace: str | os.PathLike[str]) -> None:
 def refuse_non_folder(path: Path) -> None:
     """Raise `NotFolderError` if an absolute path, or a part of it, exists and is not a folder."""
     for place in (path, *path.parents):
-        if place.is_dir():
-            return
-        if os.path.lexists(place) and place.exists():
+        try:
+            mode = os.stat(place).st_mode  # one call: another process may be making the folder
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                continue
+            raise
+        if not stat.S_ISDIR(mode):
             raise NotFolderError(f"{place} exists and is not a folder", hint="name a new or an existing folder")
+        return
 
 
 def _absolute(path: Path) -> Path:

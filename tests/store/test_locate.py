@@ -208,3 +208,23 @@ def test_the_number_of_statfs_counts_as_well(
     else:
         with raises(UnsupportedError, names=[name]):
             refuse_unsafe_filesystem(home / "ws")
+
+
+def test_a_folder_that_is_made_meanwhile_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever another process makes it: before or after any question about it."""
+    place = tmp_path / "place"
+    questions = 0
+    stat = os.stat
+
+    def answer(path: Any, *args: Any, **options: Any) -> os.stat_result:
+        nonlocal questions
+        try:
+            return stat(path, *args, **options)
+        finally:
+            if Path(path) == place:
+                questions += 1
+                place.mkdir(exist_ok=True)
+
+    monkeypatch.setattr(os, "stat", answer)
+    locate.refuse_non_folder(place)
+    assert questions == 1
