@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from artstore.errors import BusyError, RefusedError
+from artstore.limits import raise_machine_error
 
 __all__ = [
     "closing",
@@ -208,29 +209,28 @@ def names(root: Path, path: PathInside = "") -> list[str]:
 def walk(root: Path, path: PathInside = "") -> Iterator[tuple[str, os.stat_result]]:
     """Yield (path relative to the folder, status) of all that lies in a folder, each folder after its content.
 
-    What disappears meanwhile, or cannot be read, is left out.  Links are not followed.
+    What disappears meanwhile, or this user may not read, is left out; links are not followed.  Raises `LimitError` if
+    this process has no descriptors left.
     """
     try:
         fd = open_folder(root, path)
-    except OSError:
+    except OSError as error:
+        raise_machine_error(error, f"the folder {root} cannot be listed")
         return
-    try:
+    with closing(fd):
         yield from _walk(fd, "")
-    finally:
-        os.close(fd)
 
 
 def _walk(fd: int, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     for name in os.listdir(fd):
-        with suppress(OSError):
+        try:
             found = os.stat(name, dir_fd=fd, follow_symlinks=False)
             if stat.S_ISDIR(found.st_mode):
-                inner = os.open(name, os.O_RDONLY | _FOLDER | os.O_NOFOLLOW, dir_fd=fd)
-                try:
+                with closing(os.open(name, os.O_RDONLY | _FOLDER | os.O_NOFOLLOW, dir_fd=fd)) as inner:
                     yield from _walk(inner, f"{prefix}{name}/")
-                finally:
-                    os.close(inner)
             yield f"{prefix}{name}", found
+        except OSError as error:
+            raise_machine_error(error, f"the folder {prefix}{name} cannot be listed")
 
 
 def make_folder(root: Path, path: PathInside, mode: int = 0o777) -> None:

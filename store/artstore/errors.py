@@ -15,9 +15,11 @@
     ├── UnsupportedError (OSError)               a newer format, or a file system that is unsafe here
     ├── MountError (OSError)                     the mount could not be made, reached or ended
     ├── BusyError (OSError)                      another process holds the resource; try again
+    │   └── LimitError                           ... or a limit of this process or of the machine is reached
     ├── OutsideError (OSError)                   content outside the store is unreachable or refused
     │   ├── ChangedError                         ... or is missing, or differs from the reference
     │   └── NotAllowedError                      ... or is where this user has not allowed references to lead
+    ├── DiskError (OSError)                      the disk failed to read or write
     ├── DamageError (OSError)                    stored bytes or records that fail their checksum
     └── OutOfSpaceError (OSError)                the disk is full, or nearly
 
@@ -36,10 +38,12 @@ __all__ = [
     "BusyError",
     "ChangedError",
     "DamageError",
+    "DiskError",
     "ExistsError",
     "InvalidInputError",
     "InvalidNameError",
     "IsFolderError",
+    "LimitError",
     "MountError",
     "NotAllowedError",
     "NotFolderError",
@@ -214,6 +218,20 @@ class NotAllowedError(OutsideError):
     kind = "not_allowed"
     exit_code = 4
     code = errno.EACCES
+
+
+class LimitError(BusyError):
+    """Raised when a limit of this process or of the machine is reached: memory, files, processes, a file's size."""
+
+    kind = "limit"
+    code = errno.EAGAIN
+
+
+class DiskError(ArtfsError, OSError):
+    """Raised when the disk fails to read or write; what is stored may be intact."""
+
+    kind = "disk"
+    code = errno.EIO
 
 
 class DamageError(ArtfsError, OSError):

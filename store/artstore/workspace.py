@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from artstore import locate
 from artstore.arguments import Duration, seconds_of, text, texts, texts_of
 from artstore.errors import ExistsError, WorkspaceNotFoundError
+from artstore.interrupts import deferred, deferring
 from artstore.names import check_name, check_type
 from artstore.namespaces.groups import Groups
 from artstore.queries import artifacts, resolving
@@ -56,14 +57,15 @@ def open_workspace(path: str | os.PathLike[str] | None = None, *, create: bool =
     ``~/.local/share/artfs``.  If there is no workspace, ``create`` makes it; otherwise raises `WorkspaceNotFoundError`.
     """
     place = locate.find_workspace(path)
-    try:
+    with deferred():
+        try:
+            return Workspace(Store.open(place))
+        except WorkspaceNotFoundError:
+            if not create:
+                raise
+        with suppress(ExistsError):  # if another process makes it at this moment, it is opened
+            return init_workspace(place)
         return Workspace(Store.open(place))
-    except WorkspaceNotFoundError:
-        if not create:
-            raise
-    with suppress(ExistsError):  # if another process makes it at this moment, it is opened
-        return init_workspace(place)
-    return Workspace(Store.open(place))
 
 
 def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | None = None) -> Workspace:
@@ -73,9 +75,11 @@ def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | N
     """
     from artstore.creating import create_workspace
 
-    return Workspace(create_workspace(locate.find_workspace(path), group=group))
+    with deferred():
+        return Workspace(create_workspace(locate.find_workspace(path), group=group))
 
 
+@deferring("settings")
 class Workspace(Groups):
     """An open workspace, as returned by `open_workspace` and `init_workspace`.
 

@@ -23,7 +23,14 @@ FAILING = tuple(call for call in CALLS if call not in ("flock", "unlink", "unlin
 """What fails on a full or broken disk."""
 FAILING_ON = tuple(call for call in FAILING if call not in ("openat", "openat2", "write"))
 """What can be let fail from a moment on; not opening files to read them, nor complaining of it on stderr."""
-EXIT_CODES = {"ENOSPC": {0, 6}, "EIO": {0, 1, 5}, "EDQUOT": {0, 6}}
+EXIT_CODES = {
+    "ENOSPC": {0, 6},
+    "EIO": {0, 1},
+    "EDQUOT": {0, 6},
+    "EMFILE": {0, 1},
+    "ENOMEM": {0, 1},
+    "EFBIG": {0, 1},
+}
 """What the command may return; 0 where the call was of no consequence, such as a cache."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crash.faulty import EXIT_CODES, fail_everywhere
+from crash.faulty import fail_everywhere
 from crash.kill import Tally
 from crash.scenes import Scene
 
@@ -21,7 +21,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 
 
 @pytest.mark.parametrize("for_good", [False, True])
-@pytest.mark.parametrize("error", sorted(EXIT_CODES))
+@pytest.mark.parametrize("error", sorted(SHARES))
 def test_failing_system_calls(stage: dict[str, Scene], quick_dir: Path, error: str, for_good: bool) -> None:
     """Each call that writes or syncs may fail, once or from then on, with no space or a broken disk."""
     tally = Tally()

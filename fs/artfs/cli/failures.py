@@ -14,6 +14,7 @@ import click
 from artfs.cli.exit_codes import ExitCode
 from artfs.cli.output import quoted, say, warn, write_document
 from artstore.errors import ArtfsError
+from artstore.limits import machine_error
 
 __all__ = ["Failure", "explain", "report", "stdout_is_broken"]
 
@@ -63,6 +64,9 @@ def explain(error: BaseException, *, on_interrupt: str = "", command: str = "") 
         return Failure("usage", _usage_sentence(error), f"see '{command} --help'", ExitCode.USAGE)
     if isinstance(error, click.ClickException):
         return Failure("failed", _sentence(error.format_message()), "", ExitCode.FAILED)
+    found = machine_error(error, quoted(_place(error)) if _place(error) else "")
+    if found is not None:
+        return Failure(found.kind, found.message, found.hint, found.exit_code)
     if isinstance(error, OSError) and error.errno is not None:
         return _system_failure(error)
     what = " ".join(f"{type(error).__name__}: {error}".split())
@@ -100,10 +104,15 @@ def _system_failure(error: OSError) -> Failure:
         return Failure("not_found", what, "change to another folder: cd", ExitCode.NOT_FOUND)
     message = error.strerror or os.strerror(error.errno or 0)
     if error.filename is not None:
-        where = error.filename if isinstance(error.filename, (str, bytes)) else str(error.filename)
-        message = f"{quoted(where)}: {message}"
+        message = f"{quoted(_place(error))}: {message}"
     kind, code = _SYSTEM_CODES.get(error.errno or 0, ("failed", ExitCode.FAILED))
     return Failure(kind, message, "free space there and run it again" if code is ExitCode.OUT_OF_SPACE else "", code)
+
+
+def _place(error: BaseException) -> str | bytes:
+    """Return the path that an error of the operating system names, or ""."""
+    place = getattr(error, "filename", None)
+    return "" if place is None else place if isinstance(place, (str, bytes)) else str(place)
 
 
 def _has_folder() -> bool:

@@ -17,6 +17,7 @@ from artfs.cli import failures, terminal
 from artfs.cli.exit_codes import ExitCode
 from artfs.cli.output import flush, write_line
 from artfs.cli.session import Group, Session, workspace_option
+from artstore.interrupts import deliver_at_once
 
 __all__ = ["cli", "main", "run"]
 
@@ -166,6 +167,7 @@ def run() -> NoReturn:
     All output has been flushed when `main` returns, and the kernel closes the open files.
     """
     gc.set_threshold(_COLLECT_AFTER)
+    deliver_at_once()
     code = main()
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.flush()

@@ -462,6 +462,8 @@ def _device_number(directory: bytes) -> str:
 
 def _how(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGKILL:
+        return "signal SIGKILL, perhaps for want of memory"
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 

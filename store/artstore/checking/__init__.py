@@ -11,6 +11,7 @@ repairs the damage that a check has found.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,6 +22,7 @@ from artstore.checking.lmdb_check import check_pages
 from artstore.checking.report import OnProgress, Problem, Progress, Report, message_of
 from artstore.checking.structure import check_structure
 from artstore.errors import ArtfsError, DamageError
+from artstore.limits import raise_machine_error
 from artstore.storage import manifest
 from artstore.storage.manifest_folders import read_current
 
@@ -73,6 +75,7 @@ def _check_records(workspace: Path, place: Place, data: bool, report: Report, pr
     except Exception as error:
         if isinstance(error, ArtfsError) and not isinstance(error, DamageError):
             raise  # busy, or a file system on which nothing can be opened
+        raise_machine_error(error, "the records cannot be checked", but=errno.EIO)
         report.add("unchecked", f"the records could not be read: {message_of(error)}")
         return []
     if not data:

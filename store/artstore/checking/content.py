@@ -7,6 +7,7 @@ kept in the cache folder, so that an interrupted run resumes there; segments wit
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from array import array
@@ -24,6 +25,7 @@ from artstore.checking.report import MOST_OF_A_KIND, OnProgress, Progress, Repor
 from artstore.checking.tracing import trace
 from artstore.checking.verifying import Fault, verify
 from artstore.errors import DamageError
+from artstore.limits import raise_machine_error
 from artstore.records.nodes import Extent
 from artstore.records.packing import HEAD_LENGTH, HEADER_LENGTH, PackedEntry, parse_index, parse_segment_head
 from artstore.records.tables import Table, key32
@@ -89,7 +91,8 @@ class _Check:
         end = self._recounted.ends[number]
         try:
             fd = beneath.open_file(self._workspace, pack_path(self._workspace, number))
-        except OSError:
+        except OSError as error:
+            raise_machine_error(error, f"the pack {number} cannot be checked", but=errno.EIO)
             self._advance(end)  # the check of pack files reports it, with its content
             return
         try:
@@ -191,6 +194,7 @@ class _Check:
             entry = entries.get(place.offset) if entries is not None and is_here else None
             fault = verify(transaction, node, entry, lambda extent: self._read(extent, place.pack, fd))
         except Exception as error:  # whatever a malformed record raises
+            raise_machine_error(error, f"the pack {place.pack} cannot be checked", but=errno.EIO)
             return Fault("record", f"the record of node {node} is unreadable: {reason_of(error)}")
         self._report.count(nodes_verified=1, data_bytes=extent.stored)
         if fault is None and is_here and entries is not None and entry is None:
@@ -204,6 +208,7 @@ class _Check:
         try:
             other = beneath.open_file(self._workspace, pack_path(self._workspace, extent.pack))
         except OSError as error:
+            raise_machine_error(error, f"the pack {extent.pack} cannot be checked", but=errno.EIO)
             raise DamageError(f"the pack {extent.pack} cannot be opened: {reason_of(error)}") from error
         try:
             return _pread(other, extent)
@@ -239,4 +244,5 @@ def _pread(fd: int, extent: Extent) -> bytes:
     except DamageError:
         raise
     except OSError as error:
+        raise_machine_error(error, "a pack cannot be checked", but=errno.EIO)
         raise DamageError(f"the disk failed: {error.strerror}") from error

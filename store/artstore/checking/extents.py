@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid as uuids
 from array import array
@@ -13,6 +14,7 @@ from artstore.checking.recounting import Recount
 from artstore.checking.report import Report, reason_of
 from artstore.checking.tracing import trace
 from artstore.errors import DamageError
+from artstore.limits import raise_machine_error
 from artstore.records.counters import Counters
 from artstore.records.nodes import KIND_CHUNK
 from artstore.records.packing import HEADER_LENGTH, parse_header
@@ -123,6 +125,7 @@ def _fault_of_file(path: Path, number: int, end: int, uuid: bytes | None) -> tup
     except DamageError as error:
         return f"the pack {path} cannot be used for a rebuild: {error}", length
     except OSError as error:
+        raise_machine_error(error, f"the pack {path} cannot be checked", but=errno.EIO)
         return f"the pack {path} is unreadable: {reason_of(error)}", 0
     if uuid is not None and found_uuid != uuid:
         return f"the pack {path} belongs to another workspace", length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Container, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from artstore import beneath
 from artstore.checking.recounting import Recount
 from artstore.checking.report import Report, message_of, reason_of
 from artstore.errors import ArtfsError, DamageError, UnsupportedError, WorkspaceNotFoundError
+from artstore.limits import raise_machine_error
 from artstore.records.counters import Counters
 from artstore.records.identity import IDENTITY
 from artstore.storage import journal
@@ -62,6 +64,7 @@ def _check_reserve(workspace: Path, report: Report) -> None:
     try:
         kept = beneath.status(workspace, path).st_blocks * 512
     except OSError as error:
+        raise_machine_error(error, f"{path} cannot be checked", but=errno.EIO)
         report.add("file", f"the reserve {path} is missing: {reason_of(error)}")
         return
     if kept < RESERVE:

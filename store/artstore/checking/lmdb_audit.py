@@ -38,7 +38,8 @@ from artstore.checking.lmdb_format import (
     parse_overflow,
     parse_table,
 )
-from artstore.errors import DamageError
+from artstore.errors import DamageError, LimitError
+from artstore.limits import machine_error
 from artstore.records.tables import Table
 from artstore.storage import disk
 from artstore.storage.lmdb_files import DATA, open_environment
@@ -385,13 +386,21 @@ def main(folder: str) -> None:
         except OSError as error:  # stdout is unusable, so the exit code carries the errno
             os._exit(UNHEARD + (error.errno or 0))
 
+    def limited(error: Exception) -> None:
+        found = machine_error(error)
+        if isinstance(found, LimitError):
+            report({"limit": found.message, "hint": found.hint})
+            os._exit(0)
+
     try:
         report({"done": audit(Path(folder), report)})
     except lmdb.Error as error:
+        limited(error)
         is_busy = "Resource temporarily unavailable" in str(error)  # held from another pid namespace
         report({"busy" if is_busy else "problem": f"LMDB cannot read it: {error}"})
         report({"done": 0})
     except Exception as error:
+        limited(error)
         report({"problem": str(error) or type(error).__name__})
         report({"done": 0})
 

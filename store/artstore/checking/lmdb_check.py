@@ -19,8 +19,9 @@ from typing import Any, Final, NoReturn
 
 from artstore.checking.lmdb_audit import UNHEARD, main
 from artstore.checking.report import OnProgress, Progress, Report
-from artstore.errors import BusyError
+from artstore.errors import BusyError, LimitError
 from artstore.helper_environment import helper_environment
+from artstore.limits import killed
 from artstore.privileges import close_all, gave_up
 
 __all__ = ["check_pages"]
@@ -32,8 +33,8 @@ SILENCE_SECONDS: Final = 60.0
 def check_pages(folder: Path, report: Report, progress: OnProgress | None = None) -> bool:
     """Audit the environment in a folder; return whether it may be read.
 
-    A process that dies or hangs over it is a finding.  Raises `BusyError` where another pid namespace uses it, and
-    OSError where the process could not pass on what it found.
+    A process that crashes or hangs over it is a finding.  Raises `BusyError` where another pid namespace uses it,
+    `LimitError` if the process was killed or reached a limit, and OSError if it could not pass on what it found.
     """
     path = folder / "data.mdb"
     before = len(report.problems)
@@ -47,6 +48,8 @@ def check_pages(folder: Path, report: Report, progress: OnProgress | None = None
                 report.add("pages", f"{path}: {message['problem']}")
             if "note" in message:
                 report.note(f"{path}: {message['note']}, as after a failed commit; the next commit repairs this")
+            if "limit" in message:
+                raise LimitError(f"the pages of {path} cannot be checked: {message['limit']}", hint=message["hint"])
             if "busy" in message:
                 raise BusyError(
                     f"the manifest {folder} is in use from another pid namespace",
@@ -54,7 +57,7 @@ def check_pages(folder: Path, report: Report, progress: OnProgress | None = None
                 )
             pages = message.get("done", pages)
         if pages < 0:
-            _refuse_unheard(process)
+            _refuse_unheard(process, path)
             report.add("pages", f"{path}: reading it {_end(process)}")
     finally:
         process.kill()
@@ -140,11 +143,19 @@ def _messages(process: subprocess.Popen[bytes] | _Fork) -> Iterator[dict[str, An
             yield json.loads(line)
 
 
-def _refuse_unheard(process: subprocess.Popen[bytes] | _Fork) -> None:
-    """Raise the OSError for which the process could not say what it found."""
-    number = (process.poll() or 0) - UNHEARD
-    if number > 0:
+def _refuse_unheard(process: subprocess.Popen[bytes] | _Fork, path: Path) -> None:
+    """Raise the error for which the process could not say what it found: it is none of the pages."""
+    code = process.poll()
+    if code is None:
+        return
+    if code > UNHEARD:
+        number = code - UNHEARD
         raise OSError(number, os.strerror(number), "the audit of LMDB's pages")
+    what = f"the process that checks the pages of {path}"
+    if (error := killed(code, what)) is not None:
+        raise error
+    if code > 0:
+        raise LimitError(f"{what} could not start: it ended with exit code {code}", hint="check its limits: ulimit -a")
 
 
 def _end(process: subprocess.Popen[bytes] | _Fork) -> str:

@@ -27,6 +27,7 @@ from artstore.ingest.reporting import reporter
 from artstore.ingest.source import open_source
 from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.staging import Stager
+from artstore.interrupts import at_next_call, deferring
 from artstore.progress import Progress
 from artstore.queries.versions import Version
 from artstore.reclaim.collecting import with_room
@@ -65,6 +66,7 @@ class _Tree:
     start: int
 
 
+@deferring()
 class Gathering:
     """The content gathered so far for a version; for one thread of one process, ended by `commit` or `close`.
 
@@ -392,6 +394,7 @@ class Gathering:
         with suppress(AttributeError):  # the constructor failed
             if os.getpid() == self._pid and id(self._stager) in _unfinished:
                 _dropped.append(self._stager)  # not now: this thread may be in the middle of a transaction
+                at_next_call(_end_dropped)
 
 
 _unfinished: Final[dict[int, tuple[int, Stager]]] = {}

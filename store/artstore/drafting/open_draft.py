@@ -40,6 +40,7 @@ from artstore.ingest.retiming import retimed
 from artstore.ingest.source import open_source
 from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.staging import RequirementError, Stager
+from artstore.interrupts import deferring
 from artstore.names import check_draft
 from artstore.progress import Progress
 from artstore.queries.difference import Difference, compare
@@ -150,6 +151,7 @@ def find_draft(store: Store, ident: str) -> OpenDraft:
     return draft
 
 
+@deferring("artifact", "base")
 class OpenDraft:
     """A draft with a name: changed by steps, until it is committed or aborted, or expires.
 

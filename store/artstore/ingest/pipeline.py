@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -21,6 +22,8 @@ from artstore.ingest.reading import SMALL, FileDraft, Window, changed, encode_sm
 from artstore.ingest.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source, display
 from artstore.ingest.staging import Stager
 from artstore.ingest.statcache import DirectoryCache, StatCache
+from artstore.interrupts import checkpoint
+from artstore.limits import raise_machine_error
 from artstore.records.trees import LINK_MODE, MODE_BITS, Kind, clamped_ns
 from artstore.rows.nodes import has_lost, is_whole
 from artstore.storage.codec import encode
@@ -169,6 +172,7 @@ class Ingest:
             try:
                 with Feed(self._parcels(pool), _IN_FLIGHT) as feed:
                     for parcel in feed:
+                        checkpoint()
                         for step in parcel.steps:
                             step()
                             self._stager.flush_if_full()
@@ -256,6 +260,7 @@ class Ingest:
                 yield Parcel([step], list(window.chunks), len(window.data) + _STEP_COST)
             large.still = FileStamp.of_fd(fd) == large.stamp
         except OSError as error:
+            raise_machine_error(error, f"{display(entry.path)} cannot be read", but=errno.EIO)
             large.error = SourceError(f"{display(entry.path)} cannot be read: {error.strerror}", paths=[entry.path])
         finally:
             os.close(fd)

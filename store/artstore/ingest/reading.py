@@ -7,6 +7,7 @@ want it costs more than reading a small file, so a task is many chunks, and comp
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from artstore.errors import SourceChangedError, SourceError
 from artstore.ids import Buffer, content_id
 from artstore.ingest.chunker import MAXIMUM, MIXED, WHOLE, Sizes, boundaries, sizes_for
 from artstore.ingest.source import FileEntry, FileStamp, display
+from artstore.limits import raise_machine_error
 from artstore.records.packing import CLASS_CONTENT
 from artstore.storage.codec import Encoded, encode_all
 from artstore.store import Store
@@ -97,6 +99,7 @@ def _read_whole(entry: FileEntry) -> tuple[bytes, FileStamp, int]:
         except OSError as error:
             if isinstance(error, SourceError):
                 raise
+            raise_machine_error(error, f"{display(entry.path)} cannot be read", but=errno.EIO)
             raise SourceError(
                 f"{display(entry.path)} cannot be read: {os.strerror(error.errno or 0)}", paths=[entry.path]
             ) from error

@@ -34,6 +34,7 @@ from artstore.ingest.batch import (
     Ref,
     StaleHintError,
 )
+from artstore.interrupts import shielded
 from artstore.records.nodes import Extent, canonical_list
 from artstore.records.packed_trees import (
     Attributes,
@@ -191,7 +192,8 @@ class Stager:
         given_up = [draft for draft in self._drafts() if not draft.has_ended and not (keep and self._has_content)]
         try:
             if given_up:
-                with suppress(ArtfsError, OSError), self._store.write() as transaction:  # else they are dead drafts
+                # If that fails they are dead drafts.
+                with shielded(), suppress(ArtfsError, OSError), self._store.write() as transaction:
                     for draft in given_up:
                         draft.remove(transaction)
         finally:

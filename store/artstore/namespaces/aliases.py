@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from artstore.arguments import texts_of
+from artstore.interrupts import deferring
 from artstore.names import check_alias, check_name, check_new_alias
 from artstore.queries.resolving import version_of_reference
 from artstore.store import Store
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Aliases"]
 
 
+@deferring()
 class Aliases:
     """The aliases of a workspace's artifacts."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from artstore.arguments import Duration, seconds_of, texts_of
+from artstore.interrupts import deferring
 from artstore.names import check_name
 from artstore.queries.resolving import base_version
 from artstore.store import Store
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Drafts"]
 
 
+@deferring()
 class Drafts:
     """The drafts of a workspace."""
 

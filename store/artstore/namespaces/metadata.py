@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from artstore.arguments import texts_of
+from artstore.interrupts import deferring
 from artstore.queries.resolving import version_of_reference
 from artstore.store import Store
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["VersionMetadata"]
 
 
+@deferring()
 class VersionMetadata:
     """The metadata of a workspace's versions."""
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from artstore.interrupts import deferring
 from artstore.store import Store
 
 __all__ = ["Opened"]
 
 
+@deferring()
 class Opened:
     """The identity and the life of an open workspace."""
 

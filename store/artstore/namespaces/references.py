@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from artstore.errors import DamageError, InvalidInputError, NotFoundError
 from artstore.ids import ID_LENGTH
+from artstore.interrupts import deferring
 from artstore.queries.resolving import resolve_version, version_of_reference
 from artstore.records.references import LONGEST_REFERENCE, ReferenceRecord
 from artstore.store import Store
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["References"]
 
 
+@deferring()
 class References:
     """The references in a workspace's versions; `Workspace.refer` makes them."""
 

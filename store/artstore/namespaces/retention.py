@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from artstore.arguments import Duration, seconds_of
 from artstore.clock import utc
+from artstore.interrupts import deferring
 from artstore.queries.resolving import version_of_reference
 from artstore.store import Store
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Retention"]
 
 
+@deferring()
 class Retention:
     """The retention rules of a workspace."""
 

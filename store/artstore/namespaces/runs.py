@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from artstore.arguments import text
+from artstore.interrupts import deferring
 from artstore.names import check_name
 from artstore.store import Store
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Runs"]
 
 
+@deferring()
 class Runs:
     """The runs of a workspace."""
 

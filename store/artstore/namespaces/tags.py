@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from artstore.arguments import texts_of
+from artstore.interrupts import deferring
 from artstore.queries.resolving import version_of_reference
 from artstore.store import Store
 
 __all__ = ["Tags"]
 
 
+@deferring()
 class Tags:
     """The tags of a workspace's versions."""
 

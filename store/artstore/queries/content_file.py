@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 from artstore.errors import DamageError, NotFoundError
+from artstore.interrupts import deferring
 from artstore.reclaim.leases import Lease
 from artstore.records.references import ReferenceRecord
 from artstore.store import Store
@@ -14,6 +15,7 @@ from artstore.store import Store
 __all__ = ["ContentFile"]
 
 
+@deferring()
 class ContentFile(io.RawIOBase):
     """A file of a version, opened for reading; seekable, verified as it is read, and good after a fork.
 

@@ -15,6 +15,7 @@ from typing import IO, Any, Literal, NamedTuple, overload
 from artstore.arguments import raw_path, shown_value
 from artstore.clock import utc
 from artstore.errors import InvalidInputError, IsFolderError, MountError, NotFolderError, NotFoundError, RefusedError
+from artstore.interrupts import deferring
 from artstore.names import unknown_path
 from artstore.queries.content_file import ContentFile
 from artstore.reclaim.leases import Lease
@@ -76,6 +77,7 @@ class FileInfo:
     """Whether it is a file whose bytes stay outside; ``digest`` is then that of the reference record."""
 
 
+@deferring("tags", "aliases", "path")
 class Version:
     """One version of an artifact: its record, and reading below it.
 

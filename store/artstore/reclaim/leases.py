@@ -52,7 +52,10 @@ class Lease:
             self._fd = -1
 
     def __del__(self) -> None:
-        self.close()
+        try:
+            self.close()
+        except KeyboardInterrupt:  # which a finaliser would lose, and the descriptor with it
+            self.close()
 
 
 def _open(store: Store, file: str) -> int:

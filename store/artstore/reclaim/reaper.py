@@ -22,6 +22,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from artstore import beneath, daemon_requests
+from artstore.interrupts import checkpoint
 from artstore.mount_leases import DeletedVersion
 from artstore.reclaim import compaction, leases
 from artstore.reclaim.holes import punch_unread
@@ -235,6 +236,7 @@ class Reaper:
             oldest = manifest.oldest_reader(self._store.path)
             if oldest is None or oldest >= transaction or time.monotonic() >= until:
                 return oldest
+            checkpoint()
             time.sleep(0.002)
 
 
@@ -330,6 +332,7 @@ def reap(
             if progress is not None:
                 progress(done)
         elif step.more:
+            checkpoint()
             time.sleep(0.005)
         late = deadline is not None and time.monotonic() >= deadline
         enough = until is not None and until()

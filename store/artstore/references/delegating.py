@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
@@ -17,6 +18,7 @@ from typing import Any, Final
 from artstore.errors import ArtfsError, OutsideError
 from artstore.helper_environment import helper_environment
 from artstore.ids import Buffer
+from artstore.limits import killed
 from artstore.records.references import ReferenceRecord
 from artstore.references.access import Access
 from artstore.references.addresses import Reach
@@ -26,6 +28,7 @@ from artstore.references.services import Found, NoRangesError, Service, open_her
 __all__ = ["Delegated", "must_delegate", "open_service"]
 
 _PIECE: Final = 8 * 1024 * 1024
+_ENDING_SECONDS: Final = 2.0
 _used_by = 0
 """The process that has used obstore first, if any."""
 _lock = threading.Lock()
@@ -79,10 +82,18 @@ class _Helper:
                 answer = self._connection.recv()
             except (OSError, EOFError) as error:
                 _forget(self)
-                raise OutsideError("the process that accesses remote services for this one has ended") from error
+                what = "the process that accesses remote services for this one"
+                raise killed(self._ended(), what) or OutsideError(f"{what} has ended") from error
         if isinstance(answer, ArtfsError):
             raise answer
         return answer
+
+    def _ended(self) -> int:
+        """Return the exit code of the helper, which has closed its connection; 0 if it lives on."""
+        deadline = time.monotonic() + _ENDING_SECONDS
+        while (code := self._process.poll()) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return code or 0
 
 
 _helpers: dict[int, _Helper] = {}

@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 from artstore import beneath
 from artstore.clock import doubt
 from artstore.errors import DamageError, ExistsError, NotFoundError
+from artstore.limits import raise_machine_error
 from artstore.records.catalogue import DraftRecord
 from artstore.records.seal import unseal
 from artstore.records.tables import Table, key64
@@ -266,7 +267,8 @@ def _let_go(transaction: WriteTransaction, draft: int, nodes: Sequence[int]) -> 
 def _is_alive(run_dir: Path, number: int) -> bool:
     try:
         fd = _open_lock(run_dir, number, os.O_RDONLY)
-    except OSError:
+    except OSError as error:
+        raise_machine_error(error, f"whether the put number {number} is running cannot be told")
         return False
     try:
         return not disk.try_lock(fd, shared=True)  # shared: two that ask at once are not in each other's way

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 from artstore import beneath
 from artstore.errors import BusyError
+from artstore.interrupts import checkpoint
 from artstore.records.deadlist import Condemned, Free, decode_condemned, decode_free, encode_condemned, encode_free
 from artstore.records.nodes import Extent
 from artstore.records.tables import Table, key32
@@ -60,6 +61,7 @@ def exclusive(workspace: Path, *, seconds: float = _PATIENCE_SECONDS) -> Iterato
                     f"another process is freeing space of {workspace} and makes no progress",
                     hint=f"find it with: fuser {path}",
                 )
+            checkpoint()
             time.sleep(0.002)
         yield
     finally:

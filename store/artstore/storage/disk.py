@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from artstore import beneath, locate
-from artstore.errors import ArtfsError, DamageError, OutOfSpaceError, RefusedError
+from artstore.errors import ArtfsError, DamageError, DiskError, OutOfSpaceError, RefusedError
 from artstore.ids import Buffer
+from artstore.limits import raise_machine_error
 
 __all__ = [
     "append",
@@ -60,7 +61,7 @@ def require_writable(workspace: Path) -> None:
 def out_of_space(folder: Path, what: str) -> Iterator[None]:
     """Turn ENOSPC and EDQUOT inside the block into `OutOfSpaceError`, naming ``what`` was being written.
 
-    EROFS becomes `RefusedError`.  EIO becomes `DamageError`, because the system's error would name no file either.
+    EROFS becomes `RefusedError`, EIO `DiskError`, and a limit `LimitError`: the system's errors would name no file.
     """
     try:
         yield
@@ -72,10 +73,11 @@ def out_of_space(folder: Path, what: str) -> Iterator[None]:
                 f"{folder} is on a read-only file system: {what} cannot be written", hint="mount it writable"
             ) from error
         if error.errno == errno.EIO:
-            raise DamageError(
+            raise DiskError(
                 f"the disk of {folder} failed while {what} was being written: nothing was committed",
                 hint="the system log may have details",
             ) from error
+        raise_machine_error(error, f"{what} in {folder} cannot be written")
         if error.errno not in _NO_SPACE:
             raise
         raise OutOfSpaceError(

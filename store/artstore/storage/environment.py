@@ -25,7 +25,8 @@ import lmdb
 import lmdb._envid
 
 from artstore import beneath, locate
-from artstore.errors import BusyError, DamageError, OutOfSpaceError, RefusedError
+from artstore.errors import BusyError, DamageError, LimitError, OutOfSpaceError, RefusedError
+from artstore.limits import machine_error, raise_machine_error
 from artstore.records.tables import Table
 from artstore.storage import disk
 from artstore.storage.lmdb_files import open_environment
@@ -38,7 +39,7 @@ MAX_READERS: Final = 1024
 _MIN_FREE: Final = 1 << 20
 
 
-class _AddressError(BusyError):
+class _AddressError(LimitError):
     """Raised when a process cannot map another environment."""
 
 
@@ -50,7 +51,7 @@ class Environment:
         self.new = new
         """Whether this is the environment of a workspace that is being made, before its first commit."""
         self._current = os.fspath(workspace / CURRENT)
-        self._users = 0
+        self._users: list[None] = []  # one for each transaction: appending and popping need no lock
         self._used_ns = time.monotonic_ns()
         self._dropped = False
         self._current_stamp, folder = read_current(workspace)
@@ -106,6 +107,7 @@ class Environment:
                 handles[table] = self.env.open_db(table.name.lower().encode(), create=False)
         except lmdb.Error as error:
             self.env.close()
+            raise_machine_error(error, f"the manifest of {self.workspace} cannot be read")
             raise DamageError(f"the manifest of {self.workspace} cannot be read: {error}") from error
         return handles
 
@@ -142,6 +144,7 @@ class Environment:
                 raise OutOfSpaceError(
                     f"the disk of {self.workspace} is full: its manifest cannot be opened", hint="free some space"
                 ) from error
+            raise_machine_error(error, f"the manifest of {self.workspace} cannot be opened")
             raise DamageError(f"the manifest of {self.workspace} cannot be opened: {error}") from error
 
     @classmethod
@@ -220,18 +223,19 @@ class Environment:
 
     def enter(self) -> bool:
         """Count a transaction that is about to begin; return False if the environment has been discarded."""
-        with _lock:
-            if self._dropped:
-                return False
-            self._users += 1
-            self._used_ns = time.monotonic_ns()
-            return True
+        self._users.append(None)
+        if self._dropped:
+            self.leave()
+            return False
+        self._used_ns = time.monotonic_ns()
+        return True
 
     def leave(self) -> None:
         """Count a transaction that has ended."""
-        with _lock:
-            self._users -= 1
-            self._close_if_unused()
+        self._users.pop()
+        if self._dropped:
+            with _lock:
+                self._close_if_unused()
 
     def _close_if_unused(self) -> None:
         if self._dropped and not self._users and self in _closing:
@@ -307,7 +311,8 @@ def _failure(workspace: Path, error: lmdb.Error) -> Exception:
             f"the disk of {workspace} is full ({free} bytes left): nothing was committed",
             hint="free some space and run the command again: stored content is kept",
         )
-    return DamageError(f"writing the manifest of {workspace} failed: {error}")
+    found = machine_error(error, f"writing the manifest of {workspace} failed, and nothing was committed")
+    return found or DamageError(f"writing the manifest of {workspace} failed: {error}")
 
 
 def _is_full(error: lmdb.Error) -> bool:

@@ -17,6 +17,8 @@ from typing import Any, Final
 import lmdb
 
 from artstore.errors import DamageError
+from artstore.interrupts import checkpoint
+from artstore.limits import raise_machine_error
 from artstore.records.counters import Counters
 from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
 from artstore.records.tables import Table, number64
@@ -189,6 +191,7 @@ class Reading:
         self._workspace = workspace
 
     def __enter__(self) -> ReadTransaction:
+        checkpoint()
         self._manifest, self._raw = _begin(self._workspace, write=False)
         return ReadTransaction(self._raw, self._manifest.handles)
 
@@ -200,6 +203,7 @@ class Reading:
         finally:
             self._manifest.leave()
         if isinstance(error, lmdb.Error):
+            raise_machine_error(error, f"the manifest of {self._workspace} cannot be read")
             raise DamageError(f"the manifest of {self._workspace} cannot be read: {error}") from error
 
 
@@ -214,6 +218,7 @@ def write(workspace: Path) -> Iterator[WriteTransaction]:
 
     Raises `OutOfSpaceError` if the disk is full; the block then has no effect.
     """
+    checkpoint()
     environment, raw = _begin(workspace, write=True)
     try:
         transaction = WriteTransaction(raw, environment.handles, new=environment.new)

@@ -16,6 +16,7 @@ import lmdb
 
 from artstore import beneath
 from artstore.errors import DamageError, RefusedError, UnsupportedError, WorkspaceNotFoundError
+from artstore.limits import raise_machine_error
 
 __all__ = [
     "CURRENT",
@@ -85,7 +86,8 @@ def identity_of(workspace: Path, file: str) -> tuple[int, int]:
     """Return (st_dev, st_ino) of a file in a workspace, zeros if there is none."""
     try:
         status = beneath.status(workspace, file)
-    except OSError:
+    except OSError as error:
+        raise_machine_error(error, f"{workspace / file} cannot be looked at")
         return (0, 0)
     return status.st_dev, status.st_ino
 

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 from artstore import beneath
 from artstore.errors import DamageError, OutOfSpaceError, RefusedError
 from artstore.ids import Buffer
+from artstore.limits import raise_machine_error
 from artstore.records.nodes import ChunkRecord, Extent, block_length
 from artstore.records.packing import (
     HEAD_LENGTH,
@@ -121,7 +122,11 @@ class PackReader:
 
     def _pread(self, pack: int, size: int, offset: int) -> bytes:
         file = self._files.get(pack) or self._open(pack)
-        return disk.read_exactly(file.fd, size, offset)
+        try:
+            return disk.read_exactly(file.fd, size, offset)
+        except OSError as error:
+            raise_machine_error(error, f"the pack {pack_path(self._workspace, pack)} cannot be read")
+            raise
 
     def _open(self, pack: int) -> _OpenPack:
         with self._lock:
@@ -277,17 +282,24 @@ class PackWriter:
             fd = beneath.open_file(self._workspace, pack_path(self._workspace, number), os.O_RDWR)
         except RefusedError:
             raise  # it is not a file of this workspace
-        except OSError:
+        except OSError as error:
+            raise_machine_error(error, f"the pack {number} cannot be opened")
             return False  # a pack that is gone or not ours to write: another will do
-        if not disk.try_lock(fd):
-            os.close(fd)
-            return False
+        is_taken = False
+        try:
+            is_taken = disk.try_lock(fd) and self._adopt(fd, number)
+        finally:
+            if not is_taken:
+                os.close(fd)
+        return is_taken
+
+    def _adopt(self, fd: int, number: int) -> bool:
+        """Go on at the end of a pack that this writer has locked; return whether it has room."""
         with manifest.read(self._workspace) as snapshot:
             value = snapshot.get(Table.PACKS, key32(number))
         end = 0 if value is None else pack_end(value)
         length = os.fstat(fd).st_size
         if value is None or end >= PACK_LIMIT or length < end:
-            os.close(fd)
             return False
         if length > end:
             os.ftruncate(fd, end)  # a torn tail, or one whose transaction never committed

@@ -19,7 +19,15 @@ import pytest
 
 from artstore import beneath
 from artstore.creating import create_workspace
-from artstore.errors import BusyError, DamageError, OutOfSpaceError, RefusedError, WorkspaceNotFoundError
+from artstore.errors import (
+    BusyError,
+    DamageError,
+    DiskError,
+    LimitError,
+    OutOfSpaceError,
+    RefusedError,
+    WorkspaceNotFoundError,
+)
 from artstore.records.tables import Table
 from artstore.storage import disk, environment, manifest
 from artstore.storage.environment import MAP_SIZE, Environment, map_size
@@ -107,7 +115,9 @@ def test_a_read_only_file_system_is_explained(path: Path, monkeypatch: pytest.Mo
     [
         ("mdb_env_open: Resource temporarily unavailable", BusyError),
         (f"mdb_env_open: {os.strerror(errno.EDQUOT)}", OutOfSpaceError),
-        ("mdb_env_open: Input/output error", DamageError),
+        ("mdb_env_open: Input/output error", DiskError),
+        (f"mdb_env_open: {os.strerror(errno.EMFILE)}", LimitError),
+        ("mdb_env_open: MDB_CORRUPTED", DamageError),
     ],
 )
 def test_what_fails_to_open_is_classed(
@@ -222,9 +232,11 @@ def test_giving_up_twice_closes_once(path: Path) -> None:
         (lmdb.DiskError("mdb_txn_commit"), 1 << 40, OutOfSpaceError),
         (lmdb.Error(f"mdb_put: {os.strerror(errno.EDQUOT)}"), 1 << 40, OutOfSpaceError),
         (lmdb.Error("mdb_put: Input/output error"), 1000, OutOfSpaceError),
-        (lmdb.Error("mdb_put: Input/output error"), 1 << 40, DamageError),
+        (lmdb.Error("mdb_put: Input/output error"), 1 << 40, DiskError),
+        (lmdb.Error(f"mdb_put: {os.strerror(errno.EFBIG)}"), 1 << 40, LimitError),
+        (lmdb.CorruptedError("mdb_put: MDB_CORRUPTED"), 1 << 40, DamageError),
     ],
-    ids=["map", "disk", "quota", "EIO on a full disk", "EIO"],
+    ids=["map", "disk", "quota", "EIO on a full disk", "EIO", "size", "pages"],
 )
 def test_a_failed_write_gives_the_environment_up(
     path: Path, monkeypatch: pytest.MonkeyPatch, error: lmdb.Error, free: int, expected: type[Exception]

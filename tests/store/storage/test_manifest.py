@@ -12,7 +12,7 @@ import lmdb
 import pytest
 
 from artstore.creating import create_workspace
-from artstore.errors import BusyError, DamageError, OutOfSpaceError, UnsupportedError, WorkspaceNotFoundError
+from artstore.errors import BusyError, DamageError, DiskError, OutOfSpaceError, UnsupportedError, WorkspaceNotFoundError
 from artstore.records.tables import Table, key32, key64
 from artstore.storage import disk, manifest
 from artstore.storage.environment import Environment
@@ -204,7 +204,7 @@ def test_a_manifest_that_is_being_replaced_is_busy(empty: Path) -> None:
 
 def test_a_failed_commit_is_classed_by_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """LMDB calls a full disk an input/output error; the next transaction starts from a new environment."""
-    for free, expected in ((1000, OutOfSpaceError), (1 << 40, DamageError)):
+    for free, expected in ((1000, OutOfSpaceError), (1 << 40, DiskError)):
         monkeypatch.setattr(disk, "free_bytes", lambda _, free=free: free)
         with pytest.raises(expected), manifest.write(path):
             raise lmdb.Error("mdb_put: Input/output error")

@@ -13,6 +13,7 @@ Nothing is read but folders, links and ignore files; contents are the caller's t
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -37,6 +38,7 @@ from artstore.ingest.source.entries import (
 from artstore.ingest.source.ignore import IgnoreRules
 from artstore.ingest.source.problems import special_kind
 from artstore.ingest.source.walk import Walk, may_read
+from artstore.limits import raise_machine_error
 
 __all__ = [
     "DirectoryHandle",
@@ -197,4 +199,5 @@ def _file_status(name: bytes, fd: int, path: bytes) -> os.stat_result:
 
 
 def _cannot_read(path: bytes, error: OSError) -> SourceError:
+    raise_machine_error(error, f"{display(path)} cannot be read", but=errno.EIO)
     return SourceError(f"{display(path)} cannot be read: {os.strerror(error.errno or 0)}", paths=[path])

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from artstore.errors import SourceChangedError, SourceError
+from artstore.limits import raise_machine_error
 
 __all__ = [
     "DirectoryHandle",
@@ -167,6 +168,7 @@ class DirectoryHandle:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             message = f"{display(path)} changed while it was being put: it is no longer a file"
             return SourceChangedError(message, paths=[path])
+        raise_machine_error(error, f"{display(path)} cannot be read", but=errno.EIO)
         return SourceError(f"{display(path)} cannot be read: {os.strerror(error.errno or 0)}", paths=[path])
 
 

@@ -8,6 +8,7 @@ import stat
 
 from artstore.errors import SourceChangedError, SourceError
 from artstore.ingest.source.entries import display
+from artstore.limits import raise_machine_error
 
 __all__ = ["PROBLEMS_MAX", "Problems", "special_kind"]
 
@@ -45,6 +46,7 @@ class Problems:
         if error.errno in _VANISHED:
             self.add(path, "gone: it vanished while the folder was being read", changed=True)
         else:
+            raise_machine_error(error, f"{display(path)} cannot be read", but=errno.EIO)
             self.add(path, f"unreadable: {os.strerror(error.errno or errno.EIO)}")
 
     def raise_any(self) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final
 
+from artstore.interrupts import checkpoint
+
 __all__ = ["StoppedError", "Workers"]
 
 _THREADS: Final = 8
@@ -50,6 +52,7 @@ class Workers:
         oldest = self._running.popleft()
         meanwhile()
         while not wait([oldest], _PROGRESS_SECONDS).done:
+            checkpoint()
             meanwhile()
         oldest.result()
 

@@ -34,6 +34,7 @@ import lmdb
 
 from artstore import beneath
 from artstore.errors import BusyError, DamageError, OutOfSpaceError
+from artstore.interrupts import checkpoint
 from artstore.records.tables import Table
 from artstore.storage import disk, manifest
 from artstore.storage.environment import Environment, map_size
@@ -100,6 +101,7 @@ def compact_environment(store: Store, *, always: bool = False) -> tuple[int, int
             _discard(store, new)
     until = time.monotonic() + READER_SECONDS
     while retire_replaced(store) and time.monotonic() < until:
+        checkpoint()
         time.sleep(0.01)
     return before, _taken(store)
 
@@ -124,6 +126,7 @@ def _wait_for_readers(store: Store) -> None:
             return
         if time.monotonic() >= until:
             break
+        checkpoint()
         time.sleep(0.01)
     with manifest.frozen(store.path) as (current, _):
         pids += [reader.pid for reader in readers_of(current.env) if reader.transaction < number]
