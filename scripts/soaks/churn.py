@@ -68,7 +68,10 @@ class Client:
             below = self.source / f"d{self.random.randrange(3)}"
             below.mkdir(parents=True, exist_ok=True)
             size = self.random.choice((0, 20, 3000, 70_000, 400_000))
-            (below / f"f{self.random.randrange(6)}").write_bytes(content(self.random.randrange(60), size))
+            (self.source.with_suffix(".new")).write_bytes(content(self.random.randrange(60), size))
+            (self.source.with_suffix(".new")).rename(
+                below / f"f{self.random.randrange(6)}"
+            )  # whole, if it is killed meanwhile
 
     def words(self) -> list[str]:
         """Return the next command."""
