@@ -115,12 +115,16 @@ def meta_log(session: Session, reference: str) -> None:
         write_document(RevisionsDocument.of(version.name, revisions))
         return
     rows = [
-        [moment(after.at), ", ".join(_changes(before, after)) or "nothing changed"]
+        [moment(after.at), _who(after), ", ".join(_changes(before, after)) or "nothing changed"]
         for after, before in pairwise(revisions)
     ]
     created = revisions[-1]
-    rows.append([moment(created.at), ", ".join(["created", *_changes(None, created)])])
-    write_table(["SINCE", "CHANGES"], rows)
+    rows.append([moment(created.at), _who(created), ", ".join(["created", *_changes(None, created)])])
+    write_table(["SINCE", "BY", "CHANGES"], rows)
+
+
+def _who(revision: Revision) -> str:
+    return quoted(revision.by) or "-"
 
 
 def _changes(before: Revision | None, after: Revision) -> Iterator[str]:

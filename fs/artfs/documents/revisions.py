@@ -33,9 +33,13 @@ class RevisedDocument(Document):
 
 @dataclass(frozen=True, slots=True)
 class RevisionItem(Record):
-    """The description and metadata that a version had from a moment on: since its creation, or since a change."""
+    """The description and metadata that a version had from a moment on: since its creation, or since a change.
+
+    ``by`` is who made it, as ``USER@HOST``; it is empty if that was not recorded.
+    """
 
     at: datetime
+    by: str
     description: str
     metadata: Mapping[str, Any]
 

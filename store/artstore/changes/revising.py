@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from artstore.arguments import text
 from artstore.errors import NotFoundError
 from artstore.metadata import equal_metadata
+from artstore.origins import process_origin
 from artstore.queries.revisions import revisions_of
 from artstore.reclaim.compaction import compact_environment, rewrite_journal
 from artstore.records.catalogue import (
@@ -32,6 +33,7 @@ from artstore.records.catalogue import (
 from artstore.records.events import RevisionEvent
 from artstore.rows import catalogue
 from artstore.rows.history import History, VersionHistory
+from artstore.rows.settings import read_settings
 from artstore.storage import journal
 from artstore.storage.manifest import WriteTransaction
 from artstore.store import Store
@@ -75,6 +77,8 @@ def revise(
         text(description, "the description")
     whole = None if metadata is None else checked_metadata(metadata)
     changes = {} if update is None else checked_metadata(update)
+    origin = process_origin()
+    by = f"{origin['user']}@{origin['host']}"
     with store.write() as transaction:
         artifact, current = living(transaction, version)
         kept = reserved(current.metadata)
@@ -97,6 +101,7 @@ def revise(
                 description=changed.description,
                 metadata=changed.metadata,
                 at_ns=time.time_ns(),
+                by=by if read_settings(transaction).record_origin else "",
             )
             journal.append(store.path, transaction, [event])
     return Revised(artifact, changed, is_changed)

@@ -23,9 +23,13 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """The description and metadata of a version from a moment on: of its creation, or of a change."""
+    """The description and metadata of a version from a moment on: of its creation, or of a change.
+
+    ``by`` is who made it, as ``USER@HOST``, or "" if that was not recorded.
+    """
 
     at: datetime
+    by: str
     description: str
     metadata: dict[str, Any]
 
@@ -42,8 +46,10 @@ def revisions_of(store: Store, version: VersionRecord) -> list[Revision]:
             hint="check the workspace: artfs fsck",
         )
     made = recorded.made
-    states = [Revision(utc(made.created_ns), made.description, made.metadata)]
-    states += [Revision(utc(event.at_ns), event.description, event.metadata) for event in recorded.revisions]
+    origin = made.origin or {}
+    by = f"{origin.get('user', '')}@{origin.get('host', '')}" if origin else ""
+    states = [Revision(utc(made.created_ns), by, made.description, made.metadata)]
+    states += [Revision(utc(event.at_ns), event.by, event.description, event.metadata) for event in recorded.revisions]
     return states[::-1]
 
 

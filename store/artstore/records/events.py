@@ -167,7 +167,10 @@ class UndeleteEvent(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevisionEvent(_Event):
-    """A version has another description or other metadata; both are as they are after the change, at ``at_ns``."""
+    """A version has another description or other metadata; both are as they are after the change.
+
+    It was made at ``at_ns`` by ``by``: ``USER@HOST``, or "" if origins are not recorded.
+    """
 
     event_kind: ClassVar[str] = "revision"
     name: Name
@@ -175,6 +178,7 @@ class RevisionEvent(_Event):
     description: str
     metadata: dict[str, Any]
     at_ns: int = 0
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,8 @@ def test_changing_and_showing(artfs: Run) -> None:
     reported(artfs("meta", "set", "x", "acc=0.9", 'tags:=["a"]', '{"n": 1}'), names=["acc, tags, n", "x:v0"])
     reported(artfs("meta", "rm", "x", "n"), names=["n", "x:v0", "artfs meta log x:v0"])
     log = artfs("meta", "log", "x").out.decode().splitlines()
-    assert [line.split("  ", 1)[1] for line in log] == [
+    assert all("@" in line.split("  ")[1] for line in log)
+    assert [line.split("  ", 2)[2] for line in log] == [
         "n: 1 -> removed",
         'acc: 0.5 -> 0.9, n: 1, tags: ["a"]',
         'description: "one" -> "two"',

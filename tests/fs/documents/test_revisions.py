@@ -21,7 +21,7 @@ def test_a_change() -> None:
 
 def test_states_in_their_order() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    states = [Revision(moment, "two", {"n": 2}), Revision(moment, "", {})]
+    states = [Revision(moment, "a@b", "two", {"n": 2}), Revision(moment, "", "", {})]
     document = encode(revisions.RevisionsDocument.of("x:v3", states))
     check(document)
     assert [state["description"] for state in document["revisions"]] == ["two", ""]

@@ -95,3 +95,12 @@ def test_a_journal_without_the_version(revised: Workspace) -> None:
     path.unlink()
     with pytest.raises(DamageError):
         revisions_of(revised.store, record)
+
+
+def test_who_made_a_change(revised: Workspace) -> None:
+    """The user and host of each, as far as origins were recorded."""
+    origin = revised.version("a:v0").origin
+    revised.configure(record_origin=False)
+    revised.describe("a:v0", "three")
+    who = f"{origin['user']}@{origin['host']}"
+    assert [state.by for state in revised.metadata.log("a:v0")] == ["", who, who, who]

@@ -67,7 +67,7 @@ def test_a_key_that_is_missing_is_refused(kind: str) -> None:
         "version": {"draft", "origin"},
         "delete": {"serial", "due_ns", "reason"},
         "purge": {"serial", "old_digest"},
-        "revision": {"at_ns"},
+        "revision": {"at_ns", "by"},
     }
     for key in values.keys() - optional.get(kind, set()):
         with raises(DamageError, names=[repr(key)]):
