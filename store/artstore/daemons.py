@@ -19,7 +19,7 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -39,6 +39,7 @@ __all__ = [
     "daemons_folder",
     "is_held",
     "is_stopped",
+    "is_suspended",
     "listen",
     "live_daemons",
     "private_run_dir",
@@ -234,14 +235,19 @@ def is_held(run_file: Path) -> bool:
 
 def is_stopped(daemon: DaemonInfo) -> bool:
     """Return whether the process of a daemon is suspended; False for one that the user of the run file does not run."""
+    return is_suspended(daemon.pid, users=(daemon.uid, 0))
+
+
+def is_suspended(pid: int, *, users: Collection[int] | None = None) -> bool:
+    """Return whether a process, of one of ``users`` if they are given, is suspended by a signal or a debugger."""
     try:
-        process = os.open(f"/proc/{daemon.pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        process = os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         with open(os.open("stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process), "rb") as file:
             state = file.read().rpartition(b")")[2].split()[0]
-        return state in (b"T", b"t") and os.fstat(process).st_uid in (daemon.uid, 0)
+        return state in (b"T", b"t") and (users is None or os.fstat(process).st_uid in users)
     except OSError:
         return False
     finally:

@@ -91,6 +91,8 @@ class FakeDaemon:
             connection.close()
         if self._thread.is_alive():
             self._thread.join()
+        for connection in self._connections:  # it may have accepted one more
+            connection.close()
 
 
 @contextmanager

@@ -67,10 +67,12 @@ def restore_counters(workspace: Path) -> bool:
         _restore_numbers(workspace, transaction)
         _restore_sums(transaction)
         transaction.save_state()
+        raw.commit()
     except BaseException:
         raw.abort()
         raise
-    raw.commit()
+    finally:
+        held.end_turn(raw)
     return True
 
 

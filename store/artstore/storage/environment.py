@@ -17,6 +17,7 @@ import os
 import resource
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,7 @@ from artstore.records.tables import Table
 from artstore.storage import disk
 from artstore.storage.lmdb_files import open_environment
 from artstore.storage.manifest_folders import CURRENT, identity_of, read_current, readers_of, workspace_identity
+from artstore.storage.write_turn import WriteTurn
 
 __all__ = ["Environment", "map_size"]
 
@@ -74,6 +76,8 @@ class Environment:
                 raise BusyError(f"the manifest of {workspace} is being replaced", hint="try again in a few seconds")
             if not new:
                 self._refuse_empty()
+            self._turn = WriteTurn(workspace, self._lease)
+            self._turns: dict[int, weakref.finalize[..., Any]] = {}
             self.env = self._open()
             self._opened_at = int(self.env.info()["last_txnid"])
             self.handles = self._open_tables_to_read() if self.is_read_only else self._open_tables()
@@ -92,9 +96,16 @@ class Environment:
         """Return the tables' handles, from one write transaction: py-lmdb never commits those of a read transaction."""
         handles: list[Any] = [None] * (max(Table) + 1)
         try:
-            with self.env.begin(write=True) as raw:
-                for table in Table:
-                    handles[table] = self.env.open_db(table.name.lower().encode(), txn=raw)
+            self._turn.take()
+            try:
+                with self.env.begin(write=True) as raw:
+                    for table in Table:
+                        handles[table] = self.env.open_db(table.name.lower().encode(), txn=raw)
+            finally:
+                self._turn.end()
+        except BusyError:
+            self.env.close()
+            raise
         except lmdb.Error as error:
             self.env.close()
             raise _failure(self.workspace, error) from error
@@ -240,6 +251,7 @@ class Environment:
     def _close_if_unused(self) -> None:
         if self._dropped and not self._users and self in _closing:
             self.env.close()
+            self._turn.close()
             os.close(self._lease)
             _closing.remove(self)
             _registry.notify_all()
@@ -266,9 +278,9 @@ class Environment:
             self.drop()
 
     def begin(self, *, write: bool) -> lmdb.Transaction:
-        """Begin a transaction; a failure to do so is one sentence."""
+        """Begin a transaction; a failure to do so is one sentence.  After one that writes, call `end_turn`."""
         try:
-            return self.env.begin(write=write)
+            return self._begin_to_write() if write else self.env.begin(write=False)
         except lmdb.ReadersFullError as error:
             raise BusyError(
                 f"{self.workspace} already has the maximum of {MAX_READERS} readers",
@@ -276,6 +288,23 @@ class Environment:
             ) from error
         except lmdb.Error as error:
             raise self.failed(error) from error
+
+    def _begin_to_write(self) -> lmdb.Transaction:
+        self._turn.take()
+        try:
+            raw = self.env.begin(write=True)
+        except BaseException:
+            self._turn.end()
+            raise
+        # An interrupt may keep `end_turn` from being called: then the turn ends with the transaction itself.
+        self._turns[id(raw)] = weakref.finalize(raw, self._turn.end)
+        return raw
+
+    def end_turn(self, raw: lmdb.Transaction) -> None:
+        """Let other processes write, after the end of a transaction that this one began."""
+        turn = self._turns.pop(id(raw), None)
+        if turn is not None:
+            turn()
 
     def failed(self, error: lmdb.Error) -> Exception:
         """Classify a failed write by the disk, not by errno (LMDB reports EIO on a full disk); drop the environment."""

@@ -144,6 +144,7 @@ def _begin(workspace: Path, *, write: bool) -> tuple[Environment, lmdb.Transacti
             if environment.is_current() and environment.is_unchanged(raw):
                 return environment, raw
             raw.abort()
+            environment.end_turn(raw)
             environment.drop()
         except BaseException:
             environment.leave()
@@ -179,6 +180,7 @@ def frozen(workspace: Path) -> Iterator[tuple[Environment, ReadTransaction]]:
         yield environment, ReadTransaction(raw, environment.handles)
     finally:
         raw.abort()
+        environment.end_turn(raw)
         environment.leave()
 
 
@@ -233,6 +235,7 @@ def write(workspace: Path) -> Iterator[WriteTransaction]:
     else:
         _commit(environment, raw)
     finally:
+        environment.end_turn(raw)
         environment.leave()
 
 
