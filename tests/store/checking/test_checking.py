@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from artstore import checking
 from artstore.checking import check
 from artstore.checking.report import Progress, Report
-from artstore.errors import BusyError, UnsupportedError
+from artstore.errors import BusyError, LimitError, UnsupportedError
 from artstore.reclaim import compaction
 from artstore.repairing import check_and_repair
 from artstore.storage import manifest
@@ -71,9 +72,23 @@ def test_who_is_in_the_way_is_no_damage(lived: Workspace, monkeypatch: pytest.Mo
                 check(lived.path)
 
 
+def test_a_limit_is_no_damage(lived: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ran out is named, and nothing is said of the workspace."""
+    for error, way_out in ((MemoryError(), "ulimit -v"), (OSError(errno.EMFILE, "x"), "ulimit -n")):
+
+        def fail(workspace: Path, error: Exception = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(manifest, "read", fail)
+            with pytest.raises(LimitError) as caught:
+                check(lived.path)
+        assert way_out in caught.value.hint
+
+
 def test_what_cannot_be_read_is_said(lived: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(workspace: Path) -> None:
-        raise MemoryError
+        raise ValueError("a record")
 
     with monkeypatch.context() as patch:
         patch.setattr(manifest, "read", fail)
