@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -227,6 +228,33 @@ def test_what_a_killed_fetch_of_references_leaves_goes_with_the_next(workspace: 
     with reference_ops._copies(workspace.store):
         assert not left[0].exists()
     assert not list((workspace.path / "cache").glob(f"{os.fsdecode(PREFIX)}*"))
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EACCES])
+def test_where_no_rename_leads_from_the_top_a_file_is_written_beside_its_place(
+    workspace: Workspace, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Another file system may be mounted in the destination, or its top may not be writable."""
+    (folder / "sub").mkdir()
+    (folder / "sub" / "f").write_bytes(b"f" * 100_000)
+    (folder / "sub" / "link").symlink_to("f")
+    workspace.put(folder, "x")
+    real, refused = os.rename, []
+
+    def rename(source: bytes, target: bytes, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        above = os.stat("..", dir_fd=src_dir_fd)
+        if not os.path.samestat(above, os.fstat(dst_dir_fd)):
+            refused.append(target)
+            raise OSError(code, os.strerror(code))
+        real(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "rename", rename)
+    workspace.get("x:v0", tmp_path / "copy")
+    monkeypatch.undo()
+    assert sorted(refused) == [b"f", b"link"]
+    found = sorted(str(path.relative_to(tmp_path / "copy")) for path in (tmp_path / "copy").rglob("*"))
+    assert found == ["sub", "sub/f", "sub/link"]
+    assert (tmp_path / "copy" / "sub" / "f").read_bytes() == b"f" * 100_000
 
 
 def test_a_folder_is_ours_at_every_moment_of_its_life(folder: Path) -> None:
