@@ -16,6 +16,7 @@ from artstore.queries import query
 from artstore.queries.conditions import parse_condition
 from artstore.queries.query import Matches, Search, Selector, find
 from artstore.queries.versions import Version
+from artstore.records.terms import METADATA, ORIGIN
 from artstore.rows import catalogue, terms
 from artstore.workspace import Workspace
 from messages import raises
@@ -166,7 +167,7 @@ def test_changes_are_found_at_once(workspace: Workspace, tmp_path: Path) -> None
     workspace.delete("c:v0", now=True)
     assert found("n") == []
     with workspace.store.snapshot() as snapshot:
-        assert list(terms.serials_between(snapshot.transaction, b"", b"\xff")) == []
+        assert list(terms.serials_between(snapshot.transaction, METADATA, ORIGIN)) == []
     assert_sound(workspace)
 
 
