@@ -23,12 +23,14 @@ __all__ = [
     "default_workspace_file",
     "filesystem_type",
     "find_workspace",
+    "has_current_folder",
     "is_on_read_only_disk",
     "mount_points",
     "refuse_non_folder",
     "refuse_unencodable",
     "refuse_unsafe_filesystem",
     "set_default_workspace",
+    "without_current_folder",
 ]
 
 WORKSPACE_VARIABLE = "ARTFS_WORKSPACE"
@@ -212,6 +214,21 @@ def refuse_unencodable(workspace: str | os.PathLike[str]) -> None:
     except UnicodeEncodeError as error:
         path = os.fsencode(workspace)
         raise UnsupportedError(f"the workspace's path {path!r} is not UTF-8", hint="choose another folder") from error
+
+
+def has_current_folder() -> bool:
+    """Return whether the current folder still exists; a shell can stay in one that was removed."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
+
+
+def without_current_folder(path: str) -> NotFoundError:
+    """Return the error of a relative path if the current folder no longer exists."""
+    what = f"{path!r} leads nowhere: the current folder no longer exists: it was removed, or its version was deleted"
+    return NotFoundError(what, hint="change to another folder: cd")
 
 
 def refuse_non_folder(path: Path) -> None:

@@ -99,7 +99,9 @@ def _usage_sentence(error: click.UsageError) -> str:
 
 
 def _system_failure(error: OSError) -> Failure:
-    if error.errno == errno.ENOENT and error.filename is None and not _has_folder():
+    from artstore.locate import has_current_folder
+
+    if error.errno == errno.ENOENT and error.filename is None and not has_current_folder():
         what = "the current folder no longer exists: it was removed, or its version was deleted"
         return Failure("not_found", what, "change to another folder: cd", ExitCode.NOT_FOUND)
     message = error.strerror or os.strerror(error.errno or 0)
@@ -113,14 +115,6 @@ def _place(error: BaseException) -> str | bytes:
     """Return the path that an error of the operating system names, or ""."""
     place = getattr(error, "filename", None)
     return "" if place is None else place if isinstance(place, (str, bytes)) else str(place)
-
-
-def _has_folder() -> bool:
-    try:
-        os.getcwd()
-    except OSError:
-        return False
-    return True
 
 
 def report(error: BaseException, *, as_json: bool, on_interrupt: str = "", command: str = "") -> int:

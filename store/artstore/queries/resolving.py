@@ -6,6 +6,7 @@ import os
 
 from artstore.arguments import shown_value
 from artstore.errors import InvalidInputError, InvalidNameError, NotFolderError, NotFoundError
+from artstore.locate import has_current_folder, without_current_folder
 from artstore.names import LATEST, Reference, parse_reference, parse_version_label, unknown_path, version_label
 from artstore.queries.mounted import mounted_path
 from artstore.queries.versions import Version
@@ -51,6 +52,8 @@ def reference_of(store: Store, ref: str) -> Reference:
     if not looks_like_path(ref):
         return parse_reference(ref)
     place = mounted_path(store, os.path.expanduser(ref))
+    if place is None and not os.path.isabs(os.path.expanduser(ref)) and not has_current_folder():
+        raise without_current_folder(ref)
     if place is None:
         raise NotFoundError(
             f"{ref!r} is not a version on a mount of the workspace {store.path}", hint="list the mounts: artfs status"

@@ -143,6 +143,24 @@ def test_a_mount_point_that_will_not_do_is_refused(artfs_process: Run, data: Pat
     refused(artfs_process("umount", directory), code=3, names=[str(directory)], reason="nothing mounted")
 
 
+def test_in_a_folder_whose_version_was_deleted(artfs_process: Run, data: Path, directory: Path) -> None:
+    """What needs the current folder says that it is gone; what does not need it works."""
+    artfs_process("put", data, "x")
+    artfs_process("put", data, "x", "--new")
+    assert artfs_process("mount", directory).code == 0
+    script = """
+        cd "$1" && "$0" -P -m artfs rm --now x:v0 >/dev/null 2>&1
+        for line in 'ls x' 'ls .' 'cat ./empty' 'put . y'; do "$0" -P -m artfs $line 2>&1; echo "exit $?"; done
+    """
+    command = ["sh", "-c", script, sys.executable, str(directory / "x" / "v0")]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    finally:
+        artfs_process("umount", "--lazy", directory)
+    assert re.findall(r"exit (\d)", shown) == ["0", "3", "3", "3"], shown
+    assert len(re.findall("the current folder no longer exists", shown)) == 3, shown
+
+
 def test_umount_cleans_up_after_a_daemon_that_died(artfs_process: Run, data: Path, directory: Path) -> None:
     artfs_process("put", data, "x")
     pid = artfs_process("mount", directory, "--json").json["pid"]

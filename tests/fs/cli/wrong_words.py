@@ -156,6 +156,8 @@ WORDS: dict[str, dict[str, int]] = {
     "--reason": TEXT,
     "--limit": NUMBER,
     "--sort": TEXT,
+    "--origin": {"=b": 2, "": 2},
+    "--evict": {"nothing": 3, "": 2},
     "--columns": TEXT,
     "--color": {"blue": 2, "": 2},
     "--by": {"size": 2, "": 2},

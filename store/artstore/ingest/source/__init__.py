@@ -39,6 +39,7 @@ from artstore.ingest.source.ignore import IgnoreRules
 from artstore.ingest.source.problems import special_kind
 from artstore.ingest.source.walk import Walk, may_read
 from artstore.limits import raise_machine_error
+from artstore.locate import has_current_folder, without_current_folder
 
 __all__ = [
     "DirectoryHandle",
@@ -167,6 +168,8 @@ def open_source(
     except NotADirectoryError:
         return _open_file_source(raw, rules)
     except OSError as error:
+        if error.errno == errno.ESTALE and not os.path.isabs(raw) and not has_current_folder():
+            raise without_current_folder(os.fsdecode(raw)) from error
         raise _cannot_read(raw, error) from error
     return Source(fd, os.path.realpath(raw), None, rules, forbidden or {}, links)
 
