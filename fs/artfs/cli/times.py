@@ -8,7 +8,7 @@ from typing import Final
 
 __all__ = ["parse_age", "parse_duration", "parse_time_left"]
 
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d:?\d\d)?")
+_DATE: Final = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d:?\d\d)?"
 _HINT: Final = "write a number with a unit, such as 24h, 7d, 90m or 30s, or a date, such as 2026-01-31"
 
 
@@ -35,7 +35,7 @@ def _moment(text: str) -> datetime | None:
     """Return the moment that a date stands for, in the local time zone unless it names another; None for no date."""
     from artstore.errors import InvalidInputError
 
-    if _DATE.fullmatch(text) is None:
+    if re.fullmatch(_DATE, text) is None:
         return None
     try:
         return datetime.fromisoformat(text).astimezone(UTC)

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from artstore.errors import DamageError, InvalidInputError
-from artstore.records.uris import shown_uri
 
 __all__ = ["LARGEST_OUTSIDE", "LONGEST_REFERENCE", "ReferenceRecord"]
 
@@ -89,6 +88,8 @@ class ReferenceRecord:
     @property
     def shown(self) -> str:
         """The URI as messages and lists show it: without secrets."""
+        from artstore.records.uris import shown_uri  # its patterns take a hundredth of the time of a command
+
         return self.uri if self.uri.startswith("file://") else shown_uri(self.uri)
 
     @property
