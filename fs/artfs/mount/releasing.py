@@ -7,7 +7,7 @@ notification told of, and leases that a worker took in vain or left behind when 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import trio
@@ -44,15 +44,12 @@ class Releasing:
         settle: Settle,
         *,
         every_seconds: float = _EVERY_SECONDS,
-        note: Callable[[], None] = lambda: None,
     ) -> None:
-        """``note`` is called when leases were released."""
         self._store = store
         self._counters = counters
         self._leases = leases
         self._settle = settle
         self._every = every_seconds
-        self._note = note
         self._stray = -1
         self._next_entry = -1
         self._leased: dict[int, DeletedVersion] = {}
@@ -63,23 +60,20 @@ class Releasing:
         """Look for leases to release at regular intervals."""
         while True:
             await trio.sleep(self._every)
-            if await trio.to_thread.run_sync(self._look):
-                self._note()
+            await trio.to_thread.run_sync(self._look)
 
-    def _look(self) -> bool:
-        """Release what can be released, and return whether anything was; log an error that differs from the last."""
+    def _look(self) -> None:
+        """Release what can be released; log an error that differs from the last."""
         try:
-            released = self.release()
+            self.release()
         except (ArtfsError, OSError) as error:
             if str(error) != self._last_error:
                 _log.warning("leases of deleted versions cannot be released: %s", error)
             self._last_error = str(error)
-            return False
         except Exception:
             _log.exception("releasing leases failed")
-            return False
-        self._last_error = ""
-        return released
+        else:
+            self._last_error = ""
 
     def release(self) -> bool:
         """Release the leases of deleted versions that are not in use; return whether there were any.
