@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from artstore.errors import ArtfsError, DamageError, OutOfSpaceError
+from artstore.errors import ArtfsError, DamageError, DiskError, OutOfSpaceError
 from artstore.reclaim.compaction import compact_journal
 from artstore.records.journal_frames import encode_records
 from artstore.storage import journal, manifest
@@ -176,7 +176,7 @@ def test_faults_at_every_call(busy: Workspace, faults: Faults, number: int, afte
             compact_journal(busy.store)
         except ArtfsError as error:
             failed += 1
-            assert isinstance(error, OutOfSpaceError | DamageError)
+            assert isinstance(error, OutOfSpaceError | DiskError | DamageError)
         except OSError:
             failed += 1  # of the removal of the old one
         reached = faults.disarm() >= nth
