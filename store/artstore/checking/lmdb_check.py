@@ -26,6 +26,8 @@ from artstore.privileges import close_all, gave_up
 
 __all__ = ["check_pages"]
 
+_NOT_STARTED: Final = 1
+"""The exit code of an interpreter that could not load its modules; the audit itself catches what it raises."""
 SILENCE_SECONDS: Final = 60.0
 """How long the auditing process may be silent; it reports several times a second."""
 
@@ -154,8 +156,8 @@ def _refuse_unheard(process: subprocess.Popen[bytes] | _Fork, path: Path) -> Non
     what = f"the process that checks the pages of {path}"
     if (error := killed(code, what)) is not None:
         raise error
-    if code > 0:
-        raise LimitError(f"{what} could not start: it ended with exit code {code}", hint="check its limits: ulimit -a")
+    if code == _NOT_STARTED:
+        raise LimitError(f"{what} could not start", hint="check the limits of memory, files and processes: ulimit -a")
 
 
 def _end(process: subprocess.Popen[bytes] | _Fork) -> str:

@@ -18,7 +18,7 @@ from artstore.checking import lmdb_check as pages_module
 from artstore.checking.lmdb_audit import UNHEARD
 from artstore.checking.lmdb_check import check_pages
 from artstore.checking.report import Progress, Report
-from artstore.errors import BusyError
+from artstore.errors import BusyError, LimitError
 from artstore.records.tables import Table
 from artstore.storage.environment import Environment
 from artstore.workspace import Workspace
@@ -70,6 +70,18 @@ def test_a_process_that_fails_is_a_finding(folder: Path, tmp_path: Path, monkeyp
     report = Report()
     assert not check_pages(folder, report)
     assert found(report, "pages", names=["exit code 3"])
+
+
+@pytest.mark.parametrize("end", ["kill -KILL $$", "exit 1"], ids=["killed", "not started"])
+def test_a_process_that_ran_out_of_memory_is_no_finding(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """Its parent names the limit, and says nothing of the pages."""
+    _replace_python(tmp_path, monkeypatch, end)
+    report = Report()
+    with pytest.raises(LimitError):
+        check_pages(folder, report)
+    assert report.problems == []
 
 
 def test_an_audit_that_cannot_be_written_down_is_an_error_and_no_finding(
