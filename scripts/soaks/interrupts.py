@@ -11,6 +11,7 @@ import gc
 import os
 import random
 import signal
+import struct
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import artstore
 from artstore import interrupts
@@ -131,6 +132,7 @@ class Bench:
         }
 
 
+_REQUEST: Final = struct.Struct("<dQ")
 KEPT: list[threading.Thread] = []
 """Threads of this program."""
 
@@ -162,9 +164,9 @@ class Signaller:
     """A thread that sends SIGINT to this process after a delay, at most once for each request."""
 
     def __init__(self) -> None:
-        self._wake = threading.Semaphore(0)
-        self._delay = 0.0
-        self._is_wanted = False
+        self._reading, self._writing = os.pipe()  # what `threading` waits with would itself be interrupted
+        self._wanted = 0
+        self._last = 0
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, daemon=True)
         KEPT.append(self._thread)
@@ -172,22 +174,23 @@ class Signaller:
 
     def _run(self) -> None:
         while True:
-            self._wake.acquire()
-            time.sleep(self._delay)
+            delay, number = _REQUEST.unpack(os.read(self._reading, _REQUEST.size))
+            time.sleep(delay)
             with self._lock:
-                if self._is_wanted:
-                    self._is_wanted = False
+                if self._wanted == number:
+                    self._wanted = 0
                     os.kill(os.getpid(), signal.SIGINT)
 
     def request(self, delay: float) -> None:
         """Send SIGINT after ``delay`` seconds, unless `cancel` comes first."""
-        self._delay, self._is_wanted = delay, True
-        self._wake.release()
+        self._last += 1
+        self._wanted = self._last
+        os.write(self._writing, _REQUEST.pack(delay, self._last))
 
     def cancel(self) -> None:
         """Send no signal any more."""
         with self._lock:
-            self._is_wanted = False
+            self._wanted = 0
 
 
 def _in_finaliser(frame: FrameType | None) -> bool:
