@@ -163,17 +163,12 @@ def require_owner(session: Session, owner: str | None) -> None:
     The members of a group can write to all that is in its workspace.  Raises `RefusedError` if root names no user, and
     if another user names one.
     """
-    from artstore.errors import RefusedError
-    from artstore.privileges import Owner
-
-    if os.geteuid() == 0 and owner is None:
-        raise RefusedError(
-            "a workspace that root shares with a group needs another owner, because the group can write to it",
-            hint="name one with --owner USER",
-        )
-    if owner is None or (user := Owner.named(owner)).uid == os.geteuid():
+    user = _named_owner(owner, required=True)
+    if user is None:
         return
-    if os.geteuid() != 0 or not session.is_process:
+    if not session.is_process:
+        from artstore.errors import RefusedError
+
         raise RefusedError("only root can create a workspace for another user", hint=f"run it as root, or as {owner}")
     _become(user)
 
@@ -181,9 +176,14 @@ def require_owner(session: Session, owner: str | None) -> None:
 def owner_to_give(owner: str | None, *, required: bool) -> tuple[int, int] | None:
     """Return (uid, gid) of the user that ``--owner`` names, to whom root's process gives its own workspace.
 
-    None in a process of that user.  Raises `RefusedError` if root names no user although one is ``required``, and if
-    another user names one.
+    None in a process of that user.  Raises what `require_owner` raises, but if no owner is ``required``.
     """
+    user = _named_owner(owner, required=required)
+    return None if user is None else (user.uid, user.gid)
+
+
+def _named_owner(owner: str | None, *, required: bool) -> Owner | None:
+    """Return the user that ``--owner`` names, or None if that is this process's user, or if none is named."""
     from artstore.errors import RefusedError
     from artstore.privileges import Owner
 
@@ -195,8 +195,10 @@ def owner_to_give(owner: str | None, *, required: bool) -> tuple[int, int] | Non
     if owner is None or (user := Owner.named(owner)).uid == os.geteuid():
         return None
     if os.geteuid() != 0:
-        raise RefusedError("only root can give a workspace to another user", hint=f"run it as root, or as {owner}")
-    return user.uid, user.gid
+        raise RefusedError(
+            "only root can create a workspace for another user, or give one away", hint=f"run it as root, or as {owner}"
+        )
+    return user
 
 
 def _become(user: Owner) -> None:
