@@ -53,7 +53,7 @@ def test_workspaces_of_the_package(tmp_path: Path) -> None:
     workspace = artfs.init_workspace(tmp_path / "ws")
     assert type(workspace) is artfs.Workspace and isinstance(workspace, artstore.workspace.Workspace)
     assert artfs.open_workspace(tmp_path / "ws") == workspace
-    assert artfs.errors is errors and artfs.ArtfsError is errors.ArtfsError
+    assert artfs.errors.NotFoundError is errors.NotFoundError and artfs.ArtfsError is errors.ArtfsError
     (tmp_path / "file").write_bytes(b"x")
     version = workspace.put(tmp_path / "file", "a")
     assert isinstance(version, artfs.Version) and version.read_bytes("file") == b"x"
