@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from artstore import locate
-from artstore.arguments import Duration, seconds_of, text, texts, texts_of
+from artstore.arguments import Duration, paths_of, seconds_of, text, texts, texts_of
 from artstore.errors import ExistsError, WorkspaceNotFoundError
 from artstore.interrupts import deferred, deferring
 from artstore.names import check_name, check_type
@@ -351,7 +351,7 @@ class Workspace(Groups):
             interrupted=interrupted,
             dry_run=dry_run,
             compact=compact,
-            evict=evict,
+            evict=paths_of([evict], "evict"),
             progress=progress,
         )
 

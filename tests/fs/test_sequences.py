@@ -52,6 +52,13 @@ def state(workspace: artfs.Workspace) -> object:
     ]
 
 
+def refusal(action: Callable[[], object]) -> str:
+    """Return why a call is refused."""
+    with pytest.raises(artfs.ArtfsError) as caught:
+        action()
+    return f"{type(caught.value).__name__} {str(caught.value).rpartition('/')[2]}"
+
+
 def changed(action: Callable[[artfs.Workspace, Any], object]) -> Observe:
     def observe(workspace: artfs.Workspace, value: Any) -> object:
         action(workspace, value)
@@ -135,6 +142,9 @@ OBSERVED: dict[tuple[str, str], Observe] = {
     ("Workspace.put", "exclude"): changed(lambda ws, value: ws.put("x", "d", exclude=value)),
     ("Workspace.put", "remove"): changed(lambda ws, value: ws.put("x/keep", "d", base="latest", remove=value)),
     ("Workspace.refer", "aliases"): changed(lambda ws, value: ws.refer("artfs://d", "r", aliases=value)),
+    ("Workspace.find", "where"): lambda ws, value: [version.name for version in ws.find(where=value)],
+    ("Workspace.find", "origin"): lambda ws, value: [version.name for version in ws.find(origin=value)],
+    ("Workspace.gc", "evict"): lambda ws, value: refusal(lambda: ws.gc(evict=value)),
     ("Workspace.link", "aliases"): changed(lambda ws, value: ws.link("d:v0", "r", aliases=value)),
     ("Workspace.delete", "refs"): changed(
         lambda ws, value: ws.delete("d:best" if value == "best" else ["d:best"], force=True)

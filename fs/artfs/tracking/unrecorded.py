@@ -134,7 +134,7 @@ class UnrecordedGathering:
         version: Version = self._make(request, self.files(), self.root().digest)
         return version
 
-    def close(self) -> None:
+    def close(self, *, keep: bool = True) -> None:
         """Forget the files."""
         self._files = {}
 

@@ -135,7 +135,7 @@ def find_repository(folder: Path) -> tuple[Path, Path] | None:
 
     In worktrees and submodules ``.git`` is a file that names git's folder.
     """
-    place = folder.resolve()
+    place = Path(os.path.realpath(folder))  # unlike resolve(), it accepts a circle of links
     for top in [place, *place.parents]:
         dot_git = top / ".git"
         if dot_git.is_dir():

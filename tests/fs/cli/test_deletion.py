@@ -341,8 +341,8 @@ def test_log_marks_what_is_deleted_and_shows_what_is_gone_as_gaps(artfs: Run, da
     artfs("rm", "x:v4")
     lines = [re.sub(r"\d{4}-\S+Z", "T", line) for line in artfs("log", "x").text.splitlines()]
     assert [line.split("  ")[0] for line in lines] == ["v6..v7", "v5", "v4", "v3", "v2", "v0..v1"]
-    assert lines[0] == "v6..v7  deleted" and lines[3] == "v3  deleted" and lines[1].endswith("  latest")
-    assert lines[2].endswith("  deleted, undelete until T")
+    assert lines[0] == "v6..v7  deleted" and lines[3] == "v3  deleted" and "  latest" in lines[1]
+    assert "  deleted, undelete until T" in lines[2]
     records = artfs("log", "x", "--json").json["versions"]
     assert [record["number"] for record in records] == [7, 6, 5, 4, 3, 2, 1, 0]
     assert [record["state"] for record in records] == ["deleted"] * 2 + ["live"] + ["deleted"] * 2 + ["live"] + [

@@ -126,7 +126,7 @@ def test_drafts_together(worked: Run, tmp_path: Path) -> None:
     assert worked("ls", "one").code == 3
     done = worked("draft", "commit", "one", "two", "-a", "set", "--json").json["versions"]
     assert [version["artifact"] for version in done] == ["one", "two"]
-    assert worked("draft", "ls", "--json").json == {"drafts": []}
+    assert worked("draft", "ls", "--json").json == {"drafts": [], "interrupted": []}
 
 
 def test_another_name(worked: Run, tmp_path: Path) -> None:

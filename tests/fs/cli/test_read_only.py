@@ -133,4 +133,4 @@ def test_a_read_only_mount_of_a_writable_file_system(
         monkeypatch.setenv("ARTFS_WORKSPACE", str(bound))
         result = artfs(*[data if word == "DATA" else word for word in command])
         refused(result, code=4, names=[str(bound)], reason="read-only bind")
-        assert "snapshot" in result.message
+        assert "make the whole file system read-only" in result.message
