@@ -6,6 +6,8 @@ import errno
 import os
 import pickle
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -403,6 +405,19 @@ def test_chained_caches(several: ArtfsFileSystem, tmp_path: Path) -> None:
         for path in ("alone/v0/f:1.csv", "alone:good/f:1.csv"):
             with fsspec.open(f"{cache}::artfs://{path}", **options) as file:
                 assert file.read() == b"a\n1\n"
+
+
+def test_universal_paths_in_a_fresh_process(several: ArtfsFileSystem) -> None:
+    """The file system's rules hold, although universal_pathlib meets the URL before it loads them."""
+    program = (
+        "from upath import UPath\n"
+        "print([path.name for path in UPath('artfs://alone').glob('*')])\n"
+        "print([str(path) for path in UPath('artfs://alone/v0').iterdir()], UPath('artfs://alone/v0/f:1.csv').name)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert finished.stdout == "['v0', 'v1']\n['artfs://alone/v0/f:1.csv'] f:1.csv\n"
 
 
 def test_universal_paths(several: ArtfsFileSystem) -> None:
