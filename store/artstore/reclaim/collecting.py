@@ -90,7 +90,7 @@ def collect(
     reaped = reap(store, now=True, only=plan.entries, abandon=plan.drafts, reaper=reaper, progress=progress)
     forget_references(store)  # including those left by a killed reaper
     before = after = None
-    with_reserve(store.path, partial(compaction.remove_old_journals, store))
+    with_reserve(store.path, partial(compaction.remove_old_journals, store), is_certain=False)
     lacking = []
     if compact:
         _compact_packs(store, reaped)

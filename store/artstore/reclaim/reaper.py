@@ -367,7 +367,8 @@ def tidy(store: Store, reaper: Reaper, done: Reaped) -> bool:
     touched, reaper.touched = reaper.touched, set()
     if touched is not None and not touched:
         return False
-    done.packs_removed += with_reserve(store.path, partial(_remove_unused, store, locks=touched is None))
+    remove = partial(_remove_unused, store, locks=touched is None)
+    done.packs_removed += with_reserve(store.path, remove, is_certain=False)
     compacted = compaction.compact_packs(store, touched, eager=False)
     done.packs_removed += compacted.removed
     done.packs_compacted += compacted.packs

@@ -47,6 +47,13 @@ def test_little_space_releases_it_before_the_action(
     assert blocks(workspace) >= SIZE
 
 
+def test_what_may_find_nothing_runs_with_it_in_place(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look for something to free gives nothing away to whoever fills the disk."""
+    monkeypatch.setattr(disk, "free_bytes", lambda _: 0)
+    assert with_reserve(workspace.path, lambda: blocks(workspace), is_certain=False) >= SIZE
+    assert blocks(workspace) >= SIZE
+
+
 def test_a_refusal_releases_it_once(workspace: Workspace) -> None:
     """An action that met a quota is run again without the reserve, and its second error is raised."""
     calls = []
