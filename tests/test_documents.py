@@ -127,6 +127,16 @@ def test_references(run: Run, folder: Path, bucket: S3) -> None:
     run(script)
 
 
+def test_metadata(run: Run, folder: Path) -> None:
+    """What was purged is in no file of the workspace."""
+    write(folder, "run7/weights")
+    log = run(one_script(ROOT / "docs/metadata.md") + "\nartfs meta log models/cat:v0")
+    assert "note" not in log.rpartition("artfs meta log")[2] and "acc" in log
+    assert not [
+        path for path in (folder / "workspace").rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()
+    ]
+
+
 def test_retention(run: Run, folder: Path) -> None:
     write(folder, "data/1")
     run("artfs put data model --type checkpoint --meta val_accuracy=0.9")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,18 @@ from typing import Final
 
 from artstore.errors import InvalidInputError
 
-__all__ = ["Duration", "paths_of", "raw_path", "seconds_of", "shown_text", "shown_value", "text", "texts", "texts_of"]
+__all__ = [
+    "Duration",
+    "check_codec",
+    "paths_of",
+    "raw_path",
+    "seconds_of",
+    "shown_text",
+    "shown_value",
+    "text",
+    "texts",
+    "texts_of",
+]
 
 Duration = float | str | timedelta
 """A time span: seconds, text such as ``30d``, or a timedelta."""
@@ -107,3 +119,14 @@ def raw_path(path: str | bytes | os.PathLike[str]) -> bytes:
     if b"\0" in raw:
         raise InvalidInputError(f"the path {shown_value(path)} contains a zero byte")
     return raw
+
+
+def check_codec(encoding: str, errors: str = "strict") -> None:
+    """Raise `InvalidInputError` unless Python knows the encoding of text and the way to treat its errors."""
+    try:
+        codecs.lookup(encoding)
+        codecs.lookup_error(errors)
+    except (LookupError, ValueError):
+        raise InvalidInputError(
+            f"there is no encoding {shown_value(encoding)} of text with errors={errors!r:.60}"
+        ) from None

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -146,17 +147,19 @@ def test_values_that_no_daemon_has_describe_none(tmp_path: Path) -> None:
 
 
 def test_only_a_private_socket_of_the_daemons_user_is_connected_to(
-    start: Callable[..., FakeDaemon], tmp_path: Path
+    start: Callable[..., FakeDaemon],
 ) -> None:
     """Any other name in a run file, and a folder that others may enter, are refused, and nothing is asked there."""
     info = start("a", lambda _: {"ok": True}).info
     folder = Path(info.socket).parent
-    with socket.socket(socket.AF_UNIX) as elsewhere:
-        elsewhere.bind(str(tmp_path / Path(info.socket).name))
+    # A socket's path holds 107 bytes.
+    with tempfile.TemporaryDirectory(dir="/tmp") as open_folder, socket.socket(socket.AF_UNIX) as elsewhere:
+        Path(open_folder).chmod(0o755)
+        place = str(Path(open_folder, Path(info.socket).name))
+        elsewhere.bind(place)
         elsewhere.listen()
         elsewhere.setblocking(False)
-        tmp_path.chmod(0o755)
-        for wrong in (str(tmp_path / Path(info.socket).name), f"{folder}/x.sock", "relative.sock", ""):
+        for wrong in (place, f"{folder}/x.sock", "relative.sock", ""):
             with raises(RefusedError, names=[info.mountpoint]), socket.socket(socket.AF_UNIX) as client:
                 connect(client, replace(info, socket=wrong))
         with pytest.raises(BlockingIOError):

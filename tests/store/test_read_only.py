@@ -162,7 +162,7 @@ def test_a_read_only_mount_of_a_writable_file_system(
         assert not is_on_read_only_disk(bound) and not is_on_read_only_disk(disk)
         with raises(RefusedError, names=[str(bound / "ws")], reason="read-only bind") as caught:
             open_workspace(bound / "ws")
-        assert "writable" in caught.value.hint and "snapshot" in caught.value.hint
+        assert "writable" in caught.value.hint and "whole file system read-only" in caught.value.hint
         failed = replace(locate.covering_mount(bound), filesystem_options=frozenset({"rw", "emergency_ro"}))
         monkeypatch.setattr(locate, "covering_mount", lambda path: failed)
         with raises(RefusedError, names=[str(bound / "ws")], reason="failed disk"):

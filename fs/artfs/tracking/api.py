@@ -13,7 +13,7 @@ from artfs.tracking.recorded_run import RecordedRun, recorded_run
 from artfs.tracking.run_filters import ordered, selected
 from artfs.tracking.values import environment
 from artfs.tracking.workspaces import the_workspace
-from artstore.arguments import texts
+from artstore.arguments import text, texts
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.workspace import Workspace
 
@@ -159,7 +159,7 @@ class Api:
 
     def from_path(self, path: str) -> Any:
         """Return what a path names: ``PROJECT/NAME:v3`` a version, ``PROJECT/runs/ID`` a run, ``PROJECT`` a project."""
-        parts = [part for part in path.split("/") if part]
+        parts = [part for part in text(path, "the path").split("/") if part]
         if ":" in path:
             return self.artifact(path)
         if "runs" in parts[:-1]:
@@ -171,7 +171,7 @@ class Api:
     def run(self, path: str) -> RecordedRun:
         """Return the run ``[ENTITY/]PROJECT/[runs/]ID``; raise `NotFoundError` if there is none."""
         workspace = the_workspace()
-        parts = [part for part in path.split("/") if part]
+        parts = [part for part in text(path, "the path of a run").split("/") if part]
         if len(parts) > 2 and parts[-2] == "runs":
             del parts[-2]
         titles = ["/".join(parts)] + (["/".join(parts[1:])] if len(parts) > 2 else [])

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from artfs.tracking.naming import short_name, version_by_id
 from artfs.tracking.workspaces import the_workspace
-from artstore.arguments import raw_path
+from artstore.arguments import check_codec, raw_path
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError, SourceError
 from artstore.queries.versions import Version
 from artstore.workspace import Workspace
@@ -81,6 +81,8 @@ class Assembly:
     @contextmanager
     def new_file(self, name: str, mode: str, encoding: str | None) -> Iterator[IO[Any]]:
         """Open a temporary file for writing, and add it when the ``with`` block ends without an exception."""
+        if encoding is not None:
+            check_codec(encoding, "strict")
         if mode not in ("x", "w", "xb", "wb"):
             raise InvalidInputError(f"the mode must be 'x' or 'w', with 'b' for bytes, not {mode!r}")
         gathering = self._adding()

@@ -364,6 +364,8 @@ class Run(RunFiles, RunHistory, RunModels, RunUnused):
     def link_artifact(self, artifact: Artifact, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
         """Make a version the next one of another artifact, ``PROJECT/NAME``, too; log it first if it is none yet."""
         self._require_recordable()
+        if not isinstance(artifact, Artifact):
+            raise InvalidInputError(f"what is linked must be an artifact, not {shown_value(artifact)}")
         if artifact.is_draft():
             self.log_artifact(artifact)
         return artifact.link(target_path, aliases)
@@ -391,7 +393,7 @@ class Run(RunFiles, RunHistory, RunModels, RunUnused):
                 hint="pass distributed_id, or init(group=...)",
             )
         full = self._full_name(artifact)
-        digest = hashlib.blake2b(f"{full}\0{shared}".encode(), digest_size=4).hexdigest()
+        digest = hashlib.blake2b(f"{full}\0{shared}".encode(errors="surrogatepass"), digest_size=4).hexdigest()
         readable = _UNSAFE.sub("-", shared).strip(".-")[:80]
         return full, f"{short_name(full)[:30]}-{readable}-{digest}".lstrip(".-"), shared
 

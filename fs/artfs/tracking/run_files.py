@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Final
 from artfs.tracking.artifact import Artifact
 from artfs.tracking.entries import ArtifactEntry
 from artfs.tracking.values import logger
-from artstore.arguments import texts
+from artstore.arguments import raw_path, texts
 from artstore.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class RunFiles:
         ``include_fn`` and ``exclude_fn`` get a path, or a path and the root; by default ``.py`` files are kept.
         """
         self._require_running()
-        top = os.path.abspath(root or ".")
+        top = os.path.abspath(os.fsdecode(raw_path(root or ".")))
         title = name or f"source-{self._record.project or 'run'}-{os.path.basename(top)}"
         artifact = Artifact(_UNSAFE.sub("-", title).strip(".-")[:128], _CODE_TYPE)
         count = 0

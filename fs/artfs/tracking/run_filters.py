@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from artfs.tracking.recorded_run import RecordedRun
+from artstore.arguments import shown_value, text
 from artstore.errors import InvalidInputError
 
 __all__ = ["ordered", "selected"]
@@ -47,6 +48,8 @@ _OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 
 def selected(runs: Iterable[RecordedRun], filters: Mapping[str, Any] | None) -> list[RecordedRun]:
     """Return the runs that a filter matches; raise `InvalidInputError` for a field or operator that is not known."""
+    if filters is not None and not isinstance(filters, Mapping):
+        raise InvalidInputError(f"a filter of runs must be a mapping, not {shown_value(filters)}")
     return [run for run in runs if _matches(run, filters or {})]
 
 
@@ -55,7 +58,7 @@ def ordered(runs: list[RecordedRun], order: str) -> list[RecordedRun]:
 
     Runs without the field come last.
     """
-    field = order.lstrip("+-")
+    field = text(order, "the order").lstrip("+-")
     descending = order.startswith("-")
     if field in ("created_at", "createdAt"):
         return runs[::-1] if descending else runs
@@ -102,6 +105,8 @@ def _equal(value: Any, other: Any) -> bool:
 
 def _value(run: RecordedRun, field: str) -> Any:
     """Return a field of a run; raise `InvalidInputError` if there is no such field."""
+    if not isinstance(field, str):
+        raise InvalidInputError(f"a field of runs must be text, not {shown_value(field)}")
     for prefix, values in (("config.", run.rawconfig), ("summary_metrics.", run.summary_metrics)):
         if field.startswith(prefix):
             found: Any = values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import os
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, overload
 
-from artstore.arguments import raw_path, shown_value
+from artstore.arguments import check_codec, raw_path, shown_value
 from artstore.clock import utc
 from artstore.errors import InvalidInputError, IsFolderError, MountError, NotFolderError, NotFoundError, RefusedError
 from artstore.interrupts import deferring
@@ -323,7 +322,7 @@ class Version:
                     hint="put a changed folder, or change a draft: drafts.new(name, base='latest')",
                 )
             raise InvalidInputError(f"the mode must be 'rb' for bytes or 'r' for text, not {shown_value(mode)}")
-        _check_codec(encoding or "utf-8", errors or "strict")
+        check_codec(encoding or "utf-8", errors or "strict")
         file = self._opened(path)
         return io.TextIOWrapper(file, encoding or "utf-8", errors) if is_text else file
 
@@ -349,7 +348,7 @@ class Version:
 
     def read_text(self, path: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the content of a file as text."""
-        _check_codec(encoding, errors)
+        check_codec(encoding, errors)
         return self.read_bytes(path).decode(encoding, errors)
 
     def stat(self, path: str | bytes = "", *, follow_symlinks: bool = True) -> FileInfo:
@@ -417,16 +416,6 @@ class Version:
                 for name in reversed(directories)
                 if name in below
             ]
-
-
-def _check_codec(encoding: str, errors: str) -> None:
-    try:
-        codecs.lookup(encoding)
-        codecs.lookup_error(errors)
-    except (LookupError, ValueError):
-        raise InvalidInputError(
-            f"text cannot be read with the encoding {shown_value(encoding)} and errors={errors!r:.60}"
-        ) from None
 
 
 def _clean(path: str | bytes) -> bytes:

@@ -84,9 +84,9 @@ def with_reserve(workspace: Path, action: Callable[[], T], *, is_certain: bool =
     """Run an action that frees space, with the reserve released if the disk is short; refill it afterwards.
 
     If the action fails for want of space and the reserve had blocks left, it is run once more without the reserve: it
-    must be safe to repeat.  An action that may find nothing to free is not ``is_certain``: it is run with the reserve in
-    place first, because another program that is filling the disk takes what is released.  Raises `OutOfSpaceError` as
-    the action does.
+    must be safe to repeat.  An action that may find nothing to free is not ``is_certain``: it is first run with the
+    reserve in place, because another program that is filling the disk takes what is released.  Raises
+    `OutOfSpaceError` as the action does.
     """
     if is_certain:
         release_if_short(workspace)
