@@ -162,23 +162,23 @@ def test_a_killed_daemon_holds_nothing_and_a_killed_worker_changes_nothing(work:
 
 
 def test_a_file_that_is_open_through_the_python_api_is_kept(work: Work) -> None:
-    work.put("alice", "data")
     code = (
         "import hashlib, sys, artfs\n"
-        "with artfs.open_workspace(sys.argv[1]).version('data:v0').open('x') as file:\n"
+        "with artfs.open_workspace(sys.argv[1]).version(sys.argv[2]).open('x') as file:\n"
         "    print('open', flush=True); sys.stdin.readline()\n"
         "    print(hashlib.sha256(file.read()).hexdigest(), flush=True); sys.stdin.readline()\n"
     )
     for reader, deleter in (("bob", "alice"), ("alice", "bob")):
-        if reader == "alice":
-            work.shared.does("alice", "undelete", "data:v0")
-        process = work.users.start(reader, sys.executable, "-P", "-c", code, work.shared.path, stdin=-1, stdout=-1)
+        work.put("alice", reader)
+        version = f"{reader}:v0"
+        command = [sys.executable, "-P", "-c", code, work.shared.path, version]
+        process = work.users.start(reader, *command, stdin=-1, stdout=-1)
         assert process.stdin is not None and process.stdout is not None
         assert process.stdout.readline() == "open\n"
-        assert len(work.deletes(deleter, "data:v0")["in_use"]) == 1
+        assert len(work.deletes(deleter, version)["in_use"]) == 1
         process.stdin.write("\n")
         process.stdin.flush()
-        assert process.stdout.readline().strip() == work.digests["data:v0"]
+        assert process.stdout.readline().strip() == work.digests[version]
         process.communicate("\n")
     assert work.collects("alice")["deadlist_entries"] == 0
 
