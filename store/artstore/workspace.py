@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from artstore import locate
-from artstore.arguments import Duration, paths_of, seconds_of, shown_value, text, texts, texts_of
-from artstore.errors import ExistsError, InvalidInputError, WorkspaceNotFoundError
+from artstore.arguments import Duration, paths_of, seconds_of, text, texts, texts_of
+from artstore.errors import ExistsError, WorkspaceNotFoundError
 from artstore.interrupts import deferred, deferring
 from artstore.names import check_name, check_type
 from artstore.namespaces.groups import Groups
@@ -455,13 +455,8 @@ class Workspace(Groups):
         unknown group, and `RefusedError` if not everything can be changed.
         """
         from artstore.changes.sharing import share
-        from artstore.creating import group_number
 
-        if owner is not None and not (isinstance(owner, tuple) and len(owner) == 2):
-            raise InvalidInputError(f"the owner must be a pair (uid, gid), not {shown_value(owner)}")
-        own = os.getegid() if owner is None else owner[1]
-        gid = own if group is None else group_number(group)
-        return share(self.store, group, gid, None if owner is None else owner[0])
+        return share(self.store, group, owner)
 
     def set_type(self, name: str, type: str) -> None:
         """Change the type of an artifact and of all its versions."""

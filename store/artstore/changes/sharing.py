@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from artstore import beneath
-from artstore.errors import RefusedError
+from artstore.arguments import shown_value
+from artstore.creating import group_number
+from artstore.errors import InvalidInputError, RefusedError
 from artstore.records.identity import IDENTITY
 from artstore.storage import disk
 from artstore.storage.manifest_folders import FORMAT
@@ -36,13 +38,18 @@ class Sharing:
     changed: int
 
 
-def share(store: Store, group: str | None, gid: int, uid: int | None = None) -> Sharing:
-    """Share a workspace with a group, or with ``group`` None with nobody else; give everything to ``gid``.
+def share(store: Store, group: str | None, owner_to_be: tuple[int, int] | None = None) -> Sharing:
+    """Share a workspace with a group, or with ``group`` None with nobody else.
 
-    With ``uid`` everything is given to that user too, which only root may.  An interrupted call is finished by the next
-    one.  Raises `RefusedError`, before anything is changed, if this user does not own the workspace, is not a member of
-    the group, or cannot change files that others have made, which the message names.
+    With ``owner_to_be``, a pair (uid, gid), everything is given to that user, which only root may.  An interrupted call
+    is finished by the next one.  Raises `NotFoundError` for an unknown group, and `RefusedError`, before anything is
+    changed, if this user does not own the workspace, is not a member of the group, or cannot change files that others
+    have made, which the message names.
     """
+    if owner_to_be is not None and not (isinstance(owner_to_be, tuple) and len(owner_to_be) == 2):
+        raise InvalidInputError(f"the owner must be a pair (uid, gid), not {shown_value(owner_to_be)}")
+    uid, own = owner_to_be or (None, os.getegid())
+    gid = own if group is None else group_number(group)
     root = store.path
     owner = root.stat().st_uid
     if os.geteuid() not in (0, owner):
