@@ -1,6 +1,6 @@
 """Limits and states of the machine: what ran out or failed, as an error that names it and the way out.
 
-An error of the system says nothing about stored data, so whoever turns one into a verdict asks `machine_error` first.
+An error of the system says nothing about stored data: callers that turn one into a verdict ask `machine_error` first.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def log(session: Session, name: str, number: int | None) -> None:
 
 
 def _print_log(history: list[Version | range]) -> None:
-    """Print a line for each version or range of deleted ones, and below it what was said or done about it."""
+    """Print a line for each version or range of deleted ones, and below it its description and state."""
     rows = [_log_row(version) for version in history]
     headings = ["VERSION", "CREATED", "FILES", "SIZE", "ALIASES, TAGS, STATE, ORIGIN"]
     if not terminal.is_terminal():

@@ -50,7 +50,7 @@ class RunUnused:
         logger.warning("artfs: alert: %s: %s", title, text)
 
     def mark_preempting(self) -> None:
-        """Do nothing: no scheduler is told."""
+        """Do nothing: there is no scheduler to notify."""
         ignore("mark_preempting", "there is no scheduler")
 
     def pin_config_keys(self, keys: Any = None) -> None:

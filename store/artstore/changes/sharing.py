@@ -1,4 +1,4 @@
-"""Sharing an existing workspace with a group, or with nobody else again.
+"""Sharing an existing workspace with a group, or making it private again.
 
 Folders are changed before what lies in them, because a file takes the group of its folder when it is made.  The mode
 of the workspace's own folder says whether it is shared.  It is changed last when the workspace is shared, so that files
@@ -39,7 +39,7 @@ class Sharing:
 
 
 def share(store: Store, group: str | None, owner_to_be: tuple[int, int] | None = None) -> Sharing:
-    """Share a workspace with a group, or with ``group`` None with nobody else.
+    """Share a workspace with a group, or with ``group`` None make it its owner's alone.
 
     With ``owner_to_be``, a pair (uid, gid), everything is given to that user, which only root may.  An interrupted call
     is finished by the next one.  Raises `NotFoundError` for an unknown group, and `RefusedError`, before anything is

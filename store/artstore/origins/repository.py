@@ -1,7 +1,7 @@
 """The git repository of a folder: the commit that is checked out, and whether files differ from it.
 
 The commit is read from the repository's files.  git itself is asked only whether tracked files were changed, in a
-process that ends after a second.  A repository may belong to somebody else, and git runs what its configuration names.
+process that ends after a second.  A repository may belong to another user, and git runs what its configuration names.
 So this process has a small environment, takes no locks, starts no monitor and no hook, does not look into submodules,
 and is not started at all if the repository's own configuration names filters, or objects that are fetched when needed.
 git's own rule about repositories of other users (``safe.directory``) applies.

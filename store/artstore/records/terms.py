@@ -1,4 +1,4 @@
-"""The keys of the table TERMS: what is said of versions, in an order that answers comparisons.
+"""The keys of the table TERMS: values of versions' metadata, in an order that answers comparisons.
 
     key      space u8 · path · 0 0 · kind u8 · value · serial u32 BE
     path     the keys of nested objects, joined by ``.``, in UTF-8

@@ -1,7 +1,7 @@
 """What this user allows references to lead to, besides public addresses: roots.
 
-Another user may have recorded a reference, and whoever reads it does so with the reader's permissions and from the
-reader's machine.  So the reader decides.  A root is
+Another user may have recorded a reference, and it is read with the permissions and from the machine of the reader.  So
+the reader decides.  A root is
 
     file:///FOLDER            the files at or below a path of this machine, without links in it
     http://HOST:PORT, https   a web server, or the endpoint of an object store

@@ -2,7 +2,7 @@
 
 The rows are a function of the versions' records (`artstore.records.terms`), and `artstore.rows.catalogue` changes both
 together, so that every change of a version keeps them.  A row only says that a version may match: numbers beyond the
-limits and the ends of long texts are not in the keys, so whoever searches compares the record.
+limits and the ends of long texts are not in the keys, so a search compares the records too.
 """
 
 from __future__ import annotations
