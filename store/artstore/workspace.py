@@ -449,7 +449,7 @@ class Workspace(Groups):
     # -- names, types and descriptions -----------------------------------------------------------------------------
 
     def share(self, group: str | None, *, owner: tuple[int, int] | None = None) -> Sharing:
-        """Share the workspace with a Unix group, or with None with nobody else again.
+        """Share the workspace with a Unix group, or with None make it its owner's alone.
 
         ``owner`` (uid, gid) gives everything to another user, which only root may.  Raises `NotFoundError` for an
         unknown group, and `RefusedError` if not everything can be changed.

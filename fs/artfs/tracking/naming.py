@@ -7,6 +7,8 @@ leading entity is ignored, because a workspace has one owner.
 from __future__ import annotations
 
 import os
+import re
+from typing import Final
 
 from artfs.tracking.values import environment
 from artstore.arguments import raw_path, text
@@ -22,15 +24,23 @@ __all__ = [
     "logical_path",
     "own_name",
     "plain_name",
+    "safe_name",
     "short_name",
     "version_by_id",
     "version_id",
 ]
 
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.+=~-]+")
+
 
 def logical_path(path: str | os.PathLike[str]) -> str:
     """Return a path in an artifact without empty and ``.`` components, as wandb normalises it."""
     return "/".join(part for part in os.fsdecode(raw_path(path)).split("/") if part not in ("", "."))
+
+
+def safe_name(name: str) -> str:
+    """Return a name with ``-`` in place of the characters that wandb takes out of the names that it makes."""
+    return _UNSAFE.sub("-", name)
 
 
 def plain_name(name: str) -> str:

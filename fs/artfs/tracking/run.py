@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -19,7 +18,7 @@ from artfs.tracking.absent import absent
 from artfs.tracking.artifact import Artifact
 from artfs.tracking.conversion import json_values, metric_values
 from artfs.tracking.disabled import DisabledWorkspace
-from artfs.tracking.naming import own_name, short_name
+from artfs.tracking.naming import own_name, safe_name, short_name
 from artfs.tracking.run_files import RunFiles
 from artfs.tracking.run_history import RunHistory
 from artfs.tracking.run_models import RunModels
@@ -44,7 +43,6 @@ _ROWS: Final = 1000
 """Rows that are kept in memory before they are written."""
 _SECONDS: Final = 10.0
 """How long a row waits in memory, if another follows."""
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.+=~-]+")
 
 
 class Run(RunFiles, RunHistory, RunModels, RunUnused):
@@ -219,7 +217,7 @@ class Run(RunFiles, RunHistory, RunModels, RunUnused):
         """Return a value to log; a table is logged as an artifact of its own, and its row names that."""
         if not isinstance(value, Table):
             return value
-        artifact = Artifact(_UNSAFE.sub("-", f"run-{self.id}-{name}"), "run_table")
+        artifact = Artifact(safe_name(f"run-{self.id}-{name}"), "run_table")
         artifact.add(value, name)
         logged = self.log_artifact(artifact)
         return {"_type": "table-file", "artifact": logged.qualified_name, "nrows": len(value.data)}
@@ -288,7 +286,7 @@ class Run(RunFiles, RunHistory, RunModels, RunUnused):
             if not os.path.lexists(path):
                 raise NotFoundError(f"{path!r} does not exist")
             base = os.path.basename(os.path.abspath(path))
-            artifact = Artifact(name or _UNSAFE.sub("-", f"run-{self.id}-{base}"), type or "unspecified")
+            artifact = Artifact(name or safe_name(f"run-{self.id}-{base}"), type or "unspecified")
             (artifact.add_dir if os.path.isdir(path) else artifact.add_file)(path)
         for alias in texts(aliases, "aliases"):
             if alias != LATEST:
@@ -394,7 +392,7 @@ class Run(RunFiles, RunHistory, RunModels, RunUnused):
             )
         full = self._full_name(artifact)
         digest = hashlib.blake2b(f"{full}\0{shared}".encode(errors="surrogatepass"), digest_size=4).hexdigest()
-        readable = _UNSAFE.sub("-", shared).strip(".-")[:80]
+        readable = safe_name(shared).strip(".-")[:80]
         return full, f"{short_name(full)[:30]}-{readable}-{digest}".lstrip(".-"), shared
 
     def upsert_artifact(

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from artfs.tracking.artifact import Artifact
 from artfs.tracking.entries import ArtifactEntry
+from artfs.tracking.naming import safe_name
 from artfs.tracking.values import logger
 from artstore.arguments import raw_path, texts
 from artstore.errors import InvalidInputError, NotFoundError
@@ -32,7 +33,6 @@ __all__ = ["RunFiles"]
 _FILES_TYPE: Final = "run_files"
 _CODE_TYPE: Final = "code"
 _POLICIES: Final = ("live", "now", "end")
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.+=~-]+")
 _SKIPPED: Final = frozenset({".git", ".venv", "__pycache__", "wandb", ".wandb", "node_modules"})
 
 
@@ -63,7 +63,7 @@ class RunFiles:
         """A folder for files of the run, made at the first use; what it holds when the run ends is kept."""
         self._require_running()
         if self._folder is None:
-            self._folder = tempfile.mkdtemp(prefix=f"artfs-run-{_UNSAFE.sub('-', self._record.id)[:40]}-")
+            self._folder = tempfile.mkdtemp(prefix=f"artfs-run-{safe_name(self._record.id)[:40]}-")
         return self._folder
 
     def save(
@@ -178,7 +178,7 @@ class RunFiles:
         self._require_running()
         top = os.path.abspath(os.fsdecode(raw_path(root or ".")))
         title = name or f"source-{self._record.project or 'run'}-{os.path.basename(top)}"
-        artifact = Artifact(_UNSAFE.sub("-", title).strip(".-")[:128], _CODE_TYPE)
+        artifact = Artifact(safe_name(title).strip(".-")[:128], _CODE_TYPE)
         count = 0
         for folder, folders, names in os.walk(top):
             folders[:] = sorted(each for each in folders if each not in _SKIPPED)

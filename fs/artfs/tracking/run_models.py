@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from artfs.tracking.artifact import Artifact
+from artfs.tracking.naming import safe_name
 from artstore.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ __all__ = ["RunModels"]
 
 _REGISTRY: Final = "model-registry"
 _MODEL_TYPE: Final = "model"
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.+=~-]+")
 
 
 class RunModels:
@@ -44,7 +43,7 @@ class RunModels:
     ) -> Artifact:
         """Log a file or folder as an artifact of type ``model``, by default named after the run and the path."""
         base = os.path.basename(os.path.abspath(os.fspath(path)))
-        return self.log_artifact(path, name or _UNSAFE.sub("-", f"run-{self._record.id}-{base}"), _MODEL_TYPE, aliases)
+        return self.log_artifact(path, name or safe_name(f"run-{self._record.id}-{base}"), _MODEL_TYPE, aliases)
 
     def use_model(self, name: str) -> str:
         """Record that the run uses a model, and return the path of its only file, or of its folder.
