@@ -7,24 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeVar
 
 from artstore.errors import OutOfSpaceError
 from artstore.reclaim import compaction
 from artstore.reclaim.eviction import daemons_to_evict
 from artstore.reclaim.plan import CollectionPlan, plan_collection, what_is_left
 from artstore.reclaim.reaper import Reaped, Reaper, forget_references, reap
-from artstore.rows import catalogue, deadlist
+from artstore.rows import catalogue
 from artstore.storage import disk
-from artstore.storage.reserve import RESERVE, refill, require_room, with_reserve
+from artstore.storage.reserve import with_reserve
 from artstore.store import Store
 
-__all__ = ["GcReport", "collect", "with_room"]
-
-T = TypeVar("T")
-
-_ROOM: Final = 8 * RESERVE
-"""Free bytes at which a put on a full disk continues after reaping deleted content."""
+__all__ = ["GcReport", "collect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,41 +138,3 @@ def _done(store: Store, plan: CollectionPlan, reaped: Reaped) -> GcReport:
         undelete_ended=ended,
         **asdict(what_is_left(store, plan.using)),
     )
-
-
-def reap_for_room(store: Store, enough: Callable[[], bool]) -> int:
-    """Reap entries that are due, then those still in their window, the oldest first, until there is room.
-
-    Content of dead drafts stays: otherwise a put on a full disk would free the content it has just stored, and never
-    end.  Returns the freed stored bytes; 0 if there was nothing to reap, or no room to do so.
-    """
-    with store.snapshot() as snapshot:
-        waiting = frozenset(entry.number for entry in deadlist.entries(snapshot.transaction))
-    try:
-        return reap(store, now=True, only=waiting, until=enough).freed_bytes
-    except OutOfSpaceError:
-        return 0
-
-
-def with_room(store: Store, action: Callable[[], T]) -> tuple[T, int]:
-    """Run an action that stores content; return (its result, stored bytes reaped for it).
-
-    If the disk is full, deleted content is reaped, the oldest first, then packs with large gaps are copied, and the
-    action is run again.  Raises `OutOfSpaceError` if that does not suffice.
-    """
-
-    def enough() -> bool:
-        return disk.free_bytes(store.path) >= _ROOM
-
-    reaped = 0
-    while True:
-        try:
-            require_room(store.path)
-            done = action()
-            refill(store.path)
-            return done, reaped
-        except OutOfSpaceError:
-            more = reap_for_room(store, enough)
-            if not more and not compaction.compact_packs(store, None, eager=False, until=enough).nodes:
-                raise
-            reaped += more

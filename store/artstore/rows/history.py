@@ -8,7 +8,7 @@ of event needs one case here; the type checker reports a kind that has none.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from artstore.errors import DamageError
@@ -136,10 +136,10 @@ class VersionHistory:
         def text(earlier: str) -> str:
             return stated.description if description else earlier
 
-        self.made = replace(self.made, description=text(self.made.description), metadata=left(self.made.metadata))
+        self.made = self.made.with_values(description=text(self.made.description), metadata=left(self.made.metadata))
         before: VersionEvent | RevisionEvent = self.made
         revisions = [
-            replace(event, description=text(event.description), metadata=left(event.metadata))
+            event.with_values(description=text(event.description), metadata=left(event.metadata))
             for event in self.revisions[:-1]
         ]
         self.revisions, revisions = [], [*revisions, self.revisions[-1]]
@@ -150,12 +150,12 @@ class VersionHistory:
 
     def rename(self, name: str) -> None:
         """Change the name in all its events, as if the artifact had always been called so."""
-        self.made = replace(self.made, name=name)
-        self.revisions = [replace(event, name=name) for event in self.revisions]
-        self.tagging = self.tagging and replace(self.tagging, name=name)
-        self.ttl = self.ttl and replace(self.ttl, name=name)
-        self.purges = [replace(event, name=name) for event in self.purges]
-        self.deletion = self.deletion and replace(self.deletion, name=name)
+        self.made = self.made.with_values(name=name)
+        self.revisions = [event.with_values(name=name) for event in self.revisions]
+        self.tagging = self.tagging and self.tagging.with_values(name=name)
+        self.ttl = self.ttl and self.ttl.with_values(name=name)
+        self.purges = [event.with_values(name=name) for event in self.purges]
+        self.deletion = self.deletion and self.deletion.with_values(name=name)
 
     def events(self) -> Iterator[Event]:
         """Yield the fewest events that lead to the version as it is, and its last revisions."""
@@ -350,7 +350,7 @@ class History:
         match event:
             case RetentionEvent():
                 rules = event.rules if self._check_rules is None else self._check_rules(event.rules)
-                self.retention = replace(event, rules=rules)
+                self.retention = event.with_values(rules=rules)
             case RunEvent() | MetricsEvent() | EdgeEvent():
                 self.provenance.apply(event)
             case RenameEvent():
