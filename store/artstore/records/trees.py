@@ -133,6 +133,7 @@ _HEAD: Final = struct.Struct("<BB32s32sBHIQIQqBIII")
 _EXTENT: Final = struct.Struct("<BIII")
 _ROW: Final = struct.Struct("<QQqIHH")
 _INDEX_ROW: Final = struct.Struct("<QIIII6sH")
+_NAME_OFFSET: Final = struct.Struct("<30xH")
 _UNUSED: Final = bytes(6)
 _ROW_LENGTH: Final = 32
 _BEFORE_AT: Final = 24
@@ -140,9 +141,11 @@ _ENTRIES_BEFORE_AT: Final = 12
 _INODES_BEFORE_AT: Final = 20
 _NAME_AT: Final = 30
 _KIND_SHIFT: Final = 9
+_SEARCHES: Final = 4
+"""The search of a view at which it takes all its names out: that costs as much as a few bisections."""
 _NAME_OVERHEAD: Final = 48
 """Bytes of an object and of the reference to it, for each name that a view has taken out."""
-assert _ROW.size == _INDEX_ROW.size == _ROW_LENGTH
+assert _ROW.size == _INDEX_ROW.size == _NAME_OFFSET.size == _ROW_LENGTH
 
 
 def is_entry_name(name: bytes) -> bool:
@@ -199,7 +202,7 @@ class TreeView:
     Immutable, and valid for as long as its node lives: node numbers are never reused.
     """
 
-    __slots__ = ("_data", "_names", "_sorted", "count", "digest", "extent", "form", "level", "totals")
+    __slots__ = ("_data", "_names", "_searches", "_sorted", "count", "digest", "extent", "form", "level", "totals")
 
     def __init__(self, payload: bytes) -> None:
         try:
@@ -212,6 +215,7 @@ class TreeView:
         self.extent = Extent(pack, offset, stored, codec)
         self._data = payload
         self._sorted: list[bytes] | None = None
+        self._searches = 0
         self._names: int = _HEAD.size + self.count * _ROW_LENGTH
         if kind != KIND_TREE or version != _FORMAT or self.count > FANOUT or self._names > len(payload):
             raise DamageError(f"a directory record is malformed (kind {kind}, version {version})")
@@ -347,8 +351,21 @@ class TreeView:
     def _first_not_below(self, name: bytes) -> int:
         names = self._sorted
         if names is None:
-            names = self._sorted = [self.name(index) for index in range(self.count)]
+            self._searches += 1
+            names = self._all_names() if self._searches == _SEARCHES else None
+            if names is None:
+                return bisect_left(range(self.count), name, key=self.name)
+            self._sorted = names
         return bisect_left(names, name)
+
+    def _all_names(self) -> list[bytes] | None:
+        """Return the names of all rows, or None if one is outside its bounds."""
+        data, base = self._data, self._names
+        bounds = [base + offset for (offset,) in _NAME_OFFSET.iter_unpack(data[_HEAD.size : base])]
+        bounds.append(len(data))
+        if any(not start < end <= start + MAX_NAME for start, end in pairwise(bounds)):
+            return None
+        return [data[start:end] for start, end in pairwise(bounds)]
 
     def find(self, name: bytes) -> int:
         """Return the index of the entry called ``name`` in a level-0 record, or -1."""

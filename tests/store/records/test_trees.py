@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left, bisect_right
 
 import pytest
@@ -22,6 +23,7 @@ from artstore.records.packed_trees import (
     parse_packed_tree,
 )
 from artstore.records.trees import (
+    _HEAD,
     EARLIEST_NS,
     INODES_MAX,
     LATEST_NS,
@@ -285,3 +287,51 @@ def test_malformed_packed_records_are_refused() -> None:
     for broken in (b"\2" + data[1:], unknown, many, b"", out_of_order, packed(entry, entry), *modes, *forms, *names):
         with pytest.raises(DamageError):
             parse_packed_tree(broken)
+
+
+@given(rows=entries(), missing=NAMES)
+def test_a_name_is_found_without_the_others(rows: list[TreeEntry], missing: bytes) -> None:
+    """A look-up takes out the names that a bisection passes; after many, all are kept, and the answer is the same."""
+    names = [row.name for row in rows]
+    taken: list[int] = []
+
+    class Counting(TreeView):
+        def name(self, index: int) -> bytes:
+            taken.append(index)
+            return super().name(index)
+
+    view = Counting(encoded(0, rows))
+    expected = names.index(missing) if missing in names else -1
+    assert view.find(missing) == expected
+    assert len(taken) <= len(rows).bit_length() + 1
+    for _ in range(50):
+        assert view.find(missing) == expected
+        assert [view.find(name) for name in names[:3]] == [0, 1, 2][: len(names)]
+    taken.clear()
+    view.find(missing)
+    assert len(taken) <= 1
+
+
+@given(rows=entries(), chance=st.randoms(use_true_random=False))
+def test_a_wrong_name_is_damage_whenever_it_is_passed(rows: list[TreeEntry], chance: random.Random) -> None:
+    """However often a record was searched, a search has the same answer or the same damage."""
+    payload = bytearray(encoded(0, rows))
+    if len(rows) < 2:
+        return
+    at = _HEAD.size + chance.randrange(1, len(rows)) * 32 + 30
+    payload[at : at + 2] = b"\xff\xff"
+    names = [row.name for row in rows]
+
+    def answers(view: TreeView) -> list[int | None]:
+        found: list[int | None] = []
+        for name in names:
+            try:
+                found.append(view.find(name))
+            except DamageError:
+                found.append(None)
+        return found
+
+    view = TreeView(bytes(payload))
+    first = answers(view)
+    assert all(answers(view) == first for _ in range(20))
+    assert None in first
