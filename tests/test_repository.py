@@ -315,6 +315,7 @@ TESTED_ELSEWHERE = {
         )
     ]
     + ["artfs/errors"],
+    "tests/fs/registry/test_chains.py": ["artfs/registry/errors", "artfs/registry/estimators"],
     # Repairs and checks: a table of damage runs through all of them, and an oracle judges the result.
     "tests/store/checking/test_structure.py": [
         f"artstore/checking/{name}" for name in ("check_names", "extents", "lineages")

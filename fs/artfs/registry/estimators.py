@@ -1,0 +1,91 @@
+"""The structure of scikit-learn's composite estimators, as groups of nodes: what makes the input of the next group.
+
+    Pipeline            one group after another
+    ColumnTransformer   one group: a source each
+    FeatureUnion        one group: a branch each
+    Stacking*           one group: a branch each; then the final estimator
+
+A part that is composite itself has groups of its own; parts of one group end at the same step, so a longer one begins
+earlier.  Estimators are recognised by their attributes, so that nothing of scikit-learn is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from artfs.registry.chains import OperatorNode
+from artstore.arguments import shown_value
+from artstore.errors import InvalidInputError
+
+__all__ = ["Part", "groups_of"]
+
+_LEFT_OUT: Final = ("drop",)
+
+
+class Part(NamedTuple):
+    """A node with the operator that it stands for, and the positions of the parts that make its input."""
+
+    node: OperatorNode
+    operator: Any
+
+
+Groups = list[list[Part]]
+
+
+def groups_of(estimator: object) -> Groups:
+    """Return the groups of an estimator's parts, whose steps count from 1."""
+    if isinstance(estimator, str | bytes | int | float | type(None)):
+        raise InvalidInputError(f"{shown_value(estimator)} is not an estimator")
+    groups = _groups(estimator)
+    return [
+        [part._replace(node=replace(part.node, step_index=step)) for part in group]
+        for step, group in enumerate(groups, 1)
+    ]
+
+
+def _groups(estimator: Any) -> Groups:
+    kinds = {base.__name__ for base in type(estimator).__mro__}
+    if "Pipeline" in kinds:
+        return [group for _, step in estimator.steps if step is not None for group in _groups(step)]
+    if "FeatureUnion" in kinds:
+        return _side_by_side([step for _, step in estimator.transformer_list if step not in _LEFT_OUT])
+    if "ColumnTransformer" in kinds:
+        fitted = getattr(estimator, "transformers_", None) or estimator.transformers
+        return _side_by_side([step for _, step, _ in fitted if not _is_left_out(step)], by_source=True)
+    if kinds & {"StackingRegressor", "StackingClassifier"}:
+        named = [step for _, step in estimator.estimators if not _is_left_out(step)]
+        bases = list(getattr(estimator, "estimators_", None) or named)
+        final = getattr(estimator, "final_estimator_", None) or estimator.final_estimator
+        return [*_side_by_side(bases), *([] if final is None else _groups(final))]
+    return [[Part(_node(estimator), estimator)]]
+
+
+def _is_left_out(step: object) -> bool:
+    return step is None or (isinstance(step, str) and step in _LEFT_OUT)
+
+
+def _node(operator: object) -> OperatorNode:
+    return OperatorNode(0, operator if isinstance(operator, str) else type(operator).__name__)
+
+
+def _side_by_side(operators: Iterable[object], *, by_source: bool = False) -> Groups:
+    """Return the groups of operators that share their input; the last groups of all stand together."""
+    columns = [
+        [[_placed(part, index, by_source) for part in group] for group in _groups(operator)]
+        for index, operator in enumerate(operators)
+    ]
+    length = max(map(len, columns), default=0)
+    return [[part for column in columns for part in _from_end(column, length - place)] for place in range(length)]
+
+
+def _from_end(column: Sequence[list[Part]], distance: int) -> list[Part]:
+    return column[-distance] if distance <= len(column) else []
+
+
+def _placed(part: Part, index: int, by_source: bool) -> Part:
+    node = part.node
+    if by_source and node.source_index is None:
+        return part._replace(node=replace(node, source_index=index))
+    return part._replace(node=replace(node, branch_path=[index, *node.branch_path]))
