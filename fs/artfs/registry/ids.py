@@ -86,7 +86,7 @@ def is_v3_artifact_id(artifact_id: object) -> bool:
 def parse_artifact_id(artifact_id: str) -> ArtifactId:
     """Return an id of either form in parts; raise `ArtifactIdError` for text that is none."""
     if isinstance(artifact_id, str) and "$" not in artifact_id:
-        pipeline, *middle, fold = artifact_id.split(":")
+        pipeline, *middle, fold = artifact_id.split(":") if ":" in artifact_id else ("", "")
         if pipeline and middle and _FOLD.fullmatch(fold) and all(_NUMBER.fullmatch(part) for part in middle):
             *branch, step = map(int, middle)
             return ArtifactId(pipeline, "", None if fold == ALL else int(fold), step, branch or None)
