@@ -343,7 +343,7 @@ TESTED_ELSEWHERE = {
     "tests/store/reclaim/compaction/test_packs.py": [
         f"artstore/reclaim/compaction/{name}" for name in ("pack_removal", "pack_sources")
     ],
-    "tests/crash/test_without_holes.py": ["artstore/reclaim/compaction/loose_packs"],
+    "tests/crash/test_without_holes.py": ["artstore/reclaim/compaction/loose_packs", "artstore/reclaim/space"],
     "tests/store/retention/test_applying.py": ["artstore/retention/rules", "artstore/clock"],
     "tests/fs/cli/test_dry_runs.py": ["artstore/reclaim/plan", "artstore/rows/interrupted"],
     # Files outside: what matters is what servers answer, so the tests go through servers.

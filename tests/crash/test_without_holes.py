@@ -208,7 +208,7 @@ def test_a_put_finds_the_gaps(bare_ext4: Path, tmp_path: Path, monkeypatch: pyte
 
 def test_a_put_frees_no_more_than_it_needs(bare_ext4: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Versions in their undelete window go the oldest first, and those that need not go can still be undeleted."""
-    monkeypatch.setattr("artstore.reclaim.room._ROOM", RESERVE + 4 * MIB)
+    monkeypatch.setattr("artstore.reclaim.space._ROOM", RESERVE + 4 * MIB)
     monkeypatch.setattr("artstore.reclaim.reaper._ASK_AT_ONCE", 4)
     workspace = init_workspace(bare_ext4 / "workspace")
     contents = fill(workspace, tmp_path / "source", piece=2 * MIB)

@@ -28,7 +28,7 @@ from artstore.progress import Progress
 from artstore.queries.mounted import MountedPath, mounted_path
 from artstore.queries.resolving import base_version
 from artstore.queries.versions import Version
-from artstore.reclaim.room import with_room
+from artstore.reclaim.space import with_room
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind
 from artstore.rows.settings import read_settings

@@ -30,7 +30,7 @@ from artstore.ingest.staging import Stager
 from artstore.interrupts import at_next_call, deferring
 from artstore.progress import Progress
 from artstore.queries.versions import Version
-from artstore.reclaim.room import with_room
+from artstore.reclaim.space import with_room
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind, TreeEntry, TreeTotals
 from artstore.rows.catalogue import label

@@ -45,7 +45,7 @@ from artstore.names import check_draft
 from artstore.progress import Progress
 from artstore.queries.difference import Difference, compare
 from artstore.queries.versions import Version
-from artstore.reclaim.room import with_room
+from artstore.reclaim.space import with_room
 from artstore.records.catalogue import LONGEST_TTL, DraftRecord, VersionRecord
 from artstore.records.packing import CLASS_TREE
 from artstore.records.trees import Kind

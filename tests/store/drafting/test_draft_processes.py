@@ -21,7 +21,7 @@ from artstore.errors import (
     RefusedError,
     SourceError,
 )
-from artstore.reclaim import room
+from artstore.reclaim import space
 from artstore.rows import drafts
 from artstore.workspace import Workspace
 from messages import missing, raises
@@ -132,11 +132,11 @@ def test_on_a_full_disk_what_was_deleted_makes_room(
         full[0] = False
         return 5
 
-    monkeypatch.setattr(room, "require_room", require_room)
-    monkeypatch.setattr(room, "_reap", lambda *_: 0)
+    monkeypatch.setattr(space, "require_room", require_room)
+    monkeypatch.setattr(space, "_reap", lambda *_: 0)
     with pytest.raises(OutOfSpaceError):
         draft.add(source)
-    monkeypatch.setattr(room, "_reap", reap_for_room)
+    monkeypatch.setattr(space, "_reap", reap_for_room)
     assert draft.add(source).reaped_bytes == 5
     assert content(draft) == whole(MODEL)
 

@@ -1,4 +1,4 @@
-"""Room for content that is being stored: on a full disk, deleted content is reaped for it."""
+"""Space for content that is being stored: on a full disk, deleted content is reaped for it."""
 
 from __future__ import annotations
 
