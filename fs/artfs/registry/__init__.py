@@ -4,6 +4,8 @@
     chains       `OperatorChain`: how an artifact was made, as text with one spelling
     estimators   the chain of a scikit-learn estimator
     ids          ids of artifacts
+    serializers  how objects become payloads, and what may be loaded
+    trust        the MAC of payloads that this user wrote
 
 Importing it loads no library that a model needs; each name is loaded at its first use.
 """
@@ -27,6 +29,17 @@ if TYPE_CHECKING:
         UnknownArtifactError,
     )
     from artfs.registry.ids import generate_artifact_id_v3, is_v3_artifact_id, parse_artifact_id_v3
+    from artfs.registry.serializers import register_serializer
+    from artfs.registry.serializers.errors import (
+        MalformedPayloadError,
+        MissingLibraryError,
+        PickleWarning,
+        UnknownFormatError,
+        UnserializableError,
+        UntrustedError,
+        VersionMismatchError,
+        VersionMismatchWarning,
+    )
 
 __all__ = [
     "AmbiguousIdError",
@@ -35,15 +48,24 @@ __all__ = [
     "ChainSyntaxError",
     "DeferralError",
     "DependencyError",
+    "MalformedPayloadError",
     "MissingDependencyError",
+    "MissingLibraryError",
     "OperatorChain",
     "OperatorNode",
+    "PickleWarning",
     "RecordError",
     "UnknownArtifactError",
+    "UnknownFormatError",
+    "UnserializableError",
+    "UntrustedError",
+    "VersionMismatchError",
+    "VersionMismatchWarning",
     "compute_chain_hash",
     "generate_artifact_id_v3",
     "is_v3_artifact_id",
     "parse_artifact_id_v3",
+    "register_serializer",
 ]
 
 _HOME: Final = {
@@ -53,15 +75,24 @@ _HOME: Final = {
     "ChainSyntaxError": "errors",
     "DeferralError": "errors",
     "DependencyError": "errors",
+    "MalformedPayloadError": "serializers.errors",
     "MissingDependencyError": "errors",
+    "MissingLibraryError": "serializers.errors",
     "OperatorChain": "chains",
     "OperatorNode": "chains",
+    "PickleWarning": "serializers.errors",
     "RecordError": "errors",
     "UnknownArtifactError": "errors",
+    "UnknownFormatError": "serializers.errors",
+    "UnserializableError": "serializers.errors",
+    "UntrustedError": "serializers.errors",
+    "VersionMismatchError": "serializers.errors",
+    "VersionMismatchWarning": "serializers.errors",
     "compute_chain_hash": "chains",
     "generate_artifact_id_v3": "ids",
     "is_v3_artifact_id": "ids",
     "parse_artifact_id_v3": "ids",
+    "register_serializer": "serializers",
 }
 
 

@@ -1,0 +1,112 @@
+"""NumPy arrays as .npy files, never with objects in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from artfs.registry.serializers.errors import MalformedPayloadError, UntrustedError
+from artfs.registry.serializers.libraries import present, require, versions_of
+from artfs.registry.serializers.protocol import DumpNotes, Reading, payload_name
+
+__all__ = ["ArrayHeader", "NpySerializer", "is_array", "read_array", "read_header"]
+
+
+class ArrayHeader:
+    """What the header of a .npy file claims: ``shape``, ``dtype``, ``fortran_order``; data begin at ``offset``."""
+
+    __slots__ = ("dtype", "fortran_order", "offset", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, fortran_order: bool, offset: int) -> None:
+        self.shape, self.dtype, self.fortran_order, self.offset = shape, dtype, fortran_order, offset
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes of the data."""
+        size = int(self.dtype.itemsize)
+        for length in self.shape:
+            size *= length
+        return size
+
+
+def is_array(obj: Any) -> bool:
+    """Return whether *obj* is exactly a NumPy array whose elements are no Python objects."""
+    numpy = present("numpy")
+    if numpy is None or type(obj) is not numpy.ndarray or obj.dtype.hasobject or not obj.dtype.itemsize:
+        return False
+    try:  # names of fields beyond Latin-1 need version 3.0 of the format
+        repr(obj.dtype.descr).encode("latin-1")
+    except ValueError:
+        return False
+    return True
+
+
+def read_header(stream: BinaryIO, size: int, label: str) -> ArrayHeader:
+    """Read the header of a .npy file of *size* bytes at the beginning of a stream, and compare it with the size.
+
+    Raises `UntrustedError` for an array of objects, which NumPy would unpickle, `MalformedPayloadError` for a file that
+    is none, or whose shape is not what its size says.
+    """
+    fmt = require("numpy.lib.format", "an array")
+    try:
+        version = fmt.read_magic(stream)
+        readers = {(1, 0): fmt.read_array_header_1_0, (2, 0): fmt.read_array_header_2_0}
+        shape, fortran_order, dtype = readers[version](stream)
+    except (ValueError, KeyError, EOFError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise MalformedPayloadError(f"{label} is not an array in NumPy's format") from error
+    if dtype.hasobject:
+        raise UntrustedError(f"{label} is an array of Python objects, which would be unpickled")
+    header = ArrayHeader(shape, dtype, fortran_order, stream.tell())
+    if any(type(length) is not int or length < 0 for length in shape) or header.offset + header.nbytes != size:
+        raise MalformedPayloadError(f"{label} is an array whose shape does not fit its size")
+    return header
+
+
+def read_array(stream: BinaryIO, size: int, label: str) -> Any:
+    """Return the array in a .npy file of *size* bytes; raises as `read_header` does."""
+    numpy = require("numpy", "an array")
+    header = read_header(stream, size, label)
+    flat = numpy.empty(header.nbytes, dtype=numpy.uint8)
+    if stream.readinto(flat) != header.nbytes:  # type: ignore[attr-defined]
+        raise MalformedPayloadError(f"{label} is an array that ends too early")
+    order = "F" if header.fortran_order else "C"
+    return flat.view(header.dtype).reshape(header.shape, order=order) if header.nbytes else _empty(numpy, header)
+
+
+def _empty(numpy: Any, header: ArrayHeader) -> Any:
+    return numpy.empty(header.shape, dtype=header.dtype, order="F" if header.fortran_order else "C")
+
+
+class NpySerializer:
+    """Arrays of numbers, texts, times and structures of these."""
+
+    name = "npy"
+    extension = "npy"
+    safe = True
+
+    def accepts(self, obj: Any) -> bool:
+        """Return whether it is an array without Python objects."""
+        return is_array(obj)
+
+    def dump(self, obj: Any, folder: Path) -> DumpNotes:
+        """Write the array as `numpy.save` does."""
+        numpy = require("numpy", "an array")
+        with (folder / payload_name(self.extension)).open("wb") as stream:
+            numpy.save(stream, obj, allow_pickle=False)
+        return DumpNotes("1")
+
+    def load(self, folder: Path, trusted: Sequence[str]) -> Any:
+        """Return the array, which can be written to."""
+        with (folder / payload_name(self.extension)).open("rb") as stream:
+            return self.load_stream(stream, Reading(trusted=frozenset(trusted)))
+
+    def load_stream(self, stream: BinaryIO, reading: Reading) -> Any:
+        """Return the array; raise `UntrustedError` for objects, `MalformedPayloadError` for what is no array."""
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        return read_array(stream, size, reading.label)
+
+    def versions(self) -> Mapping[str, str]:
+        """Return NumPy's version."""
+        return versions_of("numpy")
