@@ -1,8 +1,10 @@
 """Measure artfs beside the plain file system and its peers, in turns, and judge the goals.
 
-Data is made once and kept; everything else is removed at the end. Works, to be named whole or by their beginning:
-read-checkpoint, read-table, random-4k, random-64k, memmap, files-N, files-N-threads, find, stat, loader-N, mount,
-memory, put-releases, put-checkpoints, put-images, delete. Those named loader need PyTorch, which --quick and --only do
+Cold reads are measured in two regimes: from the disk, and from memory with only the mount's own caches empty. Data is
+made once and kept; everything else is removed at the end. Works, to be named whole or by their beginning:
+read-checkpoint, read-table, random-4k, random-64k, memmap, compressed-4k, compressed-64k, first-N, first-N-threads,
+files-N, files-N-threads, find, stat, second, api-read-bytes, api-open, api-read-many, loader-N, torch-N, mount, memory,
+put-releases, put-checkpoints, put-images, delete. Those named loader or torch need PyTorch, which --quick and --only do
 not install unless they are named.
 
 With --against PATH, this checkout is compared with another one instead: --against PATH --help.
@@ -11,7 +13,6 @@ With --against PATH, this checkout is compared with another one instead: --again
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import signal
@@ -22,12 +23,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from benchmarks.apiwork import CALLS, ApiWork
 from benchmarks.commands import measured_on
-from benchmarks.datasets import FULL, QUICK, DataSets, DownloadFailed
+from benchmarks.datasets import FULL, QUICK, DataSets, DownloadFailed, Scale
 from benchmarks.deletework import DeleteWork
+from benchmarks.floorwork import compressed_works
 from benchmarks.installing import file_system
 from benchmarks.keepers import KEEPERS, ArtfsKeeper, Borg, Keeper, Restic
-from benchmarks.lineup import PEER_NAMES, Lineup
+from benchmarks.lineup import PEER_NAMES, VARIANTS, Lineup
 from benchmarks.loaderwork import LoaderWork
 from benchmarks.mountworks import MemoryWork, MountWork
 from benchmarks.plan import announce
@@ -35,12 +38,15 @@ from benchmarks.plot import plot
 from benchmarks.processes import SideFailed, end_mounts_below
 from benchmarks.putworks import PutWork
 from benchmarks.readworks import read_works
+from benchmarks.regimes import Regime
 from benchmarks.report import markdown, print_report, written_into
 from benchmarks.results import Results, WrongBytes
 from benchmarks.rounds import Bench, say
+from benchmarks.secondwork import SecondWork
+from benchmarks.sides import Artfs
 
 WORKERS = (2, 4)
-QUICK_PEERS = ("borg", "erofs", "restic", "squashfuse")
+QUICK_PEERS = ("borg", "erofs", "passthrough", "restic", "squashfuse")
 
 
 class Work(Protocol):
@@ -60,12 +66,24 @@ def parse() -> argparse.Namespace:
     about, _, works = __doc__.partition("\n\n")
     parser = argparse.ArgumentParser(prog="scripts/bench", description=about, epilog=works)
     parser.add_argument("--quick", action="store_true", help="small data, 3 rounds, no PyTorch: a first look")
+    parser.add_argument("--scale", type=float, metavar="PART", help="size of the data as a part of the full run's [1]")
+    parser.add_argument(
+        "--regime", choices=("disk", "memory", "both"), help="where cold reads come from; disk needs root [both]"
+    )
     parser.add_argument("--only", nargs="+", metavar="WORK", help="only these works [all]")
     known, few = " ".join([*PEER_NAMES, "none"]), " ".join(QUICK_PEERS)
     parser.add_argument(
         "--peers", nargs="+", choices=known.split(), metavar="PEER", help=f"{known} [all; quick: {few}]"
     )
-    parser.add_argument("--pairs", type=int, help="rounds of plain folder and artfs; 6 at least for verdicts [9]")
+    variants = " ".join([*VARIANTS, "none"])
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=variants.split(),
+        metavar="VARIANT",
+        help=f"of artfs: {variants} [user pyfuse3]",
+    )
+    parser.add_argument("--pairs", type=int, help="rounds of all sides with a goal; 6 at least for verdicts [9]")
     parser.add_argument("--peer-rounds", type=int, help="rounds of the peers without a goal [3]")
     parser.add_argument("--patience", type=float, help="seconds; a peer that takes longer runs only once [60]")
     parser.add_argument("--readers", type=int, nargs="+", help="readers of small files [1 4 16; quick: 1 4]")
@@ -77,7 +95,21 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--markdown", type=Path, help="also write the tables into this document")
     parser.add_argument("--plot", type=Path, help="also draw a picture (SVG)")
-    arguments = parser.parse_args()
+    return with_defaults(parser, parser.parse_args())
+
+
+def with_defaults(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> argparse.Namespace:
+    """Check the options, and fill in those that depend on others."""
+    if arguments.scale is not None and not 0.001 <= arguments.scale <= 10:
+        parser.error("--scale must be between 0.001 and 10")
+    if arguments.regime == "disk" and os.geteuid():
+        parser.error("--regime disk needs root, because only root can empty the page cache: take --regime memory")
+    arguments.data = QUICK if arguments.quick else FULL
+    if arguments.scale is not None:
+        arguments.data = Scale.of(arguments.scale)
+    regimes = tuple(Regime) if os.geteuid() == 0 else (Regime.MEMORY,)
+    arguments.regimes = (Regime(arguments.regime),) if arguments.regime in ("disk", "memory") else regimes
+    arguments.variants = arguments.variants or (["user"] if arguments.quick else ["user", "pyfuse3"])
     arguments.pairs = arguments.pairs or (3 if arguments.quick else 9)
     arguments.readers = arguments.readers or ([1, 4] if arguments.quick else [1, 4, 16])
     arguments.peers = arguments.peers or (QUICK_PEERS if arguments.quick else PEER_NAMES)
@@ -87,13 +119,17 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def all_works(readers: list[int], keepers: Sequence[type[Keeper]]) -> list[Work]:
+def all_works(readers: list[int], keepers: Sequence[type[Keeper]], scale: Scale = FULL) -> list[Work]:
     """Return all works in the order in which they run."""
     judged = ["plain", "artfs", "borg", "restic"]
     deleting = [keeper for keeper in keepers if keeper in (ArtfsKeeper, Borg, Restic)]
     return [
-        *read_works(readers),
+        *read_works(readers, scale.checkpoint_bytes, scale.images),
+        *compressed_works(scale.table_bytes),
+        SecondWork(),
+        *(ApiWork(call) for call in CALLS),
         *(LoaderWork(workers) for workers in WORKERS),
+        LoaderWork(max(WORKERS), in_process=True),
         MountWork(),
         MemoryWork(),
         PutWork("put-releases", "put of releases, one after another", "releases", keepers, [*judged, "dvc"]),
@@ -112,24 +148,22 @@ def chosen(works: list[Work], only: list[str] | None) -> list[Work]:
 
 
 def runnable(works: list[Work], results: Results) -> list[Work]:
-    """Return the works that this environment can run: those with the DataLoader need PyTorch; note the others."""
-    if importlib.util.find_spec("torch") is not None:
-        return works
-    rest = [work for work in works if not isinstance(work, LoaderWork)]
-    for work in works:
-        if work not in rest:
-            results.left_out[f"{work.name}: all sides"] = "PyTorch is not installed"
-            say(f"left out: {work.name}: PyTorch is not installed")
-    return rest
+    """Return the works that this environment can run; note why the others cannot."""
+    reasons = {work.name: work.lacks() for work in works if isinstance(work, LoaderWork)}
+    for name, reason in reasons.items():
+        if reason:
+            results.left_out[f"{name}: all sides"] = reason
+            say(f"left out: {name}: {reason}")
+    return [work for work in works if not reasons.get(work.name)]
 
 
 def line_up(arguments: argparse.Namespace, data: DataSets, folder: Path) -> Lineup:
     """Determine the sides that can run the requested works; install missing programs."""
     lineup = Lineup()
-    names = [work.name for work in chosen(all_works(arguments.readers, KEEPERS), arguments.only)]
+    names = [work.name for work in chosen(all_works(arguments.readers, KEEPERS, arguments.data), arguments.only)]
     putting = [name for name in names if name.startswith(("put", "delete"))]
     peers = arguments.peers if len(putting) < len(names) else ()
-    lineup.add_sides(data, folder, arguments.transport, peers)
+    lineup.add_sides(data, folder, arguments.transport, arguments.variants, peers)
     if putting:
         lineup.add_keepers(arguments.directory, arguments.peers)
     return lineup
@@ -137,23 +171,33 @@ def line_up(arguments: argparse.Namespace, data: DataSets, folder: Path) -> Line
 
 def run(arguments: argparse.Namespace, folder: Path, results: Results) -> None:
     """Run the works one after another; write the JSON file after each."""
-    data = DataSets(arguments.directory, QUICK if arguments.quick else FULL, say)
+    data = DataSets(arguments.directory, arguments.data, say)
     lineup = line_up(arguments, data, folder)
-    works = runnable(chosen(all_works(arguments.readers, lineup.keepers), arguments.only), results)
+    works = runnable(chosen(all_works(arguments.readers, lineup.keepers, arguments.data), arguments.only), results)
     who = list(dict.fromkeys([*(side.name for side in lineup.sides), *(keeper.name for keeper in lineup.keepers)]))
     names = [work.name for work in works]
     for line in announce(data.scale, names, who, lineup.stores, arguments.directory):
         say(line)
-    results.facts.update(lineup.versions)
+    results.facts.update({"data": data.scale.name, **lineup.versions})
     results.left_out.update(lineup.left_out)
     rounds = (arguments.pairs, arguments.peer_rounds, arguments.patience)
-    bench = Bench(data, folder, arguments.transport, lineup.sides, results, *rounds)
+    bench = Bench(data, folder, arguments.transport, lineup.sides, results, *rounds, arguments.regimes)
+    note_lane(lineup, results)
     for number, work in enumerate(works, 1):
         start = time.monotonic()
         work.measure(bench)
         results.took[work.name] = round(time.monotonic() - start)
         say(f"{work.name} took {results.took[work.name]} s; {number} of {len(works)} works done")
         arguments.output.write_text(json.dumps(results.document(), indent=1) + "\n")
+
+
+def note_lane(lineup: Lineup, results: Results) -> None:
+    """Record what the status of a mount says about the compiled lane."""
+    side = next(side for side in lineup.sides if isinstance(side, Artfs))
+    side.folder.mkdir(parents=True, exist_ok=True)
+    side.workspace.run("init", side.workspace.folder)
+    with side.shown([]):
+        results.facts["lane"] = side.lane() or "status does not mention it"
 
 
 def main() -> None:

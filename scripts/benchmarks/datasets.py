@@ -14,7 +14,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ class DownloadFailed(Exception):
 
 @dataclass(frozen=True)
 class Scale:
-    """The amount of data; ``name`` is the folder's name."""
+    """The amount of data; ``name`` is the folder's name, ``factor`` the size as a part of `FULL`."""
 
     name: str
     releases: int
@@ -47,6 +47,24 @@ class Scale:
     table_bytes: int
     tiny: int
     tiny_folders: int
+
+    @property
+    def factor(self) -> float:
+        """Return the size of the data as a part of that of the full run."""
+        return self.checkpoint_bytes / FULL.checkpoint_bytes
+
+    @classmethod
+    def of(cls, factor: float) -> Scale:
+        """Return the scale of this part of the full run; numbers of folders shrink as those of files do."""
+        if factor == 1:
+            return FULL
+        least = {"releases": 2, "image_folders": 2, "tiny_folders": 2, "images": 100, "tiny": 100}
+        sizes = {
+            each.name: max(least.get(each.name, 1 << 20), round(getattr(FULL, each.name) * factor))
+            for each in fields(cls)
+            if each.name != "name"
+        }
+        return cls(f"scale-{factor:g}", **sizes)
 
 
 FULL = Scale("full", 10, 50_000, 1_000, 512 << 20, 512 << 20, 300_000, 3_000)
@@ -70,6 +88,7 @@ class DataSets:
             "checkpoint": self._make_checkpoint,
             "table": self._make_table,
             "images": self._make_images,
+            "second": self._make_second,
             "tiny": self._make_tiny,
         }
 
@@ -139,6 +158,14 @@ class DataSets:
 
     def _make_images(self, folder: Path) -> None:
         write_files(folder, self.scale.images, self.scale.image_folders, image_content(seed=5))
+
+    def _make_second(self, folder: Path) -> None:
+        images = self.folder("images")
+        for parent in images.iterdir():
+            (folder / parent.name).mkdir()
+            for file in parent.iterdir():
+                os.link(file, folder / parent.name / file.name)
+        (folder / "00000" / "added.bin").write_bytes(b"the second version")
 
     def _make_tiny(self, folder: Path) -> None:
         write_files(folder, self.scale.tiny, self.scale.tiny_folders, label_content(seed=6))

@@ -11,8 +11,12 @@ from benchmarks.installing import install
 from benchmarks.keepers import KEEPERS, ArtfsKeeper, Copies, Dvc, Keeper
 from benchmarks.peers import PEERS, Passthrough
 from benchmarks.processes import SideFailed
-from benchmarks.sides import Artfs, Plain, Side
+from benchmarks.readworks import USER
+from benchmarks.sides import READAHEAD_OF_USERS, Artfs, Plain, Side
 
+VARIANTS = ("user", "no-lane", "pyfuse3")
+"""Variants of artfs: with the kernel's readahead of a user's mount, without the compiled lane, with pyfuse3."""
+LANE_OFF = {"ARTFS_LANE": "0"}
 PEER_NAMES = tuple(
     sorted({peer.name for peer in PEERS} | {keeper.name for keeper in KEEPERS if keeper not in (Copies, ArtfsKeeper)})
 )
@@ -32,11 +36,20 @@ class Lineup:
         """Return the number of stores that hold all data to read; sides of artfs share one."""
         return len({side.folder for side in self.sides if not isinstance(side, Plain | Passthrough)})
 
-    def add_sides(self, data: DataSets, folder: Path, transport: str, peers: Collection[str]) -> None:
-        """Add the plain folder, artfs (also with pyfuse3, unless that is its default), and these peers."""
-        self.sides = [Plain(data, folder / "plain"), Artfs(data, folder / "artfs", transport)]
-        if transport == "auto":
-            self.sides.append(Artfs(data, folder / "artfs", "pyfuse3", named=True))
+    def add_sides(
+        self, data: DataSets, folder: Path, transport: str, variants: Collection[str], peers: Collection[str]
+    ) -> None:
+        """Add the plain folder, artfs, these variants of it, and these peers."""
+        place = folder / "artfs"
+        artfs = Artfs(data, place, transport)
+        self.sides = [Plain(data, folder / "plain"), artfs]
+        if "user" in variants:
+            readahead = READAHEAD_OF_USERS
+            self.sides.append(Artfs(data, place, transport, variant=USER.split()[1], readahead=readahead))
+        if "no-lane" in variants:
+            self.sides.append(Artfs(data, place, transport, variant="no-lane", settings=LANE_OFF))
+        if "pyfuse3" in variants and transport == "auto":
+            self.sides.append(Artfs(data, place, "pyfuse3", variant="pyfuse3"))
         for peer in PEERS:
             if peer.name in peers and self.can_be_had(peer.name, peer.packages):
                 side = peer(data, folder / peer.name)

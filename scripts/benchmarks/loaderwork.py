@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +14,11 @@ from typing import Any
 from benchmarks.commands import drop_page_cache
 from benchmarks.processes import SideFailed
 from benchmarks.reading import hash_folder
-from benchmarks.readworks import prepared
+from benchmarks.readworks import USER, prepared
+from benchmarks.regimes import IN_WORDS, Regime, bring_into_memory
 from benchmarks.results import Key, Line
 from benchmarks.rounds import Bench, say
-from benchmarks.sides import Side
+from benchmarks.sides import Artfs, Side
 
 
 class Loader:
@@ -50,41 +51,60 @@ def loader() -> Iterator[Loader]:
 
 @dataclass(frozen=True)
 class LoaderWork:
-    """Whole epochs, cold and warm, with this many workers; all bytes are summed within the time on both sides."""
+    """Whole epochs, cold and warm, with this many workers; all bytes are summed within the time on both sides.
+
+    artfs shows the files through a mount; with ``in_process`` the workers read with the data set of ``artfs.torch``,
+    and only the first epoch is timed.
+    """
 
     workers: int
+    in_process: bool = False
     data: str = "images"
 
     @property
     def name(self) -> str:
         """Return the name."""
-        return f"loader-{self.workers}"
+        return f"{'torch' if self.in_process else 'loader'}-{self.workers}"
+
+    def lacks(self) -> str:
+        """Return why this cannot run here, or an empty text."""
+        if importlib.util.find_spec("torch") is None:
+            return "PyTorch is not installed"
+        if self.in_process and importlib.util.find_spec("artfs.torch") is None:
+            return "this artfs has no artfs.torch"
+        return ""
 
     def measure(self, bench: Bench) -> None:
         """Measure plain folder and artfs in turns; peers do not take part."""
-        wanted = [side for side in bench.sides if side.name == "plain" or side.name.startswith("artfs")]
-        sides = {side.name: side for side in wanted if prepared(bench, self.name, side, self.data)}
+        wanted = [side for side in bench.sides if side.name.partition(" ")[0] in ("plain", "artfs")]
+        sides = {
+            side.name: side for side in wanted if side.name != USER and prepared(bench, self.name, side, self.data)
+        }
         size, files = bench.data.bytes(self.data), bench.data.files(self.data)
-        for state in self.states():
-            title = f"PyTorch DataLoader, {self.workers} workers, {state}"
+        for state in self.states(bench):
+            what = "artfs.torch and DataLoader" if self.in_process else "PyTorch DataLoader"
+            title = f"{what}, {self.workers} workers, {IN_WORDS[state]}"
             bench.results.add(Key(self.name, state), Line(title, bytes=size, files=files))
         with loader() as process:
             bench.turns(self.name, list(sides), lambda name, turn: self.visit(bench, process, sides[name], turn))
 
-    def states(self) -> list[str]:
-        """Return the states that can be measured: only root can empty the page cache."""
-        return ["cold", "warm"] if os.geteuid() == 0 else ["warm"]
+    def states(self, bench: Bench) -> list[str]:
+        """Return the states that are measured: cold in the first regime, then warm."""
+        return [bench.regimes[0].state] if self.in_process else [bench.regimes[0].state, "warm"]
 
     def visit(self, bench: Bench, process: Loader, side: Side, turn: int) -> None:
-        """Run an epoch with an empty page cache, and one after it; then read all once more and check every byte."""
+        """Run an epoch with empty caches, and one after it; then read all once more and check every byte."""
         took = []
         plain = bench.data.folder(self.data)
+        if bench.regimes[0] is Regime.MEMORY:
+            bring_into_memory(side.sources(self.data))
         with side.shown([self.data]) as folders:
             folder = folders[self.data]
-            if "cold" not in self.states():
-                hash_folder(folder)
-            for state in self.states():
-                process.ask({"folder": str(folder), "names_from": str(plain), "workers": self.workers})
+            request = {"folder": str(folder), "names_from": str(plain), "workers": self.workers}
+            if self.in_process and isinstance(side, Artfs):
+                request |= {"workspace": str(side.workspace.folder), "version": f"{self.data}:v0"}
+            for state in self.states(bench):
+                process.ask(request)
                 if state == "cold":
                     drop_page_cache()
                 line = bench.results.lines[Key(self.name, state)]

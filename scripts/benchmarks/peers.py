@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import subprocess
@@ -19,7 +20,9 @@ from benchmarks.sides import Side
 
 ANSWER_SECONDS = 120
 EXAMPLES = Path("/usr/share/doc/libfuse3-dev/examples")
-MANY_FILES = 400_000
+SLOWER = "passthrough_fh"
+_OTHER_FILES = 100
+_MS_RDONLY = 1
 
 
 class Peer(Side):
@@ -59,10 +62,11 @@ class Peer(Side):
         return point
 
     def mount_image(self, image: Path, kind: str, point: Path) -> Path:
-        """Mount an image with the kernel, through a loop device."""
+        """Mount an image with the kernel: as a file if the file system can (erofs), else through a loop device."""
         point.mkdir(parents=True, exist_ok=True)
         self._points.append(point)
-        run(["mount", "-t", kind, "-o", "loop,ro", image, point])
+        if ctypes.CDLL(None).mount(bytes(image), bytes(point), kind.encode(), _MS_RDONLY, None):
+            run(["mount", "-t", kind, "-o", "loop,ro", image, point])
         return point
 
     def unmount(self, *, lazily: bool = False) -> None:
@@ -96,6 +100,10 @@ class Squashfs(Peer):
         """Make an image."""
         options = ["-comp", "zstd", "-Xcompression-level", "3", "-no-progress", "-quiet", "-noappend"]
         run(["mksquashfs", self.data.folder(name), self.image(name), *options])
+
+    def sources(self, name: str) -> list[Path]:
+        """Return the image."""
+        return [self.image(name)]
 
     def mount(self, names: Sequence[str]) -> dict[str, Path]:
         """Mount the images."""
@@ -145,6 +153,10 @@ class Erofs(Peer):
         """Make an image."""
         run(["mkfs.erofs", "-zlz4", self.folder / f"{name}.erofs", self.data.folder(name)])
 
+    def sources(self, name: str) -> list[Path]:
+        """Return the image."""
+        return [self.folder / f"{name}.erofs"]
+
     def mount(self, names: Sequence[str]) -> dict[str, Path]:
         """Mount the images."""
         return {name: self.mount_image(self.folder / f"{name}.erofs", "erofs", self.folder / name) for name in names}
@@ -157,40 +169,60 @@ class Erofs(Peer):
 class Passthrough(Peer):
     """libfuse's own examples in C that show a folder: the cost of FUSE when files are stored as they are.
 
-    The faster one keeps a file open for each inode; if so many cannot be open, the other one is used.
+    The faster one, ``passthrough_ll``, keeps a file open for each inode; for data sets of more files than a process may
+    open here, the other one is used.
     """
 
     name = "passthrough"
     packages = ("gcc", "libc6-dev", "pkg-config", "libfuse3-dev")
 
-    @staticmethod
-    def example() -> str:
-        """Return the name of the example that can run here."""
-        return "passthrough_ll" if resource.getrlimit(resource.RLIMIT_NOFILE)[1] >= MANY_FILES else "passthrough_fh"
+    def __init__(self, data: DataSets, folder: Path) -> None:
+        super().__init__(data, folder)
+        self._examples: dict[str, str] = {}
 
     def store(self, name: str) -> None:
-        """Compile the program."""
-        source = EXAMPLES / f"{self.example()}.c"
-        if not source.exists():
-            raise SideFailed(f"{source} is missing (package libfuse3-dev)")
-        flags = run(["pkg-config", "--cflags", "--libs", "fuse3"]).decode().split()
-        run(["gcc", "-O2", source, "-o", self.folder / "passthrough", *flags])
+        """Choose the example that can show a data set here, and compile it."""
+        paths = sum(1 + len(files) for _, _, files in os.walk(self.data.folder(name)))
+        fits = paths + _OTHER_FILES < resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        example = self._examples[name] = "passthrough_ll" if fits else SLOWER
+        if not (self.folder / example).exists():
+            flags = run(["pkg-config", "--cflags", "--libs", "fuse3"]).decode().split()
+            run(["gcc", "-O2", self.source(example), "-o", self.folder / example, *flags])
+
+    def source(self, example: str) -> Path:
+        """Return the source code of an example: Debian's package of headers has it, else its source package."""
+        found = EXAMPLES / f"{example}.c"
+        if not found.exists():
+            run(["apt-get", "source", "--download-only", "libfuse3-dev"], cwd=self.folder)
+            archives = sorted(self.folder.glob("fuse3_*.orig.tar.*"))
+            if not archives:
+                raise SideFailed(f"neither libfuse3-dev nor its source package has {example}.c")
+            run(["tar", "--extract", "--strip-components=1", "--file", archives[-1]], cwd=self.folder)
+            found = self.folder / "example" / f"{example}.c"
+        return found
 
     def mount(self, names: Sequence[str]) -> dict[str, Path]:
         """Mount the data's own folders; what is cached stays valid."""
         folders = {}
         for name in names:
-            source, timeout = self.data.folder(name), 86400
+            source, timeout, example = self.data.folder(name), 86400, self._examples[name]
             options = f"kernel_cache,entry_timeout={timeout},attr_timeout={timeout},modules=subdir,subdir={source}"
-            if self.example() == "passthrough_ll":
+            if example != SLOWER:
                 options = f"cache=always,timeout={timeout},source={source}"
-            command: list[str | Path] = [self.folder / "passthrough", "-f", "-o", f"{options},ro", self.folder / name]
-            folders[name] = self.serve(command, self.folder / name)
+            files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            command: list[str | Path] = ["prlimit", f"--nofile={files}:{files}", self.folder / example]
+            folders[name] = self.serve([*command, "-f", "-o", f"{options},ro", self.folder / name], self.folder / name)
         return folders
 
+    def sources(self, name: str) -> list[Path]:
+        """Return the data's own folder."""
+        return [self.data.folder(name)]
+
     def version(self) -> str:
-        """Return the name of the example and the version of libfuse."""
-        return f"{self.example()}.c of libfuse {run(['pkg-config', '--modversion', 'fuse3']).decode().strip()}"
+        """Return the version of libfuse, and which example shows how many files."""
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - _OTHER_FILES
+        libfuse = run(["pkg-config", "--modversion", "fuse3"]).decode().strip()
+        return f"passthrough_ll.c of libfuse {libfuse}; {SLOWER}.c for data sets of more than {files:,} paths"
 
 
 class Kept(Peer):

@@ -10,15 +10,15 @@ from benchmarks.datasets import Scale
 from benchmarks.processes import allocated_bytes
 
 GB = 1e9
-DATA_GB = {"full": 7.0, "quick": 1.3}
-"""All data sets and what is downloaded for them and for the peers, as measured."""
-STORE_GB = {"full": 4.1, "quick": 0.5}
+DATA_GB, DOWNLOADS_GB = 6.6, 0.4
+"""All data sets of the full run, and what is downloaded for them and for the peers, as measured."""
+STORE_GB = 4.1
 """One peer's store of all data sets that are read from, as measured; and the largest store that a put makes."""
 
 
 def needed_gb(scale: Scale, stores: int) -> float:
     """Return the disk space of a run: the data, the stores of the data to read, and space for the result of a put."""
-    return DATA_GB[scale.name] + (stores + 1) * STORE_GB[scale.name]
+    return DOWNLOADS_GB + scale.factor * (DATA_GB + (stores + 1) * STORE_GB)
 
 
 def allocated_gb(folder: Path) -> float:
@@ -33,7 +33,7 @@ def announce(scale: Scale, works: Sequence[str], names: Sequence[str], stores: i
     if there + free < needed:
         raise SystemExit(
             f"bench: {directory} has {free:.0f} GB free and up to {needed - there:.0f} GB will be needed: "
-            "take another --directory, --quick, or fewer --peers"
+            "take another --directory, a smaller --scale, or fewer --peers"
         )
     return [
         f"works: {' '.join(works)}",

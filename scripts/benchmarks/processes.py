@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def cpu_seconds(pid: int) -> float:
     """Return the processor time of one process and of its children that have ended; 0 if it has ended itself."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / TICKS
+        # /proc counts in ticks of 10 ms; the clock of the process, whose id clock_getcpuclockid(3) forms so, in ns.
+        return time.clock_gettime((~pid << 3) | 2) + sum(map(int, fields[13:15])) / TICKS
     return 0.0
 
 

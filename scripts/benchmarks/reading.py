@@ -1,6 +1,10 @@
 """The measured kinds of reading. Each function runs in the reading process, and takes its own time.
 
 The time covers opening, reading and closing, and only checks that cost nothing: the length and the last bytes.
+Small files are opened, read and closed with the bare system calls (os.open, os.readv into one buffer, os.close): these
+make the requests that a decoder in C makes, and Python adds some 5 us a file to its 10 on a warm plain folder. Python's
+open() also asks whether the file is a terminal, which no FUSE file system can cache.
+
 Every byte is also checked, outside the time: hashed at once if the clock can be stopped meanwhile, else by reading
 the same again, which shows the bytes that the timed run has left in the page cache.
 """
@@ -11,6 +15,7 @@ import multiprocessing
 import multiprocessing.pool
 import os
 import random
+import resource
 import signal
 import subprocess
 import time
@@ -27,10 +32,24 @@ PAGE = 4 << 10
 
 
 class Outcome(NamedTuple):
-    """Seconds, and a value that must be equal on every side."""
+    """Seconds, a value that must be equal on every side, and the reader's own processor time in seconds."""
 
     seconds: float
     seen: object
+    processor: float = 0.0
+
+
+class Stopwatch:
+    """The elapsed time and this process's processor time, both since its creation."""
+
+    def __init__(self) -> None:
+        self._processor = time.process_time()
+        self._start = time.perf_counter()
+
+    def outcome(self, seen: object = None) -> Outcome:
+        """Return the times until now."""
+        seconds = time.perf_counter() - self._start
+        return Outcome(seconds, seen, time.process_time() - self._processor)
 
 
 def read_through(path: Path) -> Outcome:
@@ -38,13 +57,12 @@ def read_through(path: Path) -> Outcome:
     buffer = bytearray(BLOCK)
     seen = bytearray()
     total = 0
-    start = time.perf_counter()
+    watch = Stopwatch()
     with open(path, "rb", buffering=0) as file:
         while count := file.readinto(buffer):
             total += count
             seen += buffer[count - 8 : count]
-    seconds = time.perf_counter() - start
-    return Outcome(seconds, (total, bytes(seen)))
+    return watch.outcome()._replace(seen=(total, bytes(seen)))
 
 
 def hash_file(path: Path) -> object:
@@ -69,14 +87,19 @@ def read_at_random(path: Path, size: int, count: int, seed: int) -> Outcome:
     """Read ``count`` blocks of ``size`` bytes at random places, with pread."""
     memory = bytearray(count * size)  # written once here, so that no page fault is measured
     blocks = [memoryview(memory)[start : start + size] for start in range(0, count * size, size)]
-    choice = random.Random(seed)
-    places = [choice.randrange(path.stat().st_size // size) * size for _ in range(count)]
-    start = time.perf_counter()
+    places = random_places(path.stat().st_size, size, count, seed)
+    watch = Stopwatch()
     descriptor = os.open(path, os.O_RDONLY)
     for block, place in zip(blocks, places, strict=True):
         os.preadv(descriptor, [block], place)
     os.close(descriptor)
-    return Outcome(time.perf_counter() - start, xxhash.xxh3_64_hexdigest(memory))
+    return watch.outcome()._replace(seen=xxhash.xxh3_64_hexdigest(memory))
+
+
+def random_places(length: int, size: int, count: int, seed: int) -> list[int]:
+    """Return offsets of ``count`` blocks of ``size`` bytes in a file of this length."""
+    choice = random.Random(seed)
+    return [choice.randrange(length // size) * size for _ in range(count)]
 
 
 def read_mapped(path: Path, count: int, seed: int) -> Outcome:
@@ -85,22 +108,25 @@ def read_mapped(path: Path, count: int, seed: int) -> Outcome:
     choice = random.Random(seed)
     places = [choice.randrange(rows) for _ in range(count)]
     copy = np.ones((count, PAGE), np.uint8)
-    start = time.perf_counter()
+    watch = Stopwatch()
     mapped = np.memmap(path, np.uint8, "r", shape=(rows, PAGE))
     for index, place in enumerate(places):
         copy[index] = mapped[place]
     del mapped
-    return Outcome(time.perf_counter() - start, xxhash.xxh3_64_hexdigest(copy.tobytes()))
+    return watch.outcome()._replace(seen=xxhash.xxh3_64_hexdigest(copy.tobytes()))
 
 
 def walk(folder: Path, *, stat: bool) -> Outcome:
     """List all files with ``find``: names only, or also sizes, which takes every file's attributes."""
     command = ["find", ".", "-type", "f", *(["-printf", "%p %s\\n"] if stat else [])]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     output = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE).stdout
     seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     lines = sorted(output.splitlines())
-    return Outcome(seconds, (len(lines), xxhash.xxh3_64_hexdigest(b"\n".join(lines))))
+    seen = (len(lines), xxhash.xxh3_64_hexdigest(b"\n".join(lines)))
+    return Outcome(seconds, seen, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def shuffled_files(folder: Path, seed: int) -> list[str]:
@@ -122,7 +148,8 @@ class Readers:
         tasks = [(str(folder), reader, self._count) for reader in range(self._count)]
         start = time.perf_counter()
         parts = self._pool.starmap(_read_share, tasks, chunksize=1)
-        return Outcome(time.perf_counter() - start, sum(parts))
+        seconds = time.perf_counter() - start
+        return Outcome(seconds, sum(seen for seen, _ in parts), sum(processor for _, processor in parts))
 
     def hash(self, folder: Path) -> object:
         """Read all files whole once more; return a hash of all names and contents."""
@@ -156,16 +183,15 @@ def _keep_names(names: Sequence[str]) -> None:
     _kept[:] = [names]
 
 
-def _read_share(folder: str, reader: int, of: int) -> int:
-    # The system calls alone, as a decoder in C makes them. Python's buffered open() adds one that asks whether the file
-    # is a terminal, which no FUSE file system can cache: the DataLoader's works open so.
+def _read_share(folder: str, reader: int, of: int) -> tuple[int, float]:
     total, buffer = 0, bytearray(BLOCK)
+    before = time.thread_time()
     for name in _kept[0][reader::of]:
         descriptor = os.open(f"{folder}/{name}", os.O_RDONLY)
         count = os.readv(descriptor, [buffer])
         os.close(descriptor)
         total += count + int.from_bytes(buffer[count - 7 : count], "little")
-    return total
+    return total, time.thread_time() - before
 
 
 def _hash_share(folder: str, reader: int, of: int) -> int:

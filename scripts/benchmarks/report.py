@@ -49,15 +49,14 @@ def judged(line: Line, verdict: Verdict) -> list[str]:
         figure = f"{spread(verdict.figure)}" + ("" if verdict.against == "plain" else f" x {verdict.against}")
     else:
         figure = spread(verdict.figure, 1e-6) + " MB" if line.shown is Shown.SIZE else spread(verdict.figure) + " s"
-    return [line.title, figure, verdict.wanted, verdict.text, *cost(line, SIDE)]
+    title = line.title if verdict.goal.side == SIDE else f"{line.title} ({verdict.goal.side})"
+    return [title, figure, verdict.wanted, verdict.text, *cost(line, verdict.goal.side)]
 
 
 def goal_sheet(results: Results) -> Sheet:
     """Return the goals and their results."""
     headings = ["work", SIDE, "goal", "", "CPU s/GB", "CPU s/1,000 files"]
-    return Sheet(
-        "goals", headings, [judged(results.lines[verdict.goal.key], verdict) for verdict in verdicts(results, SIDE)]
-    )
+    return Sheet("goals", headings, [judged(results.lines[verdict.goal.key], verdict) for verdict in verdicts(results)])
 
 
 def side_cell(line: Line, side: str) -> str:

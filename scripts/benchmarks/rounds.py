@@ -13,10 +13,13 @@ from pathlib import Path
 
 from benchmarks.datasets import DataSets
 from benchmarks.processes import SideFailed
+from benchmarks.regimes import Regime
 from benchmarks.results import Results, WrongBytes
 from benchmarks.sides import Side
 
 NEEDED = ("plain", "artfs")
+JUDGED = (*NEEDED, "squashfuse", "passthrough")
+"""The sides that the goals of reads compare: they run in every round, however long that takes."""
 _LIMIT = 10
 
 
@@ -32,7 +35,8 @@ class Bench:
     Sides with a goal run in each of ``pairs`` rounds, other peers in ``peer_rounds`` of them, or once if they take
     longer than ``patience`` seconds; three times that leaves a peer out of the works of that kind that follow, and ten
     times that ends its run.
-    ``folder`` holds the stores, ``transport`` is the one that artfs mounts with.
+    ``folder`` holds the stores, ``transport`` is the one that artfs mounts with, ``regimes`` are those that cold reads
+    are measured in.
     """
 
     data: DataSets
@@ -43,7 +47,15 @@ class Bench:
     pairs: int
     peer_rounds: int
     patience: float
+    regimes: Sequence[Regime] = tuple(Regime)
     too_slow: dict[tuple[str, str], str] = field(default_factory=dict)
+    _seen: set[tuple[str, str]] = field(default_factory=set)
+
+    def first_time(self, side: str, data: str) -> bool:
+        """Return whether this is the first call for a side and a data set."""
+        new = (side, data) not in self._seen
+        self._seen.add((side, data))
+        return new
 
     def leave_out(self, work: str, name: str, why: str) -> None:
         """Drop a peer from a work, and print that; artfs and the plain folder cannot be left out."""
@@ -54,9 +66,13 @@ class Bench:
         say(f"left out of {work}: {name}: {why}")
 
     def turns(
-        self, work: str, names: Sequence[str], visit: Callable[[str, int], None], always: Sequence[str] = NEEDED
+        self, work: str, names: Sequence[str], visit: Callable[[str, int], None], always: Sequence[str] = JUDGED
     ) -> None:
-        """Visit all in each round, a different one first each time; peers in some rounds only."""
+        """Visit all in each round, a different one first each time; those not in ``always`` in some rounds only.
+
+        Variants of artfs run in each round as well.
+        """
+        always = [name for name in names if name in always or name.startswith("artfs")]
         taking_part = dict.fromkeys(names, float("-inf"))  # the seconds of each one's last run
         step = max(1, self.pairs // max(1, self.peer_rounds))
         for turn in range(self.pairs):
@@ -66,7 +82,7 @@ class Bench:
             for name in now[turn % len(now) :] + now[: turn % len(now)]:
                 start = time.monotonic()
                 try:
-                    with _ended_after(None if name in NEEDED else _LIMIT * self.patience):
+                    with _ended_after(None if name in always else _LIMIT * self.patience):
                         visit(name, turn)
                 except (SideFailed, WrongBytes, OSError, subprocess.SubprocessError) as failure:
                     if isinstance(failure, WrongBytes) and name.startswith("artfs"):
@@ -81,7 +97,7 @@ class Bench:
     def note_slow(self, work: str, seconds: Mapping[str, float]) -> None:
         """Record a very slow side, to be left out of the following works of the same kind."""
         for name, taken in seconds.items():
-            if name not in NEEDED and taken > 3 * self.patience:
+            if name not in JUDGED and taken > 3 * self.patience:
                 self.too_slow[work.partition("-")[0], name] = f"one run of {work} took {taken:.0f} s"
 
 

@@ -6,9 +6,11 @@ One side is mounted at a time. A side is prepared once, and mounted again for ea
 from __future__ import annotations
 
 import contextlib
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 from benchmarks.commands import Workspace, anonymous_memory, process_tree
 from benchmarks.datasets import DataSets
@@ -19,6 +21,8 @@ class Side(ABC):
     """One way to show data sets as folders."""
 
     name: str
+    serves: ClassVar[bool] = True
+    """Whether a mount shows the data, with pages in the kernel's cache that are not those of the stored files."""
 
     def __init__(self, data: DataSets, folder: Path) -> None:
         self.data = data
@@ -55,6 +59,10 @@ class Side(ABC):
     def unmount(self, *, lazily: bool = False) -> None:
         """Unmount all that is mounted; with ``lazily`` also while it is in use."""
 
+    def sources(self, name: str) -> list[Path]:
+        """Return the files and folders that the bytes of a data set are read from: all that is stored."""
+        return [self.folder]
+
     @abstractmethod
     def processes(self) -> list[int]:
         """Return the processes that serve the mount: none if the kernel does."""
@@ -72,6 +80,7 @@ class Plain(Side):
     """The data's own folders."""
 
     name = "plain"
+    serves = False
 
     def store(self, name: str) -> None:
         """Create the data, unless it exists."""
@@ -81,6 +90,10 @@ class Plain(Side):
         """Return the folders themselves."""
         return {name: self.data.folder(name) for name in names}
 
+    def sources(self, name: str) -> list[Path]:
+        """Return the folder itself."""
+        return [self.data.folder(name)]
+
     def unmount(self, *, lazily: bool = False) -> None:
         """Nothing is mounted."""
 
@@ -89,22 +102,50 @@ class Plain(Side):
         return []
 
 
-class Artfs(Side):
-    """artfs, through one of its transports; sides that share a folder share the workspace."""
+READAHEAD_OF_USERS = 128
+"""KiB that the kernel reads ahead on a mount of its own accord; only root can raise it."""
+SECOND_VERSIONS = {"second": ("images", "v1")}
+"""Data sets that are stored as another version of a data set's artifact: the artifact and the version."""
 
-    def __init__(self, data: DataSets, folder: Path, transport: str, *, named: bool = False) -> None:
+
+class Artfs(Side):
+    """artfs in one of its variants; those that share a folder share the workspace.
+
+    ``settings`` are added to the environment of the command that mounts. With ``readahead`` the mount has the kernel's
+    readahead of a user's mount, else what ``artfs mount`` sets, which depends on who runs it.
+    """
+
+    def __init__(
+        self,
+        data: DataSets,
+        folder: Path,
+        transport: str,
+        *,
+        variant: str = "",
+        settings: Mapping[str, str] | None = None,
+        readahead: int | None = None,
+    ) -> None:
         super().__init__(data, folder)
-        self.name = f"artfs {transport}" if named else "artfs"
-        self.workspace = Workspace(folder / "workspace")
+        self.name = f"artfs {variant}".strip()
+        self.workspace = Workspace(folder / "workspace", settings=settings)
         self.transport = transport
-        self._point = folder / f"mount-{transport}"
+        self._readahead = readahead
+        self._point = folder / "-".join(["mount", transport, *variant.split()])
         self._pid = 0
 
     def store(self, name: str) -> None:
         """Put the data set as an artifact of its name, unless another side has put it."""
-        stored = self.workspace.folder.exists() and {each["name"] for each in self.workspace.report("ls")["artifacts"]}
-        if not stored or name not in stored:
-            self.workspace.run("put", self.data.folder(name), name)
+        artifact, version = self.place_of(name)
+        if version != "v0":
+            self.prepare([artifact])
+        there = self.workspace.folder.exists()
+        stored = {each["name"] for each in self.workspace.report("ls")["artifacts"]} if there else set()
+        if version != "v0" or artifact not in stored:  # an unchanged folder makes no further version
+            self.workspace.run("put", self.data.folder(name), artifact)
+
+    def place_of(self, name: str) -> tuple[str, str]:
+        """Return the artifact and the version that hold a data set."""
+        return SECOND_VERSIONS.get(name, (name, "v0"))
 
     def mount_command(self, point: Path) -> list[str | Path]:
         """Return the arguments of ``artfs`` that mount at a folder with this side's transport."""
@@ -114,13 +155,27 @@ class Artfs(Side):
         """Mount the workspace."""
         self._point.mkdir(exist_ok=True)
         self._pid = self.workspace.report(*self.mount_command(self._point))["pid"]
-        return {name: self._point / name / "v0" for name in names}
+        if self._readahead is not None:
+            device = self._point.stat().st_dev
+            setting = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+            with contextlib.suppress(PermissionError):  # a user's mount has it anyway
+                setting.write_text(str(self._readahead))
+        return {name: self._point.joinpath(*self.place_of(name)) for name in names}
 
     def unmount(self, *, lazily: bool = False) -> None:
         """Unmount, also when the daemon has died."""
         if self._point in mount_points():
             self.workspace.run("umount", self._point, *(["--lazy"] if lazily else []))
 
+    def sources(self, name: str) -> list[Path]:
+        """Return what is in the workspace, without the reserve for deletions on a full disk, which no read needs."""
+        return [path for path in self.workspace.folder.iterdir() if path.name != "reserve"]
+
     def processes(self) -> list[int]:
         """Return the daemon's processes."""
         return process_tree(self._pid)
+
+    def lane(self) -> str:
+        """Return what the status of the mount says about the compiled lane; empty if it says nothing."""
+        mounts: list[dict[str, Any]] = self.workspace.report("status")["mounts"]
+        return next((str(each.get("lane") or "") for each in mounts if each["pid"] == self._pid), "")

@@ -23,6 +23,7 @@ from benchmarks.plan import announce
 from benchmarks.plot import plot
 from benchmarks.processes import SideFailed
 from benchmarks.readworks import Reading, ReadWork
+from benchmarks.regimes import Regime
 from benchmarks.report import markdown, written_into
 from benchmarks.results import FIRST_PUT, Key, Line, Results, Shown, WrongBytes
 from benchmarks.rounds import Bench
@@ -48,6 +49,8 @@ class Folders:
 class Shows(Side):
     """A side that shows folders as they lie."""
 
+    serves = False
+
     def __init__(self, name: str, root: Path) -> None:
         super().__init__(Folders(root), root)  # type: ignore[arg-type]
         self.name = name
@@ -68,7 +71,8 @@ class Shows(Side):
 
 def bench(sides: list[Side], *, pairs: int = 6, peer_rounds: int = 2, patience: float = 60) -> Bench:
     data: Any = Folders(sides[0].folder if sides else Path())
-    return Bench(data, Path(), "auto", sides, Results(), pairs, peer_rounds, patience)
+    # The other regime would empty the page cache of the machine.
+    return Bench(data, Path(), "auto", sides, Results(), pairs, peer_rounds, patience, (Regime.MEMORY,))
 
 
 def results(key: Key, **values: Sequence[float]) -> Results:
@@ -105,32 +109,32 @@ def test_ratios_are_of_pairs() -> None:
 
 def test_the_worse_end_decides() -> None:
     """A median beyond the goal does not reach it while the interval's worse end does not."""
-    key = Key("random-4k", "cold")  # at least 0.4
+    key = Key("random-4k", "cold")  # at least 0.45
     good = results(key, plain=[1.0] * 7, artfs=[2.0] * 7)
     unsure = results(key, plain=[1.0] * 7, artfs=[2.0] * 6 + [3.0])
     few = results(key, plain=[1.0] * 5, artfs=[2.0] * 5)
-    assert [verdict.text for verdict in verdicts(good, "artfs")] == ["reached"]
-    assert [verdict.text for verdict in verdicts(unsure, "artfs")] == ["not reached"]
-    assert [verdict.text for verdict in verdicts(few, "artfs")] == ["too few rounds"]
+    assert [verdict.text for verdict in verdicts(good)] == ["reached"]
+    assert [verdict.text for verdict in verdicts(unsure)] == ["not reached"]
+    assert [verdict.text for verdict in verdicts(few)] == ["too few rounds"]
 
 
 def test_the_strongest_peer_counts() -> None:
     """A goal beside several peers is judged by the one that did best, and not at all while one is missing."""
     key = Key("put-images", "")
-    both = results(key, artfs=[1.0] * 6, borg=[5.0] * 6, restic=[1.9] * 6)
-    [verdict] = verdicts(both, "artfs")
+    both = results(key, artfs=[1.0] * 6, borg=[5.0] * 6, restic=[1.4] * 6)
+    [verdict] = verdicts(both)
     assert (verdict.against, verdict.text) == ("restic", "not reached")
-    [verdict] = verdicts(results(key, artfs=[1.0] * 6, borg=[5.0] * 6), "artfs")
+    [verdict] = verdicts(results(key, artfs=[1.0] * 6, borg=[5.0] * 6))
     assert verdict.text == "restic not measured"
 
 
 def test_absolute_goals_and_first_puts() -> None:
     """Goals without a peer are limits of what is taken; a second put is compared with the first of the same round."""
-    [verdict] = verdicts(results(Key("mount", ""), artfs=[0.1] * 5 + [0.3]), "artfs")
+    [verdict] = verdicts(results(Key("mount", ""), artfs=[0.1] * 5 + [0.3]))
     assert verdict.text == "not reached"
     again = results(Key("put-images", "again"), artfs=[0.1] * 6)
     again.lines[Key("put-images", "again")].before.update(dict.fromkeys(range(6), 1.1))
-    [verdict] = verdicts(again, "artfs")
+    [verdict] = verdicts(again)
     assert (verdict.against, verdict.text) == (FIRST_PUT, "reached")
 
 
@@ -198,7 +202,6 @@ def test_wrong_bytes_are_not_compared(tmp_path: Path, where: int) -> None:
             "read",
             "reading",
             "table",
-            ("warm",),
             lambda plain: nullcontext(
                 Reading(
                     lambda folder: reading.read_through(folder / "data"),
@@ -320,7 +323,7 @@ def test_tables_and_picture_are_whole() -> None:
     text = markdown(measured)
     for table in text.split("\n\n"):
         assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) <= 1
-    assert "| work | 0.5 | >= 0.4 | reached |" in text
+    assert "| work | 0.5 | >= 0.45 | reached |" in text
     assert "left out of all: bup: it is not there" in text
     assert "| put & more | 500 | 333 |" in text
     drawing = ElementTree.fromstring(plot(measured))

@@ -1,0 +1,154 @@
+"""The regime of reads from memory is what it says: sources in the page cache, and a mount that has no pages yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.datasets import DataSets, Scale
+from benchmarks.processes import SideFailed, cpu_seconds
+from benchmarks.readworks import PER_1000_FILES, read_works
+from benchmarks.regimes import (
+    Regime,
+    bring_into_memory,
+    check_in_memory,
+    check_new_mount_is_empty,
+    files_below,
+    pages_of,
+)
+from benchmarks.results import Key, Results
+from benchmarks.rounds import Bench
+from benchmarks.secondwork import SecondWork
+from benchmarks.sides import Artfs, Plain
+
+SMALL = Scale("small", 0, 40, 4, 1 << 20, 1 << 20, 4, 2)
+
+
+@pytest.fixture
+def on_disk(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder on a file system whose pages can leave the memory: a file in tmpfs is nowhere else."""
+    folder = Path("/var/tmp", f"artfs-test-{os.getpid()}-{request.node.name}")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        for path in sorted(folder.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        folder.rmdir()
+
+
+def forget(path: Path) -> None:
+    """Drop a file's pages from the page cache."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+
+
+def test_pages_are_counted_and_brought_in(on_disk: Path) -> None:
+    """What is not in memory is noticed, file by file, and brought in; looking brings in nothing."""
+    (on_disk / "below").mkdir()
+    files = [on_disk / "a", on_disk / "below" / "b", on_disk / "empty"]
+    for file, size in zip(files, (300_000, 5000, 0), strict=True):
+        file.write_bytes(bytes(size))
+    (on_disk / "link").symlink_to("a")
+    assert sorted(files_below([on_disk])) == sorted(files)
+    assert [pages_of(file) for file in files] == [(74, 74), (2, 2), (0, 0)]
+    check_in_memory([on_disk])
+    forget(files[0])
+    if pages_of(files[0])[0]:
+        pytest.skip("the file system of /var/tmp keeps all pages in memory")
+    assert pages_of(files[0]) == (0, 74)
+    with pytest.raises(SideFailed, match=r"only 2\.6% of what it reads"):
+        check_in_memory([on_disk])
+    bring_into_memory([on_disk])
+    check_in_memory([on_disk])
+    check_in_memory([files[0], files[2]])
+
+
+def test_a_mount_that_keeps_pages_is_found(tmp_path: Path) -> None:
+    """A second mount that still has what was read through the first is not cold, and is refused."""
+
+    @contextmanager
+    def kept() -> Iterator[Path]:
+        yield tmp_path
+
+    (tmp_path / "file").write_bytes(bytes(10_000))
+    shown: Any = kept
+    with pytest.raises(SideFailed, match="a new mount has 3 of 3 pages of file"):
+        check_new_mount_is_empty(shown, "file")
+    (tmp_path / "nothing").touch()
+    with pytest.raises(SideFailed, match="does not see the pages of nothing"):
+        check_new_mount_is_empty(shown, "nothing")
+
+
+def small_bench(folder: Path) -> Bench:
+    """Return a bench of the plain folder and artfs with little data, in memory."""
+    data = DataSets(folder / "data", SMALL, lambda _: None)
+    sides = [Plain(data, folder / "plain"), Artfs(data, folder / "artfs", "direct")]
+    return Bench(data, folder, "direct", sides, Results(), 1, 1, 60, (Regime.MEMORY,))
+
+
+def test_a_new_mount_of_artfs_is_cold_while_its_packs_are_warm(tmp_path: Path) -> None:
+    """The works of small files run with a real mount: it is checked once, its processor time and the reader's noted."""
+    bench = small_bench(tmp_path)
+    work = next(work for work in read_works([1], SMALL.checkpoint_bytes, SMALL.images) if work.name == "files-1")
+    checked: list[str] = []
+    check = type(work).check_regime
+
+    def counted(self: Any, bench: Bench, side: Any) -> None:
+        checked.append(side.name)
+        check(self, bench, side)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(work), "check_regime", counted)
+        bench.pairs = 2
+        work.measure(bench)
+    assert checked == ["plain", "artfs"]
+    lines = bench.results.lines
+    assert set(lines) == {Key("files-1", state) for state in ("memory", "memory processor", "warm", "warm processor")}
+    for state in ("memory", "warm"):
+        assert {side: len(values) for side, values in lines[Key("files-1", state)].values.items()} == {
+            "plain": 2,
+            "artfs": 2,
+        }
+    costs, served = lines[Key("files-1", "memory processor")], lines[Key("files-1", "memory")].cpu["artfs"][0]
+    assert costs.title.endswith(PER_1000_FILES)
+    assert costs.values["artfs"][0] > served / SMALL.images * 1000 > 0 < costs.values["plain"][0]
+
+
+def test_the_second_version_is_read_after_the_first(tmp_path: Path) -> None:
+    """Both versions are in one artifact and share their files; of the plain folder the same files are read twice."""
+    bench = small_bench(tmp_path)
+    SecondWork().measure(bench)
+    [(key, line)] = list(bench.results)
+    assert key == Key("second", "warm") and set(line.values) == {"plain", "artfs"}
+    artfs = bench.sides[1]
+    assert isinstance(artfs, Artfs)
+    listed = artfs.workspace.report("ls", "images")
+    assert sorted(each["version"] for each in listed["versions"]) == ["v0", "v1"]
+    assert artfs.workspace.report("show", "images:v1")["files"] == SMALL.images + 1
+
+
+def test_mounts_can_have_the_readahead_of_a_user(tmp_path: Path) -> None:
+    """The variant for any user's mount reads ahead as the kernel does of its own accord; its name shows it."""
+    bench = small_bench(tmp_path)
+    user = Artfs(bench.data, tmp_path / "artfs", "direct", variant="user", readahead=128)
+    assert user.name == "artfs user"
+    user.prepare(["images"])
+    shown: AbstractContextManager[dict[str, Path]] = user.shown(["images"])
+    with shown as folders:
+        device = folders["images"].stat().st_dev
+        setting = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+        assert setting.read_text() == "128\n"
+
+
+def test_processor_time_is_finer_than_ticks() -> None:
+    """The clock of another process counts in less than the 10 ms of /proc."""
+    readings = {cpu_seconds(os.getpid()) for _ in range(50)}
+    assert len(readings) == 50 and max(readings) - min(readings) < 0.5
