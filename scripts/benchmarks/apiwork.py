@@ -18,7 +18,7 @@ from pathlib import Path
 import xxhash
 
 import artfs
-from benchmarks.processes import SideFailed, run
+from benchmarks.processes import SideFailed, run_module
 from benchmarks.reading import shuffled_files
 from benchmarks.readworks import USER, prepared
 from benchmarks.results import Key, Line
@@ -52,7 +52,7 @@ class ApiWork:
             side.name: side for side in wanted if side.name != USER and prepared(bench, self.name, side, self.data)
         }
         files = min(FILES, bench.data.files(self.data))
-        title = f"version.{self.call.replace('-', '_')} of small files, beside open-read-close, warm"
+        title = f"version.{self.call.replace('-', '_')}, small files, warm"
         bench.results.add(Key(self.name, "warm"), Line(title, files=files))
         bench.turns(self.name, list(sides), lambda name, turn: self.visit(bench, sides[name], files, turn))
 
@@ -62,7 +62,7 @@ class ApiWork:
         if isinstance(side, Artfs):
             call, place = self.call, str(side.workspace.folder)
         asked = [call, place, self.data, str(bench.data.folder(self.data)), str(files)]
-        measured = json.loads(run([sys.executable, "-m", "benchmarks.apiwork", *asked]))
+        measured = json.loads(run_module("apiwork", *asked))
         bench.results.check(Key(self.name, "seen"), side.name, measured["seen"])
         bench.results.lines[Key(self.name, "warm")].values.setdefault(side.name, {})[turn] = measured["seconds"]
         say(f"{self.name} {turn + 1}/{bench.pairs} {side.name}: {measured['seconds'] / files * 1e6:.1f} us a file")

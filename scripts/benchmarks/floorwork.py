@@ -21,7 +21,7 @@ from artstore.rows.content import chunks_between
 from artstore.storage.codec import ZSTD
 from artstore.storage.packs import pack_path
 from artstore.store import Store
-from benchmarks.processes import run
+from benchmarks.processes import run_module
 from benchmarks.reading import random_places
 from benchmarks.readworks import ReadWork, random_reads
 from benchmarks.results import Key
@@ -49,9 +49,8 @@ class CompressedWork:
         self.reads.measure(bench)
         side = next(side for side in bench.sides if isinstance(side, Artfs))
         assert self.reads.bytes is not None
-        asked = [str(side.workspace.folder), self.reads.data, str(self.size), str(self.reads.bytes // self.size)]
-        command: list[str | Path] = [sys.executable, "-m", "benchmarks.floorwork", *asked, str(bench.pairs)]
-        measured = json.loads(run(command))
+        asked = [self.reads.data, str(self.size), str(self.reads.bytes // self.size), str(bench.pairs)]
+        measured = json.loads(run_module("floorwork", side.workspace.folder, *asked))
         say(f"{self.name}: {FLOOR} takes {min(measured):.3f} to {max(measured):.3f} s")
         for state in self.reads.states(bench):
             bench.results.lines[Key(self.name, state)].values[FLOOR] = dict(enumerate(measured))
@@ -59,7 +58,7 @@ class CompressedWork:
 
 def compressed_works(table: int) -> Iterator[CompressedWork]:
     """Yield the works for a table of this length."""
-    for reads in random_reads("compressed", " of compressed chunks", "table", table):
+    for reads in random_reads("compressed", ", compressed", "table", table):
         yield CompressedWork(reads, int(reads.name.rpartition("-")[2][:-1]) << 10)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,12 @@ def run(command: Sequence[str | Path], settings: Mapping[str, str] | None = None
         said = last_line(finished.stderr or finished.stdout)
         raise SideFailed(f"'{Path(command[0]).name} {command[1]}' failed: {said}")
     return finished.stdout
+
+
+def run_module(module: str, *arguments: str | Path) -> bytes:
+    """Run a module of this package as a program of its own, and return its output; raise SideFailed if it fails."""
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    return run([sys.executable, "-m", f"benchmarks.{module}", *arguments], {"PYTHONPATH": path})
 
 
 def last_line(output: bytes) -> str:

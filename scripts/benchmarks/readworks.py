@@ -32,7 +32,7 @@ MAPPED_READS = 4000
 OF_THE_FILE = 5
 """At most this part of a file is read at random: 1/5, so that small data has fewer reads and not warmer ones."""
 FIRST = 1500
-PER_GB, PER_1000_FILES = "processor s per GB", "processor s per 1,000 files"
+PER_GB, PER_1000_FILES = "CPU per GB", "CPU per 1,000 files"
 USER = "artfs user"
 
 
@@ -175,7 +175,7 @@ def random_reads(name: str, title: str, data: str, length: int) -> Iterator[Read
     for size, wanted in RANDOM_READS.items():
         count = min(wanted, length // size // OF_THE_FILE)
         at_random = partial(one_file, timed=partial(read_at_random, size=size, count=count, seed=8))
-        about = f"random {size >> 10} KiB (pread){title}"
+        about = f"random {size >> 10} KiB{title}"
         yield ReadWork(f"{name}-{size >> 10}k", about, data, at_random, False, size * count, 0)
 
 
@@ -187,7 +187,7 @@ def file_works(readers_wanted: list[int], images: int) -> Iterator[ReadWork]:
             for processes in (True, False) if count > 1 else (True,):
                 kind = f"{count} {'processes' if processes else 'threads'}" if count > 1 else "1 reader"
                 name = f"{'files' if first is None else 'first'}-{count}{'' if processes else '-threads'}"
-                title = f"shuffled small files, {'' if first is None else f'first {few:,} after a mount, '}{kind}"
+                title = f"small files, {'' if first is None else f'first {few:,}, '}{kind}"
                 reading = partial(small_files, count=count, processes=processes, first=first)
                 unit = PER_1000_FILES if count == 1 else ""
                 if first is None:
@@ -199,13 +199,13 @@ def file_works(readers_wanted: list[int], images: int) -> Iterator[ReadWork]:
 def read_works(readers_wanted: list[int], checkpoint: int, images: int) -> list[ReadWork]:
     """Return all reading works for these numbers of readers; the sizes are those of the data sets."""
     through = partial(one_file, timed=read_through, checked=hash_file)
-    title = "sequential read, "
+    title = "sequential, "
     mapped_reads = min(MAPPED_READS, checkpoint // PAGE // OF_THE_FILE)
     mapped = partial(one_file, timed=partial(read_mapped, count=mapped_reads, seed=9))
     return [
         ReadWork(
             "read-checkpoint",
-            f"{title}incompressible checkpoint",
+            f"{title}checkpoint",
             "checkpoint",
             through,
             processor=PER_GB,
@@ -214,7 +214,7 @@ def read_works(readers_wanted: list[int], checkpoint: int, images: int) -> list[
         ReadWork("read-table", f"{title}compressible table", "table", through, variants=(USER,)),
         *random_reads("random", "", "checkpoint", checkpoint),
         ReadWork(
-            "memmap", "random 4 KiB (numpy.memmap)", "checkpoint", mapped, False, bytes=mapped_reads * PAGE, files=0
+            "memmap", "random 4 KiB, numpy.memmap", "checkpoint", mapped, False, bytes=mapped_reads * PAGE, files=0
         ),
         *file_works(readers_wanted, images),
         ReadWork("find", "find", "images", partial(walking, stat=False), bytes=0),

@@ -114,7 +114,7 @@ def notes(results: Results) -> list[str]:
 
 def print_report(results: Results) -> None:
     """Print all tables, then the notes."""
-    console = Console(width=160, highlight=False)
+    console = Console(width=180, highlight=False)
     for sheet in sheets_of(results):
         table = Table(title=sheet.title, title_justify="left", box=None, pad_edge=False)
         for index, heading in enumerate(sheet.headings):

@@ -24,7 +24,7 @@ class SecondWork:
     """One reader reads all files of a version, and is timed while it reads the same files of the next version."""
 
     name: str = "second"
-    title: str = "files of a second version after those of the first, beside the plain folder"
+    title: str = "second version after the first, plain folder"
 
     def measure(self, bench: Bench) -> None:
         """Measure the plain folder and artfs in turns; peers have no second version."""

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks import datasets, reading
 from benchmarks.__main__ import all_works, chosen
-from benchmarks.goals import GOALS, verdicts
+from benchmarks.goals import FILES, GOALS, verdicts
 from benchmarks.intervals import interval
 from benchmarks.keepers import KEEPERS
 from benchmarks.plan import announce
@@ -26,7 +26,7 @@ from benchmarks.readworks import Reading, ReadWork
 from benchmarks.regimes import Regime
 from benchmarks.report import markdown, written_into
 from benchmarks.results import FIRST_PUT, Key, Line, Results, Shown, WrongBytes
-from benchmarks.rounds import Bench
+from benchmarks.rounds import JUDGED, Bench
 from benchmarks.sides import Side
 
 
@@ -136,6 +136,38 @@ def test_absolute_goals_and_first_puts() -> None:
     again.lines[Key("put-images", "again")].before.update(dict.fromkeys(range(6), 1.1))
     [verdict] = verdicts(again)
     assert (verdict.against, verdict.text) == (FIRST_PUT, "reached")
+
+
+def test_goals_name_peers_states_and_sides_that_are_measured() -> None:
+    """Both regimes have goals beside both peers for each kind of read, and no goal waits for what no run measures."""
+    works = {work.name: work for work in all_works([1, 4, 16], KEEPERS)}
+    wanted = {(goal.key.work, goal.key.state, side) for goal in GOALS for side in goal.over}
+    kinds = ["read-checkpoint", "read-table", "random-4k", "random-64k", "memmap"]
+    kinds += [f"{which}-{readers}" for which in ("first", "files") for readers in FILES]
+    for kind in kinds:
+        assert {(kind, state, peer) for state in ("cold", "memory") for peer in ("squashfuse", "passthrough")} <= wanted
+    measured = bench([])
+    measured.regimes = tuple(Regime)
+    for goal in GOALS:
+        work = works[goal.key.work]
+        if isinstance(work, ReadWork):
+            state, _, unit = goal.key.state.partition(" ")
+            assert state in work.states(measured) and (not unit or work.processor)
+            assert goal.side == "artfs" or goal.side in work.variants
+            assert set(goal.over) <= set(JUDGED)
+
+
+def test_some_goals_are_of_a_variant_and_some_of_full_data() -> None:
+    """A variant is judged by its own values; what a full run stores is not compared with the bytes of less data."""
+    found = results(Key("read-table", "cold"), plain=[1.0] * 7, **{"artfs user": [1.9] * 7})
+    assert [(verdict.goal.side, verdict.goal.limit, verdict.text) for verdict in verdicts(found)] == [
+        ("artfs user", 0.5, "reached")
+    ]
+    assert "| work (artfs user) |" in markdown(found)
+    memory = results(Key("memory", ""), artfs=[81e6] * 7)
+    assert verdicts(memory) == []
+    memory.facts["data"] = "full"
+    assert [verdict.text for verdict in verdicts(memory)] == ["not reached"]
 
 
 def test_every_goal_has_its_work() -> None:

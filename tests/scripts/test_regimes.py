@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
-from benchmarks.datasets import DataSets, Scale
+from benchmarks.apiwork import ApiWork, contents_of
+from benchmarks.datasets import FULL, QUICK, DataSets, Scale
+from benchmarks.floorwork import FLOOR, compressed_works, stored_chunks
 from benchmarks.processes import SideFailed, cpu_seconds
 from benchmarks.readworks import PER_1000_FILES, read_works
 from benchmarks.regimes import (
@@ -21,7 +24,7 @@ from benchmarks.regimes import (
     files_below,
     pages_of,
 )
-from benchmarks.results import Key, Results
+from benchmarks.results import Key, Results, WrongBytes
 from benchmarks.rounds import Bench
 from benchmarks.secondwork import SecondWork
 from benchmarks.sides import Artfs, Plain
@@ -135,6 +138,50 @@ def test_the_second_version_is_read_after_the_first(tmp_path: Path) -> None:
     assert artfs.workspace.report("show", "images:v1")["files"] == SMALL.images + 1
 
 
+def test_compressed_reads_show_their_floor(tmp_path: Path) -> None:
+    """The floor decompresses the chunks that the reads touch, once for each read of another chunk than the last."""
+    bench = small_bench(tmp_path)
+    large, small = compressed_works(SMALL.table_bytes)
+    for work in (large, small):
+        work.measure(bench)
+        values = bench.results.lines[Key(work.name, "memory")].values
+        assert set(values) == {"plain", "artfs", FLOOR}
+        assert 0 < values[FLOOR][0] < 60
+    artfs = bench.sides[1]
+    assert isinstance(artfs, Artfs)
+    forms = stored_chunks(artfs.workspace.folder, "table", 4096, 10)
+    content = (bench.data.folder("table") / "data").read_bytes()
+    assert 1 <= len(forms) <= 20  # a read may touch two chunks
+    assert all(zstandard.decompress(form) in content for form in forms)
+
+
+@pytest.mark.parametrize("call", ["read-bytes", "open"])
+def test_the_api_reads_what_plain_files_hold(tmp_path: Path, call: str) -> None:
+    """Each call reads all files in a process of its own, and gives the same bytes as the plain folder."""
+    bench = small_bench(tmp_path)
+    ApiWork(call).measure(bench)
+    assert set(bench.results.lines[Key(f"api-{call}", "warm")].values) == {"plain", "artfs"}
+    with pytest.raises(WrongBytes):
+        bench.results.check(Key(f"api-{call}", "seen"), "artfs", 0)
+
+
+def test_calls_that_versions_lack_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of a call that this artfs does not have is left out with the reason."""
+    monkeypatch.setattr("benchmarks.apiwork.artfs.Version", object)
+    bench = small_bench(tmp_path)
+    ApiWork("read-many").measure(bench)
+    assert bench.results.left_out == {"api-read-many: artfs": "versions have no read_many"}
+    assert not bench.results.lines
+
+
+def test_all_forms_of_read_many_are_understood() -> None:
+    """A mapping, pairs and bare contents give the contents; anything else is an error, not a row."""
+    for found in ({"a": b"1", "b": b"2"}, [("a", b"1"), ("b", b"2")], iter([b"1", b"2"])):
+        assert list(contents_of(found)) == [b"1", b"2"]
+    with pytest.raises(SideFailed, match="returned int"):
+        list(contents_of([3]))
+
+
 def test_mounts_can_have_the_readahead_of_a_user(tmp_path: Path) -> None:
     """The variant for any user's mount reads ahead as the kernel does of its own accord; its name shows it."""
     bench = small_bench(tmp_path)
@@ -152,3 +199,13 @@ def test_processor_time_is_finer_than_ticks() -> None:
     """The clock of another process counts in less than the 10 ms of /proc."""
     readings = {cpu_seconds(os.getpid()) for _ in range(50)}
     assert len(readings) == 50 and max(readings) - min(readings) < 0.5
+
+
+def test_data_scales() -> None:
+    """A part of the full run has that part of everything, never nothing; the whole keeps its folder."""
+    assert Scale.of(1) is FULL
+    half = Scale.of(0.5)
+    assert (half.name, half.images, half.image_folders, half.factor) == ("scale-0.5", 25_000, 500, 0.5)
+    least = Scale.of(0.001)
+    assert (least.releases, least.images, least.image_folders, least.table_bytes) == (2, 100, 2, 1 << 20)
+    assert QUICK.factor == 0.125
