@@ -43,7 +43,6 @@ from benchmarks.report import markdown, print_report, written_into
 from benchmarks.results import Results, WrongBytes
 from benchmarks.rounds import Bench, say
 from benchmarks.secondwork import SecondWork
-from benchmarks.sides import Artfs
 
 WORKERS = (2, 4)
 QUICK_PEERS = ("borg", "erofs", "passthrough", "restic", "squashfuse")
@@ -81,7 +80,7 @@ def parse() -> argparse.Namespace:
         nargs="+",
         choices=variants.split(),
         metavar="VARIANT",
-        help=f"of artfs: {variants} [user pyfuse3]",
+        help=f"of artfs: {variants} [user pyfuse3, and no-lane where there is one]",
     )
     parser.add_argument("--pairs", type=int, help="rounds of all sides with a goal; 6 at least for verdicts [9]")
     parser.add_argument("--peer-rounds", type=int, help="rounds of the peers without a goal [3]")
@@ -109,7 +108,7 @@ def with_defaults(parser: argparse.ArgumentParser, arguments: argparse.Namespace
         arguments.data = Scale.of(arguments.scale)
     regimes = tuple(Regime) if os.geteuid() == 0 else (Regime.MEMORY,)
     arguments.regimes = (Regime(arguments.regime),) if arguments.regime in ("disk", "memory") else regimes
-    arguments.variants = arguments.variants or (["user"] if arguments.quick else ["user", "pyfuse3"])
+    arguments.variants = arguments.variants or (["user", "no-lane"] if arguments.quick else [*VARIANTS])
     arguments.pairs = arguments.pairs or (3 if arguments.quick else 9)
     arguments.readers = arguments.readers or ([1, 4] if arguments.quick else [1, 4, 16])
     arguments.peers = arguments.peers or (QUICK_PEERS if arguments.quick else PEER_NAMES)
@@ -178,26 +177,16 @@ def run(arguments: argparse.Namespace, folder: Path, results: Results) -> None:
     names = [work.name for work in works]
     for line in announce(data.scale, names, who, lineup.stores, arguments.directory):
         say(line)
-    results.facts.update({"data": data.scale.name, **lineup.versions})
+    results.facts.update({"data": data.scale.name, **lineup.versions, "lane": lineup.check_lane()})
     results.left_out.update(lineup.left_out)
     rounds = (arguments.pairs, arguments.peer_rounds, arguments.patience)
     bench = Bench(data, folder, arguments.transport, lineup.sides, results, *rounds, arguments.regimes)
-    note_lane(lineup, results)
     for number, work in enumerate(works, 1):
         start = time.monotonic()
         work.measure(bench)
         results.took[work.name] = round(time.monotonic() - start)
         say(f"{work.name} took {results.took[work.name]} s; {number} of {len(works)} works done")
         arguments.output.write_text(json.dumps(results.document(), indent=1) + "\n")
-
-
-def note_lane(lineup: Lineup, results: Results) -> None:
-    """Record what the status of a mount says about the compiled lane."""
-    side = next(side for side in lineup.sides if isinstance(side, Artfs))
-    side.folder.mkdir(parents=True, exist_ok=True)
-    side.workspace.run("init", side.workspace.folder)
-    with side.shown([]):
-        results.facts["lane"] = side.lane() or "status does not mention it"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.commands import ROOT
+from benchmarks.processes import unescaped
 
 
 def installed(package: str) -> bool:
@@ -32,9 +33,9 @@ def install(packages: Sequence[str]) -> str:
 def file_system(folder: Path) -> str:
     """Return the type of the file system that a folder is on."""
     found, best = "unknown", ""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, _, kind = line.partition(" - ")
-        point = fields.split()[4]
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        fields, _, rest = line.partition(b" - ")
+        point, kind = unescaped(fields.split(b" ")[4]), os.fsdecode(rest)
         if len(point) >= len(best) and os.path.commonpath([point, folder]) == point:
             found, best = kind.split()[0], point
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.datasets import DataSets
+from benchmarks.goals import ARTFS
 from benchmarks.installing import install
 from benchmarks.keepers import KEEPERS, ArtfsKeeper, Copies, Dvc, Keeper
 from benchmarks.peers import PEERS, Passthrough
@@ -17,9 +18,19 @@ from benchmarks.sides import READAHEAD_OF_USERS, Artfs, Plain, Side
 VARIANTS = ("user", "no-lane", "pyfuse3")
 """Variants of artfs: with the kernel's readahead of a user's mount, without the compiled lane, with pyfuse3."""
 LANE_OFF = {"ARTFS_LANE": "0"}
+NO_LANE = "artfs no-lane"
 PEER_NAMES = tuple(
     sorted({peer.name for peer in PEERS} | {keeper.name for keeper in KEEPERS if keeper not in (Copies, ArtfsKeeper)})
 )
+
+
+def has_lane(side: Artfs) -> bool:
+    """Return whether a mount of this side has the compiled lane."""
+    if not side.workspace.folder.exists():
+        side.folder.mkdir(parents=True, exist_ok=True)
+        side.workspace.run("init", side.workspace.folder)
+    with side.shown([]):
+        return side.has_lane()
 
 
 @dataclass
@@ -47,7 +58,7 @@ class Lineup:
             readahead = READAHEAD_OF_USERS
             self.sides.append(Artfs(data, place, transport, variant=USER.split()[1], readahead=readahead))
         if "no-lane" in variants:
-            self.sides.append(Artfs(data, place, transport, variant="no-lane", settings=LANE_OFF))
+            self.sides.append(Artfs(data, place, transport, variant=NO_LANE.split()[1], settings=LANE_OFF))
         if "pyfuse3" in variants and transport == "auto":
             self.sides.append(Artfs(data, place, "pyfuse3", variant="pyfuse3"))
         for peer in PEERS:
@@ -55,6 +66,20 @@ class Lineup:
                 side = peer(data, folder / peer.name)
                 self.versions[peer.name] = side.version()
                 self.sides.append(side)
+
+    def check_lane(self) -> str:
+        """Mount artfs and its variant without the compiled lane; return which has it.
+
+        The variant is left out if the default mount has no lane either. Raises `SideFailed` if it has one.
+        """
+        sides = {side.name: side for side in self.sides if side.name in (ARTFS, NO_LANE)}
+        found = {name: has_lane(side) for name, side in sides.items() if isinstance(side, Artfs)}
+        if found.get(NO_LANE):
+            raise SideFailed(f"{NO_LANE} has a lane although {LANE_OFF} is in its environment")
+        if not found[ARTFS] and NO_LANE in found:
+            self.sides = [side for side in self.sides if side.name != NO_LANE]
+            self.left_out[f"everything: {NO_LANE}"] = "the default mount has no lane either"
+        return "on" if found[ARTFS] else "off"
 
     def add_keepers(self, directory: Path, peers: Collection[str]) -> None:
         """Add a plain copy, artfs, and these peers; DVC is installed in ``directory``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,8 +51,13 @@ def last_line(output: bytes) -> str:
 
 def mount_points() -> list[Path]:
     """Return the mount points; found without touching them, because their server may hang or be dead."""
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return [Path(point.encode().decode("unicode_escape")) for point in points]
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    return [Path(unescaped(line.split(b" ")[4])) for line in lines]
+
+
+def unescaped(field: bytes) -> str:
+    """Return a path of the table of mounts: space, tab, newline and backslash are octal there, all else is raw."""
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), field))
 
 
 def end_mount(point: Path) -> None:

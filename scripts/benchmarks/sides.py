@@ -10,7 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from benchmarks.commands import Workspace, anonymous_memory, process_tree
 from benchmarks.datasets import DataSets
@@ -104,6 +104,7 @@ class Plain(Side):
 
 READAHEAD_OF_USERS = 128
 """KiB that the kernel reads ahead on a mount of its own accord; only root can raise it."""
+LANE_PROGRAM = "artfs-lane"
 SECOND_VERSIONS = {"second": ("images", "v1")}
 """Data sets that are stored as another version of a data set's artifact: the artifact and the version."""
 
@@ -175,7 +176,7 @@ class Artfs(Side):
         """Return the daemon's processes."""
         return process_tree(self._pid)
 
-    def lane(self) -> str:
-        """Return what the status of the mount says about the compiled lane; empty if it says nothing."""
-        mounts: list[dict[str, Any]] = self.workspace.report("status")["mounts"]
-        return next((str(each.get("lane") or "") for each in mounts if each["pid"] == self._pid), "")
+    def has_lane(self) -> bool:
+        """Return whether the compiled lane serves the mount: its program runs."""
+        names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in self.processes()]
+        return LANE_PROGRAM in names

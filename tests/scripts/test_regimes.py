@@ -14,7 +14,7 @@ import zstandard
 from benchmarks.apiwork import ApiWork, contents_of
 from benchmarks.datasets import FULL, QUICK, DataSets, Scale
 from benchmarks.floorwork import FLOOR, compressed_works, stored_chunks
-from benchmarks.processes import SideFailed, cpu_seconds
+from benchmarks.processes import SideFailed, cpu_seconds, unescaped
 from benchmarks.readworks import PER_1000_FILES, read_works
 from benchmarks.regimes import (
     Regime,
@@ -209,3 +209,9 @@ def test_data_scales() -> None:
     least = Scale.of(0.001)
     assert (least.releases, least.images, least.image_folders, least.table_bytes) == (2, 100, 2, 1 << 20)
     assert QUICK.factor == 0.125
+
+
+def test_any_name_of_a_mount_point_is_read() -> None:
+    """Mounts of others may have any bytes in their names: they do not end the run, and their escapes are undone."""
+    assert unescaped(rb"/mnt/a\040b\134c") == r"/mnt/a b\c"
+    assert os.fsencode(unescaped(b"/mnt/\xfe\xc3\xa9")) == b"/mnt/\xfe\xc3\xa9"
