@@ -20,7 +20,7 @@ import xxhash
 import artfs
 from benchmarks.processes import SideFailed, run_module
 from benchmarks.reading import shuffled_files
-from benchmarks.readworks import USER, prepared
+from benchmarks.readworks import prepared
 from benchmarks.results import Key, Line
 from benchmarks.rounds import Bench, say
 from benchmarks.sides import Artfs, Side
@@ -47,10 +47,7 @@ class ApiWork:
         if not hasattr(artfs.Version, self.call.replace("-", "_")):
             bench.results.left_out[f"{self.name}: artfs"] = f"versions have no {self.call.replace('-', '_')}"
             return
-        wanted = [side for side in bench.sides if side.name.partition(" ")[0] in ("plain", "artfs")]
-        sides = {
-            side.name: side for side in wanted if side.name != USER and prepared(bench, self.name, side, self.data)
-        }
+        sides = {side.name: side for side in bench.without_peers() if prepared(bench, self.name, side, self.data)}
         files = min(FILES, bench.data.files(self.data))
         title = f"version.{self.call.replace('-', '_')}, small files, warm"
         bench.results.add(Key(self.name, "warm"), Line(title, files=files))

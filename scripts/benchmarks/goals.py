@@ -9,8 +9,7 @@ from typing import NamedTuple
 from benchmarks.datasets import FULL
 from benchmarks.intervals import Interval
 from benchmarks.results import FIRST_PUT, Key, Results
-
-ARTFS, USER = "artfs", "artfs user"
+from benchmarks.sides import ARTFS, USER
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.datasets import DataSets
-from benchmarks.goals import ARTFS
 from benchmarks.installing import install
 from benchmarks.keepers import KEEPERS, ArtfsKeeper, Copies, Dvc, Keeper
 from benchmarks.peers import PEERS, Passthrough
 from benchmarks.processes import SideFailed
-from benchmarks.readworks import USER
-from benchmarks.sides import READAHEAD_OF_USERS, Artfs, Plain, Side
+from benchmarks.sides import ARTFS, NO_LANE, READAHEAD_OF_USERS, USER, Artfs, Plain, Side
 
 VARIANTS = ("user", "no-lane", "pyfuse3")
 """Variants of artfs: with the kernel's readahead of a user's mount, without the compiled lane, with pyfuse3."""
 LANE_OFF = {"ARTFS_LANE": "0"}
-NO_LANE = "artfs no-lane"
 PEER_NAMES = tuple(
     sorted({peer.name for peer in PEERS} | {keeper.name for keeper in KEEPERS if keeper not in (Copies, ArtfsKeeper)})
 )

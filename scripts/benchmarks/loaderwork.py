@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.commands import drop_page_cache
 from benchmarks.processes import SideFailed
 from benchmarks.reading import hash_folder
-from benchmarks.readworks import USER, prepared
+from benchmarks.readworks import prepared
 from benchmarks.regimes import IN_WORDS, Regime, bring_into_memory
 from benchmarks.results import Key, Line
 from benchmarks.rounds import Bench, say
@@ -53,8 +53,8 @@ def loader() -> Iterator[Loader]:
 class LoaderWork:
     """Whole epochs, cold and warm, with this many workers; all bytes are summed within the time on both sides.
 
-    artfs shows the files through a mount; with ``in_process`` the workers read with the data set of ``artfs.torch``,
-    and only the first epoch is timed.
+    artfs shows the files through a mount; with ``in_process`` its workers read them in process, and only the first
+    epoch is timed.
     """
 
     workers: int
@@ -70,19 +70,14 @@ class LoaderWork:
         """Return why this cannot run here, or an empty text."""
         if importlib.util.find_spec("torch") is None:
             return "PyTorch is not installed"
-        if self.in_process and importlib.util.find_spec("artfs.torch") is None:
-            return "this artfs has no artfs.torch"
         return ""
 
     def measure(self, bench: Bench) -> None:
         """Measure plain folder and artfs in turns; peers do not take part."""
-        wanted = [side for side in bench.sides if side.name.partition(" ")[0] in ("plain", "artfs")]
-        sides = {
-            side.name: side for side in wanted if side.name != USER and prepared(bench, self.name, side, self.data)
-        }
+        sides = {side.name: side for side in bench.without_peers() if prepared(bench, self.name, side, self.data)}
         size, files = bench.data.bytes(self.data), bench.data.files(self.data)
         for state in self.states(bench):
-            what = "artfs.torch and DataLoader" if self.in_process else "PyTorch DataLoader"
+            what = "DataLoader in process" if self.in_process else "DataLoader on the mount"
             title = f"{what}, {self.workers} workers, {IN_WORDS[state]}"
             bench.results.add(Key(self.name, state), Line(title, bytes=size, files=files))
         with loader() as process:

@@ -36,9 +36,35 @@ class Images:
     def __getitem__(self, index: int) -> Any:
         if index < 0:
             return torch.zeros(2, dtype=torch.int64)  # starts a worker, and reads nothing
-        with open(f"{self._folder}/{self._names[index]}", "rb") as file:
-            content = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
+        content = torch.frombuffer(bytearray(self.content(self._names[index])), dtype=torch.uint8)
         return torch.stack([content.sum(dtype=torch.int64), torch.tensor(len(content))])
+
+    def content(self, name: str) -> bytes:
+        """Return the bytes of a file."""
+        with open(f"{self._folder}/{name}", "rb") as file:
+            return file.read()
+
+
+class InProcess(Images):
+    """The same items of a version, which each worker reads itself: without a mount, through the Python API.
+
+    This is the place for the data set of ``artfs.torch``.
+    """
+
+    def __init__(self, workspace: str, version: str, names: Sequence[str]) -> None:
+        super().__init__("", names)
+        self._place = workspace, version
+        self._version: Any = None
+
+    def content(self, name: str) -> bytes:
+        """Return the bytes of a file of the version, which is opened by the first call in a worker."""
+        if self._version is None:
+            import artfs
+
+            workspace, version = self._place
+            self._version = artfs.open_workspace(workspace).version(version)
+        content: bytes = self._version.read_bytes(name)
+        return content
 
 
 class Order:
@@ -64,7 +90,10 @@ def epoch(loader: Any) -> tuple[float, list[int]]:
 
 
 def main() -> None:
-    """Serve ``{"folder", "names_from", "workers"}`` requests: send ``ready``, wait for a line, run and report."""
+    """Serve ``{"folder", "names_from", "workers"}`` requests: send ``ready``, wait for a line, run and report.
+
+    With ``workspace`` and ``version``, the files are read in process, not from the folder.
+    """
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores
     for line in sys.stdin:
@@ -72,6 +101,8 @@ def main() -> None:
         names = shuffled_files(Path(request["names_from"]), SEED)
         order, workers = Order(), request["workers"]
         images: Any = Images(request["folder"], names)
+        if "workspace" in request:
+            images = InProcess(request["workspace"], request["version"], names)
         loader: Any = DataLoader(images, BATCH, sampler=order, num_workers=workers, persistent_workers=True)
         order.indices = [-1] * (BATCH * workers * 2)
         epoch(loader)

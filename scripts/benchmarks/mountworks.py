@@ -50,6 +50,8 @@ class MemoryWork:
     def measure(self, bench: Bench) -> None:
         """Measure the sides that are served by processes, in turns."""
         sides = {side.name: side for side in bench.sides if prepared(bench, self.name, side, *WALKED)}
+        for side in sides.values():
+            side.opens = sum(bench.data.files(name) for name in WALKED)
         paths = sum(bench.data.files(name) for name in WALKED)
         bench.results.add(Key(self.name, ""), Line(f"{self.title} after {paths:,} paths", Shown.SIZE))
         del sides["plain"]

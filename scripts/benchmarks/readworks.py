@@ -25,7 +25,7 @@ from benchmarks.reading import (
 from benchmarks.regimes import IN_WORDS, Regime, bring_into_memory, check_in_memory, check_new_mount_is_empty
 from benchmarks.results import Key, Line, Shown
 from benchmarks.rounds import Bench, say
-from benchmarks.sides import Side
+from benchmarks.sides import USER, Side
 
 RANDOM_READS = {4 << 10: 4000, 64 << 10: 1500}
 MAPPED_READS = 4000
@@ -33,7 +33,6 @@ OF_THE_FILE = 5
 """At most this part of a file is read at random: 1/5, so that small data has fewer reads and not warmer ones."""
 FIRST = 1500
 PER_GB, PER_1000_FILES = "CPU per GB", "CPU per 1,000 files"
-USER = "artfs user"
 
 
 class Reading(NamedTuple):
@@ -68,6 +67,8 @@ class ReadWork:
         sides = {side.name: side for side in wanted if prepared(bench, self.name, side, self.data)}
         size = bench.data.bytes(self.data) if self.bytes is None else self.bytes
         files = bench.data.files(self.data) if self.files is None else self.files
+        for side in sides.values():
+            side.opens = files
         for state in self.states(bench):
             title = f"{self.title}, {IN_WORDS[state]}"
             bench.results.add(Key(self.name, state), Line(title, bytes=size, files=files))

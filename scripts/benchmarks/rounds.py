@@ -15,7 +15,7 @@ from benchmarks.datasets import DataSets
 from benchmarks.processes import SideFailed
 from benchmarks.regimes import Regime
 from benchmarks.results import Results, WrongBytes
-from benchmarks.sides import Side
+from benchmarks.sides import USER, Artfs, Side
 
 NEEDED = ("plain", "artfs")
 JUDGED = (*NEEDED, "squashfuse", "passthrough")
@@ -56,6 +56,10 @@ class Bench:
         new = (side, data) not in self._seen
         self._seen.add((side, data))
         return new
+
+    def without_peers(self) -> list[Side]:
+        """Return the plain folder and artfs, without the variant that differs in sequential reads only."""
+        return [side for side in self.sides if side.name == "plain" or (isinstance(side, Artfs) and side.name != USER)]
 
     def leave_out(self, work: str, name: str, why: str) -> None:
         """Drop a peer from a work, and print that; artfs and the plain folder cannot be left out."""

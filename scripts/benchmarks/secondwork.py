@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.commands import drop_page_cache
 from benchmarks.reading import Readers, readers, shuffled_files
-from benchmarks.readworks import USER, prepared
+from benchmarks.readworks import prepared
 from benchmarks.regimes import Regime
 from benchmarks.results import Key, Line
 from benchmarks.rounds import Bench, say
@@ -28,10 +28,7 @@ class SecondWork:
 
     def measure(self, bench: Bench) -> None:
         """Measure the plain folder and artfs in turns; peers have no second version."""
-        wanted = [side for side in bench.sides if side.name.partition(" ")[0] in ("plain", "artfs")]
-        sides = {
-            side.name: side for side in wanted if side.name != USER and prepared(bench, self.name, side, FIRST, SECOND)
-        }
+        sides = {side.name: side for side in bench.without_peers() if prepared(bench, self.name, side, FIRST, SECOND)}
         size, files = bench.data.bytes(FIRST), bench.data.files(FIRST)
         for state in self.states(bench):
             bench.results.add(Key(self.name, state), Line(f"{self.title} {state}", bytes=size, files=files))

@@ -23,6 +23,8 @@ class Side(ABC):
     name: str
     serves: ClassVar[bool] = True
     """Whether a mount shows the data, with pages in the kernel's cache that are not those of the stored files."""
+    opens = 0
+    """Files that the current work opens, at most; for sides that have a choice."""
 
     def __init__(self, data: DataSets, folder: Path) -> None:
         self.data = data
@@ -102,6 +104,8 @@ class Plain(Side):
         return []
 
 
+ARTFS, USER, NO_LANE = "artfs", "artfs user", "artfs no-lane"
+"""Names of sides: artfs as it mounts by default, with the readahead of a user's mount, without the compiled lane."""
 READAHEAD_OF_USERS = 128
 """KiB that the kernel reads ahead on a mount of its own accord; only root can raise it."""
 LANE_PROGRAM = "artfs-lane"

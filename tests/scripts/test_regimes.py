@@ -14,6 +14,7 @@ import zstandard
 from benchmarks.apiwork import ApiWork, contents_of
 from benchmarks.datasets import FULL, QUICK, DataSets, Scale
 from benchmarks.floorwork import FLOOR, compressed_works, stored_chunks
+from benchmarks.peers import Passthrough
 from benchmarks.processes import SideFailed, cpu_seconds, unescaped
 from benchmarks.readworks import PER_1000_FILES, read_works
 from benchmarks.regimes import (
@@ -215,3 +216,24 @@ def test_any_name_of_a_mount_point_is_read() -> None:
     """Mounts of others may have any bytes in their names: they do not end the run, and their escapes are undone."""
     assert unescaped(rb"/mnt/a\040b\134c") == r"/mnt/a b\c"
     assert os.fsencode(unescaped(b"/mnt/\xfe\xc3\xa9")) == b"/mnt/\xfe\xc3\xa9"
+
+
+@pytest.mark.parametrize(
+    ("files", "example"), [(0, "passthrough_ll"), (5000, "passthrough_ll"), (5001, "passthrough_fh")]
+)
+def test_the_faster_example_in_c_is_compared_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int, example: str
+) -> None:
+    """The example whose look-ups search a list takes part in works with few files, the other one in the rest."""
+    commands: list[list[str]] = []
+
+    def serve(self: Passthrough, command: list[str | Path], point: Path) -> Path:
+        commands.append([str(each) for each in command])
+        return point
+
+    monkeypatch.setattr(Passthrough, "serve", serve)
+    peer = Passthrough(DataSets(tmp_path / "data", SMALL, lambda _: None), tmp_path)
+    peer.opens = files
+    peer.mount(["images"])
+    assert str(tmp_path / example) in commands[0]
+    assert peer.sources("images") == [tmp_path / "data" / "small" / "images"]
