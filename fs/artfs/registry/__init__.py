@@ -4,6 +4,20 @@
     chains       `OperatorChain`: how an artifact was made, as text with one spelling
     estimators   the chain of a scikit-learn estimator
     ids          ids of artifacts
+    naming       the names of artifacts in a workspace
+    records      `ArtifactRecord`: what is known of an artifact, and its file `record.json`
+    stored       records as metadata of versions, by which they are found
+    values       parameters and metrics become JSON
+    workspaces   the workspace that keeps them
+    lookup       finding
+    dependences  what artifacts were made from
+    payloads     an object in a file, with its digest
+    sources      the folders `sources` of a version
+    registering  adding, one by one or many in one transaction
+    running      runs, and what failed ones left
+    manifests    records between runs and workspaces
+    cleaning     deleting and counting
+    registry     `ArtifactRegistry`: all of these
     serializers  how objects become payloads, and what may be loaded
     trust        the MAC of payloads that this user wrote
 
@@ -29,6 +43,8 @@ if TYPE_CHECKING:
         UnknownArtifactError,
     )
     from artfs.registry.ids import generate_artifact_id_v3, is_v3_artifact_id, parse_artifact_id_v3
+    from artfs.registry.records import ArtifactRecord, ArtifactType, MetaModelConfig
+    from artfs.registry.registry import ArtifactRegistry
     from artfs.registry.serializers import register_serializer
     from artfs.registry.serializers.errors import (
         MalformedPayloadError,
@@ -44,11 +60,15 @@ if TYPE_CHECKING:
 __all__ = [
     "AmbiguousIdError",
     "ArtifactIdError",
+    "ArtifactRecord",
+    "ArtifactRegistry",
+    "ArtifactType",
     "ChainConflictError",
     "ChainSyntaxError",
     "DeferralError",
     "DependencyError",
     "MalformedPayloadError",
+    "MetaModelConfig",
     "MissingDependencyError",
     "MissingLibraryError",
     "OperatorChain",
@@ -71,11 +91,15 @@ __all__ = [
 _HOME: Final = {
     "AmbiguousIdError": "errors",
     "ArtifactIdError": "errors",
+    "ArtifactRecord": "records",
+    "ArtifactRegistry": "registry",
+    "ArtifactType": "records",
     "ChainConflictError": "errors",
     "ChainSyntaxError": "errors",
     "DeferralError": "errors",
     "DependencyError": "errors",
     "MalformedPayloadError": "serializers.errors",
+    "MetaModelConfig": "records",
     "MissingDependencyError": "errors",
     "MissingLibraryError": "serializers.errors",
     "OperatorChain": "chains",

@@ -15,20 +15,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from artfs.registry.chains import OperatorNode
+from artfs.registry.chains import OperatorChain, OperatorNode
 from artstore.arguments import shown_value
 from artstore.errors import InvalidInputError
 
-__all__ = ["Part", "groups_of"]
+__all__ = ["Part", "PlannedPart", "groups_of", "parts_of"]
 
 _LEFT_OUT: Final = ("drop",)
 
 
 class Part(NamedTuple):
-    """A node with the operator that it stands for, and the positions of the parts that make its input."""
+    """A node with the operator that it stands for."""
 
     node: OperatorNode
     operator: Any
+
+
+class PlannedPart(NamedTuple):
+    """An operator to register: its chain, its kind, and the places of the parts that make its input."""
+
+    operator: Any
+    chain: OperatorChain
+    kind: str
+    sources: list[int]
 
 
 Groups = list[list[Part]]
@@ -89,3 +98,36 @@ def _placed(part: Part, index: int, by_source: bool) -> Part:
     if by_source and node.source_index is None:
         return part._replace(node=replace(node, source_index=index))
     return part._replace(node=replace(node, branch_path=[index, *node.branch_path]))
+
+
+def parts_of(estimator: object) -> list[PlannedPart]:
+    """Return the operators of an estimator in the order in which they are to be registered."""
+    planned: list[PlannedPart] = []
+    places: dict[OperatorNode, int] = {}
+    before: Groups = []
+    for group in groups_of(estimator):
+        for part in group:
+            above = [[each for each in earlier if _leads_to(each.node, part.node)] for earlier in before]
+            above = [earlier for earlier in above if earlier]
+            chain = OperatorChain.of_groups([*([each.node for each in earlier] for earlier in above), [part.node]])
+            if isinstance(part.operator, str):
+                continue
+            direct = next(([each for each in earlier if each.node in places] for earlier in reversed(above)), [])
+            sources = [places[each.node] for each in direct]
+            is_meta = len(direct) > 1 and all(_predicts(each.operator) for each in direct)
+            kind = "meta_model" if is_meta and _predicts(part.operator) else "model" if _predicts(part.operator) else ""
+            places[part.node] = len(planned)
+            planned.append(PlannedPart(part.operator, chain, kind or "transformer", sources))
+        before.append(group)
+    return planned
+
+
+def _predicts(operator: object) -> bool:
+    return hasattr(type(operator), "predict")
+
+
+def _leads_to(one: OperatorNode, other: OperatorNode) -> bool:
+    """Return whether two nodes are on one way: of their branches, one is the other or lies before it."""
+    length = min(len(one.branch_path), len(other.branch_path))
+    same_source = None in (one.source_index, other.source_index) or one.source_index == other.source_index
+    return one.branch_path[:length] == other.branch_path[:length] and same_source

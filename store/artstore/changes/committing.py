@@ -25,6 +25,7 @@ from artstore.records.catalogue import (
     VersionRecord,
     checked_metadata,
     end_after,
+    given,
     refuse_reserved,
 )
 from artstore.records.events import AliasEvent, EdgeEvent, Event, TtlEvent, TypeEvent, VersionEvent
@@ -37,7 +38,7 @@ from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 from artstore.store import Store
 
-__all__ = ["Commit", "Committed", "VersionOptions", "is_latest"]
+__all__ = ["Commit", "Committed", "VersionOptions", "commit", "is_latest", "record_version"]
 
 
 class VersionOptions(TypedDict, total=False):
@@ -46,7 +47,7 @@ class VersionOptions(TypedDict, total=False):
     ``type`` is the type of the artifact, fixed by the first version that has one.  ``aliases`` are set to the version,
     and ``metadata`` must be valid as JSON.  The version expires after ``ttl``: seconds, ``"30d"`` or a timedelta.
     Without ``new``, no version is made if the content, and the metadata and description if given, equal those of the
-    latest version.
+    latest version; metadata that artfs itself writes do not count.
     """
 
     type: str | None
@@ -130,13 +131,23 @@ def commit(
     ``new_bytes`` are the bytes that storing the root has added.  Raises `RefusedError` for a type that differs from the
     artifact's, `InvalidInputError` if the name cannot be an artifact.
     """
+    events: list[Event] = []
+    committed = record_version(transaction, root, request, new_bytes, events)
+    if events:
+        journal.append(store.path, transaction, events)
+    return committed.created, committed
+
+
+def record_version(
+    transaction: WriteTransaction, root: Ref, request: Commit, new_bytes: int, events: list[Event]
+) -> Committed:
+    """Do as `commit`, but add the events to a list; the caller appends them to the journal in this transaction."""
     if request.linked and catalogue.version(transaction, request.linked) is None:
         raise NotFoundError("the version to link has been deleted")
     now_ns = time.time_ns()
     is_new = catalogue.find_name(transaction, request.name) is None
     artifact = catalogue.ensure_artifact(transaction, request.name, now_ns)
     typed = _with_type(artifact, request.type)
-    events: list[Event] = []
     if typed is not artifact:
         events.append(TypeEvent(name=request.name, type=typed.type))
     artifact = typed
@@ -158,13 +169,11 @@ def commit(
     moved = catalogue.set_aliases(transaction, artifact.number, version.number, request.aliases, now_ns)
     events += [AliasEvent(name=request.name, alias=alias, version=version.number) for alias in moved]
     events += _add_edges(transaction, _sources(transaction, request, version, created), artifact, version, now_ns)
-    if events:
-        journal.append(store.path, transaction, events)
     names = [f"v{version.number}", "latest", *moved] if created else moved
     changes = parent_changes(request.name) if is_new else []
     if names:
         changes.append(Change(request.name, names))
-    return created, Committed(artifact, version, created, changes)
+    return Committed(artifact, version, created, changes)
 
 
 def is_latest(store: Store, root: Ref, request: Commit) -> bool:
@@ -231,7 +240,7 @@ def _with_type(artifact: ArtifactRecord, request: str | None) -> ArtifactRecord:
 def _same(latest: VersionRecord, root: Ref, request: Commit) -> bool:
     return (
         latest.digest == root.digest
-        and (request.metadata is None or equal_metadata(request.metadata, latest.metadata))
+        and (request.metadata is None or equal_metadata(given(request.metadata), given(latest.metadata)))
         and (request.description is None or request.description == latest.description)
     )
 

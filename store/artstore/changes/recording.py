@@ -24,7 +24,7 @@ from artstore.storage import journal
 from artstore.storage.reserve import require_room
 from artstore.store import Store
 
-__all__ = ["change_run", "log_rows", "record_use", "start_run", "state_of"]
+__all__ = ["change_run", "log_rows", "record_logged", "record_use", "start_run", "state_of"]
 
 _PLAIN: Final = ("name", "job_type", "group", "notes")
 
@@ -133,6 +133,17 @@ def record_use(store: Store, number: int, version: VersionRecord, name: str) -> 
         edge = Edge(version_end(version.serial), lineage.USED, run_end(number))
         edge_record = EdgeRecord(
             time.time_ns(), end_title(transaction, edge.source), end_title(transaction, edge.target), name
+        )
+        if lineage.put_edge(transaction, edge, edge_record):
+            journal.append(store.path, transaction, [edge_event(edge, edge_record)])
+
+
+def record_logged(store: Store, number: int, version: VersionRecord) -> None:
+    """Record that a run logs a version that is there already."""
+    with store.write() as transaction:
+        edge = Edge(run_end(number), lineage.LOGGED, version_end(version.serial))
+        edge_record = EdgeRecord(
+            time.time_ns(), end_title(transaction, edge.source), end_title(transaction, edge.target)
         )
         if lineage.put_edge(transaction, edge, edge_record):
             journal.append(store.path, transaction, [edge_event(edge, edge_record)])

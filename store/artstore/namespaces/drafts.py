@@ -12,6 +12,7 @@ from artstore.store import Store
 
 if TYPE_CHECKING:
     from artstore.changes.committing import VersionOptions
+    from artstore.drafting.batches import VersionBatch
     from artstore.drafting.gathering import Gathering
     from artstore.drafting.open_draft import OpenDraft
     from artstore.queries.versions import Version
@@ -53,6 +54,15 @@ class Drafts:
         from artstore.drafting.gathering import Gathering
 
         return Gathering(self._store, name, None if base is None else base.record)
+
+    def batch(self, name: str) -> VersionBatch:
+        """Begin a batch: versions of several artifacts that this process commits in one transaction.
+
+        ``name`` describes it until then: that of an artifact.
+        """
+        from artstore.drafting.batches import VersionBatch
+
+        return VersionBatch(self._store, check_name(name))
 
     def get(self, id: str) -> OpenDraft:
         """Return the open draft with an id; raise `NotFoundError` if there is none, or it has expired."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from artstore.namespaces.drafts import Drafts
     from artstore.namespaces.metadata import VersionMetadata
     from artstore.namespaces.references import References
+    from artstore.namespaces.relations import Relations
     from artstore.namespaces.retention import Retention
     from artstore.namespaces.runs import Runs
     from artstore.namespaces.tags import Tags
@@ -57,6 +58,13 @@ class Groups(Opened):
         from artstore.namespaces.references import References
 
         return References(self.store)
+
+    @property
+    def relations(self) -> Relations:
+        """The relations of versions: ``current``, ``included_by``, ``dependants_of``, ``logged_by``."""
+        from artstore.namespaces.relations import Relations
+
+        return Relations(self.store)
 
     @property
     def retention(self) -> Retention:

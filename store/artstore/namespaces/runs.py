@@ -83,6 +83,12 @@ class Runs:
 
         record_use(self._store, number, version.record, name)
 
+    def made(self, number: int, version: Version) -> None:
+        """Record that a run logs a version that is there already, as a commit does that makes none."""
+        from artstore.changes.recording import record_logged
+
+        record_logged(self._store, number, version.record)
+
     def versions(self, number: int, *, used: bool) -> list[Version]:
         """Return the living versions that a run has made, or with ``used`` those that it has used, oldest first."""
         from artstore.queries.runs import versions_of_run

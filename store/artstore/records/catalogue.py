@@ -11,7 +11,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Final, Self
 
 from artstore.arguments import shown_text, shown_value
@@ -36,6 +36,7 @@ __all__ = [
     "checked_metadata",
     "dump_json",
     "end_after",
+    "given",
     "load_json",
     "refuse_reserved",
     "reserved",
@@ -112,6 +113,11 @@ def checked_metadata(metadata: Metadata) -> dict[str, Any]:
 def reserved(metadata: Metadata) -> dict[str, Any]:
     """Return the part of metadata that artfs itself wrote."""
     return {key: value for key, value in metadata.items() if key.startswith(_RESERVED)}
+
+
+def given(metadata: Metadata) -> dict[str, Any]:
+    """Return the part of metadata that users gave."""
+    return {key: value for key, value in metadata.items() if not key.startswith(_RESERVED)}
 
 
 def refuse_reserved(metadata: Metadata, kept: Metadata) -> None:
@@ -216,7 +222,7 @@ class CatalogueRecord:
 
     def encode(self) -> bytes:
         """Return the record as JSON, bytes fields as hex; raise `InvalidInputError` for what `decode` would refuse."""
-        given = asdict(self)
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
         values = {name: value.hex() if isinstance(value, bytes) else value for name, value in given.items()}
         for name, value in values.items():
             declared = self.__dataclass_fields__[name].type

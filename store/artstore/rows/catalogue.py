@@ -25,6 +25,7 @@ __all__ = [
     "aliases_of",
     "all_artifacts",
     "artifact",
+    "components_in",
     "count_versions",
     "ensure_artifact",
     "find_name",
@@ -103,6 +104,21 @@ def names_in(transaction: ReadTransaction, project: str) -> list[NameEntry]:
                 entries.append(NameEntry(record.number, name_of_key(component), record.is_artifact))
             more = cursor.next()
     return sorted(entries)
+
+
+def components_in(transaction: ReadTransaction, project: str, beginning: str = "") -> Iterator[str]:
+    """Yield the components directly below a project that begin with a text, in the order of their bytes."""
+    above = project.encode() + _SLASH if project else b""
+    prefix = above + beginning.encode()
+    with transaction.raw.cursor(transaction.handles[Table.NAMES]) as cursor:
+        more = cursor.set_range(prefix or _FIRST_NAME)
+        while more and (key := bytes(cursor.key())).startswith(prefix):
+            component, below, _ = key[len(above) :].partition(_SLASH)
+            if below:  # the child's own row came before, for it has one
+                more = cursor.set_range(above + component + _AFTER_SLASH)
+                continue
+            yield name_of_key(component)
+            more = cursor.next()
 
 
 def all_artifacts(transaction: ReadTransaction, project: str = "") -> list[ArtifactRecord]:

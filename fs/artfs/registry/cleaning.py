@@ -1,0 +1,128 @@
+"""Deleting what nothing needs, and counting what is there.
+
+Everything goes through `Workspace.delete`: what others depend on is refused, deleted versions can be undeleted for a
+while, and the bytes are those that come back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from artfs.registry.manifests import Manifests, named_in_folder
+from artfs.registry.naming import RUNS
+from artfs.registry.stored import is_registered
+from artstore.errors import InvalidInputError
+from artstore.queries.versions import Version
+
+__all__ = ["Cleaning"]
+
+
+class Cleaning(Manifests):
+    """The part of a registry that deletes, and counts."""
+
+    def find_orphaned_artifacts(self, scan_all_manifests: bool = True, superseded: bool = False) -> list[str]:
+        """Return the versions, ``NAME:vN``, that a failed or crashed run registered and that nothing keeps.
+
+        A dependant, a link, an alias, a registration outside of runs, and a manifest below the folder ``runs`` of the
+        workspace's folder keep a version.  ``superseded`` adds older versions that nothing keeps.  Raises `RecordError`
+        for a manifest that cannot be read.
+        """
+        return [version.name for version in self._orphans(scan_all_manifests, superseded)]
+
+    def _orphans(self, scan_all_manifests: bool, superseded: bool) -> list[Version]:
+        if self._existing() is None:
+            return []
+        named = named_in_folder(self._folder / RUNS) if scan_all_manifests else frozenset()
+        found = {version.name: version for version in self._made_in(record.number for record in self._failed_runs())}
+        if superseded:
+            latest = {version.name for version in self._search()}
+            found |= {each.name: each for each in self._search(latest=False) if each.name not in latest}
+        return self._unkept(found.values(), named)
+
+    def delete_orphaned_artifacts(
+        self, dry_run: bool = True, scan_all_manifests: bool = True, superseded: bool = False
+    ) -> tuple[list[str], int]:
+        """Delete orphans; return (versions, stored bytes that come back), by default without deleting anything.
+
+        Bytes that other versions share are not counted.  Versions can be undeleted for a while.
+        """
+        orphans = [version.name for version in self._orphans(scan_all_manifests, superseded)]
+        if not orphans:
+            return [], 0
+        return orphans, self.workspace.delete(*orphans, dry_run=dry_run).freed_bytes
+
+    def delete_pipeline_artifacts(self, pipeline_id: str, delete_files: bool = False, cascade: bool = False) -> int:
+        """Delete all versions of a pipeline's artifacts; return how many.
+
+        ``delete_files`` frees their bytes at once: they cannot be undeleted.  ``cascade`` also deletes what was made
+        from them elsewhere, which is refused otherwise, by name.
+        """
+        pipeline = self.find_pipeline(pipeline_id)
+        doomed = [] if pipeline is None else self._search(pipeline=pipeline, latest=False)
+        if not doomed:
+            return 0
+        deletion = self.workspace.delete(
+            *(version.name for version in doomed), now=delete_files, cascade="delete" if cascade else "no"
+        )
+        return len(deletion.versions)
+
+    def purge_dataset_artifacts(self, confirm: bool = False) -> tuple[int, int]:
+        """Delete all versions of the data set's artifacts; return (how many, stored bytes that come back).
+
+        They can be undeleted for a while.  Raises `InvalidInputError` without ``confirm``, and `RefusedError` naming
+        what others depend on.
+        """
+        if confirm is not True:
+            raise InvalidInputError(
+                f"this deletes all artifacts of the data set {self._dataset!r}", hint="to do so, pass confirm=True"
+            )
+        doomed = self._search(latest=False)
+        if not doomed:
+            return 0, 0
+        deletion = self.workspace.delete(*(version.name for version in doomed))
+        return len(deletion.versions), deletion.freed_bytes
+
+    # -- counting --------------------------------------------------------------------------------------------------
+
+    def get_stats(self, scan_all_manifests: bool = True) -> dict[str, Any]:
+        """Count the living versions of the data set's artifacts, and the bytes of their payloads.
+
+        ``total_size_bytes`` are the bytes of all payloads, ``disk_usage_bytes`` those of the ``disk_file_count``
+        distinct ones, and ``deduplication_ratio`` is what sharing saves of the former.  ``stored_bytes`` come back if
+        the data set is deleted.
+        """
+        versions = self._search(latest=False)
+        sizes = {_payload(version): _size(version) for version in versions}
+        total = sum(map(_size, versions))
+        orphans = self._orphans(scan_all_manifests, False)
+        unique = sum(sizes.values())
+        return {
+            "dataset": self._dataset,
+            "total_artifacts": len(versions),
+            "unique_files": len(sizes),
+            "total_size_bytes": total,
+            "deduplication_ratio": 1 - unique / total if total else 0.0,
+            "stored_bytes": self._freed(versions),
+            "by_type": dict(sorted(Counter(str(version.type) for version in versions).items())),
+            "orphaned_count": len(orphans),
+            "orphaned_size_bytes": self._freed(orphans),
+            "disk_usage_bytes": unique,
+            "disk_file_count": len(sizes),
+        }
+
+    def _freed(self, versions: Sequence[Version]) -> int:
+        """Return the stored bytes that come back if versions are deleted, with what was made from them."""
+        names = [version.name for version in versions if is_registered(version)]
+        if not names:
+            return 0
+        return self.workspace.delete(*names, dry_run=True, force=True, cascade="orphan").freed_bytes
+
+
+def _payload(version: Version) -> str:
+    return str(version.record.metadata.get("artfs.content", version.digest))
+
+
+def _size(version: Version) -> int:
+    return int(version.record.metadata.get("artfs.size", 0))

@@ -1,0 +1,45 @@
+"""``ws.relations``: what versions have to do with each other and with runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from artstore.interrupts import deferring
+from artstore.queries import relations
+from artstore.store import Store
+
+if TYPE_CHECKING:
+    from artstore.queries.relations import Logged
+    from artstore.queries.versions import Version
+
+__all__ = ["Relations"]
+
+
+@deferring()
+class Relations:
+    """The names and relations of a workspace's versions; reading only."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def names_below(self, project: str, beginning: str = "") -> list[str]:
+        """Return the components directly below a project that begin with a text, in order."""
+        return relations.names_below(self._store, project, beginning)
+
+    def current(self, name: str) -> Version | None:
+        """Return the latest living version of an artifact, or None."""
+        return relations.current(self._store, name)
+
+    def included_by(self, version: Version) -> list[Version]:
+        """Return the living versions that a version includes."""
+        return relations.included_by(self._store, version)
+
+    def dependants_of(self, version: Version) -> list[Version]:
+        """Return the living versions that were made from a version: those that `Workspace.delete` names."""
+        return relations.dependants_of(self._store, version)
+
+    def logged_by(self, version: Version) -> list[Logged]:
+        """Return the runs that logged a version, and whether each made it: a run may log a version that was there."""
+        return relations.logged_by(self._store, version)

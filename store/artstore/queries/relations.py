@@ -1,0 +1,71 @@
+"""What versions have to do with each other and with runs, and which names begin in a way; for programs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from artstore.queries.versions import Version
+from artstore.records.catalogue import RunRecord
+from artstore.rows import catalogue, lineage, runs
+from artstore.rows.lineage import End, version_end
+from artstore.rows.snapshot import Snapshot
+from artstore.store import Store
+
+__all__ = ["Logged", "current", "dependants_of", "included_by", "logged_by", "names_below"]
+
+
+class Logged(NamedTuple):
+    """A run that logged a version; it made the version unless that was there already."""
+
+    run: RunRecord
+    made_it: bool
+
+
+def names_below(store: Store, project: str, beginning: str = "") -> list[str]:
+    """Return the components directly below a project that begin with a text, in order."""
+    with store.snapshot() as snapshot:
+        return list(catalogue.components_in(snapshot.transaction, project, beginning))
+
+
+def current(store: Store, name: str) -> Version | None:
+    """Return the latest living version of an artifact, or None."""
+    with store.snapshot() as snapshot:
+        artifact = catalogue.find_name(snapshot.transaction, name)
+        record = None if artifact is None or not artifact.is_artifact else snapshot.latest(artifact.number)
+    return None if artifact is None or record is None else Version(store, artifact.name, record, artifact.type)
+
+
+def included_by(store: Store, version: Version) -> list[Version]:
+    """Return the living versions that a version includes."""
+    with store.snapshot() as snapshot:
+        edges = lineage.edges_to(snapshot.transaction, version_end(version.record.serial))
+        ends = [edge.source for edge, _ in edges if edge.kind == lineage.INCLUDED]
+        return _living(store, snapshot, ends)
+
+
+def dependants_of(store: Store, version: Version) -> list[Version]:
+    """Return the living versions that were made from a version: those that `Workspace.delete` names."""
+    with store.snapshot() as snapshot:
+        records = [record for record, _ in lineage.dependants(snapshot.transaction, version.record)]
+        return _living(store, snapshot, [version_end(record.serial) for record in records])
+
+
+def _living(store: Store, snapshot: Snapshot, ends: list[End]) -> list[Version]:
+    found = []
+    for end in ends:
+        record = snapshot.version(end.number) if end.is_version else None
+        artifact = None if record is None else snapshot.artifact(record.artifact)
+        if record is not None and artifact is not None:
+            found.append(Version(store, artifact.name, record, artifact.type))
+    return found
+
+
+def logged_by(store: Store, version: Version) -> list[Logged]:
+    """Return the runs that logged a version, and whether each made it: a run may log a version that was there."""
+    with store.snapshot() as snapshot:
+        found = []
+        for edge, record in lineage.edges_to(snapshot.transaction, version_end(version.record.serial)):
+            run = None if edge.kind != lineage.LOGGED else runs.run(snapshot.transaction, edge.source.number)
+            if run is not None:
+                found.append(Logged(run, record.at_ns == version.record.created_ns))
+        return found
