@@ -316,6 +316,12 @@ TESTED_ELSEWHERE = {
     ]
     + ["artfs/errors"],
     "tests/fs/registry/test_chains.py": ["artfs/registry/errors", "artfs/registry/estimators"],
+    "tests/fs/registry/test_registry.py": [
+        f"artfs/registry/{name}"
+        for name in ("lookup", "naming", "payloads", "records", "stored", "values", "workspaces")
+    ],
+    "tests/fs/registry/test_dependences.py": ["artfs/registry/sources"],
+    "tests/store/queries/test_relations.py": ["artstore/namespaces/relations"],
     # Repairs and checks: a table of damage runs through all of them, and an oracle judges the result.
     "tests/store/checking/test_structure.py": [
         f"artstore/checking/{name}" for name in ("check_names", "extents", "lineages")

@@ -69,6 +69,7 @@ NOT_TRIED = {
     "Runs.start": "takes the fields of a record",
     "Runs.change": "takes the fields of a record",
     "Runs.log": "takes the number of a run and rows that were checked",
+    "Runs.made": "takes the number of a run",
     "Runs.use": "takes the number of a run",
     "Runs.rows": "takes the number of a run",
     "Runs.versions": "takes the number of a run",

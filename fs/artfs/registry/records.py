@@ -234,6 +234,8 @@ class ArtifactRecord:
             if value is not None and (type(value) is not int or value < 0):
                 raise RecordError(f"the {name} of a record must be a whole number, not {shown_value(value)}")
         lists = (self.branch_path, int), (self.depends_on, str), (self.sources, Mapping)
+        if isinstance(self.branch_path, list) and any(type(each) is not int or each < 0 for each in self.branch_path):
+            raise RecordError(f"a branch path must be a list of numbers from 0, not {shown_value(self.branch_path)}")
         if not all(isinstance(value, list) and all(isinstance(each, kind) for each in value) for value, kind in lists):
             raise RecordError(f"a list in the record of {self.artifact_id!r} has other values than it can have")
         if not isinstance(self.params, Mapping) or not isinstance(self.metrics, Mapping):

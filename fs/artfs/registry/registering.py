@@ -355,9 +355,7 @@ class Registering(Dependences):
         if record.artifact_id in [source.artifact_id for source in ordered.values()]:
             raise DependencyError(f"{record.artifact_id!r} would depend on itself", hint="give it another id")
         if depth > DEEPEST:
-            raise DependencyError(
-                f"{record.artifact_id!r} is the last of more than {DEEPEST} that depend on one another"
-            )
+            raise DependencyError(f"{record.artifact_id!r} comes after {DEEPEST} artifacts that depend on one another")
         return list(ordered.values()), direct, depth
 
     # -- deferral --------------------------------------------------------------------------------------------------

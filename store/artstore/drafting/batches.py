@@ -31,7 +31,7 @@ from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.staging import RequirementError, Stager
 from artstore.interrupts import deferring
 from artstore.queries.versions import Version
-from artstore.reclaim.room import with_room
+from artstore.reclaim.space import with_room
 from artstore.records.catalogue import VersionRecord
 from artstore.records.events import Event
 from artstore.records.trees import NEW_FILE_MODE, Kind

@@ -10,6 +10,7 @@ import pytest
 
 from artfs.registry.serializers import serialize
 from artfs.registry.serializers.errors import PickleWarning
+from fs.registry.registries import *  # noqa: F403
 from payloads import Store, Stored
 
 
