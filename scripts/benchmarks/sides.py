@@ -182,5 +182,6 @@ class Artfs(Side):
 
     def has_lane(self) -> bool:
         """Return whether the compiled lane serves the mount: its program runs."""
+        os.listdir(self._point)  # the mount is answered for, so what answers has started
         names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in self.processes()]
         return LANE_PROGRAM in names

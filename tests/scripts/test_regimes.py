@@ -14,6 +14,7 @@ import zstandard
 from benchmarks.apiwork import ApiWork, contents_of
 from benchmarks.datasets import FULL, QUICK, DataSets, Scale
 from benchmarks.floorwork import FLOOR, compressed_works, stored_chunks
+from benchmarks.lineup import LANE_OFF, Lineup, has_lane
 from benchmarks.peers import Passthrough
 from benchmarks.processes import SideFailed, cpu_seconds, unescaped
 from benchmarks.readworks import PER_1000_FILES, read_works
@@ -28,7 +29,7 @@ from benchmarks.regimes import (
 from benchmarks.results import Key, Results, WrongBytes
 from benchmarks.rounds import Bench
 from benchmarks.secondwork import SecondWork
-from benchmarks.sides import Artfs, Plain
+from benchmarks.sides import ARTFS, NO_LANE, Artfs, Plain, Side
 
 SMALL = Scale("small", 0, 40, 4, 1 << 20, 1 << 20, 4, 2)
 
@@ -142,12 +143,11 @@ def test_the_second_version_is_read_after_the_first(tmp_path: Path) -> None:
 def test_compressed_reads_show_their_floor(tmp_path: Path) -> None:
     """The floor decompresses the chunks that the reads touch, once for each read of another chunk than the last."""
     bench = small_bench(tmp_path)
-    large, small = compressed_works(SMALL.table_bytes)
-    for work in (large, small):
-        work.measure(bench)
-        values = bench.results.lines[Key(work.name, "memory")].values
-        assert set(values) == {"plain", "artfs", FLOOR}
-        assert 0 < values[FLOOR][0] < 60
+    work, larger = compressed_works(SMALL.table_bytes)
+    work.measure(bench)
+    values = bench.results.lines[Key("compressed-4k", "memory")].values
+    assert set(values) == {"plain", "artfs", FLOOR} and 0 < values[FLOOR][0] < 60
+    assert (work.size, larger.name, larger.size) == (4 << 10, "compressed-64k", 64 << 10)
     artfs = bench.sides[1]
     assert isinstance(artfs, Artfs)
     forms = stored_chunks(artfs.workspace.folder, "table", 4096, 10)
@@ -194,6 +194,32 @@ def test_mounts_can_have_the_readahead_of_a_user(tmp_path: Path) -> None:
         device = folders["images"].stat().st_dev
         setting = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
         assert setting.read_text() == "128\n"
+
+
+def test_the_variant_without_a_lane_has_none(tmp_path: Path) -> None:
+    """A mount with ``ARTFS_LANE=0`` is found to have no lane."""
+    data = DataSets(tmp_path / "data", SMALL, lambda _: None)
+    assert not has_lane(Artfs(data, tmp_path / "artfs", "direct", variant="no-lane", settings=LANE_OFF))
+
+
+@pytest.mark.parametrize(
+    ("with_lane", "says", "left"),
+    [({ARTFS}, "on", [ARTFS, NO_LANE]), (set(), "off", [ARTFS]), ({ARTFS, NO_LANE}, "", [])],
+)
+def test_the_lane_is_compared_only_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_lane: set[str], says: str, left: list[str]
+) -> None:
+    """Without a lane the variant is artfs itself, and is left out; a lane that cannot be turned off ends the run."""
+    data = DataSets(tmp_path, SMALL, lambda _: None)
+    sides: list[Side] = [Artfs(data, tmp_path, "direct"), Artfs(data, tmp_path, "direct", variant="no-lane")]
+    monkeypatch.setattr("benchmarks.lineup.has_lane", lambda side: side.name in with_lane)
+    lineup = Lineup(sides)
+    if not says:
+        with pytest.raises(SideFailed, match="has a lane although"):
+            lineup.check_lane()
+        return
+    assert (lineup.check_lane(), [side.name for side in lineup.sides]) == (says, left)
+    assert bool(lineup.left_out) == (says == "off")
 
 
 def test_processor_time_is_finer_than_ticks() -> None:
