@@ -291,7 +291,7 @@ TESTED_ELSEWHERE = {
         for name in ("folders", "meter", "selection", "survey", "workers", "writing")
     ],
     "tests/store/queries/test_usage.py": ["artstore/queries/figures"],
-    "tests/store/queries/test_versions.py": ["artstore/queries/artifacts"],
+    "tests/store/queries/test_versions.py": ["artstore/queries/artifacts", "artstore/queries/paths"],
     "tests/store/rows/test_lineage.py": ["artstore/changes/linking", "artstore/queries/graph"],
     "tests/store/test_workspace.py": ["artstore/queries/resolving"],
     "tests/store/storage/test_closing.py": ["artstore/namespaces/opened"],
@@ -343,8 +343,7 @@ TESTED_ELSEWHERE = {
     "tests/store/records/test_malformed.py": ["artstore/records/counters", "artstore/records/deadlist"],
     "tests/store/records/test_seal.py": ["artstore/records/tables"],
     "tests/store/reclaim/test_reaper.py": [
-        f"artstore/{name}"
-        for name in ("reclaim/collecting", "reclaim/holes", "reclaim/leases", "rows/deadlist", "rows/reachability")
+        f"artstore/{name}" for name in ("reclaim/collecting", "reclaim/holes", "rows/deadlist", "rows/reachability")
     ],
     "tests/store/reclaim/compaction/test_packs.py": [
         f"artstore/reclaim/compaction/{name}" for name in ("pack_removal", "pack_sources")

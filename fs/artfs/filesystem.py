@@ -206,6 +206,15 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         assert isinstance(opened, ContentFile)
         return _OpenFile(self, self._strip_protocol(path), opened, block_size)
 
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
+        """Return the content of a file, or of a range of it."""
+        place = self._place(path) if start is None and end is None else None
+        if place is None or place.version is None:
+            content: bytes = super().cat_file(path, start, end, **options)
+            return content
+        with _invalid_is_missing(path):
+            return place.version.read_bytes(place.inside)
+
     def modified(self, path: str) -> datetime:
         """Return the modification time of a file or directory in a version."""
         return datetime.fromtimestamp(self._info_in_version(path)["mtime"], UTC)

@@ -74,7 +74,7 @@ def reader_of(call: str, place: str, artifact: str) -> Callable[[Sequence[str]],
         return lambda names: (version.read_bytes(name) for name in names)
     if call == "open":
         return lambda names: (read_opened(version, name) for name in names)
-    return lambda names: contents_of(version.read_many(names))  # type: ignore[attr-defined]
+    return lambda names: contents_of(version.read_many(names))
 
 
 def read_plain(path: str) -> bytes:

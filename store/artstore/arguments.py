@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from numbers import Real
 from typing import Final
@@ -15,6 +15,7 @@ from artstore.errors import InvalidInputError
 __all__ = [
     "Duration",
     "check_codec",
+    "listed_paths",
     "paths_of",
     "raw_path",
     "seconds_of",
@@ -86,6 +87,21 @@ def paths_of(values: Iterable[object], what: str) -> list[str]:
                 raise InvalidInputError(f"{what} must be paths, not {shown_value(each)}")
             paths.append(os.fsdecode(each))
     return paths
+
+
+def listed_paths(values: Iterable[str | bytes] | str | bytes, what: str) -> Iterator[str | bytes]:
+    """Yield the paths of an iterable as they are, one by one; a single path is one of them.
+
+    Raises `InvalidInputError` naming ``what`` for anything else.
+    """
+    if isinstance(values, str | bytes):
+        values = [values]
+    if isinstance(values, bytearray | memoryview | Mapping) or not isinstance(values, Iterable):
+        raise InvalidInputError(f"{what} must be a list of paths, not {shown_value(values)}")
+    for each in values:
+        if not isinstance(each, str | bytes | os.PathLike):
+            raise InvalidInputError(f"each of {what} must be a path, not {shown_value(each)}")
+        yield each
 
 
 def seconds_of(value: Duration, what: str) -> float:

@@ -176,7 +176,7 @@ def shared_group(root: Path) -> int | None:
 
 def stamp(path: str) -> tuple[int, int]:
     """Return (inode, time of change) of a file directly in the folder, only to compare it: one system call."""
-    found = os.stat(path, follow_symlinks=False)
+    found = os.lstat(path)
     return found.st_ino, found.st_mtime_ns
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 from _signal import SIGINT, getsignal, signal  # type: ignore[import-not-found]  # `signal` makes enums, in 4 us each
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import wraps
 from types import FrameType, FunctionType, TracebackType
 from typing import Any, Final, TypeVar
@@ -128,11 +128,16 @@ def checkpoint() -> None:
         _deliver(_handler)
 
 
-def deferring(*properties: str) -> Callable[[C], C]:
-    """Make the public methods of a class critical sections, and some of its properties; a generator at each step."""
+def deferring(*properties: str, without: Collection[str] = ()) -> Callable[[C], C]:
+    """Make the public methods of a class critical sections, and some of its properties; a generator at each step.
+
+    The methods ``without`` are not: they take nothing that they would have to give back.
+    """
 
     def decorate(item: C) -> C:
         for name, member in list(vars(item).items()):
+            if name in without:
+                continue
             if name in properties:
                 setattr(item, name, property(_wrapped(member.fget), doc=member.__doc__))
             elif isinstance(member, FunctionType) and (name in _CONTEXT or not name.startswith("_")):

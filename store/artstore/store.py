@@ -19,11 +19,12 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from artstore import beneath, locate
 from artstore.errors import DamageError
 from artstore.records.identity import IDENTITY, WorkspaceIdentity
+from artstore.rows.directories import DirectoryCache
 from artstore.rows.settings import read_settings
 from artstore.rows.snapshot import Snapshot
 from artstore.storage import manifest
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from artstore.references.reading import Outside
     from artstore.references.recent import RecentSpans
 
-__all__ = ["Store", "read_identity"]
+__all__ = ["Handles", "Store", "read_identity"]
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class Store:
     """One workspace as seen by one process: cheap to make, safe to pickle, to fork with and to share among threads."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path = _paths.setdefault(path, path)  # a look-up by the same object compares no texts
         self.folder_identity = _identity_of(path)
         """(st_dev, st_ino) of the workspace's folder; unlike the uuid, which a copy has too, it cannot be forged."""
         identity = read_identity(path)
@@ -57,7 +58,7 @@ class Store:
         self.uuid = identity.uuid
         self.created_ns = identity.created_ns
         self._key: _Key = (path, self.uuid, *self.folder_identity)
-        self._reader = _reader_of(self._key)
+        self._handles = _handles_of(self._key)
         self._generation = _generation
         self.chunks: ChunkSource = process_chunks.of(repr(self._key[1:]).encode())
         """The cache of decompressed chunks."""
@@ -86,9 +87,14 @@ class Store:
     @property
     def reader(self) -> PackReader:
         """The reader of this process's packs."""
+        return self.handles.reader
+
+    @property
+    def handles(self) -> Handles:
+        """What this process shares among all objects of the workspace."""
         if self._generation != _generation:
-            self._reader, self._generation = _reader_of(self._key), _generation
-        return self._reader
+            self._handles, self._generation = _handles_of(self._key), _generation
+        return self._handles
 
     @property
     def outside(self) -> Outside:
@@ -185,6 +191,13 @@ class Store:
         return PackWriter(self.path, uuids.UUID(self.uuid).bytes, self.file_mode, keep_free, avoid)
 
 
+class Handles(NamedTuple):
+    """What a process has of a workspace: the reader of its packs, and the directories that it knows."""
+
+    reader: PackReader
+    directories: DirectoryCache
+
+
 class SnapshotContext:
     """Hold a snapshot of a store for a block."""
 
@@ -196,7 +209,8 @@ class SnapshotContext:
 
     def __enter__(self) -> Snapshot:
         store = self._store
-        return Snapshot(self._reading.__enter__(), store.reader, store.chunks)
+        reader, directories = store.handles
+        return Snapshot(self._reading.__enter__(), reader, store.chunks, directories)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -239,7 +253,9 @@ process_chunks: Final = ChunkCache(CACHE_BYTES)
 _generation = 0
 _Key = tuple[Path, str, int, int]
 """A workspace's path, uuid, and folder: another workspace at the same path, or a copy, never has the same."""
+_paths: dict[Path, Path] = {}
 _readers: dict[_Key, PackReader] = {}
+_directories: dict[_Key, DirectoryCache] = {}
 _outside: dict[tuple[_Key, int], Outside] = {}
 _readers_lock = threading.Lock()
 
@@ -250,9 +266,10 @@ def _identity_of(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _reader_of(key: _Key) -> PackReader:
+def _handles_of(key: _Key) -> Handles:
     with _readers_lock:
-        return _readers.setdefault(key, PackReader(key[0]))
+        reader = _readers.get(key) or _readers.setdefault(key, PackReader(key[0]))
+        return Handles(reader, _directories.setdefault(key, DirectoryCache()))
 
 
 def _close_packs(path: Path) -> None:
@@ -271,6 +288,7 @@ def _forget_after_fork() -> None:
     _readers_lock = threading.Lock()
     _generation += 1
     _readers.clear()
+    _directories.clear()
     _outside.clear()
     process_chunks.after_fork()
 

@@ -163,6 +163,7 @@ OBSERVED: dict[tuple[str, str], Observe] = {
     ("OpenDraft.commit", "aliases"): changed(lambda ws, value: _draft(ws, value, "commit")),
     ("Gathering.add", "exclude"): changed(lambda ws, value: _gathered(ws, value, "exclude")),
     ("Gathering.remove", "patterns"): changed(lambda ws, value: _gathered(ws, value, "remove")),
+    ("Version.read_many", "paths"): lambda ws, value: list(ws.version("d:v1").read_many(value)),
     ("Artifact.aliases=", "value"): _set("aliases"),
     ("Artifact.tags=", "value"): _set("tags"),
     ("Artifact.files", "names"): lambda ws, value: [file.path for file in artfs.Api().artifact("d").files(value)],

@@ -15,7 +15,7 @@ from artstore.store import Store
 __all__ = ["ContentFile"]
 
 
-@deferring()
+@deferring(without=("readable", "seekable", "seek", "tell"))
 class ContentFile(io.RawIOBase):
     """A file of a version, opened for reading; seekable, verified as it is read, and good after a fork.
 

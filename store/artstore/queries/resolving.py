@@ -86,10 +86,17 @@ def unknown_artifact(transaction: ReadTransaction, name: str) -> NotFoundError:
 
 def resolve(store: Store, ref: str) -> tuple[ArtifactRecord, VersionRecord, bytes]:
     """Return (artifact, living version, path inside it) of a reference; whether the path is there is not looked at."""
-    reference = reference_of(store, ref)
+    is_path = looks_like_path(ref)  # whose meaning depends on mounts
+    reference = reference_of(store, ref) if is_path else None
     with store.snapshot() as snapshot:
-        artifact = find_artifact(snapshot, reference.name)
-        return artifact, _version_of(snapshot, artifact, reference), reference.path
+        resolved = None if is_path else snapshot.directories.references.get(ref)
+        if resolved is None:
+            reference = reference or parse_reference(ref)
+            artifact = find_artifact(snapshot, reference.name)
+            resolved = artifact, _version_of(snapshot, artifact, reference), reference.path
+            if not is_path:
+                snapshot.directories.keep_reference(ref, resolved)
+        return resolved
 
 
 def resolve_version(store: Store, ref: str) -> tuple[Version, bytes]:

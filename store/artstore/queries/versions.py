@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, overload
 
-from artstore.arguments import check_codec, raw_path, shown_value
+from artstore.arguments import check_codec, listed_paths, shown_value
 from artstore.clock import utc
 from artstore.errors import InvalidInputError, IsFolderError, MountError, NotFolderError, NotFoundError, RefusedError
 from artstore.interrupts import deferring
-from artstore.names import unknown_path
+from artstore.queries.batches import FileBatches, StoredFile, stored_files
 from artstore.queries.content_file import ContentFile
+from artstore.queries.paths import clean, find
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import VersionRecord
 from artstore.records.trees import Kind, TreeEntry
 from artstore.rows import catalogue
+from artstore.rows.directories import LivingVersion
 from artstore.rows.snapshot import Snapshot
-from artstore.rows.trees import check_directory, entries_from, lookup
+from artstore.rows.trees import check_directory, entries_from
 from artstore.store import Store
 
 __all__ = ["FileInfo", "PutReceipt", "Version"]
-
-_LINK_STEPS = 40
 
 
 class PutReceipt(NamedTuple):
@@ -55,6 +55,9 @@ class PutReceipt(NamedTuple):
     ignored_paths: tuple[str, ...] = ()
     temporary_folders: int = 0
     temporary_paths: tuple[str, ...] = ()
+
+
+_BUFFER_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,44 +239,19 @@ class Version:
         """The contents that were purged from the version, with time and reason."""
         return deepcopy(self._record.purged)
 
-    def _root(self, snapshot: Snapshot) -> int:
-        """Return the version's root as of a snapshot: a purge gives it another one."""
-        record = snapshot.version(self._record.serial)
-        if record is None:
+    def _living(self, snapshot: Snapshot) -> LivingVersion:
+        """Return the version's root and mount serial as of a snapshot: a purge gives it others."""
+        found = snapshot.living_version(self._record.serial)
+        if found is None:
             raise NotFoundError(f"{self.name} has been deleted")
-        return record.root
+        return found
 
     def _find(self, snapshot: Snapshot, path: str | bytes, *, follow: bool = True) -> tuple[bytes, TreeEntry | None]:
         """Return (path, entry) behind links; the entry is None for the root.
 
         Without ``follow``, a link at the end of the path is what is found.
         """
-        root = self._root(snapshot)
-        cleaned = _clean(path)
-        waiting = cleaned.split(b"/")[::-1] if cleaned else []
-        passed: list[TreeEntry] = []
-        links = 0
-        while waiting:
-            name = waiting.pop()
-            if name in (b"", b"."):
-                continue
-            if name == b"..":  # of a link's target, not of the link: resolved after what precedes it
-                passed = passed[:-1]
-                continue
-            is_directory = not passed or passed[-1].kind == Kind.DIRECTORY
-            node = passed[-1].node if passed else root
-            lookup_result = lookup(snapshot.tree, node, name) if is_directory else None
-            if lookup_result is None:
-                raise unknown_path(self.name, cleaned)
-            entry = lookup_result[0]
-            if entry.kind != Kind.LINK or not (follow or waiting):
-                passed.append(entry)
-                continue
-            links += 1
-            if links > _LINK_STEPS:
-                raise NotFoundError(f"{self.name}: {os.fsdecode(cleaned)!r} is a symlink loop")
-            waiting += snapshot.read(entry.node, 0, entry.size).split(b"/")[::-1]
-        return b"/".join(entry.name for entry in passed), passed[-1] if passed else None
+        return find(snapshot, self.name, self._living(snapshot).root, clean(path), follow=follow)
 
     @property
     def path(self) -> Path:
@@ -322,29 +300,49 @@ class Version:
                     hint="put a changed folder, or change a draft: drafts.new(name, base='latest')",
                 )
             raise InvalidInputError(f"the mode must be 'rb' for bytes or 'r' for text, not {shown_value(mode)}")
-        check_codec(encoding or "utf-8", errors or "strict")
+        if is_text:
+            check_codec(encoding or "utf-8", errors or "strict")
         file = self._opened(path)
         return io.TextIOWrapper(file, encoding or "utf-8", errors) if is_text else file
 
     def _opened(self, path: str | bytes) -> io.BufferedReader:
         lease = Lease(self._store, self._record.serial)  # first: nodes found afterwards cannot be reaped
         with self._store.snapshot() as snapshot:
-            where, entry = self._find(snapshot, path)
-            record = snapshot.version(self._record.serial) or self._record
-            if entry is None or entry.kind == Kind.DIRECTORY:
-                place = f"{self.name}/{os.fsdecode(where)}".rstrip("/")
-                raise IsFolderError(f"{place} is a folder", hint=f"name a file in it; list them: artfs ls {place}")
+            where, entry = self._file(snapshot, path)
+            mount = self._living(snapshot).mount
             reference = None
-            if entry.kind == Kind.REFERENCE:
+            if entry.kind is Kind.REFERENCE:
                 reference = snapshot.identity(entry.node), snapshot.reference(entry.node)
-        name = os.fsdecode(where)
-        file = ContentFile(self._store, entry.node, entry.size, name, lease, record.mount, reference)
-        return io.BufferedReader(file, 128 * 1024)
+        file = ContentFile(self._store, entry.node, entry.size, os.fsdecode(where), lease, mount, reference)
+        return io.BufferedReader(file, min(max(entry.size, 1), _BUFFER_BYTES))
+
+    def _file(self, snapshot: Snapshot, path: str | bytes) -> tuple[bytes, TreeEntry]:
+        """Return (path, entry) of a file; raise `IsFolderError` for a directory."""
+        where, entry = self._find(snapshot, path)
+        if entry is None or entry.kind is Kind.DIRECTORY:
+            place = f"{self.name}/{os.fsdecode(where)}".rstrip("/")
+            raise IsFolderError(f"{place} is a folder", hint=f"name a file in it; list them: artfs ls {place}")
+        return where, entry
 
     def read_bytes(self, path: str | bytes) -> bytes:
-        """Return the content of a file."""
-        with self.open(path) as file:
+        """Return the content of a file, verified; raises what `open` raises."""
+        with self._store.snapshot() as snapshot:
+            entry = self._file(snapshot, path)[1]
+            if entry.kind is not Kind.REFERENCE:
+                return snapshot.read(entry.node, 0, entry.size)
+        with self._opened(path) as file:  # what lies outside is not fetched in a snapshot
             return file.read()
+
+    def read_many(self, paths: Iterable[str | bytes] | str | bytes) -> Iterator[tuple[str | bytes, bytes]]:
+        """Yield (path, content) of each of ``paths``, in their order; it reads them in the order of the packs.
+
+        That is quicker than `read_bytes` for each, most of all from a disk.  Up to 256 files or 16 MiB are read at a
+        time and held in memory; ``paths`` may be any iterable, and is consumed up to two such batches ahead.  Each
+        content is verified.  Raises at a path what `read_bytes` raises for it, after the paths before it; a path may
+        come several times.
+        """
+        batches = FileBatches(self._store, self._record.serial, self._file, self.read_bytes)
+        yield from batches.contents(listed_paths(paths, "paths"))
 
     def read_text(self, path: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the content of a file as text."""
@@ -367,7 +365,7 @@ class Version:
             where, entry = self._find(snapshot, path)
             if entry is not None and entry.kind != Kind.DIRECTORY:
                 raise NotFolderError(f"{self.name}/{os.fsdecode(where)} is a file, not a folder")
-            node = self._root(snapshot) if entry is None else entry.node
+            node = self._living(snapshot).root if entry is None else entry.node
             return [self._info(snapshot, child) for child, _ in entries_from(snapshot.tree, node)]
 
     def _info(self, snapshot: Snapshot, entry: TreeEntry) -> FileInfo:
@@ -380,6 +378,17 @@ class Version:
             os.fsdecode(entry.name), kind, entry.size, digest, executable, target, when, entry.mode, is_reference
         )
 
+    def stored_files(self, path: str | bytes = "") -> Iterator[StoredFile]:
+        """Yield every file below a directory, folder by folder in name order, with where it is stored.
+
+        Sorted by ``pack`` and ``offset`` they are in the order in which a disk reads them fastest.  A link that leads
+        to a file is one; a link to a directory is not followed.
+        """
+        for where, _, names in self.walk(path):
+            with self._store.snapshot() as snapshot:
+                files = stored_files(snapshot, where, names, self._file)
+            yield from files
+
     def walk(self, path: str | bytes = "") -> Iterator[tuple[str, list[str], list[str]]]:
         """Yield (directory, its subdirectories, its files and links) from a directory down, like `os.walk`.
 
@@ -389,18 +398,18 @@ class Version:
             where, entry = self._find(snapshot, path)
             if entry is not None and entry.kind != Kind.DIRECTORY:
                 return
-            root = self._root(snapshot)
+            root = self._living(snapshot).root
             node = root if entry is None else entry.node
         stack = [(where, node, 0 if entry is None else entry.inodes)]
         while stack:
             where, node, count = stack.pop()
             with self._store.snapshot() as snapshot:
-                if self._root(snapshot) != root:  # it was purged meanwhile, and its directories are others
+                if self._living(snapshot).root != root:  # it was purged meanwhile, and its directories are others
                     try:
                         place = self._find(snapshot, where)[1]
                     except NotFoundError:
                         continue
-                    node, count = (self._root(snapshot), 0) if place is None else (place.node, place.inodes)
+                    node, count = (self._living(snapshot).root, 0) if place is None else (place.node, place.inodes)
                 if count:
                     check_directory(snapshot.tree(node), count)
                 children = [child for child, _ in entries_from(snapshot.tree, node)]
@@ -416,12 +425,3 @@ class Version:
                 for name in reversed(directories)
                 if name in below
             ]
-
-
-def _clean(path: str | bytes) -> bytes:
-    """Return a path inside a version as bytes, without empty and ``.`` components."""
-    raw = raw_path(path)
-    components = [part for part in raw.split(b"/") if part not in (b"", b".")]
-    if raw.startswith(b"/") or b".." in components or b"\0" in raw:
-        raise InvalidInputError(f"{os.fsdecode(raw)!r} is not a path inside a version")
-    return b"/".join(components)

@@ -135,6 +135,7 @@ class LostRecord(NamedTuple):
 
 
 _CHUNK: Final = struct.Struct("<BB32sqIBIII")
+_ONE_CHECKSUM: Final = struct.Struct("<Q")
 _LIST: Final = struct.Struct("<BB32sqQBBIIIH")
 _LOST: Final = struct.Struct("<BB32sqQB32s")
 _EXTENT: Final = struct.Struct("<BIII")
@@ -179,7 +180,8 @@ def decode_chunk(payload: bytes) -> ChunkRecord:
     try:
         kind, version, ident, birth, size, codec, pack, offset, stored = _CHUNK.unpack_from(payload)
         count = -(-stored // (FINE_BLOCK if version == _FINE_VERSION else BLOCK))
-        checksums = struct.unpack_from(f"<{count}Q", payload, _CHUNK.size)
+        layout = _ONE_CHECKSUM if count == 1 else struct.Struct(f"<{count}Q")
+        checksums = layout.unpack_from(payload, _CHUNK.size)
     except struct.error as error:
         raise DamageError("a chunk record is cut short") from error
     if kind != KIND_CHUNK or not _VERSION <= version <= _FINE_VERSION or len(payload) != _CHUNK.size + 8 * count:

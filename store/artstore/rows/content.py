@@ -101,6 +101,10 @@ def read(
     Raises `DamageError` if what is stored fails its checksum; other bytes are never returned.
     """
     record = content_record(transaction, node)
+    if isinstance(record, ChunkRecord) and not offset and 0 < record.size <= min(size, BLOCK):
+        if record.extent.stored:
+            reader.touch(record.extent)
+        return [_read_whole(reader, record)]  # a small file: most of those of a data set
     end = min(offset + size, record.size)
     parts: list[ChunkPart] = []
     _add_chunks_between(transaction, record, offset, end, parts)
@@ -150,19 +154,20 @@ def _runs(parts: Sequence[ChunkPart]) -> Iterator[list[ChunkPart]]:
 
 
 def _read_part(reader: PackReader, cache: ChunkSource, chunk: ChunkRecord, start: int, end: int) -> Buffer:
+    if end - start == chunk.size <= BLOCK or chunk.extent.codec == LOST:
+        return _read_whole(reader, chunk)
+    if chunk.extent.codec == RAW:
+        return reader.read_parts([(chunk, start, end)])[0]
+    return cache.fetch(chunk.id, start, end, lambda: _read_whole(reader, chunk))
+
+
+def _read_whole(reader: PackReader, chunk: ChunkRecord) -> bytes:
     if chunk.extent.codec == LOST:
         raise DamageError(
             f"content {chunk.id.hex()} was damaged and is lost",
             hint="put the same file again to restore it in every version",
         )
-    small_and_whole = end - start == chunk.size <= BLOCK
-    if chunk.extent.codec == RAW and not small_and_whole:
-        return reader.read_parts([(chunk, start, end)])[0]
-
-    def whole() -> bytes:
-        return reader.read(chunk.extent, chunk.size, chunk.checksums)
-
     try:
-        return whole() if small_and_whole else cache.fetch(chunk.id, start, end, whole)
+        return reader.read(chunk.extent, chunk.size, chunk.checksums)
     except DamageError as error:
         raise damaged(chunk, error) from error

@@ -6,20 +6,22 @@ request, never longer; node numbers and parsed records may be kept, for they nev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from artstore.errors import NotFoundError
 from artstore.ids import Buffer
 from artstore.names import unknown_path
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.counters import Counters
+from artstore.records.nodes import ChunkRecord, ListView
 from artstore.records.packing import CLASS_CONTENT, CLASS_TREE
 from artstore.records.references import LONGEST_REFERENCE, ReferenceRecord
 from artstore.records.trees import TreeEntry, TreeView
 from artstore.rows import catalogue, content, trees
 from artstore.rows.catalogue import NameEntry
 from artstore.rows.content import ContentInfo
-from artstore.rows.nodes import find_node, node_identity, node_payload, tree_view
+from artstore.rows.directories import Directories, DirectoryCache, LivingVersion
+from artstore.rows.nodes import content_record, find_node, node_identity, node_payload, tree_view
 from artstore.storage.chunkcaches import ChunkSource
 from artstore.storage.manifest import ReadTransaction
 from artstore.storage.packs import PackReader
@@ -30,12 +32,23 @@ __all__ = ["Snapshot"]
 class Snapshot:
     """Read everything as of one moment; made by `Store.snapshot`."""
 
-    __slots__ = ("_chunks", "_reader", "transaction")
+    __slots__ = ("_chunks", "_directories", "_known", "_reader", "transaction")
 
-    def __init__(self, transaction: ReadTransaction, reader: PackReader, chunks: ChunkSource) -> None:
+    def __init__(
+        self, transaction: ReadTransaction, reader: PackReader, chunks: ChunkSource, known: DirectoryCache
+    ) -> None:
         self.transaction = transaction
         self._reader = reader
         self._chunks = chunks
+        self._known = known
+        self._directories: Directories | None = None
+
+    @property
+    def directories(self) -> Directories:
+        """What this process knows of the directories, as of this snapshot."""
+        if self._directories is None:
+            self._directories = self._known.at(self.transaction)
+        return self._directories
 
     @property
     def number(self) -> int:
@@ -115,6 +128,14 @@ class Snapshot:
         """Return a directory record."""
         return tree_view(self.transaction, node)
 
+    def known_tree(self, node: int) -> TreeView:
+        """Return a directory record, which is kept for later snapshots of this process."""
+        return self.directories.record(self.transaction, node)
+
+    def living_version(self, serial: int) -> LivingVersion | None:
+        """Return the root and the mount serial of the living version with a serial, or None."""
+        return self.directories.version(self.transaction, serial)
+
     def resolve(self, root: int, path: bytes) -> TreeEntry | None:
         """Return the entry at a path below a root, or None; links are not followed."""
         return trees.resolve(self.tree, root, path)
@@ -126,6 +147,10 @@ class Snapshot:
     def content(self, node: int) -> ContentInfo:
         """Return a content node's id, size and birth."""
         return content.describe(self.transaction, node)
+
+    def content_record(self, node: int) -> ChunkRecord | ListView:
+        """Return the record of a content node."""
+        return content_record(self.transaction, node)
 
     def stored_bytes(self, node: int) -> int:
         """Return a content node's bytes in packs, in time proportional to its chunks."""
@@ -173,6 +198,10 @@ class Snapshot:
     def read_pieces(self, node: int, offset: int, size: int) -> list[Buffer]:
         """Return the bytes of `read` as consecutive pieces, which saves a copy if they are only passed on."""
         return content.read(self.transaction, self._reader, self._chunks, node, offset, size)
+
+    def ask_for(self, places: Iterable[tuple[int, int, int]]) -> None:
+        """Ask the disk for (pack, offset, length) of stored forms that are read soon; only a hint."""
+        self._reader.ask_for(places)
 
     def reference(self, node: int) -> ReferenceRecord:
         """Return the record of a file outside, whose content node this is."""

@@ -1,0 +1,152 @@
+"""Many files of a version: where they are stored, and reading them in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from artstore.errors import ArtfsError, DamageError, IsFolderError, NotFoundError
+from artstore.records.nodes import ChunkRecord, ListView
+from artstore.records.trees import Kind, TreeEntry
+from artstore.rows.snapshot import Snapshot
+from artstore.store import Store
+
+__all__ = ["FileBatches", "FilePath", "StoredFile", "stored_files"]
+
+FilePath = str | bytes
+
+_MOST_FILES: Final = 256
+_MOST_BYTES: Final = 16 << 20
+
+
+class StoredFile(NamedTuple):
+    """A file of a version: its path, its size in bytes, and the pack and offset where its first bytes are stored.
+
+    Pack and offset are 0 for a file that is empty, or whose bytes stay outside.
+    """
+
+    path: str
+    size: int
+    pack: int
+    offset: int
+
+
+class _Located(NamedTuple):
+    """A file of one chunk: its content node, size, and place in the packs."""
+
+    node: int
+    size: int
+    pack: int
+    offset: int
+
+
+class _Batch(NamedTuple):
+    """Paths that are read together, below one root; None for what is read by itself when its turn comes."""
+
+    root: int
+    paths: list[FilePath]
+    files: list[_Located | None]
+
+
+class FileBatches:
+    """Read files of a version in batches; while one is used, the disk is asked for the next.
+
+    Guarantees: each file is what ``read`` returns for its path, or raises what that raises, at its turn.  No snapshot
+    outlives the reading of a batch, and one batch is in memory at a time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        serial: int,
+        find: Callable[[Snapshot, FilePath], tuple[bytes, TreeEntry]],
+        read: Callable[[FilePath], bytes],
+    ) -> None:
+        self._store = store
+        self._serial = serial
+        self._find = find
+        self._read = read
+
+    def contents(self, paths: Iterable[FilePath]) -> Iterator[tuple[FilePath, bytes]]:
+        """Yield (path, content) of each path, in order."""
+        waiting = iter(paths)
+        batch = self._next(None, waiting)[1]
+        while batch.paths:
+            contents, following = self._next(batch, waiting)
+            for path, content in zip(batch.paths, contents, strict=True):
+                yield path, self._read(path) if content is None else content
+            batch = following
+
+    def _next(self, batch: _Batch | None, waiting: Iterator[FilePath]) -> tuple[list[bytes | None], _Batch]:
+        """Return the contents of a batch, and the batch after it, for which the disk has been asked."""
+        with self._store.snapshot() as snapshot:
+            version = snapshot.living_version(self._serial)
+            root = -1 if version is None else version.root
+            contents = [] if batch is None else _contents(snapshot, batch, root)
+            following = self._located(snapshot, root, waiting)
+            snapshot.ask_for((file.pack, file.offset, file.size) for file in following.files if file is not None)
+        return contents, following
+
+    def _located(self, snapshot: Snapshot, root: int, waiting: Iterator[FilePath]) -> _Batch:
+        batch = _Batch(root, [], [])
+        held = 0
+        for path in waiting:
+            file = self._located_file(snapshot, path)
+            batch.paths.append(path)
+            batch.files.append(file)
+            held += 0 if file is None else file.size
+            if len(batch.paths) == _MOST_FILES or held >= _MOST_BYTES:
+                break
+        return batch
+
+    def _located_file(self, snapshot: Snapshot, path: FilePath) -> _Located | None:
+        try:
+            entry = self._find(snapshot, path)[1]
+            record = None if entry.kind is Kind.REFERENCE else snapshot.content_record(entry.node)
+        except ArtfsError:
+            return None  # raised at its turn
+        if not isinstance(record, ChunkRecord):
+            return None
+        return _Located(entry.node, record.size, record.extent.pack, record.extent.offset)
+
+
+def stored_files(
+    snapshot: Snapshot, where: str, names: Iterable[str], find: Callable[[Snapshot, FilePath], tuple[bytes, TreeEntry]]
+) -> list[StoredFile]:
+    """Return the files in a folder with these names, in order; links count as what they lead to, if that is a file."""
+    files = []
+    for name in names:
+        path = f"{where}/{name}" if where else name
+        try:
+            entry = find(snapshot, path)[1]
+        except (IsFolderError, NotFoundError):  # a link to a folder, or purged since it was listed
+            continue
+        pack, offset = (0, 0) if entry.kind is Kind.REFERENCE else _first_place(snapshot, entry.node)
+        files.append(StoredFile(path, entry.size, pack, offset))
+    return files
+
+
+def _first_place(snapshot: Snapshot, node: int) -> tuple[int, int]:
+    """Return where the first chunk of a content node is stored."""
+    record = snapshot.content_record(node)
+    while isinstance(record, ListView):
+        below = snapshot.content_record(record.nodes[0])
+        if isinstance(below, ListView) and below.level >= record.level:
+            raise DamageError(f"content node {record.nodes[0]} does not match its parent list")
+        record = below
+    return record.extent.pack, record.extent.offset
+
+
+def _contents(snapshot: Snapshot, batch: _Batch, root: int) -> list[bytes | None]:
+    """Return the contents of a batch; all None if its version has another root now, because its nodes may be gone."""
+    contents: list[bytes | None] = [None] * len(batch.paths)
+    if root == batch.root:
+        files = [(file.pack, file.offset, index) for index, file in enumerate(batch.files) if file is not None]
+        for _, _, index in sorted(files):
+            file = batch.files[index]
+            assert file is not None
+            try:
+                contents[index] = snapshot.read(file.node, 0, file.size)
+            except DamageError:
+                continue  # raised at its turn
+    return contents
