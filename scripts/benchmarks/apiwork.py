@@ -11,14 +11,14 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import xxhash
 
 import artfs
-from benchmarks.processes import SideFailed, run_module
+from benchmarks.processes import run_module
 from benchmarks.reading import shuffled_files
 from benchmarks.readworks import prepared
 from benchmarks.results import Key, Line
@@ -74,7 +74,7 @@ def reader_of(call: str, place: str, artifact: str) -> Callable[[Sequence[str]],
         return lambda names: (version.read_bytes(name) for name in names)
     if call == "open":
         return lambda names: (read_opened(version, name) for name in names)
-    return lambda names: contents_of(version.read_many(names))
+    return lambda names: (content for _, content in version.read_many(names))
 
 
 def read_plain(path: str) -> bytes:
@@ -89,17 +89,6 @@ def read_opened(version: artfs.Version, name: str) -> bytes:
     """Return the content of a file that is opened in a version."""
     with version.open(name) as file:
         return file.read()
-
-
-def contents_of(found: Iterable[object]) -> Iterable[bytes]:
-    """Return the contents that ``read_many`` returned: values of a mapping, or items, alone or with their names."""
-    if isinstance(found, Mapping):
-        found = found.values()
-    for each in found:
-        content = each[-1] if isinstance(each, tuple) else each
-        if not isinstance(content, bytes):
-            raise SideFailed(f"read_many returned {type(content).__name__}")
-        yield content
 
 
 def main() -> None:

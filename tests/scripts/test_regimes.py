@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from benchmarks.apiwork import ApiWork, contents_of
+import artfs
+from benchmarks.apiwork import CALLS, ApiWork
 from benchmarks.datasets import FULL, QUICK, DataSets, Scale
 from benchmarks.floorwork import FLOOR, compressed_works, stored_chunks
 from benchmarks.lineup import LANE_OFF, Lineup, has_lane
@@ -156,7 +157,7 @@ def test_compressed_reads_show_their_floor(tmp_path: Path) -> None:
     assert all(zstandard.decompress(form) in content for form in forms)
 
 
-@pytest.mark.parametrize("call", ["read-bytes", "open"])
+@pytest.mark.parametrize("call", [call for call in CALLS if hasattr(artfs.Version, call.replace("-", "_"))])
 def test_the_api_reads_what_plain_files_hold(tmp_path: Path, call: str) -> None:
     """Each call reads all files in a process of its own, and gives the same bytes as the plain folder."""
     bench = small_bench(tmp_path)
@@ -173,14 +174,6 @@ def test_calls_that_versions_lack_are_left_out(tmp_path: Path, monkeypatch: pyte
     ApiWork("read-many").measure(bench)
     assert bench.results.left_out == {"api-read-many: artfs": "versions have no read_many"}
     assert not bench.results.lines
-
-
-def test_all_forms_of_read_many_are_understood() -> None:
-    """A mapping, pairs and bare contents give the contents; anything else is an error, not a row."""
-    for found in ({"a": b"1", "b": b"2"}, [("a", b"1"), ("b", b"2")], iter([b"1", b"2"])):
-        assert list(contents_of(found)) == [b"1", b"2"]
-    with pytest.raises(SideFailed, match="returned int"):
-        list(contents_of([3]))
 
 
 def test_mounts_can_have_the_readahead_of_a_user(tmp_path: Path) -> None:
