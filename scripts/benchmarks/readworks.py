@@ -96,6 +96,7 @@ class ReadWork:
                 self.check_regime(bench, side)
         with side.shown([self.data]) as folders:
             if regime is Regime.MEMORY:
+                bring_into_memory(side.sources(self.data))  # once more: another program may have emptied the page cache
                 check_in_memory(side.sources(self.data))
             else:
                 drop_page_cache()

@@ -102,14 +102,19 @@ def bring_into_memory(folders: Iterable[Path]) -> None:
 def check_in_memory(folders: Iterable[Path]) -> None:
     """Raise `SideFailed` unless the page cache holds all of these files."""
     there = pages = 0
+    worst = 0, Path()
     for path in files_below(folders):
         with contextlib.suppress(FileNotFoundError):
             some, all_of_it = pages_of(path)
             # A hole has no block, and tmpfs brings none of its pages into the cache.
             needed = min(all_of_it, -(-(path.lstat().st_blocks << 9) // mmap.PAGESIZE))
             there, pages = there + min(some, needed), pages + needed
+            worst = max(worst, (needed - min(some, needed), path))
     if there < ENOUGH * pages:
-        raise SideFailed(f"only {there / pages:.1%} of what it reads from stay in memory: take less data (--scale)")
+        left = f"{worst[0]} pages of {worst[1]} do not"
+        raise SideFailed(
+            f"only {there / pages:.1%} of what it reads from stay in memory, {left}: take less data (--scale)"
+        )
 
 
 def check_new_mount_is_empty(shown: Callable[[], AbstractContextManager[Path]], name: str) -> None:
