@@ -143,6 +143,12 @@ def test_retention(run: Run, folder: Path) -> None:
     assert "checkpoints" in run(one_script(ROOT / "docs/retention.md") + "\nartfs retention show")
 
 
+def test_registry(run: Run) -> None:
+    written = run(one_script(ROOT / "docs/registry.md"))
+    assert "0001_pls$35f1eb7779ca:0\nruns/wheat/0001_pls/35f1eb7779ca/0:v0\n" in written
+    assert len(re.findall("s1.MinMaxScaler>s2.Ridge", written)) == 5
+
+
 @pytest.mark.fuse
 def test_operating(run: Run, folder: Path) -> None:
     """The backup is a workspace of its own, and the moved one is the default."""

@@ -321,6 +321,7 @@ TESTED_ELSEWHERE = {
         for name in ("lookup", "naming", "payloads", "records", "stored", "values", "workspaces")
     ],
     "tests/fs/registry/test_dependences.py": ["artfs/registry/sources"],
+    "tests/fs/cli/test_registry.py": ["artfs/documents/registered"],
     "tests/store/queries/test_relations.py": ["artstore/namespaces/relations"],
     # Repairs and checks: a table of damage runs through all of them, and an oracle judges the result.
     "tests/store/checking/test_structure.py": [

@@ -52,6 +52,7 @@ _MODULES: Final = {
     "link": "lineage",
     "lineage": "lineage",
     "run": "lineage",
+    "registry": "registry",
     "rm": "deletion",
     "undelete": "deletion",
     "gc": "deletion",

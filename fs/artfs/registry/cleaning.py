@@ -53,19 +53,21 @@ class Cleaning(Manifests):
             return [], 0
         return orphans, self.workspace.delete(*orphans, dry_run=dry_run).freed_bytes
 
+    def living_versions(self, pipeline_id: str | None = None) -> list[str]:
+        """Return all living versions, ``NAME:vN``, of the data set or of one pipeline."""
+        pipeline = self.find_pipeline(pipeline_id) if pipeline_id else ""
+        return [] if pipeline is None else [version.name for version in self._search(pipeline=pipeline, latest=False)]
+
     def delete_pipeline_artifacts(self, pipeline_id: str, delete_files: bool = False, cascade: bool = False) -> int:
         """Delete all versions of a pipeline's artifacts; return how many.
 
         ``delete_files`` frees their bytes at once: they cannot be undeleted.  ``cascade`` also deletes what was made
         from them elsewhere, which is refused otherwise, by name.
         """
-        pipeline = self.find_pipeline(pipeline_id)
-        doomed = [] if pipeline is None else self._search(pipeline=pipeline, latest=False)
+        doomed = self.living_versions(pipeline_id)
         if not doomed:
             return 0
-        deletion = self.workspace.delete(
-            *(version.name for version in doomed), now=delete_files, cascade="delete" if cascade else "no"
-        )
+        deletion = self.workspace.delete(*doomed, now=delete_files, cascade="delete" if cascade else "no")
         return len(deletion.versions)
 
     def purge_dataset_artifacts(self, confirm: bool = False) -> tuple[int, int]:
@@ -78,10 +80,10 @@ class Cleaning(Manifests):
             raise InvalidInputError(
                 f"this deletes all artifacts of the data set {self._dataset!r}", hint="to do so, pass confirm=True"
             )
-        doomed = self._search(latest=False)
+        doomed = self.living_versions()
         if not doomed:
             return 0, 0
-        deletion = self.workspace.delete(*(version.name for version in doomed))
+        deletion = self.workspace.delete(*doomed)
         return len(deletion.versions), deletion.freed_bytes
 
     # -- counting --------------------------------------------------------------------------------------------------

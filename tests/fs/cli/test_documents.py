@@ -13,6 +13,7 @@ import pytest
 import artfs as api
 from artfs.cli.main import cli
 from artfs.documents.registry import documents
+from artfs.registry import ArtifactRegistry
 from artfs.tracking import active_run
 
 Run = Callable[..., Any]
@@ -73,6 +74,13 @@ TABLE = [
     ("run ls", "runs"),
     ("run show p/one", "run"),
     ("run show p/one --history", "run"),
+    ("registry ls", "registry_artifacts"),
+    ("registry show 0001$35f1:0", "registry_artifact"),
+    ("registry find --param n=1", "registry_artifacts"),
+    ("registry folds 0001 3", "registry_folds"),
+    ("registry stats", "registry_stats"),
+    ("registry orphans", "registry_orphans"),
+    ("registry purge wheat --pipeline 0001", "registry_purge"),
     ("rm x:v1 --force", "rm"),
     ("undelete x:v2", "undelete"),
     ("gc --dry-run", "gc"),
@@ -136,6 +144,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             model = api.Artifact("model", "model")
             model.add_file(data / "run.sh", "weights")
             run.log_artifact(model)
+        registry = ArtifactRegistry(workspace, "wheat", "0001_pls")
+        for fold in range(2):
+            chain, metrics = "s1.MinMaxScaler>s3.PLSRegression", {"rmse": 0.5 + fold}
+            registry.register_with_chain([fold], chain, "model", 3, fold_id=fold, params={"n": 1}, metrics=metrics)
     return top
 
 

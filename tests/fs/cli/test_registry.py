@@ -1,0 +1,79 @@
+"""`artfs registry`: what programs registered is found, compared and deleted from the shell."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from artfs.registry import ArtifactRegistry
+from fs.cli.conftest import Run
+
+CHAIN = "s1.MinMaxScaler>s3.PLSRegression"
+
+
+@pytest.fixture
+def registered(home: Path) -> ArtifactRegistry:
+    """Three folds in one data set and one in another, in a folder that is no workspace itself."""
+    place = home / "folder"
+    for dataset, folds in (("wheat", 3), ("barley", 1)):
+        registry = ArtifactRegistry(place, dataset, "0001_pls")
+        for fold in range(folds):
+            registry.register_with_chain(
+                [dataset, fold], CHAIN, "model", 3, fold_id=fold, params={"n": fold}, metrics={"rmse": fold / 2}
+            )
+    return ArtifactRegistry(place, "wheat", "0001_pls")
+
+
+def test_finding(artfs: Run, home: Path, registered: ArtifactRegistry) -> None:
+    """The folder that a program named is enough, and so is the beginning of an id."""
+    at = ("-w", home / "folder")
+    assert len(artfs(*at, "registry", "ls").text.splitlines()) == 4
+    assert len(artfs(*at, "registry", "ls", "wheat", "--step", "3").text.splitlines()) == 3
+    found = artfs(*at, "registry", "find", "--param", "n>0", "--metric", "rmse<0.9", "--json").json["artifacts"]
+    assert [(each["dataset"], each["fold"]) for each in found] == [("wheat", 1)]
+    shown = artfs(*at, "registry", "show", "0001$35f1:2", "--json").json
+    assert shown["artifact_id"] == "0001_pls$35f1eb7779ca:2" and shown["versions"] == [shown["version"]]
+    assert artfs(*at, "registry", "show", "0001$35f1:0").code == 2  # both data sets have it
+    assert "rmse=0.0" in artfs(*at, "registry", "show", "0001$35f1:0", "-d", "wheat").text
+    folds = artfs(*at, "registry", "folds", "0001", "3", "-d", "wheat")
+    assert [line.split()[0] for line in folds.text.splitlines()] == ["0", "1", "2", "mean", "std"]
+    assert artfs(*at, "registry", "folds", "0001", "3").code == 2
+    stats = artfs(*at, "registry", "stats", "--json").json["datasets"]
+    assert [(each["dataset"], each["total_artifacts"]) for each in stats] == [("barley", 1), ("wheat", 3)]
+
+
+def test_what_is_not_there(artfs: Run, home: Path, registered: ArtifactRegistry) -> None:
+    """Each is one sentence and its exit code."""
+    at = ("-w", home / "folder")
+    for words, code in [
+        (("show", "0009$abc:0"), 3),
+        (("ls", "rye"), 3),
+        (("purge", "rye", "--yes"), 3),
+        (("find", "--chain", "nothing"), 2),
+        (("find", "--type", "nothing"), 2),
+    ]:
+        assert artfs(*at, "registry", *words).code == code, words
+    assert artfs("-w", home / "nowhere", "registry", "ls").code == 3
+
+
+def test_deleting_shows_first(artfs: Run, home: Path, registered: ArtifactRegistry) -> None:
+    """Without --yes nothing is deleted; with it the same versions and bytes."""
+    at = ("-w", home / "folder", "registry")
+    planned = artfs(*at, "purge", "wheat", "--json").json
+    assert len(planned["versions"]) == 3 and not planned["deleted"] and len(registered.get_all_records()) == 3
+    registered.workspace.close()
+    pid = os.fork()
+    if not pid:
+        registered.start_run()
+        registered.register_with_chain(["dies"], CHAIN, "model", 3, fold_id=9)
+        os._exit(1)
+    os.waitpid(pid, 0)
+    shown = artfs(*at, "orphans", "wheat", "--json").json
+    assert len(shown["versions"]) == 1 and not shown["deleted"]
+    done = artfs(*at, "orphans", "wheat", "--yes", "--json").json
+    assert done == {**shown, "deleted": True} and artfs(*at, "orphans").text == ""
+    done = artfs(*at, "purge", "wheat", "--yes", "--json").json
+    assert done == {**planned, "deleted": True}
+    assert [each["dataset"] for each in artfs(*at, "ls", "--json").json["artifacts"]] == ["barley"]
