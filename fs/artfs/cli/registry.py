@@ -24,9 +24,10 @@ _RUNS = "runs"
 
 @click.group("registry", cls=Group)
 def registry() -> None:
-    """Find models and preprocessors by the chain of operators that made them.
+    """Find registered models by how they were made.
 
-    They are registered with Python's artfs.registry, and are versions like any others, below runs/DATASET/PIPELINE. An
+    Models and preprocessors are registered with Python's artfs.registry, and are versions like any others, below
+    runs/DATASET/PIPELINE. An
     ID is PIPELINE$HASH:FOLD; the beginning of the hash or of the pipeline is enough if one artifact fits. The workspace
     can also be the folder that a program named: -w FOLDER is then FOLDER/.artfs.
 
@@ -48,7 +49,7 @@ dataset_option = click.option(
 @click.option("--pipeline", metavar="ID", help="Only artifacts of this pipeline.")
 @click.option("--step", type=click.IntRange(min=0), metavar="N", help="Only artifacts of this step.")
 def registry_ls(session: Session, dataset: str | None, pipeline: str | None, step: int | None) -> None:
-    """List registered artifacts, of one data set or of all.
+    """List the registered artifacts.
 
     \b
     Example:
@@ -65,7 +66,9 @@ def registry_ls(session: Session, dataset: str | None, pipeline: str | None, ste
 @dataset_option
 @click.option("--version", "number", type=click.IntRange(min=0), metavar="N", help="Version N instead of the latest.")
 def registry_show(session: Session, artifact_id: str, dataset: str | None, number: int | None) -> None:
-    """Show the record of a registered artifact, and what it was made from.
+    """Show the record of a registered artifact.
+
+    It has what the artifact was made from, and what was made from it.
 
     \b
     Example:
@@ -162,9 +165,9 @@ def registry_find(
     metric: tuple[str, ...],
     limit: int | None,
 ) -> None:
-    """Find registered artifacts by parameters, metrics, class, name, chain, step or fold; all conditions must hold.
+    """Find artifacts by parameters, metrics, chain and more.
 
-    Conditions are written as those of 'artfs find --meta'.
+    All that is given must hold. Conditions are written as those of 'artfs find --meta'.
 
     \b
     Example:
@@ -192,13 +195,21 @@ def registry_find(
 @click.argument("step", type=click.IntRange(min=0), metavar="STEP")
 @dataset_option
 def registry_folds(session: Session, pipeline: str, step: int, dataset: str | None) -> None:
-    """Compare the models that a step made for its folds: parameters, metrics and size, with mean and deviation.
+    """Compare the models of a step's folds.
+
+    Each fold has a line with size, metrics and parameters; mean and standard deviation of the metrics follow.
 
     \b
     Example:
       artfs registry folds 0001 3
     """
+    from artstore.errors import NotFoundError
+
     compared = _only(session, dataset).compare_folds(pipeline, step)
+    if not compared["folds"]:
+        raise NotFoundError(
+            f"step {step} of the pipeline {pipeline!r} has no fold models", hint="list what there is: artfs registry ls"
+        )
     if session.json:
         from artfs.documents.registered import FoldsDocument
 
@@ -217,7 +228,7 @@ def registry_folds(session: Session, pipeline: str, step: int, dataset: str | No
     for label in ("mean", "std") if names else ():
         rows.append([label, "", *(_number(compared[label].get(name)) for name in names), ""])
     heads = ["FOLD", "SIZE", *map(str.upper, names), "PARAMETERS"]
-    write_table(heads, rows, right=range(1, len(names) + 2), empty="no fold models at this step")
+    write_table(heads, rows, right=range(1, len(names) + 2))
 
 
 def _number(value: object) -> str:
@@ -227,7 +238,10 @@ def _number(value: object) -> str:
 @subcommand("stats", group=registry)
 @click.argument("dataset", metavar="[DATASET]", required=False)
 def registry_stats(session: Session, dataset: str | None) -> None:
-    """Count registered artifacts and the bytes of their payloads, by data set.
+    """Count artifacts and the bytes of their payloads.
+
+    Each data set has a line: versions, distinct payloads, bytes of all payloads, the part that sharing saves, stored
+    bytes that deleting the data set gives back, and orphans.
 
     \b
     Example:
@@ -260,9 +274,10 @@ def registry_stats(session: Session, dataset: str | None) -> None:
 @click.option("--superseded", is_flag=True, help="Also older versions that nothing keeps.")
 @click.option("--yes", is_flag=True, help="Delete them.")
 def registry_orphans(session: Session, dataset: str | None, superseded: bool, yes: bool) -> None:
-    """List what failed and killed runs registered and nothing keeps; with --yes, delete it.
+    """List or delete what failed runs have left.
 
-    Dependants, links, aliases, other registrations and manifests below FOLDER/runs keep a version. What is deleted can
+    These are the versions that failed and killed runs registered and nothing keeps. Dependants, links, aliases,
+    other registrations and manifests below FOLDER/runs keep a version. What is deleted can
     be undeleted for a while.
 
     \b
@@ -293,9 +308,10 @@ def registry_orphans(session: Session, dataset: str | None, superseded: bool, ye
 @click.option("--cascade", is_flag=True, help="Also delete what was made from them elsewhere.")
 @click.option("--yes", is_flag=True, help="Delete them.")
 def registry_purge(session: Session, dataset: str, pipeline: str | None, cascade: bool, yes: bool) -> None:
-    """Show all artifacts of a data set, or of a pipeline of it, with the bytes that come back; with --yes, delete them.
+    """Show or delete all artifacts of a data set.
 
-    What others depend on is refused, and named, unless --cascade. Deleted versions can be undeleted for a while.
+    Without --yes, the versions and the bytes that come back are shown, and nothing is deleted. What others depend
+    on is refused, and named, unless --cascade. Deleted versions can be undeleted for a while.
 
     \b
     Example:

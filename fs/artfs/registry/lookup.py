@@ -18,8 +18,9 @@ from artfs.registry.records import ArtifactRecord, ArtifactType, artifact_type_o
 from artfs.registry.stored import is_registered, record_of
 from artfs.registry.values import json_object
 from artfs.registry.workspaces import RegistryWorkspace
-from artstore.arguments import shown_text, shown_value
+from artstore.arguments import shown_text, shown_value, texts
 from artstore.errors import InvalidInputError, InvalidNameError, NotFoundError
+from artstore.queries.conditions import parse_condition
 from artstore.queries.versions import Version
 
 __all__ = ["Lookup", "one_of"]
@@ -289,7 +290,7 @@ class Lookup(RegistryWorkspace):
         where: list[str] = []
         for key, values in (("artfs.params", params), ("artfs.metrics", metrics)):
             if isinstance(values, str) or (values is not None and not isinstance(values, Mapping)):
-                where += [f"{key}.{each}" for each in ([values] if isinstance(values, str) else values)]
+                where += [f"{key}.{_condition(each)}" for each in texts(values, key[6:])]
             else:
                 wanted |= {f"{key}.{name}": value for name, value in json_object(values, key[6:]).items()}
         pipeline = self.find_pipeline(pipeline_id) if pipeline_id else ""
@@ -366,6 +367,12 @@ class Lookup(RegistryWorkspace):
                 label=record.artifact_id,
                 **options,
             )
+
+
+def _condition(written: str) -> str:
+    """Return a comparison if it names what is compared; raise `InvalidInputError` otherwise."""
+    parse_condition(written)
+    return written.strip()
 
 
 def _is_number_in(name: str, records: Iterable[ArtifactRecord]) -> bool:

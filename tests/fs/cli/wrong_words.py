@@ -52,6 +52,13 @@ CALLS = {
     "lineage": "x",
     "run ls": "p",
     "run show": "p/one",
+    "registry ls": "wheat",
+    "registry show": "pls$35f1eb7779ca:0",
+    "registry find": "--fold 0",
+    "registry folds": "pls 3",
+    "registry stats": "wheat",
+    "registry orphans": "wheat",
+    "registry purge": "wheat",
     "rm": "x:v0",
     "undelete": "y:v0",
     "gc": "",
@@ -89,6 +96,7 @@ FOLDER = {"file": 2, "file/below": 2, "": 2}
 TIME = {"soon": 2, "7": 2, "2026-02-30": 2, "": 2}
 SIZE = {"much": 2, "": 2}
 NUMBER = {"x": 2, "0": 2, "1.5": 2, "": 2}
+INDEX = {"x": 2, "-1": 2, "1.5": 2, "": 2}
 SOURCE = {"absent": 3, "pipe": 2, "socket": 2, "/dev/null": 2, "dangling": 3, "": 2}
 TEXT = {"": 2}
 
@@ -119,6 +127,9 @@ WORDS: dict[str, dict[str, int]] = {
     "PROJECT": {"nothing": 3, "x": 3, "a//b": 2, "": 2},
     "PROJECT/ID": {"p": 3, "p/two": 3, "nothing/one": 3, "": 2},
     "RULE": {"nothing": 3, "": 2},
+    "DATASET": {"nothing": 3, "": 2},
+    "PIPELINE": {"nothing": 3, "": 2},
+    "STEP": {"9": 3, "x": 2, "-1": 2, "": 2},
     "TIME|none": TIME,
     "SIZE": SIZE,
     "KEY": {"nothing": 2, "undelete_seconds": 2, "": 2},
@@ -159,6 +170,15 @@ WORDS: dict[str, dict[str, int]] = {
     "--origin": {"=b": 2, "": 2},
     "--evict": {"nothing": 3, "": 2},
     "--columns": TEXT,
+    "--dataset": {"nothing": 3, "": 2},
+    "--pipeline": TEXT,
+    "--step": INDEX,
+    "--fold": INDEX,
+    "--chain": {"s1": 2, "s1.A>": 2, "": 2},
+    "--class": TEXT,
+    "--param": {"=b": 2, "": 2},
+    "--metric": {"=b": 2, "": 2},
+    "--version": {"x": 2, "9": 3, "": 2},
     "--color": {"blue": 2, "": 2},
     "--by": {"size": 2, "": 2},
     "--name": {"a//b": 2, "v1": 2, "": 2},
@@ -204,6 +224,8 @@ ELSEWHERE: dict[str, dict[str, int]] = {
     "retention set --type": TEXT,
     "retention set --project": TEXT,
     "find --project": TEXT,
+    "registry find --type": {"none": 2, "": 2},
+    "registry find --name": TEXT,
     "find --meta": {"=b": 2, "{": 2, "": 2},
     "retention set RULE": {"a b": 2, "a/b": 2, "": 2},
     # a path in a version, a whole artifact, or a selection
