@@ -67,7 +67,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small data, 3 rounds, no PyTorch: a first look")
     parser.add_argument("--scale", type=float, metavar="PART", help="size of the data as a part of the full run's [1]")
     parser.add_argument(
-        "--regime", choices=("disk", "memory", "both"), help="where cold reads come from; disk needs root [both]"
+        "--regime",
+        choices=("disk", "memory", "both"),
+        help="where cold reads come from; disk needs root [both; memory without root]",
     )
     parser.add_argument("--only", nargs="+", metavar="WORK", help="only these works [all]")
     known, few = " ".join([*PEER_NAMES, "none"]), " ".join(QUICK_PEERS)
@@ -101,8 +103,8 @@ def with_defaults(parser: argparse.ArgumentParser, arguments: argparse.Namespace
     """Check the options, and fill in those that depend on others."""
     if arguments.scale is not None and not 0.001 <= arguments.scale <= 10:
         parser.error("--scale must be between 0.001 and 10")
-    if arguments.regime == "disk" and os.geteuid():
-        parser.error("--regime disk needs root, because only root can empty the page cache: take --regime memory")
+    if arguments.regime in ("disk", "both") and os.geteuid():
+        parser.error("reads from the disk need root, because only root can empty the page cache: take --regime memory")
     arguments.data = QUICK if arguments.quick else FULL
     if arguments.scale is not None:
         arguments.data = Scale.of(arguments.scale)

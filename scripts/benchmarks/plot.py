@@ -1,4 +1,7 @@
-"""The results as one picture: for each kind of reading, the speed of every side compared with the plain folder."""
+"""The results as one picture: for each kind of reading, the speed of every side compared with the plain folder.
+
+Reads from memory are not in it: beside a warm plain folder they are all slow, and peers are their measure.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import math
 from html import escape
 
 from benchmarks.goals import GOALS
+from benchmarks.regimes import Regime
 from benchmarks.results import Line, Results, Shown
 
 LEFT, WIDTH, TOP, ROW = 330, 560, 80, 22
@@ -26,7 +30,8 @@ def text(x: float, y: float, words: str, anchor: str = "start") -> str:
 
 def plot(results: Results) -> str:
     """Return an SVG: a line for each work, a dot for each side; a bar for artfs's interval, a tick for its goal."""
-    lines = [(key, line) for key, line in results if line.shown is Shown.RATIO and "plain" in line.values]
+    ratios = [(key, line) for key, line in results if line.shown is Shown.RATIO and "plain" in line.values]
+    lines = [(key, line) for key, line in ratios if key.state != Regime.MEMORY.state]
     sides = list(dict.fromkeys(side for _, line in lines for side in line.values if side != "plain"))
     sides.sort(key=lambda side: not side.startswith("artfs"))
     colours = {side: COLOURS[index % len(COLOURS)] for index, side in enumerate(sides)}

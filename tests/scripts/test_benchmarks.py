@@ -360,6 +360,8 @@ def test_tables_and_picture_are_whole() -> None:
     assert "| put & more | 500 | 333 |" in text
     drawing = ElementTree.fromstring(plot(measured))
     assert "work" in [element.text for element in drawing.iter() if element.tag.endswith("text")]
+    in_memory = plot(results(Key("random-4k", "memory"), plain=[1.0] * 6, artfs=[20.0] * 6))
+    assert "work" not in in_memory
 
 
 def test_rounds_of_several_runs_count_together() -> None:
