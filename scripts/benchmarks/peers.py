@@ -189,10 +189,10 @@ class Passthrough(Peer):
         found = EXAMPLES / f"{example}.c"
         if not found.exists():
             run(["apt-get", "source", "--download-only", "libfuse3-dev"], cwd=self.folder)
-            archives = sorted(self.folder.glob("fuse3_*.orig.tar.*"))
+            archives = [path for path in self.folder.glob("fuse3_*.orig.tar.*") if path.suffix != ".asc"]
             if not archives:
                 raise SideFailed(f"neither libfuse3-dev nor its source package has {example}.c")
-            run(["tar", "--extract", "--strip-components=1", "--file", archives[-1]], cwd=self.folder)
+            run(["tar", "--extract", "--strip-components=1", "--file", archives[0]], cwd=self.folder)
             found = self.folder / "example" / f"{example}.c"
         return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from benchmarks.datasets import FULL, QUICK, DataSets, Scale
 from benchmarks.floorwork import FLOOR, compressed_works, stored_chunks
 from benchmarks.lineup import LANE_OFF, Lineup, has_lane
 from benchmarks.peers import Passthrough
-from benchmarks.processes import SideFailed, cpu_seconds, unescaped
+from benchmarks.processes import SideFailed, cpu_seconds, run, unescaped
 from benchmarks.readworks import PER_1000_FILES, read_works
 from benchmarks.regimes import (
     Regime,
@@ -256,3 +257,26 @@ def test_the_faster_example_in_c_is_compared_with(
     peer.mount(["images"])
     assert str(tmp_path / example) in commands[0]
     assert peer.sources("images") == [tmp_path / "data" / "small" / "images"]
+
+
+def test_the_example_in_c_comes_from_the_source_package_if_need_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headers without examples: the archive of the source package has them, and its signature is passed over."""
+
+    def apt_get(command: Sequence[str | Path], *rest: object, cwd: Path | None = None) -> bytes:
+        if command[0] != "apt-get":
+            return run(command, cwd=cwd)
+        with tarfile.open(tmp_path / "fuse3_3.14.0.orig.tar.xz", "w:xz") as archive:
+            archive.add(tmp_path / "code", "fuse-3.14.0/example/passthrough_ll.c")
+        (tmp_path / "fuse3_3.14.0.orig.tar.xz.asc").touch()
+        return b""
+
+    (tmp_path / "code").write_text("int main;")
+    peer = Passthrough(DataSets(tmp_path, SMALL, lambda _: None), tmp_path)
+    monkeypatch.setattr("benchmarks.peers.EXAMPLES", tmp_path / "none")
+    monkeypatch.setattr("benchmarks.peers.run", lambda *_, **__: b"")
+    with pytest.raises(SideFailed, match="neither libfuse3-dev nor its source package"):
+        peer.source("passthrough_ll")
+    monkeypatch.setattr("benchmarks.peers.run", apt_get)
+    assert peer.source("passthrough_ll").read_text() == "int main;"
