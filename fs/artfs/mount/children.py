@@ -23,6 +23,8 @@ from artfs.mount.counters import Counters, Field, WorkerCounts
 from artfs.mount.duty import Duty, Relief, Take
 from artfs.mount.leases import WorkerLeases
 from artfs.mount.nodetable import NodeTable
+from artfs.mount.ownership import Shown
+from artfs.mount.transports.handover import Channel, HandoverTransport
 from artfs.mount.tree import RECORD_BYTES, Tree
 from artfs.mount.wakefulness import LATENCY_DEVICE, Wakefulness
 from artstore import beneath
@@ -35,11 +37,24 @@ from artstore.storage.chunkcaches import SharedChunkCache
 from artstore.storage.readahead import Regions
 from artstore.store import Store
 
-__all__ = ["ENDED", "FAILED", "Kit", "Transport", "fork", "run_supervisor", "run_worker", "send"]
+__all__ = [
+    "ENDED",
+    "FAILED",
+    "LEFT",
+    "Kit",
+    "Transport",
+    "fork",
+    "run_handover_worker",
+    "run_supervisor",
+    "run_worker",
+    "send",
+]
 
 ENDED = 0
 """Exit code of a worker that the kernel has informed of the end of the mount."""
 FAILED = 1
+LEFT = 2
+"""Exit code of a worker behind the fast lane, which has ended."""
 
 _QUIET_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 3.0
 """How long workers must have had no request before the supervisor loads its modules, which uses a processor; and the
@@ -69,12 +84,13 @@ class Transport(Protocol):
 @dataclass(frozen=True, slots=True)
 class Kit:
     """The objects that the zygote passes to its children: ``news`` is the children's end of the socket to it,
-    ``device`` the mount's, and ``duty``, a file to lock, ``chunks``, ``regions``, ``recent`` and ``nodes`` are
+    ``device`` the mount's, ``shown`` the owner that it shows, and ``duty``, a file to lock, ``chunks``, ``regions``, ``recent`` and ``nodes`` are
     shared by the workers, ``leases`` by all."""
 
     configuration: Configuration
     owner: Owner
     device: int
+    shown: Shown
     news: socket.socket
     counters: Counters
     transport: Transport
@@ -125,18 +141,34 @@ def _run_child(task: Callable[[], int], parent: int, closing: Iterable[int]) -> 
 
 def run_worker(kit: Kit, slot: int, device: int) -> int:
     """Serve requests from ``device``, a clone for this slot, and return when the mount has ended."""
+    os.dup2(device, kit.device, inheritable=False)
+    os.close(device)
+
+    def serve(tree: Tree, counts: WorkerCounts, note: Callable[[], None]) -> None:
+        kit.transport.serve(tree, counts, note, Duty(kit.duty, kit.device).read, _Busy(kit.news, slot).say)
+
+    return ENDED if _work(kit, slot, serve) else FAILED
+
+
+def run_handover_worker(kit: Kit, slot: int, channel: Channel) -> int:
+    """Serve the requests that the fast lane hands over, and return when it has ended; this process has no device."""
+    os.close(kit.device)
+    transport = HandoverTransport(channel, kit.shown)
+    return LEFT if _work(kit, slot, transport.serve) else FAILED
+
+
+def _work(kit: Kit, slot: int, serve: Callable[[Tree, WorkerCounts, Callable[[], None]], None]) -> bool:
+    """Become a worker; return whether it could begin."""
     parent = os.getppid()
     counts = kit.counters.slot(slot)
     try:
-        os.dup2(device, kit.device, inheritable=False)
-        os.close(device)
         note = _be_wakeful() if kit.configuration.low_latency else _note_nothing
         kit.owner.become()
         kernel.die_with_parent(parent)
         store = Store.open(Path(kit.configuration.workspace))
     except (ArtfsError, OSError) as error:
         send(kit.news, {"from": slot, "error": str(error), "hint": getattr(error, "hint", "")})
-        return FAILED
+        return False
     store.chunks = kit.chunks
     store.recent = kit.recent
     store.has_threads = kit.transport.runs_threads
@@ -152,9 +184,9 @@ def run_worker(kit: Kit, slot: int, device: int) -> int:
         modes=Modes(umask=kit.configuration.umask, readable=kit.configuration.readable),
         record_bytes=RECORD_BYTES // kit.configuration.workers,
     )
-    kit.transport.serve(tree, counts, note, Duty(kit.duty, kit.device).read, _Busy(kit.news, slot).say)
+    serve(tree, counts, note)
     store.settle()
-    return ENDED
+    return True
 
 
 class _Busy:

@@ -102,6 +102,7 @@ def mount(
         allow_other=allow_other,
         transport=transport,
         low_latency=_low_latency(low_latency),
+        lane=_lane(owner, workers or default_workers()),
         umask=umask,
         readable=readable,
         uid=uid,
@@ -153,6 +154,17 @@ def _clear_dead(workspace: Path) -> None:
         return None, ()
 
     run_as(Owner.of(workspace), task)
+
+
+def _lane(owner: Owner, workers: int) -> str:
+    """Return the path of the fast lane's program, "" without it.
+
+    A mount that root makes of another user's workspace does without: that user could trace the program, which has the
+    device of root's mount.
+    """
+    from artfs.mount.lane import MOST_WORKERS, program
+
+    return program() if owner.uid == os.geteuid() and workers <= MOST_WORKERS else ""
 
 
 def _low_latency(wanted: bool | None) -> bool:

@@ -8,6 +8,7 @@ writes the epoch, and the workers read it.
 from __future__ import annotations
 
 import mmap
+import os
 import threading
 from enum import IntEnum
 
@@ -94,17 +95,25 @@ class Epoch:
 
 
 class Counters:
-    """Map one slot of counts per worker, and the epoch, in anonymous memory that stays shared across fork."""
+    """Map one slot of counts per worker, one for the fast lane, and the epoch, in memory that stays shared across fork.
+
+    ``descriptor`` is the memory's file, for a program that does not inherit the map: the counts of the lane begin at
+    byte ``lane_at``, and the epoch is at ``epoch_at``.
+    """
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        self._memory = mmap.mmap(-1, max(mmap.PAGESIZE, (slots * _WIDTH + 1) * 8))
+        self.lane_at, self.epoch_at = slots * _WIDTH * 8, (slots + 1) * _WIDTH * 8
+        self.descriptor = os.memfd_create("artfs-counters", os.MFD_CLOEXEC)
+        os.ftruncate(self.descriptor, max(mmap.PAGESIZE, self.epoch_at + 8))
+        self._memory = mmap.mmap(self.descriptor, 0)
         self._cells = memoryview(self._memory).cast("Q")
-        self.epoch = Epoch(self._cells[slots * _WIDTH : slots * _WIDTH + 1])
+        self.lane = WorkerCounts(self._cells, slots)
+        self.epoch = Epoch(self._cells[(slots + 1) * _WIDTH : (slots + 1) * _WIDTH + 1])
 
     def total(self, field: Field) -> int:
-        """Return the sum of ``field`` over all slots."""
-        return sum(self.slot(index).get(field) for index in range(self.slots))
+        """Return the sum of ``field`` over all slots, the lane's too."""
+        return sum(self.slot(index).get(field) for index in range(self.slots)) + self.lane.get(field)
 
     def slot(self, index: int) -> WorkerCounts:
         """Return the counts of the worker in slot ``index``, from 0."""

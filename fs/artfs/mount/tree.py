@@ -186,6 +186,16 @@ class Tree:
             inode + 1 + view.totals.inodes,
         )
 
+    def version(self, mount: int) -> tuple[int, Place | None]:
+        """Return (epoch, place of the root of the living version with a mount serial, or None).
+
+        What it says is valid as long as that is the epoch.
+        """
+        with self._request() as request:
+            version = request.snapshot.version_of_mount(mount)
+        place = None if version is None else Place.of(version)
+        return self._seen, place if place is not None and place.is_live else None
+
     def link_target(self, inode: int) -> bytes:
         """Return the text of the symbolic link ``inode``."""
         place = _decode(inode)

@@ -6,7 +6,8 @@ because it might then wait for the workers that it has to replace.
 
     zygote ── supervisor     control socket (trio)
            ├─ worker 0       requests, on a device of its own
-           └─ worker n
+           ├─ worker n
+           └─ fast lane      if it is installed: it has the devices, and the workers answer what it hands over
 
 This code assumes: if the zygote or the supervisor dies, everything ends and readers get ENOTCONN, never a hang.  The
 zygote ensures it for the supervisor, the kernel for the zygote, by PDEATHSIG.  A mount whose daemon crashed stays in
@@ -30,19 +31,21 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from artfs.mount import kernel
-from artfs.mount.children import ENDED, Kit, Transport, fork, run_supervisor, run_worker, send
-from artfs.mount.configuration import LIFELINE, PYFUSE3_INSTALL, TRANSPORTS, Configuration
+from artfs.mount.attaching import Attached, attach, device_number
+from artfs.mount.children import ENDED, LEFT, Kit, fork, run_handover_worker, run_supervisor, run_worker, send
+from artfs.mount.configuration import LIFELINE, Configuration
 from artfs.mount.counters import Counters, Field
+from artfs.mount.lane import Lane, Verdict
 from artfs.mount.nodetable import NodeTable
 from artfs.mount.notifications import resend_requests
-from artfs.mount.ownership import Shown, run_as
+from artfs.mount.ownership import run_as
 from artfs.mount.runfile import RunFile, log_file, remove_empty_log
 from artstore import beneath
 from artstore.daemons import DaemonInfo, remove_socket, runtime_folder, shared_socket, socket_path
-from artstore.errors import ArtfsError, MountError, UnsupportedError
+from artstore.errors import ArtfsError, MountError
 from artstore.mount_leases import MountLeases
 from artstore.privileges import import_modules
 from artstore.references.recent import RecentSpans
@@ -66,13 +69,6 @@ _COLLECT_AFTER = (700, 10, 10)
 _log = logging.getLogger(__name__)
 
 
-class MakeTransport(Protocol):
-    """Make a transport for an attached device; ``uid`` and ``gid`` are shown as the owner of everything."""
-
-    def __call__(self, device: int, *, uid: int, gid: int) -> Transport:
-        """Return the transport."""
-
-
 class Zygote:
     """Make, keep and end one mount."""
 
@@ -94,6 +90,7 @@ class Zygote:
         self._signals_taken = 0
         self._failed_starts = 0
         self._waiting: dict[int, float] = {}
+        self._lane: Lane | None = None
         self._ended = False
         self._last_moment = math.inf
 
@@ -101,14 +98,14 @@ class Zygote:
         """Mount, report on the ready pipe, serve until the mount has ended, and return the exit code."""
         self._prepare_signals()
         try:
-            name, transport = self._attach()
+            attached = attach(self._configuration)
         except Exception as error:
             return self._report_failure(error)
         try:
-            self._start(name, transport)
+            self._start(attached)
         except Exception as error:
             self._kill_all()
-            self._give_up()
+            attached.give_up(self._directory)
             self._clean()
             return self._report_failure(error)
         self._report({"ready": True})
@@ -118,37 +115,10 @@ class Zygote:
             self._kill_all()
             self._clean()
 
-    def _attach(self) -> tuple[str, Transport]:
-        """Mount, answer INIT, and return the first transport that this kernel supports, with its name."""
-        names = TRANSPORTS[self._configuration.transport]
-        source = os.fsencode(self._configuration.workspace)
-        shown = Shown.of(self._configuration.workspace, self._owner, self._configuration.uid, self._configuration.gid)
-        for name in names:
-            make_transport = _load_transport(name)
-            self._device = kernel.attach(source, self._directory, allow_other=self._configuration.allow_other)
-            try:
-                transport = make_transport(self._device, uid=shown.uid, gid=shown.gid)
-                transport.answer_init()
-                return name, transport
-            except UnsupportedError as error:
-                self._give_up()
-                if name == names[-1]:
-                    raise
-                _log.info("%s: mounting with %s instead", error, names[-1])
-            except BaseException:
-                self._give_up()
-                raise
-        raise AssertionError("there is no transport to try")
-
-    def _give_up(self) -> None:
-        """Unmount a mount that cannot answer; closing the device fails the requests already made."""
-        os.close(self._device)
-        with contextlib.suppress(OSError):
-            kernel.detach(self._directory, lazy=True)
-
-    def _start(self, name: str, transport: Transport) -> None:
+    def _start(self, attached: Attached) -> None:
         """Start all children: the supervisor first, so that nothing is cached before it listens."""
         owner = self._owner
+        self._device = attached.device
         if owner.uid != os.geteuid():
             import artstore
 
@@ -159,9 +129,9 @@ class Zygote:
             pid=os.getpid(),
             mountpoint=self._configuration.directory,
             socket=str(address),
-            device=_device_number(self._directory),
+            device=device_number(self._directory),
             started_at=time.time(),
-            transport=name,
+            transport=attached.name,
             low_latency=self._configuration.low_latency,
             uid=owner.uid,
             mounter=os.getuid(),
@@ -175,9 +145,10 @@ class Zygote:
             self._configuration,
             owner,
             self._device,
+            attached.shown,
             self._children_news,
             self._counters,
-            transport,
+            attached.transport,
             os.memfd_create("artfs-duty", os.MFD_CLOEXEC),
             SharedChunkCache(),
             Regions(),
@@ -190,9 +161,12 @@ class Zygote:
         gc.freeze()
         self._supervisor = fork(lambda: run_supervisor(self._kit, self._info), closing=self._private(supervisor=True))
         self._await_ready(1)
+        if self._configuration.lane and attached.name == "direct":
+            self._lane = Lane(self._configuration, attached.shown, self._counters, self._device)
         for slot in range(self._configuration.workers):
             self._start_worker(slot)
         self._await_ready(self._configuration.workers)
+        self._start_lane()
 
     def _socket_path(self) -> str:
         run_dir = Path(self._configuration.run_dir)
@@ -205,9 +179,11 @@ class Zygote:
         made = RunFile.create(Path(self._configuration.run_dir), self._info)
         return str(made.path), [made.descriptor]
 
-    def _private(self, *, supervisor: bool = False) -> list[int]:
+    def _private(self, *, supervisor: bool = False, lane: bool = False) -> list[int]:
         """Return the descriptors that a child must not hold; the supervisor shares the run file's lock."""
         ours = [self._news.fileno(), self._selector.fileno(), *self._wakeup, *self._devices.values()]
+        if self._lane is not None and not lane:
+            ours += self._lane.descriptors
         if not supervisor:
             ours.append(self._run_file.descriptor)
         return ours + [fd for fd in (self._ready, self._configuration.lifeline) if fd >= 0]
@@ -243,14 +219,52 @@ class Zygote:
 
     def _start_worker(self, slot: int) -> None:
         self._waiting.pop(slot, None)
+        if self._lane is not None:
+            channel = self._lane.channel(slot)
+            with channel.socket:
+                pid = fork(lambda: run_handover_worker(self._kit, slot, channel), closing=self._private())
+            self._note_worker(pid, slot)
+            return
         if slot not in self._devices:
             self._devices[slot] = kernel.clone_device(self._device)
         device = self._devices[slot]
         closing = [descriptor for descriptor in self._private() if descriptor != device]
-        pid = fork(lambda: run_worker(self._kit, slot, device), closing=closing)
+        self._note_worker(fork(lambda: run_worker(self._kit, slot, device), closing=closing), slot)
+
+    def _note_worker(self, pid: int, slot: int) -> None:
         self._slots[pid] = slot
         self._counters.slot(slot).set(Field.PID, pid)
         self._counters.slot(slot).set(Field.STARTED_NS, time.time_ns())
+
+    def _start_lane(self) -> None:
+        if self._lane is not None:
+            self._lane.start(fork, self._private(lane=True))
+
+    def _on_lane_end(self, lane: Lane, status: int) -> None:
+        """Start the lane and all workers again, or the workers alone; the kernel sends again what was not answered."""
+        verdict = lane.judge(status)
+        if verdict is Verdict.MOUNT_ENDED:
+            self._end_soon()
+        if self._ended:
+            return
+        self._kill(*self._slots)  # an answer to a former lane must not come to the next
+        for pid in self._slots:
+            os.waitpid(pid, 0)
+        self._slots.clear()
+        if not resend_requests(self._device):
+            lane.renew_devices()
+        if verdict is Verdict.TURN_OFF:
+            self._lane = None
+            lane.close()
+        for slot in range(self._most_slots):
+            self._start_worker(slot)
+        self._start_lane()
+
+    def _end_soon(self) -> None:
+        """Wait for the workers to end: the kernel has ended the mount."""
+        self._ended = True
+        self._waiting.clear()
+        self._last_moment = time.monotonic() + _END_SECONDS
 
     def _keep(self) -> int:
         """Serve until no worker is left after the kernel has ended the mount; return the exit code."""
@@ -347,17 +361,17 @@ class Zygote:
                 self._supervisor = 0
                 _log.error("the supervisor has died (%s): ending the mount's daemon", _how(status))
                 return 1
+            elif self._lane is not None and pid == self._lane.pid:
+                self._on_lane_end(self._lane, status)
             elif pid in self._slots and self._on_worker_death(self._slots.pop(pid), status):
                 return 1
 
     def _on_worker_death(self, slot: int, status: int) -> bool:
         """Plan a worker's replacement; return whether the daemon must give up."""
-        if os.waitstatus_to_exitcode(status) == ENDED:
-            self._ended = True
-            self._waiting.clear()
-            self._last_moment = time.monotonic() + _END_SECONDS
-            return False
-        if self._ended:
+        code = os.waitstatus_to_exitcode(status)
+        if code == ENDED:
+            self._end_soon()
+        if self._ended or code == LEFT:  # after LEFT, the end of the lane says what follows
             return False
         counts = self._counters.slot(slot)
         counts.add(Field.RESTARTS)
@@ -367,7 +381,8 @@ class Zygote:
         if self._failed_starts >= _HOPELESS_STARTS and not self._slots:
             _log.error("workers keep dying: ending the mount's daemon")
             return True
-        self._rescue_requests(slot, status)
+        if self._lane is None:
+            self._rescue_requests(slot, status)
         pause = 0.0 if self._failed_starts < 2 else min(_LONGEST_PAUSE_SECONDS, 0.02 * 2**self._failed_starts)
         self._waiting[slot] = time.monotonic() + pause
         return False
@@ -395,7 +410,7 @@ class Zygote:
         return 1
 
     def _kill_all(self) -> None:
-        self._kill(*self._slots, self._supervisor, self._detacher)
+        self._kill(*self._slots, self._supervisor, self._detacher, 0 if self._lane is None else self._lane.pid)
         while True:
             try:
                 os.waitpid(-1, 0)
@@ -436,28 +451,6 @@ class Zygote:
             os.write(self._ready, json.dumps(message).encode() + b"\n")
         os.close(self._ready)
         self._ready = -1
-
-
-def _load_transport(name: str) -> MakeTransport:
-    if name == "direct":
-        from artfs.mount.transports.direct import DirectTransport
-
-        return DirectTransport
-    try:
-        from artfs.mount.transports.pyfuse3 import Pyfuse3Transport
-    except ImportError as error:
-        raise MountError(f"the transport pyfuse3 cannot be loaded: {error}", hint=PYFUSE3_INSTALL) from error
-    return Pyfuse3Transport
-
-
-def _device_number(directory: bytes) -> str:
-    """Return the device number of the new mount, from the table of mounts: a stat would wait for this process."""
-    from artstore.locate import mount_points
-
-    for mount in reversed(mount_points()):
-        if os.fsencode(mount.path) == directory and mount.fstype == kernel.FILESYSTEM:
-            return mount.device
-    raise MountError(f"{os.fsdecode(directory)} does not appear in the table of mounts")
 
 
 def _how(status: int) -> str:

@@ -19,7 +19,7 @@ import lmdb
 from artstore import beneath
 from artstore.errors import RefusedError
 
-__all__ = ["DATA", "LOCK", "open_environment"]
+__all__ = ["DATA", "LOCK", "link_environment", "open_environment"]
 
 _PREFIX: Final = "artfs-open-"
 _ABANDONED_SECONDS: Final = 60.0
@@ -51,6 +51,30 @@ def open_environment(
             raise
 
 
+def link_environment(root: Path, folder: Path) -> tuple[str, list[int]]:
+    """Return a private folder through which another program can open the environment, and what the links there lead to.
+
+    The program inherits the descriptors under their numbers, and removes the folder.  Raises FileNotFoundError if a
+    file is missing, and `RefusedError` if there is no place for the folder, or as `beneath.open_file` does.
+    """
+    descriptors: dict[str, int] = {}
+    try:
+        for name in (DATA, LOCK):
+            descriptors[name] = beneath.open_path(root, folder / name)
+        for place in _places():
+            private = _make_private(place)
+            if private is None:
+                continue
+            if _link(private, descriptors):
+                return private, list(descriptors.values())
+            _remove_private(private)
+        raise RefusedError(f"there is no folder for temporary files through which {folder} can be opened")
+    except BaseException:
+        for descriptor in descriptors.values():
+            os.close(descriptor)
+        raise
+
+
 def _descriptor(root: Path, path: Path, file_mode: int, *, make: bool) -> int:
     """Return a descriptor that names a file without opening it: closing another would release LMDB's locks on it."""
     try:
@@ -68,24 +92,16 @@ def _descriptor(root: Path, path: Path, file_mode: int, *, make: bool) -> int:
 @contextmanager
 def _private_folder(root: Path, folder: Path, descriptors: dict[str, int]) -> Iterator[str]:
     """Yield a folder that only this user may enter, with links to the descriptors; removed at the end."""
-    for place in dict.fromkeys(("/dev/shm", os.environ.get("TMPDIR") or "/tmp", "/tmp", "/var/tmp")):
-        private = f"{place}/{_PREFIX}{os.getpid()}-{os.urandom(8).hex()}"
-        try:
-            if not _is_safe(os.stat(place)):
-                continue
-            _remove_abandoned(place)
-            os.mkdir(private, 0o700)
-        except OSError:
-            continue  # missing, full or read-only
+    for place in _places():
+        private = _make_private(place)
+        if private is None:
+            continue
         try:
             if _link(private, descriptors):
                 yield private
                 return
         finally:
-            for name in descriptors:
-                with suppress(OSError):
-                    os.unlink(f"{private}/{name}")
-            os.rmdir(private)
+            _remove_private(private)
     status = os.stat(folder)
     if status.st_uid != os.geteuid() or (status.st_mode | os.stat(root).st_mode) & 0o022:
         raise RefusedError(
@@ -93,6 +109,29 @@ def _private_folder(root: Path, folder: Path, descriptors: dict[str, int]) -> It
             hint="set TMPDIR to a folder that can be written to",
         )
     yield os.fspath(folder)  # no other user can put a link there
+
+
+def _places() -> list[str]:
+    return list(dict.fromkeys(("/dev/shm", os.environ.get("TMPDIR") or "/tmp", "/tmp", "/var/tmp")))
+
+
+def _make_private(place: str) -> str | None:
+    private = f"{place}/{_PREFIX}{os.getpid()}-{os.urandom(8).hex()}"
+    try:
+        if not _is_safe(os.stat(place)):
+            return None
+        _remove_abandoned(place)
+        os.mkdir(private, 0o700)
+    except OSError:
+        return None  # missing, full or read-only
+    return private
+
+
+def _remove_private(private: str) -> None:
+    for name in (DATA, LOCK):
+        with suppress(OSError):
+            os.unlink(f"{private}/{name}")
+    os.rmdir(private)
 
 
 def _remove_abandoned(place: str) -> None:

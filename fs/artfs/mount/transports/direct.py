@@ -260,7 +260,7 @@ class DirectTransport:
 
         ``take`` waits for a request and reads it.  ``busy`` is not called: reads that wait do so in threads.
         """
-        later = Waiting(self._device, counts).read
+        later = Waiting(self._answer_later, counts).read
         dispatcher = Dispatcher(tree, counts, uid=self._uid, gid=self._gid, later=later)
         answer, look_ahead = dispatcher.answer, dispatcher.look_ahead
         device = self._device
@@ -285,6 +285,14 @@ class DirectTransport:
                     if error.errno != errno.ENOENT:  # the requesting process was killed meanwhile
                         raise
             look_ahead()
+
+    def _answer_later(self, parts: Sequence[Buffer]) -> None:
+        """Write an answer to the clone of the device that its request was read from."""
+        try:
+            os.writev(self._device, parts)
+        except OSError as error:
+            if error.errno not in _ENDED and error.errno != errno.ENOENT:
+                raise
 
 
 _ENDED = frozenset({errno.ENODEV, errno.ECONNABORTED})

@@ -1,13 +1,11 @@
 """Reads that wait for an outside service: each runs in its own thread and is answered when it ends.
 
-The worker serves everything else meanwhile.  An answer must be written to the clone of the device that the request was
-read from; any thread of the worker may write to it.
+The worker serves everything else meanwhile.
 """
 
 from __future__ import annotations
 
-import errno
-import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -15,20 +13,22 @@ from artfs.mount.counters import WorkerCounts
 from artfs.mount.transports import protocol
 from artfs.mount.transports.answering import number_of
 from artfs.mount.tree import Fetch
+from artstore.ids import Buffer
 
-__all__ = ["Waiting"]
+__all__ = ["Waiting", "Write"]
+
+Write = Callable[[Sequence[Buffer]], None]
+"""Give the kernel an answer; callable from any thread."""
 
 _AT_ONCE: Final = 64
 """Largest number of concurrent waiting reads of one worker; further reads are queued."""
-_NOBODY: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ECONNABORTED})
-"""The requesting process was killed, or the mount has ended."""
 
 
 class Waiting:
-    """Answer slow reads on ``device``; the threads are started at the first one."""
+    """Answer slow reads with ``write``; the threads are started at the first one."""
 
-    def __init__(self, device: int, counts: WorkerCounts) -> None:
-        self._device = device
+    def __init__(self, write: Write, counts: WorkerCounts) -> None:
+        self._write = write
         self._counts = counts
         self._threads: ThreadPoolExecutor | None = None
 
@@ -46,8 +46,4 @@ class Waiting:
             answer = (protocol.answer_head(unique, length), *pieces)
         except Exception as error:
             answer = (protocol.failure(unique, number_of(error, "READ", self._counts)),)
-        try:
-            os.writev(self._device, answer)
-        except OSError as error:
-            if error.errno not in _NOBODY:
-                raise
+        self._write(answer)
