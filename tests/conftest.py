@@ -18,7 +18,17 @@ from users.fixtures import *  # noqa: F403  # users of the machine, likewise
 
 MOUNT_TESTS = Path(__file__).parent / "mount"
 
-TRANSPORTS = ("direct", "pyfuse3")
+
+class Carrier(str):
+    """A transport by its name; the direct one is carried by the fast lane or not."""
+
+    lane = "0"
+    """The value of ``ARTFS_LANE``."""
+
+
+LANE = Carrier("direct")
+LANE.lane = "1"
+TRANSPORTS = {"lane": LANE, "direct": Carrier("direct"), "pyfuse3": Carrier("pyfuse3")}
 """What carries the kernel's requests; the first is what ``auto`` takes on a kernel that these tests are run on."""
 
 # Examples are the same in every run, and slow machines are no failure: times belong in scripts/bench and scripts/soak.
@@ -41,7 +51,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run whatever depends on ``transport`` once with each; with the first alone where it makes no difference."""
     if "transport" in metafunc.fixturenames:
         alone = metafunc.definition.get_closest_marker("one_transport")
-        metafunc.parametrize("transport", TRANSPORTS[:1] if alone else TRANSPORTS, scope="module")
+        names = [name for name in TRANSPORTS if name != "lane" or not metafunc.definition.get_closest_marker("no_lane")]
+        names = names[:1] if alone else names
+        metafunc.parametrize("transport", [TRANSPORTS[name] for name in names], ids=names, scope="module")
+
+
+@pytest.fixture(autouse=True)
+def chosen_lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the processes that a test starts mount with the fast lane or without, as its ``transport`` says."""
+    if "transport" in request.fixturenames:
+        monkeypatch.setenv("ARTFS_LANE", request.getfixturevalue("transport").lane)
 
 
 def fuse_is_missing() -> bool:

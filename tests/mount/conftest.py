@@ -55,7 +55,9 @@ class Mounts:
             directory.mkdir()
         options.setdefault("workers", 2)
         options.setdefault("transport", self.transport)
-        handle = make_mount(self._workspace, directory, **options)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ARTFS_LANE", getattr(self.transport, "lane", "0"))
+            handle = make_mount(self._workspace, directory, **options)
         self._handles.append(handle)
         return handle
 

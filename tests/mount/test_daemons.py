@@ -46,6 +46,7 @@ def forget(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+@pytest.mark.no_lane
 def test_readers_survive_workers(
     workspace: Workspace, mounts: Any, source: Path, children: Children, eventually: Eventually
 ) -> None:
@@ -81,6 +82,7 @@ def test_readers_survive_workers(
     assert sorted(worker.pid for worker in workers) == sorted(children(mount.pid)[1:])
 
 
+@pytest.mark.no_lane
 def test_a_read_in_the_hands_of_a_killed_worker_is_served(
     workspace: Workspace, mounts: Any, source: Path, children: Children, eventually: Eventually
 ) -> None:
@@ -107,6 +109,7 @@ def resending() -> bool:
 
 
 @pytest.mark.skipif(not resending(), reason="this kernel fails them with ECONNABORTED")
+@pytest.mark.no_lane
 def test_any_call_in_the_hands_of_a_killed_worker_is_served(
     workspace: Workspace, mounts: Any, source: Path, children: Children
 ) -> None:
@@ -464,6 +467,7 @@ def test_processors_are_left_alone_where_that_is_wanted(mounts: Any, children: C
     assert mounts.status(mount).low_latency is wanted
 
 
+@pytest.mark.no_lane
 def test_a_stuck_worker_holds_up_nobody_else_for_long(
     workspace: Workspace, mounts: Any, source: Path, children: Children
 ) -> None:

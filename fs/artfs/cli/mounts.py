@@ -265,11 +265,16 @@ def _print_mount(mount: MountStatus) -> None:
     write_line(f"  {counted(len(mount.workers), 'worker')}, {served}")
     if mount.reaper is not None:
         write_line(f"  {_reaper_line(mount.reaper)}")
-    for worker in mount.workers:
+    processes = [("worker", worker) for worker in mount.workers]
+    if mount.lane is not None and mount.lane.pid:
+        processes.insert(0, ("fast lane", mount.lane))
+    elif mount.lane is not None:
+        write_line(f"  fast lane: turned off, because it died {counted(mount.lane.restarts, 'time')}")
+    for name, worker in processes:
         memory = "" if worker.memory_bytes is None else f", {size(worker.memory_bytes)} of memory"
         restarts = f", {counted(worker.restarts, 'restart')}" if worker.restarts else ""
         errors = f", {counted(worker.errors, 'error')}" if worker.errors else ""
-        write_line(f"  worker {worker.pid}: {counted(worker.requests, 'request')}{memory}{restarts}{errors}")
+        write_line(f"  {name} {worker.pid}: {counted(worker.requests, 'request')}{memory}{restarts}{errors}")
 
 
 def _user(uid: int) -> str:

@@ -91,7 +91,8 @@ class ReaperItem(Record):
 @dataclass(frozen=True, slots=True)
 class MountItem(Record):
     """One mount; ``state`` is live, silent (it does not answer; ``stopped`` if it is suspended) or dead (its daemon is
-    gone).  ``uid`` is the user who runs the daemon."""
+    gone).  ``uid`` is the user who runs the daemon.  ``lane`` is the fast lane, null without it; its pid is 0 if it was
+    turned off because it kept dying."""
 
     workspace: str
     directory: str
@@ -106,6 +107,7 @@ class MountItem(Record):
     requests: int
     bytes: int
     workers: Sequence[WorkerItem]
+    lane: WorkerItem | None
     reaper: ReaperItem | None
 
     @classmethod
@@ -116,6 +118,7 @@ class MountItem(Record):
             stopped=mount.is_stopped,
             created_at=mount.started_at,
             workers=[WorkerItem.of(worker) for worker in mount.workers],
+            lane=None if mount.lane is None else WorkerItem.of(mount.lane),
             reaper=None if mount.reaper is None else ReaperItem.from_attributes(mount.reaper),
         )
 

@@ -83,9 +83,12 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """The objects that the zygote passes to its children: ``news`` is the children's end of the socket to it,
-    ``device`` the mount's, ``shown`` the owner that it shows, and ``duty``, a file to lock, ``chunks``, ``regions``, ``recent`` and ``nodes`` are
-    shared by the workers, ``leases`` by all."""
+    """The objects that the zygote passes to its children.
+
+    ``news`` is the children's end of the socket to it, ``device`` the mount's, and ``shown`` the owner that it shows.
+    ``duty``, a file to lock, ``chunks``, ``regions``, ``recent`` and ``nodes`` are shared by the workers, ``leases`` by
+    all.
+    """
 
     configuration: Configuration
     owner: Owner

@@ -29,9 +29,9 @@ class Configuration:
     ``run_dir`` is the folder of run files: the workspace's, or the user's own if that is on a read-only file system.
     ``owner`` is the user as whom to work there: it is found once, because the path may lead to another folder later.
     ``umask``, ``readable``, ``uid`` and ``gid`` define the modes and the owners that it shows (see
-    `artfs.mount.attributes.Modes` and `artfs.mount.ownership.Shown`).  ``lane`` is the path of the fast lane's program, "" to
-    serve without it.  ``ready`` is the descriptor for the report,
-    ``lifeline`` one whose end of file unmounts (-1 for a daemon that stays).
+    `artfs.mount.attributes.Modes` and `artfs.mount.ownership.Shown`).  ``lane`` is the path of the fast lane's program,
+    "" to serve without it.  ``ready`` is the descriptor for the report, ``lifeline`` one whose end of file unmounts (-1
+    for a daemon that stays).
     """
 
     id: str

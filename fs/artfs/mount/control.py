@@ -298,6 +298,7 @@ def _status_of(mounted: Mounted) -> MountStatus:
         uid=daemon.uid,
         allow_other=daemon.allow_other,
         workers=[WorkerStatus.from_message(worker) for worker in described["workers"]],
+        lane=WorkerStatus.from_message(described["lane"]) if described.get("lane") else None,
         reaper=ReaperStatus.from_message(described["reaper"]) if described["reaper"] else None,
     )
 

@@ -68,7 +68,8 @@ class MountStatus:
     ``state`` is ``live``, ``silent`` (the daemon is alive and does not answer; it may be suspended) or ``dead`` (the
     daemon has ended and reading fails; ``artfs umount`` or a new ``artfs mount`` cleans up).  ``is_stopped`` tells of a
     silent one whether its process is suspended.  ``uid`` is the user who runs it.  ``pid`` and ``started_at`` are None
-    for a dead one; ``workers`` is empty and ``reaper`` None unless it is live.
+    for a dead one; ``workers`` is empty and ``reaper`` None unless it is live.  ``lane`` is the fast lane: None
+    if the mount has none, and its pid is 0 if it was turned off because it kept dying.
     """
 
     workspace: str
@@ -82,14 +83,19 @@ class MountStatus:
     uid: int | None = None
     allow_other: bool = False
     workers: list[WorkerStatus] = field(default_factory=list)
+    lane: WorkerStatus | None = None
     reaper: ReaperStatus | None = None
 
     @property
     def requests(self) -> int:
-        """The number of requests that all workers have served."""
-        return sum(worker.requests for worker in self.workers)
+        """The number of requests that were served."""
+        return sum(process.requests for process in self._serving)
 
     @property
     def bytes(self) -> int:
-        """The number of bytes that all workers have returned."""
-        return sum(worker.bytes for worker in self.workers)
+        """The number of bytes that were read."""
+        return sum(process.bytes for process in self._serving)
+
+    @property
+    def _serving(self) -> list[WorkerStatus]:
+        return self.workers if self.lane is None else [*self.workers, self.lane]

@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 
 import trio
 
-from artfs.mount.counters import Counters, Field
+from artfs.mount.counters import Counters, Field, WorkerCounts
 from artstore.daemon_requests import Change, PurgedEntry, peer, peer_groups
 from artstore.errors import ArtfsError
 from artstore.mount_leases import DeletedVersion
@@ -220,13 +220,23 @@ class Supervisor:
         return {"ok": False, "errno": number, "error": os.strerror(number)} if number else {}
 
     def status(self) -> dict[str, Any]:
-        """Return the daemon's description, the state of its reaper, and each worker's counts and memory, for JSON."""
+        """Return the daemon's description, its reaper's state, and the counts and memory of each serving process."""
         slots = range(self._counters.slots)
-        workers = [self._worker(slot) for slot in slots if self._counters.slot(slot).get(Field.STARTED_NS)]
-        return {**self._description, "workers": workers, "reaper": self._reaping.status()}
+        workers = [
+            self._process(self._counters.slot(slot))
+            for slot in slots
+            if self._counters.slot(slot).get(Field.STARTED_NS)
+        ]
+        lane = self._counters.lane
+        return {
+            **self._description,
+            "workers": workers,
+            "lane": self._process(lane) if lane.get(Field.STARTED_NS) else None,
+            "reaper": self._reaping.status(),
+        }
 
-    def _worker(self, slot: int) -> dict[str, Any]:
-        counts = self._counters.slot(slot)
+    @staticmethod
+    def _process(counts: WorkerCounts) -> dict[str, Any]:
         pid = counts.get(Field.PID)
         return {
             "pid": pid,

@@ -94,8 +94,7 @@ def unpack_rows(data: bytes) -> list[dict[str, Any]]:
     The memory that this takes follows from what the frame has, not from the length that it claims.
     """
     try:
-        text = _decompressed(data)
-        rows = [load_json(line) for line in text.split(b"\n")] if text else []
+        rows = [load_json(line) for line in _decompressed(data).split(b"\n")]
     except (zstandard.ZstdError, ValueError, RecursionError) as error:
         raise DamageError("it is not a block of rows") from error
     if not all(isinstance(row, dict) for row in rows):

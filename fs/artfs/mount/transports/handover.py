@@ -8,8 +8,8 @@ The process that serves so has no device.  Messages are those of ``lane/src/desk
                    VERSION u32 · whether it is living u32 · mount serial, epoch, root node, parent inode u64 ·
                    creation, mtime in ns i64 · permission bits u64
 
-A slot is a part of memory that the lane and one worker share.  A request whose answer may be long has one; its answer is
-in the slot if it is longer than `SHORT_ANSWER`.
+A slot is a part of memory that the lane and one worker share.  A request whose answer may be long has one; its answer
+is in the slot if it is longer than `SHORT_ANSWER`.
 
 Guarantees: every request is answered once, by any thread.
 """
