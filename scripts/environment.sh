@@ -92,6 +92,35 @@ need_azurite() {
     hash -r
 }
 
+# Build the fast lane of mounts and install it into the virtual environment, unless it is there.
+need_lane() {
+    local lock want stamp="$venv/.artfs-lane"
+    exec {lock}<"$root"
+    flock "$lock"
+    want=$({ echo "$root"; cat "$root"/lane/setup.py "$root"/lane/pyproject.toml "$root"/lane/artfs_lane/*.py "$root"/lane/src/*; } |
+        sha256sum | cut -c1-64)
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ]; then
+        install_packages $(missing_for_lane)
+        say "building the fast lane of mounts"
+        rm -rf "$root/lane/build"
+        logged "$venv/bin/python" -m pip install --no-input --disable-pip-version-check "$root/lane" ||
+            fail "the fast lane could not be built: $(pip_error) (all of it: $log)"
+        echo "$want" >"$stamp"
+        rm -f "$log"
+    fi
+    exec {lock}<&-
+}
+
+# Print the system packages that a build of the fast lane lacks.
+missing_for_lane() {
+    have gcc || echo gcc
+    [ -e /usr/include/stdio.h ] || echo libc6-dev
+    [ -e /usr/include/linux/fuse.h ] || echo linux-libc-dev
+    [ -e /usr/include/lmdb.h ] || echo liblmdb-dev
+    [ -e /usr/include/zstd.h ] || echo libzstd-dev
+    [ -e /usr/include/xxhash.h ] || echo libxxhash-dev
+}
+
 # Servers for tests of what lies outside; on other systems, where they are not there, these are skipped.
 need_servers() {
     have apt-get || return 0

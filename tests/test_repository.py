@@ -373,7 +373,10 @@ TESTED_ELSEWHERE = {
     "tests/mount/test_control.py": [
         f"artfs/mount/{name}" for name in ("checks", "configuration", "control", "reports", "table")
     ],
-    "tests/mount/test_daemons.py": [f"artfs/mount/{name}" for name in ("daemon", "holders", "kernel", "zygote")],
+    "tests/mount/test_daemons.py": [
+        f"artfs/mount/{name}" for name in ("attaching", "daemon", "holders", "kernel", "zygote")
+    ],
+    "tests/mount/test_lane.py": ["artfs/mount/transports/handover"],
     "tests/mount/test_users.py": ["artfs/mount/ownership"],
     "tests/fs/mount/test_direct.py": [f"artfs/mount/transports/{name}" for name in ("answering", "direct", "waiting")],
     "tests/fs/mount/test_protocol.py": ["artfs/mount/transports/protocol"],

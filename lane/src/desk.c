@@ -199,7 +199,11 @@ static struct worker *least_busy(void)
 void hand_over(int device, const u8 *request, size_t length)
 {
     struct fuse_in_header header;
+    if (length < sizeof header)
+        return;
     memcpy(&header, request, sizeof header);
+    if (is_silent(header.opcode))
+        return; /* nothing would end the errand */
     struct errand *errand = errands < MOST_ERRANDS ? malloc(sizeof *errand + length) : NULL;
     if (!errand) {
         fail(device, header.unique, ENOMEM);

@@ -211,6 +211,7 @@ struct clerk {
 };
 
 enum { ANSWERED = 0, SILENT = 1 }; /* or UNUSUAL */
+bool is_silent(u32 opcode);
 int answer_request(struct clerk *clerk, const u8 *request, size_t length);
 void off_duty(struct clerk *clerk);
 extern _Thread_local struct clerk *this_clerk;

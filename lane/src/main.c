@@ -115,7 +115,7 @@ static void *serve(void *given)
     u8 request[LONGEST_REQUEST] __attribute__((aligned(8)));
     while (true) {
         ssize_t length = take(clerk, request);
-        if (length == -ENODEV || length == -ECONNABORTED)
+        if (!length || length == -ENODEV || length == -ECONNABORTED)
             leave(EXIT_ENDED, NULL);
         if (length == -EINTR || length == -ENOENT || length == -EAGAIN)
             continue;

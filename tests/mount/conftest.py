@@ -151,6 +151,7 @@ def environment() -> dict[str, str]:
     from artstore import errors
 
     roots = [str(Path(artfs.__path__[0]).parent), str(Path(str(errors.__file__)).parent.parent)]
+    roots += [root for root in os.environ.get("PYTHONPATH", "").split(os.pathsep) if root]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
 
 

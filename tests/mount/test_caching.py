@@ -37,11 +37,11 @@ def test_absent_names_are_asked_for_once(workspace: Workspace, mounts: Any, sour
     mount = mounts()
     folder = mount.path(workspace.put(source, "a"))
     os.stat(folder)
-    before = sum(worker.lookups for worker in mounts.status(mount).workers)
+    before = sum(worker.lookups for worker in mounts.status(mount).serving)
     for _ in range(3):
         for name in ("absent", "also/absent", "absent.py"):
             assert not os.path.exists(f"{folder}/{name}")
-    after = sum(worker.lookups for worker in mounts.status(mount).workers)
+    after = sum(worker.lookups for worker in mounts.status(mount).serving)
     assert after - before == 3
 
 
@@ -53,7 +53,7 @@ def test_what_is_in_a_version_is_asked_for_once(workspace: Workspace, mounts: An
     counts = []
     for turn in range(3):
         assert Path(f"/proc/self/fd/{inside}/x").read_text() == "0"
-        workers = mounts.status(mount).workers
+        workers = mounts.status(mount).serving
         counts.append((sum(worker.reads for worker in workers), sum(worker.lookups for worker in workers)))
         time.sleep(1.1 if turn == 1 else 0)
     os.close(inside)
@@ -123,9 +123,9 @@ def test_equal_files_of_two_versions_are_two_files(workspace: Workspace, mounts:
     assert not os.path.samefile(one, other)
     assert one.stat().st_mtime_ns == other.stat().st_mtime_ns == (source / "same").stat().st_mtime_ns
     assert one.read_bytes() == other.read_bytes()
-    reads = sum(worker.reads for worker in mounts.status(mount).workers)
+    reads = sum(worker.reads for worker in mounts.status(mount).serving)
     assert one.read_bytes() == other.read_bytes()
-    assert sum(worker.reads for worker in mounts.status(mount).workers) == reads
+    assert sum(worker.reads for worker in mounts.status(mount).serving) == reads
 
 
 def test_an_old_version_stays_open_and_current_while_others_come(

@@ -407,10 +407,10 @@ def test_the_status_counts_what_is_served(workspace: Workspace, mounts: Any, sou
     found = mounts.status(mount)
     assert (found.state, found.pid, found.transport) == ("live", mount.pid, mounts.transport)
     assert len(found.workers) == 3
-    assert sum(worker.bytes for worker in found.workers) == found.bytes >= BIG
-    assert found.requests >= sum(worker.reads for worker in found.workers) > 0
+    assert sum(worker.bytes for worker in found.serving) == found.bytes >= BIG
+    assert found.requests >= sum(worker.reads for worker in found.serving) > 0
     assert all(worker.memory_bytes and worker.memory_bytes < 120 << 20 for worker in found.workers)
-    assert sum(worker.errors for worker in found.workers) == 0
+    assert sum(worker.errors for worker in found.serving) == 0
 
 
 def test_the_workers_die_with_a_damaged_workspace_only_by_errors(

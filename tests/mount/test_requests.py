@@ -172,6 +172,7 @@ def one_worker(workspace: Workspace, mounts: Any, source: Path, children: Childr
     return mount, folder / "big", worker_of(mount, children)
 
 
+@pytest.mark.no_lane
 def test_who_waits_for_a_read_can_be_killed(one_worker: tuple[MountHandle, Path, int], children: Children) -> None:
     """The later answer has no receiver; the worker continues."""
     mount, file, worker = one_worker
@@ -187,6 +188,7 @@ def test_who_waits_for_a_read_can_be_killed(one_worker: tuple[MountHandle, Path,
     assert worker_of(mount, children) == worker
 
 
+@pytest.mark.no_lane
 def test_a_signal_does_not_spoil_a_read(one_worker: tuple[MountHandle, Path, int]) -> None:
     """A handler runs when the read is done or begins again, and the bytes are right: none twice, none left out."""
     _, file, worker = one_worker
@@ -201,6 +203,7 @@ def test_a_signal_does_not_spoil_a_read(one_worker: tuple[MountHandle, Path, int
     assert out.split()[-1] == b"1" and b"heard" in out
 
 
+@pytest.mark.no_lane
 def test_interrupted_look_ups_and_listings(one_worker: tuple[MountHandle, Path, int], children: Children) -> None:
     """Callers are killed one by one while they wait; then other processes find everything."""
     mount, file, worker = one_worker
@@ -221,6 +224,7 @@ def test_interrupted_look_ups_and_listings(one_worker: tuple[MountHandle, Path, 
     assert worker_of(mount, children) == worker
 
 
+@pytest.mark.no_lane
 def test_a_mount_is_not_ended_under_a_read(one_worker: tuple[MountHandle, Path, int]) -> None:
     """Busy while a read waits; taken out of sight, the read still ends with its bytes, and then the daemon ends."""
     mount, file, worker = one_worker

@@ -60,6 +60,7 @@ def examine(workspace: Path) -> Iterator[Check]:
         "python": _python,
         "lmdb": _lmdb,
         "chunker": _chunker,
+        "fast_lane": _lane,
         "pyfuse3": _binding,
         "fuse_device": _device,
         "mount_permission": _permission,
@@ -103,6 +104,17 @@ def _chunker() -> _Finding:
     except ImportError as error:
         return _Finding("fail", f"cannot be imported: {error}", "pip install pyfastcdc")
     return _Finding("ok", "the compiled module of pyfastcdc is loaded")
+
+
+def _lane() -> _Finding:
+    from artfs.mount.lane import INSTALL, is_installed, program
+
+    if not is_installed():
+        return _Finding("warn", "the fast lane of mounts is not installed: they work, only slower", INSTALL)
+    path = program()
+    if not path:
+        return _Finding("warn", "the fast lane of mounts is turned off (ARTFS_LANE=0) or was not built", INSTALL)
+    return _Finding("ok", f"the fast lane of mounts is {path}")
 
 
 def _binding() -> _Finding:

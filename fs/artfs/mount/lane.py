@@ -22,7 +22,6 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
-from artfs.mount import kernel
 from artfs.mount.attributes import Modes
 from artfs.mount.configuration import Configuration
 from artfs.mount.counters import Counters, Field
@@ -35,12 +34,14 @@ from artstore.storage.environment import map_size
 from artstore.storage.lmdb_files import link_environment
 from artstore.storage.manifest_folders import read_current
 
-__all__ = ["MOST_WORKERS", "Lane", "Verdict", "is_installed", "program"]
+__all__ = ["INSTALL", "MOST_WORKERS", "Lane", "Verdict", "is_installed", "program"]
 
 _ENDED, _REPLACED, _UNSUITED = 0, 75, 76
 """Exit codes of the program: the mount has ended; the environment was replaced; it cannot serve this workspace."""
 _MAGIC: Final = 0x314E414C
 _PLAN: Final = struct.Struct("=IIqqQIIiiiiiiIIIIII64i64i64i256s2560I")
+INSTALL: Final = "apt install gcc liblmdb-dev libzstd-dev libxxhash-dev, then pip install ./lane in a clone of artfs"
+"""What installs the program, a distribution of its own because pip compiles it."""
 MOST_WORKERS: Final = 64
 """Workers behind a lane at most; it has no more threads, either."""
 _HAZARDS: Final = (64 + 2 * 64) * 8
@@ -84,14 +85,16 @@ def program() -> str:
 class Lane:
     """Start the program of one mount; for the zygote."""
 
-    def __init__(self, configuration: Configuration, shown: Shown, counters: Counters, device: int) -> None:
-        """Serve ``device``; everything is shown as owned by ``shown``."""
+    def __init__(
+        self, configuration: Configuration, shown: Shown, counters: Counters, clone: Callable[[], int]
+    ) -> None:
+        """Serve a mount, whose device ``clone`` clones; everything is shown as owned by ``shown``."""
         self._configuration = configuration
         self._shown = shown
         self._counters = counters
-        self._device = device
+        self._clone = clone
         self._threads = min(MOST_WORKERS, 2 * len(os.sched_getaffinity(0)) + 2)
-        self._devices = [kernel.clone_device(device) for _ in range(self._threads)]
+        self._devices = [clone() for _ in range(self._threads)]
         self._hazards = _memory("artfs-hazards", _HAZARDS)
         self._memories = [_memory("artfs-answers", SLOTS * SLOT_BYTES) for _ in range(configuration.workers)]
         self._ends: list[socket.socket | None] = [None] * configuration.workers
@@ -134,6 +137,11 @@ class Lane:
         end, self._ends[slot] = self._ends[slot], None
         if end is not None:
             end.close()
+
+    def _close_control(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
 
     def _execute(self, control: int) -> NoReturn:
         """Become the program."""
@@ -188,9 +196,7 @@ class Lane:
         """Return what follows from the exit status of the program, and say why if it is turned off."""
         self.pid = 0
         self._counters.lane.set(Field.PID, 0)
-        if self._control is not None:
-            self._control.close()
-            self._control = None
+        self._close_control()
         code = os.waitstatus_to_exitcode(status)
         if code == _ENDED:
             return Verdict.MOUNT_ENDED
@@ -210,14 +216,11 @@ class Lane:
         """Close the devices, for kernels that cannot send requests again: these fail or retry those in progress."""
         for descriptor in self._devices:
             os.close(descriptor)
-        self._devices = [kernel.clone_device(self._device) for _ in range(self._threads)]
-
-    def take_device(self) -> int:
-        """Return one of the devices, for a worker that serves without the lane."""
-        return self._devices.pop() if self._devices else kernel.clone_device(self._device)
+        self._devices = [self._clone() for _ in range(self._threads)]
 
     def close(self) -> None:
         """Close what is left."""
+        self._close_control()
         for slot in range(len(self._ends)):
             self._close_end(slot)
         for descriptor in (*self._devices, self._hazards, *self._memories):

@@ -89,13 +89,14 @@ class MountStatus:
     @property
     def requests(self) -> int:
         """The number of requests that were served."""
-        return sum(process.requests for process in self._serving)
+        return sum(process.requests for process in self.serving)
 
     @property
     def bytes(self) -> int:
         """The number of bytes that were read."""
-        return sum(process.bytes for process in self._serving)
+        return sum(process.bytes for process in self.serving)
 
     @property
-    def _serving(self) -> list[WorkerStatus]:
+    def serving(self) -> list[WorkerStatus]:
+        """The processes that answer requests: the workers, and the fast lane."""
         return self.workers if self.lane is None else [*self.workers, self.lane]

@@ -30,6 +30,7 @@ import socket
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -162,7 +163,9 @@ class Zygote:
         self._supervisor = fork(lambda: run_supervisor(self._kit, self._info), closing=self._private(supervisor=True))
         self._await_ready(1)
         if self._configuration.lane and attached.name == "direct":
-            self._lane = Lane(self._configuration, attached.shown, self._counters, self._device)
+            self._lane = Lane(
+                self._configuration, attached.shown, self._counters, partial(kernel.clone_device, self._device)
+            )
         for slot in range(self._configuration.workers):
             self._start_worker(slot)
         self._await_ready(self._configuration.workers)
