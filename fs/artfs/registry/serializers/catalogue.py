@@ -7,6 +7,7 @@ the libraries of others.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import threading
@@ -25,6 +26,7 @@ _OURS: Final = {
     "json": f"{_PACKAGE}.plain:JsonSerializer",
     "npy": f"{_PACKAGE}.arrays:NpySerializer",
     "safetensors": f"{_PACKAGE}.tensors:SafetensorsSerializer",
+    "skops": f"{_PACKAGE}.estimators.serializer:SkopsSerializer",
     "cloudpickle": f"{_PACKAGE}.pickles:PickleSerializer",
 }
 """In the order in which they are asked."""
@@ -56,11 +58,11 @@ def names() -> list[str]:
 
 def find(name: str) -> Serializer:
     """Return the serialiser of a format; raise `UnknownFormatError` if there is none."""
-    name = name if name in names() else _HINTS.get(name, name)
-    if name in _registered:
-        return _registered[name]
-    if name in _loaded:
-        return _loaded[name]
+    known = _registered.get(name) or _loaded.get(name)
+    if known is not None:
+        return known
+    if name in _HINTS and name not in names():
+        return find(_HINTS[name])
     if name in _OURS:
         module, _, attribute = _OURS[name].partition(":")
         made: Any = getattr(importlib.import_module(module), attribute)()
@@ -83,7 +85,9 @@ def candidates() -> Iterator[Serializer]:
         yield find(name)
 
 
+@functools.cache
 def _points() -> list[importlib.metadata.EntryPoint]:
+    """Return the entry points of installed packages, for which every package's metadata are read once a process."""
     return [point for point in importlib.metadata.entry_points(group=ENTRY_POINTS) if point.name not in _OURS]
 
 

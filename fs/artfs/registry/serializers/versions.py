@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
 import re
@@ -33,13 +34,20 @@ def version_of(distribution: str) -> str | None:
         import artfs
 
         return artfs.__version__
-    try:
-        return importlib.metadata.version(distribution)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        pass
+    installed = _installed(distribution)
+    if installed is not None:
+        return installed
     module = sys.modules.get(distribution)
     version = getattr(module, "__version__", None)
     return version if isinstance(version, str) else None
+
+
+@functools.cache
+def _installed(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return None
 
 
 def recorded(libraries: Mapping[str, str], packages: Iterable[str]) -> dict[str, str]:

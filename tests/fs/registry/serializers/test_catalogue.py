@@ -42,6 +42,7 @@ class Roman:
 def none_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "_registered", {})
     monkeypatch.setattr(catalogue, "_loaded", {})
+    catalogue._points.cache_clear()
 
 
 def test_a_serialiser_of_the_user_is_asked_first(store: Store) -> None:
@@ -109,6 +110,7 @@ def test_installed_packages_name_theirs(store: Store, monkeypatch: pytest.Monkey
     monkeypatch.setattr(importlib.metadata, "entry_points", points)
     assert catalogue.names()[:2] == ["roman", "json"]
     assert store(2).load(versions=None) == 2
+    catalogue._points.cache_clear()
 
 
 def test_formats_that_nothing_has(store: Store) -> None:
