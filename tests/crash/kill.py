@@ -32,7 +32,19 @@ from crash.scenes import Scene, command, copy_workspace, environment, run, scene
 from crash.states import content_of_tree, converge, faults, opened
 
 CALLS = (
-    *("write", "writev", "pwrite64", "pwritev", "fdatasync", "fsync", "msync", "sync_file_range", "openat", "openat2"),
+    *(
+        "write",
+        "writev",
+        "pwrite64",
+        "pwritev",
+        "pwritev2",
+        "fdatasync",
+        "fsync",
+        "msync",
+        "sync_file_range",
+        "openat",
+        "openat2",
+    ),
     *(
         "ftruncate",
         "truncate",

@@ -267,6 +267,12 @@ class Medium:
     def _pwrite64(self, call: Call) -> None:
         self._write_at(call, call.number(-1))
 
+    def _pwritev2(self, call: Call) -> None:
+        self._write_at(call, call.number(-2))
+
+    def _pwritev(self, call: Call) -> None:
+        self._write_at(call, call.number(-1))
+
     def _write(self, call: Call) -> None:
         number, path, _ = call.descriptor()
         if self._inside(path):

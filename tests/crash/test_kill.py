@@ -49,7 +49,7 @@ SHARES = {
 }
 """Of the points of each scene, those that the suite tries."""
 SHOWN_BY = {
-    **dict.fromkeys(PUT_BUGS, ("first put", "pwrite64")),
+    **dict.fromkeys(PUT_BUGS, ("first put", "pwritev2")),
     "draft-moved-after-commit": ("draft add", "fdatasync"),
     "punched-before-commit": ("reap", "fdatasync"),
     "condemned-after-commit": ("reap", "fdatasync"),

@@ -18,7 +18,7 @@ from artstore.ingest.building import DirectoryBuilder, ListBuilder, directory_en
 from artstore.ingest.earlier import Earlier, EarlierDirectory
 from artstore.ingest.feeding import Feed, Parcel
 from artstore.ingest.overlay import Overlay
-from artstore.ingest.reading import SMALL, FileDraft, Window, changed, encode_small, read_small, read_windows
+from artstore.ingest.reading import SMALL, FileDraft, Room, Window, changed, encode_small, read_small, read_windows
 from artstore.ingest.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source, display
 from artstore.ingest.staging import Stager
 from artstore.ingest.statcache import DirectoryCache, StatCache
@@ -44,17 +44,20 @@ _MAX_PROBLEMS: Final = 100
 class _Reading:
     """Small files that are read together and compressed by one task."""
 
-    __slots__ = ("bytes", "entries", "future")
+    __slots__ = ("_drafts", "bytes", "entries", "future")
 
     def __init__(self) -> None:
         self.entries: list[FileEntry] = []
         self.bytes = 0
         self.future: Future[list[FileDraft]] | None = None
+        self._drafts: list[FileDraft] = []
 
     def draft(self, index: int) -> FileDraft:
         """Return the result for a file, which has been read."""
-        assert self.future is not None
-        return self.future.result()[index]
+        if not self._drafts:
+            assert self.future is not None
+            self._drafts = self.future.result()
+        return self._drafts[index]
 
 
 class _Batch:
@@ -134,6 +137,7 @@ class Ingest:
         self._hints = hints
         self._progress = progress
         self._batch = _Batch()
+        self._room = Room()  # of the feed's thread
         self._directories: list[_Directory] = []
         self._problems: list[SourceError] = []
         self._root: Ref | None = None
@@ -207,7 +211,7 @@ class Ingest:
         reading = batch.reading
         if not reading.entries:
             return Parcel(batch.steps, [], batch.cost)
-        reading.future = pool.submit(encode_small, self._store, read_small(reading.entries), self._hints)
+        reading.future = pool.submit(encode_small, self._store, read_small(reading.entries, self._room), self._hints)
         return Parcel(batch.steps, [reading.future], batch.cost + reading.bytes)
 
     def _cache_of(self, path: bytes, above: list[DirectoryCache | None]) -> DirectoryCache | None:
@@ -255,7 +259,7 @@ class Ingest:
         try:
             yield self._handed_over(pool)
             large.stamp = FileStamp.of_fd(fd)
-            for window in read_windows(self._store, pool, fd, large.stamp.size, self._hints):
+            for window in read_windows(self._store, pool, fd, large.stamp.size, self._hints, self._room):
                 step = partial(self._add_window, large, window, entry.name)
                 yield Parcel([step], list(window.chunks), len(window.data) + _STEP_COST)
             large.still = FileStamp.of_fd(fd) == large.stamp
@@ -439,6 +443,7 @@ class _LargeFile:
         self._stager = stager
         self._builder = ListBuilder(stager)
         self._hasher = ContentHasher()
+        self._only: Window | None = None
         self.size = 0
         self.stamp = FileStamp(0, 0, 0, 0, 0)
         self.read_ns = time.time_ns()
@@ -447,7 +452,10 @@ class _LargeFile:
 
     def add(self, window: Window) -> None:
         """Stage the chunks of a window, waiting for those that are not done."""
-        self._hasher.update(window.data)
+        if window.id:
+            self._only = window
+        else:
+            self._hasher.update(window.data)
         self.size += len(window.data)
         for future in window.chunks:
             for chunk in future.result():
@@ -455,7 +463,10 @@ class _LargeFile:
 
     def finish(self) -> tuple[bytes, Ref]:
         """Return the content's id and node."""
-        ident = self._hasher.digest()
+        only = self._only
+        ident = self._hasher.digest() if only is None else only.id
+        if only is not None and only.is_known:
+            return ident, self._stager.chunk(ident, self.size, None)
         if not self.size:  # emptied after the walk saw it
             return ident, self._stager.chunk(ident, 0, encode(b""))
         return ident, self._builder.finish(ident)

@@ -1,17 +1,23 @@
 """Reading files into content ids and stored forms.
 
-One thread reads and cuts: small files whole, a batch at a time, large ones in windows.  Worker threads compress, and
-hash the chunks of large files.  BLAKE3, zstd and read release the interpreter's lock; taking it again while others
-want it costs more than reading a small file, so a task is many chunks, and compresses them in one call.
+One thread reads: small files whole, a batch at a time, large ones in windows, which it also cuts.  Worker threads hash
+and compress, and cut small files that are more than one chunk.  BLAKE3, zstd and read release the interpreter's lock;
+taking it again while others want it costs more than reading a small file, so a task is many chunks, and compresses them
+in one call.
+
+Content whose id the store has is neither cut nor compressed: that is known of a file of up to a window before it is
+cut.
 """
 
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from artstore.errors import SourceChangedError, SourceError
@@ -20,10 +26,21 @@ from artstore.ingest.chunker import MAXIMUM, MIXED, WHOLE, Sizes, boundaries, si
 from artstore.ingest.source import FileEntry, FileStamp, display
 from artstore.limits import raise_machine_error
 from artstore.records.packing import CLASS_CONTENT
-from artstore.storage.codec import Encoded, encode_all
+from artstore.rows.nodes import has_lost, is_whole
+from artstore.storage.codec import RAW, Encoded, encode_all
 from artstore.store import Store
 
-__all__ = ["SMALL", "ChunkDraft", "FileDraft", "FileRead", "Window", "encode_small", "read_small", "read_windows"]
+__all__ = [
+    "SMALL",
+    "ChunkDraft",
+    "FileDraft",
+    "FileRead",
+    "Room",
+    "Window",
+    "encode_small",
+    "read_small",
+    "read_windows",
+]
 
 SMALL: Final = MAXIMUM
 """Files up to this many bytes are read whole."""
@@ -32,31 +49,27 @@ _ATTEMPTS: Final = 3
 _PAUSE: Final = 0.05
 _GROUP: Final = 1024 * 1024
 """Bytes of chunks that one task hashes and compresses."""
+_BLOCK: Final = 8 * 1024 * 1024
+_HUGE_PAGE: Final = 2 * 1024 * 1024
 
 
 class ChunkDraft(NamedTuple):
-    """A chunk: its id, its length, and its stored form, or None if a hint says that the store has it."""
+    """A chunk: its id, its length, and its stored form, or None if a hint says that the store has it.
+
+    Without a stored form it may be more than a chunk: the whole content of a file.
+    """
 
     id: bytes
     size: int
     encoded: Encoded | None
 
 
-class _Piece(NamedTuple):
-    """A chunk that was cut and is not compressed yet."""
-
-    id: bytes
-    data: Buffer
-    thorough: bool
-
-
 class FileRead(NamedTuple):
-    """A small file that was read, cut into chunks; ``error`` is set, and the rest empty, where it could not be."""
+    """A small file that was read; ``error`` is set, and the rest empty, where it could not be."""
 
-    id: bytes
+    data: Buffer
     stamp: FileStamp | None
     read_ns: int
-    pieces: list[_Piece]
     error: SourceError | None
 
 
@@ -71,21 +84,65 @@ class FileDraft(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Consecutive bytes of a large file, and the chunks that end in it, being worked on."""
+    """Consecutive bytes of a large file, and the chunks that end in it, being worked on.
+
+    ``id`` is that of the whole file if this is all of it, else empty.  ``is_known`` tells that the store has that
+    content, according to a hint; there are no chunks then.
+    """
 
     data: memoryview
     chunks: list[Future[list[ChunkDraft]]]
+    id: bytes = b""
+    is_known: bool = False
 
 
-def _read_whole(entry: FileEntry) -> tuple[bytes, FileStamp, int]:
-    """Return (content, stamp, when reading began) of a file that did not change while it was read."""
-    for attempt in range(_ATTEMPTS):
-        if attempt:
-            time.sleep(_PAUSE * attempt)
+class Room:
+    """Memory to read into, taken from large blocks; for one thread.
+
+    A block is freed with the last part of it that is in use.  The kernel is asked for huge pages: clearing memory page
+    by page takes as long as reading into it.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = memoryview(bytearray())
+
+    def take(self, size: int) -> memoryview:
+        """Return ``size`` bytes that nothing else uses; what is in them is undefined."""
+        if size > len(self._left):
+            length = -(-max(size, _BLOCK) // _HUGE_PAGE) * _HUGE_PAGE
+            block = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            with suppress(OSError, AttributeError):
+                block.madvise(mmap.MADV_HUGEPAGE)
+            self._left = memoryview(block)
+        taken, self._left = self._left[:size], self._left[size:]
+        return taken
+
+
+def _read_once(entry: FileEntry, room: memoryview) -> FileRead | None:
+    """Return a file that is as the walk saw it, read in one call into ``room``, a byte longer; else None."""
+    read_ns = time.time_ns()
+    fd = entry.open()
+    try:
+        size = os.readv(fd, [room])
+        if size == len(room) - 1 and FileStamp.of_fd(fd) == entry.stamp:
+            return FileRead(room[:size], entry.stamp, read_ns, None)
+    except OSError:
+        pass  # the next attempt names it
+    finally:
+        os.close(fd)
+    return None
+
+
+def _read_again(entry: FileEntry) -> FileRead:
+    """Return a file that does not change while it is read, after a first attempt."""
+    for attempt in range(1, _ATTEMPTS):
+        time.sleep(_PAUSE * attempt)
         read_ns = time.time_ns()
         fd = entry.open()
         try:
-            before = FileStamp.of_fd(fd) if attempt else entry.stamp  # what the walk saw is before as well
+            before = FileStamp.of_fd(fd)
             if before.size > 4 * SMALL:
                 break
             data = os.read(fd, before.size + 1)
@@ -95,7 +152,7 @@ def _read_whole(entry: FileEntry) -> tuple[bytes, FileStamp, int]:
                     break
                 data += more
             if len(data) == before.size and FileStamp.of_fd(fd) == before:
-                return data, before, read_ns
+                return FileRead(data, before, read_ns, None)
         except OSError as error:
             if isinstance(error, SourceError):
                 raise
@@ -113,10 +170,59 @@ def changed(entry: FileEntry) -> SourceChangedError:
     return SourceChangedError(f"{display(entry.path)} kept changing while it was read", paths=[entry.path])
 
 
-def _pieces(data: bytes) -> list[_Piece]:
-    """Return the chunks of a small file."""
-    if len(data) <= WHOLE:
-        return [_Piece(content_id(data), data, True)]
+def read_small(entries: Sequence[FileEntry], room: Room | None = None) -> list[FileRead]:
+    """Read files whole; release each entry's directory.  Failures are in the results, not raised.
+
+    For one thread that does nothing else: with several, most of the time goes into waiting for the interpreter's lock.
+    """
+    lengths = [entry.stamp.size + 1 for entry in entries]
+    view = (room or Room()).take(sum(lengths))
+    results = []
+    start = 0
+    for entry, length in zip(entries, lengths, strict=True):
+        try:
+            results.append(_read_once(entry, view[start : start + length]) or _read_again(entry))
+        except SourceError as error:
+            results.append(FileRead(b"", None, 0, error))
+        finally:
+            entry.directory.release()
+        start += length
+    return results
+
+
+def encode_small(store: Store, files: Sequence[FileRead], hints: bool) -> list[FileDraft]:
+    """Hash, cut and compress what the store does not have of some files that were read."""
+    ids = [b"" if file.error is not None else content_id(file.data) for file in files]
+    known = _known(store, ids) if hints else set()
+    pieces: list[_Piece] = []
+    counts = []
+    for file, ident in zip(files, ids, strict=True):
+        before = len(pieces)
+        if file.error is None:
+            if len(file.data) <= WHOLE or ident in known:
+                pieces.append(_Piece(ident, file.data, True))
+            else:
+                pieces += _cut(file.data)
+        counts.append(len(pieces) - before)
+    if hints:
+        whole = set(ids)
+        known |= _known(store, [piece.id for piece in pieces if piece.id not in whole])
+    drafts = iter(_encode_unknown(pieces, known, hints))
+    return [
+        FileDraft(ident, file.stamp, file.read_ns, [next(drafts) for _ in range(count)], file.error)
+        for file, ident, count in zip(files, ids, counts, strict=True)
+    ]
+
+
+class _Piece(NamedTuple):
+    """A chunk that is not compressed yet."""
+
+    id: bytes
+    data: Buffer
+    thorough: bool
+
+
+def _cut(data: Buffer) -> list[_Piece]:
     sizes = sizes_for(data)
     view = memoryview(data)
     starts = [0, *(ends := boundaries(data, sizes))[:-1]]
@@ -127,53 +233,47 @@ def _piece(data: memoryview, sizes: Sizes) -> _Piece:
     return _Piece(content_id(data), data, sizes == MIXED)  # what repeats gains nothing by it, and noise is left alone
 
 
-def _encode_unknown(store: Store, pieces: Sequence[_Piece], hints: bool) -> list[ChunkDraft]:
-    known: set[bytes] = set()
-    if hints:
-        with store.snapshot() as snapshot:
-            known = {piece.id for piece in pieces if snapshot.transaction.find(CLASS_CONTENT, piece.id) is not None}
-    drafts = [ChunkDraft(piece.id, len(piece.data), None) for piece in pieces]
+def _known(store: Store, ids: Sequence[bytes]) -> set[bytes]:
+    """Return those of some contents' ids that the store has; as a hint, for they may be reaped."""
+    if not ids:
+        return set()
+    with store.snapshot() as snapshot:
+        find = snapshot.transaction.find
+        known = {ident for ident in ids if find(CLASS_CONTENT, ident) is not None}
+        if known and has_lost(snapshot.transaction):  # then a file may be there whose chunks are not
+            known = {ident for ident in known if is_whole(snapshot.transaction, ident)}
+    return known
+
+
+def _encode_unknown(pieces: Sequence[_Piece], known: set[bytes], hints: bool) -> list[ChunkDraft]:
+    """Return pieces with their stored forms, but without that of one that is known; with ``hints``, each only once."""
     wanted: dict[bool, list[int]] = {False: [], True: []}
     for index, piece in enumerate(pieces):
         if piece.id not in known:
             wanted[piece.thorough].append(index)
             if hints:
                 known.add(piece.id)
+    forms: list[Encoded | None] = [None] * len(pieces)
     for thorough, indices in wanted.items():
-        encoded = encode_all([pieces[index].data for index in indices], thorough=thorough)
-        for index, form in zip(indices, encoded, strict=True):
-            drafts[index] = drafts[index]._replace(encoded=form)
-    return drafts
+        if indices:
+            encoded = encode_all([pieces[index].data for index in indices], thorough=thorough)
+            for index, form in zip(indices, encoded, strict=True):
+                forms[index] = form
+    _let_go(forms, sum(len(piece.data) for piece in pieces))
+    return [ChunkDraft(piece.id, len(piece.data), form) for piece, form in zip(pieces, forms, strict=True)]
 
 
-def read_small(entries: Sequence[FileEntry]) -> list[FileRead]:
-    """Read files whole; release each entry's directory.  Failures are in the results, not raised.
-
-    For one thread that does nothing else: with several, most of the time goes into waiting for the interpreter's lock.
-    """
-    results = []
-    for entry in entries:
-        try:
-            data, stamp, read_ns = _read_whole(entry)
-            pieces = _pieces(data)
-            ident = pieces[0].id if len(pieces) == 1 else content_id(data)
-            results.append(FileRead(ident, stamp, read_ns, pieces, None))
-        except SourceError as error:
-            results.append(FileRead(b"", None, 0, [], error))
-        finally:
-            entry.directory.release()
-    return results
+def _let_go(forms: list[Encoded | None], size: int) -> None:
+    """Copy the raw ones of some stored forms if they are few, since each keeps the block that was read into."""
+    raw = {index: form for index, form in enumerate(forms) if form is not None and form.codec == RAW}
+    if 2 * sum(len(form.data) for form in raw.values()) < size:
+        for index, form in raw.items():
+            forms[index] = form._replace(data=bytes(form.data))
 
 
-def encode_small(store: Store, files: Sequence[FileRead], hints: bool) -> list[FileDraft]:
-    """Compress what the store does not have of some files that were read."""
-    drafts = iter(_encode_unknown(store, [piece for file in files for piece in file.pieces], hints))
-    return [
-        FileDraft(file.id, file.stamp, file.read_ns, [next(drafts) for _ in file.pieces], file.error) for file in files
-    ]
-
-
-def read_windows(store: Store, pool: Executor, fd: int, size: int, hints: bool) -> Iterator[Window]:
+def read_windows(
+    store: Store, pool: Executor, fd: int, size: int, hints: bool, room: Room | None = None
+) -> Iterator[Window]:
     """Read a large file of ``size`` bytes, window by window; chunks are worked on as they are found.
 
     Of a file that grows one byte more is read, which tells; to its end could be without end.
@@ -182,34 +282,44 @@ def read_windows(store: Store, pool: Executor, fd: int, size: int, hints: bool) 
     """
 
     def work(views: list[memoryview]) -> list[ChunkDraft]:
-        return _encode_unknown(store, [_piece(view, sizes) for view in views], hints)
+        pieces = [_piece(view, sizes) for view in views]
+        known = _known(store, [piece.id for piece in pieces]) if hints else set()
+        return _encode_unknown(pieces, known, hints)
 
+    room = room or Room()
     sizes = MIXED
-    carried = b""
+    carried = memoryview(b"")
     first = True
     left = size + 1
     at_end = False
     while not at_end:
-        buffer = bytearray(len(carried) + WINDOW)
-        buffer[: len(carried)] = carried
-        view = memoryview(buffer)
+        length = len(carried) + min(WINDOW, left)
+        view = room.take(length)
+        view[: len(carried)] = carried
         filled = len(carried)
-        while filled < len(buffer):
-            got = os.readv(fd, [view[filled : filled + left]])
+        while filled < length:
+            got = os.readv(fd, [view[filled:]])
             left -= got
             if not got:
-                at_end = True
                 break
             filled += got
+        at_end = filled < length or not left
         fresh = view[len(carried) : filled]
+        ident = b""
         if first:
-            sizes, first = sizes_for(view[:filled]), False
+            first = False
+            if at_end:
+                ident = content_id(fresh)
+                if hints and ident in _known(store, [ident]):
+                    yield Window(fresh, [], ident, True)
+                    return
+            sizes = sizes_for(fresh)
         ends = boundaries(view[:filled], sizes)
         if not at_end:
             ends.pop()  # the last boundary is only the end of what was read so far
         start = ends[-1] if ends else 0
-        carried = bytes(view[start:filled]) if not at_end else b""
-        yield Window(fresh, _submit_groups(pool, work, view, ends))
+        carried = view[start:filled]
+        yield Window(fresh, _submit_groups(pool, work, view, ends), ident)
 
 
 def _submit_groups(

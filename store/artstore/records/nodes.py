@@ -161,7 +161,7 @@ def encode_chunk(record: ChunkRecord) -> bytes:
     extent = record.extent
     _check_chunk(record.size, extent.stored)
     fine = block_length(extent.stored, len(record.checksums)) == FINE_BLOCK
-    head = _CHUNK.pack(
+    return _chunk_with(len(record.checksums)).pack(
         KIND_CHUNK,
         _FINE_VERSION if fine else _VERSION,
         record.id,
@@ -171,8 +171,13 @@ def encode_chunk(record: ChunkRecord) -> bytes:
         extent.pack,
         extent.offset,
         extent.stored,
+        *record.checksums,
     )
-    return head + struct.pack(f"<{len(record.checksums)}Q", *record.checksums)
+
+
+@lru_cache(maxsize=512)
+def _chunk_with(checksums: int) -> struct.Struct:
+    return struct.Struct(f"{_CHUNK.format}{checksums}Q")
 
 
 def decode_chunk(payload: bytes) -> ChunkRecord:

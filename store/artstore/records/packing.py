@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from xxhash import xxh3_64_intdigest
@@ -122,9 +123,14 @@ def encode_index(entries: Sequence[PackedEntry]) -> bytes:
     """Return a segment's closing index."""
     parts = [_INDEX.pack(_INDEX_MAGIC, len(entries))]
     for klass, codec, ident, offset, stored, size, birth_ns, checksums in entries:
-        parts.append(_ENTRY.pack(klass, codec, ident, offset, stored, size, birth_ns, len(checksums)))
-        parts.append(struct.pack(f"<{len(checksums)}Q", *checksums))
+        count = len(checksums)
+        parts.append(_entry_with(count).pack(klass, codec, ident, offset, stored, size, birth_ns, count, *checksums))
     return _with_check(b"".join(parts))
+
+
+@lru_cache(maxsize=512)
+def _entry_with(checksums: int) -> struct.Struct:
+    return struct.Struct(f"{_ENTRY.format}{checksums}Q")
 
 
 def parse_index(data: bytes) -> list[PackedEntry]:

@@ -59,7 +59,6 @@ SEGMENT_BYTES: Final = 16 * 1024 * 1024
 """A segment with this many bytes of data takes no further stored form."""
 _NAME: Final = re.compile(r"(\d{8,})\.pack")
 _OPEN_PACKS: Final = 128
-_WRITTEN_AT_ONCE: Final = 1024 * 1024
 _GAP: Final = 64 * 1024
 """Bytes between two stored forms that are asked for as well: that is quicker than passing over them."""
 
@@ -355,7 +354,7 @@ class PackWriter:
         with disk.out_of_space(self._workspace, "a pack"):
             end = self.end
             for part in parts:
-                end = disk.append(self._fd, [part.head, *_joined(part.buffers), part.tail], end)
+                end = disk.append(self._fd, [part.head, *part.buffers, part.tail], end)
             disk.sync_data(self._fd)
         self.end = end
         self._written = segment.length
@@ -377,19 +376,6 @@ class PackWriter:
             disk.unlock(self._fd)
             os.close(self._fd)
             self._fd = -1
-
-
-def _joined(buffers: Sequence[Buffer]) -> Iterator[bytes]:
-    """Yield the buffers' bytes in pieces that are few, and that still lie in the processor's cache when written."""
-    group: list[Buffer] = []
-    size = 0
-    for buffer in buffers:
-        group.append(buffer)
-        size += len(buffer)
-        if size >= _WRITTEN_AT_ONCE:
-            yield b"".join(group)
-            group, size = [], 0
-    yield b"".join(group)
 
 
 def read_segments(path: Path, end: int | None = None) -> list[list[PackedEntry]]:

@@ -139,11 +139,13 @@ def test_many_problems_end_the_put_early(workspace: Workspace, tmp_path: Path, m
     """A hundred files that cannot be read are enough."""
     folder = write_folder(tmp_path / "data", {b"%04d" % n: ("file", b"%d" % n) for n in range(300)})
 
-    def fail(fd: int, size: int) -> bytes:
+    def fail(fd: int, _: object) -> bytes:
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "read", fail)
+        patch.setattr(os, "readv", fail)
+        patch.setattr(reading, "_PAUSE", 0)
         with raises(SourceError, names=["99 more files"]) as caught:
             workspace.put(folder, "x")
     assert len(caught.value.paths) == 100

@@ -7,19 +7,23 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from artstore.errors import SourceChangedError, SourceError
-from artstore.ids import content_id
+from artstore.ids import Buffer, content_id
 from artstore.ingest import reading
 from artstore.ingest.chunker import MAXIMUM, boundaries, sizes_for
-from artstore.ingest.reading import SMALL, FileDraft, encode_small, read_small, read_windows
+from artstore.ingest.reading import SMALL, FileDraft, Room, Window, encode_small, read_small, read_windows
 from artstore.ingest.source import FileEntry, open_source
 from artstore.storage.codec import decode
 from artstore.workspace import Workspace
 from messages import missing
 from reasons import has_reason
+from store.oracle import assert_sound
+
+T = TypeVar("T")
 
 MIB = 1024 * 1024
 NOISE = random.Random(5).randbytes(20 * MIB + 12345)
@@ -69,6 +73,63 @@ def test_hints_leave_out_what_is_there(workspace: Workspace, tmp_path: Path) -> 
     assert encoded[2:] == [[True], [False]]
 
 
+def test_a_file_that_the_store_has_is_not_cut(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its id is enough, up to a window's length; without hints it is cut, for nothing may be assumed then."""
+    sizes = [300_000, 3 * MIB]
+    for size in sizes:
+        (tmp_path / str(size)).write_bytes(NOISE[:size])
+    workspace.put(tmp_path, "x")
+
+    def read_window(hints: bool) -> Window:
+        with (tmp_path / str(sizes[1])).open("rb") as file, ThreadPoolExecutor(1) as pool:
+            (window,) = read_windows(workspace.store, pool, file.fileno(), sizes[1], hints)
+            return window
+
+    assert len(read_all(workspace, tmp_path)[0].chunks) > 1 and read_window(False).chunks
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "boundaries", None)
+        small = read_all(workspace, tmp_path / str(sizes[0]), hints=True)
+        assert small[0].chunks == [(content_id(NOISE[: sizes[0]]), sizes[0], None)]
+        window = read_window(True)
+    assert (window.chunks, window.id, window.is_known) == ([], content_id(NOISE[: sizes[1]]), True)
+    os.link(tmp_path / str(sizes[1]), tmp_path / "again")
+    version = workspace.put(tmp_path, "y")
+    assert version.receipt is not None and version.receipt.new_bytes < 10_000
+    assert version.read_bytes("again") == NOISE[: sizes[1]]
+    assert_sound(workspace)
+
+
+def test_few_raw_bytes_do_not_keep_what_was_read(workspace: Workspace, tmp_path: Path) -> None:
+    """A stored form keeps the memory that its file was read into only if that is mostly stored as it is."""
+    for number in range(9):
+        (tmp_path / f"{number}.txt").write_bytes(b"%d " % number * 5000)
+    (tmp_path / "noise").write_bytes(NOISE[:1000])
+
+    def forms() -> dict[int, Buffer]:
+        with open_source(tmp_path) as source:
+            files = [event for event in source.walk() if isinstance(event, FileEntry) and event.directory.acquire()]
+            drafts = encode_small(workspace.store, read_small(files), hints=False)
+        return {draft.chunks[0].size: draft.chunks[0].encoded.data for draft in drafts if draft.chunks[0].encoded}
+
+    assert isinstance(forms()[1000], bytes)
+    (tmp_path / "noise").write_bytes(NOISE[:200_001])
+    (tmp_path / "more").write_bytes(NOISE[:60_001])
+    assert isinstance(forms()[60_001], memoryview)
+
+
+def test_room_is_given_once() -> None:
+    """Parts do not overlap, whatever their sizes, and large ones get a block of their own."""
+    room = Room()
+    sizes = [0, 1, 5 * MIB, 4 * MIB, 20 * MIB, 3]
+    parts = [room.take(size) for size in sizes]
+    for number, part in enumerate(parts):
+        part[:] = bytes([number]) * len(part)
+    assert [len(part) for part in parts] == sizes
+    assert all(part[0] == part[-1] == number for number, part in enumerate(parts) if part)
+
+
 class Changing:
     """Change a file right after each of a reader's first reads of it."""
 
@@ -76,16 +137,19 @@ class Changing:
         self.calls = 0
         self._change = change
         self._times = times
-        self._real = os.read
-        patch.setattr(os, "read", self)
+        patch.setattr(os, "read", self._changing(os.read))
+        patch.setattr(os, "readv", self._changing(os.readv))
         patch.setattr(reading, "_PAUSE", 0)
 
-    def __call__(self, fd: int, size: int) -> bytes:
-        data = self._real(fd, size)
-        self.calls += 1
-        if self.calls <= self._times:
-            self._change()
-        return data
+    def _changing(self, read: Callable[..., T]) -> Callable[..., T]:
+        def read_and_change(*arguments: object) -> T:
+            data = read(*arguments)
+            self.calls += 1
+            if self.calls <= self._times:
+                self._change()
+            return data
+
+        return read_and_change
 
 
 @pytest.mark.parametrize("how", ["append", "rewrite", "truncate"])
@@ -142,11 +206,13 @@ def test_an_error_while_reading_names_the_file(
     """A disk that fails in the middle is one sentence."""
     (tmp_path / "file").write_bytes(b"x")
 
-    def fail(fd: int, size: int) -> bytes:
+    def fail(fd: int, _: object) -> bytes:
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "read", fail)
+        patch.setattr(os, "readv", fail)
+        patch.setattr(reading, "_PAUSE", 0)
         (draft,) = read_all(workspace, tmp_path)
     assert isinstance(draft.error, SourceError) and not missing(str(draft.error), ["file", os.strerror(5)])
 

@@ -5,22 +5,37 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from artstore.errors import DamageError, OutOfSpaceError
+from artstore.ids import Buffer
 from artstore.storage import disk
 from messages import raises
 
 
-def test_append_goes_on_after_short_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most", [1, 3, 6, 9, 100])
+def test_append_goes_on_after_short_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """Whatever the system takes at once, all of every buffer is written in order."""
-    real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: real(fd, memoryview(data)[:3], offset))
+    real = os.pwritev
+
+    def shorter(fd: int, buffers: Sequence[Buffer], offset: int) -> int:
+        return real(fd, [b"".join(buffers)[:most]], offset)
+
+    monkeypatch.setattr(os, "pwritev", shorter)
     with (tmp_path / "file").open("w+b", buffering=0) as file:
         assert disk.append(file.fileno(), [b"hello ", bytearray(b"wor"), b"", memoryview(b"ld!")], 2) == 14
     assert (tmp_path / "file").read_bytes() == b"\0\0hello world!"
+
+
+def test_append_takes_more_buffers_than_one_call_can(tmp_path: Path) -> None:
+    """Thousands of buffers, empty ones among them, are written in order."""
+    buffers = [b"%d" % number * (number % 3) for number in range(5000)]
+    with (tmp_path / "file").open("w+b", buffering=0) as file:
+        assert disk.append(file.fileno(), buffers, 0) == sum(map(len, buffers))
+    assert (tmp_path / "file").read_bytes() == b"".join(buffers)
 
 
 def test_reads_go_on_after_short_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
