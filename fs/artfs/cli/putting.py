@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["first_workspace", "init", "passed_lines", "print_put", "put", "warn_of_reaped", "workspace_for_put"]
 
 _NAMED: Final = 3
+_TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
+"""Parameters of glibc's mallopt: from how much free memory on it is given back, and from which size on at once."""
 
 
 @subcommand("init")
@@ -113,6 +116,7 @@ def put(
     metadata = parse_metadata(meta)
     session.on_interrupt = "run it again and it resumes from what is stored"
     workspace = workspace_for_put(session, path, name)
+    _keep_freed_memory()
     with progress_bar() as update:
         version = workspace.put(
             path,
@@ -124,6 +128,16 @@ def put(
             **options,
         )
     print_put(session, version)
+
+
+def _keep_freed_memory() -> None:
+    """Do not give freed memory back to the kernel, in this process that ends soon: a put needs it again at once."""
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_TRIM_THRESHOLD, 1 << 30)
 
 
 def workspace_for_put(session: Session, path: str, name: str) -> Workspace:

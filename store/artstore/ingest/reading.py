@@ -49,8 +49,8 @@ _ATTEMPTS: Final = 3
 _PAUSE: Final = 0.05
 _GROUP: Final = 1024 * 1024
 """Bytes of chunks that one task hashes and compresses."""
-_BLOCK: Final = 8 * 1024 * 1024
-_HUGE_PAGE: Final = 2 * 1024 * 1024
+_BLOCK: Final = 10 * 1024 * 1024
+"""Holds a window with what is carried into it: whole huge pages of 2 MiB."""
 
 
 class ChunkDraft(NamedTuple):
@@ -99,25 +99,43 @@ class Window(NamedTuple):
 class Room:
     """Memory to read into, taken from large blocks; for one thread.
 
-    A block is freed with the last part of it that is in use.  The kernel is asked for huge pages: clearing memory page
-    by page takes as long as reading into it.
+    A block is used again once no part of it is in use: clearing memory for each file would take as long as reading it.
+    The kernel is asked for huge pages.
     """
 
-    __slots__ = ("_left",)
+    __slots__ = ("_blocks", "_left")
 
     def __init__(self) -> None:
+        self._blocks: list[mmap.mmap] = []
         self._left = memoryview(bytearray())
 
     def take(self, size: int) -> memoryview:
         """Return ``size`` bytes that nothing else uses; what is in them is undefined."""
         if size > len(self._left):
-            length = -(-max(size, _BLOCK) // _HUGE_PAGE) * _HUGE_PAGE
-            block = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            with suppress(OSError, AttributeError):
-                block.madvise(mmap.MADV_HUGEPAGE)
-            self._left = memoryview(block)
+            self._left = memoryview(bytearray())
+            self._left = memoryview(self._free_block(size))
         taken, self._left = self._left[:size], self._left[size:]
         return taken
+
+    def _free_block(self, size: int) -> mmap.mmap:
+        for block in self._blocks:
+            if size <= len(block) and _is_free(block):
+                return block
+        block = mmap.mmap(-1, max(size, _BLOCK), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        with suppress(OSError, AttributeError):
+            block.madvise(mmap.MADV_HUGEPAGE)
+        if size <= _BLOCK:
+            self._blocks.append(block)
+        return block
+
+
+def _is_free(block: mmap.mmap) -> bool:
+    """Return whether no view of a block exists: then, and only then, Python would let it have another size."""
+    try:
+        block.resize(len(block))
+    except BufferError:
+        return False
+    return True
 
 
 def _read_once(entry: FileEntry, room: memoryview) -> FileRead | None:

@@ -120,7 +120,7 @@ def test_few_raw_bytes_do_not_keep_what_was_read(workspace: Workspace, tmp_path:
 
 
 def test_room_is_given_once() -> None:
-    """Parts do not overlap, whatever their sizes, and large ones get a block of their own."""
+    """Parts in use do not overlap, whatever their sizes, and memory that is not in use is given again."""
     room = Room()
     sizes = [0, 1, 5 * MIB, 4 * MIB, 20 * MIB, 3]
     parts = [room.take(size) for size in sizes]
@@ -128,6 +128,14 @@ def test_room_is_given_once() -> None:
         part[:] = bytes([number]) * len(part)
     assert [len(part) for part in parts] == sizes
     assert all(part[0] == part[-1] == number for number, part in enumerate(parts) if part)
+    kept = parts[2][10:20]
+    blocks = len(room._blocks)
+    parts = []
+    for number in range(100):
+        part = room.take(3 * MIB)
+        part[:] = bytes([number]) * len(part)
+    assert len(room._blocks) <= blocks + 1
+    assert bytes(kept) == bytes([2]) * 10
 
 
 class Changing:
