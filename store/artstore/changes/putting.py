@@ -149,6 +149,7 @@ def _put_source(
                 earlier=earlier,
                 hints=hints,
                 progress=report,
+                on_read=None if options.repository is None else options.repository.expect,
             )
             root = ingest.run()
             request = replace(request, mtime_ns=ingest.mtime_ns, mode=ingest.mode)

@@ -127,7 +127,9 @@ class Ingest:
         earlier: Earlier | None = None,
         hints: bool = True,
         progress: Callable[[int, int, bytes], None] | None = None,
+        on_read: Callable[[], None] | None = None,
     ) -> None:
+        """``on_read`` is called, in another thread, when the first file is read: there may be something new."""
         self._store = store
         self._stager = stager
         self._source = source
@@ -136,6 +138,7 @@ class Ingest:
         self._earlier = earlier
         self._hints = hints
         self._progress = progress
+        self._on_read = on_read
         self._batch = _Batch()
         self._room = Room()  # of the feed's thread
         self._directories: list[_Directory] = []
@@ -228,7 +231,11 @@ class Ingest:
         ident = None if cache is None else cache.lookup(entry)
         if ident is not None and not (self._has_lost and self._is_lost(ident)):
             self._batch.add(partial(self._add_file, entry, entry.stamp, ident, None))
-        elif entry.size <= SMALL:
+            return
+        if self._on_read is not None:
+            self._on_read()
+            self._on_read = None
+        if entry.size <= SMALL:
             self._take_small(entry)
         else:
             yield from self._take_large(pool, entry)

@@ -28,6 +28,8 @@ SECONDS: Final = 1.0
 """How long a put waits for git, from its own start on."""
 _HEX: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REFERENCE: Final = re.compile(r"refs/(?!.*(?:\.\.|//|/\.|@\{|\\))[^\s\x00-\x1f~^:?*\[]+")
+_HESITATION: Final = 0.05
+"""How long git is not asked yet unless that is expected to be needed: a put that makes no version often ends before."""
 _STEPS: Final = 5
 _SHORT_FILE: Final = 4096
 _PACKED: Final = 64 * 1024 * 1024
@@ -94,26 +96,36 @@ class Limit:
 
 
 class RepositoryState:
-    """The state of the repository of a folder, read in a thread of its own while the folder is walked."""
+    """The state of the repository of a folder, read in a thread of its own while the folder is walked.
+
+    git is started when the result is expected to be needed, or is asked for, or if that takes a while.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._limit = Limit(SECONDS)
         self._result: dict[str, Any] = {}
+        self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._read, name="artfs-git", daemon=True)
         self._thread.start()
+
+    def expect(self) -> None:
+        """Ask git now, because the result will probably be asked for."""
+        self._wanted.set()
 
     def result(self) -> dict[str, Any]:
         """Return ``commit`` and ``dirty``, None for what is unknown; {} if the folder is in no repository.
 
         Waits until a second after the start at most.
         """
+        self._wanted.set()
         self._thread.join(self._limit.left)
         return dict(self._result)
 
     def close(self) -> None:
         """End the thread, so that the process may fork without it."""
         self._limit.end()
+        self._wanted.set()
         self._thread.join(SECONDS)
 
     def _read(self) -> None:
@@ -124,7 +136,9 @@ class RepositoryState:
             top, git_folder = found
             self._result = {"commit": None, "dirty": None}
             self._result = {"commit": read_commit(git_folder), "dirty": None}
-            self._result = {**self._result, "dirty": is_dirty(top, git_folder, self._limit)}
+            self._wanted.wait(_HESITATION)
+            if self._limit.left:
+                self._result = {**self._result, "dirty": is_dirty(top, git_folder, self._limit)}
 
 
 # -- reading the repository's files ------------------------------------------------------------------------------------

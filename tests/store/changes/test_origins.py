@@ -13,7 +13,7 @@ import pytest
 from artstore.changes import putting
 from artstore.changes.committing import Commit
 from artstore.errors import InvalidInputError
-from artstore.origins import RepositoryState
+from artstore.origins import RepositoryState, repository
 from artstore.repairing.rebuild import rebuild
 from artstore.workspace import Workspace
 from messages import raises
@@ -131,3 +131,24 @@ def test_a_put_of_nothing_new_does_not_wait_for_git(
 
 def test_a_commit_has_the_origin_of_its_process() -> None:
     assert Commit("a").origin.keys() == PROCESS
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_put_of_nothing_new_does_not_start_git(
+    workspace: Workspace, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git is asked once a file is read; a folder that is known by its times needs no process."""
+    commit_all(data)
+    monkeypatch.setattr("artstore.ingest.statcache.MARGIN_NS", -(10**18))
+    monkeypatch.setattr(repository, "_HESITATION", 60.0)
+    asked: list[Path] = []
+    monkeypatch.setattr(repository, "is_dirty", lambda top, *_: asked.append(top) or False)
+    assert workspace.put(data, "a", exclude=[".git"]).origin["dirty"] is False
+    workspace.put(data, "a", exclude=[".git"])
+    assert asked == [data]
+    workspace.put(data, "a", exclude=[".git"], new=True)  # nothing is read, and the answer is needed
+    assert asked == [data] * 2
+    (data / "file").write_text("changed")
+    monkeypatch.setattr(RepositoryState, "result", lambda state: state._thread.join() or {})
+    workspace.put(data, "a", exclude=[".git"])
+    assert asked == [data] * 3
