@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
+from _blake2 import blake2b  # `hashlib` would load OpenSSL
 from bisect import bisect_left
 from pathlib import Path
 from typing import BinaryIO
@@ -241,8 +241,8 @@ class StatCache:
         Never fails: without a usable old cache nothing is known; if the new one cannot be created, nothing is kept.
         """
         # The user is part of the name, because in a shared workspace others' caches cannot be read or replaced.
-        key = hashlib.blake2b(b"%d:%d:" % (os.geteuid(), len(root_path)) + root_path, digest_size=16)
-        seed = hashlib.blake2b(b"%d:%d:" % root_identity + root_path, digest_size=8)
+        key = blake2b(b"%d:%d:" % (os.geteuid(), len(root_path)) + root_path, digest_size=16)
+        seed = blake2b(b"%d:%d:" % root_identity + root_path, digest_size=8)
         cache = cls(folder, key.hexdigest(), int.from_bytes(seed.digest(), "little"))
         with contextlib.suppress(OSError):
             cache._old_fd = beneath.open_file(cache._root, cache._path)
