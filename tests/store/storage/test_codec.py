@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from artstore.errors import DamageError
 from artstore.records.nodes import BLOCK, FINE_BLOCK
+from artstore.storage import codec as codecs
 from artstore.storage.codec import RAW, ZSTD, block_checksums, decode, encode, encode_all, verify_blocks, verify_stored
 from messages import raises
 
@@ -98,3 +99,41 @@ def test_frames_that_do_not_fit_are_damage() -> None:
     ):
         with pytest.raises(DamageError):
             decode(codec, stored, size)
+
+
+LONG_NOISE = random.Random(1).randbytes(300_000)
+TEXT = Path(random.__file__).read_bytes() + Path(pytest.__file__).read_bytes() * 9
+DOUBLES = [random.Random(2).randbytes(8) for _ in range(2_000)]
+CONTENTS = {
+    "text": TEXT[:30_000],
+    "text in the middle": LONG_NOISE[:30_000] + TEXT[:15_000] + LONG_NOISE[30_000:50_000],
+    "text at the end": LONG_NOISE[:50_000] + TEXT[:15_000],
+    "text here and there": b"".join(
+        LONG_NOISE[n : n + 4_000] + TEXT[n // 2 : n // 2 + 2_000] for n in range(0, 60_000, 5_000)
+    ),
+    "noise twice": LONG_NOISE[:20_000] * 2,
+    "noise repeated late": LONG_NOISE[:50_000] + LONG_NOISE[:10_000],
+    "a few thousand numbers": b"".join(random.Random(3).choices(DOUBLES, k=8_000)),
+    "zeros in noise": LONG_NOISE[:100_000] + bytes(20_000) + LONG_NOISE[100_000:140_000],
+}
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_what_looks_like_noise_is_still_compressed_if_that_pays(content: str) -> None:
+    """Samples and a fast pass save the work for noise only: the frame is the one that zstd makes without them."""
+    data = CONTENTS[content]
+    frame = codecs._contexts.thorough.compress(data)
+    assert len(frame) < codecs._WORTHWHILE * len(data)
+    for form in (encode(data, thorough=True), *encode_all([LONG_NOISE, data, b"", data], thorough=True)[1::2]):
+        assert (form.codec, bytes(form.data)) == (ZSTD, frame)
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_noise_is_not_compressed(monkeypatch: pytest.MonkeyPatch, thorough: bool) -> None:
+    """Neither images nor weights cost what zstd takes to find out that it saves nothing."""
+    header = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01" + bytes(range(256))
+    contents = [header + LONG_NOISE[:40_000], LONG_NOISE[:131_072], memoryview(LONG_NOISE)[:16_384]]
+    monkeypatch.setattr(codecs._contexts, "quick", None)
+    monkeypatch.setattr(codecs._contexts, "thorough", None)
+    assert [form.codec for form in encode_all(contents, thorough=thorough)] == [RAW] * 3
+    assert encode(contents[1], thorough=thorough).data is contents[1]
