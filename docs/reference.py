@@ -89,6 +89,10 @@ def python() -> str:
     for group in groups():
         lines += [f"### {group.__name__}", "", "```{eval-rst}", f".. autoclass:: {group.__module__}.{group.__name__}"]
         lines += ["```", ""]
+    lines += ["## Training", "", "`artfs.torch` has both for PyTorch: [training.md](../training.md).", ""]
+    for name in ("files.VersionFiles", "shuffling.WindowOrder"):
+        lines += [f"### {name.partition('.')[2]}", "", "```{eval-rst}", f".. autoclass:: artfs.training.{name}"]
+        lines += ["   :special-members: __getitems__", "```", ""]
     lines += ["## Errors", "", "```{eval-rst}", ".. automodule:: artstore.errors", "```", ""]
     return "\n".join(lines)
 

@@ -389,6 +389,15 @@ class Version:
                 files = stored_files(snapshot, where, names, self._file)
             yield from files
 
+    def read_ahead(self, files: Iterable[StoredFile]) -> None:
+        """Ask the disk for files from `stored_files` that are read soon, without waiting; only a hint."""
+        places = []
+        for file in files:
+            if not isinstance(file, StoredFile):
+                raise InvalidInputError(f"the files must be those of stored_files(), not {shown_value(file)}")
+            places.append((file.pack, file.offset, file.size))
+        self._store.reader.ask_for(place for place in places if place[0])
+
     def walk(self, path: str | bytes = "") -> Iterator[tuple[str, list[str], list[str]]]:
         """Yield (directory, its subdirectories, its files and links) from a directory down, like `os.walk`.
 
