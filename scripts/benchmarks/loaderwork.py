@@ -53,8 +53,8 @@ def loader() -> Iterator[Loader]:
 class LoaderWork:
     """Whole epochs, cold and warm, with this many workers; all bytes are summed within the time on both sides.
 
-    artfs shows the files through a mount; with ``in_process`` its workers read them in process, and only the first
-    epoch is timed.
+    artfs shows the files through a mount; with ``in_process`` its workers read them with ``artfs.torch``, and only the
+    first epoch is timed.
     """
 
     workers: int
@@ -70,6 +70,8 @@ class LoaderWork:
         """Return why this cannot run here, or an empty text."""
         if importlib.util.find_spec("torch") is None:
             return "PyTorch is not installed"
+        if self.in_process and importlib.util.find_spec("artfs.torch") is None:
+            return "this artfs has no artfs.torch"
         return ""
 
     def measure(self, bench: Bench) -> None:
@@ -77,7 +79,7 @@ class LoaderWork:
         sides = {side.name: side for side in bench.without_peers() if prepared(bench, self.name, side, self.data)}
         size, files = bench.data.bytes(self.data), bench.data.files(self.data)
         for state in self.states(bench):
-            what = "DataLoader in process" if self.in_process else "DataLoader on the mount"
+            what = "artfs.torch, DataLoader" if self.in_process else "DataLoader on the mount"
             title = f"{what}, {self.workers} workers, {IN_WORDS[state]}"
             bench.results.add(Key(self.name, state), Line(title, bytes=size, files=files))
         with loader() as process:

@@ -6,6 +6,7 @@ process that measures other things. For each folder it sends ``ready`` when the 
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+import artfs
 from benchmarks.reading import shuffled_files
 
 BATCH = 64
@@ -24,7 +26,7 @@ SEED = 11
 
 
 class Images:
-    """A map-style data set of files: an item is the sum and the length of a file's bytes, with its index."""
+    """A map-style data set of files: an item is the sum and the length of a file's bytes."""
 
     def __init__(self, folder: str, names: Sequence[str]) -> None:
         self._folder = folder
@@ -35,36 +37,43 @@ class Images:
 
     def __getitem__(self, index: int) -> Any:
         if index < 0:
-            return torch.zeros(2, dtype=torch.int64)  # starts a worker, and reads nothing
-        content = torch.frombuffer(bytearray(self.content(self._names[index])), dtype=torch.uint8)
-        return torch.stack([content.sum(dtype=torch.int64), torch.tensor(len(content))])
-
-    def content(self, name: str) -> bytes:
-        """Return the bytes of a file."""
-        with open(f"{self._folder}/{name}", "rb") as file:
-            return file.read()
+            return NOTHING  # starts a worker, and reads nothing
+        with open(f"{self._folder}/{self._names[index]}", "rb") as file:
+            return item("", file.read())
 
 
-class InProcess(Images):
-    """The same items of a version, which each worker reads itself: without a mount, through the Python API.
+class InProcess:
+    """The same items of a version by the data set of ``artfs.torch``, which reads in process, without a mount."""
 
-    This is the place for the data set of ``artfs.torch``.
-    """
+    def __init__(self, files: Any) -> None:
+        self._files = files
 
-    def __init__(self, workspace: str, version: str, names: Sequence[str]) -> None:
-        super().__init__("", names)
-        self._place = workspace, version
-        self._version: Any = None
+    def __len__(self) -> int:
+        return len(self._files)
 
-    def content(self, name: str) -> bytes:
-        """Return the bytes of a file of the version, which is opened by the first call in a worker."""
-        if self._version is None:
-            import artfs
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        return [NOTHING] * len(indices) if indices[0] < 0 else list(self._files.__getitems__(indices))
 
-            workspace, version = self._place
-            self._version = artfs.open_workspace(workspace).version(version)
-        content: bytes = self._version.read_bytes(name)
-        return content
+
+NOTHING = torch.zeros(2, dtype=torch.int64)
+
+
+def item(_: str, content: bytes) -> Any:
+    """Return the item of a file."""
+    values = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    return torch.stack([values.sum(dtype=torch.int64), torch.tensor(len(content))])
+
+
+def prepared(request: dict[str, Any]) -> tuple[Any, Sequence[int]]:
+    """Return the data set of a request, and the shuffled order of its epoch."""
+    if "workspace" not in request:
+        names = shuffled_files(Path(request["names_from"]), SEED)
+        order = torch.randperm(len(names), generator=torch.Generator().manual_seed(SEED)).tolist()
+        return Images(request["folder"], names), order
+    training: Any = importlib.import_module("artfs.torch")
+    version = artfs.open_workspace(request["workspace"]).version(request["version"])
+    files = training.VersionDataset(version, transform=item)
+    return InProcess(files), training.WindowSampler(files, seed=SEED)
 
 
 class Order:
@@ -92,21 +101,18 @@ def epoch(loader: Any) -> tuple[float, list[int]]:
 def main() -> None:
     """Serve ``{"folder", "names_from", "workers"}`` requests: send ``ready``, wait for a line, run and report.
 
-    With ``workspace`` and ``version``, the files are read in process, not from the folder.
+    With ``workspace`` and ``version``, they are read by ``artfs.torch`` in its own shuffled order, not from the folder.
     """
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores
     for line in sys.stdin:
         request = json.loads(line)
-        names = shuffled_files(Path(request["names_from"]), SEED)
+        images, shuffled = prepared(request)
         order, workers = Order(), request["workers"]
-        images: Any = Images(request["folder"], names)
-        if "workspace" in request:
-            images = InProcess(request["workspace"], request["version"], names)
         loader: Any = DataLoader(images, BATCH, sampler=order, num_workers=workers, persistent_workers=True)
         order.indices = [-1] * (BATCH * workers * 2)
         epoch(loader)
-        order.indices = torch.randperm(len(names), generator=torch.Generator().manual_seed(SEED)).tolist()
+        order.indices = shuffled
         print("ready", flush=True)
         sys.stdin.readline()
         seconds, seen = epoch(loader)
