@@ -27,9 +27,8 @@ def registry() -> None:
     """Find registered models by how they were made.
 
     Models and preprocessors are registered with Python's artfs.registry, and are versions like any others, below
-    runs/DATASET/PIPELINE. An
-    ID is PIPELINE$HASH:FOLD; the beginning of the hash or of the pipeline is enough if one artifact fits. The workspace
-    can also be the folder that a program named: -w FOLDER is then FOLDER/.artfs.
+    runs/DATASET/PIPELINE. An ID is PIPELINE$HASH:FOLD; the beginning of the hash or of the pipeline is enough if one
+    artifact fits. The workspace can also be the folder that a program named: -w FOLDER is then FOLDER/.artfs.
 
     \b
     Examples:
@@ -276,9 +275,8 @@ def registry_stats(session: Session, dataset: str | None) -> None:
 def registry_orphans(session: Session, dataset: str | None, superseded: bool, yes: bool) -> None:
     """List or delete what failed runs have left.
 
-    These are the versions that failed and killed runs registered and nothing keeps. Dependants, links, aliases,
-    other registrations and manifests below FOLDER/runs keep a version. What is deleted can
-    be undeleted for a while.
+    These are the versions that failed and killed runs registered and nothing keeps. Dependants, links, aliases, other
+    registrations and manifests below FOLDER/runs keep a version. What is deleted can be undeleted for a while.
 
     \b
     Examples:

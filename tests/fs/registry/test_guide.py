@@ -1,0 +1,77 @@
+"""The programs of the guide *Artifacts & Storage*, each in a process and a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from artfs.api import open_workspace
+from artfs.registry import ArtifactRegistry
+
+BLOCKS = Path(__file__).parents[2] / "corpora" / "guide3"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which the programs run."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(number: int) -> str:
+    """Run a program of the guide in the present folder; return what it prints."""
+    path = os.pathsep.join([str(BLOCKS), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
+    block = BLOCKS / f"block_{number:02}.py"
+    done = subprocess.run([sys.executable, block], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def registry(here: Path, pipeline: str = "") -> ArtifactRegistry:
+    return ArtifactRegistry(here / "workspace", "wheat_sample1", pipeline)
+
+
+@pytest.mark.fuse
+def test_register(here: Path) -> None:
+    """The id is that of the chain alone, the folder is under the mount, and a second run makes no second version."""
+    assert run(1) == run(1) == "Saved: 0001_pls_abc123$35f1eb7779ca:0\n"
+    (record,) = registry(here).get_all_records()
+    assert registry(here).versions(record.artifact_id) == [record] and record.params == {"n_components": 10}
+    (here / "mnt").mkdir()
+    workspace = open_workspace(here / "workspace" / ".artfs")
+    with workspace.mount(here / "mnt"):
+        folder = here / "mnt" / "runs/wheat_sample1/0001_pls_abc123/35f1eb7779ca/0/v0"
+        assert sorted(os.listdir(folder)) == sorted(["record.json", record.payload])
+        assert json.loads((folder / "record.json").read_text())["artifact_id"] == record.artifact_id
+        assert (here / "mnt" / record.path).stat().st_size == record.size_bytes
+        with pytest.raises(OSError, match="Read-only file system"):
+            (folder / "record.json").write_text("")
+
+
+def test_find(here: Path) -> None:
+    """By id, chain, step and fold, whatever the order of registration."""
+    assert re.fullmatch(r"0001_pls_abc123\$[0-9a-f]{12}:0 0 5 \[0, 1, 2, 3, 4\]\n", run(2))
+
+
+def test_clean_up(here: Path) -> None:
+    """Three orphans of the run that died; the dry run promises what the deletion frees, and the scalers stay."""
+    printed = run(8).splitlines()
+    assert printed[0] == "Found 3 orphaned files" and printed[1].startswith("Would delete 3 files, freeing ")
+    assert printed[2:] == ["Total artifacts: 2", "Unique files: 1", "Deduplication ratio: 50.0%"]
+    found = registry(here)
+    assert found.find_orphaned_artifacts() == []
+    records = found.get_all_records()
+    assert [record.pipeline_id for record in records] == ["0001_pls", "0003_ridge"]
+    assert [type(found.load_artifact(record, trust=True)).__name__ for record in records] == ["MinMaxScaler"] * 2
+    assert found.workspace.fsck(data=True).clean
+    promised = float(printed[1].removeprefix("Would delete 3 files, freeing ").removesuffix(" KB"))
+    assert found.workspace.usage().deadlist_bytes / 1024 == pytest.approx(promised, abs=0.06)
+    found.workspace.gc(now=True)
+    assert found.workspace.usage().deadlist_bytes == 0
