@@ -5,20 +5,29 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
 from artstore.errors import SourceError
-from artstore.ids import ContentHasher, content_id
+from artstore.ids import content_id
 from artstore.ingest.batch import EntryDraft, Ref
 from artstore.ingest.building import DirectoryBuilder, ListBuilder, directory_entry
 from artstore.ingest.earlier import Earlier, EarlierDirectory
 from artstore.ingest.feeding import Feed, Parcel
+from artstore.ingest.large_files import LargeFile, looks_known
 from artstore.ingest.overlay import Overlay
-from artstore.ingest.reading import SMALL, FileDraft, Room, Window, changed, encode_small, read_small, read_windows
+from artstore.ingest.reading import (
+    SMALL,
+    FileDraft,
+    Room,
+    Window,
+    changed,
+    encode_small,
+    read_small,
+    read_windows,
+)
 from artstore.ingest.source import EnterDirectory, FileEntry, FileStamp, LeaveDirectory, LinkEntry, Source, display
 from artstore.ingest.staging import Stager
 from artstore.ingest.statcache import DirectoryCache, StatCache
@@ -256,7 +265,7 @@ class Ingest:
     def _take_large(self, pool: Executor, entry: FileEntry) -> Generator[Parcel, None, None]:
         """Read a large file window by window; its last step adds the entry, or tries again if the file changed."""
         entry.directory.acquire()
-        large = _LargeFile(self._stager)
+        large = LargeFile(self._stager)
         try:
             fd = entry.open()
         except SourceError as error:
@@ -266,7 +275,10 @@ class Ingest:
         try:
             yield self._handed_over(pool)
             large.stamp = FileStamp.of_fd(fd)
-            for window in read_windows(self._store, pool, fd, large.stamp.size, self._hints, self._room):
+            if self._hints:
+                large.cut = not looks_known(self._store, self._earlier, entry.path, fd, large.stamp.size)
+            windows = read_windows(self._store, pool, fd, large.stamp.size, self._hints, self._room, cut=large.cut)
+            for window in windows:
                 step = partial(self._add_window, large, window, entry.name)
                 yield Parcel([step], list(window.chunks), len(window.data) + _STEP_COST)
             large.still = FileStamp.of_fd(fd) == large.stamp
@@ -277,10 +289,10 @@ class Ingest:
             os.close(fd)
         self._batch.add(lambda: self._finish_large(pool, entry, large))
 
-    def _finish_large(self, pool: Executor, entry: FileEntry, large: _LargeFile) -> None:
-        attempt = 1
+    def _finish_large(self, pool: Executor, entry: FileEntry, large: LargeFile) -> None:
+        attempt = 1 if large.cut else 0
         try:
-            while large.error is None and not (large.still and large.size == large.stamp.size):
+            while large.error is None and not large.is_taken(self._store):
                 if attempt == _ATTEMPTS:
                     large.error = changed(entry)
                     break
@@ -299,12 +311,12 @@ class Ingest:
         self._note_mode(entry.mode)
         self._count(1, 0, entry.name)  # its bytes were counted window by window
 
-    def _add_window(self, large: _LargeFile, window: Window, name: bytes) -> None:
+    def _add_window(self, large: LargeFile, window: Window, name: bytes) -> None:
         large.add(window)
         self._count(0, len(window.data), name)
 
-    def _read_again(self, pool: Executor, entry: FileEntry) -> _LargeFile:
-        large = _LargeFile(self._stager)
+    def _read_again(self, pool: Executor, entry: FileEntry) -> LargeFile:
+        large = LargeFile(self._stager)
         fd = entry.open()
         try:
             large.stamp = FileStamp.of_fd(fd)
@@ -441,42 +453,6 @@ class Ingest:
         cache = self._directories[-1].cache
         if cache is not None and stamp == entry.stamp:
             cache.record(entry, ident, read_ns)
-
-
-class _LargeFile:
-    """The state of a large file while its windows arrive."""
-
-    def __init__(self, stager: Stager) -> None:
-        self._stager = stager
-        self._builder = ListBuilder(stager)
-        self._hasher = ContentHasher()
-        self._only: Window | None = None
-        self.size = 0
-        self.stamp = FileStamp(0, 0, 0, 0, 0)
-        self.read_ns = time.time_ns()
-        self.still = False
-        self.error: SourceError | None = None
-
-    def add(self, window: Window) -> None:
-        """Stage the chunks of a window, waiting for those that are not done."""
-        if window.id:
-            self._only = window
-        else:
-            self._hasher.update(window.data)
-        self.size += len(window.data)
-        for future in window.chunks:
-            for chunk in future.result():
-                self._builder.add(self._stager.chunk(chunk.id, chunk.size, chunk.encoded), chunk.size)
-
-    def finish(self) -> tuple[bytes, Ref]:
-        """Return the content's id and node."""
-        only = self._only
-        ident = self._hasher.digest() if only is None else only.id
-        if only is not None and only.is_known:
-            return ident, self._stager.chunk(ident, self.size, None)
-        if not self.size:  # emptied after the walk saw it
-            return ident, self._stager.chunk(ident, 0, encode(b""))
-        return ident, self._builder.finish(ident)
 
 
 def _file_entry(entry: FileEntry, stamp: FileStamp, ident: bytes, ref: Ref | None) -> EntryDraft:

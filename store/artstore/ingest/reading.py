@@ -32,12 +32,15 @@ from artstore.store import Store
 
 __all__ = [
     "SMALL",
+    "WINDOW",
     "ChunkDraft",
     "FileDraft",
     "FileRead",
     "Room",
     "Window",
+    "begins_known",
     "encode_small",
+    "known_of",
     "read_small",
     "read_windows",
 ]
@@ -49,6 +52,7 @@ _ATTEMPTS: Final = 3
 _PAUSE: Final = 0.05
 _GROUP: Final = 1024 * 1024
 """Bytes of chunks that one task hashes and compresses."""
+_BEGINNING: Final = 2 * 1024 * 1024
 _BLOCK: Final = 10 * 1024 * 1024
 """Holds a window with what is carried into it: whole huge pages of 2 MiB."""
 
@@ -211,7 +215,7 @@ def read_small(entries: Sequence[FileEntry], room: Room | None = None) -> list[F
 def encode_small(store: Store, files: Sequence[FileRead], hints: bool) -> list[FileDraft]:
     """Hash, cut and compress what the store does not have of some files that were read."""
     ids = [b"" if file.error is not None else content_id(file.data) for file in files]
-    known = _known(store, ids) if hints else set()
+    known = known_of(store, ids) if hints else set()
     pieces: list[_Piece] = []
     counts = []
     for file, ident in zip(files, ids, strict=True):
@@ -224,7 +228,7 @@ def encode_small(store: Store, files: Sequence[FileRead], hints: bool) -> list[F
         counts.append(len(pieces) - before)
     if hints:
         whole = set(ids)
-        known |= _known(store, [piece.id for piece in pieces if piece.id not in whole])
+        known |= known_of(store, [piece.id for piece in pieces if piece.id not in whole])
     drafts = iter(_encode_unknown(pieces, known, hints))
     return [
         FileDraft(ident, file.stamp, file.read_ns, [next(drafts) for _ in range(count)], file.error)
@@ -251,7 +255,7 @@ def _piece(data: memoryview, sizes: Sizes) -> _Piece:
     return _Piece(content_id(data), data, sizes == MIXED)  # what repeats gains nothing by it, and noise is left alone
 
 
-def _known(store: Store, ids: Sequence[bytes]) -> set[bytes]:
+def known_of(store: Store, ids: Sequence[bytes]) -> set[bytes]:
     """Return those of some contents' ids that the store has; as a hint, for they may be reaped."""
     if not ids:
         return set()
@@ -289,10 +293,21 @@ def _let_go(forms: list[Encoded | None], size: int) -> None:
             forms[index] = form._replace(data=bytes(form.data))
 
 
+def begins_known(store: Store, fd: int) -> bool:
+    """Return whether the store has the first chunks of a file of more than a window, according to hints."""
+    view = memoryview(os.pread(fd, WINDOW, 0))
+    sizes = sizes_for(view)
+    ends = boundaries(view[:_BEGINNING], sizes)[:-1]
+    ids = [content_id(view[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+    return bool(ids) and known_of(store, ids).issuperset(ids)
+
+
 def read_windows(
-    store: Store, pool: Executor, fd: int, size: int, hints: bool, room: Room | None = None
+    store: Store, pool: Executor, fd: int, size: int, hints: bool, room: Room | None = None, *, cut: bool = True
 ) -> Iterator[Window]:
     """Read a large file of ``size`` bytes, window by window; chunks are worked on as they are found.
+
+    Without ``cut`` there are none.
 
     Of a file that grows one byte more is read, which tells; to its end could be without end.
 
@@ -301,7 +316,7 @@ def read_windows(
 
     def work(views: list[memoryview]) -> list[ChunkDraft]:
         pieces = [_piece(view, sizes) for view in views]
-        known = _known(store, [piece.id for piece in pieces]) if hints else set()
+        known = known_of(store, [piece.id for piece in pieces]) if hints else set()
         return _encode_unknown(pieces, known, hints)
 
     room = room or Room()
@@ -323,12 +338,15 @@ def read_windows(
             filled += got
         at_end = filled < length or not left
         fresh = view[len(carried) : filled]
+        if not cut:
+            yield Window(fresh, [])
+            continue
         ident = b""
         if first:
             first = False
             if at_end:
                 ident = content_id(fresh)
-                if hints and ident in _known(store, [ident]):
+                if hints and ident in known_of(store, [ident]):
                     yield Window(fresh, [], ident, True)
                     return
             sizes = sizes_for(fresh)
