@@ -239,8 +239,8 @@ def _number(value: object) -> str:
 def registry_stats(session: Session, dataset: str | None) -> None:
     """Count artifacts and the bytes of their payloads.
 
-    Each data set has a line: versions, distinct payloads, bytes of all payloads, the part that sharing saves, stored
-    bytes that deleting the data set gives back, and orphans.
+    Each data set has a line: versions, distinct payloads, bytes of all payloads, the part that sharing saves, what the
+    distinct payloads take in compressed form, and orphans.
 
     \b
     Example:

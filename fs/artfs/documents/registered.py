@@ -141,8 +141,8 @@ class StatsItem(Record):
     """The artifacts of one data set.
 
     ``total_size_bytes`` are the bytes of all payloads, ``disk_usage_bytes`` those of the ``disk_file_count`` distinct
-    ones; ``deduplication_ratio`` is the part of the former that sharing saves.  ``stored_bytes`` come back if the data
-    set is deleted.
+    ones; ``deduplication_ratio`` is the part of the former that sharing saves.  ``stored_bytes`` are what the distinct
+    payloads take, compressed.
     """
 
     dataset: str

@@ -92,26 +92,35 @@ class Cleaning(Manifests):
         """Count the living versions of the data set's artifacts, and the bytes of their payloads.
 
         ``total_size_bytes`` are the bytes of all payloads, ``disk_usage_bytes`` those of the ``disk_file_count``
-        distinct ones, and ``deduplication_ratio`` is what sharing saves of the former.  ``stored_bytes`` come back if
-        the data set is deleted.
+        distinct ones, and ``deduplication_ratio`` is what sharing saves of the former.  ``stored_bytes`` are what the
+        distinct payloads take, compressed.  All is read from the index of metadata.
         """
-        versions = self._search(latest=False)
-        sizes = {_payload(version): _size(version) for version in versions}
-        total = sum(map(_size, versions))
+        workspace = self._existing()
+        if workspace is None:
+            datasets: dict[int, str | int | float] = {}
+            contents, sizes, types = dict(datasets), dict(datasets), dict(datasets)
+        else:
+            values_of = workspace.relations.values_of
+            datasets = values_of("artfs.dataset", text=True)
+            contents, sizes, types = map(values_of, ("artfs.content", "artfs.size", "artfs.type"))
+        serials = [serial for serial, dataset in datasets.items() if dataset == self._dataset]
+        payloads = {str(contents.get(serial)): int(sizes.get(serial, 0)) for serial in serials}
+        total = sum(int(sizes.get(serial, 0)) for serial in serials)
+        unique = sum(payloads.values())
+        digests = (digest.rpartition(":")[2] for digest in payloads)
         orphans = self._orphans(scan_all_manifests, False)
-        unique = sum(sizes.values())
         return {
             "dataset": self._dataset,
-            "total_artifacts": len(versions),
-            "unique_files": len(sizes),
+            "total_artifacts": len(serials),
+            "unique_files": len(payloads),
             "total_size_bytes": total,
             "deduplication_ratio": 1 - unique / total if total else 0.0,
-            "stored_bytes": self._freed(versions),
-            "by_type": dict(sorted(Counter(str(version.type) for version in versions).items())),
+            "stored_bytes": 0 if workspace is None else workspace.relations.stored_bytes_of(digests),
+            "by_type": dict(sorted(Counter(str(types.get(serial)) for serial in serials).items())),
             "orphaned_count": len(orphans),
             "orphaned_size_bytes": self._freed(orphans),
             "disk_usage_bytes": unique,
-            "disk_file_count": len(sizes),
+            "disk_file_count": len(payloads),
         }
 
     def _freed(self, versions: Sequence[Version]) -> int:
@@ -120,11 +129,3 @@ class Cleaning(Manifests):
         if not names:
             return 0
         return self.workspace.delete(*names, dry_run=True, force=True, cascade="orphan").freed_bytes
-
-
-def _payload(version: Version) -> str:
-    return str(version.record.metadata.get("artfs.content", version.digest))
-
-
-def _size(version: Version) -> int:
-    return int(version.record.metadata.get("artfs.size", 0))

@@ -13,7 +13,8 @@
     artfs.name          the custom name                 artfs.macs       those of sources, by their place
     artfs.depth         how many artifacts depend on one another in a row, before this one
 
-The type is the artifact's.  Empty values have no key.  Libraries and signature are those of the first registration.
+The type is the artifact's; ``artfs.type`` has it for counting.  Empty values have no key.  Libraries and signature are
+those of the first registration.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def metadata_of(record: ArtifactRecord, payload: str) -> dict[str, Any]:
     """Return a record as the metadata of its version; what is searched most comes first."""
     metadata: dict[str, Any] = {ID: record.artifact_id}
     metadata |= {key: getattr(record, name) for key, name in _TEXTS.items()}
+    metadata["artfs.type"] = str(record.artifact_type)
     metadata |= {"artfs.step": record.step_index, "artfs.fold": ALL if record.fold_id is None else record.fold_id}
     metadata |= {"artfs.source": record.source_index, "artfs.substep": record.substep_index}
     metadata |= {"artfs.payload": payload, "artfs.size": record.size_bytes, "artfs.mac": record.mac}

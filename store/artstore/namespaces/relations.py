@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from artstore.interrupts import deferring
@@ -43,3 +44,14 @@ class Relations:
     def logged_by(self, version: Version) -> list[Logged]:
         """Return the runs that logged a version, and whether each made it: a run may log a version that was there."""
         return relations.logged_by(self._store, version)
+
+    def values_of(self, path: str, *, text: bool = False) -> dict[int, str | int | float]:
+        """Return the number or text at a path of the metadata of each living version that has one there, by serial.
+
+        A text that writes a number is that number, unless ``text``.
+        """
+        return relations.values_of(self._store, path, text=text)
+
+    def stored_bytes_of(self, digests: Iterable[str]) -> int:
+        """Return the stored bytes of contents, given by their digests in hex."""
+        return relations.stored_bytes_of(self._store, digests)

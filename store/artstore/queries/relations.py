@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from artstore.queries.conditions import values_at
 from artstore.queries.versions import Version
 from artstore.records.catalogue import RunRecord
-from artstore.rows import catalogue, lineage, runs
+from artstore.records.packing import CLASS_CONTENT
+from artstore.records.terms import METADATA, Kind, decoded
+from artstore.rows import catalogue, content, lineage, runs, terms
 from artstore.rows.lineage import End, version_end
+from artstore.rows.nodes import find_node
 from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
 
-__all__ = ["Logged", "current", "dependants_of", "included_by", "logged_by", "names_below"]
+__all__ = [
+    "Logged",
+    "current",
+    "dependants_of",
+    "included_by",
+    "logged_by",
+    "names_below",
+    "stored_bytes_of",
+    "values_of",
+]
 
 
 class Logged(NamedTuple):
@@ -48,6 +62,38 @@ def dependants_of(store: Store, version: Version) -> list[Version]:
     with store.snapshot() as snapshot:
         records = [record for record, _ in lineage.dependants(snapshot.transaction, version.record)]
         return _living(store, snapshot, [version_end(record.serial) for record in records])
+
+
+def values_of(store: Store, path: str, *, text: bool = False) -> dict[int, str | int | float]:
+    """Return the number or text at a path of the metadata of each living version that has one there, by serial.
+
+    They are read from the index of terms, and only what is not in it from records.  The index has a text that writes a
+    number as that number; with ``text``, such are read from records too.
+    """
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        found: dict[int, str | int | float] = {}
+        unknown = terms.partial(transaction)
+        for serial, form in terms.forms_at(transaction, METADATA, path):
+            value = decoded(form)
+            if value is not None and not (text and form[:1] == Kind.NUMBER):
+                found[serial] = value
+            elif form[:1] in (Kind.TEXT, Kind.NUMBER):
+                unknown.add(serial)
+        for serial in unknown:
+            record = snapshot.version(serial)
+            for recorded in () if record is None else values_at(record.metadata, path):
+                if isinstance(recorded, str | int | float) and not isinstance(recorded, bool):
+                    found[serial] = recorded
+        return found
+
+
+def stored_bytes_of(store: Store, digests: Iterable[str]) -> int:
+    """Return the stored bytes of contents, given by their digests in hex; those that the store lacks take none."""
+    with store.snapshot() as snapshot:
+        transaction = snapshot.transaction
+        nodes = (find_node(transaction, CLASS_CONTENT, bytes.fromhex(digest)) for digest in digests)
+        return sum(content.stored_bytes(transaction, row[0]) for row in nodes if row is not None)
 
 
 def _living(store: Store, snapshot: Snapshot, ends: list[End]) -> list[Version]:

@@ -41,6 +41,7 @@ __all__ = [
     "Kind",
     "beginning",
     "bounds",
+    "decoded",
     "encode_value",
     "kind_prefix",
     "path_prefix",
@@ -113,6 +114,27 @@ def encode_value(value: object) -> bytes | None:
 def beginning(text: str) -> bytes:
     """Return what the forms of all texts that begin with ``text`` begin with, without their kind."""
     return _raw(text)[:_LONGEST_TEXT].replace(b"\0", b"\0\xff")
+
+
+def decoded(form: bytes) -> str | int | float | None:
+    """Return the number or the text that a kind and a form stand for; None for a longer text, or another kind."""
+    kind, form = form[:1], form[1:]
+    if kind == Kind.TEXT and form.endswith(b"\0\1"):
+        return form[:-2].replace(b"\0\xff", b"\0").decode("utf-8", "surrogatepass")
+    if kind != Kind.NUMBER:
+        return None
+    if form == b"\x80":
+        return 0
+    sign, form = form[:1], form[1:]
+    if sign == b"\x7f":
+        form = bytes(255 - byte for byte in form)
+    digits = bytes(byte + 47 for byte in form[4:-1])  # each digit is kept plus 1
+    exponent = int.from_bytes(form[:4], "big") - _BIAS
+    if 0 < len(digits) <= exponent < _DIGITS:
+        number: int | float = int(digits) * 10 ** (exponent - len(digits))
+    else:
+        number = float(f"0.{digits.decode()}e{exponent}")
+    return -number if sign == b"\x7f" else number
 
 
 def bounds(value: object) -> tuple[bytes, bytes]:

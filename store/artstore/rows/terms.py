@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 from artstore.records.catalogue import VersionRecord
 from artstore.records.tables import Table
-from artstore.records.terms import PARTIAL, terms_of
+from artstore.records.terms import PARTIAL, path_prefix, terms_of
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
-__all__ = ["change", "partial", "serials_between", "serials_with"]
+__all__ = ["change", "forms_at", "partial", "serials_between", "serials_with"]
 
 
 def change(transaction: WriteTransaction, before: VersionRecord | None, after: VersionRecord | None) -> None:
@@ -49,6 +49,18 @@ def serials_between(transaction: ReadTransaction, low: bytes, high: bytes, *, re
                 if key >= high:
                     return
                 yield int.from_bytes(key[-4:], "big")
+
+
+def forms_at(transaction: ReadTransaction, space: bytes, path: str) -> Iterator[tuple[int, bytes]]:
+    """Yield (serial, kind and form) of all values at a path, in the order of the values."""
+    prefix = path_prefix(space, path)
+    length = len(prefix)
+    with transaction.raw.cursor(transaction.handles[Table.TERMS]) as cursor:
+        if cursor.set_range(prefix):
+            for key in cursor.iternext(values=False):
+                if not key.startswith(prefix):
+                    return
+                yield int.from_bytes(key[-4:], "big"), key[length:-4]
 
 
 def _following(prefix: bytes) -> bytes:

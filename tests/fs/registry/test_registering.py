@@ -12,6 +12,7 @@ from artfs.registry import ArtifactRegistry, DeferralError
 from artstore.errors import RefusedError
 from artstore.workspace import Workspace
 from fs.registry.registries import add, make_registry
+from store.dying import dying_at
 
 
 def test_all_are_seen_at_the_commit(registry: ArtifactRegistry, tmp_path: Path) -> None:
@@ -70,6 +71,48 @@ def test_a_killed_deferral_leaves_what_was_there(registry: ArtifactRegistry, tmp
     assert registry.get_all_records() == [earlier]
     registry.workspace.gc(now=True)
     assert registry.workspace.usage().stored_bytes == before and registry.workspace.fsck().clean
+
+
+def _die_in_a_deferral(tmp_path: Path, calls: int) -> None:
+    """Register in a process that dies at a call to the disk, and exit: with 0 if it had fewer calls."""
+    try:
+        with dying_at(calls):
+            child = make_registry(tmp_path)
+            child.begin_deferred()
+            sources = [add(child, [calls, fold], fold_id=fold).artifact_id for fold in range(3)]
+            child.register_meta_model([calls], None, sources, chain="s3.B>s4.C")
+            child.commit_deferred()
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+def test_dying_at_any_call_of_a_deferral(registry: ArtifactRegistry, tmp_path: Path) -> None:
+    """Whenever the process dies, all of its registrations are seen or none, and the earlier version is there."""
+    earlier = add(registry, ["earlier"], fold_id=0)
+    seen: dict[bool, int] = {True: 0, False: 0}
+    calls = 0
+    while True:
+        registry.workspace.close()
+        pid = os.fork()
+        if not pid:
+            _die_in_a_deferral(tmp_path, calls)
+        died = os.waitpid(pid, 0)[1] != 0
+        found = registry.get_all_records()
+        values = [registry.load_artifact(record) for record in found]
+        wanted = [[calls, 0], [calls, 1], [calls, 2], [calls]]
+        is_seen = len(found) == 4 and values == wanted
+        assert is_seen or values == [["earlier"]]
+        assert is_seen or died
+        seen[is_seen] += 1
+        assert registry.load_artifact(earlier) == ["earlier"]
+        assert registry.workspace.fsck().clean
+        if not died:
+            break
+        calls += 1
+        if is_seen:
+            registry.workspace.delete(*(record.ref for record in found))
+    assert seen[False] > 5 and seen[True] > 1
 
 
 def test_beginnings_and_ends_match(registry: ArtifactRegistry) -> None:

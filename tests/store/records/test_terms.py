@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 
 from artstore.metadata import decimal_of
 from artstore.records.catalogue import VersionRecord
-from artstore.records.terms import ORIGIN, PARTIAL, TERMS, bounds, encode_value, path_prefix, terms_of, value_kind
+from artstore.records.terms import (
+    ORIGIN,
+    PARTIAL,
+    TERMS,
+    bounds,
+    decoded,
+    encode_value,
+    path_prefix,
+    terms_of,
+    value_kind,
+)
 
 VECTORS: dict[str, list[Any]] = json.loads((Path(__file__).parents[2] / "corpora" / "terms.json").read_bytes())
 RECORD = VersionRecord(
@@ -162,3 +172,21 @@ def test_origins_are_terms() -> None:
     assert len(keys) == TERMS + 1 + len(origin)
     deep = json.loads("[" * 90 + "]" * 90)
     assert len(terms_of(replace(RECORD, metadata={"deep": deep}, origin=origin))) == 1 + len(origin)
+
+
+@given(st.integers(-(10**40), 10**40) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=30))
+def test_forms_are_decoded(value: int | float | str) -> None:
+    """A number or a short text is read back from its key; a text that writes a number is that number."""
+    form = encode_value(value)
+    assert form is not None
+    number = decimal_of(value)
+    assert decoded(form) == (value if number is None else pytest.approx(float(number), rel=1e-15, abs=0))
+    if isinstance(value, int):
+        assert decoded(form) == value and isinstance(decoded(form), int)
+
+
+@pytest.mark.parametrize("value", ["x" * 200, True, None, [1], {"a": 1}])
+def test_other_forms_are_not(value: object) -> None:
+    """Longer texts are hashed, and other kinds have no value in their keys."""
+    form = encode_value(value)
+    assert form is not None and decoded(form) is None
