@@ -200,6 +200,7 @@ struct place {
 enum { PLACES = 1024 };
 
 struct clerk {
+    pthread_t thread;
     unsigned number;
     int device;
     struct snapshot snapshot;

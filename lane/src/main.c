@@ -1,25 +1,24 @@
 #include "lane.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Threads that take requests, each from a clone of the device.
  *
  * One waits at the device, as long as one is enough: see fs/artfs/mount/duty.py.  It goes off duty before it waits for
- * the disk, or when requests are often waiting as it returns for the next one.
+ * the disk, or when requests are often waiting as it returns for the next one: a read of the device that takes less than
+ * some microseconds has found one.
  */
-enum { WAITED = 2, NOT_WAITED = -1, MOST = 32, CROWDED = 4 };
+enum { WAITED = 2, NOT_WAITED = -1, MOST = 32, CROWDED = 4, AT_ONCE_NS = 4000, DUTY_SECONDS = 1, WAKE_NS = 5000000 };
 
 _Thread_local struct clerk *this_clerk;
 static pthread_mutex_t duty = PTHREAD_MUTEX_INITIALIZER;
 static struct clerk *clerks;
 static _Atomic u32 at_work;
 static _Atomic bool is_closing;
-static int closing;
 
 void off_duty(struct clerk *clerk)
 {
@@ -29,49 +28,64 @@ void off_duty(struct clerk *clerk)
     }
 }
 
-/* The environment was replaced by a compacted copy: answer what was taken, and let the daemon start this program again. */
-static void close_lane(void)
+/* The environment was replaced by a compacted copy: answer what was taken, and let the daemon start this program again.
+ * A signal interrupts those that wait at the device; it is repeated, because it may come right before they wait. */
+static void close_lane(struct clerk *clerk)
 {
-    u64 one = 1;
-    if (!atomic_exchange(&is_closing, true) && write(closing, &one, sizeof one) < 0)
-        leave(EXIT_FAILED, "an event could not be written");
+    struct timespec pause = {0, WAKE_NS};
+    off_duty(clerk);
+    if (atomic_exchange(&is_closing, true))
+        return;
+    while (at_work > 1) {
+        for (u32 each = 0; each < plan.devices; each++)
+            if (clerks + each != clerk)
+                pthread_kill(clerks[each].thread, SIGUSR1);
+        nanosleep(&pause, NULL);
+    }
+    drain_desk();
+    leave(EXIT_REPLACED, NULL);
 }
 
 static void park(struct clerk *clerk)
 {
     off_duty(clerk);
-    if (atomic_fetch_sub(&at_work, 1) == 1) {
-        drain_desk();
-        leave(EXIT_REPLACED, NULL);
-    }
+    atomic_fetch_sub(&at_work, 1);
     while (true)
         pause();
+}
+
+static u64 now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* Goes on duty; but not behind a thread that is stuck. */
+static void on_duty(struct clerk *clerk)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += DUTY_SECONDS;
+    clerk->on_duty = !pthread_mutex_timedlock(&duty, &until);
 }
 
 /* Waits for a request and reads it; returns its length, or a negative errno. */
 static ssize_t take(struct clerk *clerk, u8 *request)
 {
-    struct pollfd descriptors[2] = {{clerk->device, POLLIN, 0}, {closing, POLLIN, 0}};
-    while (true) {
-        if (is_closing)
-            park(clerk);
-        ssize_t length = read(clerk->device, request, LONGEST_REQUEST);
-        bool waited = length >= 0;
-        if (!waited && errno != EAGAIN)
-            return -errno;
-        int score = clerk->score + (waited ? WAITED : NOT_WAITED);
-        clerk->score = score < 0 ? 0 : score > MOST ? MOST : score;
-        if (clerk->score > CROWDED)
-            off_duty(clerk);
-        if (waited)
-            return length;
-        if (!clerk->on_duty && clerk->score <= CROWDED) {
-            pthread_mutex_lock(&duty);
-            clerk->on_duty = true;
-        }
-        if (poll(descriptors, 2, -1) < 0 && errno != EINTR)
-            leave(EXIT_FAILED, "waiting for requests failed");
-    }
+    if (clerk->score > CROWDED)
+        off_duty(clerk);
+    else if (!clerk->on_duty)
+        on_duty(clerk);
+    if (is_closing)
+        park(clerk);
+    u64 began = now_ns();
+    ssize_t length = read(clerk->device, request, LONGEST_REQUEST);
+    if (length < 0)
+        return -errno;
+    int score = clerk->score + (now_ns() - began < AT_ONCE_NS ? WAITED : NOT_WAITED);
+    clerk->score = score < 0 ? 0 : score > MOST ? MOST : score;
+    return length;
 }
 
 static u64 key_of(const u8 *request, size_t length)
@@ -85,12 +99,12 @@ static u64 key_of(const u8 *request, size_t length)
 static void serve_one(struct clerk *clerk, const u8 *request, size_t length)
 {
     int outcome = UNUSUAL;
+    bool is_replaced = false;
     u64 key = length >= sizeof(struct fuse_in_header) ? key_of(request, length) : 1;
     if (!is_hazard(key)) {
         begin_hazard(clerk->number, key);
-        if (!begin(&clerk->snapshot))
-            close_lane();
-        else
+        is_replaced = !begin(&clerk->snapshot);
+        if (!is_replaced)
             outcome = answer_request(clerk, request, length);
     }
     if (outcome == ANSWERED) {
@@ -107,6 +121,8 @@ static void serve_one(struct clerk *clerk, const u8 *request, size_t length)
         hand_over(clerk->device, request, length);
     else
         count(COUNT_REQUESTS, 1);
+    if (is_replaced)
+        close_lane(clerk);
 }
 
 static void *serve(void *given)
@@ -127,9 +143,10 @@ static void *serve(void *given)
     return NULL;
 }
 
+static void ignore(int number) { (void)number; }
+
 int main(int count, char **arguments)
 {
-    pthread_t thread;
     if (count != 2 || !load_plan(atoi(arguments[1])))
         leave(EXIT_UNSUITED, "artfs and artfs-lane are of different releases");
     int error = open_store();
@@ -140,17 +157,17 @@ int main(int count, char **arguments)
     open_content();
     open_ahead();
     open_desk();
-    closing = eventfd(0, EFD_CLOEXEC);
+    struct sigaction interrupt = {.sa_handler = ignore};
     clerks = calloc(plan.devices, sizeof *clerks);
-    if (closing < 0 || !clerks)
-        leave(EXIT_FAILED, "memory or descriptors are lacking");
+    if (!clerks || sigaction(SIGUSR1, &interrupt, NULL))
+        leave(EXIT_FAILED, "memory is lacking");
     at_work = plan.devices;
     for (u32 each = 0; each < plan.devices; each++) {
         struct clerk *clerk = clerks + each;
         clerk->number = each;
         clerk->device = plan.device[each];
         clerk->answer.room = malloc(ROOM);
-        if (!clerk->answer.room || fcntl(clerk->device, F_SETFL, O_NONBLOCK) || pthread_create(&thread, NULL, serve, clerk))
+        if (!clerk->answer.room || pthread_create(&clerk->thread, NULL, serve, clerk))
             leave(EXIT_FAILED, "a thread could not be started");
     }
     run_desk(NULL);
