@@ -145,14 +145,21 @@ static bool is_whole(const u8 *data, size_t length, u32 block, const u8 *checksu
     return true;
 }
 
-/* A worker that waits for the disk must not keep others from the device. */
+/* A thread that waits for the disk must not keep others from the device.  File systems that cannot say whether they would
+ * wait, such as tmpfs, are taken for fast ones. */
 static int read_exactly(int descriptor, u8 *to, size_t length, u64 offset)
 {
+    static _Atomic bool is_silent;
     struct iovec part = {to, length};
-    ssize_t count = preadv2(descriptor, &part, 1, offset, RWF_NOWAIT);
-    size_t done = count > 0 ? count : 0;
-    if (done < length)
-        off_duty(this_clerk);
+    size_t done = 0;
+    ssize_t count;
+    if (!is_silent) {
+        count = preadv2(descriptor, &part, 1, offset, RWF_NOWAIT);
+        done = count > 0 ? count : 0;
+        is_silent = count < 0 && errno == EOPNOTSUPP;
+        if (done < length && !is_silent)
+            off_duty(this_clerk);
+    }
     while (done < length) {
         count = pread(descriptor, to + done, length - done, offset + done);
         if (count < 0 && errno == EINTR)
