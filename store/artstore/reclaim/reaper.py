@@ -211,7 +211,7 @@ class Reaper:
         oldest = self._wait_for_readers(newest)
         for entry in versions:
             if oldest is not None and oldest < entry.transaction:
-                users[entry.serial] = "a reader that began before the deletion"
+                users[entry.serial] = self._earlier_readers(entry.transaction)
             elif leases.is_held(self._store, entry.serial):
                 users[entry.serial] = OPEN_IN_PYTHON
         rest = [
@@ -228,6 +228,12 @@ class Reaper:
             else:
                 self._known_unused.add(entry.number)  # for good: the version can no longer be opened
         return [entry for entry in entries if entry.number not in self._in_use]
+
+    def _earlier_readers(self, transaction: int) -> str:
+        """Return the name of what still reads a state from before a transaction."""
+        pids = manifest.readers_before(self._store.path, transaction)
+        named = ", ".join(f"process {pid}" for pid in pids)
+        return f"{named}, reading since before the deletion" if pids else "a reader that began before the deletion"
 
     def _wait_for_readers(self, transaction: int) -> int | None:
         """Wait a moment for readers that began before a transaction; return the transaction of the oldest reader."""

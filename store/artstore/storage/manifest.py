@@ -23,9 +23,18 @@ from artstore.records.counters import Counters
 from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
 from artstore.records.tables import Table, number64
 from artstore.storage.environment import Environment
-from artstore.storage.manifest_folders import replaced
+from artstore.storage.manifest_folders import Reader, readers_of, replaced
 
-__all__ = ["ReadTransaction", "WriteTransaction", "create", "frozen", "oldest_reader", "read", "write"]
+__all__ = [
+    "ReadTransaction",
+    "WriteTransaction",
+    "create",
+    "frozen",
+    "oldest_reader",
+    "read",
+    "readers_before",
+    "write",
+]
 
 _COUNTERS_KEY: Final = b"counters"
 
@@ -152,6 +161,14 @@ def _begin(workspace: Path, *, write: bool) -> tuple[Environment, lmdb.Transacti
         environment.leave()
 
 
+def readers_before(workspace: Path, transaction: int) -> list[int]:
+    """Return the pids of the processes that read an earlier transaction of the environment in use."""
+    reading = Reading(workspace)
+    with reading:
+        readers = reading.readers()
+    return sorted({reader.pid for reader in readers if reader.transaction < transaction})
+
+
 def oldest_reader(workspace: Path) -> int:
     """Return the oldest transaction that any process reads now or may read later.
 
@@ -207,6 +224,10 @@ class Reading:
         if isinstance(error, lmdb.Error):
             raise_machine_error(error, f"the manifest of {self._workspace} cannot be read")
             raise DamageError(f"the manifest of {self._workspace} cannot be read: {error}") from error
+
+    def readers(self) -> list[Reader]:
+        """Return the readers of all processes, this one included; called in the block."""
+        return readers_of(self._manifest.env)
 
 
 def read(workspace: Path) -> Reading:

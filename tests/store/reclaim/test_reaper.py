@@ -82,6 +82,12 @@ def test_what_a_reader_may_still_see_is_not_punched(many: Workspace) -> None:
         thread.start()
         thread.join()
         assert snapshot.read(entry.node, 0, 100) == b"2999" * 20
+        found: list[list[str]] = []
+        asking = threading.Thread(target=lambda: found.append(many.gc().in_use))
+        asking.start()
+        asking.join()
+        (use,) = found[0]
+        assert f"process {os.getpid()}, reading since before the deletion" in use
     assert many.usage().deadlist_entries == 1  # a reader from before the deletion might yet open a file of it
     assert many.gc().deadlist_entries == 0
     assert many.usage().condemned_bytes == 0

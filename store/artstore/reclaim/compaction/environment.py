@@ -128,8 +128,7 @@ def _wait_for_readers(store: Store) -> None:
             break
         checkpoint()
         time.sleep(0.01)
-    with manifest.frozen(store.path) as (current, _):
-        pids += [reader.pid for reader in readers_of(current.env) if reader.transaction < number]
+    pids += manifest.readers_before(store.path, number)
     named = ", ".join(str(pid) for pid in sorted(set(pids)))
     raise BusyError(
         f"the manifest of {store.path} was not compacted: processes ({named}) have been reading it for "
