@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from artstore.workspace import Workspace
 
-__all__ = ["DELETED_REFERENCE", "DRAFT", "MOUNT_FOLDER", "NAME", "REFERENCE", "RULE", "complete_places"]
+__all__ = ["DELETED_REFERENCE", "DRAFT", "MOUNT_FOLDER", "NAME", "REFERENCE", "REGISTERED", "RULE", "complete_places"]
 
 Candidates = Callable[["Workspace", click.Context, str], Iterable[str]]
 """Return the values of a place, given the words before it and the incomplete one."""
@@ -175,6 +175,27 @@ def _rules(workspace: Workspace, _context: click.Context, _incomplete: str) -> l
     return [rule.name for rule in workspace.retention.rules()]
 
 
+def _datasets(workspace: Workspace, _context: click.Context, incomplete: str) -> list[str]:
+    return workspace.relations.names_below("runs", incomplete)
+
+
+def _pipelines(workspace: Workspace, _context: click.Context, incomplete: str) -> list[str]:
+    below = workspace.relations.names_below
+    return sorted({name for dataset in below("runs") for name in below(f"runs/{dataset}", incomplete)})
+
+
+def _registered(workspace: Workspace, context: click.Context, incomplete: str) -> Iterator[str]:
+    """Yield ids of registered artifacts; the pipeline comes first."""
+    below = workspace.relations.names_below
+    pipeline, _, beginning = incomplete.rpartition("$") if "$" in incomplete else (incomplete, "", "")
+    for dataset in below("runs"):
+        for name in below(f"runs/{dataset}", pipeline):
+            for middle in below(f"runs/{dataset}/{name}", beginning.partition(":")[0]):
+                if "-" not in middle:
+                    folds = below(f"runs/{dataset}/{name}/{middle}")
+                    yield from (f"{name}${middle}:{fold}" for fold in folds)
+
+
 def _inside(workspace: Workspace, context: click.Context, incomplete: str) -> Iterator[str]:
     """Yield the paths in the version that an earlier word names, below its path."""
     reference = _word_before(context, "reference")
@@ -208,6 +229,7 @@ class _MountFolder(click.Path):
 MOUNT_FOLDER = _MountFolder()
 DRAFT = _Known("draft", _drafts)
 RULE = _Known("rule", _rules)
+REGISTERED = _Known("registered artifact", _registered)
 REFERENCE = _Known("reference", _references, goes_on=True)
 NAME = _Name("name", _names)
 DELETED_REFERENCE = _Known("deleted reference", _deleted, goes_on=True)
@@ -217,6 +239,8 @@ PLACES: Final = {
     "ALIAS": _Known("alias", _aliases),
     "TAG": _Known("tag", _tags),
     "TYPE": _Known("type", _types),
+    "DATASET": _Known("data set", _datasets),
+    "PIPELINE": _Known("pipeline", _pipelines),
     "PROJECT": _Known("project", _projects),
     "PROJECT/ID": _Known("run", _runs),
     "VERSION": _Known("version", _bases),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from artfs.cli.completion import REGISTERED
 from artfs.cli.deletion import version_ranges
 from artfs.cli.output import counted, legible, size, warn, write_document, write_fields, write_line, write_table
 from artfs.cli.session import Group, Session, subcommand
@@ -45,7 +46,7 @@ dataset_option = click.option(
 
 @subcommand("ls", group=registry, paged=True)
 @click.argument("dataset", metavar="[DATASET]", required=False)
-@click.option("--pipeline", metavar="ID", help="Only artifacts of this pipeline.")
+@click.option("--pipeline", metavar="PIPELINE", help="Only artifacts of this pipeline.")
 @click.option("--step", type=click.IntRange(min=0), metavar="N", help="Only artifacts of this step.")
 def registry_ls(session: Session, dataset: str | None, pipeline: str | None, step: int | None) -> None:
     """List the registered artifacts.
@@ -61,7 +62,7 @@ def registry_ls(session: Session, dataset: str | None, pipeline: str | None, ste
 
 
 @subcommand("show", group=registry)
-@click.argument("artifact_id", metavar="ID")
+@click.argument("artifact_id", metavar="ID", type=REGISTERED)
 @dataset_option
 @click.option("--version", "number", type=click.IntRange(min=0), metavar="N", help="Version N instead of the latest.")
 def registry_show(session: Session, artifact_id: str, dataset: str | None, number: int | None) -> None:
@@ -140,7 +141,7 @@ def _pairs(values: Any) -> str:
 
 @subcommand("find", group=registry, paged=True)
 @dataset_option
-@click.option("--pipeline", metavar="ID", help="Only artifacts of this pipeline.")
+@click.option("--pipeline", metavar="PIPELINE", help="Only artifacts of this pipeline.")
 @click.option("--step", type=click.IntRange(min=0), metavar="N", help="Only artifacts of this step.")
 @click.option("--fold", type=click.IntRange(min=0), metavar="N", help="Only artifacts of this fold.")
 @click.option("--chain", metavar="CHAIN", help="Only what this chain made, such as s1.MinMaxScaler>s3.PLSRegression.")
@@ -302,7 +303,7 @@ def registry_orphans(session: Session, dataset: str | None, superseded: bool, ye
 
 @subcommand("purge", group=registry)
 @click.argument("dataset", metavar="DATASET")
-@click.option("--pipeline", metavar="ID", help="Only the artifacts of this pipeline.")
+@click.option("--pipeline", metavar="PIPELINE", help="Only the artifacts of this pipeline.")
 @click.option("--cascade", is_flag=True, help="Also delete what was made from them elsewhere.")
 @click.option("--yes", is_flag=True, help="Delete them.")
 def registry_purge(session: Session, dataset: str, pipeline: str | None, cascade: bool, yes: bool) -> None:

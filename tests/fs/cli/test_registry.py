@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from artfs.cli.main import cli
 from artfs.registry import ArtifactRegistry
 from fs.cli.conftest import Run
 
@@ -77,3 +79,28 @@ def test_deleting_shows_first(artfs: Run, home: Path, registered: ArtifactRegist
     done = artfs(*at, "purge", "wheat", "--yes", "--json").json
     assert done == {**planned, "deleted": True}
     assert [each["dataset"] for each in artfs(*at, "ls", "--json").json["artifacts"]] == ["barley"]
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "found"),
+    [
+        (["registry", "ls"], "w", ["wheat"]),
+        (["registry", "folds"], "", ["0001_pls"]),
+        (["registry", "find", "--pipeline"], "00", ["0001_pls"]),
+        (["registry", "show"], "0001_pls$35f1eb7779ca:2", ["0001_pls$35f1eb7779ca:2"]),
+        (["registry", "show"], "0001_pls$3", [f"0001_pls$35f1eb7779ca:{fold}" for fold in (0, 0, 1, 2)]),
+        (["registry", "show"], "x", []),
+    ],
+)
+def test_completion(
+    home: Path,
+    registered: ArtifactRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    incomplete: str,
+    found: list[str],
+) -> None:
+    """Data sets, pipelines and ids are completed."""
+    monkeypatch.setenv("ARTFS_WORKSPACE", str(registered.workspace.path))
+    candidates = ShellComplete(cli, {}, "artfs", "_ARTFS_COMPLETE").get_completions(words, incomplete)
+    assert sorted(each.value for each in candidates) == found
