@@ -20,6 +20,7 @@
     registry     `ArtifactRegistry`: all of these
     serializers  how objects become payloads, and what may be loaded
     trust        the MAC of payloads that this user wrote
+    loader       `ArtifactLoader`: objects, each loaded once
 
 Importing it loads no library that a model needs; each name is loaded at its first use.
 """
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         UnknownArtifactError,
     )
     from artfs.registry.ids import generate_artifact_id_v3, is_v3_artifact_id, parse_artifact_id_v3
+    from artfs.registry.loader import ArtifactLoader
     from artfs.registry.records import ArtifactRecord, ArtifactType, MetaModelConfig
     from artfs.registry.registry import ArtifactRegistry
     from artfs.registry.serializers import register_serializer
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AmbiguousIdError",
     "ArtifactIdError",
+    "ArtifactLoader",
     "ArtifactRecord",
     "ArtifactRegistry",
     "ArtifactType",
@@ -91,6 +94,7 @@ __all__ = [
 _HOME: Final = {
     "AmbiguousIdError": "errors",
     "ArtifactIdError": "errors",
+    "ArtifactLoader": "loader",
     "ArtifactRecord": "records",
     "ArtifactRegistry": "registry",
     "ArtifactType": "records",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from artfs.registry.serializers.errors import MalformedPayloadError, UntrustedError
 from artfs.registry.serializers.libraries import present, require, versions_of
 from artfs.registry.serializers.protocol import DumpNotes, Reading, payload_name
 
-__all__ = ["ArrayHeader", "NpySerializer", "is_array", "read_array", "read_header"]
+__all__ = ["ArrayHeader", "NpySerializer", "is_array", "read_array", "read_header", "view_array"]
+
+
+_LONGEST_HEADER: Final = 1 << 14
 
 
 class ArrayHeader:
@@ -72,6 +76,17 @@ def read_array(stream: BinaryIO, size: int, label: str) -> Any:
         raise MalformedPayloadError(f"{label} is an array that ends too early")
     order = "F" if header.fortran_order else "C"
     return flat.view(header.dtype).reshape(header.shape, order=order) if header.nbytes else _empty(numpy, header)
+
+
+def view_array(data: bytes, size: int, label: str) -> Any:
+    """Return the array in the bytes of a .npy file of *size* bytes, read-only and without a copy."""
+    numpy = require("numpy", "an array")
+    header = read_header(io.BytesIO(data[:_LONGEST_HEADER]), size, label)
+    if len(data) != size:
+        raise MalformedPayloadError(f"{label} is an array that ends too early")
+    order = "F" if header.fortran_order else "C"
+    flat = numpy.frombuffer(data, dtype=header.dtype, offset=header.offset) if header.nbytes else _empty(numpy, header)
+    return flat.reshape(header.shape, order=order)
 
 
 def _empty(numpy: Any, header: ArrayHeader) -> Any:

@@ -48,7 +48,9 @@ class PickleSerializer:
         """Return the object if the caller or this user's MAC vouches for the payload."""
         if not reading.trust:
             raise UntrustedError(f"{reading.label} is a pickle, and can run any code")
-        return pickle.load(stream)
+        if reading.format_version == str(_PROTOCOL):
+            return pickle.load(stream)
+        return require("joblib", "a file of joblib").load(stream)  # which reads plain pickles too
 
     def versions(self) -> Mapping[str, str]:
         """Return cloudpickle's version."""

@@ -14,13 +14,15 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
-from artfs.registry.serializers.arrays import ArrayHeader, read_array, read_header
+from artfs.registry.serializers.arrays import ArrayHeader, read_header, view_array
 from artfs.registry.serializers.errors import MalformedPayloadError
 
 __all__ = ["Archive", "ArchiveWriter", "canonical_matrix"]
 
 _NAME: Final = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,99}")
 _STEP: Final = 1 << 20
+_LONGEST_HEADER: Final = 1 << 14
+"""NumPy reads no header of more than 10,000 characters."""
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3I2H")
 _ERRORS: Final = (
     *(zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError),
@@ -85,13 +87,12 @@ class Archive:
 
     def header(self, name: str) -> ArrayHeader:
         """Return what a member's header says of its array, compared with the member's size."""
-        head = io.BytesIO(self._bytes(name, min(self.size(name), 1 << 16)))
+        head = io.BytesIO(self._bytes(name, min(self.size(name), _LONGEST_HEADER)))
         return read_header(head, self.size(name), f"{self._label}: {name}")
 
     def array(self, name: str) -> Any:
-        """Return the array in a member, without comparing its CRC: whoever builds the object does."""
-        data = io.BytesIO(self._bytes(name, self.size(name)))
-        return read_array(data, self.size(name), f"{self._label}: {name}")
+        """Return the array in a member, read-only and without comparing its CRC: whoever builds the object does."""
+        return view_array(self._bytes(name, self.size(name)), self.size(name), f"{self._label}: {name}")
 
     def inner(self, name: str) -> Archive:
         """Return the archive in a member."""

@@ -7,6 +7,7 @@ the state of what compiled code reads is checked.  Last, skops audits the file t
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Iterator
@@ -176,15 +177,15 @@ def _check_state(node: Node, label: str) -> None:
             f"{label} has {full_name(node)} with memory=, a folder whose files are unpickled",
             hint=f"trusted=[{full_name(node)!r}] loads it",
         )
-    cls = getattr(importlib.import_module(node["__module__"]), node["__class__"], None)
     for key in attributes:
-        if _is_behaviour(inspect.getattr_static(cls, key, None)) or key.startswith(("__", "_repr_", "_doc_link")):
+        if _is_behaviour(node["__module__"], node["__class__"], key):
             raise UntrustedError(f"{label} has {full_name(node)} with a replaced {key[:60]}")
 
 
-def _is_behaviour(found: Any) -> bool:
-    return (
-        inspect.isroutine(found)
-        or isinstance(found, property | staticmethod | classmethod)
-        or (found is not None and hasattr(type(found), "__get__"))
-    )
+@functools.lru_cache(maxsize=1 << 16)
+def _is_behaviour(module: str, name: str, key: str) -> bool:
+    """Return whether an attribute would hide a method or property of a class, or be shown as HTML."""
+    if key.startswith(("__", "_repr_", "_doc_link")):
+        return True
+    found = inspect.getattr_static(getattr(importlib.import_module(module), name, None), key, None)
+    return inspect.isroutine(found) or (found is not None and hasattr(type(found), "__get__"))

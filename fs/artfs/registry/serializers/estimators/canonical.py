@@ -33,6 +33,7 @@ from artfs.registry.serializers.estimators.schema import (
     parse_schema,
     place_children,
 )
+from artfs.registry.serializers.libraries import require
 
 __all__ = ["SCHEMA", "WriteNotes", "write_canonical"]
 
@@ -250,6 +251,7 @@ def _gaps(dtype: Any) -> list[tuple[int, int]]:
 
 def _without_gaps(blocks: Iterator[bytes], offset: int, itemsize: int, gaps: list[tuple[int, int]]) -> Iterator[bytes]:
     """Yield the bytes of an array with zeros in the gaps of its elements."""
+    numpy = require("numpy", "an array")
     rest = b""
     for block in blocks:
         data = bytearray(rest + block)
@@ -257,9 +259,9 @@ def _without_gaps(blocks: Iterator[bytes], offset: int, itemsize: int, gaps: lis
             head, data, offset = bytes(data[:offset]), data[offset:], 0
             yield head
         whole = len(data) - len(data) % itemsize
+        elements = numpy.frombuffer(data, dtype=numpy.uint8, count=whole).reshape(-1, itemsize)
         for begin, end in gaps:
-            for place in range(begin, end):
-                data[place:whole:itemsize] = bytes(whole // itemsize)
-        yield bytes(data[:whole])
+            elements[:, begin:end] = 0
+        yield elements.tobytes()
         rest = bytes(data[whole:])
     yield rest

@@ -33,7 +33,7 @@ def check_tree(view: View) -> None:
         len(values.shape) == 3 and values.shape[:2] == (count, outputs),
         "values are not one row for each node and output",
     )
-    left, right, feature = (nodes[name] for name in fields)
+    left, right, feature = (numpy.ascontiguousarray(nodes[name]) for name in fields)
     inner = left != _LEAF
     for child in (left, right):
         view.require(((child[inner] >= 0) & (child[inner] < count)).all(), "a child is outside of the tree")
@@ -58,8 +58,8 @@ def _arguments(view: View) -> tuple[int, int]:
 def _check_depth(view: View, numpy: Any, left: Any, right: Any, max_depth: int) -> None:
     """Check that each node has one parent, and walk down from the root: there are at most max_depth levels."""
     inner = left != _LEAF
-    below = numpy.concatenate([left[inner], right[inner]])
-    view.require(len(numpy.unique(below)) == len(below) < len(left), "a node is the child of two others")
+    parents = numpy.bincount(numpy.concatenate([left[inner], right[inner]]), minlength=len(left))
+    view.require(parents.max(initial=0) <= 1 and parents[0] == 0, "a node is the child of two others")
     level, depth = numpy.zeros(1, dtype=numpy.int64), 0
     while True:
         inner = level[left[level] != _LEAF]
