@@ -276,8 +276,11 @@ def _close_packs(path: Path) -> None:
     """Close the packs of a workspace whose environment was given up; the next read opens them again."""
     with _readers_lock:
         readers = [reader for key, reader in _readers.items() if key[0] == path]
+        known = [directories for key, directories in _directories.items() if key[0] == path]
     for reader in readers:
         reader.close()
+    for directories in known:
+        directories.clear()
 
 
 on_close.append(_close_packs)

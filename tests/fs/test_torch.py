@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,13 @@ def test_without_pytorch() -> None:
 
 
 @pytest.fixture
-def version(tmp_path: Path) -> artfs.Version:
+def version(tmp_path: Path) -> Iterator[artfs.Version]:
     for number in range(200):
         place = tmp_path / "data" / f"c{number % 5}"
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{number}").write_bytes(b"%d" % number * (number * 5 + 1))
-    return artfs.init_workspace(tmp_path / "ws").put(tmp_path / "data", "d")
+    with artfs.init_workspace(tmp_path / "ws") as workspace:
+        yield workspace.put(tmp_path / "data", "d")
 
 
 def sample(path: str, content: bytes) -> tuple[str, int]:

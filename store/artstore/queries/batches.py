@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from artstore.errors import ArtfsError, DamageError, IsFolderError, NotFoundError
 from artstore.records.nodes import ChunkRecord, ListView
 from artstore.records.trees import Kind, TreeEntry
+from artstore.rows.directories import Directories
 from artstore.rows.snapshot import Snapshot
 from artstore.store import Store
 
@@ -32,18 +33,20 @@ class StoredFile(NamedTuple):
 
 
 class _Located(NamedTuple):
-    """A file of one chunk: its content node, size, and place in the packs."""
+    """A file of one chunk: its content node, and the chunk."""
 
     node: int
-    size: int
-    pack: int
-    offset: int
+    chunk: ChunkRecord
 
 
 class _Batch(NamedTuple):
-    """Paths that are read together, below one root; None for what is read by itself when its turn comes."""
+    """Paths that are read together, below one root; None for what is read by itself when its turn comes.
+
+    ``moment`` is what was known of the directories when they were found.
+    """
 
     root: int
+    moment: Directories
     paths: list[FilePath]
     files: list[_Located | None]
 
@@ -84,17 +87,18 @@ class FileBatches:
             root = -1 if version is None else version.root
             contents = [] if batch is None else _contents(snapshot, batch, root)
             following = self._located(snapshot, root, waiting)
-            snapshot.ask_for((file.pack, file.offset, file.size) for file in following.files if file is not None)
+            extents = [file.chunk.extent for file in following.files if file is not None]
+            snapshot.ask_for((extent.pack, extent.offset, extent.stored) for extent in extents)
         return contents, following
 
     def _located(self, snapshot: Snapshot, root: int, waiting: Iterator[FilePath]) -> _Batch:
-        batch = _Batch(root, [], [])
+        batch = _Batch(root, snapshot.directories, [], [])
         held = 0
         for path in waiting:
             file = self._located_file(snapshot, path)
             batch.paths.append(path)
             batch.files.append(file)
-            held += 0 if file is None else file.size
+            held += 0 if file is None else file.chunk.size
             if len(batch.paths) == _MOST_FILES or held >= _MOST_BYTES:
                 break
         return batch
@@ -107,7 +111,7 @@ class FileBatches:
             return None  # raised at its turn
         if not isinstance(record, ChunkRecord):
             return None
-        return _Located(entry.node, record.size, record.extent.pack, record.extent.offset)
+        return _Located(entry.node, record)
 
 
 def stored_files(
@@ -140,13 +144,15 @@ def _first_place(snapshot: Snapshot, node: int) -> tuple[int, int]:
 def _contents(snapshot: Snapshot, batch: _Batch, root: int) -> list[bytes | None]:
     """Return the contents of a batch; all None if its version has another root now, because its nodes may be gone."""
     contents: list[bytes | None] = [None] * len(batch.paths)
-    if root == batch.root:
-        files = [(file.pack, file.offset, index) for index, file in enumerate(batch.files) if file is not None]
-        for _, _, index in sorted(files):
-            file = batch.files[index]
-            assert file is not None
-            try:
-                contents[index] = snapshot.read(file.node, 0, file.size)
-            except DamageError:
-                continue  # raised at its turn
+    if root != batch.root:
+        return contents
+    is_same = snapshot.directories is batch.moment  # then the records are those of this snapshot
+    files = [(file.chunk.extent, index, file) for index, file in enumerate(batch.files) if file is not None]
+    for _, index, file in sorted(files):
+        try:
+            contents[index] = (
+                snapshot.read_chunk(file.chunk) if is_same else snapshot.read(file.node, 0, file.chunk.size)
+            )
+        except DamageError:
+            continue  # raised at its turn
     return contents

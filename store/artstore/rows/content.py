@@ -15,7 +15,7 @@ from artstore.storage.codec import RAW
 from artstore.storage.manifest import ReadTransaction
 from artstore.storage.packs import ChunkPart, PackReader, damaged
 
-__all__ = ["ContentInfo", "chunks_between", "describe", "read", "stored_bytes"]
+__all__ = ["ContentInfo", "chunks_between", "describe", "read", "read_chunk", "stored_bytes"]
 
 
 class ContentInfo(NamedTuple):
@@ -101,10 +101,8 @@ def read(
     Raises `DamageError` if what is stored fails its checksum; other bytes are never returned.
     """
     record = content_record(transaction, node)
-    if isinstance(record, ChunkRecord) and not offset and 0 < record.size <= min(size, BLOCK):
-        if record.extent.stored:
-            reader.touch(record.extent)
-        return [_read_whole(reader, record)]  # a small file: most of those of a data set
+    if isinstance(record, ChunkRecord) and not offset and size >= record.size:
+        return [read_chunk(reader, cache, record)] if record.size else []
     end = min(offset + size, record.size)
     parts: list[ChunkPart] = []
     _add_chunks_between(transaction, record, offset, end, parts)
@@ -126,6 +124,13 @@ def read(
         else:
             pieces.append(_read_part(reader, cache, *run[0]))
     return pieces
+
+
+def read_chunk(reader: PackReader, cache: ChunkSource, chunk: ChunkRecord) -> Buffer:
+    """Return the bytes of a chunk that is a whole file, verified."""
+    if chunk.extent.stored:
+        reader.touch(chunk.extent)
+    return _read_part(reader, cache, chunk, 0, chunk.size)
 
 
 def _stored_from(chunk: ChunkRecord, start: int, end: int) -> int:

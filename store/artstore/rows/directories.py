@@ -133,6 +133,10 @@ class DirectoryCache:
     __slots__ = ("_last",)
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop everything."""
         self._last = Directories([], 0, _Records())
 
     def at(self, transaction: ReadTransaction) -> Directories:

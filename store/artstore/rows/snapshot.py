@@ -195,6 +195,10 @@ class Snapshot:
         parts = self.read_pieces(node, offset, size)
         return parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts)
 
+    def read_chunk(self, chunk: ChunkRecord) -> bytes:
+        """Return the bytes of a file of one chunk, whose record is of this snapshot; `DamageError` as `read`."""
+        return bytes(content.read_chunk(self._reader, self._chunks, chunk)) if chunk.size else b""
+
     def read_pieces(self, node: int, offset: int, size: int) -> list[Buffer]:
         """Return the bytes of `read` as consecutive pieces, which saves a copy if they are only passed on."""
         return content.read(self.transaction, self._reader, self._chunks, node, offset, size)

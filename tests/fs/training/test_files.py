@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import random
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def version(tmp_path: Path, folder: Path) -> artfs.Version:
-    workspace = artfs.init_workspace(tmp_path / "ws")
-    workspace.put(folder / "test", "d")  # so that some of the next version lie before the others
-    return workspace.put(folder, "d")
+def version(tmp_path: Path, folder: Path) -> Iterator[artfs.Version]:
+    with artfs.init_workspace(tmp_path / "ws") as workspace:
+        workspace.put(folder / "test", "d")  # so that some of the next version lie before the others
+        yield workspace.put(folder, "d")
 
 
 def expected(folder: Path) -> dict[str, bytes]:
@@ -65,9 +66,9 @@ def test_it_is_the_folder(version: artfs.Version, folder: Path) -> None:
 
 def test_the_order_is_that_of_the_names(version: artfs.Version, folder: Path, tmp_path: Path) -> None:
     """The same content in another workspace has the same indices, however it was put there; packs have their own."""
-    other = artfs.init_workspace(tmp_path / "other")
-    other.put(folder / "train", "d")
-    same = VersionFiles(other.put(folder, "d"))
+    with artfs.init_workspace(tmp_path / "other") as other:
+        other.put(folder / "train", "d")
+        same = VersionFiles(other.put(folder, "d"))
     files = VersionFiles(version)
     assert list(files.paths()) == list(same.paths())
     order = files.pack_order()
