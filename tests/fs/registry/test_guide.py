@@ -24,12 +24,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(number: int) -> str:
-    """Run a program of the guide in the present folder; return what it prints."""
+def run(number: int, through: Path | None = None) -> str:
+    """Run a program of the guide in the present folder, or through one that looks at it; return what it prints."""
     path = os.pathsep.join([str(BLOCKS), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
     block = BLOCKS / f"block_{number:02}.py"
-    done = subprocess.run([sys.executable, block], env=environment, capture_output=True, text=True)
+    command = [sys.executable, block] if through is None else [sys.executable, through, block]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -58,6 +59,59 @@ def test_register(here: Path) -> None:
 def test_find(here: Path) -> None:
     """By id, chain, step and fold, whatever the order of registration."""
     assert re.fullmatch(r"0001_pls_abc123\$[0-9a-f]{12}:0 0 5 \[0, 1, 2, 3, 4\]\n", run(2))
+
+
+def test_load(here: Path) -> None:
+    """In another process, from a manifest that went through JSON; given ids stay, and folds come sorted."""
+    loads = here / "loads.py"
+    loads.write_text(
+        "import runpy, sys, prepared, numpy\n"
+        "names = runpy.run_path(sys.argv[1])\n"
+        "X, y = prepared.spectra('wheat_sample1')\n"
+        "scaled = prepared.fitted_scaler(X).transform(X)\n"
+        "before = [model.predict(scaled) for model in prepared.fold_models(X, y)]\n"
+        "assert [fold for fold, _ in names['fold_models']] == [0, 1, 2, 3, 4]\n"
+        "for fold, model in names['fold_models']:\n"
+        "    assert numpy.array_equal(model.predict(scaled), before[fold])\n"
+        "((ident, model),) = names['artifacts']\n"
+        "assert ident == '0001_pls$abc123:0' and numpy.array_equal(model.predict(scaled), before[0])\n"
+        "chain = names['loader'].load_by_chain('s1.MinMaxScaler>s3.PLS', fold_id=0)\n"
+        "assert chain is names['loader'].load_by_id(ident) is model\n"
+    )
+    lines = run(3, loads).splitlines()
+    assert lines == [
+        "Loaded: 0001_pls$abc123:0",
+        *(f"Fold {fold}: PLSRegression(n_components=10)" for fold in range(5)),
+    ]
+
+
+def test_load_a_meta_model(here: Path) -> None:
+    """Sources in the order of registration, with their ids; predictions are the same to the bit."""
+    loads = here / "loads.py"
+    loads.write_text(
+        "import runpy, sys, prepared, numpy\n"
+        "names = runpy.run_path(sys.argv[1])\n"
+        "X, y = prepared.spectra('wheat_sample1')\n"
+        "meta, bases, columns = prepared.stack(X, y)\n"
+        "want = meta.predict(numpy.column_stack([base.predict(X).ravel() for base in bases]))\n"
+        "features = numpy.column_stack([source.predict(X).ravel() for _, source in names['sources']])\n"
+        "assert numpy.array_equal(names['meta_model'].predict(features), want)\n"
+    )
+    assert run(4, loads) == "True ['PLSRegression_pred', 'RandomForestRegressor_pred']\n"
+
+
+def test_cache(here: Path) -> None:
+    """The same five models asked for twice; preloading what is cached counts nothing; counters start again."""
+    loads = here / "loads.py"
+    loads.write_text(
+        "import runpy, sys\n"
+        "loader = runpy.run_path(sys.argv[1])['loader']\n"
+        "info = loader.get_cache_info()\n"
+        "print(info['max_size'], info['hits'], info['misses'], info['cached_count'])\n"
+        "print(loader.preload_artifacts(artifact_ids=['0001:3:0', '0001:3:1']))\n"
+        "print(loader.preload_artifacts(artifact_ids=['0001:3:0', '0001:3:1']))\n"
+    )
+    assert run(5, loads) == "Cache hit rate: 50.00%\n200 0 0 0\n2\n0\n"
 
 
 def test_clean_up(here: Path) -> None:
