@@ -55,10 +55,10 @@ class Scale:
 
     @classmethod
     def of(cls, factor: float) -> Scale:
-        """Return the scale of this part of the full run; numbers of folders shrink as those of files do."""
+        """Return the scale of this part of the full run: of all sizes and numbers, with four releases at least."""
         if factor == 1:
             return FULL
-        least = {"releases": 2, "image_folders": 2, "tiny_folders": 2, "images": 100, "tiny": 100}
+        least = {"releases": 4, "image_folders": 2, "tiny_folders": 2, "images": 100, "tiny": 100}
         sizes = {
             each.name: max(least.get(each.name, 1 << 20), round(getattr(FULL, each.name) * factor))
             for each in fields(cls)
