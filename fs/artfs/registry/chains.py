@@ -13,6 +13,7 @@ is the same in every process and on every machine.
 from __future__ import annotations
 
 import hashlib
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,15 @@ from artfs.registry.errors import ChainSyntaxError
 from artstore.arguments import shown_text, shown_value
 from artstore.errors import InvalidInputError
 
-__all__ = ["OperatorChain", "OperatorNode", "branch_fits", "chain_of", "compute_chain_hash"]
+__all__ = [
+    "OperatorChain",
+    "OperatorNode",
+    "branch_fits",
+    "chain_of",
+    "compute_chain_hash",
+    "optional_number",
+    "whole_number",
+]
 
 HASH_LENGTH: Final = 12
 """Hexadecimal digits of a chain's hash in an id."""
@@ -38,14 +47,16 @@ def branch_fits(path: Sequence[int], wanted: Sequence[int] | None) -> bool:
     return wanted is None or list(path) == list(wanted[: len(path)])
 
 
-def _index(value: object, what: str) -> int:
-    if type(value) is not int or value < 0:
-        raise InvalidInputError(f"{what} must be a whole number from 0, not {shown_value(value)}")
-    return value
+def whole_number(value: Any, what: str) -> int:
+    """Return a whole number from 0, also one of NumPy's; raise `InvalidInputError` for anything else."""
+    if not isinstance(value, bool) and hasattr(type(value), "__index__") and (number := operator.index(value)) >= 0:
+        return number
+    raise InvalidInputError(f"{what} must be a whole number from 0, not {shown_value(value)}")
 
 
-def _optional_index(value: object, what: str) -> int | None:
-    return None if value is None else _index(value, what)
+def optional_number(value: Any, what: str) -> int | None:
+    """Do as `whole_number`; None stays None."""
+    return None if value is None else whole_number(value, what)
 
 
 @dataclass(frozen=True, eq=True)
@@ -65,17 +76,19 @@ class OperatorNode:
     operator_name: str | None = None
 
     def __post_init__(self) -> None:
-        _index(self.step_index, "a step")
+        numbers = {"step_index": whole_number(self.step_index, "a step")}
         if not isinstance(self.operator_class, str) or not _is_class(self.operator_class):
             raise InvalidInputError(f"{shown_value(self.operator_class)} is not the name of an operator's class")
         path = self.branch_path
         if path is not None and (isinstance(path, str) or not isinstance(path, Iterable)):
             raise InvalidInputError(f"a branch path must be a list of numbers, not {shown_value(path)}")
         object.__setattr__(self, "operator_class", self.operator_class.rpartition(".")[2])
-        object.__setattr__(self, "branch_path", [_index(part, "a part of a branch path") for part in path or ()])
-        _optional_index(self.source_index, "a source")
-        _optional_index(self.fold_id, "a fold")
-        _optional_index(self.substep_index, "a substep")
+        object.__setattr__(self, "branch_path", [whole_number(part, "a part of a branch path") for part in path or ()])
+        for name in ("source_index", "fold_id", "substep_index"):
+            if (value := getattr(self, name)) is not None:
+                numbers[name] = whole_number(value, f"the {name}")
+        for name, number in numbers.items():
+            object.__setattr__(self, name, number)
 
     def __hash__(self) -> int:
         return hash((self.to_key(), self.fold_id, self.operator_name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from artfs.registry.chains import OperatorChain, compute_chain_hash
+from artfs.registry.chains import OperatorChain, compute_chain_hash, optional_number
 from artfs.registry.errors import ArtifactIdError
 from artstore.arguments import shown_text, shown_value
 
@@ -59,9 +59,7 @@ def fold_label(fold: int | None) -> str:
 
 def generate_artifact_id_v3(pipeline_id: str, chain: OperatorChain | str, fold_id: int | None = None) -> str:
     """Return the id of what a chain makes in a pipeline, for one fold or for all."""
-    if fold_id is not None and (type(fold_id) is not int or fold_id < 0):
-        raise ArtifactIdError(f"a fold is a whole number from 0, or None for all, not {shown_value(fold_id)}")
-    return f"{pipeline_id}${compute_chain_hash(chain)}:{fold_label(fold_id)}"
+    return f"{pipeline_id}${compute_chain_hash(chain)}:{fold_label(optional_number(fold_id, 'a fold'))}"
 
 
 def parse_artifact_id_v3(artifact_id: str) -> tuple[str, str, int | None]:

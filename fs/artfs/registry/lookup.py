@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
-from artfs.registry.chains import OperatorChain, branch_fits, chain_of
+from artfs.registry.chains import OperatorChain, branch_fits, chain_of, optional_number, whole_number
 from artfs.registry.errors import AmbiguousIdError, ArtifactIdError
 from artfs.registry.ids import ALL, ArtifactId, fold_label, generate_artifact_id_v3, parse_artifact_id
 from artfs.registry.naming import artifact_name, dataset_project
@@ -94,10 +94,8 @@ class Lookup(RegistryWorkspace):
         found = self._current(ident) or self._fitting(artifact_id, ident)
         if found is None or number is None:
             return found
-        if type(number) is not int or number < 0:
-            raise InvalidInputError(f"a version is a whole number from 0, not {shown_value(number)}")
         try:
-            return workspace.version(f"{found.artifact}:v{number}")
+            return workspace.version(f"{found.artifact}:v{whole_number(number, 'a version')}")
         except NotFoundError:
             return None
 
@@ -204,6 +202,7 @@ class Lookup(RegistryWorkspace):
         return self._made_by(chain_of(chain), fold_id, {"artfs.data": data_hash})
 
     def _made_by(self, chain: OperatorChain, fold_id: int | None, more: Mapping[str, Any]) -> ArtifactRecord | None:
+        fold_id = optional_number(fold_id, "a fold")
         pipeline = (self.find_pipeline(self._pipeline) or self._pipeline) if self._pipeline else ""
         if pipeline and not more:
             found = self._current(ArtifactId(pipeline, chain.to_hash(), fold_id))
@@ -230,6 +229,7 @@ class Lookup(RegistryWorkspace):
 
         A branch uses what was made on it and before it; a fold what was made for it and for all.
         """
+        step_index, fold_id = whole_number(step_index, "a step"), optional_number(fold_id, "a fold")
         pipeline = self.find_pipeline(pipeline_id)
         if pipeline is None:
             return []
@@ -281,8 +281,8 @@ class Lookup(RegistryWorkspace):
         given = {
             "artfs.class": class_name,
             "artfs.name": custom_name,
-            "artfs.step": step_index,
-            "artfs.fold": fold_id,
+            "artfs.step": optional_number(step_index, "a step"),
+            "artfs.fold": optional_number(fold_id, "a fold"),
             "artfs.data": data_hash,
             "artfs.chain": None if chain is None else chain_of(chain).to_path(),
         }

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from artfs.registry.chains import OperatorChain, chain_of
+from artfs.registry.chains import OperatorChain, chain_of, optional_number, whole_number
 from artfs.registry.dependences import DEEPEST, Dependences
 from artfs.registry.errors import (
     ChainConflictError,
@@ -144,10 +144,17 @@ class Registering(Dependences):
             chain_path=chain.to_path(),
             dataset=self._dataset,
             pipeline_id=check_pipeline(ident.pipeline),
-            step_index=(step or 0) if step_index is None else step_index,
-            branch_path=list((branch or []) if branch_path is None else branch_path),
-            source_index=(last.source_index if last and source_index is None else source_index),
-            substep_index=(last.substep_index if last and substep_index is None else substep_index),
+            step_index=whole_number((step or 0) if step_index is None else step_index, "a step"),
+            branch_path=[
+                whole_number(part, "a part of a branch path")
+                for part in ((branch or []) if branch_path is None else branch_path)
+            ],
+            source_index=optional_number(
+                last.source_index if last and source_index is None else source_index, "a source"
+            ),
+            substep_index=optional_number(
+                last.substep_index if last and substep_index is None else substep_index, "a substep"
+            ),
             fold_id=ident.fold,
             class_name=kind.__name__,
             class_path=f"{kind.__module__}.{kind.__qualname__}",

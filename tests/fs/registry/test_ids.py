@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from artfs.registry import generate_artifact_id_v3, is_v3_artifact_id, parse_artifact_id_v3
 from artfs.registry.errors import ArtifactIdError
 from artfs.registry.ids import parse_artifact_id
+from artstore.errors import InvalidInputError
 
 
 @given(st.text(min_size=1, max_size=20), st.none() | st.integers(0, 999_999_999))
@@ -63,7 +64,7 @@ def test_the_older_form_is_read() -> None:
 @pytest.mark.parametrize("fold", [-1, True, "0", 1.0])
 def test_folds_are_whole_numbers(fold: object) -> None:
     """No id is made that could not be read."""
-    with pytest.raises(ArtifactIdError):
+    with pytest.raises(InvalidInputError):
         generate_artifact_id_v3("p", "s1.A", fold)  # type: ignore[arg-type]
 
 

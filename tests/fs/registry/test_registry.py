@@ -311,3 +311,21 @@ def test_records_refuse_what_is_none() -> None:
     ):
         with pytest.raises(RecordError):
             ArtifactRecord.from_dict(values)
+
+
+def test_numbers_of_numpy_are_numbers(registry: ArtifactRegistry) -> None:
+    """Folds, steps and branches often come from arrays; they name and find the same artifacts."""
+    import numpy as np
+
+    zero, three = np.int64(0), np.arange(4)[3]
+    given = {"fold_id": zero, "branch_path": np.arange(2), "params": {"n": three}, "metrics": {"rmse": np.float32(0.5)}}
+    record = registry.register_with_chain([1], "s1.A>s3.B", "model", three, **given)  # type: ignore[arg-type]
+    assert record == registry.register_with_chain(
+        [1], "s1.A>s3.B", "model", 3, [0, 1], None, 0, params={"n": 3}, metrics={"rmse": 0.5}
+    )
+    assert registry.get_by_chain("s1.A>s3.B", zero) == registry.find(fold_id=zero, step_index=three)[0] == record
+    assert registry.get_artifacts_for_step("0001", three, [0, 1], zero) == [record]
+    assert registry.resolve(record.artifact_id, version=zero) == record
+    for wrong in (True, 0.0, "0", -1):
+        with pytest.raises(InvalidInputError):
+            registry.get_by_chain("s1.A>s3.B", wrong)  # type: ignore[arg-type]
