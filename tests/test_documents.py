@@ -27,6 +27,7 @@ TESTED: Final = {
     "docs/mount.md": "tests/mount/test_recipes.py",
     "docs/runs.md": "tests/fs/tracking/test_documents.py",
     "docs/tools.md": "tests/fs/test_tools.py",
+    "docs/training.md": "tests/fs/training/test_programs.py",
 }
 """Documents whose blocks are not one sequence, and the tests that run each of them."""
 
