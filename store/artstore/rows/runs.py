@@ -94,7 +94,8 @@ def unpack_rows(data: bytes) -> list[dict[str, Any]]:
     The memory that this takes follows from what the frame has, not from the length that it claims.
     """
     try:
-        rows = [load_json(line) for line in _decompressed(data).split(b"\n")]
+        text = _decompressed(data)
+        rows = [load_json(line) for line in text.split(b"\n")] if text else []
     except (zstandard.ZstdError, ValueError, RecursionError) as error:
         raise DamageError("it is not a block of rows") from error
     if not all(isinstance(row, dict) for row in rows):
