@@ -74,19 +74,7 @@ def registry_show(session: Session, artifact_id: str, dataset: str | None, numbe
     Example:
       artfs registry show '0001_pls$35f1:0'
     """
-    from artfs.registry.errors import AmbiguousIdError, UnknownArtifactError
-    from artstore.arguments import shown_text
-
-    registries = _registries(session, dataset)
-    found = [(each, record) for each in registries if (record := each.resolve(artifact_id, version=number))]
-    if not found:
-        raise UnknownArtifactError(
-            f"no registered artifact has the id {shown_text(artifact_id)}", hint="list them: artfs registry ls"
-        )
-    if len(found) > 1:
-        names = [each.dataset for each, _ in found]
-        raise AmbiguousIdError(f"the data sets {', '.join(names)} have {artifact_id!r}", hint="name one with --dataset")
-    made_by, record = found[0]
+    made_by, record = _one(session, artifact_id, dataset, number)
     sources = made_by.sources_of(made_by.version_of(record))
     versions = [each.ref for each in made_by.versions(record.artifact_id)]
     if session.json:
@@ -333,6 +321,53 @@ def registry_purge(session: Session, dataset: str, pipeline: str | None, cascade
         session.reap_due()
 
 
+@subcommand("trust", group=registry)
+@click.argument("artifact_id", metavar="ID", type=REGISTERED)
+@dataset_option
+@click.option("--version", "number", type=click.IntRange(min=0), metavar="N", help="Version N instead of the latest.")
+@click.option("--yes", is_flag=True, help="Sign it.")
+def registry_trust(session: Session, artifact_id: str, dataset: str | None, number: int | None, yes: bool) -> None:
+    """Sign the payload of another user, so that it is loaded.
+
+    Loading a pickle can run any code, so it is loaded only with a signature of yours. Without --yes, the object's class
+    and its origin are shown, and nothing is signed. The signature is kept with your key, for these bytes alone.
+
+    \b
+    Example:
+      artfs registry trust '0001_pls$35f1:0' --yes
+    """
+    from artfs.registry.serializers.reading import DATA_FORMATS, digest_of
+    from artfs.registry.trust import vouch
+    from artstore.errors import DamageError, InvalidInputError
+
+    made_by, record = _one(session, artifact_id, dataset, number)
+    if record.format in DATA_FORMATS:
+        raise InvalidInputError(f"the payload of {record.artifact_id} is {record.format}, which needs no signature")
+    with made_by.open_payload(record) as payload:
+        if digest_of(payload) != record.content_hash:
+            raise DamageError(f"the payload of {record.artifact_id} does not have its digest")
+    if yes:
+        vouch(record.format, record.content_hash)
+    origin = made_by.version_of(record).origin
+    if session.json:
+        from artfs.documents.registered import RegistryTrustDocument
+
+        names = (record.artifact_id, record.ref, record.class_path, record.format, record.content_hash)
+        write_document(RegistryTrustDocument(*names, origin, yes))
+        return
+    fields = [
+        ["id", record.artifact_id],
+        ["version", record.ref],
+        ["class", record.class_path],
+        ["payload", f"{record.path}, {size(record.size_bytes)}, {record.format}"],
+        ["digest", record.content_hash],
+        ["registered", record.created_at],
+        ["origin", _pairs(origin)],
+    ]
+    write_fields([[name, legible(text)] for name, text in fields if text])
+    warn("signed: it is loaded from now on" if yes else "nothing was signed: --yes signs it")
+
+
 def _write_deletion(versions: Sequence[str], freed: int, done: bool, empty: str) -> None:
     if not versions:
         warn(empty)
@@ -400,6 +435,25 @@ def _registries(session: Session, dataset: str | None) -> list[ArtifactRegistry]
         )
     folder = workspace.path.parent if workspace.path.name == ".artfs" else workspace.path
     return [ArtifactRegistry(folder, name) for name in ([dataset] if dataset is not None else names)]
+
+
+def _one(
+    session: Session, artifact_id: str, dataset: str | None, number: int | None
+) -> tuple[ArtifactRegistry, ArtifactRecord]:
+    """Return the one record that an id means, and its registry."""
+    from artfs.registry.errors import AmbiguousIdError, UnknownArtifactError
+    from artstore.arguments import shown_text
+
+    registries = _registries(session, dataset)
+    found = [(each, record) for each in registries if (record := each.resolve(artifact_id, version=number))]
+    if not found:
+        raise UnknownArtifactError(
+            f"no registered artifact has the id {shown_text(artifact_id)}", hint="list them: artfs registry ls"
+        )
+    if len(found) > 1:
+        names = [each.dataset for each, _ in found]
+        raise AmbiguousIdError(f"the data sets {', '.join(names)} have {artifact_id!r}", hint="name one with --dataset")
+    return found[0]
 
 
 def _only(session: Session, dataset: str | None) -> ArtifactRegistry:

@@ -17,6 +17,7 @@ __all__ = [
     "RegisteredListDocument",
     "RegistryPurgeDocument",
     "RegistryStatsDocument",
+    "RegistryTrustDocument",
     "StatsItem",
 ]
 
@@ -192,3 +193,20 @@ class RegistryPurgeDocument(Document):
     versions: Sequence[str]
     freed_bytes: int
     deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryTrustDocument(Document):
+    """A payload that is signed, or would be with ``--yes`` (``artfs registry trust``).
+
+    ``origin`` is who made the version, as far as it is known: user, host, command and others.
+    """
+
+    schema: ClassVar[str] = "artfs.registry_trust/1"
+    artifact_id: str
+    version: str
+    class_path: str
+    format: str
+    content_hash: str
+    origin: Mapping[str, Any]
+    signed: bool

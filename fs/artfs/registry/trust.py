@@ -13,21 +13,24 @@ from __future__ import annotations
 import errno
 import hmac
 import os
+import re
 import stat
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
 from blake3 import blake3
 
 from artstore import beneath
-from artstore.errors import ArtfsError, RefusedError
+from artstore.errors import ArtfsError, InvalidInputError, RefusedError
 
-__all__ = ["KEY_VARIABLE", "is_own", "key_file", "sign"]
+__all__ = ["KEY_VARIABLE", "is_own", "key_file", "sign", "vouch"]
 
 KEY_VARIABLE: Final = "ARTFS_KEY_FILE"
 _LABEL: Final = b"artfs registry payload 1"
 _KEY_BYTES: Final = 32
+_MAC_DIGITS: Final = 64
+_DIGEST: Final = re.compile(r"(?:blake3|sha256):[0-9a-f]{64}")
 
 
 def key_file() -> Path:
@@ -49,11 +52,51 @@ def sign(format_name: str, content_hash: str) -> str:
 
 
 def is_own(format_name: str, content_hash: str, mac: str | None) -> bool:
-    """Return whether *mac* is this user's for a payload with this format and digest; never makes a key."""
-    if not isinstance(mac, str) or not mac.isascii():
-        return False
+    """Return whether *mac*, or one that `vouch` kept, is this user's for a payload with this format and digest.
+
+    Never makes a key.
+    """
     key = _read_key()
-    return key is not None and hmac.compare_digest(_mac(key, format_name, content_hash), mac)
+    if key is None:
+        return False
+    wanted = _mac(key, format_name, content_hash)
+    return any(hmac.compare_digest(wanted.encode(), each.encode()) for each in (mac, _kept(content_hash)) if each)
+
+
+def vouch(format_name: str, content_hash: str) -> None:
+    """Sign a payload that this user did not write, and keep the MAC beside the key: from now on it is loaded.
+
+    Raises what `sign` raises, and `InvalidInputError` for what is no digest.
+    """
+    file = _kept_file(content_hash)
+    if file is None:
+        raise InvalidInputError(f"{content_hash[:80]!r} is not the digest of a payload")
+    mac = sign(format_name, content_hash)
+    try:
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        temporary = file.with_name(f"{file.name}.{os.urandom(8).hex()}")
+        temporary.write_text(mac)
+        temporary.rename(file)
+    except OSError as error:
+        raise ArtfsError(f"the signature {file} cannot be written: {error.strerror}", hint=_hint()) from error
+
+
+def _kept_file(content_hash: str) -> Path | None:
+    """Return where the MAC of a payload is kept that another wrote."""
+    if not _DIGEST.fullmatch(content_hash):
+        return None
+    key = key_file()
+    return key.with_name(f"{key.name}.trusted") / content_hash.replace(":", "-")
+
+
+def _kept(content_hash: str) -> str | None:
+    """Return the MAC that is kept for a payload; what the file says is compared, never believed."""
+    file = _kept_file(content_hash)
+    try:
+        with open(file, encoding="ascii", errors="replace") if file is not None else nullcontext() as stream:
+            return None if stream is None else stream.read(_MAC_DIGITS)
+    except OSError:
+        return None
 
 
 def _mac(key: bytes, format_name: str, content_hash: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import artfs as api
 from artfs.cli.main import cli
 from artfs.documents.registry import documents
-from artfs.registry import ArtifactRegistry
+from artfs.registry import ArtifactRegistry, PickleWarning
 from artfs.tracking import active_run
 
 Run = Callable[..., Any]
@@ -80,6 +81,7 @@ TABLE = [
     ("registry folds 0001 3", "registry_folds"),
     ("registry stats", "registry_stats"),
     ("registry orphans", "registry_orphans"),
+    ("registry trust 0001$db2d:all", "registry_trust"),
     ("registry purge wheat --pipeline 0001", "registry_purge"),
     ("rm x:v1 --force", "rm"),
     ("undelete x:v2", "undelete"),
@@ -148,6 +150,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for fold in range(2):
             chain, metrics = "s1.MinMaxScaler>s3.PLSRegression", {"rmse": 0.5 + fold}
             registry.register_with_chain([fold], chain, "model", 3, fold_id=fold, params={"n": 1}, metrics=metrics)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PickleWarning)
+            registry.register_with_chain({1}.union, "s1.Union", "model", 1)
     return top
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
 from click.shell_completion import ShellComplete
 
 from artfs.cli.main import cli
-from artfs.registry import ArtifactRegistry
+from artfs.registry import ArtifactRegistry, PickleWarning, UntrustedError
 from fs.cli.conftest import Run
 
 CHAIN = "s1.MinMaxScaler>s3.PLSRegression"
@@ -104,3 +105,23 @@ def test_completion(
     monkeypatch.setenv("ARTFS_WORKSPACE", str(registered.workspace.path))
     candidates = ShellComplete(cli, {}, "artfs", "_ARTFS_COMPLETE").get_completions(words, incomplete)
     assert sorted(each.value for each in candidates) == found
+
+
+def test_signing_what_another_wrote(artfs: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Class and origin are shown first; with --yes the pickle is loaded, and what is data needs no signature."""
+    monkeypatch.setenv("ARTFS_KEY_FILE", str(home / "key"))
+    registry = ArtifactRegistry(home / "folder", "wheat", "0001_pls")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PickleWarning)  # said once a process
+        record = registry.register_with_chain({1}.union, "s1.Union", "model", 1)
+    data = registry.register_with_chain([1], "s1.Data", "model", 1)
+    (home / "key").unlink()  # another user's
+    at = ("-w", home / "folder", "registry", "trust")
+    shown = artfs(*at, record.artifact_id)
+    assert "builtin_function_or_method" in shown.text and "user" in shown.text
+    with pytest.raises(UntrustedError):
+        registry.load_artifact(record)
+    assert artfs(*at, record.artifact_id, "--yes", "--json").json["signed"] is True
+    assert registry.load_artifact(record)({2}) == {1, 2}
+    assert artfs(*at, data.artifact_id, "--yes").code == 2
+    assert artfs(*at, "0009$abc:0").code == 3

@@ -59,6 +59,7 @@ CALLS = {
     "registry stats": "wheat",
     "registry orphans": "wheat",
     "registry purge": "wheat",
+    "registry trust": "pls$35f1eb7779ca:0",
     "rm": "x:v0",
     "undelete": "y:v0",
     "gc": "",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from artfs.registry.trust import is_own, key_file, sign
-from artstore.errors import ArtfsError, RefusedError
+from artfs.registry.trust import is_own, key_file, sign, vouch
+from artstore.errors import ArtfsError, InvalidInputError, RefusedError
 
 
 def test_the_key_is_private_and_random(own_key: Path) -> None:
@@ -89,3 +89,22 @@ def test_a_place_that_cannot_hold_a_key(own_key: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("ARTFS_KEY_FILE", "/proc/self/none/key")
     with pytest.raises(ArtfsError):
         sign("json", "blake3:00")
+
+
+def test_a_payload_of_another_that_is_vouched_for(own_key: Path) -> None:
+    """The MAC is kept beside the key, covers that format and digest alone, and is this user's alone."""
+    digest = "blake3:" + "ab" * 32
+    assert not is_own("cloudpickle", digest, None)
+    vouch("cloudpickle", digest)
+    assert is_own("cloudpickle", digest, None) and is_own("cloudpickle", digest, "0" * 64)
+    assert not is_own("skops", digest, None) and not is_own("cloudpickle", digest[:-1] + "c", None)
+    (kept,) = own_key.with_name("registry.key.trusted").iterdir()
+    kept.write_text("0" * 64)
+    assert not is_own("cloudpickle", digest, None)
+    vouch("cloudpickle", digest)
+    own_key.unlink()
+    sign("json", digest)
+    assert not is_own("cloudpickle", digest, None)
+    for wrong in ("", "blake3:../x", "md5:00", "blake3:" + "A" * 64):
+        with pytest.raises(InvalidInputError):
+            vouch("cloudpickle", wrong)

@@ -20,9 +20,11 @@ from artfs.registry.serializers.versions import check_mismatch
 from artstore.arguments import texts
 from artstore.errors import ArtfsError, DamageError
 
-__all__ = ["deserialize", "digest_of", "trusted_names"]
+__all__ = ["DATA_FORMATS", "deserialize", "digest_of", "trusted_names"]
 
 _STEP: Final = 1 << 20
+DATA_FORMATS: Final = frozenset({"json", "npy", "safetensors"})
+"""Formats whose payloads are data, so that no signature makes a difference."""
 
 
 def deserialize(
@@ -57,11 +59,13 @@ def deserialize(
     if pickled:  # the bytes that are checked must be the bytes that run
         stream = io.BytesIO(stream.read())
     _check_digest(stream, content_hash, label)
-    vouched = trust or (mac is not None and bool(content_hash) and own.is_own(format_name, content_hash, mac))
+    vouched = trust or (
+        serializer.name not in DATA_FORMATS and bool(content_hash) and own.is_own(format_name, content_hash, mac)
+    )
     if pickled and not vouched:
         raise UntrustedError(
             f"{label} is a {format_name} payload that this user did not write: loading it can run any code",
-            hint="examine where it comes from; trust=True loads it",
+            hint="examine where it comes from; 'artfs registry trust' signs it, trust=True loads it once",
         )
     differences = check_mismatch(versions or {}, on_mismatch, label, seen)
     reading = Reading(format_version, names, vouched, into, label)
