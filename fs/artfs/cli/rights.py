@@ -83,6 +83,14 @@ RIGHTS: Final = {
     "lineage": _OWNER,
     "run ls": _OWNER,
     "run show": _OWNER,
+    "registry ls": _OWNER,
+    "registry show": _OWNER,
+    "registry find": _OWNER,
+    "registry folds": _OWNER,
+    "registry stats": _OWNER,
+    "registry orphans": _OWNER,
+    "registry purge": _OWNER,
+    "registry trust": _REFUSED,
     "rm": _OWNER,
     "undelete": _OWNER,
     "gc": _OWNER,
@@ -105,9 +113,17 @@ RIGHTS: Final = {
 }
 """The rights of each command, in the order of the help; only root's process asks."""
 
-_IMPORTED_LATER: Final = ("click.shell_completion", "pyfuse3", "rich.console", "rich.progress", "rich.table", "shutil")
+_IMPORTED_LATER: Final = (
+    "click.shell_completion",
+    "pyfuse3",
+    "rich.console",
+    "rich.progress",
+    "rich.table",
+    "shutil",
+    "yaml",
+)
 """Modules of others that this package imports in functions; a test keeps the list complete."""
-_NO_COMMAND: Final = ("artfs.__main__", "artfs.filesystem", "artfs.mount.transports")
+_NO_COMMAND: Final = ("artfs.__main__", "artfs.filesystem", "artfs.mount.transports", "artfs.torch")
 """Modules that no command needs that becomes the owner."""
 
 
