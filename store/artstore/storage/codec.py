@@ -78,19 +78,27 @@ def _raw(data: Buffer) -> Encoded:
     return Encoded(RAW, data, block_checksums(data, FINE_BLOCK if len(data) > BLOCK else BLOCK))
 
 
-def _is_noise(data: Buffer, *, thorough: bool) -> bool:
-    """Return whether zstd surely saves next to nothing, as of images and weights; takes a fifth of its time.
+def _noise(contents: Sequence[Buffer], *, thorough: bool) -> set[int]:
+    """Return the indices of those of which zstd surely saves next to nothing, such as images and weights.
 
     Samples from all over show uneven bytes and short repetitions, a fast pass over everything long repetitions.  That
     pass is left out if not ``thorough``: then samples of the file have shown already that it is dense or repetitive.
+    Both take a fifth of zstd's time for all, and let go of the interpreter's lock once each.
     """
-    if len(data) < _PROBED:
-        return False
+    probed = [index for index, data in enumerate(contents) if len(data) >= _PROBED]
+    dense = _not_smaller(_contexts.samples, probed, [_sample(contents[index]) for index in probed])
+    return set(_not_smaller(_contexts.repeats, dense, [contents[index] for index in dense]) if thorough else dense)
+
+
+def _sample(data: Buffer) -> bytes:
     step = len(data) // _SAMPLES
-    sample = b"".join([data[start : start + _SAMPLE] for start in range(0, step * _SAMPLES, step)])
-    if len(_contexts.samples.compress(sample)) <= len(sample):
-        return False
-    return not thorough or len(_contexts.repeats.compress(data)) >= len(data)
+    return b"".join([data[start : start + _SAMPLE] for start in range(0, step * _SAMPLES, step)])
+
+
+def _not_smaller(compressor: zstandard.ZstdCompressor, indices: list[int], contents: list[Buffer]) -> list[int]:
+    """Return those indices whose contents, given in the same order, do not get smaller."""
+    frames = iter(compressor.multi_compress_to_buffer(contents, threads=1) if contents else ())
+    return [index for index, frame, data in zip(indices, frames, contents, strict=True) if len(frame) >= len(data)]
 
 
 def encode(data: Buffer, *, thorough: bool = False) -> Encoded:
@@ -98,7 +106,7 @@ def encode(data: Buffer, *, thorough: bool = False) -> Encoded:
 
     With ``thorough``, compression takes longer and the frame is smaller; reading takes the same time.
     """
-    if len(data) > _TINY and not _is_noise(data, thorough=thorough):
+    if len(data) > _TINY and not _noise([data], thorough=thorough):
         frame = (_contexts.thorough if thorough else _contexts.quick).compress(data)
         if len(frame) < len(data) * _WORTHWHILE:
             return Encoded(ZSTD, frame, block_checksums(frame))
@@ -108,9 +116,10 @@ def encode(data: Buffer, *, thorough: bool = False) -> Encoded:
 def encode_all(contents: Sequence[Buffer], *, thorough: bool = False) -> list[Encoded]:
     """Return the stored form of each.
 
-    One call into zstd compresses all, so the interpreter's lock is released and acquired only once.
+    One call into zstd compresses all, so the interpreter's lock is released and acquired only a few times.
     """
-    promising = [len(data) > _TINY and not _is_noise(data, thorough=thorough) for data in contents]
+    noise = _noise(contents, thorough=thorough)
+    promising = [len(data) > _TINY and index not in noise for index, data in enumerate(contents)]
     large = list(compress(contents, promising))
     compressor = _contexts.thorough if thorough else _contexts.quick
     frames = iter(compressor.multi_compress_to_buffer(large, threads=1) if large else ())
