@@ -20,6 +20,7 @@ from artfs.mount.control import mount as make_mount
 from artfs.mount.control import mount_for, status, unmount
 from artfs.mount.table import at
 from artfs.mount.wakefulness import LATENCY_DEVICE
+from artstore import daemon_requests
 from artstore.daemons import live_daemons
 from artstore.errors import BusyError, MountError, NotFoundError
 from artstore.workspace import Workspace
@@ -201,9 +202,17 @@ def test_a_killed_daemon_can_be_unmounted(workspace: Workspace, mounts: Any, sou
 
 
 def test_a_suspended_daemon_delays_a_change_by_two_seconds_at_most(
-    workspace: Workspace, mounts: Any, source: Path, children: Children
+    workspace: Workspace, mounts: Any, source: Path, children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The put returns, names the silent mount, and nothing stale is seen once the daemon runs again."""
+    patience: list[float] = []
+    converse = daemon_requests._converse
+
+    def noted(calls: Any, selector: Any, deadline: float) -> None:
+        patience.append(deadline - time.monotonic())
+        converse(calls, selector, deadline)
+
+    monkeypatch.setattr(daemon_requests, "_converse", noted)
     workspace.put(source, "a")
     stopped, other = mounts(), mounts()
     os.listdir(stopped.directory / "a")
@@ -214,7 +223,9 @@ def test_a_suspended_daemon_delays_a_change_by_two_seconds_at_most(
     (source / "x").write_text("1")
     started = time.monotonic()
     version = workspace.put(source, "a")
-    assert 1.0 < time.monotonic() - started < 2.0
+    # How long the rest of a put takes depends on the machine: what it waits for the daemon does not.
+    assert time.monotonic() - started > 1.0
+    assert patience and max(patience) < 2.0
     assert version.receipt is not None
     assert [str(one) for one in version.receipt.silent_daemons] == [str(stopped.directory)]
     assert os.readlink(other.directory / "a" / "latest") == "v1"
