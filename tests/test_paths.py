@@ -55,7 +55,10 @@ ALLOWED: Final = {
         *("path.parent.mkdir", "os.access", "os.mkdir", "os.open", "os.rename", "(whole / CURRENT).is_file"),
         "folder.glob",
     },
+    # A device, and a program of this distribution.
+    "fs/artfs/mount/lane.py": {"os.access", "os.open"},
     # Paths of the user: sources, files of references, mount points, targets of a question.
+    "store/artstore/drafting/batches.py": {"content.read_bytes"},
     "store/artstore/drafting/gathering.py": {"os.path.getsize"},
     "store/artstore/queries/explaining.py": {"os.path.realpath", "os.path.lexists"},
     "store/artstore/queries/resolving.py": {"os.path.lexists"},

@@ -83,13 +83,13 @@ result["left"] = [entry.name for entry in (workspace.path / "run/daemons").iterd
 result["mounted"] = at(folder / "m") is not None
 handle = mount(workspace.path, folder / "m")
 os.kill(handle.pid, signal.SIGKILL)
-handle._daemon.wait(5)
+handle._daemon.wait(30)
 # The kernel ends the other processes a moment after their parent; until then they hold the run file.
 result["dead"] = eventually(lambda: [one.state for one in status(workspace.path)], ["dead"])
 handle = mount(workspace.path, folder / "m")
 result["again"] = x.read_text()
 os.kill(handle.pid, signal.SIGTERM)
-result["code"] = handle._daemon.wait(5)
+result["code"] = handle._daemon.wait(30)
 """
     )
     uid = found["uid"]
@@ -181,7 +181,7 @@ def test_root_mounts_the_workspace_of_another_user(open_folder: Path, transport:
             finally:
                 os._exit(1)
         assert os.waitpid(child, 0)[1] == 0, "the owner may unmount it, although root has mounted it"
-        assert handle._daemon.wait(5) == 0
+        assert handle._daemon.wait(30) == 0
     finally:
         theirs.end()
 

@@ -49,6 +49,8 @@ _NONE: Final = 0xFFFFFFFF
 _DEATHS: Final = 3
 _DEATH_SECONDS: Final = 60.0
 _SWITCH: Final = "ARTFS_LANE"
+_PACKAGE: Final = "artfs_lane"
+"""It is looked for and not loaded: all that it has is the program."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,16 +72,16 @@ class Verdict(IntEnum):
 
 def is_installed() -> bool:
     """Return whether the distribution with the program is there."""
-    return importlib.util.find_spec("artfs_lane") is not None
+    return importlib.util.find_spec(_PACKAGE) is not None
 
 
 def program() -> str:
     """Return the path of the program, "" if it is not installed, or turned off by ``ARTFS_LANE=0``."""
-    if os.environ.get(_SWITCH) == "0" or not is_installed():
+    package = importlib.util.find_spec(_PACKAGE)
+    if os.environ.get(_SWITCH) == "0" or package is None or package.origin is None:
         return ""
-    import artfs_lane
-
-    return str(artfs_lane.program() or "")
+    path = Path(package.origin).with_name("artfs-lane")
+    return str(path) if os.access(path, os.X_OK) else ""
 
 
 class Lane:
