@@ -29,7 +29,7 @@ enum {
     MESSAGE = SHORT_ANSWER + 4096,
     MOST_ERRANDS = 65536,
     BUCKETS = 4096,
-    VERSIONS = 256,
+    VERSIONS = 2048,
     DRAIN_MS = 2000,
     ATTEMPTS = 2,
     CONTROL = MOST_WORKERS, /* in an event, where a worker has its number */
