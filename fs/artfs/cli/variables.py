@@ -25,6 +25,7 @@ VARIABLES: Final = {
     "ARTFS_RUN_ID": "the id of the run; else `WANDB_RUN_ID`",
     "ARTFS_RUN_GROUP": "the group of the run; else `WANDB_RUN_GROUP`",
     "ARTFS_JOB_TYPE": "the job type of the run; else `WANDB_JOB_TYPE`",
+    "ARTFS_LANE": "`0`: mounts do without the [fast lane](mount.md#the-fast-lane)",
     "ARTFS_KEY_FILE": "the file with the key that signs this user's registered models; default "
     "`$XDG_DATA_HOME/artfs-keys/registry.key`",
     "PAGER": "the pager, if `ARTFS_PAGER` is not set; default `less`",
