@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from artstore.storage.environment import _open_environments
 from servers.fixtures import *  # noqa: F403  # servers outside, for whoever asks for one
 from users.fixtures import *  # noqa: F403  # users of the machine, likewise
 
@@ -71,6 +72,18 @@ def chosen_lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Have the processes that a test starts mount with the fast lane or without, as its ``transport`` says."""
     if "transport" in request.fixturenames:
         monkeypatch.setenv("ARTFS_LANE", request.getfixturevalue("transport").lane)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open() -> Iterator[None]:
+    """Close the workspaces that a test opened: each takes 1 TiB of addresses, of which a process has 128.
+
+    Tests that limit the addresses of a child need what the child inherits to be small, too.
+    """
+    before = set(_open_environments)
+    yield
+    for path in set(_open_environments) - before:
+        _open_environments[path].drop()
 
 
 def fuse_is_missing() -> bool:

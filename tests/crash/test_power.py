@@ -29,5 +29,5 @@ def test_power_is_lost() -> None:
 @pytest.mark.parametrize("bug", sorted(POWER_BUGS))
 def test_the_rig_sees_a_seeded_bug(bug: str) -> None:
     """With a sync left out, or two steps swapped, the rig reports a fault; it ends with the first one."""
-    done = lose_power("--states", "400", "--bug", bug)
+    done = lose_power("--states", "400", "--seed", "5", "--bug", bug)
     assert done.returncode == 1 and "power loss: " in done.stdout, done.stdout + done.stderr

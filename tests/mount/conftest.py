@@ -21,18 +21,8 @@ from artfs.mount.control import status
 from artfs.mount.handle import MountHandle
 from artfs.mount.reports import MountStatus
 from artfs.mount.table import at
-from artstore.storage.environment import _open_environments
 from artstore.workspace import Workspace, init_workspace
 from users.fixtures import Users
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open() -> Iterator[None]:
-    """Close the workspaces that a test opened: each takes 1 TiB of addresses, and there are only 128."""
-    before = set(_open_environments)
-    yield
-    for path in set(_open_environments) - before:
-        _open_environments[path].drop()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from artstore.references.locations import parse_location
 from artstore.references.pinning import Pinned
 from artstore.workspace import Workspace, init_workspace
 from messages import raises
-from mount.conftest import nothing_stays_open  # noqa: F401  # a fixture for all tests here
 from reasons import has_reason
 from servers.web import Web
 from store.oracle import usage_contradictions
