@@ -11,8 +11,8 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from artstore.errors import ArtfsError, InvalidInputError, NotFolderError, NotFoundError, UnsupportedError
 
@@ -72,8 +72,7 @@ _TYPES = {
 """Names of file systems by the number that statfs(2) reports (linux/magic.h, and the modules' own headers)."""
 
 
-@dataclass(frozen=True, slots=True)
-class MountPoint:
+class MountPoint(NamedTuple):
     """Describe one mount of this process's mount namespace, as the kernel lists it."""
 
     path: Path

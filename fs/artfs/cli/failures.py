@@ -7,7 +7,7 @@ import os
 import re
 import select
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import click
 
@@ -32,8 +32,7 @@ _SYSTEM_CODES = {
 """The kind and exit code of an error of the operating system; any other is a failure."""
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """A failure ready to be printed.
 
     ``paths`` are the files concerned; those that the sentence does not name are listed after it.

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Final
 
 __all__ = ["choose_colours", "colours", "is_terminal", "paging", "styled", "width"]
@@ -31,12 +30,12 @@ _SMALLEST: Final = 20
 """A terminal that claims to be narrower is not believed."""
 
 
-@dataclass
 class _State:
     """What holds for the rest of the process: the user's choice of colours, and the terminal behind a pager."""
 
-    colours: str = "auto"
-    terminal: int | None = None
+    def __init__(self) -> None:
+        self.colours = "auto"
+        self.terminal: int | None = None
 
 
 _state = _State()
