@@ -106,7 +106,8 @@ class Forged(Hostile):
 
     def _perform(self, arguments: list[str]) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        room = pages * os.sysconf("SC_PAGE_SIZE") + ROOM
+        # LMDB's map takes a quarter of the limit, and a compaction has two: both must fit beside what is inherited.
+        room = 2 * pages * os.sysconf("SC_PAGE_SIZE") + ROOM
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
         super()._perform(arguments)
 
