@@ -262,7 +262,7 @@ def _roots(canary: Path) -> Iterator[Hostile]:
         file = SkopsFile(MinMaxScaler().fit(X)).set("MinMaxScaler", "extra_", old)
         file.schema["protocol"] = protocol
         yield Hostile(f"schema: the loader of protocol {protocol}", "skops", file.data())
-    yield Hostile("schema: a list of trusted types beside it", "skops", changed(trusts))
+    yield Hostile("schema: a list of trusted types next to it", "skops", changed(trusts))
     yield Hostile("schema: two objects with one id", "skops", changed(twice))
     yield Hostile("schema: not an object", "skops", _zip({"schema.json": b"[]"}))
     yield Hostile("schema: none", "skops", _zip({"other.json": b"{}"}))

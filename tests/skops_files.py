@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import skops.io
 
+from artfs.registry.serializers import deserialize
 from artfs.registry.serializers.estimators.canonical import write_canonical
 
 Node = dict[str, Any]
@@ -116,3 +117,8 @@ class SkopsFile:
                 archive.writestr(name, content)
             archive.writestr("schema.json", json.dumps(self.schema))
         return target.getvalue()
+
+
+def loads(obj: Any) -> Any:
+    """Store an object, and return what is loaded."""
+    return deserialize(io.BytesIO(SkopsFile(obj).data()), "skops")

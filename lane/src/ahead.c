@@ -110,13 +110,6 @@ static _Atomic u64 noted;
 static _Atomic u64 group_began_ns;
 static _Atomic bool is_awake;
 
-static u64 now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
-
 static void set_latency(int32_t value)
 {
     if (write(plan.latency, &value, sizeof value) < 0)

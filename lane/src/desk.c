@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -33,7 +32,6 @@ enum {
     DRAIN_MS = 2000,
     ATTEMPTS = 2,
     CONTROL = MOST_WORKERS, /* in an event, where a worker has its number */
-    WAKE,
 };
 
 struct described {
@@ -65,7 +63,7 @@ struct worker {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct worker workers[MOST_WORKERS];
 static struct errand *buckets[BUCKETS];
-static int errands, events, wake;
+static int errands, events;
 static pthread_rwlock_t versions_lock = PTHREAD_RWLOCK_INITIALIZER;
 static struct version versions[VERSIONS];
 static _Atomic u64 asked[VERSIONS]; /* mount serial and epoch of the last question */
@@ -80,8 +78,7 @@ void open_desk(void)
 {
     struct stat status;
     events = epoll_create1(EPOLL_CLOEXEC);
-    wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (events < 0 || wake < 0)
+    if (events < 0)
         leave(EXIT_FAILED, "no descriptors are left");
     for (u32 each = 0; each < plan.workers; each++) {
         workers[each].socket = plan.worker[each];
@@ -92,7 +89,6 @@ void open_desk(void)
         watch(plan.worker[each], each, EPOLLIN, EPOLL_CTL_ADD);
     }
     watch(plan.control, CONTROL, EPOLLIN, EPOLL_CTL_ADD);
-    watch(wake, WAKE, EPOLLIN, EPOLL_CTL_ADD);
 }
 
 static struct errand **bucket_of(u64 unique) { return &buckets[(unique >> 1) % BUCKETS]; }

@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 
 typedef uint8_t u8;
 typedef uint16_t u16;
@@ -85,6 +86,13 @@ void end_hazard(unsigned thread);
 bool is_hazard(u64 key);
 
 bool load_plan(int descriptor);
+static inline u64 now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
 _Noreturn void leave(int code, const char *reason);
 
 /* -- store.c -- */

@@ -54,13 +54,6 @@ static void park(struct clerk *clerk)
         pause();
 }
 
-static u64 now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
-
 /* Goes on duty; but not behind a thread that is stuck. */
 static void on_duty(struct clerk *clerk)
 {

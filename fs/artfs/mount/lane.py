@@ -4,7 +4,7 @@ It is optional. `program` finds it, in the distribution ``artfs-lane``; `Lane` s
 dies or when the environment is replaced.  The Python core stays the definition of what is right: the lane answers
 requests for entries of living versions, and whatever is unusual it hands over, unanswered.
 
-The program is told all by a `_plan`, whose layout is ``struct plan`` in ``lane/src/lane.h``.
+The program gets all its settings in one structure, `_PLAN`, which is ``struct plan`` in ``lane/src/lane.h``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from artfs.mount.ownership import Shown
 from artfs.mount.transports.handover import SLOT_BYTES, SLOTS, Channel
 from artfs.mount.wakefulness import LATENCY_DEVICE
 from artstore import beneath, locate
+from artstore.errors import BusyError
 from artstore.storage import disk
 from artstore.storage.environment import map_size
 from artstore.storage.lmdb_files import link_environment
@@ -45,6 +46,7 @@ INSTALL: Final = "apt install gcc liblmdb-dev libzstd-dev libxxhash-dev, then pi
 MOST_WORKERS: Final = 64
 """Workers behind a lane at most; it has no more threads, either."""
 _HAZARDS: Final = (64 + 2 * 64) * 8
+"""Bytes of ``struct hazards`` in ``lane/src/plan.c``."""
 _NONE: Final = 0xFFFFFFFF
 _DEATHS: Final = 3
 _DEATH_SECONDS: Final = 60.0
@@ -256,7 +258,8 @@ def _open_environment(workspace: Path) -> tuple[str, tuple[int, int], list[int]]
             if read_current(workspace)[0] == stamp:
                 raise
             continue
-        disk.try_lock(lease, shared=True)
+        if not disk.try_lock(lease, shared=True):
+            raise BusyError(f"the manifest of {workspace} is being replaced", hint="try again in a few seconds")
         path, descriptors = link_environment(workspace, folder)
         if read_current(workspace)[0] == stamp:
             return path, stamp, [lease, *descriptors]

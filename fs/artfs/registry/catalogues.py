@@ -1,4 +1,4 @@
-"""Where a loader finds records and payloads: in a registry, or in a manifest with files beside it.
+"""Where a loader finds records and payloads: in a registry, or in a manifest with files next to it.
 
 A manifest's records are looked up in the registry of its workspace first, by their version and digest.  What the store
 lacks is looked for as a file.  Files are foreign: nothing but their digest is known.

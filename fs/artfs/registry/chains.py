@@ -17,7 +17,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from artfs.registry.errors import ChainSyntaxError
 from artstore.arguments import shown_text, shown_value
@@ -29,6 +29,7 @@ __all__ = [
     "branch_fits",
     "chain_of",
     "compute_chain_hash",
+    "context_fits",
     "optional_number",
     "whole_number",
 ]
@@ -45,6 +46,38 @@ _EXAMPLE: Final = "write one such as s1.MinMaxScaler>s3.PLSRegression[br=0]"
 def branch_fits(path: Sequence[int], wanted: Sequence[int] | None) -> bool:
     """Return whether what was made on a branch is used on the branch that is asked for: it is that or one before it."""
     return wanted is None or list(path) == list(wanted[: len(path)])
+
+
+class Placed(Protocol):
+    """An operator's place in a pipeline."""
+
+    @property
+    def step_index(self) -> int | None: ...
+    @property
+    def branch_path(self) -> Sequence[int]: ...
+    @property
+    def source_index(self) -> int | None: ...
+    @property
+    def fold_id(self) -> int | None: ...
+
+
+def context_fits(
+    placed: Placed,
+    step_index: int | None,
+    branch_path: Sequence[int] | None,
+    source_index: int | None,
+    fold_id: int | None,
+) -> bool:
+    """Return whether what was made at a place is used in a context; None means any.
+
+    A branch uses what was made on it and before it, a source its own and what all share, and so for a fold.
+    """
+    return (
+        (step_index is None or placed.step_index == step_index)
+        and branch_fits(placed.branch_path, branch_path)
+        and (source_index is None or placed.source_index in (None, source_index))
+        and (fold_id is None or placed.fold_id in (None, fold_id))
+    )
 
 
 def whole_number(value: Any, what: str) -> int:
@@ -121,16 +154,8 @@ class OperatorNode:
         source_index: int | None = None,
         fold_id: int | None = None,
     ) -> bool:
-        """Return whether the node is used in a context; None means any.
-
-        A branch uses what was made on it and before it, a source its own and what all share, and so for a fold.
-        """
-        return (
-            (step_index is None or self.step_index == step_index)
-            and branch_fits(self.branch_path, branch_path)
-            and (source_index is None or self.source_index in (None, source_index))
-            and (fold_id is None or self.fold_id in (None, fold_id))
-        )
+        """Return whether the node is used in a context, as `context_fits` does."""
+        return context_fits(self, step_index, branch_path, source_index, fold_id)
 
     def with_fold(self, fold_id: int | None) -> OperatorNode:
         """Return the node with another fold."""

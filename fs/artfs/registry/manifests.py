@@ -109,9 +109,9 @@ class Manifests(Running):
     ) -> list[ArtifactRecord]:
         """Register the artifacts of a manifest, sources first; return the records.
 
-        Payloads are looked for as the manifest's paths below ``results_dir`` and beside it.  What is registered already
-        with the same payload stays.  Raises `RecordError` for what is no manifest, `NotFoundError` for a payload that
-        is gone, `DamageError` for one of another digest, and `DependencyError` for a cycle.
+        Payloads are looked for as the manifest's paths below ``results_dir`` and next to it.  What is registered
+        already with the same payload stays.  Raises `RecordError` for what is no manifest, `NotFoundError` for a
+        payload that is gone, `DamageError` for one of another digest, and `DependencyError` for a cycle.
         """
         records = _sources_first(ArtifactRecord.from_dict(item) for item in items_of(manifest))
         folders = [] if results_dir is None else _folders(Path(results_dir), self._folder, self._dataset)

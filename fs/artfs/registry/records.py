@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
-from artfs.registry.chains import branch_fits
+from artfs.registry.chains import context_fits
 from artfs.registry.errors import RecordError
 from artfs.registry.ids import fold_label, is_v3_artifact_id, parse_artifact_id_v3
 from artstore.arguments import shown_value
@@ -185,16 +185,8 @@ class ArtifactRecord:
         source_index: int | None = None,
         fold_id: int | None = None,
     ) -> bool:
-        """Return whether it is used in a context; None means any.
-
-        A branch uses what was made on it and before it, a source its own and what all share, and so for a fold.
-        """
-        return (
-            (step_index is None or self.step_index == step_index)
-            and branch_fits(self.branch_path, branch_path)
-            and (source_index is None or self.source_index in (None, source_index))
-            and (fold_id is None or self.fold_id in (None, fold_id))
-        )
+        """Return whether it is used in a context, as `context_fits` does."""
+        return context_fits(self, step_index, branch_path, source_index, fold_id)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON values, as manifests have it."""

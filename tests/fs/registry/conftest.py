@@ -16,7 +16,7 @@ from payloads import Store, Stored
 
 @pytest.fixture(autouse=True)
 def own_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep the key of whoever runs the tests out of them."""
+    """Keep the user's own key out of the tests."""
     file = tmp_path_factory.mktemp("keys") / "registry.key"
     monkeypatch.setenv("ARTFS_KEY_FILE", str(file))
     return file

@@ -48,7 +48,7 @@ def test_little_space_releases_it_before_the_action(
 
 
 def test_what_may_find_nothing_runs_with_it_in_place(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look for something to free gives nothing away to whoever fills the disk."""
+    """A look for something to free leaves the reserve in place while another program fills the disk."""
     monkeypatch.setattr(disk, "free_bytes", lambda _: 0)
     assert with_reserve(workspace.path, lambda: blocks(workspace), is_certain=False) >= SIZE
     assert blocks(workspace) >= SIZE

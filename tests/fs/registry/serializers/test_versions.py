@@ -1,4 +1,4 @@
-"""Versions that differ are said, once for each library and loader."""
+"""A warning names versions that differ, once for each library and loader."""
 
 from __future__ import annotations
 

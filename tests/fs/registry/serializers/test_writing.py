@@ -1,4 +1,4 @@
-"""An object becomes one file, and a pickle is said once."""
+"""An object becomes one file, and there is one warning for a pickle."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Archive:
         return read_header(head, self.size(name), f"{self._label}: {name}")
 
     def array(self, name: str) -> Any:
-        """Return the array in a member, read-only and without comparing its CRC: whoever builds the object does."""
+        """Return the array in a member, read-only and without comparing its CRC, as building the object does."""
         return view_array(self._bytes(name, self.size(name)), self.size(name), f"{self._label}: {name}")
 
     def inner(self, name: str) -> Archive:

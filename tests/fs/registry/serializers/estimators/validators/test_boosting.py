@@ -17,15 +17,11 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LinearRegression
 
 from artfs.registry.serializers import deserialize
-from skops_files import SkopsFile
+from skops_files import SkopsFile, loads
 
 X = np.random.default_rng(0).random((40, 4))
 Y = X @ np.arange(4.0)
 C = (X[:, 0] * 3).astype(int)
-
-
-def loads(obj: Any) -> Any:
-    return deserialize(io.BytesIO(SkopsFile(obj).data()), "skops")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
@@ -21,16 +20,11 @@ from sklearn.neighbors import (
     RadiusNeighborsClassifier,
 )
 
-from artfs.registry.serializers import deserialize
-from skops_files import SkopsFile
+from skops_files import loads
 
 X = np.random.default_rng(0).random((40, 4))
 Y = X @ np.arange(4.0)
 C = (X[:, 0] * 3).astype(int)
-
-
-def loads(obj: Any) -> Any:
-    return deserialize(io.BytesIO(SkopsFile(obj).data()), "skops")
 
 
 @pytest.mark.parametrize(

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
 import numpy as np
 import pytest
 from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import GammaRegressor, SGDClassifier, SGDRegressor
 
-from artfs.registry.serializers import deserialize
-from skops_files import SkopsFile
+from skops_files import loads
 
 X = np.random.default_rng(0).random((40, 4))
 Y = X @ np.arange(4.0)
 C = (X[:, 0] * 3).astype(int)
-
-
-def loads(obj: Any) -> Any:
-    return deserialize(io.BytesIO(SkopsFile(obj).data()), "skops")
 
 
 @pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "SFC64", "MT19937", "Philox"])
