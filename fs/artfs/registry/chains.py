@@ -392,10 +392,10 @@ class _Reader:
         return self._at == len(self._text)
 
     def refuse(self, expected: str) -> None:
-        """Raise the error for what stands here."""
+        """Raise the error for what is here."""
         found = shown_text(self._text[self._at :]) if not self.is_at_end else "the end"
         raise ChainSyntaxError(
-            f"{shown_text(self._text)} is not a chain: at character {self._at} stands {found}, not {expected}",
+            f"{shown_text(self._text)} is not a chain: expected {expected} at character {self._at}, found {found}",
             hint=_EXAMPLE,
             position=self._at,
         )
@@ -406,7 +406,7 @@ class _Reader:
             self.refuse("the end")
 
     def take_sign(self, sign: str) -> bool:
-        """Read a sign with the spaces around it, if it stands here."""
+        """Read a sign with the spaces around it, if it is here."""
         match = re.compile(rf" *{re.escape(sign)} *").match(self._text, self._at)
         if match is None:
             return False
