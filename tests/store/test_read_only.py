@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,7 +162,7 @@ def test_a_read_only_mount_of_a_writable_file_system(
         with raises(RefusedError, names=[str(bound / "ws")], reason="read-only bind") as caught:
             open_workspace(bound / "ws")
         assert "writable" in caught.value.hint and "whole file system read-only" in caught.value.hint
-        failed = replace(locate.covering_mount(bound), filesystem_options=frozenset({"rw", "emergency_ro"}))
+        failed = locate.covering_mount(bound)._replace(filesystem_options=frozenset({"rw", "emergency_ro"}))
         monkeypatch.setattr(locate, "covering_mount", lambda path: failed)
         with raises(RefusedError, names=[str(bound / "ws")], reason="failed disk"):
             open_workspace(bound / "ws")
