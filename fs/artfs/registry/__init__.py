@@ -8,6 +8,7 @@
     records      `ArtifactRecord`: what is known of an artifact, and its file `record.json`
     stored       records as metadata of versions, by which they are found
     values       parameters and metrics become JSON
+    metrics      whether a small or a large value of a metric is better
     workspaces   the workspace that keeps them
     lookup       finding
     dependences  what artifacts were made from
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         MissingDependencyError,
         RecordError,
         UnknownArtifactError,
+        UnknownMetricError,
     )
     from artfs.registry.ids import generate_artifact_id_v3, is_v3_artifact_id, parse_artifact_id_v3
     from artfs.registry.loader import ArtifactLoader
@@ -80,6 +82,7 @@ __all__ = [
     "RecordError",
     "UnknownArtifactError",
     "UnknownFormatError",
+    "UnknownMetricError",
     "UnserializableError",
     "UntrustedError",
     "VersionMismatchError",
@@ -112,6 +115,7 @@ _HOME: Final = {
     "RecordError": "errors",
     "UnknownArtifactError": "errors",
     "UnknownFormatError": "serializers.errors",
+    "UnknownMetricError": "errors",
     "UnserializableError": "serializers.errors",
     "UntrustedError": "serializers.errors",
     "VersionMismatchError": "serializers.errors",

@@ -8,6 +8,7 @@ InvalidInputError (ValueError)
 ├── MissingDependencyError     a dependence on what is not registered
 ├── DependencyError            dependences in a cycle, or too deep
 ├── RecordError                a record or manifest that is none
+├── UnknownMetricError         a metric of which it is unknown whether a small or a large value is better
 └── DeferralError              a commit or rollback without a beginning, a second beginning
 UnknownArtifactError (KeyError)  an id that a call needs and nothing has
 """
@@ -29,6 +30,7 @@ __all__ = [
     "MissingDependencyError",
     "RecordError",
     "UnknownArtifactError",
+    "UnknownMetricError",
 ]
 
 
@@ -80,6 +82,12 @@ class RecordError(InvalidInputError):
     """Raised for a record or manifest that is none."""
 
     kind = "record"
+
+
+class UnknownMetricError(InvalidInputError):
+    """Raised for a metric of which it is unknown whether a small or a large value is better."""
+
+    kind = "unknown_metric"
 
 
 class DeferralError(InvalidInputError):

@@ -1,0 +1,47 @@
+"""The direction of a metric follows from its name, or there is one clear error."""
+
+from __future__ import annotations
+
+import pytest
+
+from artfs.registry import UnknownMetricError
+from artfs.registry.metrics import ascending
+
+SMALLEST = (
+    "rmse RMSE val_rmse test_mse RMSEP rmse_cv MAE mape log_loss logloss LogLoss train_loss my_special_loss "
+    "max_error brier_score_loss mean_squared_error MeanSquaredError root-mean-squared-error hamming_loss "
+    "test_error nrmse neg_r2 davies_bouldin_score mean_poisson_deviance fold_3_rmse best_val_loss"
+)
+LARGEST = (
+    "r2 R2 R² test_r2 r2_score accuracy acc balanced_accuracy f1 f1_macro f1_weighted_score roc_auc auc_roc "
+    "roc_auc_ovr precision recall mcc cohen_kappa_score neg_mean_squared_error neg_log_loss ndcg@10 top_5_accuracy "
+    "top_k_accuracy_score rpd explained_variance test_score score average_precision q2 precision@k"
+)
+UNKNOWN = ("", " ", "bias", "rmse_std", "n_components", "wheat", "1-r2x", "neg", "fit_time", "test", "test_", "p")
+
+
+@pytest.mark.parametrize("name", SMALLEST.split())
+def test_the_smallest_is_best(name: str) -> None:
+    """Errors and losses ascend, however the name is written."""
+    assert ascending(name) is True
+
+
+@pytest.mark.parametrize("name", LARGEST.split())
+def test_the_largest_is_best(name: str) -> None:
+    """Scores and agreements descend, and the negative of an error does."""
+    assert ascending(name) is False
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_unknown_metric_is_an_error(name: str) -> None:
+    """A name that tells no direction is refused, and the hint names the way out."""
+    with pytest.raises(UnknownMetricError) as caught:
+        ascending(name)
+    assert "ascending=True" in caught.value.hint and isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"rmse", ["rmse"]])
+def test_a_metric_is_text(wrong: object) -> None:
+    """What is no text is a ValueError too."""
+    with pytest.raises(ValueError, match="metric"):
+        ascending(wrong)  # type: ignore[arg-type]
