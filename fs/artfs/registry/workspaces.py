@@ -14,18 +14,16 @@ from artstore.arguments import raw_path
 from artstore.errors import WorkspaceNotFoundError
 from artstore.workspace import Workspace, open_workspace
 
-__all__ = ["FOLDER", "RegistryWorkspace"]
+__all__ = ["FOLDER", "FolderWorkspace", "RegistryWorkspace"]
 
 FOLDER: Final = ".artfs"
 """The workspace in a folder that is none itself."""
 
 
-class RegistryWorkspace:
-    """A data set in a workspace, and the pipeline that is meant if none is named."""
+class FolderWorkspace:
+    """The workspace in a folder; ``folder`` is that folder, or the workspace's own."""
 
-    def __init__(self, workspace: Workspace | str | os.PathLike[str], dataset: str, pipeline_id: str = "") -> None:
-        self._dataset = check_dataset(dataset)
-        self._pipeline = check_pipeline(pipeline_id) if pipeline_id else ""
+    def __init__(self, workspace: Workspace | str | os.PathLike[str]) -> None:
         self._opened: Workspace | None = None
         if isinstance(workspace, Workspace):
             self._opened = workspace
@@ -33,19 +31,6 @@ class RegistryWorkspace:
         else:
             raw_path(workspace)
             self._folder = Path(os.path.abspath(os.path.expanduser(os.fspath(workspace))))
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._dataset!r} in {self._folder}>"
-
-    @property
-    def dataset(self) -> str:
-        """The data set."""
-        return self._dataset
-
-    @property
-    def pipeline_id(self) -> str:
-        """The pipeline that is meant if none is named; empty for none."""
-        return self._pipeline
 
     @property
     def workspace(self) -> Workspace:
@@ -61,11 +46,6 @@ class RegistryWorkspace:
         """The folder that was given; that of the workspace if that was given."""
         return self._folder
 
-    @property
-    def project(self) -> str:
-        """The project of the data set's artifacts."""
-        return dataset_project(self._dataset)
-
     def _existing(self) -> Workspace | None:
         """Return the workspace if there is one: reading makes none."""
         for place in (self._folder, self._folder / FOLDER):
@@ -75,3 +55,30 @@ class RegistryWorkspace:
                 except WorkspaceNotFoundError:
                     continue
         return self._opened
+
+
+class RegistryWorkspace(FolderWorkspace):
+    """A data set in a workspace, and the pipeline that is meant if none is named."""
+
+    def __init__(self, workspace: Workspace | str | os.PathLike[str], dataset: str, pipeline_id: str = "") -> None:
+        self._dataset = check_dataset(dataset)
+        self._pipeline = check_pipeline(pipeline_id) if pipeline_id else ""
+        super().__init__(workspace)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._dataset!r} in {self._folder}>"
+
+    @property
+    def dataset(self) -> str:
+        """The data set."""
+        return self._dataset
+
+    @property
+    def pipeline_id(self) -> str:
+        """The pipeline that is meant if none is named; empty for none."""
+        return self._pipeline
+
+    @property
+    def project(self) -> str:
+        """The project of the data set's artifacts."""
+        return dataset_project(self._dataset)
