@@ -354,9 +354,8 @@ TESTED_ELSEWHERE = {
     "tests/fs/cli/test_dry_runs.py": ["artstore/reclaim/plan", "artstore/rows/interrupted"],
     # Files outside: what matters is what servers answer, so the tests go through servers.
     "tests/store/references/test_pinning.py": ["artstore/references/services", "artstore/references/local"],
-    "tests/store/references/test_reading.py": [
-        f"artstore/references/{name}" for name in ("delegating", "helper", "sums")
-    ],
+    "tests/store/references/test_reading.py": ["artstore/references/delegating", "artstore/references/sums"],
+    "tests/store/objects/test_delegating.py": ["artstore/objects/helper"],
     # Commands: `test_documents` runs each of them, and these have no logic of their own.
     "tests/fs/cli/test_documents.py": [f"artfs/cli/{name}" for name in ("artifacts", "caching", "differences")],
     "tests/fs/cli/test_demo.py": ["artfs/cli/demo_data"],

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from artstore.objects.locations import file_uri
 from artstore.records.references import ReferenceRecord
 from artstore.records.tables import Table
-from artstore.references.locations import file_uri
 from artstore.rows.nodes import change_counts
 from artstore.storage import manifest
 from artstore.storage.packs import PACK_LIMIT

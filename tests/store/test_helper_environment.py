@@ -33,7 +33,7 @@ def test_import_paths_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert all(map(os.path.isabs, paths)) and str(tmp_path) not in paths
 
 
-@pytest.mark.parametrize("module", ["artstore.references.helper", "artstore.checking.lmdb_audit"])
+@pytest.mark.parametrize("module", ["artstore.objects.helper", "artstore.checking.lmdb_audit"])
 def test_a_package_of_the_same_name_in_the_current_folder_is_not_run(tmp_path: Path, module: str) -> None:
     (tmp_path / "artstore").mkdir()
     (tmp_path / "artstore" / "__init__.py").write_text("print('evil')")
@@ -48,12 +48,13 @@ def test_the_helper_of_a_forked_process_in_such_a_folder(tmp_path: Path) -> None
     (tmp_path / "artstore").mkdir()
     (tmp_path / "artstore" / "__init__.py").write_text("open('ran', 'w')")
     program = (
-        "from artstore.references import delegating\n"
-        "from artstore.references.access import Access\n"
-        "from artstore.references.locations import parse_location\n"
+        "from artstore.objects import delegating\n"
+        "from artstore.objects.access import Access\n"
+        "from artstore.objects.locations import parse_location\n"
         "delegating._used_by = 1\n"
         "access = Access('http://127.0.0.1:9', None, None, True)\n"
-        "service = delegating.open_service(parse_location('s3://b/k'), access)\n"
+        "from artstore.references.delegating import open_service\n"
+        "service = open_service(parse_location('s3://b/k'), access)\n"
         "try:\n"
         "    service.head('k')\n"
         "except Exception as error:\n"

@@ -173,8 +173,8 @@ def _refuse_exchanged(workspace: Workspace, path: str, name: str) -> None:
 
 def _check_path(path: str) -> None:
     from artstore.errors import NotFoundError
+    from artstore.objects.locations import SCHEMES
     from artstore.records.uris import shown_uri
-    from artstore.references.locations import SCHEMES
 
     if os.path.lexists(path):
         return

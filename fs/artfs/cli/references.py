@@ -94,7 +94,7 @@ def ref_add(
       artfs ref add s3://bucket/imagenet/train/ imagenet train
       artfs ref add /nfs/archive/scan.tif scans --base latest
     """
-    from artstore.references.locations import parse_location
+    from artstore.objects.locations import parse_location
 
     metadata = parse_metadata(meta)
 
@@ -188,7 +188,7 @@ def ref_pin(session: Session, reference: str) -> None:
 
 def is_uri(text: str) -> bool:
     """Return whether an argument is a URI rather than a path."""
-    from artstore.references.locations import SCHEMES
+    from artstore.objects.locations import SCHEMES
 
     return text.lower().startswith(SCHEMES)
 

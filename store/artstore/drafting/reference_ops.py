@@ -18,6 +18,7 @@ from artstore.drafting.editing import target_path
 from artstore.drafting.gathering import Gathering
 from artstore.errors import ArtfsError, ChangedError, NotFoundError
 from artstore.names import unknown_path
+from artstore.objects.locations import parse_location
 from artstore.progress import Progress
 from artstore.queries.resolving import base_version, resolve_version
 from artstore.queries.versions import Version
@@ -25,7 +26,6 @@ from artstore.records.catalogue import VersionRecord
 from artstore.records.references import ReferenceRecord
 from artstore.records.trees import Kind
 from artstore.references.failures import Failure
-from artstore.references.locations import parse_location
 from artstore.references.pinning import PinOptions
 from artstore.references.reading import Outside
 from artstore.rows.catalogue import label

@@ -19,8 +19,8 @@ from urllib.parse import unquote_to_bytes
 from artstore import beneath
 from artstore.errors import ChangedError, NotFoundError, OutsideError, SourceError, SourceKindError
 from artstore.ids import ContentHasher
+from artstore.objects.locations import file_uri
 from artstore.records.references import ReferenceRecord
-from artstore.references.locations import file_uri
 from artstore.references.roots import require_file
 
 __all__ = ["LocalFiles", "pin_file"]

@@ -19,13 +19,13 @@ from urllib.parse import unquote
 
 from artstore.errors import InvalidInputError, NotFoundError, OutsideError, SourceError
 from artstore.ids import ContentHasher
+from artstore.objects.access import Access, access_of
+from artstore.objects.locations import Location, parse_location
 from artstore.records.references import ReferenceRecord
 from artstore.records.trees import is_entry_name
-from artstore.references.access import Access, access_of
 from artstore.references.addresses import Reach
 from artstore.references.delegating import open_service
 from artstore.references.local import pin_file
-from artstore.references.locations import Location, parse_location
 from artstore.references.roots import allow_file, allow_root
 from artstore.references.services import Found, Service
 

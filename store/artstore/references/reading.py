@@ -11,13 +11,13 @@ from typing import Final, TypeVar
 
 from artstore.errors import ChangedError, OutOfSpaceError, OutsideError
 from artstore.ids import Buffer, ContentHasher
+from artstore.objects.access import Access
+from artstore.objects.locations import Location, parse_location
 from artstore.records.references import ReferenceRecord
-from artstore.references.access import Access
 from artstore.references.blocks import BLOCK, BlockCache
 from artstore.references.delegating import open_service
 from artstore.references.failures import Failures
 from artstore.references.local import LocalFiles
-from artstore.references.locations import Location, parse_location
 from artstore.references.recent import SPAN, RecentSpans
 from artstore.references.services import DeniedError, NoRangesError, Service
 

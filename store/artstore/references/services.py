@@ -6,44 +6,39 @@ the clients of a process that forks do not work in the child.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from artstore.errors import ArtfsError, ChangedError, InvalidInputError, NotFoundError, OutsideError
 from artstore.ids import Buffer
+from artstore.objects.access import Access, access_of
+from artstore.objects.clients import LONGEST_PART, Trouble, open_client, reason, time_out, trouble
+from artstore.objects.locations import Location
 from artstore.records.references import LARGEST_OUTSIDE, ReferenceRecord
 from artstore.records.uris import shown_uri
-from artstore.references.access import Access, access_of, azure_options, google_options, s3_options
 from artstore.references.addresses import Reach
-from artstore.references.locations import Location
 from artstore.references.roots import allowed_roots, root_of
 
 if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
-__all__ = ["DeniedError", "Found", "NoRangesError", "Service", "bare_etag", "checked_size", "open_here"]
+__all__ = [
+    "DeniedError",
+    "Found",
+    "NoRangesError",
+    "Service",
+    "bare_etag",
+    "checked_size",
+    "open_here",
+    "seconds_to_wait",
+]
 
-_SECONDS: Final = 20.0
 _VARIABLE: Final = "ARTFS_REFERENCE_TIMEOUT"
-_RETRIES: Final = 3
-_LONGEST_PART: Final = 32 * 1024 * 1024
-"""Bytes that one request asks for, at most."""
-_SLOWEST: Final = 16 * 1024
-"""Bytes per second, on average, with which the longest part must arrive; the client has no other measure."""
 _SMALL_PIECE: Final = 64 * 1024
 """Bytes that are copied on at once where they are: the processor has them at hand then."""
-_FIRST_LINE: Final = 120
-_STATUS: Final = re.compile(r"status code: ([0-9]{3})")
 _LISTED: Final = 1000
-_QUERY: Final = re.compile(r"(https?://[^\s?]+)\?\S*")
-_ANSWER: Final = re.compile(r"status code: (\d{3} [A-Za-z ]+)")
-_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
-_CAUSE: Final = re.compile(r'(?:message|error): "([^"\n]+)"')
-_PREFIX: Final = re.compile(r"^Generic \w+ error: (?:Error performing \w+ \S+ in [^-]*- )?(?:HTTP error: )?")
 
 
 class Found(NamedTuple):
@@ -87,16 +82,9 @@ class Service(Protocol):
         """
 
 
-def time_out() -> float:
+def seconds_to_wait() -> float:
     """Return the seconds after which a request has failed: ``$ARTFS_REFERENCE_TIMEOUT``, else 20."""
-    text = os.environ.get(_VARIABLE, "")
-    try:
-        seconds = float(text) if text else _SECONDS
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 86400:
-        raise InvalidInputError(f"{_VARIABLE} must be a number of seconds, not {text!r}")
-    return seconds
+    return time_out(_VARIABLE)
 
 
 def open_here(location: Location, access: Access, reach: Reach | None = None) -> Service:
@@ -109,29 +97,9 @@ def open_here(location: Location, access: Access, reach: Reach | None = None) ->
         from artstore.references.web import Web
 
         return Web(location, reach)
-    import obstore.store
-
     _refuse_endpoint(location, access)
-    seconds = time_out()
-    uri = location.shown()
-    client: dict[str, Any] = {
-        "allow_http": True,
-        "connect_timeout": f"{min(seconds, 5):f}s",
-        "read_timeout": f"{seconds:f}s",
-        "timeout": f"{seconds + _LONGEST_PART / _SLOWEST:f}s",
-    }
-    retry = {"max_retries": _RETRIES, "retry_timeout": _delta(seconds), "backoff": {"max_backoff": _delta(2.0)}}
-    both: dict[str, Any] = {"client_options": client, "retry_config": retry}
-    with _translated_errors(uri):
-        if location.scheme == "s3":
-            store: ObjectStore = obstore.store.S3Store(location.root, **s3_options(uri, access), **both)
-        elif location.scheme == "gs":
-            store = obstore.store.GCSStore(location.root, **google_options(uri, access), **both)
-        elif location.scheme == "az":
-            store = obstore.store.AzureStore(location.root, **azure_options(uri, access), **both)
-        else:
-            raise InvalidInputError(f"{uri} is not in an object store")
-    return _Objects(store, location)
+    with _translated_errors(location.shown()):
+        return _Objects(open_client(location, access, seconds_to_wait()), location)
 
 
 def _refuse_endpoint(location: Location, access: Access) -> None:
@@ -205,8 +173,8 @@ class _Objects:
 
     def pieces(self, key: str, record: ReferenceRecord, part: tuple[int, int] | None = None) -> Iterator[Buffer]:
         if part is None:
-            for start in range(0, record.size, _LONGEST_PART):
-                yield from self.pieces(key, record, (start, min(start + _LONGEST_PART, record.size)))
+            for start in range(0, record.size, LONGEST_PART):
+                yield from self.pieces(key, record, (start, min(start + LONGEST_PART, record.size)))
             if not record.size:
                 self.check(key, record)
             return
@@ -287,12 +255,6 @@ def bare_etag(etag: str | None) -> str:
     return (etag or "").removeprefix("W/").strip('"')
 
 
-def _delta(seconds: float) -> Any:
-    from datetime import timedelta
-
-    return timedelta(seconds=seconds)
-
-
 @contextmanager
 def _translated_errors(uri: str, *, pinned: bool = False) -> Iterator[None]:
     """Translate the client's errors, in one sentence each; ``pinned`` means that the object existed before."""
@@ -300,58 +262,39 @@ def _translated_errors(uri: str, *, pinned: bool = False) -> Iterator[None]:
 
     try:
         yield
-    except FileNotFoundError as error:
-        if isinstance(error, NotFoundError):
-            raise
-        if pinned:
-            raise ChangedError(f"{uri} has been removed since it was logged") from error
-        raise NotFoundError(f"there is nothing at {uri}", hint="check the bucket and the key") from error
-    except exceptions.PreconditionError as error:
-        raise ChangedError(
-            f"{uri} has changed since it was logged", hint="log it again to pin its current content"
-        ) from error
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise DeniedError(
-            f"these credentials give no access to {uri}: {_first_line(error)}",
-            hint="check the credentials and their permissions",
-        ) from error
-    except exceptions.InvalidPathError as error:
-        raise InvalidInputError(f"{uri} contains a key that is not a valid path: {_first_line(error)}") from error
-    except OutsideError:
+    except ArtfsError:
         raise
-    except (exceptions.BaseError, ValueError) as error:
-        raise _generic(uri, error, pinned) from error
+    except (FileNotFoundError, exceptions.BaseError, ValueError) as error:
+        raise _translated(uri, error, pinned) from error
 
 
-def _generic(uri: str, error: Exception, pinned: bool) -> OutsideError | NotFoundError:
-    text = str(error)
-    status = _STATUS.search(text)
-    if pinned and status is not None and status[1] == "416":
+def _translated(uri: str, error: Exception, pinned: bool) -> ArtfsError:
+    kind = trouble(error)
+    if kind in (Trouble.MISSING, Trouble.NO_ROOT) and isinstance(error, FileNotFoundError):
+        if pinned:
+            return ChangedError(f"{uri} has been removed since it was logged")
+        return NotFoundError(f"there is nothing at {uri}", hint="check the bucket and the key")
+    if kind is Trouble.CONDITION:
+        return ChangedError(f"{uri} has changed since it was logged", hint="log it again to pin its current content")
+    if pinned and kind is Trouble.BEYOND:
         return ChangedError(f"{uri} has changed since it was logged: it is shorter now")
-    if status is not None and status[1] in ("301", "307"):
+    if kind is Trouble.DENIED:
+        return DeniedError(
+            f"these credentials give no access to {uri}: {reason(error)}",
+            hint="check the credentials and their permissions",
+        )
+    if kind is Trouble.INVALID_NAME:
+        return InvalidInputError(f"{uri} contains a key that is not a valid path: {reason(error)}")
+    if kind is Trouble.REGION:
         return OutsideError(f"{uri} is in another region", hint="set AWS_REGION to the bucket's region")
-    if "kind: Timeout" in text or "TimedOut" in text or "timed out" in text:
-        return OutsideError(f"{uri} did not answer within {time_out():g} s", hint=f"{_VARIABLE} sets how long to wait")
-    if "kind: Connect" in text:
+    if kind is Trouble.TIME_OUT:
+        return OutsideError(
+            f"{uri} did not answer within {seconds_to_wait():g} s", hint=f"{_VARIABLE} sets how long to wait"
+        )
+    if kind is Trouble.UNCONNECTED:
         hint = "check the network, and the endpoint in the environment"
-        return OutsideError(f"the server of {uri} cannot be reached: {_first_line(error)}", hint=hint)
-    return OutsideError(f"{uri} cannot be read: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    """Return the reason in an error's message, on one line: the client's own words are about requests and retries.
-
-    Queries of addresses are left out, because they may contain secrets.
-    """
-    text = str(error).strip()
-    if (answer := _ANSWER.search(text)) is not None:
-        code = _CODE.search(text)
-        return f"{answer[1].strip()}{f' ({code[1]})' if code else ''}"
-    causes = _CAUSE.findall(text)
-    if causes:
-        return str(causes[-1].rpartition(": ")[2])
-    line = _QUERY.sub(r"\1", _PREFIX.sub("", text.partition("\n")[0].strip()))
-    return line if len(line) <= _FIRST_LINE else line[: _FIRST_LINE - 3] + "..."
+        return OutsideError(f"the server of {uri} cannot be reached: {reason(error)}", hint=hint)
+    return OutsideError(f"{uri} cannot be read: {reason(error)}")
 
 
 def _modified_ns(meta: ObjectMeta) -> int | None:

@@ -28,12 +28,12 @@ from urllib3.response import BaseHTTPResponse
 
 from artstore.errors import ArtfsError, ChangedError, InvalidInputError, NotFoundError, OutsideError
 from artstore.ids import Buffer
+from artstore.objects.locations import Location
 from artstore.records.references import ReferenceRecord
 from artstore.records.uris import shown_uri
 from artstore.references.addresses import PrivateAddressError, Reach
-from artstore.references.locations import Location
 from artstore.references.roots import root_of
-from artstore.references.services import DeniedError, Found, NoRangesError, bare_etag, checked_size, time_out
+from artstore.references.services import DeniedError, Found, NoRangesError, bare_etag, checked_size, seconds_to_wait
 
 __all__ = ["Web"]
 
@@ -160,7 +160,7 @@ class Web:
     def __init__(self, location: Location, reach: Reach | None = None) -> None:
         """Without ``reach``, requests go where this user's settings allow it."""
         self._location = location
-        self._seconds = time_out()
+        self._seconds = seconds_to_wait()
         self._reach = reach or Reach(location.uri())
         self._direct = urllib3.PoolManager(maxsize=16)
         self._direct.pool_classes_by_scheme = _pools(self._reach, self._seconds)
@@ -405,7 +405,8 @@ def _translated(shown: str, *, pinned: bool = False) -> Iterator[None]:
             raise cause from error
         if _is_slow(error, handled) or isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
             raise OutsideError(
-                f"{shown} did not answer within {time_out():g} s, or sent less than {_SLOWEST:,} bytes per second",
+                f"{shown} did not answer within {seconds_to_wait():g} s, or sent less than {_SLOWEST:,} "
+                "bytes per second",
                 hint="ARTFS_REFERENCE_TIMEOUT sets how long to wait",
             ) from error
         reason = _reason(error, handled)

@@ -11,8 +11,8 @@ import pytest
 
 from artstore.errors import ChangedError, ExistsError, InvalidInputError, NotFoundError, OutsideError, RefusedError
 from artstore.ids import content_id
+from artstore.objects.locations import parse_location
 from artstore.records.references import ReferenceRecord
-from artstore.references.locations import parse_location
 from artstore.references.pinning import Pinned
 from artstore.workspace import Workspace, init_workspace
 from messages import raises

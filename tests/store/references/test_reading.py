@@ -15,9 +15,9 @@ import pytest
 
 from artstore.errors import ChangedError, OutsideError
 from artstore.ids import content_id
+from artstore.objects.locations import parse_location
 from artstore.records.references import LONGEST_REFERENCE, ReferenceRecord
 from artstore.references.blocks import BLOCK
-from artstore.references.locations import parse_location
 from artstore.references.pinning import pin
 from artstore.references.reading import Outside
 from artstore.references.services import DeniedError
@@ -400,43 +400,6 @@ def test_a_record_that_is_too_long() -> None:
 
     with raises(InvalidInputError, names=[str(LONGEST_REFERENCE)]):
         replace(ReferenceRecord("s3://b/k", 5, etag="x"), uri="s3://b/" + "k" * 40_000).encode()
-
-
-def test_errors_tell_no_secrets_of_addresses() -> None:
-    from artstore.references.services import _first_line
-
-    said = _first_line(ValueError("GET https://me.blob.core.windows.net/c/k?sv=1&sig=secret failed\nand more"))
-    assert said == "GET https://me.blob.core.windows.net/c/k failed"
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (
-            "Generic S3 error: Error performing HEAD http://h:9/b/k in 3.2\u00b5s - HTTP error: cannot send\n\n"
-            'Debug source:\nOs { code: 111, kind: ConnectionRefused, message: "Connection refused" }',
-            "Connection refused",
-        ),
-        (
-            "Generic GCS error: Error performing GET http://h/k in 10ms, after 3 retries - HTTP error: x\n\n"
-            'error: "failed to lookup address information: Name or service not known"',
-            "Name or service not known",
-        ),
-        (
-            "Generic S3 error: Server returned status code: 403 Forbidden: <Error><Code>AccessDenied</Code>",
-            "403 Forbidden (AccessDenied)",
-        ),
-        (
-            "Generic S3 error: Error performing HEAD http://h/k in 632.4ms - HTTP error: body is broken",
-            "body is broken",
-        ),
-    ],
-)
-def test_the_reason_is_not_the_clients_report(text: str, reason: str) -> None:
-    """Requests, retries and the client's own names are of no use to users."""
-    from artstore.references.services import _first_line
-
-    assert _first_line(ValueError(text)) == reason
 
 
 def test_who_is_refused_asks_once_more(outside: Outside, web: Web) -> None:

@@ -212,7 +212,7 @@ def test_listings_of_what_was_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_object_store_that_drips(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client of object stores bounds a request as a whole."""
-    monkeypatch.setattr("artstore.references.services._SLOWEST", 1 << 24)
+    monkeypatch.setattr("artstore.objects.clients._SLOWEST", 1 << 24)
     start = answer("206 Partial Content", Content_Length=10000, Content_Range="bytes 0-9999/10000", Last_Modified=DATE)
     with Hostile(lambda *_: [start, b"0"], pause=0.1, forever=True) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)

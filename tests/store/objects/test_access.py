@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from artstore.errors import OutsideError
-from artstore.references import access
-from artstore.references.access import Access, access_of, azure_options, google_options, s3_options
-from artstore.references.locations import parse_location
+from artstore.objects import access
+from artstore.objects.access import Access, access_of, azure_options, google_options, s3_options
+from artstore.objects.locations import parse_location
 from messages import raises
 
 S3 = parse_location("s3://bucket/key")

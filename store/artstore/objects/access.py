@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from artstore.errors import InvalidInputError, OutsideError
+from artstore.objects.locations import Location
 from artstore.records.uris import has_user_part, secret_parameter, shown_uri
-from artstore.references.locations import Location
 
 __all__ = ["Access", "access_of", "azure_options", "google_options", "s3_options"]
 

@@ -1,4 +1,4 @@
-"""The helper of a process that cannot send requests to services itself: it reads requests from a socket.
+"""The helper of a process that cannot use object stores itself: it reads requests from a socket.
 
 It ends when the other end closes.
 """
@@ -7,30 +7,29 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
 from artstore.errors import ArtfsError, OutsideError
-from artstore.references.access import Access
-from artstore.references.locations import Location
-from artstore.references.services import Service, open_here
 
 __all__ = ["main"]
+
+_Opener = Callable[..., Any]
 
 
 def main(descriptor: int) -> None:
     """Answer requests from a socket until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Connection(descriptor)
-    services: dict[tuple[Location, Access], Service] = {}
+    opened: dict[tuple[_Opener, tuple[Any, ...]], Any] = {}
     while True:
         try:
             question = connection.recv()
         except (EOFError, OSError):
             return
         try:
-            answer = _answer(services, *question)
+            answer = _answer(opened, *question)
         except ArtfsError as error:
             answer = error
         except Exception as error:
@@ -39,12 +38,18 @@ def main(descriptor: int) -> None:
 
 
 def _answer(
-    services: dict[tuple[Location, Access], Service], location: Location, access: Access, method: str, *arguments: Any
+    opened: dict[tuple[_Opener, tuple[Any, ...]], Any],
+    opener: _Opener,
+    place: tuple[Any, ...],
+    method: str,
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
 ) -> Any:
-    key = location, access
-    if key not in services:
-        services[key] = open_here(location, access)
-    result = getattr(services[key], method)(*arguments)
+    """Call a method of what ``opener(*place)`` returns, which is opened once."""
+    key = opener, place
+    if key not in opened:
+        opened[key] = opener(*place)
+    result = getattr(opened[key], method)(*arguments, **options)
     if isinstance(result, Iterator):
         return [bytes(each) if isinstance(each, memoryview) else each for each in result]
     return bytes(result) if isinstance(result, memoryview) else result

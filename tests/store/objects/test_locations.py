@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from artstore.errors import InvalidInputError
-from artstore.references.locations import Location, is_outside, parse_location
+from artstore.objects.locations import Location, is_outside, parse_location
 from messages import raises
 
 
