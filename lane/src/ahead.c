@@ -5,14 +5,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Read-ahead, by the rules of store/artstore/storage/readahead.py: regions around small files, streams of large ones. */
+/* Read-ahead of regions around small files, by the rules of store/artstore/storage/readahead.py.
+ *
+ * A large file needs none.  All its reads come from this process through one descriptor, so the kernel sees a sequential
+ * reader itself, and its own readahead is faster: it allocates large folios, where the pages of POSIX_FADV_WILLNEED are
+ * single ones. */
 enum {
     REGION = 256 * 1024,
     GROUP = 4,
-    AHEAD = 8 << 20,
-    AT_ONCE = 128 * 1024,
-    SLACK = 1 << 20,
-    STREAMS = 64,
     REGION_SLOTS = 1 << 16,
     PACK_STRIDE = 1024,
     FRESH = 0,
@@ -23,18 +23,11 @@ enum {
     MOST_RECORDS = 1 << 20,
 };
 
-/* -- regions and streams --------------------------------------------------------------------------------------------- */
+/* -- regions -----------------------------------------------------------------------------------------------------------  */
 
 static _Atomic u8 regions[REGION_SLOTS];
 static _Atomic u64 touched, touched_again, asked;
 static u64 budget;
-
-static struct stream {
-    u64 node, stop, requested, used;
-    u32 pack;
-} streams[STREAMS];
-static pthread_mutex_t streams_lock = PTHREAD_MUTEX_INITIALIZER;
-static u64 streams_clock;
 
 static void ask(const struct pack *pack, u64 offset, u64 length) { posix_fadvise(pack->descriptor, offset, length, POSIX_FADV_WILLNEED); }
 
@@ -64,37 +57,6 @@ void touch_region(struct pack *pack, u32 offset)
         ask_regions(pack, region - region % GROUP, GROUP);
     else if (state != FRESH)
         ask_regions(pack, region, 1);
-}
-
-void follow_stream(u64 node, u64 start, u64 stop, struct pack *pack, i64 low, u64 high)
-{
-    u64 from = 0, length = 0;
-    pthread_mutex_lock(&streams_lock);
-    struct stream *stream = streams;
-    for (int each = 0; each < STREAMS; each++) {
-        if (streams[each].node == node && streams[each].used) {
-            stream = streams + each;
-            break;
-        }
-        if (streams[each].used < stream->used)
-            stream = streams + each;
-    }
-    bool is_known = stream->node == node && stream->used;
-    u64 requested = is_known && stream->pack == pack->number ? stream->requested : 0;
-    bool is_next = !start || (is_known && stream->stop <= start + SLACK && start <= stream->stop + SLACK);
-    if (is_next && (requested < high || requested - high < AHEAD / 2)) {
-        from = requested > high ? requested : high;
-        length = high + AHEAD - from;
-        requested = high + AHEAD;
-    } else if (!is_next && low >= 0 && high > (u64)low + AT_ONCE && high - low <= AHEAD) {
-        from = low;
-        length = high - low;
-    }
-    u64 furthest = is_next && is_known && stream->stop > stop ? stream->stop : stop;
-    *stream = (struct stream){node, furthest, requested, ++streams_clock, pack->number};
-    pthread_mutex_unlock(&streams_lock);
-    if (length)
-        ask(pack, from, length);
 }
 
 /* -- a thread for what need not be waited for ------------------------------------------------------------------------ */

@@ -280,20 +280,6 @@ static bool goes_on(const struct chunk *before, const struct chunk *after)
     return after->codec == RAW && before->pack == after->pack && (u64)before->offset + before->stored == after->offset;
 }
 
-static void announce(u64 node, const struct content *content, const struct parts *parts, u64 start, u64 stop, struct pack *pack)
-{
-    const struct part *first = parts->each, *last = first + parts->count - 1;
-    if (!content->is_list)
-        touch_region(pack, last->chunk.offset);
-    else {
-        i64 low = first->chunk.offset + (first->chunk.codec == RAW ? first->start : 0);
-        if (first->chunk.pack != last->chunk.pack)
-            low = -1;
-        u64 high = (u64)last->chunk.offset + (last->chunk.codec == RAW ? last->end : last->chunk.stored);
-        follow_stream(node, start, stop, pack, low, high);
-    }
-}
-
 int read_content(struct snapshot *snapshot, u64 node, u64 offset, u64 size, struct answer *answer)
 {
     static _Thread_local struct parts parts;
@@ -321,8 +307,8 @@ int read_content(struct snapshot *snapshot, u64 node, u64 offset, u64 size, stru
         struct pack *pack = part->chunk.codec <= ZSTD ? hold_pack(part->chunk.pack) : NULL;
         if (!pack)
             return UNUSUAL;
-        if (next + run == parts.count)
-            announce(node, &content, &parts, offset, stop, pack);
+        if (!content.is_list)
+            touch_region(pack, part->chunk.offset);
         int outcome;
         if (part->chunk.codec == RAW)
             outcome = read_raw(part, run, pack, answer, &used);

@@ -177,7 +177,6 @@ int read_content(struct snapshot *snapshot, u64 node, u64 offset, u64 size, stru
 void open_ahead(void);
 void note_request(void);
 void touch_region(struct pack *pack, u32 offset);
-void follow_stream(u64 node, u64 start, u64 end, struct pack *pack, i64 low, u64 high);
 void bring_in(u64 root);
 
 /* -- desk.c -- */
