@@ -321,6 +321,9 @@ TESTED_ELSEWHERE = {
         for name in ("lookup", "naming", "payloads", "records", "stored", "values", "workspaces")
     ],
     "tests/fs/registry/test_dependences.py": ["artfs/registry/sources"],
+    "tests/fs/registry/library/test_trained.py": [
+        f"artfs/registry/library/{name}" for name in ("entries", "files", "manager", "referenced", "stored_entries")
+    ],
     "tests/fs/cli/test_registry.py": ["artfs/documents/registered"],
     "tests/store/queries/test_relations.py": ["artstore/namespaces/relations"],
     # Repairs and checks: a table of damage runs through all of them, and an oracle judges the result.

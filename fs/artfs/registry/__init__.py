@@ -22,6 +22,7 @@
     serializers  how objects become payloads, and what may be loaded
     trust        the MAC of payloads that this user wrote
     loader       `ArtifactLoader`: objects, each loaded once
+    library      `LibraryManager`: templates and trained pipelines under names of their own
 
 Importing it loads no library that a model needs; each name is loaded at its first use.
 """
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
         UnknownMetricError,
     )
     from artfs.registry.ids import generate_artifact_id_v3, is_v3_artifact_id, parse_artifact_id_v3
+    from artfs.registry.library.entries import LibraryEntry, LibraryKind
+    from artfs.registry.library.manager import LibraryManager
     from artfs.registry.loader import ArtifactLoader
     from artfs.registry.records import ArtifactRecord, ArtifactType, MetaModelConfig
     from artfs.registry.registry import ArtifactRegistry
@@ -72,6 +75,9 @@ __all__ = [
     "ChainSyntaxError",
     "DeferralError",
     "DependencyError",
+    "LibraryEntry",
+    "LibraryKind",
+    "LibraryManager",
     "MalformedPayloadError",
     "MetaModelConfig",
     "MissingDependencyError",
@@ -105,6 +111,9 @@ _HOME: Final = {
     "ChainSyntaxError": "errors",
     "DeferralError": "errors",
     "DependencyError": "errors",
+    "LibraryEntry": "library.entries",
+    "LibraryKind": "library.entries",
+    "LibraryManager": "library.manager",
     "MalformedPayloadError": "serializers.errors",
     "MetaModelConfig": "records",
     "MissingDependencyError": "errors",

@@ -21,10 +21,11 @@ from artfs.registry.running import Running
 from artstore.arguments import shown_value
 from artstore.errors import DamageError, InvalidInputError, NotFoundError
 
-__all__ = ["Manifests", "items_of", "named_in_folder"]
+__all__ = ["FILES", "Manifests", "items_of", "named_in_folder", "parsed_manifest"]
 
 SCHEMA: Final = "3.0"
-_FILES: Final = ("manifest.yaml", "manifest.yml", "manifest.json")
+FILES: Final = ("manifest.yaml", "manifest.yml", "manifest.json")
+"""The names of manifests."""
 _LONGEST: Final = 1 << 28
 
 
@@ -37,7 +38,8 @@ def items_of(manifest: object) -> list[Mapping[str, Any]]:
     return list(items)
 
 
-def _read(file: Path) -> object:
+def parsed_manifest(file: Path) -> object:
+    """Return what a manifest's file has; raises what reading and parsing raise."""
     if file.stat().st_size > _LONGEST:
         raise RecordError(f"the manifest {file} is too large to be one")
     text = file.read_text(encoding="utf-8")
@@ -56,7 +58,7 @@ def named_in_folder(folder: Path) -> frozenset[str]:
     named: set[str] = set()
     for file in _manifests(folder):
         try:
-            items = items_of(_read(file))
+            items = items_of(parsed_manifest(file))
         except (OSError, ValueError, RecursionError, ImportError) as error:
             raise RecordError(
                 f"the manifest {file} cannot be read, so what it names is unknown: {type(error).__name__}",
@@ -87,7 +89,7 @@ def _manifests(folder: Path) -> Iterator[Path]:
             for name in folders
             if not name.startswith(".") and os.lstat(os.path.join(place, name)).st_dev == device
         ]
-        yield from (Path(place) / name for name in files if name in _FILES)
+        yield from (Path(place) / name for name in files if name in FILES)
 
 
 class Manifests(Running):

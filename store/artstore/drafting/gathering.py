@@ -24,7 +24,7 @@ from artstore.errors import ExistsError, NotFoundError, RefusedError
 from artstore.ingest.batch import EntryDraft, Ref, StaleHintError
 from artstore.ingest.building import DirectoryBuilder
 from artstore.ingest.reporting import reporter
-from artstore.ingest.source import open_source
+from artstore.ingest.source import Links, open_source
 from artstore.ingest.source.forbidden import forbidden_folders
 from artstore.ingest.staging import Stager
 from artstore.interrupts import at_next_call, deferring
@@ -121,15 +121,18 @@ class Gathering:
         *,
         overwrite: bool = False,
         exclude: Sequence[str] = (),
+        links: str = Links.FOLLOW,
         progress: Callable[[Progress], None] | None = None,
     ) -> Added:
         """Add a file as ``to`` or under its own name, or the content of a folder at the top or below ``to``.
 
-        Folders of the same name are merged, and files of the base are replaced.  Raises `ExistsError` for paths that
-        were added earlier with other content, unless ``overwrite``; and what putting raises.
+        Folders of the same name are merged, and files of the base are replaced.  ``links`` is what happens to symlinks
+        out of a folder, as in `Workspace.put`.  Raises `ExistsError` for paths that were added earlier with other
+        content, unless ``overwrite``; and what putting raises.
         """
         self._require_own()
-        with open_source(Path(path), exclude=exclude, forbidden=forbidden_folders(self._store)) as source:
+        forbidden = forbidden_folders(self._store)
+        with open_source(Path(path), exclude=exclude, forbidden=forbidden, links=Links(links)) as source:
             adding = Adding(self._store, source, raw_path(to), overwrite, reporter(source, progress))
             before = self._stager.stored_bytes
             if source.is_file:

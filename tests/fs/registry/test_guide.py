@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from artfs.api import open_workspace
-from artfs.registry import ArtifactRegistry
+from artfs.registry import ArtifactRegistry, LibraryManager
 
 BLOCKS = Path(__file__).parents[2] / "corpora" / "guide3"
 
@@ -112,6 +112,59 @@ def test_cache(here: Path) -> None:
         "print(loader.preload_artifacts(artifact_ids=['0001:3:0', '0001:3:1']))\n"
     )
     assert run(5, loads) == "Cache hit rate: 50.00%\n200 0 0 0\n2\n0\n"
+
+
+@pytest.mark.fuse
+def test_save_in_the_library(here: Path) -> None:
+    """A template and a trained pipeline with equal bytes, in the guide's layout; the folders stay as they are."""
+    prepared = here / "workspace" / "runs" / "wheat_sample1"
+    run(6)
+    files = {path.relative_to(prepared): path.read_bytes() for path in prepared.rglob("*") if path.is_file()}
+    binaries = {path.name: content for path, content in files.items() if path.parts[0] == "_binaries"}
+    own = {path.name: content for path, content in files.items() if path.parts[0] == "0042_x9y8z7"}
+    assert len(binaries) == 6 and set(own) == {"pipeline.json", "metrics.json", "predictions.csv"}
+    (here / "mnt").mkdir()
+    workspace = open_workspace(here / "workspace" / ".artfs")
+    with workspace.mount(here / "mnt"):
+        library = here / "mnt" / "library"
+        assert sorted(os.listdir(library)) == ["templates", "trained"]
+        template, trained = library / "templates/baseline_pls/v0", library / "trained/pipeline/wheat_quality_v1/v0"
+        assert json.loads((template / "pipeline.json").read_text())["name"] == "baseline_pls"
+        assert {path.name: path.read_bytes() for path in (trained / "_binaries").iterdir()} == binaries
+        assert {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()} == own
+        with pytest.raises(OSError, match="Read-only file system"):
+            (trained / "metrics.json").write_text("")
+    manager = LibraryManager(here / "workspace" / "library")
+    pipeline = prepared / "0042_x9y8z7"
+    assert manager.save_pipeline_full(prepared, pipeline, "wheat_quality_v1").number == 0
+    (pipeline / "metrics.json").write_text('{"rmse": 0.41}')
+    assert manager.save_pipeline_full(prepared, pipeline, "wheat_quality_v1").number == 1
+    after = {path.relative_to(prepared): path.read_bytes() for path in prepared.rglob("*") if path.is_file()}
+    assert after == {**files, Path("0042_x9y8z7/metrics.json"): b'{"rmse": 0.41}'}
+    assert workspace.fsck(data=True).clean
+
+
+def test_nothing_in_the_library_is_unpickled(here: Path) -> None:
+    """Saving a run runs no unpickler, by any name; the second save of the guide makes no versions."""
+    watches = here / "watches.py"
+    watches.write_text(
+        "import runpy, shutil, sys\n"
+        "def refuse(event, arguments):\n"
+        "    assert event != 'pickle.find_class', arguments\n"
+        "sys.addaudithook(refuse)\n"
+        "for _ in range(2):\n"
+        "    names = runpy.run_path(sys.argv[1])\n"
+        "    shutil.rmtree('workspace/runs')\n"
+        "library = names['library']\n"
+        "print([each['version'] for each in library.list_templates() + library.list_pipelines()])\n"
+    )
+    assert run(6, watches) == "[0, 0]\n"
+
+
+def test_use_a_template(here: Path) -> None:
+    """It is listed with its description, and is the configuration that was saved."""
+    run(6)
+    assert run(7) == "baseline_pls: PLS baseline with SNV preprocessing\n(90,) True\n"
 
 
 def test_clean_up(here: Path) -> None:

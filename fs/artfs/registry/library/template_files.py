@@ -1,0 +1,165 @@
+"""Templates as files: YAML or JSON with the name, what is known of the template, and ``pipeline_config``.
+
+A file may come from anywhere: it is bounded, YAML is read by the safe loader and without aliases (which could expand
+without limit), and what it names is neither imported nor loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from artfs.registry.errors import RecordError
+from artfs.registry.library.configurations import configuration_text, decoded
+from artfs.registry.library.files import bounded_bytes
+from artfs.registry.serializers.errors import MissingLibraryError
+from artstore.arguments import raw_path, shown_value
+from artstore.errors import ExistsError, InvalidInputError, NotFoundError
+
+__all__ = ["Template", "read_template", "write_template"]
+
+_YAML: Final = (".yaml", ".yml")
+_LONGEST: Final = {".json": 16 << 20, ".yaml": 1 << 20, ".yml": 1 << 20}
+"""Bytes of a file; reading YAML takes seconds for each MiB."""
+_CONFIGURATION: Final = "pipeline_config"
+_OF_NIRS4ALL: Final = "config"
+_TEXTS: Final = ("name", "description", "category", "notes")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template outside of a library; ``values`` is its configuration, in a file with tags."""
+
+    name: str
+    values: Any
+    description: str = ""
+    category: str = ""
+    tags: list[str] = field(default_factory=list)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    notes: str = ""
+
+
+def write_template(path: str | os.PathLike[str], template: Template, *, overwrite: bool) -> Path:
+    """Write a template with encoded values into a file; raise `ExistsError` for another file unless ``overwrite``."""
+    file = _file(path)
+    about = {key: getattr(template, key) for key in (*_TEXTS, "tags")}
+    values = {**about, "metrics": dict(template.metrics), _CONFIGURATION: template.values}
+    content = (_yaml_text(values) if file.suffix in _YAML else configuration_text(values)).encode()
+    if len(content) > _LONGEST[file.suffix]:
+        raise InvalidInputError(f"the template is too long for a {file.suffix} file", hint="write a .json file")
+    if not file.parent.is_dir():
+        raise NotFoundError(f"the folder {file.parent} does not exist")
+    if not overwrite:
+        try:
+            with file.open("xb") as stream:
+                stream.write(content)
+        except FileExistsError as error:
+            if not file.is_file() or file.read_bytes() != content:
+                raise ExistsError(f"{file} exists already", hint="name another file, or pass overwrite=True") from error
+        return file
+    part = file.with_name(f".artfs-tmp-{os.urandom(8).hex()}")
+    try:
+        with part.open("xb") as stream:
+            stream.write(content)
+        part.replace(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return file
+
+
+def read_template(path: str | os.PathLike[str]) -> Template:
+    """Return the template in a file, its values decoded; raise `RecordError` if it is none.
+
+    A file without ``pipeline_config`` is a configuration alone, and is named as the file; templates of nirs4all are
+    read too.
+    """
+    file = _file(path)
+    values = _parsed(file)
+    what = f"the file {file}"
+    key = _CONFIGURATION
+    if isinstance(values, dict) and key not in values and values.get("type") == "template":
+        key = _OF_NIRS4ALL
+    if not isinstance(values, dict) or key not in values:
+        return Template(file.stem, _configuration(values, what))
+    texts = {name: values.get(name) or "" for name in _TEXTS}
+    tags, metrics = values.get("tags") or [], values.get("metrics") or {}
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise RecordError(f"{what} is no template: its {name} is {shown_value(value)}")
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise RecordError(f"{what} is no template: its tags are no list of texts")
+    if not isinstance(metrics, dict):
+        raise RecordError(f"{what} is no template: its metrics are no dictionary")
+    texts["name"] = texts["name"] or file.stem
+    return Template(values=_configuration(values[key], what), tags=tags, metrics=metrics, **texts)
+
+
+def _configuration(values: Any, what: str) -> Any:
+    if not isinstance(values, dict | list):
+        raise RecordError(f"{what} is no template: its configuration is {shown_value(values)}")
+    return decoded(values, what)
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file whose name tells its format; raise `InvalidInputError` for another one."""
+    raw_path(path)
+    file = Path(path)
+    if file.suffix not in _LONGEST:
+        raise InvalidInputError(f"{file} is no name for a template's file", hint="end it with .json, .yaml or .yml")
+    return file
+
+
+def _parsed(file: Path) -> Any:
+    content = bounded_bytes(file, _LONGEST[file.suffix])
+    try:
+        return _parsed_yaml(content) if file.suffix in _YAML else json.loads(content)
+    except RecordError as error:
+        raise RecordError(f"the file {file} is no template: {error}") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, MissingLibraryError):
+            raise
+        raise RecordError(f"the file {file} is no template: it is not {_format(file)}") from error
+
+
+def _format(file: Path) -> str:
+    return "YAML" if file.suffix in _YAML else "JSON"
+
+
+def _parsed_yaml(content: bytes) -> Any:
+    yaml = _yaml()
+
+    class Loader(yaml.SafeLoader):  # type: ignore[name-defined,misc]
+        """The safe loader, without aliases: merged again and again they expand without limit."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise RecordError(f"it uses the alias *{self.peek_event().anchor}; write the value out")
+            return super().compose_node(parent, index)
+
+    try:
+        return yaml.load(content, Loader)
+    except yaml.YAMLError as error:
+        raise RecordError(f"it is not YAML of plain values: {' '.join(str(error).split())[:100]}") from error
+    except (AttributeError, TypeError, KeyError, OverflowError) as error:  # unhashable keys, impossible dates
+        raise RecordError("it is not YAML of plain values") from error
+
+
+def _yaml_text(values: Mapping[str, Any]) -> str:
+    text: str = _yaml().safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def _yaml() -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingLibraryError(
+            "YAML files need PyYAML, which is not installed",
+            hint="install artfs with the extra registry, or use a .json file",
+        ) from error
+    return yaml
