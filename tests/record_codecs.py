@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import xxhash
 
-from artstore.errors import DamageError
+from artstore.errors import DamageError, UnsupportedError
 from artstore.ids import content_id
 from artstore.records import events
 from artstore.records.catalogue import (
@@ -94,8 +94,10 @@ from artstore.records.statblocks import (
     parse_trailer,
 )
 from artstore.records.trees import ChildRecord, Kind, TreeEntry, TreeTotals, TreeView, encode_tree
+from artstore.remotes.log import checkpoints, condemn_lists, entries
 from artstore.rows import lineage, nodes
 from artstore.rows.runs import pack_rows, unpack_rows
+from store.remotes.log.log_story import resealed, told_story
 
 __all__ = ["CODECS", "Codec", "holds", "mutant"]
 
@@ -371,6 +373,20 @@ def _trailer(data: bytes) -> tuple[int, int]:
     return found
 
 
+# -- remotes -----------------------------------------------------------------------------------------------------------
+
+
+def _log_entry(data: bytes) -> entries.Entry:
+    try:
+        return entries.decode_entry(data)
+    except UnsupportedError as error:
+        raise DamageError(error.message) from None
+
+
+_STORY: Final = told_story()
+_LOG_ENTRIES: Final = [data for data, folded in zip(_STORY.entries, _STORY.folded, strict=True) if folded.entry]
+_HINT: Final = checkpoints.Hint(64, _digest(1), tuple(_LOG_ENTRIES[:3]))
+
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 _EVENTS: Final = [
@@ -441,5 +457,13 @@ CODECS: Final[dict[str, Codec]] = {
     "stat block": Codec(_block, _encode_stat_block, list(_stat_blocks()), _mend_stat),
     "stat trailer": Codec(
         _trailer, lambda value: bytes(encode_trailer(*value, _SEED)), [bytes(encode_trailer(5, 6, _SEED))], _mend_stat
+    ),
+    "log entry": Codec(_log_entry, entries.encode_entry, _LOG_ENTRIES, resealed),
+    "log state": Codec(checkpoints.decode_state, checkpoints.encode_state, [checkpoints.encode_state(_STORY.state)]),
+    "log hint": Codec(checkpoints.decode_hint, checkpoints.encode_hint, [checkpoints.encode_hint(_HINT)], _mend_end),
+    "condemn list": Codec(
+        condemn_lists.decode_condemn_list,
+        condemn_lists.encode_condemn_list,
+        [condemn_lists.encode_condemn_list([condemn_lists.Pack(kind, _digest(1)[:16]) for kind in "dt"])],
     ),
 }

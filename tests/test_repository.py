@@ -292,6 +292,8 @@ TESTED_ELSEWHERE = {
     ],
     "tests/store/queries/test_usage.py": ["artstore/queries/figures"],
     "tests/store/queries/test_versions.py": ["artstore/queries/artifacts", "artstore/queries/paths"],
+    "tests/store/remotes/log/test_entries.py": ["artstore/remotes/log/fields", "artstore/remotes/log/operations"],
+    "tests/store/remotes/log/test_fold.py": ["artstore/remotes/log/state", "artstore/remotes/log/voids"],
     "tests/store/rows/test_lineage.py": ["artstore/changes/linking", "artstore/queries/graph"],
     "tests/store/test_workspace.py": ["artstore/queries/resolving"],
     "tests/store/storage/test_closing.py": ["artstore/namespaces/opened"],

@@ -1,0 +1,4 @@
+"""Remotes: workspaces of many machines on one object store.
+
+``log``    the numbered entries that decide what exists, their fold, checkpoints, reading and appending
+"""
