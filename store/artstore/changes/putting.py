@@ -88,8 +88,7 @@ def put_version(
     exclude, remove = texts(exclude, "exclude"), texts(remove, "remove")
     if remove and base is None:
         raise InvalidInputError("--remove needs --base")
-    if links not in list(Links):
-        raise InvalidInputError(f"links must be one of {', '.join(Links)}, not {links!r}")
+    followed = Links.of(links)
     below = None if base is None else base_version(store, request.name, base)
     if below is not None:
         request = replace(request, base=below.name)
@@ -100,7 +99,7 @@ def put_version(
             exclude=exclude,
             remove=remove,
             base=None if below is None else below.record,
-            links=Links(links),
+            links=followed,
             progress=progress,
             repository=repository,
         )

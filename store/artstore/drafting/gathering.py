@@ -132,7 +132,7 @@ class Gathering:
         """
         self._require_own()
         forbidden = forbidden_folders(self._store)
-        with open_source(Path(path), exclude=exclude, forbidden=forbidden, links=Links(links)) as source:
+        with open_source(Path(path), exclude=exclude, forbidden=forbidden, links=Links.of(links)) as source:
             adding = Adding(self._store, source, raw_path(to), overwrite, reporter(source, progress))
             before = self._stager.stored_bytes
             if source.is_file:

@@ -9,7 +9,7 @@ import threading
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from artstore.errors import SourceChangedError, SourceError
+from artstore.errors import InvalidInputError, SourceChangedError, SourceError
 from artstore.limits import raise_machine_error
 
 __all__ = [
@@ -54,6 +54,13 @@ class Links(StrEnum):
     """Store them as links, with the text that they have, whether or not anything is there."""
     REFUSE = "refuse"
     """Refuse them by name."""
+
+    @classmethod
+    def of(cls, value: str) -> Links:
+        """Return the member of a value; raise InvalidInputError for one that has none."""
+        if value not in list(cls):
+            raise InvalidInputError(f"links must be one of {', '.join(cls)}, not {value!r}")
+        return cls(value)
 
 
 class Passed:
