@@ -30,6 +30,7 @@ __all__ = [
     "refuse_unencodable",
     "refuse_unsafe_filesystem",
     "set_default_workspace",
+    "shared_filesystem",
     "without_current_folder",
 ]
 
@@ -177,6 +178,18 @@ def _reported_type(path: str | os.PathLike[str]) -> str:
     return _TYPES.get(answer[0] & 0xFFFFFFFF, "")
 
 
+def _types(path: str | os.PathLike[str]) -> tuple[str, str]:
+    return filesystem_type(path), _reported_type(path)
+
+
+def shared_filesystem(path: str | os.PathLike[str]) -> str | None:
+    """Return the type of the file system at *path* if it is a network's or FUSE: others may write behind its back."""
+    for kind in _types(path):
+        if kind in _NETWORK or kind.partition(".")[0] in ("fuse", "fuseblk"):
+            return kind
+    return None
+
+
 def is_on_read_only_disk(path: str | os.PathLike[str]) -> bool:
     """Return whether the file system at *path* is read-only as a whole, so that no process can write to it.
 
@@ -192,13 +205,14 @@ def refuse_unsafe_filesystem(path: str | os.PathLike[str], *, new: bool = False)
     A *new* workspace is also refused on FAT, exFAT, NTFS and the like, which do not keep owners and permissions: all
     users could read and write it.
     """
-    for kind in (filesystem_type(path), _reported_type(path)):
-        if kind in _NETWORK or kind.partition(".")[0] in ("fuse", "fuseblk"):
-            raise UnsupportedError(
-                f"{Path(path)} is on a {kind} file system, which would corrupt a workspace: "
-                "locks and memory maps are unreliable there",
-                hint="create one on a local disk: artfs init DIR --default",
-            )
+    kind = shared_filesystem(path)
+    if kind is not None:
+        raise UnsupportedError(
+            f"{Path(path)} is on a {kind} file system, which would corrupt a workspace: "
+            "locks and memory maps are unreliable there",
+            hint="create one on a local disk: artfs init DIR --default",
+        )
+    for kind in _types(path):
         if new and kind in _FOREIGN:
             raise UnsupportedError(
                 f"{Path(path)} is on a file system without the permissions that a workspace needs: {kind}",

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
+from urllib.parse import quote
 
 ACCOUNT = "devstoreaccount1"
 KEY = base64.b64encode(b"a key of tests, which is no secret at all, for Azurite").decode()
@@ -40,7 +41,7 @@ class Azure:
         return other
 
     def put(self, key: str, data: bytes) -> None:
-        self._request("PUT", f"/{self.container}/{key}", data, {"x-ms-blob-type": "BlockBlob"})
+        self._request("PUT", f"/{self.container}/{quote(key)}", data, {"x-ms-blob-type": "BlockBlob"})
 
     def delete(self, key: str) -> None:
         self._request("DELETE", f"/{self.container}/{key}", b"", {})

@@ -12,10 +12,11 @@ import pytest
 from servers import azure as azure_server
 from servers import s3 as s3_servers
 from servers.azure import Azure
+from servers.fake import FakeStore
 from servers.s3 import S3
 from servers.web import Web
 
-__all__ = ["azure", "azurite", "ceph", "every_s3", "moto", "nobody", "s3", "strict_s3", "web"]
+__all__ = ["azure", "azurite", "ceph", "every_s3", "fake_s3", "google", "moto", "nobody", "s3", "strict_s3", "web"]
 
 _PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR", "CLOUDSDK_")
 
@@ -64,6 +65,7 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("ARTFS_REFERENCE_TIMEOUT", "10")
+    monkeypatch.setenv("ARTFS_REMOTE_TIMEOUT", "10")
     return home
 
 
@@ -99,6 +101,22 @@ def azure(azurite: Azure, nobody: Path, monkeypatch: pytest.MonkeyPatch) -> Azur
     """A container, with the environment of a user who may use it."""
     _be(azurite.environment, monkeypatch)
     return azurite.in_new_container()
+
+
+@pytest.fixture
+def fake_s3(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStore]:
+    """A store in this process that speaks S3, with the environment of a user who may use it."""
+    with FakeStore() as store:
+        _be(store.environment, monkeypatch)
+        yield store
+
+
+@pytest.fixture
+def google(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStore]:
+    """The same as Google's stores are: with generations, and one write of a name a second."""
+    with FakeStore(google=True) as store:
+        _be(store.environment, monkeypatch)
+        yield store
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ VARIABLES: Final = {
     "ARTFS_REFERENCE_ROOTS": "folders, hosts and networks that references may lead to, besides those of "
     "`artfs config reference-roots`, separated by spaces",
     "ARTFS_REFERENCE_TIMEOUT": "the seconds after which a server that sends nothing is given up",
+    "ARTFS_REMOTE_TIMEOUT": "the seconds after which a request to a remote has failed, besides those for what it sends",
     "ARTFS_CACHE_DIR": "the folder for the copies that downloads keep; else `WANDB_CACHE_DIR`",
     "ARTFS_CACHE_LIMIT": "the size to which that folder is cleaned up after a download, such as `50GB`; else "
     "`WANDB_CACHE_LIMIT`",

@@ -18,7 +18,7 @@ from artstore.objects.locations import Location
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
 
-__all__ = ["LONGEST_PART", "Trouble", "open_client", "reason", "status_of", "time_out", "trouble"]
+__all__ = ["LONGEST_PART", "SLOWEST_UPLOAD", "Trouble", "open_client", "reason", "status_of", "time_out", "trouble"]
 
 _SECONDS: Final = 20.0
 _RETRIES: Final = 3
@@ -26,6 +26,9 @@ LONGEST_PART: Final = 32 * 1024 * 1024
 """Bytes that one request asks for, at most, where the caller can divide a request."""
 _SLOWEST: Final = 16 * 1024
 """Bytes per second, on average, with which the longest part must arrive; the client has no other measure."""
+SLOWEST_UPLOAD: Final = 128 * 1024
+"""The same for what is sent.  The client's time-out for an answer begins with the request and not with its end, so a
+body that takes longer than that to send would always fail; it has to be part of the time-out."""
 _LONGEST_REASON: Final = 120
 _LONGEST_WORDS: Final = 200
 _STATUS: Final = re.compile(r"status code: ([0-9]{3})")
@@ -60,7 +63,7 @@ class Trouble(Enum):
     REGION = auto()
     FULL = auto()
     BUSY = auto()
-    """The store asks for fewer requests, or failed (429 and 5xx)."""
+    """The store asks for fewer requests, or failed (429 and 5xx, but 501: it does not know such requests)."""
     TIME_OUT = auto()
     UNCONNECTED = auto()
     INVALID_NAME = auto()
@@ -89,21 +92,21 @@ def open_client(
     seconds: float,
     *,
     retries: int = _RETRIES,
-    longest: int = LONGEST_PART,
+    upload: int = 0,
     headers: dict[str, str] | None = None,
 ) -> S3Store | GCSStore | AzureStore:
     """Return obstore's client of the bucket of a location; no request is made.
 
-    A request has failed when nothing came for ``seconds``, or when ``longest`` bytes come too slowly.  Raises
-    `OutsideError` if credentials are missing.
+    A request has failed when nothing came for ``seconds``, or when `LONGEST_PART` bytes come too slowly; one that sends
+    up to ``upload`` bytes, when those were sent too slowly.  Raises `OutsideError` if credentials are missing.
     """
     import obstore.store
 
     client: dict[str, Any] = {
         "allow_http": True,
         "connect_timeout": f"{min(seconds, 5):f}s",
-        "read_timeout": f"{seconds:f}s",
-        "timeout": f"{seconds + longest / _SLOWEST:f}s",
+        "read_timeout": f"{seconds + upload / SLOWEST_UPLOAD:f}s",
+        "timeout": f"{seconds + max(LONGEST_PART / _SLOWEST, upload / SLOWEST_UPLOAD):f}s",
     }
     if headers:
         client["default_headers"] = headers
@@ -163,10 +166,16 @@ def _by_status(status: int) -> Trouble | None:
         return Trouble.DENIED
     if status == 416:
         return Trouble.BEYOND
-    return Trouble.BUSY if status == 429 or status >= 500 else Trouble.OTHER if status else None
+    if status == 429 or (status >= 500 and status != 501):
+        return Trouble.BUSY
+    return Trouble.OTHER if status else None
 
 
 def _by_connection(text: str) -> Trouble:
+    if "Wanted range starting at" in text:  # the client's own words, as the next ones
+        return Trouble.BEYOND
+    if "non-partial response when range requested" in text:
+        return Trouble.NO_RANGE
     if "kind: Timeout" in text or "TimedOut" in text or "timed out" in text:
         return Trouble.TIME_OUT
     return Trouble.UNCONNECTED if "kind: Connect" in text else Trouble.OTHER

@@ -21,12 +21,14 @@ from artstore.errors import NotFoundError, OutOfSpaceError, OutsideError, Unsupp
 
 __all__ = [
     "BrokenPromiseError",
+    "NoBucketError",
     "NoRightError",
     "ObjectMissingError",
     "StoreFullError",
     "UnknownOutcomeError",
     "UnreachableError",
     "WrongAnswerError",
+    "WrongRegionError",
 ]
 
 
@@ -34,6 +36,12 @@ class ObjectMissingError(NotFoundError):
     """Raised when a store says that there is no object of a name; a time-out or a missing right never raises it."""
 
     kind = "object_missing"
+
+
+class NoBucketError(NotFoundError):
+    """Raised when a store says that there is no such bucket or container, or the folder of a ``file://`` is missing."""
+
+    kind = "no_bucket"
 
 
 class NoRightError(OutsideError):
@@ -44,8 +52,14 @@ class NoRightError(OutsideError):
     code = errno.EACCES
 
 
+class WrongRegionError(OutsideError):
+    """Raised when a bucket is in another region than the one that requests were made for."""
+
+    kind = "wrong_region"
+
+
 class UnreachableError(OutsideError):
-    """Raised when a store does not answer within the time-out, or cannot be connected to."""
+    """Raised when a store does not answer within the time-out, cannot be connected to, or fails by its own words."""
 
     kind = "unreachable"
     code = errno.ENETUNREACH

@@ -19,8 +19,18 @@ from typing import Final, Protocol
 
 from artstore.errors import InvalidInputError
 
-__all__ = ["LONGEST_NAME", "ObjectInfo", "ObjectStore", "checked_name", "checked_prefix"]
+__all__ = [
+    "LARGEST_OBJECT",
+    "LONGEST_NAME",
+    "ObjectInfo",
+    "ObjectStore",
+    "checked_name",
+    "checked_prefix",
+    "checked_range",
+]
 
+LARGEST_OBJECT: Final = 256 << 20
+"""Bytes of an object that is created, and of what one call reads."""
 LONGEST_NAME: Final = 200
 """Characters of a name, relative to the prefix; stores take 1,024 bytes with it."""
 _PART: Final = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
@@ -101,3 +111,9 @@ def checked_prefix(prefix: str) -> str:
     if len(prefix) > LONGEST_NAME or not _PREFIX.fullmatch(prefix):
         raise InvalidInputError(f"{prefix!r:.250} is not a prefix of names of objects")
     return prefix
+
+
+def checked_range(start: int, length: int | None) -> None:
+    """Raise `InvalidInputError` for a range that no object has, or that is too long to be held in memory."""
+    if start < 0 or (length is not None and not 0 <= length <= LARGEST_OBJECT):
+        raise InvalidInputError(f"an object cannot be read from byte {start} on for {length} bytes")
