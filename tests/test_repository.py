@@ -327,6 +327,7 @@ TESTED_ELSEWHERE = {
         f"artfs/registry/library/{name}" for name in ("entries", "files", "manager", "referenced", "stored_entries")
     ],
     "tests/fs/cli/test_registry.py": ["artfs/documents/registered"],
+    "tests/fs/cli/test_library.py": ["artfs/documents/library"],
     "tests/store/queries/test_relations.py": ["artstore/namespaces/relations"],
     # Repairs and checks: a table of damage runs through all of them, and an oracle judges the result.
     "tests/store/checking/test_structure.py": [

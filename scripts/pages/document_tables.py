@@ -15,7 +15,15 @@ from artfs.documents.registry import documents
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "json.md"
 MARK: Final = "<!-- The rest is written by scripts/pages/document_tables.py. -->\n"
-_WORDS: Final = {str: "text", int: "integer", float: "number", bool: "boolean", datetime: "time", type(None): "null"}
+_WORDS: Final = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    datetime: "time",
+    type(None): "null",
+    Any: "any value",
+}
 
 
 def tables() -> str:

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
     from artstore.workspace import Workspace
 
-__all__ = ["DELETED_REFERENCE", "DRAFT", "MOUNT_FOLDER", "NAME", "REFERENCE", "REGISTERED", "RULE", "complete_places"]
+__all__ = [
+    "DELETED_REFERENCE",
+    "DRAFT",
+    "LIBRARY_ENTRY",
+    "MOUNT_FOLDER",
+    "NAME",
+    "REFERENCE",
+    "REGISTERED",
+    "RULE",
+    "complete_places",
+]
 
 Candidates = Callable[["Workspace", click.Context, str], Iterable[str]]
 """Return the values of a place, given the words before it and the incomplete one."""
@@ -196,6 +206,16 @@ def _registered(workspace: Workspace, context: click.Context, incomplete: str) -
                     yield from (f"{name}${middle}:{fold}" for fold in folds)
 
 
+def _library_entries(workspace: Workspace, context: click.Context, incomplete: str) -> list[str]:
+    """Return the names of the library's entries, component by component."""
+    folder, slash, beginning = incomplete.rpartition("/")
+    projects = ["library/templates", *(f"library/trained/{kind}" for kind in ("filtered", "pipeline", "fullrun"))]
+    below = workspace.relations.names_below
+    return sorted(
+        {f"{folder}{slash}{name}" for project in projects for name in below(f"{project}{slash}{folder}", beginning)}
+    )
+
+
 def _inside(workspace: Workspace, context: click.Context, incomplete: str) -> Iterator[str]:
     """Yield the paths in the version that an earlier word names, below its path."""
     reference = _word_before(context, "reference")
@@ -230,6 +250,7 @@ MOUNT_FOLDER = _MountFolder()
 DRAFT = _Known("draft", _drafts)
 RULE = _Known("rule", _rules)
 REGISTERED = _Known("registered artifact", _registered)
+LIBRARY_ENTRY = _Known("library entry", _library_entries)
 REFERENCE = _Known("reference", _references, goes_on=True)
 NAME = _Name("name", _names)
 DELETED_REFERENCE = _Known("deleted reference", _deleted, goes_on=True)

@@ -53,6 +53,7 @@ _MODULES: Final = {
     "lineage": "lineage",
     "run": "lineage",
     "registry": "registry",
+    "library": "library",
     "rm": "deletion",
     "undelete": "deletion",
     "gc": "deletion",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from artfs.registry.registry import ArtifactRegistry
     from artstore.workspace import Workspace
 
-__all__ = ["registry"]
+__all__ = ["registry", "registry_workspace", "write_deletion"]
 
 _RUNS = "runs"
 
@@ -284,7 +284,7 @@ def registry_orphans(session: Session, dataset: str | None, superseded: bool, ye
 
         write_document(OrphansDocument(versions, freed, yes and bool(versions)))
     else:
-        _write_deletion(versions, freed, yes, "no orphans")
+        write_deletion(versions, freed, yes, "no orphans")
     if yes:
         session.reap_due()
 
@@ -316,7 +316,7 @@ def registry_purge(session: Session, dataset: str, pipeline: str | None, cascade
 
         write_document(RegistryPurgeDocument(names, freed, yes and bool(names)))
     else:
-        _write_deletion(names, freed, yes, "nothing is registered")
+        write_deletion(names, freed, yes, "nothing is registered")
     if yes:
         session.reap_due()
 
@@ -368,7 +368,8 @@ def registry_trust(session: Session, artifact_id: str, dataset: str | None, numb
     warn("signed: it is loaded from now on" if yes else "nothing was signed: --yes signs it")
 
 
-def _write_deletion(versions: Sequence[str], freed: int, done: bool, empty: str) -> None:
+def write_deletion(versions: Sequence[str], freed: int, done: bool, empty: str) -> None:
+    """Write the versions that are deleted, or would be unless ``done``; ``empty`` if there are none."""
     if not versions:
         warn(empty)
         return
@@ -406,7 +407,7 @@ def _write_list(session: Session, records: Iterable[ArtifactRecord]) -> None:
 # -- which workspace and which data set --------------------------------------------------------------------------------
 
 
-def _workspace(session: Session) -> Workspace:
+def registry_workspace(session: Session) -> Workspace:
     """Open the selected workspace, or that in the folder which a registry was given."""
     from artfs.registry.workspaces import FOLDER
     from artstore.errors import WorkspaceNotFoundError
@@ -427,7 +428,7 @@ def _registries(session: Session, dataset: str | None) -> list[ArtifactRegistry]
     from artfs.registry.registry import ArtifactRegistry
     from artstore.errors import NotFoundError
 
-    workspace = _workspace(session)
+    workspace = registry_workspace(session)
     names = workspace.relations.names_below(_RUNS)
     if dataset is not None and dataset not in names:
         raise NotFoundError(

@@ -14,7 +14,7 @@ import pytest
 import artfs as api
 from artfs.cli.main import cli
 from artfs.documents.registry import documents
-from artfs.registry import ArtifactRegistry, PickleWarning
+from artfs.registry import ArtifactRegistry, LibraryManager, PickleWarning
 from artfs.tracking import active_run
 
 Run = Callable[..., Any]
@@ -83,6 +83,14 @@ TABLE = [
     ("registry orphans", "registry_orphans"),
     ("registry trust 0001$db2d:all", "registry_trust"),
     ("registry purge wheat --pipeline 0001", "registry_purge"),
+    ("library ls", "library"),
+    ("library show models", "library_entry"),
+    ("library save template new {tmp}/config.json", "library_save"),
+    ("library save fullrun new {data}", "library_save"),
+    ("library load pls", "library_load"),
+    ("library load pls {tmp}/out.json", "library_load"),
+    ("library load models {tmp}/out", "library_load"),
+    ("library rm pls --yes", "library_rm"),
     ("rm x:v1 --force", "rm"),
     ("undelete x:v2", "undelete"),
     ("gc --dry-run", "gc"),
@@ -153,6 +161,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PickleWarning)
             registry.register_with_chain({1}.union, "s1.Union", "model", 1)
+        library = LibraryManager(workspace)
+        library.save_template({"steps": [(0, 1)]}, "pls", "described", tags=["t"], metrics={"rmse": 0.5})
+        registry.register_with_chain([0], "s1.Ridge", "model", 1, pipeline_id="0002_ridge")
+        library.save_pipeline_full(name="models", dataset="wheat", pipeline_id="0002")
     return top
 
 
@@ -161,6 +173,7 @@ def worked(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artf
     """Return the command line over a copy of the prepared workspace, with drafts, a rule and references."""
     shutil.copytree(prepared / "workspace", tmp_path / "workspace", symlinks=True)
     shutil.copytree(prepared / "data", tmp_path / "data")
+    (tmp_path / "config.json").write_text('{"steps": []}')
     monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.setenv("ARTFS_CACHE_DIR", str(tmp_path / "cache"))
     for line in (

@@ -46,7 +46,7 @@ COMMANDS: Final = (
     *("link data:v1 model", "retention set few --artifact data --keep-last 9", "retention show", "retention plan"),
     "retention ls",
     *("registry ls", "registry show 0001:3:0", "registry find --fold 0", "registry folds 0001 3", "registry stats"),
-    *("registry orphans", "registry purge wheat --yes"),
+    *("registry orphans", "registry purge wheat --yes", "library ls", "library show pls", "library rm pls --yes"),
     *("retention apply", "retention rm few", "retention ttl data:v0 30d", "config undelete-window 7d"),
     *("rm data:v1 --force --cascade=orphan", "undelete data:v1", "gc", "gc --compact"),
     *("purge data:v0/a.txt --everywhere --reason x", "fsck --repair", "fsck --rebuild", "ls --json", "path data"),
@@ -64,7 +64,8 @@ for text in ("one", "two"):
         (home / "source" / name).write_text(text * 5000 + name)
     ws.put(home / "source", "data")
 ws.put(home / "source" / "a.txt", "plain")
-from artfs.registry import ArtifactRegistry
+from artfs.registry import ArtifactRegistry, LibraryManager
+LibraryManager(ws).save_template([1], "pls")
 ArtifactRegistry(ws, "wheat", "0001_pls").register_with_chain([1], "s1.A>s3.B", "model", 3, fold_id=0)
 record, lease = ws.runs.start("train", "one")
 lease.close()
@@ -192,6 +193,8 @@ def test_what_is_not_split_is_refused(scene: Scene) -> None:
         "artifact put": f"artifact put --name data {scene.home}/source",
         "artifact get": f"artifact get data --root {out}",
         "registry trust": "registry trust 0001:3:0 --yes",
+        "library save": f"library save fullrun new {scene.home}/source",
+        "library load": f"library load pls {out}.json",
     }
     assert set(lines) == {name for name, right in RIGHTS.items() if right is Rights.REFUSED}
     for line, done in zip(lines.values(), scene.run(*lines.values()), strict=True):

@@ -22,7 +22,7 @@ import pytest
 import artfs as api
 from artfs.cli.exit_codes import MEANINGS
 from artfs.cli.main import cli, main
-from artfs.registry import ArtifactRegistry
+from artfs.registry import ArtifactRegistry, LibraryManager
 from artfs.tracking import active_run
 from artstore.storage import environment
 from fs.cli.conftest import Result
@@ -114,6 +114,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             pass
         registry = ArtifactRegistry(folder / "workspace", "wheat", "pls")
         registry.register_with_chain([0], "s1.MinMaxScaler>s3.PLSRegression", "model", 3, fold_id=0)
+        LibraryManager(registry.workspace).save_template({"steps": [0]}, "pls")
     yield folder
     listener.close()
     for opened in set(environment._open_environments.values()):

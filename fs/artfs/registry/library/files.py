@@ -21,7 +21,7 @@ def bounded_bytes(file: Path, most: int) -> bytes:
     try:
         fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFoundError(f"the file {file} does not exist") from error
+        raise NotFoundError(f"the file {file} does not exist", hint="name a file that exists") from error
     except OSError as error:
         raise RecordError(f"the file {file} cannot be read: {error.strerror}") from error
     try:

@@ -65,7 +65,9 @@ def own_file(folder: Path, name: str) -> Path:
     try:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise NotFoundError(f"the folder {folder} has no {name}") from error
+        raise NotFoundError(
+            f"the folder {folder} has no {name}", hint="name the folder of a pipeline, which has one"
+        ) from error
     if not real.is_relative_to(folder.resolve()):
         raise _link_out(path, folder)
     return real

@@ -52,7 +52,7 @@ def write_template(path: str | os.PathLike[str], template: Template, *, overwrit
     if len(content) > _LONGEST[file.suffix]:
         raise InvalidInputError(f"the template is too long for a {file.suffix} file", hint="write a .json file")
     if not file.parent.is_dir():
-        raise NotFoundError(f"the folder {file.parent} does not exist")
+        raise NotFoundError(f"the folder {file.parent} does not exist", hint="create it, or name another file")
     if not overwrite:
         try:
             with file.open("xb") as stream:

@@ -32,7 +32,7 @@ from artstore.records.catalogue import given
 if TYPE_CHECKING:
     from artstore.changes.deleting import Deletion
 
-__all__ = ["Templates"]
+__all__ = ["Templates", "has_words"]
 
 
 class Templates(StoredEntries):

@@ -184,7 +184,9 @@ class Trained(StoredEntries):
             raise InvalidInputError(f"there are several data sets: {', '.join(datasets)}", hint="pass dataset=")
         if workspace is None or not datasets or (dataset is not None and dataset not in datasets):
             what = "nothing" if dataset is None else f"nothing of the data set {dataset!r}"
-            raise NotFoundError(f"{what} is registered in the workspace of {self.folder}")
+            raise NotFoundError(
+                f"{what} is registered in the workspace of {self.folder}", hint="list what there is: artfs registry ls"
+            )
         return ArtifactRegistry(workspace, datasets[0] if dataset is None else dataset)
 
 
@@ -244,7 +246,7 @@ def _folder(path: Folder) -> Path:
     raw_path(path)
     folder = Path(path)
     if not folder.exists():
-        raise NotFoundError(f"the folder {folder} does not exist")
+        raise NotFoundError(f"the folder {folder} does not exist", hint="name a folder that exists")
     if not folder.is_dir():
         raise NotFolderError(f"{folder} is not a folder")
     return folder
