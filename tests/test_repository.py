@@ -326,6 +326,9 @@ TESTED_ELSEWHERE = {
     "tests/fs/registry/library/test_trained.py": [
         f"artfs/registry/library/{name}" for name in ("entries", "files", "manager", "referenced", "stored_entries")
     ],
+    "tests/fs/registry/predictions/test_catalog.py": ["artfs/registry/predictions/staging"],
+    "tests/fs/registry/predictions/test_arrays.py": ["artfs/registry/predictions/columns"],
+    "tests/fs/registry/predictions/test_pages.py": ["artfs/registry/predictions/thrift"],
     "tests/fs/cli/test_registry.py": ["artfs/documents/registered"],
     "tests/fs/cli/test_library.py": ["artfs/documents/library"],
     "tests/store/queries/test_relations.py": ["artstore/namespaces/relations"],

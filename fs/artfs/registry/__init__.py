@@ -21,6 +21,7 @@
     registry     `ArtifactRegistry`: all of these
     serializers  how objects become payloads, and what may be loaded
     trust        the MAC of payloads that this user wrote
+    predictions  `PredictionCatalog`: what models predicted, by scores
     loader       `ArtifactLoader`: objects, each loaded once
     library      `LibraryManager`: templates and trained pipelines under names of their own
 
@@ -42,14 +43,17 @@ if TYPE_CHECKING:
         DeferralError,
         DependencyError,
         MissingDependencyError,
+        PredictionError,
         RecordError,
         UnknownArtifactError,
         UnknownMetricError,
+        UnknownPredictionError,
     )
     from artfs.registry.ids import generate_artifact_id_v3, is_v3_artifact_id, parse_artifact_id_v3
     from artfs.registry.library.entries import LibraryEntry, LibraryKind
     from artfs.registry.library.manager import LibraryManager
     from artfs.registry.loader import ArtifactLoader
+    from artfs.registry.predictions import PredictionCatalog
     from artfs.registry.records import ArtifactRecord, ArtifactType, MetaModelConfig
     from artfs.registry.registry import ArtifactRegistry
     from artfs.registry.serializers import register_serializer
@@ -85,10 +89,13 @@ __all__ = [
     "OperatorChain",
     "OperatorNode",
     "PickleWarning",
+    "PredictionCatalog",
+    "PredictionError",
     "RecordError",
     "UnknownArtifactError",
     "UnknownFormatError",
     "UnknownMetricError",
+    "UnknownPredictionError",
     "UnserializableError",
     "UntrustedError",
     "VersionMismatchError",
@@ -121,10 +128,13 @@ _HOME: Final = {
     "OperatorChain": "chains",
     "OperatorNode": "chains",
     "PickleWarning": "serializers.errors",
+    "PredictionCatalog": "predictions",
+    "PredictionError": "errors",
     "RecordError": "errors",
     "UnknownArtifactError": "errors",
     "UnknownFormatError": "serializers.errors",
     "UnknownMetricError": "errors",
+    "UnknownPredictionError": "errors",
     "UnserializableError": "serializers.errors",
     "UntrustedError": "serializers.errors",
     "VersionMismatchError": "serializers.errors",

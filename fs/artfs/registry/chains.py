@@ -16,6 +16,7 @@ import hashlib
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -82,8 +83,10 @@ def context_fits(
 
 def whole_number(value: Any, what: str) -> int:
     """Return a whole number from 0, also one of NumPy's; raise `InvalidInputError` for anything else."""
-    if not isinstance(value, bool) and hasattr(type(value), "__index__") and (number := operator.index(value)) >= 0:
-        return number
+    if not isinstance(value, bool) and hasattr(type(value), "__index__"):
+        with suppress(TypeError):  # an array of several numbers
+            if (number := operator.index(value)) >= 0:
+                return number
     raise InvalidInputError(f"{what} must be a whole number from 0, not {shown_value(value)}")
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artfs.registry.manifests import Manifests, named_in_folder
-from artfs.registry.naming import RUNS
+from artfs.registry.naming import RUNS, catalog_name
 from artfs.registry.stored import is_registered
-from artstore.errors import InvalidInputError
+from artstore.errors import InvalidInputError, RefusedError
 from artstore.queries.versions import Version
+
+if TYPE_CHECKING:
+    from artstore.changes.deleting import Deletion
 
 __all__ = ["Cleaning"]
 
@@ -25,9 +28,9 @@ class Cleaning(Manifests):
     def find_orphaned_artifacts(self, scan_all_manifests: bool = True, superseded: bool = False) -> list[str]:
         """Return the versions, ``NAME:vN``, that a failed or crashed run registered and that nothing keeps.
 
-        A dependant, a link, an alias, a registration outside of runs, and a manifest below the folder ``runs`` of the
-        workspace's folder keep a version.  ``superseded`` adds older versions that nothing keeps.  Raises `RecordError`
-        for a manifest that cannot be read.
+        A dependant, a prediction, a link, an alias, a registration outside of runs, and a manifest below the folder
+        ``runs`` of the workspace's folder keep a version.  ``superseded`` adds older versions that nothing keeps.
+        Raises `RecordError` for a manifest that cannot be read.
         """
         return [version.name for version in self._orphans(scan_all_manifests, superseded)]
 
@@ -62,19 +65,42 @@ class Cleaning(Manifests):
         """Delete all versions of a pipeline's artifacts; return how many.
 
         ``delete_files`` frees their bytes at once: they cannot be undeleted.  ``cascade`` also deletes what was made
-        from them elsewhere, which is refused otherwise, by name.
+        from them elsewhere, which is refused otherwise, by name; of the catalogue it deletes the predictions of these
+        models and its earlier versions, and keeps all other predictions.
         """
         doomed = self.living_versions(pipeline_id)
         if not doomed:
             return 0
-        deletion = self.workspace.delete(*doomed, now=delete_files, cascade="delete" if cascade else "no")
+        if cascade:
+            self._remove_predictions(doomed)
+        deletion = self._delete(doomed, now=delete_files, cascade="delete" if cascade else "no")
         return len(deletion.versions)
+
+    def _remove_predictions(self, models: Sequence[str]) -> None:
+        """Make a version of the catalogue without the predictions of models that are about to be deleted."""
+        catalogue = self.workspace.relations.current(catalog_name(self._dataset))
+        included = [] if catalogue is None else self.workspace.relations.included_by(catalogue)
+        if not {version.name for version in included}.isdisjoint(models):
+            from artfs.registry.predictions import PredictionCatalog
+
+            PredictionCatalog(self.workspace).remove_models(self._dataset, models)
+
+    def _delete(self, doomed: Sequence[str], **options: Any) -> Deletion:
+        try:
+            return self.workspace.delete(*doomed, **options)
+        except RefusedError as error:
+            name = catalog_name(self._dataset)
+            if f"{name}:" not in error.message:
+                raise
+            raise RefusedError(
+                error.message, hint=f"predictions keep these models; to delete them all first: artfs rm -r {name}"
+            ) from error
 
     def purge_dataset_artifacts(self, confirm: bool = False) -> tuple[int, int]:
         """Delete all versions of the data set's artifacts; return (how many, stored bytes that come back).
 
-        They can be undeleted for a while.  Raises `InvalidInputError` without ``confirm``, and `RefusedError` naming
-        what others depend on.
+        They can be undeleted for a while.  Predictions stay, and keep their models.  Raises `InvalidInputError` without
+        ``confirm``, and `RefusedError` naming what others or predictions depend on.
         """
         if confirm is not True:
             raise InvalidInputError(
@@ -83,7 +109,7 @@ class Cleaning(Manifests):
         doomed = self.living_versions()
         if not doomed:
             return 0, 0
-        deletion = self.workspace.delete(*doomed)
+        deletion = self._delete(doomed)
         return len(deletion.versions), deletion.freed_bytes
 
     # -- counting --------------------------------------------------------------------------------------------------

@@ -8,9 +8,11 @@ InvalidInputError (ValueError)
 ├── MissingDependencyError     a dependence on what is not registered
 ├── DependencyError            dependences in a cycle, or too deep
 ├── RecordError                a record or manifest that is none
+├── PredictionError            what cannot be kept as a prediction
 ├── UnknownMetricError         a metric of which it is unknown whether a small or a large value is better
 └── DeferralError              a commit or rollback without a beginning, a second beginning
 UnknownArtifactError (KeyError)  an id that a call needs and nothing has
+UnknownPredictionError (KeyError)  the id of a prediction that a call needs and nothing has
 """
 
 from __future__ import annotations
@@ -28,9 +30,11 @@ __all__ = [
     "DeferralError",
     "DependencyError",
     "MissingDependencyError",
+    "PredictionError",
     "RecordError",
     "UnknownArtifactError",
     "UnknownMetricError",
+    "UnknownPredictionError",
 ]
 
 
@@ -84,6 +88,12 @@ class RecordError(InvalidInputError):
     kind = "record"
 
 
+class PredictionError(InvalidInputError):
+    """Raised for what cannot be kept as a prediction: no scores, lengths that differ, objects in arrays."""
+
+    kind = "prediction"
+
+
 class UnknownMetricError(InvalidInputError):
     """Raised for a metric of which it is unknown whether a small or a large value is better."""
 
@@ -100,5 +110,13 @@ class UnknownArtifactError(ArtfsError, KeyError):
     """Raised for an id that a call needs and no artifact has."""
 
     kind = "unknown_artifact"
+    exit_code = 3
+    code = errno.ENOENT
+
+
+class UnknownPredictionError(ArtfsError, KeyError):
+    """Raised for an id that a call needs and no prediction has."""
+
+    kind = "unknown_prediction"
     exit_code = 3
     code = errno.ENOENT

@@ -1,4 +1,4 @@
-"""The names of registered artifacts: ``runs/DATASET/PIPELINE/HASH/FOLD``.
+"""The names of registered artifacts, ``runs/DATASET/PIPELINE/HASH/FOLD``, and of predictions, ``catalog/DATASET``.
 
 The middle of an id of the older form takes the place of the hash, with what follows the pipeline joined by hyphens:
 ``0001:0:3:all`` is ``runs/DATASET/0001/0-3-all/all``.
@@ -12,9 +12,19 @@ from artfs.registry.ids import ArtifactId, fold_label
 from artstore.errors import InvalidNameError
 from artstore.names import check_component, check_name
 
-__all__ = ["RESERVED_DATASET", "RUNS", "artifact_name", "check_dataset", "check_pipeline", "dataset_project"]
+__all__ = [
+    "CATALOG",
+    "RESERVED_DATASET",
+    "RUNS",
+    "artifact_name",
+    "catalog_name",
+    "check_dataset",
+    "check_pipeline",
+    "dataset_project",
+]
 
 RUNS: Final = "runs"
+CATALOG: Final = "catalog"
 RESERVED_DATASET: Final = "best_predictions"
 """The folder of predictions beside those of data sets, below ``exports``."""
 
@@ -34,6 +44,11 @@ def check_pipeline(pipeline: str) -> str:
 def dataset_project(dataset: str, pipeline: str = "") -> str:
     """Return the project that has the artifacts of a data set, or of one of its pipelines."""
     return f"{RUNS}/{dataset}/{pipeline}".rstrip("/")
+
+
+def catalog_name(dataset: str) -> str:
+    """Return the name of the artifact that has the predictions of a data set."""
+    return check_name(f"{CATALOG}/{check_dataset(dataset)}")
 
 
 def artifact_name(dataset: str, ident: ArtifactId) -> str:

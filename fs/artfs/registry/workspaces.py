@@ -32,6 +32,9 @@ class FolderWorkspace:
             raw_path(workspace)
             self._folder = Path(os.path.abspath(os.path.expanduser(os.fspath(workspace))))
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} in {self._folder}>"
+
     @property
     def workspace(self) -> Workspace:
         """The workspace, which is made if there is none yet."""

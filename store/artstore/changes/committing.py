@@ -13,7 +13,7 @@ from typing import Any, Self, TypedDict
 
 from artstore.arguments import Duration, seconds_of, texts
 from artstore.daemon_requests import Change, parent_changes
-from artstore.errors import NotFoundError, RefusedError
+from artstore.errors import BusyError, NotFoundError, RefusedError
 from artstore.ingest.batch import Ref
 from artstore.metadata import equal_metadata
 from artstore.names import check_name, check_new_alias, check_type, parse_reference, version_label
@@ -65,7 +65,8 @@ class Commit:
     ``runs`` are the numbers of the runs that make it; ``included`` are the serials of versions whose content it
     includes, ``linked`` the serial of the version that it links to.  ``draft`` is the open draft that it is made from.
     ``mtime_ns`` (None: the time of the commit) and ``mode`` are those of the root directory.  ``origin`` is where the
-    version comes from; a commit that differs from the latest version only in that makes no version.
+    version comes from; a commit that differs from the latest version only in that makes no version.  ``latest`` is the
+    serial of the version that must be the latest one when this is committed, 0 for none.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Commit:
     mtime_ns: int | None = None
     mode: int = 0o755
     origin: dict[str, Any] = field(default_factory=process_origin)
+    latest: int | None = None
 
     @classmethod
     def checked(
@@ -129,7 +131,8 @@ def commit(
     """Record a version of ``root`` unless it equals the current latest; return (whether it is new, the result).
 
     ``new_bytes`` are the bytes that storing the root has added.  Raises `RefusedError` for a type that differs from the
-    artifact's, `InvalidInputError` if the name cannot be an artifact.
+    artifact's, `InvalidInputError` if the name cannot be an artifact, `BusyError` if another version than
+    ``request.latest`` is the latest one.
     """
     events: list[Event] = []
     committed = record_version(transaction, root, request, new_bytes, events)
@@ -152,6 +155,10 @@ def record_version(
         events.append(TypeEvent(name=request.name, type=typed.type))
     artifact = typed
     latest = catalogue.latest(transaction, artifact.number)
+    if request.latest is not None and request.latest != (0 if latest is None else latest.serial):
+        raise BusyError(
+            f"another version of {request.name!r} was committed or deleted at the same time", hint="try again"
+        )
     if latest is not None and not request.force and _same(latest, root, request):
         version, created = latest, False
     else:

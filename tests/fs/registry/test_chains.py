@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -186,7 +187,8 @@ def test_nodes_match_contexts_and_copy_themselves() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [(-1, "A"), (True, "A"), ("1", "A"), (1, ""), (1, "A B"), (1, "A", [-1]), (1, "A", "0")]
+    "values",
+    [(-1, "A"), (True, "A"), (np.zeros(2), "A"), ("1", "A"), (1, ""), (1, "A B"), (1, "A", [-1]), (1, "A", "0")],
 )
 def test_nodes_that_a_chain_cannot_write_are_refused(values: tuple[object, ...]) -> None:
     """No node is made that its text would not give back."""

@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from artstore.changes.committing import Commit
 from artstore.daemon_requests import Change, parent_changes
-from artstore.errors import InvalidInputError, RefusedError
+from artstore.drafting.batches import NewVersion
+from artstore.errors import BusyError, InvalidInputError, RefusedError
 from artstore.queries.versions import PutReceipt
 from artstore.storage import journal
 from artstore.workspace import Workspace, open_workspace
@@ -193,6 +196,29 @@ def test_processes_get_consecutive_numbers(workspace: Workspace, folder: Callabl
     versions = workspace.versions("a")
     assert [v.number for v in versions] == list(range(6))
     assert {v.read_bytes("file") for v in versions} == {(path / "file").read_bytes() for path in folders}
+    assert_sound(workspace)
+
+
+def test_a_version_that_must_be_the_latest(workspace: Workspace, folder: Callable[..., Path]) -> None:
+    """A commit that names the latest version is refused if another one is by then, and then changes nothing."""
+    first = workspace.put(folder(1), "a/b")
+
+    def commit(latest: int, content: object, name: str = "a/b") -> int:
+        with workspace.drafts.batch(name) as batch:
+            batch.add(NewVersion(replace(Commit.checked(name), latest=latest), {b"file": str(content).encode()}))
+            return batch.commit()[0].record.serial
+
+    second = commit(first.record.serial, 2)
+    for latest in (0, first.record.serial):
+        with raises(BusyError, names=["a/b"]):
+            commit(latest, 3)
+    workspace.delete("a/b:v1")
+    with raises(BusyError, names=["a/b"]):
+        commit(second, 3)
+    with raises(BusyError, names=["c/d"]):
+        commit(second, 3, "c/d")
+    assert not workspace.has_artifact("c/d") and [each.number for each in workspace.versions("a/b")] == [0]
+    assert commit(0, 3, "c/d") and commit(first.record.serial, 3)
     assert_sound(workspace)
 
 
