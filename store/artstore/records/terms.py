@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from blake3 import blake3
@@ -73,6 +74,7 @@ class Kind:
     NUMBER, TEXT, TRUTH, NULL, OBJECT, LIST = (bytes([kind]) for kind in range(1, 7))
 
 
+@lru_cache(maxsize=1024)
 def path_prefix(space: bytes, path: str) -> bytes:
     """Return what the keys of all values at a path begin with."""
     return space + _escaped(path) + b"\0\0"
@@ -85,30 +87,35 @@ def kind_prefix(space: bytes, path: str, kind: bytes) -> bytes:
 
 def value_kind(value: object) -> bytes:
     """Return the kind of a JSON value; text that writes a number is a number."""
-    if value is None:
-        return Kind.NULL
-    if isinstance(value, bool):
-        return Kind.TRUTH
     if isinstance(value, Mapping):
         return Kind.OBJECT
-    if isinstance(value, list | tuple):
-        return Kind.LIST
-    return Kind.TEXT if decimal_of(value) is None else Kind.NUMBER
+    return Kind.LIST if isinstance(value, list | tuple) else _scalar(value)[0]
 
 
 def encode_value(value: object) -> bytes | None:
     """Return the kind and the form of a JSON value; None for a number of too many digits."""
-    kind = value_kind(value)
-    if kind == Kind.NUMBER:
-        number = decimal_of(value)
-        assert number is not None  # or it is none
-        form = _number(number)
-        return None if form is None else kind + form
-    if kind == Kind.TEXT:
-        return kind + _text(str(value))
-    if kind == Kind.TRUTH:
-        return kind + (b"\1" if value else b"\0")
-    return kind if kind == Kind.NULL else kind + blake3(_raw(json.dumps(plain(value), sort_keys=True))).digest(_HASH)
+    if isinstance(value, Mapping | list | tuple):
+        return value_kind(value) + blake3(_raw(json.dumps(plain(value), sort_keys=True))).digest(_HASH)
+    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        return _scalar(value)[1]
+    return _short_scalar(value)[1]
+
+
+def _scalar(value: object) -> tuple[bytes, bytes | None]:
+    """Return (kind, kind and form) of a JSON value that holds no others."""
+    if value is None:
+        return Kind.NULL, Kind.NULL
+    if isinstance(value, bool):
+        return Kind.TRUTH, Kind.TRUTH + (b"\1" if value else b"\0")
+    number = decimal_of(value)
+    if number is None:
+        return Kind.TEXT, Kind.TEXT + _text(str(value))
+    form = _number(number)
+    return Kind.NUMBER, None if form is None else Kind.NUMBER + form
+
+
+# Most values of a version are those of many others.  Typed, because 1, 1.0 and true are equal.
+_short_scalar = lru_cache(maxsize=4096, typed=True)(_scalar)
 
 
 def beginning(text: str) -> bytes:
@@ -166,10 +173,11 @@ def _metadata_terms(version: VersionRecord, serial: bytes) -> set[bytes]:
         return {PARTIAL + serial}
     keys: set[bytes] = set()
     rest: set[bytes] = set()
-    places = [path for path, _, is_element in _leaves(version) if not is_element]
+    leaves = list(_leaves(version))
+    places = [path for path, _, is_element in leaves if not is_element]
     if len(places) != len(set(places)):
         rest = {PARTIAL + serial}
-    for path, value, _ in _leaves(version):
+    for path, value, _ in leaves:
         form = encode_value(value)
         key = None if form is None or len(path) > _LONGEST_KEY else path_prefix(METADATA, path) + form + serial
         if key is None or len(key) > _LONGEST_KEY:

@@ -163,16 +163,20 @@ def ensure_artifact(transaction: WriteTransaction, name: str, now_ns: int) -> Ar
 
 def _ensure_projects(transaction: WriteTransaction, name: str, now_ns: int) -> None:
     """Make the projects above a name if they are missing; raise `InvalidInputError` if one is an artifact."""
-    components = name.split("/")
-    for depth in range(1, len(components)):
-        project = "/".join(components[:depth])
+    missing = []
+    project = name.rpartition("/")[0]
+    while project:
         above = find_name(transaction, project)
-        if above is None:
-            _create(transaction, project, now_ns, is_artifact=False)
-        elif above.is_artifact:
-            raise InvalidInputError(
-                f"{project!r} is an artifact, so {name!r} cannot be created below it", hint="use another name"
-            )
+        if above is not None:
+            if above.is_artifact:
+                raise InvalidInputError(
+                    f"{project!r} is an artifact, so {name!r} cannot be created below it", hint="use another name"
+                )
+            break  # the projects above a project exist
+        missing.append(project)
+        project = project.rpartition("/")[0]
+    for each in reversed(missing):
+        _create(transaction, each, now_ns, is_artifact=False)
 
 
 def rename(transaction: WriteTransaction, record: ArtifactRecord, name: str, now_ns: int) -> list[str]:
