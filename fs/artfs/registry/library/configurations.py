@@ -15,12 +15,11 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
 from artfs.registry.errors import RecordError
-from artfs.registry.serializers.errors import MissingLibraryError
+from artfs.registry.serializers.libraries import present, require
 from artstore.arguments import shown_value
 from artstore.errors import InvalidInputError
 
@@ -115,7 +114,7 @@ class _Encoder:
         return {"$dict": [[self.value(key, (*way, key)), self.value(each, (*way, key))] for key, each in value.items()]}
 
     def _of_numpy(self, value: Any, way: Way) -> Any:
-        numpy = sys.modules.get("numpy")
+        numpy = present("numpy")
         if numpy is not None and (isinstance(value, numpy.generic) or type(value) is numpy.ndarray):
             dtype = value.dtype.str
             if _DTYPE.fullmatch(dtype):
@@ -252,9 +251,6 @@ class _Decoder:
         if not _DTYPE.fullmatch(inner["dtype"]):
             raise ValueError
         values, shape = self.value(inner["values"], depth), tuple(inner["shape"])
-        try:
-            import numpy
-        except ImportError as error:
-            raise MissingLibraryError(f"{self._what} has an array, and NumPy is not installed") from error
+        numpy = require("numpy", self._what)
         array = numpy.array(values, dtype=inner["dtype"])
         return array if array.shape == shape else array.reshape(shape)

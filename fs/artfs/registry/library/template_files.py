@@ -17,6 +17,7 @@ from artfs.registry.errors import RecordError
 from artfs.registry.library.configurations import configuration_text, decoded
 from artfs.registry.library.files import bounded_bytes
 from artfs.registry.serializers.errors import MissingLibraryError
+from artfs.registry.serializers.libraries import require
 from artstore.arguments import raw_path, shown_value
 from artstore.errors import ExistsError, InvalidInputError, NotFoundError
 
@@ -155,11 +156,4 @@ def _yaml_text(values: Mapping[str, Any]) -> str:
 
 
 def _yaml() -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingLibraryError(
-            "YAML files need PyYAML, which is not installed",
-            hint="install artfs with the extra registry, or use a .json file",
-        ) from error
-    return yaml
+    return require("yaml", "a YAML file")

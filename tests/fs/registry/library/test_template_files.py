@@ -127,6 +127,6 @@ def test_what_is_no_file(tmp_path: Path, library: LibraryManager, monkeypatch: p
     with pytest.raises(NotFoundError):
         library.export_template("t", tmp_path / "missing" / "t.json")
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(MissingLibraryError, match="PyYAML"):
+    with pytest.raises(MissingLibraryError, match="needs yaml"):
         library.export_template("t", tmp_path / "t.yaml")
     assert not (tmp_path / "t.yaml").exists()
