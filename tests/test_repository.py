@@ -338,6 +338,9 @@ TESTED_ELSEWHERE = {
     ],
     "tests/store/records/test_trees.py": ["artstore/records/packed_trees"],
     "tests/store/checking/test_verifying.py": ["artstore/checking/packed", "artstore/rows/packed_trees"],
+    "tests/store/remotes/packs/test_writing.py": [
+        f"artstore/remotes/packs/{name}" for name in ("base_trees", "content_output", "output", "span_output")
+    ],
     "tests/store/repairing/test_rebuild.py": ["artstore/checking/exclusive", "artstore/repairing/rebuild_nodes"],
     "tests/store/repairing/test_repair_files.py": ["artstore/repairing/repair_folders"],
     "tests/store/repairing/test_repair_nodes.py": [

@@ -166,6 +166,12 @@ class PackReader:
         verify_stored(stored, checksums)
         return decode(extent.codec, stored, size)
 
+    def read_stored(self, extent: Extent, checksums: tuple[int, ...]) -> bytes:
+        """Return a whole stored form as it is, verified against its checksums and not decompressed."""
+        stored = self._pread(extent.pack, extent.stored, extent.offset)
+        verify_stored(stored, checksums)
+        return stored
+
     def read_parts(self, parts: Sequence[ChunkPart]) -> list[Buffer]:
         """Return parts of consecutive raw chunks of a pack, by one read of the blocks they touch.
 
