@@ -22,7 +22,7 @@ def lose_power(*options: str) -> subprocess.CompletedProcess[str]:
 
 def test_power_is_lost() -> None:
     """Unsynced writes are lost, kept, reordered and torn, at any call of a series of puts, deletions and compaction."""
-    done = lose_power("--states", "120", "--seed", "3")
+    done = lose_power("--states", "80", "--seed", "3")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
