@@ -1,14 +1,18 @@
 """Predictions of registered models: one catalogue for each data set, as versions of Parquet files.
 
-arrays    arrays as columns, and back
-records   a prediction, checked, and its id
-columns   the columns of the files
-pages     what may be decoded
-parts     the files
-merging   which files become one
-staging   the next version
-queries   finding by metadata
-catalog   `PredictionCatalog`
+    catalog   `PredictionCatalog`
+    queries   finding by metadata
+    staging   the next version
+    merging   which files become one
+    tables    the metadata that were read last
+    parts     the files
+    pages     what of a file may be decoded
+    thrift    the encoding of footers and page headers
+    columns   the columns of the files
+    records   a prediction, checked, and its id
+    arrays    arrays as columns, and back
+
+Each knows only those below it.
 """
 
 from artfs.registry.predictions.catalog import PredictionCatalog

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
 import time
@@ -18,10 +19,11 @@ from artfs.registry.lookup import Lookup
 from artfs.registry.naming import CATALOG, catalog_name, check_dataset
 from artfs.registry.predictions.arrays import array_of
 from artfs.registry.predictions.columns import arrays_of, arrow, meta_schema
-from artfs.registry.predictions.parts import META, data_row, meta_table, parts_of
+from artfs.registry.predictions.parts import data_row
 from artfs.registry.predictions.queries import Selectors, direction, public_rows, ranked, score_column, selected
 from artfs.registry.predictions.records import Given, Model, Prediction, prediction_of
 from artfs.registry.predictions.staging import NextVersion
+from artfs.registry.predictions.tables import MetaTables
 from artfs.registry.records import ArtifactRecord
 from artfs.registry.sources import record_digest
 from artfs.registry.workspaces import FolderWorkspace
@@ -31,6 +33,8 @@ from artstore.queries.versions import Version
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from artstore.workspace import Workspace
 
 __all__ = ["PredictionCatalog"]
 
@@ -49,9 +53,15 @@ class PredictionCatalog(FolderWorkspace):
 
     ``workspace`` is a `Workspace`, the folder of one, or any folder, whose workspace is then in ``.artfs``.  Adding
     makes a version of ``catalog/DATASET``, which has all predictions before it and keeps the versions of their models.
-    Rows are dictionaries.  Needs pyarrow, which the extra ``artfs[catalog]`` installs: raises `MissingLibraryError`
-    without it, and `MalformedPayloadError` for a version with files that are not a catalogue's.
+    Rows are dictionaries.  One object may be used by many threads.
+
+    Needs pyarrow, which the extra ``artfs[catalog]`` installs: raises `MissingLibraryError` without it, and
+    `MalformedPayloadError` for a version with files that are not a catalogue's.
     """
+
+    def __init__(self, workspace: Workspace | str | os.PathLike[str]) -> None:
+        super().__init__(workspace)
+        self._table = MetaTables()
 
     # -- adding ----------------------------------------------------------------------------------------------------
 
@@ -147,7 +157,7 @@ class PredictionCatalog(FolderWorkspace):
                 ids: set[str] = set()
                 pins: set[int] = set()
                 if latest is not None:
-                    ids.update(self._table(latest, ["prediction_id"])["prediction_id"].to_pylist())
+                    ids.update(self._table(latest)["prediction_id"].to_pylist())
                     pins.update(each.record.serial for each in self.workspace.relations.included_by(latest))
                 step(latest, ids, pins)
                 return
@@ -172,7 +182,7 @@ class PredictionCatalog(FolderWorkspace):
         if latest is None:
             return 0
         gone = {record_digest(self.workspace.version(name)) for name in texts(versions, "versions")}
-        rows = self._table(latest, ["prediction_id", "model_digest"]).to_pylist()
+        rows = self._table(latest).select(["prediction_id", "model_digest"]).to_pylist()
         doomed = {row["prediction_id"] for row in rows if row["model_digest"] in gone}
         self._remove(dataset, doomed)
         return len(doomed)
@@ -190,7 +200,7 @@ class PredictionCatalog(FolderWorkspace):
 
     def _pins(self, version: Version, doomed: set[str]) -> set[int]:
         """Return the serials of the living versions of models whose predictions stay."""
-        columns = self._table(version, ["prediction_id", "model_digest"]).to_pylist()
+        columns = self._table(version).select(["prediction_id", "model_digest"]).to_pylist()
         kept = {row["model_digest"] for row in columns if row["prediction_id"] not in doomed}
         included = self.workspace.relations.included_by(version)
         return {each.record.serial for each in included if record_digest(each) in kept}
@@ -206,12 +216,6 @@ class PredictionCatalog(FolderWorkspace):
     def _latest(self, dataset: str) -> Version | None:
         workspace = self._existing()
         return None if workspace is None else workspace.relations.current(catalog_name(dataset))
-
-    def _table(self, version: Version, columns: list[str] | None = None) -> pa.Table:
-        """Return the metadata of a version's predictions."""
-        schema = meta_schema() if columns is None else arrow().schema([meta_schema().field(name) for name in columns])
-        tables = [meta_table(version, part, columns) for part in parts_of(version, META)]
-        return arrow().concat_tables([schema.empty_table(), *tables])
 
     def _predictions(self, dataset: str | None, selectors: Selectors) -> pa.Table:
         """Return the metadata of the predictions of a data set, or of all, that fit."""
@@ -345,7 +349,7 @@ class PredictionCatalog(FolderWorkspace):
         table = self._predictions(dataset, selectors)
         pc = arrow("pyarrow.compute")
         values = score_column(table, text(metric, "the metric")).drop_null().to_pylist()
-        names = {name for scores in table["scores"].to_pylist() for name, _ in scores}
+        names = {name for chunk in table["scores"].chunks for name in pc.unique(chunk.keys).to_pylist()}
         lists = {"datasets": "dataset", "pipelines": "pipeline_id", "models": "model", "partitions": "partition"}
         return {
             "predictions": table.num_rows,

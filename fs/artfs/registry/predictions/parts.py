@@ -52,11 +52,12 @@ _OPTIONS: Final[dict[str, Any]] = {
 
 
 class Part(NamedTuple):
-    """A file of a version: its name, the rows that the name claims, and its size."""
+    """A file of a version: its name, the rows that the name claims, its size, and the digest of its content."""
 
     name: str
     rows: int
     size: int
+    digest: str = ""
 
 
 def parts_of(version: Version, folder: str) -> list[Part]:
@@ -70,7 +71,7 @@ def parts_of(version: Version, folder: str) -> list[Part]:
         matched = _NAME.fullmatch(info.name)
         if matched is None or info.kind != "file" or info.is_reference:
             raise MalformedPayloadError(f"{version.name}/{folder}/{info.name} is not a part of a catalogue")
-        found.append(Part(info.name, int(matched[1]), info.size))
+        found.append(Part(info.name, int(matched[1]), info.size, info.digest))
     return found
 
 
