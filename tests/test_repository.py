@@ -324,7 +324,7 @@ TESTED_ELSEWHERE = {
     ],
     "tests/fs/registry/test_dependences.py": ["artfs/registry/sources"],
     "tests/fs/registry/library/test_trained.py": [
-        f"artfs/registry/library/{name}" for name in ("entries", "files", "manager", "referenced", "stored_entries")
+        f"artfs/registry/library/{name}" for name in ("entries", "files", "referenced", "stored_entries")
     ],
     "tests/fs/registry/predictions/test_catalog.py": ["artfs/registry/predictions/staging"],
     "tests/fs/registry/predictions/test_arrays.py": ["artfs/registry/predictions/columns"],

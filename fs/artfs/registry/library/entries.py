@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Final
 
 from artfs.registry.errors import RecordError, UnknownArtifactError
@@ -33,6 +34,7 @@ __all__ = ["CONFIGURATION", "MANIFEST", "METRICS", "LibraryEntry", "LibraryKind"
 CONFIGURATION: Final = "pipeline.json"
 METRICS: Final = "metrics.json"
 MANIFEST: Final = "manifest.json"
+_LONGEST_MANIFEST: Final = 1 << 28
 
 
 class LibraryKind(StrEnum):
@@ -114,17 +116,21 @@ class LibraryEntry:
     @property
     def records(self) -> list[ArtifactRecord]:
         """The records of the registered artifacts that were saved, with their paths in this version."""
-        text = self._text(MANIFEST) if self.kind is not LibraryKind.TEMPLATE else None
+        return list(self._records)
+
+    @cached_property
+    def _records(self) -> tuple[ArtifactRecord, ...]:
+        text = self._text(MANIFEST, _LONGEST_MANIFEST) if self.kind is not LibraryKind.TEMPLATE else None
         if text is None:
-            return []
+            return ()
         records = [ArtifactRecord.from_dict(item) for item in items_of(self._json(MANIFEST, text))]
         macs = self.version.record.metadata.get(MACS, {})
         living = map(record_of, filter(is_registered, self.workspace.relations.included_by(self.version)))
         libraries = {record.artifact_id: record.libraries for record in living}
-        return [
+        return tuple(
             replace(each, mac=macs.get(each.artifact_id), libraries=libraries.get(each.artifact_id, {}))
             for each in records
-        ]
+        )
 
     def load_artifact(self, artifact_id: str, **options: Any) -> Any:
         """Return the object of an artifact that was saved from a registry, by its whole id.
@@ -134,7 +140,7 @@ class LibraryEntry:
         """
         from artfs.registry.serializers import deserialize
 
-        record = next((each for each in self.records if each.artifact_id == artifact_id), None)
+        record = next((each for each in self._records if each.artifact_id == artifact_id), None)
         if record is None:
             raise UnknownArtifactError(
                 f"{self.version.name} has no artifact {shown_text(str(artifact_id))}",
@@ -152,12 +158,12 @@ class LibraryEntry:
                 **options,
             )
 
-    def _text(self, path: str) -> bytes | None:
+    def _text(self, path: str, most: int = LONGEST) -> bytes | None:
         try:
             size = self.version.stat(path).size
         except NotFoundError:
             return None
-        if size > LONGEST:
+        if size > most:
             raise RecordError(f"{self.version.name}/{path} is too large to be read: {size} bytes")
         return self.version.read_bytes(path)
 

@@ -6,8 +6,10 @@ The workspace is the one that was given, the one in the folder that was given, o
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from artfs.registry.chains import whole_number
@@ -15,6 +17,7 @@ from artfs.registry.library.entries import LibraryKind, kind_of, summary
 from artfs.registry.workspaces import FolderWorkspace
 from artstore.arguments import shown_text, text
 from artstore.changes.committing import Commit
+from artstore.drafting.batches import Included, NewVersion
 from artstore.errors import NotFoundError
 from artstore.names import LATEST, check_alias, parse_version_label, version_label
 from artstore.queries.versions import Version
@@ -69,6 +72,20 @@ class StoredEntries(FolderWorkspace):
         if workspace is None:
             return []
         return [summary(kind, version) for version in workspace.find(project=kind.project, latest=True)]
+
+    def committed(
+        self, request: Commit, texts: Mapping[str, str], included: Mapping[bytes, Included] | None = None
+    ) -> Version:
+        """Make the version of texts, by their paths, and of what is included of other versions; return it."""
+        with (
+            tempfile.TemporaryDirectory(prefix="artfs-library-") as folder,
+            self.workspace.drafts.batch(request.name) as batch,
+        ):
+            files = {path.encode(): Path(folder) / path for path in texts}
+            for file, content in zip(files.values(), texts.values(), strict=True):
+                file.write_text(content, encoding="utf-8")
+            batch.add(NewVersion(request, files, included or {}))
+            return batch.commit()[0]
 
     def delete(
         self, kind: LibraryKind | str, name: str, version: int | str | None = None, *, dry_run: bool = False

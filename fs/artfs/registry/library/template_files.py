@@ -49,9 +49,9 @@ def write_template(path: str | os.PathLike[str], template: Template, *, overwrit
     file = _file(path)
     about = {key: getattr(template, key) for key in (*_TEXTS, "tags")}
     values = {**about, "metrics": dict(template.metrics), _CONFIGURATION: template.values}
-    content = (_yaml_text(values) if file.suffix in _YAML else configuration_text(values)).encode()
-    if len(content) > _LONGEST[file.suffix]:
-        raise InvalidInputError(f"the template is too long for a {file.suffix} file", hint="write a .json file")
+    content = (_yaml_text(values) if _suffix(file) in _YAML else configuration_text(values)).encode()
+    if len(content) > _LONGEST[_suffix(file)]:
+        raise InvalidInputError(f"the template is too long for a {_suffix(file)} file", hint="write a .json file")
     if not file.parent.is_dir():
         raise NotFoundError(f"the folder {file.parent} does not exist", hint="create it, or name another file")
     if not overwrite:
@@ -110,15 +110,19 @@ def _file(path: str | os.PathLike[str]) -> Path:
     """Return the path of a file whose name tells its format; raise `InvalidInputError` for another one."""
     raw_path(path)
     file = Path(path)
-    if file.suffix not in _LONGEST:
+    if _suffix(file) not in _LONGEST:
         raise InvalidInputError(f"{file} is no name for a template's file", hint="end it with .json, .yaml or .yml")
     return file
 
 
+def _suffix(file: Path) -> str:
+    return file.suffix.lower()
+
+
 def _parsed(file: Path) -> Any:
-    content = bounded_bytes(file, _LONGEST[file.suffix])
+    content = bounded_bytes(file, _LONGEST[_suffix(file)])
     try:
-        return _parsed_yaml(content) if file.suffix in _YAML else json.loads(content)
+        return _parsed_yaml(content) if _suffix(file) in _YAML else json.loads(content)
     except RecordError as error:
         raise RecordError(f"the file {file} is no template: {error}") from error
     except (ValueError, RecursionError) as error:
@@ -128,7 +132,7 @@ def _parsed(file: Path) -> Any:
 
 
 def _format(file: Path) -> str:
-    return "YAML" if file.suffix in _YAML else "JSON"
+    return "YAML" if _suffix(file) in _YAML else "JSON"
 
 
 def _parsed_yaml(content: bytes) -> Any:

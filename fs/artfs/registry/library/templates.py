@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,6 @@ from artfs.registry.library.template_files import Template, read_template, write
 from artfs.registry.values import json_object
 from artstore.arguments import shown_value, text, texts
 from artstore.changes.committing import Commit
-from artstore.drafting.batches import NewVersion
 from artstore.errors import InvalidInputError, NotFoundError
 from artstore.metadata import equal_metadata
 from artstore.names import check_tag
@@ -70,18 +68,10 @@ class Templates(StoredEntries):
 
     def _saved(self, request: Commit, values: Any) -> Version:
         content = configuration_text(values)
-        workspace = self.workspace
-        latest = workspace.relations.current(request.name)
+        latest = self.workspace.relations.current(request.name)
         if latest is not None and _is_equal(latest, request, values):
             return latest
-        with (
-            tempfile.TemporaryDirectory(prefix="artfs-library-") as folder,
-            workspace.drafts.batch(request.name) as batch,
-        ):
-            file = Path(folder) / CONFIGURATION
-            file.write_text(content, encoding="utf-8")
-            batch.add(NewVersion(request, {CONFIGURATION.encode(): file}))
-            return batch.commit()[0]
+        return self.committed(request, {CONFIGURATION: content})
 
     def load_template(self, name: str, version: int | str | None = None) -> Any:
         """Return the configuration of a template: of its latest version, or of the one with a number or alias.

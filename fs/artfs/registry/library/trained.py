@@ -27,7 +27,7 @@ from artfs.registry.registry import ArtifactRegistry
 from artfs.registry.stored import MACS
 from artfs.registry.values import json_object
 from artstore.arguments import raw_path, shown_text, texts
-from artstore.drafting.batches import Included, NewVersion
+from artstore.drafting.batches import Included
 from artstore.errors import InvalidInputError, NotFolderError, NotFoundError
 from artstore.queries.versions import Version
 
@@ -171,10 +171,9 @@ class Trained(StoredEntries):
             metadata={**(request.metadata or {}), **({MACS: macs} if macs else {})},
             included=[version.record.serial for version in versions.values()] if is_whole else [],
         )
-        files = _files(source.dataset, records, paths, registry.get("pipeline_config"))
-        with self.workspace.drafts.batch(request.name) as batch:
-            batch.add(NewVersion(request, files, included))
-            return batch.commit()[0]
+        return self.committed(
+            request, _texts(source.dataset, records, paths, registry.get("pipeline_config")), included
+        )
 
     def _registry(self, registry: FromRegistry) -> ArtifactRegistry:
         workspace = self._existing()
@@ -219,9 +218,9 @@ def _place(record: ArtifactRecord) -> str:
     return f"artifacts/{artifact.removeprefix(f'{RUNS}/{record.dataset}/')}"
 
 
-def _files(
+def _texts(
     dataset: str, records: Sequence[ArtifactRecord], paths: Mapping[str, str], configuration: Any
-) -> dict[bytes, bytes]:
+) -> dict[str, str]:
     """Return the files that say what a saved version has: equal for equal records."""
     items = []
     for record in records:
@@ -234,7 +233,7 @@ def _files(
         texts[METRICS] = json.dumps(metrics, sort_keys=True, indent=1, allow_nan=False) + "\n"
     if configuration is not None:
         texts[CONFIGURATION] = configuration_text(encoded(configuration))
-    return {path.encode(): written.encode() for path, written in texts.items()}
+    return texts
 
 
 def _refuse_both(registry: FromRegistry) -> None:
@@ -243,7 +242,8 @@ def _refuse_both(registry: FromRegistry) -> None:
 
 
 def _folder(path: Folder) -> Path:
-    raw_path(path)
+    if not raw_path(path):
+        raise InvalidInputError("the path of a folder is empty")  # Path("") would mean the current folder
     folder = Path(path)
     if not folder.exists():
         raise NotFoundError(f"the folder {folder} does not exist", hint="name a folder that exists")

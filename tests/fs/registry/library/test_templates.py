@@ -48,6 +48,13 @@ def test_the_order_of_dictionaries(library: LibraryManager) -> None:
     assert list(library.load_template("t")) == ["a", "b"]
 
 
+def test_a_long_configuration(library: LibraryManager) -> None:
+    """More than one chunk of the store."""
+    config = {"wavelengths": [number / 7 for number in range(20_000)]}
+    library.save_template(config, "long")
+    assert library.load_template("long") == config and library.save_template(config, "long").number == 0
+
+
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 
 

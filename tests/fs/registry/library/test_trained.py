@@ -255,6 +255,7 @@ def test_pipelines_that_are_none(library: LibraryManager, run: Path, content: st
         (lambda it, run: it.save_filtered(run, "w"), NotFoundError),
         (lambda it, run: it.save_filtered(run / "none", "w"), NotFoundError),
         (lambda it, run: it.save_fullrun(run / "none", "w"), NotFoundError),
+        (lambda it, run: it.save_fullrun("", "w"), InvalidInputError),
         (lambda it, run: it.save_fullrun(name="w"), NotFoundError),
         (lambda it, run: it.save_fullrun(run, "w", 3), InvalidInputError),
         (lambda it, run: it.load("w"), NotFoundError),
@@ -350,6 +351,18 @@ def test_by_ids(library: LibraryManager, registry: ArtifactRegistry) -> None:
     with pytest.raises(AmbiguousIdError):
         save(name="two", dataset="wheat", pipeline_id="0002")
     assert [each["name"] for each in library.list_pipelines()] == ["one"]
+
+
+def test_many_artifacts(library: LibraryManager) -> None:
+    """The list of artifacts may be long, and so may a configuration."""
+    registry = ArtifactRegistry(library.folder, "wheat", "0001_pls")
+    with registry.deferred():
+        for number in range(100):
+            registry.register_with_chain(number, f"s1.A{number}", "model", 1, params={"text": "x" * 1000})
+    library.save_fullrun(name="many", pipeline_config={"text": "x" * 200_000})
+    entry = library.load("many")
+    assert len(entry.config["text"]) == 200_000 and entry.version.stat("manifest.json").size > 100_000
+    assert sorted(entry.load_artifact(record.artifact_id) for record in entry.records) == list(range(100))
 
 
 def test_filtered_keeps_records_only(library: LibraryManager, registry: ArtifactRegistry) -> None:

@@ -1,0 +1,81 @@
+"""A library is found by any path that leads to its workspace, and all of them are one library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import artfs
+from artfs.registry import ArtifactRegistry, LibraryManager
+from artstore.errors import ArtfsError, InvalidInputError, NotFoundError
+
+
+def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder ``library``, the folder above it, the workspace's own folder, and the open workspace."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    LibraryManager("folder/library").save_template([1], "t")
+    assert os.listdir(tmp_path) == ["folder"] and os.listdir("folder") == [".artfs"]
+    opened = artfs.open_workspace("folder/.artfs")
+    for path in (tmp_path / "folder/library", "folder", "~/folder/library/", "folder/.artfs", opened):
+        assert LibraryManager(path).load_template("t") == [1], path
+    assert ArtifactRegistry("folder", "wheat").workspace.has_artifact("library/templates/t")
+
+
+def test_a_workspace_that_is_called_library(tmp_path: Path) -> None:
+    """It is the one that is meant, and so is one in a folder of that name."""
+    artfs.init_workspace(tmp_path / "library")
+    LibraryManager(tmp_path / "library").save_template([1], "t")
+    (tmp_path / "other" / "library").mkdir(parents=True)
+    artfs.init_workspace(tmp_path / "other" / "library" / ".artfs")
+    LibraryManager(tmp_path / "other" / "library").save_template([2], "t")
+    assert sorted(os.listdir(tmp_path)) == ["library", "other"] and os.listdir(tmp_path / "other") == ["library"]
+    artfs.init_workspace(tmp_path / "whole")
+    LibraryManager(tmp_path / "whole" / "library").save_template([3], "t")
+    assert artfs.open_workspace(tmp_path / "whole").has_artifact("library/templates/t")
+
+
+READING: list[Callable[[LibraryManager], object]] = [
+    LibraryManager.list_templates,
+    LibraryManager.list_filtered,
+    LibraryManager.list_pipelines,
+    LibraryManager.list_fullruns,
+    lambda library: library.search_templates("x"),
+    lambda library: library.load_template("x"),
+    lambda library: library.load("x"),
+    lambda library: library.get_template_metadata("x"),
+    lambda library: library.delete_template("x"),
+    lambda library: library.export_template("x", library.folder / "x.json"),
+    lambda library: library.save_fullrun(name="x", dataset="wheat"),
+]
+
+
+@pytest.mark.parametrize("read", READING)
+def test_reading_makes_nothing(tmp_path: Path, read: Callable[[LibraryManager], object]) -> None:
+    """Lists are empty, and what is asked for by name is not found."""
+    try:
+        assert read(LibraryManager(tmp_path / "library")) == []
+    except ArtfsError as error:
+        assert isinstance(error, NotFoundError)
+    assert os.listdir(tmp_path) == []
+
+
+def test_entries_of_several_kinds(tmp_path: Path) -> None:
+    """A name is of one entry of each kind; without the kind it must be the only one."""
+    library = LibraryManager(tmp_path)
+    library.save_template([1], "a/b", "one")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "x").write_text("x")
+    library.save_fullrun(tmp_path / "run", "a/b")
+    assert library.load("a/b", "template").config == [1] and library.load("a/b", "fullrun").config is None
+    assert library.load("a/b", "template").info["description"] == "one"
+    with pytest.raises(InvalidInputError, match="template and fullrun"):
+        library.load("a/b")
+    library.delete("template", "a/b")
+    assert library.load("a/b").version.read_bytes("x") == b"x"
+    library.save_template([1], "c/d")
+    with pytest.raises(ArtfsError, match="c"):
+        library.save_template([1], "c")
