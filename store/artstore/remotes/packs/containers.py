@@ -13,10 +13,12 @@ the entries.  The id of a chunk is the BLAKE3 of its content, that of any other 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from io import BytesIO
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
-from artstore.ids import ID_LENGTH, Buffer, ContentHasher, content_id
+from artstore.ids import ID_LENGTH, Buffer, content_id
 from artstore.records.nodes import LARGEST
 from artstore.remotes.packs.places import PACK_LENGTH, Fetch, Pack, Place
 from artstore.storage.codec import RAW, ZSTD
@@ -78,13 +80,27 @@ class FormEntry(NamedTuple):
 
 
 class PackObject(NamedTuple):
-    """A whole object, ready to be sent: its pieces in order, their length, the BLAKE3 of them, and the entries."""
+    """A whole object, ready to be sent: its bytes, and the BLAKE3 of them."""
 
     pack: Pack
-    pieces: list[Buffer]
-    length: int
+    body: bytes
     hash: bytes
-    entries: list[FormEntry]
+    footer: bytes
+
+    @property
+    def length(self) -> int:
+        """Its length in bytes."""
+        return len(self.body)
+
+    @property
+    def entries(self) -> Iterator[FormEntry]:
+        """The forms in it."""
+        return _entries(self.footer)
+
+
+def _entries(footer: Buffer) -> Iterator[FormEntry]:
+    for klass, codec, _, ident, offset, stored, size in _ENTRY.iter_unpack(footer):
+        yield FormEntry(klass, codec, ident, offset, stored, size)
 
 
 def check_form(entry: FormEntry) -> None:
@@ -100,37 +116,47 @@ def check_form(entry: FormEntry) -> None:
 
 
 class PackBuilder:
-    """Collect the stored forms of one object in memory."""
+    """Collect the stored forms of one object in memory: once, and 48 bytes for each."""
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
         self.length = HEADER_LENGTH
         """Bytes of header and forms."""
-        self.entries: list[FormEntry] = []
-        self._pieces: list[Buffer] = [_HEADER.pack(_MAGIC, _FORMAT, bytes(6), pack.id)]
+        self._body = BytesIO()  # whose value is no copy
+        self._body.write(_HEADER.pack(_MAGIC, _FORMAT, bytes(6), pack.id))
+        self._footer = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._footer) // _ENTRY.size
 
     def add(self, klass: int, codec: int, ident: bytes, data: Buffer, size: int) -> Place:
         """Add a stored form; return its place."""
         entry = FormEntry(klass, codec, ident, self.length, len(data), size)
         check_form(entry)
-        self.entries.append(entry)
-        self._pieces.append(data)
+        self._footer += _ENTRY.pack(klass, codec, bytes(2), *entry[2:])
+        self._body.write(data)
         self.length += entry.stored
         return Place(self.pack, entry.offset, entry.stored)
 
+    def entry(self, number: int) -> FormEntry:
+        """Return what was added, by its number."""
+        klass, codec, _, *fields = _ENTRY.unpack_from(self._footer, number * _ENTRY.size)
+        return FormEntry(klass, codec, *fields)
+
     def finish(self) -> PackObject:
         """Return the object; nothing can be added afterwards."""
-        footer = b"".join([_ENTRY.pack(*entry[:2], bytes(2), *entry[2:]) for entry in self.entries])
+        footer = bytes(self._footer)
         length = self.length + len(footer) + TRAILER_LENGTH
         if length > PACK_LENGTH:
             raise DamageError(f"a pack would have {length:,} bytes; at most {PACK_LENGTH:,} are possible")
-        trailer = _TRAILER.pack(_END_MAGIC, len(self.entries), bytes(4), length, bytes(ID_LENGTH))[:-ID_LENGTH]
-        trailer += content_id(bytes(self._pieces[0]) + footer + trailer)
-        pieces = [*self._pieces, footer, trailer]
-        hasher = ContentHasher()
-        for piece in pieces:
-            hasher.update(piece)
-        return PackObject(self.pack, pieces, length, hasher.digest(), self.entries)
+        header = _HEADER.pack(_MAGIC, _FORMAT, bytes(6), self.pack.id)
+        trailer = _TRAILER.pack(_END_MAGIC, len(self), bytes(4), length, bytes(ID_LENGTH))[:-ID_LENGTH]
+        self._body.write(footer)
+        self._body.write(trailer)
+        self._body.write(content_id(header + footer + trailer))
+        body = self._body.getvalue()
+        self._body = BytesIO()
+        return PackObject(self.pack, body, content_id(body), footer)
 
 
 def parse_footer(header: bytes, tail: bytes, pack: Pack, length: int) -> list[FormEntry]:
@@ -145,15 +171,15 @@ def parse_footer(header: bytes, tail: bytes, pack: Pack, length: int) -> list[Fo
         raise _damaged(pack, "it has an unknown format or the id of another pack")
     if said != length or unused != bytes(4) or count * _ENTRY.size != len(body) or length > PACK_LENGTH:
         raise _damaged(pack, f"it says that it has {said} bytes, and has {length}")
-    entries = []
+    entries = list(_entries(body))
     position = HEADER_LENGTH
-    for klass, codec, zeros, ident, offset, stored, size in _ENTRY.iter_unpack(body):
-        entry = FormEntry(klass, codec, ident, offset, stored, size)
+    for entry in entries:
         check_form(entry)
-        if zeros != bytes(2) or offset != position:
+        if entry.offset != position:
             raise _damaged(pack, "its forms overlap, or bytes between them belong to none")
-        entries.append(entry)
-        position += stored
+        position += entry.stored
+    if any(row[2] != bytes(2) for row in _ENTRY.iter_unpack(body)):
+        raise _damaged(pack, "its entries have unknown fields")
     if position != length - len(tail):
         raise _damaged(pack, "its forms do not end where its footer begins")
     return entries

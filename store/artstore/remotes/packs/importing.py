@@ -7,15 +7,17 @@ Guarantees:
 
 - A chunk is compared with its id before it is handed over, a file of several chunks with its own, and each record with
   the one above it; so the local root has the digest that the log names, with the times and modes of the version.
-- Memory is bounded, whatever the size of the version: a window of chunks, and the records on the way down.
+- Memory is bounded, whatever the size of the version: two windows of chunks, one of which is being fetched, and the
+  records on the way down.  What fetches is called by two threads at once.
 - An error leaves what was complete in a dead draft, where the next attempt finds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
 from artstore.ids import ContentHasher
@@ -90,6 +92,15 @@ class _Known:
 
 
 _Step = _File | _Known | _Open
+_Fetched = Future[list[FetchedChunk]]
+
+
+class _Window(NamedTuple):
+    """Steps that wait for chunks which are being fetched; ``present`` are the ids of files that need none."""
+
+    steps: list[_Step]
+    present: set[bytes]
+    fetched: _Fetched
 
 
 def import_tree(
@@ -121,11 +132,19 @@ class _TreeImport:
         self._hints = hints
         self._on_bytes = on_bytes
         self._steps: list[_Step] = []
+        self._ahead: _Window | None = None
+        self._fetcher = ThreadPoolExecutor(1, "artfs-fetch")
         self._held = 0
         self._seen: set[bytes] = set()
 
     def run(self) -> Ref:
         """Hand over everything; return the root."""
+        try:
+            return self._run()
+        finally:
+            self._fetcher.shutdown(cancel_futures=True)
+
+    def _run(self) -> Ref:
         root, slot = self._tree.root, _Slot()
         if self._has_tree(root, b""):
             return self._stager.known_tree(root.form, root.digest)
@@ -138,6 +157,7 @@ class _TreeImport:
             else:
                 self._add(stack.pop())
         self._flush()
+        self._hand_over(self._ahead)
         assert slot.ref is not None
         return slot.ref
 
@@ -189,15 +209,25 @@ class _TreeImport:
     # -- handing over --------------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Fetch the chunks that are lacking, and hand over everything that waits, in order."""
+        """Begin to fetch the chunks that are lacking, and hand over what waits for those of the window before."""
         checkpoint()
         steps, self._steps, self._held = self._steps, [], 0
         lacking, present = self._lacking([step for step in steps if isinstance(step, _File)])
-        fetched = {item.chunk.id: item for item in self._tree.fetch_chunks(lacking)}
-        for step in steps:
+        before, self._ahead = self._ahead, _Window(steps, present, self._fetch(lacking))
+        self._hand_over(before)
+
+    def _fetch(self, lacking: list[tuple[Chunk, bytes]]) -> _Fetched:
+        return self._fetcher.submit(self._tree.fetch_chunks, lacking)
+
+    def _hand_over(self, window: _Window | None) -> None:
+        """Hand over what a window has, in order."""
+        if window is None:
+            return
+        fetched = {item.chunk.id: item for item in window.fetched.result()}
+        for step in window.steps:
             if isinstance(step, _File):
                 entry = step.entry
-                is_present = entry.id in present and entry.kind not in _BOTH
+                is_present = entry.id in window.present and entry.kind not in _BOTH
                 step.owner.files[step.row] = None if is_present else self._content(step, fetched)
                 if self._on_bytes is not None and entry.kind is not Kind.REFERENCE:
                     self._on_bytes(entry.size)
@@ -248,58 +278,61 @@ class _TreeImport:
         if isinstance(entry.content, ChunkList):
             return self._large(file, entry.content)
         chunks = self._chunks_of(entry.content)
-        builder, hasher = ListBuilder(self._stager), ContentHasher()
-        for chunk in chunks:
-            content = self._add_chunk(builder, chunk, fetched.get(chunk.id), file)
-            hasher.update(content)
+        if len(chunks) == 1:
+            ref, content = self._chunk(chunks[0], fetched.get(entry.id), file)  # which has the id of the file
             if entry.kind in _BOTH:
                 self._check_text(entry, content, path)
+            return ref
+        builder, hasher = ListBuilder(self._stager), ContentHasher()
+        for chunk in chunks:
+            ref, content = self._chunk(chunk, fetched.get(chunk.id), file)
+            builder.add(ref, chunk.size)
+            hasher.update(content)
         if hasher.digest() != entry.id:
             raise self._tree.unproved(entry, path)
         return builder.finish(entry.id)
 
-    def _add_chunk(self, builder: ListBuilder, chunk: Chunk, fetched: FetchedChunk | None, file: _File) -> bytes:
-        """Hand over a chunk that was fetched, or that the workspace has; return its content."""
+    def _chunk(self, chunk: Chunk, fetched: FetchedChunk | None, file: _File) -> tuple[Ref, bytes]:
+        """Hand over a chunk that was fetched, or that the workspace has; return its node and its content."""
         if fetched is None:
             with self._store.snapshot() as snapshot:
                 found = find_node(snapshot.transaction, CLASS_CONTENT, chunk.id)
                 content = b"" if found is None else snapshot.read(found[0], 0, chunk.size + 1)
             if found is not None and len(content) == chunk.size:
-                builder.add(self._stager.chunk(chunk.id, chunk.size, None), chunk.size)
-                return content
+                return self._stager.chunk(chunk.id, chunk.size, None), content
             fetched = self._tree.fetch_chunks([(chunk, file.path)])[0]  # reaped since it was looked up
         if len(fetched.content) != chunk.size:
             raise self._tree.unproved(file.entry, file.path)
         checksums = block_checksums(fetched.stored, _block_of(chunk, fetched.stored))
         encoded = Encoded(chunk.codec, fetched.stored, checksums)
-        builder.add(self._stager.chunk(chunk.id, chunk.size, encoded), chunk.size)
-        return fetched.content
+        return self._stager.chunk(chunk.id, chunk.size, encoded), fetched.content
 
     def _large(self, file: _File, content: ChunkList) -> Ref:
         """Hand over a file with a list, a window at a time; its own id is proved at the end."""
         entry, path = file.entry, file.path
         builder, hasher = ListBuilder(self._stager), ContentHasher()
-        window: list[Chunk] = []
-        held = 0
-        for _, chunk in self._tree.chunks(content, entry.size, path):
-            window.append(chunk)
-            held += chunk.size
-            if held >= _WINDOW:
-                self._add_window(builder, hasher, window, file)
-                window, held = [], 0
-        self._add_window(builder, hasher, window, file)
+        before: tuple[list[Chunk], _Fetched] | None = None
+        for window in _windows(chunk for _, chunk in self._tree.chunks(content, entry.size, path)):
+            checkpoint()
+            with self._store.snapshot() as snapshot:
+                lacking = {chunk.id: chunk for chunk in window if not self._has_chunk(snapshot, chunk)}
+            ahead = window, self._fetch([(chunk, path) for chunk in lacking.values()])
+            self._add_window(builder, hasher, before, file)
+            before = ahead
+        self._add_window(builder, hasher, before, file)
         if hasher.digest() != entry.id:
             raise self._tree.unproved(entry, path)
         return builder.finish(entry.id)
 
-    def _add_window(self, builder: ListBuilder, hasher: ContentHasher, window: list[Chunk], file: _File) -> None:
-        checkpoint()
-        with self._store.snapshot() as snapshot:
-            lacking = {chunk.id: chunk for chunk in window if not self._has_chunk(snapshot, chunk)}
-        items = self._tree.fetch_chunks([(chunk, file.path) for chunk in lacking.values()])
-        fetched = {item.chunk.id: item for item in items}
-        for chunk in window:
-            hasher.update(self._add_chunk(builder, chunk, fetched.get(chunk.id), file))
+    def _add_window(
+        self, builder: ListBuilder, hasher: ContentHasher, window: tuple[list[Chunk], _Fetched] | None, file: _File
+    ) -> None:
+        chunks, fetching = ([], None) if window is None else window
+        fetched = {item.chunk.id: item for item in fetching.result()} if fetching is not None else {}
+        for chunk in chunks:
+            ref, content = self._chunk(chunk, fetched.get(chunk.id), file)
+            builder.add(ref, chunk.size)
+            hasher.update(content)
             self._stager.flush_if_full()
 
     def _check_text(self, entry: LocatedEntry, content: bytes, path: bytes) -> None:
@@ -332,6 +365,20 @@ class _TreeImport:
                 ref, form = refs[row], content.form
             drafts.append(EntryDraft(name, kind, size, ident, ref, mtime_ns, mode, form))
         return self._stager.tree(drafts)
+
+
+def _windows(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    """Group the chunks of a file, so that each group has about `_WINDOW` bytes."""
+    window: list[Chunk] = []
+    held = 0
+    for chunk in chunks:
+        window.append(chunk)
+        held += chunk.size
+        if held >= _WINDOW:
+            yield window
+            window, held = [], 0
+    if window:
+        yield window
 
 
 def _block_of(chunk: Chunk, stored: bytes) -> int:

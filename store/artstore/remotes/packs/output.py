@@ -8,7 +8,7 @@ from artstore.ids import Buffer, content_id
 from artstore.remotes.packs.containers import CHUNK, PackBuilder, PackObject
 from artstore.remotes.packs.located import Chunk, FormPlace
 from artstore.remotes.packs.manifests import AddedPack
-from artstore.remotes.packs.places import DATA, TREES, Pack, new_pack
+from artstore.remotes.packs.places import DATA, TREES, Pack, Place, new_pack
 from artstore.remotes.packs.spans import compress
 
 __all__ = ["PackOutput", "PackSink"]
@@ -18,6 +18,8 @@ DATA_TARGET: Final = 64 << 20
 TREES_TARGET: Final = 32 << 20
 SPAN_TARGET: Final = 192 << 10
 """Stored bytes of a span: one request reads the records of thousands of files."""
+MOST_CHUNKS: Final = 1 << 16
+"""Chunks of a data pack: very small files take more memory for what is known of them than for their content."""
 SMALL: Final = 4 << 20
 """Bytes of chunks that go into the tree pack, at most, if that is all that a push adds."""
 
@@ -55,7 +57,7 @@ class PackOutput:
         self._targets = {DATA: data_target, TREES: trees_target}
         self._data: PackBuilder | None = None
         self._trees: PackBuilder | None = None
-        self._recent: dict[bytes, Chunk] = {}
+        self._recent: dict[bytes, int] = {}
         self._is_decided = False
         self.moved: dict[Pack, Pack] = {}
         """The data pack that has become the tree pack: places in it are replaced when a span is encoded."""
@@ -68,20 +70,25 @@ class PackOutput:
 
     def known(self, ident: bytes) -> Chunk | None:
         """Return a chunk of the data pack that is being filled, or None."""
-        return self._recent.get(ident)
+        number = self._recent.get(ident)
+        if number is None or self._data is None:
+            return None
+        _, codec, _, offset, stored, size = self._data.entry(number)
+        return Chunk(ident, size, codec, Place(self._data.pack, offset, stored))
 
     def chunk(self, ident: bytes, codec: int, stored: Buffer, size: int) -> Chunk:
         """Add a chunk; return it with its place."""
         if self._data is None:
             self._data = self._begin(DATA)
+        self._recent[ident] = len(self._data)
         place = self._data.add(CHUNK, codec, ident, stored, size)
         self.data_bytes += place.stored
-        chunk = self._recent[ident] = Chunk(ident, size, codec, place)
         if self._data.length > SMALL:
             self._is_decided = True
-        if self._data.length >= self._targets[DATA]:
+        if self._data.length >= self._targets[DATA] or len(self._data) >= MOST_CHUNKS:
+            self._is_decided = True
             self._end_data()
-        return chunk
+        return Chunk(ident, size, codec, place)
 
     def form(self, klass: int, raw: bytes, *, stay: bool = False) -> FormPlace:
         """Add a span, list or other record, compressed; ``stay``: to the tree pack of `settle`.  Return its place."""

@@ -39,7 +39,7 @@ class MemoryRemote:
         assert self.noted[-1] == item.pack
         name = item.pack.object_name
         assert name not in self.objects
-        self.objects[name] = b"".join(item.pieces)
+        self.objects[name] = item.body
         for klass, codec, ident, offset, stored, size in item.entries:
             if klass == CHUNK:
                 self.table[ident] = Chunk(ident, size, codec, Place(item.pack, offset, stored))

@@ -127,7 +127,7 @@ def _pack_with(*forms: tuple[int, int, bytes, int]) -> bytes:
     builder = PackBuilder(SAMPLE_PACK)
     for klass, codec, data, size in forms:
         builder.add(klass, codec, content_id(data), data, size)
-    return b"".join(builder.finish().pieces)
+    return builder.finish().body
 
 
 def _decode_pack(data: bytes) -> list[tuple[FormEntry, bytes]]:
@@ -139,7 +139,7 @@ def _encode_pack(value: list[tuple[FormEntry, bytes]]) -> bytes:
     builder = PackBuilder(SAMPLE_PACK)
     for entry, data in value:
         builder.add(entry.klass, entry.codec, entry.id, data, entry.size)
-    return b"".join(builder.finish().pieces)
+    return builder.finish().body
 
 
 def _mend_pack(data: bytes) -> bytes:

@@ -31,9 +31,9 @@ def built(count: int, pack: Pack = SAMPLE_PACK) -> tuple[bytes, list[FormEntry]]
         place = builder.add(klass, 0 if klass == CHUNK else 1, content_id(data), data, len(data))
         assert place == (pack, builder.length - len(data), len(data))
     item = builder.finish()
-    whole = b"".join(item.pieces)
+    whole = item.body
     assert (item.length, item.hash, item.pack) == (len(whole), content_id(whole), pack)
-    return whole, item.entries
+    return whole, list(item.entries)
 
 
 @pytest.mark.parametrize("count", [0, 1, 50, 3000])

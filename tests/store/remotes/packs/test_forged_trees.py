@@ -63,7 +63,7 @@ class Forge:
             identity(root).digest, form.place, form.hash, totals.inodes, totals.files, totals.bytes
         )._replace(**lies)
         item = self.builder.finish()
-        self.remote.objects[item.pack.object_name] = b"".join(item.pieces)
+        self.remote.objects[item.pack.object_name] = item.body
         return RemoteTree(self.remote.fetch, said, "a:v1")
 
 
