@@ -86,7 +86,6 @@ class PackOutput:
         if self._data.length > SMALL:
             self._is_decided = True
         if self._data.length >= self._targets[DATA] or len(self._data) >= MOST_CHUNKS:
-            self._is_decided = True
             self._end_data()
         return Chunk(ident, size, codec, place)
 
@@ -102,7 +101,7 @@ class PackOutput:
         return FormPlace(digest, len(raw), self._trees.add(klass, 1, digest, stored, len(raw)))
 
     def adopt_few(self) -> None:
-        """Let the chunks so far become part of the tree pack, if they are few and all: the last span follows."""
+        """Let the chunks that are left become part of the tree pack, if they are few: the last span follows."""
         if self._is_decided or self._data is None:
             return
         self._is_decided = True

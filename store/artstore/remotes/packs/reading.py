@@ -80,7 +80,7 @@ class RemoteTree:
     # -- forms ---------------------------------------------------------------------------------------------------------
 
     def _damage(self, pack: Pack, path: bytes, what: str) -> DamageError:
-        place = f"{self._version}/{os.fsdecode(path)}" if path else self._version
+        place = f"{self._version}/{os.fsdecode(path.rstrip(b'/'))}" if path else self._version
         return DamageError(
             f"{place} cannot be read from the remote: {what} in the object {pack.object_name}",
             hint="push the version again from a workspace that has it",

@@ -115,7 +115,7 @@ class _VersionWriter:
         self._has_base_records = False
 
     def _shown(self, path: bytes) -> str:
-        return f"{self._name}/{os.fsdecode(path)}" if path else self._name
+        return f"{self._name}/{os.fsdecode(path.rstrip(b'/'))}" if path else self._name
 
     def write(self, root: int) -> RemoteRoot:
         """Write everything; return the root, as the log names it."""

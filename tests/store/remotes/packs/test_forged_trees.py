@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from artstore.changes.committing import Commit, commit
 from artstore.errors import DamageError
 from artstore.ids import content_id
 from artstore.ingest.staging import Stager
@@ -112,13 +113,26 @@ def test_a_folder_that_is_not_as_its_parent_says_is_refused(lie: str) -> None:
         everything(tree)
 
 
+@pytest.mark.parametrize("lie", [lie for lie in LIES if lie not in ("form", "another record")])
+def test_a_folder_that_is_here_is_not_another_one_there(lie: str, workspace: Workspace) -> None:
+    """A lie about a record that is not even fetched, because the workspace has its form id."""
+    forge = Forge()
+    record = leaf(forge, b"f", b"g")
+    _import(workspace, forge.tree(LocatedRecord(0, (folder_of(b"d", below_of(record)),), ()), record))
+    forge = Forge()
+    record, other = leaf(forge, b"f", b"g"), entry_of(b"z", forge.chunk(b"new"))
+    tree = forge.tree(LocatedRecord(0, (folder_of(b"d", LIES[lie](below_of(record))), other), ()), record)
+    with pytest.raises(DamageError, match=r"^a:v1/d .*form id of another"):
+        _import(workspace, tree)
+
+
 @pytest.mark.parametrize(
     "lies", [{"digest": digest(1)}, {"entries": 4}, {"files": 4}, {"bytes": 4}, {"hash": digest(1)}]
 )
 def test_a_root_that_is_not_as_the_log_says_is_refused(lies: dict[str, Any]) -> None:
     forge = Forge()
     tree = forge.tree(leaf(forge, b"f", b"g"), **lies)
-    with pytest.raises(DamageError, match=r"^a:v1 "):
+    with pytest.raises(DamageError, match=r"^a:v1 .*(the root has another|the root has other|other bytes)"):
         everything(tree)
 
 
@@ -189,8 +203,10 @@ def test_a_list_that_is_not_as_its_record_says_is_refused(change: str, workspace
 
 
 def _import(workspace: Workspace, tree: RemoteTree) -> None:
+    asked = Commit("a", force=True)
     with closing(Stager(workspace.store, "a", "remote")) as stager:
-        import_tree(workspace.store, tree, stager)
+        root = import_tree(workspace.store, tree, stager)
+        stager.commit(root, lambda tx, ref, added: commit(workspace.store, tx, ref, asked, added))
 
 
 def test_chunks_with_lengths_of_each_other_are_refused(workspace: Workspace) -> None:

@@ -20,8 +20,10 @@ class Records:
     def __init__(self) -> None:
         self.stored: dict[bytes, bytes] = {}
         self.read: list[bytes] = []
+        self.puts = 0
 
     def put(self, raw: bytes) -> FormPlace:
+        self.puts += 1
         digest = content_id(raw)
         self.stored[digest] = raw
         return FormPlace(digest, len(raw), Place(SAMPLE_PACK, 32, len(raw)))
@@ -66,8 +68,9 @@ def test_a_large_set_is_written_where_it_changes() -> None:
     united, _ = write_set(new, records.stored[form.hash], records.load, records.put)
     assert len(records.stored) == count + 2 and len(records.read) == 1
     assert sum(len(raw) for raw in list(records.stored.values())[count:]) < 30_000
+    puts = records.puts
     same, _ = write_set(new, records.stored[united.hash], records.load, records.put)
-    assert same == united
+    assert same == united and records.puts == puts + 1, "the root, of which nothing has changed"
 
 
 def test_a_part_of_another_set_is_refused() -> None:
