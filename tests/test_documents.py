@@ -150,6 +150,11 @@ def test_registry(run: Run) -> None:
     assert len(re.findall("s1.MinMaxScaler>s2.Ridge", written)) == 5
 
 
+def test_export(run: Run) -> None:
+    """The archive is unpacked by tar, and checked by the program that the page shows."""
+    assert "runs/wheat/0001_pls/35f1eb7779ca/0:v0 is whole" in run(one_script(ROOT / "docs/export.md"))
+
+
 @pytest.mark.fuse
 def test_operating(run: Run, folder: Path) -> None:
     """The backup is a workspace of its own, and the moved one is the default."""

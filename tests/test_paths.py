@@ -21,6 +21,8 @@ EXEMPT: Final = {
     "store/artstore/ingest/source/walk.py": "the user's source",
     "store/artstore/origins/repository.py": "the user's repository",
     "store/artstore/temporaries.py": "folders of users, by descriptors",
+    "store/artstore/archives/reading.py": "the user's archive",
+    "store/artstore/archives/writing.py": "the user's destination",
     "store/artstore/queries/exporting/__init__.py": "the user's destination",
     "store/artstore/queries/exporting/folders.py": "the user's destination",
     "store/artstore/queries/exporting/survey.py": "the user's destination",

@@ -329,7 +329,7 @@ TESTED_ELSEWHERE = {
     "tests/fs/registry/predictions/test_catalog.py": ["artfs/registry/predictions/staging"],
     "tests/fs/registry/predictions/test_arrays.py": ["artfs/registry/predictions/columns"],
     "tests/fs/registry/predictions/test_pages.py": ["artfs/registry/predictions/thrift"],
-    "tests/fs/cli/test_registry.py": ["artfs/documents/registered"],
+    "tests/fs/cli/test_registry.py": ["artfs/cli/bundles", "artfs/cli/datasets", "artfs/documents/registered"],
     "tests/fs/cli/test_library.py": ["artfs/documents/library"],
     "tests/store/queries/test_relations.py": ["artstore/namespaces/relations"],
     # Repairs and checks: a table of damage runs through all of them, and an oracle judges the result.

@@ -3,6 +3,7 @@
     ArtfsError
     ├── InvalidNameError (ValueError)            a name, alias or reference that the grammar refuses
     ├── InvalidInputError (ValueError)           any other invalid argument
+    │   ├── ArchiveError                         ... a file that is no archive of versions
     │   ├── IsFolderError (IsADirectoryError)    ... a folder in place of a file
     │   └── NotFolderError (NotADirectoryError)  ... a file in place of a folder
     ├── NotFoundError (FileNotFoundError)        no such artifact, version, alias or path
@@ -34,6 +35,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 __all__ = [
+    "ArchiveError",
     "ArtfsError",
     "BusyError",
     "ChangedError",
@@ -102,6 +104,12 @@ class InvalidInputError(ArtfsError, ValueError):
 
     kind = "invalid_input"
     exit_code = 2
+
+
+class ArchiveError(InvalidInputError):
+    """Raised for a file that is no archive of versions, or one with an index that cannot be."""
+
+    kind = "archive"
 
 
 class IsFolderError(InvalidInputError, IsADirectoryError):

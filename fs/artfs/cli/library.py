@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from artfs.cli.completion import LIBRARY_ENTRY
+from artfs.cli.datasets import registry_workspace
 from artfs.cli.metadata import parse_metadata
 from artfs.cli.output import counted, legible, quoted, size, warn, write_document, write_fields, write_line, write_table
 from artfs.cli.putting import first_workspace
-from artfs.cli.registry import registry_workspace, write_deletion
+from artfs.cli.registry import write_deletion
 from artfs.cli.session import Group, Session, subcommand
 
 if TYPE_CHECKING:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from artfs.cli.bundles import registry_export, registry_import
 from artfs.cli.completion import REGISTERED
+from artfs.cli.datasets import one_artifact, only_registry, registries
 from artfs.cli.deletion import version_ranges
 from artfs.cli.output import counted, legible, size, warn, write_document, write_fields, write_line, write_table
 from artfs.cli.session import Group, Session, subcommand
 
 if TYPE_CHECKING:
     from artfs.registry.records import ArtifactRecord
-    from artfs.registry.registry import ArtifactRegistry
-    from artstore.workspace import Workspace
 
-__all__ = ["registry", "registry_workspace", "write_deletion"]
-
-_RUNS = "runs"
+__all__ = ["registry", "write_deletion"]
 
 
 @click.group("registry", cls=Group)
@@ -56,7 +53,7 @@ def registry_ls(session: Session, dataset: str | None, pipeline: str | None, ste
       artfs registry ls wheat --pipeline 0001
     """
     found: list[ArtifactRecord] = []
-    for each in _registries(session, dataset):
+    for each in registries(session, dataset):
         found += each.find(pipeline_id=pipeline, step_index=step)
     _write_list(session, found)
 
@@ -74,7 +71,7 @@ def registry_show(session: Session, artifact_id: str, dataset: str | None, numbe
     Example:
       artfs registry show '0001_pls$35f1:0'
     """
-    made_by, record = _one(session, artifact_id, dataset, number)
+    made_by, record = one_artifact(session, artifact_id, dataset, number)
     sources = made_by.sources_of(made_by.version_of(record))
     versions = [each.ref for each in made_by.versions(record.artifact_id)]
     if session.json:
@@ -162,7 +159,7 @@ def registry_find(
       artfs registry find --param n_components=10 --fold 3
     """
     found: list[ArtifactRecord] = []
-    for each in _registries(session, dataset):
+    for each in registries(session, dataset):
         found += each.find(
             [*param],
             class_name,
@@ -193,7 +190,7 @@ def registry_folds(session: Session, pipeline: str, step: int, dataset: str | No
     """
     from artstore.errors import NotFoundError
 
-    compared = _only(session, dataset).compare_folds(pipeline, step)
+    compared = only_registry(session, dataset).compare_folds(pipeline, step)
     if not compared["folds"]:
         raise NotFoundError(
             f"step {step} of the pipeline {pipeline!r} has no fold models", hint="list what there is: artfs registry ls"
@@ -235,7 +232,7 @@ def registry_stats(session: Session, dataset: str | None) -> None:
     Example:
       artfs registry stats wheat
     """
-    stats = [each.get_stats() for each in _registries(session, dataset)]
+    stats = [each.get_stats() for each in registries(session, dataset)]
     if session.json:
         from artfs.documents.registered import RegistryStatsDocument
 
@@ -275,7 +272,7 @@ def registry_orphans(session: Session, dataset: str | None, superseded: bool, ye
     session.writes = yes
     versions: list[str] = []
     freed = 0
-    for each in _registries(session, dataset):
+    for each in registries(session, dataset):
         names, count = each.delete_orphaned_artifacts(dry_run=not yes, superseded=superseded)
         versions += names
         freed += count
@@ -305,7 +302,7 @@ def registry_purge(session: Session, dataset: str, pipeline: str | None, cascade
       artfs registry purge wheat --pipeline 0042 --yes
     """
     session.writes = yes
-    (one,) = _registries(session, dataset)
+    (one,) = registries(session, dataset)
     names = one.living_versions(pipeline)
     freed = 0
     if names:
@@ -340,7 +337,7 @@ def registry_trust(session: Session, artifact_id: str, dataset: str | None, numb
     from artfs.registry.trust import vouch
     from artstore.errors import DamageError, InvalidInputError
 
-    made_by, record = _one(session, artifact_id, dataset, number)
+    made_by, record = one_artifact(session, artifact_id, dataset, number)
     if record.format in DATA_FORMATS:
         raise InvalidInputError(f"the payload of {record.artifact_id} is {record.format}, which needs no signature")
     with made_by.open_payload(record) as payload:
@@ -366,6 +363,10 @@ def registry_trust(session: Session, artifact_id: str, dataset: str | None, numb
     ]
     write_fields([[name, legible(text)] for name, text in fields if text])
     warn("signed: it is loaded from now on" if yes else "nothing was signed: --yes signs it")
+
+
+registry.add_command(registry_export)
+registry.add_command(registry_import)
 
 
 def write_deletion(versions: Sequence[str], freed: int, done: bool, empty: str) -> None:
@@ -402,68 +403,3 @@ def _write_list(session: Session, records: Iterable[ArtifactRecord]) -> None:
     ]
     heads = ["DATASET", "ID", "TYPE", "OBJECT", "CHAIN", "SIZE", "METRICS"]
     write_table(heads, rows, right=[5], empty="no registered artifact matches")
-
-
-# -- which workspace and which data set --------------------------------------------------------------------------------
-
-
-def registry_workspace(session: Session) -> Workspace:
-    """Open the selected workspace, or that in the folder which a registry was given."""
-    from artfs.registry.workspaces import FOLDER
-    from artstore.errors import WorkspaceNotFoundError
-    from artstore.locate import find_workspace
-
-    try:
-        return session.open()
-    except WorkspaceNotFoundError:
-        inner = find_workspace(session.workspace) / FOLDER
-        if not inner.is_dir():
-            raise
-        session.workspace = os.fspath(inner)
-        return session.open()
-
-
-def _registries(session: Session, dataset: str | None) -> list[ArtifactRegistry]:
-    """Return the registries of one data set, which must have artifacts, or of all."""
-    from artfs.registry.registry import ArtifactRegistry
-    from artstore.errors import NotFoundError
-
-    workspace = registry_workspace(session)
-    names = workspace.relations.names_below(_RUNS)
-    if dataset is not None and dataset not in names:
-        raise NotFoundError(
-            f"nothing is registered of the data set {dataset!r}", hint="list them: artfs registry stats"
-        )
-    folder = workspace.path.parent if workspace.path.name == ".artfs" else workspace.path
-    return [ArtifactRegistry(folder, name) for name in ([dataset] if dataset is not None else names)]
-
-
-def _one(
-    session: Session, artifact_id: str, dataset: str | None, number: int | None
-) -> tuple[ArtifactRegistry, ArtifactRecord]:
-    """Return the one record that an id means, and its registry."""
-    from artfs.registry.errors import AmbiguousIdError, UnknownArtifactError
-    from artstore.arguments import shown_text
-
-    registries = _registries(session, dataset)
-    found = [(each, record) for each in registries if (record := each.resolve(artifact_id, version=number))]
-    if not found:
-        raise UnknownArtifactError(
-            f"no registered artifact has the id {shown_text(artifact_id)}", hint="list them: artfs registry ls"
-        )
-    if len(found) > 1:
-        names = [each.dataset for each, _ in found]
-        raise AmbiguousIdError(f"the data sets {', '.join(names)} have {artifact_id!r}", hint="name one with --dataset")
-    return found[0]
-
-
-def _only(session: Session, dataset: str | None) -> ArtifactRegistry:
-    from artstore.errors import InvalidInputError, NotFoundError
-
-    found = _registries(session, dataset)
-    if not found:
-        raise NotFoundError("nothing is registered in this workspace")
-    if len(found) > 1:
-        names = ", ".join(each.dataset for each in found)
-        raise InvalidInputError(f"there are several data sets: {names}", hint="name one with --dataset")
-    return found[0]

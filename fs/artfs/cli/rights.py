@@ -91,6 +91,8 @@ RIGHTS: Final = {
     "registry orphans": _OWNER,
     "registry purge": _OWNER,
     "registry trust": _REFUSED,
+    "registry export": _REFUSED,
+    "registry import": _REFUSED,
     "library ls": _OWNER,
     "library show": _OWNER,
     "library save": _REFUSED,

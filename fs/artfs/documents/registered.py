@@ -11,10 +11,13 @@ from artfs.documents.encoding import Document, Record, omittable
 __all__ = [
     "FoldItem",
     "FoldsDocument",
+    "ImportItem",
     "OrphansDocument",
     "RegisteredDocument",
     "RegisteredItem",
     "RegisteredListDocument",
+    "RegistryExportDocument",
+    "RegistryImportDocument",
     "RegistryPurgeDocument",
     "RegistryStatsDocument",
     "RegistryTrustDocument",
@@ -210,3 +213,51 @@ class RegistryTrustDocument(Document):
     content_hash: str
     origin: Mapping[str, Any]
     signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryExportDocument(Document):
+    """A bundle of registered artifacts (``artfs registry export``).
+
+    ``versions`` are those in it, sources included, ``files`` the number of their files, and ``bytes`` the size of the
+    file at ``path``; ``written`` is false for a dry run.
+    """
+
+    schema: ClassVar[str] = "artfs.registry_export/1"
+    path: str
+    versions: Sequence[str]
+    files: int
+    bytes: int
+    written: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportItem(Record):
+    """An artifact of a bundle.
+
+    ``version`` is what it is in the workspace, null for a new one in a dry run; ``created`` is false if it was there.
+    """
+
+    artifact_id: str
+    dataset: str
+    version: str | None
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryImportDocument(Document):
+    """The artifacts of a bundle (``artfs registry import``); ``imported`` is false for a dry run."""
+
+    schema: ClassVar[str] = "artfs.registry_import/1"
+    path: str
+    artifacts: Sequence[ImportItem]
+    imported: bool
+
+    @classmethod
+    def of(cls, path: str, artifacts: Iterable[Any], imported: bool) -> RegistryImportDocument:
+        """Return the document of an import."""
+        items = [
+            ImportItem(each.record.artifact_id, each.record.dataset, each.record.ref or None, each.created)
+            for each in artifacts
+        ]
+        return cls(path, items, imported)

@@ -18,6 +18,9 @@
     running      runs, and what failed ones left
     manifests    records between runs and workspaces
     cleaning     deleting and counting
+    exporting    bundles of artifacts, and the best ones under names of their own
+    bundles      what a bundle has, checked
+    importing    bundles from elsewhere
     registry     `ArtifactRegistry`: all of these
     serializers  how objects become payloads, and what may be loaded
     trust        the MAC of payloads that this user wrote

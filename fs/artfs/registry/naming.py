@@ -14,9 +14,11 @@ from artstore.names import check_component, check_name
 
 __all__ = [
     "CATALOG",
+    "EXPORTS",
     "RESERVED_DATASET",
     "RUNS",
     "artifact_name",
+    "best_name",
     "catalog_name",
     "check_dataset",
     "check_pipeline",
@@ -25,6 +27,7 @@ __all__ = [
 
 RUNS: Final = "runs"
 CATALOG: Final = "catalog"
+EXPORTS: Final = "exports"
 RESERVED_DATASET: Final = "best_predictions"
 """The folder of predictions beside those of data sets, below ``exports``."""
 
@@ -56,3 +59,8 @@ def artifact_name(dataset: str, ident: ArtifactId) -> str:
     fold = fold_label(ident.fold)
     middle = f"{ident.middle}-{fold}" if ident.is_older else ident.hash
     return check_name(f"{dataset_project(dataset, check_pipeline(ident.pipeline))}/{middle}/{fold}")
+
+
+def best_name(dataset: str, metric: str, place: int) -> str:
+    """Return the name of one of the best models' exports; raise `InvalidNameError` if the metric cannot be in it."""
+    return check_name(f"{EXPORTS}/{check_dataset(dataset)}/{check_component(metric)}-{place}")

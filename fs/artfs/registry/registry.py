@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from artfs.registry.cleaning import Cleaning
+from artfs.registry.importing import Importing
 
 __all__ = ["ArtifactRegistry"]
 
 
-class ArtifactRegistry(Cleaning):
+class ArtifactRegistry(Importing):
     """The artifacts of a data set: registered by the chain of operators that made them, and found by it.
 
         registry = ArtifactRegistry("workspace", "wheat", "0001_pls")

@@ -51,7 +51,7 @@ def folders_of(found: Version | Pending) -> tuple[SourceFolder, list[SourceFolde
     """Return what a dependence becomes in ``sources``, and what it was made from itself."""
     record = record_in(found)
     if isinstance(found, Pending):
-        paths = list(found.version.files)
+        paths = [path for path in found.version.files if b"/" not in path]
         content = found.version.files[RECORD.encode()]
         assert isinstance(content, bytes)
         digest = f"blake3:{content_id(content).hex()}"
@@ -74,7 +74,7 @@ def folders_of(found: Version | Pending) -> tuple[SourceFolder, list[SourceFolde
         if isinstance(found, Pending):
             inner = {
                 path[len(folder) + 1 :]: Included(found.place, path)
-                for path in found.version.included
+                for path in (*found.version.files, *found.version.included)
                 if path == folder or path.startswith(folder + b"/")
             }
         else:

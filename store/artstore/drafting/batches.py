@@ -112,6 +112,10 @@ class VersionBatch:
         self._members[index] = member
         return index
 
+    def digest(self, index: int) -> str:
+        """Return the hex digest of a version of the batch."""
+        return self._members[index].root.digest.hex()
+
     def remove(self, index: int) -> None:
         """Take a version out of the batch; what it staged is given up."""
         self._require_open()

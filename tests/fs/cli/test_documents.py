@@ -82,6 +82,8 @@ TABLE = [
     ("registry stats", "registry_stats"),
     ("registry orphans", "registry_orphans"),
     ("registry trust 0001$db2d:all", "registry_trust"),
+    ("registry export {tmp}/exported", "registry_export"),
+    ("registry import {tmp}/bundle", "registry_import"),
     ("registry purge wheat --pipeline 0001", "registry_purge"),
     ("library ls", "library"),
     ("library show models", "library_entry"),
@@ -161,6 +163,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PickleWarning)
             registry.register_with_chain({1}.union, "s1.Union", "model", 1)
+        registry.export_bundle(top / "bundle")
         library = LibraryManager(workspace)
         library.save_template({"steps": [(0, 1)]}, "pls", "described", tags=["t"], metrics={"rmse": 0.5})
         registry.register_with_chain([0], "s1.Ridge", "model", 1, pipeline_id="0002_ridge")
@@ -173,6 +176,7 @@ def worked(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artf
     """Return the command line over a copy of the prepared workspace, with drafts, a rule and references."""
     shutil.copytree(prepared / "workspace", tmp_path / "workspace", symlinks=True)
     shutil.copytree(prepared / "data", tmp_path / "data")
+    shutil.copy(prepared / "bundle", tmp_path)
     (tmp_path / "config.json").write_text('{"steps": []}')
     monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.setenv("ARTFS_CACHE_DIR", str(tmp_path / "cache"))

@@ -17,12 +17,22 @@ import click
 import pytest
 
 from artfs.cli.main import cli
+from artfs.registry import ArtifactRegistry
 from artstore.workspace import open_workspace
 
 Run = Callable[..., Any]
 
 _DRY = "--dry-run"
-_OF_THE_RUN_ALONE = {"dry_run", "due_at", "next_due", "purged_at", "manifest_bytes_before", "manifest_bytes_after"}
+_OF_THE_RUN_ALONE = {
+    "dry_run",
+    "written",
+    "imported",
+    "due_at",
+    "next_due",
+    "purged_at",
+    "manifest_bytes_before",
+    "manifest_bytes_after",
+}
 """Keys that cannot agree: times from now on, and what only the run can measure."""
 _READERS = "lock.mdb"
 """LMDB's table of readers: whoever reads has a slot there."""
@@ -50,6 +60,8 @@ CASES: dict[str, list[tuple[str, ...]]] = {
         ("purge", "y:v0/part", "--everywhere", "--reason", "r"),
     ],
     "retention apply": [("retention", "apply"), ("retention", "apply", "--trust-clock")],
+    "registry export": [("registry", "export", "exported"), ("registry", "export", "bundle", "0009$abc:0")],
+    "registry import": [("registry", "import", "bundle"), ("registry", "import", "none")],
 }
 """By command, what is run twice: dry, and then in earnest; some are refused."""
 
@@ -105,7 +117,7 @@ def _big(folder: Path) -> Path:
 
 
 @pytest.fixture
-def lived(artfs: Run, home: Path, tmp_path: Path) -> Path:
+def lived(artfs: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace with versions that share, deleted ones due and not due, rules, an open draft and a dead one."""
     folder = tmp_path / "versions"
     folder.mkdir()
@@ -125,6 +137,10 @@ def lived(artfs: Run, home: Path, tmp_path: Path) -> Path:
     artfs("rm", "-r", "z")
     artfs("draft", "new", "y", "--id", "d", "--from", "latest")
     artfs("retention", "set", "few", "--artifact", "x", "--keep-last", "1")
+    monkeypatch.chdir(home)
+    registry = ArtifactRegistry(home / "workspace", "wheat", "0001_pls")
+    registry.register_with_chain([0], "s1.MinMaxScaler", "transformer", 1)
+    registry.export_bundle("bundle")
     return home / "workspace"
 
 

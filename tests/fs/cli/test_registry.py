@@ -82,6 +82,48 @@ def test_deleting_shows_first(artfs: Run, home: Path, registered: ArtifactRegist
     assert [each["dataset"] for each in artfs(*at, "ls", "--json").json["artifacts"]] == ["barley"]
 
 
+def test_moving(artfs: Run, home: Path, registered: ArtifactRegistry) -> None:
+    """Written, shown before and after, and brought into a workspace that did not exist, once."""
+    at, there, file = ("-w", home / "folder", "registry"), ("-w", home / "there", "registry"), home / "b.tar"
+    assert artfs(*at, "export", file).code == 2  # there are two data sets
+    planned = artfs(*at, "export", file, "-d", "wheat", "-n", "--json").json
+    assert not file.exists() and len(planned["versions"]) == 3 and not planned["written"]
+    written = artfs(*at, "export", file, "-d", "wheat", "--json").json
+    assert written == {**planned, "written": True} and file.stat().st_size == written["bytes"]
+    assert artfs(*at, "export", file, "-d", "wheat").code == 4
+    assert artfs(*at, "export", file, "-d", "wheat", "--overwrite").text.splitlines() == written["versions"]
+    assert [line.split()[-1] for line in artfs(*there, "import", "-n", file).text.splitlines()] == ["new"] * 3
+    assert not (home / "there").exists()
+    done = artfs(*there, "import", file, "--json").json
+    assert [each["version"] for each in done["artifacts"]] == written["versions"] and done["imported"]
+    assert artfs(*there, "import", file).text.count("present") == 3
+    shown = artfs(*there, "show", "0001$35f1:2", "--json").json
+    assert shown["metrics"] == {"rmse": 1.0} and shown["versions"] == [shown["version"]]
+
+
+def test_what_cannot_be_moved(artfs: Run, home: Path, registered: ArtifactRegistry) -> None:
+    """Each is one sentence and its exit code, and no file and no workspace is made."""
+    at, there, file = ("-w", home / "folder", "registry"), ("-w", home / "there", "registry"), home / "b.tar"
+    assert artfs(*at, "export", file, "0001$35f1:1", "0001$35f1:2", "-d", "wheat").text.count("\n") == 2
+    file.with_name("cut").write_bytes(file.read_bytes()[:4000])
+    file.with_name("text").write_text("text")
+    for words, code in [
+        ((*at, "export", home / "x", "0009$abc:0"), 3),
+        ((*at, "export", home / "x", "0001$35f1:1", "--pipeline", "0001"), 2),
+        ((*at, "export", home / "x", "-d", "rye"), 3),
+        ((*at, "export", home / "x", "-d", "wheat", "--pipeline", "0009"), 3),
+        ((*at, "export", home / "none" / "x", "-d", "wheat"), 3),
+        ((*at, "export", home, "-d", "wheat"), 2),
+        ((*there, "import", home / "x"), 3),
+        ((*there, "import", home), 2),
+        ((*there, "import", home / "text"), 2),
+        ((*there, "import", home / "cut"), 5),
+        ((*there, "import", "-n", home / "cut"), 5),
+    ]:
+        assert artfs(*words).code == code, words
+    assert not (home / "x").exists() and not (home / "there").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "incomplete", "found"),
     [

@@ -193,6 +193,8 @@ def test_what_is_not_split_is_refused(scene: Scene) -> None:
         "artifact put": f"artifact put --name data {scene.home}/source",
         "artifact get": f"artifact get data --root {out}",
         "registry trust": "registry trust 0001:3:0 --yes",
+        "registry export": f"registry export {out}",
+        "registry import": f"registry import {scene.home}/source/a.txt",
         "library save": f"library save fullrun new {scene.home}/source",
         "library load": f"library load pls {out}.json",
     }

@@ -114,6 +114,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             pass
         registry = ArtifactRegistry(folder / "workspace", "wheat", "pls")
         registry.register_with_chain([0], "s1.MinMaxScaler>s3.PLSRegression", "model", 3, fold_id=0)
+        registry.export_bundle(folder / "bundle")
         LibraryManager(registry.workspace).save_template({"steps": [0]}, "pls")
     yield folder
     listener.close()
