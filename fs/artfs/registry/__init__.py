@@ -16,6 +16,7 @@
     sources      the folders `sources` of a version
     registering  adding, one by one or many in one transaction
     running      runs, and what failed ones left
+    plain_yaml   YAML from anywhere, bounded
     manifests    records between runs and workspaces
     cleaning     deleting and counting
     exporting    bundles of artifacts, and the best ones under names of their own

@@ -27,6 +27,8 @@ SCHEMA: Final = "3.0"
 FILES: Final = ("manifest.yaml", "manifest.yml", "manifest.json")
 """The names of manifests."""
 _LONGEST: Final = 1 << 28
+_MORE: Final = 100_000
+"""Values that aliases may add to a manifest: without them it has fewer values than bytes."""
 
 
 def items_of(manifest: object) -> list[Mapping[str, Any]]:
@@ -45,9 +47,9 @@ def parsed_manifest(file: Path) -> object:
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".json":
         return json.loads(text)
-    import yaml
+    from artfs.registry.plain_yaml import parsed_yaml
 
-    return yaml.safe_load(text)
+    return parsed_yaml(text, len(text) + _MORE)
 
 
 def named_in_folder(folder: Path) -> frozenset[str]:

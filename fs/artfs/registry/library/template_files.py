@@ -1,7 +1,7 @@
 """Templates as files: YAML or JSON with the name, what is known of the template, and ``pipeline_config``.
 
-A file may come from anywhere: it is bounded, YAML is read by the safe loader and without aliases (which could expand
-without limit), and what it names is neither imported nor loaded.
+A file may come from anywhere: its bytes and its values are bounded, YAML has plain values only, and what it names is
+neither imported nor loaded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 from artfs.registry.errors import RecordError
 from artfs.registry.library.configurations import configuration_text, decoded
 from artfs.registry.library.files import bounded_bytes
+from artfs.registry.plain_yaml import parsed_yaml
 from artfs.registry.serializers.errors import MissingLibraryError
 from artfs.registry.serializers.libraries import require
 from artstore.arguments import raw_path, shown_value
@@ -26,6 +27,7 @@ __all__ = ["Template", "read_template", "write_template"]
 _YAML: Final = (".yaml", ".yml")
 _LONGEST: Final = {".json": 16 << 20, ".yaml": 1 << 20, ".yml": 1 << 20}
 """Bytes of a file; reading YAML takes seconds for each MiB."""
+_MOST: Final = 500_000
 _CONFIGURATION: Final = "pipeline_config"
 _OF_NIRS4ALL: Final = "config"
 _TEXTS: Final = ("name", "description", "category", "notes")
@@ -122,7 +124,7 @@ def _suffix(file: Path) -> str:
 def _parsed(file: Path) -> Any:
     content = bounded_bytes(file, _LONGEST[_suffix(file)])
     try:
-        return _parsed_yaml(content) if _suffix(file) in _YAML else json.loads(content)
+        return parsed_yaml(content, _MOST) if _suffix(file) in _YAML else json.loads(content)
     except RecordError as error:
         raise RecordError(f"the file {file} is no template: {error}") from error
     except (ValueError, RecursionError) as error:
@@ -135,29 +137,6 @@ def _format(file: Path) -> str:
     return "YAML" if _suffix(file) in _YAML else "JSON"
 
 
-def _parsed_yaml(content: bytes) -> Any:
-    yaml = _yaml()
-
-    class Loader(yaml.SafeLoader):  # type: ignore[name-defined,misc]
-        """The safe loader, without aliases: merged again and again they expand without limit."""
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise RecordError(f"it uses the alias *{self.peek_event().anchor}; write the value out")
-            return super().compose_node(parent, index)
-
-    try:
-        return yaml.load(content, Loader)
-    except yaml.YAMLError as error:
-        raise RecordError(f"it is not YAML of plain values: {' '.join(str(error).split())[:100]}") from error
-    except (AttributeError, TypeError, KeyError, OverflowError) as error:  # unhashable keys, impossible dates
-        raise RecordError("it is not YAML of plain values") from error
-
-
 def _yaml_text(values: Mapping[str, Any]) -> str:
-    text: str = _yaml().safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+    text: str = require("yaml", "a YAML file").safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
     return text
-
-
-def _yaml() -> Any:
-    return require("yaml", "a YAML file")

@@ -48,6 +48,9 @@ def test_import(tmp_path: Path, library: LibraryManager) -> None:
     (tmp_path / "alone.yml").write_text("steps:\n- class: sklearn.linear_model.Ridge\n  params: {alpha: 0.5}\n")
     assert other.import_template(tmp_path / "alone.yml").name == "library/templates/alone:v0"
     assert other.load_template("alone")["steps"][0]["params"] == {"alpha": 0.5}
+    (tmp_path / "aliases.YAML").write_text("a: &a {n: 1}\nb: *a\nc: {<<: *a, m: 2}\n")
+    other.import_template(tmp_path / "aliases.YAML")
+    assert other.load_template("aliases") == {"a": {"n": 1}, "b": {"n": 1}, "c": {"n": 1, "m": 2}}
     written = {"name": "old", "description": "d", "created_at": "2025", "config": {"s": 1}, "type": "template"}
     (tmp_path / "x.json").write_text(json.dumps(written))
     other.import_template(tmp_path / "x.json")
@@ -61,8 +64,8 @@ HOSTILE = {
     "name": "a: !!python/name:os.system",
     "module": "a: !!python/module:os",
     "tuple": "a: !!python/tuple [1]",
-    "alias": "a: &a [1]\nb: *a",
     "itself": "&a [*a]",
+    "itself merged": "&a {<<: *a, b: *a}",
     "laughs": "a: &a [1,1]\n" + "".join(f"{b}: &{b} [*{a},*{a}]\n" for a, b in pairwise(LETTERS)),
     "merges": "a: &a {x: 1}\n" + "".join(f"{b}: &{b} {{<<: [*{a},*{a}]}}\n" for a, b in pairwise(LETTERS)),
     "deep": "[" * 20_000,
