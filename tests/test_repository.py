@@ -326,7 +326,6 @@ TESTED_ELSEWHERE = {
     "tests/fs/registry/library/test_trained.py": [
         f"artfs/registry/library/{name}" for name in ("entries", "files", "referenced", "stored_entries")
     ],
-    "tests/fs/registry/predictions/test_catalog.py": ["artfs/registry/predictions/staging"],
     "tests/fs/registry/predictions/test_arrays.py": ["artfs/registry/predictions/columns"],
     "tests/fs/registry/predictions/test_pages.py": ["artfs/registry/predictions/thrift"],
     "tests/fs/cli/test_registry.py": ["artfs/cli/bundles", "artfs/cli/datasets", "artfs/documents/registered"],

@@ -20,7 +20,15 @@ from artfs.registry.naming import CATALOG, catalog_name, check_dataset
 from artfs.registry.predictions.arrays import array_of
 from artfs.registry.predictions.columns import arrays_of, arrow, meta_schema
 from artfs.registry.predictions.parts import data_row
-from artfs.registry.predictions.queries import Selectors, direction, public_rows, ranked, score_column, selected
+from artfs.registry.predictions.queries import (
+    PipelineSelectors,
+    Selectors,
+    direction,
+    public_rows,
+    ranked,
+    score_column,
+    selected,
+)
 from artfs.registry.predictions.records import Given, Model, Prediction, prediction_of
 from artfs.registry.predictions.staging import NextVersion
 from artfs.registry.predictions.tables import MetaTables
@@ -221,8 +229,16 @@ class PredictionCatalog(FolderWorkspace):
         """Return the metadata of the predictions of a data set, or of all, that fit."""
         names = self.datasets() if dataset is None else [check_dataset(dataset)]
         versions = [version for version in map(self._latest, names) if version is not None]
-        tables = [self._table(version) for version in versions]
-        return selected(arrow().concat_tables([meta_schema().empty_table(), *tables]), selectors)
+        return selected(self._joined(versions), selectors)
+
+    def _joined(self, versions: Iterable[Version]) -> pa.Table:
+        return arrow().concat_tables([meta_schema().empty_table(), *map(self._named, versions)])
+
+    def _named(self, version: Version) -> pa.Table:
+        """Return the metadata of a version, whose name has the data set: it may have been renamed."""
+        table, field = self._table(version), meta_schema().field("dataset")
+        names = arrow().repeat(version.artifact.rpartition("/")[2], table.num_rows)
+        return table.set_column(table.schema.get_field_index("dataset"), field, names)
 
     def filter(
         self, dataset: str | None = None, *, limit: int | None = None, **selectors: Unpack[Selectors]
@@ -259,43 +275,34 @@ class PredictionCatalog(FolderWorkspace):
         Only the row group that has the arrays is read.  Raises `UnknownPredictionError` (a KeyError).
         """
         wanted = text(prediction_id, "the id of a prediction")
-        for name in self.datasets() if dataset is None else [check_dataset(dataset)]:
-            version = self._latest(name)
-            found = None if version is None else self._found(version, wanted)
-            if version is not None and found is not None:
-                (row,) = public_rows(found)
-                if arrays:
-                    row |= _arrays(version, found)
-                return row
-        raise UnknownPredictionError(
-            f"no prediction has the id {shown_text(wanted)}", hint="find one: filter(), or query()"
-        )
-
-    def _found(self, version: Version, wanted: str) -> pa.Table | None:
-        pc = arrow("pyarrow.compute")
-        table = self._table(version)
-        exact = table.filter(pc.equal(table["prediction_id"], wanted))
-        if not exact.num_rows and len(wanted) >= _SHORTEST_ID:
-            exact = table.filter(pc.starts_with(table["prediction_id"], wanted))
-        if exact.num_rows > 1:
-            ids = sorted(exact["prediction_id"].to_pylist())
-            raise AmbiguousIdError(
-                f"{shown_text(wanted)} fits {len(ids)} predictions: {', '.join(ids[:10])}",
-                hint="write more of the id",
-                candidates=ids,
+        names = self.datasets() if dataset is None else [check_dataset(dataset)]
+        versions = {name: version for name in names if (version := self._latest(name)) is not None}
+        table = self._joined(versions.values())
+        found = _with_id(table, wanted)
+        if found is None:
+            raise UnknownPredictionError(
+                f"no prediction has the id {shown_text(wanted)}", hint="find one: filter(), or query()"
             )
-        return exact if exact.num_rows else None
+        (row,) = public_rows(found)
+        return {**row, **_arrays(versions[row["dataset"]], found)} if arrays else row
 
     # -- comparing -------------------------------------------------------------------------------------------------
 
-    def compare_folds(self, dataset: str, **selectors: Unpack[Selectors]) -> dict[str, Any]:
+    def compare_folds(
+        self,
+        dataset: str,
+        pipeline_id: str | None = None,
+        *,
+        metric: str | None = None,
+        **selectors: Unpack[PipelineSelectors],
+    ) -> dict[str, Any]:
         """Compare the folds of one model: what fits must be one prediction for each fold.
 
-        ``folds`` has their rows in order, ``mean`` and ``std`` those of the scores that every fold has; ``std`` is 0
-        for a single one.  Of predictions of one model, fold and partition the last added one counts.  Raises
-        `AmbiguousIdError` if several chains or partitions fit.
+        ``folds`` has their rows in order, ``mean`` and ``std`` those of the scores that every fold has, or of the one
+        that is named; ``std`` is 0 for a single fold.  Of predictions of one model, fold and partition the last added
+        one counts.  Raises `AmbiguousIdError` if several chains or partitions fit.
         """
-        table = self._predictions(dataset, selectors)
+        table = self._predictions(dataset, {"pipeline_id": pipeline_id, **selectors})
         rows = [row for row in public_rows(table) if row["fold_id"] is not None]
         latest: dict[tuple[Any, ...], dict[str, Any]] = {}
         for row in sorted(rows, key=lambda row: (row["version"], row["prediction_id"])):
@@ -310,7 +317,8 @@ class PredictionCatalog(FolderWorkspace):
                 candidates=[row["prediction_id"] for row in folds],
             )
         common = set.intersection(*(set(row["scores"]) for row in folds)) if folds else set()
-        columns = {name: [row["scores"][name] for row in folds] for name in sorted(common)}
+        named = common if metric is None else common & {text(metric, "the metric")}
+        columns = {name: [row["scores"][name] for row in folds] for name in sorted(named)}
         return {
             "folds": folds,
             "mean": {name: statistics.fmean(values) for name, values in columns.items()},
@@ -318,14 +326,19 @@ class PredictionCatalog(FolderWorkspace):
         }
 
     def compare_across_datasets(
-        self, *, metric: str = "test_score", ascending: bool | None = None, **selectors: Unpack[Selectors]
+        self,
+        pipeline_id: str | None = None,
+        metric: str = "test_score",
+        *,
+        ascending: bool | None = None,
+        **selectors: Unpack[PipelineSelectors],
     ) -> list[dict[str, Any]]:
         """Return a row for each data set, by name: how a pipeline, model or chain scores there.
 
         A row has ``dataset``, ``count``, ``best`` and the ``prediction_id`` that has it, ``mean``, ``std``, ``min`` and
         ``max`` of the score.  Raises what `query` does.
         """
-        table = self._predictions(None, selectors)
+        table = self._predictions(None, {"pipeline_id": pipeline_id, **selectors})
         is_ascending = direction(table, metric, ascending)
         pc = arrow("pyarrow.compute")
         rows = []
@@ -394,6 +407,22 @@ def _model(registry: Lookup, model: object) -> Model:
         f"the model {shown_text(ident)} is not registered in the data set {registry.dataset!r}",
         hint="register models before their predictions",
     )
+
+
+def _with_id(table: pa.Table, wanted: str) -> pa.Table | None:
+    """Return the row with an id, else the one whose id begins so; raise `AmbiguousIdError` if several do."""
+    pc = arrow("pyarrow.compute")
+    found = table.filter(pc.equal(table["prediction_id"], wanted))
+    if not found.num_rows and len(wanted) >= _SHORTEST_ID:
+        found = table.filter(pc.starts_with(table["prediction_id"], wanted))
+    if found.num_rows > 1:
+        ids = sorted(found["prediction_id"].to_pylist())
+        raise AmbiguousIdError(
+            f"{shown_text(wanted)} fits {len(ids)} predictions: {', '.join(ids[:10])}",
+            hint="write more of the id",
+            candidates=ids,
+        )
+    return found if found.num_rows else None
 
 
 def _arrays(version: Version, found: pa.Table) -> dict[str, Any]:

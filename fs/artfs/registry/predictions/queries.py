@@ -22,7 +22,7 @@ from artstore.queries.conditions import parse_condition
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Selectors", "direction", "public_rows", "ranked", "score_column", "selected"]
+__all__ = ["PipelineSelectors", "Selectors", "direction", "public_rows", "ranked", "score_column", "selected"]
 
 _HIDDEN: Final = ("data_part", "data_row", "model_digest")
 _OPERATORS: Final = {
@@ -35,15 +35,13 @@ _OPERATORS: Final = {
 }
 
 
-class Selectors(TypedDict, total=False):
-    """What selects predictions; each that is given must hold.
+class PipelineSelectors(TypedDict, total=False):
+    """What selects predictions of a pipeline; each that is given must hold.
 
-    ``pipeline_id`` may be the beginning of one before ``_``, ``model`` an id or the beginning of its hash.  ``fold_id``
-    is a number, or ``"all"`` for models of all folds.  ``scores`` are values by name, or comparisons such as
-    ``"rmse<0.5"``; ``metadata`` are values by name.
+    ``model`` is an id, or the beginning of its hash.  ``fold_id`` is a number, or ``"all"`` for models of all folds.
+    ``scores`` are values by name, or comparisons such as ``"rmse<0.5"``; ``metadata`` are values by name.
     """
 
-    pipeline_id: str | None
     model: str | ArtifactRecord | None
     chain: Any
     class_name: str | None
@@ -52,6 +50,12 @@ class Selectors(TypedDict, total=False):
     partition: str | None
     scores: Mapping[str, Any] | Sequence[str] | str | None
     metadata: Mapping[str, Any] | None
+
+
+class Selectors(PipelineSelectors, total=False):
+    """What selects predictions: ``pipeline_id``, which may be the beginning of one before ``_``, and the others."""
+
+    pipeline_id: str | None
 
 
 def selected(table: pa.Table, selectors: Selectors) -> pa.Table:

@@ -352,6 +352,20 @@ def test_a_pipeline_that_several_fit(catalog: PredictionCatalog, tmp_path: Path)
     assert caught.value.candidates == ["0007_a", "0007_b"]
 
 
+def test_one_id_in_two_data_sets(catalog: PredictionCatalog, model: ArtifactRecord, tmp_path: Path) -> None:
+    """A catalogue that was renamed or linked has its own name; an id that two have is ambiguous without a data set."""
+    ident = catalog.add("wheat", **given(model, y_pred=[1.0]))
+    catalog.workspace.link("catalog/wheat:v0", "catalog/linked")
+    assert catalog.datasets() == ["linked", "wheat"] and [row["dataset"] for row in catalog.filter("linked")] == [
+        "linked"
+    ]
+    with pytest.raises(AmbiguousIdError):
+        catalog.get(ident)
+    for dataset in ("linked", "wheat"):
+        found = catalog.get(ident, dataset=dataset)
+        assert found["dataset"] == dataset and found["y_pred"].tolist() == [1.0]
+
+
 def test_another_kind_of_artifact(catalog: PredictionCatalog, model: ArtifactRecord, tmp_path: Path) -> None:
     """Something else under the catalogue's name is one error, also if it only looks like one."""
     folder = tmp_path / "folder" / parts.META

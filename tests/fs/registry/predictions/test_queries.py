@@ -138,6 +138,9 @@ def test_folds_are_compared(filled: PredictionCatalog) -> None:
     found = filled.compare_folds("wheat", pipeline_id="0001", chain="s1.A>s2.Ridge", partition="test")
     assert [row["fold_id"] for row in found["folds"]] == [0, 1, 2]
     assert found["mean"]["rmse"] == pytest.approx(1.1) and found["std"]["rmse"] == pytest.approx(0.1)
+    assert filled.compare_folds("wheat", "0001", metric="r2", chain="s1.A>s2.Ridge", partition="val")["mean"] == {
+        "r2": pytest.approx(-0.1)
+    }
     for selectors in ({"partition": "test"}, {"pipeline_id": "0001", "chain": "s1.A>s2.PLS"}):
         with pytest.raises(AmbiguousIdError) as caught:
             filled.compare_folds("wheat", **selectors)  # type: ignore[arg-type]
@@ -155,6 +158,7 @@ def test_data_sets_are_compared(filled: PredictionCatalog) -> None:
     best = filled.get(rows[1]["prediction_id"])
     assert (best["dataset"], best["scores"]["rmse"], best["model"][:8]) == ("wheat", 0.0, "0001_pls")
     assert filled.compare_across_datasets(metric="mae") == []
+    assert [row["dataset"] for row in filled.compare_across_datasets("0002", "rmse")] == ["wheat"]
 
 
 def test_the_summary_counts(filled: PredictionCatalog) -> None:
