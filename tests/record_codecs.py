@@ -79,6 +79,21 @@ from artstore.records.packing import (
     parse_segment_head,
 )
 from artstore.records.references import ReferenceRecord
+from artstore.records.remotes import (
+    RemoteRecord,
+    counterpart_key,
+    decode_counterpart,
+    decode_noted,
+    decode_place,
+    encode_counterpart,
+    encode_noted,
+    encode_place,
+    parse_counterpart_key,
+    parse_noted_key,
+    parse_place_key,
+    parse_tracked_key,
+    tracked_key,
+)
 from artstore.records.seal import seal, seal_numbered, unseal, unseal_numbered
 from artstore.records.statblocks import (
     DIRECTORY,
@@ -291,6 +306,10 @@ def _index() -> bytes:
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
 
+def _remote_key(parts: tuple[bytes, int, bytes]) -> bytes:
+    return parts[0] + bytes([parts[1]]) + parts[2]
+
+
 def _json(kind: type[CatalogueRecord], *seeds: CatalogueRecord) -> Codec:
     return Codec(kind.decode, lambda value: bytes(value.encode()), [seed.encode() for seed in seeds], is_exact=False)
 
@@ -435,6 +454,18 @@ CODECS: Final[dict[str, Codec]] = {
     "pack index": Codec(parse_index, encode_index, [_index(), encode_index([])], _mend_end),
     "artifact": _json(ArtifactRecord, _ARTIFACT),
     "version": _json(VersionRecord, _VERSION),
+    "remote": _json(
+        RemoteRecord,
+        RemoteRecord("origin", "s3://bucket/prefix", False, 3),
+        RemoteRecord("b", "file:///x", True, 3, "creates", 4, {"rounds": 20}, 5, "ab"),
+    ),
+    "tracked key": Codec(parse_tracked_key, lambda key: tracked_key(*key), [bytes(24), b"a" * 24]),
+    "counterpart key": Codec(parse_counterpart_key, lambda key: counterpart_key(*key), [bytes(20), b"a" * 20]),
+    "noted key": Codec(parse_noted_key, _remote_key, [bytes(16) + b"e" + b"b" * 16, b"a" * 16 + b"d" + bytes(16)]),
+    "place key": Codec(parse_place_key, _remote_key, [bytes(16) + b"c" + b"b" * 32, b"a" * 16 + b"t" + bytes(32)]),
+    "counterpart": Codec(decode_counterpart, encode_counterpart, [bytes(21), b"a" * 16 + b"\1\0\0\0\2"]),
+    "noted object": Codec(decode_noted, encode_noted, [bytes(16), b"a" * 16]),
+    "content place": Codec(decode_place, encode_place, [b"d" + bytes(24), b"t" + b"a" * 16 + b"\1\0\0\0\2\0\0\0"]),
     "alias": _json(AliasRecord, AliasRecord(1, 2, "best", 3, 4)),
     "draft": _json(DraftRecord, _DRAFT),
     "run": _json(RunRecord, _RUN),

@@ -263,6 +263,7 @@ def _files() -> Iterator[Case]:
         b"2 ../manifest.1",
         b"2 manifest.9",
         b"3 manifest.1",
+        b"4 manifest.1",
         b"1 manifest.1",
         b"-2 manifest.1",
         b"2 manifest.01",

@@ -407,6 +407,9 @@ class _Replay:
         self.runs: dict[int, object] = {}
         self.blocks: dict[tuple[int, int], str] = {}
         self.edges: dict[tuple[str, str, str], object] = {}
+        self.remotes: dict[str, tuple[object, ...]] = {}
+        self.tracks: dict[tuple[str, str], str] = {}
+        self.there: dict[tuple[str, int, str], tuple[object, ...]] = {}
 
     def apply(self, event: dict[str, object]) -> None:
         """Apply one event; an event that contradicts earlier ones raises `KeyError`."""
@@ -423,6 +426,9 @@ class _Replay:
             return
         if event["event"] == "edge":
             self.edges.setdefault((str(event["from"]), str(event["kind"]), str(event["to"])), event["record"])
+            return
+        if event["event"] in ("remote", "track", "counterpart"):
+            self._apply_of_remotes(event)
             return
         kind, name = event["event"], str(event["name"])
         if kind == "rename":
@@ -469,6 +475,25 @@ class _Replay:
             for place in [place for place in table if place[0] == name]:
                 table[to, place[1]] = table.pop(place)  # type: ignore[index]  # keyed by number or by alias
         self.next[to] = self.next.pop(name)
+        for track in [track for track in self.tracks if track[0] == name]:
+            self.tracks[to, track[1]] = self.tracks.pop(track)
+        for there in [there for there in self.there if there[0] == name]:
+            self.there[to, *there[1:]] = self.there.pop(there)
+
+    def _apply_of_remotes(self, event: dict[str, object]) -> None:
+        if event["event"] == "track":
+            self.tracks[str(event["name"]), str(event["remote"])] = str(event["artifact"])
+            return
+        uuid = str(event["uuid"])
+        if event["event"] == "counterpart":
+            place = (str(event["name"]), int(str(event["version"])), str(event["remote"]))
+            self.there[place] = (uuid, event["number"], event["way"])
+        elif event["name"] is not None:
+            self.remotes[uuid] = (event["name"], event["url"], event.get("access", "write") == "read")
+        else:
+            del self.remotes[uuid]
+            self.tracks = {place: track for place, track in self.tracks.items() if place[1] != uuid}
+            self.there = {place: there for place, there in self.there.items() if place[2] != uuid}
 
 
 def _journal(workspace: Path, records: Records) -> list[str]:
@@ -512,6 +537,7 @@ def _journal(workspace: Path, records: Records) -> list[str]:
     if replayed.rules != [rule.record() for rule in read_rules(records.transaction).rules]:
         wrong.append(f"the journal tells of the retention rules {replayed.rules}")
     wrong += _run_faults(records, replayed)
+    wrong += _remote_faults(records, artifacts, replayed)
     following = {artifact.name: artifact.next_version for artifact in artifacts.values() if artifact.is_artifact}
     if replayed.next != following:
         wrong.append(f"the journal tells that the next versions are {replayed.next}, and they are {following}")
@@ -552,6 +578,37 @@ def _run_faults(records: Records, replayed: _Replay) -> list[str]:
             del wanted[edge]
     if wanted != ahead:
         wrong.append(f"the journal tells of the edges {sorted(wanted)}, and {sorted(ahead)} are there")
+    return wrong
+
+
+def _remote_faults(records: Records, artifacts: dict[int, ArtifactRecord], replayed: _Replay) -> list[str]:
+    """Compare remotes, and what tracks them; a version that was reaped is in no table."""
+    read = records.transaction
+    named = {key.hex(): json.loads(payload) for key, payload in read.rows(Table.REMOTES)}
+    remotes = {uuid: (record["name"], record["url"], record["read_only"]) for uuid, record in named.items()}
+    tracks = {
+        (artifacts[int.from_bytes(key[:8], "big")].name, key[8:].hex()): payload.hex()
+        for key, payload in read.rows(Table.TRACKED)
+    }
+    places = {version.serial: (artifacts[version.artifact].name, version.number) for version in records.versions}
+    there = {
+        (*places[int.from_bytes(key[:4], "big")], key[4:].hex()): (
+            payload[:16].hex(),
+            int.from_bytes(payload[16:20], "little"),
+            {1: "pushed", 2: "pulled"}[payload[20]],
+        )
+        for key, payload in read.rows(Table.COUNTERPARTS)
+        if payload[20]
+    }
+    wanted = {place: row for place, row in replayed.there.items() if place[:2] in places.values()}
+    wrong = []
+    if (remotes, tracks, there) != (replayed.remotes, replayed.tracks, wanted):
+        wrong.append(
+            f"the journal tells of the remotes {replayed.remotes}, {replayed.tracks} and {wanted}, "
+            f"and {remotes}, {tracks} and {there} are there"
+        )
+    loose = {key.hex() for table in (Table.PLACES, Table.PUSHES) for key, _ in read.rows(table)}
+    wrong += [f"the row {key} belongs to no remote" for key in sorted(loose) if key[:32] not in remotes]
     return wrong
 
 

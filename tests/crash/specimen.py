@@ -19,6 +19,7 @@ from artstore.ids import content_id
 from artstore.ingest import staging
 from artstore.reclaim.reaper import Reaper
 from artstore.records.tables import Table
+from artstore.rows import remotes
 from artstore.rows.history import read_provenance
 from artstore.storage import reserve
 from artstore.storage.codec import encode
@@ -28,6 +29,7 @@ from corpora import folders
 from corpora.folders import Content
 from crash.kill import copy_workspace
 from crash.states import content_of_version, forget
+from store.with_remotes import live_with_remotes
 
 Facts = dict[str, Any]
 """What the catalogue says, as plain values."""
@@ -97,6 +99,7 @@ def _live(workspace: Workspace, source: Path) -> Workspace:
     (source / "raw").write_bytes(folders.random_bytes(500, 10))
     workspace.put(source / "raw", "waiting")
     workspace.delete("waiting:v0")
+    live_with_remotes(workspace, "other")
     _elsewhere(lambda: _leave_a_draft(Store.open(workspace.path)))
     return workspace
 
@@ -169,6 +172,7 @@ def facts_of(workspace: Workspace) -> Facts:
         "deleted": [version.name for version in workspace.log("waiting")],
         "drafts": [(draft.number, draft.artifact, draft.staged_nodes) for draft in workspace.drafts.states()],
         "runs": _told(workspace),
+        "remotes": _tracking(workspace),
     }
 
 
@@ -181,6 +185,12 @@ def _attributes(workspace: Workspace, root: int) -> dict[bytes, tuple[int, int]]
 def _told(workspace: Workspace) -> list[dict[str, object]]:
     with workspace.store.snapshot() as snapshot:
         return [event.encode() for event in read_provenance(snapshot.transaction).events()]
+
+
+def _tracking(workspace: Workspace) -> object:
+    with workspace.store.snapshot() as snapshot:
+        told = remotes.read_tracking(snapshot.transaction).told()
+    return told.remotes, told.artifacts, told.versions
 
 
 def rows(path: Path) -> list[tuple[Table, bytes, bytes]]:

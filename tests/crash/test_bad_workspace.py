@@ -30,11 +30,11 @@ def command_on(workspace: Path, *words: str | Path) -> subprocess.CompletedProce
 def test_newer_format(quick_dir: Path, source: Path) -> None:
     """A workspace of a later artfs is neither read nor written."""
     workspace = init_workspace(quick_dir / "workspace").path
-    (workspace / "current").write_text("3 manifest.1\n")
-    with raises(UnsupportedError, names=["format 3"]):
+    (workspace / "current").write_text("4 manifest.1\n")
+    with raises(UnsupportedError, names=["format 4"]):
         open_workspace(workspace)
     for words in (("put", source, "data"), ("ls",), ("init", workspace)):
-        check_sentence(command_on(workspace, *words), 4, names=["format 3"])
+        check_sentence(command_on(workspace, *words), 4, names=["format 4"])
 
 
 def test_format_1(quick_dir: Path, source: Path) -> None:
@@ -53,11 +53,11 @@ def test_newer_format_under_an_open_process(quick_dir: Path, source: Path) -> No
     workspace = init_workspace(quick_dir / "workspace")
     version = workspace.put(source, "data")
     temporary = workspace.path / "current.new"
-    temporary.write_text("3 manifest.2\n")
+    temporary.write_text("4 manifest.2\n")
     temporary.rename(workspace.path / "current")
-    with raises(UnsupportedError, names=["format 3"]):
+    with raises(UnsupportedError, names=["format 4"]):
         version.read_bytes("weights")
-    with raises(UnsupportedError, names=["format 3"]):
+    with raises(UnsupportedError, names=["format 4"]):
         workspace.put(source, "other")
 
 

@@ -13,9 +13,11 @@ from artstore.changes.committing import Commit
 from artstore.changes.putting import PutOptions, put
 from artstore.changes.revising import revise
 from artstore.rows.history import read_provenance
+from artstore.rows.remotes import read_tracking
 from artstore.workspace import Workspace
 from store.conftest import forget
 from store.oracle import Model, model_of, write_folder
+from store.with_remotes import live_with_remotes
 
 Catalogue = dict[str, dict[str, Any]]
 
@@ -71,6 +73,7 @@ def live_through(ws: Workspace, folder: Path) -> None:
     revise(ws.store, ws.version("alone").record, description="the second again", metadata={"seen": True})
     recording.change_run(ws.store, record.number, state="finished")
     lease.close()
+    live_with_remotes(ws, "team/vision/data")
 
 
 def catalogue_of(ws: Workspace) -> Catalogue:
@@ -78,6 +81,7 @@ def catalogue_of(ws: Workspace) -> Catalogue:
     found: Catalogue = {}
     with ws.store.snapshot() as snapshot:
         runs = list(read_provenance(snapshot.transaction).events())
+        told = read_tracking(snapshot.transaction).told()
     for artifact in ws.artifacts():
         versions = {
             version.number: (
@@ -97,7 +101,7 @@ def catalogue_of(ws: Workspace) -> Catalogue:
             )
             for version in ws.versions(artifact.name)
         }
-        about = (artifact.type, artifact.latest, artifact.description, runs)
+        about = (artifact.type, artifact.latest, artifact.description, runs, told.remotes, told.versions)
         found[artifact.name] = {"about": about, "aliases": ws.aliases.of(artifact.name), "versions": versions}
     return found
 

@@ -48,7 +48,7 @@ def test_what_is_made(place: Path) -> None:
         ["artfs.json", "cache", "current", "journal", "manifest.1", "packs", "reserve", "run"]
     )
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    assert (place / "current").read_text() == "2 manifest.1\n"
+    assert (place / "current").read_text() == "3 manifest.1\n"
     assert Store.open(place).uuid == store.uuid
     for folder, _, files in os.walk(place):
         for name in files:

@@ -13,6 +13,7 @@ from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecor
 from artstore.records.events import decode
 from artstore.retention.rules import check_rules, read_rules
 from artstore.rows.history import History, VersionHistory, read_provenance
+from artstore.rows.remotes import read_tracking
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction
 
@@ -45,6 +46,12 @@ def check_journal(
     with report.guard("record", "runs and lineage"):
         history.provenance.prune({version.serial for version in versions})
         for difference in history.provenance.differences(read_provenance(transaction)):
+            report.add("journal", f"the journal and the manifest disagree on {difference}")
+    with report.guard("record", "the remotes"):
+        artifacts = {artifact.name: number for number, artifact in names.artifacts.items() if artifact.is_artifact}
+        owners = {version.serial: version.artifact for version in versions}
+        told = history.tracking(artifacts).without_loose(set(artifacts.values()), owners)
+        for difference in told.differences(read_tracking(transaction).told()):
             report.add("journal", f"the journal and the manifest disagree on {difference}")
     with report.guard("record", "the retention rules"):
         if [rule.record() for rule in read_rules(transaction).rules] != history.rules:

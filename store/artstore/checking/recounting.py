@@ -121,6 +121,8 @@ def recount(
 
 def readable_rows(transaction: ReadTransaction, table: Table, report: Report) -> Iterator[tuple[bytes, bytes]]:
     """Yield (key, payload) of the readable rows of a table; unreadable ones go to the report."""
+    if transaction.handles[table] is None:
+        return  # a table of a later format, in a workspace that is read-only
     with transaction.raw.cursor(transaction.handles[table]) as cursor:
         for key, value in cursor:
             try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from artstore.checking.check_journal import check_journal
 from artstore.checking.check_names import Names, check_names, read_names
+from artstore.checking.check_remotes import check_remotes
 from artstore.checking.check_terms import check_terms
 from artstore.checking.check_versions import check_versions
 from artstore.checking.extents import check_extents, check_pack_files
@@ -61,6 +62,8 @@ def check_structure(
         read_settings(transaction)
     with report.guard("unchecked", "the index of metadata"):
         check_terms(transaction, names, recounted.versions, report)
+    with report.guard("unchecked", "the remotes"):
+        check_remotes(transaction, names, recounted.versions, report)
     if counters is not None:
         with report.guard("unchecked", "the extents"):
             check_extents(recounted, counters, report)

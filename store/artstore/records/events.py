@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self, dataclass_transform, get_args
 
 from artstore.errors import DamageError
@@ -23,22 +22,25 @@ from artstore.records.catalogue import (
     VersionRecord,
     check_items,
 )
-from artstore.records.trees import EARLIEST_NS, LATEST_NS
+from artstore.records.event_values import DECODERS
 
 __all__ = [
     "AliasEvent",
     "ArtifactEvent",
+    "CounterpartEvent",
     "DeleteEvent",
     "DescriptionEvent",
     "EdgeEvent",
     "Event",
     "MetricsEvent",
     "PurgeEvent",
+    "RemoteEvent",
     "RenameEvent",
     "RetentionEvent",
     "RevisionEvent",
     "RunEvent",
     "TagsEvent",
+    "TrackEvent",
     "TtlEvent",
     "TypeEvent",
     "UndeleteEvent",
@@ -52,10 +54,12 @@ Digest = str
 EndName = str
 """An end of an edge: ``v`` and a version's serial, or ``r`` and a run's number."""
 
-_NUMBER_BITS: Final = 32
-_INT_BITS: Final = 63
-_DIGEST: Final = re.compile(r"(?:[0-9a-f]{2})*")
-_END: Final = re.compile(r"[vr](0|[1-9][0-9]{0,18})")
+Uuid = str
+"""A uuid of 16 bytes in hexadecimal digits."""
+Way = str
+"""``pushed`` or ``pulled``."""
+Access = str
+"""``write`` or ``read``."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -314,6 +318,41 @@ class EdgeEvent(_Event):
     record: EdgeRecord
 
 
+class RemoteEvent(_Event):
+    """A remote is known by a name and a URL, or (None) is forgotten, with all that tracked it.
+
+    ``access`` is ``read`` for one that nothing is written to.
+    """
+
+    event_kind: ClassVar[str] = "remote"
+    uuid: Uuid
+    name: Name | None
+    url: str = ""
+    access: Access = "write"
+    added_ns: int = 0
+
+
+class TrackEvent(_Event):
+    """An artifact tracks an artifact of a remote."""
+
+    event_kind: ClassVar[str] = "track"
+    name: Name
+    remote: Uuid
+    artifact: Uuid
+
+
+class CounterpartEvent(_Event):
+    """A version is ``number`` of an artifact of a remote; ``way`` is ``pushed`` or ``pulled``."""
+
+    event_kind: ClassVar[str] = "counterpart"
+    name: Name
+    version: Number
+    remote: Uuid
+    uuid: Uuid
+    number: Number
+    way: Way
+
+
 Event = (
     ArtifactEvent
     | VersionEvent
@@ -331,6 +370,9 @@ Event = (
     | RunEvent
     | MetricsEvent
     | EdgeEvent
+    | RemoteEvent
+    | TrackEvent
+    | CounterpartEvent
 )
 """Any event; `decode` knows just these, and type checkers see where one of them is not handled."""
 
@@ -361,7 +403,7 @@ def _decode(values: Mapping[str, Any]) -> Event:
         if is_optional and key not in values:
             continue
         value = values[key]
-        decoder, fits = _DECODERS[declared]
+        decoder, fits = DECODERS[declared]
         try:
             given[name] = decoder(value)
         except (TypeError, ValueError, AttributeError) as error:
@@ -386,96 +428,6 @@ def _encoded(value: object) -> object:
         return base64.b64encode(value).decode()
     return json.loads(value.encode()) if isinstance(value, RunRecord | EdgeRecord) else value
 
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _name(value: Any) -> str:
-    _text(value).encode()
-    return _text(value)
-
-
-def _whole(bits: int) -> Callable[[Any], int]:
-    def whole(value: Any) -> int:
-        if type(value) is not int or value < 0 or value.bit_length() > bits:
-            raise ValueError
-        return value
-
-    return whole
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError
-    return value
-
-
-def _digest(value: Any) -> str:
-    if not _DIGEST.fullmatch(value):
-        raise ValueError
-    return _text(value)
-
-
-def _end(value: Any) -> str:
-    if not _END.fullmatch(value):
-        raise ValueError
-    return _text(value)
-
-
-def _list(item: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
-    def items(value: Any) -> list[Any]:
-        if not isinstance(value, list):
-            raise TypeError
-        return [item(each) for each in value]
-
-    return items
-
-
-def _file_time(value: Any) -> int:
-    if type(value) is not int or not EARLIEST_NS <= value <= LATEST_NS:
-        raise ValueError
-    return value
-
-
-def _base64(value: Any) -> bytes:
-    data = base64.b64decode(value, validate=True)
-    if base64.b64encode(data).decode() != value:
-        raise ValueError
-    return data
-
-
-def _or_none(decoder: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else decoder(value)
-
-
-def _record(kind: type[RunRecord | EdgeRecord]) -> Callable[[Any], Any]:
-    return lambda value: kind.decode(json.dumps(value).encode())
-
-
-_DECODERS: Final[dict[str, tuple[Callable[[Any], Any], str]]] = {
-    "str": (_text, "text"),
-    "Name": (_name, "a name in UTF-8"),
-    "str | None": (_or_none(_text), "text or null"),
-    "int": (_whole(_INT_BITS), "a number"),
-    "int | None": (_whole(_INT_BITS), "a number"),
-    "Number": (_whole(_NUMBER_BITS), "a number of 32 bits"),
-    "Number | None": (_or_none(_whole(_NUMBER_BITS)), "a number of 32 bits or null"),
-    "FileTime": (_file_time, "a time of 64 bits"),
-    "Digest": (_digest, "a digest"),
-    "Digest | None": (_digest, "a digest"),
-    "EndName": (_end, "the end of an edge"),
-    "dict[str, Any]": (_object, "an object"),
-    "dict[str, Any] | None": (_or_none(_object), "an object or null"),
-    "list[str]": (_list(_text), "a list of text"),
-    "list[dict[str, Any]]": (_list(_object), "a list of objects"),
-    "bytes": (_base64, "base64"),
-    "RunRecord": (_record(RunRecord), "a run's record"),
-    "EdgeRecord": (_record(EdgeRecord), "an edge's record"),
-}
-"""For each declared type: the function that reads a value, and the type's name in messages."""
 
 _FORMS: Final = {
     kind.event_kind: (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 from artstore.errors import DamageError
 
-__all__ = ["Table", "key32", "key64", "name_of_key", "number32", "number64", "pack_end"]
+__all__ = ["OLDEST_TABLES", "Table", "key32", "key64", "name_of_key", "number32", "number64", "pack_end"]
 
 
 class Table(IntEnum):
@@ -36,6 +37,11 @@ class Table(IntEnum):
     | MOUNTS | mount serial u32 | serial u32 of the version whose inode numbers contain it, if that is another one |
     | TERMS | space u8, path, kind, value, serial u32; see `artstore.records.terms` | only a seal |
     | LINEAGE | end, direction byte, kind byte, other end | EdgeRecord in the direction ``>``, empty in the other |
+    | REMOTES | remote (16) | RemoteRecord |
+    | TRACKED | artifact u64, remote (16) | uuid (16) of the artifact there; see `artstore.records.remotes` |
+    | COUNTERPARTS | serial u32, remote (16) | which version of the remote a version is |
+    | PLACES | remote (16), class byte, id (32) | where a remote has content: may be dropped at any time |
+    | PUSHES | remote (16), kind byte, id (16) | an object that a push may have made and that it has not settled |
 
     Invariants: every node of NODES has one row of INDEX and a count of at least 1; a count is the number of rows of
     directory and list records that name the node, plus the living versions whose root it is, plus its rows in STAGED,
@@ -64,6 +70,15 @@ class Table(IntEnum):
     LINEAGE = 20
     MOUNTS = 21
     TERMS = 22
+    REMOTES = 23
+    TRACKED = 24
+    COUNTERPARTS = 25
+    PLACES = 26
+    PUSHES = 27
+
+
+OLDEST_TABLES: Final = 22
+"""The number of the last table of the oldest format that is read; later formats only add tables."""
 
 
 def key32(number: int) -> bytes:

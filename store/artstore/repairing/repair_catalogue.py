@@ -25,6 +25,7 @@ from artstore.records.tables import Table, key32, key64
 from artstore.records.terms import terms_of
 from artstore.records.trees import MODE_BITS
 from artstore.repairing.repair_folders import modes_of, own
+from artstore.repairing.repair_remotes import repair_remotes
 from artstore.repairing.repair_runs import repair_runs
 from artstore.repairing.replace_rows import put_row, replace_rows
 from artstore.repairing.replay_journal import Root, events_of, version_record
@@ -49,6 +50,7 @@ def repair_catalogue(workspace: Path, transaction: WriteTransaction) -> list[str
     work.derive()
     work.restore_rules()
     work.restore_runs()
+    work.restore_remotes()
     return work.repairs
 
 
@@ -323,6 +325,15 @@ class _Work:
         """Restore runs and lineage that are unreadable or inconsistent."""
         self.repairs += repair_runs(
             self._transaction, self._history.provenance, is_whole=self._is_whole, serials=self._versions.keys()
+        )
+
+    def restore_remotes(self) -> None:
+        """Restore remotes and what tracks them where that is unreadable or belongs to nothing."""
+        numbers = {artifact.name: number for number, artifact in self._artifacts.items() if artifact.is_artifact}
+        owners = {serial: version.artifact for serial, version in self._versions.items()}
+        told = self._history.tracking(numbers)
+        self.repairs += repair_remotes(
+            self._transaction, told, is_whole=self._is_whole, artifacts=set(numbers.values()), owners=owners
         )
 
     def _replace(self, table: Table, rows: dict[bytes, bytes]) -> None:

@@ -28,6 +28,7 @@ from artstore.retention.rules import Rule, Rules, check_rules, read_rules, write
 from artstore.rows import catalogue
 from artstore.rows.history import ArtifactHistory, History, VersionHistory, read_provenance
 from artstore.rows.nodes import tree_view
+from artstore.rows.remotes import read_tracking
 from artstore.storage import journal
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
@@ -140,7 +141,23 @@ def write_catalogue(
         write_rules(transaction, Rules(tuple(map(Rule.of, history.rules))))
     history.provenance.prune({history.artifacts[name].versions[number].made.serial for name, number in roots})
     history.provenance.write(transaction)
+    _write_tracking(transaction, history)
     state.next_serial = max(state.next_serial, history.next_serial)
+
+
+def _write_tracking(transaction: WriteTransaction, history: History) -> None:
+    """Write remotes and what tracks them, for the artifacts and versions that were written."""
+    artifacts = {
+        record.name: number
+        for number, payload in transaction.numbered_rows(Table.ARTIFACTS)
+        if (record := ArtifactRecord.decode(payload)).is_artifact
+    }
+    versions = (VersionRecord.decode(payload) for _, payload in transaction.rows(Table.VERSIONS))
+    owners = {version.serial: version.artifact for version in versions}
+    tracking = history.tracking(artifacts).without_loose(set(artifacts.values()), owners)
+    for table, rows in tracking.rows().items():
+        for key, payload in rows.items():
+            transaction.put(table, key, payload)
 
 
 def _write_artifact(transaction: WriteTransaction, name: str, artifact: ArtifactHistory) -> ArtifactRecord:
@@ -204,6 +221,10 @@ def events_of(transaction: ReadTransaction) -> Iterator[Event]:
         for alias in catalogue.aliases_of(transaction, artifact.number):
             yield AliasEvent(name=artifact.name, alias=alias.name, version=alias.version)
     yield from read_provenance(transaction).events()
+    names = {artifact.number: artifact.name for artifact in artifacts.values() if artifact.is_artifact}
+    recorded = (VersionRecord.decode(payload) for _, payload in transaction.rows(Table.VERSIONS))
+    versions = {one.serial: (names[one.artifact], one.number) for one in recorded if one.artifact in names}
+    yield from read_tracking(transaction).events(names, versions)
 
 
 def _version_events(name: str, version: VersionRecord) -> Iterator[Event]:

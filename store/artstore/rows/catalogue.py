@@ -251,6 +251,9 @@ def renumber_mount(transaction: WriteTransaction, record: VersionRecord) -> None
 
 def remove_version(transaction: WriteTransaction, serial: int, artifact_number: int, number: int) -> None:
     """Remove all that is recorded of a version, whose reaping begins."""
+    from artstore.rows.remotes import forget_version  # rarely needed, and each command would load it
+
+    forget_version(transaction, serial)
     record = recorded_version(transaction, serial)
     if record is not None:
         renumber_mount(transaction, record)

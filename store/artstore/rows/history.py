@@ -7,7 +7,7 @@ of event needs one case here; the type checker reports a kind that has none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
@@ -17,25 +17,30 @@ from artstore.records.catalogue import EdgeRecord, RunRecord
 from artstore.records.events import (
     AliasEvent,
     ArtifactEvent,
+    CounterpartEvent,
     DeleteEvent,
     DescriptionEvent,
     EdgeEvent,
     Event,
     MetricsEvent,
     PurgeEvent,
+    RemoteEvent,
     RenameEvent,
     RetentionEvent,
     RevisionEvent,
     RunEvent,
     TagsEvent,
+    TrackEvent,
     TtlEvent,
     TypeEvent,
     UndeleteEvent,
     VersionEvent,
 )
+from artstore.records.remotes import WAYS, Counterpart, RemoteRecord
 from artstore.records.tables import Table, key32, key64
 from artstore.rows import runs
 from artstore.rows.lineage import Edge, End, edge_event, edge_keys, parse_row
+from artstore.rows.remotes import Tracking
 from artstore.storage.manifest import ReadTransaction, WriteTransaction
 
 __all__ = [
@@ -69,6 +74,7 @@ class VersionHistory:
     ttl: TtlEvent | None = None
     purges: list[PurgeEvent] = field(default_factory=list)
     deletion: DeleteEvent | None = None
+    counterparts: dict[str, CounterpartEvent] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -156,10 +162,12 @@ class VersionHistory:
         self.ttl = self.ttl and self.ttl.with_values(name=name)
         self.purges = [event.with_values(name=name) for event in self.purges]
         self.deletion = self.deletion and self.deletion.with_values(name=name)
+        self.counterparts = {remote: event.with_values(name=name) for remote, event in self.counterparts.items()}
 
     def events(self) -> Iterator[Event]:
         """Yield the fewest events that lead to the version as it is, and its last revisions."""
-        for event in (self.made, *self.revisions, self.tagging, self.ttl, *self.purges, self.deletion):
+        there = self.counterparts.values()
+        for event in (self.made, *self.revisions, self.tagging, self.ttl, *self.purges, *there, self.deletion):
             if event is not None:
                 yield event
 
@@ -174,6 +182,7 @@ class ArtifactHistory:
     next_version: int = 0
     versions: dict[int, VersionHistory] = field(default_factory=dict)
     aliases: dict[str, int] = field(default_factory=dict)
+    tracks: dict[str, TrackEvent] = field(default_factory=dict)
 
     def version(self, number: int) -> VersionHistory:
         """Return a version; raise `ValueError` if no event made it."""
@@ -186,6 +195,7 @@ class ArtifactHistory:
         """Change the name in all events."""
         for version in self.versions.values():
             version.rename(name)
+        self.tracks = {remote: event.with_values(name=name) for remote, event in self.tracks.items()}
 
 
 # -- runs and lineage --------------------------------------------------------------------------------------------------
@@ -298,7 +308,7 @@ def read_provenance(transaction: ReadTransaction) -> Provenance:
 
 
 class History:
-    """The catalogue that results from events: artifacts by name, retention rules, runs, lineage, and the next serial.
+    """The catalogue that results from events: artifacts, rules, runs, lineage, remotes by uuid, and the next serial.
 
     ``check_rules`` returns retention rules in their normal form, or raises `ValueError` or `TypeError` if they are
     invalid; without it they are kept unchanged.
@@ -308,6 +318,7 @@ class History:
         self.artifacts: dict[str, ArtifactHistory] = {}
         self.retention: RetentionEvent | None = None
         self.provenance = Provenance()
+        self.remotes: dict[str, RemoteEvent] = {}
         self.next_serial = 1
         self._check_rules = check_rules
 
@@ -338,6 +349,24 @@ class History:
                     return version
         raise DamageError(f"the version with serial {serial} was never created")
 
+    def tracking(self, numbers: Mapping[str, int]) -> Tracking:
+        """Return remotes and what tracks them; ``numbers`` are those of the artifacts by name, others are left out."""
+        tracking = Tracking()
+        for uuid, event in self.remotes.items():
+            record = RemoteRecord(event.name or "", event.url, event.access == "read", event.added_ns)
+            tracking.remotes[bytes.fromhex(uuid)] = record
+        ways = {word: way for way, word in WAYS.items()}
+        for name, artifact in self.artifacts.items():
+            if name not in numbers:
+                continue
+            for remote, track in artifact.tracks.items():
+                tracking.artifacts[numbers[name], bytes.fromhex(remote)] = bytes.fromhex(track.artifact)
+            for version in artifact.versions.values():
+                for remote, there in version.counterparts.items():
+                    counterpart = Counterpart(bytes.fromhex(there.uuid), there.number, ways[there.way])
+                    tracking.versions[version.made.serial, bytes.fromhex(remote)] = counterpart
+        return tracking
+
     def apply(self, event: Event) -> None:
         """Apply an event; raise `DamageError` for one that contradicts those before it."""
         try:
@@ -353,6 +382,11 @@ class History:
                 self.retention = event.with_values(rules=rules)
             case RunEvent() | MetricsEvent() | EdgeEvent():
                 self.provenance.apply(event)
+            case RemoteEvent():
+                self._apply_remote(event)
+            case TrackEvent():
+                self._known_remote(event.remote)
+                self._artifact(event.name).tracks[event.remote] = event
             case RenameEvent():
                 artifact = self.artifacts.pop(event.name, None)
                 if artifact is None:
@@ -383,14 +417,32 @@ class History:
             case _:
                 if isinstance(event, PurgeEvent):
                     self.next_serial = max(self.next_serial, event.mount + 1)
+                elif isinstance(event, CounterpartEvent):
+                    self._known_remote(event.remote)
                 _change_version(self._artifact(event.name), event)
+
+    def _apply_remote(self, event: RemoteEvent) -> None:
+        if event.name is not None:
+            self.remotes[event.uuid] = event
+            return
+        self._known_remote(event.uuid)
+        del self.remotes[event.uuid]
+        for artifact in self.artifacts.values():
+            artifact.tracks.pop(event.uuid, None)
+            for version in artifact.versions.values():
+                version.counterparts.pop(event.uuid, None)
+
+    def _known_remote(self, uuid: str) -> None:
+        if uuid not in self.remotes:
+            raise ValueError(f"there is no remote {uuid}")
 
     def _artifact(self, name: str) -> ArtifactHistory:
         return self.artifacts.setdefault(name, ArtifactHistory())
 
 
 def _change_version(
-    artifact: ArtifactHistory, event: DeleteEvent | UndeleteEvent | RevisionEvent | TtlEvent | PurgeEvent | TagsEvent
+    artifact: ArtifactHistory,
+    event: DeleteEvent | UndeleteEvent | RevisionEvent | TtlEvent | PurgeEvent | TagsEvent | CounterpartEvent,
 ) -> None:
     version = artifact.version(event.version)
     match event:
@@ -408,5 +460,7 @@ def _change_version(
             version.purges.append(event)
         case TagsEvent():
             version.tagging = event
+        case CounterpartEvent():
+            version.counterparts[event.remote] = event
         case _:
             assert_never(event)

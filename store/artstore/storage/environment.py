@@ -28,10 +28,19 @@ import lmdb._envid
 from artstore import beneath, locate
 from artstore.errors import BusyError, DamageError, LimitError, OutOfSpaceError, RefusedError
 from artstore.limits import machine_error, raise_machine_error
-from artstore.records.tables import Table
+from artstore.records.tables import OLDEST_TABLES, Table
 from artstore.storage import disk
 from artstore.storage.lmdb_files import open_environment
-from artstore.storage.manifest_folders import CURRENT, identity_of, read_current, readers_of, workspace_identity
+from artstore.storage.manifest_folders import (
+    CURRENT,
+    FORMAT,
+    identity_of,
+    read_current,
+    read_format,
+    readers_of,
+    workspace_identity,
+    write_current,
+)
 from artstore.storage.write_turn import WriteTurn
 
 __all__ = ["Environment", "map_size"]
@@ -99,6 +108,8 @@ class Environment:
             self._turn.take()
             try:
                 with self.env.begin(write=True) as raw:
+                    if not self.new:
+                        self._raise_format()
                     for table in Table:
                         handles[table] = self.env.open_db(table.name.lower().encode(), txn=raw)
             finally:
@@ -111,10 +122,22 @@ class Environment:
             raise _failure(self.workspace, error) from error
         return handles
 
+    def _raise_format(self) -> None:
+        """Raise the number of an older format, whose new tables are made next; call in a write transaction.
+
+        Processes that have the environment open open it again: the file that names it has changed.
+        """
+        _, folder, number = read_format(self.workspace)
+        if folder == self.folder.name and number < FORMAT:
+            write_current(self.workspace, self.folder)
+            self._current_stamp = read_current(self.workspace)[0]
+
     def _open_tables_to_read(self) -> list[Any]:
+        """Return the tables' handles; None for those that an older format lacks, which nothing can add here."""
         handles: list[Any] = [None] * (max(Table) + 1)
+        names = Table if read_format(self.workspace)[2] == FORMAT else [each for each in Table if each <= OLDEST_TABLES]
         try:
-            for table in Table:
+            for table in names:
                 handles[table] = self.env.open_db(table.name.lower().encode(), create=False)
         except lmdb.Error as error:
             self.env.close()

@@ -70,6 +70,8 @@ class ReadTransaction:
 
     def rows(self, table: Table, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, payload) of the rows whose key starts with ``prefix``, in key order."""
+        if self.handles[table] is None:
+            return  # a table of a later format, in a workspace that is read-only
         with self.raw.cursor(self.handles[table]) as cursor:
             if not (cursor.set_range(prefix) if prefix else cursor.first()):
                 return

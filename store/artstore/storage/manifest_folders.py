@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,29 +18,41 @@ import lmdb
 from artstore import beneath
 from artstore.errors import DamageError, RefusedError, UnsupportedError, WorkspaceNotFoundError
 from artstore.limits import raise_machine_error
+from artstore.storage import disk
 
 __all__ = [
     "CURRENT",
     "FORMAT",
+    "OLDEST",
     "Reader",
     "folder_number",
     "identity_of",
     "numbered_folders",
     "read_current",
+    "read_format",
     "readers_of",
     "replaced",
     "workspace_identity",
+    "write_current",
 ]
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Number of the on-disk format.  A workspace of a newer one is refused."""
+OLDEST: Final = 2
+"""The oldest format that is read: the first writer adds the tables that it lacks, and raises its number."""
 CURRENT: Final = "current"
 """Name of the file that names the environment in use: ``<format> <folder>``."""
 _FOLDER: Final = re.compile(r"manifest\.([1-9][0-9]*)")
 
 
 def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
-    """Return (stamp, folder name) of the environment in use.
+    """Return (stamp, folder name) of the environment in use; raise what `read_format` raises."""
+    stamp, name, _ = read_format(workspace)
+    return stamp, name
+
+
+def read_format(workspace: Path) -> tuple[tuple[int, int], str, int]:
+    """Return (stamp, folder name) of the environment in use, and the number of its format.
 
     Raises `WorkspaceNotFoundError` if there is no workspace, `UnsupportedError` for a newer format.
     """
@@ -65,16 +78,25 @@ def read_current(workspace: Path) -> tuple[tuple[int, int], str]:
         raise DamageError(f"{workspace / CURRENT} does not name the manifest in use")
     if int(text[0]) > FORMAT:
         raise UnsupportedError(
-            f"the workspace {workspace} has format {text[0]}; this artfs reads format {FORMAT}", hint="upgrade artfs"
+            f"the workspace {workspace} has format {text[0]}; this artfs reads formats up to {FORMAT}",
+            hint="upgrade artfs",
         )
-    if int(text[0]) < FORMAT:
+    if int(text[0]) < OLDEST:
         raise UnsupportedError(
-            f"the workspace {workspace} has format {text[0]}, which was never released; this artfs reads {FORMAT}",
+            f"the workspace {workspace} has format {text[0]}, which was never released; artfs reads {OLDEST} and up",
             hint="read its versions with the artfs that made it, and put them into a new workspace",
         )
     if not folder_number(text[1]):
         raise DamageError(f"{workspace / CURRENT} names {text[1]!r}, which is not the name of a manifest")
-    return (status.st_ino, status.st_mtime_ns), text[1]
+    return (status.st_ino, status.st_mtime_ns), text[1], int(text[0])
+
+
+def write_current(workspace: Path, folder: Path) -> None:
+    """Make an environment the one in use, in the present format; the file keeps its mode, its owner is the folder's."""
+    mode = stat.S_IMODE(beneath.status(workspace, CURRENT).st_mode)
+    with disk.out_of_space(workspace, "the name of the manifest"):
+        text = f"{FORMAT} {folder.name}\n".encode()
+        disk.write_file(workspace, workspace / CURRENT, text, mode, like=beneath.status(workspace, folder))
 
 
 def workspace_identity(workspace: Path) -> tuple[int, int]:

@@ -149,7 +149,7 @@ def test_what_is_no_workspace_is_refused(tmp_path: Path) -> None:
         check(tmp_path)
 
 
-@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("number", [1, 4])
 def test_another_format_is_refused(copy: Path, number: int) -> None:
     (copy / "current").write_text(f"{number} manifest.1\n")
     with pytest.raises(UnsupportedError, match=f"format {number}"):

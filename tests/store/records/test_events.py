@@ -37,7 +37,7 @@ def test_the_bytes_of_events_are_frozen(line: str) -> None:
 def test_every_kind_has_vectors() -> None:
     """The frozen lines and the classes have the same kinds, and each class is in `Event`."""
     assert {json.loads(line)["event"] for line in LINES} == set(KINDS)
-    assert len(set(KINDS)) == len(KINDS) == 16
+    assert len(set(KINDS)) == len(KINDS) == 19
     classes = {name for name in events.__all__ if name.endswith("Event") and name != "Event"}
     assert classes == {kind.__name__ for kind in get_args(Event)}
 
@@ -68,6 +68,7 @@ def test_a_key_that_is_missing_is_refused(kind: str) -> None:
         "delete": {"serial", "due_ns", "reason"},
         "purge": {"serial", "old_digest"},
         "revision": {"at_ns", "by"},
+        "remote": {"url", "access", "added_ns"},
     }
     for key in values.keys() - optional.get(kind, set()):
         with raises(DamageError, names=[repr(key)]):
@@ -118,6 +119,13 @@ def test_a_value_of_another_type_is_refused(kind: str) -> None:
         ("run", "record", {}),
         ("purge", "purged", ["path"]),
         ("retention", "rules", {}),
+        ("remote", "uuid", "00"),
+        ("remote", "uuid", "A" * 32),
+        ("remote", "access", "all"),
+        ("remote", "name", "\udc80"),
+        ("track", "artifact", None),
+        ("counterpart", "way", "kept"),
+        ("counterpart", "number", 1 << 32),
     ],
 )
 def test_values_out_of_range_are_refused(kind: str, key: str, wrong: object) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 import lmdb
 import pytest
 
-from artstore import beneath
+from artstore import beneath, locate
+from artstore.checking import check
 from artstore.creating import create_workspace
 from artstore.errors import (
     BusyError,
@@ -28,7 +29,8 @@ from artstore.errors import (
     RefusedError,
     WorkspaceNotFoundError,
 )
-from artstore.records.tables import Table
+from artstore.records.tables import OLDEST_TABLES, Table
+from artstore.rows.remotes import Tracking, read_tracking
 from artstore.storage import disk, environment, manifest
 from artstore.storage.environment import MAP_SIZE, Environment, map_size
 from artstore.storage.manifest_folders import CURRENT
@@ -300,3 +302,38 @@ def test_without_a_limit_the_map_has_its_usual_size(monkeypatch: pytest.MonkeyPa
     """RLIM_INFINITY is not a number of bytes."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert map_size() == MAP_SIZE
+
+
+def _make_format_2(path: Path) -> None:
+    """Make a workspace what the format before this one was: without its last tables."""
+    environment = Environment.of(path)
+    with environment.env.begin(write=True) as raw:
+        for table in Table:
+            if table > OLDEST_TABLES:
+                raw.drop(environment.handles[table], delete=True)
+    environment.drop()
+    (path / CURRENT).write_text("2 manifest.1\n")
+
+
+def test_an_older_format_rises(path: Path) -> None:
+    """The first process that can write adds the tables and raises the number, and the workspace is sound."""
+    _make_format_2(path)
+    inode = (path / CURRENT).stat().st_ino
+    with manifest.read(path) as transaction:
+        assert list(transaction.rows(Table.REMOTES)) == []
+    assert (path / CURRENT).read_text() == "3 manifest.1\n"
+    assert (path / CURRENT).stat().st_ino != inode
+    assert Environment.of(path).is_current()
+    assert check(path).clean
+
+
+def test_an_older_format_that_is_read_only_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written, and the tables that it lacks are empty."""
+    _make_format_2(path)
+    monkeypatch.setattr(locate, "is_on_read_only_disk", lambda _: True)
+    with manifest.read(path) as transaction:
+        assert list(transaction.rows(Table.REMOTES)) == []
+        assert read_tracking(transaction) == Tracking()
+    assert (path / CURRENT).read_text() == "2 manifest.1\n"
+    assert check(path).clean
+    Environment.of(path).drop()

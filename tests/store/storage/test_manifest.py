@@ -163,18 +163,18 @@ def test_a_garbled_current_is_damage(empty: Path, text: str) -> None:
 
 def test_a_newer_format_is_refused(empty: Path) -> None:
     """It is checked before anything is read, and at every begin after that."""
-    (empty / CURRENT).write_text("3 manifest.1\n")
-    with raises(UnsupportedError, names=["format 3"]):
+    (empty / CURRENT).write_text("4 manifest.1\n")
+    with raises(UnsupportedError, names=["format 4"]):
         Store.open(empty)
 
 
 def test_a_format_that_rises_while_open_is_refused(path: Path) -> None:
     """A process that has the workspace open notices a migration at its next transaction."""
-    (path / "new").write_text("3 manifest.1\n")
+    (path / "new").write_text("4 manifest.1\n")
     sound = (path / CURRENT).read_bytes()
     (path / "new").rename(path / CURRENT)
     try:
-        with raises(UnsupportedError, names=["format 3"]), manifest.read(path):
+        with raises(UnsupportedError, names=["format 4"]), manifest.read(path):
             raise AssertionError("the block must not run")
     finally:
         (path / CURRENT).write_bytes(sound)

@@ -58,7 +58,7 @@ def test_current_is_read_or_refused(tmp_path: Path) -> None:
     other.rename(current)
     assert read_current(tmp_path) != (stamp, folder)
     for text, error in (
-        ("3 manifest.3", UnsupportedError),
+        ("4 manifest.3", UnsupportedError),
         ("1 manifest.3", UnsupportedError),
         ("manifest.3", DamageError),
         ("", DamageError),

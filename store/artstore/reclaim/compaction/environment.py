@@ -22,7 +22,6 @@ its process.
 from __future__ import annotations
 
 import os
-import stat
 import struct
 import time
 from collections.abc import Iterator
@@ -41,13 +40,12 @@ from artstore.storage.environment import Environment, map_size
 from artstore.storage.lmdb_files import DATA, LOCK, open_environment
 from artstore.storage.manifest import ReadTransaction
 from artstore.storage.manifest_folders import (
-    CURRENT,
-    FORMAT,
     folder_number,
     numbered_folders,
     read_current,
     readers_of,
     replaced,
+    write_current,
 )
 from artstore.storage.reserve import release_if_short
 from artstore.store import Store
@@ -275,11 +273,7 @@ def _check(old: Environment, transaction: ReadTransaction, new: Path, last: int)
 
 
 def _switch(store: Store, new: Path) -> None:
-    current = store.path / CURRENT
-    with disk.out_of_space(store.path, "the name of the compacted manifest"):
-        like = beneath.status(store.path, CURRENT)
-        text = f"{FORMAT} {new.name}\n".encode()
-        disk.write_file(store.path, current, text, stat.S_IMODE(like.st_mode), like=beneath.status(store.path, new))
+    write_current(store.path, new)
 
 
 def _discard(store: Store, new: Path) -> None:

@@ -3,8 +3,9 @@
 The new journal has, in this order:
 
 - ``artifact`` events from the manifest: type, description, and the next numbers of each artifact;
+- the remotes, and which artifacts track them;
 - for each version that exists or can be undeleted, its events copied unchanged from the journal: creation, the last
-  200 revisions (they are its history), last tags, its own expiry, purges, deletion;
+  200 revisions (they are its history), last tags, its own expiry, purges, what it is in remotes, deletion;
 - the aliases, the retention rules as last set, and runs and lineage as recorded in the manifest.
 
 Of a version that has been reaped only the edges to versions made from it remain.  The numbers and the serial in the
@@ -111,6 +112,10 @@ def _rewritten(store: Store, transaction: ReadTransaction, edit: Callable[[Histo
     _compare(transaction, artifacts, recorded, history)
     next_serial = transaction.counters().next_serial
     events: list[Event] = [ArtifactEvent.of(artifact, next_serial) for artifact in artifacts]
+    events += history.remotes.values()
+    for artifact in artifacts:
+        if artifact.name in history.artifacts:
+            events += history.artifacts[artifact.name].tracks.values()
     for name, number in sorted(recorded, key=lambda place: recorded[place].serial):
         events += history.artifacts[name].versions[number].events()
     for (name, alias), number in sorted(history.aliases.items()):

@@ -33,7 +33,7 @@ def test_the_same_rows_in_fewer_pages(grown: Workspace, tmp_path: Path) -> None:
     assert rows(grown) == before
     assert number_of(grown) > number
     assert folders_of(grown) == ["manifest.2"]
-    assert (grown.path / "current").read_text() == "2 manifest.2\n"
+    assert (grown.path / "current").read_text() == "3 manifest.2\n"
     modes = {path.name: path.stat().st_mode & 0o777 for path in [grown.path / "manifest.2", grown.path / "current"]}
     modes |= {path.name: path.stat().st_mode & 0o777 for path in (grown.path / "manifest.2").iterdir()}
     expected = {"manifest.2": 0o700, "current": 0o600, "data.mdb": 0o600, "lock.mdb": 0o600, "lease": 0o600}
