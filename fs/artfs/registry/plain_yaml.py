@@ -37,7 +37,7 @@ def parsed_yaml(content: str | bytes, most: int) -> Any:
     try:
         values = yaml.load(content, Loader)
     except yaml.YAMLError as error:
-        raise RecordError(f"it is not YAML of plain values: {' '.join(str(error).split())[:100]}") from error
+        raise RecordError(f"it is not YAML of plain values: {_problem(error)}") from error
     except RecordError:
         raise
     except (AttributeError, TypeError, KeyError, ValueError, OverflowError, RecursionError) as error:
@@ -45,6 +45,13 @@ def parsed_yaml(content: str | bytes, most: int) -> Any:
         raise RecordError("it is not YAML of plain values") from error
     _require_bounded(values, most)
     return values
+
+
+def _problem(error: Any) -> str:
+    """Return what PyYAML says, on one line and with the line in the file."""
+    problem = " ".join(str(getattr(error, "problem", None) or "it cannot be read").split())
+    mark = getattr(error, "problem_mark", None)
+    return problem[:80] if mark is None else f"{problem[:80]}, in line {mark.line + 1}"
 
 
 def _require_bounded(values: Any, most: int) -> None:

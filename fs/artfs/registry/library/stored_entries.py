@@ -52,7 +52,8 @@ class StoredEntries(FolderWorkspace):
         current = None if workspace is None else workspace.relations.current(artifact)
         if workspace is None or current is None:
             raise NotFoundError(
-                f"the library has no {kind} {shown_text(name)}", hint=f"list what it has: artfs library ls {kind}"
+                f"the library has no {kind} with the name {shown_text(name)}",
+                hint=f"list what it has: artfs library ls {kind}",
             )
         if version is None:
             return current

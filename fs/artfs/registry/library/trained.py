@@ -28,7 +28,8 @@ from artfs.registry.stored import MACS
 from artfs.registry.values import json_object
 from artstore.arguments import raw_path, shown_text, texts
 from artstore.drafting.batches import Included
-from artstore.errors import InvalidInputError, NotFolderError, NotFoundError
+from artstore.drafting.gathering import Gathering
+from artstore.errors import InvalidInputError, NotFolderError, NotFoundError, RefusedError, SourceError
 from artstore.queries.versions import Version
 
 __all__ = ["FromRegistry", "Trained"]
@@ -144,7 +145,7 @@ class Trained(StoredEntries):
         request = commit_of(kind, name, description, {"metrics": metrics or {}})
         with closing(self.workspace.drafts.gather(request.name)) as gathering:
             if folder is not None:
-                gathering.add(folder, links="refuse")
+                _add(gathering, folder)
             for path, file in files.items():
                 gathering.add(file, path)
             return gathering.commit(request)
@@ -187,6 +188,15 @@ class Trained(StoredEntries):
                 f"{what} is registered in the workspace of {self.folder}", hint="list what there is: artfs registry ls"
             )
         return ArtifactRegistry(workspace, datasets[0] if dataset is None else dataset)
+
+
+def _add(gathering: Gathering, folder: Path) -> None:
+    """Add a folder; a refusal says how to leave something out here."""
+    try:
+        gathering.add(folder, links="refuse")
+    except (RefusedError, SourceError) as error:
+        error.hint = "leave it out with an .artfsignore file in the folder, or take it away"
+        raise
 
 
 def _selected(source: ArtifactRegistry, registry: FromRegistry) -> list[ArtifactRecord]:

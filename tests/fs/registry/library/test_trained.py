@@ -177,8 +177,9 @@ def test_links_out(library: LibraryManager, run: Path, tmp_path: Path, place: st
     if place == "0042_x/metrics.json":
         with pytest.raises(RefusedError, match=r"metrics\.json"):
             library.save_filtered(run / "0042_x", "w")
-    with pytest.raises((RefusedError, SourceError)):
+    with pytest.raises((RefusedError, SourceError)) as caught:
         library.save_fullrun(run, "w")
+    assert "--exclude" not in caught.value.hint and ".artfsignore" in caught.value.hint
     assert library.list_pipelines() == library.list_filtered() == library.list_fullruns() == []
 
 
