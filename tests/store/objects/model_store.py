@@ -122,6 +122,11 @@ class ModelStore:
         """See `ObjectStore.date`."""
         return self.bucket.now
 
+    def rest(self, steps: int) -> None:
+        """Let others go on for some steps, as a slow process does."""
+        for _ in range(steps):
+            self._step("rest")
+
     def _info(self, name: str) -> ObjectInfo:
         body, modified = self.bucket.objects[name]
         return ObjectInfo(name, len(body), modified)

@@ -44,6 +44,8 @@ TURNS: Final = 3
 """How often an object is asked for that a store lists, or says to exist, and does not give."""
 _T = TypeVar("_T")
 _BATCH: Final = 256
+_LOOKED_BACK: Final = 64
+"""Entries before the last one that a list shows at no cost, and that must still be there."""
 _DIGEST: Final = 32
 _AT_ONCE: Final = 16
 _FOLDER: Final = "log/"
@@ -219,8 +221,8 @@ class Log:
         """Yield the entries that follow, each the next, up to the first that is missing: `_missing`."""
         self._missing = None
         last = self.state.number
-        after = entry_name(last - 1) if last else ""
-        wanted = max(last, 1)
+        wanted = max(last - _LOOKED_BACK, 1)
+        after = entry_name(wanted - 1) if wanted > 1 else ""
         for info in self.store.list(_FOLDER, after=after):
             number = entry_number(info.name)
             if number is None:
@@ -230,11 +232,11 @@ class Log:
                 return
             if number > last:
                 yield info
-            else:
+            elif number == last:
                 self._last_size = info.size
             wanted += 1
-        if last and wanted == last:
-            self._missing = last
+        if wanted <= last:
+            self._missing = wanted
 
     def _fold_batch(self, batch: Sequence[ObjectInfo]) -> list[Folded]:
         return [self.fold(data) for data in self._all(lambda info: self._read(info.name, info.size), batch)]
