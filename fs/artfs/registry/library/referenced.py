@@ -121,7 +121,8 @@ def _section(file: Path) -> object:
     try:
         manifest = parsed_manifest(file)
     except Exception as error:  # a parser's own error
-        raise RecordError(f"the manifest {file} cannot be read: {type(error).__name__}") from error
+        said = error if isinstance(error, RecordError) else type(error).__name__
+        raise RecordError(f"the manifest {file} cannot be read: {said}") from error
     if isinstance(manifest, Mapping) and not {"artifacts", "items"} & set(manifest):
         return None
     return items_of(manifest)

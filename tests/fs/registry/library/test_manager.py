@@ -79,3 +79,25 @@ def test_entries_of_several_kinds(tmp_path: Path) -> None:
     library.save_template([1], "c/d")
     with pytest.raises(ArtfsError, match="c"):
         library.save_template([1], "c")
+
+
+def test_two_processes(tmp_path: Path) -> None:
+    """Saves of one name get numbers of their own, and none is lost."""
+    LibraryManager(tmp_path).save_template([0], "t")
+    children = []
+    for process in range(2):
+        children.append(os.fork())
+        if not children[-1]:
+            try:
+                library = LibraryManager(tmp_path)
+                for number in range(5):
+                    library.save_template([process, number], "t")
+            finally:
+                os._exit(0)
+    for child in children:
+        os.waitpid(child, 0)
+    library = LibraryManager(tmp_path)
+    saved = [library.load_template("t", number) for number in range(1, 11)]
+    assert sorted(saved) == [[process, number] for process in range(2) for number in range(5)]
+    assert [each for each in saved if each[0] == 1] == [[1, number] for number in range(5)]
+    assert library.workspace.fsck(data=True).clean
