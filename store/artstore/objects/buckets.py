@@ -31,7 +31,7 @@ from artstore.objects.failures import (
 )
 from artstore.objects.locations import Location
 from artstore.objects.protocol import LARGEST_OBJECT, ObjectInfo, checked_name, checked_prefix, checked_range
-from artstore.objects.server_clocks import ServerClock
+from artstore.objects.server_clocks import ServerClock, headers_at
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -164,6 +164,29 @@ class Bucket:
                 if is_last or trouble(error) not in _CREDENTIALS:
                     raise self._translated("list", prefix, error) from error
                 self._clients.clear()
+
+    def remarks(self, name: str) -> Sequence[str]:
+        """Return sentences about versions and rules of the bucket, as far as S3 tells them with an object."""
+        if self._location.scheme != "s3" or self._access.anonymous:
+            return ()
+        key = self._key(name)
+
+        def sign(client: Client) -> str:
+            from datetime import timedelta
+
+            import obstore
+
+            return obstore.sign(client, "HEAD", key, timedelta(seconds=60))
+
+        headers = headers_at(self._call("read", name, "reading", sign), self._seconds)
+        remarks = []
+        if headers.get("x-amz-version-id", "null") != "null":
+            remarks.append("the bucket keeps versions: what is deleted goes on to take space there")
+        if (expiry := headers.get("x-amz-expiration")) is not None:
+            remarks.append(
+                f"a lifecycle rule of the bucket removes objects, and with them what was pushed: {expiry:.200}"
+            )
+        return remarks
 
     def date(self) -> float | None:
         """Return the store's clock."""

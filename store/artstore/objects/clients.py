@@ -37,6 +37,7 @@ _QUERY: Final = re.compile(r"(https?://[^\s?]+)\?\S*")
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _WORDS: Final = re.compile(r"<Message>([^<]*)</Message>")
 _CAUSE: Final = re.compile(r'(?:message|error): "([^"\n]+)"')
+_OTHER_RANGE: Final = re.compile(r"Requested \d+\.\.\d+, got ")
 _PREFIX: Final = re.compile(r"^Generic \w+ error: (?:Error performing \w+ \S+ in [^-]*- )?(?:HTTP error: )?")
 _SECRET_VARIABLE: Final = re.compile(r"^(?:AWS|AZURE|GOOGLE)_.*(?:KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING)")
 _SHORTEST_SECRET: Final = 6
@@ -68,7 +69,7 @@ class Trouble(Enum):
     UNCONNECTED = auto()
     INVALID_NAME = auto()
     NO_RANGE = auto()
-    """The store ignores ranges."""
+    """The store ignores ranges, or answers others than those requested."""
     BEYOND = auto()
     """A range begins behind the object's end."""
     OTHER = auto()
@@ -174,7 +175,7 @@ def _by_status(status: int) -> Trouble | None:
 def _by_connection(text: str) -> Trouble:
     if "Wanted range starting at" in text:  # the client's own words, as the next ones
         return Trouble.BEYOND
-    if "non-partial response when range requested" in text:
+    if "non-partial response when range requested" in text or _OTHER_RANGE.search(text) is not None:
         return Trouble.NO_RANGE
     if "kind: Timeout" in text or "TimedOut" in text or "timed out" in text:
         return Trouble.TIME_OUT

@@ -17,7 +17,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -110,6 +110,10 @@ class Folder:
                 raise WrongAnswerError(f"{self._shown(name)!r:.250} is neither a file nor a folder", hint=_HINT)
             elif name > after:
                 yield _described(name, entries[name])
+
+    def remarks(self, name: str) -> Sequence[str]:
+        """Return nothing: a folder has no settings."""
+        return ()
 
     def date(self) -> float | None:
         """Return this machine's clock, by which the disk's files are dated."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,10 @@ class _Provided:
     def delete(self, names: Iterable[str]) -> None:
         self._do("delete", [*names])
 
+    def remarks(self, name: str) -> Sequence[str]:
+        remarks: Sequence[str] = self._do("remarks", name)
+        return remarks
+
     def date(self) -> float | None:
         date: float | None = self._do("date")
         return date
@@ -113,6 +117,7 @@ class ReadOnly:
         self.read = store.read
         self.head = store.head
         self.list = store.list
+        self.remarks = store.remarks
         self.date = store.date
 
     def __reduce__(self) -> tuple[Any, ...]:

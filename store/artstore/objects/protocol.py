@@ -13,7 +13,7 @@ Names are relative to the store's prefix: parts of ``A-Z a-z 0-9 . _ -`` separat
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -94,6 +94,9 @@ class ObjectStore(Protocol):
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects; names without an object are no error."""
+
+    def remarks(self, name: str) -> Sequence[str]:
+        """Return sentences about what bodes ill for an object: versions are kept of it, or a rule will remove it."""
 
     def date(self) -> float | None:
         """Return the store's clock in seconds since 1970, from its last answer; None if it has told none."""

@@ -12,7 +12,7 @@ from typing import Final
 from artstore.objects.access import Access
 from artstore.objects.locations import Location
 
-__all__ = ["ServerClock", "server_of"]
+__all__ = ["ServerClock", "headers_at", "server_of"]
 
 _VALID_SECONDS: Final = 60.0
 
@@ -51,9 +51,12 @@ def _since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)  # it goes on while the machine sleeps
 
 
-def _date_at(address: str, seconds: float) -> float | None:
-    """Return the Date of a server's answer to a request for an address."""
-    import email.utils
+def headers_at(address: str, seconds: float) -> dict[str, str]:
+    """Return the headers of a server's answer to a HEAD request for an address, whatever its status; {} if none comes.
+
+    Their names are in lower case.
+    """
+    import http.client
     import urllib.error
     import urllib.request
 
@@ -63,13 +66,21 @@ def _date_at(address: str, seconds: float) -> float | None:
 
     opener = urllib.request.build_opener(NoRedirects)
     request = urllib.request.Request(address, method="HEAD", headers={"Cache-Control": "no-cache"})
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, http.client.HTTPException):
         try:
             with opener.open(request, timeout=seconds) as answer:
-                date = answer.headers["Date"]
+                found = answer.headers
         except urllib.error.HTTPError as error:
-            date = error.headers["Date"]
+            found = error.headers
             error.close()
-        if date is not None:
-            return email.utils.parsedate_to_datetime(date).timestamp()
+        return {name.lower(): value for name, value in found.items()}
+    return {}
+
+
+def _date_at(address: str, seconds: float) -> float | None:
+    """Return the Date of a server's answer to a request for an address."""
+    import email.utils
+
+    with suppress(ValueError, KeyError):
+        return email.utils.parsedate_to_datetime(headers_at(address, seconds)["date"]).timestamp()
     return None

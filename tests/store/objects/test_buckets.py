@@ -256,15 +256,11 @@ def test_stores_that_do_it_wrong(broken: str, error: str, fake_s3: FakeStore) ->
     for n in range(5):
         fake_s3.put(f"p/log/{n}", b"content")
     fake_s3.broken = broken
-    if broken == "short ranges":
-        with pytest.raises(OutsideError):
-            store.read("log/1", 2, 3)
-        return
     if not error:
         assert [info.name for info in store.list("log/", after="log/2")] == ["log/3", "log/4"]
         return
     with pytest.raises(WrongAnswerError, match=error):
-        store.read("log/1", 2, 3) if broken == "no ranges" else list(store.list("log/"))
+        store.read("log/1", 2, 3) if "ranges" in broken else list(store.list("log/"))
 
 
 def test_the_mark_of_a_folder_is_no_object(fake_s3: FakeStore) -> None:

@@ -76,6 +76,7 @@ def answered(status: str, code: str = "", words: str = "words") -> str:
         (exceptions.GenericError(answered("500 Internal Server Error")), Trouble.BUSY),
         (exceptions.GenericError(answered("501 Not Implemented", "NotImplemented")), Trouble.OTHER),
         (exceptions.GenericError("Received non-partial response when range requested"), Trouble.NO_RANGE),
+        (exceptions.GenericError("Requested 2..5, got 2..4"), Trouble.NO_RANGE),
         (exceptions.GenericError("Wanted range starting at 9, but object was only 5 bytes long"), Trouble.BEYOND),
         (exceptions.GenericError(answered("416 Range Not Satisfiable", "InvalidRange")), Trouble.BEYOND),
         (exceptions.GenericError(answered("400 Bad Request", "InvalidArgument")), Trouble.OTHER),
