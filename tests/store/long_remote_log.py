@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from soaks.report import Report, run
-from store.remotes.log.log_model import BUGS
+from store.remotes.log.log_bugs import BUGS
 from store.remotes.log.log_model import run as run_model
 
 SCENARIOS = ("sound", "sound", "hole", "rollback")

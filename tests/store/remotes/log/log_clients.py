@@ -7,14 +7,13 @@ are faults put into clients, which the model must find (`store.remotes.log.log_m
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from artstore.errors import OutsideError, RefusedError
 from artstore.ids import content_id
 from artstore.objects.failures import ObjectMissingError, UnknownOutcomeError
-from artstore.remotes.log.appending import Appended, Machine, append
+from artstore.remotes.log.appending import Appended, append
 from artstore.remotes.log.checkpoints import decode_state, encode_state
 from artstore.remotes.log.condemn_lists import (
     Pack,
@@ -45,48 +44,13 @@ from artstore.remotes.log.publishing import publish
 from artstore.remotes.log.reading import Log
 from artstore.remotes.log.state import DELETED, LIVE, State, VersionRow
 from store.objects.model_store import ModelStore
+from store.remotes.log.log_disk import Disk, Notes, packs_of_body
 from store.remotes.log.log_story import UUID, commit
 
-__all__ = ["Client", "Disk", "packs_of_body"]
+__all__ = ["Client"]
 
 ARTIFACTS = (b"a" * 16, b"b" * 16)
 FOREVER = 2**62
-
-
-def packs_of_body(body: bytes) -> set[Pack]:
-    """Return the packs that a manifest of the model lists."""
-    return {Pack("d", body[at : at + 16]) for at in range(8, len(body), 16)}
-
-
-@dataclass
-class Disk:
-    """What outlives a process: notes of entries, the operation under way, the last state."""
-
-    machine: Machine
-    notes: dict[bytes, int] = field(default_factory=dict)
-    job: dict[str, Any] = field(default_factory=dict)
-    state: tuple[bytes, bytes] | None = None
-
-
-class Notes:
-    """The notes on a disk; without them, as a bug, no lost answer is looked up."""
-
-    def __init__(self, disk: Disk, *, forgets: bool) -> None:
-        self._rows = disk.notes
-        self._forgets = forgets
-
-    def note(self, entry: bytes, number: int) -> None:
-        """See `artstore.remotes.log.appending.Notes`."""
-        if not self._forgets:
-            self._rows[entry] = number
-
-    def noted(self) -> Iterable[tuple[bytes, int]]:
-        """See `artstore.remotes.log.appending.Notes`."""
-        return list(self._rows.items())
-
-    def settle(self, entry: bytes, *, landed: bool) -> None:
-        """See `artstore.remotes.log.appending.Notes`."""
-        self._rows.pop(entry, None)
 
 
 class Client:

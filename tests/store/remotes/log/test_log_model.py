@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from store.remotes.log.log_model import BUGS, run
+from store.remotes.log.log_bugs import BUGS
+from store.remotes.log.log_model import run
 
 RUNS = 30
 MOST = 400
