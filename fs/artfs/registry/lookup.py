@@ -6,13 +6,13 @@ depends on the number of artifacts found.  None stands for what is not there; er
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
 from artfs.registry.chains import OperatorChain, branch_fits, chain_of, optional_number, whole_number
 from artfs.registry.errors import AmbiguousIdError, ArtifactIdError
 from artfs.registry.ids import ALL, ArtifactId, fold_label, generate_artifact_id_v3, parse_artifact_id
+from artfs.registry.metrics import deviation_of, mean_of
 from artfs.registry.naming import artifact_name, dataset_project
 from artfs.registry.records import ArtifactRecord, ArtifactType, artifact_type_of
 from artfs.registry.stored import is_registered, record_of
@@ -324,8 +324,8 @@ class Lookup(RegistryWorkspace):
         columns = {name: [float(record.metrics[name]) for record in models] for name in names}
         return {
             "folds": rows,
-            "mean": {name: statistics.fmean(values) for name, values in columns.items()},
-            "std": {name: statistics.stdev(values) if len(values) > 1 else 0.0 for name, values in columns.items()},
+            "mean": {name: mean_of(values) for name, values in columns.items()},
+            "std": {name: deviation_of(values) for name, values in columns.items()},
         }
 
     def get_all_records(self) -> list[ArtifactRecord]:

@@ -1,4 +1,4 @@
-"""The direction of metrics: whether the smallest or the largest value is the best one.
+"""The direction of metrics, whether the smallest or the largest value is the best one; their mean and deviation.
 
 A name is compared without case, separators, digits that count (``ndcg@10``), and the words of partitions and averages
 around it (``val_rmse``, ``f1_macro``, ``RMSE (cv)``).  ``neg_`` before it turns the direction, as scikit-learn's
@@ -7,14 +7,17 @@ scorers do; a plain ``score``, such as ``test_score``, is one of those, so the l
 
 from __future__ import annotations
 
+import math
 import re
+import statistics
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 from artfs.registry.errors import UnknownMetricError
 from artstore.arguments import shown_text, text
 
-__all__ = ["ascending"]
+__all__ = ["ascending", "deviation_of", "mean_of"]
 
 
 def _words(listed: str) -> frozenset[str]:
@@ -79,3 +82,23 @@ def _direction(words: list[str]) -> bool | None:
     if words and words[-1] in _LAST_SMALLEST:
         return True
     return False if words and words[-1] in _LAST_LARGEST else None
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Return the mean of numbers, of which there is at least one; it is not finite if one of them is not."""
+    if not all(map(math.isfinite, values)):
+        return sum(each / len(values) for each in values)
+    try:
+        return statistics.fmean(values)
+    except OverflowError:  # of the sum
+        return float(statistics.mean(values))
+
+
+def deviation_of(values: Sequence[float]) -> float:
+    """Return the deviation of a sample: 0 for a single number, NaN if one is not finite."""
+    if len(values) < 2:
+        return 0.0
+    try:
+        return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
+    except OverflowError:
+        return math.inf

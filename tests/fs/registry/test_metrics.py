@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from artfs.registry import UnknownMetricError
-from artfs.registry.metrics import ascending
+from artfs.registry.metrics import ascending, deviation_of, mean_of
 
 SMALLEST = (
     "rmse RMSE val_rmse test_mse RMSEP rmse_cv MAE mape log_loss logloss LogLoss train_loss my_special_loss "
@@ -45,3 +47,24 @@ def test_a_metric_is_text(wrong: object) -> None:
     """What is no text is a ValueError too."""
     with pytest.raises(ValueError, match="metric"):
         ascending(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "mean", "deviation"),
+    [
+        ([2.0], 2.0, 0.0),
+        ([1.0, 3.0], 2.0, math.sqrt(2)),
+        ([1e308, 1e308], 1e308, 0.0),
+        ([1.5e308, -1.5e308], 0.0, math.inf),
+        ([math.inf, 1.0], math.inf, math.nan),
+        ([math.inf, -math.inf], math.nan, math.nan),
+        ([math.nan, 1.0], math.nan, math.nan),
+        ([math.inf], math.inf, 0.0),
+        ([1, 2**60], 2.0**59, 2**60 / math.sqrt(2)),
+    ],
+    ids=str,
+)
+def test_means_and_deviations(values: list[float], mean: float, deviation: float) -> None:
+    """They are what doubles can say of any numbers, and never an error."""
+    assert mean_of(values) == pytest.approx(mean, nan_ok=True)
+    assert deviation_of(values) == pytest.approx(deviation, nan_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import statistics
@@ -16,6 +17,7 @@ from artfs.registry.errors import (
     UnknownPredictionError,
 )
 from artfs.registry.lookup import Lookup
+from artfs.registry.metrics import deviation_of, mean_of
 from artfs.registry.naming import CATALOG, catalog_name, check_dataset
 from artfs.registry.predictions.arrays import array_of
 from artfs.registry.predictions.columns import arrays_of, arrow, meta_schema
@@ -321,8 +323,8 @@ class PredictionCatalog(FolderWorkspace):
         columns = {name: [row["scores"][name] for row in folds] for name in sorted(named)}
         return {
             "folds": folds,
-            "mean": {name: statistics.fmean(values) for name, values in columns.items()},
-            "std": {name: _deviation(values) for name, values in columns.items()},
+            "mean": {name: mean_of(values) for name, values in columns.items()},
+            "std": {name: deviation_of(values) for name, values in columns.items()},
         }
 
     def compare_across_datasets(
@@ -438,15 +440,7 @@ def _has_nan(values: list[float]) -> bool:
 
 
 def _nothing(values: list[float]) -> float | None:
-    return float("nan") if values else None
-
-
-def _deviation(values: list[float]) -> float:
-    """Return the deviation of a sample, NaN where a value is not finite."""
-    if len(values) < 2:
-        return 0.0
-    total = sum(values)
-    return statistics.stdev(values) if total - total == 0 else float("nan")
+    return math.nan if values else None
 
 
 def _statistics(values: list[float]) -> dict[str, Any]:
@@ -454,8 +448,8 @@ def _statistics(values: list[float]) -> dict[str, Any]:
         return {"count": len(values), **dict.fromkeys(("mean", "std", "min", "max"), _nothing(values))}
     return {
         "count": len(values),
-        "mean": sum(values) / len(values),
-        "std": _deviation(values),
+        "mean": mean_of(values),
+        "std": deviation_of(values),
         "min": min(values),
         "max": max(values),
     }

@@ -11,10 +11,12 @@ import pytest
 
 from artfs.registry import (
     AmbiguousIdError,
+    ArtifactRegistry,
     PredictionCatalog,
     PredictionError,
     UnknownMetricError,
 )
+from artfs.registry.metrics import deviation_of, mean_of
 from artstore.errors import InvalidInputError, InvalidNameError
 from artstore.storage.environment import Environment
 from fs.registry.predictions.catalogs import given
@@ -187,6 +189,23 @@ def test_scores_that_are_not_finite(catalog: PredictionCatalog, model: Any) -> N
     finite = catalog.summary(metric="rmse", scores=["rmse>1"])
     assert finite["mean"] == math.inf and math.isnan(finite["std"]) and finite["min"] == 2.0
     assert len(catalog.filter(scores=["rmse=inf"])) == 1 and len(catalog.filter(scores={"rmse": -math.inf})) == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[math.inf, -math.inf], [math.nan, 1.0], [1e308, 1e308], [1e308, -1e308], [-math.inf, 1.0], [5e-324, 0.0], [1.0]],
+    ids=str,
+)
+def test_statistics_of_any_numbers(catalog: PredictionCatalog, registry: ArtifactRegistry, values: list[float]) -> None:
+    """No score makes a comparison fail."""
+    models = [add(registry, [fold], fold_id=fold) for fold in range(len(values))]
+    rows = [given(model, scores={"rmse": value}) for model, value in zip(models, values, strict=True)]
+    catalog.add_many("wheat", rows)  # type: ignore[arg-type]
+    found = catalog.compare_folds("wheat")
+    mean, deviation = found["mean"]["rmse"], found["std"]["rmse"]
+    assert repr((mean, deviation)) == repr((mean_of(values), deviation_of(values)))
+    (row,) = catalog.compare_across_datasets(metric="rmse")
+    assert row["count"] == len(values) and repr(catalog.summary(metric="rmse")["mean"]) == repr(row["mean"])
 
 
 def test_metrics_of_both_directions_are_not_ranked(catalog: PredictionCatalog, model: Any) -> None:
