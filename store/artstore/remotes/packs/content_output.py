@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
@@ -40,6 +40,7 @@ class _Copied(NamedTuple):
     stored: bytes | None = None
     known: Content | None = None
     chunk: Chunk | None = None
+    is_base: bool = False
 
 
 class ContentOutput:
@@ -51,10 +52,12 @@ class ContentOutput:
         self._output = output
         self._find = find
         self._name = name
+        self.listed: Callable[[ChunkList, int, bytes], Iterable[Chunk]] | None = None
+        """Returns the chunks of a list of the base version, of a file of some bytes, if lists are written again."""
         self.used: set[Pack] = set()
         """Objects with chunks that the remote has already."""
-        self.has_base_content = False
-        """Whether a file was taken from the base version."""
+        self.has_base_lists = False
+        """Whether the list of a file was taken from the base version: which objects its chunks need is not known."""
 
     def files(self, entries: Sequence[TreeEntry], known: dict[bytes, Sent], path: bytes) -> list[Sent]:
         """Return where the content of entries lies, none of which is a directory; send what the remote lacks.
@@ -66,13 +69,27 @@ class ContentOutput:
             for copied in self._copy([entry.node for entry in entries[len(done) :]], path, entries[len(done) :], known):
                 record, entry = copied.record, entries[len(done)]
                 if copied.known is not None:
-                    content = copied.known
+                    content = self._taken(copied.known, entry, path) if copied.is_base else copied.known
                 elif isinstance(record, ListView):
                     content = self._large(entry.node, path + entry.name)
                 else:
                     content = (self._send(record, copied.stored),)
                 done.append(Sent(record.id, content))
         return done
+
+    def _taken(self, content: Content, entry: TreeEntry, path: bytes) -> Content:
+        """Return the content that the base version has of an entry; its list again, if that is asked for."""
+        if not isinstance(content, ChunkList):
+            self.used.update(chunk.place.pack for chunk in content)
+        elif self.listed is None:
+            self.has_base_lists = True
+        else:
+            lists = _ListOutput(self._output)
+            for chunk in self.listed(content, entry.size, path + entry.name):
+                self.used.add(chunk.place.pack)
+                lists.add(chunk)
+            return lists.finish()
+        return content
 
     def _copy(
         self,
@@ -91,8 +108,7 @@ class ContentOutput:
                 record = content_record(snapshot.transaction, node)
                 there = known.get(entries[number].name) if known else None
                 if there is not None and there.id == record.id:
-                    self.has_base_content = True
-                    copied.append(_Copied(record, None, there.content))
+                    copied.append(_Copied(record, None, there.content, is_base=True))
                 elif isinstance(record, ListView):
                     copied.append(_Copied(record))
                 elif not record.size:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from artstore.errors import DamageError
 from artstore.ids import ContentHasher, content_id
+from artstore.objects.failures import WrongAnswerError
 from artstore.records.trees import Kind
 from artstore.remotes.packs.lists import decode_chunks, decode_parts
 from artstore.remotes.packs.located import (
@@ -31,6 +32,7 @@ from artstore.remotes.packs.located import (
 from artstore.remotes.packs.places import TREES, Fetch, Pack, Place
 from artstore.remotes.packs.ranges import joined
 from artstore.remotes.packs.spans import Span, decompress
+from artstore.remotes.packs.spans_ahead import SpansAhead
 from artstore.storage.codec import decode
 
 __all__ = ["FetchedChunk", "RemoteRoot", "RemoteTree"]
@@ -70,12 +72,13 @@ class RemoteTree:
     """
 
     def __init__(self, fetch: Fetch, root: RemoteRoot, version: str) -> None:
-        self._fetch = fetch
+        self._fetch = _or_nothing(fetch)
         self._root = root
         self._version = version
         self._spans: OrderedDict[bytes, Span] = OrderedDict()
         self._weight = 0
         self._root_below: Below | None = None
+        self._ahead = SpansAhead(self._fetch)
 
     # -- forms ---------------------------------------------------------------------------------------------------------
 
@@ -107,11 +110,12 @@ class RemoteTree:
         if span is not None:
             self._spans.move_to_end(form.hash)
             return span
-        raw = self.form(form, path)
+        stored = self._ahead.take(form) or self._verified(form.place, form.hash, path)
         try:
-            span = Span(raw)
+            span = Span(decompress(stored, form.size))
         except DamageError as error:
             raise self._damage(form.place.pack, path, error.message) from error
+        self._ahead.name(span.spans)
         self._spans[form.hash] = span
         self._weight += span.weight
         while self._weight > _SPAN_BYTES and len(self._spans) > 1:
@@ -131,6 +135,12 @@ class RemoteTree:
         if self._root_below is None:
             self._root_below = self._verified_root()
         return self._root_below
+
+    @property
+    def packs_below_root(self) -> set[Pack]:
+        """The packs with the spans that the root's span leads to: how far the records are scattered."""
+        span = self._span(FormPlace(self._root.hash, 0, self._root.place), b"")
+        return {each.place.pack for each in span.spans}
 
     def _verified_root(self) -> Below:
         root = self._root
@@ -351,6 +361,18 @@ class RemoteTree:
                 yield from zip(bases, [item.content for item in self.fetch_chunks(window)], strict=True)
                 window, bases, held = [], [], 0
         yield from zip(bases, [item.content for item in self.fetch_chunks(window)], strict=True)
+
+
+def _or_nothing(fetch: Fetch) -> Fetch:
+    """Return what fetches the same, but nothing of an object that ends before: so that the version is named."""
+
+    def fetched(pack: Pack, offset: int, length: int, *, fresh: bool = False) -> bytes:
+        try:
+            return fetch(pack, offset, length, fresh=fresh)
+        except WrongAnswerError:
+            return b""
+
+    return fetched
 
 
 def _with_span(entry: LocatedEntry, form: FormPlace) -> LocatedEntry:

@@ -25,8 +25,9 @@ from artstore.remotes.packs.containers import MANIFEST, RECORD, SET
 from artstore.remotes.packs.content_output import ContentOutput, Find, Sent
 from artstore.remotes.packs.located import Below, FormPlace, Identity, LocatedEntry, LocatedRecord, identity, totals_of
 from artstore.remotes.packs.manifests import AddedPack, PushManifest, encode_manifest
-from artstore.remotes.packs.output import PackOutput
+from artstore.remotes.packs.output import TREES_TARGET, PackOutput
 from artstore.remotes.packs.pack_sets import write_set
+from artstore.remotes.packs.places import Pack
 from artstore.remotes.packs.reading import RemoteRoot, RemoteTree
 from artstore.remotes.packs.span_output import PlacedRecord, SpanOutput
 from artstore.rows.nodes import node_payload, tree_view
@@ -34,6 +35,11 @@ from artstore.store import Store
 
 __all__ = ["BaseVersion", "WrittenVersion", "write_version"]
 
+MOST_TREE_PACKS: Final = 24
+"""Tree packs with records of a base version from which records are taken, at most, beyond what its size needs."""
+_FILE_BYTES: Final = 64
+"""Bytes of records for a file, and bytes of content for a byte of lists: estimates."""
+_CONTENT_BYTES: Final = 3000
 _MOST_PLACED: Final = 20_000
 """Directories whose places are kept, in case that the version has them again."""
 
@@ -48,7 +54,9 @@ class BaseVersion(NamedTuple):
 class WrittenVersion(NamedTuple):
     """What a version has become: its root, the push manifest, records, and the objects, the manifest's own last.
 
-    ``total`` counts the packs that the version uses, ``sent`` the stored bytes of chunks that were added.
+    ``packs`` is the set of the ``total`` packs that the version uses.  ``used`` are those that were added, or found by
+    the caller's table or in a file of the base; the others are of the set of the base.  ``sent`` are the stored bytes
+    of chunks that were added.
     """
 
     root: RemoteRoot
@@ -57,6 +65,7 @@ class WrittenVersion(NamedTuple):
     objects: list[AddedPack]
     packs: FormPlace
     total: int
+    used: frozenset[Pack]
     sent: int
 
 
@@ -83,7 +92,7 @@ def write_version(
     manifest = PushManifest(tuple(sorted(output.added, key=lambda added: added.pack.id)), packs, total)
     form = output.form(MANIFEST, encode_manifest(manifest), stay=True)
     output.finish()
-    return WrittenVersion(place, form, forms, output.added, packs, total, output.data_bytes)
+    return WrittenVersion(place, form, forms, output.added, packs, total, frozenset(writer.used), output.data_bytes)
 
 
 @dataclass(slots=True)
@@ -113,6 +122,8 @@ class _VersionWriter:
         self._spans = SpanOutput(output)
         self._placed: dict[int, PlacedRecord] = {}
         self._has_base_records = False
+        self._keeps_records = True
+        self._base_set = b""
 
     def _shown(self, path: bytes) -> str:
         return f"{self._name}/{os.fsdecode(path.rstrip(b'/'))}" if path else self._name
@@ -124,7 +135,8 @@ class _VersionWriter:
             base = BaseDirectory(self._base.tree, self._base.tree.root, b"")
             with self._store.snapshot() as snapshot:
                 view = snapshot.tree(root)
-            if view.form == base.form:
+            self._look_at_base(self._base)
+            if view.form == base.form and self._keeps_records:
                 self._has_base_records = True
                 return self._base.tree.named_root
         stack = [self._open(root, b"", base, 0)]
@@ -146,6 +158,16 @@ class _VersionWriter:
             if len(self._placed) >= _MOST_PLACED:
                 self._placed = {}
             self._placed[top.node] = placed
+
+    def _look_at_base(self, base: BaseVersion) -> None:
+        """Decide whether the records of the base version are taken, or written again because they are scattered."""
+        self._base_set = base.tree.form(base.packs)
+        root = base.tree.named_root
+        needed = (root.files * _FILE_BYTES + root.bytes // _CONTENT_BYTES) // TREES_TARGET
+        self._keeps_records = len(base.tree.packs_below_root) <= MOST_TREE_PACKS + 2 * needed
+        if not self._keeps_records:
+            tree = base.tree
+            self._content.listed = lambda item, size, path: (chunk for _, chunk in tree.chunks(item, size, path))
 
     def _open(self, node: int, path: bytes, base: BaseDirectory | None, row: int) -> _Open:
         """Return a record whose children are still to be written, but for those that the base version has."""
@@ -179,7 +201,7 @@ class _VersionWriter:
             if isinstance(content, Below) and self._base is not None:
                 there = content if content.form == form else None
                 below = BaseDirectory(self._base.tree, content, path.rstrip(b"/"))
-        if there is not None:
+        if there is not None and self._keeps_records:
             self._has_base_records = True
             opened.done[row] = there
         else:
@@ -218,17 +240,22 @@ class _VersionWriter:
                     known[entry.name] = Sent(there.id, there.content)
         return dict(zip(rows, self._content.files(entries, known, opened.path), strict=True))
 
+    @property
+    def used(self) -> set[Pack]:
+        """The packs that the version is known to use: those that were begun, and those of chunks that were found."""
+        moved = self._output.moved
+        return {moved.get(pack, pack) for pack in self._content.used} | self._output.packs
+
     def packs(self) -> tuple[FormPlace, int]:
         """Write the set of the packs that the version uses; return its place and their number.
 
-        With a part of the base version its whole set is taken: which packs that part needs is not looked up.
+        With a record or list of the base version its whole set is taken: what that needs is not looked up.
         """
         output = self._output
         output.settle()
-        used = {output.moved.get(pack, pack) for pack in self._content.used} | output.packs
-        base = None
-        if self._base is not None and (self._has_base_records or self._content.has_base_content):
-            base = self._base.tree.form(self._base.packs)
+        used = self.used
+        has_parts = self._has_base_records or self._content.has_base_lists
+        base = self._base_set if self._base is not None and has_parts else None
         load = self._base.tree.form if self._base is not None else _no_part
         form, total = write_set(used, base, load, lambda raw: output.form(SET, raw, stay=True))
         return form, total

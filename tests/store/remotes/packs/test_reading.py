@@ -10,6 +10,7 @@ import pytest
 
 from artstore.errors import DamageError
 from artstore.ids import content_id
+from artstore.objects.failures import WrongAnswerError
 from artstore.records.trees import Kind
 from artstore.remotes.packs.containers import CHUNK, LIST, SPAN, parse_pack
 from artstore.remotes.packs.located import Below, LocatedEntry
@@ -102,11 +103,11 @@ def refused(remote: MemoryRemote, written: WrittenVersion, names: tuple[str, ...
 
 
 def test_every_changed_byte_is_refused(pushed: tuple[MemoryRemote, WrittenVersion]) -> None:
-    """Each fifth byte of every object with one bit flipped: refused if reading looks at it, and else without effect."""
+    """Each ninth byte of every object with one bit flipped: refused if reading looks at it, and else without effect."""
     remote, written = pushed
     sound, looked_at = everything(remote.tree(written)), of_forms(remote)
     for name, data in list(remote.objects.items()):
-        for at in range(0, len(data), 5):
+        for at in range(0, len(data), 9):
             remote.objects[name] = data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
             assert refused(remote, written, (name,)) == (at in looked_at[name]), (name, at)
         remote.objects[name] = data
@@ -183,6 +184,25 @@ def test_a_cache_that_is_wrong_is_passed(pushed: tuple[MemoryRemote, WrittenVers
         return remote.fetch(pack, offset, length) if fresh else bytes(length)
 
     assert everything(RemoteTree(fetch, written.root, "a:v1")) == everything(remote.tree(written))
+
+
+def test_a_store_that_refuses_ranges_of_short_objects(pushed: tuple[MemoryRemote, WrittenVersion]) -> None:
+    """A client that raises where an object ends too early: the message has the version all the same."""
+    remote, written = pushed
+    sound = everything(remote.tree(written))
+
+    def fetch(pack: Pack, offset: int, length: int, *, fresh: bool = False) -> bytes:
+        data = remote.fetch(pack, offset, length)
+        if len(data) < length:
+            raise WrongAnswerError("the object ends before")
+        return data
+
+    assert everything(RemoteTree(fetch, written.root, "a:v1")) == sound
+    for name, data in list(remote.objects.items()):
+        remote.objects[name] = data[:40]
+        with pytest.raises(DamageError, match=f"^a:v1.*{name}"):
+            everything(RemoteTree(fetch, written.root, "a:v1"))
+        remote.objects[name] = data
 
 
 def test_a_file_of_other_content_is_refused_at_its_end(store: Store, commit_tree: CommitTree) -> None:

@@ -194,6 +194,26 @@ def assert_same(remote: MemoryRemote, written: WrittenVersion, store: Store, rec
     assert {pack.object_name for pack in set_of(remote, written)} >= reachable(remote, written)
 
 
+def test_a_version_of_many_small_pushes_is_written_again(store: Store, commit_tree: CommitTree) -> None:
+    """Each of 60 pushes changes one folder, and one has a list: its records lie in few objects all the same.
+
+    What a push reads and sends stays small but for those that write everything again, and nothing is sent twice.
+    """
+    tree = {**folders(60, 5), b"large": {b"list": NOISE[:30_000]}}
+    remote = MemoryRemote()
+    written = remote.push(store, commit_tree(tree))
+    rewritten = 0
+    for number in range(60):
+        tree = change(tree, b"%03d" % number, b"new", b"%d" % number)
+        record, before = commit_tree(tree), set_of(remote, written)
+        written = remote.push(store, record, base=written)
+        rewritten += not set_of(remote, written) > before
+        assert written.sent == len(b"%d" % number)
+        assert len(remote.tree(written).packs_below_root) <= 25
+    assert rewritten == 2, "the packs of records that were replaced have left the set"
+    assert_same(remote, written, store, record)
+
+
 def test_content_that_the_table_knows_is_not_sent(store: Store, commit_tree: CommitTree) -> None:
     """Of another artifact, without a base; its packs are in the set."""
     remote = MemoryRemote()
@@ -305,7 +325,8 @@ def test_a_damaged_record_is_not_sent(store: Store, commit_tree: CommitTree) -> 
 
 def test_a_large_set_of_a_base_is_kept_in_parts(store: Store, commit_tree: CommitTree) -> None:
     """A version on a base with many packs writes the part that its new pack falls into, and not the others."""
-    remote, record = MemoryRemote(), commit_tree({b"a": b"a"})
+    folder = {b"f": b"f"}
+    remote, record = MemoryRemote(), commit_tree({b"a": b"a", b"d": folder})
     base = remote.push(store, record)
     chance = random.Random(1)
     many = [Pack(DATA, chance.randbytes(16)) for _ in range(3000)]
@@ -314,7 +335,7 @@ def test_a_large_set_of_a_base_is_kept_in_parts(store: Store, commit_tree: Commi
     crowded = write_version(store, record.root, "a:v1", output, find=remote.table.get)
     assert crowded.total == 3002
     before = set(remote.objects)
-    written = remote.push(store, commit_tree({b"a": b"a", b"b": b"b"}), base=base._replace(packs=crowded.packs))
+    written = remote.push(store, commit_tree({b"b": b"b", b"d": folder}), base=base._replace(packs=crowded.packs))
     new = forms(remote, SET, set(remote.objects) - before)
     assert len(new) == 2 and written.total == 3003
     assert set_of(remote, written) >= set(many)
