@@ -158,6 +158,11 @@ def _versions(base: Bundle) -> Iterator[tuple[str, bytes]]:
     ]:
         yield f"with other metadata, {key} = {value!r}"[:60], with_metadata(base, one, **{key: value})
 
+    deep: object = 1
+    for _ in range(200):
+        deep = [deep]
+    yield "with metadata of 200 levels", with_metadata(base, one, note=deep)
+
 
 def _records(base: Bundle) -> Iterator[tuple[str, bytes]]:
     one = base.find("one")

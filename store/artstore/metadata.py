@@ -33,10 +33,12 @@ def typed_value(value: str) -> str | int | float:
         return value
     number: int | float
     try:
-        number = int(value)
+        number = int(value)  # which may be larger than any float
     except ValueError:
         number = float(value)
-    return number if math.isfinite(number) and repr(number) == value else value
+        if not math.isfinite(number):
+            return value
+    return number if repr(number) == value else value
 
 
 def decimal_of(value: object) -> Decimal | None:
@@ -45,7 +47,9 @@ def decimal_of(value: object) -> Decimal | None:
 
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
+    if isinstance(value, int):  # which may be larger than any float
+        return Decimal(value)
+    if isinstance(value, float):
         return Decimal(repr(value)) if math.isfinite(value) else None
     if not isinstance(value, str) or len(value) > _LONGEST or _DECIMAL.fullmatch(value) is None:
         return None

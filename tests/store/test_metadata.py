@@ -64,6 +64,19 @@ def test_a_number_is_the_same_however_it_is_written(number: Decimal) -> None:
         assert same_value(float(number), spelling)
 
 
+@pytest.mark.parametrize("number", [10**400, -(10**400), 10**100 + 1])
+def test_a_number_beyond_all_floats_is_a_number(workspace: Workspace, tmp_path: Path, number: int) -> None:
+    """It is kept, compared and typed like any other."""
+    assert decimal_of(number) == decimal_of(str(number)) == Decimal(number)
+    assert typed_value(str(number)) == number and same_value(str(number), number) and not same_value(number + 1, number)
+    (tmp_path / "f").write_bytes(b"1")
+    version = workspace.put(tmp_path / "f", "f", metadata={"k": number})
+    assert version.metadata == {"k": number}
+    assert [each.name for each in workspace.find(metadata={"k": number})] == [version.name]
+    assert [each.name for each in workspace.find(where=["k>0"])] == [version.name] * (number > 0)
+    workspace.close()
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

@@ -24,7 +24,7 @@ from artstore.archives.index import ArchivedEntry, ArchivedVersion, split_name
 from artstore.archives.reading import Archive
 from artstore.errors import ArtfsError
 from artstore.metadata import equal_metadata
-from artstore.records.catalogue import given, reserved
+from artstore.records.catalogue import checked_metadata, given, reserved
 
 __all__ = ["Bundled", "bundled_artifacts", "direct_sources"]
 
@@ -121,6 +121,7 @@ class _Reader:
         derived = {**metadata_of(record, payload), **({DEPTH: depth} if depth else {})}
         if not equal_metadata(derived, reserved(version.metadata)):  # also for a signature, which no bundle has
             raise RecordError(f"the metadata of {version.name} in the bundle are not those of its record")
+        checked_metadata({**derived, **version.metadata})  # what the store could not read back is refused now
         return Bundled(version, name, record, payload, digest, files, depth, given(version.metadata))
 
     def _folder(self, files: Mapping[str, ArchivedEntry], folder: str) -> tuple[str, _Kept]:

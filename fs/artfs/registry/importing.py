@@ -18,7 +18,7 @@ from artfs.registry.errors import ChainConflictError
 from artfs.registry.exporting import Exporting
 from artfs.registry.ids import parse_artifact_id
 from artfs.registry.naming import artifact_name
-from artfs.registry.records import ArtifactRecord
+from artfs.registry.records import RECORD, ArtifactRecord
 from artfs.registry.sources import Pending, SourceFolder, folders_of, record_digest
 from artfs.registry.stored import DEPTH, MACS, is_registered, metadata_of, record_of
 from artfs.registry.workspaces import FolderWorkspace
@@ -245,11 +245,11 @@ class _Staging:
             self._folders.setdefault(each.digest, each)
 
     def _files(self, artifact: Bundled, folder: str) -> Iterator[tuple[bytes, bytes | Path]]:
-        """Yield the record and the payload in a folder of an artifact; what is large is a temporary file."""
+        """Yield the record and the payload in a folder of an artifact; a large payload is a temporary file."""
         for path, entry in artifact.files.items():
             if path.rpartition("/")[0] != folder.rstrip("/"):
                 continue
-            if entry.size <= WHOLE:
+            if entry.size <= WHOLE or path.endswith(RECORD):
                 yield entry.path, self._archive.read(entry)
                 continue
             file = self._folder / f"{len(list(self._folder.iterdir()))}"

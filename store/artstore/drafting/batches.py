@@ -142,10 +142,15 @@ class VersionBatch:
         name = parse_path(path)[-1]
         if isinstance(content, Path) and content.stat().st_size <= WHOLE:
             content = content.read_bytes()
-        if isinstance(content, bytes) and len(content) > WHOLE:
-            raise InvalidInputError(f"the content of {os.fsdecode(path)!r} is too long to be given as bytes")
         if isinstance(content, Path):
             return self._large_file(name, content)
+        if len(content) > WHOLE:
+            import tempfile  # rarely needed, and slow to load
+
+            with tempfile.NamedTemporaryFile(prefix="artfs-batch-") as file:
+                file.write(content)
+                file.flush()
+                return self._large_file(name, Path(file.name))
         ident, builder = content_id(content), ListBuilder(self._stager)
         if content:
             builder.add(self._stager.chunk(ident, len(content), encode(content)), len(content))

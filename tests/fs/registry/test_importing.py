@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -258,6 +260,32 @@ def test_large_payloads(registry: ArtifactRegistry, target: ArtifactRegistry, tm
         assert (target.load_artifact(record) == array).all()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"params": {"x": "\ud800", "\udc80": 1}, "custom_name": "\udcff"},
+        {"params": {"x": "\0\x1b[31m\n"}, "custom_name": "a\0b"},
+        {"params": {"x": 10**400, "y": -1.5e308, "z": float("inf")}},
+        {"params": {f"p{number}": number for number in range(5_000)}},
+        {"params": {"deep": [[[[[[[[[[1]]]]]]]]]]}, "branch_path": list(range(500))},
+    ],
+    ids=["surrogates", "control characters", "large numbers", "many", "nested"],
+)
+def test_odd_values_are_moved(
+    registry: ArtifactRegistry, target: ArtifactRegistry, tmp_path: Path, options: dict[str, object]
+) -> None:
+    """Also a record of several chunks."""
+    record = add(registry, [1], **options)
+    made = add(registry, [2], "s1.A>s5.C", depends_on=[record.artifact_id])
+    registry.export_bundle(tmp_path / "b")
+    ArtifactRegistry.import_bundle(tmp_path / "b", tmp_path / TARGET)
+    found = target.resolve(record.artifact_id)
+    assert found is not None and (found.params, found.custom_name) == (record.params, record.custom_name)
+    assert [each.ref for each in target.resolve_dependencies(made.artifact_id)] == [record.ref]
+    target.export_bundle(tmp_path / "c")
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
+
+
 def test_a_bundle_is_read_without_artfs(registry: ArtifactRegistry, tmp_path: Path) -> None:
     """By tar: the folders are those of a mount."""
     stacked(registry)
@@ -266,6 +294,56 @@ def test_a_bundle_is_read_without_artfs(registry: ArtifactRegistry, tmp_path: Pa
     for record in registry.get_all_records():
         folder = tmp_path / "artfs-archive" / "versions" / record.path
         assert folder.read_bytes() == registry.open_payload(record).read()
+
+
+PREDICTS = """
+import pickle, sys
+from artfs.registry import ArtifactLoader
+
+place, ident, given, predicted = sys.argv[1:]
+X = pickle.load(open(given, "rb"))
+meta, sources, columns = ArtifactLoader(place, "wheat").load_meta_model_with_sources(ident, validate_branch=False)
+import numpy as np
+features = np.column_stack([model.predict(X) for _, model in sources])
+pickle.dump((meta.predict(features), [name for name, _ in sources], columns), open(predicted, "wb"))
+"""
+
+
+def test_a_stack_predicts_the_same_elsewhere(
+    registry: ArtifactRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five folds of three base models and a meta-model: from a bundle, in another process, under another key."""
+    numpy = pytest.importorskip("numpy")
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import KFold
+    from sklearn.tree import DecisionTreeRegressor
+
+    random = numpy.random.default_rng(1)
+    X, y = random.random((60, 4)), random.random(60)
+    models, ids = [], []
+    with registry.deferred():
+        for step, kind in enumerate(
+            (RandomForestRegressor(5, random_state=1), DecisionTreeRegressor(random_state=1), Ridge()), 2
+        ):
+            for fold, (train, _) in enumerate(KFold(5).split(X)):
+                models.append(type(kind)(**kind.get_params()).fit(X[train], y[train]))
+                chain = f"s1.KFold>s{step}.{type(kind).__name__}"
+                ids.append(add(registry, models[-1], chain, fold_id=fold).artifact_id)
+        features = numpy.column_stack([model.predict(X) for model in models])
+        meta = Ridge().fit(features, y)
+        record = registry.register_meta_model(meta, None, ids, chain="s1.KFold>s9.Ridge")
+    receipt = registry.export_bundle(tmp_path / "b")
+    assert len(receipt.versions) == 16 and receipt.files == 2 * 16 + 2 * 15 and receipt.contents == 2 * 16
+    (tmp_path / "X").write_bytes(pickle.dumps(X))
+    monkeypatch.setenv("ARTFS_KEY_FILE", str(tmp_path / "other.key"))
+    ArtifactRegistry.import_bundle(tmp_path / "b", tmp_path / TARGET)
+    files = (tmp_path / TARGET, record.artifact_id, tmp_path / "X", tmp_path / "y")
+    subprocess.run([sys.executable, "-c", PREDICTS, *map(str, files)], check=True)
+    predicted, names, columns = pickle.loads((tmp_path / "y").read_bytes())
+    assert predicted.tobytes() == meta.predict(features).tobytes() and names == ids
+    assert record.meta_config is not None and columns == record.meta_config.feature_columns
+    assert not (tmp_path / "other.key").exists()  # nothing had to be signed
 
 
 NAMES = "ABC"

@@ -14,6 +14,7 @@ from artstore.changes.committing import Commit
 from artstore.drafting import batches
 from artstore.drafting.batches import Included, NewVersion, VersionBatch
 from artstore.errors import InvalidInputError, NotFoundError, RefusedError
+from artstore.ids import content_id
 from artstore.workspace import Workspace
 from store.oracle import assert_sound, leftovers
 
@@ -129,7 +130,7 @@ def test_another_version_at_the_same_time(workspace: Workspace, monkeypatch: pyt
 
 
 def test_what_is_included_must_be_there(workspace: Workspace) -> None:
-    """A deleted version or a missing path is an error, and a long content is a file's."""
+    """A deleted version or a missing path is an error."""
     with workspace.drafts.batch("a") as batch:
         batch.add(new("a", {"f": b"1"}))
         (version,) = batch.commit()
@@ -139,9 +140,17 @@ def test_what_is_included_must_be_there(workspace: Workspace) -> None:
         workspace.delete(version.name)
         with pytest.raises(NotFoundError, match="has been deleted"):
             batch.add(new("b", {}, included={b"g": Included(version.record, b"f")}))
-        with pytest.raises(InvalidInputError, match="too long"):
-            batch.add(new("b", {"f": bytes(100_000)}))
-    assert batches.WHOLE == 65536
+    nothing_left_over(workspace)
+
+
+@pytest.mark.parametrize("size", [batches.WHOLE, batches.WHOLE + 1, 3_000_000])
+def test_content_of_any_length_can_be_bytes(workspace: Workspace, size: int) -> None:
+    """What is cut into chunks gets the digest that a put of it gets."""
+    content = random.Random(size).randbytes(size)
+    with workspace.drafts.batch("a") as batch:
+        batch.add(new("a", {"f": content}))
+        (version,) = batch.commit()
+    assert version.read_bytes("f") == content and version.stat("f").digest == content_id(content).hex()
     nothing_left_over(workspace)
 
 
