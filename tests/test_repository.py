@@ -370,9 +370,6 @@ TESTED_ELSEWHERE = {
     "tests/store/references/test_pinning.py": ["artstore/references/services", "artstore/references/local"],
     "tests/store/references/test_reading.py": ["artstore/references/delegating", "artstore/references/sums"],
     "tests/store/objects/test_delegating.py": ["artstore/objects/helper"],
-    "tests/store/objects/test_conformance.py": [
-        f"artstore/objects/{name}" for name in ("folders", "opening", "server_clocks")
-    ],
     # Commands: `test_documents` runs each of them, and these have no logic of their own.
     "tests/fs/cli/test_documents.py": [f"artfs/cli/{name}" for name in ("artifacts", "caching", "differences")],
     "tests/fs/cli/test_demo.py": ["artfs/cli/demo_data"],
