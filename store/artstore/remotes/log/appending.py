@@ -121,7 +121,12 @@ def _check_collector(log: Log) -> None:
     log.prove()
     log.check_writable()
     date = log.store.date()
-    if date is None or log.state.time_ns > (date + _MOST_AHEAD) * _SECOND:
+    if date is None:
+        raise RefusedError(
+            f"{log.store.url} does not tell the time, so nothing is condemned",
+            hint="pass its Date header through proxies",
+        )
+    if log.state.time_ns > (date + _MOST_AHEAD) * _SECOND:
         raise RefusedError(
             f"the log of {log.store.url} is ahead of the store's clock, so nothing is condemned",
             hint="an entry was written while that clock was wrong; wait until it has caught up",

@@ -128,6 +128,7 @@ class Client:
         """Prepare what a client that looks once keeps, and rest: others go on meanwhile."""
         if self._looks_once:
             self.log.read_on()
+            self.log.check_writable()
             prepare(self.log.state)
             self.store.rest(self.chance.randrange(30))
 

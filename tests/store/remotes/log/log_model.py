@@ -34,12 +34,12 @@ from artstore.remotes.log.reading import Log
 from artstore.remotes.log.state import State
 from store.objects.model_store import Bucket, ModelStore
 from store.remotes.log.brute_fold import World, fold_all
-from store.remotes.log.log_bugs import BUGS, FOCUS, SCENARIOS, patched
+from store.remotes.log.log_bugs import FOCUS, SCENARIOS, patched
 from store.remotes.log.log_clients import Client
 from store.remotes.log.log_disk import Disk, packs_of_body
 from store.remotes.log.log_story import UUID
 
-__all__ = ["BUGS", "Outcome", "run"]
+__all__ = ["Outcome", "run"]
 
 JOBS: Final = {
     "push": 8,
