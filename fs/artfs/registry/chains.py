@@ -81,11 +81,14 @@ def context_fits(
     )
 
 
+_LARGEST: Final = 1 << 63
+
+
 def whole_number(value: Any, what: str) -> int:
     """Return a whole number from 0, also one of NumPy's; raise `InvalidInputError` for anything else."""
     if not isinstance(value, bool) and hasattr(type(value), "__index__"):
         with suppress(TypeError):  # an array of several numbers
-            if (number := operator.index(value)) >= 0:
+            if 0 <= (number := operator.index(value)) < _LARGEST:
                 return number
     raise InvalidInputError(f"{what} must be a whole number from 0, not {shown_value(value)}")
 

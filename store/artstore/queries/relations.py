@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 from artstore.queries.conditions import values_at
@@ -37,8 +38,9 @@ class Logged(NamedTuple):
 
 def names_below(store: Store, project: str, beginning: str = "") -> list[str]:
     """Return the components directly below a project that begin with a text, in order."""
-    with store.snapshot() as snapshot:
+    with store.snapshot() as snapshot, suppress(UnicodeEncodeError):  # half of a surrogate pair: no name has one
         return list(catalogue.components_in(snapshot.transaction, project, beginning))
+    return []
 
 
 def current(store: Store, name: str) -> Version | None:

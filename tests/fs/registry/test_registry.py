@@ -329,3 +329,13 @@ def test_numbers_of_numpy_are_numbers(registry: ArtifactRegistry) -> None:
     for wrong in (True, 0.0, "0", -1):
         with pytest.raises(InvalidInputError):
             registry.get_by_chain("s1.A>s3.B", wrong)  # type: ignore[arg-type]
+
+
+def test_texts_and_numbers_that_no_name_has(registry: ArtifactRegistry) -> None:
+    """Half of a surrogate pair finds nothing, and a number of thousands of digits is refused."""
+    record = add(registry, 1)
+    assert registry.resolve("\ud800$abc:0") is None and registry.find(pipeline_id="\ud800") == []
+    assert registry.delete_pipeline_artifacts("\ud800") == 0
+    for number in (10**5000, 1 << 63, -1):
+        with pytest.raises(InvalidInputError, match="a version must be a whole number"):
+            registry.resolve(record.artifact_id, version=number)

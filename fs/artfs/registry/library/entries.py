@@ -57,12 +57,11 @@ class LibraryKind(StrEnum):
 
 def kind_of(value: object) -> LibraryKind:
     """Return the kind that a value names; raise `InvalidInputError` for an unknown one."""
-    try:
-        return LibraryKind(str(value))
-    except ValueError:
-        raise InvalidInputError(
-            f"{shown_value(value)} is not a kind of library entries", hint=f"the kinds are {', '.join(LibraryKind)}"
-        ) from None
+    if isinstance(value, str) and value in list(LibraryKind):
+        return LibraryKind(value)
+    raise InvalidInputError(
+        f"{shown_value(value)} is not a kind of library entries", hint=f"the kinds are {', '.join(LibraryKind)}"
+    )
 
 
 def summary(kind: LibraryKind, version: Version) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -26,7 +27,7 @@ from artfs.registry.records import RECORD, ArtifactRecord
 from artfs.registry.registry import ArtifactRegistry
 from artfs.registry.stored import MACS
 from artfs.registry.values import json_object
-from artstore.arguments import raw_path, shown_text, texts
+from artstore.arguments import raw_path, shown_text, text, texts
 from artstore.drafting.batches import Included
 from artstore.drafting.gathering import Gathering
 from artstore.errors import InvalidInputError, NotFolderError, NotFoundError, RefusedError, SourceError
@@ -180,10 +181,12 @@ class Trained(StoredEntries):
         workspace = self._existing()
         datasets = [] if workspace is None else workspace.relations.names_below(RUNS)
         dataset = registry.get("dataset")
+        if dataset is not None:
+            text(dataset, "the data set")
         if dataset is None and len(datasets) > 1:
             raise InvalidInputError(f"there are several data sets: {', '.join(datasets)}", hint="pass dataset=")
         if workspace is None or not datasets or (dataset is not None and dataset not in datasets):
-            what = "nothing" if dataset is None else f"nothing of the data set {dataset!r}"
+            what = "nothing" if dataset is None else f"nothing of the data set {shown_text(dataset)}"
             raise NotFoundError(
                 f"{what} is registered in the workspace of {self.folder}", hint="list what there is: artfs registry ls"
             )
@@ -201,6 +204,8 @@ def _add(gathering: Gathering, folder: Path) -> None:
 
 def _selected(source: ArtifactRegistry, registry: FromRegistry) -> list[ArtifactRecord]:
     ids, pipeline = registry.get("ids"), registry.get("pipeline_id")
+    if pipeline is not None:
+        text(pipeline, "the pipeline")
     if ids is not None and pipeline is not None:
         raise InvalidInputError("artifacts are selected by ids or by pipeline_id, not by both")
     if ids is not None:
@@ -217,7 +222,7 @@ def _selected(source: ArtifactRegistry, registry: FromRegistry) -> list[Artifact
     else:
         records = source.find(pipeline_id=pipeline) if pipeline else source.get_all_records()
     if not records:
-        what = "no ids were given" if ids is not None else f"the pipeline {pipeline!r} has no artifacts"
+        what = "no ids were given" if ids is not None else f"the pipeline {shown_text(pipeline or '')} has no artifacts"
         raise NotFoundError(f"there is nothing to save: {what}", hint="list what there is: artfs registry ls")
     return records
 
@@ -255,9 +260,13 @@ def _folder(path: Folder) -> Path:
     if not raw_path(path):
         raise InvalidInputError("the path of a folder is empty")  # Path("") would mean the current folder
     folder = Path(path)
-    if not folder.exists():
-        raise NotFoundError(f"the folder {folder} does not exist", hint="name a folder that exists")
-    if not folder.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(os.stat(folder).st_mode)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFoundError(f"the folder {folder} does not exist", hint="name a folder that exists") from error
+    except OSError as error:
+        raise NotFoundError(f"the folder {shown_text(str(folder))} cannot be opened: {error.strerror}") from error
+    if not is_folder:
         raise NotFolderError(f"{folder} is not a folder")
     return folder
 

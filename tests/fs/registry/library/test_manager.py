@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,3 +104,60 @@ def test_two_processes(tmp_path: Path) -> None:
     assert sorted(saved) == [[process, number] for process in range(2) for number in range(5)]
     assert [each for each in saved if each[0] == 1] == [[1, number] for number in range(5)]
     assert library.workspace.fsck(data=True).clean
+
+
+class Odd:
+    """An object that cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+WRONG: tuple[Any, ...] = (
+    *(None, -1, 10**30, 10**5000, math.nan, True, b"x", "", " ", "a\0b", "\ud800", "x" * 10_000),
+    *([None], {"a": Odd()}, {1}, Odd(), Odd, len, ["a", 3], {1: {"y": [Odd()]}}),
+)
+GOOD: dict[str, Any] = {
+    "pipeline_config": [1],
+    "name": "t",
+    "description": "x",
+    "category": "c",
+    "tags": ["a"],
+    "metrics": {"a": 1},
+    "notes": "n",
+    "version": 0,
+    "path": "o.json",
+    "overwrite": True,
+    "kind": "template",
+    "text": "x",
+    "dry_run": True,
+    "pipeline_dir": "run/p",
+    "run_dir": "run",
+}
+CALLS = (
+    *("save_template", "load_template", "get_template_metadata", "list_templates", "search_templates"),
+    *("delete_template", "export_template", "import_template", "save_filtered", "save_pipeline_full", "save_fullrun"),
+    *("load", "delete"),
+)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_wrong_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """One sentence in an error of artfs, or a TypeError, or it works."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run" / "p").mkdir(parents=True)
+    (tmp_path / "run" / "p" / "pipeline.json").write_text('{"artifacts": []}')
+    library = LibraryManager(tmp_path)
+    library.save_template([1], "t")
+    library.export_template("t", "o.json")
+    ArtifactRegistry(tmp_path, "w", "p").register_with_chain([1], "s1.A", "model", 1)
+    names = [name for name in inspect.signature(getattr(LibraryManager, call)).parameters if name != "self"]
+    registered = ["dataset", "pipeline_id", "ids", "pipeline_config"] if "registry" in names else []
+    calls = [({key: GOOD[key] for key in names if key in GOOD}, key) for key in names if key != "registry"]
+    calls += [({"name": "z", "dataset": "w", "pipeline_id": "p"}, key) for key in registered]
+    for arguments, key in calls:
+        for wrong in WRONG:
+            try:
+                getattr(library, call)(**{**arguments, key: wrong})
+            except (ArtfsError, TypeError) as error:
+                assert "\n" not in str(error) and len(str(error)) < 400 + (len(wrong) if isinstance(wrong, str) else 0)
