@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import datasets, reading
+from benchmarks import datasets, reading, registrywork
 from benchmarks.__main__ import all_works, chosen
 from benchmarks.goals import FILES, GOALS, verdicts
 from benchmarks.intervals import interval
@@ -392,3 +392,16 @@ def test_rounds_of_several_runs_count_together() -> None:
     second["lines"][0]["bytes"] = 11
     with pytest.raises(ValueError, match="other data"):
         Results.read([first, second])
+
+
+def test_the_registry_is_measured(tmp_path: Path) -> None:
+    """Every part runs on little data, and a figure beyond its goal is told from one within it."""
+    figures: dict[str, float] = {}
+    for found in registrywork.among_many(tmp_path, 20):
+        figures |= found
+    assert figures.keys() >= {"resolve_ms", "by_chain_ms", "find_ms", "stats_s", "open_mb", "listing_s", "beyond_kb"}
+    (tmp_path / "turns").mkdir()
+    figures |= registrywork.child("register_and_put", tmp_path / "turns", 2)
+    assert figures.keys() <= {goal.figure for goal in registrywork.GOALS}
+    reported = registrywork.report({"resolve_ms": 0.1, "by_chain_ms": 0.3, "listing_s": 2})
+    assert [line.partition("(")[2] for line in reported] == ["goal 0.2: reached)", "goal 0.2: not reached)", ""]
