@@ -32,6 +32,10 @@ Chain = OperatorChain | str
 class Catalogue(Protocol):
     """Records of one data set, and their payloads."""
 
+    def edition(self) -> int:
+        """Return a number that is another one after each change of what is here."""
+        ...
+
     def resolve(self, artifact_id: str, version: int | None = None) -> ArtifactRecord | None:
         """Return the record that an id means; None if there is none."""
         ...
@@ -66,6 +70,10 @@ class StoredCatalogue:
 
     def __init__(self, registry: ArtifactRegistry) -> None:
         self._registry = registry
+
+    def edition(self) -> int:
+        """Return a number that is another one after each change of the workspace."""
+        return self._registry.edition()
 
     def resolve(self, artifact_id: str, version: int | None = None) -> ArtifactRecord | None:
         """Return the record that an id means; None if there is none."""
@@ -102,6 +110,10 @@ class ManifestCatalogue:
     def __init__(self, manifest: object, registry: ArtifactRegistry, folders: Sequence[Path]) -> None:
         self._registry, self._folders = registry, list(folders)
         self._records = {record.artifact_id: record for record in map(ArtifactRecord.from_dict, items_of(manifest))}
+
+    def edition(self) -> int:
+        """Return a number that is another one after each change of the workspace; the manifest stays as it is."""
+        return self._registry.edition()
 
     def resolve(self, artifact_id: str, version: int | None = None) -> ArtifactRecord | None:
         """Return the record that an id means: whole, abbreviated, or of the older form."""

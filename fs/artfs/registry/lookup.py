@@ -74,6 +74,11 @@ class Lookup(RegistryWorkspace):
         found = self._resolved(artifact_id, version)
         return None if found is None else record_of(found)
 
+    def edition(self) -> int:
+        """Return a number that is another one after each change of the workspace; -1 while there is none."""
+        workspace = self._existing()
+        return -1 if workspace is None else workspace.relations.edition()
+
     def versions(self, artifact_id: str) -> list[ArtifactRecord]:
         """Return all living versions of the artifact with an id, oldest first."""
         found, workspace = self._resolved(artifact_id), self._existing()

@@ -51,6 +51,8 @@ class FolderWorkspace:
 
     def _existing(self) -> Workspace | None:
         """Return the workspace if there is one: reading makes none."""
+        if self._opened is not None:
+            return self._opened
         for place in (self._folder, self._folder / FOLDER):
             if self._opened is None:
                 try:

@@ -29,6 +29,13 @@ class Relations:
         """Return the components directly below a project that begin with a text, in order."""
         return relations.names_below(self._store, project, beginning)
 
+    def edition(self) -> int:
+        """Return a number that is another one after each change of versions, names, aliases and what is said of them.
+
+        What was read while it was the same is still true.
+        """
+        return relations.edition(self._store)
+
     def current(self, name: str) -> Version | None:
         """Return the latest living version of an artifact, or None."""
         return relations.current(self._store, name)

@@ -43,6 +43,12 @@ def names_below(store: Store, project: str, beginning: str = "") -> list[str]:
     return []
 
 
+def edition(store: Store) -> int:
+    """Return a number that is another one after each change of versions, names, aliases and what is said of them."""
+    with store.snapshot() as snapshot:
+        return snapshot.edition
+
+
 def current(store: Store, name: str) -> Version | None:
     """Return the latest living version of an artifact, or None."""
     with store.snapshot() as snapshot:

@@ -20,7 +20,7 @@ from artfs.registry import ArtifactLoader, ArtifactRegistry
 from artfs.registry.errors import AmbiguousIdError, DependencyError, RecordError, UnknownArtifactError
 from artfs.registry.serializers.errors import PickleWarning, UntrustedError, VersionMismatchError
 from artstore.errors import InvalidInputError, NotFoundError
-from fs.registry.registries import add
+from fs.registry.registries import add, make_registry
 
 CHAIN = "s1.MinMaxScaler>s3.PLSRegression"
 X = np.random.default_rng(0).random((30, 4))
@@ -147,6 +147,23 @@ def test_a_changed_artifact_is_not_the_cached_one(loader: ArtifactLoader, regist
     loader.load_by_id("0001:3:0")
     add(registry, {"fold": "changed"}, CHAIN, fold_id=0)
     assert loader.load_by_id("0001:3:0") == {"fold": "changed"}
+
+
+def test_each_change_is_seen_at_once(loader: ArtifactLoader, registry: ArtifactRegistry) -> None:
+    """Records that were looked up are kept only while nothing changes, by any process."""
+    other = ArtifactRegistry(registry.folder, registry.dataset, "0001_pls")
+    ident = registry.generate_id(CHAIN, 0)
+    short = ident[: ident.index("$") + 3] + ":0"
+    for turn in range(3):
+        add(other, {"turn": turn}, CHAIN, fold_id=0)
+        assert loader.load_by_id(ident) == loader.load_by_id(short) == {"turn": turn}
+    other.workspace.delete(f"{other.resolve(ident).ref.rpartition(':')[0]}:latest")  # type: ignore[union-attr]
+    assert loader.load_by_id(ident) == {"turn": 1}
+    made = [loader.load_by_id("0001:3:1")]
+    add(make_registry(registry.folder.parent, pipeline="0001_other"), {"other": 1}, "s3.Other", fold_id=1)
+    with pytest.raises(AmbiguousIdError):
+        loader.load_by_id("0001:3:1")
+    assert made == [{"fold": 1}]
 
 
 # -- dependences -------------------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from artstore.errors import ArtfsError, DamageError
 __all__ = ["DATA_FORMATS", "deserialize", "digest_of", "trusted_names"]
 
 _STEP: Final = 1 << 20
+_IN_MEMORY: Final = 1 << 20
+"""Bytes of a payload up to which it is read at once: a small estimator's archive is read in hundreds of pieces."""
 DATA_FORMATS: Final = frozenset({"json", "npy", "safetensors"})
 """Formats whose payloads are data, so that no signature makes a difference."""
 
@@ -56,8 +58,13 @@ def deserialize(
     names = trusted_names(trusted)
     stream = io.BufferedReader(file, _STEP) if isinstance(file, io.RawIOBase) else file
     pickled = not serializer.safe
-    if pickled:  # the bytes that are checked must be the bytes that run
-        stream = io.BytesIO(stream.read())
+    head = stream.read(
+        -1 if pickled else _IN_MEMORY + 1
+    )  # of pickles, the bytes that are checked must be those that run
+    if pickled or len(head) <= _IN_MEMORY:
+        stream = io.BytesIO(head)
+    else:
+        stream.seek(0)
     _check_digest(stream, content_hash, label)
     vouched = trust or (
         serializer.name not in DATA_FORMATS and bool(content_hash) and own.is_own(format_name, content_hash, mac)
