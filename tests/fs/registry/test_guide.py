@@ -116,9 +116,24 @@ def test_cache(here: Path) -> None:
 
 @pytest.mark.fuse
 def test_save_in_the_library(here: Path) -> None:
-    """A template and a trained pipeline with equal bytes, in the guide's layout; the folders stay as they are."""
+    """A template and a trained pipeline with equal bytes, in the guide's layout; the folders stay as they are.
+
+    No unpickler runs, a second save of everything makes no versions, and the template is the configuration.
+    """
     prepared = here / "workspace" / "runs" / "wheat_sample1"
-    run(6)
+    watches = here / "watches.py"
+    watches.write_text(
+        "import runpy, shutil, sys\n"
+        "def refuse(event, arguments):\n"
+        "    assert event != 'pickle.find_class', arguments\n"
+        "sys.addaudithook(refuse)\n"
+        "runpy.run_path(sys.argv[1])\n"
+        "shutil.rmtree('workspace/runs')\n"
+        "library = runpy.run_path(sys.argv[1])['library']\n"
+        "print([each['version'] for each in library.list_templates() + library.list_pipelines()])\n"
+    )
+    assert run(6, watches) == "[0, 0]\n"
+    assert run(7) == "baseline_pls: PLS baseline with SNV preprocessing\n(90,) True\n"
     files = {path.relative_to(prepared): path.read_bytes() for path in prepared.rglob("*") if path.is_file()}
     binaries = {path.name: content for path, content in files.items() if path.parts[0] == "_binaries"}
     own = {path.name: content for path, content in files.items() if path.parts[0] == "0042_x9y8z7"}
@@ -142,29 +157,6 @@ def test_save_in_the_library(here: Path) -> None:
     after = {path.relative_to(prepared): path.read_bytes() for path in prepared.rglob("*") if path.is_file()}
     assert after == {**files, Path("0042_x9y8z7/metrics.json"): b'{"rmse": 0.41}'}
     assert workspace.fsck(data=True).clean
-
-
-def test_nothing_in_the_library_is_unpickled(here: Path) -> None:
-    """Saving a run runs no unpickler, by any name; the second save of the guide makes no versions."""
-    watches = here / "watches.py"
-    watches.write_text(
-        "import runpy, shutil, sys\n"
-        "def refuse(event, arguments):\n"
-        "    assert event != 'pickle.find_class', arguments\n"
-        "sys.addaudithook(refuse)\n"
-        "for _ in range(2):\n"
-        "    names = runpy.run_path(sys.argv[1])\n"
-        "    shutil.rmtree('workspace/runs')\n"
-        "library = names['library']\n"
-        "print([each['version'] for each in library.list_templates() + library.list_pipelines()])\n"
-    )
-    assert run(6, watches) == "[0, 0]\n"
-
-
-def test_use_a_template(here: Path) -> None:
-    """It is listed with its description, and is the configuration that was saved."""
-    run(6)
-    assert run(7) == "baseline_pls: PLS baseline with SNV preprocessing\n(90,) True\n"
 
 
 def test_clean_up(here: Path) -> None:
