@@ -106,10 +106,15 @@ def names_in(transaction: ReadTransaction, project: str) -> list[NameEntry]:
     return sorted(entries)
 
 
+def _key_beginning(text: str) -> bytes:
+    """Return how the keys of names begin that begin with a text; no key begins so for what UTF-8 cannot hold."""
+    return text.encode(errors="surrogatepass")
+
+
 def components_in(transaction: ReadTransaction, project: str, beginning: str = "") -> Iterator[str]:
     """Yield the components directly below a project that begin with a text, in the order of their bytes."""
-    above = project.encode() + _SLASH if project else b""
-    prefix = above + beginning.encode()
+    above = _key_beginning(project) + _SLASH if project else b""
+    prefix = above + _key_beginning(beginning)
     with transaction.raw.cursor(transaction.handles[Table.NAMES]) as cursor:
         more = cursor.set_range(prefix or _FIRST_NAME)
         while more and (key := bytes(cursor.key())).startswith(prefix):

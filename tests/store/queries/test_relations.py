@@ -38,6 +38,14 @@ def test_names_below_are_those_of_all_artifacts(
     assert sorted(below) == sorted(name for name in found if name.startswith(beginning))
 
 
+def test_no_name_begins_with_what_utf8_lacks(workspace: Workspace) -> None:
+    """A text that cannot be a name has nothing below it, and is not compared byte by byte with those that can."""
+    put(workspace, "top/öl")
+    for text in ("\ud800", "\udcc3", "ö\udc00"):
+        assert workspace.relations.names_below("top", text) == workspace.relations.names_below(text) == []
+    assert workspace.relations.names_below("top", "ö") == ["öl"]
+
+
 def test_the_latest_version_or_none(workspace: Workspace) -> None:
     """Deleted versions and projects are none."""
     put(workspace, "a/b")

@@ -94,9 +94,12 @@ def _require_unchanged(value: object, array: NDArray[Any], name: str) -> None:
     if array.dtype.kind not in "Uf":
         return
     for each in np.asarray(value, object).reshape(-1).tolist():
-        is_other = isinstance(each, int) and abs(each) > _EXACT and int(float(each)) != each
-        if not isinstance(each, str) if array.dtype.kind == "U" else is_other:
-            raise PredictionError(f"{name} is a list of values that are not of one type: {shown_value(each)}")
+        if array.dtype.kind == "U":
+            is_other = not isinstance(each, str) or each.endswith("\0")
+        else:
+            is_other = isinstance(each, int) and abs(each) > _EXACT and int(float(each)) != each
+        if is_other:
+            raise PredictionError(f"{name} is a list of which NumPy makes other values: {shown_value(each)}")
 
 
 def _texts(flat: NDArray[Any], name: str) -> list[str]:

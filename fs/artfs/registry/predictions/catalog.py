@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from artfs.registry.chains import optional_number
 from artfs.registry.errors import (
     AmbiguousIdError,
     MissingDependencyError,
@@ -30,6 +31,7 @@ from artfs.registry.predictions.queries import (
     ranked,
     score_column,
     selected,
+    utf8,
 )
 from artfs.registry.predictions.records import Given, Model, Prediction, prediction_of
 from artfs.registry.predictions.staging import NextVersion
@@ -250,6 +252,7 @@ class PredictionCatalog(FolderWorkspace):
         They are in the order of data set, pipeline, model, partition and id; no file of arrays is opened.
         """
         table = self._predictions(dataset, selectors)
+        limit = optional_number(limit, "a limit")
         keys = [(name, "ascending") for name in ("dataset", "pipeline_id", "model", "partition", "prediction_id")]
         return public_rows(table.sort_by(keys)[:limit])
 
@@ -276,7 +279,7 @@ class PredictionCatalog(FolderWorkspace):
 
         Only the row group that has the arrays is read.  Raises `UnknownPredictionError` (a KeyError).
         """
-        wanted = text(prediction_id, "the id of a prediction")
+        wanted = utf8(prediction_id, "the id of a prediction")
         names = self.datasets() if dataset is None else [check_dataset(dataset)]
         versions = {name: version for name in names if (version := self._latest(name)) is not None}
         table = self._joined(versions.values())
@@ -363,7 +366,7 @@ class PredictionCatalog(FolderWorkspace):
         """
         table = self._predictions(dataset, selectors)
         pc = arrow("pyarrow.compute")
-        values = score_column(table, text(metric, "the metric")).drop_null().to_pylist()
+        values = score_column(table, utf8(metric, "the metric")).drop_null().to_pylist()
         names = {name for chunk in table["scores"].chunks for name in pc.unique(chunk.keys).to_pylist()}
         lists = {"datasets": "dataset", "pipelines": "pipeline_id", "models": "model", "partitions": "partition"}
         return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
@@ -22,9 +21,10 @@ from artstore.queries.conditions import parse_condition
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PipelineSelectors", "Selectors", "direction", "public_rows", "ranked", "score_column", "selected"]
+__all__ = ["PipelineSelectors", "Selectors", "direction", "public_rows", "ranked", "score_column", "selected", "utf8"]
 
 _HIDDEN: Final = ("data_part", "data_row", "model_digest")
+_LARGEST: Final = (1 << 63) - 1
 _OPERATORS: Final = {
     "<": "less",
     "<=": "less_equal",
@@ -69,21 +69,32 @@ def selected(table: pa.Table, selectors: Selectors) -> pa.Table:
     given: dict[str, Any] = {name: value for name, value in selectors.items() if value is not None}
     for name in ("class_name", "partition"):
         if name in given:
-            table = _equal(table, name, text(given[name], name))
+            table = _equal(table, name, utf8(given[name], f"the {name.replace('_', ' ')}"))
     if "step_index" in given:
-        table = _equal(table, "step_index", whole_number(given["step_index"], "a step"))
+        step = whole_number(given["step_index"], "a step")
+        table = _equal(table, "step_index", step) if step <= _LARGEST else table.slice(0, 0)
     if "chain" in given:
         table = _equal(table, "chain", chain_of(given["chain"]).to_path())
     if "fold_id" in given:
         fold = fold_of(given["fold_id"])
         table = table.filter(table["fold_id"].is_null()) if fold is None else _equal(table, "fold_id", fold)
     if "pipeline_id" in given:
-        table = _of_pipeline(table, text(given["pipeline_id"], "the pipeline's id"))
+        table = _of_pipeline(table, utf8(given["pipeline_id"], "the pipeline's id"))
     if "model" in given:
         table = _of_model(table, given["model"])
     if "scores" in given:
         table = _with_scores(table, given["scores"])
     return _with_metadata(table, given["metadata"]) if "metadata" in given else table
+
+
+def utf8(value: object, what: str) -> str:
+    """Return a text that can be in a file; raise `InvalidInputError` for anything else."""
+    written = text(value, what)
+    try:
+        written.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(f"{what} is a text that UTF-8 cannot hold: {written[:80]!r}") from error
+    return written
 
 
 def _equal(table: pa.Table, column: str, value: object) -> pa.Table:
@@ -110,15 +121,22 @@ def _of_pipeline(table: pa.Table, pipeline: str) -> pa.Table:
 
 
 def _of_model(table: pa.Table, model: object) -> pa.Table:
-    ident = model.artifact_id if isinstance(model, ArtifactRecord) else text(model, "the model's id")
+    ident = model.artifact_id if isinstance(model, ArtifactRecord) else utf8(model, "the model's id")
     exact = _equal(table, "model", ident)
     pipeline, dollar, rest = ident.rpartition("$")
     if exact.num_rows or not dollar:
         return exact
     digits, _, fold = rest.partition(":")
-    written = rf"^{re.escape(pipeline)}(_.*)?\${re.escape(digits)}[^$:]*:{re.escape(fold) if fold else '[^$:]*'}$"
-    pc = arrow("pyarrow.compute")
-    return table.filter(pc.match_substring_regex(table["model"], written))
+
+    def fits(name: str) -> bool:
+        own, _, end = name.rpartition("$")
+        middle, _, number = end.partition(":")
+        is_own = own == pipeline or own.startswith(f"{pipeline}_")
+        return is_own and middle.startswith(digits) and fold in ("", number)
+
+    pa, pc = arrow(), arrow("pyarrow.compute")
+    names = [name for name in pc.unique(table["model"]).to_pylist() if fits(name)]
+    return table.filter(pc.is_in(table["model"], value_set=pa.array(names, pa.string())))
 
 
 def score_column(table: pa.Table, name: str) -> pa.ChunkedArray:
@@ -130,13 +148,13 @@ def score_column(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 def _with_scores(table: pa.Table, given: object) -> pa.Table:
     if isinstance(given, Mapping):
-        conditions = [(str(name), "=", value) for name, value in given.items()]
+        conditions = [(name, "=", value) for name, value in given.items()]
     else:
         parsed = [parse_condition(each) for each in texts(given, "scores")]  # type: ignore[arg-type]
         conditions = [(each.path, each.operator, each.operand) for each in parsed]
     pa, pc = arrow(), arrow("pyarrow.compute")
     for name, operator, operand in conditions:
-        column = score_column(table, name)
+        column = score_column(table, utf8(name, "the name of a score"))
         if operator == "exists":
             table = table.filter(column.is_valid())
             continue
@@ -179,11 +197,11 @@ def direction(table: pa.Table, metric: str, ascending: bool | None) -> bool:
     it is a score in scikit-learn's sense, and the largest is the best.  Raises `UnknownMetricError` if the metrics of
     the predictions differ in direction, or are unknown.
     """
-    if ascending is not None:
+    if utf8(metric, "the metric") and ascending is not None:
         if not isinstance(ascending, bool):
             raise InvalidInputError(f"ascending must be True, False or None, not {shown_value(ascending)}")
         return ascending
-    if text(metric, "the metric") not in SCORES:
+    if metric not in SCORES:
         return smallest_is_best(metric)
     pc = arrow("pyarrow.compute")
     scored = table.filter(score_column(table, metric).is_valid()) if table.num_rows else table

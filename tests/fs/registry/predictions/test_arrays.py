@@ -115,6 +115,7 @@ REFUSED = {
     "integers beyond 64 bits": [2**70],
     "integers that become doubles": [2**63 + 1, -1],
     "numbers among text": [1, "a"],
+    "text that ends with NUL": ["a", "b\0"],
     "decimals": [decimal.Decimal("0.1")],
     "complex": np.array([1j]),
     "dates": np.array(["2026-01-01"], "M8[D]"),

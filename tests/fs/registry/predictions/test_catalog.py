@@ -322,6 +322,8 @@ def test_wrong_calls(catalog: PredictionCatalog, model: ArtifactRecord, tmp_path
         (PredictionError, None),
         (InvalidNameError, [given(model, pipeline_id="a/b")]),
         (MissingDependencyError, [given(model, model="0001_pls$ffffffffffff:0")]),
+        (InvalidNameError, [given(model, pipeline_id="\ud800")]),
+        (MissingDependencyError, [given(model, model="\ud800$abc:0")]),
         (MissingDependencyError, [given(model, model="nonsense")]),
         (MissingDependencyError, [given(model, model=barley)]),
         (PredictionError, [given(model), given(model, y_true=[1], y_pred=[1, 2])]),

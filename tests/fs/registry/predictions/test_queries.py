@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from artfs.registry import (
     AmbiguousIdError,
@@ -17,7 +21,7 @@ from artfs.registry import (
     UnknownMetricError,
 )
 from artfs.registry.metrics import deviation_of, mean_of
-from artstore.errors import InvalidInputError, InvalidNameError
+from artstore.errors import ArtfsError, InvalidInputError, InvalidNameError
 from artstore.storage.environment import Environment
 from fs.registry.predictions.catalogs import given
 from fs.registry.registries import add, make_registry
@@ -106,6 +110,47 @@ def test_the_best_are_those_of_the_metric(filled: PredictionCatalog) -> None:
     assert worst[0]["scores"]["rmse"] == 1.2 and worst[0]["metadata"] == {"pre": "SNV", "n": 2}
     assert len(filled.query()) == 10 and len(filled.query(n=None)) == 36 and filled.query(n=0) == []
     assert filled.query("oats") == [] and filled.query("wheat", metric="mae") == []
+
+
+ANYTHING = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([10**30, -(10**30), 10**5000])
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(
+        ["a b$c:0", "$", "$:", "a$b:c", "\ud800$x:0", "\ud800", "rmse<1", "rmse<nan", "rmse=1e999", ":", "_"]
+    )
+    | st.binary(max_size=3)
+    | st.lists(st.text(max_size=4) | st.integers(), max_size=2)
+    | st.dictionaries(
+        st.text(max_size=4) | st.integers(), st.integers() | st.floats() | st.text(max_size=3), max_size=2
+    )
+)
+ARGUMENTS = ("dataset", "pipeline_id", "model", "chain", "class_name", "step_index", "fold_id", "partition", "scores")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@drawn(
+    arguments=st.dictionaries(
+        st.sampled_from((*ARGUMENTS, "metadata", "n", "metric", "ascending", "limit")), ANYTHING, max_size=3
+    )
+)
+def test_any_question_has_an_answer_or_one_error(filled: PredictionCatalog, arguments: dict[str, Any]) -> None:
+    """Whatever is asked, the answer is rows or an error of artfs's."""
+    own = {name: value for name, value in arguments.items() if name not in ("n", "metric", "ascending")}
+    asked = {name: value for name, value in arguments.items() if name != "limit"}
+    for call, given_arguments in ((filled.filter, own), (filled.query, asked)):
+        try:
+            found = call(**given_arguments)
+        except ArtfsError as error:
+            assert len(str(error)) < 1000
+        else:
+            assert isinstance(found, list)
+    for wanted in arguments.values():
+        with contextlib.suppress(ArtfsError):
+            filled.get(wanted)
 
 
 def test_questions_that_mean_nothing(filled: PredictionCatalog) -> None:
