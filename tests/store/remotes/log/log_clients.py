@@ -90,6 +90,10 @@ class Client:
                 continue  # what a user does who reads 'run it again'
             except ObjectMissingError:
                 break  # a set that was given up meanwhile
+            except KeyError:
+                if not self._keeps:
+                    raise
+                break  # the version that it was to change is in no older log
         self.disk.job = {}
 
     def _append(self, prepare: Callable[[State], Sequence[Transaction]]) -> Appended:
