@@ -13,11 +13,11 @@ Each request first calls ``step``, where a rig stops its caller, lets others run
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from artstore.objects.failures import ObjectMissingError, UnknownOutcomeError, UnreachableError
-from artstore.objects.protocol import ObjectInfo, checked_name, checked_prefix
+from artstore.objects.failures import ObjectMissingError, UnknownOutcomeError, UnreachableError, WrongAnswerError
+from artstore.objects.protocol import ObjectInfo, checked_name, checked_prefix, checked_range
 
 __all__ = ["Bucket", "ModelStore"]
 
@@ -37,10 +37,12 @@ class Bucket:
 
     def put_new(self, name: str, body: bytes) -> bool:
         """Store an object unless there is one of its name; return whether it was stored."""
-        if name in self.objects:
-            return False
-        self.objects[name] = (body, self.now)
-        return True
+        row = (body, self.now)
+        return self.objects.setdefault(name, row) is row
+
+
+def _go_on(kind: str) -> None:
+    """Make a request at once."""
 
 
 class ModelStore:
@@ -53,7 +55,7 @@ class ModelStore:
         bucket: Bucket,
         chance: random.Random | None = None,
         odds: Mapping[str, float] | None = None,
-        step: Callable[[str], None] = lambda _: None,
+        step: Callable[[str], None] = _go_on,
     ) -> None:
         self.bucket = bucket
         self._chance = chance or random.Random(0)
@@ -80,23 +82,30 @@ class ModelStore:
 
     def read(self, name: str, start: int = 0, length: int | None = None, *, fresh: bool = False) -> bytes:
         """See `ObjectStore.read`."""
+        checked_name(name)
+        checked_range(start, length)
         self._request("read")
         if name not in self.bucket.objects or self._fault("missing"):
-            raise ObjectMissingError(f"{self.url} has no {name}")
+            raise self._missing(name)
         self._lose()
         body = self.bucket.objects[name][0]
-        return body[start:] if length is None else body[start : start + length]
+        end = len(body) if length is None else start + length
+        if not start <= end <= len(body):
+            raise WrongAnswerError(f"{self.url}/{name} has {len(body)} bytes and not those from {start} on")
+        return body[start:end]
 
     def head(self, name: str) -> ObjectInfo:
         """See `ObjectStore.head`."""
+        checked_name(name)
         self._request("head")
         self._lose()
         if name not in self.bucket.objects:
-            raise ObjectMissingError(f"{self.url} has no {name}")
+            raise self._missing(name)
         return self._info(name)
 
     def replace(self, name: str, body: bytes) -> None:
         """See `ObjectStore.replace`."""
+        checked_name(name)
         self._request("replace")
         if not self._fault("before"):
             self.bucket.objects[name] = (body, self.bucket.now)
@@ -112,15 +121,22 @@ class ModelStore:
 
     def delete(self, names: Iterable[str]) -> None:
         """See `ObjectStore.delete`."""
-        for name in names:
+        for name in map(checked_name, names):
             self._request("delete")
             if not self._fault("before"):
                 self.bucket.objects.pop(name, None)
             self._lose()
 
+    def remarks(self, name: str) -> Sequence[str]:
+        """See `ObjectStore.remarks`."""
+        return ()
+
     def date(self) -> float | None:
         """See `ObjectStore.date`."""
         return self.bucket.now
+
+    def _missing(self, name: str) -> ObjectMissingError:
+        return ObjectMissingError(f"there is no object {self.url}/{name}")
 
     def rest(self, steps: int) -> None:
         """Let others go on for some steps, as a slow process does."""

@@ -1,4 +1,4 @@
-"""What every object store must do, tried on each: a folder, servers of S3 and Azure, and a fake of Google's."""
+"""What every object store must do, tried on each: a folder, servers of S3 and Azure, a fake of Google's, the model."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ from artstore.objects.protocol import ObjectStore
 from servers.azure import Azure
 from servers.fake import FakeStore
 from servers.s3 import S3
+from store.objects.model_store import Bucket, ModelStore
 
-BACKENDS = ["folder", "folder of FAT", "fake S3", "Google", "moto", "Ceph", "Azurite"]
+BACKENDS = ["folder", "folder of FAT", "fake S3", "Google", "moto", "Ceph", "Azurite", "model"]
 HOSTILE = ["", "/etc/passwd", "../x", "a/../../x", "a//b", ".tmp/x", "a/", "a\nb", "a%2e", "ü", "x" * 300]
 
 
 @pytest.fixture(params=BACKENDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
     """A new store: below a prefix of its own, beside which others lie."""
+    if request.param == "model":
+        yield ModelStore(Bucket(now=time.time()))
+        return
     if request.param.startswith("folder"):
         (tmp_path / "objects").mkdir()
         made = open_store(f"file://{tmp_path}/objects")
@@ -202,6 +206,7 @@ def test_the_clock_and_the_address(store: ObjectStore) -> None:
     assert store.create("x", b"y") and pickle.loads(pickle.dumps(store)).read("x") == b"y"
 
 
+@pytest.mark.parametrize("store", [backend for backend in BACKENDS if backend != "model"], indirect=True)
 def test_a_store_for_reading(store: ObjectStore) -> None:
     """It writes nothing, and says why."""
     assert store.create("x", b"y")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from artstore.errors import InvalidInputError, RefusedError
 from artstore.objects.failures import UnknownOutcomeError, WrongAnswerError
+from artstore.objects.opening import open_store
 from artstore.remotes.log.appending import Appended, Machine, append
 from artstore.remotes.log.entries import Transaction, entry_name
 from artstore.remotes.log.fold import BrokenLogError
 from artstore.remotes.log.operations import Alias, Commit, Condemn, Place
+from artstore.remotes.log.publishing import publish
 from artstore.remotes.log.reading import TURNS, Log
 from artstore.remotes.log.state import State
 from artstore.remotes.log.voids import Reason
@@ -232,3 +236,28 @@ def test_a_collector_proves_the_log_and_the_clock() -> None:
     assert append(log, ADA, prepare, MemoryNotes()).number == 4
     assert log.is_proved
     assert list(log.state.condemned) == [Place(4, 0)]
+
+
+def test_machines_share_a_folder(tmp_path: Path) -> None:
+    """Machines that append to a folder at the same time all land, each version once, in one order."""
+    (tmp_path / "remote").mkdir()
+
+    def work(name: str) -> State:
+        log = Log(open_store(f"file://{tmp_path}/remote"), UUID)
+        for number in range(5):
+            assert append(log, Machine(make_id(name), name), _push(f"{name}{number}"), MemoryNotes()).number
+        publish(log)
+        return log.state
+
+    with ThreadPoolExecutor(4) as threads:
+        states = list(threads.map(work, "abcd"))
+    log = Log(open_store(f"file://{tmp_path}/remote"), UUID)
+    log.read_on()
+    log.prove()
+    log.check_writable()
+    assert sorted(number for _, number in log.state.versions) == list(range(20))
+    assert {row.uuid for row in log.state.versions.values()} == {
+        make_id(f"{name}{number}") for name in "abcd" for number in range(5)
+    }
+    for state in states:
+        assert state.versions.items() <= log.state.versions.items()

@@ -6,9 +6,12 @@ A test that fails here says that the format has changed.
 from __future__ import annotations
 
 import json
+import struct
 from typing import Any
 
 import pytest
+from blake3 import blake3
+from xxhash import xxh3_64_intdigest
 
 from artstore.errors import DamageError
 from artstore.remotes.log.checkpoints import decode_state, encode_state
@@ -59,3 +62,32 @@ def test_the_fold_is_the_same(vectors: dict[str, Any]) -> None:
 def test_the_story_is_the_vectors(vectors: dict[str, Any]) -> None:
     """The values that the vectors were made of still encode to them."""
     assert as_vectors(told_story()) == vectors
+
+
+def test_the_page_is_enough(vectors: dict[str, Any]) -> None:
+    """The first entry, read by what docs/remote-format.md says, with struct, BLAKE3 and XXH3 alone."""
+    data = _data(vectors["log"][0])
+    magic, number, marks, length = struct.unpack_from("<8sHHI", data)
+    assert (magic, number, marks, length) == (b"ARTFSLOG", 1, 0, len(data) - 48 - 8)
+    assert data[16:48] == blake3(bytes.fromhex(vectors["uuid"])).digest()
+    assert data[-8:] == struct.pack("<Q", xxh3_64_intdigest(data[:-8]))
+    body = data[48:-8]
+    by = body[33 : 33 + body[32]]
+    at, writer = struct.unpack_from("<QH", body, 33 + len(by))
+    assert (by, at, writer) == (b"ada@lab", 1_800_000_001 * 10**9, 1)
+    rest = body[33 + len(by) + 10 :]
+    assert rest[:32] == data[16:48]  # the digest, up to entry 64
+    extensions, transactions = struct.unpack_from("<HH", rest, 32)
+    condemns, uses, operations, kind, length = struct.unpack_from("<QQHBH", rest, 36)
+    assert (extensions, transactions, condemns, uses, operations, kind) == (0, 1, 0, 0, 1, 1)
+    fields = rest[57:]
+    assert len(fields) == length
+    name = fields[18 : 18 + fields[16]]
+    kind_length = fields[18 + len(name)]
+    place = 19 + len(name) + kind_length
+    assert (name, fields[19 + len(name) : place]) == (b"digits", b"dataset")
+    assert struct.unpack_from("<II", fields, place) == (0, 0)
+    place += 8 + 16 + 32 + 16 + 8
+    assert struct.unpack_from("<I", fields, place) == (4096,)  # the length of the root's span
+    figures = struct.unpack_from("<QQQQqHB", fields, place + 4 + 32)
+    assert figures == (12, 10, 1 << 40, 1_800_000_000 * 10**9, -1, 0o755, 1)
