@@ -22,7 +22,7 @@ from artstore.remotes.log.checkpoints import (
 )
 from artstore.remotes.log.reading import Log
 
-__all__ = ["prune_checkpoints", "publish"]
+__all__ = ["false_checkpoints", "prune_checkpoints", "publish"]
 
 _KEPT: Final = 2
 _AGE: Final = 7 * 86400.0
@@ -60,6 +60,17 @@ def prune_checkpoints(store: ObjectStore, now: float) -> list[str]:
     old = [info.name for info in saved if info.name.split("/")[1] in numbers and 0 < info.modified < now - _AGE]
     store.delete(old)
     return old
+
+
+def false_checkpoints(log: Log) -> list[str]:
+    """Return the names of checkpoints that the log does not lead to; ``log`` is proved first, if it is not.
+
+    Raises the errors of the store, and `BrokenLogError` if the log itself does not prove.
+    """
+    log.prove()
+    log.check_writable()
+    saved = ((info.name, parse_checkpoint_name(info.name)) for info in log.store.list("state/"))
+    return [name for name, found in saved if found is not None and log.digests.get(found[0]) != found[1]]
 
 
 def _renew_base(log: Log) -> None:

@@ -56,7 +56,8 @@ class Log:
 
     ``state`` is the fold up to the last entry that was read.  ``is_proved`` says whether every entry was folded here,
     so that no checkpoint was believed.  ``base`` is the number and digest of the last checkpoint that is known to stand
-    in the store, 0 for none, and ``recent`` the last entries.
+    in the store, 0 for none, ``recent`` the last entries, and ``digests`` those of the states at multiples of 64 that
+    were folded here.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Log:
         self.newer: UnsupportedError | None = None
         self.is_proved = False
         self.base = (0, bytes(_DIGEST))
+        self.digests: dict[int, bytes] = {}
         self.recent: deque[bytes] = deque(maxlen=2 * every)
         self._at_once = at_once or _AT_ONCE
         self._begun = state is not None
@@ -171,11 +173,14 @@ class Log:
                 f"the log of {self.store.url} up to entry {number} does not lead to its checkpoint", number
             )
         self.is_proved = self.trouble is None
+        self.digests = other.digests | self.digests
 
     def fold(self, data: bytes) -> Folded:
         """Fold the next entry; raise `BrokenLogError` and `UnsupportedError` as `artstore.remotes.log.fold.fold`."""
         folded = fold(self.state, data, every=self.every)
         self.recent.append(data)
+        if folded.number % self.every == 0:
+            self.digests[folded.number] = self.state.digest
         if folded.has_other_state and self._other_state is None:
             number = folded.number
             self.trouble = self._other_state = BrokenLogError(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from artstore.remotes.log.checkpoints import HINT, decode_hint, encode_state
+from artstore.remotes.log.checkpoints import HINT, checkpoint_name, decode_hint, encode_state
 from artstore.remotes.log.entries import entry_name
-from artstore.remotes.log.publishing import prune_checkpoints, publish
+from artstore.remotes.log.publishing import false_checkpoints, prune_checkpoints, publish
 from artstore.remotes.log.reading import Log
 from store.objects.model_store import Bucket, ModelStore
 from store.remotes.log.log_story import UUID, Writer, commit
@@ -69,3 +69,18 @@ def test_old_checkpoints_go() -> None:
     log = Log(store, UUID)
     log.read_on()
     assert encode_state(log.state) == encode_state(writer.state)
+
+
+def test_false_checkpoints_are_named() -> None:
+    """A checkpoint with another digest than the log's, or of an entry that is not there, is named by who checks all."""
+    bucket, writer = Bucket(), Writer()
+    assert publish(_log(bucket, writer, 64))
+    assert publish(_log(bucket, writer, 64))
+    log = _log(bucket, writer, 3)
+    assert not log.is_proved
+    assert false_checkpoints(log) == []
+    assert set(log.digests) == {64, 128}
+    false = [checkpoint_name(64, bytes(32)), checkpoint_name(192, bytes(32))]
+    for name in false:
+        bucket.put_new(name, b"anything")
+    assert false_checkpoints(log) == false
