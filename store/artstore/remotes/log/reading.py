@@ -223,7 +223,10 @@ class Log:
         return state if is_right else None
 
     def _following(self) -> Iterator[ObjectInfo]:
-        """Yield the entries that follow, each the next, up to the first that is missing: `_missing`."""
+        """Yield the entries that follow, each the next, up to one that is missing.
+
+        The first that is missing, also one that was folded, is `_missing`.
+        """
         self._missing = None
         last = self.state.number
         wanted = max(last - _LOOKED_BACK, 1)
@@ -233,15 +236,16 @@ class Log:
             if number is None:
                 continue
             if number != wanted:
-                self._missing = wanted
-                return
+                self._missing = self._missing or wanted
+                if number > last + 1:
+                    return
             if number > last:
                 yield info
             elif number == last:
                 self._last_size = info.size
-            wanted += 1
+            wanted = number + 1
         if wanted <= last:
-            self._missing = wanted
+            self._missing = self._missing or wanted
 
     def _fold_batch(self, batch: Sequence[ObjectInfo]) -> list[Folded]:
         return [self.fold(data) for data in self._all(lambda info: self._read(info.name, info.size), batch)]

@@ -111,6 +111,21 @@ def test_a_hole_is_named(bucket: Bucket, number: int) -> None:
     assert encode_state(log.state) == encode_state(STORY.state)
 
 
+def test_reading_goes_on_above_a_hole(bucket: Bucket) -> None:
+    """Who has folded an entry that is missing now follows what others append, and writes nothing."""
+    last = STORY.state.number
+    newest = bucket.objects.pop(entry_name(last))
+    log = _read(bucket)
+    log.check_writable()
+    for number in (last - 20, last - 3):
+        del bucket.objects[entry_name(number)]
+    bucket.objects[entry_name(last)] = newest
+    log.read_on()
+    assert encode_state(log.state) == encode_state(STORY.state)
+    with pytest.raises(BrokenLogError, match=f"entry {last - 20} "):
+        log.check_writable()
+
+
 def test_a_log_that_was_rolled_back_is_named(bucket: Bucket) -> None:
     """Entries that were folded or hinted are missing: this machine and a new one write nothing."""
     _publish(bucket)
