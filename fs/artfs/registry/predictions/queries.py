@@ -109,7 +109,7 @@ def _of_pipeline(table: pa.Table, pipeline: str) -> pa.Table:
         return exact
     pc = arrow("pyarrow.compute")
     found = table.filter(pc.starts_with(table["pipeline_id"], f"{pipeline}_"))
-    names = found.group_by(["dataset", "pipeline_id"]).aggregate([]).to_pylist()
+    names = found.group_by(["dataset", "pipeline_id"], use_threads=False).aggregate([]).to_pylist()
     if len({row["dataset"] for row in names}) < len(names):
         ids = sorted({row["pipeline_id"] for row in names})
         raise AmbiguousIdError(
