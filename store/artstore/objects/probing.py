@@ -23,6 +23,7 @@ from artstore.objects.failures import (
     NoRightError,
     ObjectMissingError,
     UnknownOutcomeError,
+    UnreachableError,
     WrongAnswerError,
 )
 from artstore.objects.protocol import ObjectStore
@@ -35,7 +36,7 @@ _Answer = TypeVar("_Answer")
 
 PROMISES: Final = {
     "lists": "a list has the names in order, each once, and none from outside the prefix",
-    "missing": "a missing object is told from a missing right",
+    "missing": "a missing object is distinguished from a missing right",
     "one winner": "of creates of one name that race, one succeeds",
     "immutable": "a create never replaces an object",
     "reads": "an object that was created is read by every later request",
@@ -90,7 +91,7 @@ class Probe:
         """Raise `BrokenPromiseError` unless the store may be read, or with ``writing`` also written."""
         if self.verdict == "refused" or (writing and self.verdict != "writable"):
             ways = "" if self.verdict == "refused" else "add it with --read-only, or "
-            raise BrokenPromiseError(self.reason, hint=f"{ways}use another store: docs/remotes.md has a list")
+            raise BrokenPromiseError(self.reason, hint=f"{ways}use another store: docs/remotes.md names some")
 
 
 def probe(
@@ -209,10 +210,10 @@ class _Trial:
                 "one winner",
                 f"of {self.threads} creates of one name at the same time {len(winners)} succeeded, not one",
             )
-        self.try_reading(name, winners[0])
+        self.read_and_list(name, winners[0])
         return None
 
-    def try_reading(self, name: str, body: bytes) -> None:
+    def read_and_list(self, name: str, body: bytes) -> None:
         """Read an object with most threads, and list it and read a part of it with two."""
 
         def read() -> bytes | None:
@@ -257,8 +258,10 @@ class _Trial:
             return
         try:
             self.store.delete(made)
-        except NoRightError as error:
-            self.remarks.append(f"{error.message}; writers need no such right, but collecting what is unused does")
+        except UnreachableError:
+            raise
+        except OutsideError as error:  # no right, or a store that knows no such request
+            self.remarks.append(f"{error.message}; writers need not delete, but collecting what is unused does")
             return
         self.tried |= {"deletes", "names"}
         if any(self.all(self.exists, made)):

@@ -5,7 +5,7 @@ Guarantees that every implementation gives, and that `artstore.objects.probing` 
 1. `ObjectStore.create` stores an object only if there is none of that name; of callers that race, one wins.
 2. What was created is read, and listed, by every later call of any machine.
 3. A list has the names in order, each once, and none from outside the prefix.
-4. A missing object is told from a store that did not answer, and from a right that is missing.
+4. A missing object is distinguished from a store that did not answer, and from a right that is missing.
 
 Names are relative to the store's prefix: parts of ``A-Z a-z 0-9 . _ -`` separated by slashes.
 """

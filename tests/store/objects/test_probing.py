@@ -149,9 +149,16 @@ def test_rights_that_are_missing(method: str, fake_s3: FakeStore) -> None:
         with pytest.raises(BrokenPromiseError, match="the store refuses to create"):
             found.require(writing=True)
         return
-    assert found.verdict == "writable" and "writers need no such right" in found.remarks[0]
+    assert found.verdict == "writable" and "writers need not delete" in found.remarks[0]
     assert found.document()["promises"]["deletes"] == "not tried"
     assert len(list(open_store(fake_s3.uri("p")).list("probe/"))) == 3
+
+
+def test_a_store_that_cannot_delete(fake_s3: FakeStore) -> None:
+    """It may be written: only what is unused stays there."""
+    fake_s3.denied["DELETE"] = 501, "NotImplemented"
+    found = tried(fake_s3.uri("p"))
+    assert found.verdict == "writable" and "does not delete" in found.remarks[0] and "names" not in found.tried
 
 
 def test_what_is_no_verdict(fake_s3: FakeStore, s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
