@@ -38,7 +38,7 @@ from artstore.store import Store
 
 __all__ = ["import_tree"]
 
-_WINDOW: Final = 8 << 20
+_WINDOW: Final = 7 << 20
 """Bytes of files whose chunks are fetched together."""
 _WINDOW_FILES: Final = 2048
 _MOST_SEEN: Final = 50_000

@@ -39,7 +39,7 @@ __all__ = ["FetchedChunk", "RemoteRoot", "RemoteTree"]
 
 _SPAN_BYTES: Final = 48 << 20
 """Memory of the spans that a tree keeps, at least the last one."""
-_WINDOW: Final = 8 << 20
+_WINDOW: Final = 7 << 20
 """Stored bytes of chunks that are fetched together."""
 
 
