@@ -108,7 +108,7 @@ def check_form(entry: FormEntry) -> None:
     if entry.klass not in _CLASSES or entry.codec not in (RAW, ZSTD) or len(entry.id) != ID_LENGTH:
         raise DamageError(f"a pack has a form of the unknown class {entry.klass} or codec {entry.codec}")
     if entry.klass == CHUNK:
-        is_right = 0 < entry.stored <= entry.size <= LARGEST and (entry.codec == ZSTD or entry.stored == entry.size)
+        is_right = 0 < entry.stored <= entry.size <= LARGEST and (entry.stored == entry.size) == (entry.codec == RAW)
     else:
         is_right = 0 < entry.stored <= LARGEST_FORM and 0 < entry.size <= LARGEST_FORM and entry.codec == ZSTD
     if not is_right:

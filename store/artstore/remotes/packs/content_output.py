@@ -19,8 +19,8 @@ from artstore.store import Store
 
 __all__ = ["ContentOutput", "Find", "Sent"]
 
-Find = Callable[[bytes], Chunk | None]
-"""Return where the remote has the chunk with an id, as far as this machine knows, or None."""
+Find = Callable[[bytes, int], Chunk | None]
+"""Return where the remote has the chunk with an id and a size, as far as this machine knows, or None."""
 
 _WINDOW: Final = 8 << 20
 """Stored bytes that are read in one snapshot."""
@@ -136,7 +136,7 @@ class ContentOutput:
 
     def _known(self, record: ChunkRecord) -> Chunk | None:
         """Return the chunk if the remote has it."""
-        chunk = self._output.known(record.id) or self._find(record.id)
+        chunk = self._output.known(record.id) or self._find(record.id, record.size)
         if chunk is None or (chunk.id, chunk.size) != (record.id, record.size):
             return None
         self.used.add(chunk.place.pack)

@@ -169,10 +169,9 @@ def totals_of(record: LocatedRecord) -> TreeTotals:
 def check_chunk(chunk: Chunk) -> None:
     """Raise `DamageError` for a chunk that no reader makes room for."""
     stored = chunk.place.stored
-    if not 0 < stored <= chunk.size <= LARGEST or chunk.codec not in (RAW, ZSTD) or len(chunk.id) != ID_LENGTH:
+    is_right = stored == chunk.size if chunk.codec == RAW else chunk.codec == ZSTD and stored < chunk.size
+    if not 0 < stored or chunk.size > LARGEST or not is_right or len(chunk.id) != ID_LENGTH:
         raise DamageError(f"a chunk has invalid sizes: {chunk.size} bytes, {stored} stored with codec {chunk.codec}")
-    if chunk.codec == RAW and stored != chunk.size:
-        raise DamageError(f"a raw chunk of {chunk.size} bytes has {stored} stored")
     check_place(chunk.place)
 
 

@@ -29,15 +29,16 @@ class SpansAhead:
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self._named: dict[bytes, FormPlace] = {}
+        self._taken: set[bytes] = set()
         self._waiting: OrderedDict[bytes, bytes] = OrderedDict()
         self._held = 0
         self._count = 1
 
     def name(self, spans: Iterable[FormPlace]) -> None:
         """Take note of the spans that a span leads to."""
-        if len(self._named) > _MOST_NAMED:
-            self._named = {}
-        self._named.update([(span.hash, span) for span in spans])
+        if max(len(self._named), len(self._taken)) > _MOST_NAMED:
+            self._named, self._taken = {}, set()
+        self._named.update([(span.hash, span) for span in spans if span.hash not in self._taken])
 
     def take(self, form: FormPlace) -> bytes | None:
         """Return the stored bytes of a span, which have its hash, or None if they must be asked for alone."""
@@ -46,6 +47,7 @@ class SpansAhead:
                 return None
             self._fetch_around(form)
         self._named.pop(form.hash, None)
+        self._taken.add(form.hash)
         data = self._waiting.pop(form.hash, None)
         self._held -= len(data or b"")
         return data

@@ -44,6 +44,9 @@ class MemoryRemote:
             if klass == CHUNK:
                 self.table[ident] = Chunk(ident, size, codec, Place(item.pack, offset, stored))
 
+    def find(self, ident: bytes, size: int) -> Chunk | None:
+        return self.table.get(ident)
+
     def fetch(self, pack: Pack, offset: int, length: int, *, fresh: bool = False) -> bytes:
         self.requests.append((pack.object_name, offset, length))
         return self.objects[pack.object_name][offset : offset + length]
@@ -54,13 +57,13 @@ class MemoryRemote:
         version: VersionRecord,
         *,
         base: WrittenVersion | None = None,
-        find: Callable[[bytes], Chunk | None] | None = None,
+        find: Callable[[bytes, int], Chunk | None] | None = None,
         **targets: int,
     ) -> WrittenVersion:
         """Write a version, on a base if there is one; ``targets`` are those of `PackOutput`."""
         below = None if base is None else BaseVersion(self.tree(base, "base:v1"), base.packs)
         output = PackOutput(self, **targets)
-        return write_version(store, version.root, NAME, output, find=find or self.table.get, base=below)
+        return write_version(store, version.root, NAME, output, find=find or self.find, base=below)
 
     def tree(self, written: WrittenVersion, name: str = NAME) -> RemoteTree:
         return RemoteTree(self.fetch, written.root, name)

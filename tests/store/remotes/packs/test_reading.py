@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import pytest
@@ -82,12 +82,14 @@ def test_paths_that_are_not_there(pushed: tuple[MemoryRemote, WrittenVersion]) -
         assert tree.resolve(path) is None
 
 
-def of_forms(remote: MemoryRemote) -> Mapping[str, set[int]]:
-    """Return the bytes of each object that reading a version looks at."""
+def of_forms(
+    remote: MemoryRemote, classes: Container[int] = (CHUNK, SPAN, LIST), codecs: Container[int] = (0, 1)
+) -> Mapping[str, set[int]]:
+    """Return the bytes of each object that reading a version looks at, or those of some classes and codecs."""
     looked_at = {}
     for name, data in remote.objects.items():
         entries = parse_pack(data, parse_object_name(name))
-        kept = [entry for entry in entries if entry.klass in (CHUNK, SPAN, LIST)]
+        kept = [entry for entry in entries if entry.klass in classes and entry.codec in codecs]
         looked_at[name] = {at for entry in kept for at in range(entry.offset, entry.offset + entry.stored)}
     return looked_at
 
@@ -103,15 +105,20 @@ def refused(remote: MemoryRemote, written: WrittenVersion, names: tuple[str, ...
 
 
 def test_every_changed_byte_is_refused(pushed: tuple[MemoryRemote, WrittenVersion]) -> None:
-    """Each ninth byte of every object with one bit flipped: refused if reading looks at it, and else without effect."""
+    """Each ninth byte of every object with one bit flipped: refused if reading looks at it, and else without effect.
+
+    Some bits of a zstd frame have no effect on what it decompresses to; of spans and lists every byte is hashed.
+    """
     remote, written = pushed
     sound, looked_at = everything(remote.tree(written)), of_forms(remote)
+    loose = of_forms(remote, {CHUNK}, {1})
     for name, data in list(remote.objects.items()):
         for at in range(0, len(data), 9):
             remote.objects[name] = data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
-            assert refused(remote, written, (name,)) == (at in looked_at[name]), (name, at)
+            was_refused = refused(remote, written, (name,))
+            assert was_refused == (at in looked_at[name]) or (at in loose[name] and not was_refused), (name, at)
+            assert was_refused or everything(remote.tree(written)) == sound
         remote.objects[name] = data
-    assert everything(remote.tree(written)) == sound
 
 
 def test_every_cut_object_is_refused(pushed: tuple[MemoryRemote, WrittenVersion]) -> None:
