@@ -28,7 +28,7 @@ from artstore.records.catalogue import (
     given,
     refuse_reserved,
 )
-from artstore.records.events import AliasEvent, EdgeEvent, Event, TtlEvent, TypeEvent, VersionEvent
+from artstore.records.events import AliasEvent, EdgeEvent, Event, TagsEvent, TtlEvent, TypeEvent, VersionEvent
 from artstore.records.trees import EARLIEST_NS
 from artstore.rows import catalogue, lineage
 from artstore.rows.lineage import Edge, End, edge_event, end_title, run_end, version_end
@@ -64,9 +64,10 @@ class Commit:
 
     ``runs`` are the numbers of the runs that make it; ``included`` are the serials of versions whose content it
     includes, ``linked`` the serial of the version that it links to.  ``draft`` is the open draft that it is made from.
-    ``mtime_ns`` (None: the time of the commit) and ``mode`` are those of the root directory.  ``origin`` is where the
-    version comes from; a commit that differs from the latest version only in that makes no version.  ``latest`` is the
-    serial of the version that must be the latest one when this is committed, 0 for none.
+    ``mtime_ns`` (None: the time of the commit) and ``mode`` are those of the root directory.  A version that comes from
+    a remote has its ``number``, ``created_ns`` and ``tags`` from there; else they are None, 0 and none.  ``origin`` is
+    where the version comes from; a commit that differs from the latest version only in that makes no version.
+    ``latest`` is the serial of the version that must be the latest one when this is committed, 0 for none.
     """
 
     name: str
@@ -83,6 +84,9 @@ class Commit:
     draft: str = ""
     mtime_ns: int | None = None
     mode: int = 0o755
+    number: int | None = None
+    created_ns: int = 0
+    tags: Sequence[str] = ()
     origin: dict[str, Any] = field(default_factory=process_origin)
     latest: int | None = None
 
@@ -164,9 +168,14 @@ def record_version(
     else:
         highest = next(catalogue.recorded_descending(transaction, artifact.number), None)
         newest_ns = EARLIEST_NS if highest is None else highest.newest_ns
+        _refuse_taken(transaction, artifact, request.number)
         version, created = _record(transaction, artifact, root, request, new_bytes, now_ns, newest_ns), True
-        artifact = replace(artifact, next_version=version.number + 1)
+        artifact = replace(artifact, next_version=max(artifact.next_version, version.number + 1))
         events.append(VersionEvent.of(request.name, version))
+        if request.tags:
+            version = replace(version, tags=sorted(set(request.tags)))
+            catalogue.put_version(transaction, version)
+            events.append(TagsEvent(name=request.name, version=version.number, tags=version.tags))
     if request.ttl is not None:
         version = replace(version, expires_ns=end_after(request.ttl))
         catalogue.put_version(transaction, version)
@@ -181,6 +190,14 @@ def record_version(
     if names:
         changes.append(Change(request.name, names))
     return Committed(artifact, version, created, changes)
+
+
+def _refuse_taken(transaction: ReadTransaction, artifact: ArtifactRecord, number: int | None) -> None:
+    if number is not None and catalogue.serial_of(transaction, artifact.number, number) is not None:
+        raise RefusedError(
+            f"{artifact.name}:{version_label(number)} is or was another version here",
+            hint="use another workspace for it",
+        )
 
 
 def is_latest(store: Store, root: Ref, request: Commit) -> bool:
@@ -267,11 +284,11 @@ def _record(
     version = VersionRecord(
         serial=state.next_serial,
         artifact=artifact.number,
-        number=artifact.next_version,
+        number=artifact.next_version if request.number is None else request.number,
         root=root.node,
         digest=view.digest,
         form=view.form,
-        created_ns=now_ns,
+        created_ns=request.created_ns or now_ns,
         mtime_ns=mtime_ns,
         mode=request.mode,
         newest_ns=max(newest_ns, view.totals.newest_ns, mtime_ns, now_ns),

@@ -170,7 +170,7 @@ def check_chunk(chunk: Chunk) -> None:
     """Raise `DamageError` for a chunk that no reader makes room for."""
     stored = chunk.place.stored
     is_right = stored == chunk.size if chunk.codec == RAW else chunk.codec == ZSTD and stored < chunk.size
-    if not 0 < stored or chunk.size > LARGEST or not is_right or len(chunk.id) != ID_LENGTH:
+    if not stored > 0 or chunk.size > LARGEST or not is_right or len(chunk.id) != ID_LENGTH:
         raise DamageError(f"a chunk has invalid sizes: {chunk.size} bytes, {stored} stored with codec {chunk.codec}")
     check_place(chunk.place)
 

@@ -1,0 +1,93 @@
+"""One remote as a process works with it: its objects, its log, and what this workspace knows of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from artstore.errors import DamageError
+from artstore.objects.protocol import ObjectStore
+from artstore.records.catalogue import load_json
+from artstore.remotes.log.appending import Machine
+from artstore.remotes.log.condemn_lists import decode_condemn_list
+from artstore.remotes.log.fields import Span
+from artstore.remotes.log.reading import Log
+from artstore.remotes.log.state import State, VersionRow
+from artstore.remotes.packs.located import FormPlace
+from artstore.remotes.packs.manifests import decode_manifest
+from artstore.remotes.packs.places import TREES, Pack, Place
+from artstore.remotes.packs.reading import RemoteRoot, RemoteTree
+
+__all__ = ["Connection", "decode_description", "encode_description", "form_of", "span_of"]
+
+_FIELDS: Final = {"description": str, "metadata": dict, "tags": list}
+
+
+@dataclass(slots=True)
+class Connection:
+    """A remote that is open: its uuid, its objects, its log, and who works with it."""
+
+    uuid: bytes
+    store: ObjectStore
+    log: Log
+    machine: Machine
+
+    @property
+    def state(self) -> State:
+        """The fold of the log as far as it was read."""
+        return self.log.state
+
+    def fetch(self, pack: Pack, offset: int, length: int, *, fresh: bool = False) -> bytes:
+        """Return a range of an object; see `artstore.remotes.packs.places.Fetch`."""
+        return self.store.read(pack.object_name, offset, length, fresh=fresh)
+
+    def tree(self, row: VersionRow) -> RemoteTree:
+        """Return the tree of a version."""
+        place = Place(Pack(TREES, row.root.pack), row.root.offset, row.root.length)
+        root = RemoteRoot(row.digest, place, row.root.hash, row.entries, row.files, row.bytes)
+        return RemoteTree(self.fetch, root, self.state.title(row.artifact, row.number))
+
+    def packs(self, row: VersionRow, tree: RemoteTree) -> FormPlace:
+        """Return where the set of the packs of a version lies, from its manifest."""
+        return decode_manifest(tree.form(form_of(row.manifest))).packs
+
+    def condemned(self, after: int) -> set[Pack]:
+        """Return the packs that entries from number ``after`` on have condemned."""
+        packs: set[Pack] = set()
+        for row in self.state.condemned.values():
+            if row.made.number >= after:
+                place = row.listed
+                data = self.fetch(Pack(TREES, place.pack), place.offset, place.length)
+                packs |= {Pack(ord(kind), ident) for kind, ident in decode_condemn_list(data)}
+        return packs
+
+
+def form_of(span: Span) -> FormPlace:
+    """Return the place of a record that an entry of the log names."""
+    return FormPlace(span.hash, 0, Place(Pack(TREES, span.pack), span.offset, span.length))
+
+
+def span_of(form: FormPlace) -> Span:
+    """Return how an entry of the log names a record."""
+    return Span(form.place.pack.id, form.place.offset, form.place.stored, form.hash)
+
+
+def encode_description(description: str, metadata: dict[str, Any], tags: list[str]) -> bytes:
+    """Return the record of a version's description, metadata and tags."""
+    values = {"description": description, "metadata": metadata, "tags": tags}
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def decode_description(data: bytes) -> dict[str, Any]:
+    """Return description, metadata and tags; raise `DamageError` for a record that is none.  Other fields are left."""
+    try:
+        values = load_json(data)
+        found = {name: values[name] for name in _FIELDS}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamageError("the record of a version in a remote is malformed") from error
+    if any(type(found[name]) is not kind for name, kind in _FIELDS.items()):
+        raise DamageError("the record of a version in a remote has fields of other types")
+    if not all(isinstance(tag, str) for tag in found["tags"]):
+        raise DamageError("the record of a version in a remote has tags that are no texts")
+    return found

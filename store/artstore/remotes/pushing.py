@@ -1,0 +1,343 @@
+"""Pushing one version with its aliases: objects first, then one entry of the log, then what this workspace knows.
+
+Guarantees:
+
+- The entry is written once all its objects are acknowledged; a version that is seen in the log is whole.
+- A push that was killed, or whose answer was lost, is taken up by the next one: the version's uuid is recorded before
+  anything is sent, and the log takes it once; chunks that were acknowledged are not sent again.
+- One process of the workspace pushes to a remote at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from artstore.changes.tracking import record_counterpart, track
+from artstore.errors import BusyError, DamageError, NotFoundError, RefusedError
+from artstore.objects.failures import ObjectMissingError
+from artstore.reclaim.leases import Lease
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.records.packing import CLASS_CONTENT
+from artstore.records.remotes import ENTRY, PENDING, PUSHED, ContentPlace, Counterpart
+from artstore.remotes.connection import Connection, encode_description, span_of
+from artstore.remotes.log.appending import append
+from artstore.remotes.log.entries import Transaction
+from artstore.remotes.log.fields import Span
+from artstore.remotes.log.operations import Alias, Commit, Source
+from artstore.remotes.log.state import LIVE, REAPED, State, VersionRow
+from artstore.remotes.packs.containers import CHUNK, PackObject
+from artstore.remotes.packs.located import Chunk
+from artstore.remotes.packs.output import PackOutput
+from artstore.remotes.packs.places import Pack, Place
+from artstore.remotes.packs.writing import BaseVersion, WrittenVersion, write_version
+from artstore.rows import catalogue, lineage
+from artstore.rows import remotes as rows
+from artstore.rows.lineage import BASE, INCLUDED, LINKED, version_end
+from artstore.storage import disk
+from artstore.storage.codec import RAW, ZSTD
+from artstore.storage.manifest import ReadTransaction
+from artstore.store import Store
+
+__all__ = ["PushedVersion", "push_version"]
+
+_TURNS: Final = 5
+_PLACES: Final = 5000
+"""Rows about content that one transaction writes."""
+_UUID: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PushedVersion:
+    """The version in the remote, whether this call made it, and the stored bytes of content that it sent."""
+
+    row: VersionRow
+    created: bool
+    sent: int = 0
+
+
+class _CondemnedError(Exception):
+    """Raised if an object that the version needs was given up, or is gone: the version is written again."""
+
+
+def push_version(store: Store, remote: Connection, artifact: ArtifactRecord, version: VersionRecord) -> PushedVersion:
+    """Make a living version of this workspace one of a remote, with the aliases that it has now.
+
+    It keeps its number if that is free there, else it gets the next one.  A version that is there already stays.
+
+    Raises `NotFoundError` if the version has been deleted, `RefusedError` if its name means another artifact there, an
+    alias was moved there, or if it includes or links to a version that is not there, `BusyError` while another process
+    pushes, `UnknownOutcomeError` (run it again), and the errors of the store and of the log.
+    """
+    lease = Lease(store, version.serial)
+    try:
+        with store.snapshot() as snapshot:
+            present = snapshot.version(version.serial)
+        if present is None:
+            raise NotFoundError(f"{artifact.name}:v{version.number} has been deleted")
+        with _alone(store, remote):
+            return _Push(store, remote, artifact, present).run()
+    finally:
+        lease.close()
+
+
+@contextmanager
+def _alone(store: Store, remote: Connection) -> Iterator[None]:
+    """Hold the lock of pushes to a remote for a block."""
+    fd = disk.open_lock_file(store.path, store.run_dir / f"push-{remote.uuid.hex()}", store.file_mode)
+    try:
+        if not disk.try_lock(fd):
+            raise BusyError(f"another process pushes to {remote.store.url}", hint="wait for it, and run this again")
+        yield
+    finally:
+        os.close(fd)
+
+
+class _Push:
+    """One version on its way to a remote."""
+
+    def __init__(self, store: Store, remote: Connection, artifact: ArtifactRecord, version: VersionRecord) -> None:
+        self._store = store
+        self._remote = remote
+        self._artifact = artifact
+        self._version = version
+        self._name = f"{artifact.name}:v{version.number}"
+        self._read = 0
+
+    def run(self) -> PushedVersion:
+        remote = self._remote
+        remote.log.read_on(to_write=True)
+        remote.log.check_writable()
+        artifact, uuid = self._identify()
+        row = remote.state.version_of(uuid)
+        if row is not None:
+            return self._finish(row, None)
+        for _ in range(_TURNS):
+            try:
+                written = self._write(artifact)
+                row = self._append(artifact, uuid, written)
+            except _CondemnedError:
+                with self._store.write() as transaction:
+                    rows.drop_places(transaction, remote.uuid)
+                continue
+            return self._finish(row, written)
+        raise BusyError(f"objects of {self._name} are given up as fast as they are sent", hint="run it again later")
+
+    def _identify(self) -> tuple[bytes, bytes]:
+        """Return the uuids of artifact and version in the remote, which are recorded before anything is sent."""
+        remote, state = self._remote, self._remote.state
+        with self._store.snapshot() as snapshot:
+            known = rows.tracked_in(snapshot.transaction, remote.uuid).get(self._artifact.number)
+            counterpart = rows.counterparts_of(snapshot.transaction, self._version.serial).get(remote.uuid)
+        there = state.artifact(self._artifact.name)
+        if there is not None and there.uuid != known:
+            raise RefusedError(
+                f"{remote.store.url} has another artifact called {self._artifact.name!r}",
+                hint=f"push under another name: artfs artifact rename {self._artifact.name} NAME",
+            )
+        artifact = known or secrets.token_bytes(_UUID)
+        number = self._version.number
+        counterpart = counterpart or Counterpart(secrets.token_bytes(_UUID), number, PENDING)
+        with self._store.write() as transaction:
+            if known is None:
+                track(self._store, transaction, self._artifact, remote.uuid, artifact)
+            record_counterpart(self._store, transaction, self._version.serial, remote.uuid, counterpart)
+        return artifact, counterpart.uuid
+
+    # -- objects -------------------------------------------------------------------------------------------------------
+
+    def _write(self, artifact: bytes) -> WrittenVersion:
+        """Send what the remote lacks; raise `_CondemnedError` if something that it should have is gone."""
+        self._read = self._remote.state.number
+        version = self._version
+        description = encode_description(version.description, version.metadata, version.tags)
+        written = write_version(
+            self._store,
+            version.root,
+            self._name,
+            PackOutput(_Sink(self._store, self._remote)),
+            find=self._find,
+            base=self._base(artifact),
+            records=[description],
+        )
+        for pack in written.used - {added.pack for added in written.objects}:
+            try:
+                self._remote.store.head(pack.object_name)
+            except ObjectMissingError:
+                raise _CondemnedError from None
+        return written
+
+    def _find(self, ident: bytes, size: int) -> Chunk | None:
+        with self._store.snapshot() as snapshot:
+            place = rows.find_place(snapshot.transaction, self._remote.uuid, CLASS_CONTENT, ident)
+        if place is None or not 0 < place.stored <= size:
+            return None
+        codec = RAW if place.stored == size else ZSTD
+        return Chunk(ident, size, codec, Place(Pack(place.folder, place.pack), place.offset, place.stored))
+
+    def _base(self, artifact: bytes) -> BaseVersion | None:
+        """Return the newest living version of the artifact in the remote, or None."""
+        state = self._remote.state
+        there = [row for row in state.versions.values() if row.artifact == artifact and row.state == LIVE]
+        if not there:
+            return None
+        self._base_row = max(there, key=lambda row: row.number)
+        tree = self._remote.tree(self._base_row)
+        return BaseVersion(tree, self._remote.packs(self._base_row, tree))
+
+    _base_row: VersionRow | None = None
+
+    # -- the log -------------------------------------------------------------------------------------------------------
+
+    def _append(self, artifact: bytes, uuid: bytes, written: WrittenVersion) -> VersionRow:
+        """Write the entry, or find the one that an earlier run wrote; return the version as the log has it."""
+        remote = self._remote
+        notes = _Notes(self._store, remote.uuid)
+
+        def prepare(state: State) -> list[Transaction]:
+            return self._prepare(state, artifact, uuid, written)
+
+        for _ in range(_TURNS):
+            appended = append(
+                remote.log, remote.machine, lambda state: self._prepare(state, artifact, uuid, written), notes
+            )
+            row = remote.state.version_of(uuid)
+            if row is not None:
+                return row
+            void = next((verdict for verdict in appended.verdicts if verdict is not None), None)
+            if void is not None and not void.is_stale:
+                raise RefusedError(f"{self._name} cannot be pushed: {void.text}", hint="fetch what is there first")
+        raise BusyError(
+            f"others change {remote.store.url} as fast as {self._name} is pushed", hint="run it again later"
+        )
+
+    def _prepare(self, state: State, artifact: bytes, uuid: bytes, written: WrittenVersion) -> list[Transaction]:
+        """Return the transaction at a state, once its objects are compared with what was condemned meanwhile."""
+        if state.version_of(uuid) is not None:
+            return []
+        self._check_packs(state, written)
+        version, there = self._version, state.artifacts.get(artifact)
+        following = 0 if there is None else there.next
+        number = max(version.number, following)
+        commit = Commit(
+            artifact=artifact,
+            name=self._artifact.name if there is None else there.name,
+            type=self._artifact.type or "",
+            next=following,
+            number=number,
+            version=uuid,
+            digest=written.root.digest,
+            root=_root_span(written),
+            entries=written.root.entries,
+            files=written.root.files,
+            bytes=written.root.bytes,
+            created_ns=version.created_ns,
+            mtime_ns=version.mtime_ns,
+            mode=version.mode,
+            record=span_of(written.records[0]),
+            manifest=span_of(written.manifest),
+            sources=tuple(self._sources(state)),
+        )
+        return [state.transaction(commit, *self._aliases(state, artifact, number))]
+
+    def _check_packs(self, state: State, written: WrittenVersion) -> None:
+        base = self._base_row
+        is_reaped = base is not None and state.versions[base.artifact, base.number].state == REAPED
+        if is_reaped or not self._remote.condemned(self._read + 1).isdisjoint(written.used):
+            raise _CondemnedError
+
+    def _aliases(self, state: State, artifact: bytes, number: int) -> Iterator[Alias]:
+        with self._store.snapshot() as snapshot:
+            aliases = list(snapshot.aliases_of(self._artifact.number))
+        for alias in aliases:
+            if alias.version == self._version.number:
+                there = state.aliases.get((artifact, alias.name))
+                yield Alias(artifact, alias.name, None if there is None else there.version, number)
+
+    def _sources(self, state: State) -> Iterable[Source]:
+        """Return what the version is based on, includes or links to, as versions of the remote."""
+        with self._store.snapshot() as snapshot:
+            transaction = snapshot.transaction
+            for edge, record in lineage.edges_to(transaction, version_end(self._version.serial)):
+                if edge.kind not in (BASE, INCLUDED, LINKED):
+                    continue
+                found = self._counterpart(transaction, edge.source.number)
+                if found is not None and state.version_of(found.uuid) is not None:
+                    yield Source(ord(edge.kind), found.uuid)
+                elif edge.kind != BASE:
+                    raise RefusedError(
+                        f"{self._name} needs {record.source}, which the remote lacks", hint="push that first"
+                    )
+
+    def _counterpart(self, transaction: ReadTransaction, serial: int) -> Counterpart | None:
+        return rows.counterparts_of(transaction, serial).get(self._remote.uuid)
+
+    def _finish(self, row: VersionRow, written: WrittenVersion | None) -> PushedVersion:
+        """Record what the version is in the remote, and settle what the push had noted."""
+        remote = self._remote
+        with self._store.write() as transaction:
+            if catalogue.recorded_version(transaction, self._version.serial) is not None:
+                counterpart = self._counterpart(transaction, self._version.serial)
+                if counterpart is None or counterpart.way == PENDING:
+                    done = Counterpart(row.uuid, row.number, PUSHED)
+                    record_counterpart(self._store, transaction, self._version.serial, remote.uuid, done)
+            for added in [] if written is None else written.objects:
+                rows.settle(transaction, remote.uuid, added.pack.folder, added.pack.id)
+        return PushedVersion(row, written is not None, 0 if written is None else written.sent)
+
+
+def _root_span(written: WrittenVersion) -> Span:
+    root = written.root
+    return Span(root.place.pack.id, root.place.offset, root.place.stored, root.hash)
+
+
+class _Sink:
+    """Send objects one after another, and remember where their chunks are."""
+
+    def __init__(self, store: Store, remote: Connection) -> None:
+        self._store = store
+        self._remote = remote
+
+    def note(self, pack: Pack) -> None:
+        """Note an object before it is sent; LMDB syncs."""
+        with self._store.write() as transaction:
+            rows.note(transaction, self._remote.uuid, pack.folder, pack.id)
+
+    def put(self, item: PackObject) -> None:
+        """Send an object, and record its chunks once it is acknowledged."""
+        if not self._remote.store.create(item.pack.object_name, item.body):
+            raise DamageError(f"{self._remote.store.url} has another object called {item.pack.object_name}")
+        chunks = [entry for entry in item.entries if entry.klass == CHUNK]
+        for start in range(0, len(chunks), _PLACES):
+            with self._store.write() as transaction:
+                for entry in chunks[start : start + _PLACES]:
+                    place = ContentPlace(item.pack.folder, item.pack.id, entry.offset, entry.stored)
+                    rows.put_place(transaction, self._remote.uuid, CLASS_CONTENT, entry.id, place)
+
+
+class _Notes:
+    """The entries of the log that pushes of this workspace were about to write."""
+
+    def __init__(self, store: Store, uuid: bytes) -> None:
+        self._store = store
+        self._uuid = uuid
+
+    def note(self, entry: bytes, number: int) -> None:
+        """Keep an entry's id and number."""
+        with self._store.write() as transaction:
+            rows.note(transaction, self._uuid, ENTRY, entry, number)
+
+    def noted(self) -> Iterable[tuple[bytes, int]]:
+        """Return what was noted and not settled."""
+        with self._store.snapshot() as snapshot:
+            found = rows.noted(snapshot.transaction, self._uuid, ENTRY)
+        return [(entry, noted.number) for entry, noted in found.items()]
+
+    def settle(self, entry: bytes, *, landed: bool) -> None:
+        """Forget an entry."""
+        with self._store.write() as transaction:
+            rows.settle(transaction, self._uuid, ENTRY, entry)
