@@ -126,7 +126,12 @@ def _versions(base: Bundle) -> Iterator[tuple[str, bytes]]:
         "with a file named as a hook",
         with_file(base, one, b".git/hooks/post-checkout", b"#!/bin/sh\n", executable=True),
     )
-    yield "with an executable payload", with_file(base, one, b"payload.json", b"[1]", executable=True)
+    yield (
+        "with an executable payload",
+        with_file(base, one, b"payload.json", base.read(one, b"payload.json"), executable=True),
+    )
+    yield "with a payload of another name", _renamed(base, one, "x")
+    yield "with a payload without an extension", _renamed(base, one, "payload.")
     yield "with a second payload", with_file(base, one, b"payload.pkl", b"cos\nsystem\n.")
     yield "with sources that it has not", with_file(base, one, b"sources/0/record.json", b"{}")
     yield "with a name that is not text", with_file(base, one, b"\xff", b"1")
@@ -223,6 +228,18 @@ def _records(base: Bundle) -> Iterator[tuple[str, bytes]]:
             changes[f"with {key} = {value!r}"[:70]] = lambda record, key=key, value=value: record.update({key: value})
     for name, change in changes.items():
         yield f"a record {name}", with_record(base, one, change)
+
+
+def _renamed(base: Bundle, place: int, name: str) -> bytes:
+    """Return a bundle in which a payload has another name everywhere."""
+    bundle = base.copy()
+    values = {**json.loads(bundle.read(place, b"record.json")), "payload": name}
+    bundle.set(place, name.encode(), bundle.read(place, b"payload.json"))
+    bundle.set(place, b"payload.json", None)
+    bundle.set(place, b"record.json", written(values))
+    metadata = {**bundle.versions[place].metadata, "artfs.payload": name}
+    bundle.versions[place] = replace(bundle.versions[place], metadata=metadata)
+    return bundle.data()
 
 
 def _dependences(base: Bundle) -> Iterator[tuple[str, bytes]]:

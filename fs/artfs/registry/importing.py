@@ -100,7 +100,8 @@ class BundleImport:
             before = self._present(artifacts)
             for attempt in range(_ATTEMPTS):
                 try:
-                    found = self._landed(archive, artifacts, self._present(artifacts), progress)
+                    present = self._present(artifacts) if attempt else before
+                    found = self._landed(archive, artifacts, present, progress)
                     break
                 except (
                     BusyError,

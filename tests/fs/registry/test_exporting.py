@@ -27,7 +27,7 @@ def test_a_bundle_has_what_was_asked_for_and_its_sources(registry: ArtifactRegis
     """The sources are the versions that the meta-model was made from, the latest or not."""
     one, two, meta = filled(registry)
     add(registry, [9], pipeline_id="0002")
-    named = {"one": [one], "two": [two], "meta": [meta]}
+    named = {"one": [one], "two": two, "meta": [meta]}
     found = {name: registry.export_bundle(tmp_path / name, ids=ids).versions for name, ids in named.items()}
     assert [len(each) for each in found.values()] == [1, 1, 3]
     assert found["one"][0].endswith(":v1") and found["one"][0] not in found["meta"]

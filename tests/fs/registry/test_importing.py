@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +135,8 @@ def test_a_record_that_came_back(registry: ArtifactRegistry, target: ArtifactReg
     assert not any(each.created for each in BundleImport(tmp_path / "c", tmp_path / TARGET).run())
     made = BundleImport(tmp_path / "c", tmp_path / "third").run()
     assert [each.record.ref[-2:] for each in made] == ["v0", "v0"]
+    made = BundleImport(tmp_path / "b", tmp_path / "third").run()
+    assert [each.created for each in made if each.record.artifact_id == ident] == [False, True, True]
 
 
 def test_a_source_that_was_deleted_is_in_the_folder(
@@ -215,7 +218,10 @@ def test_nothing_is_there_before_all_is(
     assert len(ArtifactRegistry.import_bundle(tmp_path / "b", tmp_path / TARGET)) == 4
 
 
-def test_a_killed_one_leaves_none(registry: ArtifactRegistry, target: ArtifactRegistry, tmp_path: Path) -> None:
+def test_a_killed_one_leaves_none(
+    registry: ArtifactRegistry, target: ArtifactRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     stacked(registry)
     registry.export_bundle(tmp_path / "b")
     registry.workspace.close()
@@ -226,6 +232,21 @@ def test_a_killed_one_leaves_none(registry: ArtifactRegistry, target: ArtifactRe
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
     assert target.get_all_records() == []
     assert len(ArtifactRegistry.import_bundle(tmp_path / "b", tmp_path / TARGET)) == 4
+
+
+def test_two_import_at_once(registry: ArtifactRegistry, target: ArtifactRegistry, tmp_path: Path) -> None:
+    """Each has all of it at its end, and there is one version of each."""
+    stacked(registry)
+    registry.export_bundle(tmp_path / "b")
+    registry.workspace.close()
+    open_workspace(tmp_path / TARGET / ".artfs", create=True).close()
+    children = []
+    for _ in range(3):
+        if (pid := os.fork()) == 0:
+            os._exit(len(ArtifactRegistry.import_bundle(tmp_path / "b", tmp_path / TARGET)))
+        children.append(pid)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [4, 4, 4]
+    assert target.workspace.usage().versions == 4
 
 
 def test_content_that_goes_meanwhile_is_staged_again(

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from artstore.archives.headers import BLOCK
+from artstore.archives.headers import BLOCK, FILE, header_of
+from artstore.archives.index import LONGEST
+from artstore.archives.layout import INDEX
 from artstore.archives.reading import Archive
 from artstore.errors import ArchiveError, ArtfsError, DamageError, IsFolderError, NotFoundError, UnsupportedError
 from artstore.progress import Progress
@@ -59,9 +61,14 @@ def test_the_forger_forges(archived: Archived) -> None:
 
 
 def test_no_byte_can_be_another(archived: Archived, tmp_path: Path) -> None:
-    """One flipped bit of every 2813th byte, of every byte of the first header, and in the last blocks."""
+    """One flipped bit of every 9409th byte, and of many in the first header, the index and the last blocks."""
     data = archived.path.read_bytes()
-    small = set(range(0, len(data), 97 * 29)) | set(range(BLOCK)) | set(range(len(data) - 1024, len(data), 61))
+    small = (
+        set(range(BLOCK, 6000, 11))
+        | set(range(0, len(data), 97 * 97))
+        | set(range(0, BLOCK, 2))
+        | set(range(len(data) - 1024, len(data), 61))
+    )
     choice = random.Random(1)
     accepted = []
     for place in sorted(small):
@@ -126,6 +133,16 @@ def test_every_forgery_is_refused(archived: Archived, tmp_path: Path) -> None:
     assert len(cases) >= 19
     assert [name for name, data in cases.items() if not refusal(tmp_path / "x", data)] == []
     assert os.listdir(tmp_path) == ["x"]
+
+
+def test_an_index_that_is_too_long_is_not_read(archived: Archived, tmp_path: Path) -> None:
+    """Even if the file is as long as it says."""
+    header = header_of(INDEX, FILE, size=LONGEST + 1)
+    with (tmp_path / "x").open("wb") as file:
+        file.write(header)
+        file.truncate(2 * LONGEST)
+    with pytest.raises(ArchiveError, match="too long"):
+        read(tmp_path / "x")
 
 
 def test_a_change_after_the_check_is_seen(archived: Archived, tmp_path: Path) -> None:

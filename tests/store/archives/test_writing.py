@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,22 @@ def test_equal_versions_are_equal_archives(archived: Archived, tmp_path: Path) -
     assert (tmp_path / "other.tar").read_bytes() == archived.path.read_bytes()
     assert plan.size == archived.path.stat().st_size and plan.files == 7
     assert reports[-1] == Progress("export", 5, plan.content_bytes, 5, plan.content_bytes, reports[-1].current)
+
+
+def test_it_is_synced_before_it_has_its_name(
+    archived: Archived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its folder after that: a power failure leaves a whole archive or none."""
+    calls: list[str] = []
+
+    def noted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *arguments, **options: calls.append(name) or call(*arguments, **options)
+
+    for name in ("fsync", "link", "rename"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    write_archive(tmp_path / "x.tar", archived.plan())
+    write_archive(tmp_path / "x.tar", archived.plan(), overwrite=True)
+    assert calls == ["fsync", "link", "fsync", "fsync", "rename", "fsync"]
 
 
 def test_a_file_is_not_replaced_unless_asked(archived: Archived, tmp_path: Path) -> None:
