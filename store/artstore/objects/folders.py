@@ -57,7 +57,8 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.url = file_uri(os.fsencode(path))
         self._path = path
-        self._is_prepared = False
+        self._mode = 0
+        """The permissions of the folder, which objects and folders get too, whatever this process's umask is."""
         self._has_unnamed = True
         self._synced: set[str] = set()
         """Folders that this process has made or found, and whose names are on the disk."""
@@ -142,7 +143,8 @@ class Folder:
         """Make a file in an open folder; return whether there was none."""
         if self._has_unnamed:
             try:
-                with closing(os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=folder)) as fd:
+                with closing(os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)) as fd:
+                    self._permit(fd, self._mode & 0o666)
                     _write(fd, body)
                     os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder, follow_symlinks=True)
                 return True
@@ -199,7 +201,7 @@ class Folder:
 
     def _require_writable(self) -> None:
         """Raise an error unless objects can be created safely; the first time, remove what killed writers left."""
-        if self._is_prepared:
+        if self._mode:
             return
         self._require_folder()
         kind = shared_filesystem(self._path)
@@ -210,7 +212,7 @@ class Folder:
             )
         with suppress(OSError, ArtfsError):
             self._remove_abandoned()
-        self._is_prepared = True
+        self._mode = stat.S_IMODE(os.stat(self._path).st_mode) & 0o2777
 
     def _remove_abandoned(self) -> None:
         for part in beneath.names(self._path, _TEMPORARY):
@@ -233,12 +235,24 @@ class Folder:
         """Make a folder and those above it, and have their names on the disk."""
         if folder in self._synced:
             return
-        beneath.make_folders(self._path, folder)
         parts = folder.split("/")
         for count in range(len(parts)):
+            self._make_one("/".join(parts[: count + 1]))
             with closing(beneath.open_folder(self._path, "/".join(parts[:count]))) as fd:
                 os.fsync(fd)
         self._synced.add(folder)
+
+    def _make_one(self, folder: str) -> None:
+        try:
+            beneath.make_folder(self._path, folder, self._mode)
+        except FileExistsError:
+            return  # if it is no folder, opening it fails
+        with closing(beneath.open_folder(self._path, folder)) as fd:
+            self._permit(fd, self._mode)
+
+    def _permit(self, fd: int, mode: int) -> None:
+        with suppress(PermissionError):  # FAT has none
+            os.fchmod(fd, mode)
 
     @contextmanager
     def _temporary(self, body: bytes) -> Iterator[tuple[int, str]]:
@@ -250,7 +264,7 @@ class Folder:
         with closing(beneath.open_folder(self._path, _TEMPORARY)) as folder:
             while True:
                 name = os.urandom(16).hex()
-                fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
+                fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
                 with closing(fd):
                     try:
                         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -259,6 +273,7 @@ class Folder:
                     except BlockingIOError:
                         continue
                     try:
+                        self._permit(fd, self._mode & 0o666)
                         _write(fd, body)
                         yield folder, name
                     finally:

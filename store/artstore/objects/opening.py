@@ -51,6 +51,10 @@ def _location(url: str) -> Location:
             f"{shown_uri(url)!r} is not the URL of an object store",
             hint="s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER",
         )
+    if location.scheme == "az" and "\\" in location.key:
+        raise InvalidInputError(
+            f"{shown_uri(url)!r} has a backslash, which Azure takes for a slash", hint="leave it out"
+        )
     return location._replace(key=location.key.rstrip("/") or location.key)
 
 

@@ -44,8 +44,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStor
     server: FakeStore | S3 | Azure = request.getfixturevalue(fixtures[request.param])
     if isinstance(server, FakeStore):
         server.page = 3
-    server.put("runs/my remote2/log/0001", b"beside")
-    yield open_store(server.uri("runs/my remote/"))
+    server.put("runs/my r%41é2/log/0001", b"beside")
+    yield open_store(server.uri("runs/my r%41é/"))
 
 
 def names(store: ObjectStore, prefix: str = "", after: str = "") -> list[str]:
@@ -210,7 +210,7 @@ def test_the_clock_and_the_address(store: ObjectStore) -> None:
 def test_a_store_for_reading(store: ObjectStore) -> None:
     """It writes nothing, and says why."""
     assert store.create("x", b"y")
-    reading = open_store(store.url.replace("%20", " "), read_only=True)
+    reading = open_store(store.url, read_only=True)
     assert reading.read("x") == b"y" and [each.name for each in reading.list("")] == ["x"]
     for request in (lambda: reading.create("z", b""), lambda: reading.replace("x", b""), lambda: reading.delete(["x"])):
         with pytest.raises(RefusedError, match="is open for reading only"):

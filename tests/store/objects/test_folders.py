@@ -194,6 +194,24 @@ def test_the_disk_is_not_mounted(root: Path, tmp_path: Path) -> None:
         folder(tmp_path / "file").create("x", b"")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o2775, 0o2770])
+def test_objects_have_the_permissions_of_the_folder(kind: str, mode: int, root: Path) -> None:
+    """Not those of the umask: what one member of a group makes, the others can read and add to."""
+    root.chmod(mode)
+    before = os.umask(0o077)
+    try:
+        store = folder(root, kind)
+        assert store.create("d/0f/x", b"y")
+        store.replace("state/hint", b"z")
+    finally:
+        os.umask(before)
+    for path in (root / "d", root / "d" / "0f", root / "state"):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+    for path in (root / "d" / "0f" / "x", root / "state" / "hint"):
+        assert stat.S_IMODE(path.stat().st_mode) == mode & 0o666
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
