@@ -457,7 +457,7 @@ CODECS: Final[dict[str, Codec]] = {
     "remote": _json(
         RemoteRecord,
         RemoteRecord("origin", "s3://bucket/prefix", False, 3),
-        RemoteRecord("b", "file:///x", True, 3, "creates", 4, {"rounds": 20}, 5, "ab"),
+        RemoteRecord("b", "file:///x", True, 3, True, "creates", 4, {"rounds": 20}, 5, "ab"),
     ),
     "tracked key": Codec(parse_tracked_key, lambda key: tracked_key(*key), [bytes(24), b"a" * 24]),
     "counterpart key": Codec(parse_counterpart_key, lambda key: counterpart_key(*key), [bytes(20), b"a" * 20]),

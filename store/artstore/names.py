@@ -30,6 +30,7 @@ __all__ = [
     "check_draft",
     "check_name",
     "check_new_alias",
+    "check_new_remote",
     "check_new_rule",
     "check_rule",
     "check_run",
@@ -146,6 +147,11 @@ def check_rule(name: str) -> str:
 def check_new_rule(name: str) -> str:
     """Return *name* if a rule may be created with it; raise InvalidNameError otherwise."""
     return _one_word(check_rule(name), "rule's name")
+
+
+def check_new_remote(name: str) -> str:
+    """Return *name* if a remote may be added with it; raise InvalidNameError otherwise."""
+    return _one_word(_checked(name, "remote's name"), "remote's name")
 
 
 def check_name(name: str) -> str:

@@ -489,7 +489,7 @@ class _Replay:
             place = (str(event["name"]), int(str(event["version"])), str(event["remote"]))
             self.there[place] = (uuid, event["number"], event["way"])
         elif event["name"] is not None:
-            self.remotes[uuid] = (event["name"], event["url"], event.get("access", "write") == "read")
+            self.remotes[uuid] = (event["name"], event["url"], event.get("access", "write") != "write")
         else:
             del self.remotes[uuid]
             self.tracks = {place: track for place, track in self.tracks.items() if place[1] != uuid}

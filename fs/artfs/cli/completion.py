@@ -26,6 +26,7 @@ __all__ = [
     "NAME",
     "REFERENCE",
     "REGISTERED",
+    "REMOTE",
     "RULE",
     "complete_places",
 ]
@@ -185,6 +186,10 @@ def _rules(workspace: Workspace, _context: click.Context, _incomplete: str) -> l
     return [rule.name for rule in workspace.retention.rules()]
 
 
+def _remotes(workspace: Workspace, _context: click.Context, _incomplete: str) -> list[str]:
+    return [remote.name for remote in workspace.remotes.all()]
+
+
 def _datasets(workspace: Workspace, _context: click.Context, incomplete: str) -> list[str]:
     return workspace.relations.names_below("runs", incomplete)
 
@@ -249,6 +254,7 @@ class _MountFolder(click.Path):
 MOUNT_FOLDER = _MountFolder()
 DRAFT = _Known("draft", _drafts)
 RULE = _Known("rule", _rules)
+REMOTE = _Known("remote", _remotes)
 REGISTERED = _Known("registered artifact", _registered)
 LIBRARY_ENTRY = _Known("library entry", _library_entries)
 REFERENCE = _Known("reference", _references, goes_on=True)

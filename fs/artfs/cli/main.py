@@ -54,6 +54,7 @@ _MODULES: Final = {
     "run": "lineage",
     "registry": "registry",
     "library": "library",
+    "remote": "remote",
     "rm": "deletion",
     "undelete": "deletion",
     "gc": "deletion",

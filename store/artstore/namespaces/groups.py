@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from artstore.namespaces.metadata import VersionMetadata
     from artstore.namespaces.references import References
     from artstore.namespaces.relations import Relations
+    from artstore.namespaces.remotes import Remotes
     from artstore.namespaces.retention import Retention
     from artstore.namespaces.runs import Runs
     from artstore.namespaces.tags import Tags
@@ -65,6 +66,13 @@ class Groups(Opened):
         from artstore.namespaces.relations import Relations
 
         return Relations(self.store)
+
+    @property
+    def remotes(self) -> Remotes:
+        """The object stores that machines share: ``all``, ``get``, ``add``, ``check``, ``remove``."""
+        from artstore.namespaces.remotes import Remotes
+
+        return Remotes(self.store)
 
     @property
     def retention(self) -> Retention:

@@ -116,7 +116,7 @@ DECODERS: Final[dict[str, tuple[Callable[[Any], Any], str]]] = {
     "Digest | None": (_digest, "a digest"),
     "Uuid": (_uuid, "a uuid"),
     "Way": (_one_of("pushed", "pulled"), "'pushed' or 'pulled'"),
-    "Access": (_one_of("write", "read"), "'write' or 'read'"),
+    "Access": (_one_of("write", "read", "anonymous"), "'write', 'read' or 'anonymous'"),
     "Name | None": (_or_none(_name), "a name in UTF-8 or null"),
     "EndName": (_end, "the end of an edge"),
     "dict[str, Any]": (_object, "an object"),

@@ -59,7 +59,7 @@ Uuid = str
 Way = str
 """``pushed`` or ``pulled``."""
 Access = str
-"""``write`` or ``read``."""
+"""``write``, ``read`` or ``anonymous``."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -321,7 +321,7 @@ class EdgeEvent(_Event):
 class RemoteEvent(_Event):
     """A remote is known by a name and a URL, or (None) is forgotten, with all that tracked it.
 
-    ``access`` is ``read`` for one that nothing is written to.
+    ``access`` is ``read`` for one that nothing is written to, ``anonymous`` if it is also read without credentials.
     """
 
     event_kind: ClassVar[str] = "remote"

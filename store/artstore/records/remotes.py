@@ -59,9 +59,10 @@ _PACK_BYTES: Final = 128 << 20
 class RemoteRecord(CatalogueRecord):
     """A remote: its local ``name`` and ``url``, which has no secrets.
 
-    Nothing is written to a ``read_only`` one; ``broken`` says which promise its store breaks, "" if it keeps all that
-    were tried, or if none were.  The store was last probed at ``probed_ns`` (0: never), with ``probe`` as the result.
-    The log was folded up to entry ``folded``, whose hash is ``head`` in hex; both are a cache.
+    Nothing is written to a ``read_only`` one; an ``anonymous`` one is also read without credentials.  ``broken`` says
+    what the last probe found against using it, "" if nothing.  The store was last probed at ``probed_ns`` (0: never),
+    with ``probe`` as the result.  The log was read up to entry ``folded``, whose hash is ``head`` in hex.  All but the
+    first five is a cache.
     """
 
     kind: ClassVar[str] = "remote"
@@ -69,6 +70,7 @@ class RemoteRecord(CatalogueRecord):
     url: Name
     read_only: bool
     added_ns: int
+    anonymous: bool = False
     broken: str = ""
     probed_ns: int = 0
     probe: dict[str, Any] = field(default_factory=dict)

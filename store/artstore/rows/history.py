@@ -353,7 +353,8 @@ class History:
         """Return remotes and what tracks them; ``numbers`` are those of the artifacts by name, others are left out."""
         tracking = Tracking()
         for uuid, event in self.remotes.items():
-            record = RemoteRecord(event.name or "", event.url, event.access == "read", event.added_ns)
+            anonymous = event.access == "anonymous"
+            record = RemoteRecord(event.name or "", event.url, event.access != "write", event.added_ns, anonymous)
             tracking.remotes[bytes.fromhex(uuid)] = record
         ways = {word: way for way, word in WAYS.items()}
         for name, artifact in self.artifacts.items():

@@ -203,7 +203,7 @@ class Tracking:
         """Return the part that the journal has too."""
         return Tracking(
             {
-                uuid: RemoteRecord(record.name, record.url, record.read_only, record.added_ns)
+                uuid: RemoteRecord(record.name, record.url, record.read_only, record.added_ns, record.anonymous)
                 for uuid, record in self.remotes.items()
             },
             dict(self.artifacts),
@@ -258,7 +258,7 @@ class Tracking:
 
 def remote_event(uuid: bytes, record: RemoteRecord) -> RemoteEvent:
     """Return the event that makes a remote known."""
-    access = "read" if record.read_only else "write"
+    access = "anonymous" if record.anonymous else "read" if record.read_only else "write"
     return RemoteEvent(uuid=uuid.hex(), name=record.name, url=record.url, access=access, added_ns=record.added_ns)
 
 

@@ -93,6 +93,11 @@ TABLE = [
     ("library load pls {tmp}/out.json", "library_load"),
     ("library load models {tmp}/out", "library_load"),
     ("library rm pls --yes", "library_rm"),
+    ("remote add disk file://{tmp}/bucket", "remote"),
+    ("remote ls", "remotes"),
+    ("remote show origin", "remote"),
+    ("remote check origin", "remote"),
+    ("remote rm origin", "remote_removal"),
     ("rm x:v1 --force", "rm"),
     ("undelete x:v2", "undelete"),
     ("gc --dry-run", "gc"),
@@ -146,6 +151,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(active_run, "_run", None)
         patch.setattr(active_run, "_hooked", True)
         workspace = api.init_workspace(top / "workspace")
+        (top / "origin").mkdir()
+        workspace.remotes.add("origin", (top / "origin").as_uri())
         for number in range(3):
             (data / "number").write_text(str(number))
             workspace.put(data, "x", type="dataset", metadata={"k": number}, aliases=["clean"] if number == 1 else [])
@@ -178,6 +185,7 @@ def worked(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artf
     shutil.copytree(prepared / "data", tmp_path / "data")
     shutil.copy(prepared / "bundle", tmp_path)
     (tmp_path / "config.json").write_text('{"steps": []}')
+    (tmp_path / "bucket").mkdir()
     monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.setenv("ARTFS_CACHE_DIR", str(tmp_path / "cache"))
     for line in (

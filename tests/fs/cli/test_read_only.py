@@ -32,6 +32,7 @@ READING = [
     ("draft", "ls"),
     ("retention", "show"),
     ("retention", "plan"),
+    ("remote", "ls"),
     ("config",),
     ("why", "x"),
     ("warm", "x"),
@@ -59,6 +60,7 @@ WRITING = [
     ("config", "undelete-window", "5h"),
     ("retention", "set", "rule", "--keep-last", "3"),
     ("retention", "apply"),
+    ("remote", "add", "origin", "file:///nowhere"),
     ("fsck", "--rebuild"),
 ]
 

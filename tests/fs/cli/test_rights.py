@@ -47,6 +47,7 @@ COMMANDS: Final = (
     "retention ls",
     *("registry ls", "registry show 0001:3:0", "registry find --fold 0", "registry folds 0001 3", "registry stats"),
     *("registry orphans", "registry purge wheat --yes", "library ls", "library show pls", "library rm pls --yes"),
+    *("remote ls", "remote show disk", "remote rm disk"),
     *("retention apply", "retention rm few", "retention ttl data:v0 30d", "config undelete-window 7d"),
     *("rm data:v1 --force --cascade=orphan", "undelete data:v1", "gc", "gc --compact"),
     *("purge data:v0/a.txt --everywhere --reason x", "fsck --repair", "fsck --rebuild", "ls --json", "path data"),
@@ -67,6 +68,8 @@ ws.put(home / "source" / "a.txt", "plain")
 from artfs.registry import ArtifactRegistry, LibraryManager
 LibraryManager(ws).save_template([1], "pls")
 ArtifactRegistry(ws, "wheat", "0001_pls").register_with_chain([1], "s1.A>s3.B", "model", 3, fold_id=0)
+(home / "bucket").mkdir()
+ws.remotes.add("disk", (home / "bucket").as_uri())
 record, lease = ws.runs.start("train", "one")
 lease.close()
 """
@@ -192,6 +195,8 @@ def test_what_is_not_split_is_refused(scene: Scene) -> None:
         "ref add": f"ref add file://{scene.home}/source/a.txt data",
         "artifact put": f"artifact put --name data {scene.home}/source",
         "artifact get": f"artifact get data --root {out}",
+        "remote add": f"remote add other file://{scene.home}/source",
+        "remote check": "remote check disk",
         "registry trust": "registry trust 0001:3:0 --yes",
         "registry export": f"registry export {out}",
         "registry import": f"registry import {scene.home}/source/a.txt",

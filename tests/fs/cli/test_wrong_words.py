@@ -86,6 +86,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(file)
     (folder / "mnt/.x").unlink()
+    (folder / "bucket").mkdir()
     subprocess.run(["mkfifo", folder / "pipe"], check=True)
     (folder / "dangling").symlink_to("nowhere")
     listener = socket.socket(socket.AF_UNIX)
@@ -108,6 +109,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "retention set rule --keep-last 5",
             "tag add x t",
             f"ref add {folder}/data refs",
+            f"remote add origin file://{folder}/bucket",
         ):
             assert main(line.split()) == 0, line
         with api.init(project="p", id="one"):

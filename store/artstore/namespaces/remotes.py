@@ -1,0 +1,70 @@
+"""``ws.remotes``: object stores that any number of machines share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from artstore.interrupts import deferring
+from artstore.store import Store
+
+if TYPE_CHECKING:
+    from artstore.remotes.adding import Remote
+
+__all__ = ["Remotes"]
+
+
+@deferring()
+class Remotes:
+    """The remotes that a workspace knows."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def all(self) -> list[Remote]:
+        """Return the remotes, by name; no request is made."""
+        from artstore.remotes.adding import all_remotes
+
+        return all_remotes(self._store)
+
+    def get(self, name: str) -> Remote:
+        """Return a remote; raise `NotFoundError` if there is none of that name."""
+        from artstore.remotes.adding import find
+
+        return find(self._store, name)
+
+    def add(self, name: str, url: str, *, read_only: bool = False, anonymous: bool = False) -> Remote:
+        """Add the remote at ``url`` (``s3://``, ``gs://``, ``az://`` or ``file://``); make it there if it is missing.
+
+        The store is probed first.  With ``read_only`` nothing is written, now and later.  Credentials are those of the
+        environment, and are not stored; ``anonymous`` is read-only without any.
+
+        Raises `InvalidInputError` for a URL of another kind or with a secret, `ExistsError` if the name or the place is
+        known already, `RefusedError` for a prefix with other objects, `UnsupportedError` for another format or a store
+        that breaks a promise, and the errors of the store.
+        """
+        from artstore.remotes.adding import add
+
+        return add(self._store, name, url, read_only=read_only, anonymous=anonymous)
+
+    def check(self, name: str) -> Remote:
+        """Probe a remote again, read its log on, and record what was found.
+
+        Raises `UnsupportedError` if the store breaks a promise, `DamageError` if the log or the remote is another one
+        than before, and the errors of the store.
+        """
+        from artstore.remotes.adding import check
+
+        remote, found = check(self._store, name)
+        found.require(writing=not remote.read_only)
+        return remote
+
+    def remove(self, name: str, *, keep_local: bool = False) -> list[str]:
+        """Forget a remote; return the names of the artifacts that tracked it.  Its objects and all versions stay.
+
+        Raises `RefusedError` if artifacts track it, unless ``keep_local``.
+        """
+        from artstore.remotes.adding import remove
+
+        return remove(self._store, name, keep_local=keep_local)

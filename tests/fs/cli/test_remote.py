@@ -1,0 +1,94 @@
+"""``remote`` on a real workspace: adding, showing, checking and forgetting, and what people get wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artstore.objects import probing
+from artstore.remotes import adding
+from artstore.workspace import open_workspace
+from messages import refused, reported
+from store.with_remotes import live_with_remotes
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adding, "probe", partial(probing.probe, threads=4, rounds=2))
+
+
+@pytest.fixture
+def bucket(artfs: Run, tmp_path: Path) -> Path:
+    """A folder for a remote, and a workspace with an artifact."""
+    (tmp_path / "file").write_text("text")
+    artfs("put", tmp_path / "file", "data")
+    artfs("put", tmp_path / "file", "data", "--new")
+    (tmp_path / "bucket").mkdir()
+    return tmp_path / "bucket"
+
+
+def test_from_adding_to_forgetting(artfs: Run, bucket: Path) -> None:
+    done = artfs("remote", "add", "disk", bucket.as_uri())
+    reported(done, names=["disk", bucket.as_uri(), "0 entries"])
+    assert artfs("remote", "ls").text.split() == ["disk", bucket.as_uri(), "writable", "0"]
+    shown = artfs("remote", "show", "disk").text
+    assert bucket.as_uri() in shown and "writable" in shown
+    assert artfs("remote", "check", "disk").text.splitlines()[0].split() == ["remote", "disk"]
+    document = artfs("remote", "check", "disk", "--json").document
+    assert document["probe"]["promises"]["one winner"] == "kept"
+    assert (document["remote"]["read_only"], document["remote"]["entries"]) == (False, 0)
+    reported(artfs("remote", "rm", "disk"), names=["disk"])
+    assert artfs("remote", "ls").text == ""
+    assert (bucket / "artfs-remote.json").is_file()
+    done = artfs("remote", "add", "disk", bucket, "--read-only")
+    reported(done, names=["disk", "read-only"])
+    assert artfs("remote", "ls", "--json").document["remotes"][0]["read_only"] is True
+
+
+def test_what_belongs_to_a_remote_is_kept(artfs: Run, bucket: Path) -> None:
+    """Forgetting it needs a flag, and leaves all versions; deleting a version needs none."""
+    live_with_remotes(open_workspace(os.environ["ARTFS_WORKSPACE"]), "data")
+    assert artfs("remote", "ls", "--json").document["remotes"][1]["artifacts"] == ["data"]
+    refused(artfs("remote", "rm", "origin"), code=4, names=["data", "origin", "--keep-local"])
+    done = artfs("remote", "rm", "origin", "--keep-local")
+    assert done.text == "data\n"
+    assert [row["name"] for row in artfs("remote", "ls", "--json").document["remotes"]] == ["mirror"]
+    assert artfs("show", "data:v1").code == 0
+    assert artfs("fsck").code == 0
+
+
+def test_mistakes(artfs: Run, bucket: Path, tmp_path: Path) -> None:
+    """What people type first: a path that is not absolute, a folder in use, a missing disk, a password."""
+    for url, code, names in (
+        ("bucket", 2, ["'bucket'", "file:///FOLDER"]),
+        (f"file://{tmp_path}", 4, [str(tmp_path), "empty"]),
+        (f"file://{tmp_path}/missing", 3, [f"{tmp_path}/missing"]),
+        ("s3://key:hunter2@bucket/x", 2, ["bucket/x", "environment"]),
+    ):
+        refused(artfs("remote", "add", "disk", url), code=code, names=names)
+    refused(artfs("remote", "add", "disk", bucket, "--read-only"), code=3, names=[str(bucket), "--read-only"])
+    refused(artfs("remote", "check", "disk"), code=3, names=["disk", "artfs remote ls"])
+    assert list(bucket.iterdir()) == []
+
+
+def test_a_store_that_does_not_answer(artfs: Run, bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence that names the place, exit code 1, and nothing is recorded; known remotes are still listed."""
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("ARTFS_REMOTE_TIMEOUT", "2"),
+    ):
+        monkeypatch.setenv(name, value)
+    artfs("remote", "add", "disk", bucket)
+    refused(artfs("remote", "add", "cloud", "s3://bucket/x"), code=1, names=["s3://bucket/x"])
+    assert artfs("remote", "ls").text.split()[0] == "disk"
+    assert len(artfs("remote", "ls").text.splitlines()) == 1
