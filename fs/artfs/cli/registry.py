@@ -289,7 +289,7 @@ def registry_orphans(session: Session, dataset: str | None, superseded: bool, ye
 @subcommand("purge", group=registry)
 @click.argument("dataset", metavar="DATASET")
 @click.option("--pipeline", metavar="PIPELINE", help="Only the artifacts of this pipeline.")
-@click.option("--cascade", is_flag=True, help="Also delete what was made from them elsewhere.")
+@click.option("--cascade", is_flag=True, help="Also delete what was made from them, and their predictions.")
 @click.option("--yes", is_flag=True, help="Delete them.")
 def registry_purge(session: Session, dataset: str, pipeline: str | None, cascade: bool, yes: bool) -> None:
     """Show or delete all artifacts of a data set.
@@ -306,7 +306,7 @@ def registry_purge(session: Session, dataset: str, pipeline: str | None, cascade
     names = one.living_versions(pipeline)
     freed = 0
     if names:
-        deletion = one.workspace.delete(*names, dry_run=not yes, cascade="delete" if cascade else "no")
+        deletion = one.delete_versions(names, dry_run=not yes, cascade=cascade)
         names, freed = deletion.versions, deletion.freed_bytes
     if session.json:
         from artfs.documents.registered import RegistryPurgeDocument

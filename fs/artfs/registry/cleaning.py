@@ -17,7 +17,7 @@ from artstore.errors import InvalidInputError, RefusedError
 from artstore.queries.versions import Version
 
 if TYPE_CHECKING:
-    from artstore.changes.deleting import Deletion
+    from artstore.changes.deleting import Cascade, Deletion
 
 __all__ = ["Cleaning"]
 
@@ -69,31 +69,41 @@ class Cleaning(Manifests):
         models and its earlier versions, and keeps all other predictions.
         """
         doomed = self.living_versions(pipeline_id)
-        if not doomed:
-            return 0
-        if cascade:
-            self._remove_predictions(doomed)
-        deletion = self._delete(doomed, now=delete_files, cascade="delete" if cascade else "no")
-        return len(deletion.versions)
+        return len(self.delete_versions(doomed, now=delete_files, cascade=cascade).versions) if doomed else 0
 
-    def _remove_predictions(self, models: Sequence[str]) -> None:
+    def delete_versions(
+        self, names: Sequence[str], *, dry_run: bool = False, now: bool = False, cascade: bool = False
+    ) -> Deletion:
+        """Delete versions of the data set's artifacts, ``NAME:v3``, as `Workspace.delete` does.
+
+        With ``cascade``, a version of the catalogue is made before that keeps all predictions of other models, because
+        the versions that have predictions of the deleted ones are deleted too.
+        """
+        how: Cascade = "delete" if cascade else "no"
+        if cascade and not dry_run:
+            self._remove_predictions(self._delete(names, dry_run=True, cascade=how).versions)
+        return self._delete(names, dry_run=dry_run, now=now, cascade=how)
+
+    def _remove_predictions(self, doomed: Sequence[str]) -> None:
         """Make a version of the catalogue without the predictions of models that are about to be deleted."""
         catalogue = self.workspace.relations.current(catalog_name(self._dataset))
         included = [] if catalogue is None else self.workspace.relations.included_by(catalogue)
-        if not {version.name for version in included}.isdisjoint(models):
+        models = {version.name for version in included}.intersection(doomed)
+        if models:
             from artfs.registry.predictions import PredictionCatalog
 
-            PredictionCatalog(self.workspace).remove_models(self._dataset, models)
+            PredictionCatalog(self.workspace).remove_models(self._dataset, sorted(models))
 
-    def _delete(self, doomed: Sequence[str], **options: Any) -> Deletion:
+    def _delete(self, names: Sequence[str], **options: Any) -> Deletion:
         try:
-            return self.workspace.delete(*doomed, **options)
+            return self.workspace.delete(*names, **options)
         except RefusedError as error:
             name = catalog_name(self._dataset)
             if f"{name}:" not in error.message:
                 raise
             raise RefusedError(
-                error.message, hint=f"predictions keep these models; to delete them all first: artfs rm -r {name}"
+                error.message,
+                hint=f"predictions keep these models: cascading deletes theirs, and artfs rm -r {name} deletes all",
             ) from error
 
     def purge_dataset_artifacts(self, confirm: bool = False) -> tuple[int, int]:
@@ -109,7 +119,7 @@ class Cleaning(Manifests):
         doomed = self.living_versions()
         if not doomed:
             return 0, 0
-        deletion = self._delete(doomed)
+        deletion = self.delete_versions(doomed)
         return len(deletion.versions), deletion.freed_bytes
 
     # -- counting --------------------------------------------------------------------------------------------------

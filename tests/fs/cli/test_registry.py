@@ -10,7 +10,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from artfs.cli.main import cli
-from artfs.registry import ArtifactRegistry, PickleWarning, UntrustedError
+from artfs.registry import ArtifactRegistry, PickleWarning, PredictionCatalog, UntrustedError
 from fs.cli.conftest import Run
 
 CHAIN = "s1.MinMaxScaler>s3.PLSRegression"
@@ -80,6 +80,25 @@ def test_deleting_shows_first(artfs: Run, home: Path, registered: ArtifactRegist
     done = artfs(*at, "purge", "wheat", "--yes", "--json").json
     assert done == {**planned, "deleted": True}
     assert [each["dataset"] for each in artfs(*at, "ls", "--json").json["artifacts"]] == ["barley"]
+
+
+def test_deleting_with_predictions(artfs: Run, home: Path, registered: ArtifactRegistry) -> None:
+    """A purge names the catalogue and the way out; a cascade shows first, and keeps the predictions of other models."""
+    catalog = PredictionCatalog(registered.workspace)
+    other = ArtifactRegistry(registered.workspace, "wheat", "0009_other")
+    models = [*registered.get_all_records(), other.register_with_chain(["other"], CHAIN, "model", 3)]
+    for model in models:
+        catalog.add(
+            "wheat", pipeline_id=model.pipeline_id, model=model, fold_id=None, partition="test", scores={"rmse": 1}
+        )
+    at = ("-w", home / "folder", "registry")
+    refused = artfs(*at, "purge", "wheat", "--yes")
+    assert refused.code == 4 and "artfs rm -r catalog/wheat" in refused.message
+    planned = artfs(*at, "purge", "wheat", "--pipeline", "0001", "--cascade", "--json").json
+    assert len(planned["versions"]) == 3 + 4 and len(catalog.filter()) == 4
+    done = artfs(*at, "purge", "wheat", "--pipeline", "0001", "--cascade", "--yes", "--json").json
+    assert done["versions"] == planned["versions"]
+    assert [row["pipeline_id"] for row in catalog.filter()] == ["0009_other"]
 
 
 def test_moving(artfs: Run, home: Path, registered: ArtifactRegistry) -> None:

@@ -276,6 +276,22 @@ def test_deleting_what_predictions_need(catalog: PredictionCatalog, registry: Ar
     assert catalog.workspace.fsck(data=True).clean
 
 
+def test_cascades_end_at_predictions_of_others(catalog: PredictionCatalog, registry: ArtifactRegistry) -> None:
+    """What was made from a deleted model goes with its predictions, those of others stay; a refusal changes nothing."""
+    own, unrelated = add(registry, [1], fold_id=0), add(registry, [2], pipeline_id="0003_c")
+    meta = registry.register_meta_model([3], "0002_b$feed:all", [own.artifact_id])
+    for each in (own, meta, unrelated):
+        catalog.add("wheat", **given(each, pipeline_id=each.pipeline_id, y_pred=[1.0]))
+    catalog.workspace.aliases.set(own.ref, "best")
+    with pytest.raises(RefusedError, match="best"):
+        registry.delete_pipeline_artifacts("0001", cascade=True)
+    assert len(catalog.filter()) == 3 and len(catalog.workspace.versions(NAME)) == 3
+    catalog.workspace.aliases.remove(own.ref.partition(":")[0], "best")
+    assert registry.delete_pipeline_artifacts("0001", cascade=True) == 2 + 3
+    assert [row["model"] for row in catalog.filter()] == [unrelated.artifact_id]
+    assert registry.resolve(meta.artifact_id) is None and registry.resolve(unrelated.artifact_id)
+
+
 def test_predictions_are_removed(catalog: PredictionCatalog, registry: ArtifactRegistry) -> None:
     """A version without them, and without their arrays; the bytes come back with the versions that had them."""
     models = [add(registry, [each], fold_id=each) for each in range(3)]
