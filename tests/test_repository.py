@@ -342,7 +342,9 @@ TESTED_ELSEWHERE = {
     ],
     "tests/store/records/test_trees.py": ["artstore/records/packed_trees"],
     "tests/store/checking/test_verifying.py": ["artstore/checking/packed", "artstore/rows/packed_trees"],
-    "tests/store/remotes/test_pushing.py": ["artstore/remotes/cloning", "artstore/remotes/connection"],
+    "tests/store/remotes/test_pushing.py": [
+        f"artstore/remotes/{name}" for name in ("cloning", "connection", "sending")
+    ],
     "tests/store/remotes/packs/test_writing.py": [
         f"artstore/remotes/packs/{name}" for name in ("base_trees", "content_output", "output", "span_output")
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from artstore.records.catalogue import load_json
 from artstore.remotes.log.appending import Machine
 from artstore.remotes.log.condemn_lists import decode_condemn_list
 from artstore.remotes.log.fields import Span
+from artstore.remotes.log.publishing import publish
 from artstore.remotes.log.reading import Log
 from artstore.remotes.log.state import State, VersionRow
 from artstore.remotes.packs.located import FormPlace
@@ -21,6 +23,7 @@ from artstore.remotes.packs.reading import RemoteRoot, RemoteTree
 
 __all__ = ["Connection", "decode_description", "encode_description", "form_of", "span_of"]
 
+_PUBLISHED_EVERY: Final = 10.0
 _FIELDS: Final = {"description": str, "metadata": dict, "tags": list}
 
 
@@ -32,6 +35,7 @@ class Connection:
     store: ObjectStore
     log: Log
     machine: Machine
+    published: float = -_PUBLISHED_EVERY
 
     @property
     def state(self) -> State:
@@ -61,6 +65,13 @@ class Connection:
                 data = self.fetch(Pack(TREES, place.pack), place.offset, place.length)
                 packs |= {Pack(ord(kind), ident) for kind, ident in decode_condemn_list(data)}
         return packs
+
+    def publish(self) -> None:
+        """Save others time after an append: best effort, and not more often than each 10 s but for checkpoints."""
+        now = time.monotonic()
+        if not self.state.number % self.log.every or now - self.published >= _PUBLISHED_EVERY:
+            self.published = now
+            publish(self.log)
 
 
 def form_of(span: Span) -> FormPlace:

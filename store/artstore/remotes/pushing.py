@@ -12,42 +12,36 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from artstore.changes.tracking import record_counterpart, track
-from artstore.errors import BusyError, DamageError, NotFoundError, RefusedError
+from artstore.errors import BusyError, NotFoundError, RefusedError
 from artstore.objects.failures import ObjectMissingError
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
-from artstore.records.packing import CLASS_CONTENT
-from artstore.records.remotes import ENTRY, PENDING, PUSHED, ContentPlace, Counterpart
+from artstore.records.remotes import ENTRY, PENDING, PUSHED, Counterpart
 from artstore.remotes.connection import Connection, encode_description, span_of
 from artstore.remotes.log.appending import append
 from artstore.remotes.log.entries import Transaction
 from artstore.remotes.log.fields import Span
 from artstore.remotes.log.operations import Alias, Commit, Source
 from artstore.remotes.log.state import LIVE, REAPED, State, VersionRow
-from artstore.remotes.packs.containers import CHUNK, PackObject
-from artstore.remotes.packs.located import Chunk
 from artstore.remotes.packs.output import PackOutput
-from artstore.remotes.packs.places import Pack, Place
 from artstore.remotes.packs.writing import BaseVersion, WrittenVersion, write_version
+from artstore.remotes.sending import Counting, Sending
 from artstore.rows import catalogue, lineage
 from artstore.rows import remotes as rows
 from artstore.rows.lineage import BASE, INCLUDED, LINKED, version_end
 from artstore.storage import disk
-from artstore.storage.codec import RAW, ZSTD
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
-__all__ = ["PushedVersion", "push_version"]
+__all__ = ["PushPlan", "PushedVersion", "plan_push", "push_version"]
 
 _TURNS: Final = 5
-_PLACES: Final = 5000
-"""Rows about content that one transaction writes."""
 _UUID: Final = 16
 
 
@@ -60,27 +54,61 @@ class PushedVersion:
     sent: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PushPlan:
+    """The objects that a push would send, without its entry, and their bytes; none for a version that is there."""
+
+    objects: int
+    bytes: int
+
+
 class _CondemnedError(Exception):
     """Raised if an object that the version needs was given up, or is gone: the version is written again."""
 
 
-def push_version(store: Store, remote: Connection, artifact: ArtifactRecord, version: VersionRecord) -> PushedVersion:
+def plan_push(store: Store, remote: Connection, artifact: ArtifactRecord, version: VersionRecord) -> PushPlan:
+    """Return what `push_version` would send now; nothing is sent or recorded.
+
+    Content that a version has several times may be counted as often.  Raises the errors of the store and of the log.
+    """
+    with _held(store, artifact, version) as present:
+        return _Push(store, remote, artifact, present).plan()
+
+
+def push_version(
+    store: Store,
+    remote: Connection,
+    artifact: ArtifactRecord,
+    version: VersionRecord,
+    *,
+    on_sent: Callable[[int], None] | None = None,
+) -> PushedVersion:
     """Make a living version of this workspace one of a remote, with the aliases that it has now.
 
     It keeps its number if that is free there, else it gets the next one.  A version that is there already stays.
+    ``on_sent`` is called with the bytes of each object that was acknowledged.
 
     Raises `NotFoundError` if the version has been deleted, `RefusedError` if its name means another artifact there, an
     alias was moved there, or if it includes or links to a version that is not there, `BusyError` while another process
     pushes, `UnknownOutcomeError` (run it again), and the errors of the store and of the log.
     """
+    with _held(store, artifact, version) as present, _alone(store, remote):
+        pushed = _Push(store, remote, artifact, present, on_sent).run()
+    if pushed.created:
+        remote.publish()
+    return pushed
+
+
+@contextmanager
+def _held(store: Store, artifact: ArtifactRecord, version: VersionRecord) -> Iterator[VersionRecord]:
+    """Keep a version for a block, which gets its present record."""
     lease = Lease(store, version.serial)
     try:
         with store.snapshot() as snapshot:
             present = snapshot.version(version.serial)
         if present is None:
             raise NotFoundError(f"{artifact.name}:v{version.number} has been deleted")
-        with _alone(store, remote):
-            return _Push(store, remote, artifact, present).run()
+        yield present
     finally:
         lease.close()
 
@@ -100,8 +128,16 @@ def _alone(store: Store, remote: Connection) -> Iterator[None]:
 class _Push:
     """One version on its way to a remote."""
 
-    def __init__(self, store: Store, remote: Connection, artifact: ArtifactRecord, version: VersionRecord) -> None:
+    def __init__(
+        self,
+        store: Store,
+        remote: Connection,
+        artifact: ArtifactRecord,
+        version: VersionRecord,
+        on_sent: Callable[[int], None] | None = None,
+    ) -> None:
         self._store = store
+        self._on_sent = on_sent
         self._remote = remote
         self._artifact = artifact
         self._version = version
@@ -153,17 +189,8 @@ class _Push:
     def _write(self, artifact: bytes) -> WrittenVersion:
         """Send what the remote lacks; raise `_CondemnedError` if something that it should have is gone."""
         self._read = self._remote.state.number
-        version = self._version
-        description = encode_description(version.description, version.metadata, version.tags)
-        written = write_version(
-            self._store,
-            version.root,
-            self._name,
-            PackOutput(_Sink(self._store, self._remote)),
-            find=self._find,
-            base=self._base(artifact),
-            records=[description],
-        )
+        with Sending(self._store, self._remote, self._on_sent) as sending:
+            written = self._written(artifact, sending)
         for pack in written.used - {added.pack for added in written.objects}:
             try:
                 self._remote.store.head(pack.object_name)
@@ -171,13 +198,27 @@ class _Push:
                 raise _CondemnedError from None
         return written
 
-    def _find(self, ident: bytes, size: int) -> Chunk | None:
+    def _written(self, artifact: bytes | None, sending: Sending | Counting) -> WrittenVersion:
+        version = self._version
+        description = encode_description(version.description, version.metadata, version.tags)
+        base = None if artifact is None else self._base(artifact)
+        output = PackOutput(sending)
+        return write_version(
+            self._store, version.root, self._name, output, find=sending.find, base=base, records=[description]
+        )
+
+    def plan(self) -> PushPlan:
+        """Return what the push would send."""
+        remote = self._remote
+        remote.log.read_on()
         with self._store.snapshot() as snapshot:
-            place = rows.find_place(snapshot.transaction, self._remote.uuid, CLASS_CONTENT, ident)
-        if place is None or not 0 < place.stored <= size:
-            return None
-        codec = RAW if place.stored == size else ZSTD
-        return Chunk(ident, size, codec, Place(Pack(place.folder, place.pack), place.offset, place.stored))
+            artifact = rows.tracked_in(snapshot.transaction, remote.uuid).get(self._artifact.number)
+            there = self._counterpart(snapshot.transaction, self._version.serial)
+        if there is not None and remote.state.version_of(there.uuid) is not None:
+            return PushPlan(0, 0)
+        counting = Counting(self._store, remote)
+        self._written(artifact, counting)
+        return PushPlan(counting.objects, counting.bytes)
 
     def _base(self, artifact: bytes) -> BaseVersion | None:
         """Return the newest living version of the artifact in the remote, or None."""
@@ -293,30 +334,6 @@ class _Push:
 def _root_span(written: WrittenVersion) -> Span:
     root = written.root
     return Span(root.place.pack.id, root.place.offset, root.place.stored, root.hash)
-
-
-class _Sink:
-    """Send objects one after another, and remember where their chunks are."""
-
-    def __init__(self, store: Store, remote: Connection) -> None:
-        self._store = store
-        self._remote = remote
-
-    def note(self, pack: Pack) -> None:
-        """Note an object before it is sent; LMDB syncs."""
-        with self._store.write() as transaction:
-            rows.note(transaction, self._remote.uuid, pack.folder, pack.id)
-
-    def put(self, item: PackObject) -> None:
-        """Send an object, and record its chunks once it is acknowledged."""
-        if not self._remote.store.create(item.pack.object_name, item.body):
-            raise DamageError(f"{self._remote.store.url} has another object called {item.pack.object_name}")
-        chunks = [entry for entry in item.entries if entry.klass == CHUNK]
-        for start in range(0, len(chunks), _PLACES):
-            with self._store.write() as transaction:
-                for entry in chunks[start : start + _PLACES]:
-                    place = ContentPlace(item.pack.folder, item.pack.id, entry.offset, entry.stored)
-                    rows.put_place(transaction, self._remote.uuid, CLASS_CONTENT, entry.id, place)
 
 
 class _Notes:
