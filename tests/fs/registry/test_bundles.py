@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from artfs.registry import ArtifactRegistry, DependencyError, RecordError
+import hostile_payloads
+from artfs.registry import ArtifactRecord, ArtifactRegistry, DependencyError, RecordError
+from artfs.registry.payloads import Written, digest_of
+from artfs.registry.trust import sign
 from artstore.errors import ArchiveError, ArtfsError, DamageError
 from artstore.storage.environment import Environment
 from fs.registry.registries import add, make_registry
@@ -69,6 +74,35 @@ def test_every_one_is_refused(cases: dict[str, bytes], tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="another digest"):
         ArtifactRegistry.import_bundle(tmp_path / "x.tar", tmp_path / "target")
     assert ArtifactRegistry(tmp_path / "target", "wheat").get_all_records() == []
+
+
+def test_hostile_payloads_in_true_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are imported, because they are what their records say, and none is loaded: nothing of them runs."""
+    canary = tmp_path / "canary"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        payloads = [each for each in hostile_payloads.corpus(canary) if each.options.keys() <= {"format_version"}]
+    attacker = make_registry(tmp_path / "attacker")
+    with attacker.deferred():
+        for number, payload in enumerate(payloads):
+            file = tmp_path / "payload.x"
+            file.write_bytes(payload.data)
+            version, digest = payload.options.get("format_version", ""), digest_of(file)
+            mac = sign(payload.format, digest)  # as good as the attacker can make it
+            written = Written(file, payload.format, version, {}, mac, digest, len(payload.data))
+            record = ArtifactRecord(f"0001_pls$abc:{number}", pipeline_id="0001_pls", fold_id=number, dataset="wheat")
+            attacker.register_payload(record, written)
+    attacker.export_bundle(tmp_path / "x.tar")
+    monkeypatch.setenv("ARTFS_KEY_FILE", str(tmp_path / "victim.key"))
+    sign("cloudpickle", "blake3:" + "0" * 64)  # the victim has a key
+    records = ArtifactRegistry.import_bundle(tmp_path / "x.tar", tmp_path / "target")
+    assert len(records) == len(payloads) >= 120
+    victim, loaded = ArtifactRegistry(tmp_path / "target", "wheat"), []
+    for record in records:
+        with contextlib.suppress(ValueError, PermissionError):  # each of ours is one of these
+            victim.load_artifact(record)
+            loaded.append(payloads[record.fold_id or 0].name)
+    assert loaded == [] and not canary.exists()
 
 
 def test_what_a_refusal_says(cases: dict[str, bytes], tmp_path: Path) -> None:
