@@ -131,11 +131,9 @@ class PredictionCatalog(FolderWorkspace):
             try:
                 checked.append(self._checked(registry, each, models))
             except PredictionError as error:
-                raise (
-                    error
-                    if len(given) == 1
-                    else PredictionError(f"prediction {place} cannot be added: {error}", hint=error.hint)
-                ) from error
+                if len(given) == 1:
+                    raise
+                raise PredictionError(f"prediction {place} cannot be added: {error}", hint=error.hint) from error
         if checked:
             self._add(dataset, {each.prediction_id: each for each in checked})
         return [each.prediction_id for each in checked]
@@ -193,9 +191,15 @@ class PredictionCatalog(FolderWorkspace):
         latest = self._latest(dataset)
         if latest is None:
             return 0
-        gone = {record_digest(self.workspace.version(name)) for name in texts(versions, "versions")}
-        rows = self._table(latest).select(["prediction_id", "model_digest"]).to_pylist()
-        doomed = {row["prediction_id"] for row in rows if row["model_digest"] in gone}
+        names = set(texts(versions, "versions"))
+        gone = {record_digest(self.workspace.version(name)) for name in names}
+        others = {each.name for each in self.workspace.relations.included_by(latest)} - names
+        rows = self._table(latest).select(["prediction_id", "model_digest", "model_ref"]).to_pylist()
+        doomed = {
+            row["prediction_id"]
+            for row in rows
+            if row["model_digest"] in gone and row["model_ref"] not in others  # an equal model in another version
+        }
         self._remove(dataset, doomed)
         return len(doomed)
 

@@ -292,6 +292,19 @@ def test_cascades_end_at_predictions_of_others(catalog: PredictionCatalog, regis
     assert registry.resolve(meta.artifact_id) is None and registry.resolve(unrelated.artifact_id)
 
 
+def test_equal_models_in_two_versions(catalog: PredictionCatalog, registry: ArtifactRegistry) -> None:
+    """A model that is registered again with the content of an earlier version is another version, with its own."""
+    first, _, third = (add(registry, [value]) for value in (1, 2, 1))
+    assert (first.content_hash, first.ref) == (third.content_hash, third.ref.replace(":v2", ":v0"))
+    ident = catalog.add("wheat", **given(first, model=first))
+    assert catalog.add("wheat", **given(third, model=third)) == ident
+    later = catalog.add("wheat", **given(third, model=third, partition="val"))
+    assert catalog.remove_models("wheat", [first.ref]) == 1
+    assert [row["prediction_id"] for row in catalog.filter()] == [later]
+    assert catalog.remove_models("wheat", third.ref) == 1 and catalog.filter() == []
+    assert catalog.remove_models("wheat", []) == catalog.remove_models("oats", [third.ref]) == 0
+
+
 def test_predictions_are_removed(catalog: PredictionCatalog, registry: ArtifactRegistry) -> None:
     """A version without them, and without their arrays; the bytes come back with the versions that had them."""
     models = [add(registry, [each], fold_id=each) for each in range(3)]
