@@ -66,7 +66,9 @@ class Client:
         self.acknowledged: set[bytes] = set()
         self._bodies: dict[Pack, bytes] = {}
         self._lists: dict[Place, set[Pack]] = {}
-        self._looks_once = chance.random() < 0.5
+        # The rules are for clients that look once and go on.
+        is_rule = any(bug.startswith(("R1", "without")) for bug in bugs)
+        self._looks_once = is_rule or chance.random() < 0.5
         self._is_blind = chance.random() < 0.5
         self._trusts_fold = chance.random() < 0.4
         self._keeps = keeps
