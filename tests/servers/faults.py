@@ -145,21 +145,27 @@ class FaultProxy:
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, _, port = self.upstream.partition("://")[2].partition("/")[0].partition(":")
-        upstream = None
+        streams: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError, asyncio.LimitOverrunError):
-            upstream = await asyncio.open_connection(host, int(port), limit=1 << 20)
-            while await self._exchange(reader, writer, *upstream):
+            while await self._exchange(reader, writer, streams):
                 pass
-        for each in (writer, *(upstream[1:] if upstream else ())):
+        for each in (writer, *(to_server for _, to_server in streams)):
             each.close()
+
+    async def _connected(
+        self, streams: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return the connection to the server, a new one if it has closed the last: servers do so after a while."""
+        if not streams or streams[-1][0].at_eof():
+            host, _, port = self.upstream.partition("://")[2].partition("/")[0].partition(":")
+            streams.append(await asyncio.open_connection(host, int(port), limit=1 << 20))
+        return streams[-1]
 
     async def _exchange(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        from_server: asyncio.StreamReader,
-        to_server: asyncio.StreamWriter,
+        streams: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]],
     ) -> bool:
         """Pass one request and its answer; return whether the connection goes on."""
         head = await reader.readuntil(b"\r\n\r\n")
@@ -173,6 +179,7 @@ class FaultProxy:
         fault = self._cached(request) or fault
         await asyncio.sleep(self.delay + fault.before)
         if not fault.drop:
+            from_server, to_server = await self._connected(streams)
             to_server.write(head.replace(b"Expect: 100-continue\r\n", b"").replace(b"expect: 100-continue\r\n", b""))
             to_server.write(body)
             await to_server.drain()

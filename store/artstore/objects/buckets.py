@@ -104,7 +104,8 @@ class Bucket:
             result = obstore.get(client, key, options=options)
             wanted = int(result.meta["size"]) - start if length is None else length
             if not 0 <= wanted <= LARGEST_OBJECT:
-                raise WrongAnswerError(f"{shown} is larger than any object of artfs: {result.meta['size']:,} bytes")
+                size = result.meta["size"]
+                raise WrongAnswerError(f"{shown} has {size:,} bytes: too many for one read, or none from {start:,} on")
             data = bytes(result.bytes())
             if len(data) != wanted:
                 raise WrongAnswerError(

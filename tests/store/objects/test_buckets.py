@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -173,6 +174,21 @@ def test_a_large_body_has_time_to_be_sent(store: ObjectStore, proxy: FaultProxy)
     assert proxy.count() == 1
 
 
+def test_what_the_proxy_counts(store: ObjectStore, proxy: FaultProxy, fake_s3: FakeStore) -> None:
+    """Requests, bytes, and the longest chain of requests that waited for each other: bounds of remotes rest on it."""
+    fake_s3.put("p/d/1", bytes(1000))
+    for _ in range(3):
+        store.read("d/1", 0, 100)
+    assert (proxy.count(), proxy.count("PUT"), proxy.trips()) == (3, 0, 3)
+    assert sum(request.received for request in proxy.requests) == 300
+    proxy.delay = 0.2
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(store.read, ["d/1"] * 4))
+    assert (proxy.count("GET"), proxy.trips()) == (7, 4)
+    proxy.forget()
+    assert store.create("log/1", bytes(77)) and [request.sent for request in proxy.requests] == [77]
+
+
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
@@ -233,6 +249,8 @@ def test_answers_that_no_server_gives(name: str, store: ObjectStore, monkeypatch
     ["garbage", "entities of entities", "keys elsewhere", "a key twice", "a page without end", "a size below zero"],
 )
 def test_lists_that_no_store_gives(name: str, store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused after as many objects as the client collects, however many pages they take."""
+    monkeypatch.setattr("artstore.objects.buckets._LISTED", 10)
     with Hostile(lambda *_: [LISTINGS[name]]) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         hostile = open_store("s3://b")

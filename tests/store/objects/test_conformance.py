@@ -176,7 +176,7 @@ def test_a_store_behaves_as_a_dictionary(store: ObjectStore, request: pytest.Fix
     model: dict[str, bytes] = {}
     pool = [f"{folder}{name}" for folder in ("", "a/", "a/b/", "c/") for name in ("x", "y-1", "y.2")]
     is_slow = request.node.callspec.params["store"] == "Google"
-    for _ in range(80):
+    for _ in range(300 if isinstance(store, Folder) else 50):
         name, body = chance.choice(pool), chance.randbytes(chance.choice((0, 1, 20)))
         action = chance.choice(("create", "create", "read", "head", "delete", "list", *(["replace"] * (not is_slow))))
         if action == "create":
