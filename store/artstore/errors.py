@@ -3,7 +3,7 @@
     ArtfsError
     ├── InvalidNameError (ValueError)            a name, alias or reference that the grammar refuses
     ├── InvalidInputError (ValueError)           any other invalid argument
-    │   ├── ArchiveError                         ... a file that is no archive of versions
+    │   ├── ArchiveError                         ... a file that is not an archive of versions
     │   ├── IsFolderError (IsADirectoryError)    ... a folder in place of a file
     │   └── NotFolderError (NotADirectoryError)  ... a file in place of a folder
     ├── NotFoundError (FileNotFoundError)        no such artifact, version, alias or path
@@ -107,7 +107,7 @@ class InvalidInputError(ArtfsError, ValueError):
 
 
 class ArchiveError(InvalidInputError):
-    """Raised for a file that is no archive of versions, or one with an index that cannot be."""
+    """Raised for a file that is not an archive of versions, or whose index is invalid."""
 
     kind = "archive"
 

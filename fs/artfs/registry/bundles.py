@@ -1,6 +1,6 @@
-"""What a bundle has: archived versions that are registered artifacts, checked as what they say they are.
+"""What a bundle has: archived versions that are registered artifacts, checked against their records.
 
-Nothing of the index is believed that the records do not say, and no record that is not written as ours are.
+The index is believed only as far as the records agree, and a record only in canonical form.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class Bundled:
     files: Mapping[str, ArchivedEntry]
     depth: int
     metadata: Mapping[str, Any]
-    """That which users gave."""
+    """The metadata that users gave."""
     again: int = 0
     """How many versions of the same artifact before this one have the same record: it came back after another."""
 
     @property
     def key(self) -> tuple[str, int]:
-        """What tells it from all others of the bundle."""
+        """A key that is unique in the bundle."""
         return self.digest, self.again
 
 
@@ -77,8 +77,8 @@ def bundled_artifacts(archive: Archive) -> list[Bundled]:
 
     Versions of an artifact with equal records stand once, unless another is between them.
 
-    Raises `RecordError` for a version that is no registered artifact or not as its record says, and `DependencyError`
-    for dependences that are not there, too deep, or in a cycle.
+    Raises `RecordError` for a version that is not a registered artifact or does not match its record, and
+    `DependencyError` for dependences that are missing, too deep, or in a cycle.
     """
     reader = _Reader(archive)
     return _ordered([reader.read(version) for version in archive.versions])
@@ -103,24 +103,24 @@ class _Reader:
     def _read(self, version: ArchivedVersion) -> Bundled:
         files = {entry.path.decode(): entry for entry in version.entries}
         if not all(entry.is_file and not entry.executable for entry in version.entries):
-            raise RecordError(f"{version.name} in the bundle has more than plain files")
+            raise RecordError(f"{version.name} in the bundle has something other than plain files")
         digest, (record, payload) = self._folder(files, "")
         paths = {RECORD, payload}
         for place, source in enumerate(record.sources):
             folder = f"sources/{place}/"
             found, kept = self._folder(files, folder)
             if source != {"artifact_id": kept.record.artifact_id, "digest": found}:
-                raise DependencyError(f"{version.name} in the bundle has another source than it says in {folder}")
+                raise DependencyError(f"{folder} of {version.name} in the bundle is not the source in its record")
             paths |= {folder + RECORD, folder + kept.payload}
         if paths != files.keys():
-            raise RecordError(f"{version.name} in the bundle has other files than a registered artifact")
+            raise RecordError(f"{version.name} in the bundle has other files than its record names")
         self._check_sources(version.name, record)
         name = _checked_name(version, record)
         record = replace(record, libraries=_libraries(version))
         depth = self._depth(digest, record)
         derived = {**metadata_of(record, payload), **({DEPTH: depth} if depth else {})}
         if not equal_metadata(derived, reserved(version.metadata)):  # also for a signature, which no bundle has
-            raise RecordError(f"the metadata of {version.name} in the bundle are not those of its record")
+            raise RecordError(f"the metadata of {version.name} in the bundle do not match its record")
         checked_metadata({**derived, **version.metadata})  # what the store could not read back is refused now
         return Bundled(version, name, record, payload, digest, files, depth, given(version.metadata))
 
@@ -134,18 +134,18 @@ class _Reader:
         payload = files[folder + kept.payload]
         record = kept.record
         if (record.content_hash, record.size_bytes) != (f"blake3:{payload.digest.hex()}", payload.size):
-            raise RecordError(f"the payload of {record.artifact_id!r} in the bundle is not that of its record")
+            raise RecordError(f"the payload of {record.artifact_id!r} in the bundle does not match its record")
         return digest, kept
 
     def _parsed(self, entry: ArchivedEntry) -> _Kept:
         if entry.size > _LONGEST:
-            raise RecordError("a record in the bundle is too long to be one")
+            raise RecordError("a record in the bundle is too long")
         content = self._archive.read(entry)
         values: dict[str, Any] = json.loads(content.decode("utf-8", "surrogatepass"))
         payload = values.pop("payload")
         record = ArtifactRecord.from_dict(values)
         if _PAYLOAD.fullmatch(payload) is None or record_json(record, payload) != content:
-            raise RecordError(f"the record of {record.artifact_id!r} in the bundle is not written as records are")
+            raise RecordError(f"the record of {record.artifact_id!r} in the bundle is not in canonical form")
         return _Kept(record, payload)
 
     def _check_sources(self, name: str, record: ArtifactRecord) -> None:
@@ -157,11 +157,11 @@ class _Reader:
         for digest in digests:
             lacking |= {each["digest"] for each in self._kept[digest].record.sources} - digests
         if lacking:
-            raise DependencyError(f"{name} in the bundle was made from {min(lacking)!r}, which it lacks")
+            raise DependencyError(f"{name} in the bundle depends on {min(lacking)!r}, which it does not contain")
         if record.artifact_id in ids:
             raise DependencyError(f"{name} in the bundle depends on itself")
         if len(digests) < len(record.sources) or len(set(record.depends_on)) < len(record.depends_on):
-            raise DependencyError(f"{name} in the bundle has a source twice")
+            raise DependencyError(f"{name} in the bundle lists a source twice")
 
     def _depth(self, digest: str, record: ArtifactRecord, level: int = 0) -> int:
         """Return how many artifacts depend on one another in a row, before this one; all their records have been read.
@@ -193,7 +193,7 @@ def _checked_name(version: ArchivedVersion, record: ArtifactRecord) -> str:
     chain = record.chain_path
     right = (name, str(record.artifact_type), ident.pipeline, ident.fold, chain and chain_of(chain).to_path())
     if (split_name(version.name)[0], version.type, record.pipeline_id, record.fold_id, chain) != right:
-        raise RecordError(f"{version.name} in the bundle is not what its record says")
+        raise RecordError(f"{version.name} in the bundle does not match its record")
     return name
 
 

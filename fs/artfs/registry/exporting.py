@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["BundleReceipt", "Exporting"]
 
 _SIGNED: Final = ("artfs.mac", MACS)
-"""Metadata that stay: a signature means something to its user alone, and would make equal bundles differ."""
+"""Metadata that are not exported: a signature is valid for its user alone, and would make equal bundles differ."""
 _MODELS: Final = (ArtifactType.MODEL, ArtifactType.META_MODEL)
 
 
@@ -54,7 +54,7 @@ class Exporting(Cleaning):
         dry_run: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> BundleReceipt:
-        """Write artifacts and all that they were made from to one file, which `import_bundle` reads; say what it has.
+        """Write artifacts and all that they were made from to one file, for `import_bundle`; return what it has.
 
         These are the latest versions of the artifacts with ``ids``, else of a pipeline, by default this registry's,
         else of the data set.  The file is a plain tar (``docs/export.md``), the same for equal artifacts; signatures
@@ -72,7 +72,7 @@ class Exporting(Cleaning):
     def _selected(self, ids: Sequence[str] | None, pipeline_id: str | None) -> list[Version]:
         if ids is not None:
             if pipeline_id is not None:
-                raise InvalidInputError("a bundle is of ids or of a pipeline, not both", hint="pass one of them")
+                raise InvalidInputError("ids and pipeline_id cannot be combined", hint="pass one of them")
             return [self._known(ident) for ident in texts(ids, "ids")]
         wanted = pipeline_id or self._pipeline
         pipeline = self.find_pipeline(wanted) if wanted else ""
@@ -84,7 +84,7 @@ class Exporting(Cleaning):
         found = self._resolved(artifact_id)
         if found is None:
             raise UnknownArtifactError(
-                f"nothing in the data set {self._dataset!r} has the id {shown_text(artifact_id)}",
+                f"the data set {self._dataset!r} has no artifact with the id {shown_text(artifact_id)}",
                 hint="list them: artfs registry ls",
             )
         return found

@@ -62,12 +62,13 @@ class Importing(Exporting):
     ) -> list[ArtifactRecord]:
         """Register the artifacts of a bundle with all that they were made from; return their records.
 
-        ``workspace`` is that of a registry, and is made if there is none.  Everything is checked before anything is
-        changed.  An artifact that is there with an equal record makes no version; one of the same id with another is
+        ``workspace`` is that of a registry, and is made if there is none.  Everything is checked before anything
+        changes.  An artifact that is there with an equal record makes no version; one of the same id with another is
         its next.  Signatures are not taken over: a pickle is foreign until `artfs registry trust` signs it.
 
-        Raises `ArchiveError` for what is no archive, `RecordError` and `DependencyError` for one that is no bundle,
-        `DamageError` for one that is cut or has a wrong byte, and `ChainConflictError` if another chain has an id.
+        Raises `ArchiveError` for a file that is not an archive, `RecordError` and `DependencyError` for one that is not
+        a bundle, `DamageError` for one that is truncated or damaged, and `ChainConflictError` if another chain has an
+        id.
         """
         return [each.record for each in BundleImport(path, workspace).run(progress)]
 
@@ -224,7 +225,7 @@ class _Staging:
         for file in self._folder.iterdir():
             file.unlink()
         if self._batch.digest(place) != artifact.version.digest:
-            raise ArchiveError(f"{artifact.version.name} in the bundle has another digest than the index says")
+            raise ArchiveError(f"{artifact.version.name} in the bundle does not have the digest in the index")
         self._know(artifact.digest, Pending(place, record, version, artifact.depth))
 
     def _source(self, record: ArtifactRecord, digest: str) -> Version | Pending | None:

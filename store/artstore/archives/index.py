@@ -136,8 +136,8 @@ def raw_text(text: str) -> bytes:
 def decode_index(data: bytes) -> list[ArchivedVersion]:
     """Return the versions of an index.
 
-    Raises `UnsupportedError` for a newer format, and `ArchiveError` for what is no index: another spelling, a path
-    that leads elsewhere, a path or version that stands twice, a count that does not fit.
+    Raises `UnsupportedError` for a newer format, and `ArchiveError` for anything that is not an index: another
+    spelling, a path that leads out of its version, a repeated path or version, a wrong count.
     """
     try:
         return _decoded(data)
@@ -164,15 +164,15 @@ def _decoded(data: bytes) -> list[ArchivedVersion]:
         )
     versions = [_version(lines) for _ in range(_count(head["versions"]))]
     if len({version.name for version in versions}) < len(versions):
-        raise _LineError("a version stands twice in it")
-    if encode_index(versions) != data:  # so no key is unknown or stands twice, no count is wrong, and nothing follows
+        raise _LineError("a version is listed twice")
+    if encode_index(versions) != data:  # so no key is unknown or repeated, no count is wrong, and nothing follows
         raise _LineError("it is not written as artfs writes it")
     return versions
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise _LineError("a number of lines is none")
+        raise _LineError("a count is invalid")
     return value
 
 
@@ -181,7 +181,7 @@ def _values(line: bytes | None) -> dict[str, Any]:
         raise _LineError("a line is missing or too long")
     values = json.loads(line)
     if not isinstance(values, dict):
-        raise _LineError("a line is no object")
+        raise _LineError("a line is not an object")
     return values
 
 
@@ -194,7 +194,7 @@ def _version(lines: Iterator[bytes]) -> ArchivedVersion:
     if not isinstance(values["description"], str) or not isinstance(values["metadata"], dict):
         raise _LineError(f"the line of {shown_text(name)} has a value of a wrong type")
     if not isinstance(includes, list):
-        raise _LineError(f"what {shown_text(name)} includes is no list")
+        raise _LineError(f"the includes of {shown_text(name)} are not a list")
     for each in includes:
         split_name(each)
     entries = tuple(_entry(_values(next(lines, None))) for _ in range(_count(values["entries"])))
@@ -205,7 +205,7 @@ def _version(lines: Iterator[bytes]) -> ArchivedVersion:
 
 def _digest(text: Any) -> bytes:
     if not isinstance(text, str) or len(text) != 2 * ID_LENGTH or not _DIGITS.issuperset(text):
-        raise _LineError("a digest is none")
+        raise _LineError("a digest is invalid")
     return bytes.fromhex(text)
 
 
@@ -217,10 +217,10 @@ def _entry(values: dict[str, Any]) -> ArchivedEntry:
         return ArchivedEntry(path, target=raw_text(values["link"]))
     size = values["size"]
     if type(size) is not int or not 0 <= size < _LARGEST:
-        raise _LineError(f"the size of {shown_text(values['path'])} is none")
+        raise _LineError(f"the size of {shown_text(values['path'])} is invalid")
     digest = _digest(values["digest"])
     if not size and digest != EMPTY_ID:
-        raise _LineError(f"{shown_text(values['path'])} is empty and has the digest of something")
+        raise _LineError(f"{shown_text(values['path'])} is empty, but its digest is not that of no content")
     return ArchivedEntry(path, digest, size, "executable" in values)
 
 
@@ -231,15 +231,15 @@ def _check_tree(name: str, entries: Sequence[ArchivedEntry]) -> None:
     for entry in entries:
         where = f"the path {shown_text(_shown(entry.path))} in {shown_text(name)}"
         if before is not None and entry.path <= before:
-            raise _LineError(f"{where} is not in order, or stands twice")
+            raise _LineError(f"{where} is out of order or listed twice")
         before = entry.path
         if not entry.path and entry.is_directory and len(entries) == 1:
             return  # a version without anything
         parts = entry.path.split(b"/")
         if not all(map(is_entry_name, parts)):
-            raise _LineError(f"{where} is none inside a version")
+            raise _LineError(f"{where} is not a path inside a version")
         if any(b"/".join(parts[:depth]) in leaves for depth in range(1, len(parts))):
-            raise _LineError(f"{where} is below what is no directory")
+            raise _LineError(f"{where} is below something that is not a directory")
         if not entry.is_file and not entry.is_directory and not _stays_inside(len(parts) - 1, entry.target):
             raise _LineError(f"the link {where[9:]} leads out of it")
 

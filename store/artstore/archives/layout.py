@@ -4,7 +4,7 @@
     artfs-archive/B3SUMS               the digest of the index and of each file, as `b3sum --check` reads them
     artfs-archive/versions/NAME/vN/    each version, as a mount shows it
 
-A content stands once: a file with the content and the executable bit of one before is a hard link to that.
+Each content is stored once: a file with the content and the executable bit of an earlier one is a hard link to it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def members(versions: Iterable[ArchivedVersion]) -> Iterator[Member]:
                 yield Member(version, entry, header_of(path, SYMLINK, target=entry.target), 0)
             elif (known := first.get((entry.digest, entry.executable))) is not None:
                 if known[1] != entry.size:
-                    raise ArchiveError(f"the archive has two sizes for the content {entry.digest.hex()}")
+                    raise ArchiveError(f"the index has two sizes for the content {entry.digest.hex()}")
                 header = header_of(path, HARD_LINK, target=known[0], executable=entry.executable)
                 yield Member(version, entry, header, 0)
             else:

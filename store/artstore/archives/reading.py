@@ -1,8 +1,8 @@
 """Reading an archive: nothing in it is believed before it is checked, and nothing of it is written anywhere.
 
 The index is bounded and has a digest in the archive.  From the index follows every other byte but those of contents,
-the length of the file included, so a header is compared and not parsed: a path that leads elsewhere, a link, a member
-that stands twice or a size that is a lie is a difference.  Contents are not compressed, so none is larger than it is.
+the length of the file included, so a header is compared and not parsed: a path that leads elsewhere, a link, a repeated
+member or a false size is a difference.  Contents are not compressed, so none is larger than the archive.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _HINT: Final = "name a file that 'artfs registry export' wrote"
 class Archive:
     """An archive that is open: ``versions`` are those of its index, which has been checked; contents have not.
 
-    Raises `NotFoundError` if there is no file, `ArchiveError` if it is no archive, `UnsupportedError` if its format is
-    newer, and `DamageError` if it is cut or its index is damaged.
+    Raises `NotFoundError` if there is no file, `ArchiveError` if it is not an archive, `UnsupportedError` if its
+    format is newer, and `DamageError` if it is truncated or its index is damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -74,14 +74,14 @@ class Archive:
         try:
             fd = os.open(self.path, flags)
         except (FileNotFoundError, NotADirectoryError):
-            raise NotFoundError(f"there is no file {self.path}", hint=_HINT) from None
+            raise NotFoundError(f"{self.path} does not exist", hint=_HINT) from None
         mode = os.fstat(fd).st_mode
         if stat.S_ISREG(mode):
             return fd
         os.close(fd)
         if stat.S_ISDIR(mode):
             raise IsFolderError(f"{self.path} is a folder", hint=_HINT)
-        raise ArchiveError(f"{self.path} is no regular file, so it is no archive", hint=_HINT)
+        raise ArchiveError(f"{self.path} is not a regular file, so it is not an archive", hint=_HINT)
 
     # -- the index -------------------------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class Archive:
         if length is None:
             raise ArchiveError(f"{self.path} is not an archive of artfs", hint=_HINT)
         if length > LONGEST:
-            raise ArchiveError(f"the index of {self.path} is too long to be one")
+            raise ArchiveError(f"the index of {self.path} is too long")
         index = self._exactly(BLOCK, length + len(padding(length)))[:length]
         self._sums = BLOCK + length + len(padding(length))
         header, line = len(header_of(SUMS, FILE, size=0)), index_sum(content_id(index))
@@ -127,15 +127,15 @@ class Archive:
 
     def _require_size(self, size: int) -> None:
         if self.size < size:
-            raise self._cut(size)
+            raise self._truncated(size)
         if self.size > size:
             raise DamageError(
                 f"{self.path} has {self.size - size} bytes after the end of the archive", hint="use another copy of it"
             )
 
-    def _cut(self, size: int) -> DamageError:
+    def _truncated(self, size: int) -> DamageError:
         return DamageError(
-            f"{self.path} is cut: it has {self.size} of {size} bytes", hint="use another copy of the archive"
+            f"{self.path} is truncated: it has {self.size} of {size} bytes", hint="use another copy of the archive"
         )
 
     # -- contents --------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class Archive:
             checkpoint()
             piece = os.pread(self._fd, min(size, _STEP), offset)
             if not piece:
-                raise self._cut(offset + size)
+                raise self._truncated(offset + size)
             offset, size = offset + len(piece), size - len(piece)
             yield piece
 
@@ -205,5 +205,5 @@ class Archive:
 
 
 def _key(entry: ArchivedEntry) -> tuple[bytes, bool]:
-    """Return by what a content stands once in an archive."""
+    """Return the key by which each content is stored once."""
     return entry.digest, entry.executable

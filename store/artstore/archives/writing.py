@@ -72,7 +72,7 @@ class ArchivePlan:
         index = encode_index(self.versions)
         if len(index) > LONGEST or max(map(len, index.split(b"\n"))) > LONGEST_LINE:
             raise InvalidInputError(
-                "the versions have more files or metadata than an archive takes", hint="export fewer"
+                "the versions have more files or metadata than an archive can hold", hint="export fewer"
             )
         sums = index_sum(content_id(index)) + b"".join(sum_lines(self.versions))
         self.beginning = b"".join(
@@ -148,7 +148,7 @@ def _refuse(dest: Path, *, overwrite: bool) -> None:
     if stat.S_ISDIR(mode):
         raise IsFolderError(f"{dest} is a folder", hint="name the file of the archive")
     if not stat.S_ISREG(mode):
-        raise RefusedError(f"{dest} is no regular file, and is not replaced", hint="name another file")
+        raise RefusedError(f"{dest} is not a regular file, so it is not replaced", hint="name another file")
     if not overwrite:
         raise ExistsError(f"{dest} already exists", hint="--overwrite replaces it")
 

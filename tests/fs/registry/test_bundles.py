@@ -71,7 +71,7 @@ def test_every_one_is_refused(cases: dict[str, bytes], tmp_path: Path) -> None:
     assert list(accepted({name: data for name, data in cases.items() if name != STAGED}, tmp_path)) == []
     assert not Path("/tmp/artfs-canary").exists() and not (tmp_path.parent / "canary").exists()
     (tmp_path / "x.tar").write_bytes(staged)
-    with pytest.raises(ArchiveError, match="another digest"):
+    with pytest.raises(ArchiveError, match="the digest in the index"):
         ArtifactRegistry.import_bundle(tmp_path / "x.tar", tmp_path / "target")
     assert ArtifactRegistry(tmp_path / "target", "wheat").get_all_records() == []
 
@@ -112,9 +112,9 @@ def test_what_a_refusal_says(cases: dict[str, bytes], tmp_path: Path) -> None:
         "101 artifacts in a row": "comes after 100 artifacts",
         "a source of itself": "depends on itself",
         "a record that is of 17 MB": "too long",
-        "with an executable payload": "more than plain files",
-        "with a payload of another name": "not written as records are",
-        "sources that are not whole": "which it lacks",
+        "with an executable payload": "other than plain files",
+        "with a payload of another name": "canonical form",
+        "sources that are not whole": "does not contain",
         "with other metadata, artfs_mac = '000": "metadata",
         "a source's payload that is another": "payload of",
         "a member ../../canary of type b'0' at the end": "after the end",

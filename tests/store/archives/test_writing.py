@@ -145,5 +145,5 @@ def test_files_outside_are_refused(archived: Archived, tmp_path: Path) -> None:
 
 def test_too_much_metadata_is_refused(archived: Archived) -> None:
     """What the reader would refuse is not written."""
-    with pytest.raises(InvalidInputError, match="than an archive takes"):
+    with pytest.raises(InvalidInputError, match="than an archive can hold"):
         plan_archive([SelectedVersion(archived.versions[0], {"k": "x" * (1 << 24)})])
