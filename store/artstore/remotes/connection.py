@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from artstore.errors import DamageError
+from artstore.ids import content_id
 from artstore.objects.protocol import ObjectStore
 from artstore.records.catalogue import load_json
 from artstore.remotes.log.appending import Machine
 from artstore.remotes.log.condemn_lists import decode_condemn_list
 from artstore.remotes.log.fields import Span
+from artstore.remotes.log.operations import Place as EntryPlace
 from artstore.remotes.log.publishing import publish
 from artstore.remotes.log.reading import Log
-from artstore.remotes.log.state import State, VersionRow
+from artstore.remotes.log.state import CondemnRow, State, VersionRow
 from artstore.remotes.packs.located import FormPlace
 from artstore.remotes.packs.manifests import decode_manifest
 from artstore.remotes.packs.places import TREES, Pack, Place
@@ -35,6 +37,7 @@ class Connection:
     store: ObjectStore
     log: Log
     machine: Machine
+    lists: dict[EntryPlace, frozenset[Pack]] = field(default_factory=dict)
     published: float = -_PUBLISHED_EVERY
 
     @property
@@ -56,15 +59,26 @@ class Connection:
         """Return where the set of the packs of a version lies, from its manifest."""
         return decode_manifest(tree.form(form_of(row.manifest))).packs
 
-    def condemned(self, after: int) -> set[Pack]:
-        """Return the packs that entries from number ``after`` on have condemned."""
+    def condemned(self) -> set[Pack]:
+        """Return the packs that the entries read so far have condemned; each list is read once."""
         packs: set[Pack] = set()
-        for row in self.state.condemned.values():
-            if row.made.number >= after:
-                place = row.listed
-                data = self.fetch(Pack(TREES, place.pack), place.offset, place.length)
-                packs |= {Pack(ord(kind), ident) for kind, ident in decode_condemn_list(data)}
+        for place, row in self.state.condemned.items():
+            found = self.lists.get(place)
+            if found is None:
+                found = self.lists[place] = self._listed(row)
+            packs |= found
         return packs
+
+    def _listed(self, row: CondemnRow) -> frozenset[Pack]:
+        pack = Pack(TREES, row.listed.pack)
+        for fresh in (False, True):
+            data = self.fetch(pack, row.listed.offset, row.listed.length, fresh=fresh)
+            if content_id(data) == row.listed.hash:
+                return frozenset([Pack(ord(kind), ident) for kind, ident in decode_condemn_list(data)])
+        raise DamageError(
+            f"the list of packs that entry {row.made.number} of the log of {self.store.url} gives up is damaged",
+            hint=f"restore the object {pack.object_name} from a copy",
+        )
 
     def publish(self) -> None:
         """Save others time after an append: best effort, and not more often than each 10 s but for checkpoints."""

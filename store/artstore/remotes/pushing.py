@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +30,7 @@ from artstore.remotes.log.fields import Span
 from artstore.remotes.log.operations import Alias, Commit, Source
 from artstore.remotes.log.state import LIVE, REAPED, State, VersionRow
 from artstore.remotes.packs.output import PackOutput
+from artstore.remotes.packs.places import Pack
 from artstore.remotes.packs.writing import BaseVersion, WrittenVersion, write_version
 from artstore.remotes.sending import Counting, Sending
 from artstore.rows import catalogue, lineage
@@ -63,7 +64,11 @@ class PushPlan:
 
 
 class _CondemnedError(Exception):
-    """Raised if an object that the version needs was given up, or is gone: the version is written again."""
+    """Raised if objects that the version needs were given up, or are gone: the version is written again without."""
+
+    def __init__(self, packs: Collection[Pack]) -> None:
+        super().__init__()
+        self.packs = {pack.id for pack in packs}
 
 
 def plan_push(store: Store, remote: Connection, artifact: ArtifactRecord, version: VersionRecord) -> PushPlan:
@@ -142,7 +147,6 @@ class _Push:
         self._artifact = artifact
         self._version = version
         self._name = f"{artifact.name}:v{version.number}"
-        self._read = 0
 
     def run(self) -> PushedVersion:
         remote = self._remote
@@ -156,9 +160,9 @@ class _Push:
             try:
                 written = self._write(artifact)
                 row = self._append(artifact, uuid, written)
-            except _CondemnedError:
+            except _CondemnedError as error:
                 with self._store.write() as transaction:
-                    rows.drop_places(transaction, remote.uuid)
+                    rows.drop_places(transaction, remote.uuid, error.packs)
                 continue
             return self._finish(row, written)
         raise BusyError(f"objects of {self._name} are given up as fast as they are sent", hint="run it again later")
@@ -188,15 +192,19 @@ class _Push:
 
     def _write(self, artifact: bytes) -> WrittenVersion:
         """Send what the remote lacks; raise `_CondemnedError` if something that it should have is gone."""
-        self._read = self._remote.state.number
         with Sending(self._store, self._remote, self._on_sent) as sending:
             written = self._written(artifact, sending)
-        for pack in written.used - {added.pack for added in written.objects}:
-            try:
-                self._remote.store.head(pack.object_name)
-            except ObjectMissingError:
-                raise _CondemnedError from None
+        gone = [pack for pack in written.used - {added.pack for added in written.objects} if not self._exists(pack)]
+        if gone:
+            raise _CondemnedError(gone)
         return written
+
+    def _exists(self, pack: Pack) -> bool:
+        try:
+            self._remote.store.head(pack.object_name)
+        except ObjectMissingError:
+            return False
+        return True
 
     def _written(self, artifact: bytes | None, sending: Sending | Counting) -> WrittenVersion:
         version = self._version
@@ -287,9 +295,10 @@ class _Push:
 
     def _check_packs(self, state: State, written: WrittenVersion) -> None:
         base = self._base_row
+        condemned = self._remote.condemned() & written.used
         is_reaped = base is not None and state.versions[base.artifact, base.number].state == REAPED
-        if is_reaped or not self._remote.condemned(self._read + 1).isdisjoint(written.used):
-            raise _CondemnedError
+        if condemned or is_reaped:
+            raise _CondemnedError(condemned)
 
     def _aliases(self, state: State, artifact: bytes, number: int) -> Iterator[Alias]:
         with self._store.snapshot() as snapshot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -45,6 +45,7 @@ class Sending:
         self._store = store
         self._remote = remote
         self._on_sent = on_sent
+        self._condemned = remote.condemned()
         self._pool = ThreadPoolExecutor(_IN_FLIGHT, "artfs-push")
         self._flights: deque[_Flight] = deque()
 
@@ -95,7 +96,7 @@ class Sending:
         for flight in self._flights:
             if ident in flight.chunks:
                 return flight.chunks[ident]
-        return known_place(self._store, self._remote, ident, size)
+        return _known(self._store, self._remote, self._condemned, ident, size)
 
 
 class Counting:
@@ -104,6 +105,7 @@ class Counting:
     def __init__(self, store: Store, remote: Connection) -> None:
         self._store = store
         self._remote = remote
+        self._condemned = remote.condemned()
         self.objects = 0
         self.bytes = 0
 
@@ -117,14 +119,16 @@ class Counting:
 
     def find(self, ident: bytes, size: int) -> Chunk | None:
         """Return a chunk that was acknowledged; one that would be sent before is counted again."""
-        return known_place(self._store, self._remote, ident, size)
+        return _known(self._store, self._remote, self._condemned, ident, size)
 
 
-def known_place(store: Store, remote: Connection, ident: bytes, size: int) -> Chunk | None:
-    """Return a chunk of a remote that this machine has sent, or None."""
+def _known(store: Store, remote: Connection, condemned: Collection[Pack], ident: bytes, size: int) -> Chunk | None:
+    """Return a chunk of a remote that this machine has sent, and that was not given up since, or None."""
     with store.snapshot() as snapshot:
         place = rows.find_place(snapshot.transaction, remote.uuid, CLASS_CONTENT, ident)
     if place is None or not 0 < place.stored <= size:
         return None
-    codec = RAW if place.stored == size else ZSTD
-    return Chunk(ident, size, codec, Place(Pack(place.folder, place.pack), place.offset, place.stored))
+    pack = Pack(place.folder, place.pack)
+    if pack in condemned:
+        return None
+    return Chunk(ident, size, RAW if place.stored == size else ZSTD, Place(pack, place.offset, place.stored))

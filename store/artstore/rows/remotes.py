@@ -146,9 +146,10 @@ def put_place(transaction: WriteTransaction, remote: bytes, klass: int, ident: b
     transaction.put(Table.PLACES, remote + bytes([klass]) + ident, encode_place(place))
 
 
-def drop_places(transaction: WriteTransaction, remote: bytes) -> None:
-    """Forget where a remote has content; pushes then look again."""
-    for key in [key for key, _ in transaction.rows(Table.PLACES, remote)]:
+def drop_places(transaction: WriteTransaction, remote: bytes, packs: Collection[bytes] | None = None) -> None:
+    """Forget where a remote has content, or (``packs``) what lies in some packs; pushes then send it again."""
+    rows = transaction.rows(Table.PLACES, remote)
+    for key in [key for key, payload in rows if packs is None or decode_place(payload).pack in packs]:
         transaction.delete(Table.PLACES, key)
 
 

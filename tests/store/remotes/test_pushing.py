@@ -9,27 +9,39 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from artstore.changes.tracking import record_remote
 from artstore.errors import ArtfsError, DamageError, NotFoundError, OutsideError, RefusedError
+from artstore.ids import content_id
 from artstore.objects.failures import UnreachableError
 from artstore.objects.folders import Folder
 from artstore.objects.protocol import ObjectStore
 from artstore.queries.versions import Version
 from artstore.records.catalogue import ArtifactRecord
 from artstore.records.remotes import RemoteRecord
+from artstore.remotes import pushing
 from artstore.remotes.cloning import pull_version
 from artstore.remotes.connection import Connection, decode_description, encode_description
-from artstore.remotes.log.appending import Machine
+from artstore.remotes.log.appending import Machine, append
+from artstore.remotes.log.condemn_lists import Pack as CondemnedPack
+from artstore.remotes.log.condemn_lists import encode_condemn_list
+from artstore.remotes.log.entries import Transaction
+from artstore.remotes.log.fields import Span
+from artstore.remotes.log.operations import Condemn, Delete
 from artstore.remotes.log.reading import Log
+from artstore.remotes.log.state import LIVE, State, VersionRow
 from artstore.remotes.packs.output import PackOutput
+from artstore.remotes.packs.pack_sets import packs_of
+from artstore.remotes.packs.places import TREES, Pack
 from artstore.remotes.pushing import PushedVersion, PushPlan, plan_push, push_version
 from artstore.rows.remotes import all_remotes
 from artstore.workspace import Workspace
 from store.objects.model_store import Bucket, ModelStore
 from store.oracle import assert_sound, model_of
+from store.remotes.log.test_appending import MemoryNotes
 
 NewWorkspace = Callable[[], AbstractContextManager[Workspace]]
 REMOTE = b"a remote's uuid."
@@ -218,6 +230,71 @@ def test_a_plan_says_what_is_sent(workspace: Workspace, tmp_path: Path) -> None:
         assert abs(sum(sent) - plan.bytes) < 100, "random ids compress by some bytes more or less"
         assert plan_push(workspace.store, remote, artifact, version.record) == PushPlan(0, 0)
         folder_with(folder, c=b"c" * 900)
+
+
+def condemn(remote: Connection, *versions: VersionRow) -> None:
+    """Delete versions, and give up all their packs, as a collection of another machine does."""
+    remote.log.read_on()
+    packs: set[CondemnedPack] = set()
+    for row in versions:
+        tree = remote.tree(row)
+        listed = packs_of(tree.form(remote.packs(row, tree)), tree.form)
+        packs |= {CondemnedPack(chr(pack.folder), pack.id) for pack in listed}
+    data, ident = encode_condemn_list(packs), b"a list of packs!"
+    assert remote.store.create(Pack(TREES, ident).object_name, data)
+    span = Span(ident, 0, len(data), content_id(data))
+
+    def prepare(state: State) -> list[Transaction]:
+        if state.condemned:
+            return []
+        if all(state.versions[row.artifact, row.number].state != LIVE for row in versions):
+            return [state.transaction(Condemn(span, len(packs), 1, tuple(row.place for row in versions)))]
+        deletes = [
+            Delete(row.artifact, row.number, state.artifacts[row.artifact].revision, 0, 0, "") for row in versions
+        ]
+        return [state.transaction(*deletes)]
+
+    for _ in range(2):
+        assert append(remote.log, remote.machine, prepare, MemoryNotes()).number is not None
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_content_in_condemned_packs_is_sent_again(
+    when: str, workspace: Workspace, new_workspace: NewWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collection gives up what this machine still knows: no version leads to it, and the rest is not sent again."""
+    bucket = Bucket()
+    remote, collector = connected(workspace, ModelStore(bucket)), None
+    shared = random.Random(3).randbytes(9000)
+    gone = push(workspace, remote, workspace.put(folder_with(tmp_path / "gone", shared=shared), "gone")).row
+    push(workspace, remote, workspace.put(folder_with(tmp_path / "kept", kept=shared[::-1]), "kept"))
+    collector = Connection(REMOTE, ModelStore(bucket), Log(ModelStore(bucket), REMOTE), Machine(bytes(16), "gc"))
+    version = workspace.put(folder_with(tmp_path / "new", shared=shared, kept=shared[::-1], new=b"n"), "new")
+    if when == "before":
+        condemn(collector, gone)
+    else:
+        written = pushing.write_version
+
+        def write(*args: Any, **more: Any) -> Any:
+            found = written(*args, **more)
+            if not collector.state.condemned:
+                condemn(collector, gone)
+            return found
+
+        monkeypatch.setattr(pushing, "write_version", write)
+    sent: list[int] = []
+    artifact = artifact_of(workspace, version)
+    row = push_version(workspace.store, remote, artifact, version.record, on_sent=sent.append).row
+    tree = remote.tree(row)
+    assert remote.condemned().isdisjoint(packs_of(tree.form(remote.packs(row, tree)), tree.form))
+    assert 9000 < sum(sent) < 15_000, "the shared file again, and not the one that is kept"
+    for pack in remote.condemned():
+        del bucket.objects[pack.object_name]
+    with new_workspace() as there:
+        other = connected(there, ModelStore(bucket), 2)
+        other.log.read_on()
+        found = pull_version(there.store, other, other.state.versions[row.artifact, row.number])
+        assert found.digest == version.record.digest
 
 
 def test_two_objects_are_on_their_way(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
