@@ -12,7 +12,6 @@ from artfs.cli.completion import REGISTERED
 from artfs.cli.datasets import one_artifact, only_registry, registry_workspace
 from artfs.cli.output import counted, legible, quoted, size, warn, write_document, write_line
 from artfs.cli.progress import progress_bar
-from artfs.cli.putting import first_workspace
 from artfs.cli.session import Session, subcommand
 
 if TYPE_CHECKING:
@@ -118,6 +117,7 @@ def registry_import(session: Session, path: str, dry_run: bool) -> None:
 
 
 def _import(session: Session, path: str, dry_run: bool) -> list[Imported]:
+    from artfs.cli.putting import first_workspace
     from artfs.registry.importing import BundleImport
     from artstore.errors import WorkspaceNotFoundError
     from artstore.locate import find_workspace

@@ -62,9 +62,11 @@ class Exporting(Cleaning):
         has, `NotFoundError` if there is nothing to export, and `ExistsError` for a file that exists, unless
         ``overwrite``.
         """
-        from artstore.archives.writing import write_archive
+        from artstore.archives.writing import checked_place, write_archive
 
-        plan = self._bundle(self._selected(ids, pipeline_id))
+        selected = self._selected(ids, pipeline_id)
+        checked_place(path, overwrite=overwrite)
+        plan = self._bundle(selected)
         if not dry_run:
             write_archive(path, plan, overwrite=overwrite, progress=progress)
         return BundleReceipt([version.name for version in plan.versions], plan.files, plan.contents, plan.size)

@@ -32,7 +32,7 @@ from artstore.queries.versions import FileInfo, Version
 from artstore.storage import disk
 from artstore.temporaries import TemporaryFolder, remove_abandoned
 
-__all__ = ["ArchivePlan", "SelectedVersion", "plan_archive", "write_archive"]
+__all__ = ["ArchivePlan", "SelectedVersion", "checked_place", "plan_archive", "write_archive"]
 
 _STEP: Final = 1 << 20
 _NAME: Final = b"archive"
@@ -126,8 +126,7 @@ def write_archive(
     Raises `ExistsError` if there is a file, unless ``overwrite``, `IsFolderError` for a folder, `NotFoundError` for a
     folder that does not exist or a version that is gone, and `DamageError` for content that fails its digest.
     """
-    dest = Path(os.path.abspath(os.fsdecode(raw_path(path))))
-    _refuse(dest, overwrite=overwrite)
+    dest = checked_place(path, overwrite=overwrite)
     with deferred(), disk.out_of_space(dest.parent, "the archive"), _naming(dest), _folder(dest) as parent:
         remove_abandoned(parent)
         with TemporaryFolder(parent) as temporary:
@@ -138,6 +137,14 @@ def write_archive(
                 os.fsync(file.fileno())
             _give_name(temporary.fd, parent, dest, overwrite=overwrite)
         os.fsync(parent)
+
+
+def checked_place(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Return where an archive can be written; raise what `write_archive` raises for any other place."""
+    dest = Path(os.path.abspath(os.fsdecode(raw_path(path))))
+    _refuse(dest, overwrite=overwrite)
+    with _folder(dest):
+        return dest
 
 
 def _refuse(dest: Path, *, overwrite: bool) -> None:

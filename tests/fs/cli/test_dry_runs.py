@@ -60,7 +60,13 @@ CASES: dict[str, list[tuple[str, ...]]] = {
         ("purge", "y:v0/part", "--everywhere", "--reason", "r"),
     ],
     "retention apply": [("retention", "apply"), ("retention", "apply", "--trust-clock")],
-    "registry export": [("registry", "export", "exported"), ("registry", "export", "bundle", "0009$abc:0")],
+    "registry export": [
+        ("registry", "export", "exported"),
+        ("registry", "export", "bundle"),
+        ("registry", "export", "bundle", "--overwrite"),
+        ("registry", "export", "none/exported"),
+        ("registry", "export", "exported", "0009$abc:0"),
+    ],
     "registry import": [("registry", "import", "bundle"), ("registry", "import", "none")],
 }
 """By command, what is run twice: dry, and then in earnest; some are refused."""
