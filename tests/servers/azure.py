@@ -10,16 +10,18 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 ACCOUNT = "devstoreaccount1"
 KEY = base64.b64encode(b"a key of tests, which is no secret at all, for Azurite").decode()
 VERSION = "2023-11-03"
+SIGNATURES = "2020-12-06"
 
 
 def program() -> str | None:
@@ -45,6 +47,18 @@ class Azure:
 
     def delete(self, key: str) -> None:
         self._request("DELETE", f"/{self.container}/{key}", b"", {})
+
+    def token(self, rights: str, *, seconds: int = 3600) -> str:
+        """Return a shared access signature for the container, with rights such as ``rl``, for some seconds from now on.
+
+        https://learn.microsoft.com/rest/api/storageservices/create-service-sas
+        """
+        expiry = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+        place = f"/blob/{ACCOUNT}/{self.container}"
+        lines = [rights, "", expiry, place, "", "", "", SIGNATURES, "c", "", "", "", "", "", "", ""]
+        digest = hmac.digest(base64.b64decode(KEY), "\n".join(lines).encode(), hashlib.sha256)
+        signature = base64.b64encode(digest).decode()
+        return urlencode({"sv": SIGNATURES, "sr": "c", "sp": rights, "se": expiry, "sig": signature})
 
     def _request(self, method: str, path: str, data: bytes, headers: dict[str, str]) -> None:
         """Make a request that is signed with the account's key.

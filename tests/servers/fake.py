@@ -65,6 +65,8 @@ class FakeStore:
         self.again = 1.0 if google else 0.0
         self.page = 1000
         self.versioned = False
+        self.keeps = False
+        """Objects cannot be deleted."""
         self.denied: dict[str, tuple[int, str]] = {}
         """What each of GET, HEAD, PUT, DELETE, LIST is answered with: status and code."""
         self.objects: dict[str, _Object] = {}
@@ -221,10 +223,14 @@ class _Handler(BaseHTTPRequestHandler):
             known = self.fake.delete(key)
             return self._error(404, "NoSuchKey") if self.fake.google and not known else self._answer(204, b"", {})
         keys = [each.text or "" for each in ElementTree.fromstring(body).iter() if each.tag.endswith("Key")]
+        if self.fake.keeps:  # as S3 answers without the right: the request succeeds, and each object has an error
+            refused = "<Code>AccessDenied</Code><Message>You may not delete</Message>"
+            rows = "".join(f"<Error><Key>{escape(each)}</Key>{refused}</Error>" for each in keys)
+            return self._answer(200, f"<DeleteResult>{rows}</DeleteResult>".encode(), {})
         for each in keys:
             self.fake.delete(each)
         deleted = "".join(f"<Deleted><Key>{escape(each)}</Key></Deleted>" for each in keys)
-        self._answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode(), {})
+        return self._answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode(), {})
 
     def _list(self, query: dict[str, str]) -> None:
         after = query.get("continuation-token") or query.get("start-after") or ""

@@ -37,6 +37,9 @@ _QUERY: Final = re.compile(r"(https?://[^\s?]+)\?\S*")
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _WORDS: Final = re.compile(r"<Message>([^<]*)</Message>")
 _CAUSE: Final = re.compile(r'(?:message|error): "([^"\n]+)"')
+_OF_ONE: Final = re.compile(r"request failed for key .*?: (.*) \(code: (\w+)\)")
+"""How the client reports the error of one object in the answer to a request to delete several, whose status is 200."""
+_DENIED: Final = ("AccessDenied", "AllAccessDisabled", "AuthorizationFailure", "AuthorizationPermissionMismatch")
 _OTHER_RANGE: Final = re.compile(r"Requested \d+\.\.\d+, got ")
 _PREFIX: Final = re.compile(r"^Generic \w+ error: (?:Error performing \w+ \S+ in [^-]*- )?(?:HTTP error: )?")
 _SECRET_VARIABLE: Final = re.compile(r"^(?:AWS|AZURE|GOOGLE)_.*(?:KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING)")
@@ -131,7 +134,10 @@ def _delta(seconds: float) -> Any:
 
 def status_of(error: BaseException) -> int:
     """Return the status of the server's answer that an error of the client reports, 0 if it reports none."""
-    found = _STATUS.search(str(error))
+    text = str(error)
+    found = _STATUS.search(text)
+    if found is None and (code := _code(text)).isdigit():
+        return int(code)
     return int(found[1]) if found is not None else 0
 
 
@@ -149,6 +155,8 @@ def trouble(error: BaseException) -> Trouble:
         return Trouble.REGION
     if isinstance(error, FileNotFoundError) or status == 404:
         return Trouble.NO_ROOT if code in _NO_ROOT else Trouble.MISSING
+    if code in _DENIED:
+        return Trouble.DENIED
     for cls, meaning in (
         (exceptions.AlreadyExistsError, Trouble.EXISTS),
         (exceptions.PreconditionError, Trouble.CONDITION),
@@ -183,8 +191,9 @@ def _by_connection(text: str) -> Trouble:
 
 
 def _code(text: str) -> str:
-    found = _CODE.search(text)
-    return found[1] if found is not None else ""
+    if (found := _CODE.search(text)) is not None:
+        return found[1]
+    return found[2] if (found := _OF_ONE.search(text)) is not None else ""
 
 
 def reason(error: BaseException, *, words: bool = False) -> str:
@@ -201,6 +210,9 @@ def reason(error: BaseException, *, words: bool = False) -> str:
         if found is not None and (sentence := " ".join(found[1].split())):
             said += f": {_shortened(sentence.rstrip('.'), _LONGEST_WORDS)}"
         return _without_secrets(said)
+    if (of_one := _OF_ONE.search(text)) is not None:
+        sentence = _shortened(of_one[1].rstrip("."), _LONGEST_WORDS)
+        return _without_secrets(f"{of_one[2]}: {sentence}" if words else of_one[2])
     causes = _CAUSE.findall(text)
     if causes:
         return _without_secrets(str(causes[-1].rpartition(": ")[2]))

@@ -25,6 +25,7 @@ from artstore.objects.failures import (
 from artstore.objects.opening import open_store
 from artstore.objects.protocol import ObjectStore
 from servers.answers import ANSWERS, DATA, LISTINGS
+from servers.azure import Azure
 from servers.fake import FakeStore
 from servers.faults import Fault, FaultProxy, Request, first
 from servers.hostile import Hostile
@@ -394,3 +395,36 @@ def test_a_key_that_the_server_refuses(strict_s3: S3, monkeypatch: pytest.Monkey
     with pytest.raises(NoRightError, match="403 Forbidden") as caught:
         store.create("x", MINE)
     assert "wrong-secret" not in without_secrets(caught.value)
+
+
+def test_deletes_that_are_refused_one_by_one(fake_s3: FakeStore) -> None:
+    """S3 answers a request to delete several with success, and says of each object what went wrong."""
+    fake_s3.put(KEY, MINE)
+    fake_s3.keeps = True
+    with pytest.raises(NoRightError, match="AccessDenied: You may not delete") as caught:
+        open_store(fake_s3.uri("p")).delete(["log/1"])
+    assert "delete objects" in without_secrets(caught.value)
+
+
+@pytest.mark.parametrize("rights", ["rcwdl", "cwdl", "rcwd", "rdl", "rcwl", "expired"])
+def test_real_rights_of_a_container(rights: str, azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each right that a signed address lacks is told as such by the request that needs it, and by no other."""
+    azure.put("p/there", MINE)
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_KEY")
+    token = azure.token("rcwdl", seconds=-60) if rights == "expired" else azure.token(rights)
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", token)
+    store = open_store(azure.uri("p"))
+    requests = {
+        "r": lambda: store.read("there"),
+        "l": lambda: list(store.list("")),
+        "w": lambda: store.create("new", MINE),
+        "d": lambda: store.delete(["there"]),
+    }
+    for right, request in requests.items():
+        if right in rights and rights != "expired":
+            request()
+            continue
+        with pytest.raises(NoRightError) as caught:
+            request()
+        text = without_secrets(caught.value)
+        assert "sig=" not in text and token[-20:] not in text and "403" in text

@@ -42,6 +42,10 @@ def test_the_reason_is_not_the_clients_report(text: str, wanted: str) -> None:
     assert reason(ValueError(text)) == wanted
 
 
+OF_ONE = "Generic S3 error: DeleteObjects request failed for key p/x: You may not. (code: {})"
+"""An error of one object in an answer with status 200."""
+
+
 def answered(status: str, code: str = "", words: str = "words") -> str:
     body = f"<Error><Code>{code}</Code><Message>{words}</Message></Error>" if code else ""
     start = "Generic S3 error: Error performing PUT http://h/b/k in 1ms - Server returned non-2xx status code"
@@ -76,6 +80,10 @@ def answered(status: str, code: str = "", words: str = "words") -> str:
         (exceptions.GenericError(answered("500 Internal Server Error")), Trouble.BUSY),
         (exceptions.GenericError(answered("501 Not Implemented", "NotImplemented")), Trouble.OTHER),
         (exceptions.GenericError("Received non-partial response when range requested"), Trouble.NO_RANGE),
+        (exceptions.GenericError(OF_ONE.format("AccessDenied")), Trouble.DENIED),
+        (exceptions.GenericError(OF_ONE.format("403")), Trouble.DENIED),
+        (exceptions.GenericError(OF_ONE.format("404")), Trouble.MISSING),
+        (exceptions.GenericError(OF_ONE.format("InternalError")), Trouble.OTHER),
         (exceptions.GenericError("Requested 2..5, got 2..4"), Trouble.NO_RANGE),
         (exceptions.GenericError("Wanted range starting at 9, but object was only 5 bytes long"), Trouble.BEYOND),
         (exceptions.GenericError(answered("416 Range Not Satisfiable", "InvalidRange")), Trouble.BEYOND),
@@ -103,6 +111,7 @@ def test_the_servers_words_follow(monkeypatch: pytest.MonkeyPatch) -> None:
     said = answered("403 Forbidden", "AccessDenied", "You may\nnot \x1b[1mput, very-secret and sv=1&sig=abc.\n")
     assert reason(ValueError(said), words=True) == "403 Forbidden (AccessDenied): You may not [1mput, *** and ***"
     assert reason(ValueError(said)) == "403 Forbidden (AccessDenied)"
+    assert reason(ValueError(OF_ONE.format("AccessDenied")), words=True) == "AccessDenied: You may not"
     assert len(reason(ValueError(answered("403 Forbidden", "AccessDenied", "long " * 999)), words=True)) < 250
 
 
