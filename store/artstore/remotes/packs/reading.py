@@ -17,7 +17,7 @@ from artstore.errors import DamageError
 from artstore.ids import ContentHasher, content_id
 from artstore.objects.failures import WrongAnswerError
 from artstore.records.trees import Kind
-from artstore.remotes.packs.lists import decode_chunks, decode_parts
+from artstore.remotes.packs.lists import ListedPart, decode_chunks, decode_parts
 from artstore.remotes.packs.located import (
     Below,
     Chunk,
@@ -264,6 +264,18 @@ class RemoteTree:
 
     def _listed(self, item: ChunkList, size: int, path: bytes, base: int, start: int) -> Iterator[tuple[int, Chunk]]:
         """Yield what `chunks` yields of the part of a file that a list has, which begins at byte ``base`` of it."""
+        chunks, parts = self._list(item, size, path)
+        for chunk in chunks:
+            if base + chunk.size > start:
+                yield base, chunk
+            base += chunk.size
+        for part in parts:
+            if base + part.bytes > start:
+                yield from self._listed(part.item, part.bytes, path, base, start)
+            base += part.bytes
+
+    def _list(self, item: ChunkList, size: int, path: bytes) -> tuple[list[Chunk], list[ListedPart]]:
+        """Return the chunks or the lists that a list of ``size`` bytes of a file has."""
         raw = self.form(FormPlace(item.hash, item.size, item.place), path)
         try:
             chunks = [] if item.level else decode_chunks(raw)
@@ -273,14 +285,18 @@ class RemoteTree:
         count = sum(part.item.chunks for part in parts) if item.level else len(chunks)
         if count != item.chunks or sum(part.bytes for part in parts) + sum(chunk.size for chunk in chunks) != size:
             raise self._damage(item.place.pack, path, "a list has other chunks than the record above it says")
-        for chunk in chunks:
-            if base + chunk.size > start:
-                yield base, chunk
-            base += chunk.size
+        return chunks, parts
+
+    def packs(self, content: Content, size: int, path: bytes) -> Iterator[Pack]:
+        """Yield the packs with the lists and chunks of a file of ``size`` bytes; one may come several times."""
+        if not isinstance(content, ChunkList):
+            yield from [chunk.place.pack for chunk in content]
+            return
+        yield content.place.pack
+        chunks, parts = self._list(content, size, path)
+        yield from [chunk.place.pack for chunk in chunks]
         for part in parts:
-            if base + part.bytes > start:
-                yield from self._listed(part.item, part.bytes, path, base, start)
-            base += part.bytes
+            yield from self.packs(part.item, part.bytes, path)
 
     def fetch_chunks(self, chunks: Sequence[tuple[Chunk, bytes]]) -> list[FetchedChunk]:
         """Return chunks, given with the paths of their files, in order: few requests, each chunk verified."""

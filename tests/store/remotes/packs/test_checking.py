@@ -1,0 +1,105 @@
+"""The check of a version in a remote names what is lost, and only that."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from artstore.objects.failures import ObjectMissingError
+from artstore.remotes.packs.checking import CheckedVersion, check_version
+from artstore.remotes.packs.containers import CHUNK, SPAN, parse_pack
+from artstore.remotes.packs.output import PackOutput
+from artstore.remotes.packs.pack_sets import encode_set
+from artstore.remotes.packs.places import Pack, parse_object_name
+from artstore.remotes.packs.reading import RemoteTree
+from artstore.remotes.packs.writing import WrittenVersion
+from artstore.store import Store
+from store.conftest import CommitTree
+from store.remotes.packs.memory_remote import MemoryRemote
+from store.remotes.packs.test_writing import folders, reachable
+
+NOISE = random.Random(4).randbytes(30_000)
+TARGETS = {"data_target": 20_000, "trees_target": 2000, "span_target": 600}
+
+
+def check(remote: MemoryRemote, written: WrittenVersion, *, content: bool = True) -> CheckedVersion:
+    def fetch(pack: Pack, offset: int, length: int, *, fresh: bool = False) -> bytes:
+        if pack.object_name not in remote.objects:
+            raise ObjectMissingError(f"there is no object {pack.object_name}")
+        return remote.fetch(pack, offset, length)
+
+    return check_version(RemoteTree(fetch, written.root, "a:v1"), written.packs, content=content)
+
+
+@pytest.fixture
+def pushed(store: Store, commit_tree: CommitTree) -> tuple[MemoryRemote, WrittenVersion]:
+    remote = MemoryRemote()
+    tree = {**folders(8, 8), b"large": NOISE, b"crowd": {b"%04d" % number: b"%d" % number for number in range(400)}}
+    return remote, remote.push(store, commit_tree(tree), **TARGETS)
+
+
+def test_a_sound_version_is_sound(pushed: tuple[MemoryRemote, WrittenVersion]) -> None:
+    """Its packs are those that reading it asks for."""
+    remote, written = pushed
+    found = check(remote, written)
+    assert found.is_sound and found.files == 8 * 8 + 1 + 400
+    assert found.bytes == written.root.bytes
+    assert {pack.object_name for pack in found.packs} == reachable(remote, written)
+
+
+def test_each_damaged_chunk_is_told_by_its_file(pushed: tuple[MemoryRemote, WrittenVersion]) -> None:
+    """One byte of one chunk: the files that have it, and no other; found only if content is read."""
+    remote, written = pushed
+    chance = random.Random(1)
+    for name in [name for name in remote.objects if name[0] == "d"]:
+        data = remote.objects[name]
+        entry = chance.choice([entry for entry in parse_pack(data, parse_object_name(name)) if entry.klass == CHUNK])
+        at = entry.offset + entry.stored - 1
+        remote.objects[name] = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        assert check(remote, written, content=False).is_sound
+        found = check(remote, written)
+        assert len(found.damage) == 1 and name in found.damage[0].message
+        tree = remote.tree(written)
+        hurt = tree.resolve(found.damage[0].path)
+        assert hurt is not None and entry.id in {
+            chunk.id
+            for _, chunk in tree.chunks(hurt.content, hurt.size, b"")  # type: ignore[arg-type]
+        }
+        remote.objects[name] = data
+
+
+def test_a_lost_object_is_damage(pushed: tuple[MemoryRemote, WrittenVersion]) -> None:
+    """Each object in turn: something is told, what can be read is counted, and the check goes on to the end."""
+    remote, written = pushed
+    for name in sorted(reachable(remote, written)):
+        data = remote.objects.pop(name)
+        found = check(remote, written)
+        assert found.damage and all(name in each.message for each in found.damage)
+        has_root = name != written.root.place.pack.object_name
+        assert (found.files > 0) == has_root
+        remote.objects[name] = data
+
+
+def test_a_damaged_span_leaves_the_rest(pushed: tuple[MemoryRemote, WrittenVersion]) -> None:
+    remote, written = pushed
+    for name, data in list(remote.objects.items()):
+        for entry in parse_pack(data, parse_object_name(name)):
+            is_root = (name, entry.offset) == (written.root.place.pack.object_name, written.root.place.offset)
+            if entry.klass != SPAN or is_root:
+                continue
+            remote.objects[name] = data[: entry.offset] + bytes(entry.stored) + data[entry.offset + entry.stored :]
+            found = check(remote, written, content=False)
+            assert found.damage and 0 < found.files < 465
+            remote.objects[name] = data
+
+
+def test_a_pack_that_the_set_lacks_is_told(store: Store, pushed: tuple[MemoryRemote, WrittenVersion]) -> None:
+    """A set that a wrong writer made: a collection could remove what the version needs."""
+    remote, written = pushed
+    output = PackOutput(remote)
+    kept = sorted(check(remote, written).packs, key=lambda pack: pack.id)
+    wrong = output.form(ord("b"), encode_set(kept[1:]))
+    output.finish()
+    found = check(remote, written._replace(packs=wrong))
+    assert found.unlisted == {kept[0], wrong.place.pack} and not found.damage and not found.is_sound
