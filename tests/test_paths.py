@@ -27,7 +27,8 @@ EXEMPT: Final = {
     "store/artstore/queries/exporting/folders.py": "the user's destination",
     "store/artstore/queries/exporting/survey.py": "the user's destination",
     "store/artstore/queries/exporting/writing.py": "the user's destination",
-    "store/artstore/references/access.py": "the user's credentials",
+    "store/artstore/objects/access.py": "the user's credentials",
+    "store/artstore/objects/folders.py": "the user's folder that is a remote, by descriptors",
     "store/artstore/references/roots.py": "the user's configuration, and files of references",
     "store/artstore/references/pinning.py": "the user's files that become references",
     "fs/artfs/mount/holders.py": "/proc",
@@ -60,10 +61,11 @@ ALLOWED: Final = {
     # A device, and a program of this distribution.
     "fs/artfs/mount/lane.py": {"os.access", "os.open"},
     # Paths of the user: sources, files of references, mount points, targets of a question.
-    "store/artstore/drafting/batches.py": {"content.read_bytes"},
+    "store/artstore/drafting/batches.py": {"content.read_bytes", "tempfile.NamedTemporaryFile"},
     "store/artstore/drafting/gathering.py": {"os.path.getsize"},
     "store/artstore/queries/explaining.py": {"os.path.realpath", "os.path.lexists"},
     "store/artstore/queries/resolving.py": {"os.path.lexists"},
+    "store/artstore/objects/opening.py": {"os.path.realpath"},
     "store/artstore/queries/mounted.py": {"os.path.realpath", "os.getxattr"},
     "store/artstore/references/local.py": {"os.open"},
     "fs/artfs/mount/checks.py": {
