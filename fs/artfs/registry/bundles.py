@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import takewhile
@@ -21,7 +21,6 @@ from artfs.registry.naming import artifact_name, check_dataset
 from artfs.registry.records import RECORD, ArtifactRecord, MetaModelConfig, record_json
 from artfs.registry.stored import DEPTH, metadata_of
 from artstore.archives.index import ArchivedEntry, ArchivedVersion, split_name
-from artstore.archives.reading import Archive
 from artstore.errors import ArtfsError
 from artstore.metadata import equal_metadata
 from artstore.records.catalogue import checked_metadata, given, reserved
@@ -32,6 +31,7 @@ _LONGEST: Final = 1 << 24
 """Bytes of a record."""
 _PAYLOAD: Final = re.compile(r"payload\.[^/\0]{1,64}")
 _LIBRARIES: Final = "artfs.libraries"
+ReadFile = Callable[[ArchivedVersion, ArchivedEntry], bytes]
 
 
 class _Kept(NamedTuple):
@@ -72,23 +72,22 @@ def direct_sources(record: ArtifactRecord) -> list[str]:
     return [first[ident] for ident in dict.fromkeys(ids)]
 
 
-def bundled_artifacts(archive: Archive) -> list[Bundled]:
-    """Return the artifacts of a bundle: sources before what was made from them, and versions of one by number.
+def bundled_artifacts(versions: Iterable[ArchivedVersion], read: ReadFile) -> list[Bundled]:
+    """Return the artifacts of a bundle with these versions, whose files ``read`` returns.
 
-    Versions of an artifact with equal records stand once, unless another is between them.
-
-    Raises `RecordError` for a version that is not a registered artifact or does not match its record, and
-    `DependencyError` for dependences that are missing, too deep, or in a cycle.
+    Sources come before what was made from them, and versions of one artifact by number.  Those with equal records stand
+    once, unless another is between them.  Raises `RecordError` for a version that is not a registered artifact or does
+    not match its record, and `DependencyError` for dependences that are missing, too deep, or in a cycle.
     """
-    reader = _Reader(archive)
-    return _ordered([reader.read(version) for version in archive.versions])
+    reader = _Reader(read)
+    return _ordered([reader.read(version) for version in versions])
 
 
 class _Reader:
     """Reads the records of a bundle, each once: a source is in the folders of all that was made from it."""
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+    def __init__(self, read: ReadFile) -> None:
+        self._read_file = read
         self._kept: dict[str, _Kept] = {}
         self._depths: dict[str, int] = {}
 
@@ -104,11 +103,11 @@ class _Reader:
         files = {entry.path.decode(): entry for entry in version.entries}
         if not all(entry.is_file and not entry.executable for entry in version.entries):
             raise RecordError(f"{version.name} in the bundle has something other than plain files")
-        digest, (record, payload) = self._folder(files, "")
+        digest, (record, payload) = self._folder(version, files, "")
         paths = {RECORD, payload}
         for place, source in enumerate(record.sources):
             folder = f"sources/{place}/"
-            found, kept = self._folder(files, folder)
+            found, kept = self._folder(version, files, folder)
             if source != {"artifact_id": kept.record.artifact_id, "digest": found}:
                 raise DependencyError(f"{folder} of {version.name} in the bundle is not the source in its record")
             paths |= {folder + RECORD, folder + kept.payload}
@@ -124,23 +123,23 @@ class _Reader:
         checked_metadata({**derived, **version.metadata})  # what the store could not read back is refused now
         return Bundled(version, name, record, payload, digest, files, depth, given(version.metadata))
 
-    def _folder(self, files: Mapping[str, ArchivedEntry], folder: str) -> tuple[str, _Kept]:
+    def _folder(self, version: ArchivedVersion, files: Mapping[str, ArchivedEntry], folder: str) -> tuple[str, _Kept]:
         """Return the digest of the record in a folder, and the record, whose payload must be there."""
         entry = files[folder + RECORD]
         digest = f"blake3:{entry.digest.hex()}"
         kept = self._kept.get(digest)
         if kept is None:
-            kept = self._kept[digest] = self._parsed(entry)
+            kept = self._kept[digest] = self._parsed(version, entry)
         payload = files[folder + kept.payload]
         record = kept.record
         if (record.content_hash, record.size_bytes) != (f"blake3:{payload.digest.hex()}", payload.size):
             raise RecordError(f"the payload of {record.artifact_id!r} in the bundle does not match its record")
         return digest, kept
 
-    def _parsed(self, entry: ArchivedEntry) -> _Kept:
+    def _parsed(self, version: ArchivedVersion, entry: ArchivedEntry) -> _Kept:
         if entry.size > _LONGEST:
             raise RecordError("a record in the bundle is too long")
-        content = self._archive.read(entry)
+        content = self._read_file(version, entry)
         values: dict[str, Any] = json.loads(content.decode("utf-8", "surrogatepass"))
         payload = values.pop("payload")
         record = ArtifactRecord.from_dict(values)

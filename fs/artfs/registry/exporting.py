@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from artfs.registry.bundles import bundled_artifacts
 from artfs.registry.chains import whole_number
 from artfs.registry.cleaning import Cleaning
 from artfs.registry.errors import UnknownArtifactError
@@ -58,8 +59,10 @@ class Exporting(Cleaning):
 
         These are the latest versions of the artifacts with ``ids``, else of a pipeline, by default this registry's,
         else of the data set.  The file is a plain tar (``docs/export.md``), the same for equal artifacts; signatures
-        of pickles are not in it.  ``dry_run`` writes nothing.  Raises `UnknownArtifactError` for an id that nothing
-        has, `NotFoundError` if there is nothing to export, and `ExistsError` for a file that exists, unless
+        of pickles are not in it.  ``dry_run`` writes nothing.
+
+        Raises `UnknownArtifactError` for an id that nothing has, `RecordError` for an artifact that no longer matches
+        its record, `NotFoundError` if there is nothing to export, and `ExistsError` for a file that exists, unless
         ``overwrite``.
         """
         from artstore.archives.writing import checked_place, write_archive
@@ -109,7 +112,10 @@ class Exporting(Cleaning):
                 made_from[version.name] = version, sorted({each.name for each in sources})
                 waiting += sources
         ordered = sorted(made_from.values(), key=lambda each: (each[0].artifact, each[0].number))
-        return plan_archive(SelectedVersion(version, _unsigned(version), sources) for version, sources in ordered)
+        plan = plan_archive(SelectedVersion(version, _unsigned(version), sources) for version, sources in ordered)
+        # What an import would refuse, because a version was renamed, retyped or purged, is not written.
+        bundled_artifacts(plan.versions, lambda each, entry: plan.sources[each.name].read_bytes(entry.path))
+        return plan
 
     # -- the best --------------------------------------------------------------------------------------------------
 

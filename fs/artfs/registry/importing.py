@@ -86,7 +86,7 @@ class BundleImport:
         """Check the bundle and return what `run` would do; nothing is changed, and no workspace is made."""
         with self._opened() as archive:
             archive.verify(progress)
-            artifacts = bundled_artifacts(archive)
+            artifacts = bundled_artifacts(archive.versions, lambda _, entry: archive.read(entry))
         present = self._present(artifacts)
         return [
             Imported(record_of(present[each.key]), False) if each.key in present else Imported(each.record, True)
@@ -97,7 +97,7 @@ class BundleImport:
         """Import the bundle."""
         with self._opened() as archive:
             archive.verify(progress)
-            artifacts = bundled_artifacts(archive)
+            artifacts = bundled_artifacts(archive.versions, lambda _, entry: archive.read(entry))
             before = self._present(artifacts)
             for attempt in range(_ATTEMPTS):
                 try:

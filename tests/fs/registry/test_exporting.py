@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from artfs.registry import ArtifactRegistry, PickleWarning, UnknownArtifactError
+from artfs.registry import ArtifactRegistry, PickleWarning, RecordError, UnknownArtifactError
 from artfs.registry.errors import UnknownMetricError
 from artstore.errors import ExistsError, InvalidInputError, InvalidNameError, NotFoundError, RefusedError
 from fs.registry.registries import add, make_registry
@@ -76,6 +76,22 @@ def test_what_cannot_be_exported(registry: ArtifactRegistry, tmp_path: Path) -> 
         registry.export_bundle(tmp_path / "y")
     assert sorted(os.listdir(tmp_path)) == ["workspace", "y"] and (tmp_path / "y").read_text() == "mine"
     registry.export_bundle(tmp_path / "y", overwrite=True)
+
+
+@pytest.mark.parametrize("change", ["type", "name", "file"])
+def test_what_no_import_would_take_is_not_exported(registry: ArtifactRegistry, tmp_path: Path, change: str) -> None:
+    """A version that was retyped, renamed or purged since."""
+    record = add(registry, [1])
+    name = record.ref.partition(":")[0]
+    if change == "type":
+        registry.workspace.set_type(name, "dataset")
+    elif change == "name":
+        registry.workspace.rename(name, name.replace("/all", "/9"))
+    else:
+        registry.workspace.purge(f"{record.ref}/payload.json", reason="r", everywhere=True)
+    with pytest.raises(RecordError, match=name[:20]):
+        registry.export_bundle(tmp_path / "x")
+    assert os.listdir(tmp_path) == ["workspace"]
 
 
 def test_the_best(registry: ArtifactRegistry) -> None:
