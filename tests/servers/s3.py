@@ -75,6 +75,20 @@ class S3:
             warnings.simplefilter("ignore")
             self.client().delete_object(Bucket=self.bucket, Key=key)
 
+    def allow(self, policy: str) -> None:
+        """Give the bucket a policy."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.client().put_bucket_policy(Bucket=self.bucket, Policy=policy)
+
+    def expire(self, rule: str) -> None:
+        """Have a rule of the bucket remove objects after a month."""
+        rules = [{"ID": rule, "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 30}}]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            client = self.client()
+            client.put_bucket_lifecycle_configuration(Bucket=self.bucket, LifecycleConfiguration={"Rules": rules})
+
     def uri(self, key: str = "") -> str:
         return f"s3://{self.bucket}/{key}"
 

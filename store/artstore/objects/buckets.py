@@ -184,9 +184,7 @@ class Bucket:
         if headers.get("x-amz-version-id", "null") != "null":
             remarks.append("the bucket keeps versions: what is deleted goes on to take space there")
         if (expiry := headers.get("x-amz-expiration")) is not None:
-            remarks.append(
-                f"a lifecycle rule of the bucket removes objects, and with them what was pushed: {expiry:.200}"
-            )
+            remarks.append(f"a lifecycle rule of the bucket will remove objects that were pushed: {expiry:.200}")
         return remarks
 
     def date(self) -> float | None:

@@ -40,7 +40,10 @@ _CAUSE: Final = re.compile(r'(?:message|error): "([^"\n]+)"')
 _OF_ONE: Final = re.compile(r"request failed for key .*?: (.*) \(code: (\w+)\)")
 """How the client reports the error of one object in the answer to a request to delete several, whose status is 200."""
 _DENIED: Final = ("AccessDenied", "AllAccessDisabled", "AuthorizationFailure", "AuthorizationPermissionMismatch")
-_OTHER_RANGE: Final = re.compile(r"Requested \d+\.\.\d+, got ")
+_OTHER_RANGE: Final = re.compile(
+    r"non-partial response when range requested|Requested \d+\.\.\d+, got |parse value for CONTENT_RANGE header"
+)
+"""What the client says of an answer without a range, or with another one."""
 _PREFIX: Final = re.compile(r"^Generic \w+ error: (?:Error performing \w+ \S+ in [^-]*- )?(?:HTTP error: )?")
 _SECRET_VARIABLE: Final = re.compile(r"^(?:AWS|AZURE|GOOGLE)_.*(?:KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING)")
 _SHORTEST_SECRET: Final = 6
@@ -183,7 +186,7 @@ def _by_status(status: int) -> Trouble | None:
 def _by_connection(text: str) -> Trouble:
     if "Wanted range starting at" in text:  # the client's own words, as the next ones
         return Trouble.BEYOND
-    if "non-partial response when range requested" in text or _OTHER_RANGE.search(text) is not None:
+    if _OTHER_RANGE.search(text) is not None:
         return Trouble.NO_RANGE
     if "kind: Timeout" in text or "TimedOut" in text or "timed out" in text:
         return Trouble.TIME_OUT

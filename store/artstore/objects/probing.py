@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 
-from artstore.errors import OutsideError, RefusedError, UnsupportedError
+from artstore.errors import InvalidInputError, OutsideError, RefusedError, UnsupportedError
 from artstore.objects.failures import (
     BrokenPromiseError,
     NoRightError,
@@ -26,7 +26,7 @@ from artstore.objects.failures import (
     UnreachableError,
     WrongAnswerError,
 )
-from artstore.objects.protocol import ObjectStore
+from artstore.objects.protocol import ObjectInfo, ObjectStore
 
 __all__ = ["PROMISES", "READING", "Probe", "Verdict", "probe"]
 
@@ -155,7 +155,7 @@ class _Trial:
         self.tried |= {"lists", "missing"}
         left = []
         try:
-            next(iter(self.store.list("")), None)
+            self.read_any(next(iter(self.store.list("")), None))
             now = self.store.date() or time.time()
             left = [info.name for info in self.store.list(_FOLDER) if info.modified < now - _OLD_SECONDS]
         except WrongAnswerError as error:
@@ -166,6 +166,17 @@ class _Trial:
         if left and not self.broken:
             with suppress(OutsideError, RefusedError, UnsupportedError):
                 self.store.delete(left)
+
+    def read_any(self, info: ObjectInfo | None) -> None:
+        """Read a part of an object that is there: some stores say only of those that they may not be read."""
+        if info is None or not info.size:
+            return
+        try:
+            self.store.read(info.name, 0, min(2, info.size), fresh=True)
+        except (InvalidInputError, ObjectMissingError):
+            pass  # an object of others, or one that is removed meanwhile
+        except WrongAnswerError as error:
+            self.breaks("ranges", error.message)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -178,13 +189,15 @@ class _Trial:
             return None
         made = [f"{self.folder}first"]
         try:
+            self.read_any(self.store.head(made[0]))
             self.tried |= {"one winner", "immutable", "reads", "listed", "ranges"}
             self.remarks += self.store.remarks(made[0])
             while self.rounds < rounds and time.monotonic() < deadline and not self.broken:
                 made.append(f"{self.folder}{self.rounds:04}")
                 self.rounds += 1
                 self.race(made[-1])
-            self.keep(made)
+            if not self.broken:
+                self.keep(made)
         finally:
             self.clear(made)
         return None

@@ -84,6 +84,7 @@ def answered(status: str, code: str = "", words: str = "words") -> str:
         (exceptions.GenericError(OF_ONE.format("403")), Trouble.DENIED),
         (exceptions.GenericError(OF_ONE.format("404")), Trouble.MISSING),
         (exceptions.GenericError(OF_ONE.format("InternalError")), Trouble.OTHER),
+        (exceptions.GenericError('Failed to parse value for CONTENT_RANGE header: "x"'), Trouble.NO_RANGE),
         (exceptions.GenericError("Requested 2..5, got 2..4"), Trouble.NO_RANGE),
         (exceptions.GenericError("Wanted range starting at 9, but object was only 5 bytes long"), Trouble.BEYOND),
         (exceptions.GenericError(answered("416 Range Not Satisfiable", "InvalidRange")), Trouble.BEYOND),

@@ -154,6 +154,35 @@ def test_rights_that_are_missing(method: str, fake_s3: FakeStore) -> None:
     assert len(list(open_store(fake_s3.uri("p")).list("probe/"))) == 3
 
 
+@pytest.mark.parametrize("action", ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"])
+def test_real_rights_of_a_bucket(action: str, strict_s3: S3) -> None:
+    """Ceph answers 404 for a missing name to users who may not read: an object that is there shows it."""
+    where = [f"arn:aws:s3:::{strict_s3.bucket}", f"arn:aws:s3:::{strict_s3.bucket}/*"]
+    who = {"AWS": ["arn:aws:iam:::user/tests"]}
+    rule = {"Effect": "Deny", "Principal": who, "Action": action, "Resource": where}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
+    strict_s3.put("p/there", b"x")
+    strict_s3.put("p/z", b"")
+    strict_s3.allow(policy)
+    if action in ("s3:ListBucket", "s3:GetObject"):
+        for writing in (False, True):
+            with pytest.raises(NoRightError, match=r"the store refuses to (list|read)"):
+                probe(open_store(strict_s3.uri("p")), writing=writing, threads=2, rounds=1)
+        with pytest.raises(NoRightError, match=r"the store refuses to (list|read)"):
+            tried(strict_s3.uri("empty"))
+        return
+    found = tried(strict_s3.uri("p"))
+    assert not found.broken and found.verdict == ("read-only" if action == "s3:PutObject" else "writable")
+
+
+def test_a_lifecycle_is_a_remark(strict_s3: S3) -> None:
+    """With the store's own words."""
+    strict_s3.expire("rule of tests")
+    found = tried(strict_s3.uri("p"))
+    assert found.verdict == "writable"
+    assert [("lifecycle" in remark, "rule of tests" in remark) for remark in found.remarks] == [(True, True)]
+
+
 def test_a_store_that_cannot_delete(fake_s3: FakeStore) -> None:
     """It may be written: only what is unused stays there."""
     fake_s3.denied["DELETE"] = 501, "NotImplemented"
