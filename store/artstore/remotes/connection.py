@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from artstore.errors import DamageError
 from artstore.ids import content_id
+from artstore.objects.failures import WrongAnswerError
 from artstore.objects.protocol import ObjectStore
 from artstore.records.catalogue import load_json
 from artstore.remotes.log.appending import Machine
@@ -20,12 +22,14 @@ from artstore.remotes.log.reading import Log
 from artstore.remotes.log.state import CondemnRow, State, VersionRow
 from artstore.remotes.packs.located import FormPlace
 from artstore.remotes.packs.manifests import decode_manifest
-from artstore.remotes.packs.places import TREES, Pack, Place
+from artstore.remotes.packs.places import TREES, Fetch, Pack, Place
 from artstore.remotes.packs.reading import RemoteRoot, RemoteTree
 
 __all__ = ["Connection", "decode_description", "encode_description", "form_of", "span_of"]
 
 _PUBLISHED_EVERY: Final = 10.0
+_TAIL: Final = 1 << 20
+"""Bytes from a root to its manifest that are fetched at once, at most."""
 _FIELDS: Final = {"description": str, "metadata": dict, "tags": list}
 
 
@@ -49,15 +53,25 @@ class Connection:
         """Return a range of an object; see `artstore.remotes.packs.places.Fetch`."""
         return self.store.read(pack.object_name, offset, length, fresh=fresh)
 
-    def tree(self, row: VersionRow) -> RemoteTree:
+    def tree(self, row: VersionRow, fetch: Fetch | None = None) -> RemoteTree:
         """Return the tree of a version."""
         place = Place(Pack(TREES, row.root.pack), row.root.offset, row.root.length)
         root = RemoteRoot(row.digest, place, row.root.hash, row.entries, row.files, row.bytes)
-        return RemoteTree(self.fetch, root, self.state.title(row.artifact, row.number))
+        return RemoteTree(fetch or self.fetch, root, self.state.title(row.artifact, row.number))
 
-    def packs(self, row: VersionRow, tree: RemoteTree) -> FormPlace:
-        """Return where the set of the packs of a version lies, from its manifest."""
-        return decode_manifest(tree.form(form_of(row.manifest))).packs
+    def tree_and_packs(self, row: VersionRow) -> tuple[RemoteTree, FormPlace]:
+        """Return the tree of a version, and where the set of its packs lies, from its manifest.
+
+        Both lie near the root, at the end of one object: one request fetches them all.
+        """
+        start, end = row.root.offset, row.manifest.offset + row.manifest.length
+        fetch: Fetch = self.fetch
+        if row.root.pack == row.manifest.pack and 0 < end - start <= _TAIL:
+            with suppress(WrongAnswerError):  # what is wrong is found by the hashes
+                pack = Pack(TREES, row.root.pack)
+                fetch = _Kept(fetch, pack, start, fetch(pack, start, end - start))
+        tree = self.tree(row, fetch)
+        return tree, decode_manifest(tree.form(form_of(row.manifest))).packs
 
     def condemned(self) -> set[Pack]:
         """Return the packs that the entries read so far have condemned; each list is read once."""
@@ -86,6 +100,22 @@ class Connection:
         if not self.state.number % self.log.every or now - self.published >= _PUBLISHED_EVERY:
             self.published = now
             publish(self.log)
+
+
+class _Kept:
+    """Fetch, but for a range of one object that is at hand."""
+
+    def __init__(self, fetch: Fetch, pack: Pack, offset: int, data: bytes) -> None:
+        self._fetch = fetch
+        self._pack = pack
+        self._offset = offset
+        self._data = data
+
+    def __call__(self, pack: Pack, offset: int, length: int, *, fresh: bool = False) -> bytes:
+        start = offset - self._offset
+        if not fresh and pack == self._pack and start >= 0 and start + length <= len(self._data):
+            return self._data[start : start + length]
+        return self._fetch(pack, offset, length, fresh=fresh)
 
 
 def form_of(span: Span) -> FormPlace:

@@ -150,7 +150,7 @@ class _Push:
 
     def run(self) -> PushedVersion:
         remote = self._remote
-        remote.log.read_on(to_write=True)
+        remote.log.read_on()
         remote.log.check_writable()
         artifact, uuid = self._identify()
         row = remote.state.version_of(uuid)
@@ -194,7 +194,7 @@ class _Push:
         """Send what the remote lacks; raise `_CondemnedError` if something that it should have is gone."""
         with Sending(self._store, self._remote, self._on_sent) as sending:
             written = self._written(artifact, sending)
-        gone = [pack for pack in written.used - {added.pack for added in written.objects} if not self._exists(pack)]
+        gone = [pack for pack in written.unproved if not self._exists(pack)]
         if gone:
             raise _CondemnedError(gone)
         return written
@@ -235,8 +235,7 @@ class _Push:
         if not there:
             return None
         self._base_row = max(there, key=lambda row: row.number)
-        tree = self._remote.tree(self._base_row)
-        return BaseVersion(tree, self._remote.packs(self._base_row, tree))
+        return BaseVersion(*self._remote.tree_and_packs(self._base_row))
 
     _base_row: VersionRow | None = None
 

@@ -27,7 +27,7 @@ from artstore.remotes.packs.containers import LARGEST_FORM
 from artstore.remotes.packs.located import FormPlace
 from artstore.remotes.packs.places import Pack, Place, check_pack, check_place
 
-__all__ = ["SetPart", "decode_set", "encode_parts", "encode_set", "packs_of", "write_set"]
+__all__ = ["SetPart", "decode_set", "encode_parts", "encode_set", "packs_of", "without_listed", "write_set"]
 
 MOST_IN_ONE: Final = 1024
 """Packs of a set that is one record, at most."""
@@ -118,6 +118,17 @@ def _packs_in(part: SetPart, load: Callable[[FormPlace], bytes]) -> list[Pack]:
     if len(packs) != part.packs or any(pack.id[0] != part.first for pack in packs):
         raise DamageError("a part of a set of packs is another one than its set says")
     return packs
+
+
+def without_listed(raw: bytes, load: Callable[[FormPlace], bytes], packs: Iterable[Pack]) -> set[Pack]:
+    """Return those of some packs that a set lacks; reads only the parts in which they would be."""
+    rest = set(packs)
+    for row in decode_set(raw):
+        if isinstance(row, Pack):
+            rest.discard(row)
+        elif any(pack.id[0] == row.first for pack in rest):
+            rest.difference_update(_packs_in(row, load))
+    return rest
 
 
 def write_set(

@@ -26,7 +26,7 @@ from artstore.remotes.packs.content_output import ContentOutput, Find, Sent
 from artstore.remotes.packs.located import Below, FormPlace, Identity, LocatedEntry, LocatedRecord, identity, totals_of
 from artstore.remotes.packs.manifests import AddedPack, PushManifest, encode_manifest
 from artstore.remotes.packs.output import TREES_TARGET, PackOutput
-from artstore.remotes.packs.pack_sets import write_set
+from artstore.remotes.packs.pack_sets import without_listed, write_set
 from artstore.remotes.packs.places import Pack
 from artstore.remotes.packs.reading import RemoteRoot, RemoteTree
 from artstore.remotes.packs.span_output import PlacedRecord, SpanOutput
@@ -55,8 +55,8 @@ class WrittenVersion(NamedTuple):
     """What a version has become: its root, the push manifest, records, and the objects, the manifest's own last.
 
     ``packs`` is the set of the ``total`` packs that the version uses.  ``used`` are those that were added, or found by
-    the caller's table or in a file of the base; the others are of the set of the base.  ``sent`` are the stored bytes
-    of chunks that were added.
+    the caller's table or in a file of the base; the others are of the set of the base.  ``unproved`` are those of them
+    that only the table has: whether they still stand is not known.  ``sent`` are the stored bytes of added chunks.
     """
 
     root: RemoteRoot
@@ -66,6 +66,7 @@ class WrittenVersion(NamedTuple):
     packs: FormPlace
     total: int
     used: frozenset[Pack]
+    unproved: frozenset[Pack]
     sent: int
 
 
@@ -92,7 +93,9 @@ def write_version(
     manifest = PushManifest(tuple(sorted(output.added, key=lambda added: added.pack.id)), packs, total)
     form = output.form(MANIFEST, encode_manifest(manifest), stay=True)
     output.finish()
-    return WrittenVersion(place, form, forms, output.added, packs, total, frozenset(writer.used), output.data_bytes)
+    return WrittenVersion(
+        place, form, forms, output.added, packs, total, frozenset(writer.used), writer.unproved(), output.data_bytes
+    )
 
 
 @dataclass(slots=True)
@@ -245,6 +248,13 @@ class _VersionWriter:
         """The packs that the version is known to use: those that were begun, and those of chunks that were found."""
         moved = self._output.moved
         return {moved.get(pack, pack) for pack in self._content.used} | self._output.packs
+
+    def unproved(self) -> frozenset[Pack]:
+        """Return the packs that only the caller's table has."""
+        found = self.used - self._output.packs
+        if self._base is None or not found:
+            return frozenset(found)
+        return frozenset(without_listed(self._base_set, self._base.tree.form, found))
 
     def packs(self) -> tuple[FormPlace, int]:
         """Write the set of the packs that the version uses; return its place and their number.

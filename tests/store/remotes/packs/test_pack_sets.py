@@ -9,7 +9,7 @@ import pytest
 from artstore.errors import DamageError
 from artstore.ids import content_id
 from artstore.remotes.packs.located import FormPlace
-from artstore.remotes.packs.pack_sets import MOST_IN_ONE, encode_set, packs_of, write_set
+from artstore.remotes.packs.pack_sets import MOST_IN_ONE, encode_set, packs_of, without_listed, write_set
 from artstore.remotes.packs.places import DATA, TREES, Pack, Place
 from store.remotes.packs.pack_codecs import SAMPLE_PACK, packs
 
@@ -71,6 +71,15 @@ def test_a_large_set_is_written_where_it_changes() -> None:
     puts = records.puts
     same, _ = write_set(new, records.stored[united.hash], records.load, records.put)
     assert same == united and records.puts == puts + 1, "the root, of which nothing has changed"
+
+
+@pytest.mark.parametrize("count", [100, 5000])
+def test_packs_that_a_set_lacks(count: int) -> None:
+    records, base, others = Records(), some_packs(count, 1), some_packs(3, 2)
+    form, _ = write_set(base, None, records.load, records.put)
+    assert without_listed(records.stored[form.hash], records.load, [*base[:2], *others]) == set(others)
+    assert len(records.read) <= 5
+    assert without_listed(records.stored[form.hash], records.load, []) == set()
 
 
 def test_a_part_of_another_set_is_refused() -> None:
