@@ -333,7 +333,7 @@ TESTED_ELSEWHERE = {
     "tests/fs/registry/predictions/test_pages.py": ["artfs/registry/predictions/thrift"],
     "tests/fs/cli/test_registry.py": ["artfs/cli/bundles", "artfs/cli/datasets", "artfs/documents/registered"],
     "tests/fs/cli/test_library.py": ["artfs/documents/library"],
-    "tests/fs/cli/test_remote.py": ["artfs/documents/remotes"],
+    "tests/fs/cli/test_remote.py": ["artfs/documents/remotes", "artfs/cli/exchange"],
     "tests/store/remotes/test_adding.py": ["artstore/namespaces/remotes"],
     "tests/store/queries/test_relations.py": ["artstore/namespaces/relations"],
     # Repairs and checks: a table of damage runs through all of them, and an oracle judges the result.

@@ -11,8 +11,20 @@ from artfs.documents.encoding import Document, Record
 
 if TYPE_CHECKING:
     from artstore.remotes.adding import Remote
+    from artstore.remotes.exchanging import Fetched, Pulled, Pushed
 
-__all__ = ["RemoteDocument", "RemoteItem", "RemoteRemovalDocument", "RemotesDocument"]
+__all__ = [
+    "CloneDocument",
+    "FetchDocument",
+    "PullDocument",
+    "PushDocument",
+    "RemoteArtifactItem",
+    "RemoteDocument",
+    "RemoteItem",
+    "RemoteRemovalDocument",
+    "RemotesDocument",
+    "TransferredItem",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +90,85 @@ class RemoteRemovalDocument(Document):
     schema: ClassVar[str] = "artfs.remote_removal/1"
     removed: str
     artifacts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TransferredItem(Record):
+    """A version that was pushed or pulled: its name here, and in the remote; ``is_new`` if it was not there before."""
+
+    name: str
+    remote_name: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PushDocument(Document):
+    """The versions that the remote has now (``artfs push``), in the order in which they were made.
+
+    ``sent_bytes`` are the stored bytes of content that were sent. With ``dry_run`` nothing was, and it and ``objects``
+    are the most that would be; ``objects`` is 0 without it.
+    """
+
+    schema: ClassVar[str] = "artfs.push/1"
+    remote: str
+    dry_run: bool
+    versions: Sequence[TransferredItem]
+    sent_bytes: int
+    objects: int
+
+    @classmethod
+    def of(cls, pushed: Pushed) -> PushDocument:
+        """Return the document of a push."""
+        return cls.from_attributes(pushed, versions=[TransferredItem.from_attributes(one) for one in pushed.versions])
+
+
+@dataclass(frozen=True, slots=True)
+class PullDocument(Document):
+    """The versions that are local now (``artfs pull``), in the order of the log."""
+
+    schema: ClassVar[str] = "artfs.pull/1"
+    remote: str
+    versions: Sequence[TransferredItem]
+
+    @classmethod
+    def of(cls, pulled: Pulled) -> PullDocument:
+        """Return the document of a pull."""
+        return cls(pulled.remote, [TransferredItem.from_attributes(one) for one in pulled.versions])
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteArtifactItem(Record):
+    """An artifact of a remote: the numbers of its living versions, of those that are local, and the bytes of all."""
+
+    name: str
+    type: str | None
+    versions: Sequence[int]
+    local: Sequence[int]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchDocument(Document):
+    """What a remote has (``artfs fetch``): its artifacts, by name, after so many ``entries`` of its log."""
+
+    schema: ClassVar[str] = "artfs.fetch/1"
+    remote: str
+    url: str
+    entries: int
+    artifacts: Sequence[RemoteArtifactItem]
+
+    @classmethod
+    def of(cls, fetched: Fetched) -> FetchDocument:
+        """Return the document of a fetch."""
+        items = [RemoteArtifactItem.from_attributes(one) for one in fetched.artifacts]
+        return cls.from_attributes(fetched, artifacts=items)
+
+
+@dataclass(frozen=True, slots=True)
+class CloneDocument(Document):
+    """The workspace that was made (``artfs clone``), and the artifacts of its remote, none of which is local yet."""
+
+    schema: ClassVar[str] = "artfs.clone/1"
+    workspace: str
+    uuid: str
+    artifacts: Sequence[RemoteArtifactItem]

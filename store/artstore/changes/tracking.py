@@ -65,9 +65,12 @@ def forget_remote(store: Store, name: str, *, keep_local: bool = False) -> tuple
         records = (catalogue.artifact(transaction, number) for number in rows.tracked_in(transaction, uuid))
         tracking = sorted(artifact.name for artifact in records if artifact is not None)
         if tracking and not keep_local:
-            others = f" and {len(tracking) - 1} more" if len(tracking) > 1 else ""
+            more = len(tracking) - 1
+            some = (
+                f"{tracking[0]!r} and {more} more artifacts belong" if more else f"the artifact {tracking[0]!r} belongs"
+            )
             raise RefusedError(
-                f"{tracking[0]!r}{others} of this workspace belong to the remote {name!r}",
+                f"{some} to the remote {name!r}",
                 hint=f"to keep them as local artifacts: artfs remote rm {name} --keep-local",
             )
         rows.forget_remote(transaction, uuid)

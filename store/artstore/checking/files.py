@@ -30,6 +30,8 @@ _MANIFEST_FILES: Final = {
 }
 _TOP: Final = frozenset({IDENTITY, CURRENT, "reserve", "packs", "journal", "cache", "run"})
 _RUN: Final = frozenset({"drafts", "daemons", "leases", "reaper", "runs"})
+_PUSH: Final = re.compile(r"push-[0-9a-f]{32}")
+"""The lock of pushes to a remote."""
 _PACK: Final = re.compile(r"(\d{8,})\.pack")
 
 
@@ -108,6 +110,8 @@ def note_strays(workspace: Path, folder: Path, recounted: Recount, counters: Cou
     for path in _others(workspace, workspace / "journal", known):
         report.note(_stray(path))
     for path in _others(workspace, workspace / "run", _RUN):
+        if _PUSH.fullmatch(path.name):
+            continue
         report.note(_stray(path))
     for path in _others(workspace, workspace / "packs", ()):
         match = _PACK.fullmatch(path.name)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from artstore.arguments import texts_of
 from artstore.interrupts import deferring
 from artstore.store import Store
 
 if TYPE_CHECKING:
     from artstore.remotes.adding import Remote
+    from artstore.remotes.exchanging import Fetched, OnVersion, Pulled, Pushed
 
 __all__ = ["Remotes"]
 
@@ -68,3 +71,52 @@ class Remotes:
         from artstore.remotes.adding import remove
 
         return remove(self._store, name, keep_local=keep_local)
+
+    # -- versions --------------------------------------------------------------------------------------------------
+
+    def push(
+        self,
+        refs: str | Sequence[str] = (),
+        remote: str | None = None,
+        *,
+        every: bool = False,
+        dry_run: bool = False,
+        on_version: OnVersion | None = None,
+    ) -> Pushed:
+        """Push versions: ``NAME`` or a glob of names, ``NAME:v3``, ``NAME:v0..v9``, or ``every`` one.
+
+        ``remote`` is by default ``origin``, or the only one.  ``on_version`` is called for each that is there.  What is
+        there already is not sent again.  ``dry_run`` counts what would be sent.
+
+        Raises `NotFoundError`, `RefusedError` for a remote that is read-only or where a name or alias means something
+        else, `BusyError` while another process pushes, `UnknownOutcomeError` (run it again), and the store's errors.
+        """
+        from artstore.remotes.exchanging import push
+
+        given = texts_of([refs], "the versions to push") if refs else []
+        return push(self._store, given, remote, every=every, dry_run=dry_run, on_version=on_version)
+
+    def fetch(self, remote: str | None = None) -> Fetched:
+        """Read a remote's log on; return what is there.  No content is read."""
+        from artstore.remotes.exchanging import fetch
+
+        return fetch(self._store, remote)
+
+    def pull(
+        self,
+        refs: str | Sequence[str] = (),
+        remote: str | None = None,
+        *,
+        every: bool = False,
+        on_version: OnVersion | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Pulled:
+        """Make versions of a remote local: ``NAME`` (the latest), ``NAME:v3``, ``NAME:ALIAS``, or ``every`` one.
+
+        Raises `NotFoundError`, `RefusedError` if a name means another artifact here, `DamageError` for anything that is
+        not as the log says, and the errors of the store.
+        """
+        from artstore.remotes.exchanging import pull
+
+        given = texts_of([refs], "the versions to pull") if refs else []
+        return pull(self._store, given, remote, every=every, on_version=on_version, on_bytes=on_bytes)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from artstore.records.uris import shown_arguments
 
-__all__ = ["process_origin"]
+__all__ = ["process_origin", "user_and_host"]
 
 _LONGEST: Final = 4000
 """Characters of a command line that are kept."""
@@ -33,6 +33,11 @@ def process_origin() -> dict[str, Any]:
         "command": _command(sys.argv),
         "folder": _folder(),
     }
+
+
+def user_and_host() -> str:
+    """Return ``USER@HOST`` of this process."""
+    return f"{_user(os.geteuid())}@{socket.gethostname()}"
 
 
 @lru_cache(maxsize=8)

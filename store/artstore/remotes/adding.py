@@ -26,7 +26,7 @@ from artstore.rows import remotes as rows
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
-__all__ = ["Remote", "add", "all_remotes", "check", "find", "remove"]
+__all__ = ["Remote", "add", "all_remotes", "check", "find", "read_log", "remove", "require_identity", "require_remote"]
 
 _KINDS: Final = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER"
 
@@ -96,10 +96,12 @@ def _described(transaction: ReadTransaction, uuid: bytes, record: RemoteRecord) 
     )
 
 
-def add(store: Store, name: str, url: str, *, read_only: bool = False, anonymous: bool = False) -> Remote:
+def add(
+    store: Store, name: str, url: str, *, read_only: bool = False, anonymous: bool = False, create: bool = True
+) -> Remote:
     """Add a remote, after a probe of its store; make the prefix a remote if it is empty, unless ``read_only``.
 
-    One that is read as ``anonymous`` is read-only.
+    One that is read as ``anonymous`` is read-only.  Without ``create`` there must be a remote.
 
     Raises `InvalidInputError` for a URL of another kind or with a secret, `ExistsError` if the name or the place is
     known already, `NotFoundError` if there is no bucket or, with ``read_only``, no remote, `RefusedError` for a prefix
@@ -113,10 +115,8 @@ def add(store: Store, name: str, url: str, *, read_only: bool = False, anonymous
     identity = read_identity(objects)
     if identity is None:
         refuse_foreign(objects)
-        if read_only:
-            raise NotFoundError(
-                f"there is no remote at {objects.url}", hint="without --read-only this command makes one there"
-            )
+        if read_only or not create:
+            raise _no_remote(objects)
     found = probe(objects, writing=not read_only)
     found.require(writing=not read_only)
     document = found.document()
@@ -125,10 +125,21 @@ def add(store: Store, name: str, url: str, *, read_only: bool = False, anonymous
         identity = create_identity(objects, created, document)
     now_ns = time.time_ns()
     record = RemoteRecord(name, objects.url, read_only, now_ns, anonymous, probed_ns=now_ns, probe=document)
-    log = _read_log(objects, identity.uuid, record)
+    log = read_log(objects, identity.uuid, record)
     record = replace(record, folded=log.state.number, head=log.state.last.hex())
     tracking.record_remote(store, identity.uuid, record)
     return _current(store, identity.uuid)
+
+
+def require_remote(url: str, *, anonymous: bool = False) -> None:
+    """Raise `NotFoundError` if there is no remote at a URL, and what `add` raises for one that cannot be used."""
+    objects = _opened(url, read_only=True, anonymous=anonymous)
+    if read_identity(objects) is None:
+        raise _no_remote(objects)
+
+
+def _no_remote(objects: ObjectStore) -> NotFoundError:
+    return NotFoundError(f"there is no remote at {objects.url}", hint="make one there: artfs remote add NAME URL")
 
 
 def _opened(url: str, *, read_only: bool, anonymous: bool) -> ObjectStore:
@@ -169,27 +180,32 @@ def check(store: Store, name: str) -> tuple[Remote, Probe]:
     """
     uuid, record = _find(store, name)
     objects = open_store(record.url, read_only=record.read_only, anonymous=record.anonymous)
-    identity = read_identity(objects)
-    if identity is None:
-        raise NotFoundError(
-            f"the remote {name!r} at {record.url} has lost its {IDENTITY}",
-            hint=f"restore it, or forget the remote: artfs remote rm {name} --keep-local",
-        )
-    if identity.uuid != uuid:
-        raise DamageError(
-            f"there is another remote at {record.url} than the one that was added as {name!r}",
-            hint=f"restore the former one, or forget it: artfs remote rm {name} --keep-local",
-        )
+    require_identity(objects, uuid, record)
     found = probe(objects, writing=not record.read_only)
     broken = "" if found.verdict == "writable" or (record.read_only and found.verdict != "refused") else found.reason
     tracking.update_remote(store, uuid, broken=broken, probed_ns=time.time_ns(), probe=found.document())
     if found.verdict != "refused":
-        log = _read_log(objects, uuid, record)
+        log = read_log(objects, uuid, record)
         tracking.update_remote(store, uuid, folded=log.state.number, head=log.state.last.hex())
     return _current(store, uuid), found
 
 
-def _read_log(objects: ObjectStore, uuid: bytes, record: RemoteRecord) -> Log:
+def require_identity(objects: ObjectStore, uuid: bytes, record: RemoteRecord) -> None:
+    """Raise `NotFoundError` if a remote is gone from its place, `DamageError` if another one is there."""
+    identity = read_identity(objects)
+    if identity is None:
+        raise NotFoundError(
+            f"the remote {record.name!r} at {record.url} has lost its {IDENTITY}",
+            hint=f"restore it, or forget the remote: artfs remote rm {record.name} --keep-local",
+        )
+    if identity.uuid != uuid:
+        raise DamageError(
+            f"there is another remote at {record.url} than the one that was added as {record.name!r}",
+            hint=f"restore the former one, or forget it: artfs remote rm {record.name} --keep-local",
+        )
+
+
+def read_log(objects: ObjectStore, uuid: bytes, record: RemoteRecord) -> Log:
     """Read a log to its end; raise `BrokenLogError` if it does not go on from where it was read before."""
     log = Log(objects, uuid)
     log.read_on()

@@ -97,7 +97,12 @@ TABLE = [
     ("remote ls", "remotes"),
     ("remote show origin", "remote"),
     ("remote check origin", "remote"),
-    ("remote rm origin", "remote_removal"),
+    ("remote rm origin --keep-local", "remote_removal"),
+    ("push x:v1 origin", "push"),
+    ("push --all --dry-run", "push"),
+    ("fetch", "fetch"),
+    ("pull x:v0 origin", "pull"),
+    ("clone {origin} {tmp}/clone", "clone"),
     ("rm x:v1 --force", "rm"),
     ("undelete x:v2", "undelete"),
     ("gc --dry-run", "gc"),
@@ -156,6 +161,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(3):
             (data / "number").write_text(str(number))
             workspace.put(data, "x", type="dataset", metadata={"k": number}, aliases=["clean"] if number == 1 else [])
+        workspace.remotes.push("x:v0")
         workspace.delete("x:v2")
         with api.init(project="p", id="one", job_type="train", config={"lr": 0.5}) as run:
             run.use_artifact("x:v0")
@@ -211,9 +217,10 @@ def test_every_document_is_printed_by_a_command() -> None:
 
 
 @pytest.mark.parametrize(("line", "schema"), TABLE, ids=[line for line, _ in TABLE])
-def test_a_command_prints_its_document(worked: Run, tmp_path: Path, line: str, schema: str) -> None:
+def test_a_command_prints_its_document(worked: Run, prepared: Path, tmp_path: Path, line: str, schema: str) -> None:
     """`Result.document` compares the keys and the types of values with the document's class."""
-    words = line.format(tmp=tmp_path, data=tmp_path / "data", uri=(tmp_path / "data" / "train").as_uri()).split()
+    places = {"uri": (tmp_path / "data" / "train").as_uri(), "origin": (prepared / "origin").as_uri()}
+    words = line.format(tmp=tmp_path, data=tmp_path / "data", **places).split()
     result = worked(*words, "--json")
     assert result.document["schema"] == f"artfs.{schema}/1", result.message
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import pytest
 
 from artfs.cli.main import cli
 from artfs.registry import ArtifactRegistry
+from artstore.objects import probing
+from artstore.remotes import adding
 from artstore.workspace import open_workspace
 
 Run = Callable[..., Any]
@@ -59,6 +62,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
         ("purge", "x:v0/shared", "--reason", "r"),
         ("purge", "y:v0/part", "--everywhere", "--reason", "r"),
     ],
+    "push": [("push", "x"), ("push", "--all"), ("push", "none"), ("push", "x", "none")],
     "retention apply": [("retention", "apply"), ("retention", "apply", "--trust-clock")],
     "registry export": [
         ("registry", "export", "exported"),
@@ -152,11 +156,15 @@ def lived(artfs: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("arguments", [each for some in CASES.values() for each in some], ids=" ".join)
 def test_a_dry_run_says_what_the_run_does_and_changes_nothing(
-    artfs: Run, lived: Path, tmp_path: Path, arguments: tuple[str, ...]
+    artfs: Run, lived: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     if arguments[0] == "gc":
         with _interrupted(_big(tmp_path / "big"), lived):
             pass
+    if arguments[0] == "push":
+        (tmp_path / "remote").mkdir()
+        monkeypatch.setattr(adding, "probe", partial(probing.probe, threads=2, rounds=1))
+        assert artfs("remote", "add", "origin", tmp_path / "remote").code == 0
     before = _hashes(lived)
     dry = artfs(*arguments, _DRY, "--json")
     assert _hashes(lived) == before, "a dry run stops before the first write"
@@ -166,7 +174,8 @@ def test_a_dry_run_says_what_the_run_does_and_changes_nothing(
         assert run.document["error"] == dry.document["error"]
         return
     planned, done = dry.document, run.document
-    apart = _OF_THE_RUN_ALONE | ({"packs_removed", "packs_compacted"} if arguments[0] == "gc" else set())
+    apart = _OF_THE_RUN_ALONE | ({"sent_bytes", "objects"} if arguments[0] == "push" else set())  # at most
+    apart |= {"packs_removed", "packs_compacted"} if arguments[0] == "gc" else set()
     assert {key: planned[key] for key in planned if key not in apart} == {
         key: done[key] for key in done if key not in apart
     }

@@ -61,6 +61,9 @@ WRITING = [
     ("retention", "set", "rule", "--keep-last", "3"),
     ("retention", "apply"),
     ("remote", "add", "origin", "file:///nowhere"),
+    ("push", "x"),
+    ("fetch",),
+    ("pull", "x"),
     ("fsck", "--rebuild"),
 ]
 

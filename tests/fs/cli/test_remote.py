@@ -73,7 +73,7 @@ def test_mistakes(artfs: Run, bucket: Path, tmp_path: Path) -> None:
         ("s3://key:hunter2@bucket/x", 2, ["bucket/x", "environment"]),
     ):
         refused(artfs("remote", "add", "disk", url), code=code, names=names)
-    refused(artfs("remote", "add", "disk", bucket, "--read-only"), code=3, names=[str(bucket), "--read-only"])
+    refused(artfs("remote", "add", "disk", bucket, "--read-only"), code=3, names=[str(bucket), "artfs remote add"])
     refused(artfs("remote", "check", "disk"), code=3, names=["disk", "artfs remote ls"])
     assert list(bucket.iterdir()) == []
 
@@ -92,3 +92,30 @@ def test_a_store_that_does_not_answer(artfs: Run, bucket: Path, monkeypatch: pyt
     refused(artfs("remote", "add", "cloud", "s3://bucket/x"), code=1, names=["s3://bucket/x"])
     assert artfs("remote", "ls").text.split()[0] == "disk"
     assert len(artfs("remote", "ls").text.splitlines()) == 1
+
+
+def test_from_a_push_to_a_clone(artfs: Run, bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on two machines: push, clone, pull, and what each says."""
+    refused(artfs("push", "data"), code=3, names=["artfs remote add"])
+    artfs("remote", "add", "origin", bucket)
+    reported(artfs("push", "data", "--dry-run"), names=["2 versions", "origin"])
+    done = artfs("push", "data")
+    assert (done.text, done.code) == ("data:v0\ndata:v1\n", 0)
+    assert artfs("push", "--all").text == ""
+    document = artfs("push", "data:v1", "origin", "--json").document
+    assert [(one["name"], one["is_new"]) for one in document["versions"]] == [("data:v1", False)]
+    fetched = artfs("fetch", "--json").document["artifacts"]
+    assert [(one["name"], one["versions"], one["local"]) for one in fetched] == [("data", [0, 1], [0, 1])]
+    monkeypatch.chdir(tmp_path)
+    reported(artfs("clone", bucket.as_uri(), "copy"), names=["copy", "pull"])
+    monkeypatch.setenv("ARTFS_WORKSPACE", str(tmp_path / "copy"))
+    assert artfs("ls").text == ""
+    assert artfs("fetch").text.split()[:4] == ["data", "v1", "2", "0"]
+    assert artfs("pull", "data").text == "data:v1\n"
+    assert artfs("pull", "--all").text == "data:v0\n"
+    assert artfs("cat", "data:v0/file").text == "text"
+    assert artfs("fsck", "--data").code == 0
+    refused(artfs("pull", "none"), code=3, names=["none", "artfs fetch origin"])
+    refused(artfs("clone", bucket.as_uri(), "copy"), code=4, names=["copy"])
+    for words in (("push",), ("push", "a", "b", "c"), ("pull",), ("push", "--all", "a", "b")):
+        assert artfs(*words).code == 2

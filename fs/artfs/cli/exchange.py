@@ -1,0 +1,180 @@
+"""``push``, ``fetch``, ``pull`` and ``clone``: versions on their way between workspaces and remotes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from artfs.cli.completion import REFERENCE, REMOTE
+from artfs.cli.output import counted, quoted, size, warn, write_document, write_line, write_table
+from artfs.cli.session import Session, subcommand
+
+if TYPE_CHECKING:
+    from artstore.remotes.exchanging import Fetched, Transferred
+
+__all__ = ["clone", "fetch", "pull", "push"]
+
+
+def _chosen(reference: str | None, remote: str | None, every: bool, what: str) -> tuple[list[str], str | None]:
+    """Return (references, remote) of ``REF [REMOTE]``, or with --all of ``[REMOTE]``."""
+    if every and remote is not None:
+        raise click.UsageError(f"with --all give the remote only, not a {what}")
+    if every:
+        return [], reference
+    if reference is None:
+        raise click.UsageError(f"give a {what}, or --all")
+    return [reference], remote
+
+
+@subcommand("push", writes=True)
+@click.argument("reference", metavar="[REF]", required=False, type=REFERENCE)
+@click.argument("remote", metavar="[REMOTE]", required=False, type=REMOTE)
+@click.option("--all", "every", is_flag=True, help="Push all versions of all artifacts.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
+def push(session: Session, reference: str | None, remote: str | None, every: bool, dry_run: bool) -> None:
+    """Send versions to a remote.
+
+    REF is NAME or a quoted glob of names (all living versions), NAME:v3, NAME:ALIAS, NAME:v0..v9 or 'NAME:*'. REMOTE is
+    by default the remote called origin, or the only one. Versions are sent in the order in which they were made, with
+    description, metadata, tags and aliases. Content that the remote has is not sent again, and neither is a version
+    that is there. A version keeps its number if that is free there.
+
+    Each version is there as a whole or not at all: after a stop, run the same command again. The
+    versions are printed as they land. With --dry-run the numbers are the most that would be sent.
+
+    \b
+    Examples:
+      artfs push imagenet
+      artfs push team/model:best backup
+      artfs push --all --dry-run
+    """
+    refs, remote = _chosen(reference, remote, every, "version or artifact")
+    show = None if session.json or dry_run else _show_sent
+    pushed = session.open().remotes.push(refs, remote, every=every, dry_run=dry_run, on_version=show)
+    if session.json:
+        from artfs.documents.remotes import PushDocument
+
+        write_document(PushDocument.of(pushed))
+        return
+    new = sum(version.is_new for version in pushed.versions)
+    for version in pushed.versions if dry_run else ():
+        if version.is_new:
+            write_line(version.name)
+    if dry_run:
+        objects = counted(pushed.objects, "object")
+        warn(
+            f"{counted(new, 'version')} would be pushed to {pushed.remote}: "
+            f"at most {size(pushed.sent_bytes)}, {objects}"
+        )
+    else:
+        there = len(pushed.versions) - new
+        rest = f", {counted(there, 'version')} there already" if there else ""
+        warn(f"{counted(new, 'version')} pushed to {pushed.remote}: {size(pushed.sent_bytes)} sent{rest}")
+
+
+def _show_sent(version: Transferred) -> None:
+    if version.is_new:
+        as_name = "" if version.remote_name == version.name else f" as {version.remote_name}"
+        write_line(f"{version.name}{as_name}")
+
+
+@subcommand("fetch", writes=True)
+@click.argument("remote", metavar="[REMOTE]", required=False, type=REMOTE)
+def fetch(session: Session, remote: str | None) -> None:
+    """List what a remote has.
+
+    REMOTE is by default the remote called origin, or the only one. Only its log is read: no content is fetched. LOCAL
+    counts the versions that this workspace has, too; 'artfs pull' makes others local.
+
+    \b
+    Example:
+      artfs fetch origin
+    """
+    fetched = session.open().remotes.fetch(remote)
+    if session.json:
+        from artfs.documents.remotes import FetchDocument
+
+        write_document(FetchDocument.of(fetched))
+    else:
+        _print_fetched(fetched)
+
+
+def _print_fetched(fetched: Fetched) -> None:
+    rows = [
+        [each.name, f"v{each.versions[-1]}", str(len(each.versions)), str(len(each.local)), size(each.bytes)]
+        for each in fetched.artifacts
+    ]
+    heads = ["ARTIFACT", "LATEST", "VERSIONS", "LOCAL", "SIZE"]
+    write_table(heads, rows, empty=f"the remote {fetched.remote} has no artifacts; 'artfs push' sends some")
+
+
+@subcommand("pull", writes=True)
+@click.argument("reference", metavar="[REF]", required=False)
+@click.argument("remote", metavar="[REMOTE]", required=False, type=REMOTE)
+@click.option("--all", "every", is_flag=True, help="Pull all living versions of all artifacts.")
+def pull(session: Session, reference: str | None, remote: str | None, every: bool) -> None:
+    """Make versions of a remote local.
+
+    REF is NAME (the latest version), NAME:v3, NAME:ALIAS or a quoted NAME:GLOB. REMOTE is by default the remote called
+    origin, or the only one. The whole version is fetched, verified and kept until it is deleted here, with the number,
+    description, metadata, tags and aliases that it has there. Content that this workspace has is not fetched.
+
+    \b
+    Examples:
+      artfs pull imagenet
+      artfs pull 'team/model:*' backup
+      artfs pull --all
+    """
+    refs, remote = _chosen(reference, remote, every, "version of the remote")
+    show = None if session.json else _show_pulled
+    pulled = session.open().remotes.pull(refs, remote, every=every, on_version=show)
+    if session.json:
+        from artfs.documents.remotes import PullDocument
+
+        write_document(PullDocument.of(pulled))
+        return
+    new = sum(version.is_new for version in pulled.versions)
+    local = len(pulled.versions) - new
+    rest = f", {counted(local, 'version')} local already" if local else ""
+    warn(f"{counted(new, 'version')} pulled from {pulled.remote}{rest}")
+
+
+def _show_pulled(version: Transferred) -> None:
+    if version.is_new:
+        write_line(version.name)
+
+
+@subcommand("clone")
+@click.argument("url", metavar="URL")
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(readable=False))
+@click.option("--read-only", is_flag=True, help="Write nothing to the remote, not even to try the store.")
+@click.option("--anonymous", is_flag=True, help="Read it without credentials, as a public bucket; also read-only.")
+def clone(session: Session, url: str, directory: str | None, read_only: bool, anonymous: bool) -> None:
+    """Make a workspace of a remote.
+
+    The workspace DIR, by default a folder here with the last name of URL, has the remote as origin. The names of all
+    versions are listed; no content is fetched: 'artfs pull' makes versions local, 'artfs pull --all' all of them.
+
+    \b
+    Examples:
+      artfs clone s3://bucket/artifacts
+      artfs -w artifacts pull imagenet
+    """
+    from artstore.errors import InvalidInputError
+    from artstore.locate import find_workspace
+    from artstore.remotes.exchanging import clone as make
+    from artstore.workspace import Workspace
+
+    place = directory or session.workspace or url.rstrip("/").rpartition("/")[2]
+    if not place:
+        raise InvalidInputError(f"{url!r} names no folder", hint="say where: artfs clone URL DIR")
+    made = Workspace(make(url, find_workspace(place), read_only=read_only, anonymous=anonymous))
+    fetched = made.remotes.fetch()
+    if session.json:
+        from artfs.documents.remotes import CloneDocument, FetchDocument
+
+        write_document(CloneDocument(str(made.path), made.uuid, FetchDocument.of(fetched).artifacts))
+        return
+    _print_fetched(fetched)
+    warn(f"cloned into {quoted(str(made.path))}; 'artfs -w {quoted(str(place))} pull NAME' fetches a version")

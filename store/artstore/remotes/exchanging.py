@@ -1,0 +1,326 @@
+"""Pushing, fetching and pulling: which versions, in which order, and what became of each.
+
+Each version is pushed or pulled as a whole (`artstore.remotes.pushing`, `artstore.remotes.cloning`); a stop in between
+leaves whole versions, and the same call goes on with the others.
+"""
+
+from __future__ import annotations
+
+import uuid as uuids
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from artstore.changes import tracking
+from artstore.changes.version_ranges import select
+from artstore.creating import create_workspace
+from artstore.errors import InvalidInputError, NotFoundError, RefusedError
+from artstore.names import LATEST, check_name, parse_version_label, version_label
+from artstore.objects.opening import open_store
+from artstore.origins.process import user_and_host
+from artstore.records.catalogue import ArtifactRecord, VersionRecord
+from artstore.records.remotes import PENDING, RemoteRecord
+from artstore.remotes.adding import add, read_log, require_identity, require_remote
+from artstore.remotes.cloning import pull_version
+from artstore.remotes.connection import Connection
+from artstore.remotes.log.appending import Machine
+from artstore.remotes.log.state import LIVE, State, VersionRow
+from artstore.remotes.pushing import plan_push, push_version
+from artstore.rows import catalogue
+from artstore.rows import remotes as rows
+from artstore.storage.manifest import ReadTransaction
+from artstore.store import Store
+
+__all__ = ["Fetched", "Pulled", "Pushed", "RemoteArtifact", "Transferred", "clone", "fetch", "pull", "push"]
+
+_GLOB: Final = frozenset("*?[")
+_DEFAULT: Final = "origin"
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """A version that was pushed or pulled: its local name, and its name in the remote.
+
+    ``is_new`` says that it was not there before; ``sent_bytes`` are the stored bytes of content that were sent for it.
+    """
+
+    name: str
+    remote_name: str
+    is_new: bool
+    sent_bytes: int = 0
+
+
+OnVersion = Callable[[Transferred], None]
+
+
+@dataclass(slots=True)
+class Pushed:
+    """What was pushed to a remote; of a dry run the most bytes and objects that a push would send."""
+
+    remote: str
+    versions: list[Transferred] = field(default_factory=list)
+    sent_bytes: int = 0
+    objects: int = 0
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class Pulled:
+    """What was pulled from a remote."""
+
+    remote: str
+    versions: list[Transferred] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteArtifact:
+    """An artifact of a remote: the numbers of its living versions, and of those that are local too."""
+
+    name: str
+    type: str | None
+    versions: list[int]
+    local: list[int]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The artifacts of a remote by name, and the number of entries that its log has."""
+
+    remote: str
+    url: str
+    entries: int
+    artifacts: list[RemoteArtifact]
+
+
+# -- the remote --------------------------------------------------------------------------------------------------------
+
+
+def _choose(store: Store, name: str | None) -> tuple[bytes, RemoteRecord]:
+    """Return (uuid, record) of a remote: by default the only one, or the one called ``origin``."""
+    with store.snapshot() as snapshot:
+        found = rows.all_remotes(snapshot.transaction)
+    wanted = [item for item in found.items() if item[1].name == (name or _DEFAULT)]
+    if not wanted and name is None and len(found) == 1:
+        wanted = list(found.items())
+    if wanted:
+        return wanted[0]
+    if name is not None:
+        raise NotFoundError(f"there is no remote {name!r}", hint="list them: artfs remote ls")
+    if not found:
+        raise NotFoundError("this workspace has no remote", hint="add one: artfs remote add origin URL")
+    names = ", ".join(record.name for record in found.values())
+    raise InvalidInputError(f"this workspace has several remotes: {names}", hint="give the name of one")
+
+
+def _connect(store: Store, uuid: bytes, record: RemoteRecord) -> Connection:
+    """Open a remote and read its log to the end."""
+    objects = open_store(record.url, read_only=record.read_only, anonymous=record.anonymous)
+    require_identity(objects, uuid, record)
+    machine = Machine(uuids.UUID(store.uuid).bytes, user_and_host())
+    return Connection(uuid, objects, read_log(objects, uuid, record), machine)
+
+
+def _note_position(store: Store, remote: Connection) -> None:
+    state = remote.state
+    tracking.update_remote(store, remote.uuid, folded=state.number, head=state.last.hex())
+
+
+def clone(url: str, path: Path, *, read_only: bool = False, anonymous: bool = False) -> Store:
+    """Make a workspace at ``path`` that has the remote at ``url`` as ``origin``; no content is read.
+
+    Raises `ExistsError` if the path is in use, `NotFoundError` if there is no remote, and what
+    `artstore.remotes.adding.add` raises; nothing is made where the remote cannot be read.
+    """
+    require_remote(url, anonymous=anonymous)
+    store = create_workspace(path)
+    add(store, _DEFAULT, url, read_only=read_only, anonymous=anonymous, create=False)
+    return store
+
+
+# -- push --------------------------------------------------------------------------------------------------------------
+
+
+def push(
+    store: Store,
+    refs: Sequence[str],
+    remote: str | None = None,
+    *,
+    every: bool = False,
+    dry_run: bool = False,
+    on_version: OnVersion | None = None,
+) -> Pushed:
+    """Push versions with their aliases, in the order in which they were made; ``on_version`` is told of each.
+
+    A reference is ``NAME`` or a glob of names (all living versions), or what `artstore.changes.version_ranges.select`
+    takes; ``every`` selects all artifacts.  A version that is there already is not sent again.
+
+    Raises `NotFoundError` for an unknown remote or version, `RefusedError` for a remote that is read-only, and what
+    `artstore.remotes.pushing.push_version` raises: the versions before that are pushed then.
+    """
+    uuid, record = _choose(store, remote)
+    if record.read_only:
+        raise RefusedError(
+            f"the remote {record.name!r} was added for reading only",
+            hint=f"to write to it: artfs remote rm {record.name}, and add it without --read-only",
+        )
+    with store.snapshot() as snapshot:
+        chosen = _selected(snapshot.transaction, refs, every)
+        there = {
+            version.serial: rows.counterparts_of(snapshot.transaction, version.serial).get(uuid)
+            for _, version in chosen
+        }
+    pushed = Pushed(record.name, dry_run=dry_run)
+    connection: Connection | None = None
+    try:
+        for artifact, version in chosen:
+            name, known = f"{artifact.name}:{version_label(version.number)}", there[version.serial]
+            if known is not None and known.way != PENDING:
+                done = Transferred(name, f"{artifact.name}:{version_label(known.number)}", is_new=False)
+            elif dry_run:
+                connection = connection or _connect(store, uuid, record)
+                planned = plan_push(store, connection, artifact, version)
+                pushed.sent_bytes, pushed.objects = pushed.sent_bytes + planned.bytes, pushed.objects + planned.objects
+                done = Transferred(name, name, is_new=planned.objects > 0)
+            else:
+                connection = connection or _connect(store, uuid, record)
+                result = push_version(store, connection, artifact, version)
+                title = connection.state.title(result.row.artifact, result.row.number)
+                done = Transferred(name, title, is_new=result.created, sent_bytes=result.sent)
+            pushed.versions.append(done)
+            pushed.sent_bytes += done.sent_bytes
+            if on_version is not None:
+                on_version(done)
+    finally:
+        if connection is not None and not dry_run:
+            _note_position(store, connection)
+    return pushed
+
+
+def _selected(
+    transaction: ReadTransaction, refs: Sequence[str], every: bool
+) -> list[tuple[ArtifactRecord, VersionRecord]]:
+    """Return the living versions that references select, each once, in the order in which they were made."""
+    artifacts = catalogue.all_artifacts(transaction)
+    chosen: dict[int, tuple[ArtifactRecord, VersionRecord]] = {}
+
+    def take(names: list[ArtifactRecord]) -> None:
+        for artifact in names:
+            chosen.update({one.serial: (artifact, one) for one in catalogue.versions_of(transaction, artifact.number)})
+
+    if every:
+        take(artifacts)
+    for ref in refs:
+        name, colon, _ = ref.partition(":")
+        if colon:
+            chosen.update({version.serial: (artifact, version) for artifact, version in select(transaction, [ref])})
+        elif _GLOB & set(name):
+            matching = [artifact for artifact in artifacts if fnmatchcase(artifact.name, name)]
+            if not matching:
+                raise NotFoundError(f"no artifact matches {name!r}", hint="list them: artfs ls")
+            take(matching)
+        else:
+            chosen.update({one.serial: (each, one) for each, one in select(transaction, [ref], recursive=True)})
+    return [chosen[serial] for serial in sorted(chosen)]
+
+
+# -- fetch and pull ----------------------------------------------------------------------------------------------------
+
+
+def fetch(store: Store, remote: str | None = None) -> Fetched:
+    """Read a remote's log on; return what is there.  No content is read."""
+    uuid, record = _choose(store, remote)
+    connection = _connect(store, uuid, record)
+    _note_position(store, connection)
+    with store.snapshot() as snapshot:
+        told = rows.read_tracking(snapshot.transaction).versions
+    local = {there.uuid for (_, known), there in told.items() if known == uuid and there.way != PENDING}
+    state = connection.state
+    artifacts = []
+    for artifact in sorted(state.artifacts.values(), key=lambda row: row.name):
+        living = [row for row in _living(state) if row.artifact == artifact.uuid]
+        if living:
+            artifacts.append(
+                RemoteArtifact(
+                    artifact.name,
+                    artifact.type or None,
+                    [row.number for row in living],
+                    [row.number for row in living if row.uuid in local],
+                    sum(row.bytes for row in living),
+                )
+            )
+    return Fetched(record.name, record.url, state.number, artifacts)
+
+
+def pull(
+    store: Store,
+    refs: Sequence[str],
+    remote: str | None = None,
+    *,
+    every: bool = False,
+    on_version: OnVersion | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> Pulled:
+    """Make versions of a remote local for good, in the log's order; ``on_version`` is told of each.
+
+    A reference is ``NAME`` (the latest version), ``NAME:v3``, ``NAME:ALIAS`` or ``NAME:GLOB``; ``every`` selects all
+    living versions.  Raises `NotFoundError` for an unknown remote or version, and what
+    `artstore.remotes.cloning.pull_version` raises: the versions before that are local then.
+    """
+    uuid, record = _choose(store, remote)
+    connection = _connect(store, uuid, record)
+    _note_position(store, connection)
+    state = connection.state
+    wanted = {row.uuid: row for row in (_living(state) if every else ())}
+    for ref in refs:
+        wanted.update({row.uuid: row for row in _matching(state, ref, record.name)})
+    pulled = Pulled(record.name)
+    for row in sorted(wanted.values(), key=lambda row: row.place):
+        title = state.title(row.artifact, row.number)
+        is_new = not _is_local(store, uuid, row)
+        version = pull_version(store, connection, row, on_bytes=on_bytes)
+        with store.snapshot() as snapshot:
+            done = Transferred(catalogue.label(snapshot.transaction, version), title, is_new=is_new)
+        pulled.versions.append(done)
+        if on_version is not None:
+            on_version(done)
+    return pulled
+
+
+def _living(state: State) -> Iterator[VersionRow]:
+    for _, row in sorted(state.versions.items()):
+        if row.state == LIVE:
+            yield row
+
+
+def _matching(state: State, ref: str, remote: str) -> list[VersionRow]:
+    """Return the living versions of the log that a reference selects."""
+    name, colon, selector = ref.partition(":")
+    artifact = state.artifact(check_name(name))
+    living = [row for row in _living(state) if artifact is not None and row.artifact == artifact.uuid]
+    hint = f"list what is there: artfs fetch {remote}"
+    if artifact is None or not living:
+        raise NotFoundError(f"the remote {remote!r} has no artifact {name!r}", hint=hint)
+    if not colon or selector == LATEST:
+        return living[-1:]
+    number = parse_version_label(selector)
+    found = [
+        row
+        for row in living
+        if row.number == number
+        or any(
+            fnmatchcase(label, selector) if _GLOB & set(selector) else label == selector
+            for label in (version_label(row.number), *state.aliases_of(artifact.uuid, row.number))
+        )
+    ]
+    if not found:
+        raise NotFoundError(f"the remote {remote!r} has no {ref}", hint=hint)
+    return found
+
+
+def _is_local(store: Store, remote: bytes, row: VersionRow) -> bool:
+    with store.snapshot() as snapshot:
+        told = rows.read_tracking(snapshot.transaction).versions
+    return any(there.uuid == row.uuid for (_, known), there in told.items() if known == remote)
