@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from artfs.cli.completion import REFERENCE, REMOTE
 from artfs.cli.output import counted, quoted, size, warn, write_document, write_line, write_table
+from artfs.cli.progress import progress_bar
 from artfs.cli.session import Session, subcommand
 
 if TYPE_CHECKING:
-    from artstore.remotes.exchanging import Fetched, Transferred
+    from artstore.remotes.exchanging import Fetched, OnProgress, OnVersion, Transferred
 
 __all__ = ["clone", "fetch", "pull", "push"]
 
@@ -25,6 +28,19 @@ def _chosen(reference: str | None, remote: str | None, every: bool, what: str) -
     if reference is None:
         raise click.UsageError(f"give a {what}, or --all")
     return [reference], remote
+
+
+@contextmanager
+def _shown(show: OnVersion | None) -> Iterator[tuple[OnVersion, OnProgress | None]]:
+    """Yield what is told of versions and of progress; lines come at once, or after the bar that would hide them."""
+    landed: list[Transferred] = []
+    try:
+        with progress_bar() as progress:
+            yield (landed.append if show is None or progress is not None else show), progress
+    finally:
+        if show is not None:
+            for version in landed:
+                show(version)
 
 
 @subcommand("push", writes=True)
@@ -50,8 +66,9 @@ def push(session: Session, reference: str | None, remote: str | None, every: boo
       artfs push --all --dry-run
     """
     refs, remote = _chosen(reference, remote, every, "version or artifact")
-    show = None if session.json or dry_run else _show_sent
-    pushed = session.open().remotes.push(refs, remote, every=every, dry_run=dry_run, on_version=show)
+    remotes = session.open().remotes
+    with _shown(None if session.json or dry_run else _show_sent) as (show, progress):
+        pushed = remotes.push(refs, remote, every=every, dry_run=dry_run, on_version=show, progress=progress)
     if session.json:
         from artfs.documents.remotes import PushDocument
 
@@ -127,8 +144,9 @@ def pull(session: Session, reference: str | None, remote: str | None, every: boo
       artfs pull --all
     """
     refs, remote = _chosen(reference, remote, every, "version of the remote")
-    show = None if session.json else _show_pulled
-    pulled = session.open().remotes.pull(refs, remote, every=every, on_version=show)
+    remotes = session.open().remotes
+    with _shown(None if session.json else _show_pulled) as (show, progress):
+        pulled = remotes.pull(refs, remote, every=every, on_version=show, progress=progress)
     if session.json:
         from artfs.documents.remotes import PullDocument
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from artstore.arguments import texts_of
@@ -11,7 +11,7 @@ from artstore.store import Store
 
 if TYPE_CHECKING:
     from artstore.remotes.adding import Remote
-    from artstore.remotes.exchanging import Fetched, OnVersion, Pulled, Pushed
+    from artstore.remotes.exchanging import Fetched, OnProgress, OnVersion, Pulled, Pushed
 
 __all__ = ["Remotes"]
 
@@ -82,6 +82,7 @@ class Remotes:
         every: bool = False,
         dry_run: bool = False,
         on_version: OnVersion | None = None,
+        progress: OnProgress | None = None,
     ) -> Pushed:
         """Push versions: ``NAME`` or a glob of names, ``NAME:v3``, ``NAME:v0..v9``, or ``every`` one.
 
@@ -94,7 +95,7 @@ class Remotes:
         from artstore.remotes.exchanging import push
 
         given = texts_of([refs], "the versions to push") if refs else []
-        return push(self._store, given, remote, every=every, dry_run=dry_run, on_version=on_version)
+        return push(self._store, given, remote, every=every, dry_run=dry_run, on_version=on_version, progress=progress)
 
     def fetch(self, remote: str | None = None) -> Fetched:
         """Read a remote's log on; return what is there.  No content is read."""
@@ -109,7 +110,7 @@ class Remotes:
         *,
         every: bool = False,
         on_version: OnVersion | None = None,
-        on_bytes: Callable[[int], None] | None = None,
+        progress: OnProgress | None = None,
     ) -> Pulled:
         """Make versions of a remote local: ``NAME`` (the latest), ``NAME:v3``, ``NAME:ALIAS``, or ``every`` one.
 
@@ -119,4 +120,4 @@ class Remotes:
         from artstore.remotes.exchanging import pull
 
         given = texts_of([refs], "the versions to pull") if refs else []
-        return pull(self._store, given, remote, every=every, on_version=on_version, on_bytes=on_bytes)
+        return pull(self._store, given, remote, every=every, on_version=on_version, progress=progress)

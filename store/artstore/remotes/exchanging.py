@@ -20,6 +20,7 @@ from artstore.errors import InvalidInputError, NotFoundError, RefusedError
 from artstore.names import LATEST, check_name, parse_version_label, version_label
 from artstore.objects.opening import open_store
 from artstore.origins.process import user_and_host
+from artstore.progress import Progress
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
 from artstore.records.remotes import PENDING, RemoteRecord
 from artstore.remotes.adding import add, read_log, require_identity, require_remote
@@ -53,6 +54,22 @@ class Transferred:
 
 
 OnVersion = Callable[[Transferred], None]
+OnProgress = Callable[[Progress], None]
+
+
+class _Meter:
+    """Add up the bytes of a version, for a progress bar."""
+
+    def __init__(self, progress: OnProgress | None, phase: str, name: str, total: int | None, done: int = 0) -> None:
+        self._progress = progress
+        self._phase, self._name, self._total = phase, name, total
+        self.done = done
+
+    def add(self, length: int) -> None:
+        """Add bytes, and report the sum."""
+        self.done += length
+        if self._progress is not None:
+            self._progress(Progress(self._phase, 0, self.done, None, self._total, self._name))
 
 
 @dataclass(slots=True)
@@ -151,11 +168,13 @@ def push(
     every: bool = False,
     dry_run: bool = False,
     on_version: OnVersion | None = None,
+    progress: OnProgress | None = None,
 ) -> Pushed:
     """Push versions with their aliases, in the order in which they were made; ``on_version`` is told of each.
 
     A reference is ``NAME`` or a glob of names (all living versions), or what `artstore.changes.version_ranges.select`
-    takes; ``every`` selects all artifacts.  A version that is there already is not sent again.
+    takes; ``every`` selects all artifacts.  A version that is there already is not sent again.  ``progress`` is called
+    when an object was acknowledged.
 
     Raises `NotFoundError` for an unknown remote or version, `RefusedError` for a remote that is read-only, and what
     `artstore.remotes.pushing.push_version` raises: the versions before that are pushed then.
@@ -174,6 +193,7 @@ def push(
         }
     pushed = Pushed(record.name, dry_run=dry_run)
     connection: Connection | None = None
+    meter: _Meter | None = None
     try:
         for artifact, version in chosen:
             name, known = f"{artifact.name}:{version_label(version.number)}", there[version.serial]
@@ -186,7 +206,8 @@ def push(
                 done = Transferred(name, name, is_new=planned.objects > 0)
             else:
                 connection = connection or _connect(store, uuid, record)
-                result = push_version(store, connection, artifact, version)
+                meter = _Meter(progress, "sending", name, None, meter.done if meter else 0)
+                result = push_version(store, connection, artifact, version, on_sent=meter.add)
                 title = connection.state.title(result.row.artifact, result.row.number)
                 done = Transferred(name, title, is_new=result.created, sent_bytes=result.sent)
             pushed.versions.append(done)
@@ -261,7 +282,7 @@ def pull(
     *,
     every: bool = False,
     on_version: OnVersion | None = None,
-    on_bytes: Callable[[int], None] | None = None,
+    progress: OnProgress | None = None,
 ) -> Pulled:
     """Make versions of a remote local for good, in the log's order; ``on_version`` is told of each.
 
@@ -280,7 +301,8 @@ def pull(
     for row in sorted(wanted.values(), key=lambda row: row.place):
         title = state.title(row.artifact, row.number)
         is_new = not _is_local(store, uuid, row)
-        version = pull_version(store, connection, row, on_bytes=on_bytes)
+        meter = _Meter(progress, "fetching", title, row.bytes)
+        version = pull_version(store, connection, row, on_bytes=meter.add)
         with store.snapshot() as snapshot:
             done = Transferred(catalogue.label(snapshot.transaction, version), title, is_new=is_new)
         pulled.versions.append(done)

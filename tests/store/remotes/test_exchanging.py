@@ -12,6 +12,7 @@ from artstore.errors import ArtfsError, ExistsError, InvalidInputError, NotFound
 from artstore.objects import probing
 from artstore.objects.failures import UnreachableError
 from artstore.objects.folders import Folder
+from artstore.progress import Progress
 from artstore.remotes import adding
 from artstore.remotes.exchanging import Transferred, clone
 from artstore.workspace import Workspace
@@ -114,6 +115,22 @@ def test_what_references_select(full: Workspace, refs: str | list[str], pushed: 
     again = full.remotes.push(refs)
     assert (names(again.versions), again.sent_bytes) == (pushed, 0)
     assert not any(version.is_new for version in again.versions)
+
+
+def test_progress_is_in_bytes(full: Workspace, place: Path, tmp_path: Path) -> None:
+    """It rises to what was sent, or to the size of the version that is fetched."""
+    sent: list[Progress] = []
+    full.remotes.push("data", progress=sent.append)
+    assert [each.bytes_done for each in sent] == sorted(each.bytes_done for each in sent)
+    assert {each.current for each in sent} == {"data:v0", "data:v1", "data:v2"}
+    objects = [path.stat().st_size for folder in "dt" for path in (place / folder).rglob("*") if path.is_file()]
+    assert sent[-1].bytes_done == sum(objects)
+    with Workspace(clone(place.as_uri(), tmp_path / "clone")) as cloned:
+        fetched: list[Progress] = []
+        cloned.remotes.pull("data", progress=fetched.append)
+        size = full.version("data:v2").record.bytes
+        assert {each.bytes_total for each in fetched} == {size}
+        assert 0 < fetched[-1].bytes_done <= size
 
 
 def test_what_is_wrong_is_refused(full: Workspace, place: Path, workspace: Workspace) -> None:
