@@ -256,9 +256,8 @@ def renumber_mount(transaction: WriteTransaction, record: VersionRecord) -> None
 
 def remove_version(transaction: WriteTransaction, serial: int, artifact_number: int, number: int) -> None:
     """Remove all that is recorded of a version, whose reaping begins."""
-    from artstore.rows.remotes import forget_version  # rarely needed, and each command would load it
-
-    forget_version(transaction, serial)
+    for key in [key for key, _ in transaction.rows(Table.COUNTERPARTS, key32(serial))]:  # see `artstore.rows.remotes`
+        transaction.delete(Table.COUNTERPARTS, key)
     record = recorded_version(transaction, serial)
     if record is not None:
         renumber_mount(transaction, record)

@@ -41,7 +41,6 @@ __all__ = [
     "find_place",
     "find_remote",
     "forget_remote",
-    "forget_version",
     "note",
     "noted",
     "put_counterpart",
@@ -105,12 +104,6 @@ def counterparts_of(transaction: ReadTransaction, serial: int) -> dict[bytes, Co
 def put_counterpart(transaction: WriteTransaction, serial: int, remote: bytes, counterpart: Counterpart) -> None:
     """Record which version of a remote a version is."""
     transaction.put(Table.COUNTERPARTS, counterpart_key(serial, remote), encode_counterpart(counterpart))
-
-
-def forget_version(transaction: WriteTransaction, serial: int) -> None:
-    """Remove the counterparts of a version, whose reaping begins."""
-    for key in [key for key, _ in transaction.rows(Table.COUNTERPARTS, key32(serial))]:
-        transaction.delete(Table.COUNTERPARTS, key)
 
 
 # -- pushes ------------------------------------------------------------------------------------------------------------
