@@ -108,6 +108,7 @@ def test_the_readme(run: Run, bucket: S3) -> None:
     assert "the test images are the same in both" in written
     assert "animals:v0" in written
     assert "removed train/dog.jpg" in written
+    run("artfs get digits there-and-back && diff -r there-and-back pulled")
 
 
 def test_drafts(run: Run, folder: Path, bucket: S3) -> None:
@@ -153,6 +154,15 @@ def test_registry(run: Run) -> None:
 def test_export(run: Run) -> None:
     """The archive is unpacked by tar, and checked by the program that the page shows."""
     assert "runs/wheat/0001_pls/35f1eb7779ca/0:v0 is whole" in run(one_script(ROOT / "docs/export.md"))
+
+
+def test_remotes(run: Run, folder: Path) -> None:
+    """What was pulled is what was put, by its names, bytes and times."""
+    write(folder, "data/train/1", "data/2")
+    (folder / "shared").mkdir()
+    run(one_script(ROOT / "docs/remotes.md").replace("/mnt/shared", str(folder / "shared")))
+    run("diff -r data copy")
+    assert (folder / "data/2").stat().st_mtime_ns == (folder / "copy/2").stat().st_mtime_ns
 
 
 @pytest.mark.fuse
