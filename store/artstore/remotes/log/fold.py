@@ -28,7 +28,7 @@ class BrokenLogError(DamageError):
 
     kind = "broken_log"
 
-    def __init__(self, message: str, number: int) -> None:
+    def __init__(self, message: str, number: int = 0) -> None:
         super().__init__(message, hint="nothing is written to this remote until that is repaired; reading goes on")
         self.number = number
 
