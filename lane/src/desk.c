@@ -361,7 +361,7 @@ static void take_order(void)
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t count = recvmsg(plan.control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (!count || (count < 0 && errno != EAGAIN && errno != EINTR))
-        leave(EXIT_FAILED, "the daemon has ended");
+        leave(EXIT_ENDED, NULL); /* the daemon has been killed: its log would be left with a line that says nothing */
     struct cmsghdr *head = count == sizeof number ? CMSG_FIRSTHDR(&message) : NULL;
     if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS) {
         int socket;

@@ -215,7 +215,7 @@ def test_a_put_frees_no_more_than_it_needs(bare_ext4: Path, tmp_path: Path, monk
     for name in list(contents)[:-1]:
         workspace.delete(name)
     waiting = workspace.usage().deadlist_entries
-    (tmp_path / "source" / "file").write_bytes(os.urandom(MIB))
+    (tmp_path / "source" / "file").write_bytes(os.urandom(3 * MIB))  # what is left takes less than one more piece
     workspace.put(tmp_path / "source", "more")
     assert 0 < workspace.usage().deadlist_entries < waiting
     workspace.undelete(list(contents)[-2])

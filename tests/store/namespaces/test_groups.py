@@ -19,4 +19,6 @@ def test_a_group_has_what_its_docstring_names(workspace: Workspace, name: str) -
 
 
 def test_the_groups() -> None:
-    assert sorted(NAMES) == ["aliases", "drafts", "metadata", "references", "relations", "retention", "runs", "tags"]
+    assert sorted(NAMES) == [
+        *("aliases", "drafts", "metadata", "references", "relations", "remotes", "retention", "runs", "tags")
+    ]

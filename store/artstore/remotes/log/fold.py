@@ -23,13 +23,16 @@ from artstore.remotes.log.voids import Reason, Void, VoidError
 __all__ = ["BrokenLogError", "Folded", "fold", "judge"]
 
 
+_HINT: Final = "nothing is written to this remote until that is repaired; reading goes on"
+
+
 class BrokenLogError(DamageError):
     """Raised for a log that is not the one that was read before, or that lacks an entry; ``number`` names it."""
 
     kind = "broken_log"
 
-    def __init__(self, message: str, number: int = 0) -> None:
-        super().__init__(message, hint="nothing is written to this remote until that is repaired; reading goes on")
+    def __init__(self, message: str, number: int = 0, *, hint: str = _HINT) -> None:
+        super().__init__(message, hint=hint)
         self.number = number
 
 
