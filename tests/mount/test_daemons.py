@@ -25,6 +25,7 @@ from artstore.daemons import live_daemons
 from artstore.errors import BusyError, MountError, NotFoundError
 from artstore.workspace import Workspace
 from messages import raises
+from open_files import open_files
 
 BIG = 40_000_000
 
@@ -469,12 +470,7 @@ def test_processors_are_kept_awake_while_much_is_read(
 @pytest.mark.parametrize("wanted", [False, True])
 def test_processors_are_left_alone_where_that_is_wanted(mounts: Any, children: Children, wanted: bool) -> None:
     mount = mounts(low_latency=wanted)
-    held = [
-        os.readlink(file)
-        for pid in children(mount.pid)
-        for file in Path(f"/proc/{pid}/fd").iterdir()
-        if file.is_symlink()
-    ]
+    held = [file for pid in children(mount.pid) for file in open_files(pid)]
     assert (LATENCY_DEVICE in held) is wanted
     assert mounts.status(mount).low_latency is wanted
 

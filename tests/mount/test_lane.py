@@ -19,6 +19,7 @@ import pytest
 
 from artfs.mount import lane
 from artstore.workspace import Workspace
+from open_files import open_files
 
 SOURCES = Path(__file__).resolve().parents[2] / "lane" / "src"
 BIG = 20_000_000
@@ -86,11 +87,8 @@ def test_only_the_lane_holds_the_device(workspace: Workspace, mounts: Any, sourc
     mount = mounts()
     found = mounts.status(mount)
 
-    def devices(pid: int) -> int:
-        return sum(os.readlink(f"/proc/{pid}/fd/{name}") == "/dev/fuse" for name in os.listdir(f"/proc/{pid}/fd"))
-
-    assert [devices(worker.pid) for worker in found.workers] == [0, 0]
-    assert devices(found.lane.pid) >= 2
+    assert [open_files(worker.pid).count("/dev/fuse") for worker in found.workers] == [0, 0]
+    assert open_files(found.lane.pid).count("/dev/fuse") >= 2
 
 
 def test_a_killed_lane_is_replaced_under_readers(

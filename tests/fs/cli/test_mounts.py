@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from messages import refused, reported
+from open_files import open_files
 
 pytestmark = pytest.mark.fuse
 
@@ -91,8 +92,7 @@ def test_the_daemon_keeps_nothing_of_the_command_that_became_it(
     os.close(reader)
     pid = mounted.json["pid"]
     assert os.getsid(pid) == pid
-    opened = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-    assert not [path for path in opened if "manifest." in path]
+    assert not [path for path in open_files(pid) if "manifest." in path]
     assert artfs_process("gc", "--compact").code == 0
     assert (directory / "x" / "latest" / "train" / "a.txt").read_text() == "a" * 1000
     assert artfs_process("umount", directory).code == 0
