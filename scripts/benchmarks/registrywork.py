@@ -115,7 +115,7 @@ def fill(folder: str, count: int) -> Figures:
 
 
 def find(folder: str, count: int) -> Figures:
-    """Look for artifacts in a registry that was opened anew."""
+    """Look for artifacts in a newly opened registry."""
     registry = _registry(folder)
     numbers = [number * 7919 % count for number in range(300)]
     ids = [registry.generate_id(_chain(number)) for number in numbers]

@@ -32,7 +32,7 @@ def _chosen(reference: str | None, remote: str | None, every: bool, what: str) -
 
 @contextmanager
 def _shown(show: OnVersion | None) -> Iterator[tuple[OnVersion, OnProgress | None]]:
-    """Yield what is told of versions and of progress; lines come at once, or after the bar that would hide them."""
+    """Yield callbacks for versions and progress; lines are printed at once, or after the bar that would hide them."""
     landed: list[Transferred] = []
     try:
         with progress_bar() as progress:

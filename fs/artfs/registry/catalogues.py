@@ -33,7 +33,7 @@ class Catalogue(Protocol):
     """Records of one data set, and their payloads."""
 
     def edition(self) -> int:
-        """Return a number that is another one after each change of what is here."""
+        """Return a number that changes with each change of what is here."""
         ...
 
     def resolve(self, artifact_id: str, version: int | None = None) -> ArtifactRecord | None:
@@ -72,7 +72,7 @@ class StoredCatalogue:
         self._registry = registry
 
     def edition(self) -> int:
-        """Return a number that is another one after each change of the workspace."""
+        """Return a number that changes with each change of the workspace."""
         return self._registry.edition()
 
     def resolve(self, artifact_id: str, version: int | None = None) -> ArtifactRecord | None:
@@ -112,7 +112,7 @@ class ManifestCatalogue:
         self._records = {record.artifact_id: record for record in map(ArtifactRecord.from_dict, items_of(manifest))}
 
     def edition(self) -> int:
-        """Return a number that is another one after each change of the workspace; the manifest stays as it is."""
+        """Return a number that changes with each change of the workspace; the manifest stays as it is."""
         return self._registry.edition()
 
     def resolve(self, artifact_id: str, version: int | None = None) -> ArtifactRecord | None:

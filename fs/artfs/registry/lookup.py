@@ -75,7 +75,7 @@ class Lookup(RegistryWorkspace):
         return None if found is None else record_of(found)
 
     def edition(self) -> int:
-        """Return a number that is another one after each change of the workspace; -1 while there is none."""
+        """Return a number that changes with each change of the workspace; -1 while there is none."""
         workspace = self._existing()
         return -1 if workspace is None else workspace.relations.edition()
 

@@ -30,7 +30,7 @@ class Relations:
         return relations.names_below(self._store, project, beginning)
 
     def edition(self) -> int:
-        """Return a number that is another one after each change of versions, names, aliases and what is said of them.
+        """Return a number that changes with each change of versions, names, aliases and metadata.
 
         What was read while it was the same is still true.
         """

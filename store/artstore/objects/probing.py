@@ -183,7 +183,7 @@ class _Trial:
     def write(self, rounds: int, deadline: float) -> None:
         try:
             if not self.store.create(f"{self.folder}first", b"first"):
-                return self.breaks("one winner", "a create of a name that nobody has says that another was first")
+                return self.breaks("one winner", "the first create of a name failed as if the name existed")
         except (NoRightError, RefusedError, UnsupportedError) as error:
             self.reason = error.message
             return None

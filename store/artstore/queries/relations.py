@@ -44,7 +44,7 @@ def names_below(store: Store, project: str, beginning: str = "") -> list[str]:
 
 
 def edition(store: Store) -> int:
-    """Return a number that is another one after each change of versions, names, aliases and what is said of them."""
+    """Return a number that changes with each change of versions, names, aliases and metadata."""
     with store.snapshot() as snapshot:
         return snapshot.edition
 

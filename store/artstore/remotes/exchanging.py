@@ -170,7 +170,7 @@ def push(
     on_version: OnVersion | None = None,
     progress: OnProgress | None = None,
 ) -> Pushed:
-    """Push versions with their aliases, in the order in which they were made; ``on_version`` is told of each.
+    """Push versions with their aliases, in the order in which they were made; ``on_version`` is called for each.
 
     A reference is ``NAME`` or a glob of names (all living versions), or what `artstore.changes.version_ranges.select`
     takes; ``every`` selects all artifacts.  A version that is there already is not sent again.  ``progress`` is called
@@ -284,7 +284,7 @@ def pull(
     on_version: OnVersion | None = None,
     progress: OnProgress | None = None,
 ) -> Pulled:
-    """Make versions of a remote local for good, in the log's order; ``on_version`` is told of each.
+    """Make versions of a remote local for good, in the log's order; ``on_version`` is called for each.
 
     A reference is ``NAME`` (the latest version), ``NAME:v3``, ``NAME:ALIAS`` or ``NAME:GLOB``; ``every`` selects all
     living versions.  Raises `NotFoundError` for an unknown remote or version, and what
@@ -297,10 +297,13 @@ def pull(
     wanted = {row.uuid: row for row in (_living(state) if every else ())}
     for ref in refs:
         wanted.update({row.uuid: row for row in _matching(state, ref, record.name)})
+    with store.snapshot() as snapshot:
+        tracked = rows.read_tracking(snapshot.transaction).versions
+    local = {there.uuid for (_, known), there in tracked.items() if known == uuid}
     pulled = Pulled(record.name)
     for row in sorted(wanted.values(), key=lambda row: row.place):
         title = state.title(row.artifact, row.number)
-        is_new = not _is_local(store, uuid, row)
+        is_new = row.uuid not in local
         meter = _Meter(progress, "fetching", title, row.bytes)
         version = pull_version(store, connection, row, on_bytes=meter.add)
         with store.snapshot() as snapshot:
@@ -340,9 +343,3 @@ def _matching(state: State, ref: str, remote: str) -> list[VersionRow]:
     if not found:
         raise NotFoundError(f"the remote {remote!r} has no {ref}", hint=hint)
     return found
-
-
-def _is_local(store: Store, remote: bytes, row: VersionRow) -> bool:
-    with store.snapshot() as snapshot:
-        told = rows.read_tracking(snapshot.transaction).versions
-    return any(there.uuid == row.uuid for (_, known), there in told.items() if known == remote)

@@ -1,7 +1,7 @@
 """Appending to the log: read on, check, create the next entry, and find out whose it is.
 
 The next number is tried only after the one before is settled, so a creation that lands late can take no other place
-than its own: whoever runs the operation again finds its id there, or another entry.
+than its own: a rerun of the operation finds its id there, or another entry.
 """
 
 from __future__ import annotations

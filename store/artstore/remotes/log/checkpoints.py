@@ -149,7 +149,7 @@ def state_digest(state: State) -> bytes:
 def decode_state(data: bytes) -> State:
     """Return the state that bytes hold, with their digest as its own; raise `DamageError` for any other bytes.
 
-    The digest is right where the number is a multiple of 64.  Whoever keeps another state keeps its digest with it.
+    The digest is right where the number is a multiple of 64.  Callers that keep another state keep its digest too.
     """
     cursor = Cursor(data)
     if cursor.take(len(_STATE)) != _STATE:
