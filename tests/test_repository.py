@@ -335,6 +335,7 @@ TESTED_ELSEWHERE = {
     "tests/fs/cli/test_library.py": ["artfs/documents/library"],
     "tests/fs/cli/test_remote.py": ["artfs/documents/remotes", "artfs/cli/exchange"],
     "tests/store/remotes/test_adding.py": ["artstore/namespaces/remotes"],
+    "tests/store/remotes/test_exchanging.py": ["artstore/remotes/connecting"],
     "tests/store/queries/test_relations.py": ["artstore/namespaces/relations"],
     # Repairs and checks: a table of damage runs through all of them, and an oracle judges the result.
     "tests/store/checking/test_structure.py": [
@@ -343,7 +344,7 @@ TESTED_ELSEWHERE = {
     "tests/store/records/test_trees.py": ["artstore/records/packed_trees"],
     "tests/store/checking/test_verifying.py": ["artstore/checking/packed", "artstore/rows/packed_trees"],
     "tests/store/remotes/test_pushing.py": [
-        f"artstore/remotes/{name}" for name in ("cloning", "connection", "sending")
+        f"artstore/remotes/{name}" for name in ("cloning", "connection", "entry_notes", "sending")
     ],
     "tests/store/remotes/packs/test_writing.py": [
         f"artstore/remotes/packs/{name}" for name in ("base_trees", "content_output", "output", "span_output")

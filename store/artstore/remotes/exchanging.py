@@ -6,27 +6,23 @@ leaves whole versions, and the same call goes on with the others.
 
 from __future__ import annotations
 
-import uuid as uuids
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from artstore.changes import tracking
 from artstore.changes.version_ranges import select
 from artstore.creating import create_workspace
-from artstore.errors import InvalidInputError, NotFoundError, RefusedError
+from artstore.errors import NotFoundError
 from artstore.names import LATEST, check_name, parse_version_label, version_label
-from artstore.objects.opening import open_store
-from artstore.origins.process import user_and_host
 from artstore.progress import Progress
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
-from artstore.records.remotes import PENDING, RemoteRecord
-from artstore.remotes.adding import add, read_log, require_identity, require_remote
+from artstore.records.remotes import PENDING
+from artstore.remotes.adding import add, require_remote
 from artstore.remotes.cloning import pull_version
+from artstore.remotes.connecting import DEFAULT, choose, connect, note_position, require_writable
 from artstore.remotes.connection import Connection
-from artstore.remotes.log.appending import Machine
 from artstore.remotes.log.state import LIVE, State, VersionRow
 from artstore.remotes.pushing import plan_push, push_version
 from artstore.rows import catalogue
@@ -37,7 +33,6 @@ from artstore.store import Store
 __all__ = ["Fetched", "Pulled", "Pushed", "RemoteArtifact", "Transferred", "clone", "fetch", "pull", "push"]
 
 _GLOB: Final = frozenset("*?[")
-_DEFAULT: Final = "origin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,37 +107,7 @@ class Fetched:
     artifacts: list[RemoteArtifact]
 
 
-# -- the remote --------------------------------------------------------------------------------------------------------
-
-
-def _choose(store: Store, name: str | None) -> tuple[bytes, RemoteRecord]:
-    """Return (uuid, record) of a remote: by default the only one, or the one called ``origin``."""
-    with store.snapshot() as snapshot:
-        found = rows.all_remotes(snapshot.transaction)
-    wanted = [item for item in found.items() if item[1].name == (name or _DEFAULT)]
-    if not wanted and name is None and len(found) == 1:
-        wanted = list(found.items())
-    if wanted:
-        return wanted[0]
-    if name is not None:
-        raise NotFoundError(f"there is no remote {name!r}", hint="list them: artfs remote ls")
-    if not found:
-        raise NotFoundError("this workspace has no remote", hint="add one: artfs remote add origin URL")
-    names = ", ".join(record.name for record in found.values())
-    raise InvalidInputError(f"this workspace has several remotes: {names}", hint="give the name of one")
-
-
-def _connect(store: Store, uuid: bytes, record: RemoteRecord) -> Connection:
-    """Open a remote and read its log to the end."""
-    objects = open_store(record.url, read_only=record.read_only, anonymous=record.anonymous)
-    require_identity(objects, uuid, record)
-    machine = Machine(uuids.UUID(store.uuid).bytes, user_and_host())
-    return Connection(uuid, objects, read_log(objects, uuid, record), machine)
-
-
-def _note_position(store: Store, remote: Connection) -> None:
-    state = remote.state
-    tracking.update_remote(store, remote.uuid, folded=state.number, head=state.last.hex())
+# -- clone -------------------------------------------------------------------------------------------------------------
 
 
 def clone(url: str, path: Path, *, read_only: bool = False, anonymous: bool = False) -> Store:
@@ -153,7 +118,7 @@ def clone(url: str, path: Path, *, read_only: bool = False, anonymous: bool = Fa
     """
     require_remote(url, anonymous=anonymous)
     store = create_workspace(path)
-    add(store, _DEFAULT, url, read_only=read_only, anonymous=anonymous, create=False)
+    add(store, DEFAULT, url, read_only=read_only, anonymous=anonymous, create=False)
     return store
 
 
@@ -179,12 +144,8 @@ def push(
     Raises `NotFoundError` for an unknown remote or version, `RefusedError` for a remote that is read-only, and what
     `artstore.remotes.pushing.push_version` raises: the versions before that are pushed then.
     """
-    uuid, record = _choose(store, remote)
-    if record.read_only:
-        raise RefusedError(
-            f"the remote {record.name!r} was added for reading only",
-            hint=f"to write to it: artfs remote rm {record.name}, and add it without --read-only",
-        )
+    uuid, record = choose(store, remote)
+    require_writable(record)
     with store.snapshot() as snapshot:
         chosen = _selected(snapshot.transaction, refs, every)
         there = {
@@ -200,12 +161,12 @@ def push(
             if known is not None and known.way != PENDING:
                 done = Transferred(name, f"{artifact.name}:{version_label(known.number)}", is_new=False)
             elif dry_run:
-                connection = connection or _connect(store, uuid, record)
+                connection = connection or connect(store, uuid, record)
                 planned = plan_push(store, connection, artifact, version)
                 pushed.sent_bytes, pushed.objects = pushed.sent_bytes + planned.bytes, pushed.objects + planned.objects
                 done = Transferred(name, name, is_new=planned.objects > 0)
             else:
-                connection = connection or _connect(store, uuid, record)
+                connection = connection or connect(store, uuid, record)
                 meter = _Meter(progress, "sending", name, None, meter.done if meter else 0)
                 result = push_version(store, connection, artifact, version, on_sent=meter.add)
                 title = connection.state.title(result.row.artifact, result.row.number)
@@ -216,7 +177,7 @@ def push(
                 on_version(done)
     finally:
         if connection is not None and not dry_run:
-            _note_position(store, connection)
+            note_position(store, connection)
     return pushed
 
 
@@ -252,9 +213,9 @@ def _selected(
 
 def fetch(store: Store, remote: str | None = None) -> Fetched:
     """Read a remote's log on; return what is there.  No content is read."""
-    uuid, record = _choose(store, remote)
-    connection = _connect(store, uuid, record)
-    _note_position(store, connection)
+    uuid, record = choose(store, remote)
+    connection = connect(store, uuid, record)
+    note_position(store, connection)
     with store.snapshot() as snapshot:
         told = rows.read_tracking(snapshot.transaction).versions
     local = {there.uuid for (_, known), there in told.items() if known == uuid and there.way != PENDING}
@@ -290,9 +251,9 @@ def pull(
     living versions.  Raises `NotFoundError` for an unknown remote or version, and what
     `artstore.remotes.cloning.pull_version` raises: the versions before that are local then.
     """
-    uuid, record = _choose(store, remote)
-    connection = _connect(store, uuid, record)
-    _note_position(store, connection)
+    uuid, record = choose(store, remote)
+    connection = connect(store, uuid, record)
+    note_position(store, connection)
     state = connection.state
     wanted = {row.uuid: row for row in (_living(state) if every else ())}
     for ref in refs:

@@ -22,8 +22,9 @@ from artstore.errors import BusyError, NotFoundError, RefusedError
 from artstore.objects.failures import ObjectMissingError
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import ArtifactRecord, VersionRecord
-from artstore.records.remotes import ENTRY, PENDING, PUSHED, Counterpart
+from artstore.records.remotes import PENDING, PUSHED, Counterpart
 from artstore.remotes.connection import Connection, encode_description, span_of
+from artstore.remotes.entry_notes import EntryNotes
 from artstore.remotes.log.appending import append
 from artstore.remotes.log.entries import Transaction
 from artstore.remotes.log.fields import Span
@@ -244,7 +245,7 @@ class _Push:
     def _append(self, artifact: bytes, uuid: bytes, written: WrittenVersion) -> VersionRow:
         """Write the entry, or find the one that an earlier run wrote; return the version as the log has it."""
         remote = self._remote
-        notes = _Notes(self._store, remote.uuid)
+        notes = EntryNotes(self._store, remote.uuid)
 
         def prepare(state: State) -> list[Transaction]:
             return self._prepare(state, artifact, uuid, written)
@@ -342,27 +343,3 @@ class _Push:
 def _root_span(written: WrittenVersion) -> Span:
     root = written.root
     return Span(root.place.pack.id, root.place.offset, root.place.stored, root.hash)
-
-
-class _Notes:
-    """The entries of the log that pushes of this workspace were about to write."""
-
-    def __init__(self, store: Store, uuid: bytes) -> None:
-        self._store = store
-        self._uuid = uuid
-
-    def note(self, entry: bytes, number: int) -> None:
-        """Keep an entry's id and number."""
-        with self._store.write() as transaction:
-            rows.note(transaction, self._uuid, ENTRY, entry, number)
-
-    def noted(self) -> Iterable[tuple[bytes, int]]:
-        """Return what was noted and not settled."""
-        with self._store.snapshot() as snapshot:
-            found = rows.noted(snapshot.transaction, self._uuid, ENTRY)
-        return [(entry, noted.number) for entry, noted in found.items()]
-
-    def settle(self, entry: bytes, *, landed: bool) -> None:
-        """Forget an entry."""
-        with self._store.write() as transaction:
-            rows.settle(transaction, self._uuid, ENTRY, entry)
