@@ -1,4 +1,4 @@
-"""Checking a version in a remote: its records, the set of its packs, and if wanted all content.
+"""Checking what lies in a remote: the records and the content of a version, and the forms of a whole object.
 
 Damage does not end the check: what lies below a damaged record, or in a damaged file, is reported by its path, and the
 rest is checked.
@@ -8,25 +8,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from artstore.errors import ArtfsError, DamageError
+from artstore.ids import content_id
 from artstore.interrupts import checkpoint
 from artstore.objects.failures import ObjectMissingError
 from artstore.records.trees import Kind
+from artstore.remotes.packs.containers import CHUNK, FormEntry, parse_pack
 from artstore.remotes.packs.located import Below, FormPlace, LocatedEntry, LocatedRecord
 from artstore.remotes.packs.pack_sets import packs_of
-from artstore.remotes.packs.places import Pack
+from artstore.remotes.packs.places import Pack, PackDamageError
 from artstore.remotes.packs.reading import RemoteTree
+from artstore.storage.codec import decode
 
-__all__ = ["CheckedVersion", "RemoteDamage", "check_version"]
+__all__ = ["CheckedVersion", "RemoteDamage", "SoundRecords", "check_pack_forms", "check_version"]
+
+_KEY: Final = 16
 
 
 class RemoteDamage(NamedTuple):
-    """A path of a version (the root's is empty) that cannot be read, and why."""
+    """A path of a version (the root's is empty) that cannot be read, and why; ``pack`` is the object at fault.
+
+    The path of a directory that cannot be read ends in a slash, but the root's.
+    """
 
     path: bytes
     message: str
+    pack: Pack | None = None
+    what: str = ""
+
+
+@dataclass
+class SoundRecords:
+    """What checks of versions have found sound, so that other versions with the same need no second look.
+
+    ``records`` has, for each record below which all is sound, the packs that are used there; ``files`` a hash for each
+    file whose content was proved.
+    """
+
+    records: dict[tuple[bytes, bytes, bytes, int], frozenset[Pack]] = field(default_factory=dict)
+    files: set[bytes] = field(default_factory=set)
 
 
 @dataclass
@@ -50,25 +72,71 @@ class CheckedVersion:
 
 
 def check_version(
-    tree: RemoteTree, packs: FormPlace, *, content: bool = False, on_bytes: Callable[[int], None] | None = None
+    tree: RemoteTree,
+    packs: FormPlace,
+    *,
+    content: bool = False,
+    sound: SoundRecords | None = None,
+    on_bytes: Callable[[int], None] | None = None,
 ) -> CheckedVersion:
     """Read all records of a version, compare the set of its packs, and with ``content`` read and prove every file.
 
-    ``on_bytes`` is called with the bytes of each file that was proved.  Raises the errors of a store that does not
-    answer; a missing object is damage.
+    What ``sound`` has is passed over, and what is found sound is added to it; use one for checks with the same
+    ``content``.  ``on_bytes`` is called with the bytes of each piece of a file.  Raises the errors of a store that does
+    not answer; a missing object is damage.
     """
-    return _Check(tree, packs, content, on_bytes).run()
+    return _Check(tree, packs, content, sound or SoundRecords(), on_bytes).run()
+
+
+def check_pack_forms(body: bytes, pack: Pack) -> list[str]:
+    """Return what is wrong with a whole object: its footer, or forms that do not have their ids; empty if nothing."""
+    try:
+        entries = parse_pack(body, pack)
+    except DamageError as error:
+        return [error.what if isinstance(error, PackDamageError) else error.message]
+    return [
+        f"there are other bytes at {entry.offset:,} than its footer says"
+        for entry in entries
+        if not _has_id(entry, body[entry.offset : entry.offset + entry.stored])
+    ]
+
+
+def _has_id(entry: FormEntry, stored: bytes) -> bool:
+    if entry.klass != CHUNK:
+        return content_id(stored) == entry.id
+    try:
+        return content_id(decode(entry.codec, stored, entry.size)) == entry.id
+    except DamageError:
+        return False
+
+
+@dataclass
+class _Level:
+    """A record whose entries are being checked: what is left of them, the packs used below, and the damage before."""
+
+    left: Iterator[LocatedEntry | tuple[LocatedRecord, int]]
+    path: bytes
+    key: tuple[bytes, bytes, bytes, int]
+    before: int
+    packs: set[Pack] = field(default_factory=set)
 
 
 class _Check:
     def __init__(
-        self, tree: RemoteTree, packs: FormPlace, content: bool, on_bytes: Callable[[int], None] | None
+        self,
+        tree: RemoteTree,
+        packs: FormPlace,
+        content: bool,
+        sound: SoundRecords,
+        on_bytes: Callable[[int], None] | None,
     ) -> None:
         self._tree = tree
         self._set = packs
         self._content = content
+        self._sound = sound
         self._on_bytes = on_bytes
         self._found = CheckedVersion()
+        self._levels: list[_Level] = []
 
     def run(self) -> CheckedVersion:
         found = self._found
@@ -78,60 +146,76 @@ class _Check:
         except (DamageError, ObjectMissingError) as error:
             self._report(b"", error)
             return found
-        stack = [(self._entries(root, b""), b"")]
-        while stack:
-            entries, path = stack[-1]
-            entry = next(entries, None)
-            if entry is None:
-                stack.pop()
-            elif isinstance(entry.content, Below):
-                below = path + entry.name + b"/"
-                stack.append((self._entries(entry.content, below), below))
+        self._enter(root, b"", lambda: self._tree.record(root))
+        while self._levels:
+            level = self._levels[-1]
+            each = next(level.left, None)
+            if each is None:
+                self._leave(self._levels.pop())
+            elif not isinstance(each, LocatedEntry):
+                self._enter_child(*each, level.path)
+            elif isinstance(each.content, Below):
+                self._enter_directory(each.content, level.path + each.name + b"/")
             else:
-                self._file(entry, path + entry.name)
+                self._file(each, level.path + each.name)
         self._compare_set()
-        found.damage.sort()
+        found.damage.sort(key=lambda damage: damage.path)
         return found
 
     def _report(self, path: bytes, error: ArtfsError) -> None:
-        self._found.damage.append(RemoteDamage(path.rstrip(b"/"), error.message))
+        at_fault = (error.pack, error.what) if isinstance(error, PackDamageError) else (None, "")
+        self._found.damage.append(RemoteDamage(path, error.message, *at_fault))
 
-    def _entries(self, directory: Below, path: bytes) -> Iterator[LocatedEntry]:
-        """Yield the entries of a directory that can be read."""
+    # -- records -------------------------------------------------------------------------------------------------------
+
+    def _enter_directory(self, below: Below, path: bytes) -> None:
+        self._enter(below, path, lambda: self._tree.record(below, path))
+
+    def _enter_child(self, record: LocatedRecord, number: int, path: bytes) -> None:
+        self._enter(record.children[number][1], path, lambda: self._tree.child(record, number, path))
+
+    def _enter(self, below: Below, path: bytes, read: Callable[[], LocatedRecord]) -> None:
+        """Begin with a record, unless all below it is known to be sound."""
+        assert below.span is not None
         checkpoint()
+        key = (below.digest, below.form, below.span.hash, below.record)
+        known = self._sound.records.get(key)
+        if known is not None:
+            self._use(known)
+            return
+        before = len(self._found.damage)
         try:
-            record = self._tree.record(directory, path)
+            record = read()
         except (DamageError, ObjectMissingError) as error:
             self._report(path, error)
             return
-        self._note(directory)
-        yield from self._entries_of(record, path)
+        left: list[LocatedEntry | tuple[LocatedRecord, int]] = list(record.entries)
+        left += [(record, number) for number in range(len(record.children))]
+        self._levels.append(_Level(iter(left), path, key, before, {below.span.place.pack}))
 
-    def _entries_of(self, record: LocatedRecord, path: bytes) -> Iterator[LocatedEntry]:
-        yield from record.entries
-        for number, (_, below) in enumerate(record.children):
-            try:
-                child = self._tree.child(record, number, path)
-            except (DamageError, ObjectMissingError) as error:
-                self._report(path, error)
-                continue
-            self._note(below)
-            yield from self._entries_of(child, path)
+    def _leave(self, level: _Level) -> None:
+        packs = frozenset(level.packs)
+        if len(self._found.damage) == level.before:
+            self._sound.records[level.key] = packs
+        self._use(packs)
 
-    def _note(self, below: Below) -> None:
-        if below.span is not None:
-            self._found.packs.add(below.span.place.pack)
+    def _use(self, packs: frozenset[Pack] | set[Pack]) -> None:
+        (self._levels[-1].packs if self._levels else self._found.packs).update(packs)
+
+    # -- files ---------------------------------------------------------------------------------------------------------
 
     def _file(self, entry: LocatedEntry, path: bytes) -> None:
         """Note the packs of a file, and read it if content is checked."""
         assert not isinstance(entry.content, Below)
         found = self._found
+        key = content_id(repr((entry.id, entry.content)).encode())[:_KEY] if self._content else b""
         try:
-            found.packs.update(self._tree.packs(entry.content, self._tree.length(entry), path))
-            if self._content:
+            self._use(set(self._tree.packs(entry.content, self._tree.length(entry), path)))
+            if self._content and key not in self._sound.files:
                 for piece in self._tree.pieces(entry, path):
                     if self._on_bytes is not None:
                         self._on_bytes(len(piece))
+                self._sound.files.add(key)
         except (DamageError, ObjectMissingError) as error:
             self._report(path, error)
             return

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from artstore.errors import DamageError
 from artstore.ids import ID_LENGTH, Buffer, content_id
 from artstore.records.nodes import LARGEST
-from artstore.remotes.packs.places import PACK_LENGTH, Fetch, Pack, Place
+from artstore.remotes.packs.places import PACK_LENGTH, Fetch, Pack, PackDamageError, Place
 from artstore.storage.codec import RAW, ZSTD
 
 __all__ = [
@@ -225,4 +225,4 @@ def _parse_tail(header: bytes, tail: bytes, pack: Pack, length: int) -> list[For
 
 
 def _damaged(pack: Pack, what: str) -> DamageError:
-    return DamageError(f"the object {pack.object_name} is damaged: {what}")
+    return PackDamageError.of(pack, what)

@@ -16,6 +16,7 @@ __all__ = [
     "TREES",
     "Fetch",
     "Pack",
+    "PackDamageError",
     "Place",
     "check_pack",
     "check_place",
@@ -56,6 +57,20 @@ class Place(NamedTuple):
 
 NOWHERE: Final = Place(Pack(DATA, bytes(PACK_ID_LENGTH)), 0, 0)
 """The place of content without bytes."""
+
+
+class PackDamageError(DamageError):
+    """Raised for an object that is missing or has other bytes than it should; ``pack`` names it, ``what`` says why."""
+
+    pack: Pack | None = None
+    what: str = ""
+
+    @classmethod
+    def of(cls, pack: Pack, what: str, *, message: str = "", hint: str = "") -> PackDamageError:
+        """Return the error; its message is by default that the object has what is wrong."""
+        error = cls(message or f"the object {pack.object_name} is damaged: {what}", hint=hint)
+        error.pack, error.what = pack, what
+        return error
 
 
 class Fetch(Protocol):

@@ -29,7 +29,7 @@ from artstore.remotes.packs.located import (
     identity,
     totals_of,
 )
-from artstore.remotes.packs.places import TREES, Fetch, Pack, Place
+from artstore.remotes.packs.places import TREES, Fetch, Pack, PackDamageError, Place
 from artstore.remotes.packs.ranges import joined
 from artstore.remotes.packs.spans import Span, decompress
 from artstore.remotes.packs.spans_ahead import SpansAhead
@@ -84,9 +84,11 @@ class RemoteTree:
 
     def _damage(self, pack: Pack, path: bytes, what: str) -> DamageError:
         place = f"{self._version}/{os.fsdecode(path.rstrip(b'/'))}" if path else self._version
-        return DamageError(
-            f"{place} cannot be read from the remote: {what} in the object {pack.object_name}",
-            hint="push the version again from a workspace that has it",
+        return PackDamageError.of(
+            pack,
+            what,
+            message=f"{place} cannot be read from the remote: {what} in the object {pack.object_name}",
+            hint="restore the object from a copy; 'artfs fsck --remote' names all that is lost with it",
         )
 
     def _verified(self, place: Place, digest: bytes, path: bytes) -> bytes:

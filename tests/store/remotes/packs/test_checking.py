@@ -7,7 +7,7 @@ import random
 import pytest
 
 from artstore.objects.failures import ObjectMissingError
-from artstore.remotes.packs.checking import CheckedVersion, check_version
+from artstore.remotes.packs.checking import CheckedVersion, SoundRecords, check_pack_forms, check_version
 from artstore.remotes.packs.containers import CHUNK, SPAN, parse_pack
 from artstore.remotes.packs.output import PackOutput
 from artstore.remotes.packs.pack_sets import encode_set
@@ -23,13 +23,15 @@ NOISE = random.Random(4).randbytes(30_000)
 TARGETS = {"data_target": 20_000, "trees_target": 2000, "span_target": 600}
 
 
-def check(remote: MemoryRemote, written: WrittenVersion, *, content: bool = True) -> CheckedVersion:
+def check(
+    remote: MemoryRemote, written: WrittenVersion, *, content: bool = True, sound: SoundRecords | None = None
+) -> CheckedVersion:
     def fetch(pack: Pack, offset: int, length: int, *, fresh: bool = False) -> bytes:
         if pack.object_name not in remote.objects:
             raise ObjectMissingError(f"there is no object {pack.object_name}")
         return remote.fetch(pack, offset, length)
 
-    return check_version(RemoteTree(fetch, written.root, "a:v1"), written.packs, content=content)
+    return check_version(RemoteTree(fetch, written.root, "a:v1"), written.packs, content=content, sound=sound)
 
 
 @pytest.fixture
@@ -103,3 +105,37 @@ def test_a_pack_that_the_set_lacks_is_told(store: Store, pushed: tuple[MemoryRem
     output.finish()
     found = check(remote, written._replace(packs=wrong))
     assert found.unlisted == {kept[0], wrong.place.pack} and not found.damage and not found.is_sound
+
+
+def test_what_two_versions_share_is_checked_once(store: Store, commit_tree: CommitTree) -> None:
+    """A second version with one file more: its records and files are passed over as far as they were found sound.
+
+    Damage that both have is found in both.
+    """
+    remote, sound, read = MemoryRemote(), SoundRecords(), [0, 0]
+    tree = {**folders(8, 8), b"large": NOISE}
+    written = [remote.push(store, commit_tree(tree), **TARGETS)]
+    written.append(remote.push(store, commit_tree({**tree, b"more": b"more"}), base=written[0], **TARGETS))
+    for number, each in enumerate(written):
+        before = len(remote.requests)
+        found = check(remote, each, sound=sound)
+        read[number] = len(remote.requests) - before
+        assert found.is_sound and {pack.object_name for pack in found.packs} == reachable(remote, each)
+    assert read[1] < read[0] / 3
+    name = next(name for name in sorted(remote.objects) if name[0] == "d")
+    del remote.objects[name]
+    sound = SoundRecords()
+    damage = [[one.path for one in check(remote, each, sound=sound).damage] for each in written]
+    assert damage[0] == damage[1] != []
+
+
+def test_each_form_of_an_object_is_compared_with_its_footer(pushed: tuple[MemoryRemote, WrittenVersion]) -> None:
+    remote, _ = pushed
+    for name, data in remote.objects.items():
+        pack = parse_object_name(name)
+        assert check_pack_forms(data, pack) == []
+        for entry in parse_pack(data, pack):
+            at = entry.offset + entry.stored // 2
+            wrong = check_pack_forms(data[:at] + bytes([data[at] ^ 8]) + data[at + 1 :], pack)
+            assert len(wrong) == 1 and f"{entry.offset:,}" in wrong[0]
+        assert check_pack_forms(data[:-1], pack) and check_pack_forms(data[:-1] + bytes([data[-1] ^ 1]), pack)
