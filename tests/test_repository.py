@@ -290,7 +290,6 @@ TESTED_ELSEWHERE = {
         f"artstore/queries/exporting/{name}"
         for name in ("folders", "meter", "selection", "survey", "workers", "writing")
     ],
-    "tests/store/queries/test_usage.py": ["artstore/queries/figures"],
     "tests/store/queries/test_versions.py": ["artstore/queries/artifacts", "artstore/queries/paths"],
     "tests/store/remotes/log/test_entries.py": ["artstore/remotes/log/fields", "artstore/remotes/log/operations"],
     "tests/store/remotes/log/test_fold.py": ["artstore/remotes/log/state", "artstore/remotes/log/voids"],
@@ -299,6 +298,7 @@ TESTED_ELSEWHERE = {
     "tests/store/rows/test_remotes.py": ["artstore/records/remotes"],
     "tests/store/rows/test_lineage.py": ["artstore/changes/linking", "artstore/queries/graph"],
     "tests/store/test_workspace.py": ["artstore/queries/resolving"],
+    "tests/store/queries/test_usage.py": ["artstore/namespaces/accounting", "artstore/queries/figures"],
     "tests/store/storage/test_closing.py": ["artstore/namespaces/opened"],
     "tests/fs/mount/test_tree.py": [
         f"artfs/mount/{name}" for name in ("attributes", "catalogue", "handle", "snapshot_source", "xattrs")

@@ -21,7 +21,7 @@ from artstore.arguments import Duration, paths_of, seconds_of, text, texts, text
 from artstore.errors import ExistsError, WorkspaceNotFoundError
 from artstore.interrupts import deferred, deferring
 from artstore.names import check_name, check_type
-from artstore.namespaces.groups import Groups
+from artstore.namespaces.accounting import Accounting
 from artstore.queries import artifacts, resolving
 from artstore.queries.artifacts import ArtifactInfo
 from artstore.queries.versions import Version
@@ -41,11 +41,9 @@ if TYPE_CHECKING:
     from artstore.queries.exporting import GetReceipt
     from artstore.queries.graph import Graph
     from artstore.queries.query import Matches
-    from artstore.queries.usage import DiskUse, GroupUsage, Usage, VersionUsage
     from artstore.queries.warming import Warmed
     from artstore.reclaim.collecting import GcReport
     from artstore.reclaim.reaper import Reaped
-    from artstore.rows.deadlist import Backlog
 
 __all__ = ["ArtifactInfo", "Workspace", "init_workspace", "open_workspace"]
 
@@ -80,7 +78,7 @@ def init_workspace(path: str | os.PathLike[str] | None = None, *, group: str | N
 
 
 @deferring("settings")
-class Workspace(Groups):
+class Workspace(Accounting):
     """An open workspace, as returned by `open_workspace` and `init_workspace`.
 
     ``close()``, or leaving a ``with`` block, closes its files; using it again opens them again.
@@ -134,6 +132,16 @@ class Workspace(Groups):
         from artstore.drafting.reference_ops import refer
 
         return refer(self.store, uri, name, base=base, to=to, **options)
+
+    def restore(self, ref: str, **options: Unpack[VersionOptions]) -> Version:
+        """Make the content of a version the next version of its artifact; nothing is copied.
+
+        Its description and metadata come too unless ``options`` have others; `VersionOptions` has them, and the type
+        stays.  If all that equals the latest version, no version is made, and ``receipt.created`` is False.
+        """
+        from artstore.changes.restoring import restore
+
+        return restore(self.store, self.version(ref).record, options)
 
     # -- queries ---------------------------------------------------------------------------------------------------
 
@@ -408,43 +416,6 @@ class Workspace(Groups):
         """Change settings by name; raise `InvalidInputError` for an unknown name or an invalid value."""
         with self.store.write() as transaction:
             return change_settings(transaction, changes)
-
-    # -- accounting ------------------------------------------------------------------------------------------------
-
-    def usage(self) -> Usage:
-        """Return how the workspace's bytes are used; the terms sum to the size that ``du`` prints."""
-        from artstore.queries.usage import workspace_usage
-
-        return workspace_usage(self.store)
-
-    def backlog(self) -> Backlog:
-        """Return the amount of deleted content that waits to be reaped, and the time since when it waits."""
-        from artstore.rows.deadlist import backlog, entries
-
-        with self.store.snapshot() as snapshot:
-            return backlog(list(entries(snapshot.transaction)))
-
-    def usage_by(self, group: str) -> list[GroupUsage]:
-        """Return attributed bytes by ``project`` or ``type``; with those of drafts they sum to the stored bytes.
-
-        Raises `InvalidInputError` for another group.
-        """
-        from artstore.queries.usage import usage_by
-
-        return usage_by(self.store, group)
-
-    def usage_by_version(self, name: str) -> list[VersionUsage]:
-        """Return the logical, alone, unique and attributed bytes of each living version of an artifact."""
-        from artstore.queries.usage import artifact_usage
-
-        return artifact_usage(self.store, name)
-
-    def du(self, ref: str) -> DiskUse:
-        """Return the logical, alone, unique and attributed bytes of one version."""
-        from artstore.queries.usage import disk_use
-
-        version, _ = self.resolve(ref)
-        return disk_use(self.store, version.record.serial)
 
     # -- names, types and descriptions -----------------------------------------------------------------------------
 

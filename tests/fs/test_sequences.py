@@ -142,6 +142,7 @@ OBSERVED: dict[tuple[str, str], Observe] = {
     ("Workspace.put", "exclude"): changed(lambda ws, value: ws.put("x", "d", exclude=value)),
     ("Workspace.put", "remove"): changed(lambda ws, value: ws.put("x/keep", "d", base="latest", remove=value)),
     ("Workspace.refer", "aliases"): changed(lambda ws, value: ws.refer("artfs://d", "r", aliases=value)),
+    ("Workspace.restore", "aliases"): changed(lambda ws, value: ws.restore("d:v0", aliases=value)),
     ("Workspace.find", "where"): lambda ws, value: [version.name for version in ws.find(where=value)],
     ("Workspace.find", "origin"): lambda ws, value: [version.name for version in ws.find(origin=value)],
     ("Workspace.gc", "evict"): lambda ws, value: refusal(lambda: ws.gc(evict=value)),

@@ -29,6 +29,7 @@ _COLLECT_AFTER: Final = 100_000
 _MODULES: Final = {
     "init": "putting",
     "put": "putting",
+    "restore": "putting",
     "draft": "drafts",
     "ref": "references",
     "path": "mounts",

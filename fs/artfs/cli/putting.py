@@ -1,4 +1,4 @@
-"""``init`` and ``put``: creating workspaces and versions."""
+"""``init``, ``put`` and ``restore``: creating workspaces and versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from artfs.cli.completion import NAME
+from artfs.cli.completion import NAME, REFERENCE
 from artfs.cli.metadata import parse_metadata, version_options
 from artfs.cli.output import counted, quoted, size, warn, warn_of_silent, write_document, write_line
 from artfs.cli.progress import progress_bar
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from artstore.queries.versions import PutReceipt, Version
     from artstore.workspace import Workspace
 
-__all__ = ["first_workspace", "init", "passed_lines", "print_put", "put", "warn_of_reaped", "workspace_for_put"]
+__all__ = [
+    "first_workspace",
+    "init",
+    "passed_lines",
+    "print_put",
+    "put",
+    "restore",
+    "warn_of_reaped",
+    "workspace_for_put",
+]
 
 _NAMED: Final = 3
 _SWITCH_SECONDS: Final = 0.0003
@@ -129,6 +138,32 @@ def put(
             progress=update,
             **options,
         )
+    print_put(session, version)
+
+
+@subcommand("restore", writes=True)
+@click.argument("reference", metavar="REF", type=REFERENCE)
+@version_options
+def restore(
+    session: Session, reference: str, type_: str | None, meta: tuple[str, ...], ttl: str | None, **options: Any
+) -> None:
+    """Make the content of an earlier version the next version.
+
+    Nothing is copied, and no version changes. The description and metadata of REF come too unless others are given. If
+    all that equals the latest version, no version is created. A deleted version is restored with 'artfs undelete'
+    first.
+
+    \b
+    Example:
+      artfs restore imagenet:v3
+    """
+    version = session.open().restore(
+        reference,
+        type=type_,
+        metadata=parse_metadata(meta),
+        ttl=None if ttl is None else parse_time_left(ttl),
+        **options,
+    )
     print_put(session, version)
 
 

@@ -32,6 +32,7 @@ _OWNER, _REFUSED = Rights.OWNER, Rights.REFUSED
 RIGHTS: Final = {
     "init": Rights.OUTSIDE,
     "put": _REFUSED,
+    "restore": _OWNER,
     "draft new": _OWNER,
     "draft add": _REFUSED,
     "draft rm": _OWNER,

@@ -22,6 +22,7 @@ Run = Callable[..., Any]
 TABLE = [
     ("init {tmp}/other", "workspace"),
     ("put {data} y", "put"),
+    ("restore x:v0", "put"),
     ("draft new x --from v0 --id another", "draft"),
     ("draft add d {data}/train sub", "draft_addition"),
     ("draft add d {uri} sub", "draft_addition"),

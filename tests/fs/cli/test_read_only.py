@@ -44,6 +44,7 @@ READING = [
 WRITING = [
     ("put", "DATA", "x"),
     ("put", "DATA", "new"),
+    ("restore", "x:v0"),
     ("rm", "x:v0"),
     ("undelete", "x:v0"),
     ("gc",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 CALLS = {
     "init": "other",
     "put": "data x",
+    "restore": "x:v0",
     "draft new": "x",
     "draft add": "d data in",
     "draft rm": "d train/a",
