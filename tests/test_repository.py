@@ -291,6 +291,10 @@ TESTED_ELSEWHERE = {
         for name in ("folders", "meter", "selection", "survey", "workers", "writing")
     ],
     "tests/store/queries/test_versions.py": ["artstore/queries/artifacts", "artstore/queries/paths"],
+    "tests/store/remotes/test_checking.py": [
+        "artstore/remotes/checked_objects",
+        "artstore/remotes/log/checking",
+    ],
     "tests/store/remotes/log/test_entries.py": ["artstore/remotes/log/fields", "artstore/remotes/log/operations"],
     "tests/store/remotes/log/test_fold.py": ["artstore/remotes/log/state", "artstore/remotes/log/voids"],
     "tests/store/checking/test_check_remotes.py": ["artstore/repairing/repair_remotes"],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.completion import REFERENCE
+from artfs.cli.completion import REFERENCE, REMOTE
 from artfs.cli.deletion import version_ranges
 from artfs.cli.exit_codes import ExitCode
 from artfs.cli.output import (
@@ -47,7 +47,9 @@ _LISTED = 20
     "--repair", is_flag=True, help="Repair what can be repaired, and quarantine damaged content until it is put again."
 )
 @click.option("--rebuild", is_flag=True, help="Rebuild the manifest from packs and journal if it is lost.")
-def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
+@click.option("--remote", is_flag=True, help="Check the remote NAME, not the workspace.")
+@click.argument("name", metavar="[NAME]", required=False, type=REMOTE)
+def fsck(session: Session, data: bool, repair: bool, rebuild: bool, remote: bool, name: str | None) -> int:
     """Check the integrity of the workspace.
 
     Without options, check that every version is complete, every count is correct and every byte is accounted for. This
@@ -59,10 +61,16 @@ def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
     use it meanwhile: versions, aliases and tags are restored, deleted versions stay deleted, and unfinished puts are
     lost.
 
+    --remote checks the remote NAME, by default the one called origin, or the only one: its log, its checkpoints, the
+    records of all versions, and the length and footer of each object that they use. With --data each object is read
+    once and all content is verified. Nothing is written there; the remote may be read-only, and others may push
+    meanwhile.
+
     \b
     Examples:
       artfs fsck
       artfs fsck --data --repair
+      artfs fsck --remote origin
     """
     from artstore.checking import check
     from artstore.locate import find_workspace
@@ -70,9 +78,16 @@ def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
 
     if rebuild and repair:
         raise click.UsageError("--rebuild rebuilds everything: omit --repair, and run it afterwards if needed")
+    if remote and (repair or rebuild):
+        raise click.UsageError("--remote only checks: omit --repair and --rebuild")
+    if name is not None and not remote:
+        raise click.UsageError(f"to check the remote {name!r}, give --remote too")
     path = find_workspace(session.workspace)
     with progress_bar("item") as update:
-        if rebuild:
+        if remote:
+            session.on_interrupt = "nothing was written; run it again to check the remote from the beginning"
+            report = session.open().remotes.fsck(name, data=data, progress=_checking(update))
+        elif rebuild:
             report = _rebuilt(session, path, data, _checking(update))
         else:
             session.on_interrupt = "completed work is kept; run it again and --data resumes where it was interrupted"
@@ -83,7 +98,10 @@ def fsck(session: Session, data: bool, repair: bool, rebuild: bool) -> int:
         write_document(CheckDocument.of(report))
     else:
         _print_report(report)
-        _advise(report, repair=repair or rebuild)
+        if not remote:
+            _advise(report, repair=repair or rebuild)
+        elif not report.clean:
+            warn("restore damaged objects from a copy of the remote; what is not listed can still be read")
     return ExitCode.DONE if report.clean else ExitCode.DAMAGE
 
 

@@ -37,7 +37,7 @@ class ProblemItem(Record):
 
 @dataclass(frozen=True, slots=True)
 class CheckDocument(Document):
-    """What a check found (``artfs fsck``).
+    """What a check found (``artfs fsck``, also with ``--remote``).
 
     ``omitted`` counts by kind the problems that are not listed, ``counted`` what was checked, such as ``nodes``,
     ``packs`` and ``data_bytes``.

@@ -10,6 +10,8 @@ from artstore.interrupts import deferring
 from artstore.store import Store
 
 if TYPE_CHECKING:
+    from artstore.checking.report import OnProgress as OnChecked
+    from artstore.checking.report import Report
     from artstore.remotes.adding import Remote
     from artstore.remotes.exchanging import Fetched, OnProgress, OnVersion, Pulled, Pushed
 
@@ -62,6 +64,18 @@ class Remotes:
         remote, found = check(self._store, name)
         found.require(writing=not remote.read_only)
         return remote
+
+    def fsck(self, name: str | None = None, *, data: bool = False, progress: OnChecked | None = None) -> Report:
+        """Check a remote: its log, its checkpoints, all records of its versions, and the objects that they use.
+
+        With ``data`` every object is read once and all content is proved.  The report names the files and versions that
+        are lost.  Nothing is written.
+
+        Raises `NotFoundError` for an unknown remote, and the errors of a store that does not answer.
+        """
+        from artstore.remotes.checking import check_remote
+
+        return check_remote(self._store, name, data=data, progress=progress)
 
     def remove(self, name: str, *, keep_local: bool = False) -> list[str]:
         """Forget a remote; return the names of the artifacts that tracked it.  Its objects and all versions stay.

@@ -26,7 +26,18 @@ from artstore.rows import remotes as rows
 from artstore.storage.manifest import ReadTransaction
 from artstore.store import Store
 
-__all__ = ["Remote", "add", "all_remotes", "check", "find", "read_log", "remove", "require_identity", "require_remote"]
+__all__ = [
+    "Remote",
+    "add",
+    "all_remotes",
+    "check",
+    "find",
+    "log_break",
+    "read_log",
+    "remove",
+    "require_identity",
+    "require_remote",
+]
 
 _KINDS: Final = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER"
 
@@ -213,18 +224,27 @@ def read_log(objects: ObjectStore, uuid: bytes, record: RemoteRecord) -> Log:
         raise log.trouble
     if log.newer is not None:
         raise log.newer
+    error = log_break(log, record)
+    if error is not None:
+        raise error
+    return log
+
+
+def log_break(log: Log, record: RemoteRecord) -> BrokenLogError | None:
+    """Return what is wrong with a log that does not go on from where it was read before."""
+    url = log.store.url
     if record.folded > log.state.number:
-        raise BrokenLogError(
-            f"the log of {objects.url} ends at entry {log.state.number}, and was read up to {record.folded} before",
+        return BrokenLogError(
+            f"the log of {url} ends at entry {log.state.number}, and was read up to {record.folded} before",
             log.state.number + 1,
         )
     following = log.entry(record.folded + 1) if 0 < record.folded < log.state.number else None
     head = log.state.last if record.folded == log.state.number else following and following.before
     if record.folded and head is not None and head.hex() != record.head:
-        raise BrokenLogError(
-            f"entry {record.folded} of the log of {objects.url} is not the one that was read before", record.folded
+        return BrokenLogError(
+            f"entry {record.folded} of the log of {url} is not the one that was read before", record.folded
         )
-    return log
+    return None
 
 
 def remove(store: Store, name: str, *, keep_local: bool = False) -> list[str]:

@@ -16,7 +16,7 @@ from artstore.remotes.log.appending import Machine
 from artstore.rows import remotes as rows
 from artstore.store import Store
 
-__all__ = ["DEFAULT", "choose", "connect", "note_position", "require_writable"]
+__all__ = ["DEFAULT", "choose", "connect", "machine_of", "note_position", "require_writable"]
 
 DEFAULT: Final = "origin"
 """The name of the remote that commands use where none is named and there are several."""
@@ -59,8 +59,12 @@ def connect(store: Store, uuid: bytes, record: RemoteRecord) -> Connection:
     """
     objects = open_store(record.url, read_only=record.read_only, anonymous=record.anonymous)
     require_identity(objects, uuid, record)
-    machine = Machine(uuids.UUID(store.uuid).bytes, user_and_host())
-    return Connection(uuid, objects, read_log(objects, uuid, record), machine)
+    return Connection(uuid, objects, read_log(objects, uuid, record), machine_of(store))
+
+
+def machine_of(store: Store) -> Machine:
+    """Return who writes to logs for a workspace."""
+    return Machine(uuids.UUID(store.uuid).bytes, user_and_host())
 
 
 def note_position(store: Store, remote: Connection) -> None:

@@ -21,7 +21,7 @@ from artstore.remotes.log.publishing import publish
 from artstore.remotes.log.reading import Log
 from artstore.remotes.log.state import CondemnRow, State, VersionRow
 from artstore.remotes.packs.located import FormPlace
-from artstore.remotes.packs.manifests import decode_manifest
+from artstore.remotes.packs.manifests import PushManifest, decode_manifest
 from artstore.remotes.packs.places import TREES, Fetch, Pack, Place
 from artstore.remotes.packs.reading import RemoteRoot, RemoteTree
 
@@ -60,18 +60,23 @@ class Connection:
         return RemoteTree(fetch or self.fetch, root, self.state.title(row.artifact, row.number))
 
     def tree_and_packs(self, row: VersionRow) -> tuple[RemoteTree, FormPlace]:
-        """Return the tree of a version, and where the set of its packs lies, from its manifest.
+        """Return the tree of a version, and where the set of its packs lies, from its manifest."""
+        tree, manifest = self.tree_and_manifest(row)
+        return tree, manifest.packs
+
+    def tree_and_manifest(self, row: VersionRow, fetch: Fetch | None = None) -> tuple[RemoteTree, PushManifest]:
+        """Return the tree of a version, and the manifest of its push.
 
         Both lie near the root, at the end of one object: one request fetches them all.
         """
         start, end = row.root.offset, row.manifest.offset + row.manifest.length
-        fetch: Fetch = self.fetch
+        fetch = fetch or self.fetch
         if row.root.pack == row.manifest.pack and 0 < end - start <= _TAIL:
             with suppress(WrongAnswerError):  # what is wrong is found by the hashes
                 pack = Pack(TREES, row.root.pack)
                 fetch = _Kept(fetch, pack, start, fetch(pack, start, end - start))
         tree = self.tree(row, fetch)
-        return tree, decode_manifest(tree.form(form_of(row.manifest))).packs
+        return tree, decode_manifest(tree.form(form_of(row.manifest)))
 
     def condemned(self) -> set[Pack]:
         """Return the packs that the entries read so far have condemned; each list is read once."""

@@ -123,6 +123,7 @@ TABLE = [
     ("du x:v0", "du"),
     ("why x:v0", "why"),
     ("fsck", "fsck"),
+    ("fsck --remote origin", "fsck"),
     ("purge x:v1/number --reason test", "purge"),
     ("config", "config"),
     ("config undelete-window 2d", "config"),

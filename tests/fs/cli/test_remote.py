@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -119,3 +120,30 @@ def test_from_a_push_to_a_clone(artfs: Run, bucket: Path, tmp_path: Path, monkey
     refused(artfs("clone", bucket.as_uri(), "copy"), code=4, names=["copy"])
     for words in (("push",), ("push", "a", "b", "c"), ("pull",), ("push", "--all", "a", "b")):
         assert artfs(*words).code == 2
+
+
+def test_what_is_lost_in_a_remote_is_named(artfs: Run, bucket: Path) -> None:
+    """With exit code 5: the object, the file and the versions; and what people type first."""
+    (bucket.parent / "noise").write_bytes(os.urandom(100_000))
+    artfs("put", bucket.parent / "noise", "data")
+    for words, code, names in (
+        (("fsck", "--remote"), 3, ["artfs remote add"]),
+        (("fsck", "--remote", "origin"), 3, ["'origin'"]),
+        (("fsck", "origin"), 2, ["'origin'", "--remote"]),
+        (("fsck", "--remote", "--repair"), 2, ["--remote", "--repair"]),
+        (("fsck", "--remote", "--rebuild"), 2, ["--remote", "--rebuild"]),
+    ):
+        refused(artfs(*words), code=code, names=names)
+    artfs("remote", "add", "origin", bucket)
+    artfs("push", "--all")
+    done = artfs("fsck", "--remote", "--data")
+    assert done.code == 0 and done.text.startswith("clean") and "3 versions" in done.text
+    lost = max((path for path in bucket.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    lost.unlink()
+    done = artfs("fsck", "--remote", "origin")
+    assert done.code == 5 and lost.name in done.text and "data:v2/" in done.text and "damaged: 1 problem" in done.text
+    (problem,) = artfs("fsck", "--remote", "--json").document["problems"]
+    assert (problem["kind"], problem["versions"]) == ("object", ["data:v2"])
+    (bucket / "artfs-remote.json").unlink()
+    shutil.rmtree(bucket / "log")
+    refused(artfs("fsck", "--remote"), code=3, names=["origin", "artfs-remote.json", "--keep-local"])

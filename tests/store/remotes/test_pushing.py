@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -232,10 +232,10 @@ def test_a_plan_says_what_is_sent(workspace: Workspace, tmp_path: Path) -> None:
         folder_with(folder, c=b"c" * 900)
 
 
-def condemn(remote: Connection, *versions: VersionRow) -> None:
-    """Delete versions, and give up all their packs, as a collection of another machine does."""
+def condemn(remote: Connection, *versions: VersionRow, more: Iterable[Pack] = ()) -> None:
+    """Delete versions, and give up all their packs and some more, as a collection of another machine does."""
     remote.log.read_on()
-    packs: set[CondemnedPack] = set()
+    packs = {CondemnedPack(chr(pack.folder), pack.id) for pack in more}
     for row in versions:
         tree, packs_at = remote.tree_and_packs(row)
         listed = packs_of(tree.form(packs_at), tree.form)

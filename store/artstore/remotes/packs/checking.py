@@ -6,7 +6,7 @@ rest is checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -47,7 +47,7 @@ class SoundRecords:
     file whose content was proved.
     """
 
-    records: dict[tuple[bytes, bytes, bytes, int], frozenset[Pack]] = field(default_factory=dict)
+    records: dict[Below, frozenset[Pack]] = field(default_factory=dict)
     files: set[bytes] = field(default_factory=set)
 
 
@@ -73,19 +73,21 @@ class CheckedVersion:
 
 def check_version(
     tree: RemoteTree,
-    packs: FormPlace,
+    packs: FormPlace | None,
     *,
     content: bool = False,
     sound: SoundRecords | None = None,
+    lost: Mapping[Pack, str] | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> CheckedVersion:
-    """Read all records of a version, compare the set of its packs, and with ``content`` read and prove every file.
+    """Read all records of a version, compare the set of its packs (unless None), and with ``content`` prove every file.
 
-    What ``sound`` has is passed over, and what is found sound is added to it; use one for checks with the same
+    Files that need an object of ``lost`` are damage, for the reason that it gives, also if content is not read.  What
+    ``sound`` has is passed over, and what is found sound is added to it; use one for checks with the same
     ``content``.  ``on_bytes`` is called with the bytes of each piece of a file.  Raises the errors of a store that does
     not answer; a missing object is damage.
     """
-    return _Check(tree, packs, content, sound or SoundRecords(), on_bytes).run()
+    return _Check(tree, packs, content, sound or SoundRecords(), lost or {}, on_bytes).run()
 
 
 def check_pack_forms(body: bytes, pack: Pack) -> list[str]:
@@ -95,7 +97,7 @@ def check_pack_forms(body: bytes, pack: Pack) -> list[str]:
     except DamageError as error:
         return [error.what if isinstance(error, PackDamageError) else error.message]
     return [
-        f"there are other bytes at {entry.offset:,} than its footer says"
+        f"there are other bytes at {entry.offset:,} than were stored"
         for entry in entries
         if not _has_id(entry, body[entry.offset : entry.offset + entry.stored])
     ]
@@ -116,7 +118,7 @@ class _Level:
 
     left: Iterator[LocatedEntry | tuple[LocatedRecord, int]]
     path: bytes
-    key: tuple[bytes, bytes, bytes, int]
+    below: Below
     before: int
     packs: set[Pack] = field(default_factory=set)
 
@@ -125,22 +127,26 @@ class _Check:
     def __init__(
         self,
         tree: RemoteTree,
-        packs: FormPlace,
+        packs: FormPlace | None,
         content: bool,
         sound: SoundRecords,
+        lost: Mapping[Pack, str],
         on_bytes: Callable[[int], None] | None,
     ) -> None:
         self._tree = tree
         self._set = packs
         self._content = content
         self._sound = sound
+        self._lost = lost
         self._on_bytes = on_bytes
         self._found = CheckedVersion()
         self._levels: list[_Level] = []
 
     def run(self) -> CheckedVersion:
         found = self._found
-        found.packs |= {self._tree.named_root.place.pack, self._set.place.pack}
+        found.packs.add(self._tree.named_root.place.pack)
+        if self._set is not None:
+            found.packs.add(self._set.place.pack)
         try:
             root = self._tree.root
         except (DamageError, ObjectMissingError) as error:
@@ -178,8 +184,7 @@ class _Check:
         """Begin with a record, unless all below it is known to be sound."""
         assert below.span is not None
         checkpoint()
-        key = (below.digest, below.form, below.span.hash, below.record)
-        known = self._sound.records.get(key)
+        known = self._sound.records.get(below)  # with its place: equal spans may lie in several objects
         if known is not None:
             self._use(known)
             return
@@ -191,12 +196,12 @@ class _Check:
             return
         left: list[LocatedEntry | tuple[LocatedRecord, int]] = list(record.entries)
         left += [(record, number) for number in range(len(record.children))]
-        self._levels.append(_Level(iter(left), path, key, before, {below.span.place.pack}))
+        self._levels.append(_Level(iter(left), path, below, before, {below.span.place.pack}))
 
     def _leave(self, level: _Level) -> None:
         packs = frozenset(level.packs)
         if len(self._found.damage) == level.before:
-            self._sound.records[level.key] = packs
+            self._sound.records[level.below] = packs
         self._use(packs)
 
     def _use(self, packs: frozenset[Pack] | set[Pack]) -> None:
@@ -210,7 +215,10 @@ class _Check:
         found = self._found
         key = content_id(repr((entry.id, entry.content)).encode())[:_KEY] if self._content else b""
         try:
-            self._use(set(self._tree.packs(entry.content, self._tree.length(entry), path)))
+            used = set(self._tree.packs(entry.content, self._tree.length(entry), path))
+            self._use(used)
+            for pack in used & self._lost.keys():
+                raise PackDamageError.of(pack, self._lost[pack])
             if self._content and key not in self._sound.files:
                 for piece in self._tree.pieces(entry, path):
                     if self._on_bytes is not None:
@@ -224,6 +232,8 @@ class _Check:
 
     def _compare_set(self) -> None:
         """Compare the set of the version's packs with those that it uses."""
+        if self._set is None:
+            return
         try:
             listed = set(packs_of(self._tree.form(self._set), self._tree.form))
         except (DamageError, ObjectMissingError) as error:

@@ -97,7 +97,7 @@ class RemoteTree:
             data = self._fetch(place.pack, place.offset, place.stored, fresh=fresh)
             if len(data) == place.stored and content_id(data) == digest:
                 return data
-        raise self._damage(place.pack, path, f"there are other bytes at {place.offset:,} than the version has")
+        raise self._damage(place.pack, path, f"there are other bytes at {place.offset:,} than were stored")
 
     def form(self, form: FormPlace, path: bytes = b"") -> bytes:
         """Return the bytes of a set, manifest or other form, decompressed; raise `DamageError` if they are others."""
@@ -323,7 +323,7 @@ class RemoteTree:
                 continue
             if len(stored) == place.stored and content_id(content) == chunk.id:
                 return FetchedChunk(chunk, stored, content)
-        raise self._damage(place.pack, path, f"there are other bytes at {place.offset:,} than the file has")
+        raise self._damage(place.pack, path, f"there are other bytes at {place.offset:,} than were stored")
 
     def read(self, entry: LocatedEntry, path: bytes, offset: int = 0, size: int | None = None) -> bytes:
         """Return verified bytes of a file or link, fewer than ``size`` only at its end."""

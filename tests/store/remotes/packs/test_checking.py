@@ -139,3 +139,13 @@ def test_each_form_of_an_object_is_compared_with_its_footer(pushed: tuple[Memory
             wrong = check_pack_forms(data[:at] + bytes([data[at] ^ 8]) + data[at + 1 :], pack)
             assert len(wrong) == 1 and f"{entry.offset:,}" in wrong[0]
         assert check_pack_forms(data[:-1], pack) and check_pack_forms(data[:-1] + bytes([data[-1] ^ 1]), pack)
+
+
+def test_equal_spans_in_two_objects_are_two(store: Store, commit_tree: CommitTree) -> None:
+    """The same version twice, where the second push knows the chunks: its span has the same bytes in another object."""
+    remote, sound, version = MemoryRemote(), SoundRecords(), commit_tree({b"a": NOISE[:1000]})
+    written = [remote.push(store, version) for _ in range(2)]
+    assert written[0].root.hash == written[1].root.hash and written[0].root.place != written[1].root.place
+    for each in written:
+        found = check(remote, each, sound=sound)
+        assert found.is_sound and {pack.object_name for pack in found.packs} == reachable(remote, each)
