@@ -14,10 +14,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from glob import has_magic
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, Final, NamedTuple, NoReturn
 
 from fsspec.spec import AbstractFileSystem
 
@@ -25,12 +24,12 @@ import artstore.workspace
 from artstore.errors import InvalidInputError, InvalidNameError, IsFolderError, NotFolderError, NotFoundError
 from artstore.locate import find_workspace
 from artstore.names import parse_version_label, version_label
-from artstore.queries.content_file import ContentFile
 from artstore.queries.versions import FileInfo, Version
 
 __all__ = ["ArtfsFileSystem"]
 
 _BLOCK_BYTES = 128 << 10
+_MOST_FOLDERS: Final = 1 << 12
 _TYPES = {"directory": stat.S_IFDIR, "file": stat.S_IFREG, "link": stat.S_IFLNK}
 
 
@@ -41,13 +40,16 @@ class _DefaultWorkspace:
         return str(find_workspace(None))
 
 
-@dataclass(frozen=True)
-class _Place:
-    """What a path stands for: something in a version, or with ``version`` None the project or artifact ``above``."""
+class _Place(NamedTuple):
+    """What a path stands for: something in a version, or with ``version`` None the project or artifact ``above``.
+
+    ``reference`` is the text that names the version.
+    """
 
     above: str
     version: Version | None = None
     inside: str = ""
+    reference: str = ""
 
 
 class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no annotations
@@ -67,6 +69,7 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
     def __init__(self, workspace: str | os.PathLike[str] | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._workspace = artstore.workspace.open_workspace(workspace)
+        self._folders: dict[str, tuple[str, str, str]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the path of the workspace, which another process may not find by itself."""
@@ -82,6 +85,25 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         return f"artfs-{self._workspace.uuid}"
 
     # -- paths -----------------------------------------------------------------------------------------------------
+
+    def _file_place(self, path: str) -> _Place:
+        """Return what the path of a file stands for, quicker than `_place` where its folder is known.
+
+        A known folder is split into artifact, label and the rest as before while there is such an artifact: a name is
+        never that of an artifact and of a project at the same time.
+        """
+        folder, _, name = path.rpartition("/")
+        known = self._folders.get(folder)
+        if known is not None and name not in ("", "."):
+            artifact, reference, inside = known
+            with suppress(NotFoundError):
+                return _Place(artifact, self._workspace.version(reference), inside + name)
+        place = self._place(path)
+        if place.version is not None and name and f"/{place.inside}".endswith(f"/{name}"):
+            if len(self._folders) >= _MOST_FOLDERS:
+                self._folders = {}
+            self._folders[folder] = place.above, place.reference, place.inside[: -len(name)]
+        return place
 
     def _place(self, path: str) -> _Place:
         """Return what a path stands for; only the workspace knows where names end.
@@ -106,7 +128,8 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
 
     def _in_version(self, artifact: str, label: str, inside: list[str], path: str) -> _Place:
         with _invalid_is_missing(path):
-            return _Place(artifact, self._workspace.version(f"{artifact}:{label}"), "/".join(inside))
+            reference = f"{artifact}:{label}"
+            return _Place(artifact, self._workspace.version(reference), "/".join(inside), reference)
 
     def _above_versions(self, name: str) -> list[str]:
         """Return the names in a project, or the versions of an artifact."""
@@ -194,26 +217,49 @@ class ArtfsFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
     def _has_version(name: str) -> bool:
         return any(parse_version_label(part) is not None for part in name.split("/")[1:])
 
+    def open(
+        self,
+        path: str | os.PathLike[str],
+        mode: str = "rb",
+        block_size: int | None = None,
+        cache_options: dict[str, Any] | None = None,
+        compression: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Open a file for reading, as fsspec does; the options for caches have no effect."""
+        if mode == "rb" and compression is None and isinstance(path, str):
+            return self._open(path, mode, block_size)
+        return super().open(path, mode, block_size, cache_options, compression, **options)
+
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **_: Any) -> _OpenFile:
         if mode != "rb":
             _refuse(path)
-        place = self._place(path)
+        place = self._file_place(path)
         if place.version is None:
             self._above_versions(place.above)
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        with _invalid_is_missing(path):
+        try:
             opened = place.version.open(place.inside).detach()
-        assert isinstance(opened, ContentFile)
+        except (InvalidInputError, InvalidNameError) as error:
+            raise _missing(path, error) from error
         return _OpenFile(self, self._strip_protocol(path), opened, block_size)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
         """Return the content of a file, or of a range of it."""
-        place = self._place(path) if start is None and end is None else None
+        place = self._file_place(path) if start is None and end is None else None
         if place is None or place.version is None:
             content: bytes = super().cat_file(path, start, end, **options)
             return content
-        with _invalid_is_missing(path):
+        try:
             return place.version.read_bytes(place.inside)
+        except (InvalidInputError, InvalidNameError) as error:
+            raise _missing(path, error) from error
+
+    def cat(self, path: str | list[str], recursive: bool = False, on_error: str = "raise", **options: Any) -> Any:
+        """Return the content of a file, or of several by their paths."""
+        if isinstance(path, str) and not recursive and not has_magic(path):
+            return self.cat_file(self._strip_protocol(path), **options)
+        return super().cat(path, recursive, on_error, **options)
 
     def modified(self, path: str) -> datetime:
         """Return the modification time of a file or directory in a version."""
@@ -273,10 +319,8 @@ class _OpenFile(io.BufferedReader):
 
     mode = "rb"
 
-    def __init__(
-        self, filesystem: ArtfsFileSystem, path: str, content: ContentFile, block_size: int | None = None
-    ) -> None:
-        super().__init__(content, _BLOCK_BYTES)
+    def __init__(self, filesystem: ArtfsFileSystem, path: str, content: Any, block_size: int | None = None) -> None:
+        super().__init__(content, min(max(content.size, 1), _BLOCK_BYTES))
         self.fs = filesystem
         self.path = self.full_name = path
         self.size = content.size
@@ -330,10 +374,15 @@ def _invalid_is_missing(path: str) -> Iterator[None]:
     """Raise FileNotFoundError for a path that cannot exist, which is what generic callers expect."""
     try:
         yield
-    except (IsFolderError, NotFolderError):
-        raise
     except (InvalidInputError, InvalidNameError) as error:
-        raise NotFoundError(f"there is no {path!r}: {error.message}") from error
+        raise _missing(path, error) from error
+
+
+def _missing(path: str, error: InvalidInputError | InvalidNameError) -> Exception:
+    """Return the error for a path that an error calls invalid: itself if it is of a folder or file in its place."""
+    if isinstance(error, IsFolderError | NotFolderError):
+        return error
+    return NotFoundError(f"there is no {path!r}: {error.message}")
 
 
 def _refuse(path: Any) -> NoReturn:

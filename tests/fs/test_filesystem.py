@@ -77,6 +77,57 @@ def test_files(files: ArtfsFileSystem) -> None:
     assert again.cat("alone:v0/table.csv") == files.cat("alone:v0/table.csv")
 
 
+def test_what_a_known_folder_is_may_change(files: ArtfsFileSystem, tmp_path: Path) -> None:
+    """Each call follows names as of now: versions come, artifacts are renamed, and others take their names."""
+    workspace = artfs.open_workspace(tmp_path / "ws")
+
+    def contents(path: str) -> set[bytes]:
+        with files.open(path) as file:
+            return {file.read(), files.cat_file(path), files.cat(path), *files.cat([path]).values()}
+
+    first = b"a,b\n1,2\n3,4\n"
+    spellings = [
+        f"{start}{at}/table.csv" for start in ("", "artfs://") for at in ("alone/v0", "alone:v0", "alone/latest")
+    ]
+    for _ in range(2):
+        for path in spellings:
+            assert contents(path) == {first}
+    (tmp_path / "source" / "table.csv").write_bytes(b"new")
+    workspace.put(tmp_path / "source" / "table.csv", "alone")
+    assert contents("alone/latest/table.csv") == contents("artfs://alone:latest/table.csv") == {b"new"}
+    assert contents("alone/v0/table.csv") == {first}
+    workspace.rename("alone", "moved")
+    for path in spellings:
+        with pytest.raises(FileNotFoundError):
+            files.open(path)
+        with pytest.raises(FileNotFoundError):
+            files.cat(path)
+    assert contents("moved/v0/table.csv") == {first}
+    (tmp_path / "source" / "table.csv").write_bytes(b"another")
+    workspace.put(tmp_path / "source" / "table.csv", "alone")
+    for path in spellings:
+        assert contents(path) == {b"another"}
+    workspace.delete("alone:v0")
+    for path in spellings:
+        with pytest.raises(FileNotFoundError):
+            files.open(path)
+
+
+def test_an_artifact_where_a_project_was(files: ArtfsFileSystem, tmp_path: Path) -> None:
+    """``team/data/v0/x`` is a file of ``team/data``, then one of ``team`` below its alias ``data``."""
+    workspace = artfs.open_workspace(tmp_path / "ws")
+    path = "team/data/v0/more.csv"
+    with pytest.raises(FileNotFoundError):
+        files.open(path)
+    assert files.cat("team/data/v0/sub/more.csv") == b"a,b\n5,6\n"
+    workspace.rename("team/data", "elsewhere")
+    nested = tmp_path / "nested"
+    (nested / "v0" / "sub").mkdir(parents=True)
+    (nested / "v0" / "sub" / "more.csv").write_bytes(b"nested")
+    workspace.put(nested, "team", aliases=["data"])
+    assert files.cat("team/data/v0/sub/more.csv") == b"nested"
+
+
 def test_an_etag_tells_contents_apart(files: ArtfsFileSystem, tmp_path: Path) -> None:
     before = files.info("artfs://alone:latest/table.csv")
     assert before["ETag"] == files.info("artfs://team/data:v0/table.csv")["ETag"]

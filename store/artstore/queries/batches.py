@@ -32,27 +32,21 @@ class StoredFile(NamedTuple):
     offset: int
 
 
-class _Located(NamedTuple):
-    """A file of one chunk: its content node, and the chunk."""
-
-    node: int
-    chunk: ChunkRecord
-
-
 class _Batch(NamedTuple):
-    """Paths that are read together, below one root; None for what is read by itself when its turn comes.
+    """Paths that are read together, with their chunks; None for what is read by itself when its turn comes.
 
     ``moment`` is what was known of the directories when they were found.
     """
 
-    root: int
     moment: Directories
     paths: list[FilePath]
-    files: list[_Located | None]
+    chunks: list[ChunkRecord | None]
 
 
 class FileBatches:
     """Read files of a version in batches; while one is used, the disk is asked for the next.
+
+    ``find`` returns first the chunk that a file consists of, None for a file that is not one stored chunk.
 
     Guarantees: each file is what ``read`` returns for its path, or raises what that raises, at its turn.  No snapshot
     outlives the reading of a batch, and one batch is in memory at a time.
@@ -61,12 +55,10 @@ class FileBatches:
     def __init__(
         self,
         store: Store,
-        serial: int,
-        find: Callable[[Snapshot, FilePath], tuple[bytes, TreeEntry]],
+        find: Callable[[Snapshot, FilePath], tuple[ChunkRecord | None, str]],
         read: Callable[[FilePath], bytes],
     ) -> None:
         self._store = store
-        self._serial = serial
         self._find = find
         self._read = read
 
@@ -83,35 +75,26 @@ class FileBatches:
     def _next(self, batch: _Batch | None, waiting: Iterator[FilePath]) -> tuple[list[bytes | None], _Batch]:
         """Return the contents of a batch, and the batch after it, for which the disk has been asked."""
         with self._store.snapshot() as snapshot:
-            version = snapshot.living_version(self._serial)
-            root = -1 if version is None else version.root
-            contents = [] if batch is None else _contents(snapshot, batch, root)
-            following = self._located(snapshot, root, waiting)
-            extents = [file.chunk.extent for file in following.files if file is not None]
+            contents = [] if batch is None else _contents(snapshot, batch)
+            following = self._found(snapshot, waiting)
+            extents = [chunk.extent for chunk in following.chunks if chunk is not None]
             snapshot.ask_for((extent.pack, extent.offset, extent.stored) for extent in extents)
         return contents, following
 
-    def _located(self, snapshot: Snapshot, root: int, waiting: Iterator[FilePath]) -> _Batch:
-        batch = _Batch(root, snapshot.directories, [], [])
+    def _found(self, snapshot: Snapshot, waiting: Iterator[FilePath]) -> _Batch:
+        batch = _Batch(snapshot.directories, [], [])
         held = 0
         for path in waiting:
-            file = self._located_file(snapshot, path)
+            try:
+                chunk = self._find(snapshot, path)[0]
+            except ArtfsError:
+                chunk = None  # raised at its turn
             batch.paths.append(path)
-            batch.files.append(file)
-            held += 0 if file is None else file.chunk.size
+            batch.chunks.append(chunk)
+            held += 0 if chunk is None else chunk.size
             if len(batch.paths) == _MOST_FILES or held >= _MOST_BYTES:
                 break
         return batch
-
-    def _located_file(self, snapshot: Snapshot, path: FilePath) -> _Located | None:
-        try:
-            entry = self._find(snapshot, path)[1]
-            record = None if entry.kind is Kind.REFERENCE else snapshot.content_record(entry.node)
-        except ArtfsError:
-            return None  # raised at its turn
-        if not isinstance(record, ChunkRecord):
-            return None
-        return _Located(entry.node, record)
 
 
 def stored_files(
@@ -141,18 +124,15 @@ def _first_place(snapshot: Snapshot, node: int) -> tuple[int, int]:
     return record.extent.pack, record.extent.offset
 
 
-def _contents(snapshot: Snapshot, batch: _Batch, root: int) -> list[bytes | None]:
-    """Return the contents of a batch; all None if its version has another root now, because its nodes may be gone."""
+def _contents(snapshot: Snapshot, batch: _Batch) -> list[bytes | None]:
+    """Return the contents of a batch; all None if anything was committed since, because its chunks may have moved."""
     contents: list[bytes | None] = [None] * len(batch.paths)
-    if root != batch.root:
+    if snapshot.directories is not batch.moment:
         return contents
-    is_same = snapshot.directories is batch.moment  # then the records are those of this snapshot
-    files = [(file.chunk.extent, index, file) for index, file in enumerate(batch.files) if file is not None]
-    for _, index, file in sorted(files):
+    found = [(chunk.extent, index, chunk) for index, chunk in enumerate(batch.chunks) if chunk is not None]
+    for _, index, chunk in sorted(found):
         try:
-            contents[index] = (
-                snapshot.read_chunk(file.chunk) if is_same else snapshot.read(file.node, 0, file.chunk.size)
-            )
+            contents[index] = snapshot.read_chunk(chunk)
         except DamageError:
             continue  # raised at its turn
     return contents

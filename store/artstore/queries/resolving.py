@@ -86,17 +86,19 @@ def unknown_artifact(transaction: ReadTransaction, name: str) -> NotFoundError:
 
 def resolve(store: Store, ref: str) -> tuple[ArtifactRecord, VersionRecord, bytes]:
     """Return (artifact, living version, path inside it) of a reference; whether the path is there is not looked at."""
+    if isinstance(ref, str):
+        with store.snapshot() as snapshot:
+            known = snapshot.directories.references.get(ref)
+        if known is not None:
+            return known
     is_path = looks_like_path(ref)  # whose meaning depends on mounts
-    reference = reference_of(store, ref) if is_path else None
+    reference = reference_of(store, ref)
     with store.snapshot() as snapshot:
-        resolved = None if is_path else snapshot.directories.references.get(ref)
-        if resolved is None:
-            reference = reference or parse_reference(ref)
-            artifact = find_artifact(snapshot, reference.name)
-            resolved = artifact, _version_of(snapshot, artifact, reference), reference.path
-            if not is_path:
-                snapshot.directories.keep_reference(ref, resolved)
-        return resolved
+        artifact = find_artifact(snapshot, reference.name)
+        resolved = artifact, _version_of(snapshot, artifact, reference), reference.path
+        if not is_path:
+            snapshot.directories.keep_reference(ref, resolved)
+    return resolved
 
 
 def resolve_version(store: Store, ref: str) -> tuple[Version, bytes]:

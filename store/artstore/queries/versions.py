@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +14,23 @@ from typing import IO, Any, Literal, NamedTuple, overload
 
 from artstore.arguments import check_codec, listed_paths, shown_value
 from artstore.clock import utc
-from artstore.errors import InvalidInputError, IsFolderError, MountError, NotFolderError, NotFoundError, RefusedError
+from artstore.errors import (
+    DamageError,
+    InvalidInputError,
+    IsFolderError,
+    MountError,
+    NotFolderError,
+    NotFoundError,
+    RefusedError,
+)
 from artstore.interrupts import deferring
 from artstore.queries.batches import FileBatches, StoredFile, stored_files
 from artstore.queries.content_file import ContentFile
+from artstore.queries.memory_file import MemoryFile
 from artstore.queries.paths import clean, find
 from artstore.reclaim.leases import Lease
 from artstore.records.catalogue import VersionRecord
+from artstore.records.nodes import ChunkRecord, decode_chunk
 from artstore.records.trees import Kind, TreeEntry
 from artstore.rows import catalogue
 from artstore.rows.directories import LivingVersion
@@ -308,13 +319,43 @@ class Version:
     def _opened(self, path: str | bytes) -> io.BufferedReader:
         lease = Lease(self._store, self._record.serial)  # first: nodes found afterwards cannot be reaped
         with self._store.snapshot() as snapshot:
-            where, entry = self._file(snapshot, path)
+            chunk, name = self._chunk(snapshot, path)
+            if chunk is not None and chunk.size <= _BUFFER_BYTES:
+                with suppress(DamageError):  # raised when it is read
+                    file = MemoryFile(snapshot.read_chunk(chunk), name, lease)
+                    return io.BufferedReader(file, max(chunk.size, 1))
+            entry = self._file(snapshot, path)[1]
             mount = self._living(snapshot).mount
             reference = None
             if entry.kind is Kind.REFERENCE:
                 reference = snapshot.identity(entry.node), snapshot.reference(entry.node)
-        file = ContentFile(self._store, entry.node, entry.size, os.fsdecode(where), lease, mount, reference)
-        return io.BufferedReader(file, min(max(entry.size, 1), _BUFFER_BYTES))
+        content = ContentFile(self._store, entry.node, entry.size, name, lease, mount, reference)
+        return io.BufferedReader(content, min(max(entry.size, 1), _BUFFER_BYTES))
+
+    def _chunk(self, snapshot: Snapshot, path: str | bytes) -> tuple[ChunkRecord | None, str]:
+        """Return (chunk, path behind links) of a file, None if it is not one stored chunk; raise what `_file` raises.
+
+        The chunk of a path that was looked up before is known until something is committed.
+        """
+        known = snapshot.directories
+        serial = self._record.serial
+        if isinstance(path, str):
+            payload = known.file(serial, path)
+            if payload is not None:
+                return decode_chunk(payload), path
+        found, entry = self._file(snapshot, path)
+        where = os.fsdecode(found)
+        if entry.kind is Kind.REFERENCE:
+            return None, where
+        try:
+            chunk, record = snapshot.chunk(entry.node)
+        except DamageError:  # raised when it is read
+            return None, where
+        if chunk is None or chunk.size != entry.size:
+            return None, where
+        if where == path:
+            known.keep_file(serial, where, record)
+        return chunk, where
 
     def _file(self, snapshot: Snapshot, path: str | bytes) -> tuple[bytes, TreeEntry]:
         """Return (path, entry) of a file; raise `IsFolderError` for a directory."""
@@ -327,6 +368,9 @@ class Version:
     def read_bytes(self, path: str | bytes) -> bytes:
         """Return the content of a file, verified; raises what `open` raises."""
         with self._store.snapshot() as snapshot:
+            chunk = self._chunk(snapshot, path)[0]
+            if chunk is not None:
+                return snapshot.read_chunk(chunk)
             entry = self._file(snapshot, path)[1]
             if entry.kind is not Kind.REFERENCE:
                 return snapshot.read(entry.node, 0, entry.size)
@@ -341,7 +385,7 @@ class Version:
         content is verified.  Raises at a path what `read_bytes` raises for it, after the paths before it; a path may
         come several times.
         """
-        batches = FileBatches(self._store, self._record.serial, self._file, self.read_bytes)
+        batches = FileBatches(self._store, self._chunk, self.read_bytes)
         yield from batches.contents(listed_paths(paths, "paths"))
 
     def read_text(self, path: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> str:

@@ -136,6 +136,7 @@ class LostRecord(NamedTuple):
 
 _CHUNK: Final = struct.Struct("<BB32sqIBIII")
 _ONE_CHECKSUM: Final = struct.Struct("<Q")
+_SMALL_CHUNK: Final = struct.Struct("<BB32sqIBIIIQ")
 _LIST: Final = struct.Struct("<BB32sqQBBIIIH")
 _LOST: Final = struct.Struct("<BB32sqQB32s")
 _EXTENT: Final = struct.Struct("<BIII")
@@ -182,6 +183,10 @@ def _chunk_with(checksums: int) -> struct.Struct:
 
 def decode_chunk(payload: bytes) -> ChunkRecord:
     """Return the chunk that `encode_chunk` wrote; raise `DamageError` on anything else."""
+    if len(payload) == _SMALL_CHUNK.size:  # most files of a data set
+        kind, version, ident, birth, size, codec, pack, offset, stored, checksum = _SMALL_CHUNK.unpack(payload)
+        if kind == KIND_CHUNK and version == _VERSION and 0 < stored <= size <= LARGEST and stored <= BLOCK:
+            return ChunkRecord(ident, birth, size, Extent(pack, offset, stored, codec), (checksum,))
     try:
         kind, version, ident, birth, size, codec, pack, offset, stored = _CHUNK.unpack_from(payload)
         count = -(-stored // (FINE_BLOCK if version == _FINE_VERSION else BLOCK))

@@ -145,6 +145,8 @@ _SEARCHES: Final = 4
 """The search of a view at which it takes all its names out: that costs as much as a few bisections."""
 _NAME_OVERHEAD: Final = 48
 """Bytes of an object and of the reference to it, for each name that a view has taken out."""
+_CHILD_OVERHEAD: Final = 300
+"""Bytes of the parsed row of an index record, for each that a view has kept."""
 assert _ROW.size == _INDEX_ROW.size == _NAME_OFFSET.size == _ROW_LENGTH
 
 
@@ -202,7 +204,10 @@ class TreeView:
     Immutable, and valid for as long as its node lives: node numbers are never reused.
     """
 
-    __slots__ = ("_data", "_names", "_searches", "_sorted", "count", "digest", "extent", "form", "level", "totals")
+    __slots__ = (
+        *("_children", "_data", "_names", "_searches", "_sorted"),
+        *("count", "digest", "extent", "form", "level", "totals"),
+    )
 
     def __init__(self, payload: bytes) -> None:
         try:
@@ -215,6 +220,7 @@ class TreeView:
         self.extent = Extent(pack, offset, stored, codec)
         self._data = payload
         self._sorted: list[bytes] | None = None
+        self._children: dict[int, ChildRecord] = {}
         self._searches = 0
         self._names: int = _HEAD.size + self.count * _ROW_LENGTH
         if kind != KIND_TREE or version != _FORMAT or self.count > FANOUT or self._names > len(payload):
@@ -251,7 +257,8 @@ class TreeView:
     @property
     def footprint(self) -> int:
         """Upper bound in bytes of this view's memory, for caches."""
-        return 2 * len(self._data) + int(self.count) * _NAME_OVERHEAD + 300
+        overhead = _NAME_OVERHEAD + _CHILD_OVERHEAD if self.level else _NAME_OVERHEAD
+        return 2 * len(self._data) + int(self.count) * overhead + 300
 
     def name(self, index: int) -> bytes:
         """Return the name of row ``index`` (the last name below it in an index record)."""
@@ -328,7 +335,10 @@ class TreeView:
             start += 1
 
     def child(self, index: int) -> ChildRecord:
-        """Return row ``index`` of an index record."""
+        """Return row ``index`` of an index record; those of a view that is searched again and again are kept."""
+        known = self._children.get(index)
+        if known is not None:
+            return known
         row = _INDEX_ROW.unpack_from(self._data, _HEAD.size + index * _ROW_LENGTH)
         node, entries, entries_before, inodes, inodes_before, unused, _ = row
         totals = self.totals
@@ -336,7 +346,10 @@ class TreeView:
             raise DamageError("a directory record has a row with unknown fields")
         if not 0 < entries <= totals.entries - entries_before or not 0 < inodes <= totals.inodes - inodes_before:
             raise DamageError("a directory record has a row with more entries than itself")
-        return ChildRecord(node, self.name(index), entries, entries_before, inodes, inodes_before)
+        child = ChildRecord(node, self.name(index), entries, entries_before, inodes, inodes_before)
+        if self._sorted is not None:
+            self._children[index] = child
+        return child
 
     def children(self) -> Iterator[ChildRecord]:
         """Yield the rows of an index record, in order."""
@@ -370,7 +383,10 @@ class TreeView:
     def find(self, name: bytes) -> int:
         """Return the index of the entry called ``name`` in a level-0 record, or -1."""
         index = self._first_not_below(name)
-        return index if index < self.count and self.name(index) == name else -1
+        if index >= self.count:
+            return -1
+        names = self._sorted
+        return index if (self.name(index) if names is None else names[index]) == name else -1
 
     def child_for_name(self, name: bytes) -> int:
         """Return the row of an index record below which ``name`` would be, or -1 when it is past the last."""

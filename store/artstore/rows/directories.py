@@ -2,8 +2,8 @@
 
 Two things are kept.  *Records* that were parsed, each with the row that it was parsed from: one is used only while its
 row has the same bytes, so neither a repair nor a damaged page is missed.  And of the last transaction that was looked
-at, which version a reference names, which root it has, and where paths below that lead; these are used in snapshots of
-that transaction only, so a deletion, a purge and another name are seen by the next call.
+at, which version a reference names, which root it has, where paths below that lead, and the records of small files;
+these are used in snapshots of that transaction only, so a deletion, a purge and another name are seen by the next call.
 
 Threads share this without a lock: what one of them replaces, another may use to the end of its snapshot.
 """
@@ -23,6 +23,7 @@ __all__ = ["Directories", "DirectoryCache", "DirectoryPlace", "LivingVersion", "
 
 _RECORD_BYTES: Final = 32 << 20
 _MOST_PLACES: Final = 1 << 14
+_MOST_FILES: Final = 1 << 14
 _MOST_VERSIONS: Final = 1 << 10
 
 
@@ -66,7 +67,7 @@ class _Records:
 class Directories:
     """The directories as of one transaction of one manifest."""
 
-    __slots__ = ("_places", "_records", "_versions", "handles", "number", "references")
+    __slots__ = ("_files", "_kept_files", "_places", "_records", "_versions", "handles", "number", "references")
 
     def __init__(self, handles: list[Any], number: int, records: _Records) -> None:
         self.handles = handles
@@ -74,6 +75,8 @@ class Directories:
         self._records = records
         self._places: dict[tuple[int, bytes], DirectoryPlace] = {}
         self._versions: dict[int, LivingVersion] = {}
+        self._files: dict[int, dict[str, bytes]] = {}
+        self._kept_files = 0
         self.references: dict[str, ResolvedVersion] = {}
         """The living versions that references in text name, for `keep_reference`."""
 
@@ -119,6 +122,21 @@ class Directories:
         if len(self._places) >= _MOST_PLACES:
             self._places = {}
         self._places[root, path] = place
+
+    def file(self, serial: int, path: str) -> bytes | None:
+        """Return the record of the chunk that a file of a living version consists of, by its path, if it is known."""
+        files = self._files.get(serial)
+        return None if files is None else files.get(path)
+
+    def keep_file(self, serial: int, path: str, record: bytes) -> None:
+        """Keep the record of the chunk that a file of a living version consists of: bytes, for the garbage collector.
+
+        Parsed records of many files would be objects that it visits again and again.
+        """
+        if self._kept_files >= _MOST_FILES:
+            self._files, self._kept_files = {}, 0
+        self._files.setdefault(serial, {})[path] = record
+        self._kept_files += 1
 
     def keep_reference(self, ref: str, resolved: ResolvedVersion) -> None:
         """Keep which version a reference names."""

@@ -13,7 +13,7 @@ from artstore.ids import Buffer
 from artstore.names import unknown_path
 from artstore.records.catalogue import AliasRecord, ArtifactRecord, VersionRecord
 from artstore.records.counters import Counters
-from artstore.records.nodes import ChunkRecord, ListView
+from artstore.records.nodes import KIND_CHUNK, ChunkRecord, ListView, decode_chunk
 from artstore.records.packing import CLASS_CONTENT, CLASS_TREE
 from artstore.records.references import LONGEST_REFERENCE, ReferenceRecord
 from artstore.records.trees import TreeEntry, TreeView
@@ -151,6 +151,11 @@ class Snapshot:
     def content_record(self, node: int) -> ChunkRecord | ListView:
         """Return the record of a content node."""
         return content_record(self.transaction, node)
+
+    def chunk(self, node: int) -> tuple[ChunkRecord | None, bytes]:
+        """Return (chunk, its record) of a content node; the chunk is None if it is not one stored chunk."""
+        payload = node_payload(self.transaction, node)
+        return decode_chunk(payload) if payload[0] == KIND_CHUNK else None, payload
 
     def stored_bytes(self, node: int) -> int:
         """Return a content node's bytes in packs, in time proportional to its chunks."""

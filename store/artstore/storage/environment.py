@@ -300,6 +300,22 @@ class Environment:
             disk.require_writable(self.workspace)
             self.drop()
 
+    def begin_to_read(self) -> lmdb.Transaction | None:
+        """Count and begin a transaction that reads; return None if this environment is discarded or replaced."""
+        if not self.enter():
+            return None
+        try:
+            raw = self.begin(write=False)
+            if self.is_current() and self.is_unchanged(raw):
+                return raw
+            raw.abort()
+            self.drop()
+        except BaseException:
+            self.leave()
+            raise
+        self.leave()
+        return None
+
     def begin(self, *, write: bool) -> lmdb.Transaction:
         """Begin a transaction; a failure to do so is one sentence.  After one that writes, call `end_turn`."""
         try:

@@ -142,16 +142,15 @@ def create(workspace: Path) -> None:
     environment.drop()
 
 
-def _begin(workspace: Path, *, write: bool) -> tuple[Environment, lmdb.Transaction]:
+def _begin_to_write(workspace: Path) -> tuple[Environment, lmdb.Transaction]:
     """Begin on the environment that is in use now; one that was replaced by a compacted copy is left behind."""
     while True:
         environment = Environment.of(workspace)
-        if write:
-            environment.require_writable()
+        environment.require_writable()
         if not environment.enter():
             continue
         try:
-            raw = environment.begin(write=write)
+            raw = environment.begin(write=True)
             if environment.is_current() and environment.is_unchanged(raw):
                 return environment, raw
             raw.abort()
@@ -194,7 +193,7 @@ def oldest_reader(workspace: Path) -> int:
 @contextmanager
 def frozen(workspace: Path) -> Iterator[tuple[Environment, ReadTransaction]]:
     """Run the block under LMDB's write lock, so that no process can write; commit nothing."""
-    environment, raw = _begin(workspace, write=True)
+    environment, raw = _begin_to_write(workspace)
     try:
         yield environment, ReadTransaction(raw, environment.handles)
     finally:
@@ -213,8 +212,12 @@ class Reading:
 
     def __enter__(self) -> ReadTransaction:
         checkpoint()
-        self._manifest, self._raw = _begin(self._workspace, write=False)
-        return ReadTransaction(self._raw, self._manifest.handles)
+        raw = None
+        while raw is None:
+            environment = Environment.of(self._workspace)
+            raw = environment.begin_to_read()
+        self._manifest, self._raw = environment, raw
+        return ReadTransaction(raw, environment.handles)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -244,7 +247,7 @@ def write(workspace: Path) -> Iterator[WriteTransaction]:
     Raises `OutOfSpaceError` if the disk is full; the block then has no effect.
     """
     checkpoint()
-    environment, raw = _begin(workspace, write=True)
+    environment, raw = _begin_to_write(workspace)
     try:
         transaction = WriteTransaction(raw, environment.handles, new=environment.new)
         yield transaction

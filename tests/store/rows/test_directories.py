@@ -94,6 +94,24 @@ def test_a_name_that_means_something_else(workspace: Workspace, version: Version
     assert version.read_bytes(PATHS[5]) == b"5 " * 6
 
 
+def test_each_spelling_of_a_path_is_known_by_itself(workspace: Workspace, tmp_path: Path) -> None:
+    """Links, unclean paths and bytes lead to the same content, the first time and again, and keep their own names."""
+    folder = tmp_path / "linked"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "x").write_bytes(b"content")
+    (folder / "b").symlink_to("a")
+    (folder / "link").symlink_to("b/x")
+    version = workspace.put(folder, "linked", links="keep")
+    for _ in range(3):
+        for path in ("a/x", "./a//x", "a/x/", b"a/x", "b/x", "link", b"link"):
+            with version.open(path) as file:
+                assert (file.read(), file.raw.name) == (b"content", "a/x"), path
+            assert version.read_bytes(path) == b"content"
+        for path in ("a", "b", b"a", ""):
+            with pytest.raises(IsADirectoryError):
+                version.open(path)
+
+
 def leaf_of(workspace: Workspace, version: Version) -> int:
     with workspace.store.snapshot() as snapshot:
         entry = version._find(snapshot, "d0/below")[1]
@@ -144,6 +162,7 @@ def test_what_is_kept_is_bounded(workspace: Workspace, version: Version, monkeyp
     monkeypatch.setattr(directories, "_RECORD_BYTES", 20_000)
     monkeypatch.setattr(directories, "_MOST_PLACES", 2)
     monkeypatch.setattr(directories, "_MOST_VERSIONS", 1)
+    monkeypatch.setattr(directories, "_MOST_FILES", 3)
     workspace.close()
     read(version)
     workspace.version("d:v0"), workspace.version("d"), workspace.version("d:latest")
@@ -151,6 +170,7 @@ def test_what_is_kept_is_bounded(workspace: Workspace, version: Version, monkeyp
         known = snapshot.directories
     assert sum(view.footprint for _, _, view in known._records.entries.values()) <= 20_000
     assert len(known._places) <= 2 and len(known.references) <= 1
+    assert sum(map(len, known._files.values())) <= 3
 
 
 def test_threads_and_a_writer(workspace: Workspace, version: Version, folder: Path) -> None:

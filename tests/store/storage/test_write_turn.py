@@ -100,7 +100,7 @@ def test_threads_share_the_turn(workspace: Workspace, writer: subprocess.Popen[s
         thread.start()
     for thread in threads:
         thread.join()
-    environment, raw = manifest._begin(workspace.path, write=True)
+    environment, raw = manifest._begin_to_write(workspace.path)
     del raw
     gc.collect()
     environment.leave()
