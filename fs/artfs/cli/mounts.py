@@ -219,7 +219,7 @@ def status(session: Session, directory: str | None) -> None:
         if not is_read_only:
             warn_if_overdue(backlog)
     if session.json:
-        from artfs.documents.mounts import StatusDocument
+        from artfs.documents.status import StatusDocument
 
         write_document(StatusDocument.of(mounts, drafts, backlog, is_read_only))
         return

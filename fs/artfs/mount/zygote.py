@@ -158,17 +158,17 @@ class Zygote:
             MountLeases.of_run_file(self._run_file.descriptor),
         )
         gc.set_threshold(*_COLLECT_AFTER)
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # without a collection, which takes as long as ten modules and finds nearly nothing
         self._supervisor = fork(lambda: run_supervisor(self._kit, self._info), closing=self._private(supervisor=True))
-        self._await_ready(1)
         if self._configuration.lane and attached.name == "direct":
             self._lane = Lane(
                 self._configuration, attached.shown, self._counters, partial(kernel.clone_device, self._device)
             )
+        else:
+            self._await_ready(1)  # workers have the device, and serve as soon as they run; behind a lane they have none
         for slot in range(self._configuration.workers):
             self._start_worker(slot)
-        self._await_ready(self._configuration.workers)
+        self._await_ready(self._configuration.workers + (self._lane is not None))
         self._start_lane()
 
     def _socket_path(self) -> str:

@@ -138,6 +138,7 @@ def lane_over(workspace: Workspace, path: str = "") -> Iterator[Rig]:
             os.waitpid(lane.pid, 0)
         for end in (ours, theirs, rig.worker):
             end.close()
+        os.close(counters.descriptor)
         lane.close()
 
 
